@@ -1,0 +1,181 @@
+"""What the use cases need from the outside. A protocol stands here only where a fake exists too.
+
+Every method may raise `Unavailable`. The DynamoDB side (`Rides`, `Unicorns`, `Assignments`) is the
+truth and decides by conditional writes; the Redis side (`FleetIndex`, `WaitingRides`, `Changes`)
+may lose everything at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from service.core.model import (
+    FleetEntry,
+    Location,
+    Page,
+    Pairing,
+    Position,
+    Ride,
+    RideStatus,
+    Unicorn,
+)
+
+
+class Rides(Protocol):
+    """Rides, written one at a time. Reads are strongly consistent except the listings."""
+
+    def create(self, ride: Ride) -> Ride | None:
+        """Store a new ride. Returns the ride that has this `ride_id` already, if there is one."""
+
+    def get(self, ride_id: str) -> Ride | None: ...
+
+    def list_of_rider(
+        self,
+        rider_id: str,
+        *,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+    ) -> Page[Ride]:
+        """The rider's rides, newest first, from the continuation key `start` on."""
+
+    def save(self, before: Ride, after: Ride) -> None:
+        """Replace `before` by `after` if it still is what is stored; else `WriteConflict`."""
+
+    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
+        """Open rides whose `due_at` has passed, oldest first, over all shards."""
+
+    def postpone(self, ride: Ride, due_at: datetime) -> bool:
+        """Push `due_at` without a new version, if status and `due_at` are as seen."""
+
+
+class Unicorns(Protocol):
+    """Unicorns, written one at a time."""
+
+    def create(self, unicorn: Unicorn) -> None:
+        """Store a new unicorn and its account item; `UnicornExists`, `AccountTaken`."""
+
+    def get(self, unicorn_id: str) -> Unicorn | None: ...
+
+    def of_account(self, account_sub: str) -> str | None:
+        """The id of the account's unicorn."""
+
+    def save(self, before: Unicorn, after: Unicorn) -> None:
+        """Replace `before` by `after` if it still is what is stored; else `WriteConflict`."""
+
+
+class Assignments(Protocol):
+    """Writes that touch a ride and its unicorn: both or neither, in one transaction."""
+
+    def pair(self, ride_id: str, unicorn_id: str) -> tuple[Ride | None, Unicorn | None]:
+        """Both items, each read consistently."""
+
+    def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
+        """Write what changed in both (before, after) pairs if both befores are still stored.
+
+        Only changed fields are written, so a `before` from a cache may lack fields that play no
+        part. Else `WriteConflict` with what is stored for each side that lost.
+        """
+
+
+class FleetIndex(Protocol):
+    """Where unicorns are and what they are doing, as last heard. Never the truth."""
+
+    def record(self, unicorn_id: str, position: Position, now: datetime) -> FleetEntry | None:
+        """Note a position unless a newer one is known. Returns the entry, or none if the
+        unicorn's state is not known here (any more) and `refresh` must tell it."""
+
+    def refresh(self, unicorn: Unicorn, now: datetime) -> bool:
+        """Note a state, unless a newer version is known. Returns whether it was news."""
+
+    def entries(self, unicorn_ids: Collection[str]) -> Mapping[str, FleetEntry]:
+        """What is known of these unicorns; unknown ones are absent, stale positions none."""
+
+    def near(
+        self, places: Sequence[Location], *, reach_metres: float, per_place: int, now: datetime
+    ) -> Sequence[FleetEntry]:
+        """Usable and busy unicorns with fresh positions near any of the places."""
+
+    def has_been_listening_since(self) -> datetime | None:
+        """When this index began (its epoch). No unicorn is silent before it has had a chance."""
+
+
+class WaitingRides(Protocol):
+    """Rides waiting per zone, and the marks that make one round serve many requests."""
+
+    def add(self, ride: Ride) -> bool:
+        """Add a ride; true if the caller set the zone's mark and so has to publish a round."""
+
+    def mark(self, zones: Iterable[str]) -> Sequence[str]:
+        """Mark zones that have waiting rides; returns those the caller has to publish."""
+
+    def discard(self, zone: str, ride_ids: Collection[str]) -> None: ...
+
+    def plan_of(self, zone: str, ride_id: str) -> Pairing | None:
+        """The plan of a waiting ride: a unicorn that should be free soon."""
+
+
+class RoundLease(Protocol):
+    """One job's turn on a zone (see `WaitingRides` for how it is triggered)."""
+
+    def begin_round(self) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
+        """Clear `again` and the mark, *then* read the waiting rides and their plans."""
+
+    def finish_round(self, plans: Sequence[Pairing]) -> None:
+        """Keep these plans for the riders and the next round."""
+
+    def leave(self) -> bool:
+        """Give the lease back; false if someone asked for another round meanwhile."""
+
+
+class RoundLeases(Protocol):
+    def take(self, zone: str) -> RoundLease | None:
+        """Delete the mark, then take the zone's lease, or ask its holder for another round."""
+
+
+class RoundQueue(Protocol):
+    """Tells workers that a zone has something to do. A hint: the sweep is the guarantee."""
+
+    def publish(self, zone: str, request_id: str) -> None: ...
+
+
+class Changes(Protocol):
+    """Wakes those who wait for a ride or unicorn to change. Lossy: waiters read again anyway."""
+
+    def announce(self, topic: str) -> None: ...
+
+    def listen(self, topic: str) -> AbstractContextManager[Listener]: ...
+
+
+class Listener(Protocol):
+    def wait(self, seconds: float) -> bool:
+        """Until the topic is announced or the time is up; true if announced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The time limits and bounds of the service; see the settings of the same names."""
+
+    deadline: timedelta = timedelta(seconds=180)
+    offer: timedelta = timedelta(seconds=15)
+    no_show: timedelta = timedelta(seconds=600)
+    stale: timedelta = timedelta(seconds=60)
+    max_active_rides: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything a use case works with. Built once per process; fakes in unit tests."""
+
+    rides: Rides
+    unicorns: Unicorns
+    assignments: Assignments
+    fleet: FleetIndex
+    waiting: WaitingRides
+    rounds: RoundQueue
+    changes: Changes
+    rules: Rules = Rules()
