@@ -37,7 +37,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a unicorn said it was. `heading` in degrees from north, `speed` in metres per second."""
+    """Where a unicorn said it was. `heading`: degrees from north; `speed`: metres per second."""
 
     location: Location
     recorded_at: datetime
