@@ -40,6 +40,10 @@ class UnicornExists(DispatchError):
     """The unicorn id is, or was, in use."""
 
 
+class StaleVersion(DispatchError):
+    """What the caller wants to change is no longer the version the caller has seen."""
+
+
 class IdempotencyKeyReused(DispatchError):
     """The idempotency key came before with another body."""
 

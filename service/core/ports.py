@@ -82,26 +82,48 @@ class Assignments(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What recording a position told: the unicorn if its state is known, whether it `entered`.
+
+    A unicorn enters a zone when its last position was elsewhere, stale or unknown.
+    """
+
+    unicorn: Unicorn | None
+    entered: bool
+
+
 class FleetIndex(Protocol):
     """Where unicorns are and what they are doing, as last heard. Never the truth."""
 
-    def record(self, unicorn_id: str, position: Position, now: datetime) -> FleetEntry | None:
-        """Note a position unless a newer one is known. Returns the entry, or none if the
-        unicorn's state is not known here (any more) and `refresh` must tell it."""
+    def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
+        """Note a position, unless one recorded later is known. Costs no DynamoDB write.
 
-    def refresh(self, unicorn: Unicorn, now: datetime) -> bool:
-        """Note a state, unless a newer version is known. Returns whether it was news."""
+        If the sighting has no unicorn, its state is not known here (any more): `refresh` it.
+        """
 
-    def entries(self, unicorn_ids: Collection[str]) -> Mapping[str, FleetEntry]:
+    def refresh(self, unicorn: Unicorn, now: datetime) -> None:
+        """Note a state, unless a newer version is known."""
+
+    def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
         """What is known of these unicorns; unknown ones are absent, stale positions none."""
+
+    def position(self, unicorn_id: str, now: datetime) -> Position | None:
+        """The last position, if it is fresh; known even while the state is not."""
 
     def near(
         self, places: Sequence[Location], *, reach_metres: float, per_place: int, now: datetime
     ) -> Sequence[FleetEntry]:
         """Usable and busy unicorns with fresh positions near any of the places."""
 
-    def has_been_listening_since(self) -> datetime | None:
-        """When this index began (its epoch). No unicorn is silent before it has had a chance."""
+    def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
+        """Time since the unicorn was last heard of, counted at most from the index's epoch.
+
+        An index that lost its memory thus cannot make the fleet look silent.
+        """
+
+    def begin_epoch(self, now: datetime) -> bool:
+        """Start an epoch if there is none; true if the index is new and must be refilled."""
 
 
 class WaitingRides(Protocol):
@@ -111,7 +133,7 @@ class WaitingRides(Protocol):
         """Add a ride; true if the caller set the zone's mark and so has to publish a round."""
 
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
-        """Mark zones that have waiting rides; returns those the caller has to publish."""
+        """Mark the zones that have waiting rides; returns those the caller has to publish."""
 
     def discard(self, zone: str, ride_ids: Collection[str]) -> None: ...
 
@@ -129,7 +151,10 @@ class RoundLease(Protocol):
         """Keep these plans for the riders and the next round."""
 
     def leave(self) -> bool:
-        """Give the lease back; false if someone asked for another round meanwhile."""
+        """Give the lease back; false, keeping it, if someone asked for another round meanwhile."""
+
+    def release(self) -> None:
+        """Give the lease back whatever was asked for."""
 
 
 class RoundLeases(Protocol):
@@ -146,7 +171,7 @@ class RoundQueue(Protocol):
 class Changes(Protocol):
     """Wakes those who wait for a ride or unicorn to change. Lossy: waiters read again anyway."""
 
-    def announce(self, topic: str) -> None: ...
+    def announce(self, *topics: str) -> None: ...
 
     def listen(self, topic: str) -> AbstractContextManager[Listener]: ...
 
@@ -164,6 +189,8 @@ class Rules:
     offer: timedelta = timedelta(seconds=15)
     no_show: timedelta = timedelta(seconds=600)
     stale: timedelta = timedelta(seconds=60)
+    reach_metres: float = 2250.0
+    """How far away a unicorn may be to make the pickup ETA cap, straight line."""
     max_active_rides: int = 0
 
 

@@ -1,0 +1,49 @@
+# Needs Python 3.11 or newer, git and a package registry. `make help` lists the targets.
+PYTHON ?= python3
+DIR ?= .local
+BIN := .venv/bin
+LOCAL := $(BIN)/python -m service.local --dir $(DIR)
+INSTALL := $(PYTHON) -m service.local.install
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help install run stop token demo test check lock bench test-docker
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+install: ## create the virtual environments, with the development tools
+	@$(INSTALL) --dev
+
+run: ## start everything; ARGS=--detach returns when ready, ARGS="--ports N" listens on N to N+3
+	@$(INSTALL)
+	@$(LOCAL) up $(ARGS)
+
+stop: ## end what `make run` started
+	@$(LOCAL) down
+
+token: ## print a fresh access token: USER=rider, admin, dispatcher, unicorn or machine
+	@$(LOCAL) token $(USER)
+
+demo: ## request a ride of the running stack and watch it
+	@$(LOCAL) demo
+
+test: install ## run the tests; ARGS are pytest's
+	@$(BIN)/pytest --ignore=tests/docker $(ARGS)
+
+check: install ## lint, formatting, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock: install ## pin what the .in files ask for, with hashes
+	@$(LOCK) requirements.in -o requirements.txt
+	@$(LOCK) requirements-dev.in -o requirements-dev.txt
+	@$(LOCK) service/local/requirements.in -o service/local/requirements.txt
+
+bench: install ## measure against the references of the README
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+test-docker: install ## build the image and run it with docker-compose (needs a Docker engine)
+	@$(BIN)/pytest tests/docker $(ARGS)

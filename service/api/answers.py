@@ -1,0 +1,52 @@
+"""Answers: JSON bodies, entity tags, and the headers every answer carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from flask import Response
+
+JSON_TYPE: Final = "application/json"
+
+# One encoder for the life of the process: `json.dumps` with options builds one per call. ASCII
+# output, so that no string a client sent, lone surrogates included, can fail to be encoded.
+encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def answer(
+    status: int,
+    payload: Mapping[str, object],
+    headers: Mapping[str, str] | None = None,
+    content_type: str = JSON_TYPE,
+) -> Response:
+    return Response(encode(payload), status, headers, content_type=content_type)
+
+
+def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    response = Response(status=status, headers=headers)
+    # RFC 9110, 8.3: a content type describes content, and here is none.
+    del response.headers["Content-Type"]
+    return response
+
+
+def entity_tag(version: int) -> str:
+    return f'"{version}"'
+
+
+def security_headers(public_url: str) -> list[tuple[str, str]]:
+    """Headers for every answer; a page that needs more brings its own policy.
+
+    An API answer is never rendered, framed, sniffed or cached (OWASP REST Security Cheat Sheet).
+    """
+    headers = [
+        ("X-Content-Type-Options", "nosniff"),
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Referrer-Policy", "no-referrer"),
+    ]
+    if public_url.startswith("https://"):
+        # Two years, as browsers' preload lists ask for. Subdomains are not ours to decide about.
+        headers.append(("Strict-Transport-Security", "max-age=63072000"))
+    return headers

@@ -1,0 +1,60 @@
+"""What a view works with: the process's dependencies and who is calling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from flask import Flask, current_app, g
+
+if TYPE_CHECKING:
+    from service.auth.principal import Principal
+    from service.core.ports import Ports
+    from service.settings import ApiSettings
+
+_KEY: Final = "dispatch"
+
+
+class Verifier(Protocol):
+    """Turns a token into the principal it proves; raises `AuthError`."""
+
+    def verify(self, token: str, now: float) -> Principal: ...
+
+
+class Probe(Protocol):
+    """Asks whether a part the service stands on is usable; raises or says no."""
+
+    def __call__(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """Everything the API works with. Built once per process, after any fork."""
+
+    settings: ApiSettings
+    ports: Ports
+    verifier: Verifier
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    probes: Mapping[str, Probe]
+    """By the names that `/readyz` tells; without those in `health.OPTIONAL` it is degraded."""
+
+
+def provide(app: Flask, dependencies: Dependencies) -> None:
+    app.extensions[_KEY] = dependencies
+
+
+def dependencies() -> Dependencies:
+    """This application's dependencies."""
+    return cast(Dependencies, current_app.extensions[_KEY])
+
+
+def caller() -> Principal:
+    """Who is calling; only on routes whose policy is not public."""
+    return cast("Principal", g.principal)
+
+
+def request_id() -> str:
+    return cast(str, g.request_id)

@@ -1,0 +1,123 @@
+"""Routes of unicorns: see what there is to do, say where one is, move a ride along."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from flask import Blueprint, Response
+
+from service.api import headers
+from service.api.answers import answer, empty, entity_tag
+from service.api.context import caller, dependencies
+from service.api.problems import invalid
+from service.api.representations import (
+    DrivenRideView,
+    MyUnicornView,
+    UnicornRepresentation,
+    driven_ride_view,
+    unicorn_representation,
+)
+from service.api.routing import route
+from service.api.schemas import Availability, Nothing, PositionReport
+from service.auth import policy
+from service.core import fleet, progress
+from service.core.model import Unicorn
+from service.core.progress import Step
+from service.core.watch import wait_for_unicorn
+from service.logs import add_log_context
+
+blueprint: Final = Blueprint("fleet", __name__)
+
+CLOCK_SKEW: Final = timedelta(seconds=30)
+"""How far a unicorn's clock may be ahead of ours."""
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/fleet/me",
+    policy=policy.FLEET_DRIVE,
+    headers=("If-None-Match", "Prefer"),
+    answers={200: MyUnicornView, 304: None},
+)
+def show_me() -> Response:
+    """The caller's unicorn and its ride; waits for news of them if asked to."""
+    deps, wait = dependencies(), headers.preferred_wait()
+    unicorn = progress.stored_unicorn(deps.ports, _my_id())
+    if wait and not _is_news(unicorn):
+        unicorn = wait_for_unicorn(deps.ports, unicorn, _is_news, wait, deps.monotonic)
+    about = {"ETag": entity_tag(unicorn.version), **headers.wait_applied(wait)}
+    if headers.not_modified(unicorn.version):
+        return empty(304, about)
+    ride = fleet.ride_of(deps.ports, unicorn)
+    view: MyUnicornView = {
+        "unicorn": _shown(unicorn),
+        "ride": ride and driven_ride_view(ride),
+    }
+    return answer(200, view, about)
+
+
+@route(
+    blueprint,
+    "PUT",
+    "/v1/fleet/me/position",
+    policy=policy.FLEET_DRIVE,
+    body=PositionReport,
+    answers={204: None},
+)
+def report_position(body: PositionReport) -> Response:
+    """Say where the unicorn is; an older position than the last is ignored."""
+    deps = dependencies()
+    now = deps.now()
+    if body.recorded_at and body.recorded_at > now + CLOCK_SKEW:
+        raise invalid("recorded_at", "is in the future")
+    unicorn = progress.record_position(deps.ports, _my_id(), body.position(now), now)
+    return empty(204, {"ETag": entity_tag(unicorn.version)})
+
+
+@route(
+    blueprint,
+    "PUT",
+    "/v1/fleet/me/availability",
+    policy=policy.FLEET_DRIVE,
+    body=Availability,
+    answers={200: UnicornRepresentation},
+)
+def set_availability(body: Availability) -> Response:
+    """Go on or off duty; a ride under way is finished first."""
+    deps = dependencies()
+    unicorn = progress.set_availability(deps.ports, _my_id(), body.available, deps.now())
+    return answer(200, _shown(unicorn), {"ETag": entity_tag(unicorn.version)})
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/fleet/me/rides/<ride_id>/<any(accept,decline,arrive,start,complete):step>",
+    policy=policy.FLEET_DRIVE,
+    body=Nothing,
+    answers={200: DrivenRideView},
+)
+def advance_ride(ride_id: str, step: str, body: Nothing) -> Response:
+    """Take the next step of the unicorn's ride; repeating the last one changes nothing."""
+    deps = dependencies()
+    add_log_context(ride_id=ride_id)
+    ride = progress.advance(deps.ports, Step(step), _my_id(), ride_id, deps.now())
+    return answer(200, driven_ride_view(ride), {"ETag": entity_tag(ride.version)})
+
+
+def _my_id() -> str:
+    return fleet.unicorn_of(dependencies().ports, caller().sub)
+
+
+def _shown(unicorn: Unicorn) -> UnicornRepresentation:
+    deps = dependencies()
+    return unicorn_representation(fleet.view(deps.ports, unicorn, deps.now()))
+
+
+def _is_news(unicorn: Unicorn) -> bool:
+    """What a waiting unicorn has not seen: another version than it named, else a ride."""
+    if headers.if_none_match_given():
+        return not headers.not_modified(unicorn.version)
+    return unicorn.ride_id is not None

@@ -1,0 +1,93 @@
+"""Public routes for load balancers and operators: is it alive, is it ready."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Final, Literal
+
+from flask import Blueprint, Flask, Response, current_app
+from typing_extensions import TypedDict
+
+from service.api.answers import answer
+from service.api.context import Probe
+from service.api.problems import RETRY_SOON
+from service.api.routing import route
+from service.auth import policy
+
+blueprint: Final = Blueprint("health", __name__)
+_READINESS: Final = "readiness"
+logger = logging.getLogger(__name__)
+
+OPTIONAL: Final = frozenset({"redis"})
+"""What the service can do without: rides are stored, and the sweep finds them."""
+
+PROBE_SECONDS: Final = 0.8
+"""All probes run at once, so the answer comes within a second."""
+
+
+class HealthView(TypedDict):
+    status: Literal["ok"]
+
+
+class ReadinessView(TypedDict):
+    status: Literal["ready", "degraded", "unavailable"]
+    failing: list[str]
+
+
+class Readiness:
+    """Runs the probes side by side. One that hangs is failing, and is not started again."""
+
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
+        self._probes = probes
+        self._pool = ThreadPoolExecutor(max(1, len(probes)), "probe")
+        self._running: dict[str, Future[bool]] = {}
+
+    def failing(self) -> list[str]:
+        asked = {name: self._ask(name) for name in self._probes}
+        wait(asked.values(), timeout=PROBE_SECONDS)
+        return [name for name, answered in asked.items() if not _is_good(name, answered)]
+
+    def _ask(self, name: str) -> Future[bool]:
+        running = self._running.get(name)
+        if running is None or running.done():
+            running = self._running[name] = self._pool.submit(self._probes[name])
+        return running
+
+
+def _is_good(name: str, answered: Future[bool]) -> bool:
+    if not answered.done():
+        return False
+    error = answered.exception()
+    if error:
+        logger.warning("probe failed", extra={"probe": name, "cause": repr(error)})
+    return error is None and answered.result()
+
+
+def install(app: Flask, probes: Mapping[str, Probe]) -> None:
+    app.extensions[_READINESS] = Readiness(probes)
+    app.register_blueprint(blueprint)
+
+
+@route(
+    blueprint, "GET", "/healthz", policy=policy.PUBLIC, answers={200: HealthView}
+)
+def healthz() -> Response:
+    """Whether the process answers; touches nothing else."""
+    return answer(200, {"status": "ok"})
+
+
+@route(
+    blueprint,
+    "GET",
+    "/readyz",
+    policy=policy.PUBLIC,
+    answers={200: ReadinessView, 503: ReadinessView},
+)
+def readyz() -> Response:
+    """Whether what the service stands on can be used, within a second."""
+    failing = current_app.extensions[_READINESS].failing()
+    if not OPTIONAL.issuperset(failing):
+        return answer(503, {"status": "unavailable", "failing": failing}, RETRY_SOON)
+    return answer(200, {"status": "degraded" if failing else "ready", "failing": failing})

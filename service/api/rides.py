@@ -1,0 +1,154 @@
+"""Routes of riders: request a ride, look at it, wait for it, cancel it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response
+
+from service.api import cursors, headers
+from service.api.answers import answer, empty, entity_tag
+from service.api.context import caller, dependencies, request_id
+from service.api.representations import (
+    LiveRideView,
+    RideListView,
+    RideView,
+    live_ride_view,
+    ride_list_view,
+    ride_view,
+)
+from service.api.routing import route
+from service.api.schemas import Cancelation, RideListing, RideRequest
+from service.auth import policy
+from service.core import requests
+from service.core.model import Ride
+from service.core.requests import RideOrder
+from service.core.watch import wait_for_ride
+from service.logs import add_log_context
+
+blueprint: Final = Blueprint("rides", __name__)
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/rides",
+    policy=policy.RIDES_WRITE,
+    body=RideRequest,
+    headers=("Idempotency-Key", "Prefer"),
+    answers={201: RideView, 202: RideView},
+)
+def request_ride(body: RideRequest) -> Response:
+    """Request a ride; 201 if a unicorn was found while waiting, else 202."""
+    deps, wait = dependencies(), headers.preferred_wait()
+    ride, replayed = requests.request_ride(deps.ports, _order(body), deps.now())
+    add_log_context(ride_id=ride.ride_id)
+    if wait:
+        ride = wait_for_ride(deps.ports, ride, _is_settled, wait, deps.monotonic)
+    return _accepted(ride, replayed, headers.wait_applied(wait))
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/rides",
+    policy=policy.RIDES_READ,
+    query=RideListing,
+    answers={200: RideListView},
+)
+def list_rides(query: RideListing) -> Response:
+    """The caller's rides, newest first."""
+    subject = caller().sub
+    page = requests.list_rides(
+        dependencies().ports,
+        subject,
+        status=query.status,
+        limit=query.limit,
+        start=cursors.key_of(query.cursor, subject),
+    )
+    return answer(200, ride_list_view(page, cursors.cursor_of(page.next_key, subject)))
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/rides/<ride_id>",
+    policy=policy.RIDES_READ,
+    headers=("If-None-Match", "Prefer"),
+    answers={200: RideView, 304: None},
+)
+def show_ride(ride_id: str) -> Response:
+    """One ride; waits for news of it if asked to."""
+    deps, wait = dependencies(), headers.preferred_wait()
+    ride = requests.own_ride(deps.ports, ride_id, caller().sub)
+    if wait and not _is_news(ride):
+        ride = wait_for_ride(deps.ports, ride, _is_news, wait, deps.monotonic)
+    about = {"ETag": entity_tag(ride.version), **headers.wait_applied(wait)}
+    if headers.not_modified(ride.version):
+        return empty(304, about)
+    return answer(200, ride_view(ride), about)
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/rides/<ride_id>/live",
+    policy=policy.RIDES_READ,
+    answers={200: LiveRideView},
+)
+def show_live_ride(ride_id: str) -> Response:
+    """What changes about a ride without a new version: where its unicorn is."""
+    deps = dependencies()
+    ride = requests.own_ride(deps.ports, ride_id, caller().sub)
+    return answer(200, live_ride_view(requests.live_view(deps.ports, ride, deps.now())))
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/rides/<ride_id>/cancel",
+    policy=policy.RIDES_WRITE,
+    body=Cancelation,
+    answers={200: RideView},
+)
+def cancel_ride(ride_id: str, body: Cancelation) -> Response:
+    """Cancel a ride that is not yet in progress; again changes nothing."""
+    deps = dependencies()
+    ride = requests.cancel_ride(deps.ports, ride_id, caller().sub, body.reason, deps.now())
+    return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
+
+
+def _order(body: RideRequest) -> RideOrder:
+    return RideOrder(
+        rider_id=caller().sub,
+        pickup=body.pickup.location(),
+        dropoff=body.dropoff and body.dropoff.location(),
+        note=body.note,
+        idempotency_key=headers.idempotency_key(),
+        request_id=request_id(),
+    )
+
+
+def _is_settled(ride: Ride) -> bool:
+    """A unicorn is on its way, or none will come."""
+    return ride.matched_at is not None or ride.is_terminal
+
+
+def _is_news(ride: Ride) -> bool:
+    """What a waiting client has not seen: another version than it named, else a settled ride."""
+    if headers.if_none_match_given():
+        return ride.is_terminal or not headers.not_modified(ride.version)
+    return _is_settled(ride)
+
+
+def _accepted(ride: Ride, replayed: bool, applied: dict[str, str]) -> Response:
+    about = {
+        "Location": f"/v1/rides/{ride.ride_id}",
+        "ETag": entity_tag(ride.version),
+        **applied,
+    }
+    if replayed:
+        about["Idempotency-Replayed"] = "true"
+    if ride.matched_at is not None:
+        return answer(201, ride_view(ride), about)
+    return answer(202, ride_view(ride), {**about, "Retry-After": "1"})

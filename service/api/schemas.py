@@ -1,0 +1,125 @@
+"""What clients may send. Strict: no coercion, no unknown fields, finite numbers within range."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.json_schema import WithJsonSchema
+
+from service.core.model import Location, Position, RideStatus
+
+_RFC3339: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")
+_SMALLEST_DEGREES: Final = 1e-9
+
+
+def _no_dust(degrees: float) -> float:
+    # A tenth of a millimetre is zero; numbers below 1e-130 do not fit into DynamoDB at all.
+    return degrees if abs(degrees) >= _SMALLEST_DEGREES else 0.0
+
+
+def _instant(value: object) -> datetime:
+    if isinstance(value, str) and _RFC3339.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise ValueError("must be an RFC 3339 instant such as 2026-01-31T08:00:00Z")
+
+
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+
+
+Latitude = Annotated[float, Field(ge=-90, le=90), AfterValidator(_no_dust)]
+Longitude = Annotated[float, Field(ge=-180, le=180), AfterValidator(_no_dust)]
+Instant = Annotated[
+    datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Text = Annotated[str, Field(max_length=280)]
+
+
+class Strict(BaseModel):
+    """Base of all bodies."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Nothing(Strict):
+    """No fields: the body may be left out or be an empty object."""
+
+
+class Point(Strict):
+    """A point, WGS-84 degrees."""
+
+    latitude: Latitude
+    longitude: Longitude
+
+    def location(self) -> Location:
+        return Location(self.latitude, self.longitude)
+
+
+class RideRequest(Strict):
+    """A ride from `pickup`, perhaps to a known `dropoff`."""
+
+    pickup: Point
+    dropoff: Point | None = None
+    note: Text | None = None
+
+
+class Cancelation(Strict):
+    """Why a ride is canceled."""
+
+    reason: Text | None = None
+
+
+class PositionReport(Point):
+    """Where a unicorn is: heading in degrees from north, speed in metres per second."""
+
+    heading: Annotated[float, Field(ge=0, le=360)] | None = None
+    speed: Annotated[float, Field(ge=0, le=1000)] | None = None
+    recorded_at: Instant | None = None
+
+    def position(self, now: datetime) -> Position:
+        """As a position; recorded now unless the report says when."""
+        return Position(self.location(), self.recorded_at or now, self.heading, self.speed)
+
+
+class Availability(Strict):
+    """On duty or off."""
+
+    available: bool
+
+
+class NewUnicorn(Strict):
+    """A unicorn to enrol; `location` counts as a position now."""
+
+    name: Name
+    color: Name
+    gender: Name
+    unicorn_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    account_sub: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")] | None = None
+    auto_accept: bool = True
+    location: Point | None = None
+
+
+class UnicornPatch(Strict):
+    """What an admin may change."""
+
+    accepting: bool
+
+
+class RideListing(BaseModel):
+    """Which of the caller's rides, newest first."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=100)] = 20
+    cursor: Annotated[str, Field(max_length=1024)] | None = None
+    status: Annotated[RideStatus, Field(strict=False)] | None = None

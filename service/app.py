@@ -1,0 +1,33 @@
+"""The HTTP application, put together. No I/O happens here; the first request brings it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Flask
+
+from service.api import admin, context, cors, discovery, fleet, frame, guard, health, problems, rides
+from service.api.context import Dependencies
+from service.api.routing import declared_routes
+
+BLUEPRINTS: Final = (rides.blueprint, fleet.blueprint, admin.blueprint, discovery.blueprint)
+
+
+def create_app(dependencies: Dependencies) -> Flask:
+    """The application on these dependencies. Raises `UndeclaredRoute`: a route has no policy."""
+    app = Flask("service", static_folder=None, template_folder=None)
+    settings = dependencies.settings
+    # One path, one route: no redirects that repeat a request, body and all, somewhere else.
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    context.provide(app, dependencies)
+    frame.install(app, settings.public_url)
+    problems.install(app)
+    cors.install(app, settings.cors_origins)
+    health.install(app, dependencies.probes)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    routes = declared_routes(app)
+    guard.install(app, routes, dependencies)
+    discovery.describe(app, routes, settings)
+    return app

@@ -1,0 +1,155 @@
+"""Rounds: one zone's waiting rides against the fleet around it, claimed by conditional writes.
+
+A round serves everything that waits (group commit): under load many requests share one job. The
+lease keeps two rounds of a zone from doing the same work; safety never rests on it, only on the
+claim, which is one transaction on the ride and the unicorn.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from typing import Final
+
+from service.core import effects
+from service.core.dispatch.matching import Matching, Tuning, match
+from service.core.dispatch.remaining import RemainingTime
+from service.core.dispatch.travel import TravelTimes
+from service.core.errors import DispatchError, Unavailable, WriteConflict
+from service.core.model import FleetEntry, Pairing, Ride, RideStatus, Trip
+from service.core.ports import Ports, RoundLease, RoundLeases
+
+logger = logging.getLogger(__name__)
+
+WORK_BUDGET_SECONDS: Final = 1.0
+"""Longest turn of one job on a zone; a successor goes on, so that zones share the workers."""
+
+LOST_CLAIM_ROUNDS: Final = 3
+"""Further rounds after claims lost to somebody else; then the next trigger may do better."""
+
+
+class Outcome(Enum):
+    """What became of a claim."""
+
+    CLAIMED = auto()
+    LOST = auto()
+    GONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A pairing with the two values it was decided on."""
+
+    pairing: Pairing
+    ride: Ride
+    entry: FleetEntry
+
+
+CommitAll = Callable[[Callable[[Claim], Outcome], Sequence[Claim]], Iterable[Outcome]]
+"""Applies the function to every claim, as far as possible at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatcher:
+    """Runs rounds. Clock, sleep and parallelism come from the outside."""
+
+    ports: Ports
+    leases: RoundLeases
+    tuning: Tuning
+    travel: TravelTimes
+    remaining: RemainingTime
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+    commit_all: CommitAll
+
+    def run(self, zone: str, request_id: str) -> None:
+        """One job: rounds on a zone while there is something new, at most a second of them."""
+        lease = self.leases.take(zone)
+        if lease is None:
+            return
+        end = self.monotonic() + WORK_BUDGET_SECONDS
+        lost_rounds = 0
+        while True:
+            lost = self._round(lease)
+            if self.monotonic() >= end:
+                lease.release()
+                self.ports.rounds.publish(zone, request_id)
+                return
+            if lost and lost_rounds < LOST_CLAIM_ROUNDS:
+                lost_rounds += 1
+                self.sleep(random.uniform(0.005, 0.02 * lost_rounds))  # noqa: S311
+            elif lease.leave():
+                return
+
+    def _round(self, lease: RoundLease) -> bool:
+        """Pair and claim once; true if a claim was lost and pairing again may help."""
+        waiting, plans = lease.begin_round()
+        matching, claims = self._pair(waiting, plans) if waiting else (Matching((), ()), ())
+        outcomes = list(self.commit_all(self._claim, claims))
+        lease.finish_round(matching.plans)
+        return Outcome.LOST in outcomes
+
+    def _pair(
+        self, waiting: Sequence[Ride], plans: Mapping[str, Pairing]
+    ) -> tuple[Matching, Sequence[Claim]]:
+        now = self.now()
+        fleet = self.ports.fleet.near(
+            [ride.pickup for ride in waiting],
+            reach_metres=self.ports.rules.reach_metres,
+            per_place=self.tuning.neighbours,
+            now=now,
+        )
+        matching = match(waiting, fleet, plans, now, self.tuning, self.travel, self.remaining)
+        rides = {ride.ride_id: ride for ride in waiting}
+        entries = {entry.unicorn.unicorn_id: entry for entry in fleet}
+        claims = [Claim(p, rides[p.ride_id], entries[p.unicorn_id]) for p in matching.claims]
+        return matching, claims
+
+    def _claim(self, claim: Claim) -> Outcome:
+        """Take both sides or neither: the one place where a ride is won."""
+        now = self.now()
+        ride, entry = claim.ride, claim.entry
+        assert entry.position is not None  # noqa: S101 - only fresh positions are paired
+        at = entry.position.location
+        after = ride.claimed(entry.unicorn, at, claim.pairing, now, self.ports.rules.offer)
+        reserved = entry.unicorn.reserved(ride.ride_id, Trip(ride.pickup, ride.dropoff))
+        try:
+            self.ports.assignments.commit((ride, after), (entry.unicorn, reserved))
+        except WriteConflict as lost:
+            return self._repair(ride, lost, now)
+        except DispatchError as error:
+            logger.warning(
+                "claim not written", extra={"ride_id": ride.ride_id, "cause": str(error)}
+            )
+            return Outcome.GONE
+        effects.tell(self.ports, now, ride=after, unicorn=reserved)
+        logger.info(
+            "ride %s",
+            after.status,
+            extra={
+                "ride_id": ride.ride_id,
+                "unicorn_id": entry.unicorn.unicorn_id,
+                "request_id": ride.request_id,
+                "waited_seconds": (now - ride.requested_at).total_seconds(),
+            },
+        )
+        return Outcome.CLAIMED
+
+    def _repair(self, ride: Ride, lost: WriteConflict, now: datetime) -> Outcome:
+        """Correct what this process believed by what is stored."""
+        try:
+            if lost.unicorn:
+                self.ports.fleet.refresh(lost.unicorn, now)
+            if lost.ride and lost.ride.status is RideStatus.REQUESTED:
+                self.ports.waiting.add(lost.ride)
+            elif lost.ride:
+                self.ports.waiting.discard(ride.zone, [ride.ride_id])
+                return Outcome.GONE
+        except Unavailable:
+            return Outcome.GONE
+        return Outcome.LOST

@@ -1,0 +1,74 @@
+"""What follows a committed write: tell the fleet index, the waiting sets, the waiters, the workers.
+
+All of it may be lost without harm (the sweep finds what nobody was told of), so a store that does
+not answer here is noted and never fails the operation that is already committed.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from service.core.dispatch.zones import zones_within
+from service.core.errors import Unavailable
+from service.core.model import Location, Ride, RideStatus, Unicorn
+from service.core.ports import Ports
+
+logger = logging.getLogger(__name__)
+
+
+def ride_topic(ride_id: str) -> str:
+    return f"ride:{ride_id}"
+
+
+def unicorn_topic(unicorn_id: str) -> str:
+    return f"unicorn:{unicorn_id}"
+
+
+def tell(ports: Ports, now: datetime, *, ride: Ride | None, unicorn: Unicorn | None) -> None:
+    """Spread the word of what a ride and its unicorn have just become."""
+    try:
+        if unicorn:
+            ports.fleet.refresh(unicorn, now)
+        ports.changes.announce(*_topics(ride, unicorn))
+        if ride and ride.status is not RideStatus.REQUESTED:
+            ports.waiting.discard(ride.zone, [ride.ride_id])
+    except Unavailable as error:
+        logger.warning("effects lost, the sweep will catch up", extra={"cause": str(error)})
+        return
+    if ride and ride.status is RideStatus.REQUESTED:
+        trigger_ride(ports, ride)
+    if unicorn and unicorn.can_take_a_ride:
+        trigger_around_unicorn(ports, unicorn.unicorn_id, now)
+
+
+def trigger_ride(ports: Ports, ride: Ride) -> None:
+    """Put a waiting ride before its zone's next round, and ask for one unless it is asked for."""
+    try:
+        if ports.waiting.add(ride):
+            ports.rounds.publish(ride.zone, ride.request_id)
+    except Unavailable as error:
+        logger.warning(
+            "trigger lost, the sweep will find the ride",
+            extra={"ride_id": ride.ride_id, "cause": str(error)},
+        )
+
+
+def trigger_around_unicorn(ports: Ports, unicorn_id: str, now: datetime) -> None:
+    """A unicorn became usable: look again at the waiting rides it can reach."""
+    try:
+        position = ports.fleet.position(unicorn_id, now)
+        if position:
+            _trigger_around(ports, position.location)
+    except Unavailable as error:
+        logger.warning("trigger lost, the sweep will catch up", extra={"cause": str(error)})
+
+
+def _trigger_around(ports: Ports, location: Location) -> None:
+    for zone in ports.waiting.mark(zones_within(location, ports.rules.reach_metres)):
+        ports.rounds.publish(zone, "")
+
+
+def _topics(ride: Ride | None, unicorn: Unicorn | None) -> list[str]:
+    topics = [ride_topic(ride.ride_id)] if ride else []
+    return [*topics, unicorn_topic(unicorn.unicorn_id)] if unicorn else topics

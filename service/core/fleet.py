@@ -1,0 +1,59 @@
+"""The fleet as its admins and its unicorns see it: enrol, look up, and who an account drives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from service.core.errors import Unavailable, UnicornNotFound
+from service.core.model import Location, Position, Ride, Unicorn, UnicornState
+from service.core.ports import Ports
+from service.core.progress import record_position
+
+
+@dataclass(frozen=True, slots=True)
+class UnicornView:
+    """A unicorn as it is shown: stored, but `non_contactable` when nothing was heard of it."""
+
+    unicorn: Unicorn
+    position: Position | None
+
+
+def enroll(ports: Ports, unicorn: Unicorn, location: Location | None, now: datetime) -> UnicornView:
+    """Add a unicorn to the fleet; it is `non_operational` until someone makes it available.
+
+    A location counts as a position now. Raises `UnicornExists`, `AccountTaken`.
+    """
+    ports.unicorns.create(unicorn)
+    if location:
+        record_position(ports, unicorn.unicorn_id, Position(location, now), now)
+    return view(ports, unicorn, now)
+
+
+def unicorn_of(ports: Ports, account_sub: str) -> str:
+    """The id of the unicorn this account drives."""
+    unicorn_id = ports.unicorns.of_account(account_sub)
+    if unicorn_id is None:
+        raise UnicornNotFound("this account drives no unicorn")
+    return unicorn_id
+
+
+def view(ports: Ports, unicorn: Unicorn, now: datetime) -> UnicornView:
+    """The unicorn with its last fresh position."""
+    try:
+        position = ports.fleet.position(unicorn.unicorn_id, now)
+        silent = position is None and ports.fleet.silent_for(unicorn.unicorn_id, now)
+    except Unavailable:
+        return UnicornView(unicorn, None)
+    if silent and silent > ports.rules.stale and unicorn.state in CONTACTABLE:
+        unicorn = replace(unicorn, state=UnicornState.NON_CONTACTABLE)
+    return UnicornView(unicorn, position)
+
+
+CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornState.ON_TRIP})
+"""States in which a unicorn is expected to send positions."""
+
+
+def ride_of(ports: Ports, unicorn: Unicorn) -> Ride | None:
+    """The ride the unicorn is reserved for."""
+    return ports.rides.get(unicorn.ride_id) if unicorn.ride_id else None

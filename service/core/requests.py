@@ -1,0 +1,195 @@
+"""What a rider does: request a ride, look at it, cancel it, rate it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final
+
+from service.core import effects
+from service.core.dispatch.travel import GreatCircle
+from service.core.dispatch.zones import zone_of
+from service.core.errors import IdempotencyKeyReused, RideNotFound, TooManyActiveRides, Unavailable
+from service.core.model import (
+    FIRST_RETRY,
+    CanceledBy,
+    Location,
+    Page,
+    Position,
+    Rating,
+    Ride,
+    RideStatus,
+    Unicorn,
+)
+from service.core.ports import Ports
+from service.core.transition import carry_out
+
+RIDE_IDS: Final = uuid.UUID("6f1c7a3e-52f5-4d29-9d0b-0b6f7a1f3a52")
+"""Namespace of ride ids made from an idempotency key (RFC 9562, UUIDv5)."""
+
+NEWEST_LOOKED_AT: Final = 100
+"""How many of a rider's newest rides are looked at to count the open ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RideOrder:
+    """What a rider asked for."""
+
+    rider_id: str
+    pickup: Location
+    dropoff: Location | None = None
+    note: str | None = None
+    idempotency_key: str | None = None
+    request_id: str = ""
+
+    @property
+    def ride_id(self) -> str:
+        """The same for the same rider and key, so that a repeated request is the same ride."""
+        if self.idempotency_key is None:
+            return str(uuid.uuid4())
+        return str(uuid.uuid5(RIDE_IDS, f"{self.rider_id}\n{self.idempotency_key}"))
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the parsed body: two requests with one key must agree on it."""
+        body = (asdict(self.pickup), self.dropoff and asdict(self.dropoff), self.note)
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """What changes about a ride without a new version."""
+
+    status: RideStatus
+    version: int
+    position: Position | None
+    pickup_eta_seconds: int | None
+    planned_pickup_eta_seconds: int | None
+
+
+def request_ride(ports: Ports, order: RideOrder, now: datetime) -> tuple[Ride, bool]:
+    """Store a new ride and ask for a round; or find the ride this idempotency key made before.
+
+    Returns the ride and whether it is a replay. Once this returns the ride is safe: the row is
+    the outbox, and the trigger is only a hint. Raises `IdempotencyKeyReused`,
+    `TooManyActiveRides`, `Unavailable`.
+    """
+    ride = _new_ride(ports, order, now)
+    if ports.rules.max_active_rides:
+        _require_room(ports, ride)
+    known = ports.rides.create(ride)
+    if known is None:
+        effects.trigger_ride(ports, ride)
+        return ride, False
+    if known.fingerprint != ride.fingerprint:
+        raise IdempotencyKeyReused("this idempotency key was used with another body")
+    if known.status is RideStatus.REQUESTED:
+        effects.trigger_ride(ports, known)
+    return known, True
+
+
+def own_ride(ports: Ports, ride_id: str, rider_id: str) -> Ride:
+    """The rider's ride; another rider's is `RideNotFound`, like one that does not exist."""
+    ride = ports.rides.get(ride_id)
+    if ride is None or ride.rider_id != rider_id:
+        raise RideNotFound("no such ride")
+    return ride
+
+
+def list_rides(
+    ports: Ports,
+    rider_id: str,
+    *,
+    status: RideStatus | None,
+    limit: int,
+    start: Mapping[str, str] | None,
+) -> Page[Ride]:
+    """The rider's rides, newest first."""
+    return ports.rides.list_of_rider(rider_id, status=status, limit=limit, start=start)
+
+
+def cancel_ride(
+    ports: Ports, ride_id: str, rider_id: str, reason: str | None, now: datetime
+) -> Ride:
+    """Cancel before the ride is in progress; canceling again changes nothing."""
+
+    def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
+        if ride.status is RideStatus.CANCELED:
+            return ride, unicorn
+        canceled = ride.canceled(CanceledBy.RIDER, reason, now)
+        return canceled, unicorn and unicorn.released(ride_id)
+
+    return carry_out(ports, own_ride(ports, ride_id, rider_id), decide, now)
+
+
+def rate_ride(ports: Ports, ride_id: str, rider_id: str, rating: Rating, now: datetime) -> Ride:
+    """Rate a completed ride; rating again replaces the rating."""
+
+    def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
+        return (ride if ride.rating == rating else ride.rated(rating)), unicorn
+
+    return carry_out(ports, own_ride(ports, ride_id, rider_id), decide, now)
+
+
+def live_view(ports: Ports, ride: Ride, now: datetime) -> LiveView:
+    """Where the ride's unicorn is and when it should be at the pickup, as last heard.
+
+    Redis being away makes these unknown, never an error.
+    """
+    position: Position | None = None
+    planned: int | None = None
+    try:
+        if ride.status is RideStatus.REQUESTED:
+            plan = ports.waiting.plan_of(ride.zone, ride.ride_id)
+            planned = plan.pickup_eta_seconds if plan else None
+        elif ride.status in SHOWS_UNICORN and ride.unicorn:
+            position = ports.fleet.position(ride.unicorn.unicorn_id, now)
+    except Unavailable:
+        pass
+    return LiveView(ride.status, ride.version, position, _pickup_eta(ride, position), planned)
+
+
+SHOWS_UNICORN: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
+
+
+def _pickup_eta(ride: Ride, position: Position | None) -> int | None:
+    if ride.status is RideStatus.ARRIVED:
+        return 0
+    if ride.status is not RideStatus.MATCHED or position is None:
+        return None
+    return GreatCircle().seconds_between(position.location, ride.pickup)
+
+
+def _new_ride(ports: Ports, order: RideOrder, now: datetime) -> Ride:
+    return Ride(
+        ride_id=order.ride_id,
+        rider_id=order.rider_id,
+        pickup=order.pickup,
+        dropoff=order.dropoff,
+        note=order.note,
+        zone=zone_of(order.pickup),
+        requested_at=now,
+        deadline_at=now + ports.rules.deadline,
+        due_at=now + FIRST_RETRY,
+        request_id=order.request_id,
+        fingerprint=order.fingerprint,
+    )
+
+
+def _require_room(ports: Ports, ride: Ride) -> None:
+    """Refuse a rider who has too many open rides; a replay is not one more.
+
+    The listing is eventually consistent, so two requests in the same instant may both pass: the
+    limit is there against mistakes, not against the rider's own race.
+    """
+    newest = ports.rides.list_of_rider(
+        ride.rider_id, status=None, limit=NEWEST_LOOKED_AT, start=None
+    ).items
+    others_open = [r for r in newest if not r.is_terminal and r.ride_id != ride.ride_id]
+    replay = any(r.ride_id == ride.ride_id for r in newest)
+    if not replay and len(others_open) >= ports.rules.max_active_rides:
+        raise TooManyActiveRides(f"at most {ports.rules.max_active_rides} open rides are allowed")

@@ -1,0 +1,127 @@
+"""The delivery guarantee: look after every open ride whose time has come.
+
+Rides in DynamoDB carry the instant at which somebody has to look at them (`due_at`). Whatever was
+lost on the way (a job, a message, all of Redis, a process in the middle of its work), the sweep
+finds the ride here. It is harmless if two sweeps run: each write is conditional.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from service.core import effects
+from service.core.dispatch.travel import GreatCircle
+from service.core.errors import DispatchError
+from service.core.model import LIVENESS_CHECK, CanceledBy, Ride, RideStatus, Unicorn
+from service.core.ports import Ports
+from service.core.transition import carry_out
+
+logger = logging.getLogger(__name__)
+
+RETRY_EVERY: Final = timedelta(seconds=4)
+"""How long a waiting ride goes without a trigger at most: the tail of a fault is this plus one."""
+
+LOST_AFTER: Final = timedelta(minutes=30)
+"""A unicorn silent this long (and three times its trip) while in progress is lost."""
+
+BATCH: Final = 500
+"""Rides looked after in one run; the next run is a second away."""
+
+
+def sweep(ports: Ports, now: datetime) -> int:
+    """Look after the rides that are due, oldest first; returns how many."""
+    horizon = timedelta()
+    if ports.fleet.begin_epoch(now):
+        # Redis is new: every open ride is due within the longest interval, so look at them all.
+        horizon = max(LIVENESS_CHECK, ports.rules.offer)
+    due = ports.rides.due(now + horizon, BATCH)
+    for ride in due:
+        try:
+            _LOOK_AFTER[ride.status](ports, ride, now)
+        except DispatchError as error:
+            logger.warning(
+                "ride left for the next sweep",
+                extra={"ride_id": ride.ride_id, "cause": f"{type(error).__name__}: {error}"},
+            )
+    return len(due)
+
+
+def _look_after_requested(ports: Ports, ride: Ride, now: datetime) -> None:
+    past_deadline = now >= ride.deadline_at
+    if past_deadline and ports.waiting.plan_of(ride.zone, ride.ride_id) is None:
+        _apply(ports, ride, now, lambda stored: stored.unmatched())
+        return
+    next_try = now + RETRY_EVERY
+    if not past_deadline:
+        next_try = min(next_try, ride.deadline_at)
+    if ports.rides.postpone(ride, next_try):
+        effects.trigger_ride(ports, ride)
+
+
+def _look_after_offered(ports: Ports, ride: Ride, now: datetime) -> None:
+    if ride.due_at is not None and now >= ride.due_at:
+        _apply(ports, ride, now, lambda stored: stored.returned(now, ports.rules.deadline))
+
+
+def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
+    if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show:
+        _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, "no_show", now))
+    elif _silent_for(ports, ride, now) > ports.rules.stale:
+        deadline = ports.rules.deadline
+        _apply(ports, ride, now, lambda r: r.returned(now, deadline), silent=True)
+    else:
+        ports.rides.postpone(ride, _next_check(ports, ride, now))
+
+
+def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
+    if _silent_for(ports, ride, now) > max(LOST_AFTER, 3 * _trip_estimate(ride)):
+        lost = "unicorn_lost"
+        _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, lost, now), silent=True)
+    else:
+        ports.rides.postpone(ride, now + LIVENESS_CHECK)
+
+
+_LOOK_AFTER: Final[dict[RideStatus, Callable[[Ports, Ride, datetime], None]]] = {
+    RideStatus.REQUESTED: _look_after_requested,
+    RideStatus.OFFERED: _look_after_offered,
+    RideStatus.MATCHED: _look_after_assigned,
+    RideStatus.ARRIVED: _look_after_assigned,
+    RideStatus.IN_PROGRESS: _look_after_in_progress,
+}
+
+
+def _apply(
+    ports: Ports,
+    seen: Ride,
+    now: datetime,
+    step: Callable[[Ride], Ride],
+    *,
+    silent: bool = False,
+) -> None:
+    """Take the step if the ride still is in the state the sweep saw, and free its unicorn."""
+
+    def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
+        if ride.version != seen.version:
+            return ride, unicorn
+        released = unicorn and unicorn.released(ride.ride_id, keep_accepting=not silent)
+        return step(ride), released
+
+    carry_out(ports, seen, decide, now)
+
+
+def _silent_for(ports: Ports, ride: Ride, now: datetime) -> timedelta:
+    return ports.fleet.silent_for(ride.unicorn_id or "", now)
+
+
+def _next_check(ports: Ports, ride: Ride, now: datetime) -> datetime:
+    check = now + LIVENESS_CHECK
+    return min(check, ride.arrived_at + ports.rules.no_show) if ride.arrived_at else check
+
+
+def _trip_estimate(ride: Ride) -> timedelta:
+    if ride.dropoff is None:
+        return timedelta()
+    return timedelta(seconds=GreatCircle().seconds_between(ride.pickup, ride.dropoff))

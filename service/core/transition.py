@@ -1,0 +1,53 @@
+"""Read, decide, write conditionally, decide again if someone was faster: the one write loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from service.core import effects
+from service.core.errors import Unavailable, WriteConflict
+from service.core.model import ASSIGNED, Ride, Unicorn
+from service.core.ports import Ports
+
+ATTEMPTS = 4
+"""Each attempt loses only to another writer of the same ride; more than a few is an overload."""
+
+Decide = Callable[[Ride, Unicorn | None], tuple[Ride, Unicorn | None]]
+"""From the stored ride and its reserved unicorn to what they become.
+
+Returns the same ride to say that there is nothing to do; raises if the step is not legal.
+"""
+
+
+def carry_out(ports: Ports, ride: Ride, decide: Decide, now: datetime) -> Ride:
+    """Apply `decide` to the ride and, if it has one, its unicorn, in one conditional write.
+
+    `ride` may be out of date: the condition notices, and the decision is made again on what is
+    stored. Raises `Unavailable` when the item is fought over too hard.
+    """
+    unicorn: Unicorn | None = None
+    for _ in range(ATTEMPTS):
+        if ride.status in ASSIGNED and (unicorn is None or unicorn.unicorn_id != ride.unicorn_id):
+            unicorn = ports.unicorns.get(ride.unicorn_id or "")
+        ride_after, unicorn_after = decide(ride, unicorn)
+        if ride_after is ride:
+            return ride
+        try:
+            _write(ports, (ride, ride_after), (unicorn, unicorn_after))
+        except WriteConflict as lost:
+            ride, unicorn = lost.ride or ride, lost.unicorn or unicorn
+            continue
+        effects.tell(ports, now, ride=ride_after, unicorn=unicorn_after)
+        return ride_after
+    raise Unavailable(f"ride {ride.ride_id} is being changed by too many at once")
+
+
+def _write(
+    ports: Ports, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn | None, Unicorn | None]
+) -> None:
+    before, after = unicorn
+    if before is None or after is None or before is after:
+        ports.rides.save(*ride)
+    else:
+        ports.assignments.commit(ride, (before, after))

@@ -1,0 +1,86 @@
+"""Commands of the development stack; `make help` lists the make targets that run them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from urllib3.exceptions import HTTPError
+
+from service.local import demo, environment, occupancy
+from service.local.detaching import Detached
+from service.local.login import LoginFailed
+from service.local.provisioning import recall
+from service.local.stack import Ports, Stack, StackError
+from service.local.up import up
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    try:
+        arguments.run(arguments)
+    except StackError as error:
+        sys.exit(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m service.local")
+    parser.add_argument("--dir", type=Path, default=Path(".local"), help="the stack's folder")
+    commands = parser.add_subparsers(required=True)
+    start = commands.add_parser("up", help="start the stack and keep it running")
+    start.add_argument("--detach", action="store_true", help="return when it is ready")
+    start.add_argument("--ports", type=int, metavar="N", help="listen on N to N+3")
+    start.set_defaults(run=_up)
+    commands.add_parser("down", help="end it").set_defaults(run=_down)
+    token = commands.add_parser("token", help="print a fresh access token")
+    token.add_argument("user", choices=environment.CALLERS)
+    token.set_defaults(run=_token)
+    commands.add_parser("demo", help="request a ride and watch it").set_defaults(run=_demo)
+    return parser
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    if arguments.ports is not None:
+        ports = Ports.consecutive(arguments.ports)
+    else:
+        ports = Ports.from_environment(os.environ)
+    stack = Stack.create(arguments.dir, ports)
+    if not arguments.detach:
+        up(stack, say=_say, announce=_say)
+        return
+    report = Detached(stack.logs / "supervisor.log")
+    try:
+        up(stack, say=_say, announce=report.succeeded)
+    except StackError as error:
+        report.failed(str(error))
+        raise
+
+
+def _down(arguments: argparse.Namespace) -> None:
+    occupancy.stop(arguments.dir)
+
+
+def _token(arguments: argparse.Namespace) -> None:
+    print(_fresh_token(Stack.known(arguments.dir), arguments.user))
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    stack = Stack.known(arguments.dir)
+    demo.run(stack.web_url, _fresh_token(stack, "rider"))
+
+
+def _fresh_token(stack: Stack, user: str) -> str:
+    try:
+        return environment.token(stack, recall(stack.folder), user)
+    except (HTTPError, LoginFailed) as error:
+        raise StackError(f"no token from {stack.aws_url}: {error}") from error
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

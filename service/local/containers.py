@@ -1,0 +1,94 @@
+"""What compose runs beside the service: provisioning, tokens and the herd.
+
+`python -m service.local.containers provision|token USER|herd`. Settings come from the environment;
+what provisioning finds out goes to the shared volume, as shell lines the image's entrypoint reads.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from service.local import herd
+from service.local.environment import CALLERS, identity_settings, redirects_of, token_of
+from service.local.identity import Identity
+from service.local.provisioning import provision, recall, remember
+from service.local.stack import Secrets, write_private
+from service.settings import Settings, load
+
+FOLDER = Path("/settings")
+FROM_COMPOSE = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "REDIS_URL",
+    "PUBLIC_URL",
+    "CORS_ORIGINS",
+)
+
+
+def provision_all(environment: Mapping[str, str]) -> None:
+    """Tables, user pool, and the settings file for the service's containers."""
+    aws_url = environment["AWS_ENDPOINT_URL_DYNAMODB"]
+    secrets = Secrets.of(FOLDER)
+    identity = provision(
+        aws_url,
+        environment,
+        load(Settings),
+        secrets.demo_password,
+        redirects_of(environment["PUBLIC_URL"]),
+    )
+    remember(identity, FOLDER)
+    settings = {
+        **{name: environment[name] for name in FROM_COMPOSE},
+        **identity_settings(aws_url, identity),
+        # Keys travel over the compose network in the clear, from the container named so only.
+        "AUTH_JWKS_ALLOW_HTTP_HOSTS": "aws",
+        "FLOWER_ADDRESS": "0.0.0.0",  # noqa: S104 - inside the container; published on 127.0.0.1
+        "FLOWER_BASIC_AUTH": f"admin:{secrets.monitor_password}",
+    }
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
+    write_private(FOLDER / "env", "".join(lines))
+
+
+def print_token(environment: Mapping[str, str], user: str) -> None:
+    if user not in CALLERS:
+        sys.exit(f"no such user, choose of {', '.join(CALLERS)}")
+    print(_token(environment, recall(FOLDER), user))
+
+
+def _token(environment: Mapping[str, str], identity: Identity, user: str) -> str:
+    redirect = redirects_of(environment["PUBLIC_URL"])[0]
+    password = Secrets.of(FOLDER).demo_password
+    aws_url = environment["AWS_ENDPOINT_URL_DYNAMODB"]
+    return token_of(user, aws_url, identity, password, redirect)
+
+
+def run_herd(environment: Mapping[str, str]) -> None:
+    settings = {
+        "HERD_LOGIN_URL": environment["AWS_ENDPOINT_URL_DYNAMODB"],
+        "HERD_CLIENT_ID": recall(FOLDER).web_client_id,
+        "HERD_REDIRECT_URI": redirects_of(environment["PUBLIC_URL"])[0],
+        "HERD_PASSWORD": Secrets.of(FOLDER).demo_password,
+    }
+    herd.run({**environment, **settings})
+
+
+def main(arguments: Sequence[str]) -> None:
+    match arguments:
+        case ["provision"]:
+            provision_all(os.environ)
+        case ["token", user]:
+            print_token(os.environ, user)
+        case ["herd"]:
+            run_herd(os.environ)
+        case _:
+            sys.exit("usage: python -m service.local.containers provision|token USER|herd")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,181 @@
+"""The user pool of the development stack: scopes, groups, clients and demo users.
+
+Everything is looked up by name first, so that it can be run again at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+POOL = "wildrydes"
+RESOURCE_SERVER = "wildrydes"
+SCOPES: Mapping[str, str] = {
+    "rides.read": "Read one's own rides",
+    "rides.write": "Request, cancel and rate one's own rides",
+    "fleet.drive": "Act as one's own unicorn",
+    "fleet.telemetry": "Send positions in bulk",
+    "admin": "Run the fleet",
+}
+GROUPS = ("admin", "dispatcher", "unicorns")
+WEB_SCOPES = (
+    "openid",
+    *(f"{RESOURCE_SERVER}/{name}" for name in SCOPES if "telemetry" not in name),
+)
+MACHINE_SCOPES = (f"{RESOURCE_SERVER}/fleet.telemetry",)
+TOKEN_HOURS = 12
+
+HERD = tuple(f"herd-{number:02}" for number in range(1, 51))
+DEMO_USERS: Mapping[str, str | None] = {
+    "rider": None,
+    "admin": "admin",
+    "dispatcher": "dispatcher",
+    "unicorn": "unicorns",
+    **dict.fromkeys(HERD, "unicorns"),
+}
+"""User name and group."""
+
+USER_SCOPES: Mapping[str, Sequence[str]] = {
+    "rider": ("openid", "wildrydes/rides.read", "wildrydes/rides.write"),
+    "admin": ("openid", "wildrydes/admin"),
+    "dispatcher": ("openid", "wildrydes/admin"),
+    "unicorn": ("openid", "wildrydes/fleet.drive"),
+}
+"""What each kind of user's app asks for when it signs its user in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the rest needs to know of the pool. `subs`: user name to `sub`."""
+
+    pool_id: str
+    web_client_id: str
+    machine_client_id: str
+    machine_secret: str
+    subs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Builds the pool through `cognito`, a boto3 `cognito-idp` client."""
+
+    cognito: Any
+    pool_id: str
+
+    @classmethod
+    def ensure(cls, cognito: Any) -> Pool:
+        pages = cognito.get_paginator("list_user_pools").paginate(MaxResults=60)
+        for page in pages:
+            for pool in page["UserPools"]:
+                if pool["Name"] == POOL:
+                    return cls(cognito, pool["Id"])
+        return cls(cognito, cognito.create_user_pool(PoolName=POOL)["UserPool"]["Id"])
+
+    def furnish(self, password: str, redirects: Sequence[str]) -> Identity:
+        """Make scopes, groups, clients and users what they should be."""
+        self._ensure_scopes()
+        self._ensure_groups()
+        web = self._ensure_client("web", web_client(redirects))
+        machine = self._ensure_client("machine", MACHINE_CLIENT)
+        return Identity(
+            self.pool_id,
+            web["ClientId"],
+            machine["ClientId"],
+            machine["ClientSecret"],
+            self._ensure_users(password),
+        )
+
+    def _ensure_scopes(self) -> None:
+        try:
+            self.cognito.describe_resource_server(
+                UserPoolId=self.pool_id, Identifier=RESOURCE_SERVER
+            )
+        except self.cognito.exceptions.ResourceNotFoundException:
+            self.cognito.create_resource_server(
+                UserPoolId=self.pool_id,
+                Identifier=RESOURCE_SERVER,
+                Name=RESOURCE_SERVER,
+                Scopes=[
+                    {"ScopeName": name, "ScopeDescription": text} for name, text in SCOPES.items()
+                ],
+            )
+
+    def _ensure_groups(self) -> None:
+        groups = self.cognito.list_groups(UserPoolId=self.pool_id)["Groups"]
+        for name in set(GROUPS) - {group["GroupName"] for group in groups}:
+            self.cognito.create_group(UserPoolId=self.pool_id, GroupName=name)
+
+    def _ensure_client(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Create the client, or bring it up to date: its redirects follow the stack's ports."""
+        known = self.cognito.list_user_pool_clients(UserPoolId=self.pool_id, MaxResults=60)
+        for client in known["UserPoolClients"]:
+            if client["ClientName"] == name:
+                changeable = {
+                    key: value for key, value in wanted.items() if key != "GenerateSecret"
+                }
+                return self._client("update", ClientId=client["ClientId"], **changeable)
+        return self._client("create", ClientName=name, **wanted)
+
+    def _client(self, verb: str, **parameters: Any) -> dict[str, Any]:
+        call = getattr(self.cognito, f"{verb}_user_pool_client")
+        client: dict[str, Any] = call(UserPoolId=self.pool_id, **parameters)["UserPoolClient"]
+        return client
+
+    def _ensure_users(self, password: str) -> dict[str, str]:
+        users = self._users()
+        for name, group in DEMO_USERS.items():
+            # A user is confirmed by the last step, so a creation cut short is taken up again.
+            if name not in users or users[name]["UserStatus"] != "CONFIRMED":
+                users[name] = self._create_user(name, group, password, exists=name in users)
+        return {name: _sub(users[name]) for name in DEMO_USERS}
+
+    def _users(self) -> dict[str, dict[str, Any]]:
+        pages = self.cognito.get_paginator("list_users").paginate(UserPoolId=self.pool_id)
+        return {user["Username"]: user for page in pages for user in page["Users"]}
+
+    def _create_user(
+        self, name: str, group: str | None, password: str, *, exists: bool
+    ) -> dict[str, Any]:
+        user = {"UserPoolId": self.pool_id, "Username": name}
+        if not exists:
+            self.cognito.admin_create_user(**user, MessageAction="SUPPRESS")
+        if group:
+            self.cognito.admin_add_user_to_group(**user, GroupName=group)
+        self.cognito.admin_set_user_password(**user, Password=password, Permanent=True)
+        created: dict[str, Any] = self.cognito.admin_get_user(**user)
+        return created
+
+
+def _sub(user: Mapping[str, Any]) -> str:
+    """Of a listed user (`Attributes`) or of one got alone (`UserAttributes`)."""
+    attributes = user.get("Attributes") or user["UserAttributes"]
+    return str(next(item["Value"] for item in attributes if item["Name"] == "sub"))
+
+
+def web_client(redirects: Sequence[str]) -> Mapping[str, Any]:
+    """The apps' public client: authorization code with PKCE, no secret."""
+    return {
+        "GenerateSecret": False,
+        # Listing flows turns the others off; SRP is what the workshop's pages use.
+        "ExplicitAuthFlows": ["ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+        "AllowedOAuthFlowsUserPoolClient": True,
+        "AllowedOAuthFlows": ["code"],
+        "AllowedOAuthScopes": list(WEB_SCOPES),
+        "SupportedIdentityProviders": ["COGNITO"],
+        "CallbackURLs": list(redirects),
+        "LogoutURLs": list(redirects),
+        "AccessTokenValidity": TOKEN_HOURS,
+        "TokenValidityUnits": {"AccessToken": "hours"},
+    }
+
+
+MACHINE_CLIENT: Mapping[str, Any] = {
+    "GenerateSecret": True,
+    "ExplicitAuthFlows": ["ALLOW_REFRESH_TOKEN_AUTH"],
+    "AllowedOAuthFlowsUserPoolClient": True,
+    "AllowedOAuthFlows": ["client_credentials"],
+    "AllowedOAuthScopes": list(MACHINE_SCOPES),
+    "AccessTokenValidity": TOKEN_HOURS,
+    "TokenValidityUnits": {"AccessToken": "hours"},
+}

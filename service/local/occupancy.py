@@ -1,0 +1,92 @@
+"""Who runs in a stack's folder, told by two locks rather than by process ids alone.
+
+`stack.lock` is inherited by every process of the stack, so it is free only when the last of them
+is gone, whatever happened to the supervisor. `supervisor.lock` is the supervisor's alone. Beside
+them stands the list of process groups, so that what a killed supervisor left can be ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from service.local.processes import end_group
+from service.local.stack import StackError
+
+
+class Occupancy:
+    """Held by the supervisor from before its first process to after its last."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `StackError` if something of the stack still runs."""
+        self._folder = folder
+        stack = _take(folder, "stack")
+        supervisor = _take(folder, "supervisor")
+        if stack is None or supervisor is None:
+            raise StackError(f"the stack in {folder} is already running: `make stop` ends it")
+        self.lock = stack
+        """Let every process of the stack inherit this file descriptor."""
+        self._supervisor_lock = supervisor
+        self.note(())
+
+    def note(self, groups: Iterable[int]) -> None:
+        """The supervisor's process id and the groups it started, for `stop`."""
+        text = json.dumps({"supervisor": os.getpid(), "groups": list(groups)})
+        draft = self._folder / "processes.draft"
+        draft.write_text(text)
+        draft.replace(self._folder / "processes.json")
+
+    def leave(self) -> None:
+        os.close(self._supervisor_lock)
+        os.close(self.lock)
+
+
+def stop(folder: Path, patience: float = 60.0) -> None:
+    """Ask the supervisor to end the stack; if it is gone, end what it left. Returns when all is.
+
+    Raises `StackError` if something survives for `patience` seconds.
+    """
+    if not _is_held(folder, "stack"):
+        return
+    if _is_held(folder, "supervisor"):
+        os.kill(_noted(folder)["supervisor"], signal.SIGTERM)
+    end = time.monotonic() + patience
+    while _is_held(folder, "stack"):
+        if not _is_held(folder, "supervisor"):
+            for group in _noted(folder)["groups"]:
+                end_group(group)
+        if time.monotonic() > end:
+            raise StackError(f"something of the stack in {folder} does not end")
+        time.sleep(0.1)
+
+
+def _noted(folder: Path) -> dict[str, Any]:
+    noted: dict[str, Any] = json.loads((folder / "processes.json").read_text())
+    return noted
+
+
+def _is_held(folder: Path, name: str) -> bool:
+    if not (folder / f"{name}.lock").exists():
+        return False
+    lock = _take(folder, name)
+    if lock is None:
+        return True
+    os.close(lock)
+    return False
+
+
+def _take(folder: Path, name: str) -> int | None:
+    """An open file descriptor that holds the lock until all its copies are closed."""
+    lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock

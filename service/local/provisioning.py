@@ -1,0 +1,91 @@
+"""Makes an empty AWS account what the service expects: tables and a furnished user pool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import jwt
+from botocore.config import Config
+
+from service.local.emulators import REGION
+from service.local.identity import MACHINE_SCOPES, Identity, Pool
+from service.local.login import Login
+from service.local.stack import StackError, write_private
+from service.settings import Settings
+from service.stores.dynamodb.tables import create_tables
+
+
+def provision(
+    aws_url: str,
+    credentials: Mapping[str, str],
+    settings: Settings,
+    password: str,
+    redirects: Sequence[str],
+) -> Identity:
+    """Create what is missing and leave the rest; `password` is that of new demo users."""
+    session = boto3.Session(credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"])
+
+    def client(service: str) -> Any:
+        return session.client(
+            service,  # type: ignore[call-overload]
+            region_name=REGION,
+            endpoint_url=aws_url,
+            config=Config(retries={"total_max_attempts": 3}, read_timeout=20),
+        )
+
+    create_tables(client("dynamodb"), settings)
+    identity = Pool.ensure(client("cognito-idp")).furnish(password, redirects)
+    check_keys(aws_url, identity)
+    return identity
+
+
+def jwks_url(aws_url: str, identity: Identity) -> str:
+    """Where the pool's keys are really served; the tokens' `iss` names AWS."""
+    return f"{aws_url}/{identity.pool_id}/.well-known/jwks.json"
+
+
+def check_keys(aws_url: str, identity: Identity) -> None:
+    """Raises `StackError` unless a fresh token verifies with a published key.
+
+    An emulator without `cryptography` serves a malformed key and signs with random bytes.
+    """
+    login = Login(aws_url, identity.machine_client_id, "")
+    token = login.as_machine(identity.machine_secret, MACHINE_SCOPES).access_token
+    try:
+        keys = jwt.PyJWKSet.from_dict(_get(jwks_url(aws_url, identity)))
+        key = keys[jwt.get_unverified_header(token)["kid"]]
+        jwt.decode(token, key, algorithms=["RS256"])
+    except (jwt.PyJWTError, KeyError, ValueError) as error:
+        raise StackError(f"the emulator's tokens do not verify: {error}") from error
+
+
+def _get(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=10)
+    try:
+        connection.request("GET", parts.path)
+        document: dict[str, Any] = json.load(connection.getresponse())
+        return document
+    finally:
+        connection.close()
+
+
+def remember(identity: Identity, folder: Path) -> bool:
+    """Keep the ids for the next command; true if they are not what was kept before."""
+    path = folder / "identity.json"
+    text = json.dumps(asdict(identity), indent=2)
+    changed = not path.exists() or path.read_text() != text
+    write_private(path, text)
+    return changed
+
+
+def recall(folder: Path) -> Identity:
+    """The ids of a stack that was provisioned before."""
+    return Identity(**json.loads((folder / "identity.json").read_text()))

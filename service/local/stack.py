@@ -1,0 +1,159 @@
+"""One development stack: its folder, its ports, its secrets. Several may run side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Self
+
+from service.local.emulators import HOST
+from service.local.install import EMULATORS, PROJECT
+
+
+class StackError(Exception):
+    """Why the stack cannot do what was asked, in words for the person who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of 127.0.0.1 the stack listens on."""
+
+    web: int = 8080
+    aws: int = 4566
+    redis: int = 6380
+    monitor: int = 5555
+
+    @classmethod
+    def consecutive(cls, first: int) -> Self:
+        return cls(*range(first, first + len(fields(cls))))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """`PORT`, `AWS_PORT`, `REDIS_PORT` and `MONITOR_PORT`, each with a default."""
+        chosen = {name: environment.get(setting) for name, setting in _PORT_SETTINGS.items()}
+        return cls(**{name: int(port) for name, port in chosen.items() if port})
+
+    def require_free(self) -> None:
+        """Raises `StackError` naming each taken port, who wants it and how to choose another."""
+        taken = [
+            f"port {port}, wanted by {name}, is taken: set {_PORT_SETTINGS[name]} to another"
+            for name, port in asdict(self).items()
+            if not _is_free(port)
+        ]
+        if taken:
+            raise StackError("\n".join(taken))
+
+
+_PORT_SETTINGS = {
+    "web": "PORT",
+    "aws": "AWS_PORT",
+    "redis": "REDIS_PORT",
+    "monitor": "MONITOR_PORT",
+}
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the servers do: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Made once per stack and kept in its folder, readable by its owner only."""
+
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    demo_password: str
+    monitor_password: str
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        path = folder / "secrets.json"
+        if not path.exists():
+            write_private(path, json.dumps(asdict(cls._new()), indent=2))
+        return cls(**json.loads(path.read_text()))
+
+    @classmethod
+    def _new(cls) -> Self:
+        return cls(
+            aws_access_key_id="AKIA" + secrets.token_hex(8).upper(),
+            aws_secret_access_key=secrets.token_hex(20),
+            demo_password=f"Aa1-{secrets.token_urlsafe(12)}",  # every kind the pool's policy asks
+            monitor_password=secrets.token_urlsafe(16),
+        )
+
+    @property
+    def aws_credentials(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": self.aws_access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.aws_secret_access_key,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where a stack lives."""
+
+    folder: Path
+    ports: Ports
+    secrets: Secrets
+    project: Path = PROJECT
+    emulators: Path = EMULATORS
+
+    @classmethod
+    def create(cls, folder: Path, ports: Ports) -> Self:
+        """A stack that is about to start here, anew or again."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder.resolve(), ports, Secrets.of(folder))
+
+    @classmethod
+    def known(cls, folder: Path) -> Self:
+        """The stack that was started here, on the ports it got then."""
+        try:
+            ports = Ports(**json.loads((folder / "ports.json").read_text()))
+        except FileNotFoundError as error:
+            raise StackError(f"no stack was ever started in {folder}: `make run`") from error
+        return cls(folder.resolve(), ports, Secrets.of(folder))
+
+    def remember_ports(self) -> None:
+        write_private(self.folder / "ports.json", json.dumps(asdict(self.ports)))
+
+    @property
+    def web_url(self) -> str:
+        return f"http://{HOST}:{self.ports.web}"
+
+    @property
+    def aws_url(self) -> str:
+        return f"http://{HOST}:{self.ports.aws}"
+
+    @property
+    def redis_url(self) -> str:
+        return f"redis://{HOST}:{self.ports.redis}/0"
+
+    @property
+    def monitor_url(self) -> str:
+        return f"http://{HOST}:{self.ports.monitor}"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file, whole or not at all, that only its owner can read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,93 @@
+"""Keeps a set of processes running until told to end: restarts what dies, stops in order."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from service.local.occupancy import Occupancy
+from service.local.processes import Process, Program
+from service.local.stack import StackError
+
+POLL_SECONDS = 0.1
+BACK_OFF_SECONDS = 1.0
+LAST_STAGES: Sequence[tuple[Collection[str], float]] = (
+    (("worker",), 30.0),
+    (("redis", "aws"), 20.0),
+)
+"""What is stopped last and the seconds it gets: who works, then who remembers."""
+FIRST_GRACE_SECONDS = 10.0
+"""For all others: who asks (web, beat, monitor, herd)."""
+
+
+class Stopped(Exception):
+    """The supervisor was told to end while it waited for something."""
+
+
+class Supervisor:
+    """The processes of one stack. Single-threaded: it polls, ten times a second."""
+
+    def __init__(self, occupancy: Occupancy, say: Callable[[str], None]) -> None:
+        self.ending = False
+        self._occupancy = occupancy
+        self._say = say
+        self._processes: dict[str, Process] = {}
+        self._due: dict[str, float] = {}
+
+    def end_on_signals(self) -> None:
+        """SIGTERM, Ctrl-C and a closed terminal only set a flag: no start is cut in half."""
+
+        def end(number: int, frame: object) -> None:
+            self.ending = True
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, end)
+
+    def start(self, program: Program) -> None:
+        """Start a process, in place of one of the same name that ended."""
+        self._processes[program.name] = Process(program, inherit=[self._occupancy.lock])
+        self._due.pop(program.name, None)
+        self._occupancy.note(process.pid for process in self._processes.values())
+
+    def wait_until(self, ready: Callable[[], bool], what: str, seconds: float) -> None:
+        """Wait for a first start; a process that ends meanwhile, or no time left, is an error."""
+        end = time.monotonic() + seconds
+        while not ready():
+            if self.ending:
+                raise Stopped
+            for name, process in self._processes.items():
+                if process.exit_code is not None:
+                    raise StackError(f"{name} ended at its start:\n{process.last_lines()}")
+            if time.monotonic() > end:
+                raise StackError(f"{what} was not ready after {seconds:g} s")
+            time.sleep(POLL_SECONDS)
+
+    def restart_dead(self, now: float) -> Sequence[str]:
+        """Start again what ended a while ago; returns the names of those started."""
+        for name, process in self._processes.items():
+            if process.exit_code is not None and name not in self._due:
+                self._say(f"{name} ended ({process.exit_code}), starting it again")
+                process.sweep()
+                self._due[name] = now + BACK_OFF_SECONDS
+        started = [name for name, due in self._due.items() if due <= now]
+        for name in started:
+            self.start(self._processes[name].program)
+        return started
+
+    def stop(self, *, emulators: bool = True) -> None:
+        """End everything in its order; what does not end in time is killed."""
+        last = {name for names, _ in LAST_STAGES for name in names}
+        self.stop_together(set(self._processes) - last, FIRST_GRACE_SECONDS)
+        for names, grace in LAST_STAGES if emulators else LAST_STAGES[:1]:
+            self.stop_together(names, grace)
+
+    def stop_together(self, names: Collection[str], grace: float) -> None:
+        """SIGTERM to all of these at once, so that the slowest decides how long it takes."""
+        processes = [self._processes.pop(name) for name in names if name in self._processes]
+        for process in processes:
+            self._due.pop(process.program.name, None)
+            process.send(signal.SIGTERM)
+        end = time.monotonic() + grace
+        for process in processes:
+            process.stop(max(0.0, end - time.monotonic()))

@@ -1,0 +1,186 @@
+"""Brings a stack up and keeps it up: emulators, provisioning, the service, the herd."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from service.local import emulators, environment
+from service.local.identity import Identity
+from service.local.occupancy import Occupancy
+from service.local.processes import Program
+from service.local.procfile import read_procfile
+from service.local.provisioning import provision, recall, remember
+from service.local.stack import Stack, write_private
+from service.local.supervisor import POLL_SECONDS, Stopped, Supervisor
+from service.settings import Settings
+
+START_SECONDS = 60.0
+
+
+def up(stack: Stack, say: Callable[[str], None], announce: Callable[[str], None]) -> None:
+    """Run the stack until a signal ends it; `announce` gets the text for people once it is ready.
+
+    Raises `StackError` when it cannot start. Leaves no process behind either way.
+    """
+    occupancy = Occupancy(stack.folder)
+    supervisor = Supervisor(occupancy, say)
+    supervisor.end_on_signals()
+    running = RunningStack(stack, supervisor, say)
+    try:
+        stack.ports.require_free()
+        stack.remember_ports()
+        with contextlib.suppress(Stopped):
+            running.start()
+            announce(ready_text(stack, running.granted))
+            running.keep()
+        say("stopping")
+    finally:
+        supervisor.stop()
+        occupancy.leave()
+
+
+class RunningStack:
+    """A stack in the hands of its supervisor."""
+
+    def __init__(self, stack: Stack, supervisor: Supervisor, say: Callable[[str], None]) -> None:
+        self.granted: dict[str, str] = {}
+        self._stack = stack
+        self._supervisor = supervisor
+        self._say = say
+
+    def start(self) -> None:
+        _rotate(self._stack.logs)
+        self._say("starting AWS and Redis")
+        self._start_emulators()
+        if self._provision():
+            # The emulator writes its state when it ends: a crash must not take the pool along.
+            self._supervisor.stop_together(["aws"], grace=20)
+            self._start_aws()
+        self._say("starting the service")
+        self._start_service()
+
+    def keep(self) -> None:
+        """Restart what dies, until told to end."""
+        unprovisioned = False
+        while not self._supervisor.ending:
+            time.sleep(POLL_SECONDS)
+            unprovisioned |= "aws" in self._supervisor.restart_dead(time.monotonic())
+            if unprovisioned and emulators.ministack_answers(self._stack.ports.aws):
+                unprovisioned = False
+                if self._provision():
+                    self._say("the user pool is a new one: starting the service again")
+                    self._supervisor.stop(emulators=False)
+                    self._start_service()
+
+    def _start_emulators(self) -> None:
+        stack = self._stack
+        self._supervisor.start(
+            emulators.redis(
+                stack.emulators, stack.folder / "redis", stack.ports.redis, self._log("redis")
+            )
+        )
+        self._start_aws()
+        self._wait(lambda: emulators.redis_answers(stack.ports.redis), "Redis")
+
+    def _start_aws(self) -> None:
+        stack = self._stack
+        credentials = stack.secrets.aws_credentials
+        self._supervisor.start(
+            emulators.ministack(
+                stack.emulators,
+                stack.folder / "aws",
+                stack.ports.aws,
+                credentials,
+                self._log("aws"),
+            )
+        )
+        self._wait(lambda: emulators.ministack_answers(stack.ports.aws), "AWS")
+
+    def _provision(self) -> bool:
+        """True if the pool is not the one known before."""
+        stack = self._stack
+        identity = provision(
+            stack.aws_url,
+            stack.secrets.aws_credentials,
+            Settings(aws_region=emulators.REGION, redis_url=stack.redis_url),
+            stack.secrets.demo_password,
+            environment.redirects(stack),
+        )
+        return remember(identity, stack.folder)
+
+    def _start_service(self) -> None:
+        """Start the Procfile's processes; when the API is ready, the herd."""
+        identity = recall(self._stack.folder)
+        variables = environment.of_processes(self._stack, identity)
+        for name, command in read_procfile(self._stack.project / "Procfile").items():
+            self._supervisor.start(self._program(name, command, variables))
+        self.granted = environment.tokens(self._stack, identity)
+        text = environment.of_shell(self._stack, identity, self.granted)
+        write_private(self._stack.folder / "env", text)
+        self._wait(lambda: is_ready(self._stack), "the service")
+        if os.environ.get("HERD", "1") != "0":
+            self._start_herd(identity, variables)
+
+    def _start_herd(self, identity: Identity, variables: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "service.local.herd"]
+        settings = environment.of_herd(self._stack, identity)
+        self._supervisor.start(self._program("herd", command, variables | settings))
+
+    def _program(self, name: str, command: list[str], variables: dict[str, str]) -> Program:
+        return Program(
+            name=name,
+            command=command,
+            environment=variables,
+            folder=self._stack.project,
+            log=self._log(name),
+        )
+
+    def _log(self, name: str) -> Path:
+        return self._stack.logs / f"{name}.log"
+
+    def _wait(self, ready: Callable[[], bool], what: str) -> None:
+        self._supervisor.wait_until(ready, what, START_SECONDS)
+
+
+def is_ready(stack: Stack) -> bool:
+    answer = emulators.get_json(stack.ports.web, "/readyz")
+    return isinstance(answer, dict) and answer.get("status") == "ready"
+
+
+def _rotate(logs: Path) -> None:
+    """Keep the logs of the run before, and only those."""
+    for log in logs.glob("*.log"):
+        if log.name != "supervisor.log":
+            log.replace(log.with_name(f"{log.name}.1"))
+
+
+def ready_text(stack: Stack, granted: dict[str, str]) -> str:
+    """What a person needs next."""
+    env = _short(stack.folder / "env")
+    return f"""\
+ready
+  API       {stack.web_url}
+  docs      {stack.web_url}/docs
+  monitor   {stack.monitor_url}  (user admin, password {stack.secrets.monitor_password})
+  AWS       {stack.aws_url}
+  Redis     {stack.redis_url}
+  logs      {_short(stack.logs)}
+  sign in   rider, admin, dispatcher or unicorn, password {stack.secrets.demo_password}
+
+Try it:
+  . {env}
+  curl -i "$API_URL/v1/rides" -H "Authorization: Bearer $RIDER_TOKEN" \\
+    -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\
+    -d '{{"pickup": {{"latitude": 40.715, "longitude": -74.0}}}}'
+"""
+
+
+def _short(path: Path) -> str:
+    """Relative to here where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)

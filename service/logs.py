@@ -1,0 +1,136 @@
+"""Log lines on stdout: JSON for machines, coloured and readable on a terminal. Never a token.
+
+`log_context` (or `set_log_context`) puts request id and ride id into every line logged meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from logging.config import dictConfig
+from typing import Any, Final
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+_context: ContextVar[Mapping[str, str] | None] = ContextVar("log_context", default=None)
+
+_TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+_COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+
+
+@contextmanager
+def log_context(**fields: str) -> Iterator[None]:
+    """Add these fields to each line logged inside, in this thread (or greenlet)."""
+    token = _context.set({**(_context.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def set_log_context(**fields: str) -> None:
+    """Replace the fields for what follows in this thread: the next request sets its own."""
+    _context.set(fields)
+
+
+def add_log_context(**fields: str) -> None:
+    """Add fields that only became known meanwhile."""
+    _context.set({**(_context.get() or {}), **fields})
+
+
+def configure_logging(level: str) -> None:
+    """Send this process's log lines to stdout from now on."""
+    dictConfig(logging_config(level))
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """The `logging.config` dictionary behind `configure_logging`, for servers that want it.
+
+    Libraries are heard from WARNING on: at DEBUG some print headers and with them tokens.
+    """
+    own = {"level": level}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"context": {"()": _AddContext}},
+        "formatters": {"line": {"()": _formatter}},
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": "line",
+                "filters": ["context"],
+            }
+        },
+        "root": {"level": "WARNING", "handlers": ["stdout"]},
+        "loggers": {
+            "service": own,
+            "worker": own,
+            "celery": own,
+            # One line per received and per succeeded job; what a job did, it says itself.
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
+        },
+    }
+
+
+class _AddContext(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        for name, value in (_context.get() or {}).items():
+            record.__dict__.setdefault(name, value)
+        return True
+
+
+class _JsonLines(JsonFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _without_tokens(super().format(record))
+
+
+class _Readable(logging.Formatter):
+    """`12:30:01.250 INFO  service.api  request  status=202 …`, level in colour."""
+
+    default_time_format = "%H:%M:%S"
+    default_msec_format = "%s.%03d"
+
+    def format(self, record: logging.LogRecord) -> str:
+        extras = " ".join(
+            f"{name}={json.dumps(value, default=str)}"
+            for name, value in record.__dict__.items()
+            if name not in _STANDARD
+        )
+        # Only the traceback may have line breaks; whatever came from a client is JSON.
+        head = f"{self.formatTime(record)} {_coloured(record.levelname)} {record.name}"
+        parts = [f"{head}  {record.getMessage()}  {extras}".rstrip()]
+        if record.exc_info:
+            parts.append(self.formatException(record.exc_info))
+        return _without_tokens("\n".join(parts))
+
+
+_STANDARD: Final = frozenset({*RESERVED_ATTRS, "taskName"})
+
+
+def _coloured(level: str) -> str:
+    return f"\033[{_COLOURS.get(level, '0')}m{level:7}\033[0m"
+
+
+def _without_tokens(line: str) -> str:
+    # The belt: nothing logs a token, and no library's message gets one past this either.
+    return _TOKEN.sub("[token]", line) if "eyJ" in line else line
+
+
+def _formatter() -> logging.Formatter:
+    if sys.stdout.isatty():
+        return _Readable()
+    return _JsonLines(
+        "{levelname}{name}{message}",
+        style="{",
+        rename_fields={"levelname": "level", "name": "logger"},
+        timestamp=True,
+    )

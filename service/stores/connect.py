@@ -1,0 +1,41 @@
+"""The ports on their real stores, for the API and the workers alike."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from service.core.dispatch.travel import GreatCircle
+from service.core.ports import Ports, RoundQueue, Rules
+from service.settings import Settings
+from service.stores.dynamodb.assignments import DynamoAssignments
+from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.rides import DynamoRides
+from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.redis.connect import RedisStores
+
+
+def build_ports(settings: Settings, redis: RedisStores, rounds: RoundQueue) -> Ports:
+    """Call once per process, after any fork: clients hold connections and threads."""
+    dynamodb = dynamodb_client(settings)
+    return Ports(
+        rides=DynamoRides(dynamodb, settings.rides_table),
+        unicorns=DynamoUnicorns(dynamodb, settings.unicorns_table),
+        assignments=DynamoAssignments(dynamodb, settings.rides_table, settings.unicorns_table),
+        fleet=redis.fleet,
+        waiting=redis.waiting,
+        rounds=rounds,
+        changes=redis.changes,
+        rules=rules_of(settings),
+    )
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The settings that are rules of the service, in the core's own units."""
+    return Rules(
+        deadline=timedelta(seconds=settings.dispatch_deadline_seconds),
+        offer=timedelta(seconds=settings.offer_seconds),
+        no_show=timedelta(seconds=settings.no_show_seconds),
+        stale=timedelta(seconds=settings.unicorn_stale_seconds),
+        reach_metres=GreatCircle().reach_metres(settings.dispatch_max_pickup_eta_seconds),
+        max_active_rides=settings.rider_max_active_rides,
+    )

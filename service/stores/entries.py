@@ -1,0 +1,50 @@
+"""Rides and unicorns as compact JSON, for stores that keep copies and may lose them.
+
+Each entry carries a schema version; raise `SCHEMA` when a reader of the old form would
+misunderstand the new one.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from service.core.model import Ride, Unicorn
+from service.stores.records import Record, ride_of, ride_record, unicorn_of, unicorn_record
+
+SCHEMA: Final = 1
+
+
+class UnknownSchema(ValueError):
+    """The entry was written by a release this one does not understand."""
+
+
+def dump_ride(ride: Ride) -> str:
+    """The ride without its `note`: personal text stays in the one store that is the truth."""
+    record = ride_record(ride)
+    record.pop("note", None)
+    return _dump(record)
+
+
+def load_ride(text: str) -> Ride:
+    return ride_of(_load(text))
+
+
+def dump_unicorn(unicorn: Unicorn) -> str:
+    return _dump(unicorn_record(unicorn))
+
+
+def load_unicorn(text: str) -> Unicorn:
+    return unicorn_of(_load(text))
+
+
+def _dump(record: Record) -> str:
+    return json.dumps([SCHEMA, record], separators=(",", ":"))
+
+
+def _load(text: str) -> Record:
+    schema, record = json.loads(text)
+    if schema != SCHEMA:
+        raise UnknownSchema(f"entry of schema {schema}, expected {SCHEMA}")
+    loaded: Record = record
+    return loaded

@@ -1,0 +1,63 @@
+"""Every key in Redis, in one place.
+
+What is used together in one call shares a hash tag (`{…}`) and so lives in one slot of a Redis
+Cluster: everything of a zone, everything of a unicorn.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PREFIX: Final = "wildrydes"
+
+EPOCH: Final = f"{PREFIX}:epoch"
+
+
+def waiting(zone: str) -> str:
+    """Hash of ride id to ride: those that wait for a unicorn."""
+    return f"{PREFIX}:{{{zone}}}:waiting"
+
+
+def mark(zone: str) -> str:
+    """There while a job for the zone is published and has not started."""
+    return f"{PREFIX}:{{{zone}}}:mark"
+
+
+def again(zone: str) -> str:
+    """There when the lease holder was asked for one more round."""
+    return f"{PREFIX}:{{{zone}}}:again"
+
+
+def lease(zone: str) -> str:
+    """Token of the job whose turn it is."""
+    return f"{PREFIX}:{{{zone}}}:lease"
+
+
+def plans(zone: str) -> str:
+    """Hash of ride id to the pairing with a unicorn that should be free soon."""
+    return f"{PREFIX}:{{{zone}}}:plans"
+
+
+def usable(zone: str, bucket: int) -> str:
+    """GEO set: where available unicorns were heard of in this span of time."""
+    return f"{PREFIX}:{{{zone}}}:usable:{bucket}"
+
+
+def busy(zone: str, bucket: int) -> str:
+    """GEO set: where busy unicorns of this span of time will drop off their rider."""
+    return f"{PREFIX}:{{{zone}}}:busy:{bucket}"
+
+
+def state(unicorn_id: str) -> str:
+    """Hash (version, data): the unicorn as last seen in DynamoDB."""
+    return f"{PREFIX}:{{unicorn:{unicorn_id}}}:state"
+
+
+def position(unicorn_id: str) -> str:
+    """Hash (recorded, data): where the unicorn last was."""
+    return f"{PREFIX}:{{unicorn:{unicorn_id}}}:position"
+
+
+def channel(topic: str) -> str:
+    """Pub/sub channel on which a change of a ride or unicorn is announced."""
+    return f"{PREFIX}:changed:{topic}"

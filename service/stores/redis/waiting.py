@@ -1,0 +1,119 @@
+"""Waiting rides per zone, and the mark, lease and `again` flag that turn triggers into rounds.
+
+A producer adds its ride and sets the mark in one call; only who set the mark publishes a job. The
+job deletes the mark and takes the lease in one script, or leaves `again` for the lease holder. A
+round clears both *before* it reads the rides, so whatever is added later asks for another one.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, cast
+
+from service.core.model import Pairing, Ride
+from service.stores.entries import dump_ride, load_ride
+from service.stores.redis import keys, scripts
+from service.stores.redis.link import RedisLink
+
+MARK_MS: Final = 1000
+"""A job that was lost is published again by the next request after this."""
+LEASE_MS: Final = 2000
+"""Twice a job's work budget; a holder that died blocks its zone no longer."""
+AGAIN_MS: Final = 10_000
+PLANS_MS: Final = 15_000
+"""Plans are made again in every round; waiting rides see one every few seconds."""
+
+
+class RedisWaitingRides:
+    """`WaitingRides` and `RoundLeases` on Redis. Raises `Unavailable`."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._take = link.client.register_script(scripts.TAKE_LEASE)
+        self._mark = link.client.register_script(scripts.MARK_IF_WAITING)
+
+    def add(self, ride: Ride) -> bool:
+        zone = ride.zone
+        with self._link.use() as client, client.pipeline() as pipe:
+            pipe.hset(keys.waiting(zone), ride.ride_id, dump_ride(ride))
+            pipe.set(keys.mark(zone), "1", nx=True, px=MARK_MS)
+            _, marked = pipe.execute()
+        return bool(marked)
+
+    def mark(self, zones: Iterable[str]) -> Sequence[str]:
+        ordered = sorted(zones)
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for zone in ordered:
+                self._mark(keys=[keys.waiting(zone), keys.mark(zone)], args=[MARK_MS], client=pipe)
+            marked = pipe.execute()
+        return [zone for zone, mine in zip(ordered, marked, strict=True) if mine]
+
+    def discard(self, zone: str, ride_ids: Collection[str]) -> None:
+        if ride_ids:
+            with self._link.use() as client:
+                client.hdel(keys.waiting(zone), *ride_ids)
+
+    def plan_of(self, zone: str, ride_id: str) -> Pairing | None:
+        with self._link.use() as client:
+            text = cast("str | None", client.hget(keys.plans(zone), ride_id))
+        return _load_plan(ride_id, text) if text else None
+
+    def take(self, zone: str) -> RedisRoundLease | None:
+        owner = secrets.token_hex(8)
+        with self._link.use():
+            taken = self._take(
+                keys=[keys.mark(zone), keys.lease(zone), keys.again(zone)],
+                args=[owner, LEASE_MS, AGAIN_MS],
+            )
+        return RedisRoundLease(self._link, zone, owner) if taken else None
+
+
+class RedisRoundLease:
+    """One job's turn on a zone."""
+
+    def __init__(self, link: RedisLink, zone: str, owner: str) -> None:
+        self._link = link
+        self._zone = zone
+        self._owner = owner
+
+    def begin_round(self) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
+        zone = self._zone
+        with self._link.use() as client, client.pipeline() as pipe:
+            pipe.delete(keys.again(zone), keys.mark(zone))
+            pipe.eval(scripts.RENEW_LEASE, 1, keys.lease(zone), self._owner, str(LEASE_MS))
+            pipe.hvals(keys.waiting(zone))
+            pipe.hgetall(keys.plans(zone))
+            _, _, rides, plans = pipe.execute()
+        return (
+            [load_ride(text) for text in rides],
+            {ride_id: _load_plan(ride_id, text) for ride_id, text in plans.items()},
+        )
+
+    def finish_round(self, plans: Sequence[Pairing]) -> None:
+        name = keys.plans(self._zone)
+        with self._link.use() as client, client.pipeline() as pipe:
+            pipe.delete(name)
+            if plans:
+                pipe.hset(name, mapping={plan.ride_id: _dump_plan(plan) for plan in plans})
+                pipe.pexpire(name, PLANS_MS)
+            pipe.execute()
+
+    def leave(self) -> bool:
+        names = [keys.mark(self._zone), keys.lease(self._zone), keys.again(self._zone)]
+        with self._link.use() as client:
+            return bool(client.eval(scripts.LEAVE_LEASE, 3, *names, self._owner))
+
+    def release(self) -> None:
+        with self._link.use() as client:
+            client.eval(scripts.RELEASE_LEASE, 1, keys.lease(self._zone), self._owner)
+
+
+def _dump_plan(plan: Pairing) -> str:
+    return json.dumps([1, plan.unicorn_id, plan.pickup_eta_seconds, plan.pickup_distance_metres])
+
+
+def _load_plan(ride_id: str, text: str) -> Pairing:
+    _, unicorn_id, eta, distance = json.loads(text)
+    return Pairing(ride_id, unicorn_id, eta, distance)

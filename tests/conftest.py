@@ -1,0 +1,31 @@
+"""Session-wide real parts. Builders and fakes live beside the tests that use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.infrastructure import MiniStack, RedisServer
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
+    """One AWS for all tests: give tables and pools names of your own."""
+    with MiniStack(tmp_path_factory.mktemp("aws")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(shared_redis_server: RedisServer) -> RedisServer:
+    """The shared Redis, emptied. A test that breaks it starts a `RedisServer` of its own."""
+    with redis.Redis.from_url(shared_redis_server.url) as client:
+        client.flushall()
+    return shared_redis_server

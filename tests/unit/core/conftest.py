@@ -1,0 +1,102 @@
+"""A dispatch service in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from service.core import fleet, progress
+from service.core.dispatch.matching import Tuning
+from service.core.dispatch.remaining import RemainingTime
+from service.core.dispatch.rounds import Dispatcher
+from service.core.dispatch.travel import GreatCircle
+from service.core.model import Location, Position, Ride, Unicorn
+from service.core.ports import Ports
+from service.core.requests import RideOrder, request_ride
+from tests.builders import NOW, a_unicorn
+from tests.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.fakes_redis import FakeChanges, FakeFleetIndex, FakeRoundQueue, FakeWaitingRides
+
+PICKUP = Location(40.7128, -74.0060)
+
+
+@dataclass
+class Service:
+    """The use cases on fakes, with a clock the test moves."""
+
+    now: datetime = NOW
+    rides: FakeRides = field(default_factory=FakeRides)
+    unicorns: FakeUnicorns = field(default_factory=FakeUnicorns)
+    fleet: FakeFleetIndex = field(default_factory=FakeFleetIndex)
+    waiting: FakeWaitingRides = field(default_factory=FakeWaitingRides)
+    rounds: FakeRoundQueue = field(default_factory=FakeRoundQueue)
+    changes: FakeChanges = field(default_factory=FakeChanges)
+
+    def __post_init__(self) -> None:
+        self.ports = Ports(
+            rides=self.rides,
+            unicorns=self.unicorns,
+            assignments=FakeAssignments(self.rides, self.unicorns),
+            fleet=self.fleet,
+            waiting=self.waiting,
+            rounds=self.rounds,
+            changes=self.changes,
+        )
+        self.dispatcher = Dispatcher(
+            ports=self.ports,
+            leases=self.waiting,
+            tuning=Tuning(),
+            travel=GreatCircle(),
+            remaining=RemainingTime.default(),
+            now=lambda: self.now,
+            monotonic=lambda: self.now.timestamp(),
+            sleep=lambda _: None,
+            commit_all=map,
+        )
+
+    def later(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+    def request(self, rider_id: str = "rider-1", **changes: object) -> Ride:
+        order = RideOrder(rider_id=rider_id, **{"pickup": PICKUP, **changes})  # type: ignore[arg-type]
+        return request_ride(self.ports, order, self.now)[0]
+
+    def on_duty(self, unicorn_id: str = "u1", at: Location = PICKUP, **changes: object) -> Unicorn:
+        unicorn = a_unicorn(unicorn_id=unicorn_id, **changes)
+        fleet.enroll(self.ports, unicorn, at, self.now)
+        return progress.set_availability(self.ports, unicorn_id, True, self.now)
+
+    def drives_to(self, at: Location, unicorn_id: str = "u1") -> Unicorn:
+        return progress.record_position(self.ports, unicorn_id, Position(at, self.now), self.now)
+
+    def run_published_rounds(self) -> int:
+        """Run every published job once; returns how many there were."""
+        jobs, self.rounds.published = self.rounds.published, []
+        for zone, request_id in jobs:
+            self.dispatcher.run(zone, request_id)
+        return len(jobs)
+
+    def stored(self, ride: Ride) -> Ride:
+        stored = self.rides.get(ride.ride_id)
+        assert stored
+        return stored
+
+    def stored_unicorn(self, unicorn_id: str = "u1") -> Unicorn:
+        stored = self.unicorns.get(unicorn_id)
+        assert stored
+        return stored
+
+    def matched(self, **changes: object) -> Ride:
+        """A ride that u1 is on its way to."""
+        self.on_duty(**changes)
+        ride = self.request()
+        self.run_published_rounds()
+        return self.stored(ride)
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()

@@ -1,0 +1,140 @@
+"""A unicorn moves its ride along."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.core.errors import IllegalTransition, RideNotFound, UnicornNotFound
+from service.core.model import Location, Position, RideStatus, UnicornState
+from service.core.progress import Step, advance, record_position, set_availability
+from tests.unit.core.conftest import PICKUP, Service
+
+ELSEWHERE = Location(40.75, -73.99)
+
+
+def take(service: Service, ride_id: str, *steps: Step, unicorn_id: str = "u1") -> None:
+    for step in steps:
+        advance(service.ports, step, unicorn_id, ride_id, service.later(1))
+
+
+def test_a_ride_goes_from_request_to_completion(service: Service) -> None:
+    ride = service.matched()
+    assert ride.status is RideStatus.MATCHED
+    take(service, ride.ride_id, Step.ARRIVE, Step.START)
+    assert service.stored_unicorn().state is UnicornState.ON_TRIP
+    take(service, ride.ride_id, Step.COMPLETE)
+    done = service.stored(ride)
+    assert done.status is RideStatus.COMPLETED
+    assert done.due_at is None
+    assert done.version == 5
+    assert ride.requested_at <= done.matched_at < done.arrived_at < done.started_at  # type: ignore[operator]
+    free = service.stored_unicorn()
+    assert (free.state, free.ride_id, free.trip) == (UnicornState.AVAILABLE, None, None)
+
+
+def test_repeating_the_last_step_changes_nothing(service: Service) -> None:
+    ride = service.matched()
+    for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
+        once = advance(service.ports, step, "u1", ride.ride_id, service.later(1))
+        again = advance(service.ports, step, "u1", ride.ride_id, service.later(1))
+        assert once == again
+
+
+@pytest.mark.parametrize("step", [Step.ACCEPT, Step.START, Step.COMPLETE])
+def test_steps_out_of_order_are_refused(service: Service, step: Step) -> None:
+    ride = service.matched()
+    take(service, ride.ride_id, Step.ARRIVE)
+    if step is Step.START:
+        take(service, ride.ride_id, Step.START, Step.COMPLETE)
+    with pytest.raises(IllegalTransition):
+        take(service, ride.ride_id, step)
+
+
+def test_another_unicorn_cannot_touch_the_ride(service: Service) -> None:
+    ride = service.matched()
+    service.on_duty("u2", ELSEWHERE)
+    with pytest.raises(RideNotFound):
+        take(service, ride.ride_id, Step.ARRIVE, unicorn_id="u2")
+    with pytest.raises(RideNotFound):
+        take(service, "no-such-ride", Step.ARRIVE)
+
+
+def test_an_offer_is_shown_to_nobody_until_accepted_in_time(service: Service) -> None:
+    ride = service.matched(auto_accept=False)
+    assert ride.status is RideStatus.OFFERED
+    assert ride.matched_at is None
+    take(service, ride.ride_id, Step.ACCEPT)
+    assert service.stored(ride).status is RideStatus.MATCHED
+
+
+def test_an_offer_cannot_be_accepted_after_its_expiry(service: Service) -> None:
+    ride = service.matched(auto_accept=False)
+    service.later(16)
+    with pytest.raises(IllegalTransition):
+        take(service, ride.ride_id, Step.ACCEPT)
+
+
+def test_a_declined_ride_goes_to_another_unicorn_and_never_back(service: Service) -> None:
+    ride = service.matched(auto_accept=False)
+    take(service, ride.ride_id, Step.DECLINE)
+    assert service.stored_unicorn().state is UnicornState.AVAILABLE
+    service.run_published_rounds()
+    assert service.stored(ride).status is RideStatus.REQUESTED
+    service.on_duty("u2", ELSEWHERE)
+    service.run_published_rounds()
+    assert service.stored(ride).unicorn_id == "u2"
+    assert service.stored_unicorn("u1").ride_id is None
+
+
+def test_going_off_duty_during_a_ride_finishes_the_ride_first(service: Service) -> None:
+    ride = service.matched()
+    off = set_availability(service.ports, "u1", False, service.now)
+    assert (off.state, off.accepting) == (UnicornState.RESERVED, False)
+    take(service, ride.ride_id, Step.ARRIVE, Step.START, Step.COMPLETE)
+    assert service.stored_unicorn().state is UnicornState.NON_OPERATIONAL
+
+
+def test_a_freed_unicorn_is_offered_to_those_who_wait(service: Service) -> None:
+    ride = service.matched()
+    waiting = service.request("rider-2")
+    service.run_published_rounds()
+    assert service.stored(waiting).status is RideStatus.REQUESTED
+    take(service, ride.ride_id, Step.ARRIVE, Step.START, Step.COMPLETE)
+    service.run_published_rounds()
+    assert service.stored(waiting).status is RideStatus.MATCHED
+
+
+def test_a_unicorn_that_drives_into_reach_triggers_those_who_wait(service: Service) -> None:
+    ride = service.request()
+    service.run_published_rounds()
+    service.on_duty(at=Location(48.0, 11.0))
+    assert service.rounds.published == []
+    service.later(4)
+    service.drives_to(PICKUP)
+    service.run_published_rounds()
+    assert service.stored(ride).status is RideStatus.MATCHED
+
+
+def test_plain_positions_trigger_nothing(service: Service) -> None:
+    service.on_duty(at=ELSEWHERE, unicorn_id="u1")
+    service.waiting.add(service.request())
+    service.waiting.marks.clear()
+    service.rounds.published.clear()
+    service.later(4)
+    service.drives_to(Location(40.7501, -73.9901))
+    assert service.rounds.published == []
+
+
+def test_a_position_of_a_forgotten_unicorn_reads_its_state_again(service: Service) -> None:
+    service.on_duty()
+    service.fleet.forget_state("u1")
+    unicorn = record_position(
+        service.ports, "u1", Position(ELSEWHERE, service.later(4)), service.now
+    )
+    assert unicorn.can_take_a_ride
+    assert service.fleet.entries(["u1"], service.now)["u1"].unicorn == unicorn
+
+
+def test_a_position_of_an_unknown_unicorn_is_refused(service: Service) -> None:
+    with pytest.raises(UnicornNotFound):
+        service.drives_to(PICKUP, "nobody")

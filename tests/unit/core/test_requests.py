@@ -1,0 +1,128 @@
+"""Requesting, finding and canceling rides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.core.errors import (
+    IdempotencyKeyReused,
+    NotCancelable,
+    RideNotFound,
+    TooManyActiveRides,
+)
+from service.core.model import Location, RideStatus, UnicornState
+from service.core.ports import Rules
+from service.core.progress import Step, advance
+from service.core.requests import RideOrder, cancel_ride, live_view, own_ride, request_ride
+from tests.unit.core.conftest import PICKUP, Service
+
+NEARBY = Location(40.7300, -74.0000)
+
+
+def test_a_requested_ride_is_stored_and_its_zone_gets_one_job(service: Service) -> None:
+    first, second = service.request(), service.request("rider-2")
+    assert service.stored(first).status is RideStatus.REQUESTED
+    assert service.stored(second).status is RideStatus.REQUESTED
+    assert len(service.rounds.published) == 1
+
+
+def test_a_request_is_accepted_while_the_broker_is_away(service: Service) -> None:
+    service.rounds.fail = True
+    ride = service.request()
+    assert service.stored(ride) == ride
+
+
+def test_the_same_key_and_body_is_the_same_ride(service: Service) -> None:
+    order = RideOrder(rider_id="rider-1", pickup=PICKUP, idempotency_key="key")
+    first, replayed_first = request_ride(service.ports, order, service.now)
+    second, replayed_second = request_ride(service.ports, order, service.later(60))
+    assert first == second
+    assert (replayed_first, replayed_second) == (False, True)
+
+
+def test_a_replay_of_a_waiting_ride_triggers_its_zone_again(service: Service) -> None:
+    order = RideOrder(rider_id="rider-1", pickup=PICKUP, idempotency_key="key")
+    request_ride(service.ports, order, service.now)
+    service.run_published_rounds()
+    request_ride(service.ports, order, service.now)
+    assert len(service.rounds.published) == 1
+
+
+def test_the_same_key_with_another_body_is_refused(service: Service) -> None:
+    service.request(idempotency_key="key")
+    with pytest.raises(IdempotencyKeyReused):
+        service.request(idempotency_key="key", dropoff=NEARBY)
+
+
+def test_two_riders_may_use_the_same_key(service: Service) -> None:
+    mine = service.request("rider-1", idempotency_key="key")
+    other = service.request("rider-2", idempotency_key="key")
+    assert mine.ride_id != other.ride_id
+
+
+def test_a_rider_with_enough_open_rides_is_refused_one_more_but_not_a_replay(
+    service: Service,
+) -> None:
+    service.ports = replace(service.ports, rules=Rules(max_active_rides=1))
+    first = service.request(idempotency_key="key")
+    with pytest.raises(TooManyActiveRides):
+        service.request()
+    assert service.request(idempotency_key="key") == first
+    cancel_ride(service.ports, first.ride_id, "rider-1", None, service.now)
+    service.request()
+
+
+def test_another_riders_ride_is_not_found(service: Service) -> None:
+    ride = service.request("rider-1")
+    with pytest.raises(RideNotFound):
+        own_ride(service.ports, ride.ride_id, "rider-2")
+    with pytest.raises(RideNotFound):
+        cancel_ride(service.ports, ride.ride_id, "rider-2", None, service.now)
+
+
+def test_canceling_frees_the_unicorn_and_a_second_time_changes_nothing(service: Service) -> None:
+    ride = service.matched()
+    canceled = cancel_ride(service.ports, ride.ride_id, "rider-1", "changed my mind", service.now)
+    assert canceled.status is RideStatus.CANCELED
+    assert canceled.cancel_reason == "changed my mind"
+    assert service.stored_unicorn().state is UnicornState.AVAILABLE
+    assert service.stored_unicorn().ride_id is None
+    assert cancel_ride(service.ports, ride.ride_id, "rider-1", None, service.now) == canceled
+
+
+def test_a_ride_in_progress_cannot_be_canceled_by_its_rider(service: Service) -> None:
+    ride = service.matched()
+    for step in (Step.ARRIVE, Step.START):
+        advance(service.ports, step, "u1", ride.ride_id, service.now)
+    with pytest.raises(NotCancelable):
+        cancel_ride(service.ports, ride.ride_id, "rider-1", None, service.now)
+
+
+def test_a_canceled_ride_is_never_matched(service: Service) -> None:
+    ride = service.request()
+    cancel_ride(service.ports, ride.ride_id, "rider-1", None, service.now)
+    service.on_duty()
+    service.run_published_rounds()
+    assert service.stored(ride).status is RideStatus.CANCELED
+    assert service.stored_unicorn().ride_id is None
+
+
+def test_the_live_view_follows_the_unicorn_to_the_pickup(service: Service) -> None:
+    ride = service.matched(at=NEARBY)
+    view = live_view(service.ports, ride, service.now)
+    assert view.position
+    assert view.position.location == NEARBY
+    assert view.pickup_eta_seconds == ride.pickup_eta_seconds
+    service.later(4)
+    service.drives_to(PICKUP)
+    assert live_view(service.ports, ride, service.now).pickup_eta_seconds == 0
+
+
+def test_the_live_view_hides_a_stale_position(service: Service) -> None:
+    ride = service.matched()
+    service.later(timedelta(minutes=5).total_seconds())
+    view = live_view(service.ports, ride, service.now)
+    assert (view.position, view.pickup_eta_seconds) == (None, None)

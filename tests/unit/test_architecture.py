@@ -1,0 +1,100 @@
+"""The architecture, kept by reading the imports of every module."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service import queues
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    path for top in ("service", "worker") for path in (ROOT / top).rglob("*.py") if path.is_file()
+)
+SHARED = {"service.settings", "service.logs", "service.metrics", "service.queues"}
+
+ONLY_IN = {
+    "boto3": ("service/stores/dynamodb/", "service/local/"),
+    "botocore": ("service/stores/dynamodb/", "service/local/"),
+    "redis": ("service/stores/redis/", "service/local/", "worker/broker_guard.py"),
+    "celery": ("worker/", "service/round_queue.py"),
+    "kombu": ("worker/", "service/round_queue.py"),
+    "flask": ("service/app.py", "service/wsgi.py", "service/api/"),
+    "flask_cors": ("service/app.py", "service/api/"),
+    "jwt": ("service/auth/",),
+}
+NUMERIC = {"numpy", "scipy", "h3"}
+
+
+def modules_imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} uses a relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def located(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def in_package(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=located)
+def test_each_library_is_imported_only_where_it_belongs(path: Path) -> None:
+    for module in modules_imported(path):
+        homes = ONLY_IN.get(module.split(".")[0])
+        assert homes is None or located(path).startswith(homes), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "service/core").rglob("*.py")), ids=located)
+def test_the_core_imports_only_itself_and_numeric_libraries(path: Path) -> None:
+    for module in modules_imported(path):
+        top = module.split(".")[0]
+        assert (
+            in_package(module, "service.core") or top in NUMERIC or top in sys.stdlib_module_names
+        ), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "service/core").rglob("*.py")), ids=located)
+def test_the_core_reads_no_clock_and_no_environment(path: Path) -> None:
+    read = re.findall(
+        r"datetime\.now|utcnow|time\.(?:time|monotonic|sleep)\(|os\.environ|getenv",
+        path.read_text(),
+    )
+    assert read == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "worker").rglob("*.py")), ids=located)
+def test_the_worker_imports_only_the_shared_parts_of_the_service(path: Path) -> None:
+    allowed = ("service.core", "service.stores", "service.round_queue", *SHARED)
+    for module in modules_imported(path):
+        if module.startswith("service."):
+            assert in_package(module, *allowed), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "service").rglob("*.py")), ids=located)
+def test_the_service_never_imports_the_worker_nor_the_development_stack(path: Path) -> None:
+    for module in modules_imported(path):
+        assert not in_package(module, "worker", "tests"), f"{path} imports {module}"
+        if not located(path).startswith("service/local/"):
+            assert not in_package(module, "service.local"), f"{path} imports {module}"
+
+
+def test_every_queue_has_a_consumer_in_the_procfile() -> None:
+    procfile = (ROOT / "Procfile").read_text()
+    consumed = re.findall(r"^worker:.*--queues[ =](\S+)", procfile, re.MULTILINE)
+    assert {name for names in consumed for name in names.split(",")} == set(queues.QUEUES)
+
+
+def test_the_service_package_itself_is_empty() -> None:
+    assert (ROOT / "service/__init__.py").read_text().strip() == ""

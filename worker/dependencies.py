@@ -1,0 +1,80 @@
+"""Everything a pool child works with, built once per process, after the fork."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from service.core.dispatch.matching import Tuning
+from service.core.dispatch.remaining import RemainingTime
+from service.core.dispatch.rounds import Claim, Dispatcher, Outcome
+from service.core.dispatch.travel import GreatCircle
+from service.core.ports import Ports
+from service.core.sweep import sweep
+from service.round_queue import CeleryRoundQueue
+from service.settings import Settings
+from service.stores.connect import build_ports
+from service.stores.redis import connect as redis_stores
+
+PARALLEL_CLAIMS: Final = 8
+"""A claim is mostly waiting for DynamoDB; more at a time only fight for the interpreter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What the tasks hand their ids to."""
+
+    dispatcher: Dispatcher
+    ports: Ports
+
+    def sweep(self) -> None:
+        sweep(self.ports, _now())
+
+
+_built: list[Dependencies] = []
+
+
+def build(settings: Settings) -> None:
+    """Build this process's dependencies; called when a pool child starts."""
+    timeout = redis_stores.JOB_TIMEOUT_SECONDS
+    redis = redis_stores.build(settings, timeout_seconds=timeout)
+    rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
+    ports = build_ports(settings, redis, rounds)
+    dispatcher = Dispatcher(
+        ports=ports,
+        leases=redis.waiting,
+        tuning=Tuning(
+            max_pickup_eta_seconds=settings.dispatch_max_pickup_eta_seconds,
+            plan_seconds=settings.dispatch_plan_seconds,
+        ),
+        travel=GreatCircle(),
+        remaining=RemainingTime.default(),
+        now=_now,
+        monotonic=time.monotonic,
+        sleep=time.sleep,
+        commit_all=_in_parallel(ThreadPoolExecutor(PARALLEL_CLAIMS, "claim")),
+    )
+    _built[:] = [Dependencies(dispatcher, ports)]
+
+
+def dependencies() -> Dependencies:
+    """This process's dependencies."""
+    return _built[0]
+
+
+def _in_parallel(
+    pool: ThreadPoolExecutor,
+) -> Callable[[Callable[[Claim], Outcome], Sequence[Claim]], Iterable[Outcome]]:
+    def commit_all(claim: Callable[[Claim], Outcome], claims: Sequence[Claim]) -> Iterable[Outcome]:
+        # A single claim, the usual case when idle, needs no other thread.
+        return map(claim, claims) if len(claims) < 2 else pool.map(claim, claims)
+
+    return commit_all
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
