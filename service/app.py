@@ -6,7 +6,18 @@ from typing import Final
 
 from flask import Flask
 
-from service.api import admin, context, cors, discovery, fleet, frame, guard, health, problems, rides
+from service.api import (
+    admin,
+    context,
+    cors,
+    discovery,
+    fleet,
+    frame,
+    guard,
+    health,
+    problems,
+    rides,
+)
 from service.api.context import Dependencies
 from service.api.routing import declared_routes
 

@@ -135,7 +135,7 @@ class FakeUnicorns:
         return known is not None and _guarded(known) == _guarded(before)
 
     def _move_account(self, before: Unicorn | None, after: Unicorn) -> None:
-        old, new = before and _driver(before), _driver(after)
+        old, new = _driver(before) if before else None, _driver(after)
         if old == new:
             return
         if new is not None and new in self._accounts:

@@ -27,9 +27,7 @@ def read_body(model: type[Model], *, optional: bool) -> Model:
     if optional and not request.content_length and not _is_chunked():
         return model()
     if request.mimetype != "application/json":
-        raise Problem(
-            415, "unsupported_media_type", "The content type must be application/json."
-        )
+        raise Problem(415, "unsupported_media_type", "The content type must be application/json.")
     request.max_content_length = BODY_LIMIT
     return validated(model, parse(request.get_data(cache=False)), "body")
 

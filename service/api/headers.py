@@ -28,7 +28,9 @@ def preferred_wait() -> int | None:
         found = _WAIT.fullmatch(preference)
         if found:
             digits = (found[1] or found[2]).lstrip("0") or "0"
-            return LONGEST_WAIT_SECONDS if len(digits) > 2 else min(int(digits), LONGEST_WAIT_SECONDS)
+            return (
+                LONGEST_WAIT_SECONDS if len(digits) > 2 else min(int(digits), LONGEST_WAIT_SECONDS)
+            )
     return None
 
 

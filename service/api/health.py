@@ -70,9 +70,7 @@ def install(app: Flask, probes: Mapping[str, Probe]) -> None:
     app.register_blueprint(blueprint)
 
 
-@route(
-    blueprint, "GET", "/healthz", policy=policy.PUBLIC, answers={200: HealthView}
-)
+@route(blueprint, "GET", "/healthz", policy=policy.PUBLIC, answers={200: HealthView})
 def healthz() -> Response:
     """Whether the process answers; touches nothing else."""
     return answer(200, {"status": "ok"})

@@ -120,7 +120,10 @@ def _answer(kind: Any, schemas: Mapping[Any, Json]) -> Json:
 
 
 def _path_parameters(route: Route) -> list[Json]:
-    return [_path_parameter(kind, name) for kind, name in re.findall(r"<(?:([^>]*):)?(\w+)>", route.rule)]
+    return [
+        _path_parameter(kind, name)
+        for kind, name in re.findall(r"<(?:([^>]*):)?(\w+)>", route.rule)
+    ]
 
 
 def _path_parameter(converter: str, name: str) -> Json:

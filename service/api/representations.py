@@ -122,8 +122,7 @@ def driven_ride_view(ride: Ride) -> DrivenRideView:
         "canceled_at": _instant_or_none(ride.canceled_at),
         "canceled_by": ride.canceled_by,
         "cancel_reason": ride.cancel_reason,
-        "rating": ride.rating
-        and {"stars": ride.rating.stars, "comment": ride.rating.comment},
+        "rating": ride.rating and {"stars": ride.rating.stars, "comment": ride.rating.comment},
     }
 
 

@@ -107,6 +107,14 @@ def redis_answers(port: int) -> bool:
         return False
 
 
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def get_json(port: int, path: str) -> object | None:
     """What a local server answers with status 200; None for anything else."""
     connection = HTTPConnection(HOST, port, timeout=2)

@@ -55,20 +55,21 @@ def stop(folder: Path, patience: float = 60.0) -> None:
     if not _is_held(folder, "stack"):
         return
     if _is_held(folder, "supervisor"):
-        os.kill(_noted(folder)["supervisor"], signal.SIGTERM)
+        os.kill(noted(folder)["supervisor"], signal.SIGTERM)
     end = time.monotonic() + patience
     while _is_held(folder, "stack"):
         if not _is_held(folder, "supervisor"):
-            for group in _noted(folder)["groups"]:
+            for group in noted(folder)["groups"]:
                 end_group(group)
         if time.monotonic() > end:
             raise StackError(f"something of the stack in {folder} does not end")
         time.sleep(0.1)
 
 
-def _noted(folder: Path) -> dict[str, Any]:
-    noted: dict[str, Any] = json.loads((folder / "processes.json").read_text())
-    return noted
+def noted(folder: Path) -> dict[str, Any]:
+    """What `Occupancy.note` wrote last."""
+    note: dict[str, Any] = json.loads((folder / "processes.json").read_text())
+    return note
 
 
 def _is_held(folder: Path, name: str) -> bool:

@@ -50,6 +50,10 @@ class Supervisor:
         self._due.pop(program.name, None)
         self._occupancy.note(process.pid for process in self._processes.values())
 
+    def is_running(self, name: str) -> bool:
+        process = self._processes.get(name)
+        return process is not None and process.exit_code is None
+
     def wait_until(self, ready: Callable[[], bool], what: str, seconds: float) -> None:
         """Wait for a first start; a process that ends meanwhile, or no time left, is an error."""
         end = time.monotonic() + seconds

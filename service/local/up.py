@@ -148,8 +148,10 @@ class RunningStack:
 
 
 def is_ready(stack: Stack) -> bool:
+    """The API says so, and the monitor is there: by then worker and beat have come up, or not."""
     answer = emulators.get_json(stack.ports.web, "/readyz")
-    return isinstance(answer, dict) and answer.get("status") == "ready"
+    ready = isinstance(answer, dict) and answer.get("status") == "ready"
+    return ready and emulators.listens(stack.ports.monitor)
 
 
 def _rotate(logs: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -59,6 +58,7 @@ class RedisChanges:
         self._waiters: defaultdict[str, set[Waiter]] = defaultdict(set)
         self._pubsub: PubSub | None = None
         self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def announce(self, *topics: str) -> None:
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
@@ -76,6 +76,12 @@ class RedisChanges:
             yield waiter
         finally:
             self._part(channel, waiter)
+
+    def close(self) -> None:
+        """End the listening thread and its connection."""
+        self._closed.set()
+        if self._thread:
+            self._thread.join()
 
     def _join(self, channel: str, waiter: Waiter) -> None:
         with self._lock:
@@ -96,19 +102,19 @@ class RedisChanges:
             del self._waiters[channel]
             if self._pubsub:
                 with suppress(RedisError, OSError):
-                    self._pubsub.unsubscribe(channel)
+                    self._pubsub.unsubscribe(channel)  # type: ignore[no-untyped-call]
 
     def _run(self) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 self._read(self._subscribe_all())
             except (RedisError, OSError) as error:
                 logger.warning("changes not heard for a moment", extra={"cause": str(error)})
             self._drop()
-            time.sleep(RECONNECT_SECONDS)
+            self._closed.wait(RECONNECT_SECONDS)
 
     def _subscribe_all(self) -> PubSub:
-        pubsub = self._listening.pubsub()
+        pubsub: PubSub = self._listening.pubsub()  # type: ignore[no-untyped-call]
         with self._lock:
             # One channel nobody announces on keeps the connection in subscribed mode.
             pubsub.subscribe(keys.channel(""), *self._waiters)
@@ -116,7 +122,7 @@ class RedisChanges:
         return pubsub
 
     def _read(self, pubsub: PubSub) -> None:
-        while True:
+        while not self._closed.is_set():
             message = pubsub.get_message(timeout=POLL_SECONDS)
             if message and message["type"] in {"subscribe", "message"}:
                 self._dispatch(message["type"], message["channel"])

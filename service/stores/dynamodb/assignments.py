@@ -1,0 +1,64 @@
+"""Writes that touch a ride and its unicorn, as one DynamoDB transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from service.core.errors import WriteConflict
+from service.core.model import Ride, Unicorn
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, get_batch, write
+from service.stores.dynamodb.items import ride_from, text, unicorn_from
+from service.stores.dynamodb.updates import new_write_id, ride_update, unicorn_update
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+RIDE, UNICORN = 0, 1
+"""Positions in the transaction, and so in the reasons why it failed."""
+
+
+class DynamoAssignments:
+    """`Assignments` on two tables. `patience_seconds` is how long a busy item is waited for."""
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        rides_table: str,
+        unicorns_table: str,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._client = client
+        self._rides = rides_table
+        self._unicorns = unicorns_table
+        self._patience = patience_seconds
+
+    def pair(self, ride_id: str, unicorn_id: str) -> tuple[Ride | None, Unicorn | None]:
+        keys = {
+            self._rides: [{"ride_id": text(ride_id)}],
+            self._unicorns: [{"unicorn_id": text(unicorn_id)}],
+        }
+        found = get_batch(self._client, keys, self._patience)
+        ride = next(map(ride_from, found[self._rides]), None)
+        unicorn = next(map(unicorn_from, found[self._unicorns]), None)
+        return ride, unicorn
+
+    def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
+        write_id = new_write_id()
+        ride_side = ride_update(self._rides, *ride, write_id)
+        unicorn_side = unicorn_update(self._unicorns, *unicorn, write_id)
+        try:
+            write(
+                lambda: self._client.transact_write_items(
+                    TransactItems=[{"Update": ride_side}, {"Update": unicorn_side}],
+                    ClientRequestToken=write_id,
+                ),
+                write_id,
+                self._patience,
+            )
+        except ConditionFailed as failed:
+            stored_ride, stored_unicorn = failed.stored.get(RIDE), failed.stored.get(UNICORN)
+            raise WriteConflict(
+                ride=ride_from(stored_ride) if stored_ride else None,
+                unicorn=unicorn_from(stored_unicorn) if stored_unicorn else None,
+            ) from failed

@@ -1,0 +1,103 @@
+"""Rides and unicorns as DynamoDB items: typed attributes of their records, and what indexes need.
+
+An item has the record's attributes (none is absent, numbers as text) and, for rides, `unicorn_id`
+of the assigned unicorn, `shard` while the ride is open (with `due_at` the key of the sparse index
+`due`) and `day_shard`. Every write also leaves its `last_write_id`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
+
+from service.core.model import Ride, Unicorn, UnicornState
+from service.stores.records import Record, ride_of, ride_record, unicorn_of, unicorn_record
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Item = dict[str, AttributeValueTypeDef]
+
+SHARDS: Final = tuple(str(shard) for shard in range(8))
+"""Partitions of the index of open rides. One takes 1,000 writes a second (AWS, "Designing
+partition keys"); a sweep makes one query for each."""
+
+MAX_KEY_BYTES: Final = 2048
+"""Longest partition key (AWS, "Service quotas in DynamoDB")."""
+
+ACCOUNT_PREFIX: Final = "account#"
+"""Begins the key of an item that says which unicorn an account drives; no unicorn id has a `#`."""
+
+
+def ride_item(ride: Ride) -> Item:
+    item = _item(ride_record(ride))
+    if ride.unicorn_id is not None:
+        item["unicorn_id"] = text(ride.unicorn_id)
+    shard = shard_of(ride.ride_id)
+    item["day_shard"] = text(f"{item['requested_at']['S'][:10]}#{shard}")
+    if not ride.is_terminal:
+        item["shard"] = text(shard)
+    return item
+
+
+def ride_from(item: Item) -> Ride:
+    return ride_of(_record(item))
+
+
+def unicorn_item(unicorn: Unicorn) -> Item:
+    return _item(unicorn_record(unicorn))
+
+
+def unicorn_from(item: Item) -> Unicorn:
+    return unicorn_of(_record(item))
+
+
+def driver_of(unicorn: Unicorn) -> str | None:
+    """The account that drives this unicorn; a removed unicorn leaves its account free."""
+    return None if unicorn.state is UnicornState.REMOVED else unicorn.account_sub
+
+
+def account_key(account_sub: str) -> str:
+    return f"{ACCOUNT_PREFIX}{account_sub}"
+
+
+def shard_of(ride_id: str) -> str:
+    return SHARDS[crc32(ride_id.encode()) % len(SHARDS)]
+
+
+def text(value: str) -> AttributeValueTypeDef:
+    return {"S": value}
+
+
+def can_be_key(value: str) -> bool:
+    """Whether DynamoDB takes the text as a key; it refuses the whole request otherwise."""
+    return 0 < len(value.encode(errors="replace")) <= MAX_KEY_BYTES
+
+
+def _item(record: Record) -> Item:
+    return {name: _attribute(value) for name, value in record.items()}
+
+
+def _record(item: Item) -> Record:
+    return {name: _value(attribute) for name, attribute in item.items()}
+
+
+def _attribute(value: object) -> AttributeValueTypeDef:
+    match value:
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case int() | float():
+            return {"N": repr(value)}
+        case list():
+            return {"SS": value}
+        case dict():
+            return {"M": _item(value)}
+    raise TypeError(f"no attribute for {type(value).__name__}")
+
+
+def _value(attribute: AttributeValueTypeDef) -> Any:
+    """The attribute's value; numbers stay text, the record's reader knows which are whole."""
+    ((kind, value),) = attribute.items()
+    return _record(value) if kind == "M" else value  # type: ignore[arg-type]

@@ -1,0 +1,186 @@
+"""Rides in DynamoDB. The row is the outbox: while a ride is open, the index `due` holds it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from service.core.errors import WriteConflict
+from service.core.model import Page, Ride, RideStatus
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently, write
+from service.stores.dynamodb.items import SHARDS, can_be_key, ride_from, ride_item, text
+from service.stores.dynamodb.updates import new_write_id, ride_update
+from service.stores.records import instant_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef, UpdateTypeDef
+
+    from service.stores.dynamodb.items import Item
+
+QUERY_PAGE: Final = 100
+"""Items asked for at a time where it is unknown how many are needed."""
+
+
+class DynamoRides:
+    """`Rides` on one table. `patience_seconds` is how long a busy item is waited for."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._patience = patience_seconds
+
+    def create(self, ride: Ride) -> Ride | None:
+        write_id = new_write_id()
+        item = ride_item(ride) | {"last_write_id": text(write_id)}
+
+        def put() -> object:
+            return self._client.put_item(
+                TableName=self._table,
+                Item=item,
+                ConditionExpression="attribute_not_exists(ride_id)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+
+        try:
+            write(put, write_id, self._patience)
+        except ConditionFailed as failed:
+            return ride_from(failed.stored[0])
+        return None
+
+    def get(self, ride_id: str) -> Ride | None:
+        if not can_be_key(ride_id):
+            return None
+        key = {"ride_id": text(ride_id)}
+        answer = patiently(
+            lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True),
+            self._patience,
+        )
+        return ride_from(answer["Item"]) if "Item" in answer else None
+
+    def list_of_rider(
+        self,
+        rider_id: str,
+        *,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+    ) -> Page[Ride]:
+        found = self._of_rider(rider_id, status, start, limit + 1)
+        rides = tuple(ride_from(item) for item in islice(found, limit + 1))
+        page = rides[:limit]
+        return Page(page, _place_of(page[-1]) if len(rides) > limit else None)
+
+    def save(self, before: Ride, after: Ride) -> None:
+        write_id = new_write_id()
+        update = ride_update(self._table, before, after, write_id)
+        try:
+            self._update(update, write_id)
+        except ConditionFailed as failed:
+            stored = failed.stored[0]
+            raise WriteConflict(ride=ride_from(stored) if stored else None) from failed
+
+    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
+        per_shard = [self._due_in(shard, now, limit) for shard in SHARDS]
+        merged = heapq.merge(*per_shard, key=lambda item: item["due_at"]["S"])
+        return [ride_from(item) for item in islice(merged, limit)]
+
+    def postpone(self, ride: Ride, due_at: datetime) -> bool:
+        if ride.due_at is None:
+            return False
+        write_id = new_write_id()
+        update: UpdateTypeDef = {
+            "TableName": self._table,
+            "Key": {"ride_id": text(ride.ride_id)},
+            "UpdateExpression": "SET due_at = :due_at, last_write_id = :last_write_id",
+            "ConditionExpression": "#status = :was_status AND due_at = :was_due_at",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": {
+                ":due_at": text(instant_text(due_at)),
+                ":last_write_id": text(write_id),
+                ":was_status": text(ride.status),
+                ":was_due_at": text(instant_text(ride.due_at)),
+            },
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        try:
+            self._update(update, write_id)
+        except ConditionFailed:
+            return False
+        return True
+
+    def _update(self, update: UpdateTypeDef, write_id: str) -> None:
+        write(lambda: self._client.update_item(**update), write_id, self._patience)
+
+    def _of_rider(
+        self,
+        rider_id: str,
+        status: RideStatus | None,
+        start: Mapping[str, str] | None,
+        limit: int,
+    ) -> Iterator[Item]:
+        query: QueryInputTypeDef = {
+            "TableName": self._table,
+            "IndexName": "by_rider",
+            "KeyConditionExpression": "rider_id = :rider_id",
+            "ExpressionAttributeValues": {":rider_id": text(rider_id)},
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+        if status is not None:
+            # DynamoDB counts before it filters.
+            query["Limit"] = max(limit, QUERY_PAGE)
+            query["FilterExpression"] = "#status = :status"
+            query["ExpressionAttributeNames"] = {"#status": "status"}
+            query["ExpressionAttributeValues"] = {
+                ":rider_id": text(rider_id),
+                ":status": text(status),
+            }
+        if start is not None:
+            # The rider is the caller's, whatever the key says: it leads into no other's rides.
+            query["ExclusiveStartKey"] = _continuation(rider_id, start)
+        return self._query(query)
+
+    def _due_in(self, shard: str, now: datetime, limit: int) -> Iterator[Item]:
+        return self._query(
+            {
+                "TableName": self._table,
+                "IndexName": "due",
+                "KeyConditionExpression": "#shard = :shard AND due_at <= :now",
+                "ExpressionAttributeNames": {"#shard": "shard"},
+                "ExpressionAttributeValues": {
+                    ":shard": text(shard),
+                    ":now": text(instant_text(now)),
+                },
+                "Limit": min(limit, QUERY_PAGE),
+            }
+        )
+
+    def _query(self, query: QueryInputTypeDef) -> Iterator[Item]:
+        """All items, page after page as they are asked for."""
+        asked = query.copy()
+        while True:
+            answer = patiently(partial(self._client.query, **asked), self._patience)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _place_of(ride: Ride) -> dict[str, str]:
+    """Where the next page of a rider's listing begins: after this ride."""
+    return {"ride_id": ride.ride_id, "requested_at": instant_text(ride.requested_at)}
+
+
+def _continuation(rider_id: str, start: Mapping[str, str]) -> Item:
+    return {
+        "rider_id": text(rider_id),
+        "ride_id": text(start["ride_id"]),
+        "requested_at": text(start["requested_at"]),
+    }

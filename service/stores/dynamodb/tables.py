@@ -1,0 +1,129 @@
+"""The tables, as data, and their creation where no infrastructure code does it.
+
+`Rides` has three indexes: `by_rider` lists a rider's rides; `by_day` lists all rides of a day,
+spread over shards; `due` is sparse, it holds open rides only, and is what the sweep reads (whole
+rides, so that it decides without reading each again). None is keyed on plain status, which would
+be a few hot partitions.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from botocore.exceptions import ClientError
+
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import (
+        CreateTableInputTypeDef,
+        GlobalSecondaryIndexTypeDef,
+        KeySchemaElementTypeDef,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A global secondary index; all keys are strings."""
+
+    name: str
+    partition: str
+    sort: str
+    projection: Literal["ALL", "KEYS_ONLY"] = "ALL"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table named by a setting. `expires_at`: the attribute after which items may go."""
+
+    setting: str
+    key: str
+    indexes: tuple[Index, ...] = ()
+    expires_at: str | None = None
+
+
+TABLES: Final = (
+    Table(
+        "rides_table",
+        "ride_id",
+        (
+            Index("by_rider", "rider_id", "requested_at"),
+            Index("by_day", "day_shard", "requested_at", "KEYS_ONLY"),
+            Index("due", "shard", "due_at"),
+        ),
+    ),
+    Table("unicorns_table", "unicorn_id"),
+    Table("operations_table", "operation_id", expires_at="expires_at"),
+)
+
+
+def create_tables(client: DynamoDBClient, settings: Settings) -> None:
+    """Create the tables that are missing and wait until all are active."""
+    named = [(str(getattr(settings, table.setting)), table) for table in TABLES]
+    for name, table in named:
+        _create(client, definition(name, table))
+    for name, table in named:
+        client.get_waiter("table_exists").wait(
+            TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        if table.expires_at:
+            _let_expire(client, name, table.expires_at)
+
+
+def definition(name: str, table: Table) -> CreateTableInputTypeDef:
+    """The table in DynamoDB's own words, billed by request."""
+    keys = {table.key}.union(*({index.partition, index.sort} for index in table.indexes))
+    created: CreateTableInputTypeDef = {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": _schema(table.key),
+        "AttributeDefinitions": [
+            {"AttributeName": key, "AttributeType": "S"} for key in sorted(keys)
+        ],
+    }
+    if table.indexes:
+        created["GlobalSecondaryIndexes"] = [_index(index) for index in table.indexes]
+    return created
+
+
+def _index(index: Index) -> GlobalSecondaryIndexTypeDef:
+    return {
+        "IndexName": index.name,
+        "KeySchema": _schema(index.partition, index.sort),
+        "Projection": {"ProjectionType": index.projection},
+    }
+
+
+def _schema(partition: str, sort: str | None = None) -> list[KeySchemaElementTypeDef]:
+    schema: list[KeySchemaElementTypeDef] = [{"AttributeName": partition, "KeyType": "HASH"}]
+    if sort:
+        schema.append({"AttributeName": sort, "KeyType": "RANGE"})
+    return schema
+
+
+def _create(client: DynamoDBClient, table: CreateTableInputTypeDef) -> None:
+    # In use: it exists already, or is being created.
+    with suppress(client.exceptions.ResourceInUseException):
+        client.create_table(**table)
+
+
+def _let_expire(client: DynamoDBClient, name: str, attribute: str) -> None:
+    if _expires(client, name):
+        return
+    try:
+        client.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute},
+        )
+    except ClientError:
+        # Refused if another process has just done the same.
+        if not _expires(client, name):
+            raise
+
+
+def _expires(client: DynamoDBClient, name: str) -> bool:
+    description = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    return description.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}

@@ -1,0 +1,121 @@
+"""Unicorns in DynamoDB, each with the item that says which account drives it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from service.core.errors import AccountTaken, UnicornExists, WriteConflict
+from service.core.model import Unicorn
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently, write
+from service.stores.dynamodb.items import (
+    ACCOUNT_PREFIX,
+    account_key,
+    can_be_key,
+    driver_of,
+    text,
+    unicorn_from,
+    unicorn_item,
+)
+from service.stores.dynamodb.updates import new_write_id, unicorn_update
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+    from service.stores.dynamodb.items import Item
+
+
+class DynamoUnicorns:
+    """`Unicorns` on one table. `patience_seconds` is how long a busy item is waited for."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._patience = patience_seconds
+
+    def create(self, unicorn: Unicorn) -> None:
+        write_id = new_write_id()
+        actions = [self._put(unicorn_item(unicorn), write_id)]
+        account_sub = driver_of(unicorn)
+        if account_sub is not None:
+            actions.append(self._put(_account_item(account_sub, unicorn), write_id))
+        try:
+            self._transact(actions, write_id)
+        except ConditionFailed as failed:
+            if 0 in failed.stored:
+                raise UnicornExists("this unicorn id is, or was, in use") from failed
+            raise AccountTaken("this account drives another unicorn") from failed
+
+    def get(self, unicorn_id: str) -> Unicorn | None:
+        if unicorn_id.startswith(ACCOUNT_PREFIX) or not can_be_key(unicorn_id):
+            return None
+        item = self._item(unicorn_id)
+        return unicorn_from(item) if item else None
+
+    def of_account(self, account_sub: str) -> str | None:
+        item = self._item(account_key(account_sub))
+        return item["drives"]["S"] if item else None
+
+    def save(self, before: Unicorn, after: Unicorn) -> None:
+        write_id = new_write_id()
+        update = unicorn_update(self._table, before, after, write_id)
+        accounts = self._account_changes(before, after, write_id)
+        try:
+            if accounts:
+                self._transact([{"Update": update}, *accounts], write_id)
+            else:
+                write(lambda: self._client.update_item(**update), write_id, self._patience)
+        except ConditionFailed as failed:
+            if 0 not in failed.stored:
+                raise AccountTaken("this account drives another unicorn") from failed
+            stored = failed.stored[0]
+            raise WriteConflict(unicorn=unicorn_from(stored) if stored else None) from failed
+
+    def _account_changes(
+        self, before: Unicorn, after: Unicorn, write_id: str
+    ) -> list[TransactWriteItemTypeDef]:
+        old, new = driver_of(before), driver_of(after)
+        if old == new:
+            return []
+        changes: list[TransactWriteItemTypeDef] = []
+        if new is not None:
+            changes.append(self._put(_account_item(new, after), write_id))
+        if old is not None:
+            # The unicorn's own condition says that the account is still this unicorn's.
+            key = {"unicorn_id": text(account_key(old))}
+            changes.append({"Delete": {"TableName": self._table, "Key": key}})
+        return changes
+
+    def _put(self, item: Item, write_id: str) -> TransactWriteItemTypeDef:
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": item | {"last_write_id": text(write_id)},
+                "ConditionExpression": "attribute_not_exists(unicorn_id)",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+    def _transact(self, actions: list[TransactWriteItemTypeDef], write_id: str) -> None:
+        write(
+            lambda: self._client.transact_write_items(
+                TransactItems=actions, ClientRequestToken=write_id
+            ),
+            write_id,
+            self._patience,
+        )
+
+    def _item(self, key: str) -> Item | None:
+        answer = patiently(
+            lambda: self._client.get_item(
+                TableName=self._table, Key={"unicorn_id": text(key)}, ConsistentRead=True
+            ),
+            self._patience,
+        )
+        return answer.get("Item")
+
+
+def _account_item(account_sub: str, unicorn: Unicorn) -> Item:
+    return {"unicorn_id": text(account_key(account_sub)), "drives": text(unicorn.unicorn_id)}

@@ -1,0 +1,73 @@
+"""The DynamoDB side of the ports, in memory and on the embedded AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.core.ports import Assignments, Rides, Unicorns
+from service.settings import Settings
+from service.stores.dynamodb.assignments import DynamoAssignments
+from service.stores.dynamodb.rides import DynamoRides
+from service.stores.dynamodb.tables import create_tables
+from service.stores.dynamodb.unicorns import DynamoUnicorns
+from tests.dynamodb import fresh_settings, service_client
+from tests.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.infrastructure import MiniStack
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The three ports over the same data."""
+
+    rides: Rides
+    unicorns: Unicorns
+    assignments: Assignments
+
+
+@pytest.fixture(scope="session")
+def dynamodb(ministack: MiniStack) -> Iterator[DynamoDBClient]:
+    with service_client(ministack) as client:
+        yield client
+
+
+@pytest.fixture
+def tables(dynamodb: DynamoDBClient) -> Settings:
+    """Settings whose tables exist and are empty."""
+    settings = fresh_settings()
+    create_tables(dynamodb, settings)
+    return settings
+
+
+@pytest.fixture
+def dynamo_stores(dynamodb: DynamoDBClient, tables: Settings) -> Stores:
+    return Stores(
+        DynamoRides(dynamodb, tables.rides_table),
+        DynamoUnicorns(dynamodb, tables.unicorns_table),
+        DynamoAssignments(dynamodb, tables.rides_table, tables.unicorns_table),
+    )
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def stores(request: pytest.FixtureRequest) -> Stores:
+    if request.param == "dynamodb":
+        real: Stores = request.getfixturevalue("dynamo_stores")
+        return real
+    rides, unicorns = FakeRides(), FakeUnicorns()
+    return Stores(rides, unicorns, FakeAssignments(rides, unicorns))
+
+
+@pytest.fixture
+def rides(stores: Stores) -> Rides:
+    return stores.rides
+
+
+@pytest.fixture
+def unicorns(stores: Stores) -> Unicorns:
+    return stores.unicorns

@@ -1,0 +1,97 @@
+"""DynamoDB did it but the answer got lost: a write is done once and known to be done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.core.errors import Unavailable
+from service.core.model import CanceledBy
+from service.settings import Settings
+from tests.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
+from tests.dynamodb import LostAnswers
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from tests.contract.conftest import Stores
+
+
+@pytest.fixture
+def stores(dynamo_stores: Stores) -> Stores:
+    return dynamo_stores
+
+
+def last_write_id(client: DynamoDBClient, table: str, key: str, value: str) -> object:
+    item = client.get_item(TableName=table, Key={key: {"S": value}})["Item"]
+    return item["last_write_id"]
+
+
+def test_a_ride_is_created_by_its_own_request(stores: Stores, dynamodb: DynamoDBClient) -> None:
+    with LostAnswers(dynamodb, 1) as lost:
+        assert stores.rides.create(a_ride()) is None
+    assert lost.left == 0
+    assert stores.rides.get("ride-1") == a_ride()
+
+
+def test_a_ride_is_saved_once(stores: Stores, dynamodb: DynamoDBClient) -> None:
+    stores.rides.create(a_ride())
+    canceled = a_ride().canceled(CanceledBy.RIDER, None, NOW)
+    with LostAnswers(dynamodb, 1) as lost:
+        stores.rides.save(a_ride(), canceled)
+    assert lost.left == 0
+    assert stores.rides.get("ride-1") == canceled
+
+
+def test_a_ride_is_postponed_and_known_to_be(stores: Stores, dynamodb: DynamoDBClient) -> None:
+    stores.rides.create(a_ride())
+    with LostAnswers(dynamodb, 1):
+        assert stores.rides.postpone(a_ride(), NOW + timedelta(seconds=6))
+
+
+def test_a_claim_is_won_once(stores: Stores, dynamodb: DynamoDBClient, tables: Settings) -> None:
+    ride, unicorn = a_ride(), a_usable_unicorn()
+    stores.rides.create(ride)
+    stores.unicorns.create(unicorn)
+    matched, reserved = a_matched_pair(ride, unicorn)
+    with LostAnswers(dynamodb, 1) as lost:
+        stores.assignments.commit((ride, matched), (unicorn, reserved))
+    assert lost.left == 0
+    assert stores.assignments.pair("ride-1", "u1") == (matched, reserved)
+    marks = [
+        last_write_id(dynamodb, tables.rides_table, "ride_id", "ride-1"),
+        last_write_id(dynamodb, tables.unicorns_table, "unicorn_id", "u1"),
+    ]
+    assert marks[0] == marks[1]
+
+
+def test_a_unicorn_and_its_account_are_created_once(
+    stores: Stores, dynamodb: DynamoDBClient
+) -> None:
+    unicorn = a_unicorn(account_sub="sub-1")
+    with LostAnswers(dynamodb, 1):
+        stores.unicorns.create(unicorn)
+    assert stores.unicorns.get("u1") == unicorn
+    assert stores.unicorns.of_account("sub-1") == "u1"
+
+
+def test_a_unicorn_is_saved_once(stores: Stores, dynamodb: DynamoDBClient) -> None:
+    stores.unicorns.create(a_unicorn())
+    on_duty = a_unicorn().with_availability(True)
+    with LostAnswers(dynamodb, 1):
+        stores.unicorns.save(a_unicorn(), on_duty)
+    assert stores.unicorns.get("u1") == on_duty
+
+
+def test_if_every_answer_is_lost_the_store_is_unavailable_and_nothing_half_done(
+    stores: Stores, dynamodb: DynamoDBClient
+) -> None:
+    ride, unicorn = a_ride(), a_usable_unicorn()
+    stores.rides.create(ride)
+    stores.unicorns.create(unicorn)
+    matched, reserved = a_matched_pair(ride, unicorn)
+    with LostAnswers(dynamodb, 3), pytest.raises(Unavailable):
+        stores.assignments.commit((ride, matched), (unicorn, reserved))
+    assert stores.assignments.pair("ride-1", "u1") == (matched, reserved)

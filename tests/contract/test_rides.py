@@ -1,0 +1,283 @@
+"""Rides behave the same in DynamoDB and in the fake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.core.errors import WriteConflict
+from service.core.model import CanceledBy, Rating, Ride, RideStatus
+from service.core.ports import Rides
+from service.stores.dynamodb import rides as dynamo_rides
+from tests.builders import NOW, a_finished_ride, a_matched_pair, a_ride, a_usable_unicorn
+from tests.racing import race, wins
+
+
+def stored(rides: Rides, ride_id: str = "ride-1") -> Ride:
+    ride = rides.get(ride_id)
+    assert ride
+    return ride
+
+
+def create(rides: Rides, ride: Ride) -> Ride:
+    assert rides.create(ride) is None
+    return ride
+
+
+def due_ids(rides: Rides, seconds: float, limit: int = 100) -> list[str]:
+    return [ride.ride_id for ride in rides.due(NOW + timedelta(seconds=seconds), limit)]
+
+
+def pages(
+    rides: Rides, rider_id: str, limit: int, status: RideStatus | None = None
+) -> Iterator[tuple[str, ...]]:
+    start = None
+    while True:
+        page = rides.list_of_rider(rider_id, status=status, limit=limit, start=start)
+        yield tuple(ride.ride_id for ride in page.items)
+        start = page.next_key
+        if start is None:
+            return
+
+
+@pytest.mark.parametrize("ride", [a_ride(), a_finished_ride()], ids=["new", "full"])
+def test_a_ride_is_read_as_it_was_created(rides: Rides, ride: Ride) -> None:
+    create(rides, ride)
+    assert rides.get("ride-1") == ride
+
+
+def test_instants_are_kept_to_the_millisecond(rides: Rides) -> None:
+    create(rides, a_ride(requested_at=NOW + timedelta(microseconds=999)))
+    assert stored(rides).requested_at == NOW
+
+
+@pytest.mark.parametrize("ride_id", ["unknown", "", "x" * 2049, "é" * 1500])
+def test_there_is_no_ride_of_an_unknown_or_impossible_id(rides: Rides, ride_id: str) -> None:
+    assert rides.get(ride_id) is None
+
+
+def test_creating_a_ride_again_returns_the_first_and_changes_nothing(rides: Rides) -> None:
+    first = create(rides, a_ride(fingerprint="first"))
+    assert rides.create(a_ride(fingerprint="second")) == first
+    assert rides.get("ride-1") == first
+
+
+def test_a_hundred_creations_at_once_make_one_ride(rides: Rides) -> None:
+    candidates = [a_ride(fingerprint=f"fingerprint-{n}") for n in range(100)]
+    answers = race(rides.create, candidates)
+    winner = candidates[answers.index(None)]
+    assert [answer for answer in answers if answer is not None] == [winner] * 99
+    assert list(pages(rides, "rider-1", 100)) == [("ride-1",)]
+
+
+def test_saving_replaces_what_changed(rides: Rides) -> None:
+    before = create(rides, a_ride())
+    after = before.canceled(CanceledBy.RIDER, "changed my mind", NOW)
+    rides.save(before, after)
+    assert rides.get("ride-1") == after
+
+
+def test_saving_clears_what_is_none_afterwards(rides: Rides) -> None:
+    matched, _ = a_matched_pair(a_ride(), a_usable_unicorn())
+    create(rides, matched)
+    after = matched.returned(NOW, timedelta(seconds=180))
+    rides.save(matched, after)
+    assert rides.get("ride-1") == after
+
+
+def test_saving_leaves_alone_what_did_not_change(rides: Rides) -> None:
+    create(rides, a_ride(note="ring twice"))
+    before = a_ride(note=None, due_at=NOW)
+    rides.save(before, replace(before, version=2, crashed_rounds=1))
+    assert rides.get("ride-1") == a_ride(note="ring twice", version=2, crashed_rounds=1)
+
+
+def test_saving_on_an_outdated_version_tells_what_is_stored(rides: Rides) -> None:
+    before = create(rides, a_ride())
+    first = before.canceled(CanceledBy.RIDER, None, NOW)
+    rides.save(before, first)
+    with pytest.raises(WriteConflict) as lost:
+        rides.save(before, before.unmatched())
+    assert (lost.value.ride, lost.value.unicorn) == (first, None)
+    assert rides.get("ride-1") == first
+
+
+def test_saving_a_ride_that_is_gone_tells_so(rides: Rides) -> None:
+    with pytest.raises(WriteConflict) as lost:
+        rides.save(a_ride(), a_ride().unmatched())
+    assert lost.value.ride is None
+    assert rides.get("ride-1") is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"status": RideStatus.CANCELED, "due_at": None},
+        {"unicorn": a_matched_pair(a_ride(), a_usable_unicorn())[0].unicorn},
+    ],
+    ids=["status", "unicorn"],
+)
+def test_the_version_alone_does_not_let_a_write_through(
+    rides: Rides, other: dict[str, object]
+) -> None:
+    create(rides, a_ride(**other))
+    with pytest.raises(WriteConflict):
+        rides.save(a_ride(), a_ride().unmatched())
+
+
+def test_of_many_writers_at_once_one_wins(rides: Rides) -> None:
+    before = create(rides, a_ride())
+    afters = [before.canceled(CanceledBy.RIDER, f"reason {n}", NOW) for n in range(32)]
+    won = race(lambda after: wins(lambda: rides.save(before, after)), afters)
+    assert won.count(True) == 1
+    assert rides.get("ride-1") == afters[won.index(True)]
+
+
+def test_each_write_makes_the_next_version(rides: Rides) -> None:
+    create(rides, a_finished_ride(version=1))
+
+    def rate_until_won(stars: int) -> int:
+        while True:
+            before = stored(rides)
+            after = before.rated(Rating(stars))
+            if wins(lambda: rides.save(before, after)):  # noqa: B023
+                return after.version
+
+    versions = race(rate_until_won, [1, 2, 3, 4, 5, 1, 2, 3])
+    assert sorted(versions) == list(range(2, 10))
+    assert stored(rides).version == 9
+
+
+def test_open_rides_are_due_oldest_first_over_all_shards(rides: Rides) -> None:
+    for n in range(40):
+        create(rides, a_ride(ride_id=f"r{n}", due_at=NOW + timedelta(seconds=n * 7 % 40)))
+    order = sorted(range(40), key=lambda n: n * 7 % 40)
+    assert due_ids(rides, 29) == [f"r{n}" for n in order[:30]]
+    assert due_ids(rides, 29, limit=5) == [f"r{n}" for n in order[:5]]
+    assert due_ids(rides, -0.001) == []
+
+
+def test_more_rides_are_due_than_fit_in_one_answer(
+    rides: Rides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamo_rides, "QUERY_PAGE", 2)
+    for n in range(50):
+        create(rides, a_ride(ride_id=f"r{n}", due_at=NOW + timedelta(seconds=n)))
+    assert due_ids(rides, 100) == [f"r{n}" for n in range(50)]
+
+
+def test_a_due_ride_is_whole(rides: Rides) -> None:
+    matched, _ = a_matched_pair(a_ride(note="ring twice"), a_usable_unicorn())
+    create(rides, matched)
+    assert list(rides.due(NOW + timedelta(seconds=15), 10)) == [matched]
+
+
+def test_a_ride_that_ended_is_never_due(rides: Rides) -> None:
+    before = create(rides, a_ride())
+    assert due_ids(rides, 1000) == ["ride-1"]
+    rides.save(before, before.canceled(CanceledBy.RIDER, None, NOW))
+    assert due_ids(rides, 1000) == []
+
+
+def test_a_ride_that_came_back_is_due_again(rides: Rides) -> None:
+    matched, _ = a_matched_pair(a_ride(), a_usable_unicorn())
+    create(rides, matched)
+    rides.save(matched, matched.returned(NOW, timedelta(seconds=180)))
+    assert due_ids(rides, 2) == ["ride-1"]
+
+
+def test_postponing_pushes_the_time_and_nothing_else(rides: Rides) -> None:
+    ride = create(rides, a_ride())
+    later = NOW + timedelta(seconds=6)
+    assert rides.postpone(ride, later)
+    assert rides.get("ride-1") == replace(ride, due_at=later)
+    assert due_ids(rides, 5.999) == []
+    assert due_ids(rides, 6) == ["ride-1"]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"due_at": NOW + timedelta(seconds=1)},
+        {"status": RideStatus.OFFERED},
+        {"due_at": None},
+        {"ride_id": "unknown"},
+    ],
+    ids=["another time", "another status", "no time", "no such ride"],
+)
+def test_postponing_fails_unless_the_ride_is_as_seen(rides: Rides, seen: dict[str, object]) -> None:
+    create(rides, a_ride())
+    assert not rides.postpone(a_ride(**seen), NOW + timedelta(seconds=6))
+    assert rides.get("ride-1") == a_ride()
+    assert rides.get("unknown") is None
+
+
+def test_of_many_sweeps_at_once_one_postpones(rides: Rides) -> None:
+    ride = create(rides, a_ride())
+    times = [NOW + timedelta(seconds=3 + n) for n in range(16)]
+    pushed = race(lambda time: rides.postpone(ride, time), times)
+    assert pushed.count(True) == 1
+    assert stored(rides).due_at == times[pushed.index(True)]
+
+
+def test_a_change_of_the_ride_survives_being_postponed(rides: Rides) -> None:
+    seen = create(rides, a_ride())
+    rides.postpone(seen, NOW + timedelta(seconds=6))
+    canceled = seen.canceled(CanceledBy.RIDER, None, NOW)
+    rides.save(seen, canceled)
+    assert rides.get("ride-1") == canceled
+
+
+def create_history(rides: Rides, count: int) -> list[str]:
+    """Rides of which three at a time were requested in the same millisecond, oldest first."""
+    for n in range(count):
+        ended = {"status": RideStatus.CANCELED, "due_at": None} if n % 4 == 0 else {}
+        requested_at = NOW + timedelta(seconds=n // 3)
+        create(rides, a_ride(ride_id=f"r{n:02}", requested_at=requested_at, **ended))
+        create(rides, a_ride(ride_id=f"x{n:02}", requested_at=requested_at, rider_id="other"))
+    return [f"r{n:02}" for n in range(count)]
+
+
+@pytest.mark.parametrize("limit", [1, 4, 5, 20, 100])
+def test_pages_of_a_riders_rides_lose_and_repeat_nothing(rides: Rides, limit: int) -> None:
+    history = create_history(rides, 20)
+    seen = list(pages(rides, "rider-1", limit))
+    flat = [ride_id for page in seen for ride_id in page]
+    assert sorted(flat) == history
+    assert [int(ride_id[1:]) // 3 for ride_id in flat] == [n // 3 for n in reversed(range(20))]
+    assert [len(page) for page in seen[:-1]] == [limit] * (len(seen) - 1)
+    assert seen[-1]
+
+
+def test_a_status_can_be_picked_from_a_long_history(
+    rides: Rides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamo_rides, "QUERY_PAGE", 3)
+    history = create_history(rides, 20)
+    seen = list(pages(rides, "rider-1", 2, RideStatus.CANCELED))
+    assert seen == [("r16", "r12"), ("r08", "r04"), ("r00",)]
+    open_ones = list(pages(rides, "rider-1", 100, RideStatus.REQUESTED))
+    assert sorted(open_ones[0]) == [ride_id for ride_id in history if int(ride_id[1:]) % 4]
+
+
+def test_rides_requested_while_paging_do_not_disturb_it(rides: Rides) -> None:
+    create_history(rides, 6)
+    first = rides.list_of_rider("rider-1", status=None, limit=3, start=None)
+    create(rides, a_ride(ride_id="newer", requested_at=NOW + timedelta(hours=1)))
+    rest = rides.list_of_rider("rider-1", status=None, limit=3, start=first.next_key)
+    assert {ride.ride_id for ride in rest.items} == {"r00", "r01", "r02"}
+    assert rest.next_key is None
+
+
+def test_a_rider_without_rides_has_one_empty_page(rides: Rides) -> None:
+    assert list(pages(rides, "nobody", 10)) == [()]
+
+
+def test_anothers_continuation_leads_only_to_ones_own_rides(rides: Rides) -> None:
+    create_history(rides, 9)
+    others = rides.list_of_rider("other", status=None, limit=4, start=None)
+    mine = rides.list_of_rider("rider-1", status=None, limit=9, start=others.next_key)
+    assert {ride.rider_id for ride in mine.items} == {"rider-1"}

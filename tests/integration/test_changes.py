@@ -1,0 +1,99 @@
+"""Announcements reach those who wait, through one connection, and again after Redis was away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from service.core.errors import Unavailable
+from service.stores.redis.changes import RedisChanges
+from service.stores.redis.link import RedisLink, connect
+from tests.infrastructure import RedisServer, wait_until
+
+
+@contextmanager
+def changes_on(server: RedisServer) -> Iterator[RedisChanges]:
+    changes = RedisChanges(
+        RedisLink(connect(server.url, timeout_seconds=0.5)),
+        connect(server.url, timeout_seconds=0.5),
+    )
+    try:
+        yield changes
+    finally:
+        changes.close()
+
+
+@pytest.fixture
+def changes(redis_server: RedisServer) -> Iterator[RedisChanges]:
+    with changes_on(redis_server) as changes:
+        yield changes
+
+
+def test_a_waiter_is_woken_by_its_topic_only(changes: RedisChanges) -> None:
+    with changes.listen("ride:1") as one, changes.listen("ride:2") as two:
+        changes.announce("ride:1", "ride:3")
+        assert one.wait(5)
+        assert not two.wait(0.05)
+
+
+def test_a_waiter_hears_what_is_announced_right_after_it_listens(
+    changes: RedisChanges, redis_server: RedisServer
+) -> None:
+    with changes_on(redis_server) as speaker:
+        for number in range(50):
+            with changes.listen(f"ride:{number}") as listener:
+                speaker.announce(f"ride:{number}")
+                assert listener.wait(5)
+
+
+def test_many_waiters_share_one_connection(
+    changes: RedisChanges, redis_server: RedisServer
+) -> None:
+    heard: list[bool] = []
+    listening = threading.Barrier(51)
+
+    def wait(number: int) -> None:
+        with changes.listen(f"ride:{number % 25}") as listener:
+            listening.wait(10)
+            heard.append(listener.wait(10))
+
+    with ThreadPoolExecutor(50) as pool:
+        futures = [pool.submit(wait, number) for number in range(50)]
+        listening.wait(10)
+        client = connect(redis_server.url, timeout_seconds=2)
+        subscribed = [c for c in client.client_list() if int(c["sub"]) > 0]
+        assert len(subscribed) == 1
+        changes.announce(*(f"ride:{number}" for number in range(25)))
+        for future in futures:
+            future.result()
+    assert heard == [True] * 50
+
+
+def test_waiters_hear_again_after_redis_was_away(tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path) as server,
+        changes_on(server) as changes,
+        changes.listen("ride:1") as listener,
+    ):
+        server.kill()
+        with pytest.raises(Unavailable):
+            changes.announce("ride:1")
+        server.start()
+
+        def announced_and_heard() -> bool:
+            with suppress(Unavailable):
+                changes.announce("ride:1")
+            return listener.wait(0.1)
+
+        wait_until(announced_and_heard, "an announcement after the restart", 15)
+
+
+def test_listening_while_redis_is_away_is_only_slower(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)  # never started: nobody listens on its port
+    with changes_on(server) as changes, changes.listen("ride:1") as listener:
+        assert not listener.wait(0.01)

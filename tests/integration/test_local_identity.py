@@ -1,0 +1,113 @@
+"""The development pool: provisioned twice, and signed in to as apps do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jwt
+import pytest
+
+from service.local.identity import MACHINE_SCOPES, USER_SCOPES, Identity
+from service.local.login import Login, LoginFailed
+from service.local.provisioning import jwks_url, provision
+from service.settings import Settings
+from tests.infrastructure import CREDENTIALS, MiniStack
+
+PASSWORD = "Aa1-correct-horse"
+REDIRECT = "http://127.0.0.1:8080/"
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return Settings(
+        aws_region="us-east-1",
+        redis_url="redis://127.0.0.1:1/0",
+        rides_table="Rides-identity",
+        unicorns_table="Unicorns-identity",
+        operations_table="Operations-identity",
+    )
+
+
+@pytest.fixture(scope="module")
+def identity(ministack: MiniStack, settings: Settings) -> Identity:
+    return provision(ministack.url, CREDENTIALS, settings, PASSWORD, [REDIRECT])
+
+
+@pytest.fixture
+def login(ministack: MiniStack, identity: Identity) -> Login:
+    return Login(ministack.url, identity.web_client_id, REDIRECT)
+
+
+def claims(ministack: MiniStack, identity: Identity, token: str) -> dict[str, Any]:
+    """Verified against the keys the pool publishes."""
+    key = jwt.PyJWKClient(jwks_url(ministack.url, identity)).get_signing_key_from_jwt(token)
+    decoded: dict[str, Any] = jwt.decode(token, key, algorithms=["RS256"])
+    return decoded
+
+
+def test_provisioning_again_changes_nothing(
+    ministack: MiniStack, settings: Settings, identity: Identity
+) -> None:
+    again = provision(ministack.url, CREDENTIALS, settings, "Aa1-another", [REDIRECT])
+    assert again == identity
+
+
+def test_new_redirects_reach_a_client_that_exists(
+    ministack: MiniStack, settings: Settings, identity: Identity
+) -> None:
+    elsewhere = "http://127.0.0.1:9999/"
+    provision(ministack.url, CREDENTIALS, settings, PASSWORD, [REDIRECT, elsewhere])
+    login = Login(ministack.url, identity.web_client_id, elsewhere)
+    assert login.sign_in("rider", PASSWORD, USER_SCOPES["rider"]).access_token
+
+
+@pytest.mark.parametrize(
+    ("user", "groups"),
+    [
+        ("rider", None),
+        ("admin", ["admin"]),
+        ("dispatcher", ["dispatcher"]),
+        ("unicorn", ["unicorns"]),
+    ],
+)
+def test_a_user_gets_the_scopes_of_its_app_and_its_group(
+    ministack: MiniStack, identity: Identity, login: Login, user: str, groups: Sequence[str] | None
+) -> None:
+    token = login.sign_in(user, PASSWORD, USER_SCOPES[user]).access_token
+    said = claims(ministack, identity, token)
+    assert said["sub"] == identity.subs[user]
+    assert said["client_id"] == identity.web_client_id
+    assert set(said["scope"].split(" ")) == set(USER_SCOPES[user])
+    assert said.get("cognito:groups") == groups
+
+
+def test_a_refreshed_token_keeps_its_scopes(
+    ministack: MiniStack, identity: Identity, login: Login
+) -> None:
+    first = login.sign_in("rider", PASSWORD, USER_SCOPES["rider"])
+    assert first.refresh_token is not None
+    second = login.refresh(first.refresh_token)
+    before = claims(ministack, identity, first.access_token)
+    after = claims(ministack, identity, second.access_token)
+    assert after["jti"] != before["jti"]
+    assert set(after["scope"].split(" ")) == set(before["scope"].split(" "))
+
+
+def test_a_machine_token_names_no_user(ministack: MiniStack, identity: Identity) -> None:
+    login = Login(ministack.url, identity.machine_client_id, "")
+    token = login.as_machine(identity.machine_secret, MACHINE_SCOPES).access_token
+    said = claims(ministack, identity, token)
+    assert said["sub"] == said["client_id"] == identity.machine_client_id
+    assert said["scope"] == "wildrydes/fleet.telemetry"
+    assert "username" not in said
+
+
+def test_a_wrong_password_gives_no_token(login: Login) -> None:
+    with pytest.raises(LoginFailed, match="did not sign in rider"):
+        login.sign_in("rider", "Aa1-wrong", USER_SCOPES["rider"])
+
+
+def test_a_scope_the_client_may_not_ask_for_is_refused(login: Login) -> None:
+    with pytest.raises(LoginFailed, match="invalid_scope"):
+        login.sign_in("rider", PASSWORD, MACHINE_SCOPES)

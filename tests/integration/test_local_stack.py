@@ -1,0 +1,175 @@
+"""`make run`, as a person uses it: the real commands, the real processes, a herd that drives fast.
+
+One stack serves the whole module, in a folder of its own and on ports of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from service.local import emulators, occupancy
+from service.local.stack import Ports
+from tests.infrastructure import PROJECT, free_port, wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+class LocalStack:
+    """The stack's commands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = Ports(*(free_port() for _ in range(4)))
+        self.settings: dict[str, str] = {}
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        ports = {
+            "PORT": self.ports.web,
+            "AWS_PORT": self.ports.aws,
+            "REDIS_PORT": self.ports.redis,
+            "MONITOR_PORT": self.ports.monitor,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "service.local", "--dir", str(self.folder), *arguments],
+            cwd=PROJECT,
+            env={**os.environ, **{name: str(port) for name, port in ports.items()}, **environment},
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+
+    def up(self, **environment: str) -> None:
+        done = self.run("up", "--detach", **environment)
+        assert done.returncode == 0, done.stderr + self.log("supervisor")
+        self.settings = read_exports(self.folder / "env")
+
+    def down(self) -> None:
+        done = self.run("down")
+        assert done.returncode == 0, done.stderr
+
+    def log(self, name: str) -> str:
+        path = self.folder / "logs" / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
+    def call(self, method: str, path: str, body: Any = None, token: str = "RIDER_TOKEN") -> Any:
+        answer = urllib3.request(
+            method,
+            self.settings["API_URL"] + path,
+            json=body,
+            headers={"Authorization": f"Bearer {self.settings[token]}", "Prefer": "wait=10"},
+            timeout=30,
+        )
+        assert answer.status < 300, answer.data
+        return answer.json()
+
+
+def read_exports(path: Path) -> dict[str, str]:
+    words = (shlex.split(line) for line in path.read_text().splitlines())
+    return dict(assignment.split("=", 1) for _, assignment in words)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    stack = LocalStack(tmp_path_factory.mktemp("stack"))
+    try:
+        stack.up(HERD_SPEED="500")
+        yield stack
+    finally:
+        stack.down()
+
+
+def test_a_ride_is_matched_and_driven_to_its_end_by_the_herd(stack: LocalStack) -> None:
+    ride = stack.call("POST", "/v1/rides", {"pickup": {"latitude": 40.72, "longitude": -74.0}})
+
+    def completed() -> bool:
+        return stack.call("GET", f"/v1/rides/{ride['ride_id']}")["status"] == "completed"
+
+    wait_until(completed, "the completion of the ride", 60)
+
+
+def test_every_address_it_prints_answers(stack: LocalStack) -> None:
+    for port in (stack.ports.web, stack.ports.aws, stack.ports.redis, stack.ports.monitor):
+        assert emulators.listens(port)
+    monitor = urllib3.request("GET", f"http://127.0.0.1:{stack.ports.monitor}/", timeout=10)
+    assert monitor.status == 401, "the monitor lets in people without a password"
+
+
+def test_what_it_keeps_for_itself_is_private(stack: LocalStack) -> None:
+    for name in ("env", "secrets.json", "identity.json"):
+        assert (stack.folder / name).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("user", ["rider", "admin", "dispatcher", "unicorn", "machine"])
+def test_a_fresh_token_can_be_had_for_each_kind_of_caller(stack: LocalStack, user: str) -> None:
+    token = stack.run("token", user).stdout.strip()
+    assert token.count(".") == 2
+    assert token != stack.settings[f"{user.upper()}_TOKEN"]
+
+
+def test_a_killed_process_comes_back(stack: LocalStack) -> None:
+    web = process_listening_on(stack, stack.ports.web)
+    os.kill(web, signal.SIGKILL)
+
+    def is_back() -> bool:
+        ready = emulators.get_json(stack.ports.web, "/readyz")
+        return ready is not None and process_listening_on(stack, stack.ports.web) != web
+
+    wait_until(is_back, "the return of the API", 30)
+    assert "web ended (-9), starting it again" in stack.log("supervisor")
+
+
+def process_listening_on(stack: LocalStack, port: int) -> int:
+    """The process id the supervisor noted last for the process of the API."""
+    groups = occupancy.noted(stack.folder)["groups"]
+    return int(groups[2])
+
+
+def test_a_second_start_in_the_same_folder_is_refused(stack: LocalStack) -> None:
+    again = stack.run("up", "--detach")
+    assert again.returncode != 0
+    assert "already running" in again.stderr
+
+
+def test_a_start_on_taken_ports_names_them_and_starts_nothing(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    other = LocalStack(tmp_path)
+    other.ports = stack.ports
+    refused = other.run("up", "--detach")
+    assert refused.returncode != 0
+    assert f"port {stack.ports.aws}, wanted by aws, is taken: set AWS_PORT" in refused.stderr
+    assert occupancy.noted(tmp_path)["groups"] == []
+
+
+def test_stopping_leaves_nothing_and_the_next_start_remembers(stack: LocalStack) -> None:
+    ride = stack.call("POST", "/v1/rides", {"pickup": {"latitude": 40.71, "longitude": -74.0}})
+    pool = stack.settings["COGNITO_USER_POOL_ID"]
+    token = stack.settings["RIDER_TOKEN"]
+
+    stack.down()
+    for port in (stack.ports.web, stack.ports.aws, stack.ports.redis, stack.ports.monitor):
+        assert not emulators.listens(port)
+
+    stack.up(HERD="0")
+    assert stack.settings["COGNITO_USER_POOL_ID"] == pool
+    stack.settings["RIDER_TOKEN"] = token
+    assert stack.call("GET", f"/v1/rides/{ride['ride_id']}")["ride_id"] == ride["ride_id"]
+
+
+def test_a_process_that_cannot_start_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+    broken = LocalStack(tmp_path)
+    refused = broken.run("up", "--detach", HERD="0", OFFER_SECONDS="soon")
+    assert refused.returncode != 0
+    assert "OFFER_SECONDS" in refused.stderr + broken.log("supervisor")
+    assert not emulators.listens(broken.ports.aws)

@@ -1,0 +1,49 @@
+"""Files that say the same thing twice, once per way of running the service."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from service.local import emulators
+from service.local.procfile import read_procfile
+from service.settings import ApiSettings
+from tests.infrastructure import PROJECT
+
+
+def test_the_image_starts_each_role_as_the_procfile_does() -> None:
+    entrypoint = (PROJECT / "docker" / "entrypoint").read_text()
+    roles = re.findall(r"^  (\w+)\) exec (.+) ;;$", entrypoint, re.MULTILINE)
+    assert {role: shlex.split(command) for role, command in roles} == read_procfile(
+        PROJECT / "Procfile"
+    )
+
+
+def test_every_setting_stands_in_the_example() -> None:
+    lines = (PROJECT / ".env.example").read_text().splitlines()
+    named = {line.partition("=")[0] for line in lines if "=" in line and line[0] != "#"}
+    assert {name.upper() for name in ApiSettings.model_fields} <= named
+
+
+def test_compose_and_the_development_stack_run_the_same_emulator_version() -> None:
+    compose = (PROJECT / "docker" / "compose.yaml").read_text()
+    pinned = (PROJECT / "service" / "local" / "requirements.in").read_text()
+    (version,) = re.findall(r"^ministack==(\S+)", pinned, re.MULTILINE)
+    assert f"image: ministackorg/ministack:{version}" in compose
+
+
+@pytest.mark.parametrize("line", ["web gunicorn", "web:", ": gunicorn"])
+def test_a_bad_line_of_a_procfile_is_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text(f"worker: celery\n{line}\n")
+    with pytest.raises(ValueError, match="not `name: command`"):
+        read_procfile(tmp_path / "Procfile")
+
+
+def test_every_published_port_of_the_containers_is_on_loopback() -> None:
+    compose = (PROJECT / "docker" / "compose.yaml").read_text()
+    published = re.findall(r"ports: \[(.+)\]", compose)
+    assert published
+    assert all(port.startswith(f'"{emulators.HOST}:') for port in published)
