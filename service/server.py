@@ -1,4 +1,4 @@
-"""gunicorn's configuration: each option with its reason. The port comes from `PORT` or `--bind`.
+"""gunicorn's configuration: each option with its reason. It listens on `HOST` and `PORT`.
 
 Why gevent: a rider who waits (`Prefer: wait`) costs a greenlet instead of a thread. Measured on 2
 cores, one process, GET of a ride from memory over kept-alive connections; CPU is per plain request
@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
-import gevent
-from gunicorn.workers.ggevent import GeventWorker
+import gevent  # type: ignore[import-untyped]
+from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
 from service.logs import logging_config
 
@@ -51,10 +51,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """SIGTERM: requests under way are finished, connections between requests are closed."""
         super().handle_exit(sig, frame)
         for connection, timeout in list(self._idle.items()):
-            gevent.kill(connection, timeout, block=False)
+            gevent.kill(connection, timeout)
 
 
 wsgi_app = "service.wsgi:app"
+
+# Left to itself gunicorn takes PORT as a wish to listen on every interface.
+bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8080')}"
 worker_class = Worker
 
 # One request at a time per connection; a load balancer holds some connections idle.

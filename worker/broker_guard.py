@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import kombu.transport.redis
 import redis.exceptions
-from kombu.transport.redis import Channel
 
 
 def install() -> None:
     """Replace the one method that assumes an open connection."""
-    original = Channel._connparams
+    channel_class: Any = kombu.transport.redis.Channel
+    original = channel_class._connparams
 
-    def connparams(channel: Channel, asynchronous: bool = False) -> Any:
+    def connparams(channel: Any, asynchronous: bool = False) -> Any:
         if getattr(channel.connection, "client", None) is None:
             raise redis.exceptions.ConnectionError("the channel is closed")
         return original(channel, asynchronous)
 
-    Channel._connparams = connparams
+    channel_class._connparams = connparams

@@ -42,7 +42,7 @@ def enroll_unicorn(body: NewUnicorn) -> Response:
         account_sub=body.account_sub,
         auto_accept=body.auto_accept,
     )
-    at = body.location and body.location.location()
+    at = body.location.location() if body.location else None
     view = fleet.enroll(deps.ports, unicorn, at, deps.now())
     _audit("unicorn enrolled", unicorn.unicorn_id)
     return _shown(201, view, {"Location": f"/v1/admin/unicorns/{unicorn.unicorn_id}"})
@@ -86,4 +86,4 @@ def _shown(status: int, view: UnicornView, about: dict[str, str] | None = None) 
 
 
 def _audit(what: str, unicorn_id: str) -> None:
-    audit.info(what, extra={"by": caller().sub, "unicorn_id": unicorn_id})
+    audit.info(what, extra={"by": caller().subject, "unicorn_id": unicorn_id})

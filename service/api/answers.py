@@ -1,4 +1,4 @@
-"""Answers: JSON bodies, entity tags, and the headers every answer carries."""
+"""Answers: JSON bodies, empty ones, entity tags."""
 
 from __future__ import annotations
 
@@ -33,20 +33,3 @@ def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
 
 def entity_tag(version: int) -> str:
     return f'"{version}"'
-
-
-def security_headers(public_url: str) -> list[tuple[str, str]]:
-    """Headers for every answer; a page that needs more brings its own policy.
-
-    An API answer is never rendered, framed, sniffed or cached (OWASP REST Security Cheat Sheet).
-    """
-    headers = [
-        ("X-Content-Type-Options", "nosniff"),
-        ("Cache-Control", "no-store"),
-        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-        ("Referrer-Policy", "no-referrer"),
-    ]
-    if public_url.startswith("https://"):
-        # Two years, as browsers' preload lists ask for. Subdomains are not ours to decide about.
-        headers.append(("Strict-Transport-Security", "max-age=63072000"))
-    return headers

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from service.api import docs, openapi
 from service.api.answers import JSON_TYPE, answer, encode
 from service.api.context import dependencies
+from service.api.guard import METADATA_PATH
 from service.api.routing import Route, route
 from service.auth import policy
 from service.settings import ApiSettings
@@ -45,7 +46,7 @@ def openapi_json() -> Response:
     return Response(current_app.extensions[_DOCUMENTS]["json"], content_type=JSON_TYPE)
 
 
-@route(blueprint, "GET", "/docs", policy=policy.PUBLIC, answers={200: str})
+@route(blueprint, "GET", "/docs", policy=policy.PUBLIC, answers={200: None})
 def readable() -> Response:
     """This API as a page to read."""
     page = current_app.extensions[_DOCUMENTS]["html"]
@@ -56,7 +57,7 @@ def readable() -> Response:
 @route(
     blueprint,
     "GET",
-    "/.well-known/oauth-protected-resource",
+    METADATA_PATH,
     policy=policy.PUBLIC,
     answers={200: ResourceView},
 )

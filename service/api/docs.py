@@ -15,10 +15,9 @@ code, pre { font: 14px/1.4 ui-monospace, monospace; background: #f4f2f8; border-
 code { padding: .1em .3em } pre { padding: .8rem; overflow: auto }
 h2 { margin-top: 2.5rem; font-size: 1.1rem } h2 b { color: #6b3fa0 }
 """
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; frame-ancestors 'none'; style-src 'sha256-{}'".format(
-        base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    )
+    f"default-src 'none'; frame-ancestors 'none'; style-src 'sha256-{_STYLE_HASH}'"
 )
 
 

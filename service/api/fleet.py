@@ -53,7 +53,7 @@ def show_me() -> Response:
     ride = fleet.ride_of(deps.ports, unicorn)
     view: MyUnicornView = {
         "unicorn": _shown(unicorn),
-        "ride": ride and driven_ride_view(ride),
+        "ride": driven_ride_view(ride) if ride else None,
     }
     return answer(200, view, about)
 
@@ -108,7 +108,7 @@ def advance_ride(ride_id: str, step: str, body: Nothing) -> Response:
 
 
 def _my_id() -> str:
-    return fleet.unicorn_of(dependencies().ports, caller().sub)
+    return fleet.unicorn_of(dependencies().ports, caller().subject)
 
 
 def _shown(unicorn: Unicorn) -> UnicornRepresentation:

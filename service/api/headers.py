@@ -1,4 +1,8 @@
-"""Request headers with a grammar of their own: `Prefer`, `Idempotency-Key`, entity tags, ids."""
+"""Request headers with a grammar of their own: `Prefer`, `Idempotency-Key`, entity tags, ids.
+
+Read from the environment (PEP 3333), where absence, the usual case, costs nothing: werkzeug's
+`headers.get` raises and catches an exception for it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 def preferred_wait() -> int | None:
     """Seconds of `Prefer: wait=N` (RFC 7240, 4.3), at most 30; none if absent or malformed."""
-    header = request.headers.get("Prefer")
+    header = request.environ.get("HTTP_PREFER")
     if header is None:
         return None
     for preference in header.split(","):
@@ -41,7 +45,7 @@ def wait_applied(seconds: int | None) -> dict[str, str]:
 
 def idempotency_key() -> str | None:
     """The client's name for this request: 1 to 255 visible ASCII characters."""
-    key = request.headers.get("Idempotency-Key")
+    key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
     return key
@@ -49,12 +53,12 @@ def idempotency_key() -> str | None:
 
 def given_request_id() -> str:
     """The client's request id if it is safe to repeat everywhere, else a new one."""
-    given = request.headers.get("X-Request-Id", "")
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def if_none_match_given() -> bool:
-    return "If-None-Match" in request.headers
+    return "HTTP_IF_NONE_MATCH" in request.environ
 
 
 def not_modified(version: int) -> bool:
@@ -67,7 +71,7 @@ def expected_version() -> Callable[[int], bool]:
 
     Raises 428 without the header: a change must say what it is based on (RFC 6585, 3).
     """
-    if "If-Match" not in request.headers:
+    if "HTTP_IF_MATCH" not in request.environ:
         raise Problem(428, "precondition_required", "Send the version you saw as If-Match.")
     tags = request.if_match
     return lambda version: str(version) in tags

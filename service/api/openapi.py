@@ -109,14 +109,14 @@ def _operation(route: Route, schemas: Mapping[Any, Json]) -> Json:
 
 def security(policy: Policy) -> list[Json]:
     """The security requirement a policy amounts to; groups have no place in OpenAPI."""
-    return [] if policy.is_public else [{SCHEME: sorted(policy.scopes)}]
+    return [] if policy.is_public else [{SCHEME: list(policy.scopes)}]
 
 
 def _answer(kind: Any, schemas: Mapping[Any, Json]) -> Json:
     if kind is None:
-        return {"description": "No content."}
+        return {"description": "No JSON content."}
     content = {"application/json": {"schema": schemas[kind]}}
-    return {"description": (kind.__doc__ or kind.__name__).strip(), "content": content}
+    return {"description": kind.__name__, "content": content}
 
 
 def _path_parameters(route: Route) -> list[Json]:

@@ -8,7 +8,17 @@ from datetime import datetime
 from typing_extensions import TypedDict
 
 from service.core.fleet import UnicornView
-from service.core.model import CanceledBy, Location, Page, Position, Ride, RideStatus, UnicornState
+from service.core.model import (
+    AssignedUnicorn,
+    CanceledBy,
+    Location,
+    Page,
+    Position,
+    Rating,
+    Ride,
+    RideStatus,
+    UnicornState,
+)
 from service.core.requests import LiveView
 
 
@@ -109,9 +119,9 @@ def driven_ride_view(ride: Ride) -> DrivenRideView:
         "status": ride.status,
         "version": ride.version,
         "pickup": location_view(ride.pickup),
-        "dropoff": ride.dropoff and location_view(ride.dropoff),
+        "dropoff": location_view(ride.dropoff) if ride.dropoff else None,
         "note": ride.note,
-        "unicorn": _assigned_unicorn_view(ride),
+        "unicorn": _assigned_unicorn_view(ride.unicorn) if ride.unicorn else None,
         "pickup_eta_seconds": ride.pickup_eta_seconds,
         "pickup_distance_metres": ride.pickup_distance_metres,
         "requested_at": instant(ride.requested_at),
@@ -122,7 +132,7 @@ def driven_ride_view(ride: Ride) -> DrivenRideView:
         "canceled_at": _instant_or_none(ride.canceled_at),
         "canceled_by": ride.canceled_by,
         "cancel_reason": ride.cancel_reason,
-        "rating": ride.rating and {"stars": ride.rating.stars, "comment": ride.rating.comment},
+        "rating": _rating_view(ride.rating) if ride.rating else None,
     }
 
 
@@ -134,7 +144,7 @@ def live_ride_view(live: LiveView) -> LiveRideView:
     return {
         "status": live.status,
         "version": live.version,
-        "location": live.position and _position_view(live.position),
+        "location": _position_view(live.position) if live.position else None,
         "pickup_eta_seconds": live.pickup_eta_seconds,
         "planned_pickup_eta_seconds": live.planned_pickup_eta_seconds,
     }
@@ -152,8 +162,8 @@ def unicorn_representation(view: UnicornView) -> UnicornRepresentation:
         "auto_accept": unicorn.auto_accept,
         "state": unicorn.state,
         "accepting": unicorn.accepting,
-        "location": position and location_view(position.location),
-        "position_at": position and instant(position.recorded_at),
+        "location": location_view(position.location) if position else None,
+        "position_at": instant(position.recorded_at) if position else None,
         "ride_id": unicorn.ride_id,
     }
 
@@ -168,7 +178,7 @@ def instant(at: datetime) -> str:
 
 
 def _instant_or_none(at: datetime | None) -> str | None:
-    return at and instant(at)
+    return instant(at) if at else None
 
 
 def _position_view(position: Position) -> PositionView:
@@ -179,9 +189,12 @@ def _position_view(position: Position) -> PositionView:
     }
 
 
-def _assigned_unicorn_view(ride: Ride) -> AssignedUnicornView | None:
-    unicorn = ride.unicorn
-    return unicorn and {
+def _rating_view(rating: Rating) -> RatingView:
+    return {"stars": rating.stars, "comment": rating.comment}
+
+
+def _assigned_unicorn_view(unicorn: AssignedUnicorn) -> AssignedUnicornView:
+    return {
         "unicorn_id": unicorn.unicorn_id,
         "name": unicorn.name,
         "color": unicorn.color,

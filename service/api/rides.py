@@ -58,7 +58,7 @@ def request_ride(body: RideRequest) -> Response:
 )
 def list_rides(query: RideListing) -> Response:
     """The caller's rides, newest first."""
-    subject = caller().sub
+    subject = caller().subject
     page = requests.list_rides(
         dependencies().ports,
         subject,
@@ -80,7 +80,7 @@ def list_rides(query: RideListing) -> Response:
 def show_ride(ride_id: str) -> Response:
     """One ride; waits for news of it if asked to."""
     deps, wait = dependencies(), headers.preferred_wait()
-    ride = requests.own_ride(deps.ports, ride_id, caller().sub)
+    ride = requests.own_ride(deps.ports, ride_id, caller().subject)
     if wait and not _is_news(ride):
         ride = wait_for_ride(deps.ports, ride, _is_news, wait, deps.monotonic)
     about = {"ETag": entity_tag(ride.version), **headers.wait_applied(wait)}
@@ -99,7 +99,7 @@ def show_ride(ride_id: str) -> Response:
 def show_live_ride(ride_id: str) -> Response:
     """What changes about a ride without a new version: where its unicorn is."""
     deps = dependencies()
-    ride = requests.own_ride(deps.ports, ride_id, caller().sub)
+    ride = requests.own_ride(deps.ports, ride_id, caller().subject)
     return answer(200, live_ride_view(requests.live_view(deps.ports, ride, deps.now())))
 
 
@@ -114,15 +114,15 @@ def show_live_ride(ride_id: str) -> Response:
 def cancel_ride(ride_id: str, body: Cancelation) -> Response:
     """Cancel a ride that is not yet in progress; again changes nothing."""
     deps = dependencies()
-    ride = requests.cancel_ride(deps.ports, ride_id, caller().sub, body.reason, deps.now())
+    ride = requests.cancel_ride(deps.ports, ride_id, caller().subject, body.reason, deps.now())
     return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
 
 
 def _order(body: RideRequest) -> RideOrder:
     return RideOrder(
-        rider_id=caller().sub,
+        rider_id=caller().subject,
         pickup=body.pickup.location(),
-        dropoff=body.dropoff and body.dropoff.location(),
+        dropoff=body.dropoff.location() if body.dropoff else None,
         note=body.note,
         idempotency_key=headers.idempotency_key(),
         request_id=request_id(),

@@ -332,10 +332,14 @@ class Unicorn:
 
 @dataclass(frozen=True, slots=True)
 class FleetEntry:
-    """A unicorn as the fleet index knows it: its state as last seen, its position if fresh."""
+    """A unicorn as the fleet index knows it: its state as last seen, its position if fresh.
+
+    `idle_since`: when it last became usable, if the index noted it.
+    """
 
     unicorn: Unicorn
     position: Position | None
+    idle_since: datetime | None = None
 
 
 Item = TypeVar("Item")

@@ -45,7 +45,7 @@ class Driver:
         self._client = client
         self._speed = speed
         self._leg = Leg.standing(somewhere_in_manhattan(_dice(description.unicorn_id)))
-        self._ride: dict[str, Any] | None = None
+        self.ride: dict[str, Any] | None = None
         self._etag = ""
 
     def join(self, admin: Client) -> None:
@@ -69,7 +69,7 @@ class Driver:
         """Look for rides and drive them, until the end."""
         while not ending.is_set():
             try:
-                self._take_turn(ending)
+                self.take_turn(ending)
             except (HTTPError, LoginFailed) as error:
                 self._pause(error, BACK_OFF_SECONDS, ending)
             except Refused as error:
@@ -80,7 +80,7 @@ class Driver:
         self._etag = ""
         ending.wait(seconds)
 
-    def _take_turn(self, ending: threading.Event) -> None:
+    def take_turn(self, ending: threading.Event) -> None:
         """Do what is due; else wait for that or for news, whichever is first."""
         verb, due = self._next_step()
         seconds = due - time.monotonic()
@@ -95,7 +95,7 @@ class Driver:
     def _next_step(self) -> tuple[str, float]:
         """What the ride needs of us next and when, on the monotonic clock."""
         now = time.monotonic()
-        match self._ride:
+        match self.ride:
             case {"status": "offered"}:
                 return "accept", now
             case {"status": "matched", "pickup": pickup}:
@@ -134,19 +134,19 @@ class Driver:
 
     def _learn(self, answer: Answer) -> None:
         self._etag = answer.headers.get("ETag", "")
-        self._ride = answer.body["ride"]
+        self.ride = answer.body["ride"]
         if not answer.body["unicorn"]["accepting"]:
             # It was silent for too long, say while this machine slept.
             self._make_available()
 
     def _step(self, verb: str) -> None:
-        assert self._ride is not None  # noqa: S101 - a step belongs to a ride
-        answer = self._client.call("POST", f"/v1/fleet/me/rides/{self._ride['ride_id']}/{verb}")
+        assert self.ride is not None  # noqa: S101 - a step belongs to a ride
+        answer = self._client.call("POST", f"/v1/fleet/me/rides/{self.ride['ride_id']}/{verb}")
         if answer.status == 409:  # the ride is no longer what it was
             self._learn(_require(self._client.call("GET", "/v1/fleet/me")))
             return
         ride = _require(answer).body
-        self._ride = None if ride["status"] == "completed" else ride
+        self.ride = None if ride["status"] == "completed" else ride
 
     def _make_available(self) -> None:
         _require(self._client.call("PUT", "/v1/fleet/me/availability", {"available": True}))

@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,11 @@ class Occupancy:
         self.lock = stack
         """Let every process of the stack inherit this file descriptor."""
         self._supervisor_lock = supervisor
-        self.note(())
+        self.note({})
 
-    def note(self, groups: Iterable[int]) -> None:
-        """The supervisor's process id and the groups it started, for `stop`."""
-        text = json.dumps({"supervisor": os.getpid(), "groups": list(groups)})
+    def note(self, groups: Mapping[str, int]) -> None:
+        """The supervisor's process id and, by name, the process groups it started."""
+        text = json.dumps({"supervisor": os.getpid(), "groups": dict(groups)})
         draft = self._folder / "processes.draft"
         draft.write_text(text)
         draft.replace(self._folder / "processes.json")
@@ -59,7 +59,7 @@ def stop(folder: Path, patience: float = 60.0) -> None:
     end = time.monotonic() + patience
     while _is_held(folder, "stack"):
         if not _is_held(folder, "supervisor"):
-            for group in noted(folder)["groups"]:
+            for group in noted(folder)["groups"].values():
                 end_group(group)
         if time.monotonic() > end:
             raise StackError(f"something of the stack in {folder} does not end")

@@ -9,7 +9,7 @@ from pathlib import Path
 _LINE = re.compile(r"(?P<name>[\w-]+):\s*(?P<command>\S.*)")
 
 
-def read_procfile(path: Path) -> dict[str, list[str]]:
+def read(path: Path) -> dict[str, list[str]]:
     """Process names and their commands, in the file's order; `ValueError` for a bad line."""
     processes: dict[str, list[str]] = {}
     for line in path.read_text().splitlines():

@@ -48,7 +48,7 @@ class Supervisor:
         """Start a process, in place of one of the same name that ended."""
         self._processes[program.name] = Process(program, inherit=[self._occupancy.lock])
         self._due.pop(program.name, None)
-        self._occupancy.note(process.pid for process in self._processes.values())
+        self._occupancy.note({name: process.pid for name, process in self._processes.items()})
 
     def is_running(self, name: str) -> bool:
         process = self._processes.get(name)

@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from service.local import emulators, environment
+from service.local import emulators, environment, procfile
 from service.local.identity import Identity
 from service.local.occupancy import Occupancy
 from service.local.processes import Program
-from service.local.procfile import read_procfile
 from service.local.provisioning import provision, recall, remember
 from service.local.stack import Stack, write_private
 from service.local.supervisor import POLL_SECONDS, Stopped, Supervisor
@@ -117,7 +116,7 @@ class RunningStack:
         """Start the Procfile's processes; when the API is ready, the herd."""
         identity = recall(self._stack.folder)
         variables = environment.of_processes(self._stack, identity)
-        for name, command in read_procfile(self._stack.project / "Procfile").items():
+        for name, command in procfile.read(self._stack.project / "Procfile").items():
             self._supervisor.start(self._program(name, command, variables))
         self.granted = environment.tokens(self._stack, identity)
         text = environment.of_shell(self._stack, identity, self.granted)

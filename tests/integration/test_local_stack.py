@@ -5,7 +5,6 @@ One stack serves the whole module, in a folder of its own and on ports of its ow
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -93,7 +92,7 @@ def test_a_ride_is_matched_and_driven_to_its_end_by_the_herd(stack: LocalStack) 
     ride = stack.call("POST", "/v1/rides", {"pickup": {"latitude": 40.72, "longitude": -74.0}})
 
     def completed() -> bool:
-        return stack.call("GET", f"/v1/rides/{ride['ride_id']}")["status"] == "completed"
+        return bool(stack.call("GET", f"/v1/rides/{ride['ride_id']}")["status"] == "completed")
 
     wait_until(completed, "the completion of the ride", 60)
 
@@ -118,21 +117,15 @@ def test_a_fresh_token_can_be_had_for_each_kind_of_caller(stack: LocalStack, use
 
 
 def test_a_killed_process_comes_back(stack: LocalStack) -> None:
-    web = process_listening_on(stack, stack.ports.web)
+    web = occupancy.noted(stack.folder)["groups"]["web"]
     os.kill(web, signal.SIGKILL)
 
     def is_back() -> bool:
         ready = emulators.get_json(stack.ports.web, "/readyz")
-        return ready is not None and process_listening_on(stack, stack.ports.web) != web
+        return ready is not None and occupancy.noted(stack.folder)["groups"]["web"] != web
 
     wait_until(is_back, "the return of the API", 30)
     assert "web ended (-9), starting it again" in stack.log("supervisor")
-
-
-def process_listening_on(stack: LocalStack, port: int) -> int:
-    """The process id the supervisor noted last for the process of the API."""
-    groups = occupancy.noted(stack.folder)["groups"]
-    return int(groups[2])
 
 
 def test_a_second_start_in_the_same_folder_is_refused(stack: LocalStack) -> None:
@@ -149,7 +142,7 @@ def test_a_start_on_taken_ports_names_them_and_starts_nothing(
     refused = other.run("up", "--detach")
     assert refused.returncode != 0
     assert f"port {stack.ports.aws}, wanted by aws, is taken: set AWS_PORT" in refused.stderr
-    assert occupancy.noted(tmp_path)["groups"] == []
+    assert occupancy.noted(tmp_path)["groups"] == {}
 
 
 def test_stopping_leaves_nothing_and_the_next_start_remembers(stack: LocalStack) -> None:
@@ -161,7 +154,7 @@ def test_stopping_leaves_nothing_and_the_next_start_remembers(stack: LocalStack)
     for port in (stack.ports.web, stack.ports.aws, stack.ports.redis, stack.ports.monitor):
         assert not emulators.listens(port)
 
-    stack.up(HERD="0")
+    stack.up(HERD_SPEED="500")
     assert stack.settings["COGNITO_USER_POOL_ID"] == pool
     stack.settings["RIDER_TOKEN"] = token
     assert stack.call("GET", f"/v1/rides/{ride['ride_id']}")["ride_id"] == ride["ride_id"]

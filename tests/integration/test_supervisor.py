@@ -47,7 +47,7 @@ def started(supervisor: Supervisor, folder: Path, name: str, script: str = ENDS_
     """Start it and wait until it has set its trap; returns its process id."""
     supervisor.start(program(folder, name, script))
     supervisor.wait_until((folder / name).exists, name, 10)
-    return occupancy.noted(folder)["groups"][-1]
+    return int(occupancy.noted(folder)["groups"][name])
 
 
 def is_alive(group: int) -> bool:
@@ -72,7 +72,7 @@ def test_a_killed_process_is_started_again_after_the_back_off(
     assert supervisor.restart_dead(noticed + BACK_OFF_SECONDS) == ["worker"]
 
     assert supervisor.is_running("worker")
-    assert occupancy.noted(tmp_path)["groups"] != [first]
+    assert occupancy.noted(tmp_path)["groups"]["worker"] != first
 
 
 def test_a_process_that_ends_at_its_first_start_is_an_error_with_its_last_words(
@@ -125,7 +125,7 @@ def test_what_a_killed_supervisor_left_behind_is_ended(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=PROJECT) as killed:
         wait_until((tmp_path / "up").exists, "the start")
         killed.kill()
-    (orphan,) = occupancy.noted(tmp_path)["groups"]
+    orphan = occupancy.noted(tmp_path)["groups"]["web"]
     assert is_alive(orphan)
 
     occupancy.stop(tmp_path)

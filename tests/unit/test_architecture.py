@@ -26,7 +26,7 @@ ONLY_IN = {
     "kombu": ("worker/", "service/round_queue.py"),
     "flask": ("service/app.py", "service/wsgi.py", "service/api/"),
     "flask_cors": ("service/app.py", "service/api/"),
-    "jwt": ("service/auth/",),
+    "jwt": ("service/auth/", "service/local/"),
 }
 NUMERIC = {"numpy", "scipy", "h3"}
 

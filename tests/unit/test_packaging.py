@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.local import emulators
-from service.local.procfile import read_procfile
+from service.local import emulators, procfile
 from service.settings import ApiSettings
 from tests.infrastructure import PROJECT
 
@@ -17,7 +16,7 @@ from tests.infrastructure import PROJECT
 def test_the_image_starts_each_role_as_the_procfile_does() -> None:
     entrypoint = (PROJECT / "docker" / "entrypoint").read_text()
     roles = re.findall(r"^  (\w+)\) exec (.+) ;;$", entrypoint, re.MULTILINE)
-    assert {role: shlex.split(command) for role, command in roles} == read_procfile(
+    assert {role: shlex.split(command) for role, command in roles} == procfile.read(
         PROJECT / "Procfile"
     )
 
@@ -39,7 +38,7 @@ def test_compose_and_the_development_stack_run_the_same_emulator_version() -> No
 def test_a_bad_line_of_a_procfile_is_refused(line: str, tmp_path: Path) -> None:
     (tmp_path / "Procfile").write_text(f"worker: celery\n{line}\n")
     with pytest.raises(ValueError, match="not `name: command`"):
-        read_procfile(tmp_path / "Procfile")
+        procfile.read(tmp_path / "Procfile")
 
 
 def test_every_published_port_of_the_containers_is_on_loopback() -> None:

@@ -19,6 +19,7 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
 )
+from botocore.exceptions import ConnectionError as BotocoreConnectionError
 
 from service.core.errors import Unavailable
 
@@ -44,7 +45,12 @@ BUSY: Final = frozenset(
 BUSY_REASONS: Final = frozenset(
     {"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"}
 )
-UNREACHABLE: Final = (HTTPClientError, IncompleteReadError, CredentialRetrievalError)
+UNREACHABLE: Final = (
+    BotocoreConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+)
 
 Answer = TypeVar("Answer")
 

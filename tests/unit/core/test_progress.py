@@ -9,7 +9,7 @@ from service.core.model import Location, Position, RideStatus, UnicornState
 from service.core.progress import Step, advance, record_position, set_availability
 from tests.unit.core.conftest import PICKUP, Service
 
-ELSEWHERE = Location(40.75, -73.99)
+ELSEWHERE = Location(40.7228, -74.0060)
 
 
 def take(service: Service, ride_id: str, *steps: Step, unicorn_id: str = "u1") -> None:
@@ -121,7 +121,7 @@ def test_plain_positions_trigger_nothing(service: Service) -> None:
     service.waiting.marks.clear()
     service.rounds.published.clear()
     service.later(4)
-    service.drives_to(Location(40.7501, -73.9901))
+    service.drives_to(Location(40.7229, -74.0061))
     assert service.rounds.published == []
 
 

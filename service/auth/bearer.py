@@ -1,0 +1,53 @@
+"""The `Authorization` header in, the `WWW-Authenticate` challenge out (RFC 6750, RFC 9110, 11)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from service.auth.errors import (
+    AuthError,
+    AuthUnavailable,
+    InsufficientScope,
+    MalformedHeader,
+    MissingToken,
+)
+
+REALM: Final = "wildrydes"
+
+_OPTIONAL_WHITESPACE: Final = " \t"
+_BREAK: Final = re.compile("([ \t,])")
+"""Ends a word: space, tab, and the comma by which servers join two headers into one value."""
+
+
+def token_from(authorization: str | None, has_query_token: bool) -> str:
+    """The bearer token of the header, the only place one is looked for.
+
+    What a token must look like is the verifier's business. `has_query_token`: the URL brings an
+    `access_token` too, and a client must not use two methods at once (RFC 6750, 2).
+
+    Raises `MissingToken` or `MalformedHeader`.
+    """
+    scheme, *rest = _BREAK.split((authorization or "").strip(_OPTIONAL_WHITESPACE), maxsplit=1)
+    if scheme.lower() != "bearer":
+        raise MissingToken("no bearer credentials")
+    token = "".join(rest).lstrip(" ")
+    if not token or has_query_token or _BREAK.search(token):
+        raise MalformedHeader("not exactly one bearer token")
+    return token
+
+
+def challenge(error: AuthError, metadata_url: str) -> str | None:
+    """`WWW-Authenticate` for a refusal; none if no token could help.
+
+    `metadata_url` is where the protected resource describes itself (RFC 9728, 5.1).
+    """
+    if isinstance(error, AuthUnavailable):
+        return None
+    parameters = {
+        "realm": REALM,
+        "error": error.code,
+        "scope": " ".join(error.scopes) if isinstance(error, InsufficientScope) else None,
+        "resource_metadata": metadata_url,
+    }
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)

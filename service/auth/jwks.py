@@ -1,0 +1,127 @@
+"""A JSON Web Key Set, read with suspicion (RFC 7517).
+
+Only keys that can verify RS256 are taken; the others are ignored one by one, each with a reason,
+so that a bad key beside a good one stops nobody. A document without a usable key is refused.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+from jwt import PyJWK
+from jwt.exceptions import PyJWTError
+
+from service.auth.strict import json_object
+
+ALGORITHM: Final = "RS256"
+SMALLEST_KEY_BITS: Final = 2048
+LARGEST_KEY_BITS: Final = 4096
+"""Verification slows with the square of the size; Cognito's keys have 2048 bits."""
+
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+
+class BadKeySet(Exception):
+    """The document cannot replace the keys in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One public key; equal if kid and material are."""
+
+    kid: str
+    numbers: RSAPublicNumbers
+    jwk: PyJWK = field(compare=False, repr=False)
+
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        """Whether `signature` is that of `message`, by PyJWT's own algorithm object."""
+        return bool(self.jwk.Algorithm.verify(message, self.jwk.key, signature))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDocument:
+    """The usable keys by kid, and why the others are not: reason to how many."""
+
+    keys: Mapping[str, Key]
+    ignored: Mapping[str, int]
+
+
+class _Unusable(Exception):
+    """Why one key is ignored."""
+
+
+def read_key_set(body: bytes) -> KeyDocument:
+    """Read a JWKS document. Raises `BadKeySet`."""
+    try:
+        entries = json_object(body).get("keys")
+    except ValueError as error:
+        raise BadKeySet(f"not a JSON object: {error}") from None
+    if not isinstance(entries, list):
+        raise BadKeySet("has no list of keys")
+    ignored: defaultdict[str, int] = defaultdict(int)
+    keys = _unambiguous(_usable(entries, ignored), ignored)
+    if not keys:
+        raise BadKeySet(f"has no usable key (ignored: {dict(ignored)})")
+    return KeyDocument(keys, dict(ignored))
+
+
+def _usable(entries: Iterable[object], ignored: defaultdict[str, int]) -> Iterator[Key]:
+    for entry in entries:
+        try:
+            yield _key(entry)
+        except _Unusable as reason:
+            ignored[str(reason)] += 1
+
+
+def _unambiguous(keys: Iterable[Key], ignored: defaultdict[str, int]) -> dict[str, Key]:
+    """Keys by kid; where one kid names different material, nobody can say which is meant."""
+    candidates: defaultdict[str, list[Key]] = defaultdict(list)
+    for key in keys:
+        if key not in candidates[key.kid]:
+            candidates[key.kid].append(key)
+    for rivals in candidates.values():
+        if len(rivals) > 1:
+            ignored["kid shared by different keys"] += len(rivals)
+    return {kid: found[0] for kid, found in candidates.items() if len(found) == 1}
+
+
+def _key(entry: object) -> Key:
+    if not isinstance(entry, dict):
+        raise _Unusable("not an object")
+    fault = _declared_fault(entry)
+    if fault:
+        raise _Unusable(fault)
+    try:
+        jwk = PyJWK(entry, ALGORITHM)
+    except (PyJWTError, ValueError, OverflowError):
+        raise _Unusable("unreadable") from None
+    numbers = _checked(jwk.key)
+    return Key(entry["kid"], numbers, jwk)
+
+
+def _declared_fault(entry: Mapping[str, Any]) -> str | None:
+    """What is wrong with what the key says of itself; absent `use` and `alg` are fine."""
+    operations = entry.get("key_ops", ["verify"])
+    faults = {
+        "kty is not RSA": entry.get("kty") != "RSA",
+        "has private parts": not _PRIVATE.isdisjoint(entry),
+        "use is not sig": entry.get("use", "sig") != "sig",
+        "alg is not RS256": entry.get("alg", ALGORITHM) != ALGORITHM,
+        "not for verifying": not isinstance(operations, list) or "verify" not in operations,
+        "has no kid": not isinstance(entry.get("kid"), str) or not entry["kid"],
+        "unreadable": not all(isinstance(entry.get(part), str) for part in ("n", "e")),
+    }
+    return next((name for name, found in faults.items() if found), None)
+
+
+def _checked(key: RSAPublicKey) -> RSAPublicNumbers:
+    numbers = key.public_numbers()
+    if not SMALLEST_KEY_BITS <= key.key_size <= LARGEST_KEY_BITS:
+        raise _Unusable(f"not {SMALLEST_KEY_BITS} to {LARGEST_KEY_BITS} bits")
+    if numbers.e % 2 == 0 or not 3 <= numbers.e < 2**32:
+        raise _Unusable("bad exponent")
+    return numbers

@@ -1,0 +1,182 @@
+"""The issuer's public keys, kept fresh by one background thread that alone does the fetching.
+
+Readers take an immutable snapshot and never a lock, so a token whose kid is known never waits for
+the network. A token with an unknown kid asks the thread for a fetch and waits for its end: all who
+ask at once share one fetch, and the `Schedule` says whether there is one at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import random
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from service.auth.errors import AuthUnavailable
+from service.auth.jwks import Key, read_key_set
+from service.auth.refresher import Refresher
+from service.auth.schedule import AbsentKids, Jitter, Schedule, Timing
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Keys by kid. `generation` goes up when the keys change, not with each fetch."""
+
+    generation: int = 0
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    fetched_at: float = -math.inf
+
+
+NO_KEYS: Final = Snapshot()
+
+
+class Keys(Protocol):
+    """Where a verifier gets its keys."""
+
+    def current(self) -> Snapshot:
+        """What may be used now, at once; `NO_KEYS` if there is nothing usable."""
+
+    def seek(self, kid: str) -> Snapshot:
+        """A snapshot that has the kid, or that proves there is no such key.
+
+        Raises `AuthUnavailable` if neither can be had now.
+        """
+
+
+class PinnedKeys:
+    """Keys from a file, for ever."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `OSError` or `BadKeySet`."""
+        self._snapshot = Snapshot(1, read_key_set(path.read_bytes()).keys, 0.0)
+
+    def current(self) -> Snapshot:
+        return self._snapshot
+
+    def seek(self, kid: str) -> Snapshot:
+        return self._snapshot
+
+    def ready(self) -> bool:
+        return True
+
+    def age_seconds(self) -> float:
+        return 0.0
+
+    @property
+    def generation(self) -> int:
+        return self._snapshot.generation
+
+
+class KeySet:
+    """Keys fetched from an endpoint. `fetch` returns the document or raises."""
+
+    def __init__(
+        self,
+        fetch: Callable[[], bytes],
+        *,
+        timing: Timing = Timing(),  # noqa: B008 - immutable
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Jitter = random.uniform,
+    ) -> None:
+        self._fetch = fetch
+        self._timing = timing
+        self._clock = clock
+        self._schedule = Schedule(timing, jitter)
+        self._snapshot = NO_KEYS
+        self._ignored: Mapping[str, int] = {}
+        self._begin_life()
+        os.register_at_fork(after_in_child=_revival(self))
+
+    def _begin_life(self) -> None:
+        """Everything with a lock or a thread in it, which a forked child needs anew."""
+        self._absent = AbsentKids(self._timing)
+        self._refresher = Refresher(
+            self._refresh, self._schedule, self._clock, self._timing.deadline
+        )
+
+    def current(self) -> Snapshot:
+        snapshot = self._snapshot
+        return snapshot if self._age(snapshot) < self._timing.hard else NO_KEYS
+
+    def seek(self, kid: str) -> Snapshot:
+        self.start()
+        asked_at = self._clock()
+        if not self._absent.holds(kid, asked_at):
+            self._refresher.wait_for_attempt(is_serving=self.current() is not NO_KEYS)
+        snapshot = self.current()
+        if kid not in snapshot.keys:
+            self._prove_absent(kid, snapshot, asked_at)
+        return snapshot
+
+    def ready(self) -> bool:
+        """Whether tokens can be verified; starts fetching if nothing did so far."""
+        self.start()
+        return self.current() is not NO_KEYS
+
+    def age_seconds(self) -> float:
+        """Since the last good fetch; infinite before the first."""
+        return self._age(self._snapshot)
+
+    @property
+    def generation(self) -> int:
+        return self._snapshot.generation
+
+    def start(self) -> None:
+        """Begin to fetch in the background; repeating it changes nothing."""
+        self._refresher.start()
+
+    def close(self) -> None:
+        """End the background thread."""
+        self._refresher.close()
+
+    def revive(self) -> None:
+        """In a forked child, where the parent's thread is gone: go on with a thread of its own."""
+        was_started = self._refresher.is_started
+        self._begin_life()
+        if was_started:
+            self.start()
+
+    def _age(self, snapshot: Snapshot) -> float:
+        return self._clock() - snapshot.fetched_at
+
+    def _prove_absent(self, kid: str, snapshot: Snapshot, asked_at: float) -> None:
+        """Only a set that is not stale proves that there is no such key."""
+        if self._age(snapshot) >= self._timing.soft:
+            raise AuthUnavailable(self._schedule.retry_after(self._clock()))
+        if snapshot.fetched_at >= asked_at:
+            self._absent.add(kid, self._clock())
+
+    def _refresh(self) -> None:
+        document = read_key_set(self._fetch())
+        before = self._snapshot
+        if document.keys == before.keys:
+            self._snapshot = replace(before, fetched_at=self._clock())
+        else:
+            self._snapshot = Snapshot(before.generation + 1, document.keys, self._clock())
+            logger.info("keys changed", extra={"kids": sorted(document.keys)})
+        self._report(document.ignored)
+
+    def _report(self, ignored: Mapping[str, int]) -> None:
+        if ignored and ignored != self._ignored:
+            logger.warning("keys ignored", extra={"ignored": dict(ignored)})
+        self._ignored = ignored
+
+
+def _revival(keys: KeySet) -> Callable[[], None]:
+    # A hook at fork cannot be taken back, so it must not keep the key set alive.
+    reference = weakref.ref(keys)
+
+    def revive() -> None:
+        survivor = reference()
+        if survivor is not None:
+            survivor.revive()
+
+    return revive

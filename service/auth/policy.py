@@ -1,0 +1,94 @@
+"""What each route asks of its caller, as plain data, and the one judgement over it.
+
+The same declaration drives the guard, the challenge and the `security` of the OpenAPI document.
+Scopes and groups are compared exactly: no case folding, no wildcards, no prefixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from service.auth.errors import Forbidden, InsufficientScope
+from service.auth.principal import Principal, TokenKind
+
+
+class Role(StrEnum):
+    """What a group of the user pool stands for; the settings say which group that is."""
+
+    ADMIN = "admin"
+    DISPATCHER = "dispatcher"
+    UNICORN = "unicorn"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All of `scopes`, any of `roles` (none given: no group is asked for), tokens of `kind`."""
+
+    scopes: tuple[str, ...]
+    roles: tuple[Role, ...] | None = None
+    kind: TokenKind | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scopes and (self.roles is not None or self.kind is not None):
+            raise ValueError("a policy that asks for anything must ask for a scope")
+
+    @property
+    def is_public(self) -> bool:
+        return not self.scopes
+
+
+RIDES_READ_SCOPE: Final = "wildrydes/rides.read"
+RIDES_WRITE_SCOPE: Final = "wildrydes/rides.write"
+FLEET_DRIVE_SCOPE: Final = "wildrydes/fleet.drive"
+FLEET_TELEMETRY_SCOPE: Final = "wildrydes/fleet.telemetry"
+ADMIN_SCOPE: Final = "wildrydes/admin"
+SCOPES: Final = frozenset(
+    {
+        RIDES_READ_SCOPE,
+        RIDES_WRITE_SCOPE,
+        FLEET_DRIVE_SCOPE,
+        FLEET_TELEMETRY_SCOPE,
+        ADMIN_SCOPE,
+    }
+)
+"""Every scope of the resource server `wildrydes`."""
+
+_ANY_STAFF: Final = (Role.ADMIN, Role.DISPATCHER)
+
+PUBLIC: Final = Policy(())
+RIDES_READ: Final = Policy((RIDES_READ_SCOPE,), kind=TokenKind.USER)
+RIDES_WRITE: Final = Policy((RIDES_WRITE_SCOPE,), kind=TokenKind.USER)
+FLEET_DRIVE: Final = Policy((FLEET_DRIVE_SCOPE,), (Role.UNICORN,), TokenKind.USER)
+FLEET_TELEMETRY: Final = Policy((FLEET_TELEMETRY_SCOPE,), kind=TokenKind.MACHINE)
+ADMIN_READ: Final = Policy((ADMIN_SCOPE,), _ANY_STAFF, TokenKind.USER)
+ADMIN_WRITE: Final = Policy((ADMIN_SCOPE,), (Role.ADMIN,), TokenKind.USER)
+ADMIN_RIDES: Final = Policy((ADMIN_SCOPE,), _ANY_STAFF, TokenKind.USER)
+"""Cancelling and reassigning rides, which dispatchers may do too."""
+
+
+def judge(policy: Policy, principal: Principal, role_groups: Mapping[Role, str]) -> None:
+    """Let the principal pass, or raise `InsufficientScope`, then `Forbidden`.
+
+    Scope comes first, so that the answer never tells a caller without it who may do what.
+    """
+    if not principal.scopes.issuperset(policy.scopes):
+        raise InsufficientScope(policy.scopes)
+    if policy.kind is not None and principal.kind is not policy.kind:
+        raise Forbidden(f"a {principal.kind} token")
+    if policy.roles is not None:
+        groups = [role_groups[role] for role in policy.roles]
+        if principal.groups.isdisjoint(groups):
+            raise Forbidden("in none of the groups")
+
+
+def must_be_certain(policy: Policy, method: str) -> bool:
+    """Whether a request has to be refused while nobody can say if its token was revoked.
+
+    True for all that staff does and for every write; plain reads go on. Estimates are a `POST`
+    that changes nothing, which is why the scope decides too.
+    """
+    reads = method in {"GET", "HEAD"} or policy.scopes == (RIDES_READ_SCOPE,)
+    return ADMIN_SCOPE in policy.scopes or not reads

@@ -1,0 +1,123 @@
+"""One thread that does all the fetching, and those who wait for it: single flight by design."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from service.auth.schedule import Schedule
+
+logger = logging.getLogger(__name__)
+
+WAITING_AT_MOST: Final = 32
+"""Callers that may wait at once while others can be served: a flood holds no more of them."""
+
+
+class Refresher:
+    """Runs `attempt` when the schedule says so, and when a caller wants it and the schedule lets.
+
+    `attempt` returns when it succeeded and raises when it failed. No lock is held meanwhile.
+    """
+
+    def __init__(
+        self,
+        attempt: Callable[[], None],
+        schedule: Schedule,
+        clock: Callable[[], float],
+        deadline_seconds: float,
+    ) -> None:
+        self._attempt = attempt
+        self._schedule = schedule
+        self._clock = clock
+        self._deadline_seconds = deadline_seconds
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._wanted = False
+        self._running = False
+        self._began_at = -math.inf
+        self._finished = 0
+        self._waiting = 0
+
+    @property
+    def is_started(self) -> bool:
+        return self._thread is not None
+
+    def start(self) -> None:
+        """Start the thread; repeating it changes nothing."""
+        if self._thread is None:
+            with self._changed:
+                if self._thread is None and not self._closed:
+                    self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
+                    self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, after the attempt it may be in."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread:
+            self._thread.join()
+
+    def wait_for_attempt(self, *, is_serving: bool) -> None:
+        """Until the attempt under way ends, or a new one if the schedule allows that now.
+
+        Returns at once if there is neither, and at the attempt's deadline at the latest.
+        """
+        with self._changed:
+            now = self._clock()
+            if not self._running and self._schedule.may_seek(now):
+                self._wanted = True
+                self._begin(now)
+                self._changed.notify_all()
+            if self._running and not (is_serving and self._waiting >= WAITING_AT_MOST):
+                self._wait(self._began_at + self._deadline_seconds - now)
+
+    def _wait(self, seconds: float) -> None:
+        finished = self._finished
+        self._waiting += 1
+        try:
+            self._changed.wait_for(lambda: self._finished != finished, seconds)
+        finally:
+            self._waiting -= 1
+
+    def _begin(self, now: float) -> None:
+        self._running = True
+        self._began_at = now
+        self._schedule.started(now)
+
+    def _run(self) -> None:
+        while self._sleep_until_due():
+            succeeded = self._try()
+            with self._changed:
+                if succeeded:
+                    self._schedule.succeeded(self._clock())
+                else:
+                    self._schedule.failed(self._clock())
+                self._running = False
+                self._finished += 1
+                self._changed.notify_all()
+
+    def _sleep_until_due(self) -> bool:
+        """Until the next attempt; false if there is none because of `close`."""
+        with self._changed:
+            left = max(self._schedule.due_at - self._clock(), 0.0)
+            self._changed.wait_for(lambda: self._closed or self._wanted, left)
+            if not self._wanted:
+                self._begin(self._clock())
+            self._wanted = False
+            return not self._closed
+
+    def _try(self) -> bool:
+        try:
+            self._attempt()
+        except Exception as error:  # whatever it is, the thread has to outlive it
+            logger.warning(
+                "keys not refreshed",
+                extra={"cause": f"{type(error).__name__}: {error}"},
+            )
+            return False
+        return True

@@ -1,0 +1,92 @@
+"""When the key set may and must be fetched, as plain arithmetic on a monotonic clock (seconds)."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+Jitter = Callable[[float, float], float]
+"""A number between two; `random.uniform`."""
+
+ABSENT_KIDS: Final = 1024
+"""How many kids are remembered as absent; a flood of them pushes out the oldest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How a key set ages, in seconds."""
+
+    soft: float = 600.0
+    """From this age on a set is stale: still served, but it proves no kid absent."""
+    hard: float = 6 * 3600.0
+    """From this age on a set is not used at all."""
+    cooldown: float = 5.0
+    """Between a fetch and the next one for the sake of an unknown kid."""
+    deadline: float = 3.0
+    """For one fetch, and for those who wait for it."""
+    first_retry: float = 1.0
+    longest_retry: float = 30.0
+    longest_absence: float = 60.0
+
+
+class Schedule:
+    """Decides on fetches. Not thread-safe: its owner holds a lock around it."""
+
+    def __init__(self, timing: Timing, jitter: Jitter) -> None:
+        self._timing = timing
+        self._jitter = jitter
+        self._failures = 0
+        self._seek_at = -math.inf
+        self.due_at = -math.inf
+        """When the next background fetch begins."""
+
+    def started(self, now: float) -> None:
+        self._seek_at = now + self._timing.cooldown
+
+    def succeeded(self, now: float) -> None:
+        """Next time comes a little before the set is stale, at another moment in each process."""
+        self._failures = 0
+        self.due_at = now + self._timing.soft * self._jitter(0.8, 0.95)
+
+    def failed(self, now: float) -> None:
+        """Exponential back-off, for the background and for unknown kids alike."""
+        self._failures += 1
+        wait = self._timing.first_retry * 2 ** min(self._failures - 1, 30)
+        self.due_at = now + min(wait, self._timing.longest_retry) * self._jitter(0.75, 1.0)
+        self._seek_at = max(self._seek_at, self.due_at)
+
+    def may_seek(self, now: float) -> bool:
+        """Whether an unknown kid is worth a fetch now."""
+        return now >= self._seek_at
+
+    def retry_after(self, now: float) -> int:
+        """Whole seconds until asking again can help."""
+        return max(1, math.ceil(self.due_at - now)) if self._failures else 1
+
+
+class AbsentKids:
+    """Kids that a fetch did not bring, each left alone for as long as it was already sought.
+
+    The first time that is one cooldown, so a key published just too late is found soon, while a
+    stray client with a kid of long ago does not cause a fetch every few seconds.
+    """
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._lock = threading.Lock()
+        self._until: dict[str, tuple[float, float]] = {}
+
+    def holds(self, kid: str, now: float) -> bool:
+        until, _ = self._until.get(kid, (-math.inf, 0.0))
+        return now < until
+
+    def add(self, kid: str, now: float) -> None:
+        with self._lock:
+            _, last = self._until.pop(kid, (0.0, 0.0))
+            pause = min(max(2 * last, self._timing.cooldown), self._timing.longest_absence)
+            self._until[kid] = (now + pause, pause)
+            if len(self._until) > ABSENT_KIDS:
+                del self._until[next(iter(self._until))]

@@ -1,0 +1,133 @@
+"""Access tokens in, principals out: compact JWS, RS256 only (RFC 7515, RFC 7519, RFC 8725).
+
+The order is that of cost and of trust. Size, shape and header come first and need no key. If the
+header names a key we have, the signature is next, and only what it covers is parsed. If it names
+one we do not have, the claims are looked at before any key is fetched for them, so that stray,
+expired and foreign tokens cause no traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+from hashlib import sha256
+from typing import Final
+
+from service.auth.claims import AccessClaims
+from service.auth.errors import InvalidToken
+from service.auth.jwks import ALGORITHM, Key
+from service.auth.keys import Keys, Snapshot
+from service.auth.principal import Principal
+from service.auth.strict import base64url, json_object
+from service.auth.verified import VerifiedTokens
+
+LONGEST_TOKEN: Final = 7 * 1024
+LONGEST_HEADER: Final = 2 * 1024
+"""Cognito's are about 100 bytes. A signature is not needed to make us parse one."""
+
+_SIGNATURE_LENGTHS: Final = range(342, 684)
+"""Base64url of RSA signatures by keys of 2048 to 4096 bits."""
+
+_UNSUPPORTED: Final = frozenset({"crit", "b64", "zip"})
+"""Header parameters that change what the rest means; we implement none."""
+
+
+class AccessTokenVerifier:
+    """Verifies access tokens of Cognito user pools. Safe to share between threads.
+
+    What was verified is remembered by digest until it expires or the keys change: set
+    `remembered_tokens` to 0 to verify each time. Revocation is the caller's to check, every time.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        issuers: Collection[str],
+        client_ids: Collection[str],
+        leeway_seconds: int = 30,
+        resource: str = "",
+        remembered_tokens: int = 10_000,
+    ) -> None:
+        self._keys = keys
+        self._verified = VerifiedTokens(remembered_tokens)
+        self._rules = AccessClaims(
+            issuers=frozenset(issuers),
+            client_ids=frozenset(client_ids),
+            leeway_seconds=leeway_seconds,
+            resource=resource,
+        )
+
+    def verify(self, token: str, now: float) -> Principal:
+        """Who the token proves to be calling. `now`: seconds since 1970.
+
+        Raises `InvalidToken`, or `AuthUnavailable` if there are no keys to tell.
+        """
+        if len(token) > LONGEST_TOKEN or not token.isascii():
+            raise InvalidToken("too long, or not ASCII")
+        raw = token.encode()
+        digest = sha256(raw).digest()
+        snapshot = self._keys.current()
+        principal = self._verified.get(digest, snapshot.generation, now)
+        if principal is None:
+            principal, generation = self._prove(raw, snapshot, now)
+            self._verified.add(digest, generation, principal)
+        return principal
+
+    def _prove(self, raw: bytes, snapshot: Snapshot, now: float) -> tuple[Principal, int]:
+        """The principal, and the generation of the key that proves it."""
+        signed, header, payload, signature = _segments(raw)
+        kid = _kid(header)
+        key = snapshot.keys.get(kid)
+        if key is not None:
+            _check_signature(key, signed, signature)
+            return self._principal(payload, now), snapshot.generation
+        principal = self._principal(payload, now)
+        snapshot = self._keys.seek(kid)
+        key = snapshot.keys.get(kid)
+        if key is None:
+            raise InvalidToken("unknown key")
+        _check_signature(key, signed, signature)
+        return principal, snapshot.generation
+
+    def _principal(self, payload: bytes, now: float) -> Principal:
+        """What the payload claims. Without a checked signature only good for a refusal."""
+        try:
+            claims = json_object(base64url(payload))
+        except ValueError as error:
+            raise InvalidToken(f"payload: {error}") from None
+        return self._rules.principal_of(claims, now)
+
+
+def _segments(raw: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """What is signed, then header and payload still encoded, then the signature itself."""
+    signed, _, encoded_signature = raw.rpartition(b".")
+    header, _, payload = signed.partition(b".")
+    if not header or not payload or b"." in payload:
+        raise InvalidToken("not three segments")
+    if len(encoded_signature) not in _SIGNATURE_LENGTHS or len(header) > LONGEST_HEADER:
+        raise InvalidToken("a segment has an impossible length")
+    try:
+        return signed, header, payload, base64url(encoded_signature)
+    except ValueError as error:
+        raise InvalidToken(f"signature: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def _kid(header_segment: bytes) -> str:
+    """The key a header names. All tokens of one key share one header, hence the cache."""
+    try:
+        header = json_object(base64url(header_segment))
+    except ValueError as error:
+        raise InvalidToken(f"header: {error}") from None
+    kid = header.get("kid")
+    if header.get("alg") != ALGORITHM or not _UNSUPPORTED.isdisjoint(header):
+        raise InvalidToken("not a plain RS256 header")
+    if type(kid) is not str or not kid:
+        raise InvalidToken("no kid")
+    return kid
+
+
+def _check_signature(key: Key, signed: bytes, signature: bytes) -> None:
+    if not key.verifies(signed, signature):
+        raise InvalidToken("signature does not match")

@@ -1,0 +1,171 @@
+"""The image and the compose stack, for real; `make test-docker` runs it.
+
+Skipped where no Docker engine answers. Takes a minute or two, more when the image is built anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from service.local import emulators
+from tests.infrastructure import PROJECT, free_port, wait_until
+
+ROLES = ("web", "worker", "beat", "monitor")
+COMPOSE_FILE = PROJECT / "docker" / "compose.yaml"
+
+
+def compose_command() -> list[str] | None:
+    """The standalone command or the engine's plugin, whichever is there."""
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    return ["docker", "compose"] if plugin.returncode == 0 else None
+
+
+def why_not() -> str | None:
+    """What is missing to run containers here."""
+    if shutil.which("docker") is None:
+        return "there is no docker command"
+    engine = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30)
+    if engine.returncode != 0:
+        return "no Docker engine answers"
+    return None if compose_command() else "there is no docker-compose"
+
+
+missing = why_not()
+pytestmark = [
+    pytest.mark.skipif(missing is not None, reason=missing or ""),
+    pytest.mark.timeout(900),
+]
+
+
+class Containers:
+    """A compose project of its own, on free ports."""
+
+    def __init__(self) -> None:
+        self.web, self.aws, self.monitor = free_port(), free_port(), free_port()
+        self._name = f"wildrydes-test-{uuid.uuid4().hex[:8]}"
+        self._environment = os.environ | {
+            "PORT": str(self.web),
+            "AWS_PORT": str(self.aws),
+            "MONITOR_PORT": str(self.monitor),
+            "HERD_SPEED": "500",
+        }
+
+    def compose(self, *arguments: str) -> str:
+        command = [*(compose_command() or []), "-p", self._name, "-f", str(COMPOSE_FILE)]
+        done = subprocess.run(
+            [*command, "--profile", "herd", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def up(self) -> None:
+        self.compose("up", "--no-build", "--detach")
+        wait_until(self.is_ready, "the start of the containers", 90)
+
+    def is_ready(self) -> bool:
+        answer = emulators.get_json(self.web, "/readyz")
+        return isinstance(answer, dict) and answer["status"] == "ready"
+
+    def inside(self, role: str, *command: str) -> str:
+        return self.compose("exec", "-T", role, *command).strip()
+
+    def inspect(self, role: str) -> Any:
+        container = self.compose("ps", "-q", role).strip()
+        return json.loads(docker("inspect", container))[0]
+
+    def token(self, user: str) -> str:
+        return self.compose("run", "--rm", "-T", "provision", "token", user).strip()
+
+    def call(self, method: str, path: str, token: str, body: Any = None) -> Any:
+        answer = urllib3.request(
+            method,
+            f"http://127.0.0.1:{self.web}{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {token}", "Prefer": "wait=10"},
+            timeout=30,
+        )
+        assert answer.status < 300, answer.data
+        return answer.json()
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def containers() -> Iterator[Containers]:
+    # The host's network, so that the build reaches the package registry the way this machine does.
+    dockerfile = str(COMPOSE_FILE.with_name("Dockerfile"))
+    build = ["build", "--network", "host", "-f", dockerfile, "-t", "wildrydes-dispatch"]
+    docker(*build, str(PROJECT))
+    containers = Containers()
+    try:
+        containers.up()
+        yield containers
+    finally:
+        containers.compose("down", "--volumes", "--timeout", "5")
+
+
+def test_a_ride_goes_through_the_containers(containers: Containers) -> None:
+    token = containers.token("rider")
+    ride = containers.call(
+        "POST", "/v1/rides", token, {"pickup": {"latitude": 40.72, "longitude": -74.0}}
+    )
+
+    def completed() -> bool:
+        now = containers.call("GET", f"/v1/rides/{ride['ride_id']}", token)
+        return bool(now["status"] == "completed")
+
+    wait_until(completed, "the completion of the ride", 90)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_runs_without_privileges_on_a_read_only_file_system(
+    containers: Containers, role: str
+) -> None:
+    assert containers.inside(role, "id", "-u") == "10001"
+    assert containers.inside(role, "sh", "-c", "touch /app/x 2>/dev/null || echo no") == "no"
+    limits = containers.inspect(role)["HostConfig"]
+    assert limits["ReadonlyRootfs"]
+    assert limits["CapDrop"] == ["ALL"]
+    assert any("no-new-privileges" in option for option in limits["SecurityOpt"])
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_role_itself_is_the_containers_first_process(containers: Containers, role: str) -> None:
+    first = containers.inside(role, "cat", "/proc/1/cmdline").replace("\0", " ")
+    assert "entrypoint" not in first
+    assert ("gunicorn" if role == "web" else "celery") in first
+
+
+def test_the_image_holds_no_development_stack(containers: Containers) -> None:
+    assert containers.inside("web", "sh", "-c", "ls -A /app/service | grep -c local || true") == "0"
+
+
+def test_ports_are_published_on_loopback_only(containers: Containers) -> None:
+    for role in ("web", "monitor", "aws", "redis"):
+        bindings = containers.inspect(role)["NetworkSettings"]["Ports"] or {}
+        hosts = {host["HostIp"] for published in bindings.values() for host in published or ()}
+        assert hosts <= {"127.0.0.1"}
+
+
+def test_no_container_was_restarted(containers: Containers) -> None:
+    counts = {role: containers.inspect(role)["RestartCount"] for role in ROLES}
+    assert counts == dict.fromkeys(ROLES, 0)

@@ -1,0 +1,254 @@
+"""What DynamoDB does only under load (conflicts, throttling, faults), played back by a stub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from service.core.errors import AccountTaken, Unavailable, UnicornExists, WriteConflict
+from service.stores.dynamodb.assignments import DynamoAssignments
+from service.stores.dynamodb.calls import ConditionFailed, patiently, write
+from service.stores.dynamodb.items import ride_item, unicorn_item
+from service.stores.dynamodb.operations import DynamoRevocations
+from service.stores.dynamodb.rides import DynamoRides
+from service.stores.dynamodb.unicorns import DynamoUnicorns
+from tests.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
+from tests.infrastructure import free_port
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SHORT = 0.05
+NONE = {"Code": "None"}
+CONFLICT = {"Code": "TransactionConflict"}
+FAILED = {"Code": "ConditionalCheckFailed"}
+
+
+@pytest.fixture
+def client() -> Iterator[DynamoDBClient]:
+    client = boto3.client(
+        "dynamodb",
+        region_name="us-east-1",
+        endpoint_url=f"http://127.0.0.1:{free_port()}",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=1),
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def stub(client: DynamoDBClient) -> Iterator[Stubber]:
+    with Stubber(client) as stubber:
+        yield stubber
+
+
+@pytest.fixture
+def rides(client: DynamoDBClient) -> DynamoRides:
+    return DynamoRides(client, "Rides", patience_seconds=SHORT)
+
+
+def refuse(stub: Stubber, method: str, code: str, status: int = 400, **fields: Any) -> None:
+    stub.add_client_error(method, code, http_status_code=status, modeled_fields=fields)
+
+
+def cancel(stub: Stubber, *reasons: dict[str, Any]) -> None:
+    code = "TransactionCanceledException"
+    refuse(stub, "transact_write_items", code, CancellationReasons=list(reasons))
+
+
+def claim(client: DynamoDBClient) -> None:
+    ride, unicorn = a_ride(), a_usable_unicorn()
+    matched, reserved = a_matched_pair(ride, unicorn)
+    assignments = DynamoAssignments(client, "Rides", "Unicorns", patience_seconds=SHORT)
+    assignments.commit((ride, matched), (unicorn, reserved))
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        (CONFLICT, NONE),
+        (NONE, CONFLICT),
+        (NONE, {"Code": "ThrottlingError"}),
+        ({"Code": "ProvisionedThroughputExceeded"}, NONE),
+    ],
+)
+def test_a_claim_waits_for_an_item_that_is_busy(
+    client: DynamoDBClient, stub: Stubber, reasons: tuple[dict[str, Any], ...]
+) -> None:
+    cancel(stub, *reasons)
+    cancel(stub, *reasons)
+    stub.add_response("transact_write_items", {})
+    claim(client)
+    stub.assert_no_pending_responses()
+
+
+def test_a_retried_claim_keeps_its_token_and_its_write_id(
+    client: DynamoDBClient, stub: Stubber
+) -> None:
+    sent: list[dict[str, Any]] = []
+    client.meta.events.register(
+        "before-parameter-build.dynamodb", lambda params, **_: sent.append(params)
+    )
+    cancel(stub, CONFLICT, NONE)
+    stub.add_response("transact_write_items", {})
+    claim(client)
+    first, second = sent
+    assert first == second
+    write_ids = {
+        action["Update"]["ExpressionAttributeValues"][":last_write_id"]["S"]
+        for action in first["TransactItems"]
+    }
+    assert write_ids == {first["ClientRequestToken"]}
+
+
+def test_a_claim_on_an_item_that_stays_busy_is_given_up(
+    client: DynamoDBClient, stub: Stubber
+) -> None:
+    for _ in range(100):
+        cancel(stub, CONFLICT, NONE)
+    with pytest.raises(Unavailable):
+        claim(client)
+
+
+def test_a_failed_condition_is_a_decision_even_beside_a_conflict(
+    client: DynamoDBClient, stub: Stubber
+) -> None:
+    stored = a_usable_unicorn(version=7)
+    cancel(stub, CONFLICT, FAILED | {"Item": unicorn_item(stored)})
+    with pytest.raises(WriteConflict) as lost:
+        claim(client)
+    assert (lost.value.ride, lost.value.unicorn) == (None, stored)
+    stub.assert_no_pending_responses()
+
+
+def test_reasons_are_read_by_position(client: DynamoDBClient, stub: Stubber) -> None:
+    stored = a_ride(version=7)
+    cancel(stub, FAILED | {"Item": ride_item(stored)}, NONE)
+    with pytest.raises(WriteConflict) as lost:
+        claim(client)
+    assert (lost.value.ride, lost.value.unicorn) == (stored, None)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected"),
+    [((FAILED, NONE), UnicornExists), ((NONE, FAILED), AccountTaken)],
+)
+def test_an_enrolment_tells_a_used_id_from_a_used_account(
+    client: DynamoDBClient,
+    stub: Stubber,
+    reasons: tuple[dict[str, Any], ...],
+    expected: type[Exception],
+) -> None:
+    cancel(stub, *reasons)
+    with pytest.raises(expected):
+        DynamoUnicorns(client, "Unicorns").create(a_unicorn(account_sub="sub-1"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "TransactionConflictException",
+        "TransactionInProgressException",
+        "ThrottlingException",
+        "ProvisionedThroughputExceededException",
+    ],
+)
+def test_a_single_write_waits_for_a_busy_item(rides: DynamoRides, stub: Stubber, code: str) -> None:
+    refuse(stub, "update_item", code)
+    stub.add_response("update_item", {})
+    rides.save(a_ride(), a_ride().unmatched())
+    stub.assert_no_pending_responses()
+
+
+def test_a_throttled_read_is_given_up_at_the_end_of_patience(
+    rides: DynamoRides, stub: Stubber
+) -> None:
+    for _ in range(100):
+        refuse(stub, "get_item", "ThrottlingException")
+    with pytest.raises(Unavailable):
+        rides.get("ride-1")
+
+
+@pytest.mark.parametrize(("code", "status"), [("InternalServerError", 500), ("Whatever", 503)])
+def test_a_fault_of_the_server_is_unavailability(
+    rides: DynamoRides, stub: Stubber, code: str, status: int
+) -> None:
+    refuse(stub, "put_item", code, status)
+    with pytest.raises(Unavailable):
+        rides.create(a_ride())
+
+
+def test_a_fault_of_ours_is_not_hidden(rides: DynamoRides, stub: Stubber) -> None:
+    refuse(stub, "get_item", "ValidationException")
+    with pytest.raises(ClientError, match="ValidationException"):
+        rides.get("ride-1")
+
+
+def test_a_transaction_that_is_wrong_is_not_retried(client: DynamoDBClient, stub: Stubber) -> None:
+    cancel(stub, NONE, {"Code": "ValidationError"})
+    with pytest.raises(ClientError, match="TransactionCanceled"):
+        claim(client)
+
+
+def test_nobody_listening_is_unavailability(rides: DynamoRides) -> None:
+    with pytest.raises(Unavailable):
+        rides.get("ride-1")
+
+
+def failed_condition(last_write_id: str) -> ClientError:
+    response: Any = {
+        "Error": {"Code": "TransactionCanceledException", "Message": ""},
+        "CancellationReasons": [
+            NONE,
+            FAILED | {"Item": {"last_write_id": {"S": last_write_id}}},
+        ],
+    }
+    return ClientError(response, "TransactWriteItems")
+
+
+def test_a_condition_failed_by_this_very_write_is_success() -> None:
+    def call() -> None:
+        raise failed_condition("mine")
+
+    write(call, "mine", SHORT)
+    with pytest.raises(ConditionFailed):
+        write(call, "another", SHORT)
+
+
+def test_without_patience_there_still_is_one_call() -> None:
+    assert patiently(lambda: "answer", 0) == "answer"
+
+
+def test_keys_left_unprocessed_are_asked_for_again(client: DynamoDBClient, stub: Stubber) -> None:
+    ride, unicorn = a_ride(), a_usable_unicorn()
+    keys = {"Unicorns": {"Keys": [{"unicorn_id": {"S": "u1"}}], "ConsistentRead": True}}
+    stub.add_response(
+        "batch_get_item",
+        {"Responses": {"Rides": [ride_item(ride)]}, "UnprocessedKeys": keys},
+    )
+    stub.add_response(
+        "batch_get_item",
+        {"Responses": {"Unicorns": [unicorn_item(unicorn)]}, "UnprocessedKeys": {}},
+        {"RequestItems": keys},
+    )
+    assignments = DynamoAssignments(client, "Rides", "Unicorns")
+    assert assignments.pair("ride-1", "u1") == (ride, unicorn)
+
+
+def test_keys_that_stay_unprocessed_are_unavailability(
+    client: DynamoDBClient, stub: Stubber
+) -> None:
+    keys = {"Operations": {"Keys": [{"operation_id": {"S": "revocation#jti#x"}}]}}
+    for _ in range(100):
+        stub.add_response("batch_get_item", {"Responses": {}, "UnprocessedKeys": keys})
+    revocations = DynamoRevocations(client, "Operations", patience_seconds=SHORT)
+    with pytest.raises(Unavailable):
+        revocations.lookup({"jti": "x"}, NOW)
