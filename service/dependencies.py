@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from service.api.context import Dependencies
+from service.auth.endpoint import Endpoint
+from service.auth.keys import Keys, KeySet, PinnedKeys
+from service.auth.verifier import AccessTokenVerifier
 from service.core.ports import Ports
 from service.round_queue import CeleryRoundQueue
 from service.settings import ApiSettings
@@ -15,16 +19,16 @@ from service.stores.redis.link import RedisLink
 
 
 def build(settings: ApiSettings) -> Dependencies:
-    """Clients of every store, none of which opens a connection before its first use."""
+    """Clients of every store, which connect when they are first used; keys are fetched at once."""
     timeout = redis_stores.REQUEST_TIMEOUT_SECONDS
     redis = redis_stores.build(settings, timeout_seconds=timeout)
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
     ports = build_ports(settings, redis, rounds)
-    keys = KeySet()
+    keys = _keys(settings)
     return Dependencies(
         settings=settings,
         ports=ports,
-        verifier=AccessTokenVerifier(keys),
+        verifier=_verifier(settings, keys),
         now=_now,
         monotonic=time.monotonic,
         probes={
@@ -32,6 +36,26 @@ def build(settings: ApiSettings) -> Dependencies:
             "keys": keys.ready,
             "redis": lambda: _pings(redis.link),
         },
+    )
+
+
+def _keys(settings: ApiSettings) -> KeySet | PinnedKeys:
+    if settings.auth_jwks_file:
+        return PinnedKeys(Path(settings.auth_jwks_file))
+    fetch = Endpoint(settings.jwks_url, allow_http_hosts=settings.auth_jwks_allow_http_hosts)
+    keys = KeySet(fetch)
+    # The first caller should not have to wait for them.
+    keys.start()
+    return keys
+
+
+def _verifier(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:
+    return AccessTokenVerifier(
+        keys,
+        issuers=settings.issuers,
+        client_ids=settings.cognito_client_ids,
+        leeway_seconds=settings.auth_leeway_seconds,
+        resource=settings.auth_resource,
     )
 
 

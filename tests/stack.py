@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from service.local.processes import Process, Program
 from service.settings import Settings
 from service.stores.dynamodb.tables import create_tables
 from tests.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
-from tests.token_mint import CLIENT_ID, POOL_ID, TokenMint
+from tests.token_mint import CLIENT_ID, MACHINE_ID, POOL_ID, Mint, jwks
 
 
 class Answer:
@@ -35,6 +35,22 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def start_process(
+    name: str, command: Sequence[str], environment: Mapping[str, str], logs: Path
+) -> Process:
+    """Start a command of the project's virtual environment; its output goes to `logs`."""
+    program = Path(sys.executable).parent / command[0]
+    return Process(
+        Program(
+            name=name,
+            command=[str(program), *command[1:]],
+            environment=environment,
+            folder=PROJECT,
+            log=logs / f"{name}.log",
+        )
+    )
 
 
 class Stack:
@@ -53,10 +69,10 @@ class Stack:
         self.redis = redis
         self.ministack = ministack
         self.port = free_port()
-        self.mint = TokenMint()
+        self.mint = Mint()
         self._roles = roles
-        jwks = folder / "jwks.json"
-        jwks.write_text(json.dumps(self.mint.jwks()))
+        keys = folder / "jwks.json"
+        keys.write_bytes(jwks(self.mint.key))
         suffix = uuid.uuid4().hex[:8]
         self.environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
@@ -67,8 +83,8 @@ class Stack:
             "UNICORNS_TABLE": f"Unicorns-{suffix}",
             "OPERATIONS_TABLE": f"Operations-{suffix}",
             "COGNITO_USER_POOL_ID": POOL_ID,
-            "COGNITO_CLIENT_IDS": CLIENT_ID,
-            "AUTH_JWKS_FILE": str(jwks),
+            "COGNITO_CLIENT_IDS": f"{CLIENT_ID},{MACHINE_ID}",
+            "AUTH_JWKS_FILE": str(keys),
             **ministack.environment,
             **settings,
         }
@@ -81,15 +97,7 @@ class Stack:
 
     def start(self, role: str) -> None:
         command = procfile.read(PROJECT / "Procfile")[role]
-        self.processes[role] = Process(
-            Program(
-                name=role,
-                command=command,
-                environment=self.environment,
-                folder=PROJECT,
-                log=self.folder / f"{role}.log",
-            )
-        )
+        self.processes[role] = start_process(role, command, self.environment, self.folder)
 
     def __enter__(self) -> Self:
         create_tables(self.ministack.dynamodb_client(), self.settings())
@@ -109,6 +117,18 @@ class Stack:
     ) -> None:
         for role in reversed(self.processes):
             self.processes[role].stop(grace=20)
+
+    def rider_token(self, subject: str) -> str:
+        return self._token(subject, "wildrydes/rides.read wildrydes/rides.write")
+
+    def unicorn_token(self, subject: str) -> str:
+        return self._token(subject, "wildrydes/fleet.drive", groups=["unicorns"])
+
+    def admin_token(self) -> str:
+        return self._token("admin-1", "wildrydes/admin", groups=["admin"])
+
+    def _token(self, subject: str, scope: str, **claims: object) -> str:
+        return self.mint.access_token(sub=subject, username=subject, scope=scope, **claims)
 
     def log(self, role: str) -> str:
         path = self.folder / f"{role}.log"

@@ -65,7 +65,11 @@ class Unicorns(Protocol):
         """The id of the account's unicorn."""
 
     def save(self, before: Unicorn, after: Unicorn) -> None:
-        """Replace `before` by `after` if it still is what is stored; else `WriteConflict`."""
+        """Replace `before` by `after` if it still is what is stored; else `WriteConflict`.
+
+        The account item follows in the same write: moved with `account_sub` (`AccountTaken` if
+        the new account drives another unicorn), freed when the unicorn is removed.
+        """
 
 
 class Assignments(Protocol):

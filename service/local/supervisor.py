@@ -64,7 +64,7 @@ class Supervisor:
                 if process.exit_code is not None:
                     raise StackError(f"{name} ended at its start:\n{process.last_lines()}")
             if time.monotonic() > end:
-                raise StackError(f"{what} was not ready after {seconds:g} s")
+                raise StackError(f"{what} was not ready after {seconds:g} s: see the logs")
             time.sleep(POLL_SECONDS)
 
     def restart_dead(self, now: float) -> Sequence[str]:

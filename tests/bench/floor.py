@@ -23,7 +23,7 @@ queue.conf.task_ignore_result = True
 
 
 @cache
-def dynamodb():  # noqa: ANN201 - boto3 has no static type here
+def dynamodb():
     return boto3.client(
         "dynamodb",
         region_name=os.environ["AWS_REGION"],

@@ -21,9 +21,7 @@ DROPOFF = {"latitude": 40.7580, "longitude": -73.9855}
 
 
 @pytest.fixture(scope="module")
-def stack(
-    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack
-) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     with RedisServer(folder / "redis") as redis, Stack(folder, ministack, redis) as stack:
         yield stack
@@ -44,9 +42,7 @@ class Rider:
         return self.stack.call("GET", f"/v1/rides/{ride_id}", token=self.token).json
 
     def sees_status(self, ride_id: str, status: str, seconds: float = 30) -> None:
-        wait_until(
-            lambda: self.sees(ride_id)["status"] == status, f"{ride_id} {status}", seconds
-        )
+        wait_until(lambda: self.sees(ride_id)["status"] == status, f"{ride_id} {status}", seconds)
 
 
 class Driver:
@@ -185,15 +181,13 @@ def test_rides_survive_the_death_of_a_worker(stack: Stack, rider: Rider) -> None
     worker = stack.processes["worker"]
     for process in family(worker.pid):
         os.kill(process, signal.SIGKILL)
-    rides = [Rider(stack).requests(pickup).json for _ in drivers]
+    rides = [rider.requests(pickup).json for _ in drivers]
     assert {ride["status"] for ride in rides} == {"requested"}
     stack.start("worker")
     taken = set()
     for ride in rides:
-        stored = stack.ride_of(ride["ride_id"])
-        wait_until(lambda r=ride: stack.ride_of(r["ride_id"])["status"] == "matched", "a match")
-        stored = stack.ride_of(ride["ride_id"])
-        taken.add(stored["unicorn"]["unicorn_id"])
+        rider.sees_status(ride["ride_id"], "matched")
+        taken.add(rider.sees(ride["ride_id"])["unicorn"]["unicorn_id"])
     assert taken == {driver.unicorn_id for driver in drivers}
 
 

@@ -1,0 +1,33 @@
+"""A pool whose keys are pinned: what the verifier makes of tokens, without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.auth.keys import PinnedKeys
+from service.auth.verifier import AccessTokenVerifier
+from tests.token_mint import CLIENT_ID, ISSUER, MACHINE_ID, UPDATED_ISSUER, Mint, jwks
+
+
+@pytest.fixture(scope="session")
+def mint() -> Mint:
+    return Mint()
+
+
+@pytest.fixture(scope="session")
+def key_file(mint: Mint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "jwks.json"
+    path.write_bytes(jwks(mint.key))
+    return path
+
+
+@pytest.fixture
+def verifier(key_file: Path) -> AccessTokenVerifier:
+    return AccessTokenVerifier(
+        PinnedKeys(key_file),
+        issuers=(ISSUER, UPDATED_ISSUER),
+        client_ids=(CLIENT_ID, MACHINE_ID),
+        leeway_seconds=30,
+    )
