@@ -76,6 +76,8 @@ def logging_config(level: str) -> dict[str, Any]:
             # One line per received and per succeeded job; what a job did, it says itself.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
+            # A line per second that says nothing happened.
+            "celery.beat": {"level": "WARNING"},
             "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
         },
     }

@@ -12,6 +12,7 @@ from tests.hostile_case import accepted, forbidden, invalid, lacking
 from tests.token_mint import DROP, ISSUER, POOL_ID, UPDATED_ISSUER, Mint, base64url
 
 READ = "wildrydes/rides.read"
+FAR_FUTURE = 4102444800
 LEEWAY_SECONDS = 30
 """The verifier under test is set to this."""
 
@@ -82,7 +83,7 @@ CASES = [
     accepted(65, "issued ahead of us", lambda m: m.access_token(iat=at(LEEWAY_SECONDS))),
     *claiming(66, "exp", DROP, None),
     *claiming(67, "exp", "1999999999", ""),
-    *claiming(68, "exp", True, [at(600)], {"exp": at(600)}),
+    *claiming(68, "exp", True, [FAR_FUTURE], {"exp": FAR_FUTURE}),
     *(
         invalid(row, f"exp {number[:10]}", with_number("exp", number))
         for row, number in (
@@ -106,7 +107,7 @@ CASES = [
     *(
         case
         for row, name in ((73, "nbf"), (74, "iat"), (75, "auth_time"))
-        for case in claiming(row, name, at(86400 * 365), "1", 1.5, True, None, [1])
+        for case in claiming(row, name, FAR_FUTURE, "1", 1.5, True, None, [1])
     ),
     *(
         invalid(row, f"{name} ahead", lambda m, name=name: m.access_token(**{name: at(3600)}))

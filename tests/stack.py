@@ -99,6 +99,10 @@ class Stack:
         command = procfile.read(PROJECT / "Procfile")[role]
         self.processes[role] = start_process(role, command, self.environment, self.folder)
 
+    def kill(self, role: str) -> None:
+        """SIGKILL for the process and all it started, as a machine that goes away."""
+        self.processes.pop(role).sweep()
+
     def __enter__(self) -> Self:
         create_tables(self.ministack.dynamodb_client(), self.settings())
         for role in self._roles:

@@ -23,7 +23,14 @@ ISSUER: Final = f"https://cognito-idp.us-east-1.amazonaws.com/{POOL_ID}"
 UPDATED_ISSUER: Final = f"https://issuer-cognito-idp.us-east-1.amazonaws.com/{POOL_ID}"
 CLIENT_ID: Final = "1example23456789"
 MACHINE_ID: Final = "2telemetry3456789"
-DROP: Final = object()
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+DROP: Final = _Absent()
 """As the value of a claim or header parameter: leave it out."""
 
 Json = Mapping[str, Any]

@@ -23,13 +23,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def read_body(model: type[Model], *, optional: bool) -> Model:
     """The body as `model`. Raises 413, 415, 400 and 422 problems, in this order."""
-    _require_size(request.content_length or 0)
-    if optional and not request.content_length and not _is_chunked():
+    length = request.content_length
+    if length is not None and length > BODY_LIMIT:
+        raise RequestEntityTooLarge
+    if optional and not length and "HTTP_TRANSFER_ENCODING" not in request.environ:
         return model()
     if request.mimetype != "application/json":
         raise Problem(415, "unsupported_media_type", "The content type must be application/json.")
-    request.max_content_length = BODY_LIMIT
-    return validated(model, parse(request.get_data(cache=False)), "body")
+    return validated(model, parse(_received()), "body")
 
 
 def read_query(model: type[Model]) -> Model:
@@ -65,13 +66,14 @@ def validated(model: type[Model], value: object, whole: str) -> Model:
         ) from None
 
 
-def _require_size(size: int) -> None:
-    if size > BODY_LIMIT:
+def _received() -> bytes:
+    # One byte more than allowed tells too large: at its limit werkzeug ends a chunked body in
+    # silence, and half a body may still be valid JSON.
+    request.max_content_length = BODY_LIMIT + 1
+    body = request.get_data(cache=False)
+    if len(body) > BODY_LIMIT:
         raise RequestEntityTooLarge
-
-
-def _is_chunked() -> bool:
-    return "Transfer-Encoding" in request.headers
+    return body
 
 
 def _fault(fault: ErrorDetails, whole: str) -> dict[str, str]:

@@ -17,8 +17,9 @@ LAST_STAGES: Sequence[tuple[Collection[str], float]] = (
     (("redis", "aws"), 20.0),
 )
 """What is stopped last and the seconds it gets: who works, then who remembers."""
-FIRST_GRACE_SECONDS = 10.0
-"""For all others: who asks (web, beat, monitor, herd)."""
+FIRST_GRACE_SECONDS = 5.0
+"""For all others: who asks (web, beat, monitor, herd). A request may wait for news much longer
+than that, but nobody who stops a development stack wants to."""
 
 
 class Stopped(Exception):

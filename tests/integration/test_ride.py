@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import uuid
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.bench.processes import family
 from tests.infrastructure import MiniStack, RedisServer, wait_until
 from tests.stack import Answer, Stack
 
@@ -178,9 +176,7 @@ def test_a_declined_offer_goes_to_the_next_unicorn(stack: Stack, rider: Rider) -
 def test_rides_survive_the_death_of_a_worker(stack: Stack, rider: Rider) -> None:
     pickup = {"latitude": 43.5, "longitude": -70.5}
     drivers = [Driver(stack, pickup) for _ in range(4)]
-    worker = stack.processes["worker"]
-    for process in family(worker.pid):
-        os.kill(process, signal.SIGKILL)
+    stack.kill("worker")
     rides = [rider.requests(pickup).json for _ in drivers]
     assert {ride["status"] for ride in rides} == {"requested"}
     stack.start("worker")

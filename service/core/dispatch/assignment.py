@@ -1,42 +1,22 @@
 """Who gets whom: the cheapest way to give each rider at most one unicorn and the other way round.
 
-To leave a rider without a unicorn has a price too, the rider's own. Everything here is exact
-arithmetic on costs (seconds) and knows nothing of what they mean.
+To leave a rider without a unicorn has a price too, the rider's own (`unmatched`); it must exceed
+the cost of each of the rider's edges. Functions answer with the rows of the edges they choose.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from service.core.dispatch.neighbours import BoolArray, IntArray
+from service.core.dispatch.edges import Edges
+from service.core.dispatch.neighbours import IntArray
 from service.core.dispatch.travel import FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """Possible pairs, in columns: row of the rider, row of the unicorn, cost. No pair twice."""
-
-    riders: IntArray
-    unicorns: IntArray
-    costs: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.costs)
-
-    def only(self, keep: BoolArray | IntArray) -> Self:
-        return type(self)(self.riders[keep], self.unicorns[keep], self.costs[keep])
-
-
 def cheapest(edges: Edges, unmatched: FloatArray) -> IntArray:
-    """Rows of the edges of a matching with the least total cost.
-
-    `unmatched` is the price of leaving out each rider; it must exceed the cost of all its edges.
-    """
+    """The matching with the least total cost."""
     choices = _first_choices(edges, len(unmatched))
     if len(np.unique(edges.unicorns[choices])) == len(choices):
         return choices
@@ -44,7 +24,7 @@ def cheapest(edges: Edges, unmatched: FloatArray) -> IntArray:
 
 
 def greedy(edges: Edges, unmatched: FloatArray) -> IntArray:
-    """Rows of the edges taken one after the other, whichever saves most, while both are free."""
+    """One edge after the other, whichever saves most, while both its ends are free."""
     order = np.argsort(edges.costs - unmatched[edges.riders], kind="stable")
     riders, unicorns = edges.riders[order].tolist(), edges.unicorns[order].tolist()
     served: set[int] = set()
@@ -58,19 +38,13 @@ def greedy(edges: Edges, unmatched: FloatArray) -> IntArray:
     return np.array(chosen, dtype=np.intp)
 
 
-def total(edges: Edges, chosen: IntArray, unmatched: FloatArray) -> float:
-    """What a matching costs, those left out included."""
-    left_out = np.delete(unmatched, edges.riders[chosen])
-    return float(edges.costs[chosen].sum() + left_out.sum())
-
-
 def _first_choices(edges: Edges, riders: int) -> IntArray:
     """The cheapest edge of each rider that has one. If no two want the same, that is the best."""
     least = np.full(riders, np.inf)
     np.minimum.at(least, edges.riders, edges.costs)
-    cheapest = np.flatnonzero(edges.costs == least[edges.riders])
-    _, first = np.unique(edges.riders[cheapest], return_index=True)
-    return cheapest[first]
+    best = np.flatnonzero(edges.costs == least[edges.riders])
+    _, first = np.unique(edges.riders[best], return_index=True)
+    return best[first]
 
 
 def _least_total(edges: Edges, unmatched: FloatArray) -> IntArray:
@@ -87,5 +61,4 @@ def _least_total(edges: Edges, unmatched: FloatArray) -> IntArray:
     targets = np.concatenate([edges.unicorns, columns + np.arange(riders)])
     graph = csr_array((costs + (1 - costs.min()), (rows, targets)))
     _, matched = min_weight_full_bipartite_matching(graph)
-    real = edges.unicorns == matched[edges.riders]
-    return np.flatnonzero(real)
+    return np.flatnonzero(edges.unicorns == matched[edges.riders])

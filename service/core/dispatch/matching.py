@@ -11,41 +11,14 @@ from datetime import datetime
 
 import numpy as np
 
-from service.core.dispatch.assignment import Edges, cheapest, greedy
+from service.core.dispatch.assignment import cheapest, greedy
 from service.core.dispatch.candidates import Candidates, gather
-from service.core.dispatch.neighbours import BoolArray, IntArray, Neighbourhood
+from service.core.dispatch.edges import Edges
+from service.core.dispatch.market import Market
 from service.core.dispatch.remaining import RemainingTime
-from service.core.dispatch.travel import FloatArray, TravelTimes, places
+from service.core.dispatch.travel import TravelTimes
+from service.core.dispatch.tuning import Tuning as Tuning
 from service.core.model import FleetEntry, Pairing, Ride
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tuning:
-    """What a round weighs and how far it looks. Costs are seconds of pickup ETA."""
-
-    max_pickup_eta_seconds: float = 480.0
-    """No pair with a longer pickup ETA, the time until the unicorn is free included."""
-    plan_seconds: float = 300.0
-    """Unicorns that should be free within this time can be planned; 0 turns plans off."""
-    waiting_weight: float = 0.1
-    """Seconds of ETA a rider may cost more per second of waiting (0: no priority).
-
-    Nobody is passed over for a unicorn they could have had by one who came more than
-    `max_pickup_eta_seconds / waiting_weight` seconds later.
-    """
-    idle_weight: float = 0.0
-    """Seconds of ETA a unicorn may cost more per second of being idle, up to an hour of it."""
-    hysteresis_seconds: float = 30.0
-    """How much better another unicorn must be to replace a planned one."""
-    priority_seconds: float = 60.0
-    """How much the whole may cost more so that a rider with a plan does not lose it."""
-    neighbours: int = 16
-    """How many of the nearest unicorns, available and busy ones each, a rider is compared with.
-
-    More for riders who would get none of them.
-    """
-    edge_budget: int = 100_000
-    """Above so many possible pairs the best matching takes too long: a greedy one is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +40,59 @@ def match(
 ) -> Matching:
     """Pair waiting rides with unicorns; `plans` are those of the last round, by ride id.
 
-    Raises nothing; a ride or unicorn that fits nobody is left out.
+    Each ride and each unicorn is paired at most once. Longest waiting rides come first.
     """
+    by_id = {ride.ride_id: ride for ride in waiting}
+    rides = sorted(by_id.values(), key=lambda ride: (ride.requested_at, ride.ride_id))
+    candidates = gather(fleet, now, tuning.plan_seconds, travel, remaining)
+    if not rides or not candidates.unicorn_ids:
+        return Matching((), ())
+    market = Market.of(rides, candidates, plans, now, tuning, travel)
+    return _matching(_choose(market, tuning), rides, candidates)
+
+
+def _choose(market: Market, tuning: Tuning) -> Edges:
+    """The best matching; riders left out for looking at too few unicorns get to see more."""
+    neighbours = tuning.neighbours
+    edges, more_in_reach = market.edges(market.riders, market.unicorns, neighbours)
+    while len(edges) <= tuning.edge_budget:
+        chosen = edges.only(cheapest(edges, market.unmatched))
+        more_in_reach[chosen.riders] = False
+        if not more_in_reach.any():
+            return chosen
+        neighbours *= 2
+        kept = edges.only(~more_in_reach[edges.riders])
+        wider, more_in_reach = market.edges(
+            np.flatnonzero(more_in_reach), market.unicorns, neighbours
+        )
+        edges = kept.joined(wider)
+    return _choose_greedily(market, tuning.neighbours)
+
+
+def _choose_greedily(market: Market, neighbours: int) -> Edges:
+    """A good matching in bounded time, pass by pass over those who are still alone."""
+    riders, unicorns = market.riders, market.unicorns
+    passes = []
+    while True:
+        edges, _ = market.edges(riders, unicorns, neighbours)
+        chosen = edges.only(greedy(edges, market.unmatched))
+        passes.append(chosen)
+        if not len(chosen):
+            return chosen.joined(*passes)
+        riders = np.setdiff1d(riders, chosen.riders)
+        unicorns = np.setdiff1d(unicorns, chosen.unicorns)
+
+
+def _matching(chosen: Edges, rides: Sequence[Ride], candidates: Candidates) -> Matching:
+    claims: list[Pairing] = []
+    plans: list[Pairing] = []
+    for row in np.argsort(chosen.riders):
+        unicorn = chosen.unicorns[row]
+        pairing = Pairing(
+            rides[chosen.riders[row]].ride_id,
+            candidates.unicorn_ids[unicorn],
+            pickup_eta_seconds=round(chosen.etas[row]),
+            pickup_distance_metres=round(chosen.metres[row]),
+        )
+        (claims if unicorn < candidates.available else plans).append(pairing)
+    return Matching(tuple(claims), tuple(plans))

@@ -36,9 +36,10 @@ class Neighbourhood:
         if not wanted:
             nothing = np.empty(0, dtype=np.intp)
             return nothing, nothing, np.zeros(len(origins), dtype=np.bool_)
-        _, near = self._tree.query(
-            _on_sphere(origins), k=[*range(1, wanted + 1)], distance_upper_bound=self._chord
+        _, rows_found = self._tree.query(
+            _on_sphere(origins), k=wanted, distance_upper_bound=self._chord
         )
+        near = np.reshape(rows_found, (len(origins), wanted))
         found = near < known
         rows, ranks = np.nonzero(found)
         return rows, near[rows, ranks], found[:, -1] & (wanted < known)

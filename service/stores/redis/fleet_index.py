@@ -1,7 +1,7 @@
 """Where unicorns are and what they do, as last heard: positions and states for the rounds.
 
 Per unicorn two hashes are the word: the position (newest recorded wins) and the state (highest
-version wins, checked every 30 s so that nothing stale lives long). GEO sets per zone and span of time
+version wins, checked every 30 s so that nothing stale lives on). GEO sets per zone and span of time
 only help to find candidates; whatever they say is checked against the two hashes.
 """
 

@@ -1,0 +1,126 @@
+"""What the pairs of a round cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Self
+
+import numpy as np
+
+from service.core.dispatch.candidates import Candidates
+from service.core.dispatch.edges import Edges
+from service.core.dispatch.neighbours import BoolArray, IntArray, Neighbourhood
+from service.core.dispatch.travel import FloatArray, TravelTimes, places
+from service.core.dispatch.tuning import Tuning
+from service.core.model import Pairing, Ride
+
+LEFT_OUT: Final = 2.0
+"""What a rider without a unicorn costs, in longest allowed pickup ETAs: more than any pair does,
+yet not so much that all others drive to the end of the world for it."""
+
+NOBODY: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """Waiting rides, candidates, and the prices of bringing them together."""
+
+    pickups: FloatArray
+    candidates: Candidates
+    unmatched: FloatArray
+    """What it costs to leave out each rider, seconds: it grows while the rider waits."""
+    planned: IntArray
+    """Row of the unicorn planned for each rider, or `NOBODY`."""
+    excluded: IntArray
+    """Pairs never to be made, each as the number of its cell in the table of all pairs."""
+    tuning: Tuning
+    travel: TravelTimes
+
+    @classmethod
+    def of(
+        cls,
+        rides: Sequence[Ride],
+        candidates: Candidates,
+        plans: Mapping[str, Pairing],
+        now: datetime,
+        tuning: Tuning,
+        travel: TravelTimes,
+    ) -> Self:
+        row_of = {unicorn_id: row for row, unicorn_id in enumerate(candidates.unicorn_ids)}
+        planned = [
+            row_of.get(plans[ride.ride_id].unicorn_id, NOBODY) if ride.ride_id in plans else NOBODY
+            for ride in rides
+        ]
+        excluded = [
+            rider * len(row_of) + row_of[unicorn_id]
+            for rider, ride in enumerate(rides)
+            for unicorn_id in ride.excluded & row_of.keys()
+        ]
+        return cls(
+            pickups=places(ride.pickup for ride in rides),
+            candidates=candidates,
+            unmatched=_prices_of_leaving_out(rides, plans, now, tuning),
+            planned=np.array(planned, dtype=np.intp),
+            excluded=np.array(excluded, dtype=np.intp),
+            tuning=tuning,
+            travel=travel,
+        )
+
+    @property
+    def riders(self) -> IntArray:
+        return np.arange(len(self.pickups))
+
+    @property
+    def unicorns(self) -> IntArray:
+        return np.arange(len(self.candidates.unicorn_ids))
+
+    def edges(
+        self, riders: IntArray, unicorns: IntArray, neighbours: int
+    ) -> tuple[Edges, BoolArray]:
+        """Allowed pairs of these riders with the nearest of these unicorns of each kind.
+
+        And for every rider of the market whether there may be more within reach.
+        """
+        more_in_reach = np.zeros(len(self.pickups), dtype=np.bool_)
+        rows, columns = [], []
+        available = unicorns < self.candidates.available
+        for kind in (unicorns[available], unicorns[~available]):
+            near = Neighbourhood(
+                self.candidates.places[kind],
+                self.travel.reach_metres(self.tuning.max_pickup_eta_seconds),
+            )
+            at, found, cut = near.nearest(self.pickups[riders], neighbours)
+            rows.append(riders[at])
+            columns.append(kind[found])
+            more_in_reach[riders] |= cut
+        return self._priced(np.concatenate(rows), np.concatenate(columns)), more_in_reach
+
+    def _priced(self, riders: IntArray, unicorns: IntArray) -> Edges:
+        seconds, metres = self.travel.estimate(
+            self.candidates.places[unicorns], self.pickups[riders]
+        )
+        etas = self.candidates.ready_in[unicorns] + seconds
+        costs = etas - self.tuning.idle_weight * self.candidates.idle[unicorns]
+        costs -= self.tuning.hysteresis_seconds * (self.planned[riders] == unicorns)
+        allowed = etas <= self.tuning.max_pickup_eta_seconds
+        if len(self.excluded):
+            cells = riders * len(self.candidates.unicorn_ids) + unicorns
+            allowed &= ~np.isin(cells, self.excluded)
+        return Edges(riders, unicorns, etas, metres, costs).only(allowed)
+
+
+def _prices_of_leaving_out(
+    rides: Sequence[Ride], plans: Mapping[str, Pairing], now: datetime, tuning: Tuning
+) -> FloatArray:
+    longest = tuning.max_pickup_eta_seconds
+    # What speaks for a rider with a plan must not outweigh the promise made to those who waited.
+    advantage = tuning.hysteresis_seconds + tuning.priority_seconds
+    weight = tuning.waiting_weight * (1 + advantage / longest)
+    waited = np.array([(now - ride.requested_at).total_seconds() for ride in rides])
+    has_plan = np.array([ride.ride_id in plans for ride in rides])
+    prices: FloatArray = (
+        LEFT_OUT * longest + weight * np.maximum(waited, 0) + tuning.priority_seconds * has_plan
+    )
+    return prices

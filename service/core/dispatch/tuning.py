@@ -1,0 +1,34 @@
+"""The knobs of dispatch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What a round weighs and how far it looks. Costs are seconds of pickup ETA."""
+
+    max_pickup_eta_seconds: float = 480.0
+    """No pair with a longer pickup ETA, the time until the unicorn is free included."""
+    plan_seconds: float = 300.0
+    """Unicorns that should be free within this time can be planned; 0 turns plans off."""
+    waiting_weight: float = 0.1
+    """Seconds of ETA a rider may cost more per second of waiting (0: no priority).
+
+    Nobody is passed over for a unicorn they could have had by one who came more than
+    `max_pickup_eta_seconds / waiting_weight` seconds later.
+    """
+    idle_weight: float = 0.0
+    """Seconds of ETA a unicorn may cost more per second of being idle, up to an hour of it."""
+    hysteresis_seconds: float = 30.0
+    """How much better another unicorn must be to replace a planned one."""
+    priority_seconds: float = 60.0
+    """How much the whole may cost more so that a rider with a plan does not lose it."""
+    neighbours: int = 16
+    """How many of the nearest unicorns, available and busy ones each, a rider is compared with.
+
+    More for riders who would get none of them.
+    """
+    edge_budget: int = 100_000
+    """Above so many possible pairs the best matching takes too long: a greedy one is made."""

@@ -1,0 +1,150 @@
+"""What unicorns see and do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.core.model import Location, Position
+from tests.api import Api, build_api
+from tests.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
+
+HERE = {"latitude": 40.7, "longitude": -74.0}
+
+
+@pytest.fixture
+def api() -> Api:
+    api = build_api()
+    api.ports.unicorns.create(a_usable_unicorn(account_sub="driver-1"))
+    return api
+
+
+def call(api: Api, method: str, path: str, body: Any = None, **headers: str) -> Any:
+    return api.call(method, f"/v1/fleet/me{path}", body, token="driver", headers=headers)
+
+
+def claim(api: Api, **unicorn: Any) -> None:
+    ride, free = a_ride(), api.ports.unicorns.get("u1")
+    assert free
+    api.ports.rides.create(ride)
+    after, busy = a_matched_pair(ride, free)
+    api.ports.assignments.commit((ride, after), (free, busy))
+
+
+def test_a_unicorn_without_a_ride_is_shown_alone(api: Api) -> None:
+    answer = call(api, "GET", "")
+    assert answer.headers["ETag"] == '"1"'
+    assert answer.json == {
+        "ride": None,
+        "unicorn": {
+            "unicorn_id": "u1",
+            "version": 1,
+            "account_sub": "driver-1",
+            "name": "Shadowfax",
+            "color": "White",
+            "gender": "Male",
+            "auto_accept": True,
+            "state": "available",
+            "accepting": True,
+            "location": None,
+            "position_at": None,
+            "ride_id": None,
+        },
+    }
+
+
+def test_a_unicorn_sees_its_ride_without_its_rider(api: Api) -> None:
+    claim(api)
+    ride = call(api, "GET", "").json["ride"]
+    assert (ride["ride_id"], ride["status"]) == ("ride-1", "matched")
+    assert "rider_id" not in ride
+
+
+def test_an_unchanged_unicorn_is_304_and_a_ride_is_news(api: Api) -> None:
+    headers = {"If-None-Match": '"1"', "Prefer": "wait=9"}
+    answer = call(api, "GET", "", **headers)
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (304, "wait=9")
+    claim(api)
+    assert call(api, "GET", "", **headers).status_code == 200
+
+
+def test_waiting_without_a_version_ends_at_once_when_there_is_a_ride(api: Api) -> None:
+    claim(api)
+    answer = call(api, "GET", "", Prefer="wait=9")
+    assert answer.json["unicorn"]["ride_id"] == "ride-1"
+
+
+def test_an_account_without_a_unicorn_is_404(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.ports.unicorns, "of_account", lambda _: None)
+    for method, path, body in (
+        ("GET", "", None),
+        ("PUT", "/position", HERE),
+        ("PUT", "/availability", {"available": True}),
+        ("POST", "/rides/ride-1/accept", None),
+    ):
+        answer = call(api, method, path, body)
+        assert (answer.status_code, answer.json["reason"]) == (404, "not_found")
+
+
+def test_a_position_is_noted_and_answered_with_the_version(api: Api) -> None:
+    answer = call(api, "PUT", "/position", HERE | {"heading": 359.9, "speed": 6})
+    assert (answer.status_code, answer.data, answer.headers["ETag"]) == (204, b"", '"1"')
+    assert "Content-Type" not in answer.headers
+    assert api.ports.fleet.position("u1", NOW) == Position(Location(40.7, -74.0), NOW, 359.9, 6.0)
+    assert call(api, "GET", "").json["unicorn"]["position_at"] == "2026-11-23T02:46:28.123Z"
+
+
+def test_an_older_position_is_ignored(api: Api) -> None:
+    call(api, "PUT", "/position", HERE)
+    before = (NOW - timedelta(seconds=5)).isoformat()
+    answer = call(api, "PUT", "/position", {"latitude": 1, "longitude": 1, "recorded_at": before})
+    assert answer.status_code == 204
+    position = api.ports.fleet.position("u1", NOW)
+    assert position
+    assert position.location == Location(40.7, -74.0)
+
+
+@pytest.mark.parametrize(("ahead", "status"), [(30, 204), (30.001, 422)])
+def test_a_clock_may_be_half_a_minute_ahead(api: Api, ahead: float, status: int) -> None:
+    recorded_at = (NOW + timedelta(seconds=ahead)).isoformat()
+    answer = call(api, "PUT", "/position", HERE | {"recorded_at": recorded_at})
+    assert answer.status_code == status
+
+
+def test_going_off_duty_and_on_again(api: Api) -> None:
+    off = call(api, "PUT", "/availability", {"available": False})
+    assert (off.json["state"], off.json["version"]) == ("non_operational", 2)
+    assert off.headers["ETag"] == '"2"'
+    again = call(api, "PUT", "/availability", {"available": False})
+    assert again.json["version"] == 2
+    on = call(api, "PUT", "/availability", {"available": True})
+    assert (on.json["state"], on.json["accepting"]) == ("available", True)
+
+
+def test_a_ride_is_moved_along_step_by_step(api: Api) -> None:
+    claim(api)
+    for step, status in (
+        *(("arrive", "arrived"), ("start", "in_progress"), ("complete", "completed")),
+    ):
+        for _ in range(2):
+            answer = call(api, "POST", f"/rides/ride-1/{step}")
+            assert (answer.status_code, answer.json["status"]) == (200, status)
+            assert "rider_id" not in answer.json
+    assert call(api, "GET", "").json["unicorn"]["state"] == "available"
+
+
+def test_a_step_out_of_order_is_409(api: Api) -> None:
+    claim(api)
+    answer = call(api, "POST", "/rides/ride-1/complete", {})
+    assert (answer.status_code, answer.json["reason"]) == (409, "illegal_transition")
+
+
+def test_a_ride_of_another_unicorn_is_404(api: Api) -> None:
+    api.ports.rides.create(a_ride())
+    assert call(api, "POST", "/rides/ride-1/arrive").status_code == 404
+
+
+def test_an_unknown_step_is_404(api: Api) -> None:
+    assert call(api, "POST", "/rides/ride-1/teleport").status_code == 404

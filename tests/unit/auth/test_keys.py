@@ -1,0 +1,443 @@
+"""The key set against a real endpoint that behaves in every bad way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.auth.endpoint import Endpoint
+from service.auth.errors import AuthUnavailable, InvalidToken
+from service.auth.jwks import BadKeySet
+from service.auth.keys import KeySet, PinnedKeys
+from service.auth.refresher import WAITING_AT_MOST
+from service.auth.schedule import Timing
+from service.auth.verifier import AccessTokenVerifier
+from tests.key_server import KeyServer
+from tests.token_mint import CLIENT_ID, ISSUER, UPDATED_ISSUER, Mint, SigningKey, compact, jwks
+
+A, B = SigningKey("key-a"), SigningKey("key-b")
+MINT_A, MINT_B = Mint(A), Mint(B)
+
+PATIENT = Timing(deadline=60.0)
+"""For an endpoint that hangs until the test lets it go."""
+QUICK = Timing(soft=0.3, cooldown=0.2, deadline=5.0, first_retry=0.05, longest_retry=0.1)
+
+
+class Clock:
+    """The monotonic clock, and a way to let hours pass."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+class Pool:
+    """A verifier on a key set on a server."""
+
+    def __init__(self, server: KeyServer, timing: Timing) -> None:
+        self.clock = Clock()
+        self.keys = KeySet(
+            Endpoint(server.url, deadline_seconds=timing.deadline), timing=timing, clock=self.clock
+        )
+        self.verifier = AccessTokenVerifier(
+            self.keys, issuers=(ISSUER, UPDATED_ISSUER), client_ids=(CLIENT_ID,)
+        )
+
+    def verify(self, token: str) -> str:
+        return self.verifier.verify(token, time.time()).subject
+
+    def accepts(self, token: str) -> bool:
+        try:
+            return bool(self.verify(token))
+        except InvalidToken:
+            return False
+
+    def warm(self) -> None:
+        eventually(self.keys.ready)
+
+
+@contextmanager
+def pool_on(server: KeyServer, timing: Timing = PATIENT) -> Iterator[Pool]:
+    pool = Pool(server, timing)
+    try:
+        yield pool
+    finally:
+        server.release()
+        pool.keys.close()
+
+
+@pytest.fixture
+def server() -> Iterator[KeyServer]:
+    with KeyServer(A) as server:
+        yield server
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what must come, without saying how soon."""
+    while not condition():
+        time.sleep(0.01)
+
+
+def test_a_thousand_first_requests_share_one_fetch(server: KeyServer) -> None:
+    tokens = [MINT_A.access_token() for _ in range(20)]
+    start = threading.Barrier(250)
+
+    def verify(number: int) -> list[str]:
+        start.wait()
+        return [pool.verify(tokens[(number + step) % 20]) for step in range(4)]
+
+    with pool_on(server) as pool, ThreadPoolExecutor(250) as threads:
+        assert all(all(each) for each in threads.map(verify, range(250)))
+    assert server.fetches == 1
+
+
+def test_a_flood_of_unknown_kids_causes_one_fetch_per_cooldown(server: KeyServer) -> None:
+    timing = Timing(cooldown=0.25)
+    claims = MINT_A.claims()
+
+    def refused(number: int) -> bool:
+        header = MINT_A.header(kid=f"kid-{number}")
+        return not pool.accepts(compact(header, claims, b"\x01" * 256))
+
+    with pool_on(server, timing) as pool, ThreadPoolExecutor(16) as threads:
+        pool.warm()
+        started = time.monotonic()
+        assert all(threads.map(refused, range(2000)))
+        lasted = time.monotonic() - started
+    assert server.most_at_once == 1
+    assert server.fetches <= 1 + 1 + lasted / timing.cooldown
+
+
+def test_known_kids_are_served_while_the_endpoint_hangs(server: KeyServer) -> None:
+    with pool_on(server) as pool, ThreadPoolExecutor(1) as threads:
+        pool.warm()
+        pool.clock.ahead = PATIENT.cooldown
+        server.hang()
+        waiting = threads.submit(pool.accepts, MINT_B.access_token())
+        eventually(lambda: server.fetches == 2)
+        assert all(pool.accepts(MINT_A.access_token()) for _ in range(50))
+        assert not waiting.done()
+        server.release()
+        assert waiting.result() is False
+
+
+def test_a_flood_during_a_hang_holds_only_so_many_requests(server: KeyServer) -> None:
+    with pool_on(server) as pool, ThreadPoolExecutor(WAITING_AT_MOST + 8) as threads:
+        pool.warm()
+        pool.clock.ahead = PATIENT.cooldown
+        server.hang()
+        waiting = [
+            threads.submit(pool.accepts, MINT_B.access_token()) for _ in range(WAITING_AT_MOST + 8)
+        ]
+        eventually(lambda: sum(each.done() for each in waiting) == 8)
+        assert server.fetches == 2
+        server.release()
+        assert not any(each.result() for each in waiting)
+
+
+def test_stale_keys_serve_while_the_endpoint_fails_and_recover(server: KeyServer) -> None:
+    with pool_on(server, QUICK) as pool:
+        pool.warm()
+        server.fail()
+        eventually(lambda: pool.keys.age_seconds() > QUICK.soft and server.fetches > 4)
+        assert pool.accepts(MINT_A.access_token())
+        with pytest.raises(AuthUnavailable):
+            pool.verify(MINT_B.access_token())
+        server.serve(A, B)
+        eventually(lambda: pool.keys.generation == 2)
+        assert pool.accepts(MINT_B.access_token())
+    assert server.most_at_once == 1
+
+
+def test_an_unknown_kid_is_invalid_while_the_set_is_fresh_though_the_refresh_failed(
+    server: KeyServer,
+) -> None:
+    with pool_on(server) as pool:
+        pool.warm()
+        pool.clock.ahead = PATIENT.cooldown
+        server.fail()
+        with pytest.raises(InvalidToken):
+            pool.verify(MINT_B.access_token())
+        assert server.fetches == 2
+
+
+def test_past_the_hard_age_even_known_keys_are_unavailable(server: KeyServer) -> None:
+    with pool_on(server) as pool:
+        token = MINT_A.access_token()
+        assert pool.accepts(token)
+        server.fail()
+        pool.clock.ahead = PATIENT.hard
+        for each in (token, MINT_A.access_token()):
+            with pytest.raises(AuthUnavailable):
+                pool.verify(each)
+        assert not pool.keys.ready()
+        server.serve(A)
+        pool.clock.ahead += 60
+        assert pool.accepts(token)
+
+
+def test_a_cold_start_without_endpoint_is_unavailable_and_recovers(server: KeyServer) -> None:
+    server.reset()
+    with pool_on(server, QUICK) as pool:
+        with pytest.raises(AuthUnavailable) as refused:
+            pool.verify(MINT_A.access_token())
+        assert refused.value.retry_after >= 1
+        assert not pool.keys.ready()
+        server.serve(A)
+        eventually(pool.keys.ready)
+        assert pool.accepts(MINT_A.access_token())
+
+
+def test_bad_claims_are_refused_without_any_fetch(server: KeyServer) -> None:
+    changes = [{"iss": "x"}, {"token_use": "id"}, {"client_id": "x"}, {"exp": 1}]
+    with pool_on(server) as pool:
+        assert not any(pool.accepts(MINT_A.access_token(**change)) for change in changes)
+    assert server.fetches == 0
+
+
+@pytest.mark.parametrize("drip", [KeyServer.drip, KeyServer.drip_headers])
+def test_a_dripping_endpoint_meets_the_deadline(
+    server: KeyServer, drip: Callable[[KeyServer], None]
+) -> None:
+    drip(server)
+    with pool_on(server, Timing(deadline=0.3)) as pool:
+        with pytest.raises(AuthUnavailable):
+            pool.verify(MINT_A.access_token())
+        # Were it not for the deadline, closing would wait for the endless answer.
+        pool.keys.close()
+
+
+def refetch(pool: Pool) -> None:
+    pool.clock.ahead += PATIENT.cooldown + 40
+    pool.accepts(MINT_B.access_token())
+
+
+def test_a_redirect_is_not_followed(server: KeyServer) -> None:
+    with KeyServer(B) as attacker, pool_on(server) as pool:
+        pool.warm()
+        server.redirect(attacker.url)
+        refetch(pool)
+        assert attacker.fetches == 0
+    assert server.fetches == 2
+
+
+BAD_BODIES = {
+    "html": b"<html>Bad gateway</html>",
+    "list": b"[]",
+    "object of keys": b'{"keys":{}}',
+    "null": b"null",
+    "nothing": b"",
+    "invalid utf-8": b'{"keys":["\xff"]}',
+    "deep": b'{"keys":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    "empty": b'{"keys":[]}',
+    "twice": b'{"keys":[],' + jwks(B)[1:],
+    "utf-16": jwks(B).decode().encode("utf-16"),
+    "too large": jwks(B) + b" " * 65536,
+    "ten thousand keys": jwks(*[B] * 10_000),
+    "only unusable keys": jwks(B.jwk(use="enc"), B.jwk(kty="EC")),
+}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
+def test_a_bad_document_never_replaces_a_good_set(server: KeyServer, body: bytes) -> None:
+    with pool_on(server) as pool:
+        pool.warm()
+        server.serve_body(body)
+        refetch(pool)
+        assert server.fetches == 2
+        assert pool.keys.generation == 1
+        assert pool.accepts(MINT_A.access_token())
+
+
+@pytest.mark.parametrize("behave", [KeyServer.flood, KeyServer.bomb, KeyServer.reset])
+def test_a_hostile_answer_never_replaces_a_good_set(
+    server: KeyServer, behave: Callable[[KeyServer], None]
+) -> None:
+    with pool_on(server) as pool:
+        pool.warm()
+        behave(server)
+        refetch(pool)
+        assert server.fetches == 2
+        assert pool.accepts(MINT_A.access_token())
+
+
+def test_a_key_added_is_found_by_one_fetch_and_nobody_else_notices(server: KeyServer) -> None:
+    stop = threading.Event()
+
+    def keep_verifying() -> bool:
+        return all(pool.accepts(MINT_A.access_token()) for _ in iter(stop.is_set, True))
+
+    with pool_on(server) as pool, ThreadPoolExecutor(20) as threads:
+        pool.warm()
+        riders = [threads.submit(keep_verifying) for _ in range(2)]
+        pool.clock.ahead = PATIENT.cooldown
+        server.serve(A, B)
+        tokens = [MINT_B.access_token() for _ in range(16)]
+        assert all(threads.map(pool.accepts, tokens))
+        stop.set()
+        assert all(each.result() for each in riders)
+    assert server.fetches == 2
+
+
+def test_a_key_added_right_after_a_fetch_is_found_after_the_cooldown(server: KeyServer) -> None:
+    with pool_on(server, Timing(cooldown=0.3)) as pool:
+        pool.warm()
+        server.serve(A, B)
+        token = MINT_B.access_token()
+        eventually(lambda: pool.accepts(token))
+    assert server.fetches == 2
+
+
+def test_a_removed_key_is_refused_after_the_next_refresh_though_its_token_was_remembered(
+    server: KeyServer,
+) -> None:
+    with pool_on(server, QUICK) as pool:
+        token = MINT_A.access_token()
+        assert pool.accepts(token)
+        server.serve(B)
+        eventually(lambda: not pool.accepts(token))
+        assert pool.accepts(MINT_B.access_token())
+
+
+def test_new_material_under_the_same_kid_replaces_the_old(server: KeyServer) -> None:
+    renewed = SigningKey(A.kid, name="renewed")
+    with pool_on(server, QUICK) as pool:
+        token = MINT_A.access_token()
+        assert pool.accepts(token)
+        server.serve(renewed)
+        eventually(lambda: pool.accepts(Mint(renewed).access_token()))
+        assert not pool.accepts(token)
+
+
+def test_an_unchanged_set_keeps_its_generation_and_so_the_remembered_tokens(
+    server: KeyServer,
+) -> None:
+    with pool_on(server, QUICK) as pool:
+        pool.warm()
+        eventually(lambda: server.fetches >= 3)
+        assert pool.keys.generation == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content_Type": "text/html", "Cache_Control": "max-age=0, no-store"},
+        {"Cache_Control": "public, max-age=315360000", "ETag": '"1"'},
+    ],
+)
+def test_caching_headers_and_content_types_change_nothing(
+    server: KeyServer, headers: dict[str, str]
+) -> None:
+    server.serve_body(jwks(A), **headers)
+    with pool_on(server) as pool:
+        assert all(pool.accepts(MINT_A.access_token()) for _ in range(5))
+        assert server.fetches == 1
+        server.serve_body(b"", 304)
+        refetch(pool)
+        assert pool.accepts(MINT_A.access_token())
+
+
+def test_both_issuers_of_the_pool_share_the_keys(server: KeyServer) -> None:
+    with pool_on(server) as pool:
+        assert pool.accepts(MINT_A.access_token(iss=ISSUER))
+        assert pool.accepts(MINT_A.access_token(iss=UPDATED_ISSUER))
+    assert server.fetches == 1
+
+
+def test_a_wall_clock_that_jumps_does_not_age_the_keys(server: KeyServer) -> None:
+    with pool_on(server) as pool:
+        pool.warm()
+        for jump in (-3600, 3600):
+            now = time.time() + jump
+            mint = Mint(A, clock=lambda now=now: now)
+            assert pool.verifier.verify(mint.access_token(), now)
+    assert server.fetches == 1
+
+
+FORKED = """
+import os, sys, time
+from service.auth.endpoint import Endpoint
+from service.auth.keys import KeySet
+from service.auth.schedule import Timing
+
+keys = KeySet(Endpoint(sys.argv[1]), timing=Timing(soft=0.2, cooldown=0.1))
+while not keys.ready():
+    time.sleep(0.01)
+child = os.fork()
+if child == 0:
+    print(f"forked {keys.current().generation}", flush=True)
+    while keys.current().generation == 1:
+        time.sleep(0.01)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_keeps_refreshing(server: KeyServer) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKED, server.url],
+        cwd=Path(__file__).parents[3],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "forked 1\n"
+        server.serve(B)
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://cognito-idp.us-east-1.amazonaws.com/jwks.json",
+        "http://10.0.0.8/jwks.json",
+        "http://169.254.169.254/jwks.json",
+        "http://127.0.0.1.example.com/jwks.json",
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/jwks.json",
+        "https://user:secret@example.com/jwks.json",
+        "https:///jwks.json",
+        "jwks.json",
+    ],
+)
+def test_an_address_that_is_not_safe_stops_the_start(url: str) -> None:
+    with pytest.raises(ValueError, match="key set address"):
+        Endpoint(url)
+
+
+def test_plain_http_is_allowed_on_loopback_and_on_named_hosts() -> None:
+    for url in (
+        "http://127.0.0.1:1/",
+        "http://localhost/",
+        "http://[::1]:1/",
+        "https://a.example/",
+    ):
+        Endpoint(url)
+    Endpoint("http://ministack:4566/jwks.json", allow_http_hosts=("ministack",))
+
+
+def test_pinned_keys_never_look_elsewhere(key_file: Path, mint: Mint) -> None:
+    keys = PinnedKeys(key_file)
+    assert keys.ready()
+    assert keys.age_seconds() == 0
+    assert keys.seek("unknown") is keys.current()
+    assert mint.key.kid in keys.current().keys
+
+
+def test_a_bad_file_of_pinned_keys_stops_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "jwks.json"
+    path.write_text("{}")
+    with pytest.raises(BadKeySet):
+        PinnedKeys(path)
+    with pytest.raises(OSError, match="missing"):
+        PinnedKeys(tmp_path / "missing")

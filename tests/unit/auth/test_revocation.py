@@ -1,0 +1,215 @@
+"""Revoked tokens, sessions and subjects; a store that is slow to tell, or gone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.auth import policy
+from service.auth.errors import AuthUnavailable, InvalidToken
+from service.auth.principal import Principal, TokenKind
+from service.auth.revocation import FRESH_SECONDS, PAUSE_SECONDS, RevocationCheck, is_revoked
+from service.core.errors import Unavailable
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+SIGNED_IN = NOW - timedelta(hours=2)
+ISSUED = NOW - timedelta(minutes=5)
+USER = Principal(
+    subject="rider",
+    kind=TokenKind.USER,
+    client_id="client",
+    username="rider",
+    scopes=frozenset(policy.SCOPES),
+    groups=frozenset(),
+    jti="token",
+    origin_jti="session",
+    issued_at=int(ISSUED.timestamp()),
+    auth_time=int(SIGNED_IN.timestamp()),
+    expires_at=int(NOW.timestamp()) + 3300,
+)
+MACHINE = replace(USER, subject="client", kind=TokenKind.MACHINE, username=None, origin_jti=None)
+SECOND = timedelta(seconds=1)
+
+
+class Store:
+    """Revocations in a dictionary, and a switch."""
+
+    def __init__(self) -> None:
+        self.revoked: dict[tuple[str, str], datetime] = {}
+        self.is_down = False
+        self.asked: list[Mapping[str, str]] = []
+
+    def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+        self.asked.append(marks)
+        if self.is_down:
+            raise Unavailable("both stores are gone")
+        found = {kind: self.revoked.get((kind, value)) for kind, value in marks.items()}
+        return {kind: since for kind, since in found.items() if since}
+
+
+class Watch:
+    """A monotonic clock that moves by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def revocations(store: Store, watch: Watch) -> RevocationCheck:
+    return RevocationCheck(store, watch)
+
+
+def read(revocations: RevocationCheck, principal: Principal = USER) -> None:
+    revocations.check(principal, policy.RIDES_READ, "GET", NOW)
+
+
+def write(revocations: RevocationCheck, principal: Principal = USER) -> None:
+    revocations.check(principal, policy.RIDES_WRITE, "POST", NOW)
+
+
+@pytest.mark.parametrize("kind", ["jti", "origin_jti"])
+def test_a_revoked_token_or_session_is_refused_whenever_it_began(kind: str) -> None:
+    assert is_revoked(USER, {kind: NOW - timedelta(days=20)})
+    assert is_revoked(MACHINE, {kind: NOW + timedelta(days=20)})
+
+
+def test_revoking_a_subject_refuses_sign_ins_up_to_that_instant() -> None:
+    assert is_revoked(USER, {"sub": SIGNED_IN})
+    assert is_revoked(USER, {"sub": SIGNED_IN + SECOND})
+    assert not is_revoked(USER, {"sub": SIGNED_IN - SECOND})
+
+
+def test_refreshing_a_token_does_not_undo_the_revocation_of_its_subject() -> None:
+    refreshed = replace(USER, issued_at=int(NOW.timestamp()))
+    assert is_revoked(refreshed, {"sub": NOW - SECOND})
+
+
+def test_revoking_a_machine_refuses_what_was_issued_up_to_that_instant() -> None:
+    assert is_revoked(MACHINE, {"sub": ISSUED})
+    assert not is_revoked(MACHINE, {"sub": ISSUED - SECOND})
+
+
+def test_nothing_revoked_refuses_nobody() -> None:
+    assert not is_revoked(USER, {})
+
+
+def test_the_store_is_asked_for_each_name_of_the_token(
+    revocations: RevocationCheck, store: Store
+) -> None:
+    read(revocations)
+    read(revocations, MACHINE)
+    assert store.asked == [
+        {"jti": "token", "sub": "rider", "origin_jti": "session"},
+        {"jti": "token", "sub": "client"},
+    ]
+
+
+def test_an_answer_is_believed_for_three_seconds(
+    revocations: RevocationCheck, store: Store, watch: Watch
+) -> None:
+    read(revocations)
+    store.revoked["jti", "token"] = NOW
+    watch.seconds += FRESH_SECONDS - 0.01
+    read(revocations)
+    assert len(store.asked) == 1
+    watch.seconds += 0.01
+    with pytest.raises(InvalidToken):
+        read(revocations)
+
+
+def test_a_revocation_is_remembered_for_good_even_without_the_store(
+    revocations: RevocationCheck, store: Store, watch: Watch
+) -> None:
+    store.revoked["sub", "rider"] = NOW
+    with pytest.raises(InvalidToken):
+        read(revocations)
+    store.is_down = True
+    watch.seconds += 3600
+    with pytest.raises(InvalidToken):
+        read(revocations)
+    assert len(store.asked) == 1
+
+
+def test_the_process_that_revokes_sees_it_at_once(
+    revocations: RevocationCheck, store: Store
+) -> None:
+    read(revocations)
+    store.revoked["origin_jti", "session"] = NOW
+    revocations.forget()
+    with pytest.raises(InvalidToken):
+        read(revocations)
+
+
+def test_an_answer_overtaken_by_a_revocation_is_not_remembered(watch: Watch) -> None:
+    class Slow(Store):
+        def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+            answer = super().lookup(marks, now)
+            if len(self.asked) == 1:
+                self.revoked["jti", "token"] = NOW
+                revocations.forget()
+            return answer
+
+    revocations = RevocationCheck(Slow(), watch)
+    read(revocations)
+    with pytest.raises(InvalidToken):
+        read(revocations)
+
+
+def test_without_the_store_reads_go_on_and_writes_wait(
+    revocations: RevocationCheck, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.is_down = True
+    with caplog.at_level(logging.WARNING):
+        read(revocations)
+    assert "revocations unknown" in caplog.text
+    with pytest.raises(AuthUnavailable):
+        write(revocations)
+    with pytest.raises(AuthUnavailable):
+        revocations.check(USER, policy.ADMIN_READ, "GET", NOW)
+
+
+def test_a_store_that_failed_is_left_alone_for_a_second(
+    revocations: RevocationCheck, store: Store, watch: Watch
+) -> None:
+    store.is_down = True
+    for _ in range(5):
+        read(revocations)
+    assert len(store.asked) == 1
+    store.is_down = False
+    watch.seconds += PAUSE_SECONDS
+    write(revocations)
+    assert len(store.asked) == 2
+
+
+def test_an_answer_that_went_stale_counts_for_nothing_without_the_store(
+    revocations: RevocationCheck, store: Store, watch: Watch
+) -> None:
+    write(revocations)
+    store.is_down = True
+    watch.seconds += FRESH_SECONDS
+    with pytest.raises(AuthUnavailable):
+        write(revocations)
+
+
+def test_the_memory_of_answers_is_bounded(revocations: RevocationCheck, store: Store) -> None:
+    for number in range(10_001):
+        read(revocations, replace(USER, jti=f"token-{number}"))
+    read(revocations, replace(USER, jti="token-0"))
+    assert len(store.asked) == 10_002
