@@ -10,7 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flask import Flask, Response
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    ClientDisconnected,
+    HTTPException,
+    MethodNotAllowed,
+    RequestEntityTooLarge,
+)
 from werkzeug.http import HTTP_STATUS_CODES
 
 from service.api.answers import answer
@@ -113,9 +118,10 @@ def _of_http(error: HTTPException) -> Response:
             problem = Problem(413, "body_too_large", "The body is too large.")
         case HTTPException(code=404):
             problem = Problem(404, "not_found", "There is nothing here.")
+        case ClientDisconnected():
+            problem = Problem(400, "malformed_body", "The body ended early.")
         case _:
-            # What is left: a body that ended early.
-            problem = Problem(400, "malformed_body", "The request could not be read.")
+            problem = Problem(400, "bad_request", "The request could not be read.")
     return problem.response()
 
 

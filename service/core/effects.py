@@ -28,9 +28,10 @@ def unicorn_topic(unicorn_id: str) -> str:
 def tell(ports: Ports, now: datetime, *, ride: Ride | None, unicorn: Unicorn | None) -> None:
     """Spread the word of what a ride and its unicorn have just become."""
     try:
+        # Who waits for the news is told first; nobody waits for the rest.
+        ports.changes.announce(*_topics(ride, unicorn))
         if unicorn:
             ports.fleet.refresh(unicorn, now)
-        ports.changes.announce(*_topics(ride, unicorn))
         if ride and ride.status is not RideStatus.REQUESTED:
             ports.waiting.discard(ride.zone, [ride.ride_id])
     except Unavailable as error:

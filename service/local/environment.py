@@ -6,12 +6,14 @@ import os
 import shlex
 from collections.abc import Mapping
 
+from pydantic import ValidationError
+
 from service.local.emulators import HOST, REGION
 from service.local.identity import MACHINE_SCOPES, USER_SCOPES, Identity
 from service.local.login import Login
 from service.local.provisioning import jwks_url
-from service.local.stack import Stack
-from service.settings import ApiSettings
+from service.local.stack import Stack, StackError
+from service.settings import ApiSettings, Settings
 
 CALLERS = (*USER_SCOPES, "machine")
 
@@ -57,6 +59,15 @@ def of_service(stack: Stack, identity: Identity) -> dict[str, str]:
         "FLOWER_PORT": str(stack.ports.monitor),
         "FLOWER_BASIC_AUTH": f"admin:{stack.secrets.monitor_password}",
     }
+
+
+def common_settings(stack: Stack) -> Settings:
+    """The settings all processes share, the caller's among them; `StackError` names bad ones."""
+    try:
+        return Settings(aws_region=REGION, redis_url=stack.redis_url)
+    except ValidationError as error:
+        faults = [f"  {str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        raise StackError("\n".join(["bad settings:", *faults])) from error
 
 
 def of_processes(stack: Stack, identity: Identity) -> dict[str, str]:

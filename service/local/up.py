@@ -16,7 +16,6 @@ from service.local.processes import Program
 from service.local.provisioning import provision, recall, remember
 from service.local.stack import Stack, write_private
 from service.local.supervisor import POLL_SECONDS, Stopped, Supervisor
-from service.settings import Settings
 
 START_SECONDS = 60.0
 
@@ -106,7 +105,7 @@ class RunningStack:
         identity = provision(
             stack.aws_url,
             stack.secrets.aws_credentials,
-            Settings(aws_region=emulators.REGION, redis_url=stack.redis_url),
+            environment.common_settings(stack),
             stack.secrets.demo_password,
             environment.redirects(stack),
         )

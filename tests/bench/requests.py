@@ -10,6 +10,7 @@ Rates are wall-clock on a shared machine with an emulated database: read the rat
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -259,9 +260,9 @@ def half_load(stack: Stack) -> Callable[[], Callable[[], None]]:
         def post() -> None:
             while not ended.is_set():
                 begun = time.monotonic()
-                stack.call(
-                    "POST", "/v1/rides", {"pickup": {"latitude": 5, "longitude": 5}}, token=token
-                )
+                pickup = {"latitude": 5, "longitude": 5}
+                ride = stack.call("POST", "/v1/rides", {"pickup": pickup}, token=token).json
+                stack.call("POST", f"/v1/rides/{ride['ride_id']}/cancel", token=token)
                 ended.wait(time.monotonic() - begun)
 
         thread = threading.Thread(target=post)
@@ -298,6 +299,7 @@ def main() -> None:
             RedisServer(folder / "redis") as redis,
             Stack(folder, ministack, redis, RATE_LIMIT_ENABLED="false") as stack,
         ):
+            os.environ.update(ministack.environment)  # for the probe's own client
             compare_memory(stack)
             compare_dispatch(stack)
             compare_requests(stack)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
@@ -31,6 +32,15 @@ POSITION_TTL_SECONDS: Final = 86_400
 """Long after a position is stale it still tells since when a unicorn has been silent."""
 FIRST_RADIUS_METRES: Final = 1000.0
 """GEOSEARCH sorts every hit in the radius, so begin small and widen only where that is too few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Whom to look for: in which GEO sets, how far around a place."""
+
+    place: Location
+    radius_metres: float
+    index: Callable[[str, int], str]
 
 
 class RedisFleetIndex:
@@ -94,12 +104,16 @@ class RedisFleetIndex:
     def near(
         self, places: Sequence[Location], *, reach_metres: float, per_place: int, now: datetime
     ) -> Sequence[FleetEntry]:
-        close = self._search(keys.usable, places, FIRST_RADIUS_METRES, per_place, now)
-        sparse = [p for p, hits in zip(places, close, strict=True) if len(hits) < per_place]
-        far = self._search(keys.usable, sparse, reach_metres, per_place, now)
-        ending = self._search(keys.busy, places, reach_metres, per_place, now)
-        found = set().union(*close, *far, *ending)
-        entries = self.entries(sorted(found), now)
+        close = [Search(place, FIRST_RADIUS_METRES, keys.usable) for place in places]
+        ending = [Search(place, reach_metres, keys.busy) for place in places]
+        hits = self._search([*close, *ending], per_place, now)
+        sparse = [
+            Search(search.place, reach_metres, keys.usable)
+            for search, found in zip(close, hits, strict=False)
+            if len(found) < per_place
+        ]
+        hits += self._search(sparse, per_place, now)
+        entries = self.entries(sorted(set().union(*hits)), now)
         return [entry for entry in entries.values() if entry.position]
 
     def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
@@ -116,37 +130,30 @@ class RedisFleetIndex:
         with self._link.use() as client:
             return bool(client.set(keys.EPOCH, _millis(now), nx=True))
 
-    def _search(
-        self,
-        index: Callable[[str, int], str],
-        places: Sequence[Location],
-        radius_metres: float,
-        count: int,
-        now: datetime,
-    ) -> list[set[str]]:
-        """Ids of the nearest indexed unicorns per place, over zones in reach and live buckets."""
-        searches = [
-            (at, index(zone, bucket), place)
-            for at, place in enumerate(places)
-            for zone in sorted(zones_within(place, radius_metres))
+    def _search(self, searches: Sequence[Search], count: int, now: datetime) -> list[set[str]]:
+        """Ids of the nearest indexed unicorns per search, over zones in reach and live buckets."""
+        commands = [
+            (number, search, zone, bucket)
+            for number, search in enumerate(searches)
+            for zone in sorted(zones_within(search.place, search.radius_metres))
             for bucket in self._live_buckets(now)
         ]
-        found: list[set[str]] = [set() for _ in places]
-        if not searches:
+        found: list[set[str]] = [set() for _ in searches]
+        if not commands:
             return found
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for _, name, place in searches:
+            for _, search, zone, bucket in commands:
                 pipe.geosearch(
-                    name,
-                    longitude=place.longitude,
-                    latitude=_indexable(place.latitude),
-                    radius=radius_metres,
+                    search.index(zone, bucket),
+                    longitude=search.place.longitude,
+                    latitude=_indexable(search.place.latitude),
+                    radius=search.radius_metres,
                     unit="m",
                     sort="ASC",
                     count=count,
                 )
-            for (at, _, _), hits in zip(searches, pipe.execute(), strict=True):
-                found[at].update(hits)
+            for (number, *_), hits in zip(commands, pipe.execute(), strict=True):
+                found[number].update(hits)
         return found
 
     def _index(self, unicorn: Unicorn, position: Position, now: datetime) -> None:

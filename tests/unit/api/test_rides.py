@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import Unavailable
-from service.core.model import CanceledBy, Position, Ride
+from service.core.model import CanceledBy, Position, Ride, RideStatus
 from tests.api import Api
 from tests.builders import BATTERY_PARK, CENTRAL_PARK, NOW, a_matched_pair, a_usable_unicorn
 from tests.fakes_redis import FakeChanges
@@ -369,7 +369,7 @@ def test_canceling_twice_is_canceling_once(api: Api) -> None:
 
 def test_a_ride_under_way_cannot_be_canceled(api: Api) -> None:
     ride = match(api, stored(api, request_ride(api)))
-    started = replace(ride, status="in_progress")
+    started = replace(ride, status=RideStatus.IN_PROGRESS)
     api.ports.rides.put(started)
     answer = api.call("POST", f"/v1/rides/{ride.ride_id}/cancel")
     assert (answer.status_code, answer.json["reason"]) == (409, "not_cancelable")

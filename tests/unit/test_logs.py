@@ -1,0 +1,99 @@
+"""Log lines: machine-readable, with their context, never with a token."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.logs import add_log_context, configure_logging, log_context, set_log_context
+
+logger = logging.getLogger("service.test")
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], _ = before
+    root.setLevel(before[1])
+    set_log_context()
+    for name in ("service", "worker", "celery", "celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def line(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_line_is_one_json_object_with_its_context(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO")
+    with log_context(request_id="r1"), log_context(ride_id="ride-1"):
+        logger.info("ride\nmatched", extra={"status": 202})
+    found = line(capsys)
+    assert found.pop("timestamp").endswith("+00:00")
+    assert found == {
+        "level": "INFO",
+        "logger": "service.test",
+        "message": "ride\nmatched",
+        "status": 202,
+        "request_id": "r1",
+        "ride_id": "ride-1",
+    }
+
+
+def test_context_ends_with_its_block(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO")
+    with log_context(request_id="r1"):
+        add_log_context(ride_id="ride-1")
+    logger.info("after")
+    assert not {"request_id", "ride_id"} & line(capsys).keys()
+
+
+def test_the_next_request_starts_with_a_context_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("INFO")
+    set_log_context(request_id="r1")
+    add_log_context(ride_id="ride-1")
+    set_log_context(request_id="r2")
+    logger.info("second")
+    found = line(capsys)
+    assert found["request_id"] == "r2"
+    assert "ride_id" not in found
+
+
+def test_no_token_gets_into_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO")
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+    try:
+        raise ValueError(f"bad header Bearer {token}")
+    except ValueError:
+        logger.exception("refused", extra={"header": token})
+    written = capsys.readouterr().out
+    assert "eyJ" not in written
+    assert "c2lnbmF0dXJl" not in written
+    assert "ValueError: bad header Bearer [token]" in written
+
+
+def test_libraries_are_heard_from_warnings_on(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("DEBUG")
+    logging.getLogger("botocore.auth").debug("signing with everything")
+    logger.debug("own")
+    assert line(capsys)["message"] == "own"
+
+
+def test_a_terminal_gets_readable_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    configure_logging("INFO")
+    logger.warning("slow", extra={"path": "/x\n\033[2J"})
+    written = capsys.readouterr().out
+    assert "\033[33mWARNING\033[0m service.test  slow" in written
+    assert 'path="/x\\n\\u001b[2J"' in written
+    assert written.count("\n") == 1
