@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
 
     rider_max_active_rides: int = Field(0, ge=0)
-    dispatch_window_ms: int = Field(0, ge=0, le=5000)
+    dispatch_window_ms: int = Field(0, ge=0, le=1000)
     dispatch_max_pickup_eta_seconds: int = Field(480, gt=0)
     dispatch_plan_seconds: int = Field(300, ge=0)
     dispatch_deadline_seconds: int = Field(180, gt=0)

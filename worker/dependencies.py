@@ -56,6 +56,7 @@ def build(settings: Settings) -> None:
         now=_now,
         monotonic=time.monotonic,
         sleep=time.sleep,
+        window_seconds=settings.dispatch_window_ms / 1000,
         commit_all=_in_parallel(ThreadPoolExecutor(PARALLEL_CLAIMS, "claim")),
     )
     _built[:] = [Dependencies(dispatcher, ports)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from pydantic import ValidationError
 
@@ -62,9 +63,16 @@ def of_service(stack: Stack, identity: Identity) -> dict[str, str]:
 
 
 def common_settings(stack: Stack) -> Settings:
-    """The settings all processes share, the caller's among them; `StackError` names bad ones."""
-    try:
+    """The settings all processes share, the caller's among them."""
+    with _faults_named():
         return Settings(aws_region=REGION, redis_url=stack.redis_url)
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    """Turns what is wrong with settings into a `StackError`."""
+    try:
+        yield
     except ValidationError as error:
         faults = [f"  {str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
         raise StackError("\n".join(["bad settings:", *faults])) from error
@@ -119,9 +127,10 @@ def of_shell(stack: Stack, identity: Identity, granted: Mapping[str, str]) -> st
 def _all_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Each setting as the service would read it, defaults included."""
     known = {name.lower(): value for name, value in environment.items() if value}
-    settings = ApiSettings.model_validate(
-        {name: known[name] for name in ApiSettings.model_fields if name in known}
-    )
+    with _faults_named():
+        settings = ApiSettings.model_validate(
+            {name: known[name] for name in ApiSettings.model_fields if name in known}
+        )
     return {name.upper(): _text(value) for name, value in settings.model_dump().items()}
 
 

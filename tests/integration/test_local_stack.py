@@ -160,15 +160,18 @@ def test_stopping_leaves_nothing_and_the_next_start_remembers(stack: LocalStack)
     assert stack.call("GET", f"/v1/rides/{ride['ride_id']}")["ride_id"] == ride["ride_id"]
 
 
-def test_a_bad_setting_is_named_and_nothing_is_left_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["OFFER_SECONDS", "AUTH_LEEWAY_SECONDS"])
+def test_a_bad_setting_is_named_and_nothing_is_left_running(tmp_path: Path, setting: str) -> None:
     broken = LocalStack(tmp_path)
-    refused = broken.run("up", "--detach", HERD="0", OFFER_SECONDS="soon")
+    refused = broken.run("up", "--detach", HERD="0", **{setting: "soon"})
     assert refused.returncode != 0
-    assert "OFFER_SECONDS: Input should be a valid integer" in refused.stderr
+    assert f"{setting}: Input should be a valid integer" in refused.stderr
     assert not emulators.listens(broken.ports.aws)
 
 
 def test_a_process_that_cannot_start_is_an_error_with_its_last_words(tmp_path: Path) -> None:
     broken = LocalStack(tmp_path)
-    refused = broken.run("up", "--detach", HERD="0", CORS_ORIGINS="*", PUBLIC_URL="nowhere")
+    refused = broken.run("up", "--detach", HERD="0", AUTH_JWKS_FILE="/nowhere/keys.json")
     assert refused.returncode != 0
+    assert "web ended at its start" in refused.stderr
+    assert "/nowhere/keys.json" in refused.stderr

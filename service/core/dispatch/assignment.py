@@ -11,8 +11,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from service.core.dispatch.edges import Edges
-from service.core.dispatch.neighbours import IntArray
-from service.core.dispatch.travel import FloatArray
+from service.core.dispatch.travel import FloatArray, IntArray
 
 
 def cheapest(edges: Edges, unmatched: FloatArray) -> IntArray:

@@ -7,8 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from service.core.dispatch.neighbours import BoolArray, IntArray
-from service.core.dispatch.travel import FloatArray
+from service.core.dispatch.travel import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import numpy as np
 
 from service.core.dispatch.candidates import Candidates
 from service.core.dispatch.edges import Edges
-from service.core.dispatch.neighbours import BoolArray, IntArray, Neighbourhood
-from service.core.dispatch.travel import FloatArray, TravelTimes, places
+from service.core.dispatch.neighbours import Neighbourhood
+from service.core.dispatch.travel import BoolArray, FloatArray, IntArray, TravelTimes, places
 from service.core.dispatch.tuning import Tuning
 from service.core.model import Pairing, Ride
 

@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
@@ -30,6 +30,10 @@ WORK_BUDGET_SECONDS: Final = 1.0
 
 LOST_CLAIM_ROUNDS: Final = 3
 """Further rounds after claims lost to somebody else; then the next trigger may do better."""
+
+
+OVERDUE: Final = timedelta(seconds=10)
+"""So long after its deadline a ride that waits here was ended and nobody could say so."""
 
 
 class Outcome(Enum):
@@ -66,12 +70,17 @@ class Dispatcher:
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
     commit_all: CommitAll
+    window_seconds: float = 0.0
+    """How long a job waits for company before its first round. None by default: under load the
+    rides that come while a round runs make the next one, and an idle service answers at once."""
 
     def run(self, zone: str, request_id: str) -> None:
         """One job: rounds on a zone while there is something new, at most a second of them."""
         lease = self.leases.take(zone)
         if lease is None:
             return
+        if self.window_seconds:
+            self.sleep(self.window_seconds)
         end = self.monotonic() + WORK_BUDGET_SECONDS
         lost_rounds = 0
         while True:
@@ -92,7 +101,16 @@ class Dispatcher:
         matching, claims = self._pair(waiting, plans) if waiting else (Matching((), ()), ())
         outcomes = list(self.commit_all(self._claim, claims))
         lease.finish_round(matching.plans)
+        self._forget_overdue(waiting, matching)
         return Outcome.LOST in outcomes
+
+    def _forget_overdue(self, waiting: Sequence[Ride], matching: Matching) -> None:
+        """Drop entries that the sweep should have ended: if they are still open it adds them."""
+        paired = {pairing.ride_id for pairing in (*matching.claims, *matching.plans)}
+        before = self.now() - OVERDUE
+        for ride in waiting:
+            if ride.deadline_at < before and ride.ride_id not in paired:
+                self.ports.waiting.discard(ride.zone, [ride.ride_id])
 
     def _pair(
         self, waiting: Sequence[Ride], plans: Mapping[str, Pairing]

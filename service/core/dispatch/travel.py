@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from service.core.model import Location
 
 FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.intp]
+BoolArray: TypeAlias = NDArray[np.bool_]
 
 EARTH_RADIUS_METRES: Final = 6_371_008.8
 """Mean radius of the earth (IUGG)."""
@@ -87,3 +89,17 @@ def crow_metres(origins: FloatArray, destinations: FloatArray) -> FloatArray:
     chord = half[:, 0] + np.cos(start[:, 0]) * np.cos(end[:, 0]) * half[:, 1]
     metres: FloatArray = 2 * EARTH_RADIUS_METRES * np.arcsin(np.sqrt(np.minimum(1.0, chord)))
     return metres
+
+
+def on_sphere(places: FloatArray) -> FloatArray:
+    """Places as points on the unit sphere, where no pole and no date line is special."""
+    latitude, longitude = np.radians(places).T
+    shrink = np.cos(latitude)
+    return np.stack(
+        [shrink * np.cos(longitude), shrink * np.sin(longitude), np.sin(latitude)], axis=1
+    )
+
+
+def chord(metres: float) -> float:
+    """How far apart, straight through, points of the unit sphere are that lie so far apart."""
+    return 2 * math.sin(min(metres / EARTH_RADIUS_METRES, math.pi) / 2)

@@ -1,22 +1,25 @@
 """Dispatch zones: H3 cells the size of a city.
 
-Resolution 4 (edge about 23 km, 1,770 km²): one round sees a whole city, so that few rides lie on a
-border, and cities do not wait for each other.
+Resolution 4 (edges of some 23 km, 1,770 km²): one round sees a whole city, so that few rides lie
+near a border, and cities do not wait for each other. See h3geo.org/docs/core-library/restable.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import h3
+import numpy as np
 
+from service.core.dispatch.travel import FloatArray, IntArray, chord, on_sphere
 from service.core.model import Location
 
 RESOLUTION: Final = 4
-METRES_PER_DEGREE: Final = 111_195.0
-BEARINGS: Final = tuple(math.radians(degrees) for degrees in range(0, 360, 30))
+
+GENEROUS: Final = 1.001
+"""Covers what straight lines on the sphere neglect: rather a zone too many than one too few."""
 
 
 def zone_of(location: Location) -> str:
@@ -25,21 +28,44 @@ def zone_of(location: Location) -> str:
 
 
 def zones_within(location: Location, reach_metres: float) -> frozenset[str]:
-    """The location's own zone and those whose area begins within `reach_metres` of it.
+    """The location's own zone and those that begin within `reach_metres` of it, straight line."""
+    home = zone_of(location)
+    point = on_sphere(np.array([[location.latitude, location.longitude]]))
+    found, rings = frozenset({home}), 1
+    while True:
+        surroundings = _surroundings(home, rings)
+        wider = found | surroundings.within(point, reach_metres * GENEROUS)
+        if wider == found:
+            return found
+        found, rings = wider, rings + 1
 
-    Looks at twelve points on the circle: exact but for corners that poke less than 4 % of the
-    reach into it.
-    """
-    return _zones_within(round(location.latitude, 4), round(location.longitude, 4), reach_metres)
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """The outlines of some zones, one after the other, on the unit sphere."""
+
+    zones: tuple[str, ...]
+    first: IntArray
+    """Where the corners of each zone begin."""
+    corners: FloatArray
+    sides: FloatArray
+    """From each corner to the next of the same zone."""
+
+    def within(self, point: FloatArray, metres: float) -> frozenset[str]:
+        """The zones whose outline comes so near to a point on the unit sphere."""
+        along = ((point - self.corners) * self.sides).sum(axis=1)
+        share = np.clip(along / (self.sides * self.sides).sum(axis=1), 0, 1)
+        feet = self.corners + share[:, None] * self.sides
+        feet /= np.linalg.norm(feet, axis=1, keepdims=True)
+        chords = np.minimum.reduceat(np.linalg.norm(feet - point, axis=1), self.first)
+        near = np.flatnonzero(chords <= chord(metres))
+        return frozenset(self.zones[row] for row in near)
 
 
-@lru_cache(maxsize=65_536)
-def _zones_within(latitude: float, longitude: float, reach_metres: float) -> frozenset[str]:
-    reach = reach_metres / METRES_PER_DEGREE
-    shrink = max(0.01, math.cos(math.radians(latitude)))
-    rim = (
-        (latitude + reach * math.cos(bearing), longitude + reach * math.sin(bearing) / shrink)
-        for bearing in BEARINGS
-    )
-    cells = [h3.latlng_to_cell(lat, lng, RESOLUTION) for lat, lng in rim]
-    return frozenset([h3.latlng_to_cell(latitude, longitude, RESOLUTION), *cells])
+@lru_cache(maxsize=4096)
+def _surroundings(home: str, rings: int) -> _Surroundings:
+    zones = tuple(h3.grid_disk(home, rings))
+    outlines = [on_sphere(np.array(h3.cell_to_boundary(zone))) for zone in zones]
+    sides = [np.roll(corners, -1, axis=0) - corners for corners in outlines]
+    first = np.cumsum([0, *(len(corners) for corners in outlines[:-1])])
+    return _Surroundings(zones, first, np.concatenate(outlines), np.concatenate(sides))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from itertools import product
 
@@ -121,7 +122,9 @@ def test_the_best_matching_is_never_worse_than_a_greedy_one(market: Round) -> No
 
 
 @given(rounds, TUNINGS, st.randoms(use_true_random=False))
-def test_the_order_of_rides_and_unicorns_means_nothing(market: Round, tuning: Tuning, rng) -> None:
+def test_the_order_of_rides_and_unicorns_means_nothing(
+    market: Round, tuning: Tuning, rng: random.Random
+) -> None:
     rides, fleet = list(market.rides), list(market.fleet)
     rng.shuffle(rides)
     rng.shuffle(fleet)

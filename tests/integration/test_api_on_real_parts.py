@@ -1,0 +1,289 @@
+"""The API as its process serves it: real HTTP, signed tokens, DynamoDB tables and Redis."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infrastructure import MiniStack, RedisServer, wait_until
+from tests.stack import Stack, start_process
+
+BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
+
+
+@pytest.fixture(scope="module")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory,
+    ministack: MiniStack,
+    shared_redis_server: RedisServer,
+) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("api")
+    with Stack(folder, ministack, shared_redis_server, roles=("web",)) as stack:
+        yield stack
+
+
+def raw(stack: Stack, request: bytes) -> tuple[int, bytes]:
+    """Send these very bytes; the status and what came with it."""
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=20) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+def chunked_request(stack: Stack, chunks: bytes) -> bytes:
+    token = stack.rider_token("rider-chunked")
+    head = (
+        f"POST /v1/rides HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close"
+        "\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    return head.encode() + chunks
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def test_a_ride_is_stored_shown_listed_and_canceled(stack: Stack) -> None:
+    token = stack.rider_token("rider-1")
+    made = stack.call("POST", "/v1/rides", BODY, token=token)
+    assert made.status == 202
+    path = made.headers["Location"]
+    shown = stack.call("GET", path, token=token)
+    assert shown.json == made.json
+    listed = stack.call("GET", "/v1/rides?limit=1", token=token).json
+    assert listed["rides"] == [made.json]
+    assert stack.call("GET", path, token=stack.rider_token("rider-2")).status == 404
+    canceled = stack.call("POST", f"{path}/cancel", token=token)
+    assert (canceled.json["status"], canceled.json["version"]) == ("canceled", 2)
+
+
+def test_rides_are_listed_page_by_page(stack: Stack) -> None:
+    token = stack.rider_token("rider-pages")
+    made = [stack.call("POST", "/v1/rides", BODY, token=token).json["ride_id"] for _ in range(5)]
+    found, cursor = [], ""
+    while cursor is not None:
+        page = stack.call("GET", f"/v1/rides?limit=2{cursor}", token=token).json
+        found += [ride["ride_id"] for ride in page["rides"]]
+        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+    assert found == made[::-1]
+
+
+def test_one_key_makes_one_ride_under_concurrency(stack: Stack) -> None:
+    token = stack.rider_token("rider-keys")
+    key = {"Idempotency-Key": "key-1"}
+
+    def request(_: int) -> Any:
+        return stack.call("POST", "/v1/rides", BODY, token=token, **key)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(request, range(16)))
+    assert {answer.status for answer in answers} == {202}
+    assert len({answer.json["ride_id"] for answer in answers}) == 1
+    fresh = [answer for answer in answers if "Idempotency-Replayed" not in answer.headers]
+    assert len(fresh) == 1
+
+
+def test_a_unicorn_is_enrolled_and_reports_the_strangest_positions(stack: Stack) -> None:
+    admin, driver = stack.admin_token(), stack.unicorn_token("driver-1")
+    body = {"name": "Shadowfax", "color": "White", "gender": "Male", "account_sub": "driver-1"}
+    made = stack.call("POST", "/v1/admin/unicorns", body, token=admin)
+    assert made.status == 201
+    for recorded_at in ("0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", None):
+        for latitude, longitude in ((90, 180), (-90, -180), (5e-324, -0.0), (40.7, -74.0)):
+            place = {"latitude": latitude, "longitude": longitude, "recorded_at": recorded_at}
+            answer = stack.call("PUT", "/v1/fleet/me/position", place, token=driver)
+            assert answer.status == 204, answer.body
+    on = stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=driver)
+    assert on.json["state"] == "available"
+    assert stack.call("GET", "/v1/fleet/me", token=driver).json["unicorn"]["location"] == {
+        "latitude": pytest.approx(40.7),
+        "longitude": pytest.approx(-74.0),
+    }
+
+
+@pytest.mark.parametrize("latitude", [90, -90, 0, 1e-200, 5e-324, 40.712345678901234])
+def test_coordinates_at_the_edge_are_stored(stack: Stack, latitude: float) -> None:
+    token = stack.rider_token("rider-edges")
+    body = {"pickup": {"latitude": latitude, "longitude": 180}, "note": "\x00\U0001f984"}
+    made = stack.call("POST", "/v1/rides", body, token=token)
+    assert made.status == 202
+    shown = stack.call("GET", made.headers["Location"], token=token).json
+    assert shown == made.json
+    assert shown["pickup"]["latitude"] == pytest.approx(latitude, abs=1e-9)
+    assert shown["note"] == "\x00\U0001f984"
+
+
+def test_a_chunked_body_is_read(stack: Stack) -> None:
+    body = json.dumps(BODY).encode()
+    status, _ = raw(stack, chunked_request(stack, chunk(body[:7]) + chunk(body[7:]) + b"0\r\n\r\n"))
+    assert status == 202
+
+
+@pytest.mark.parametrize(
+    ("chunks", "status", "reason"),
+    [
+        (chunk(json.dumps(BODY).encode().ljust(17 * 1024)) + b"0\r\n\r\n", 413, b"body_too_large"),
+        (b"zz\r\n{}\r\n0\r\n\r\n", 400, b"malformed_body"),
+        (b"ff\r\n{}", 400, b"malformed_body"),
+        (b"", 400, b"malformed_body"),
+    ],
+)
+def test_a_broken_chunked_body_is_a_clean_refusal(
+    stack: Stack, chunks: bytes, status: int, reason: bytes
+) -> None:
+    answered, answer = raw(stack, chunked_request(stack, chunks))
+    assert answered == status
+    assert reason in answer
+
+
+def test_a_body_shorter_than_announced_is_refused(stack: Stack) -> None:
+    token = stack.rider_token("rider-short")
+    request = (
+        f"POST /v1/rides HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        'Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{"pickup"'
+    )
+    status, answer = raw(stack, request.encode())
+    assert status == 400
+    assert b"malformed_body" in answer
+
+
+def test_a_large_body_is_refused_without_a_token_first(stack: Stack) -> None:
+    head = "POST /v1/rides HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 99999999\r\n"
+    status, answer = raw(stack, head.encode() + b"\r\n")
+    assert status == 401
+    assert b"missing_token" in answer
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["X: " + "x" * 9000, "Bad Name: x", "X : x", "\r\n".join(f"X{n}: x" for n in range(100))],
+)
+def test_header_abuse_is_refused_by_the_server(stack: Stack, header: str) -> None:
+    status, _ = raw(stack, f"GET /v1/rides HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
+    assert status in {400, 431}
+
+
+def test_two_tokens_in_two_headers_are_malformed(stack: Stack) -> None:
+    bearer = f"Authorization: Bearer {stack.rider_token('rider-1')}\r\n"
+    request = f"GET /v1/rides HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{bearer}{bearer}\r\n"
+    status, answer = raw(stack, request.encode())
+    assert status == 400
+    assert b"malformed_header" in answer
+
+
+def test_others_are_served_while_200_wait(stack: Stack) -> None:
+    token = stack.rider_token("rider-waiting")
+    made = stack.call("POST", "/v1/rides", BODY, token=token)
+    path = made.headers["Location"]
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        'Prefer: wait=30\r\nIf-None-Match: "1"\r\n\r\n'
+    ).encode()
+    waiting = [socket.create_connection(("127.0.0.1", stack.port)) for _ in range(200)]
+    try:
+        for connection in waiting:
+            connection.sendall(request)
+        for _ in range(20):
+            assert stack.call("GET", path, token=token).status == 200
+        assert stack.call("POST", f"{path}/cancel", token=token).status == 200
+        for connection in waiting:
+            connection.settimeout(20)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+    finally:
+        for connection in waiting:
+            connection.close()
+
+
+def test_no_token_is_in_the_log(stack: Stack) -> None:
+    token = stack.rider_token("rider-log")
+    stack.call("GET", "/v1/rides", token=token)
+    stack.call("GET", "/v1/rides", token=token[:-8] + "AAAAAAAA")
+    stack.call("GET", f"/v1/rides?access_token={token}", token=token)
+    assert "rider-log" in stack.log("web")
+    assert "eyJ" not in stack.log("web")
+
+
+def test_redis_away_is_degraded_and_rides_are_still_taken(
+    tmp_path: Path, ministack: MiniStack
+) -> None:
+    (tmp_path / "redis").mkdir()
+    with (
+        RedisServer(tmp_path / "redis") as redis,
+        Stack(tmp_path, ministack, redis, roles=("web",)) as stack,
+    ):
+        token = stack.rider_token("rider-1")
+        assert stack.call("GET", "/readyz").json == {"status": "ready", "failing": []}
+        redis.kill()
+        assert stack.call("POST", "/v1/rides", BODY, token=token).status == 202
+        ready = stack.call("GET", "/readyz")
+        assert (ready.status, ready.json) == (200, {"status": "degraded", "failing": ["redis"]})
+        redis.start()
+        wait_until(lambda: stack.call("GET", "/readyz").json["failing"] == [], "recovery")
+        assert stack.call("POST", "/v1/rides", BODY, token=token).status == 202
+
+
+def test_a_missing_table_is_not_ready_and_503(
+    tmp_path: Path, ministack: MiniStack, shared_redis_server: RedisServer
+) -> None:
+    stack = Stack(tmp_path, ministack, shared_redis_server, roles=("web",))
+    stack.start("web")
+    try:
+        wait_until(lambda: "Booting" in stack.log("web"), "start")
+        wait_until(lambda: _answers(stack), "listening")
+        ready = stack.call("GET", "/readyz")
+        assert (ready.status, ready.json["failing"]) == (503, ["dynamodb"])
+        assert stack.call("GET", "/healthz").status == 200
+    finally:
+        stack.processes["web"].stop(grace=20)
+
+
+def _answers(stack: Stack) -> bool:
+    try:
+        return stack.call("GET", "/healthz").status == 200
+    except OSError:
+        return False
+
+
+def test_stopping_finishes_requests_and_closes_idle_connections(
+    tmp_path: Path, ministack: MiniStack, shared_redis_server: RedisServer
+) -> None:
+    with Stack(tmp_path, ministack, shared_redis_server, roles=("web",)) as stack:
+        token = stack.rider_token("rider-1")
+        path = stack.call("POST", "/v1/rides", BODY, token=token).headers["Location"]
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        with (
+            socket.create_connection(("127.0.0.1", stack.port)) as idle,
+            socket.create_connection(("127.0.0.1", stack.port)) as busy,
+        ):
+            idle.sendall(f"{head}\r\n".encode())
+            assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
+            busy.sendall(f'{head}Prefer: wait=2\r\nIf-None-Match: "1"\r\n\r\n'.encode())
+            time.sleep(0.5)
+            os.kill(stack.processes["web"].pid, signal.SIGTERM)
+            idle.settimeout(20)
+            assert idle.recv(1) == b""
+            assert stack.processes["web"].exit_code is None
+            busy.settimeout(20)
+            assert busy.recv(65536).startswith(b"HTTP/1.1 304 ")
+            wait_until(lambda: stack.processes["web"].exit_code == 0, "the end of the API")
+
+
+def test_a_bad_setting_is_named_and_ends_the_process(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "PORT": "0", "CORS_ORIGINS": "*"}
+    command = ["gunicorn", "--config", "python:service.server", "service.wsgi:app"]
+    process = start_process("web", command, environment, tmp_path)
+    wait_until(lambda: process.exit_code is not None, "the end of the process")
+    assert process.exit_code == 1
+    written = (tmp_path / "web.log").read_text()
+    assert "CORS_ORIGINS: Value error, '*' is not an exact origin" in written
+    assert "PUBLIC_URL: Field required" in written
