@@ -41,7 +41,9 @@ class Outcome(Enum):
 
     CLAIMED = auto()
     LOST = auto()
-    GONE = auto()
+    """To somebody faster: the other side is free for another pairing, so pair again."""
+    FAILED = auto()
+    """Not written; pairing again would not help, the sweep will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class Dispatcher:
             logger.warning(
                 "claim not written", extra={"ride_id": ride.ride_id, "cause": str(error)}
             )
-            return Outcome.GONE
+            return Outcome.FAILED
         effects.tell(self.ports, now, ride=after, unicorn=reserved)
         logger.info(
             "ride %s",
@@ -167,7 +169,6 @@ class Dispatcher:
                 self.ports.waiting.add(lost.ride)
             elif lost.ride:
                 self.ports.waiting.discard(ride.zone, [ride.ride_id])
-                return Outcome.GONE
         except Unavailable:
-            return Outcome.GONE
+            return Outcome.FAILED
         return Outcome.LOST
