@@ -13,13 +13,15 @@ while others wait, memory is PSS:
     gevent memory           40 MB       45 MB       65 MB
 
 gthread passes each request through its main thread and back, which costs more than the request.
+On real stores, 16 clients: POST of a ride takes 2.15 ms of CPU with gthread, 1.82 ms with gevent.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from socket import SHUT_RD, socket
 from types import FrameType
 from typing import Any, Final
 
@@ -28,30 +30,46 @@ from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped
 
 from service.logs import logging_config
 
+LINGER_SECONDS: Final = 0.5
+"""A stopping worker that promised to keep a connection alive waits this long for the request that
+may be on its way; the answer to it then says close."""
+
 
 class Worker(GeventWorker):  # type: ignore[misc]
     """Closes idle connections when it stops, where gunicorn's own waits for their clients."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle: dict[gevent.Greenlet, gevent.Timeout] = {}
+        self._clients: dict[gevent.Greenlet, socket] = {}
+        self._idle: set[gevent.Greenlet] = set()
+
+    def handle(self, listener: socket, client: socket, addr: object) -> None:
+        """Serve one connection, in a greenlet of its own."""
+        connection = gevent.getcurrent()
+        self._clients[connection] = client
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            del self._clients[connection]
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
         """Around the wait for a connection's next request."""
         connection = gevent.getcurrent()
-        with super().timeout_ctx() as timeout:
-            self._idle[connection] = timeout
-            try:
+        self._idle.add(connection)
+        try:
+            with gevent.Timeout(self.cfg.keepalive if self.alive else LINGER_SECONDS, False):
                 yield
-            finally:
-                del self._idle[connection]
+        finally:
+            self._idle.discard(connection)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: requests under way are finished, connections between requests are closed."""
         super().handle_exit(sig, frame)
-        for connection, timeout in list(self._idle.items()):
-            gevent.kill(connection, timeout)
+        for connection in tuple(self._idle):
+            # Like the client's own end: what it has already sent is still read and answered.
+            with suppress(OSError):
+                self._clients[connection].shutdown(SHUT_RD)
 
 
 wsgi_app = "service.wsgi:app"

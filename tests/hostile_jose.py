@@ -186,6 +186,7 @@ CASES = [
     ),
     accepted(33, "jku and a genuine signature", lambda mint: genuine(mint, jku=METADATA)),
     accepted(33, "x5u and a genuine signature", lambda mint: genuine(mint, x5u=METADATA)),
+    invalid(34, "a header of 4 kib", lambda mint: genuine(mint, x5c=["A" * 4096])),
     invalid(34, "x5c", lambda mint: forged(mint, x5c=["MIIB" + "A" * 400])),
     *(
         invalid(row, f"crit {crit}", lambda mint, crit=crit: genuine(mint, crit=crit))
@@ -200,6 +201,7 @@ CASES = [
             zlib.compress(json.dumps(mint.claims()).encode())[2:-4], mint.header(zip="DEF")
         ),
     ),
+    invalid(38, "zip over a plain payload", lambda mint: genuine(mint, zip="DEF")),
     invalid(39, "jwe", lambda _: jwe({})),
     invalid(39, "pbes2 bomb", lambda _: jwe({"p2c": 2**31, "p2s": "c2FsdA"})),
     invalid(40, "nested", lambda m: m.signed(m.access_token().encode(), m.header(cty="JWT"))),

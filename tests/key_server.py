@@ -22,6 +22,7 @@ class KeyServer:
     """Serves keys, counts fetches. Change what it does at any time with the methods below."""
 
     def __init__(self, *keys: SigningKey | Json) -> None:
+        self.flooded = 0
         self._fetches = 0
         self._at_once = 0
         self._most_at_once = 0
@@ -113,12 +114,13 @@ class KeyServer:
         self.answer = answer
 
     def flood(self, size: int = 50_000_000) -> None:
-        """Far more than anybody asked for, without a length."""
+        """Far more than anybody asked for, without a length; `flooded` says how much was taken."""
+        self.flooded = 0
 
-        def answer(_: KeyServer, request: BaseHTTPRequestHandler) -> None:
+        def answer(server: KeyServer, request: BaseHTTPRequestHandler) -> None:
             request.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
-            for _chunk in range(size // 65536):
-                request.wfile.write(b" " * 65536)
+            while server.flooded < size:
+                server.flooded += request.wfile.write(b" " * 65536)
 
         self.answer = answer
 

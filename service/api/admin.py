@@ -11,9 +11,10 @@ from flask import Blueprint, Response
 from service.api import headers
 from service.api.answers import answer, entity_tag
 from service.api.context import caller, dependencies
-from service.api.representations import UnicornRepresentation, unicorn_representation
+from service.api.representations import unicorn_representation
 from service.api.routing import route
 from service.api.schemas import NewUnicorn, UnicornPatch
+from service.api.shapes import UnicornRepresentation
 from service.auth import policy
 from service.core import fleet, progress
 from service.core.fleet import UnicornView

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from flask import request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from service.api.problems import Problem
 
@@ -70,7 +70,13 @@ def _received() -> bytes:
     # One byte more than allowed tells too large: at its limit werkzeug ends a chunked body in
     # silence, and half a body may still be valid JSON.
     request.max_content_length = BODY_LIMIT + 1
-    body = request.get_data(cache=False)
+    try:
+        body = request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:
+        # What a server raises for a body with broken chunks is its own business (PEP 3333).
+        raise ClientDisconnected from error
     if len(body) > BODY_LIMIT:
         raise RequestEntityTooLarge
     return body

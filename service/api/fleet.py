@@ -11,15 +11,10 @@ from service.api import headers
 from service.api.answers import answer, empty, entity_tag
 from service.api.context import caller, dependencies
 from service.api.problems import invalid
-from service.api.representations import (
-    DrivenRideView,
-    MyUnicornView,
-    UnicornRepresentation,
-    driven_ride_view,
-    unicorn_representation,
-)
+from service.api.representations import driven_ride_view, unicorn_representation
 from service.api.routing import route
 from service.api.schemas import Availability, Nothing, PositionReport
+from service.api.shapes import DrivenRideView, MyUnicornView, UnicornRepresentation
 from service.auth import policy
 from service.core import fleet, progress
 from service.core.model import Unicorn

@@ -1,108 +1,23 @@
-"""What clients are shown. Typed dictionaries: the OpenAPI document is derived from them."""
+"""What clients are shown of rides and unicorns."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-# Before Python 3.12 pydantic reads only this one's types.
-from typing_extensions import TypedDict
-
-from service.core.fleet import UnicornView
-from service.core.model import (
-    AssignedUnicorn,
-    CanceledBy,
-    Location,
-    Page,
-    Position,
-    Rating,
-    Ride,
-    RideStatus,
-    UnicornState,
+from service.api.shapes import (
+    AssignedUnicornView,
+    DrivenRideView,
+    LiveRideView,
+    LocationView,
+    PositionView,
+    RatingView,
+    RideListView,
+    RideView,
+    UnicornRepresentation,
 )
+from service.core.fleet import UnicornView
+from service.core.model import AssignedUnicorn, Location, Page, Position, Rating, Ride
 from service.core.requests import LiveView
-
-
-class LocationView(TypedDict):
-    latitude: float
-    longitude: float
-
-
-class PositionView(LocationView):
-    heading: float | None
-    recorded_at: str
-
-
-class AssignedUnicornView(TypedDict):
-    unicorn_id: str
-    name: str
-    color: str
-    gender: str
-    location: LocationView
-
-
-class RatingView(TypedDict):
-    stars: int
-    comment: str | None
-
-
-class DrivenRideView(TypedDict):
-    """A ride as its unicorn sees it: without who the rider is."""
-
-    ride_id: str
-    status: RideStatus
-    version: int
-    pickup: LocationView
-    dropoff: LocationView | None
-    note: str | None
-    unicorn: AssignedUnicornView | None
-    pickup_eta_seconds: int | None
-    pickup_distance_metres: int | None
-    requested_at: str
-    matched_at: str | None
-    arrived_at: str | None
-    started_at: str | None
-    completed_at: str | None
-    canceled_at: str | None
-    canceled_by: CanceledBy | None
-    cancel_reason: str | None
-    rating: RatingView | None
-
-
-class RideView(DrivenRideView):
-    rider_id: str
-
-
-class RideListView(TypedDict):
-    rides: list[RideView]
-    next_cursor: str | None
-
-
-class LiveRideView(TypedDict):
-    status: RideStatus
-    version: int
-    location: PositionView | None
-    pickup_eta_seconds: int | None
-    planned_pickup_eta_seconds: int | None
-
-
-class UnicornRepresentation(TypedDict):
-    unicorn_id: str
-    version: int
-    account_sub: str | None
-    name: str
-    color: str
-    gender: str
-    auto_accept: bool
-    state: UnicornState
-    accepting: bool
-    location: LocationView | None
-    position_at: str | None
-    ride_id: str | None
-
-
-class MyUnicornView(TypedDict):
-    unicorn: UnicornRepresentation
-    ride: DrivenRideView | None
 
 
 def ride_view(ride: Ride) -> RideView:

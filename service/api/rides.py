@@ -9,16 +9,10 @@ from flask import Blueprint, Response
 from service.api import cursors, headers
 from service.api.answers import answer, empty, entity_tag
 from service.api.context import caller, dependencies, request_id
-from service.api.representations import (
-    LiveRideView,
-    RideListView,
-    RideView,
-    live_ride_view,
-    ride_list_view,
-    ride_view,
-)
+from service.api.representations import live_ride_view, ride_list_view, ride_view
 from service.api.routing import route
 from service.api.schemas import Cancelation, RideListing, RideRequest
+from service.api.shapes import LiveRideView, RideListView, RideView
 from service.auth import policy
 from service.core import requests
 from service.core.model import Ride

@@ -44,6 +44,9 @@ class Keys(Protocol):
     def current(self) -> Snapshot:
         """What may be used now, at once; `NO_KEYS` if there is nothing usable."""
 
+    def is_absent(self, kid: str) -> bool:
+        """Whether it is certain, at once, that `seek` would not find the kid now."""
+
     def seek(self, kid: str) -> Snapshot:
         """A snapshot that has the kid, or that proves there is no such key.
 
@@ -60,6 +63,9 @@ class PinnedKeys:
 
     def current(self) -> Snapshot:
         return self._snapshot
+
+    def is_absent(self, kid: str) -> bool:
+        return kid not in self._snapshot.keys
 
     def seek(self, kid: str) -> Snapshot:
         return self._snapshot
@@ -106,10 +112,17 @@ class KeySet:
         snapshot = self._snapshot
         return snapshot if self._age(snapshot) < self._timing.hard else NO_KEYS
 
+    def is_absent(self, kid: str) -> bool:
+        # In this order: a fetch that ends in between has put its keys in place.
+        if self._is_worth_a_fetch(kid, self._clock()):
+            return False
+        snapshot = self._snapshot
+        return kid not in snapshot.keys and self._age(snapshot) < self._timing.soft
+
     def seek(self, kid: str) -> Snapshot:
         self.start()
         asked_at = self._clock()
-        if not self._absent.holds(kid, asked_at):
+        if self._is_worth_a_fetch(kid, asked_at):
             self._refresher.wait_for_attempt(is_serving=self.current() is not NO_KEYS)
         snapshot = self.current()
         if kid not in snapshot.keys:
@@ -143,6 +156,9 @@ class KeySet:
         self._begin_life()
         if was_started:
             self.start()
+
+    def _is_worth_a_fetch(self, kid: str, now: float) -> bool:
+        return self._refresher.can_attempt(now) and not self._absent.holds(kid, now)
 
     def _age(self, snapshot: Snapshot) -> float:
         return self._clock() - snapshot.fetched_at

@@ -62,6 +62,10 @@ class Refresher:
         if self._thread:
             self._thread.join()
 
+    def can_attempt(self, now: float) -> bool:
+        """Whether there is an attempt to wait for, or may be one now. Takes no lock."""
+        return self._running or self._schedule.may_seek(now)
+
     def wait_for_attempt(self, *, is_serving: bool) -> None:
         """Until the attempt under way ends, or a new one if the schedule allows that now.
 

@@ -2,7 +2,7 @@
 
 The order is that of cost and of trust. Size, shape and header come first and need no key. If the
 header names a key we have, the signature is next, and only what it covers is parsed. If it names
-one we do not have, the claims are looked at before any key is fetched for them, so that stray,
+one we do not have, and a fetch could change that, the claims are looked at first, so that stray,
 expired and foreign tokens cause no traffic.
 """
 
@@ -22,8 +22,8 @@ from service.auth.strict import base64url, json_object
 from service.auth.verified import VerifiedTokens
 
 LONGEST_TOKEN: Final = 7 * 1024
-LONGEST_HEADER: Final = 2 * 1024
-"""Cognito's are about 100 bytes. A signature is not needed to make us parse one."""
+LONGEST_HEADER: Final = 1024
+"""Cognito's have about 100. Anybody can make us parse one, so it had better not be long."""
 
 _SIGNATURE_LENGTHS: Final = range(342, 684)
 """Base64url of RSA signatures by keys of 2048 to 4096 bits."""
@@ -32,31 +32,17 @@ _UNSUPPORTED: Final = frozenset({"crit", "b64", "zip"})
 """Header parameters that change what the rest means; we implement none."""
 
 
-class AccessTokenVerifier:
-    """Verifies access tokens of Cognito user pools. Safe to share between threads.
+class TokenVerifier:
+    """Verifies tokens of a user pool by the given rules. Safe to share between threads.
 
-    What was verified is remembered by digest until it expires or the keys change: set
-    `remembered_tokens` to 0 to verify each time. Revocation is the caller's to check, every time.
+    What was verified is remembered by digest until it expires or the keys change; with 0
+    `remembered_tokens` each is verified each time. Revocation is the caller's to check, every time.
     """
 
-    def __init__(
-        self,
-        keys: Keys,
-        *,
-        issuers: Collection[str],
-        client_ids: Collection[str],
-        leeway_seconds: int = 30,
-        resource: str = "",
-        remembered_tokens: int = 10_000,
-    ) -> None:
+    def __init__(self, keys: Keys, rules: AccessClaims, remembered_tokens: int = 10_000) -> None:
         self._keys = keys
+        self._rules = rules
         self._verified = VerifiedTokens(remembered_tokens)
-        self._rules = AccessClaims(
-            issuers=frozenset(issuers),
-            client_ids=frozenset(client_ids),
-            leeway_seconds=leeway_seconds,
-            resource=resource,
-        )
 
     def verify(self, token: str, now: float) -> Principal:
         """Who the token proves to be calling. `now`: seconds since 1970.
@@ -82,6 +68,8 @@ class AccessTokenVerifier:
         if key is not None:
             _check_signature(key, signed, signature)
             return self._principal(payload, now), snapshot.generation
+        if self._keys.is_absent(kid):
+            raise InvalidToken("unknown key")
         principal = self._principal(payload, now)
         snapshot = self._keys.seek(kid)
         key = snapshot.keys.get(kid)
@@ -97,6 +85,28 @@ class AccessTokenVerifier:
         except ValueError as error:
             raise InvalidToken(f"payload: {error}") from None
         return self._rules.principal_of(claims, now)
+
+
+class AccessTokenVerifier(TokenVerifier):
+    """Verifies access tokens, the only ones the API takes. See `AccessClaims` for the settings."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        issuers: Collection[str],
+        client_ids: Collection[str],
+        leeway_seconds: int = 30,
+        resource: str = "",
+        remembered_tokens: int = 10_000,
+    ) -> None:
+        rules = AccessClaims(
+            issuers=frozenset(issuers),
+            client_ids=frozenset(client_ids),
+            leeway_seconds=leeway_seconds,
+            resource=resource,
+        )
+        super().__init__(keys, rules, remembered_tokens)
 
 
 def _segments(raw: bytes) -> tuple[bytes, bytes, bytes, bytes]:

@@ -1,0 +1,104 @@
+"""ID tokens and bare tokens, which only the workshop's routes take."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from service.auth.errors import AuthError, InvalidToken, MalformedHeader, MissingToken
+from service.auth.keys import PinnedKeys
+from service.auth.principal import TokenKind
+from service.auth.verifier import AccessTokenVerifier
+from service.auth.workshop import IdTokenVerifier, workshop_token_from
+from tests.token_mint import CLIENT_ID, DROP, ISSUER, Mint, SigningKey
+
+
+@pytest.fixture
+def id_verifier(key_file: Path) -> IdTokenVerifier:
+    return IdTokenVerifier(PinnedKeys(key_file), issuers=(ISSUER,), client_ids=(CLIENT_ID,))
+
+
+def id_token(mint: Mint, **changes: object) -> str:
+    claims: dict[str, object] = {
+        "token_use": "id",
+        "aud": CLIENT_ID,
+        "cognito:username": "rider",
+        "email": "rider@example.com",
+        "groups": ["admin"],
+    }
+    dropped = dict.fromkeys(("client_id", "scope", "username", "version"), DROP)
+    return mint.access_token(**{**dropped, **claims, **changes})
+
+
+def test_an_id_token_makes_a_rider_without_groups(mint: Mint, id_verifier: IdTokenVerifier) -> None:
+    principal = id_verifier.verify(id_token(mint), time.time())
+    assert principal.kind is TokenKind.USER
+    assert principal.username == "rider"
+    assert principal.client_id == CLIENT_ID
+    assert principal.scopes == {"wildrydes/rides.read", "wildrydes/rides.write"}
+    assert principal.groups == frozenset()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token_use": "access"},
+        {"aud": "other"},
+        {"aud": [CLIENT_ID]},
+        {"aud": DROP},
+        {"aud": DROP, "client_id": CLIENT_ID},
+        {"iss": "https://example.com/pool"},
+        {"exp": 1},
+        {"cognito:username": DROP},
+        {"cognito:username": DROP, "username": "rider"},
+        {"auth_time": DROP},
+    ],
+    ids=str,
+)
+def test_a_bad_id_token_is_refused(
+    mint: Mint, id_verifier: IdTokenVerifier, changes: dict[str, object]
+) -> None:
+    with pytest.raises(InvalidToken):
+        id_verifier.verify(id_token(mint, **changes), time.time())
+
+
+def test_neither_verifier_takes_the_tokens_of_the_other(
+    mint: Mint, id_verifier: IdTokenVerifier, verifier: AccessTokenVerifier
+) -> None:
+    with pytest.raises(InvalidToken):
+        id_verifier.verify(mint.access_token(aud=CLIENT_ID), time.time())
+    with pytest.raises(InvalidToken):
+        verifier.verify(id_token(mint), time.time())
+
+
+def test_a_forged_id_token_is_refused(mint: Mint, id_verifier: IdTokenVerifier) -> None:
+    forger = Mint(SigningKey(mint.key.kid, name="forger"))
+    with pytest.raises(InvalidToken, match="signature"):
+        id_verifier.verify(id_token(forger), time.time())
+
+
+def test_a_bare_token_will_do() -> None:
+    assert workshop_token_from("abc.def-_.ghi", False) == "abc.def-_.ghi"
+    assert workshop_token_from("Bearer abc.def.ghi", False) == "abc.def.ghi"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "has_query_token", "error"),
+    [
+        (None, False, MissingToken),
+        ("", False, MissingToken),
+        ("abc.def", False, MissingToken),
+        ("abc.def.ghi.jkl", False, MissingToken),
+        ("abc.def.ghi,abc.def.ghi", False, MissingToken),
+        ("abc.dé.ghi", False, MissingToken),
+        ("abc.def.ghi\n", False, MissingToken),
+        ("abc.def.ghi", True, MalformedHeader),
+    ],
+)
+def test_anything_else_is_as_elsewhere(
+    authorization: str | None, has_query_token: bool, error: type[AuthError]
+) -> None:
+    with pytest.raises(error):
+        workshop_token_from(authorization, has_query_token)
