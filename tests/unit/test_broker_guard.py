@@ -18,7 +18,7 @@ def closed_channel() -> Iterator[Any]:
     channel = object.__new__(Channel)
     channel.connection = kombu.Connection("redis://127.0.0.1:1").transport
     channel.connection.client = None
-    yield channel
+    return channel
 
 
 @pytest.fixture
