@@ -6,7 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -56,8 +56,8 @@ class RideOrder:
     @property
     def fingerprint(self) -> str:
         """Digest of the parsed body: two requests with one key must agree on it."""
-        body = (asdict(self.pickup), self.dropoff and asdict(self.dropoff), self.note)
-        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        places = [p and (p.latitude, p.longitude) for p in (self.pickup, self.dropoff)]
+        return hashlib.sha256(json.dumps([*places, self.note]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

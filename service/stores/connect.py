@@ -7,6 +7,7 @@ from datetime import timedelta
 from service.core.dispatch.travel import GreatCircle
 from service.core.ports import Ports, RoundQueue, Rules
 from service.settings import Settings
+from service.stores.accounts import RememberedAccounts
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.rides import DynamoRides
@@ -19,7 +20,7 @@ def build_ports(settings: Settings, redis: RedisStores, rounds: RoundQueue) -> P
     dynamodb = dynamodb_client(settings)
     return Ports(
         rides=DynamoRides(dynamodb, settings.rides_table),
-        unicorns=DynamoUnicorns(dynamodb, settings.unicorns_table),
+        unicorns=RememberedAccounts(DynamoUnicorns(dynamodb, settings.unicorns_table)),
         assignments=DynamoAssignments(dynamodb, settings.rides_table, settings.unicorns_table),
         fleet=redis.fleet,
         waiting=redis.waiting,

@@ -32,7 +32,7 @@ def learned(trips: Sequence[NycTrip], quantile: float = 0.5) -> RemainingTime:
     return RemainingTime((LENGTHS, _rounded(usual)), (SHARES, _rounded(left)))
 
 
-def ratio_only(trips: Sequence[NycTrip], quantile: float=.5) -> RemainingTime:
+def ratio_only(trips: Sequence[NycTrip], quantile: float = 0.5) -> RemainingTime:
     real = np.array([trip.seconds for trip in trips])
     estimated, _ = GreatCircle().estimate(
         places(trip.pickup for trip in trips), places(trip.dropoff for trip in trips)

@@ -33,8 +33,14 @@ class RemainingTime:
     def default(cls) -> Self:
         """Learned on New York taxi trips; `python -m tests.bench.remaining` prints the tables."""
         return cls(
-            usual=((60.0, 1200.0), (1.0, 1.0)),
-            left=((0.0, 1.0), (1.0, 0.0)),
+            usual=(
+                (60.0, 120.0, 240.0, 360.0, 480.0, 720.0, 960.0, 1200.0, 1800.0),
+                (4.6, 1.75, 1.47, 1.29, 1.21, 1.0, 0.88, 0.8, 0.66),
+            ),
+            left=(
+                (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5),
+                (0.98, 0.73, 0.5, 0.33, 0.26, 0.26, 0.44, 0.8, 0.57),
+            ),
         )
 
     @classmethod

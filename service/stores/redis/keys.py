@@ -61,3 +61,8 @@ def position(unicorn_id: str) -> str:
 def channel(topic: str) -> str:
     """Pub/sub channel on which a change of a ride or unicorn is announced."""
     return f"{PREFIX}:changed:{topic}"
+
+
+def revocation(kind: str, value: str) -> str:
+    """Since when the token, sign-in or subject is revoked; empty if it is not."""
+    return f"{PREFIX}:revoked:{kind}:{value}"

@@ -57,3 +57,10 @@ redis.call('HSET', KEYS[1], 'version', ARGV[1], 'data', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {1, redis.call('HGET', KEYS[2], 'data')}
 """
+
+KEEP_LATEST: Final = """
+-- KEYS name  ARGV text ttl_ms
+-- A text that sorts after what is known replaces it; the first one is always taken.
+local known = redis.call('GET', KEYS[1])
+if not known or known < ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+"""

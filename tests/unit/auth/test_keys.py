@@ -253,6 +253,29 @@ def test_an_endpoint_that_does_not_speak_tls_is_refused(server: KeyServer) -> No
         Endpoint(server.url.replace("http://", "https://"))()
 
 
+def test_a_kid_is_certainly_absent_only_while_no_fetch_could_bring_it(server: KeyServer) -> None:
+    with pool_on(server) as pool:
+        assert not pool.keys.is_absent(B.kid)
+        pool.warm()
+        assert pool.keys.is_absent(B.kid)
+        assert not pool.keys.is_absent(A.kid)
+        pool.clock.ahead = PATIENT.cooldown
+        assert not pool.keys.is_absent(B.kid)
+        server.fail()
+        assert not pool.accepts(MINT_B.access_token())
+        assert pool.keys.is_absent(B.kid)
+        pool.clock.ahead = PATIENT.soft - 1
+        server.hang()
+        waiting = threading.Thread(target=pool.accepts, args=(MINT_B.access_token(),))
+        waiting.start()
+        eventually(lambda: server.fetches == 3)
+        assert not pool.keys.is_absent(B.kid)
+        server.release()
+        waiting.join()
+        pool.clock.ahead = PATIENT.soft
+        assert not pool.keys.is_absent(B.kid)
+
+
 def test_a_kid_that_stays_absent_is_asked_for_less_and_less(server: KeyServer) -> None:
     with pool_on(server) as pool:
         pool.warm()

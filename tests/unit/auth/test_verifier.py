@@ -36,7 +36,7 @@ class CountingKeys:
         return self.snapshot
 
     def is_absent(self, kid: str) -> bool:
-        return False
+        return kid == "absent"
 
     def seek(self, kid: str) -> Snapshot:
         self.sought.append(kid)
@@ -173,6 +173,12 @@ def test_an_unknown_kid_is_not_looked_for_on_behalf_of_bad_claims(
     with pytest.raises(InvalidToken):
         verifier_with(keys).verify(mint.access_token(**claims), time.time())
     assert keys.sought == []
+
+
+def test_nothing_of_a_token_is_parsed_whose_kid_is_certainly_absent(mint: Mint) -> None:
+    token = mint.signed(b"no claims at all", mint.header(kid="absent"))
+    with pytest.raises(InvalidToken, match="unknown key"):
+        verifier_with(CountingKeys(mint.key)).verify(token, time.time())
 
 
 def test_an_unknown_kid_is_looked_for_and_its_signature_still_checked(mint: Mint) -> None:

@@ -1,0 +1,46 @@
+"""Which unicorn an account drives, remembered for a while: every position asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from service.core.model import Unicorn
+from service.core.ports import Unicorns
+
+REMEMBERED_SECONDS: Final = 30.0
+"""An account is moved to another unicorn by an admin, and rarely; until then every position would
+cost a read. What a driver does is checked against the unicorn's own item anyway."""
+MOST: Final = 100_000
+
+
+class RememberedAccounts:
+    """`Unicorns` that asks for an account's unicorn once in `REMEMBERED_SECONDS`."""
+
+    def __init__(self, unicorns: Unicorns, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._unicorns = unicorns
+        self._monotonic = monotonic
+        self._known: dict[str, tuple[str, float]] = {}
+
+    def of_account(self, account_sub: str) -> str | None:
+        known = self._known.get(account_sub)
+        if known and self._monotonic() < known[1]:
+            return known[0]
+        unicorn_id = self._unicorns.of_account(account_sub)
+        if unicorn_id is not None:
+            if len(self._known) >= MOST:
+                self._known.clear()
+            self._known[account_sub] = (unicorn_id, self._monotonic() + REMEMBERED_SECONDS)
+        return unicorn_id
+
+    def create(self, unicorn: Unicorn) -> None:
+        self._unicorns.create(unicorn)
+
+    def get(self, unicorn_id: str) -> Unicorn | None:
+        return self._unicorns.get(unicorn_id)
+
+    def save(self, before: Unicorn, after: Unicorn) -> None:
+        self._unicorns.save(before, after)
+        if before.account_sub:
+            self._known.pop(before.account_sub, None)
