@@ -6,6 +6,7 @@ a worker runs without a word about tokens.
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
@@ -77,6 +78,8 @@ class ApiSettings(Settings):
     admin_group: str = "admin"
     dispatcher_group: str = "dispatcher"
     unicorn_group: str = "unicorns"
+    aws_endpoint_url_sts: str = ""
+    iam_role_scopes: Annotated[dict[str, tuple[str, ...]], NoDecode] = {}
 
     @field_validator(
         "cors_origins",
@@ -90,6 +93,12 @@ class ApiSettings(Settings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("iam_role_scopes", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        # Not by pydantic-settings, whose error would not be one of those that `load` names.
+        return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("cognito_client_ids")
     @classmethod

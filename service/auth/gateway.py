@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from service.auth.bearer import token_from
-from service.auth.errors import AuthError, AuthUnavailable, Forbidden, InsufficientScope
+from service.auth.errors import AuthError, AuthUnavailable, Forbidden
 from service.auth.policy import Policy, Role, judge
 from service.auth.principal import Principal
 
@@ -60,7 +60,16 @@ class Asked:
     method: str
     path: str
     authorization: str | None
-    has_query_token: bool
+    has_query_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the request may pass, for whom, and what the API behind is told of it."""
+
+    is_allowed: bool
+    caller: str
+    context: Mapping[str, str]
 
 
 def handler_for(
@@ -74,9 +83,9 @@ def handler_for(
 ) -> Handler:
     """A Lambda handler that lets pass what `policies` lets pass.
 
-    `policies` is keyed by route: `GET /v1/rides/{ride_id}`. `simple`: answer in the HTTP API's
-    short form instead of an IAM policy. The handler raises `Unauthorized` for missing and bad
-    tokens, and `AuthUnavailable` if nobody can tell, which API Gateway turns into 500.
+    `policies` is keyed by route, as in `GET /v1/rides/{ride_id}`. With `simple`, HTTP APIs get the
+    short form of the answer instead of an IAM policy. The handler raises `Unauthorized` to a REST
+    API, `AuthUnavailable` if nobody can tell, and whatever an event of another shape causes.
     """
     routes = [(_pattern(route), policy) for route, policy in policies.items()]
 
@@ -92,32 +101,85 @@ def handler_for(
         return principal
 
     def handle(event: Event, context: object) -> Answer:
-        asked = _asked(event)
-        answer = _simple_answer if simple else _iam_answer
+        is_rest = event.get("type") == "TOKEN"
+        asked = _asked_by_rest_api(event) if is_rest else _asked_by_http_api(event)
         try:
-            return answer(asked, admit(asked), None)
-        except (InsufficientScope, Forbidden) as error:
-            _log(error)
-            return answer(asked, None, error)
-        except AuthUnavailable as error:
-            _log(error)
-            raise
+            verdict = _allowed(admit(asked))
         except AuthError as error:
-            _log(error)
-            raise Unauthorized from None
+            logger.info("refused", extra={"reason": error.reason, "cause": str(error)})
+            verdict = _refused(error, is_rest)
+        if simple and not is_rest:
+            return {"isAuthorized": verdict.is_allowed, "context": verdict.context}
+        return _iam_policy(asked, verdict)
 
     return handle
 
 
-def _asked(event: Event) -> Asked:
-    if event.get("type") == "TOKEN":
-        return _asked_by_rest_api(event)
-    if event.get("version") == "2.0":
-        return _asked_by_http_api(event)
-    raise Unauthorized
-
-
 def _asked_by_rest_api(event: Event) -> Asked:
-    """The ARN is `arn:aws:execute-api:region:account:api/stage/METHOD/path`."""
-    _stage, method, path = event["methodArn"].split("/", 2)[1:] + [""][: 0]
-    return Asked(event["methodArn"], method, f"/{path}", event.get("authorizationToken"), False)
+    arn = event["methodArn"]
+    _api, _stage, method, path = arn.split("/", 3)
+    return Asked(arn, method, f"/{path}", event["authorizationToken"])
+
+
+def _asked_by_http_api(event: Event) -> Asked:
+    if event["version"] != "2.0":
+        raise ValueError("not an event of format 2.0")
+    request, stage = event["requestContext"]["http"], event["requestContext"]["stage"]
+    headers = {name.lower(): value for name, value in event["headers"].items()}
+    return Asked(
+        event["routeArn"],
+        request["method"],
+        # The path begins with the stage, unless that is the default one.
+        request["path"].removeprefix(f"/{stage}"),
+        headers.get("authorization"),
+        "access_token" in (event.get("queryStringParameters") or ()),
+    )
+
+
+def _pattern(route: str) -> re.Pattern[str]:
+    return re.compile(_PARAMETER.sub(_ID, re.escape(route)))
+
+
+def _policy(routes: list[tuple[re.Pattern[str], Policy]], asked: Asked) -> Policy:
+    # Flask answers HEAD wherever it answers GET.
+    method = "GET" if asked.method == "HEAD" else asked.method
+    for pattern, policy in routes:
+        if pattern.fullmatch(f"{method} {asked.path}"):
+            return policy
+    raise Forbidden("no such route")
+
+
+def _allowed(principal: Principal | None) -> Verdict:
+    if principal is None:
+        return Verdict(True, "anyone", {})
+    context = {
+        "sub": principal.subject,
+        "kind": principal.kind.value,
+        "client_id": principal.client_id,
+        "username": principal.username or "",
+        "scopes": " ".join(sorted(principal.scopes)),
+        "groups": " ".join(sorted(principal.groups)),
+    }
+    return Verdict(True, principal.subject, context)
+
+
+def _refused(error: AuthError, is_rest: bool) -> Verdict:
+    """A denial, which becomes 403; or another exception, if the caller should get 401 or 5xx."""
+    if isinstance(error, AuthUnavailable):
+        raise error
+    if is_rest and error.status != Forbidden.status:
+        raise Unauthorized from None
+    return Verdict(False, "nobody", {"reason": error.reason})
+
+
+def _iam_policy(asked: Asked, verdict: Verdict) -> Answer:
+    statement = {
+        "Action": "execute-api:Invoke",
+        "Effect": "Allow" if verdict.is_allowed else "Deny",
+        "Resource": asked.arn,
+    }
+    return {
+        "principalId": verdict.caller,
+        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        "context": verdict.context,
+    }

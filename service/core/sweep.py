@@ -46,6 +46,9 @@ def sweep(ports: Ports, now: datetime) -> int:
                 "ride left for the next sweep",
                 extra={"ride_id": ride.ride_id, "cause": f"{type(error).__name__}: {error}"},
             )
+        except Exception:
+            # A defect that one ride brings to light must not cost the others their guarantee.
+            logger.exception("sweep failed on a ride", extra={"ride_id": ride.ride_id})
     return len(due)
 
 

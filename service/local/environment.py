@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,7 @@ def of_service(stack: Stack, identity: Identity) -> dict[str, str]:
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL_DYNAMODB": stack.aws_url,
+        "AWS_ENDPOINT_URL_STS": stack.aws_url,
         "REDIS_URL": stack.redis_url,
         "CELERY_BROKER_URL": stack.redis_url,
         "HOST": HOST,
@@ -139,6 +141,8 @@ def _text(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(value)
+    if isinstance(value, dict):
+        return json.dumps(value)
     return str(value)
 
 

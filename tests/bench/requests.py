@@ -29,13 +29,14 @@ from celery import Celery
 
 from service.core import effects
 from service.core.dispatch.zones import zone_of
-from service.core.model import Location, Position, Ride, Trip, Unicorn, UnicornState
+from service.core.model import Location, Position, Ride, Trip
 from service.core.ports import Ports
 from service.core.progress import record_position
 from service.round_queue import CeleryRoundQueue, broker_options
 from service.stores.connect import build_ports
 from service.stores.redis import connect as redis_stores
 from tests.bench.processes import cpu_seconds, memory_pss_megabytes
+from tests.builders import a_usable_unicorn
 from tests.infrastructure import MiniStack, RedisServer, free_port, wait_until
 from tests.stack import Stack, start_process
 
@@ -140,14 +141,7 @@ class Probe:
 
     def on_duty(self, at: Location) -> None:
         now = datetime.now(UTC)
-        unicorn = Unicorn(
-            unicorn_id=uuid.uuid4().hex,
-            name="Bench",
-            color="White",
-            gender="Male",
-            state=UnicornState.AVAILABLE,
-            accepting=True,
-        )
+        unicorn = a_usable_unicorn(unicorn_id=uuid.uuid4().hex)
         self.ports.unicorns.create(unicorn)
         record_position(self.ports, unicorn.unicorn_id, Position(at, now), now)
 
@@ -164,14 +158,7 @@ class Probe:
 
     def transaction(self) -> float:
         """Seconds of one claim's transaction, alone."""
-        unicorn = Unicorn(
-            unicorn_id=uuid.uuid4().hex,
-            name="Bench",
-            color="White",
-            gender="Male",
-            state=UnicornState.AVAILABLE,
-            accepting=True,
-        )
+        unicorn = a_usable_unicorn(unicorn_id=uuid.uuid4().hex)
         ride = new_ride(PICKUP)
         self.ports.unicorns.create(unicorn)
         self.ports.rides.create(ride)

@@ -9,116 +9,26 @@ from __future__ import annotations
 import heapq
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
-import numpy as np
-
-from service.core.dispatch.matching import Tuning, match
-from service.core.dispatch.remaining import RemainingTime
-from service.core.dispatch.travel import FloatArray, GreatCircle, TravelTimes
-from service.core.model import (
-    FleetEntry,
-    Location,
-    Pairing,
-    Position,
-    Ride,
-    Trip,
-    Unicorn,
-    UnicornState,
-)
-from tests.bench.nyc import MIDNIGHT, NycTrip, thinned
+from service.core.dispatch.matching import match
+from service.core.dispatch.zones import zone_of
+from service.core.model import Location, Pairing, Ride
+from tests.bench.cabs import Cab, Rider, instant
+from tests.bench.nyc import NycTrip, thinned
+from tests.bench.policies import Policy
 
 PATIENCE_SECONDS = 180.0
 SWEEP_SECONDS = 4.0
+DECLINE_SECONDS = 10.0
 END = 3300.0
-TRAVEL = GreatCircle()
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A way to dispatch. `firm`: plans bind the unicorn; `oracle`: real trip times are known."""
-
-    name: str
-    tuning: Tuning
-    remaining: RemainingTime = field(default_factory=RemainingTime.default)
-    firm: bool = False
-    oracle: bool = False
-
-
-@dataclass
-class Cab:
-    """A unicorn of the simulation, its stored value and what it is doing."""
-
-    unicorn: Unicorn
-    at: Location
-    since: float = 0.0
-    heading_for: Location | None = None
-    arrives: float = 0.0
-    next_ride: str | None = None
-    rides: int = 0
-
-    def place(self, now: float) -> Location:
-        """Where it is; on its way to a pickup it moves in a straight line."""
-        if self.heading_for is None or self.arrives <= self.since:
-            return self.at
-        done = min(1.0, (now - self.since) / (self.arrives - self.since))
-        return Location(
-            self.at.latitude + done * (self.heading_for.latitude - self.at.latitude),
-            self.at.longitude + done * (self.heading_for.longitude - self.at.longitude),
-        )
-
-    def entry(self, now: float) -> FleetEntry:
-        idle_since = instant(self.since) if self.unicorn.can_take_a_ride else None
-        return FleetEntry(self.unicorn, Position(self.place(now), instant(now)), idle_since)
-
-
-@dataclass
-class Record:
-    """What became of a rider."""
-
-    requested: float
-    picked_up: float | None = None
-    empty_metres: float = 0.0
-    swaps: int = 0
-
-
-def instant(seconds: float) -> datetime:
-    return MIDNIGHT + timedelta(seconds=seconds)
-
-
-@dataclass(frozen=True)
-class Foreknowledge:
-    """Travel times that know how long each of these trips will really take."""
-
-    real_seconds: Mapping[tuple[float, ...], float]
-
-    @classmethod
-    def of(cls, trips: Iterable[NycTrip]) -> Foreknowledge:
-        return cls({_key(trip.pickup, trip.dropoff): trip.seconds for trip in trips})
-
-    def estimate(
-        self, origins: FloatArray, destinations: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        seconds, metres = TRAVEL.estimate(origins, destinations)
-        keys = np.concatenate([origins, destinations], axis=1).tolist()
-        for row, key in enumerate(keys):
-            seconds[row] = self.real_seconds.get(tuple(key), seconds[row])
-        return seconds, metres
-
-    def reach_metres(self, seconds: float) -> float:
-        return TRAVEL.reach_metres(seconds)
-
-
-def _key(pickup: Location, dropoff: Location) -> tuple[float, ...]:
-    return pickup.latitude, pickup.longitude, dropoff.latitude, dropoff.longitude
 
 
 class World:
-    """One run: a fleet, a demand, a policy."""
+    """One night: a fleet, a demand, a policy."""
 
     def __init__(
         self,
@@ -127,14 +37,11 @@ class World:
         starts: Sequence[Location],
     ) -> None:
         self.policy = policy
-        self.travel: TravelTimes = (
-            Foreknowledge.of(trip for _, trip in demand) if policy.oracle else TRAVEL
-        )
-        self.trips: dict[str, NycTrip] = {}
-        self.records: dict[str, Record] = {}
+        self.travel = policy.travel(trip for _, trip in demand)
+        self.riders: dict[str, Rider] = {}
         self.waiting: dict[str, Ride] = {}
         self.plans: dict[str, Pairing] = {}
-        self.cabs = {f"u{n:05}": Cab(_on_duty(f"u{n:05}"), at) for n, at in enumerate(starts)}
+        self.cabs = {f"u{n:05}": Cab.on_duty(f"u{n:05}", at) for n, at in enumerate(starts)}
         self.rounds: list[float] = []
         """CPU seconds of each round."""
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
@@ -153,19 +60,19 @@ class World:
         heapq.heappush(self._events, (at, next(self._order), happen))
 
     def _request(self, ride_id: str, trip: NycTrip, now: float) -> None:
-        self.trips[ride_id], self.records[ride_id] = trip, Record(now)
+        self.riders[ride_id] = Rider(trip, now)
         self.waiting[ride_id] = Ride(
             ride_id=ride_id,
             rider_id=ride_id,
             pickup=trip.pickup,
             dropoff=trip.dropoff,
-            zone="",
+            zone=zone_of(trip.pickup) if self.policy.by_zone else "",
             requested_at=instant(now),
             deadline_at=instant(now + PATIENCE_SECONDS),
             due_at=None,
         )
         self._later(now + PATIENCE_SECONDS, self._give_up)
-        self._round(now)
+        self._rounds(now)
 
     def _give_up(self, now: float) -> None:
         """Riders past their deadline leave, unless a unicorn is planned for them."""
@@ -174,67 +81,70 @@ class World:
                 del self.waiting[ride_id]
 
     def _sweep(self, now: float) -> None:
-        if self.waiting and now >= self._sweep_at:
-            self._round(now)
+        if now >= self._sweep_at:
+            self._rounds(now)
 
-    def _round(self, now: float) -> None:
+    def _rounds(self, now: float) -> None:
         if not self.waiting:
             return
-        fleet = [cab.entry(now) for cab in self.cabs.values() if cab.next_ride is None]
-        rides, policy = list(self.waiting.values()), self.policy
-        began = time.process_time()
-        matching = match(
-            rides, fleet, self.plans, instant(now), policy.tuning, self.travel, policy.remaining
-        )
-        self.rounds.append(time.process_time() - began)
-        before, self.plans = self.plans, {plan.ride_id: plan for plan in matching.plans}
-        for pairing in (*matching.claims, *matching.plans):
-            old = before.get(pairing.ride_id)
-            self.records[pairing.ride_id].swaps += (
-                old is not None and old.unicorn_id != pairing.unicorn_id
-            )
-        for pairing in matching.claims:
-            self._claim(pairing, now)
-        if policy.firm:
-            self._bind(matching.plans)
+        for zone in sorted({ride.zone for ride in self.waiting.values()}):
+            self._round([ride for ride in self.waiting.values() if ride.zone == zone], now)
         self._give_up(now)
         self._sweep_at = now + SWEEP_SECONDS
         self._later(self._sweep_at, self._sweep)
+
+    def _round(self, rides: Sequence[Ride], now: float) -> None:
+        fleet = [cab.entry(now) for cab in self.cabs.values() if cab.unbound]
+        before = {r.ride_id: self.plans.pop(r.ride_id) for r in rides if r.ride_id in self.plans}
+        knobs, at = self.policy, instant(now)
+        began = time.process_time()
+        matching = match(rides, fleet, before, at, knobs.tuning, self.travel, knobs.remaining)
+        self.rounds.append(time.process_time() - began)
+        for pairing in (*matching.claims, *matching.plans):
+            planned = before.get(pairing.ride_id, pairing)
+            self.riders[pairing.ride_id].swaps += planned.unicorn_id != pairing.unicorn_id
+        for pairing in matching.claims:
+            self._claim(pairing, now)
+        if knobs.firm:
+            self._bind(matching.plans)
+        else:
+            self.plans.update((plan.ride_id, plan) for plan in matching.plans)
 
     def _bind(self, plans: Iterable[Pairing]) -> None:
         for plan in plans:
             self.cabs[plan.unicorn_id].next_ride = plan.ride_id
             del self.waiting[plan.ride_id]
-        self.plans = {}
 
     def _claim(self, pairing: Pairing, now: float) -> None:
-        self.waiting.pop(pairing.ride_id, None)
-        self._depart(self.cabs[pairing.unicorn_id], pairing.ride_id, now)
+        cab, ride = self.cabs[pairing.unicorn_id], self.waiting.pop(pairing.ride_id)
+        taste = random.Random(f"{ride.ride_id} {pairing.unicorn_id}").random()
+        if taste >= self.policy.declines:
+            return self._depart(cab, ride.ride_id, now)
+        cab.offered = True
+        self._later(now + DECLINE_SECONDS, partial(self._decline, cab, ride))
+
+    def _decline(self, cab: Cab, ride: Ride, now: float) -> None:
+        cab.offered = False
+        declined = {cab.unicorn.unicorn_id} if self.policy.remembers else frozenset[str]()
+        self.waiting[ride.ride_id] = replace(ride, excluded=ride.excluded | declined)
+        self._rounds(now)
 
     def _depart(self, cab: Cab, ride_id: str, now: float) -> None:
-        trip = self.trips[ride_id]
-        cab.unicorn = cab.unicorn.reserved(ride_id, Trip(trip.pickup, trip.dropoff))
-        crow = TRAVEL.crow_metres(cab.at, trip.pickup)
-        self.records[ride_id].empty_metres = crow * TRAVEL.detour
-        cab.since, cab.heading_for = now, trip.pickup
-        cab.arrives = now + crow / TRAVEL.reach_metres(1)
+        cab.depart(ride_id, self.riders[ride_id], now)
         self._later(cab.arrives, partial(self._pick_up, cab, ride_id))
 
     def _pick_up(self, cab: Cab, ride_id: str, now: float) -> None:
-        trip = self.trips[ride_id]
-        self.records[ride_id].picked_up = now
-        cab.unicorn = cab.unicorn.departed(ride_id, instant(now))
-        cab.at, cab.heading_for = trip.pickup, None
-        self._later(now + trip.seconds, partial(self._finish, cab, ride_id))
+        rider = self.riders[ride_id]
+        cab.pick_up(ride_id, rider, now)
+        self._later(now + rider.trip.seconds, partial(self._finish, cab, ride_id))
 
     def _finish(self, cab: Cab, ride_id: str, now: float) -> None:
-        cab.unicorn = cab.unicorn.released(ride_id)
-        cab.at, cab.since, cab.rides = self.trips[ride_id].dropoff, now, cab.rides + 1
+        cab.finish(ride_id, self.riders[ride_id], now)
         following, cab.next_ride = cab.next_ride, None
         if following:
             self._depart(cab, following, now)
         else:
-            self._round(now)
+            self._rounds(now)
 
 
 def run(policy: Policy, trips: Sequence[NycTrip], unicorns: int, load: float, seed: int) -> World:
@@ -243,14 +153,3 @@ def run(policy: Policy, trips: Sequence[NycTrip], unicorns: int, load: float, se
     demand = thinned(trips, unicorns, load, rng)
     starts = [rng.choice(trips).dropoff for _ in range(unicorns)]
     return World(policy, demand, starts).run()
-
-
-def _on_duty(unicorn_id: str) -> Unicorn:
-    return Unicorn(
-        unicorn_id=unicorn_id,
-        name=unicorn_id,
-        color="White",
-        gender="Female",
-        state=UnicornState.AVAILABLE,
-        accepting=True,
-    )

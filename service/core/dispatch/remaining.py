@@ -52,5 +52,5 @@ class RemainingTime:
         """Seconds until trips end that were estimated at, and have taken, so many seconds."""
         known = np.maximum(estimated, max(1.0, self.usual[0][0]))
         usual = known * np.interp(known, *self.usual)
-        left: FloatArray = usual * np.interp(np.maximum(elapsed, 0.0) / usual, *self.left)
+        left: FloatArray = usual * np.interp(elapsed / usual, *self.left)
         return left

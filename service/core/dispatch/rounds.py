@@ -147,6 +147,10 @@ class Dispatcher:
                 "claim not written", extra={"ride_id": ride.ride_id, "cause": str(error)}
             )
             return Outcome.FAILED
+        except Exception:
+            # A defect that one ride brings to light must not cost the others of the round.
+            logger.exception("claim failed", extra={"ride_id": ride.ride_id})
+            return Outcome.FAILED
         effects.tell(self.ports, now, ride=after, unicorn=reserved)
         logger.info(
             "ride %s",

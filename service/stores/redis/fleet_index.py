@@ -18,7 +18,7 @@ from redis.client import Pipeline
 from service.core.dispatch.zones import zone_of, zones_within
 from service.core.model import FleetEntry, Location, Position, Unicorn
 from service.core.ports import Sighting
-from service.stores.entries import dump_unicorn, load_unicorn
+from service.stores.entries import UnknownSchema, dump_unicorn, load_unicorn
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
 
@@ -64,7 +64,7 @@ class RedisFleetIndex:
                     STATE_CHECK_MS,
                 ],
             )
-        unicorn = load_unicorn(state_text) if state_text else None
+        unicorn = _load_state(state_text)
         if not news:
             return Sighting(unicorn, entered=False)
         if unicorn and unicorn.can_take_a_ride:
@@ -91,9 +91,9 @@ class RedisFleetIndex:
             texts = iter(pipe.execute())
         triples = zip(unicorn_ids, texts, texts, strict=True)
         return {
-            unicorn_id: FleetEntry(load_unicorn(state), self._fresh(_load(position), now))
+            unicorn_id: FleetEntry(unicorn, self._fresh(_load(position), now))
             for unicorn_id, state, position in triples
-            if state
+            if (unicorn := _load_state(state))
         }
 
     def position(self, unicorn_id: str, now: datetime) -> Position | None:
@@ -196,6 +196,14 @@ def _indexable(latitude: float) -> float:
 
 def _moved_zone(before: Position, after: Position) -> bool:
     return zone_of(before.location) != zone_of(after.location)
+
+
+def _load_state(text: str | None) -> Unicorn | None:
+    """None also for another release's entry: the state is then read from DynamoDB."""
+    try:
+        return load_unicorn(text) if text else None
+    except UnknownSchema:
+        return None
 
 
 def _dump(position: Position) -> str:

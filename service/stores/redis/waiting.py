@@ -8,14 +8,17 @@ round clears both *before* it reads the rides, so whatever is added later asks f
 from __future__ import annotations
 
 import json
+import logging
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from service.core.model import Pairing, Ride
-from service.stores.entries import dump_ride, load_ride
+from service.stores.entries import UnknownSchema, dump_ride, load_ride
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
+
+logger = logging.getLogger(__name__)
 
 MARK_MS: Final = 1000
 """A job that was lost is published again by the next request after this."""
@@ -87,7 +90,7 @@ class RedisRoundLease:
             pipe.hgetall(keys.plans(zone))
             _, _, rides, plans = pipe.execute()
         return (
-            [load_ride(text) for text in rides],
+            list(_known(rides)),
             {ride_id: _load_plan(ride_id, text) for ride_id, text in plans.items()},
         )
 
@@ -108,6 +111,15 @@ class RedisRoundLease:
     def release(self) -> None:
         with self._link.use() as client:
             client.eval(scripts.RELEASE_LEASE, 1, keys.lease(self._zone), self._owner)
+
+
+def _known(texts: Iterable[str]) -> Iterator[Ride]:
+    """Rides this release understands; another release's are left to it, or to the sweep."""
+    for text in texts:
+        try:
+            yield load_ride(text)
+        except UnknownSchema as error:
+            logger.warning("waiting ride passed over", extra={"cause": str(error)})
 
 
 def _dump_plan(plan: Pairing) -> str:

@@ -61,6 +61,12 @@ def test_a_unicorn_out_of_reach_is_left_alone() -> None:
     assert paired([waiting("r", HERE)], [available("u", at(479))])[0] == {"r": "u"}
 
 
+def test_the_time_until_a_unicorn_is_free_counts_towards_the_longest_eta() -> None:
+    fleet = [busy("soon", at(-300), HERE, started_ago=50)]
+    assert paired([waiting("r", at(231))], fleet) == ({}, {})
+    assert paired([waiting("r", at(229))], fleet) == ({}, {"r": "soon"})
+
+
 def test_a_unicorn_without_a_fresh_position_is_left_alone() -> None:
     silent = replace(available("u", HERE), position=None)
     assert paired([waiting("r", HERE)], [silent]) == ({}, {})
@@ -95,7 +101,7 @@ def test_a_unicorn_on_its_way_to_another_pickup_is_planned_if_it_will_be_done_so
 @pytest.mark.parametrize(
     "entry",
     [
-        busy("u", at(-400), HERE, started_ago=50),
+        busy("u", at(-360), HERE, started_ago=50),
         busy("u", at(-100), None, started_ago=50),
     ],
     ids=["busy for longer than plans look ahead", "nobody knows where to"],
@@ -155,6 +161,13 @@ def test_the_longest_waiting_rider_comes_first_in_the_end() -> None:
     fleet = [available("u", HERE)]
     assert paired(rides, fleet, Tuning(waiting_weight=0))[0] == {"new": "u"}
     assert paired(rides, fleet, Tuning(waiting_weight=1))[0] == {"old": "u"}
+
+
+def test_a_plan_does_not_outweigh_having_waited_so_much_longer() -> None:
+    rides = [waiting("old", at(379), seconds=481), waiting("planned", at(0))]
+    fleet = [busy("soon", at(-100), HERE, started_ago=0)]
+    plans = {"planned": "soon"}
+    assert paired(rides, fleet, Tuning(waiting_weight=1), plans) == ({}, {"old": "soon"})
 
 
 def test_a_long_idle_unicorn_may_come_from_farther_away() -> None:

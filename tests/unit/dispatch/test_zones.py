@@ -41,6 +41,17 @@ def test_every_place_within_reach_lies_in_one_of_the_zones(
     assert zone_of(place) in zones_within(location, reach)
 
 
+@given(
+    anywhere, st.floats(0, 2 * math.pi), st.floats(0.95, 1), reaches.filter(bool), st.integers(0, 4)
+)
+def test_a_zone_is_within_reach_of_every_place_that_near_to_its_corners(
+    somewhere: Location, bearing: float, share: float, reach: float, number: int
+) -> None:
+    zone = zone_of(somewhere)
+    corner = Location(*h3.cell_to_boundary(zone)[number])
+    assert zone in zones_within(moved(corner, bearing, share * reach), reach)
+
+
 @given(anywhere, st.floats(1000, 15_000))
 def test_only_zones_that_the_circle_cuts_are_named(location: Location, reach: float) -> None:
     circle = (moved(location, math.radians(degree), reach * 1.02 + 100) for degree in range(360))

@@ -1,0 +1,65 @@
+"""Which IAM roles may call, and what each may do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from service.auth.policy import SCOPES
+
+_NAME: Final = "([A-Za-z0-9_+=,.@-]{1,64})"
+_ROLE: Final = re.compile(rf"arn:(aws[a-z-]*):iam::([0-9]{{12}}):role/(?:[\x21-\x7e]*/)?{_NAME}")
+_ASSUMED_ROLE: Final = re.compile(
+    rf"arn:(aws[a-z-]*):sts::([0-9]{{12}}):assumed-role/{_NAME}/[A-Za-z0-9_+=,.@-]+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role and the scopes its sessions have."""
+
+    role_arn: str
+    scopes: frozenset[str]
+
+
+class _Role(NamedTuple):
+    """A role as its sessions' ARNs name it: without the path; names are unique in an account."""
+
+    partition: str
+    account: str
+    name: str
+
+
+class RoleGrants:
+    """Scopes by role, compared exactly: no wildcards, no users, no role of another account.
+
+    Made of scopes by ARN of an IAM role. Raises `ValueError` for another ARN, for two ARNs of one
+    role and for unknown scopes or none.
+    """
+
+    def __init__(self, scopes_by_arn: Mapping[str, Collection[str]]) -> None:
+        self._by_role = {
+            _role(arn): Grant(arn, _checked(arn, scopes)) for arn, scopes in scopes_by_arn.items()
+        }
+        if len(self._by_role) != len(scopes_by_arn):
+            raise ValueError("two ARNs name the same role")
+
+    def of(self, caller_arn: str) -> Grant | None:
+        """The grant of the role whose session has this ARN, as STS tells it."""
+        parts = _ASSUMED_ROLE.fullmatch(caller_arn)
+        return self._by_role.get(_Role(*parts.groups())) if parts else None
+
+
+def _role(arn: str) -> _Role:
+    parts = _ROLE.fullmatch(arn)
+    if parts is None:
+        raise ValueError(f"{arn!r} is not the ARN of an IAM role")
+    return _Role(*parts.groups())
+
+
+def _checked(arn: str, scopes: Collection[str]) -> frozenset[str]:
+    if not scopes or not SCOPES.issuperset(scopes):
+        raise ValueError(f"{arn} needs scopes out of {', '.join(sorted(SCOPES))}")
+    return frozenset(scopes)

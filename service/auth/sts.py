@@ -1,0 +1,105 @@
+"""One question to STS, on behalf of whoever signed it: whose signature is this?
+
+https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Final
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from service.auth.errors import AuthUnavailable, InvalidToken
+
+logger = logging.getLogger(__name__)
+
+BODY: Final = b"Action=GetCallerIdentity&Version=2011-06-15"
+
+LARGEST_ANSWER_BYTES: Final = 16 * 1024
+MOST_AT_ONCE: Final = 8
+"""Anybody can make us ask, so only this many may wait for an answer at the same time."""
+PAUSE_SECONDS: Final = 1.0
+"""How long STS is left alone after it failed, so that requests do not queue up for it."""
+RETRY_AFTER_SECONDS: Final = 1
+
+_TIMEOUT: Final = urllib3.Timeout(connect=1, read=2)
+_SUFFIXES: Final = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
+_THROTTLED: Final = frozenset({b"Throttling", b"ThrottlingException", b"RequestLimitExceeded"})
+_CODE: Final = re.compile(rb"<Code>(\w+)</Code>")
+_ARN: Final = re.compile(
+    rb"\s*(?:<\?xml[^<>]*\?>)?\s*<GetCallerIdentityResponse[^<>]*>\s*<GetCallerIdentityResult>"
+    rb"(?:\s*<(?:UserId|Account)>[^<>]*</(?:UserId|Account)>)*\s*<Arn>([^<>]+)</Arn>"
+)
+"""The whole beginning of the answer: an ARN anywhere else would not be STS's word for it."""
+
+
+class Sts:
+    """The regional endpoint of STS, or `endpoint`. Safe to share between threads, not to fork.
+
+    The constructor raises `ValueError` for an endpoint that is neither HTTPS nor on this machine.
+    """
+
+    def __init__(
+        self, region: str, endpoint: str = "", monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        suffix = _SUFFIXES.get(region.partition("-")[0], "amazonaws.com")
+        parts = urlsplit(endpoint or f"https://sts.{region}.{suffix}")
+        if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("the address of STS must be https unless on this machine")
+        self.region = region
+        self.host = parts.netloc
+        self._url = f"{parts.scheme}://{parts.netloc}/"
+        self._http = urllib3.PoolManager(maxsize=MOST_AT_ONCE, retries=False, timeout=_TIMEOUT)
+        self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._monotonic = monotonic
+        self._paused_until = 0.0
+
+    def caller(self, headers: Mapping[str, str]) -> str:
+        """The ARN of who signed `BODY` with these headers.
+
+        Raises `InvalidToken` if STS refuses them, `AuthUnavailable` if it does not say.
+        """
+        if self._monotonic() < self._paused_until or not self._slots.acquire(blocking=False):
+            raise AuthUnavailable(RETRY_AFTER_SECONDS)
+        try:
+            status, answer = self._post(headers)
+        except HTTPError as error:
+            raise self._unavailable(type(error).__name__) from None
+        finally:
+            self._slots.release()
+        if status == 200:
+            return self._arn(answer)
+        if status not in {400, 403}:
+            raise self._unavailable(f"answered {status}")
+        code = _CODE.search(answer)
+        if code is None or code[1] in _THROTTLED:
+            # No pause: what one caller can bring about must not hold up the others.
+            raise AuthUnavailable(RETRY_AFTER_SECONDS)
+        raise InvalidToken(f"STS: {code[1].decode()}")
+
+    def _post(self, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        response = self._http.request(
+            "POST", self._url, body=BODY, headers=headers, redirect=False, preload_content=False
+        )
+        with closing(response):
+            body = response.read(LARGEST_ANSWER_BYTES + 1)
+            return response.status, body
+
+    def _arn(self, answer: bytes) -> str:
+        found = _ARN.match(answer)
+        if found is None or len(answer) > LARGEST_ANSWER_BYTES:
+            raise self._unavailable("answered something else")
+        return found[1].decode("ascii", "replace")
+
+    def _unavailable(self, cause: str) -> AuthUnavailable:
+        logger.warning("STS does not answer", extra={"cause": cause})
+        self._paused_until = self._monotonic() + PAUSE_SECONDS
+        return AuthUnavailable(RETRY_AFTER_SECONDS)
