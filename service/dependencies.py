@@ -7,15 +7,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.api.context import Dependencies
+from service.api.limits import limiter_of
 from service.auth.endpoint import Endpoint
+from service.auth.iam import IamVerifier
 from service.auth.keys import Keys, KeySet, PinnedKeys
+from service.auth.revocation import RevocationCheck
+from service.auth.roles import RoleGrants
+from service.auth.sts import Sts
 from service.auth.verifier import AccessTokenVerifier
 from service.core.ports import Ports
+from service.metrics import KEY_SET_AGE
 from service.round_queue import CeleryRoundQueue
 from service.settings import ApiSettings
 from service.stores.connect import build_ports
+from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.redis import connect as redis_stores
+from service.stores.redis.limits import RedisCounters
 from service.stores.redis.link import RedisLink
+from service.stores.redis.revocations import RedisRevocations
+from service.stores.revocations import CachedRevocations
 
 
 def build(settings: ApiSettings) -> Dependencies:
@@ -23,12 +34,21 @@ def build(settings: ApiSettings) -> Dependencies:
     timeout = redis_stores.REQUEST_TIMEOUT_SECONDS
     redis = redis_stores.build(settings, timeout_seconds=timeout)
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
-    ports = build_ports(settings, redis, rounds)
+    dynamodb = dynamodb_client(settings)
+    ports = build_ports(settings, redis, rounds, dynamodb)
     keys = _keys(settings)
+    KEY_SET_AGE.set_function(keys.age_seconds)
+    revocations = CachedRevocations(
+        DynamoRevocations(dynamodb, settings.operations_table), RedisRevocations(redis.link)
+    )
     return Dependencies(
         settings=settings,
         ports=ports,
         verifier=_verifier(settings, keys),
+        revocations=revocations,
+        revoked=RevocationCheck(revocations),
+        iam=_iam_verifier(settings),
+        limiter=limiter_of(settings, RedisCounters(redis.link)),
         now=_now,
         monotonic=time.monotonic,
         probes={
@@ -56,6 +76,17 @@ def _verifier(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:
         client_ids=settings.cognito_client_ids,
         leeway_seconds=settings.auth_leeway_seconds,
         resource=settings.auth_resource,
+    )
+
+
+def _iam_verifier(settings: ApiSettings) -> IamVerifier | None:
+    if not settings.iam_role_scopes:
+        return None
+    return IamVerifier(
+        Sts(settings.aws_region, settings.aws_endpoint_url_sts),
+        RoleGrants(settings.iam_role_scopes),
+        audience=settings.public_url,
+        leeway_seconds=settings.auth_leeway_seconds,
     )
 
 

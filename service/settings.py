@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
+RateLimit = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/(second|minute|hour)$")]
 
 
 class Settings(BaseSettings):
@@ -64,6 +65,10 @@ class ApiSettings(Settings):
     public_url: str
     cors_origins: CommaList = ()
     trusted_proxy_hops: int = Field(0, ge=0)
+    rate_limit_enabled: bool = True
+    rate_limit_subject: RateLimit = "3000/minute"
+    rate_limit_address: RateLimit = "60000/minute"
+    rate_limit_failures: RateLimit = "600/minute"
     workshop_id_tokens: bool = False
 
     cognito_user_pool_id: str = Field(pattern=r"^[\w-]+_[0-9a-zA-Z]+$")

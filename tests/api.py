@@ -12,15 +12,24 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from service.api.context import Dependencies
+from service.api.limits import limiter_of
 from service.app import create_app
 from service.auth.errors import InvalidToken
 from service.auth.policy import SCOPES
 from service.auth.principal import Principal, TokenKind
+from service.auth.revocation import RevocationCheck
 from service.core.ports import Ports
 from service.settings import ApiSettings
 from tests.builders import NOW
 from tests.fakes import FakeAssignments, FakeRides, FakeUnicorns
-from tests.fakes_redis import FakeChanges, FakeFleetIndex, FakeRoundQueue, FakeWaitingRides
+from tests.fakes_redis import (
+    FakeChanges,
+    FakeCounters,
+    FakeFleetIndex,
+    FakeRoundQueue,
+    FakeWaitingRides,
+)
+from tests.fakes_revocations import FakeRevocations
 
 ORIGIN = "https://app.example.com"
 SETTINGS: Mapping[str, Any] = {
@@ -98,7 +107,15 @@ class Api:
         self.clock[0] += timedelta(seconds=seconds)
 
 
-def build_api(ports: Ports | None = None, probes: Any = None, **settings: Any) -> Api:
+def build_api(
+    ports: Ports | None = None,
+    probes: Any = None,
+    *,
+    revocations: Any = None,
+    counters: Any = None,
+    iam: Any = None,
+    **settings: Any,
+) -> Api:
     """An application; every reading of its monotonic clock is a second later than the last."""
     if ports is None:
         rides, unicorns = FakeRides(), FakeUnicorns()
@@ -112,10 +129,16 @@ def build_api(ports: Ports | None = None, probes: Any = None, **settings: Any) -
             changes=FakeChanges(),
         )
     clock, ticks = [NOW], itertools.count()
+    api_settings = ApiSettings(**{**SETTINGS, **settings})
+    revocations = revocations or FakeRevocations()
     dependencies = Dependencies(
-        settings=ApiSettings(**{**SETTINGS, **settings}),
+        settings=api_settings,
         ports=ports,
         verifier=KnownTokens(),
+        revocations=revocations,
+        revoked=RevocationCheck(revocations, monotonic=lambda: clock[0].timestamp()),
+        limiter=limiter_of(api_settings, counters or FakeCounters()),
+        iam=iam,
         now=lambda: clock[0],
         monotonic=lambda: float(next(ticks)),
         probes=probes or {},

@@ -21,11 +21,13 @@ class FakeFleetIndex:
         self._stale = stale
         self._positions: dict[str, Position] = {}
         self._states: dict[str, Unicorn] = {}
+        self._heard: dict[str, datetime] = {}
         self._epoch: datetime | None = None
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         known = self._positions.get(unicorn_id)
         unicorn = self._states.get(unicorn_id)
+        self._heard[unicorn_id] = now
         if known and known.recorded_at >= position.recorded_at:
             return Sighting(unicorn, entered=False)
         fresh = self.position(unicorn_id, now)
@@ -58,8 +60,7 @@ class FakeFleetIndex:
     def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
         if self._epoch is None:
             return timedelta()
-        position = self._positions.get(unicorn_id)
-        heard = max(self._epoch, position.recorded_at) if position else self._epoch
+        heard = max(self._epoch, self._heard.get(unicorn_id, self._epoch))
         return max(timedelta(), now - heard)
 
     def begin_epoch(self, now: datetime) -> bool:
@@ -95,6 +96,10 @@ class FakeWaitingRides:
         with self._lock:
             self.rides.setdefault(ride.zone, {})[ride.ride_id] = ride
             return self._set_mark(ride.zone)
+
+    def correct(self, ride: Ride) -> None:
+        with self._lock:
+            self.rides.setdefault(ride.zone, {})[ride.ride_id] = ride
 
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
         with self._lock:
@@ -179,3 +184,20 @@ class FakeChanges:
     @contextmanager
     def listen(self, topic: str) -> Iterator[FakeListener]:
         yield FakeListener()
+
+
+class FakeCounters:
+    """As `RedisCounters`; `is_lost` is a Redis that is gone."""
+
+    def __init__(self) -> None:
+        self.is_lost = False
+        self.calls = 0
+        self.values: dict[str, int] = {}
+
+    def add(self, hits: Mapping[str, tuple[int, int]]) -> Mapping[str, int]:
+        self.calls += 1
+        if self.is_lost:
+            raise Unavailable("lost")
+        for name, (amount, _) in hits.items():
+            self.values[name] = self.values.get(name, 0) + amount
+        return {name: self.values[name] for name in hits}

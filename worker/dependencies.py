@@ -16,9 +16,10 @@ from service.core.dispatch.travel import GreatCircle
 from service.core.ports import Ports
 from service.core.sweep import sweep
 from service.round_queue import CeleryRoundQueue
-from service.settings import Settings
+from service.settings import Settings, load
 from service.stores.connect import build_ports
 from service.stores.redis import connect as redis_stores
+from service.stores.redis.waiting import RedisWaitingRides
 
 PARALLEL_CLAIMS: Final = 8
 """A claim is mostly waiting for DynamoDB; more at a time only fight for the interpreter."""
@@ -30,9 +31,13 @@ class Dependencies:
 
     dispatcher: Dispatcher
     ports: Ports
+    turns: RedisWaitingRides
 
     def sweep(self) -> None:
-        sweep(self.ports, _now())
+        """Sweep unless another process does; two at once would do no harm, only the work."""
+        with self.turns.sweep_turn() as mine:
+            if mine:
+                sweep(self.ports, _now())
 
 
 _built: list[Dependencies] = []
@@ -59,11 +64,17 @@ def build(settings: Settings) -> None:
         window_seconds=settings.dispatch_window_ms / 1000,
         commit_all=_in_parallel(ThreadPoolExecutor(PARALLEL_CLAIMS, "claim")),
     )
-    _built[:] = [Dependencies(dispatcher, ports)]
+    _built[:] = [Dependencies(dispatcher, ports, redis.waiting)]
 
 
 def dependencies() -> Dependencies:
-    """This process's dependencies."""
+    """This process's dependencies.
+
+    Built here if that failed when the child started: Celery does not end a child whose start-up
+    hook raised, and it would fail every job from then on.
+    """
+    if not _built:
+        build(load(Settings))
     return _built[0]
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from flask import Flask, current_app, g
 
 if TYPE_CHECKING:
+    from service.api.limits import Limiter
     from service.auth.principal import Principal
+    from service.auth.revocation import RevocationCheck
     from service.core.ports import Ports
     from service.settings import ApiSettings
 
@@ -21,6 +23,12 @@ class Verifier(Protocol):
     """Turns a token into the principal it proves; raises `AuthError`."""
 
     def verify(self, token: str, now: float) -> Principal: ...
+
+
+class Revocations(Protocol):
+    """The truth about revocations (`service.stores.revocations`)."""
+
+    def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None: ...
 
 
 class Probe(Protocol):
@@ -36,10 +44,17 @@ class Dependencies:
     settings: ApiSettings
     ports: Ports
     verifier: Verifier
+    revocations: Revocations
+    revoked: RevocationCheck
+    """Asks `revocations`."""
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     probes: Mapping[str, Probe]
     """By the names that `/readyz` tells; without those in `health.OPTIONAL` it is degraded."""
+    iam: Verifier | None = None
+    """Verifies credentials of IAM roles, if any may call."""
+    limiter: Limiter | None = None
+    """None: nobody is limited."""
 
 
 def provide(app: Flask, dependencies: Dependencies) -> None:

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,6 +21,8 @@ from service.api.problems import invalid
 
 _CODE_BYTES: Final = 16
 _PURPOSE: Final = b"rides cursor"
+_IDS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_INSTANTS: Final = re.compile(r"[0-9T:.Z-]{20,30}")
 
 
 def cursor_of(key: Mapping[str, str] | None, subject: str) -> str | None:
@@ -41,8 +44,20 @@ def key_of(cursor: str | None, subject: str) -> Mapping[str, str] | None:
     code, payload = raw[:_CODE_BYTES], raw[_CODE_BYTES:]
     if not hmac.compare_digest(code, _code(payload, subject)):
         raise _refused()
-    key: dict[str, str] = json.loads(payload)
-    return key
+    return _key_in(payload)
+
+
+def _key_in(payload: bytes) -> Mapping[str, str]:
+    """The code is no secret from who reads this source, so the key is checked for its form too."""
+    try:
+        match json.loads(payload):
+            case {"ride_id": str(ride_id), "requested_at": str(requested_at), **others} if (
+                _IDS.fullmatch(ride_id) and _INSTANTS.fullmatch(requested_at) and not others
+            ):
+                return {"ride_id": ride_id, "requested_at": requested_at}
+    except ValueError:
+        pass
+    raise _refused()
 
 
 def _code(payload: bytes, subject: str) -> bytes:

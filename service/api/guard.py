@@ -5,17 +5,19 @@ It runs before the body is read. An endpoint it does not know is refused, not le
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from flask import Flask, Response, g, request
 
-from service.api import cors
+from service.api import audit, cors
+from service.api.addresses import client_address
 from service.api.context import Dependencies
+from service.api.limits import Standing
 from service.api.problems import Problem
 from service.api.routing import Route
-from service.auth import bearer
+from service.auth import bearer, iam
 from service.auth.errors import (
     AuthError,
     AuthUnavailable,
@@ -25,13 +27,13 @@ from service.auth.errors import (
     MalformedHeader,
     MissingToken,
 )
-from service.auth.policy import Policy, Role, judge
+from service.auth.policy import Role, judge
 from service.auth.principal import Principal
 from service.settings import ApiSettings
 
-logger = logging.getLogger(__name__)
-
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
+
+TOO_MANY: Final = "rate_limited"
 
 DETAILS: Final[Mapping[type[AuthError], str]] = {
     MissingToken: "Send an access token as Authorization: Bearer.",
@@ -46,23 +48,20 @@ DETAILS: Final[Mapping[type[AuthError], str]] = {
 
 def install(app: Flask, routes: Mapping[str, Route], deps: Dependencies) -> None:
     """Judge each request by its route's policy."""
-    groups = groups_of(deps.settings)
-    metadata_url = f"{deps.settings.public_url}{METADATA_PATH}"
+    guard = Guard(deps)
 
-    def guard() -> Response | None:
+    def begin() -> Response | None:
         if request.routing_exception is not None:
             # 404 and 405 come first: Flask raises them next, unless this is a preflight.
             return cors.preflight()
         route = routes[request.endpoint or ""]
         if not route.policy.is_public:
-            g.principal = _admit(route.policy, groups, deps)
+            guard.admit(route)
         return None
 
-    def refuse(error: AuthError) -> Response:
-        return _refusal(error, metadata_url)
-
-    app.before_request(guard)
-    app.register_error_handler(AuthError, refuse)
+    app.before_request(begin)
+    app.after_request(_with_standing)
+    app.register_error_handler(AuthError, guard.refusal)
 
 
 def groups_of(settings: ApiSettings) -> Mapping[Role, str]:
@@ -74,20 +73,71 @@ def groups_of(settings: ApiSettings) -> Mapping[Role, str]:
     }
 
 
-def _admit(policy: Policy, groups: Mapping[Role, str], deps: Dependencies) -> Principal:
-    header = request.environ.get("HTTP_AUTHORIZATION")
-    token = bearer.token_from(header, has_query_token="access_token" in request.args)
-    principal = deps.verifier.verify(token, deps.now().timestamp())
-    judge(policy, principal, groups)
-    return principal
+class Guard:
+    """Authentication, revocation, policy and rate limits, in this order."""
+
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
+        self._groups = groups_of(deps.settings)
+        self._metadata_url = f"{deps.settings.public_url}{METADATA_PATH}"
+
+    def admit(self, route: Route) -> None:
+        """Let the request pass, or raise `AuthError` or a 429 problem."""
+        now = self._deps.now()
+        g.principal = principal = self._authenticated(now)
+        self._deps.revoked.check(principal, route.policy, request.method, now)
+        judge(route.policy, principal, self._groups)
+        limiter = self._deps.limiter
+        if limiter:
+            g.standing = limiter.admitted(principal.subject, self._address(), now.timestamp())
+            if g.standing.is_exceeded:
+                audit.refused(TOO_MANY, f"limit: {g.standing.limit.name}")
+                raise _too_many(g.standing)
+
+    def refusal(self, error: AuthError) -> Response:
+        """The answer to a request that may not pass."""
+        limiter = self._deps.limiter
+        if limiter and not isinstance(error, AuthUnavailable):
+            standing = limiter.refused(self._address(), self._deps.now().timestamp())
+            if standing.is_exceeded:
+                g.standing = standing
+                audit.refused(TOO_MANY, str(error))
+                return _too_many(standing).response()
+        audit.refused(error.reason, str(error))
+        return self._challenged(error)
+
+    def _authenticated(self, now: datetime) -> Principal:
+        header = request.environ.get("HTTP_AUTHORIZATION")
+        in_query = "access_token" in request.args
+        if self._deps.iam:
+            credential = iam.credential_from(header, in_query)
+            if credential is not None:
+                return self._deps.iam.verify(credential, now.timestamp())
+        token = bearer.token_from(header, has_query_token=in_query)
+        return self._deps.verifier.verify(token, now.timestamp())
+
+    def _address(self) -> str:
+        return client_address(request.environ, self._deps.settings.trusted_proxy_hops)
+
+    def _challenged(self, error: AuthError) -> Response:
+        headers = {}
+        challenge = bearer.challenge(error, self._metadata_url)
+        if challenge:
+            headers["WWW-Authenticate"] = challenge
+        if isinstance(error, AuthUnavailable):
+            headers["Retry-After"] = str(error.retry_after)
+        detail = DETAILS[type(error)]
+        return Problem(error.status, error.reason, detail, headers=headers).response()
 
 
-def _refusal(error: AuthError, metadata_url: str) -> Response:
-    logger.info("refused", extra={"reason": error.reason, "cause": str(error)})
-    headers = {}
-    challenge = bearer.challenge(error, metadata_url)
-    if challenge:
-        headers["WWW-Authenticate"] = challenge
-    if isinstance(error, AuthUnavailable):
-        headers["Retry-After"] = str(error.retry_after)
-    return Problem(error.status, error.reason, DETAILS[type(error)], headers=headers).response()
+def _too_many(standing: Standing) -> Problem:
+    detail = "Too many requests; try again later."
+    return Problem(429, TOO_MANY, detail, headers={"Retry-After": str(standing.seconds_left)})
+
+
+def _with_standing(response: Response) -> Response:
+    """Tell callers how often they may still come, before they have to be refused."""
+    standing: Standing | None = g.get("standing")
+    if standing:
+        response.headers.extend(standing.headers())
+    return response

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 from pydantic.json_schema import WithJsonSchema
 
 from service.core.model import Location, Position, RideStatus
@@ -43,6 +50,8 @@ Instant = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=280)]
+Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
+"""A claim that names a token. The longest that occur are ARNs of roles with long paths."""
 
 
 class Strict(BaseModel):
@@ -113,6 +122,24 @@ class UnicornPatch(Strict):
     """What an admin may change."""
 
     accepting: bool
+
+
+class Revocation(Strict):
+    """Exactly one name of what is revoked, as tokens carry it."""
+
+    sub: Mark | None = None
+    origin_jti: Mark | None = None
+    jti: Mark | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.marks()) != 1:
+            raise ValueError("must have exactly one of sub, origin_jti and jti")
+        return self
+
+    def marks(self) -> dict[str, str]:
+        """By kind, what was given."""
+        return self.model_dump(exclude_none=True)
 
 
 class RideListing(BaseModel):

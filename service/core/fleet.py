@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -26,7 +27,9 @@ def enroll(ports: Ports, unicorn: Unicorn, location: Location | None, now: datet
     """
     ports.unicorns.create(unicorn)
     if location:
-        record_position(ports, unicorn.unicorn_id, Position(location, now), now)
+        # The unicorn is enrolled whatever becomes of this: it will send its position again.
+        with suppress(Unavailable):
+            record_position(ports, unicorn.unicorn_id, Position(location, now), now)
     return view(ports, unicorn, now)
 
 
@@ -56,4 +59,6 @@ CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornS
 
 def ride_of(ports: Ports, unicorn: Unicorn) -> Ride | None:
     """The ride the unicorn is reserved for."""
-    return ports.rides.get(unicorn.ride_id) if unicorn.ride_id else None
+    ride = ports.rides.get(unicorn.ride_id) if unicorn.ride_id else None
+    # Read after the unicorn: by now the ride may be another one's.
+    return ride if ride and ride.unicorn_id == unicorn.unicorn_id else None

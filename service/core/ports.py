@@ -136,6 +136,9 @@ class WaitingRides(Protocol):
     def add(self, ride: Ride) -> bool:
         """Add a ride; true if the caller set the zone's mark and so has to publish a round."""
 
+    def correct(self, ride: Ride) -> None:
+        """Replace what is known of a waiting ride without asking for a round."""
+
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
         """Mark the zones that have waiting rides; returns those the caller has to publish."""
 

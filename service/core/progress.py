@@ -59,7 +59,7 @@ def advance(ports: Ports, step: Step, unicorn_id: str, ride_id: str, now: dateti
 
 def _already_taken(step: Step, ride: Ride, unicorn_id: str) -> bool:
     if step is Step.DECLINE:
-        return unicorn_id in ride.excluded
+        return unicorn_id in ride.excluded and ride.status is RideStatus.REQUESTED
     return ride.unicorn_id == unicorn_id and ride.status is _REACHES[step]
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from service.core import effects
 from service.core.dispatch.travel import GreatCircle
-from service.core.errors import DispatchError
+from service.core.errors import DispatchError, Unavailable
 from service.core.model import LIVENESS_CHECK, CanceledBy, Ride, RideStatus, Unicorn
 from service.core.ports import Ports
 from service.core.transition import carry_out
@@ -34,7 +34,7 @@ BATCH: Final = 500
 def sweep(ports: Ports, now: datetime) -> int:
     """Look after the rides that are due, oldest first; returns how many."""
     horizon = timedelta()
-    if ports.fleet.begin_epoch(now):
+    if _is_new(ports, now):
         # Redis is new: every open ride is due within the longest interval, so look at them all.
         horizon = max(LIVENESS_CHECK, ports.rules.offer)
     due = ports.rides.due(now + horizon, BATCH)
@@ -54,7 +54,7 @@ def sweep(ports: Ports, now: datetime) -> int:
 
 def _look_after_requested(ports: Ports, ride: Ride, now: datetime) -> None:
     past_deadline = now >= ride.deadline_at
-    if past_deadline and ports.waiting.plan_of(ride.zone, ride.ride_id) is None:
+    if past_deadline and not _has_plan(ports, ride):
         _apply(ports, ride, now, lambda stored: stored.unmatched())
         return
     next_try = now + RETRY_EVERY
@@ -113,6 +113,21 @@ def _apply(
         return step(ride), released
 
     carry_out(ports, seen, decide, now)
+
+
+def _is_new(ports: Ports, now: datetime) -> bool:
+    try:
+        return ports.fleet.begin_epoch(now)
+    except Unavailable:
+        return False
+
+
+def _has_plan(ports: Ports, ride: Ride) -> bool:
+    try:
+        return ports.waiting.plan_of(ride.zone, ride.ride_id) is not None
+    except Unavailable:
+        # Plans live in Redis alone: without it there is none.
+        return False
 
 
 def _silent_for(ports: Ports, ride: Ride, now: datetime) -> timedelta:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from service.core import effects
-from service.core.errors import Unavailable, WriteConflict
+from service.core.errors import IllegalTransition, Unavailable, WriteConflict
 from service.core.model import ASSIGNED, Ride, Unicorn
 from service.core.ports import Ports
 
@@ -30,7 +30,16 @@ def carry_out(ports: Ports, ride: Ride, decide: Decide, now: datetime) -> Ride:
     for _ in range(ATTEMPTS):
         if ride.status in ASSIGNED and (unicorn is None or unicorn.unicorn_id != ride.unicorn_id):
             unicorn = ports.unicorns.get(ride.unicorn_id or "")
-        ride_after, unicorn_after = decide(ride, unicorn)
+        try:
+            ride_after, unicorn_after = decide(ride, unicorn)
+        except IllegalTransition:
+            # Ride and unicorn are read one after the other: a writer in between makes a pair that
+            # never was. Only what is refused on the newest ride is refused.
+            newest = ports.rides.get(ride.ride_id)
+            if newest is None or newest.version == ride.version:
+                raise
+            ride, unicorn = newest, None
+            continue
         if ride_after is ride:
             return ride
         try:

@@ -10,8 +10,8 @@ from service.core.model import Unicorn
 from service.core.ports import Unicorns
 
 REMEMBERED_SECONDS: Final = 30.0
-"""An account is moved to another unicorn by an admin, and rarely; until then every position would
-cost a read. What a driver does is checked against the unicorn's own item anyway."""
+"""How long an account that an admin moved to another unicorn may still act as the former one, in
+processes other than the one that moved it. Without it every position would cost a read."""
 MOST: Final = 100_000
 
 

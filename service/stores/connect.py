@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from service.core.dispatch.travel import GreatCircle
 from service.core.ports import Ports, RoundQueue, Rules
@@ -14,10 +15,18 @@ from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.redis.connect import RedisStores
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
-def build_ports(settings: Settings, redis: RedisStores, rounds: RoundQueue) -> Ports:
+
+def build_ports(
+    settings: Settings,
+    redis: RedisStores,
+    rounds: RoundQueue,
+    dynamodb: DynamoDBClient | None = None,
+) -> Ports:
     """Call once per process, after any fork: clients hold connections and threads."""
-    dynamodb = dynamodb_client(settings)
+    dynamodb = dynamodb or dynamodb_client(settings)
     return Ports(
         rides=DynamoRides(dynamodb, settings.rides_table),
         unicorns=RememberedAccounts(DynamoUnicorns(dynamodb, settings.unicorns_table)),

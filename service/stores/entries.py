@@ -19,6 +19,10 @@ class UnknownSchema(ValueError):
     """The entry was written by a release this one does not understand."""
 
 
+UNREADABLE: Final = (ValueError, KeyError, TypeError, IndexError)
+"""What loading an entry raises that this release cannot make sense of."""
+
+
 def dump_ride(ride: Ride) -> str:
     """The ride without its `note`: personal text stays in the one store that is the truth."""
     record = ride_record(ride)

@@ -62,6 +62,14 @@ def test_a_ride_added_again_replaces_what_was_known_of_it(waiting: Waiting) -> N
     assert [ride.version for ride in lease.begin_round()[0]] == [3]
 
 
+def test_a_corrected_ride_asks_for_no_round(waiting: Waiting) -> None:
+    lease = waiting.take(ZONE)
+    assert lease
+    waiting.correct(a_ride(version=3))
+    assert lease.leave()
+    assert waiting.add(a_ride(version=4))
+
+
 def test_a_discarded_ride_waits_no_more(waiting: Waiting) -> None:
     ride = a_ride()
     waiting.add(ride)

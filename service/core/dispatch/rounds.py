@@ -81,21 +81,32 @@ class Dispatcher:
         lease = self.leases.take(zone)
         if lease is None:
             return
+        try:
+            finished = self._rounds(lease)
+        except BaseException:
+            lease.release()
+            raise
+        if not finished:
+            lease.release()
+            # One chain per zone: whoever has set the mark has published a job already.
+            for marked in self.ports.waiting.mark([zone]):
+                self.ports.rounds.publish(marked, request_id)
+
+    def _rounds(self, lease: RoundLease) -> bool:
+        """Rounds until nothing is new; false if the time was up before that."""
         if self.window_seconds:
             self.sleep(self.window_seconds)
         end = self.monotonic() + WORK_BUDGET_SECONDS
         lost_rounds = 0
         while True:
-            lost = self._round(lease)
+            lost = self._round(lease) and lost_rounds < LOST_CLAIM_ROUNDS
+            if not lost and lease.leave():
+                return True
             if self.monotonic() >= end:
-                lease.release()
-                self.ports.rounds.publish(zone, request_id)
-                return
-            if lost and lost_rounds < LOST_CLAIM_ROUNDS:
+                return False
+            if lost:
                 lost_rounds += 1
                 self.sleep(random.uniform(0.005, 0.02 * lost_rounds))  # noqa: S311
-            elif lease.leave():
-                return
 
     def _round(self, lease: RoundLease) -> bool:
         """Pair and claim once; true if a claim was lost and pairing again may help."""
@@ -170,8 +181,9 @@ class Dispatcher:
             if lost.unicorn:
                 self.ports.fleet.refresh(lost.unicorn, now)
             if lost.ride and lost.ride.status is RideStatus.REQUESTED:
-                self.ports.waiting.add(lost.ride)
-            elif lost.ride:
+                self.ports.waiting.correct(lost.ride)
+            elif lost.ride or not lost.unicorn:
+                # Ended, taken, or not there at all; were it open, the sweep would add it again.
                 self.ports.waiting.discard(ride.zone, [ride.ride_id])
         except Unavailable:
             return Outcome.FAILED

@@ -45,6 +45,15 @@ BUSY: Final = frozenset(
 BUSY_REASONS: Final = frozenset(
     {"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"}
 )
+CLOSED: Final = frozenset(
+    {
+        "AccessDeniedException",
+        "ExpiredTokenException",
+        "ResourceNotFoundException",
+        "UnrecognizedClientException",
+    }
+)
+"""No table or no right to it: for an operator to mend; for a caller, as if it were away."""
 UNREACHABLE: Final = (
     BotocoreConnectionError,
     CredentialRetrievalError,
@@ -141,7 +150,7 @@ def _raise_unless_busy(error: ClientError) -> None:
         raise ConditionFailed({0: response.get("Item", {})}) from error
     if code == "TransactionCanceledException":
         _raise_unless_busy_transaction(error, response["CancellationReasons"])
-    elif error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+    elif error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500 or code in CLOSED:
         raise Unavailable(f"DynamoDB: {code}") from error
     elif code not in BUSY:
         raise error

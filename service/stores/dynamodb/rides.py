@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef, UpdateTypeDef
 
     from service.stores.dynamodb.items import Item
+
+logger = logging.getLogger(__name__)
 
 QUERY_PAGE: Final = 100
 """Items asked for at a time where it is unknown how many are needed."""
@@ -89,7 +92,7 @@ class DynamoRides:
     def due(self, now: datetime, limit: int) -> Sequence[Ride]:
         per_shard = [self._due_in(shard, now, limit) for shard in SHARDS]
         merged = heapq.merge(*per_shard, key=lambda item: item["due_at"]["S"])
-        return [ride_from(item) for item in islice(merged, limit)]
+        return list(_readable(islice(merged, limit)))
 
     def postpone(self, ride: Ride, due_at: datetime) -> bool:
         if ride.due_at is None:
@@ -171,6 +174,15 @@ class DynamoRides:
             if "LastEvaluatedKey" not in answer:
                 return
             asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _readable(items: Iterable[Item]) -> Iterator[Ride]:
+    """Rides, but for rows that make no sense: one of them must not hide all the others."""
+    for item in items:
+        try:
+            yield ride_from(item)
+        except (KeyError, TypeError, ValueError):
+            logger.exception("unreadable ride", extra={"ride_id": item["ride_id"]["S"]})
 
 
 def _place_of(ride: Ride) -> dict[str, str]:

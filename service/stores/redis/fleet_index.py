@@ -18,7 +18,7 @@ from redis.client import Pipeline
 from service.core.dispatch.zones import zone_of, zones_within
 from service.core.model import FleetEntry, Location, Position, Unicorn
 from service.core.ports import Sighting
-from service.stores.entries import UnknownSchema, dump_unicorn, load_unicorn
+from service.stores.entries import UNREADABLE, dump_unicorn, load_unicorn
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
 
@@ -62,6 +62,7 @@ class RedisFleetIndex:
                     _dump(position),
                     POSITION_TTL_SECONDS,
                     STATE_CHECK_MS,
+                    _millis(now),
                 ],
             )
         unicorn = _load_state(state_text)
@@ -104,6 +105,7 @@ class RedisFleetIndex:
     def near(
         self, places: Sequence[Location], *, reach_metres: float, per_place: int, now: datetime
     ) -> Sequence[FleetEntry]:
+        places = _spread(places)
         close = [Search(place, FIRST_RADIUS_METRES, keys.usable) for place in places]
         ending = [Search(place, reach_metres, keys.busy) for place in places]
         hits = self._search([*close, *ending], per_place, now)
@@ -119,11 +121,11 @@ class RedisFleetIndex:
     def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             pipe.get(keys.EPOCH)
-            pipe.hget(keys.position(unicorn_id), "recorded")
-            epoch, recorded = pipe.execute()
+            pipe.hget(keys.position(unicorn_id), "heard")
+            epoch, last = pipe.execute()
         if epoch is None:
             return timedelta()
-        heard = max(int(epoch), int(recorded or 0))
+        heard = max(int(epoch), int(last or 0))
         return timedelta(milliseconds=max(0, _millis(now) - heard))
 
     def begin_epoch(self, now: datetime) -> bool:
@@ -180,6 +182,11 @@ class RedisFleetIndex:
         return position if position and now - position.recorded_at <= self._stale else None
 
 
+def _spread(places: Sequence[Location]) -> Sequence[Location]:
+    """One place of those within some hundred metres of each other: they see the same unicorns."""
+    return list({(round(p.latitude, 3), round(p.longitude, 3)): p for p in places}.values())
+
+
 def _bucket(now: datetime) -> int:
     return int(now.timestamp()) // BUCKET_SECONDS
 
@@ -202,7 +209,7 @@ def _load_state(text: str | None) -> Unicorn | None:
     """None also for another release's entry: the state is then read from DynamoDB."""
     try:
         return load_unicorn(text) if text else None
-    except UnknownSchema:
+    except UNREADABLE:
         return None
 
 

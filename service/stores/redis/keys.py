@@ -11,6 +11,7 @@ from typing import Final
 PREFIX: Final = "wildrydes"
 
 EPOCH: Final = f"{PREFIX}:epoch"
+SWEEP_LEASE: Final = f"{PREFIX}:sweep:lease"
 
 
 def waiting(zone: str) -> str:
@@ -66,3 +67,8 @@ def channel(topic: str) -> str:
 def revocation(kind: str, value: str) -> str:
     """Since when the token, sign-in or subject is revoked; empty if it is not."""
     return f"{PREFIX}:revoked:{kind}:{value}"
+
+
+def hits(counter: str) -> str:
+    """How often a limited caller came in the current span of time."""
+    return f"{PREFIX}:hits:{counter}"

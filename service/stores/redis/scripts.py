@@ -35,13 +35,14 @@ return 0
 """
 
 NOTE_POSITION: Final = """
--- KEYS position state  ARGV recorded_ms data ttl_seconds fresh_ms
+-- KEYS position state  ARGV recorded_ms data ttl_seconds fresh_ms now_ms
 -- Returns whether it was news, the position before, and the state unless it is due for a check.
 local before = redis.call('HMGET', KEYS[1], 'recorded', 'data')
 local state = false
 if redis.call('PTTL', KEYS[2]) > tonumber(ARGV[4]) then
   state = redis.call('HGET', KEYS[2], 'data')
 end
+redis.call('HSET', KEYS[1], 'heard', ARGV[5])
 if before[1] and tonumber(before[1]) >= tonumber(ARGV[1]) then return {0, before[2], state} end
 redis.call('HSET', KEYS[1], 'recorded', ARGV[1], 'data', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])

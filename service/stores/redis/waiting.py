@@ -11,10 +11,12 @@ import json
 import logging
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final, cast
 
+from service.core.errors import Unavailable
 from service.core.model import Pairing, Ride
-from service.stores.entries import UnknownSchema, dump_ride, load_ride
+from service.stores.entries import UNREADABLE, dump_ride, load_ride
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
 
@@ -45,6 +47,10 @@ class RedisWaitingRides:
             _, marked = pipe.execute()
         return bool(marked)
 
+    def correct(self, ride: Ride) -> None:
+        with self._link.use() as client:
+            client.hset(keys.waiting(ride.zone), ride.ride_id, dump_ride(ride))
+
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
         ordered = sorted(zones)
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
@@ -62,6 +68,16 @@ class RedisWaitingRides:
         with self._link.use() as client:
             text = cast("str | None", client.hget(keys.plans(zone), ride_id))
         return _load_plan(ride_id, text) if text else None
+
+    @contextmanager
+    def sweep_turn(self) -> Iterator[bool]:
+        """Whether it is this process's turn to sweep; while Redis is away it is everybody's."""
+        owner, mine = secrets.token_hex(8), True
+        with suppress(Unavailable), self._link.use() as client:
+            mine = bool(client.set(keys.SWEEP_LEASE, owner, nx=True, px=LEASE_MS))
+        yield mine
+        with suppress(Unavailable), self._link.use() as client:
+            client.eval(scripts.RELEASE_LEASE, 1, keys.SWEEP_LEASE, owner)
 
     def take(self, zone: str) -> RedisRoundLease | None:
         owner = secrets.token_hex(8)
@@ -91,7 +107,11 @@ class RedisRoundLease:
             _, _, rides, plans = pipe.execute()
         return (
             list(_known(rides)),
-            {ride_id: _load_plan(ride_id, text) for ride_id, text in plans.items()},
+            {
+                ride_id: plan
+                for ride_id, text in plans.items()
+                if (plan := _load_plan(ride_id, text))
+            },
         )
 
     def finish_round(self, plans: Sequence[Pairing]) -> None:
@@ -118,14 +138,18 @@ def _known(texts: Iterable[str]) -> Iterator[Ride]:
     for text in texts:
         try:
             yield load_ride(text)
-        except UnknownSchema as error:
-            logger.warning("waiting ride passed over", extra={"cause": str(error)})
+        except UNREADABLE as error:
+            logger.warning("waiting ride passed over", extra={"cause": repr(error)})
 
 
 def _dump_plan(plan: Pairing) -> str:
     return json.dumps([1, plan.unicorn_id, plan.pickup_eta_seconds, plan.pickup_distance_metres])
 
 
-def _load_plan(ride_id: str, text: str) -> Pairing:
-    _, unicorn_id, eta, distance = json.loads(text)
+def _load_plan(ride_id: str, text: str) -> Pairing | None:
+    """None for what another release wrote: the next round makes plans anew."""
+    try:
+        _, unicorn_id, eta, distance = json.loads(text)
+    except UNREADABLE:
+        return None
     return Pairing(ride_id, unicorn_id, eta, distance)

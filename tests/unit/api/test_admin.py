@@ -81,5 +81,15 @@ def test_each_write_leaves_an_audit_line(api: Api, caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.INFO, "service.audit"):
         call(api, "POST", "", NEW | {"unicorn_id": "u1"})
         call(api, "PATCH", "/u1", {"accepting": True}, **{"If-Match": "*"})
-    lines = [(r.message, r.by, r.unicorn_id) for r in caplog.records if r.name == "service.audit"]
-    assert lines == [("unicorn enrolled", "admin-1", "u1"), ("unicorn changed", "admin-1", "u1")]
+    lines = [record for record in caplog.records if record.name == "service.audit"]
+    assert [(line.message, line.unicorn_id) for line in lines] == [
+        ("unicorn enrolled", "u1"),
+        ("unicorn changed", "u1"),
+    ]
+    assert {(line.sub, line.client_id, line.jti) for line in lines} == {
+        ("admin-1", "client", "jti")
+    }
+    assert [line.route for line in lines] == [
+        "/v1/admin/unicorns",
+        "/v1/admin/unicorns/<unicorn_id>",
+    ]

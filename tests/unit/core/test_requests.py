@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,7 +14,7 @@ from service.core.errors import (
     RideNotFound,
     TooManyActiveRides,
 )
-from service.core.model import Location, RideStatus, UnicornState
+from service.core.model import Location, RideStatus, Unicorn, UnicornState
 from service.core.ports import Rules
 from service.core.progress import Step, advance
 from service.core.requests import RideOrder, cancel_ride, live_view, own_ride, request_ride
@@ -126,3 +127,34 @@ def test_the_live_view_hides_a_stale_position(service: Service) -> None:
     service.later(timedelta(minutes=5).total_seconds())
     view = live_view(service.ports, ride, service.now)
     assert (view.position, view.pickup_eta_seconds) == (None, None)
+
+
+def test_a_cancel_that_reads_in_the_middle_of_another_is_no_conflict(service: Service) -> None:
+    ride = service.matched()
+    first = Mock(wraps=service.unicorns)
+
+    def cancel_in_between(unicorn_id: str) -> Unicorn | None:
+        first.get.side_effect = service.unicorns.get
+        cancel_ride(service.ports, ride.ride_id, "rider-1", "first", service.now)
+        return service.unicorns.get(unicorn_id)
+
+    first.get.side_effect = cancel_in_between
+    ports = replace(service.ports, unicorns=first)
+    answer = cancel_ride(ports, ride.ride_id, "rider-1", "second", service.now)
+    assert (answer.status, answer.cancel_reason) == (RideStatus.CANCELED, "first")
+
+
+def test_a_cancel_that_meets_a_decline_still_cancels(service: Service) -> None:
+    ride = service.matched(auto_accept=False)
+    first = Mock(wraps=service.unicorns)
+
+    def decline_in_between(unicorn_id: str) -> Unicorn | None:
+        first.get.side_effect = service.unicorns.get
+        advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+        return service.unicorns.get(unicorn_id)
+
+    first.get.side_effect = decline_in_between
+    ports = replace(service.ports, unicorns=first)
+    answer = cancel_ride(ports, ride.ride_id, "rider-1", None, service.now)
+    assert answer.status is RideStatus.CANCELED
+    assert service.stored_unicorn().ride_id is None

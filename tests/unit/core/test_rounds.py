@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
@@ -123,3 +124,54 @@ def test_the_window_is_waited_once_before_the_first_round(service: Service, wind
     service.request()
     service.run_published_rounds()
     assert sleeps == ([window] if window else [])
+
+
+def test_a_round_that_fails_gives_its_lease_back(service: Service) -> None:
+    service.on_duty()
+    service.request()
+    blind = Mock(wraps=service.fleet)
+    blind.near.side_effect = Unavailable("Redis is away")
+    service.dispatcher = replace(service.dispatcher, ports=replace(service.ports, fleet=blind))
+    with pytest.raises(Unavailable):
+        service.run_published_rounds()
+    assert service.waiting.leased == set()
+
+
+def test_a_long_round_with_nothing_new_is_not_followed_by_another(service: Service) -> None:
+    service.request()
+    slow = Mock(wraps=service.fleet)
+    slow.near.side_effect = lambda *a, **k: service.later(5) and ()
+    service.dispatcher = replace(service.dispatcher, ports=replace(service.ports, fleet=slow))
+    service.run_published_rounds()
+    assert service.rounds.published == []
+    assert service.waiting.leased == set()
+
+
+def test_an_entry_without_a_ride_leaves_its_unicorn_to_a_real_one(service: Service) -> None:
+    service.on_duty()
+    real = service.request()
+    phantom = replace(real, ride_id="phantom", requested_at=service.now - timedelta(hours=1))
+    service.waiting.add(phantom)
+    service.run_published_rounds()
+    assert service.stored(real).status is RideStatus.MATCHED
+    assert "phantom" not in service.waiting.rides[real.zone]
+
+
+def test_a_defect_in_one_claim_costs_the_others_nothing(service: Service) -> None:
+    for name in ("u1", "u2"):
+        service.on_duty(name)
+    poison, healthy = service.request("rider-1"), service.request("rider-2")
+    commit = service.ports.assignments.commit
+
+    def stumble(ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
+        if ride[0].ride_id == poison.ride_id:
+            raise AssertionError("a defect")
+        commit(ride, unicorn)
+
+    stumbling = Mock(**{"commit.side_effect": stumble})
+    service.dispatcher = replace(
+        service.dispatcher, ports=replace(service.ports, assignments=stumbling)
+    )
+    service.run_published_rounds()
+    assert service.stored(healthy).status is RideStatus.MATCHED
+    assert service.stored(poison).status is RideStatus.REQUESTED

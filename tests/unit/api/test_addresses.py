@@ -1,0 +1,49 @@
+"""Whose address it is that a request counts for."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.api.addresses import UNKNOWN, client_address
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded", "expected"),
+    [
+        (0, "203.0.113.9", "198.51.100.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "1.1.1.1, 203.0.113.9", "203.0.113.9"),
+        (2, "1.1.1.1, 203.0.113.9, 10.0.0.1", "203.0.113.9"),
+        (2, "1.1.1.1,203.0.113.9,10.0.0.1", "203.0.113.9"),
+        (2, "203.0.113.9, 10.0.0.1", "203.0.113.9"),
+        (2, "203.0.113.9", "198.51.100.1"),
+        (1, "", UNKNOWN),
+        (1, "203.0.113.9:4711", "203.0.113.9"),
+        (1, "[2001:db8:1:2:3::4]:443", "2001:db8:1:2::/64"),
+        (1, "'; DROP TABLE\n", UNKNOWN),
+        (1, "9" * 10_000, UNKNOWN),
+    ],
+)
+def test_only_the_entries_of_trusted_proxies_count(
+    hops: int, forwarded: str, expected: str
+) -> None:
+    environ = {"REMOTE_ADDR": "198.51.100.1", "HTTP_X_FORWARDED_FOR": forwarded}
+    assert client_address(environ, hops) == expected
+
+
+def test_without_the_header_it_is_the_connection() -> None:
+    assert client_address({"REMOTE_ADDR": "198.51.100.1"}, 1) == "198.51.100.1"
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::ffff", "2001:db8:1:2::/64"),
+        ("::ffff:198.51.100.1", "198.51.100.1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", UNKNOWN),
+    ],
+)
+def test_one_client_is_one_address_or_network(peer: str, expected: str) -> None:
+    assert client_address({"REMOTE_ADDR": peer}, 0) == expected

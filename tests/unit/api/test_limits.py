@@ -1,0 +1,137 @@
+"""Callers who come too often, on their own or from one address."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from pydantic import ValidationError
+
+from service.api.limits import SYNC_SECONDS, Limiter
+from tests.api import Api, build_api
+from tests.fakes_redis import FakeCounters
+
+NOW = 1_700_000_000.0
+"""20 seconds into a minute."""
+
+
+def a_limiter(counters: FakeCounters, **changes: str) -> Limiter:
+    texts = {"subject": "3/minute", "address": "5/minute", "failures": "2/minute"}
+    return Limiter(counters, **{**texts, **changes})
+
+
+def statuses(api: Api, times: int, **call: object) -> list[int]:
+    return [api.call("GET", "/v1/rides", **call).status_code for _ in range(times)]
+
+
+def test_a_subject_that_comes_too_often_has_to_wait_for_the_next_span() -> None:
+    api = build_api(rate_limit_subject="2/minute")
+    assert statuses(api, 3) == [200, 200, 429]
+    assert statuses(api, 1, token="other") == [200]
+    api.pass_time(60)
+    assert statuses(api, 1) == [200]
+
+
+def test_an_address_that_comes_too_often_has_to_wait_whoever_it_is() -> None:
+    api = build_api(rate_limit_address="2/minute")
+    assert statuses(api, 2) == [200, 200]
+    assert statuses(api, 1, token="other") == [429]
+
+
+def test_the_answer_says_how_often_and_when_again() -> None:
+    api = build_api(rate_limit_subject="1/minute")
+    answer = api.call("GET", "/v1/rides")
+    assert answer.headers["RateLimit-Policy"] == '"subject";q=1;w=60'
+    assert answer.headers["RateLimit"] == '"subject";r=0;t=32'
+    answer = api.call("GET", "/v1/rides")
+    assert (answer.status_code, answer.json["reason"]) == (429, "rate_limited")
+    assert answer.headers["Retry-After"] == "32"
+    assert answer.headers["RateLimit"] == '"subject";r=0;t=32'
+    assert answer.content_type == "application/problem+json"
+    assert "WWW-Authenticate" not in answer.headers
+
+
+def test_failed_authentication_is_limited_by_address_and_good_tokens_pass() -> None:
+    api = build_api(rate_limit_failures="2/minute")
+    assert statuses(api, 1, token="forged") == [401]
+    assert statuses(api, 1, token=None) == [401]
+    assert statuses(api, 1, token="forged") == [429]
+    assert statuses(api, 1) == [200]
+
+
+def test_the_limit_comes_after_authentication_and_before_the_body() -> None:
+    api = build_api(rate_limit_subject="1/minute")
+    statuses(api, 1)
+    huge = b"{" + b" " * 17_000
+    assert api.call("POST", "/v1/rides", token=None, data=huge).status_code == 401
+    assert api.call("POST", "/v1/rides", data=huge).status_code == 429
+    assert api.call("PUT", "/v1/rides", data=huge).status_code == 405
+    assert api.call("GET", "/v1/nothing").status_code == 404
+
+
+def test_limits_can_be_turned_off() -> None:
+    api = build_api(rate_limit_enabled=False, rate_limit_subject="1/minute")
+    assert statuses(api, 3) == [200, 200, 200]
+    assert "RateLimit" not in api.call("GET", "/v1/rides").headers
+
+
+@pytest.mark.parametrize("text", ["", "0/minute", "10", "10/fortnight", "-1/minute", "1/minute,"])
+def test_a_limit_that_is_none_is_refused_at_start(text: str) -> None:
+    with pytest.raises(ValidationError, match="rate_limit_subject"):
+        build_api(rate_limit_subject=text)
+
+
+def test_without_redis_callers_pass_and_failures_are_limited_by_this_process() -> None:
+    counters = FakeCounters()
+    counters.is_lost = True
+    api = build_api(
+        counters=counters, rate_limit_subject="1/minute", rate_limit_failures="1/minute"
+    )
+    assert statuses(api, 3) == [200, 200, 200]
+    assert statuses(api, 3, token="forged") == [401, 429, 429]
+
+
+def test_limits_hold_again_when_redis_is_back() -> None:
+    counters = FakeCounters()
+    api = build_api(counters=counters, rate_limit_subject="1/minute")
+    counters.is_lost = True
+    assert statuses(api, 2) == [200, 200]
+    counters.is_lost = False
+    api.pass_time(SYNC_SECONDS)
+    assert statuses(api, 1) == [429]
+
+
+def test_what_other_processes_saw_counts() -> None:
+    counters = FakeCounters()
+    one, two = a_limiter(counters), a_limiter(counters)
+    for step in range(3):
+        assert not one.admitted("s", "a", NOW + step).is_exceeded
+    assert two.admitted("s", "b", NOW + 4).is_exceeded
+    assert not two.admitted("t", "b", NOW + 5).is_exceeded
+
+
+def test_redis_is_told_in_batches_and_told_everything() -> None:
+    counters = FakeCounters()
+    limiter = a_limiter(counters, subject="100/minute", address="100/minute")
+    for _ in range(10):
+        limiter.admitted("s", "a", NOW)
+    assert counters.calls == 1
+    limiter.admitted("s", "a", NOW + SYNC_SECONDS)
+    assert counters.calls == 2
+    assert sorted(counters.values.values()) == [11, 11]
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_telling() -> None:
+    counters = FakeCounters()
+    limiter = a_limiter(counters)
+    limiter.admitted("s", "a", NOW)
+    limiter.admitted("s", "a", NOW - 3600)
+    assert counters.calls == 2
+
+
+def test_a_limited_caller_is_in_the_audit_log(caplog: pytest.LogCaptureFixture) -> None:
+    api = build_api(rate_limit_subject="1/minute")
+    with caplog.at_level(logging.INFO, "service.audit"):
+        statuses(api, 2)
+    (line,) = [record for record in caplog.records if record.name == "service.audit"]
+    assert (line.message, line.reason, line.sub) == ("refused", "rate_limited", "rider-1")

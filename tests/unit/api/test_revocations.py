@@ -1,0 +1,131 @@
+"""Revoking tokens, and what a revoked one is answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.core.errors import Unavailable
+from tests import api as helpers
+from tests.api import Api, a_principal, build_api
+from tests.builders import NOW
+from tests.fakes_revocations import FakeRevocations
+
+PATH = "/v1/admin/revocations"
+
+
+class Gone(FakeRevocations):
+    """Neither store answers."""
+
+    def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+        raise Unavailable("gone")
+
+
+def revoke(api: Api, body: Any) -> Any:
+    return api.call("POST", PATH, body, token="admin")
+
+
+@pytest.fixture(autouse=True)
+def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rider who has just signed in, and the same one's older session."""
+    now = int(NOW.timestamp())
+    marks = {"jti": "jti-2", "origin_jti": "session-2", "auth_time": now}
+    monkeypatch.setitem(helpers.PRINCIPALS, "rider", a_principal(**marks))
+    monkeypatch.setitem(helpers.PRINCIPALS, "driver", a_principal("driver-1", jti="jti-3"))
+
+
+@pytest.mark.parametrize(
+    "body", [{"jti": "jti-2"}, {"origin_jti": "session-2"}, {"sub": "rider-1"}]
+)
+def test_a_revoked_token_is_refused_like_any_bad_one(api: Api, body: dict[str, str]) -> None:
+    assert api.call("GET", "/v1/rides").status_code == 200
+    answer = revoke(api, body)
+    assert (answer.status_code, answer.data) == (204, b"")
+    refused = api.call("GET", "/v1/rides")
+    forged = api.call("GET", "/v1/rides", token="forged")
+    assert (refused.status_code, refused.json["reason"]) == (401, "invalid_token")
+    assert refused.headers["WWW-Authenticate"] == forged.headers["WWW-Authenticate"]
+    assert {**refused.json, "request_id": ""} == {**forged.json, "request_id": ""}
+    assert api.call("GET", "/v1/rides", token="other").status_code == 200
+
+
+def test_who_signs_in_after_the_revocation_is_let_in(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoke(api, {"sub": "rider-1"})
+    later = a_principal(jti="jti-9", auth_time=int(NOW.timestamp()) + 1)
+    monkeypatch.setitem(helpers.PRINCIPALS, "later", later)
+    assert api.call("GET", "/v1/rides", token="later").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"sub": "a", "jti": "b"},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": "a" * 641},
+        {"sub": "a b"},
+        {"sub": "é"},
+        {"sub": 1},
+        {"username": "a"},
+    ],
+)
+def test_exactly_one_name_is_revoked(api: Api, body: dict[str, object]) -> None:
+    answer = revoke(api, body)
+    assert (answer.status_code, answer.json["reason"]) == (422, "validation_failed")
+
+
+def test_only_admins_revoke(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    staff = a_principal("staff", groups=frozenset({"dispatcher"}))
+    monkeypatch.setitem(helpers.PRINCIPALS, "dispatcher", staff)
+    for token in ("rider", "driver", "dispatcher"):
+        assert api.call("POST", PATH, {"jti": "x"}, token=token).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("kind", "lifetime"),
+    [
+        ("jti", timedelta(hours=24, seconds=60)),
+        ("origin_jti", timedelta(days=30)),
+        ("sub", timedelta(days=30)),
+    ],
+)
+def test_a_revocation_is_remembered_until_its_last_token_has_ended(
+    kind: str, lifetime: timedelta
+) -> None:
+    revocations = FakeRevocations()
+    revoke(build_api(revocations=revocations), {kind: "x"})
+    just_before = NOW + lifetime - timedelta(seconds=1)
+    assert revocations.lookup({kind: "x"}, just_before) == {kind: NOW}
+    assert revocations.lookup({kind: "x"}, NOW + lifetime) == {}
+
+
+def test_while_nobody_can_say_reads_pass_and_the_rest_waits() -> None:
+    api = build_api(revocations=Gone())
+    assert api.call("GET", "/v1/rides").status_code == 200
+    for answer in (
+        api.call("POST", "/v1/rides", {"pickup": {"latitude": 1, "longitude": 2}}),
+        api.call("GET", "/v1/admin/unicorns/u1", token="admin"),
+        revoke(api, {"jti": "x"}),
+    ):
+        assert (answer.status_code, answer.json["reason"]) == (503, "auth_unavailable")
+        assert answer.headers["Retry-After"] == "1"
+        assert "WWW-Authenticate" not in answer.headers
+
+
+def test_a_revocation_leaves_an_audit_line(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "service.audit"):
+        revoke(api, {"sub": "rider-1"})
+    (line,) = [record for record in caplog.records if record.name == "service.audit"]
+    assert (line.message, line.sub, line.kind, line.value) == (
+        "revoked",
+        "admin-1",
+        "sub",
+        "rider-1",
+    )
