@@ -19,8 +19,9 @@ def client_address(environ: Mapping[str, Any], trusted_hops: int) -> str:
     is shorter than that, it is the address the connection comes from.
     """
     peer = environ.get("REMOTE_ADDR", "")
-    if trusted_hops:
-        entries = environ.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", trusted_hops)
+    forwarded = environ.get("HTTP_X_FORWARDED_FOR")
+    if trusted_hops and forwarded:
+        entries = forwarded.rsplit(",", trusted_hops)
         if len(entries) >= trusted_hops:
             peer = entries[-trusted_hops]
     return _normal(peer[-_LONGEST:])

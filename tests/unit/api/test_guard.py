@@ -9,8 +9,8 @@ from flask import Blueprint
 
 from service import app as application
 from service.api.routing import UndeclaredRoute, declared_routes, route
-from service.auth.errors import AuthUnavailable
-from service.auth.principal import TokenKind
+from service.auth.errors import AuthUnavailable, InvalidToken
+from service.auth.principal import Principal, TokenKind
 from tests import api as helpers
 from tests.api import Api, a_principal, build_api
 
@@ -117,6 +117,37 @@ def test_unobtainable_keys_are_503_without_a_challenge(
     assert (answer.status_code, answer.json["reason"]) == (503, "auth_unavailable")
     assert answer.headers["Retry-After"] == "7"
     assert "WWW-Authenticate" not in answer.headers
+
+
+class KnownRole:
+    """Knows one credential of an IAM role."""
+
+    def verify(self, credential: str, now: float) -> Principal:
+        if credential != "signed":
+            raise InvalidToken("not signed")
+        return a_principal("arn:aws:iam::123456789012:role/fleet", kind=TokenKind.MACHINE)
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "reason"),
+    [
+        ("WildRydes-IAM signed", 403, "forbidden"),
+        ("WildRydes-IAM other", 401, "invalid_token"),
+        ("WildRydes-IAM", 400, "malformed_header"),
+        ("WildRydes-IAM signed,Bearer rider", 400, "malformed_header"),
+        ("Bearer rider", 200, None),
+        ("Bearer signed", 401, "invalid_token"),
+    ],
+)
+def test_roles_call_by_a_scheme_of_their_own(header: str, status: int, reason: str | None) -> None:
+    api = build_api(iam=KnownRole())
+    answer = api.call("GET", "/v1/rides", token=None, headers={"Authorization": header})
+    assert (answer.status_code, answer.json.get("reason")) == (status, reason)
+
+
+def test_without_roles_that_may_call_their_scheme_is_no_credential(api: Api) -> None:
+    answer = api.call("GET", "/v1/rides", headers={"Authorization": "WildRydes-IAM signed"})
+    assert (answer.status_code, answer.json["reason"]) == (401, "missing_token")
 
 
 def test_checks_come_in_their_order(api: Api) -> None:

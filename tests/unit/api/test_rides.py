@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.api import cursors
 from service.core.errors import Unavailable
 from service.core.model import CanceledBy, Position, Ride, RideStatus
 from tests.api import Api
@@ -393,3 +395,20 @@ def test_a_broker_that_is_away_loses_no_ride(api: Api) -> None:
     answer = request_ride(api)
     assert answer.status_code == 202
     assert stored(api, answer).pickup != BATTERY_PARK
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"{}",
+        b"[]",
+        b"x",
+        b'{"ride_id":"","requested_at":"2026-11-23T02:46:28.123Z"}',
+        b'{"ride_id":"ride-1","requested_at":"now"}',
+        b'{"ride_id":"ride-1","requested_at":"2026-11-23T02:46:28.123Z","more":1}',
+    ],
+)
+def test_a_cursor_made_by_who_read_the_source_is_refused_too(api: Api, payload: bytes) -> None:
+    made = base64.urlsafe_b64encode(cursors._code(payload, "rider-1") + payload).decode()
+    answer = api.call("GET", f"/v1/rides?cursor={made.rstrip('=')}")
+    assert (answer.status_code, answer.json["reason"]) == (422, "invalid_cursor")
