@@ -1,0 +1,164 @@
+"""A revocation reaches every API process in time, with and without Redis."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from pathlib import Path
+
+import pytest
+
+from tests.infrastructure import MiniStack, RedisServer, free_port, wait_until
+from tests.stack import Answer, Stack, start_process
+
+PATH = "/v1/admin/revocations"
+PROMISED_SECONDS = 5
+WEB = ["gunicorn", "--config", "python:service.server", "service.wsgi:app"]
+
+
+class Processes:
+    """Two API processes on the same stores."""
+
+    def __init__(self, stack: Stack, second_port: int) -> None:
+        self.stack = stack
+        self._ports = (stack.port, second_port)
+
+    def ask(self, token: str | None, path: str = "/v1/rides") -> list[Answer]:
+        """What each of them answers."""
+        calls = (replaced(self.stack, port) for port in self._ports)
+        return [stack.call("GET", path, token=token) for stack in calls]
+
+    def revoke(self, body: dict[str, str]) -> None:
+        answer = self.stack.call("POST", PATH, body, token=self.stack.admin_token())
+        assert answer.status == 204, answer.body
+
+    def statuses(self, token: str) -> set[int]:
+        return {answer.status for answer in self.ask(token)}
+
+
+def replaced(stack: Stack, port: int) -> Stack:
+    """The same stack, called at another port."""
+    other = copy(stack)
+    other.port = port
+    return other
+
+
+@contextmanager
+def two_processes(stack: Stack) -> Iterator[Processes]:
+    port = free_port()
+    second = start_process("web-2", WEB, stack.environment | {"PORT": str(port)}, stack.folder)
+    processes = Processes(stack, port)
+    try:
+        wait_until(lambda: reachable(processes), "the start of the second process")
+        yield processes
+    finally:
+        second.stop(grace=20)
+
+
+def reachable(processes: Processes) -> bool:
+    try:
+        return all(answer.status == 200 for answer in processes.ask(None, "/readyz"))
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def processes(
+    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack
+) -> Iterator[Processes]:
+    folder: Path = tmp_path_factory.mktemp("revocation")
+    with (
+        RedisServer(folder / "redis") as redis,
+        Stack(folder, ministack, redis, roles=("web",)) as stack,
+        two_processes(stack) as processes,
+    ):
+        yield processes
+
+
+def a_session(stack: Stack) -> tuple[str, dict[str, str]]:
+    """A rider's token and the names it can be revoked by."""
+    marks = {kind: str(uuid.uuid4()) for kind in ("sub", "origin_jti", "jti")}
+    claims = {**marks, "username": marks["sub"]}
+    return stack.mint.access_token(**claims), marks
+
+
+@pytest.mark.parametrize("kind", ["jti", "origin_jti", "sub"])
+def test_a_revoked_token_is_refused_by_every_process_in_time(
+    processes: Processes, kind: str
+) -> None:
+    token, marks = a_session(processes.stack)
+    assert processes.statuses(token) == {200}
+    processes.revoke({kind: marks[kind]})
+    wait_until(lambda: processes.statuses(token) == {401}, "the refusal", PROMISED_SECONDS)
+    assert {answer.json["reason"] for answer in processes.ask(token)} == {"invalid_token"}
+
+
+@pytest.mark.parametrize("kind", ["jti", "origin_jti", "sub"])
+def test_the_process_that_was_told_refuses_at_once(processes: Processes, kind: str) -> None:
+    token, marks = a_session(processes.stack)
+    stack = processes.stack
+    assert stack.call("GET", "/v1/rides", token=token).status == 200
+    processes.revoke({kind: marks[kind]})
+    assert stack.call("GET", "/v1/rides", token=token).status == 401
+
+
+def test_others_are_let_in_as_before(processes: Processes) -> None:
+    token, _ = a_session(processes.stack)
+    _, marks = a_session(processes.stack)
+    for kind, value in marks.items():
+        processes.revoke({kind: value})
+    assert processes.statuses(token) == {200}
+
+
+def test_who_signs_in_again_is_let_in_and_who_refreshes_is_not(processes: Processes) -> None:
+    stack = processes.stack
+    _, marks = a_session(stack)
+    processes.revoke({"sub": marks["sub"]})
+    now = int(stack.mint.clock())
+    who = {"sub": marks["sub"], "username": marks["sub"]}
+    again = stack.mint.access_token(**who, auth_time=now + 2)
+    refreshed = stack.mint.access_token(**who, auth_time=now - 60, iat=now + 2)
+    assert processes.statuses(again) == {200}
+    assert processes.statuses(refreshed) == {401}
+
+
+def test_revocations_survive_the_loss_of_redis(processes: Processes) -> None:
+    stack = processes.stack
+    before, known = a_session(stack)
+    after, unknown = a_session(stack)
+    processes.revoke({"jti": known["jti"]})
+    assert processes.statuses(after) == {200}
+    stack.redis.kill()
+    try:
+        processes.revoke({"origin_jti": unknown["origin_jti"]})
+        wait_until(
+            lambda: processes.statuses(before) | processes.statuses(after) == {401},
+            "the refusal without Redis",
+            PROMISED_SECONDS,
+        )
+    finally:
+        stack.redis.lose_everything()
+    assert processes.statuses(before) | processes.statuses(after) == {401}
+
+
+def test_without_either_store_reads_pass_and_the_rest_waits(
+    tmp_path: Path, ministack: MiniStack
+) -> None:
+    with (
+        RedisServer(tmp_path / "redis") as redis,
+        Stack(tmp_path, ministack, redis, roles=("web",), OPERATIONS_TABLE="Nowhere") as stack,
+    ):
+        token, _ = a_session(stack)
+        ministack.dynamodb_client().delete_table(TableName="Nowhere")
+        redis.kill()
+        assert stack.call("GET", "/v1/rides", token=token).status == 200
+        ride = {"pickup": {"latitude": 1.5, "longitude": 2.5}}
+        for answer in (
+            stack.call("POST", "/v1/rides", ride, token=token),
+            stack.call("GET", "/v1/admin/unicorns/u1", token=stack.admin_token()),
+            stack.call("POST", PATH, {"jti": "x"}, token=stack.admin_token()),
+        ):
+            assert (answer.status, answer.json["reason"]) == (503, "auth_unavailable")
+            assert answer.headers["Retry-After"] == "1"
