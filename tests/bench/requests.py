@@ -284,7 +284,7 @@ def main() -> None:
         with (
             MiniStack(folder / "aws") as ministack,
             RedisServer(folder / "redis") as redis,
-            Stack(folder, ministack, redis, RATE_LIMIT_ENABLED="false") as stack,
+            Stack(folder, ministack, redis, RATE_LIMIT_SUBJECT="1000000/minute") as stack,
         ):
             os.environ.update(ministack.environment)  # for the probe's own client
             compare_memory(stack)
