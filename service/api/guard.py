@@ -112,9 +112,19 @@ class Guard:
         if self._deps.iam:
             credential = iam.credential_from(header, in_query)
             if credential is not None:
+                self._require_good_standing(now)
                 return self._deps.iam.verify(credential, now.timestamp())
         token = bearer.token_from(header, has_query_token=in_query)
         return self._deps.verifier.verify(token, now.timestamp())
+
+    def _require_good_standing(self, now: datetime) -> None:
+        """No question to STS for an address that has been refused too often already."""
+        limiter = self._deps.limiter
+        if limiter:
+            standing = limiter.failures(self._address(), now.timestamp())
+            if standing.used >= standing.limit.amount:
+                audit.refused(TOO_MANY, "limit: failures, before STS was asked")
+                raise _too_many(standing)
 
     def _address(self) -> str:
         return client_address(request.environ, self._deps.settings.trusted_proxy_hops)

@@ -70,6 +70,11 @@ class Limit:
         count.fresh += 1
         return f"{self.name}:{span}:{who}", count
 
+    def known(self, who: str, now: float) -> _Count:
+        """What is counted in the current span; nothing is changed."""
+        is_current = int(now) // self.seconds == self._span
+        return self._counts.get(who, _Count()) if is_current else _Count()
+
 
 def limit_of(name: str, text: str) -> Limit:
     """`text` as in the settings: `600/minute`."""
@@ -128,6 +133,11 @@ class Limiter:
         """Count a request that was not let in."""
         count = self._count(self._failures, address, now)
         self._tell(now)
+        return self._standing(self._failures, count, now)
+
+    def failures(self, address: str, now: float) -> Standing:
+        """How an address stands with its refused requests, without counting one more."""
+        count = self._failures.known(address, now)
         return self._standing(self._failures, count, now)
 
     def _count(self, limit: Limit, who: str, now: float) -> _Count:

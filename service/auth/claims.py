@@ -14,6 +14,7 @@ from service.auth.principal import Principal, TokenKind
 
 Claims = Mapping[str, Any]
 
+LONGEST_IDENTIFIER: Final = 256
 LONGEST_LIFETIME_SECONDS: Final = 24 * 3600
 """The most an app client can be set to (AWS, "AccessTokenValidity")."""
 
@@ -37,7 +38,7 @@ class AccessClaims:
         """Raises `InvalidToken`. `now`: seconds since 1970."""
         self._check_origin(claims)
         issued_at, expires_at = self._check_times(claims, now)
-        subject = _text(claims, "sub")
+        subject = _identifier(claims, "sub")
         kind, username = _kind(claims, subject)
         return Principal(
             subject=subject,
@@ -46,8 +47,8 @@ class AccessClaims:
             username=username,
             scopes=_scopes(claims),
             groups=_groups(claims),
-            jti=_text(claims, "jti"),
-            origin_jti=_optional_text(claims, "origin_jti"),
+            jti=_identifier(claims, "jti"),
+            origin_jti=_optional_identifier(claims, "origin_jti"),
             issued_at=issued_at,
             auth_time=self._signed_in_at(claims, kind, now),
             expires_at=expires_at,
@@ -86,13 +87,13 @@ class AccessClaims:
 
     def _past(self, claims: Claims, name: str, now: float) -> int:
         instant = _integer(claims, name)
-        if instant > now + self.leeway_seconds:
-            raise InvalidToken(f"{name} is in the future")
+        if not 0 <= instant <= now + self.leeway_seconds:
+            raise InvalidToken(f"{name} is not in the past")
         return instant
 
 
 def _kind(claims: Claims, subject: str) -> tuple[TokenKind, str | None]:
-    username = _optional_text(claims, "username")
+    username = _optional_identifier(claims, "username")
     if username is not None:
         return TokenKind.USER, username
     if subject != claims["client_id"]:
@@ -130,8 +131,16 @@ def _text(claims: Claims, name: str) -> str:
     return value
 
 
-def _optional_text(claims: Claims, name: str) -> str | None:
-    return _text(claims, name) if name in claims else None
+def _identifier(claims: Claims, name: str) -> str:
+    """Text that can be logged and be a key: printable, and of a length that Cognito's never has."""
+    value = _text(claims, name)
+    if len(value) > LONGEST_IDENTIFIER or not value.isprintable():
+        raise InvalidToken(f"{name} is not an identifier")
+    return value
+
+
+def _optional_identifier(claims: Claims, name: str) -> str | None:
+    return _identifier(claims, name) if name in claims else None
 
 
 def _integer(claims: Claims, name: str) -> int:

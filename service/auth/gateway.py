@@ -130,10 +130,14 @@ def _asked_by_http_api(event: Event) -> Asked:
         event["routeArn"],
         request["method"],
         # The path begins with the stage, unless that is the default one.
-        request["path"].removeprefix(f"/{stage}"),
+        _without_stage(request["path"], stage),
         headers.get("authorization"),
         "access_token" in (event.get("queryStringParameters") or ()),
     )
+
+
+def _without_stage(path: str, stage: str) -> str:
+    return path.removeprefix(f"/{stage}") if path.startswith(f"/{stage}/") else path
 
 
 def _pattern(route: str) -> re.Pattern[str]:
@@ -172,10 +176,17 @@ def _refused(error: AuthError, is_rest: bool) -> Verdict:
     return Verdict(False, "nobody", {"reason": error.reason})
 
 
+def _names_one_request(asked: Asked) -> bool:
+    """Not a catch-all such as `ANY/{proxy+}` or `$default`: allowing that would allow all of it."""
+    _api, _stage, asked_for = asked.arn.split("/", 2)
+    return asked_for == f"{asked.method}{asked.path}" and "*" not in asked_for
+
+
 def _iam_policy(asked: Asked, verdict: Verdict) -> Answer:
+    is_allowed = verdict.is_allowed and _names_one_request(asked)
     statement = {
         "Action": "execute-api:Invoke",
-        "Effect": "Allow" if verdict.is_allowed else "Deny",
+        "Effect": "Allow" if is_allowed else "Deny",
         "Resource": asked.arn,
     }
     return {

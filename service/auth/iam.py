@@ -100,6 +100,8 @@ class IamVerifier:
         self._audience = audience
         self._leeway_seconds = leeway_seconds
         self._verified = VerifiedTokens(remembered)
+        self._remembered = remembered
+        self._refused: dict[bytes, InvalidToken] = {}
 
     def verify(self, credential: str, now: float) -> Principal:
         """The role that is calling, as a machine. `now`: seconds since 1970.
@@ -112,9 +114,21 @@ class IamVerifier:
         digest = sha256(raw).digest()
         principal = self._verified.get(digest, 0, now)
         if principal is None:
-            question = self._question(_headers(raw), now)
+            if digest in self._refused:
+                raise InvalidToken(self._refused[digest].cause)
+            principal = self._asked(digest, self._question(_headers(raw), now))
+        return principal
+
+    def _asked(self, digest: bytes, question: SignedQuestion) -> Principal:
+        """Ask STS, once for a credential whatever it says: no crowd of repeats gets through."""
+        try:
             principal = self._principal(question, self._sts.caller(question.headers))
-            self._verified.add(digest, 0, principal)
+        except InvalidToken as refusal:
+            if len(self._refused) >= self._remembered:
+                self._refused.clear()
+            self._refused[digest] = refusal
+            raise
+        self._verified.add(digest, 0, principal)
         return principal
 
     def _question(self, given: Mapping[str, str], now: float) -> SignedQuestion:

@@ -122,6 +122,8 @@ def _checked(key: RSAPublicKey) -> RSAPublicNumbers:
     numbers = key.public_numbers()
     if not SMALLEST_KEY_BITS <= key.key_size <= LARGEST_KEY_BITS:
         raise _Unusable(f"not {SMALLEST_KEY_BITS} to {LARGEST_KEY_BITS} bits")
+    if numbers.n % 2 == 0:
+        raise _Unusable("even modulus")
     if numbers.e % 2 == 0 or not 3 <= numbers.e < 2**32:
         raise _Unusable("bad exponent")
     return numbers

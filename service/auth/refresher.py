@@ -121,7 +121,8 @@ class Refresher:
         except Exception as error:  # whatever it is, the thread has to outlive it
             logger.warning(
                 "keys not refreshed",
-                extra={"cause": f"{type(error).__name__}: {error}"},
+                # Cut: the message may quote what the other side sent.
+                extra={"cause": f"{type(error).__name__}: {error}"[:200]},
             )
             return False
         return True

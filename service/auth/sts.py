@@ -77,9 +77,9 @@ class Sts:
             self._slots.release()
         if status == 200:
             return self._arn(answer)
-        if status not in {400, 403}:
+        if not 400 <= status < 500:
             raise self._unavailable(f"answered {status}")
-        code = _CODE.search(answer)
+        code = _CODE.search(answer) if status in {400, 403} else None
         if code is None or code[1] in _THROTTLED:
             # No pause: what one caller can bring about must not hold up the others.
             raise AuthUnavailable(RETRY_AFTER_SECONDS)

@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--picture", type=Path, help="write an SVG of the first fleet size here")
     options = parser.parse_args(arguments)
-    loads = (0.70, 0.85) if options.quick else options.loads
+    loads = (0.70, 0.85) if options.quick else sorted(options.loads)
     policies = [
         policy
         for policy in (FAIRNESS if options.fairness else POLICIES)

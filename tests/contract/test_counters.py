@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -71,21 +70,19 @@ def test_two_processes_share_a_limit(link: RedisLink) -> None:
     assert allowed == [True, True, True, False, False, False]
 
 
-def test_a_redis_that_hangs_holds_up_one_request_and_refuses_none(tmp_path: Path) -> None:
-    with RedisServer(tmp_path) as server:
-        client = connect(server.url, timeout_seconds=0.25)
+def test_a_redis_that_hangs_refuses_nobody(tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path) as server,
+        closing(connect(server.url, timeout_seconds=0.25)) as client,
+    ):
         process = limiter(RedisLink(client))
         process.admitted("s", "a", SPAN)
         server.pause()
         try:
-            began = time.monotonic()
             standings = [process.admitted("s", "a", SPAN + 1 + step / 100) for step in range(50)]
-            took = time.monotonic() - began
         finally:
             server.resume()
-        client.close()
     assert not any(standing.is_exceeded for standing in standings)
-    assert took < 50 * 0.25
 
 
 def test_the_keys_of_the_limits_all_end(link: RedisLink, redis_server: RedisServer) -> None:

@@ -28,6 +28,8 @@ class Market:
     """Waiting rides, candidates, and the prices of bringing them together."""
 
     pickups: FloatArray
+    waited: FloatArray
+    """How long each rider has waited, seconds."""
     candidates: Candidates
     unmatched: FloatArray
     """What it costs to leave out each rider, seconds: it grows while the rider waits."""
@@ -58,10 +60,13 @@ class Market:
             for rider, ride in enumerate(rides)
             for unicorn_id in ride.excluded & row_of.keys()
         ]
+        waited = np.array([max(0.0, (now - ride.requested_at).total_seconds()) for ride in rides])
+        has_plan = np.array([ride.ride_id in plans for ride in rides])
         return cls(
             pickups=places(ride.pickup for ride in rides),
+            waited=waited,
             candidates=candidates,
-            unmatched=_prices_of_leaving_out(rides, plans, now, tuning),
+            unmatched=_prices_of_leaving_out(waited, has_plan, tuning),
             planned=np.array(planned, dtype=np.intp),
             excluded=np.array(excluded, dtype=np.intp),
             tuning=tuning,
@@ -102,25 +107,32 @@ class Market:
             self.candidates.places[unicorns], self.pickups[riders]
         )
         etas = self.candidates.ready_in[unicorns] + seconds
-        costs = etas - self.tuning.idle_weight * self.candidates.idle[unicorns]
-        costs -= self.tuning.hysteresis_seconds * (self.planned[riders] == unicorns)
-        allowed = etas <= self.tuning.max_pickup_eta_seconds
+        knobs = self.tuning
+        costs = etas + knobs.driving_weight * seconds + _lateness(self.waited[riders] + etas, knobs)
+        costs -= knobs.idle_weight * self.candidates.idle[unicorns]
+        costs -= knobs.hysteresis_seconds * (self.planned[riders] == unicorns)
+        allowed = etas <= knobs.max_pickup_eta_seconds
         if len(self.excluded):
             cells = riders * len(self.candidates.unicorn_ids) + unicorns
             allowed &= ~np.isin(cells, self.excluded)
         return Edges(riders, unicorns, etas, metres, costs).only(allowed)
 
 
-def _prices_of_leaving_out(
-    rides: Sequence[Ride], plans: Mapping[str, Pairing], now: datetime, tuning: Tuning
-) -> FloatArray:
+def _prices_of_leaving_out(waited: FloatArray, has_plan: BoolArray, tuning: Tuning) -> FloatArray:
+    """More than the dearest pair of the rider, and the more the longer the rider has waited."""
     longest = tuning.max_pickup_eta_seconds
-    # What speaks for a rider with a plan must not outweigh the promise made to those who waited.
-    advantage = tuning.hysteresis_seconds + tuning.priority_seconds
-    weight = tuning.waiting_weight * (1 + advantage / longest)
-    waited = np.array([(now - ride.requested_at).total_seconds() for ride in rides])
-    has_plan = np.array([ride.ride_id in plans for ride in rides])
+    # What else speaks for one rider or another must not outweigh the promise to those who waited.
+    others = tuning.driving_weight + tuning.lateness_weight
+    others += (tuning.hysteresis_seconds + tuning.priority_seconds) / longest
     prices: FloatArray = (
-        LEFT_OUT * longest + weight * np.maximum(waited, 0) + tuning.priority_seconds * has_plan
+        LEFT_OUT * longest * (1 + tuning.driving_weight)
+        + _lateness(waited + longest, tuning)
+        + tuning.waiting_weight * (1 + others) * waited
+        + tuning.priority_seconds * has_plan
     )
     return prices
+
+
+def _lateness(until_pickup: FloatArray, tuning: Tuning) -> FloatArray:
+    late: FloatArray = np.maximum(0.0, until_pickup - tuning.on_time_seconds)
+    return tuning.lateness_weight * late

@@ -13,7 +13,13 @@ class Tuning:
     """No pair with a longer pickup ETA, the time until the unicorn is free included."""
     plan_seconds: float = 300.0
     """Unicorns that should be free within this time can be planned; 0 turns plans off."""
-    waiting_weight: float = 0.1
+    driving_weight: float = 0.2
+    """Seconds of ETA a pair may cost more per second of empty driving that it saves."""
+    on_time_seconds: float = 270.0
+    """How long a rider gladly waits, from the request to the pickup."""
+    lateness_weight: float = 2.0
+    """Extra seconds of cost per second of waiting for the pickup beyond that."""
+    waiting_weight: float = 0.3
     """Seconds of ETA a rider may cost more per second of waiting (0: no priority).
 
     Nobody is passed over for a unicorn they could have had by one who came more than

@@ -289,3 +289,15 @@ def test_the_clock_decides_when_a_token_has_ended(
     handle = handler_for(verifier, revocations, POLICIES, GROUPS, now=lambda: at)
     with pytest.raises(Unauthorized):
         handle(rest("GET /v1/rides", f"Bearer {mint.signed(claims)}"), None)
+
+
+@pytest.mark.parametrize(
+    "catch_all", ["$default", "$default/$default", "ANY/{proxy+}", "GET/*", "GET/v1/{proxy+}"]
+)
+def test_a_route_wider_than_the_request_is_never_allowed(
+    handle: Handler, mint: Mint, catch_all: str
+) -> None:
+    event = http("GET /v1/rides", f"Bearer {mint.access_token()}")
+    wide = event | {"routeArn": f"{API}/{catch_all}"}
+    assert effect(handle(event, None))[0] == "Allow"
+    assert effect(handle(wide, None))[0] == "Deny"

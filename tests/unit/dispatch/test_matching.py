@@ -136,7 +136,7 @@ def test_a_plan_is_kept_unless_another_is_clearly_better() -> None:
 
 def test_a_rider_with_a_plan_does_not_lose_it_to_one_slightly_nearer() -> None:
     fleet = [busy("soon", at(-100), HERE, started_ago=60)]
-    rides = [waiting("planned", at(-60)), waiting("other", at(10))]
+    rides = [waiting("planned", at(-60)), waiting("other", at(20))]
     tuning = Tuning(priority_seconds=60, hysteresis_seconds=0)
     assert paired(rides, fleet, tuning, {"planned": "soon"}) == ({}, {"planned": "soon"})
     assert paired(rides, fleet, tuning) == ({}, {"other": "soon"})
@@ -168,6 +168,22 @@ def test_a_plan_does_not_outweigh_having_waited_so_much_longer() -> None:
     fleet = [busy("soon", at(-100), HERE, started_ago=0)]
     plans = {"planned": "soon"}
     assert paired(rides, fleet, Tuning(waiting_weight=1), plans) == ({}, {"old": "soon"})
+
+
+def test_a_rider_who_is_late_already_gets_the_nearer_unicorn() -> None:
+    rides = [waiting("old", at(100), seconds=250), waiting("new", at(90))]
+    fleet = [available("near", HERE), available("far", at(300))]
+    punctual = Tuning(lateness_weight=2, driving_weight=0)
+    assert paired(rides, fleet, punctual)[0] == {"old": "near", "new": "far"}
+    indifferent = Tuning(lateness_weight=0, driving_weight=0)
+    assert paired(rides, fleet, indifferent)[0] == {"old": "far", "new": "near"}
+
+
+def test_a_nearby_unicorn_is_worth_a_moment_of_waiting() -> None:
+    fleet = [available("far", at(100)), busy("soon", at(-110), at(-10), started_ago=0)]
+    rides = [waiting("r", HERE)]
+    assert paired(rides, fleet, Tuning(driving_weight=0)) == ({"r": "far"}, {})
+    assert paired(rides, fleet, Tuning(driving_weight=0.2)) == ({}, {"r": "soon"})
 
 
 def test_a_long_idle_unicorn_may_come_from_farther_away() -> None:

@@ -17,7 +17,14 @@ from tests.builders import NOW
 from tests.markets import TRAVEL, Round, rounds
 
 CAP = Tuning().max_pickup_eta_seconds
-PLAIN = Tuning(waiting_weight=0, idle_weight=0, hysteresis_seconds=0, priority_seconds=0)
+PLAIN = Tuning(
+    driving_weight=0,
+    lateness_weight=0,
+    waiting_weight=0,
+    idle_weight=0,
+    hysteresis_seconds=0,
+    priority_seconds=0,
+)
 NARROW = Tuning(neighbours=1)
 GREEDY = Tuning(edge_budget=0)
 TUNINGS = st.sampled_from([Tuning(), NARROW, GREEDY, Tuning(idle_weight=0.1, waiting_weight=1)])

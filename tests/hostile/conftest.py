@@ -1,0 +1,58 @@
+"""An API under attack, and the proof that nothing came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.hostile_http import happened
+from tests.infrastructure import MiniStack, RedisServer
+from tests.key_server import KeyServer
+from tests.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+LOGGERS: Final = {"service.requests", "service.audit", "gunicorn.error"}
+"""Those that speak when nobody is let in; what use cases and stores do is told by others."""
+
+
+@pytest.fixture(scope="module")
+def trap() -> Iterator[KeyServer]:
+    """Serves keys to whoever is lured here."""
+    with KeyServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("hostile")
+    with (
+        RedisServer(folder / "redis") as server,
+        Stack(
+            folder, ministack, server, roles=("web",), RATE_LIMIT_FAILURES="1000000/minute"
+        ) as stack,
+    ):
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def dynamodb(ministack: MiniStack) -> DynamoDBClient:
+    return ministack.dynamodb_client()
+
+
+@pytest.fixture
+def nothing_happens(stack: Stack, trap: KeyServer, dynamodb: DynamoDBClient) -> Iterator[None]:
+    """No item written, no job queued, no ride waiting, nothing fetched, no handler heard of."""
+    before = happened(stack, dynamodb)
+    lines = len(stack.log("web"))
+    yield
+    assert happened(stack, dynamodb) == before
+    assert trap.fetches == 0
+    log = stack.log("web")[lines:]
+    assert {json.loads(line)["logger"] for line in log.splitlines()} <= LOGGERS
+    assert "eyJ" not in log
+    assert "[token]" not in log, "only the log's own filter kept a token out of it"
