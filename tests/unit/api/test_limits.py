@@ -8,6 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from service.api.limits import SYNC_SECONDS, Limiter
+from service.auth.errors import InvalidToken
+from service.auth.principal import Principal
 from tests.api import Api, build_api
 from tests.fakes_redis import FakeCounters
 
@@ -135,3 +137,22 @@ def test_a_limited_caller_is_in_the_audit_log(caplog: pytest.LogCaptureFixture) 
         statuses(api, 2)
     (line,) = [record for record in caplog.records if record.name == "service.audit"]
     assert (line.message, line.reason, line.sub) == ("refused", "rate_limited", "rider-1")
+
+
+class CountingRoles:
+    """Refuses every credential, as STS would, and counts how often it is asked."""
+
+    asked = 0
+
+    def verify(self, credential: str, now: float) -> Principal:
+        self.asked += 1
+        raise InvalidToken("not a role that may call")
+
+
+def test_an_address_that_was_refused_too_often_is_stopped_before_sts_is_asked() -> None:
+    roles = CountingRoles()
+    api = build_api(rate_limit_failures="3/minute", iam=roles)
+    headers = {"Authorization": "WildRydes-IAM other"}
+    seen = [api.call("GET", "/v1/rides", token=None, headers=headers).status_code for _ in range(6)]
+    assert seen == [401, 401, 401, 429, 429, 429]
+    assert roles.asked == 3
