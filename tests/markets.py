@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -22,6 +22,7 @@ NEW_YORK = (40.7128, -74.0060)
 DATE_LINE = (-16.8, 180.0)
 EQUATOR = (0.0, 0.0)
 POLES = (90.0, -90.0)
+HERE = Location(*NEW_YORK)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Round:
 
     rides: Sequence[Ride]
     fleet: Sequence[FleetEntry]
-    plans: dict[str, Pairing]
+    plans: Mapping[str, Pairing]
 
     def match(self, tuning: Tuning = DEFAULT) -> Matching:
         return match(self.rides, self.fleet, self.plans, NOW, tuning, TRAVEL, AS_ESTIMATED)
@@ -58,8 +59,25 @@ def waiting(ride_id: str, pickup: Location, seconds: float = 0.0, **changes: obj
     return a_ride(ride_id=ride_id, pickup=pickup, requested_at=requested_at, **changes)
 
 
-def north_of(at: Location, metres: float) -> Location:
-    return replace(at, latitude=at.latitude + metres / 111_195.0)
+def at(seconds: float) -> Location:
+    """A place so many seconds of driving north of `HERE`."""
+    return Location(HERE.latitude + seconds * TRAVEL.reach_metres(1) / 111_195.0, HERE.longitude)
+
+
+def paired(
+    rides: Sequence[Ride],
+    fleet: Sequence[FleetEntry],
+    tuning: Tuning = DEFAULT,
+    plans: Mapping[str, str] | None = None,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Claims and plans of a round, as ride → unicorn."""
+    known = {ride: Pairing(ride, unicorn, 0, 0) for ride, unicorn in (plans or {}).items()}
+    matching = Round(rides, fleet, known).match(tuning)
+    return _by_ride(matching.claims), _by_ride(matching.plans)
+
+
+def _by_ride(pairings: Sequence[Pairing]) -> dict[str, str]:
+    return {pairing.ride_id: pairing.unicorn_id for pairing in pairings}
 
 
 def _around(latitude: float, longitude: float) -> st.SearchStrategy[Location]:

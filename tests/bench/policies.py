@@ -86,7 +86,7 @@ nearest free unicorn, a unicorn that gets free the nearest rider."""
 
 FAIRNESS = (
     OURS,
-    *(OURS.tuned(f"waiting weight {w}", waiting_weight=w) for w in (0.0, 0.1, 1.0)),
+    *(OURS.tuned(f"waiting weight {w}", waiting_weight=w) for w in (0.0, 0.1, 0.3)),
     *(OURS.tuned(f"idle weight {w}", idle_weight=w) for w in (0.02, 0.05, 0.1, 0.2)),
     replace(OURS, name="20 % declined, remembered", declines=0.2),
     replace(OURS, name="20 % declined, forgotten", declines=0.2, remembers=False),

@@ -19,7 +19,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5)
 """Elapsed ÷ usual time at which the share left is kept."""
 
 
-def learned(trips: Sequence[NycTrip], quantile: float = 0.5) -> RemainingTime:
+def learned(trips: Sequence[NycTrip]) -> RemainingTime:
     """Tables of medians over trips that were completed."""
     real = np.array([trip.seconds for trip in trips])
     estimated, _ = GreatCircle().estimate(
@@ -28,18 +28,8 @@ def learned(trips: Sequence[NycTrip], quantile: float = 0.5) -> RemainingTime:
     estimated = np.maximum(estimated, LENGTHS[0])
     usual = [_usual_ratio(estimated, real, length) for length in LENGTHS]
     ratio = real / (estimated * np.interp(estimated, LENGTHS, usual))
-    left = [float(np.quantile(ratio[ratio > share], quantile) - share) for share in SHARES]
+    left = [float(np.median(ratio[ratio > share]) - share) for share in SHARES]
     return RemainingTime((LENGTHS, _rounded(usual)), (SHARES, _rounded(left)))
-
-
-def ratio_only(trips: Sequence[NycTrip], quantile: float = 0.5) -> RemainingTime:
-    real = np.array([trip.seconds for trip in trips])
-    estimated, _ = GreatCircle().estimate(
-        places(trip.pickup for trip in trips), places(trip.dropoff for trip in trips)
-    )
-    ratio = real / np.maximum(estimated, 30)
-    left = [float(np.quantile(ratio[ratio > share], quantile) - share) for share in SHARES]
-    return RemainingTime(((30.0,), (1.0,)), (SHARES, _rounded(left)))
 
 
 def _usual_ratio(estimated: FloatArray, real: FloatArray, length: float) -> float:

@@ -44,6 +44,9 @@ TARGETS = (
 """For 500 unicorns; met if the 95 % interval of our mean reaches the figure."""
 
 
+JUDGED = frozenset(name for _, name, _, _ in TARGETS)
+
+
 @dataclass(frozen=True)
 class Case:
     """A line of the table."""
@@ -77,14 +80,14 @@ def simulate(
 
 
 def report(cases: Sequence[Case], seeds: int, processes: int) -> Results:
-    """Print the table line by line; a second line gives interval and spread of what counts."""
+    """Print the table line by line, with interval and spread of what is judged."""
     results: Results = {}
     group = None
     for case, estimates in simulate(cases, seeds, processes):
         if group != (case.unicorns, case.load):
             group = (case.unicorns, case.load)
             print(f"\n{case.unicorns} unicorns, load {case.load:.2f}")
-            print(f"{'':28}" + "".join(f"{heading:>16}" for heading, _ in COLUMNS.values()))
+            print(f"{'':28}" + "".join(f"{COLUMNS[name][0]:>{_width(name)}}" for name in COLUMNS))
         print(f"{case.policy.name:28}" + "".join(_cells(estimates)), flush=True)
         results[case] = estimates
     return results
@@ -94,9 +97,13 @@ def _cells(estimates: dict[str, Estimate]) -> Iterator[str]:
     for name, (_, digits) in COLUMNS.items():
         value = estimates[name]
         cell = f"{value.mean:.{digits}f}"
-        if name in {"within_5", "served", "empty_km"}:
+        if name in JUDGED:
             cell += f" ±{value.interval:.{digits}f} ({value.spread:.{digits}f})"
-        yield f"{cell:>16}"
+        yield f"{cell:>{_width(name)}}"
+
+
+def _width(name: str) -> int:
+    return 23 if name in JUDGED else 12
 
 
 def judge(results: Results) -> None:

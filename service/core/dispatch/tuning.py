@@ -19,7 +19,7 @@ class Tuning:
     """How long a rider gladly waits, from the request to the pickup."""
     lateness_weight: float = 2.0
     """Extra seconds of cost per second of waiting for the pickup beyond that."""
-    waiting_weight: float = 0.3
+    waiting_weight: float = 1.0
     """Seconds of ETA a rider may cost more per second of waiting (0: no priority).
 
     Nobody is passed over for a unicorn they could have had by one who came more than

@@ -27,7 +27,9 @@ PLAIN = Tuning(
 )
 NARROW = Tuning(neighbours=1)
 GREEDY = Tuning(edge_budget=0)
-TUNINGS = st.sampled_from([Tuning(), NARROW, GREEDY, Tuning(idle_weight=0.1, waiting_weight=1)])
+TUNINGS = st.sampled_from(
+    [Tuning(), NARROW, GREEDY, Tuning(idle_weight=0.1), Tuning(driving_weight=3)]
+)
 
 
 def ready_in(entry: FleetEntry) -> float | None:
