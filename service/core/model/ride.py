@@ -1,21 +1,17 @@
-"""Rides and unicorns: immutable values with their legal transitions.
-
-A transition is a method that returns the next value, or raises `IllegalTransition`. Nothing here
-knows a clock or a store: the instant is an argument, and a store writes (before, after) only if
-the stored version still is that of *before*.
-
-Instants are timezone-aware UTC. Distances are metres, durations seconds, positions WGS-84 degrees.
-"""
+"""A ride and its legal transitions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING
 
-from service.core.errors import IllegalTransition, NotCancelable, UnicornBusy
+from service.core.errors import IllegalTransition, NotCancelable
+from service.core.model.places import Location
+
+if TYPE_CHECKING:
+    from service.core.model.unicorn import Unicorn
 
 FIRST_RETRY = timedelta(seconds=2)
 """How long a new ride may wait for its job before the sweep looks for it."""
@@ -25,24 +21,6 @@ LIVENESS_CHECK = timedelta(seconds=15)
 
 FRESH_DEADLINES = 3
 """How many times a ride that lost its unicorn gets a full new deadline."""
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """A point, WGS-84 degrees."""
-
-    latitude: float
-    longitude: float
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a unicorn said it was. `heading`: degrees from north; `speed`: metres per second."""
-
-    location: Location
-    recorded_at: datetime
-    heading: float | None = None
-    speed: float | None = None
 
 
 class RideStatus(StrEnum):
@@ -234,120 +212,3 @@ class Ride:
     def _require(self, legal: bool, verb: str) -> None:
         if not legal:
             raise IllegalTransition(f"a ride that is {self.status} cannot be {verb}")
-
-
-class UnicornState(StrEnum):
-    """Vehicle states in the words of MDS passenger services.
-
-    `NON_CONTACTABLE` is computed when read (no position for a while) and never stored.
-    """
-
-    AVAILABLE = "available"
-    RESERVED = "reserved"
-    ON_TRIP = "on_trip"
-    NON_OPERATIONAL = "non_operational"
-    REMOVED = "removed"
-    NON_CONTACTABLE = "non_contactable"
-
-
-@dataclass(frozen=True, slots=True)
-class Trip:
-    """What a reserved unicorn is busy with, so that a round can tell when it will be free."""
-
-    pickup: Location
-    dropoff: Location | None
-    started_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unicorn:
-    """A unicorn of the fleet as stored; where it is lives in the fleet index."""
-
-    unicorn_id: str
-    name: str
-    color: str
-    gender: str
-    version: int = 1
-    account_sub: str | None = None
-    auto_accept: bool = True
-    state: UnicornState = UnicornState.NON_OPERATIONAL
-    accepting: bool = False
-    ride_id: str | None = None
-    trip: Trip | None = None
-
-    @property
-    def can_take_a_ride(self) -> bool:
-        return self.state is UnicornState.AVAILABLE and self.accepting and self.ride_id is None
-
-    def seen_by_rider(self, at: Location) -> AssignedUnicorn:
-        return AssignedUnicorn(self.unicorn_id, self.name, self.color, self.gender, at)
-
-    def reserved(self, ride_id: str, trip: Trip) -> Unicorn:
-        if not self.can_take_a_ride:
-            raise UnicornBusy(f"unicorn {self.unicorn_id} cannot take a ride")
-        return self._next(state=UnicornState.RESERVED, ride_id=ride_id, trip=trip)
-
-    def departed(self, ride_id: str, now: datetime) -> Unicorn:
-        """The rider is aboard."""
-        self._require_ride(ride_id, self.state is UnicornState.RESERVED)
-        assert self.trip is not None  # noqa: S101 - a reserved unicorn has a trip
-        return self._next(state=UnicornState.ON_TRIP, trip=replace(self.trip, started_at=now))
-
-    def released(self, ride_id: str, *, keep_accepting: bool = True) -> Unicorn:
-        """Free again; one that fell silent takes no more rides until it says so."""
-        self._require_ride(ride_id, True)
-        accepting = self.accepting and keep_accepting
-        return self._next(
-            state=UnicornState.AVAILABLE if accepting else UnicornState.NON_OPERATIONAL,
-            accepting=accepting,
-            ride_id=None,
-            trip=None,
-        )
-
-    def with_availability(self, accepting: bool) -> Unicorn:
-        """On or off duty. A ride under way is finished first: only `accepting` changes then."""
-        if self.state is UnicornState.REMOVED:
-            raise IllegalTransition("a removed unicorn cannot change its availability")
-        if self.ride_id is not None:
-            return self if accepting == self.accepting else self._next(accepting=accepting)
-        state = UnicornState.AVAILABLE if accepting else UnicornState.NON_OPERATIONAL
-        if (accepting, state) == (self.accepting, self.state):
-            return self
-        return self._next(accepting=accepting, state=state)
-
-    def removed(self) -> Unicorn:
-        if self.ride_id is not None:
-            raise UnicornBusy(f"unicorn {self.unicorn_id} has a ride")
-        return self._next(state=UnicornState.REMOVED, accepting=False)
-
-    def _next(self, **changes: object) -> Unicorn:
-        return replace(self, version=self.version + 1, **changes)  # type: ignore[arg-type]
-
-    def _require_ride(self, ride_id: str, legal: bool) -> None:
-        if self.ride_id != ride_id or not legal:
-            raise IllegalTransition(
-                f"unicorn {self.unicorn_id} is {self.state} and not on this ride"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class FleetEntry:
-    """A unicorn as the fleet index knows it: its state as last seen, its position if fresh.
-
-    `idle_since`: when it last became usable, if the index noted it.
-    """
-
-    unicorn: Unicorn
-    position: Position | None
-    idle_since: datetime | None = None
-
-
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
-    """One page of a listing; `next_key` continues it (none on the last page)."""
-
-    items: tuple[Item, ...]
-    next_key: Mapping[str, str] | None = None

@@ -1,0 +1,24 @@
+"""Where something is: WGS-84 degrees, metres, seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A point, WGS-84 degrees."""
+
+    latitude: float
+    longitude: float
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a unicorn said it was. `heading`: degrees from north; `speed`: metres per second."""
+
+    location: Location
+    recorded_at: datetime
+    heading: float | None = None
+    speed: float | None = None
