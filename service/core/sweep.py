@@ -15,7 +15,7 @@ from typing import Final
 from service.core import effects
 from service.core.dispatch.travel import GreatCircle
 from service.core.errors import DispatchError, Unavailable
-from service.core.model import LIVENESS_CHECK, CanceledBy, Ride, RideStatus, Unicorn
+from service.core.model import CanceledBy, Ride, RideStatus, Unicorn
 from service.core.ports import Ports
 from service.core.transition import carry_out
 
@@ -27,16 +27,17 @@ RETRY_EVERY: Final = timedelta(seconds=4)
 LOST_AFTER: Final = timedelta(minutes=30)
 """A unicorn silent this long (and three times its trip) while in progress is lost."""
 
+CHECK_MARGIN: Final = timedelta(seconds=1)
+"""So much later than the silence of a unicorn could be too long is when it is looked at."""
+
 BATCH: Final = 500
 """Rides looked after in one run; the next run is a second away."""
 
 
 def sweep(ports: Ports, now: datetime) -> int:
     """Look after the rides that are due, oldest first; returns how many."""
-    horizon = timedelta()
-    if _is_new(ports, now):
-        # Redis is new: every open ride is due within the longest interval, so look at them all.
-        horizon = max(LIVENESS_CHECK, ports.rules.offer)
+    # A new Redis knows no waiting ride; each is due within this interval, so look at them all.
+    horizon = RETRY_EVERY if _is_new(ports, now) else timedelta()
     due = ports.rides.due(now + horizon, BATCH)
     for ride in due:
         try:
@@ -72,19 +73,24 @@ def _look_after_offered(ports: Ports, ride: Ride, now: datetime) -> None:
 def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
     if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show:
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, "no_show", now))
-    elif _silent_for(ports, ride, now) > ports.rules.stale:
+        return
+    silent = _silent_for(ports, ride, now)
+    if silent > ports.rules.stale:
         deadline = ports.rules.deadline
         _apply(ports, ride, now, lambda r: r.returned(now, deadline), silent=True)
     else:
-        ports.rides.postpone(ride, _next_check(ports, ride, now))
+        check = _next_check(now, silent, ports.rules.stale)
+        show = ride.arrived_at + ports.rules.no_show if ride.arrived_at else check
+        ports.rides.postpone(ride, min(check, show))
 
 
 def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
-    if _silent_for(ports, ride, now) > max(LOST_AFTER, 3 * _trip_estimate(ride)):
+    silent, limit = _silent_for(ports, ride, now), max(LOST_AFTER, 3 * _trip_estimate(ride))
+    if silent > limit:
         lost = "unicorn_lost"
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, lost, now), silent=True)
     else:
-        ports.rides.postpone(ride, now + LIVENESS_CHECK)
+        ports.rides.postpone(ride, _next_check(now, silent, limit))
 
 
 _LOOK_AFTER: Final[dict[RideStatus, Callable[[Ports, Ride, datetime], None]]] = {
@@ -134,9 +140,12 @@ def _silent_for(ports: Ports, ride: Ride, now: datetime) -> timedelta:
     return ports.fleet.silent_for(ride.unicorn_id or "", now)
 
 
-def _next_check(ports: Ports, ride: Ride, now: datetime) -> datetime:
-    check = now + LIVENESS_CHECK
-    return min(check, ride.arrived_at + ports.rules.no_show) if ride.arrived_at else check
+def _next_check(now: datetime, silent: timedelta, limit: timedelta) -> datetime:
+    """Just after the silence could first exceed its limit.
+
+    Each look at a ride costs writes (row and index), so one that cannot find anything is left out.
+    """
+    return now + (limit - silent) + CHECK_MARGIN
 
 
 def _trip_estimate(ride: Ride) -> timedelta:

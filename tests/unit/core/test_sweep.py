@@ -91,6 +91,24 @@ def test_a_unicorn_that_keeps_sending_keeps_its_ride(service: Service) -> None:
     assert service.stored(ride).status is RideStatus.MATCHED
 
 
+def test_a_ride_under_way_costs_one_look_a_minute_before_and_none_during_the_trip(
+    service: Service,
+) -> None:
+    def looks(seconds: int) -> int:
+        seen = set()
+        for _ in range(seconds // 4):
+            service.drives_to(PICKUP)
+            run(service, 4)
+            seen.add(service.stored(ride).due_at)
+        return len(seen)
+
+    ride = service.matched()
+    assert looks(580) <= 11
+    for step in (Step.ARRIVE, Step.START):
+        advance(service.ports, step, "u1", ride.ride_id, service.now)
+    assert looks(1200) <= 2
+
+
 def test_a_rider_who_does_not_show_up_is_canceled(service: Service) -> None:
     ride = service.matched()
     advance(service.ports, Step.ARRIVE, "u1", ride.ride_id, service.now)
