@@ -7,16 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.core import effects
-from service.core.errors import (
-    RideNotFound,
-    StaleVersion,
-    Unavailable,
-    UnicornNotFound,
-    WriteConflict,
-)
+from service.core.errors import RideNotFound, UnicornNotFound
 from service.core.model import Position, Ride, RideStatus, Unicorn
 from service.core.ports import Ports
-from service.core.transition import ATTEMPTS, carry_out
+from service.core.transition import carry_out, change_unicorn
 
 
 class Step(StrEnum):
@@ -51,10 +45,7 @@ def advance(ports: Ports, step: Step, unicorn_id: str, ride_id: str, now: dateti
             raise RideNotFound("no such ride of this unicorn")
         return _next_ride(ports, step, ride, now), _next_unicorn(step, unicorn, ride_id, now)
 
-    ride = ports.rides.get(ride_id)
-    if ride is None:
-        raise RideNotFound("no such ride")
-    return carry_out(ports, ride, decide, now)
+    return carry_out(ports, stored_ride(ports, ride_id), decide, now)
 
 
 def _already_taken(step: Step, ride: Ride, unicorn_id: str) -> bool:
@@ -97,20 +88,7 @@ def set_availability(
     Raises `StaleVersion` unless the stored version is one `expected` by the caller.
     """
     unicorn = stored_unicorn(ports, unicorn_id)
-    for _ in range(ATTEMPTS):
-        if not expected(unicorn.version):
-            raise StaleVersion(f"the unicorn is at version {unicorn.version} by now")
-        after = unicorn.with_availability(accepting)
-        if after is unicorn:
-            return unicorn
-        try:
-            ports.unicorns.save(unicorn, after)
-        except WriteConflict as lost:
-            unicorn = lost.unicorn or unicorn
-            continue
-        effects.tell(ports, now, ride=None, unicorn=after)
-        return after
-    raise Unavailable(f"unicorn {unicorn_id} is being changed by too many at once")
+    return change_unicorn(ports, unicorn, lambda u: u.with_availability(accepting), now, expected)
 
 
 def record_position(ports: Ports, unicorn_id: str, position: Position, now: datetime) -> Unicorn:
@@ -126,6 +104,13 @@ def record_position(ports: Ports, unicorn_id: str, position: Position, now: date
     if sighting.entered and unicorn.can_take_a_ride:
         effects.trigger_around_unicorn(ports, unicorn_id, now)
     return unicorn
+
+
+def stored_ride(ports: Ports, ride_id: str) -> Ride:
+    ride = ports.rides.get(ride_id)
+    if ride is None:
+        raise RideNotFound("no such ride")
+    return ride
 
 
 def stored_unicorn(ports: Ports, unicorn_id: str) -> Unicorn:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from service.core import effects
-from service.core.errors import IllegalTransition, Unavailable, WriteConflict
+from service.core.errors import IllegalTransition, StaleVersion, Unavailable, WriteConflict
 from service.core.model import ASSIGNED, Ride, Unicorn
 from service.core.ports import Ports
 
@@ -50,6 +50,34 @@ def carry_out(ports: Ports, ride: Ride, decide: Decide, now: datetime) -> Ride:
         effects.tell(ports, now, ride=ride_after, unicorn=unicorn_after)
         return ride_after
     raise Unavailable(f"ride {ride.ride_id} is being changed by too many at once")
+
+
+def change_unicorn(
+    ports: Ports,
+    unicorn: Unicorn,
+    step: Callable[[Unicorn], Unicorn],
+    now: datetime,
+    expected: Callable[[int], bool] = lambda _version: True,
+) -> Unicorn:
+    """Apply `step` to a unicorn alone; one that returns its argument has nothing to do.
+
+    Raises `StaleVersion` unless the stored version is one `expected` by the caller, and
+    `Unavailable` when the item is fought over too hard.
+    """
+    for _ in range(ATTEMPTS):
+        if not expected(unicorn.version):
+            raise StaleVersion(f"the unicorn is at version {unicorn.version} by now")
+        after = step(unicorn)
+        if after is unicorn:
+            return unicorn
+        try:
+            ports.unicorns.save(unicorn, after)
+        except WriteConflict as lost:
+            unicorn = lost.unicorn or unicorn
+            continue
+        effects.tell(ports, now, ride=None, unicorn=after)
+        return after
+    raise Unavailable(f"unicorn {unicorn.unicorn_id} is being changed by too many at once")
 
 
 def _write(

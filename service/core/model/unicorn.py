@@ -91,6 +91,9 @@ class Unicorn:
         return self._next(accepting=accepting, state=state)
 
     def removed(self) -> Unicorn:
+        """Gone for good; its id is never used again. Removing it again changes nothing."""
+        if self.state is UnicornState.REMOVED:
+            return self
         if self.ride_id is not None:
             raise UnicornBusy(f"unicorn {self.unicorn_id} has a ride")
         return self._next(state=UnicornState.REMOVED, accepting=False)

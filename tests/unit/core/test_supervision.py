@@ -1,0 +1,203 @@
+"""Admins cancel and reassign rides, and take unicorns out of the fleet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest.mock import Mock
+
+import pytest
+
+from service.core.errors import (
+    IllegalTransition,
+    NotCancelable,
+    RideNotFound,
+    StaleVersion,
+    UnicornBusy,
+    UnicornExists,
+    UnicornNotFound,
+)
+from service.core.model import CanceledBy, Ride, RideStatus, UnicornState
+from service.core.progress import Step, advance, set_availability
+from service.core.requests import cancel_ride
+from service.core.supervision import cancel_as_admin, reassign_ride, remove_unicorn
+from service.core.sweep import sweep
+from tests.unit.core.conftest import PICKUP, Service
+
+TO_STATUS = {
+    RideStatus.REQUESTED: (),
+    RideStatus.OFFERED: (),
+    RideStatus.MATCHED: (),
+    RideStatus.ARRIVED: (Step.ARRIVE,),
+    RideStatus.IN_PROGRESS: (Step.ARRIVE, Step.START),
+    RideStatus.COMPLETED: (Step.ARRIVE, Step.START, Step.COMPLETE),
+}
+
+
+def ride_in(service: Service, status: RideStatus) -> Ride:
+    """A ride in this state, with u1 if it has a unicorn."""
+    if status is not RideStatus.REQUESTED:
+        service.on_duty(auto_accept=status is not RideStatus.OFFERED)
+    ride = service.request()
+    service.run_published_rounds()
+    for step in TO_STATUS[status]:
+        advance(service.ports, step, "u1", ride.ride_id, service.now)
+    assert service.stored(ride).status is status
+    return service.stored(ride)
+
+
+@pytest.mark.parametrize("status", [s for s in TO_STATUS if s is not RideStatus.COMPLETED])
+def test_an_admin_cancels_a_ride_in_any_open_state(service: Service, status: RideStatus) -> None:
+    ride = ride_in(service, status)
+    canceled = cancel_as_admin(service.ports, ride.ride_id, "storm", service.later(1))
+    assert (canceled.status, canceled.due_at) == (RideStatus.CANCELED, None)
+    assert (canceled.canceled_by, canceled.cancel_reason) == (CanceledBy.ADMIN, "storm")
+    assert service.waiting.rides.get(ride.zone, {}) == {}
+    if ride.unicorn_id:
+        assert service.stored_unicorn().can_take_a_ride
+
+
+def test_canceling_again_changes_nothing_whoever_it_was(service: Service) -> None:
+    ride = ride_in(service, RideStatus.MATCHED)
+    by_rider = cancel_ride(service.ports, ride.ride_id, "rider-1", None, service.now)
+    assert cancel_as_admin(service.ports, ride.ride_id, "storm", service.later(1)) == by_rider
+
+
+def test_a_ride_that_ended_cannot_be_canceled_by_an_admin(service: Service) -> None:
+    ride = ride_in(service, RideStatus.COMPLETED)
+    with pytest.raises(NotCancelable):
+        cancel_as_admin(service.ports, ride.ride_id, None, service.now)
+
+
+@pytest.mark.parametrize("status", [RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED])
+def test_a_reassigned_ride_goes_to_another_unicorn_and_never_back(
+    service: Service, status: RideStatus
+) -> None:
+    ride = ride_in(service, status)
+    back = reassign_ride(service.ports, ride.ride_id, service.later(1))
+    assert (back.status, back.unicorn, back.excluded) == (RideStatus.REQUESTED, None, {"u1"})
+    assert (back.matched_at, back.arrived_at) == (None, None)
+    assert service.stored_unicorn().can_take_a_ride
+    service.run_published_rounds()
+    assert service.stored(ride).status is RideStatus.REQUESTED
+    service.on_duty("u2", PICKUP)
+    service.run_published_rounds()
+    assert service.stored(ride).unicorn_id == "u2"
+    assert service.stored_unicorn("u1").ride_id is None
+
+
+@pytest.mark.parametrize(
+    "status", [RideStatus.REQUESTED, RideStatus.IN_PROGRESS, RideStatus.COMPLETED]
+)
+def test_only_a_ride_whose_unicorn_is_on_its_way_can_be_reassigned(
+    service: Service, status: RideStatus
+) -> None:
+    ride = ride_in(service, status)
+    with pytest.raises(IllegalTransition):
+        reassign_ride(service.ports, ride.ride_id, service.now)
+    assert service.stored(ride) == ride
+
+
+def test_a_reassigned_ride_gets_a_fresh_deadline_only_three_times(service: Service) -> None:
+    deadlines = []
+    service.on_duty("u1")
+    ride = service.request()
+    for number in range(1, 6):
+        service.run_published_rounds()
+        assert service.stored(ride).unicorn_id == f"u{number}"
+        service.later(60)
+        service.on_duty(f"u{number + 1}")
+        back = reassign_ride(service.ports, ride.ride_id, service.now)
+        deadlines.append((back.deadline_at - ride.requested_at).total_seconds())
+    assert deadlines == [240, 300, 360, 360, 360]
+
+
+def test_two_reassignments_at_once_take_only_the_unicorn_both_have_seen(service: Service) -> None:
+    ride = ride_in(service, RideStatus.MATCHED)
+    service.on_duty("u2", PICKUP)
+    committing = Mock(wraps=service.ports.assignments)
+
+    def after_another(*change: object) -> None:
+        reassign_ride(service.ports, ride.ride_id, service.now)
+        service.run_published_rounds()
+        service.ports.assignments.commit(*change)  # type: ignore[arg-type]
+
+    committing.commit.side_effect = after_another
+    ports = replace(service.ports, assignments=committing)
+    assert reassign_ride(ports, ride.ride_id, service.now).unicorn_id == "u2"
+    assert service.stored(ride).excluded == {"u1"}
+
+
+def test_an_unknown_ride_is_not_found(service: Service) -> None:
+    with pytest.raises(RideNotFound):
+        cancel_as_admin(service.ports, "no-such-ride", None, service.now)
+    with pytest.raises(RideNotFound):
+        reassign_ride(service.ports, "no-such-ride", service.now)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS],
+)
+def test_a_unicorn_with_a_ride_is_not_removed(service: Service, status: RideStatus) -> None:
+    ride = ride_in(service, status)
+    with pytest.raises(UnicornBusy):
+        remove_unicorn(service.ports, "u1", None, service.now)
+    assert service.stored_unicorn().ride_id == ride.ride_id
+
+
+def test_a_removed_unicorn_gets_no_ride_and_cannot_come_back(service: Service) -> None:
+    service.on_duty(account_sub="driver-1")
+    remove_unicorn(service.ports, "u1", service.stored_unicorn().version, service.now)
+    ride = service.request()
+    service.run_published_rounds()
+    assert service.stored(ride).status is RideStatus.REQUESTED
+    assert not service.drives_to(PICKUP).can_take_a_ride
+    with pytest.raises(IllegalTransition):
+        set_availability(service.ports, "u1", True, service.now)
+    with pytest.raises(UnicornExists):
+        service.on_duty("u1")
+    service.on_duty("u2", account_sub="driver-1")
+    assert service.unicorns.of_account("driver-1") == "u2"
+
+
+def test_removing_a_unicorn_again_changes_nothing(service: Service) -> None:
+    service.on_duty()
+    remove_unicorn(service.ports, "u1", None, service.now)
+    removed = service.stored_unicorn()
+    assert removed.state is UnicornState.REMOVED
+    remove_unicorn(service.ports, "u1", None, service.now)
+    assert service.stored_unicorn() == removed
+
+
+def test_a_unicorn_is_removed_only_as_it_was_seen(service: Service) -> None:
+    seen = service.on_duty().version
+    set_availability(service.ports, "u1", False, service.now)
+    with pytest.raises(StaleVersion):
+        remove_unicorn(service.ports, "u1", seen, service.now)
+    with pytest.raises(UnicornNotFound):
+        remove_unicorn(service.ports, "nobody", None, service.now)
+
+
+def test_a_unicorn_won_by_a_ride_while_it_is_removed_stays(service: Service) -> None:
+    service.on_duty()
+    service.request()
+    saving = Mock(wraps=service.unicorns)
+
+    def after_a_round(*change: object) -> None:
+        service.run_published_rounds()
+        service.unicorns.save(*change)  # type: ignore[arg-type]
+
+    saving.save.side_effect = after_a_round
+    with pytest.raises(UnicornBusy):
+        remove_unicorn(replace(service.ports, unicorns=saving), "u1", None, service.now)
+    assert service.stored_unicorn().state is UnicornState.RESERVED
+
+
+def test_a_ride_in_progress_that_an_admin_cancels_is_left_alone_by_the_sweep(
+    service: Service,
+) -> None:
+    ride = ride_in(service, RideStatus.IN_PROGRESS)
+    canceled = cancel_as_admin(service.ports, ride.ride_id, None, service.now)
+    service.later(7200)
+    assert sweep(service.ports, service.now) == 0
+    assert service.stored(ride) == canceled
