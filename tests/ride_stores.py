@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+STATE_CHECK_SECONDS = 30.0
+"""So old at most does the index let the state of a unicorn become that sends positions."""
+
+
 class Stores(Protocol):
     """What the machine needs of its stores, besides their being stores."""
 
@@ -69,6 +73,7 @@ class FakeStores:
         self.fleet = FakeFleetIndex()
         self.waiting = self.leases = FakeWaitingRides()
         self.changes = FakeChanges()
+        self._states_age = 0.0
 
     def lose_answer(self, write: Callable[[], object]) -> None:
         write()
@@ -84,10 +89,13 @@ class FakeStores:
             (2, self.waiting.leased),
             (10, self.waiting.again),
             (15, self.waiting.plans),
-            (60, self.fleet._states),
         ):
             if seconds >= lifetime:
                 kept.clear()
+        self._states_age += seconds
+        if self._states_age >= STATE_CHECK_SECONDS:
+            self._states_age = 0.0
+            self.fleet._states.clear()
 
     def waiting_ids(self, zone: str) -> set[str]:
         return set(self.waiting.rides.get(zone, {}))

@@ -127,7 +127,7 @@ class Witness:
             self._judge_silence(after.unicorn_id)
 
     def _judge_silence(self, unicorn_id: str) -> None:
-        """It was sent off duty, which nobody asked for: it must have been silent, and listened to."""
+        """It was sent off duty though nobody asked for it: then it must have been silent."""
         last = [self.heard_at.get(unicorn_id), self.silence_counts_from]
         heard = any(at and self.now() - at <= STALE for at in last)
         assert self.meddled or not heard, "called silent too early"
