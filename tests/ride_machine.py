@@ -10,6 +10,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable
+from types import SimpleNamespace
 from unittest.mock import patch
 
 from hypothesis import strategies as st
@@ -21,6 +22,10 @@ from tests.ride_people import PLACES, People
 from tests.ride_stores import Stores
 
 USE_CASES = logging.getLogger("service.core")
+
+SEEDED_IDS = SimpleNamespace(
+    uuid4=lambda: uuid.UUID(int=random.getrandbits(128), version=4), uuid5=uuid.uuid5
+)
 
 NUMBERS = st.integers(0, 5)
 SOMEWHERE = st.sampled_from([0, 0, 0, 1, 1, 2, 3])
@@ -54,10 +59,8 @@ class RideMachine(RuleBasedStateMachine):
 
     def __init__(self, stores: Callable[[], Stores], turn_seconds: float = 5.0) -> None:
         super().__init__()
-        # Ids must be the same when hypothesis runs an example again.
-        self._ids = patch.object(
-            uuid, "uuid4", lambda: uuid.UUID(int=random.getrandbits(128), version=4)
-        )
+        # An example that is run again must get the same ids.
+        self._ids = patch("service.core.requests.uuid", SEEDED_IDS)
         self._ids.start()
         self.people = People(stores())
         self._turn = turn_seconds
