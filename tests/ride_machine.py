@@ -183,7 +183,9 @@ class RideMachine(RuleBasedStateMachine):
             case "writer dies":
                 trouble.writer_dies = True
             case "redis new":
+                # The herd is slower than the sweep to notice.
                 self.people.lose_redis()
+                self.time_passes_in_silence(16.0)
             case "redis away":
                 trouble.redis_is_away = not trouble.redis_is_away
 

@@ -1,16 +1,97 @@
-"""Rides survive whatever happens in whatever order, on stores in memory."""
+"""Rides survive whatever happens in whatever order; and the machine that says so can fail."""
 
 from __future__ import annotations
 
-from hypothesis import settings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from service.api.representations import driven_ride_view
+from service.core import progress, sweep
+from service.core.model import Ride, Unicorn, UnicornState
+from service.core.progress import Step
+from tests import ride_city, ride_people
+from tests.fakes import FakeAssignments, FakeRides
+from tests.fakes_redis import FakeFleetIndex
 from tests.ride_machine import RideMachine
 from tests.ride_stores import FakeStores
 
 
-def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
+def run_machine(**how: Any) -> None:
     run_state_machine_as_test(
-        lambda: RideMachine(FakeStores),
-        settings=settings(max_examples=2000, stateful_step_count=25),
+        lambda: RideMachine(FakeStores), settings=settings(stateful_step_count=25, **how)
     )
+
+
+def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
+    run_machine(max_examples=2000)
+
+
+def blind_commit(
+    self: FakeAssignments, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]
+) -> None:
+    self._rides.put(ride[1])
+    self._unicorns.put(unicorn[1])
+
+
+def create_again(self: FakeRides, ride: Ride) -> None:
+    self.put(ride)
+
+
+def release_at_the_pickup(
+    step: Step, unicorn: Unicorn | None, ride_id: str, now: datetime
+) -> Unicorn | None:
+    return unicorn and unicorn.released(ride_id)
+
+
+def changed(method: Callable[..., Any], **changes: Any) -> Callable[..., Any]:
+    """The method, but with other values in what it returns."""
+    return lambda *args, **kwargs: replace(method(*args, **kwargs), **changes)
+
+
+def silent_unless_heard(self: FakeFleetIndex, unicorn_id: str, now: datetime) -> timedelta:
+    heard = self._heard.get(unicorn_id)
+    return now - heard if heard else timedelta.max
+
+
+MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "claim without condition": lambda: patch.object(FakeAssignments, "commit", blind_commit),
+    "two rides for one key": lambda: patch.object(FakeRides, "create", create_again),
+    "unicorn released early": lambda: patch.object(
+        progress, "_next_unicorn", release_at_the_pickup
+    ),
+    "unicorn released for good": lambda: patch.object(
+        Unicorn, "released", changed(Unicorn.released, state=UnicornState.AVAILABLE)
+    ),
+    "unicorn removed from its ride": lambda: patch.object(
+        Unicorn,
+        "removed",
+        lambda self: replace(
+            self, version=self.version + 1, state=UnicornState.REMOVED, accepting=False
+        ),
+    ),
+    "excluded ignored": lambda: patch.object(
+        Ride, "returned", changed(Ride.returned, excluded=frozenset())
+    ),
+    "due_at missing": lambda: patch.object(Ride, "claimed", changed(Ride.claimed, due_at=None)),
+    "no new version": lambda: patch.object(Ride, "arrived", changed(Ride.arrived, version=2)),
+    "sweep off": lambda: patch.object(ride_city, "sweep", lambda *_: 0),
+    "plan forgotten at the deadline": lambda: patch.object(sweep, "_has_plan", lambda *_: False),
+    "silence judged on an empty index": lambda: patch.object(
+        FakeFleetIndex, "silent_for", silent_unless_heard
+    ),
+    "offer shown to the rider": lambda: patch.object(ride_people, "ride_view", driven_ride_view),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+def test_the_machine_finds(mistake: Callable[[], AbstractContextManager[object]]) -> None:
+    with mistake(), pytest.raises(AssertionError):
+        run_machine(max_examples=500, derandomize=True, database=None, phases=[Phase.generate])
