@@ -1,0 +1,177 @@
+"""What may go wrong between two states of a ride, one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest.mock import Mock
+
+import pytest
+
+from service.core.errors import IllegalTransition, NotCancelable, RideNotFound, Unavailable
+from service.core.model import CanceledBy, Rating, Ride, RideStatus, UnicornState
+from service.core.progress import Step, advance
+from service.core.requests import cancel_ride, rate_ride
+from service.core.sweep import sweep
+from tests.unit.core.conftest import PICKUP, Service
+
+LONG_WAY = {"dropoff": replace(PICKUP, latitude=PICKUP.latitude + 0.09)}
+"""Some 10 km: half an hour by the estimate."""
+
+
+@pytest.fixture(autouse=True)
+def an_epoch_long_ago(service: Service) -> None:
+    service.fleet.begin_epoch(service.now)
+
+
+def take(service: Service, ride: Ride, *steps: Step) -> None:
+    for step in steps:
+        advance(service.ports, step, "u1", ride.ride_id, service.now)
+
+
+def be_silent(service: Service, minutes: int) -> None:
+    """Nobody is heard of while the sweep goes on."""
+    for _ in range(4 * minutes):
+        service.later(15)
+        sweep(service.ports, service.now)
+
+
+def test_an_offer_can_be_accepted_twice_but_is_taken_once(service: Service) -> None:
+    ride = service.matched(auto_accept=False)
+    take(service, ride, Step.ACCEPT)
+    accepted = service.stored(ride)
+    take(service, ride, Step.ACCEPT)
+    assert service.stored(ride) == accepted
+
+
+def test_an_accepted_ride_can_still_be_given_back(service: Service) -> None:
+    ride = service.matched(auto_accept=False)
+    take(service, ride, Step.ACCEPT, Step.DECLINE, Step.DECLINE)
+    back = service.stored(ride)
+    assert (back.status, back.excluded, back.version) == (RideStatus.REQUESTED, {"u1"}, 4)
+
+
+def test_a_unicorn_that_lost_its_offer_cannot_take_it_up(service: Service) -> None:
+    ride = service.matched(auto_accept=False)
+    service.on_duty("u2")
+    service.later(16)
+    sweep(service.ports, service.now)
+    service.run_published_rounds()
+    assert service.stored(ride).unicorn_id == "u2"
+    with pytest.raises(RideNotFound):
+        take(service, ride, Step.ACCEPT)
+
+
+@pytest.mark.parametrize("step", [Step.START, Step.COMPLETE])
+def test_nobody_starts_or_completes_before_arriving(service: Service, step: Step) -> None:
+    ride = service.matched()
+    with pytest.raises(IllegalTransition):
+        take(service, ride, step)
+    assert service.stored(ride) == ride
+    assert service.stored_unicorn().state is UnicornState.RESERVED
+
+
+def test_a_ride_in_progress_cannot_be_declined(service: Service) -> None:
+    ride = service.matched()
+    take(service, ride, Step.ARRIVE, Step.START)
+    with pytest.raises(IllegalTransition):
+        take(service, ride, Step.DECLINE)
+
+
+def test_a_completed_ride_is_rated_and_the_last_rating_counts(service: Service) -> None:
+    ride = service.matched()
+    take(service, ride, Step.ARRIVE, Step.START)
+    with pytest.raises(IllegalTransition):
+        rate_ride(service.ports, ride.ride_id, "rider-1", Rating(5), service.now)
+    take(service, ride, Step.COMPLETE)
+    for rating in (Rating(2), Rating(5, "sparkling"), Rating(5, "sparkling")):
+        rated = rate_ride(service.ports, ride.ride_id, "rider-1", rating, service.now)
+    assert (rated.rating, rated.version) == (Rating(5, "sparkling"), 7)
+    with pytest.raises(RideNotFound):
+        rate_ride(service.ports, ride.ride_id, "rider-2", Rating(1), service.now)
+
+
+def test_a_cancel_that_comes_after_the_start_is_refused(service: Service) -> None:
+    ride = service.matched()
+    take(service, ride, Step.ARRIVE)
+    committing = Mock(wraps=service.ports.assignments)
+
+    def after_the_start(*change: object) -> None:
+        committing.commit.side_effect = service.ports.assignments.commit
+        take(service, ride, Step.START)
+        service.ports.assignments.commit(*change)  # type: ignore[arg-type]
+
+    committing.commit.side_effect = after_the_start
+    with pytest.raises(NotCancelable):
+        cancel_ride(
+            replace(service.ports, assignments=committing),
+            ride.ride_id,
+            "rider-1",
+            None,
+            service.now,
+        )
+    assert service.stored(ride).status is RideStatus.IN_PROGRESS
+    assert service.stored_unicorn().state is UnicornState.ON_TRIP
+
+
+def test_a_unicorn_that_vanishes_while_it_is_available_gets_no_ride(service: Service) -> None:
+    service.on_duty()
+    service.later(61)
+    ride = service.request()
+    service.run_published_rounds()
+    assert service.stored(ride).status is RideStatus.REQUESTED
+
+
+@pytest.mark.parametrize("steps", [(), (Step.ARRIVE,)], ids=["matched", "arrived"])
+def test_a_unicorn_that_vanishes_before_the_start_is_replaced(
+    service: Service, steps: tuple[Step, ...]
+) -> None:
+    ride = service.matched()
+    take(service, ride, *steps)
+    be_silent(service, minutes=2)
+    assert service.stored(ride).status is RideStatus.REQUESTED
+    assert service.stored_unicorn().state is UnicornState.NON_OPERATIONAL
+    service.on_duty("u2")
+    service.run_published_rounds()
+    assert service.stored(ride).unicorn_id == "u2"
+
+
+def test_a_unicorn_that_vanishes_with_an_offer_stays_on_duty(service: Service) -> None:
+    ride = service.matched(auto_accept=False)
+    be_silent(service, minutes=1)
+    assert service.stored(ride).status is RideStatus.REQUESTED
+    assert service.stored_unicorn().state is UnicornState.AVAILABLE
+
+
+def test_a_unicorn_on_a_long_trip_is_lost_only_after_three_times_its_length(
+    service: Service,
+) -> None:
+    service.on_duty()
+    ride = service.request(**LONG_WAY)
+    service.run_published_rounds()
+    take(service, ride, Step.ARRIVE, Step.START)
+    be_silent(service, minutes=90)
+    assert service.stored(ride).status is RideStatus.IN_PROGRESS
+    be_silent(service, minutes=60)
+    ended = service.stored(ride)
+    assert (ended.canceled_by, ended.cancel_reason) == (CanceledBy.SYSTEM, "unicorn_lost")
+    assert service.stored_unicorn().ride_id is None
+
+
+def test_a_rider_does_not_show_up_while_redis_is_away(service: Service) -> None:
+    ride = service.matched()
+    take(service, ride, Step.ARRIVE)
+    away = Mock(**{"begin_epoch.side_effect": Unavailable, "silent_for.side_effect": Unavailable})
+    away.refresh.side_effect = Unavailable
+    for minutes, status in ((9, RideStatus.ARRIVED), (1, RideStatus.CANCELED)):
+        service.later(60 * minutes)
+        sweep(replace(service.ports, fleet=away), service.now)
+        assert service.stored(ride).status is status
+    assert service.stored_unicorn().can_take_a_ride
+
+
+def test_nobody_is_lost_or_silent_while_redis_is_away(service: Service) -> None:
+    ride = service.matched()
+    away = Mock(**{"begin_epoch.side_effect": Unavailable, "silent_for.side_effect": Unavailable})
+    service.later(600)
+    sweep(replace(service.ports, fleet=away), service.now)
+    assert service.stored(ride) == ride
