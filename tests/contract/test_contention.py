@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from service.core.model import RideStatus, UnicornState
 from service.settings import Settings
 from tests.builders import a_ride, a_usable_unicorn
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from tests.contract.conftest import Stores
 
 
+@pytest.mark.timeout(300)
 def test_five_hundred_rides_over_ten_unicorns_book_exactly_ten(
     dynamo_stores: Stores, tables: Settings, ministack: MiniStack
 ) -> None:

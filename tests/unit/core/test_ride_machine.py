@@ -30,6 +30,7 @@ def run_machine(**how: Any) -> None:
     )
 
 
+@pytest.mark.timeout(600)
 def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
     run_machine(max_examples=2000)
 
