@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import random
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from service.core.dispatch.matching import Tuning
 from service.core.dispatch.remaining import RemainingTime
@@ -27,9 +32,25 @@ from tests.ride_faults import (
     UnreliableLeases,
 )
 from tests.ride_stores import Stores
-from tests.ride_witness import (
-    Witness,
+from tests.ride_witness import Witness
+
+USE_CASES = logging.getLogger("service.core")
+
+SEEDED_IDS = SimpleNamespace(
+    uuid4=lambda: uuid.UUID(int=random.getrandbits(128), version=4), uuid5=uuid.uuid5
 )
+"""An example that is run again must get the same ids."""
+
+
+class Mistakes(logging.Handler):
+    """Errors that workers log and survive."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(record)
 
 
 class City:
@@ -42,6 +63,8 @@ class City:
         self.trouble = trouble = Trouble(stores, self.witness)
         self.rounds = FakeRoundQueue()
         self.present: dict[str, Location] = {}
+        self.mistakes = Mistakes()
+        self._ids = patch("service.core.requests.uuid", SEEDED_IDS)
         self.in_flight: list[tuple[Callable[[Claim], Outcome], Sequence[Claim]]] = []
         self.ports = Ports(
             rides=TroubledRides(stores, trouble),
@@ -63,6 +86,17 @@ class City:
             sleep=lambda _: None,
             commit_all=map,
         )
+
+    def begin(self) -> None:
+        """Until the end, ids are predictable and the log of the use cases is read here alone."""
+        self._ids.start()
+        USE_CASES.addHandler(self.mistakes)
+        USE_CASES.propagate = False
+
+    def end(self) -> None:
+        USE_CASES.propagate = True
+        USE_CASES.removeHandler(self.mistakes)
+        self._ids.stop()
 
     def sweep(self) -> None:
         self.attempt(lambda: sweep(self.ports, self.now))
