@@ -20,7 +20,7 @@ from service.listening import start_listening
 from service.metrics import KEY_SET_AGE
 from service.round_queue import CeleryRoundQueue
 from service.settings import ApiSettings
-from service.stores.connect import build_ports
+from service.stores.connect import build_ports, travel_times
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.redis import connect as redis_stores
@@ -49,6 +49,7 @@ def build(settings: ApiSettings) -> Dependencies:
         verifier=_verifier(settings, keys),
         revocations=revocations,
         revoked=RevocationCheck(revocations),
+        travel=travel_times(settings),
         iam=_iam_verifier(settings),
         limiter=limiter_of(settings, RedisCounters(redis.link)),
         now=_now,

@@ -22,6 +22,7 @@ _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
+_DEGREES: Final = re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{1,20})?", re.ASCII)
 _SMALLEST_DEGREES: Final = 1e-9
 
 
@@ -41,6 +42,10 @@ def _instant(value: object) -> datetime:
 
 def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+
+
+def _degrees(value: object) -> object:
+    return float(value) if isinstance(value, str) and _DEGREES.fullmatch(value) else value
 
 
 Latitude = Annotated[float, Field(ge=-90, le=90), AfterValidator(_no_dust)]
@@ -81,6 +86,22 @@ class RideRequest(Strict):
     pickup: Point
     dropoff: Point | None = None
     note: Text | None = None
+
+
+class EstimateRequest(Strict):
+    """A ride that may be asked for."""
+
+    pickup: Point
+    dropoff: Point | None = None
+
+
+class Place(BaseModel):
+    """A point, WGS-84 degrees, as a query says it."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    latitude: Annotated[Latitude, BeforeValidator(_degrees)]
+    longitude: Annotated[Longitude, BeforeValidator(_degrees)]
 
 
 class Cancelation(Strict):

@@ -100,3 +100,20 @@ class RefusedPosition(TypedDict):
 class PositionsNoted(TypedDict):
     accepted: int
     rejected: list[RefusedPosition]
+
+
+class EstimateView(TypedDict):
+    pickup_eta_seconds: int | None
+    trip_seconds: int | None
+    trip_metres: int | None
+    available_nearby: int
+
+
+class NearbyUnicornView(TypedDict):
+    name: str
+    color: str
+    location: LocationView
+
+
+class NearbyUnicornsView(TypedDict):
+    unicorns: list[NearbyUnicornView]

@@ -219,6 +219,7 @@ class Rules:
     offer: timedelta = timedelta(seconds=15)
     no_show: timedelta = timedelta(seconds=600)
     stale: timedelta = timedelta(seconds=60)
+    max_pickup_eta: timedelta = timedelta(seconds=480)
     reach_metres: float = 2250.0
     """How far away a unicorn may be to make the pickup ETA cap, straight line."""
     max_active_rides: int = 0
