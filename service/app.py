@@ -11,6 +11,7 @@ from service.api import (
     context,
     cors,
     discovery,
+    estimates,
     fleet,
     frame,
     guard,
@@ -21,7 +22,13 @@ from service.api import (
 from service.api.context import Dependencies
 from service.api.routing import declared_routes
 
-BLUEPRINTS: Final = (rides.blueprint, fleet.blueprint, admin.blueprint, discovery.blueprint)
+BLUEPRINTS: Final = (
+    rides.blueprint,
+    estimates.blueprint,
+    fleet.blueprint,
+    admin.blueprint,
+    discovery.blueprint,
+)
 
 
 def create_app(dependencies: Dependencies) -> Flask:

@@ -16,10 +16,11 @@ from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.auth.verifier import AccessTokenVerifier
 from service.core.ports import Ports
+from service.listening import start_listening
 from service.metrics import KEY_SET_AGE
 from service.round_queue import CeleryRoundQueue
 from service.settings import ApiSettings
-from service.stores.connect import build_ports
+from service.stores.connect import build_ports, travel_times
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.redis import connect as redis_stores
@@ -36,6 +37,7 @@ def build(settings: ApiSettings) -> Dependencies:
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
     dynamodb = dynamodb_client(settings)
     ports = build_ports(settings, redis, rounds, dynamodb)
+    start_listening(ports.fleet, ports.rules.stale, _now)
     keys = _keys(settings)
     KEY_SET_AGE.set_function(keys.age_seconds)
     revocations = CachedRevocations(
@@ -47,6 +49,7 @@ def build(settings: ApiSettings) -> Dependencies:
         verifier=_verifier(settings, keys),
         revocations=revocations,
         revoked=RevocationCheck(revocations),
+        travel=travel_times(settings),
         iam=_iam_verifier(settings),
         limiter=limiter_of(settings, RedisCounters(redis.link)),
         now=_now,

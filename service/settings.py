@@ -39,12 +39,23 @@ class Settings(BaseSettings):
     offer_seconds: int = Field(15, gt=0)
     no_show_seconds: int = Field(600, gt=0)
     unicorn_stale_seconds: int = Field(60, gt=0)
+    travel_times_url: str = ""
+    travel_times_budget_ms: int = Field(200, gt=0, le=5000)
+    travel_times_max_table: int = Field(100, ge=2)
 
     @field_validator("redis_url", "celery_broker_url")
     @classmethod
     def _is_redis(cls, url: str) -> str:
         if url and urlsplit(url).scheme not in {"redis", "rediss"}:
             raise ValueError("must begin with redis:// or rediss://")
+        return url
+
+    @field_validator("travel_times_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query):
+            raise ValueError("must be an http or https URL without a query")
         return url
 
     @field_validator("log_level")

@@ -12,12 +12,11 @@ from typing import Final
 from service.core.dispatch.matching import Tuning
 from service.core.dispatch.remaining import RemainingTime
 from service.core.dispatch.rounds import Claim, Dispatcher, Outcome
-from service.core.dispatch.travel import GreatCircle
 from service.core.ports import Ports
 from service.core.sweep import sweep
 from service.round_queue import CeleryRoundQueue
 from service.settings import Settings, load
-from service.stores.connect import build_ports
+from service.stores.connect import build_ports, travel_times
 from service.stores.redis import connect as redis_stores
 from service.stores.redis.waiting import RedisWaitingRides
 
@@ -56,7 +55,7 @@ def build(settings: Settings) -> None:
             max_pickup_eta_seconds=settings.dispatch_max_pickup_eta_seconds,
             plan_seconds=settings.dispatch_plan_seconds,
         ),
-        travel=GreatCircle(),
+        travel=travel_times(settings),
         remaining=RemainingTime.default(),
         now=_now,
         monotonic=time.monotonic,

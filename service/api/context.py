@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from flask import Flask, current_app, g
 
+from service.core.dispatch.travel import GreatCircle
+
 if TYPE_CHECKING:
     from service.api.limits import Limiter
     from service.auth.principal import Principal
     from service.auth.revocation import RevocationCheck
+    from service.core.dispatch.travel import TravelTimes
     from service.core.ports import Ports
     from service.settings import ApiSettings
 
@@ -51,6 +54,7 @@ class Dependencies:
     monotonic: Callable[[], float]
     probes: Mapping[str, Probe]
     """By the names that `/readyz` tells; without those in `health.OPTIONAL` it is degraded."""
+    travel: TravelTimes = field(default_factory=GreatCircle)
     iam: Verifier | None = None
     """Verifies credentials of IAM roles, if any may call."""
     limiter: Limiter | None = None

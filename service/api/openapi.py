@@ -137,9 +137,14 @@ def _query_parameters(query: type[BaseModel] | None) -> list[Json]:
     if query is None:
         return []
     schema = query.model_json_schema()
-    properties = {**schema["properties"]}
+    properties, required = {**schema["properties"]}, schema.get("required", ())
     return [
-        {"name": name, "in": "query", "required": False, "schema": _inlined(each, schema)}
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "schema": _inlined(each, schema),
+        }
         for name, each in properties.items()
     ]
 

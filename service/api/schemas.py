@@ -22,6 +22,7 @@ _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
+_DEGREES: Final = re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{1,20})?", re.ASCII)
 _SMALLEST_DEGREES: Final = 1e-9
 
 
@@ -43,6 +44,10 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
 
 
+def _degrees(value: object) -> object:
+    return float(value) if isinstance(value, str) and _DEGREES.fullmatch(value) else value
+
+
 Latitude = Annotated[float, Field(ge=-90, le=90), AfterValidator(_no_dust)]
 Longitude = Annotated[float, Field(ge=-180, le=180), AfterValidator(_no_dust)]
 Instant = Annotated[
@@ -50,6 +55,7 @@ Instant = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=280)]
+UnicornId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
 """A claim that names a token. The longest that occur are ARNs of roles with long paths."""
 
@@ -82,6 +88,22 @@ class RideRequest(Strict):
     note: Text | None = None
 
 
+class EstimateRequest(Strict):
+    """A ride that may be asked for."""
+
+    pickup: Point
+    dropoff: Point | None = None
+
+
+class Place(BaseModel):
+    """A point, WGS-84 degrees, as a query says it."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    latitude: Annotated[Latitude, BeforeValidator(_degrees)]
+    longitude: Annotated[Longitude, BeforeValidator(_degrees)]
+
+
 class Cancelation(Strict):
     """Why a ride is canceled."""
 
@@ -100,6 +122,18 @@ class PositionReport(Point):
         return Position(self.location(), self.recorded_at or now, self.heading, self.speed)
 
 
+class NamedPositionReport(PositionReport):
+    """Where the unicorn of this id is."""
+
+    unicorn_id: UnicornId
+
+
+class PositionReports(Strict):
+    """Where many unicorns are."""
+
+    positions: Annotated[list[NamedPositionReport], Field(max_length=500)]
+
+
 class Availability(Strict):
     """On duty or off."""
 
@@ -112,7 +146,7 @@ class NewUnicorn(Strict):
     name: Name
     color: Name
     gender: Name
-    unicorn_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    unicorn_id: UnicornId | None = None
     account_sub: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")] | None = None
     auto_accept: bool = True
     location: Point | None = None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing_extensions import TypedDict
 
 from service.core.model import CanceledBy, RideStatus, UnicornState
+from service.core.telemetry import Refusal
 
 
 class LocationView(TypedDict):
@@ -89,3 +90,30 @@ class UnicornRepresentation(TypedDict):
 class MyUnicornView(TypedDict):
     unicorn: UnicornRepresentation
     ride: DrivenRideView | None
+
+
+class RefusedPosition(TypedDict):
+    unicorn_id: str
+    reason: Refusal
+
+
+class PositionsNoted(TypedDict):
+    accepted: int
+    rejected: list[RefusedPosition]
+
+
+class EstimateView(TypedDict):
+    pickup_eta_seconds: int | None
+    trip_seconds: int | None
+    trip_metres: int | None
+    available_nearby: int
+
+
+class NearbyUnicornView(TypedDict):
+    name: str
+    color: str
+    location: LocationView
+
+
+class NearbyUnicornsView(TypedDict):
+    unicorns: list[NearbyUnicornView]

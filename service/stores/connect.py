@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from service.core.dispatch.travel import GreatCircle
+from service.core.dispatch.travel import GreatCircle, TravelTimes
 from service.core.ports import Ports, RoundQueue, Rules
 from service.settings import Settings
 from service.stores.accounts import RememberedAccounts
@@ -14,6 +14,8 @@ from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.redis.connect import RedisStores
+from service.stores.routing import RoutedTimes
+from service.stores.table_service import TableService
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -46,6 +48,20 @@ def rules_of(settings: Settings) -> Rules:
         offer=timedelta(seconds=settings.offer_seconds),
         no_show=timedelta(seconds=settings.no_show_seconds),
         stale=timedelta(seconds=settings.unicorn_stale_seconds),
+        max_pickup_eta=timedelta(seconds=settings.dispatch_max_pickup_eta_seconds),
         reach_metres=GreatCircle().reach_metres(settings.dispatch_max_pickup_eta_seconds),
         max_active_rides=settings.rider_max_active_rides,
+    )
+
+
+def travel_times(settings: Settings) -> TravelTimes:
+    """The routing engine's if there is one. Call once per process, after any fork."""
+    straight = GreatCircle()
+    if not settings.travel_times_url:
+        return straight
+    return RoutedTimes(
+        TableService(settings.travel_times_url),
+        straight,
+        budget_seconds=settings.travel_times_budget_ms / 1000,
+        most_places=settings.travel_times_max_table,
     )

@@ -27,6 +27,7 @@ ONLY_IN = {
     "flask": ("service/app.py", "service/wsgi.py", "service/api/"),
     "flask_cors": ("service/app.py", "service/api/"),
     "jwt": ("service/auth/", "service/local/"),
+    "urllib3": ("service/auth/sts.py", "service/stores/table_service.py", "service/local/"),
 }
 NUMERIC = {"numpy", "scipy", "h3"}
 
