@@ -10,6 +10,7 @@ import numpy as np
 from service.core.dispatch.matching import Tuning
 from service.core.dispatch.remaining import RemainingTime
 from service.core.dispatch.travel import FloatArray, GreatCircle, TravelTimes
+from service.core.dispatch.zones import RESOLUTION
 from service.core.model import Location
 from tests.bench.nyc import NycTrip
 
@@ -25,8 +26,10 @@ class Policy:
     """Plans bind the unicorn; otherwise every round makes them anew."""
     oracle: bool = False
     """Real trip times are known beforehand."""
-    by_zone: bool = False
-    """A round sees the riders of one zone, as in the service, not those of the whole city."""
+    zone_resolution: int = RESOLUTION
+    """Each zone has its own rounds, as in the service."""
+    reassigns: bool = False
+    """A unicorn on its way to a pickup may still be sent to another rider, and replaced."""
     declines: float = 0.0
     """Share of pairs (rider, unicorn) that the unicorn declines, ten seconds after the offer."""
     remembers: bool = True
@@ -78,7 +81,8 @@ POLICIES = (
     Policy("firm forward, estimates", _PLAIN, _AS_ESTIMATED, firm=True),
     Policy("firm forward, future known", _PLAIN, _AS_ESTIMATED, firm=True, oracle=True),
     OURS,
-    replace(OURS, name="ours, a round per zone", by_zone=True),
+    replace(OURS, name="ours, zones of resolution 4", zone_resolution=4),
+    replace(OURS, name="ours, re-assigning", reassigns=True),
     replace(OURS, name="ours, future known", remaining=_AS_ESTIMATED, oracle=True),
 )
 """The table of the README. Greedy rounds without plans are what everybody ships: a rider gets the

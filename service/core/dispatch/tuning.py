@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -20,11 +21,7 @@ class Tuning:
     lateness_weight: float = 2.0
     """Extra seconds of cost per second of waiting for the pickup beyond that."""
     waiting_weight: float = 1.0
-    """Seconds of ETA a rider may cost more per second of waiting (0: no priority).
-
-    Nobody is passed over for a unicorn they could have had by one who came more than
-    `max_pickup_eta_seconds / waiting_weight` seconds later.
-    """
+    """Seconds of ETA a rider may cost more per second of waiting (0: no priority)."""
     idle_weight: float = 0.0
     """Seconds of ETA a unicorn may cost more per second of being idle, up to an hour of it."""
     hysteresis_seconds: float = 30.0
@@ -38,3 +35,12 @@ class Tuning:
     """
     edge_budget: int = 100_000
     """Above so many possible pairs the best matching takes too long: a greedy one is made."""
+
+    @property
+    def overtaking_seconds(self) -> float:
+        """Nobody without a unicorn is passed over by one who came so much later.
+
+        That is: for a unicorn that both could have had.
+        """
+        weight = self.waiting_weight
+        return self.max_pickup_eta_seconds / weight if weight else math.inf
