@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     dispatch_window_ms: int = Field(0, ge=0, le=1000)
     dispatch_max_pickup_eta_seconds: int = Field(480, gt=0)
     dispatch_plan_seconds: int = Field(300, ge=0)
+    dispatch_waiting_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    dispatch_idle_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
     dispatch_deadline_seconds: int = Field(180, gt=0)
     offer_seconds: int = Field(15, gt=0)
     no_show_seconds: int = Field(600, gt=0)

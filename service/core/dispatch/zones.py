@@ -1,8 +1,8 @@
 """Dispatch zones: H3 cells the size of a city.
 
-Resolution 3 (edges of some 69 km, 12,400 km²): one round sees a whole city with its suburbs, so that
-few rides lie near a border, and cities do not wait for each other. A border of resolution 4 cuts
-Manhattan, and there two rounds plan the same unicorns and serve fewer riders (`tests/bench`). See
+Resolution 3 (edges of some 69 km, 12,400 km²): one round sees a whole city with its suburbs, so
+that few rides lie near a border, and cities do not wait for each other. A border of resolution 4
+cuts Manhattan; two rounds then plan the same unicorns and serve fewer riders (`tests/bench`). See
 h3geo.org/docs/core-library/restable.
 """
 
