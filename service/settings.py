@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     rider_max_active_rides: int = Field(0, ge=0)
     dispatch_window_ms: int = Field(0, ge=0, le=1000)
     dispatch_max_pickup_eta_seconds: int = Field(480, gt=0)
-    dispatch_plan_seconds: int = Field(300, ge=0)
+    dispatch_plan_seconds: int = Field(480, ge=0)
     dispatch_waiting_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
     dispatch_idle_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
     dispatch_deadline_seconds: int = Field(180, gt=0)

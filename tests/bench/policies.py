@@ -71,7 +71,7 @@ def _key(pickup: Location, dropoff: Location) -> tuple[float, ...]:
 
 OURS = Policy("plans (ours)")
 
-_PLAIN = Tuning(driving_weight=0, lateness_weight=0, waiting_weight=0)
+_PLAIN = Tuning(driving_weight=0, lateness_weight=0, waiting_weight=0, plan_seconds=300)
 _NEAREST = replace(_PLAIN, plan_seconds=0, edge_budget=0)
 _AS_ESTIMATED = RemainingTime.as_estimated()
 
@@ -79,14 +79,23 @@ POLICIES = (
     Policy("nearest, cap 15 min", replace(_NEAREST, max_pickup_eta_seconds=900)),
     Policy("nearest, cap 8 min", _NEAREST),
     Policy("firm forward, estimates", _PLAIN, _AS_ESTIMATED, firm=True),
-    Policy("firm forward, future known", _PLAIN, _AS_ESTIMATED, firm=True, oracle=True),
     OURS,
-    replace(OURS, name="ours, zones of resolution 4", zone_resolution=4),
-    replace(OURS, name="ours, re-assigning", reassigns=True),
     replace(OURS, name="ours, future known", remaining=_AS_ESTIMATED, oracle=True),
 )
 """The table of the README. Greedy rounds without plans are what everybody ships: a rider gets the
 nearest free unicorn, a unicorn that gets free the nearest rider."""
+
+COMPARISONS = (
+    OURS,
+    Policy("firm forward, future known", _PLAIN, _AS_ESTIMATED, firm=True, oracle=True),
+    replace(OURS, name="ours, zones of resolution 4", zone_resolution=4),
+    OURS.tuned("ours, plans up to 300 s", plan_seconds=300),
+    OURS.tuned("ours, driving weight 0.2", driving_weight=0.2),
+    OURS.tuned("ours, cap 6 min", max_pickup_eta_seconds=360),
+    OURS.tuned("ours, no hysteresis", hysteresis_seconds=0),
+    replace(OURS, name="ours, re-assigning", reassigns=True),
+)
+"""What single choices are worth. Re-assigning is not built: it shows what it could bring."""
 
 FAIRNESS = (
     OURS,

@@ -12,9 +12,9 @@ class Tuning:
 
     max_pickup_eta_seconds: float = 480.0
     """No pair with a longer pickup ETA, the time until the unicorn is free included."""
-    plan_seconds: float = 300.0
+    plan_seconds: float = 480.0
     """Unicorns that should be free within this time can be planned; 0 turns plans off."""
-    driving_weight: float = 0.2
+    driving_weight: float = 0.3
     """Seconds of ETA a pair may cost more per second of empty driving that it saves."""
     on_time_seconds: float = 270.0
     """How long a rider gladly waits, from the request to the pickup."""
