@@ -114,7 +114,15 @@ class FakeWaitingRides:
         self.plans: dict[str, dict[str, Pairing]] = {}
         self.marks: set[str] = set()
         self.again: set[str] = set()
-        self.leased: set[str] = set()
+        self._holders: dict[str, FakeRoundLease] = {}
+
+    @property
+    def leased(self) -> set[str]:
+        return set(self._holders)
+
+    def expire(self, zone: str) -> None:
+        """The zone's lease has run out."""
+        del self._holders[zone]
 
     def add(self, ride: Ride) -> bool:
         with self._lock:
@@ -143,8 +151,12 @@ class FakeWaitingRides:
             if zone in self.leased:
                 self.again.add(zone)
                 return None
-            self.leased.add(zone)
-            return FakeRoundLease(self, zone)
+            return self._holders.setdefault(zone, FakeRoundLease(self, zone))
+
+    def give_back(self, zone: str, lease: FakeRoundLease) -> None:
+        with self._lock:
+            if self._holders.get(zone) is lease:
+                del self._holders[zone]
 
     def _set_mark(self, zone: str) -> bool:
         fresh = zone not in self.marks
@@ -173,7 +185,7 @@ class FakeRoundLease:
         return True
 
     def release(self) -> None:
-        self._waiting.leased.discard(self._zone)
+        self._waiting.give_back(self._zone, self)
 
 
 class FakeRoundQueue:

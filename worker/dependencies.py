@@ -54,6 +54,8 @@ def build(settings: Settings) -> None:
         tuning=Tuning(
             max_pickup_eta_seconds=settings.dispatch_max_pickup_eta_seconds,
             plan_seconds=settings.dispatch_plan_seconds,
+            waiting_weight=settings.dispatch_waiting_weight,
+            idle_weight=settings.dispatch_idle_weight,
         ),
         travel=travel_times(settings),
         remaining=RemainingTime.default(),

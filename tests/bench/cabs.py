@@ -37,6 +37,8 @@ class Cab:
     offered: bool = False
     """Asked, and thinking about it."""
     rides: int = 0
+    _standing: FleetEntry | None = None
+    """What the fleet index tells of it until something happens to it."""
 
     @classmethod
     def on_duty(cls, unicorn_id: str, at: Location) -> Cab:
@@ -59,33 +61,48 @@ class Cab:
         """Take the ride and set out for the pickup."""
         trip = rider.trip
         self.unicorn = self.unicorn.reserved(ride_id, Trip(trip.pickup, trip.dropoff))
+        self._standing = None
         self.since, self.heading_for = now, trip.pickup
         crow = TRAVEL.crow_metres(self.at, trip.pickup)
         self.arrives = now + crow / TRAVEL.reach_metres(1)
         rider.empty_metres += crow * TRAVEL.detour
 
+    def stop(self, ride_id: str, rider: Rider, now: float) -> None:
+        """Give up the way to a pickup: free again, where it is by now."""
+        assert self.heading_for
+        self.at = self._on_the_way(self.heading_for, now)
+        rider.empty_metres -= TRAVEL.crow_metres(self.at, self.heading_for) * TRAVEL.detour
+        self.unicorn = self.unicorn.released(ride_id)
+        self.since, self.heading_for, self._standing = now, None, None
+
     def pick_up(self, ride_id: str, rider: Rider, now: float) -> None:
         rider.picked_up = now
         self.unicorn = self.unicorn.departed(ride_id, instant(now))
-        self.at, self.heading_for = rider.trip.pickup, None
+        self.at, self.heading_for, self._standing = rider.trip.pickup, None, None
 
     def finish(self, ride_id: str, rider: Rider, now: float) -> None:
         self.unicorn = self.unicorn.released(ride_id)
         self.at, self.since, self.rides = rider.trip.dropoff, now, self.rides + 1
+        self._standing = None
 
     def entry(self, now: float) -> FleetEntry:
         """What the fleet index would tell of it."""
-        idle_since = instant(self.since) if self.unicorn.can_take_a_ride else None
-        return FleetEntry(self.unicorn, Position(self._place(now), instant(now)), idle_since)
+        if self.heading_for and self.arrives > now:
+            return self._entry(self._on_the_way(self.heading_for, now))
+        if self._standing is None:
+            self._standing = self._entry(self.at)
+        return self._standing
 
-    def _place(self, now: float) -> Location:
-        """On the way to a pickup: on the straight line there."""
-        if self.heading_for is None or self.arrives <= self.since:
-            return self.at
-        done = min(1.0, (now - self.since) / (self.arrives - self.since))
+    def _entry(self, place: Location) -> FleetEntry:
+        idle_since = instant(self.since) if self.unicorn.can_take_a_ride else None
+        return FleetEntry(self.unicorn, Position(place, instant(self.since)), idle_since)
+
+    def _on_the_way(self, goal: Location, now: float) -> Location:
+        """On the straight line to a pickup."""
+        done = (now - self.since) / (self.arrives - self.since)
         return Location(
-            self.at.latitude + done * (self.heading_for.latitude - self.at.latitude),
-            self.at.longitude + done * (self.heading_for.longitude - self.at.longitude),
+            self.at.latitude + done * (goal.latitude - self.at.latitude),
+            self.at.longitude + done * (goal.longitude - self.at.longitude),
         )
 
 

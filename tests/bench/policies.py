@@ -10,6 +10,7 @@ import numpy as np
 from service.core.dispatch.matching import Tuning
 from service.core.dispatch.remaining import RemainingTime
 from service.core.dispatch.travel import FloatArray, GreatCircle, TravelTimes
+from service.core.dispatch.zones import RESOLUTION
 from service.core.model import Location
 from tests.bench.nyc import NycTrip
 
@@ -25,8 +26,10 @@ class Policy:
     """Plans bind the unicorn; otherwise every round makes them anew."""
     oracle: bool = False
     """Real trip times are known beforehand."""
-    by_zone: bool = False
-    """A round sees the riders of one zone, as in the service, not those of the whole city."""
+    zone_resolution: int = RESOLUTION
+    """Each zone has its own rounds, as in the service."""
+    reassigns: bool = False
+    """A unicorn on its way to a pickup may still be sent to another rider, and replaced."""
     declines: float = 0.0
     """Share of pairs (rider, unicorn) that the unicorn declines, ten seconds after the offer."""
     remembers: bool = True
@@ -68,7 +71,7 @@ def _key(pickup: Location, dropoff: Location) -> tuple[float, ...]:
 
 OURS = Policy("plans (ours)")
 
-_PLAIN = Tuning(driving_weight=0, lateness_weight=0, waiting_weight=0)
+_PLAIN = Tuning(driving_weight=0, lateness_weight=0, waiting_weight=0, plan_seconds=300)
 _NEAREST = replace(_PLAIN, plan_seconds=0, edge_budget=0)
 _AS_ESTIMATED = RemainingTime.as_estimated()
 
@@ -76,13 +79,23 @@ POLICIES = (
     Policy("nearest, cap 15 min", replace(_NEAREST, max_pickup_eta_seconds=900)),
     Policy("nearest, cap 8 min", _NEAREST),
     Policy("firm forward, estimates", _PLAIN, _AS_ESTIMATED, firm=True),
-    Policy("firm forward, future known", _PLAIN, _AS_ESTIMATED, firm=True, oracle=True),
     OURS,
-    replace(OURS, name="ours, a round per zone", by_zone=True),
     replace(OURS, name="ours, future known", remaining=_AS_ESTIMATED, oracle=True),
 )
 """The table of the README. Greedy rounds without plans are what everybody ships: a rider gets the
 nearest free unicorn, a unicorn that gets free the nearest rider."""
+
+COMPARISONS = (
+    OURS,
+    Policy("firm forward, future known", _PLAIN, _AS_ESTIMATED, firm=True, oracle=True),
+    replace(OURS, name="ours, zones of resolution 4", zone_resolution=4),
+    OURS.tuned("ours, plans up to 300 s", plan_seconds=300),
+    OURS.tuned("ours, driving weight 0.2", driving_weight=0.2),
+    OURS.tuned("ours, cap 6 min", max_pickup_eta_seconds=360),
+    OURS.tuned("ours, no hysteresis", hysteresis_seconds=0),
+    replace(OURS, name="ours, re-assigning", reassigns=True),
+)
+"""What single choices are worth. Re-assigning is not built: it shows what it could bring."""
 
 FAIRNESS = (
     OURS,

@@ -14,11 +14,12 @@ from pathlib import Path
 from tests.bench import nyc
 from tests.bench.outcome import Estimate, Outcome, summary
 from tests.bench.picture import draw
-from tests.bench.policies import FAIRNESS, OURS, POLICIES, Policy
+from tests.bench.policies import COMPARISONS, FAIRNESS, OURS, POLICIES, Policy
 from tests.bench.world import run
 
 LOADS = (0.50, 0.70, 0.85, 0.95)
 FIRST_SEED = 1000
+TABLES = {"policies": POLICIES, "comparisons": COMPARISONS, "fairness": FAIRNESS}
 
 COLUMNS = {
     "within_5": ("≤ 5 min %", 1),
@@ -133,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--loads", type=float, nargs="+", default=LOADS)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--quick", action="store_true", help="three seeds, two loads")
-    parser.add_argument("--fairness", action="store_true", help="the fairness knobs instead")
+    parser.add_argument("--table", choices=TABLES, default="policies")
     parser.add_argument("--only", nargs="+", help="policies whose name contains one of these")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--picture", type=Path, help="write an SVG of the first fleet size here")
@@ -141,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     loads = (0.70, 0.85) if options.quick else sorted(options.loads)
     policies = [
         policy
-        for policy in (FAIRNESS if options.fairness else POLICIES)
+        for policy in TABLES[options.table]
         if not options.only or any(part in policy.name for part in options.only)
     ]
     cases = [Case(p, n, load) for n, load, p in product(options.unicorns, loads, policies)]

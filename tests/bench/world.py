@@ -40,6 +40,7 @@ class World:
         self.travel = policy.travel(trip for _, trip in demand)
         self.riders: dict[str, Rider] = {}
         self.waiting: dict[str, Ride] = {}
+        self.claimed: dict[str, Ride] = {}
         self.plans: dict[str, Pairing] = {}
         self.cabs = {f"u{n:05}": Cab.on_duty(f"u{n:05}", at) for n, at in enumerate(starts)}
         self.rounds: list[float] = []
@@ -66,7 +67,7 @@ class World:
             rider_id=ride_id,
             pickup=trip.pickup,
             dropoff=trip.dropoff,
-            zone=zone_of(trip.pickup) if self.policy.by_zone else "",
+            zone=zone_of(trip.pickup, self.policy.zone_resolution),
             requested_at=instant(now),
             deadline_at=instant(now + PATIENCE_SECONDS),
             due_at=None,
@@ -87,11 +88,22 @@ class World:
     def _rounds(self, now: float) -> None:
         if not self.waiting:
             return
+        if self.policy.reassigns:
+            self._recall(now)
         for zone in sorted({ride.zone for ride in self.waiting.values()}):
             self._round([ride for ride in self.waiting.values() if ride.zone == zone], now)
         self._give_up(now)
         self._sweep_at = now + SWEEP_SECONDS
         self._later(self._sweep_at, self._sweep)
+
+    def _recall(self, now: float) -> None:
+        """Whoever is on the way to a pickup may be sent elsewhere; the rider has a plan, then."""
+        for name, cab in self.cabs.items():
+            if cab.heading_for and cab.arrives > now and cab.unicorn.ride_id:
+                ride_id = cab.unicorn.ride_id
+                cab.stop(ride_id, self.riders[ride_id], now)
+                self.waiting[ride_id] = self.claimed.pop(ride_id)
+                self.plans[ride_id] = Pairing(ride_id, name, 0, 0)
 
     def _round(self, rides: Sequence[Ride], now: float) -> None:
         fleet = [cab.entry(now) for cab in self.cabs.values() if cab.unbound]
@@ -117,6 +129,7 @@ class World:
 
     def _claim(self, pairing: Pairing, now: float) -> None:
         cab, ride = self.cabs[pairing.unicorn_id], self.waiting.pop(pairing.ride_id)
+        self.claimed[ride.ride_id] = ride
         taste = random.Random(f"{ride.ride_id} {pairing.unicorn_id}").random()
         if taste >= self.policy.declines:
             return self._depart(cab, ride.ride_id, now)
@@ -134,6 +147,8 @@ class World:
         self._later(cab.arrives, partial(self._pick_up, cab, ride_id))
 
     def _pick_up(self, cab: Cab, ride_id: str, now: float) -> None:
+        if cab.heading_for is None or cab.arrives != now:
+            return  # sent elsewhere meanwhile
         rider = self.riders[ride_id]
         cab.pick_up(ride_id, rider, now)
         self._later(now + rider.trip.seconds, partial(self._finish, cab, ride_id))

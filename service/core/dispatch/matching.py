@@ -5,7 +5,7 @@ Pure: the same rides, fleet, plans and instant give the same answer, in whatever
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from service.core.dispatch.candidates import Candidates, gather
 from service.core.dispatch.edges import Edges
 from service.core.dispatch.market import Market
 from service.core.dispatch.remaining import RemainingTime
-from service.core.dispatch.travel import TravelTimes
+from service.core.dispatch.travel import IntArray, TravelTimes
 from service.core.dispatch.tuning import Tuning as Tuning
 from service.core.model import FleetEntry, Pairing, Ride
 
@@ -57,30 +57,45 @@ def _choose(market: Market, tuning: Tuning) -> Edges:
     edges, more_in_reach = market.edges(market.riders, market.unicorns, neighbours)
     while len(edges) <= tuning.edge_budget:
         chosen = edges.only(cheapest(edges, market.unmatched))
-        more_in_reach[chosen.riders] = False
-        if not more_in_reach.any():
+        searching = more_in_reach.copy()
+        searching[chosen.riders] = False
+        if not searching.any():
             return chosen
         neighbours *= 2
-        kept = edges.only(~more_in_reach[edges.riders])
-        wider, more_in_reach = market.edges(
-            np.flatnonzero(more_in_reach), market.unicorns, neighbours
-        )
+        kept = edges.only(~searching[edges.riders])
+        wider, more = market.edges(np.flatnonzero(searching), market.unicorns, neighbours)
+        # Others may lose their unicorn to these: they can search in their turn.
+        more_in_reach = np.where(searching, more, more_in_reach)
         edges = kept.joined(wider)
     return _choose_greedily(market, tuning.neighbours)
 
 
 def _choose_greedily(market: Market, neighbours: int) -> Edges:
     """A good matching in bounded time, pass by pass over those who are still alone."""
-    riders, unicorns = market.riders, market.unicorns
-    passes = []
-    while True:
-        edges, _ = market.edges(riders, unicorns, neighbours)
-        chosen = edges.only(greedy(edges, market.unmatched))
-        passes.append(chosen)
-        if not len(chosen):
-            return chosen.joined(*passes)
-        riders = np.setdiff1d(riders, chosen.riders)
-        unicorns = np.setdiff1d(unicorns, chosen.unicorns)
+    unicorns = market.unicorns
+    passes = [market.edges(market.riders[:0], unicorns, neighbours)[0]]
+    for riders in _cohorts(market):
+        count = neighbours
+        while len(riders):
+            edges, more_in_reach = market.edges(riders, unicorns, count)
+            chosen = edges.only(greedy(edges, market.unmatched))
+            passes.append(chosen)
+            riders = np.setdiff1d(riders, chosen.riders)
+            unicorns = np.setdiff1d(unicorns, chosen.unicorns)
+            if not len(chosen):
+                riders, count = riders[more_in_reach[riders]], 2 * count
+    return passes[0].joined(*passes[1:])
+
+
+def _cohorts(market: Market) -> Iterator[IntArray]:
+    """Riders of about the same age, oldest first.
+
+    A pass sees only the nearest unicorns, so it could give a later comer one that an older rider
+    would have come to in the next pass. Among cohorts it cannot.
+    """
+    after_the_first = market.waited.max() - market.waited
+    cohorts = np.floor(after_the_first / market.tuning.overtaking_seconds)
+    return (np.flatnonzero(cohorts == cohort) for cohort in np.unique(cohorts))
 
 
 def _matching(chosen: Edges, rides: Sequence[Ride], candidates: Candidates) -> Matching:

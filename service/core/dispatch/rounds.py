@@ -99,8 +99,9 @@ class Dispatcher:
         end = self.monotonic() + WORK_BUDGET_SECONDS
         lost_rounds = 0
         while True:
-            lost = self._round(lease) and lost_rounds < LOST_CLAIM_ROUNDS
-            if not lost and lease.leave():
+            lost, crowded = self._round(lease)
+            lost = lost and lost_rounds < LOST_CLAIM_ROUNDS
+            if not (lost or crowded) and lease.leave():
                 return True
             if self.monotonic() >= end:
                 return False
@@ -108,14 +109,19 @@ class Dispatcher:
                 lost_rounds += 1
                 self.sleep(random.uniform(0.005, 0.02 * lost_rounds))  # noqa: S311
 
-    def _round(self, lease: RoundLease) -> bool:
-        """Pair and claim once; true if a claim was lost and pairing again may help."""
+    def _round(self, lease: RoundLease) -> tuple[bool, bool]:
+        """Pair and claim once; two reasons why pairing again at once may help.
+
+        A claim was lost, or riders were left out in a crowd that took all the unicorns in sight.
+        """
         waiting, plans = lease.begin_round()
         matching, claims = self._pair(waiting, plans) if waiting else (Matching((), ()), ())
         outcomes = list(self.commit_all(self._claim, claims))
         lease.finish_round(matching.plans)
         self._forget_overdue(waiting, matching)
-        return Outcome.LOST in outcomes
+        left_out = len(waiting) - len(matching.claims) - len(matching.plans)
+        crowded = left_out > 0 and outcomes.count(Outcome.CLAIMED) >= self.tuning.neighbours
+        return Outcome.LOST in outcomes, crowded
 
     def _forget_overdue(self, waiting: Sequence[Ride], matching: Matching) -> None:
         """Drop entries that the sweep should have ended: if they are still open it adds them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -11,20 +12,16 @@ class Tuning:
 
     max_pickup_eta_seconds: float = 480.0
     """No pair with a longer pickup ETA, the time until the unicorn is free included."""
-    plan_seconds: float = 300.0
+    plan_seconds: float = 480.0
     """Unicorns that should be free within this time can be planned; 0 turns plans off."""
-    driving_weight: float = 0.2
+    driving_weight: float = 0.3
     """Seconds of ETA a pair may cost more per second of empty driving that it saves."""
     on_time_seconds: float = 270.0
     """How long a rider gladly waits, from the request to the pickup."""
     lateness_weight: float = 2.0
     """Extra seconds of cost per second of waiting for the pickup beyond that."""
     waiting_weight: float = 1.0
-    """Seconds of ETA a rider may cost more per second of waiting (0: no priority).
-
-    Nobody is passed over for a unicorn they could have had by one who came more than
-    `max_pickup_eta_seconds / waiting_weight` seconds later.
-    """
+    """Seconds of ETA a rider may cost more per second of waiting (0: no priority)."""
     idle_weight: float = 0.0
     """Seconds of ETA a unicorn may cost more per second of being idle, up to an hour of it."""
     hysteresis_seconds: float = 30.0
@@ -38,3 +35,12 @@ class Tuning:
     """
     edge_budget: int = 100_000
     """Above so many possible pairs the best matching takes too long: a greedy one is made."""
+
+    @property
+    def overtaking_seconds(self) -> float:
+        """Nobody without a unicorn is passed over by one who came so much later.
+
+        That is: for a unicorn that both could have had.
+        """
+        weight = self.waiting_weight
+        return self.max_pickup_eta_seconds / weight if weight else math.inf

@@ -1,7 +1,9 @@
 """Dispatch zones: H3 cells the size of a city.
 
-Resolution 4 (edges of some 23 km, 1,770 km²): one round sees a whole city, so that few rides lie
-near a border, and cities do not wait for each other. See h3geo.org/docs/core-library/restable.
+Resolution 3 (edges of some 69 km, 12,400 km²): one round sees a whole city with its suburbs, so
+that few rides lie near a border, and cities do not wait for each other. A border of resolution 4
+cuts Manhattan; two rounds then plan the same unicorns and serve fewer riders (`tests/bench`). See
+h3geo.org/docs/core-library/restable.
 """
 
 from __future__ import annotations
@@ -16,15 +18,15 @@ import numpy as np
 from service.core.dispatch.travel import FloatArray, IntArray, chord, on_sphere
 from service.core.model import Location
 
-RESOLUTION: Final = 4
+RESOLUTION: Final = 3
 
 GENEROUS: Final = 1.001
 """Covers what straight lines on the sphere neglect: rather a zone too many than one too few."""
 
 
-def zone_of(location: Location) -> str:
+def zone_of(location: Location, resolution: int = RESOLUTION) -> str:
     """The zone that holds the location."""
-    return str(h3.latlng_to_cell(location.latitude, location.longitude, RESOLUTION))
+    return str(h3.latlng_to_cell(location.latitude, location.longitude, resolution))
 
 
 def zones_within(location: Location, reach_metres: float) -> frozenset[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from service.core.dispatch.matching import Matching, Tuning, match
 from service.core.model import Pairing
 from tests.builders import NOW
-from tests.markets import AS_ESTIMATED, HERE, TRAVEL, at, available, paired, waiting
+from tests.markets import AS_ESTIMATED, HERE, TRAVEL, at, available, busy, paired, waiting
 
 
 def test_a_lone_rider_gets_the_nearest_unicorn() -> None:
@@ -51,6 +51,14 @@ def test_a_rider_whose_neighbours_are_all_excluded_or_taken_sees_farther_ones() 
     assert len(paired(crowd, fleet, Tuning(neighbours=1))[0]) == 6
 
 
+def test_a_rider_who_loses_a_unicorn_to_a_wider_search_searches_wider_too() -> None:
+    crowd = [*(waiting(f"r{n}", HERE) for n in range(5)), waiting("r5", at(281))]
+    fleet = [available(f"u{n}", HERE) for n in range(5)]
+    fleet.append(busy("u5", HERE, at(140.6), started_ago=None))
+    claims, plans = paired(crowd, fleet, Tuning(neighbours=1))
+    assert len(claims | plans) == 6
+
+
 def test_the_longest_waiting_rider_comes_first_in_the_end() -> None:
     rides = [waiting("old", at(300), seconds=600), waiting("new", at(0))]
     fleet = [available("u", HERE)]
@@ -85,3 +93,21 @@ def test_a_crowd_above_the_edge_budget_is_served_pass_by_pass() -> None:
     fleet = [available(f"u{n:03}", at(n)) for n in range(80)]
     claims, _ = paired(crowd, fleet, Tuning(edge_budget=50, neighbours=4))
     assert len(claims) == len(set(claims.values())) == 80
+
+
+def test_above_the_edge_budget_nobody_is_passed_over_by_much_later_comers_either() -> None:
+    """The unicorn that `old` sees is taken by one older still; `new` sees the other one at once."""
+    rides = [
+        waiting("oldest", at(0), seconds=1200),
+        waiting("old", at(10), seconds=1000),
+        waiting("new", at(300)),
+    ]
+    fleet = [available("u1", at(0)), available("u2", at(300))]
+    tuning = Tuning(waiting_weight=1, edge_budget=0, neighbours=1)
+    assert paired(rides, fleet, tuning)[0] == {"oldest": "u1", "old": "u2"}
+
+
+def test_above_the_edge_budget_excluded_neighbours_hide_nobody() -> None:
+    rides = [waiting("r", HERE, excluded=frozenset({"near"}))]
+    fleet = [available("near", HERE), available("far", at(200))]
+    assert paired(rides, fleet, Tuning(edge_budget=0, neighbours=1))[0] == {"r": "far"}

@@ -28,7 +28,14 @@ PLAIN = Tuning(
 NARROW = Tuning(neighbours=1)
 GREEDY = Tuning(edge_budget=0)
 TUNINGS = st.sampled_from(
-    [Tuning(), NARROW, GREEDY, Tuning(idle_weight=0.1), Tuning(driving_weight=3)]
+    [
+        Tuning(),
+        NARROW,
+        GREEDY,
+        replace(GREEDY, neighbours=1),
+        Tuning(idle_weight=0.1),
+        Tuning(driving_weight=3),
+    ]
 )
 
 
@@ -141,15 +148,17 @@ def test_the_order_of_rides_and_unicorns_means_nothing(
     assert Round(rides, fleet, plans).match(tuning) == market.match(tuning)
 
 
-@given(rounds, st.sampled_from([0.5, 1.0, 4.0]), st.sampled_from([1, 16]))
+@given(
+    rounds, st.sampled_from([0.5, 1.0, 4.0]), st.sampled_from([1, 16]), st.sampled_from([0, 5, 999])
+)
 def test_nobody_is_passed_over_for_much_later_comers(
-    market: Round, weight: float, neighbours: int
+    market: Round, weight: float, neighbours: int, edge_budget: int
 ) -> None:
-    """The bound: longest ETA ÷ weight seconds, plans and hysteresis or not."""
-    tuning = Tuning(waiting_weight=weight, neighbours=neighbours)
+    """The bound: longest ETA ÷ weight seconds; plans, hysteresis and greedy passes or not."""
+    tuning = Tuning(waiting_weight=weight, neighbours=neighbours, edge_budget=edge_budget)
     etas, chosen = table(market), pairs(market, market.match(tuning))
     alone = set(range(len(market.rides))) - {rider for rider, _ in chosen}
     for rider, (other, unicorn) in product(alone, chosen):
         later = market.rides[other].requested_at - market.rides[rider].requested_at
         if np.isfinite(etas[rider, unicorn]):
-            assert later.total_seconds() <= CAP / weight + 1e-6
+            assert later.total_seconds() <= tuning.overtaking_seconds + 1e-6

@@ -55,7 +55,7 @@ def test_a_unicorn_on_its_way_to_another_pickup_is_planned_if_it_will_be_done_so
     ids=["busy for longer than plans look ahead", "nobody knows where to"],
 )
 def test_some_busy_unicorns_cannot_be_planned(entry: FleetEntry) -> None:
-    assert paired([waiting("r", HERE)], [entry]) == ({}, {})
+    assert paired([waiting("r", HERE)], [entry], Tuning(plan_seconds=300)) == ({}, {})
 
 
 def test_a_unicorn_that_goes_off_duty_after_its_ride_is_not_planned() -> None:
@@ -78,7 +78,7 @@ def test_a_plan_is_kept_unless_another_is_clearly_better() -> None:
     fleet = [busy("planned", at(-100), HERE, started_ago=20), available("other", at(60))]
     rides = [waiting("r", HERE)]
     assert paired(rides, fleet, plans={"r": "planned"}) == ({}, {"r": "planned"})
-    fleet[1] = available("other", at(40))
+    fleet[1] = available("other", at(30))
     assert paired(rides, fleet, plans={"r": "planned"}) == ({"r": "other"}, {})
 
 
