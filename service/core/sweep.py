@@ -15,7 +15,7 @@ from typing import Final
 from service.core import effects
 from service.core.dispatch.travel import GreatCircle
 from service.core.errors import DispatchError, Unavailable
-from service.core.model import CanceledBy, Ride, RideStatus, Unicorn
+from service.core.model import LIVENESS_CHECK, CanceledBy, Ride, RideStatus, Unicorn
 from service.core.ports import Ports
 from service.core.transition import carry_out
 
@@ -137,7 +137,16 @@ def _has_plan(ports: Ports, ride: Ride) -> bool:
 
 
 def _silent_for(ports: Ports, ride: Ride, now: datetime) -> timedelta:
-    return ports.fleet.silent_for(ride.unicorn_id or "", now)
+    """How long the ride's unicorn has not been heard of.
+
+    Raises `Unavailable` while nobody can tell, and puts the ride off: left where it is, it would
+    take the place in the next batches of rides that can be looked after.
+    """
+    try:
+        return ports.fleet.silent_for(ride.unicorn_id or "", now)
+    except Unavailable:
+        ports.rides.postpone(ride, now + LIVENESS_CHECK)
+        raise
 
 
 def _next_check(now: datetime, silent: timedelta, limit: timedelta) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from service.stores.dynamodb import updates
 from service.stores.redis.link import connect
 from tests.infrastructure import RedisServer
 from tests.ride_machine import RideMachine
@@ -18,15 +20,42 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+@pytest.fixture
+def servers(dynamodb: DynamoDBClient, redis_server: RedisServer) -> Iterator[RealServers]:
+    # botocore pauses before it repeats a call whose answer was lost.
+    with (
+        connect(redis_server.url, timeout_seconds=5) as client,
+        patch("botocore.endpoint.time"),
+    ):
+        yield RealServers(dynamodb, client)
+
+
 @pytest.mark.timeout(600)
-def test_every_promise_holds_on_real_stores(
-    dynamodb: DynamoDBClient, redis_server: RedisServer
+def test_every_promise_holds_on_real_stores(servers: RealServers) -> None:
+    run_state_machine_as_test(
+        lambda: RideMachine(lambda: RealStores(servers), turn_seconds=12.0),
+        settings=settings(max_examples=60, stateful_step_count=20),
+    )
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_the_machine_sees_a_claim_without_condition_on_real_stores(
+    servers: RealServers, guarded: bool
 ) -> None:
-    with connect(redis_server.url, timeout_seconds=5) as client:
-        servers = RealServers(dynamodb, client)
-        # botocore pauses before it repeats a call whose answer was lost.
-        with patch("botocore.endpoint.time"):
-            run_state_machine_as_test(
-                lambda: RideMachine(lambda: RealStores(servers), turn_seconds=12.0),
-                settings=settings(max_examples=60, stateful_step_count=20, deadline=None),
-            )
+    machine = RideMachine(lambda: RealStores(servers))
+    try:
+        machine.a_day_begins(herd=[(0, True)], pickups=[0], steps=-1)
+        machine.a_round_decides_and_gets_stuck(0)
+        machine.people.cancel_as_admin(machine.ride(0))
+        if guarded:
+            machine.stuck_rounds_go_on()
+            return
+        # Conditions on what never changes always hold.
+        with (
+            patch.object(updates, "RIDE_GUARDS", ("rider_id",)),
+            patch.object(updates, "UNICORN_GUARDS", ("name",)),
+            pytest.raises(AssertionError),
+        ):
+            machine.stuck_rounds_go_on()
+    finally:
+        machine.people.end()

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from service.core.errors import IllegalTransition, NotCancelable, RideNotFound, Unavailable
-from service.core.model import CanceledBy, Rating, Ride, RideStatus, UnicornState
+from service.core.model import LIVENESS_CHECK, CanceledBy, Rating, Ride, RideStatus, UnicornState
 from service.core.progress import Step, advance
 from service.core.requests import cancel_ride, rate_ride
 from service.core.sweep import sweep
@@ -174,4 +174,24 @@ def test_nobody_is_lost_or_silent_while_redis_is_away(service: Service) -> None:
     away = Mock(**{"begin_epoch.side_effect": Unavailable, "silent_for.side_effect": Unavailable})
     service.later(600)
     sweep(replace(service.ports, fleet=away), service.now)
-    assert service.stored(ride) == ride
+    assert service.stored(ride) == replace(ride, due_at=service.now + LIVENESS_CHECK)
+
+
+def test_rides_that_need_redis_do_not_hold_up_the_others_while_it_is_away(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.core.sweep.BATCH", 2)
+    for number in range(3):
+        service.on_duty(f"u{number}")
+        service.request(f"rider-{number}")
+    service.run_published_rounds()
+    service.on_duty("slow", auto_accept=False)
+    offered = service.request()
+    service.run_published_rounds()
+    assert service.stored(offered).status is RideStatus.OFFERED
+    away = Mock(**{"begin_epoch.side_effect": Unavailable, "silent_for.side_effect": Unavailable})
+    away.refresh.side_effect = Unavailable
+    service.later(16)
+    for _ in range(2):
+        sweep(replace(service.ports, fleet=away), service.later(1))
+    assert service.stored(offered).status is RideStatus.REQUESTED
