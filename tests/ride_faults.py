@@ -5,7 +5,7 @@ Every write goes through `Trouble.around`, which shows the witness what is store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -116,6 +116,9 @@ class TroubledUnicorns:
 
     def get(self, unicorn_id: str) -> Unicorn | None:
         return self._unicorns.get(unicorn_id)
+
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
+        return self._unicorns.get_all(unicorn_ids)
 
     def of_account(self, account_sub: str) -> str | None:
         return self._unicorns.of_account(account_sub)

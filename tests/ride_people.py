@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from service.api.representations import ride_view
 from service.core import fleet, progress, supervision
+from service.core.dispatch.zones import zone_of
 from service.core.errors import IdempotencyKeyReused, Unavailable
 from service.core.model import Location, Position, Rating, Ride, Unicorn, UnicornState
 from service.core.progress import Step
@@ -24,11 +25,19 @@ from tests.ride_witness import (
     REQUESTED,
 )
 
+LATITUDE = 40.7128
+BORDER = next(
+    east / 100
+    for east in range(-7400, 0)
+    if zone_of(Location(LATITUDE, east / 100)) != zone_of(Location(LATITUDE, -74.01))
+)
+"""The first longitude east of New York that is in another zone."""
+
 PLACES = (
-    Location(40.7128, -74.0060),
-    Location(40.7180, -74.0010),
-    Location(40.7230, -73.9780),
-    Location(40.7600, -73.9700),
+    Location(LATITUDE, BORDER - 0.015),
+    Location(LATITUDE + 0.005, BORDER - 0.012),
+    Location(LATITUDE, BORDER + 0.003),
+    Location(LATITUDE, BORDER + 0.075),
 )
 """Two in one zone, the third in the next zone but within reach of them, the last out of reach."""
 

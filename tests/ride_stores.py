@@ -86,12 +86,14 @@ class FakeStores:
     def pass_time(self, seconds: float) -> None:
         for lifetime, kept in (
             (1, self.waiting.marks),
-            (2, self.waiting.leased),
             (10, self.waiting.again),
             (15, self.waiting.plans),
         ):
             if seconds >= lifetime:
                 kept.clear()
+        if seconds >= 2:
+            for zone in self.waiting.leased:
+                self.waiting.expire(zone)
         self._states_age += seconds
         if self._states_age >= STATE_CHECK_SECONDS:
             self._states_age = 0.0
