@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     redis_url: str
     celery_broker_url: str = ""
     log_level: str = "INFO"
+    service_version: str = "development"
 
     rider_max_active_rides: int = Field(0, ge=0)
     dispatch_window_ms: int = Field(0, ge=0, le=1000)

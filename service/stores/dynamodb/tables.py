@@ -3,7 +3,7 @@
 `Rides` has three indexes: `by_rider` lists a rider's rides; `by_day` lists all rides of a day,
 spread over shards; `due` is sparse, it holds open rides only, and is what the sweep reads (whole
 rides, so that it decides without reading each again). None is keyed on plain status, which would
-be a few hot partitions.
+be a few hot partitions. `Operations` has one, `dead_letters`: sparse, newest first.
 """
 
 from __future__ import annotations
@@ -56,7 +56,12 @@ TABLES: Final = (
         ),
     ),
     Table("unicorns_table", "unicorn_id"),
-    Table("operations_table", "operation_id", expires_at="expires_at"),
+    Table(
+        "operations_table",
+        "operation_id",
+        (Index("dead_letters", "listed_as", "set_aside_at"),),
+        expires_at="expires_at",
+    ),
 )
 
 
