@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         return level.upper()
 
     @property
+    def table_names(self) -> tuple[str, str, str]:
+        return self.rides_table, self.unicorns_table, self.operations_table
+
+    @property
     def broker_url(self) -> str:
         return self.celery_broker_url or self.redis_url
 

@@ -16,7 +16,7 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from service.core.errors import Unavailable
-from service.core.oversight import Beat
+from service.core.oversight import Beat, worker_id
 from service.settings import Settings
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.workers import RedisWorkers
@@ -66,7 +66,7 @@ class Heartbeat:
         # The heart beats once more when its connection is closed.
         heartbeat_sent.disconnect(self._beat)
         with suppress(Unavailable):
-            self._workers.leave(self._now().worker_id)
+            self._workers.leave(worker_id(socket.gethostname(), os.getpid()))
 
     def _now(self) -> Beat:
         active, failed = len(state.active_requests), _failures[0]

@@ -5,7 +5,6 @@ Each write leaves an audit line.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 
 from flask import Blueprint, Response
@@ -30,13 +29,11 @@ from service.api.context import caller, dependencies
 from service.api.routing import route
 from service.api.schemas import Nothing, Revocation
 from service.auth import policy
+from service.auth.revocation import remembered_for
 from service.core import dead_letters, pausing
 from service.core.backlog import oldest_waiting
 
 blueprint: Final = Blueprint("admin_operations", __name__)
-
-LONGEST_TOKEN_LIFE: Final = timedelta(hours=24)
-"""Cognito's, and what the verifier accepts, but for the leeway at either end."""
 
 
 @route(
@@ -125,7 +122,12 @@ def revoke(body: Revocation) -> Response:
     deps = dependencies()
     now = deps.now()
     ((kind, value),) = body.marks().items()
-    deps.revocations.put(kind, value, revoked_at=now, expires_at=now + _memory(kind))
+    memory = remembered_for(
+        kind,
+        session_seconds=deps.settings.auth_session_max_seconds,
+        leeway_seconds=deps.settings.auth_leeway_seconds,
+    )
+    deps.revocations.put(kind, value, revoked_at=now, expires_at=now + memory)
     deps.revoked.forget()
     audit.wrote("revoked", kind=kind, value=value)
     return empty(204)
@@ -158,11 +160,3 @@ def change_dispatch(body: DispatchChange) -> Response:
     what = "dispatch paused" if body.paused else "dispatch resumed"
     audit.wrote(what, zone=body.zone or "everywhere")
     return answer(200, dispatch_view(pause))
-
-
-def _memory(kind: str) -> timedelta:
-    """How long a revocation matters: until the last token it concerns has ended."""
-    settings = dependencies().settings
-    if kind == "jti":
-        return LONGEST_TOKEN_LIFE + timedelta(seconds=2 * settings.auth_leeway_seconds)
-    return timedelta(seconds=settings.auth_session_max_seconds)

@@ -105,11 +105,16 @@ class Beat:
 
     @property
     def worker_id(self) -> str:
-        return f"{self.host}:{self.pid}"
+        return worker_id(self.host, self.pid)
 
     def state_at(self, now: datetime) -> WorkerState:
         silent = now - self.beat_at
         return WorkerState.LOST if silent > LOST_AFTER else WorkerState.RUNNING
+
+
+def worker_id(host: str, pid: int) -> str:
+    """Names a worker's main process among all machines."""
+    return f"{host}:{pid}"
 
 
 class Workers(Protocol):
