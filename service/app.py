@@ -7,7 +7,9 @@ from typing import Final
 from flask import Flask
 
 from service.api import (
-    admin,
+    admin_fleet,
+    admin_operations,
+    admin_rides,
     context,
     cors,
     discovery,
@@ -26,7 +28,9 @@ BLUEPRINTS: Final = (
     rides.blueprint,
     estimates.blueprint,
     fleet.blueprint,
-    admin.blueprint,
+    admin_fleet.blueprint,
+    admin_rides.blueprint,
+    admin_operations.blueprint,
     discovery.blueprint,
 )
 

@@ -20,7 +20,7 @@ from service.listening import start_listening
 from service.metrics import KEY_SET_AGE
 from service.round_queue import CeleryRoundQueue
 from service.settings import ApiSettings
-from service.stores.connect import build_ports, travel_times
+from service.stores.connect import build_oversight, build_ports, travel_times
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.redis import connect as redis_stores
@@ -46,6 +46,7 @@ def build(settings: ApiSettings) -> Dependencies:
     return Dependencies(
         settings=settings,
         ports=ports,
+        oversight=build_oversight(settings, redis, dynamodb, timeout_seconds=timeout),
         verifier=_verifier(settings, keys),
         revocations=revocations,
         revoked=RevocationCheck(revocations),

@@ -13,10 +13,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from service.core.errors import Unavailable
-from service.queues import DISPATCH_QUEUE, ROUND_TASK
-
-KEY_PREFIX: Final = "{wildrydes}:"
-"""The hash tag keeps all broker keys in one slot, as a Redis Cluster asks for."""
+from service.queues import DISPATCH_QUEUE, KEY_PREFIX, ROUND_TASK
 
 BREAK_SECONDS: Final = 1.0
 

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     redis_url: str
     celery_broker_url: str = ""
     log_level: str = "INFO"
+    service_version: str = "development"
 
     rider_max_active_rides: int = Field(0, ge=0)
     dispatch_window_ms: int = Field(0, ge=0, le=1000)
@@ -66,6 +67,10 @@ class Settings(BaseSettings):
         if level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return level.upper()
+
+    @property
+    def table_names(self) -> tuple[str, str, str]:
+        return self.rides_table, self.unicorns_table, self.operations_table
 
     @property
     def broker_url(self) -> str:

@@ -18,10 +18,19 @@ from service.auth.errors import InvalidToken
 from service.auth.policy import SCOPES
 from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import RevocationCheck
+from service.core.oversight import Oversight
 from service.core.ports import Ports
 from service.settings import ApiSettings
 from tests.builders import NOW
 from tests.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.fakes_oversight import (
+    FakeDeadLetters,
+    FakePauses,
+    FakeQueues,
+    FakeRideHistory,
+    FakeRoster,
+    FakeWorkers,
+)
 from tests.fakes_redis import (
     FakeChanges,
     FakeCounters,
@@ -128,6 +137,8 @@ def build_api(
             waiting=FakeWaitingRides(),
             rounds=FakeRoundQueue(),
             changes=FakeChanges(),
+            pauses=FakePauses(),
+            dead_letters=FakeDeadLetters(),
         )
     clock, ticks = [NOW], itertools.count()
     api_settings = ApiSettings(**{**SETTINGS, **settings})
@@ -135,6 +146,12 @@ def build_api(
     dependencies = Dependencies(
         settings=api_settings,
         ports=ports,
+        oversight=Oversight(
+            history=FakeRideHistory(ports.rides),
+            roster=FakeRoster(ports.unicorns),
+            workers=FakeWorkers(),
+            queues=FakeQueues(),
+        ),
         verifier=KnownTokens(),
         revocations=revocations,
         revoked=RevocationCheck(revocations, monotonic=lambda: clock[0].timestamp()),

@@ -54,7 +54,7 @@ class FakeRides:
     ) -> Page[Ride]:
         rides = [
             ride
-            for ride in sorted(self._snapshot(), key=_age, reverse=True)
+            for ride in sorted(self.all(), key=_age, reverse=True)
             if ride.rider_id == rider_id
             and (status is None or ride.status is status)
             and (start is None or _age(ride) < (start["requested_at"], start["ride_id"]))
@@ -69,7 +69,7 @@ class FakeRides:
             self.put(_merged(self._stored[before.ride_id], before, after))
 
     def due(self, now: datetime, limit: int) -> Sequence[Ride]:
-        due = [ride for ride in self._snapshot() if ride.due_at and ride.due_at <= now]
+        due = [ride for ride in self.all() if ride.due_at and ride.due_at <= now]
         return sorted(due, key=lambda ride: str(ride.due_at))[:limit]
 
     def postpone(self, ride: Ride, due_at: datetime) -> bool:
@@ -79,6 +79,15 @@ class FakeRides:
             if known is None or (known.status, known.due_at) != seen:
                 return False
             self.put(replace(known, due_at=due_at))
+            return True
+
+    def count_crashes(self, ride: Ride, crashed_rounds: int) -> bool:
+        with _lock:
+            known = self._stored.get(ride.ride_id)
+            seen = (ride.version, ride.crashed_rounds)
+            if known is None or (known.version, known.crashed_rounds) != seen:
+                return False
+            self.put(replace(known, crashed_rounds=crashed_rounds))
             return True
 
     def put(self, ride: Ride) -> None:
@@ -94,7 +103,7 @@ class FakeRides:
             and after.unicorn_id not in known.excluded
         )
 
-    def _snapshot(self) -> list[Ride]:
+    def all(self) -> list[Ride]:
         with _lock:
             return list(self._stored.values())
 
@@ -128,6 +137,10 @@ class FakeUnicorns:
                 raise WriteConflict(unicorn=self._stored.get(before.unicorn_id))
             self._move_account(before, after)
             self.put(_merged(self._stored[before.unicorn_id], before, after))
+
+    def all(self) -> list[Unicorn]:
+        with _lock:
+            return list(self._stored.values())
 
     def put(self, unicorn: Unicorn) -> None:
         """Store unconditionally, as precisely as a record does."""

@@ -114,6 +114,8 @@ class FakeWaitingRides:
         self.plans: dict[str, dict[str, Pairing]] = {}
         self.marks: set[str] = set()
         self.again: set[str] = set()
+        self.running: dict[str, set[str]] = {}
+        self.unreadable: dict[str, dict[str, str]] = {}
         self._holders: dict[str, FakeRoundLease] = {}
 
     @property
@@ -141,6 +143,7 @@ class FakeWaitingRides:
         with self._lock:
             for ride_id in ride_ids:
                 self.rides.get(zone, {}).pop(ride_id, None)
+                self.unreadable.get(zone, {}).pop(ride_id, None)
 
     def plan_of(self, zone: str, ride_id: str) -> Pairing | None:
         return self.plans.get(zone, {}).get(ride_id)
@@ -167,25 +170,35 @@ class FakeWaitingRides:
 class FakeRoundLease:
     def __init__(self, waiting: FakeWaitingRides, zone: str) -> None:
         self._waiting = waiting
-        self._zone = zone
+        self.zone = zone
+        self.suspects: frozenset[str] = frozenset()
+        self.unreadable: Mapping[str, str] = {}
 
     def begin_round(self) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
-        waiting, zone = self._waiting, self._zone
+        waiting, zone = self._waiting, self.zone
         waiting.again.discard(zone)
         waiting.marks.discard(zone)
-        return list(waiting.rides.get(zone, {}).values()), dict(waiting.plans.get(zone, {}))
+        rides = waiting.rides.get(zone, {})
+        self.suspects = frozenset(waiting.running.get(zone, set()) & rides.keys())
+        self.unreadable = dict(waiting.unreadable.get(zone, {}))
+        waiting.running[zone] = set(rides)
+        return list(rides.values()), dict(waiting.plans.get(zone, {}))
 
     def finish_round(self, plans: Sequence[Pairing]) -> None:
-        self._waiting.plans[self._zone] = {plan.ride_id: plan for plan in plans}
+        self._waiting.plans[self.zone] = {plan.ride_id: plan for plan in plans}
+        self._waiting.running[self.zone] = set(self.suspects)
+
+    def clear(self, ride_id: str) -> None:
+        self._waiting.running[self.zone].discard(ride_id)
 
     def leave(self) -> bool:
-        if self._zone in self._waiting.again | self._waiting.marks:
+        if self.zone in self._waiting.again | self._waiting.marks:
             return False
         self.release()
         return True
 
     def release(self) -> None:
-        self._waiting.give_back(self._zone, self)
+        self._waiting.give_back(self.zone, self)
 
 
 class FakeRoundQueue:

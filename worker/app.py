@@ -7,7 +7,7 @@ from celery import Celery
 from service.queues import DISPATCH_QUEUE, ROUND_TASK, SWEEP_QUEUE, SWEEP_TASK
 from service.round_queue import broker_options
 from service.settings import Settings, load
-from worker import broker_guard, lifecycle
+from worker import broker_guard, consumer, lifecycle
 
 settings = load(Settings)
 
@@ -54,7 +54,10 @@ app.conf.update(
     },
     # Beat looks at its clock at least this often, whatever else it believes.
     beat_max_loop_interval=1,
+    worker_consumer="worker.consumer:SettingAside",
 )
+app.Task.Request = "worker.heartbeat:CountedRequest"
 
 broker_guard.install()
+consumer.install()
 lifecycle.install(settings)

@@ -36,6 +36,7 @@ class Dependencies:
         """Sweep unless another process does; two at once would do no harm, only the work."""
         with self.turns.sweep_turn() as mine:
             if mine:
+                self.ports.pauses.refresh()
                 sweep(self.ports, _now())
 
 

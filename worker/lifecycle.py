@@ -9,6 +9,7 @@ from celery.signals import setup_logging, worker_process_init
 from service.logs import configure_logging
 from service.settings import Settings
 from worker import dependencies
+from worker.heartbeat import Heartbeat
 
 
 def install(settings: Settings) -> None:
@@ -24,3 +25,4 @@ def install(settings: Settings) -> None:
 
     setup_logging.connect(start_logging, weak=False)
     worker_process_init.connect(build_stores, weak=False)
+    Heartbeat(settings).install()

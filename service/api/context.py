@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from service.auth.principal import Principal
     from service.auth.revocation import RevocationCheck
     from service.core.dispatch.travel import TravelTimes
+    from service.core.oversight import Oversight
     from service.core.ports import Ports
     from service.settings import ApiSettings
 
@@ -46,6 +47,7 @@ class Dependencies:
 
     settings: ApiSettings
     ports: Ports
+    oversight: Oversight
     verifier: Verifier
     revocations: Revocations
     revoked: RevocationCheck

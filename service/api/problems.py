@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_SOON: Final = {"Retry-After": "1"}
+RETRY_LATER: Final = {"Retry-After": "30"}
+"""A pause lasts until an operator ends it: minutes rather than seconds."""
 
 DOMAIN: Final[Mapping[type[errors.DispatchError], tuple[int, str]]] = {
     errors.RideNotFound: (404, "not_found"),
@@ -35,6 +37,8 @@ DOMAIN: Final[Mapping[type[errors.DispatchError], tuple[int, str]]] = {
     errors.UnicornBusy: (409, "unicorn_busy"),
     errors.AccountTaken: (409, "account_taken"),
     errors.UnicornExists: (409, "unicorn_exists"),
+    errors.DeadLetterNotFound: (404, "not_found"),
+    errors.DispatchPaused: (503, "dispatch_paused"),
     errors.TooManyActiveRides: (409, "too_many_active_rides"),
     errors.StaleVersion: (412, "precondition_failed"),
     errors.IdempotencyKeyReused: (422, "idempotency_key_reused"),
@@ -92,7 +96,8 @@ def install(app: Flask) -> None:
 def _of_domain(error: errors.DispatchError) -> Response:
     known = DOMAIN.get(type(error))
     if known:
-        return Problem(*known, _sentence(error)).response()
+        later = RETRY_LATER if isinstance(error, errors.DispatchPaused) else None
+        return Problem(*known, _sentence(error), headers=later).response()
     logger.warning("unavailable", extra={"cause": str(error)})
     return Problem(
         503, "unavailable", "A store did not answer in time; try again.", headers=RETRY_SOON

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import Blueprint, Flask, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from service.api.bodies import BODY_LIMIT, read_body, read_query
 from service.api.problems import Problem
@@ -51,10 +51,14 @@ class Route:
 
     @property
     def body_is_optional(self) -> bool:
-        """A body in which nothing is required may be left out."""
-        return self.body is not None and not any(
-            each.is_required() for each in self.body.model_fields.values()
-        )
+        """A body that may be an empty object may be left out."""
+        if self.body is None:
+            return False
+        try:
+            self.body()
+        except ValidationError:
+            return False
+        return True
 
 
 class UndeclaredRoute(RuntimeError):

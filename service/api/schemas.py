@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic.json_schema import WithJsonSchema
 
-from service.core.model import Location, Position, RideStatus
+from service.core.model import Location, Position, RideStatus, Unicorn
 
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -56,6 +56,8 @@ Instant = Annotated[
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=280)]
 UnicornId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=100)]
+AccountSub = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
 Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
 """A claim that names a token. The longest that occur are ARNs of roles with long paths."""
 
@@ -147,15 +149,20 @@ class NewUnicorn(Strict):
     color: Name
     gender: Name
     unicorn_id: UnicornId | None = None
-    account_sub: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")] | None = None
+    account_sub: AccountSub | None = None
     auto_accept: bool = True
     location: Point | None = None
 
-
-class UnicornPatch(Strict):
-    """What an admin may change."""
-
-    accepting: bool
+    def unicorn(self, new_id: str) -> Unicorn:
+        """As a unicorn, with this id unless one is given."""
+        return Unicorn(
+            unicorn_id=self.unicorn_id or new_id,
+            name=self.name,
+            color=self.color,
+            gender=self.gender,
+            account_sub=self.account_sub,
+            auto_accept=self.auto_accept,
+        )
 
 
 class Revocation(Strict):
@@ -181,6 +188,6 @@ class RideListing(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=100)] = 20
+    limit: Count = 20
     cursor: Annotated[str, Field(max_length=1024)] | None = None
     status: Annotated[RideStatus, Field(strict=False)] | None = None

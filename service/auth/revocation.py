@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from service.auth.errors import AuthUnavailable, InvalidToken
@@ -29,10 +29,20 @@ PAUSE_SECONDS: Final = 1.0
 
 RETRY_AFTER_SECONDS: Final = 1
 
+LONGEST_TOKEN_LIFE: Final = timedelta(hours=24)
+"""Cognito's, and what the verifier accepts, but for the leeway at either end."""
+
 _REMEMBERED: Final = 10_000
 
 Marks = Mapping[str, str]
 Names = tuple[str, str | None, str]
+
+
+def remembered_for(kind: str, *, session_seconds: int, leeway_seconds: int) -> timedelta:
+    """How long a revocation matters: until the last token it concerns has ended."""
+    if kind == "jti":
+        return LONGEST_TOKEN_LIFE + timedelta(seconds=2 * leeway_seconds)
+    return timedelta(seconds=session_seconds)
 
 
 class RevocationStore(Protocol):

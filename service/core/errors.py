@@ -52,6 +52,14 @@ class TooManyActiveRides(DispatchError):
     """The rider has as many open rides as allowed."""
 
 
+class DispatchPaused(DispatchError):
+    """An operator has paused dispatch where the ride would begin."""
+
+
+class DeadLetterNotFound(DispatchError):
+    """No such dead letter, or it is forgotten by now."""
+
+
 class WriteConflict(DispatchError):
     """A conditional write lost: what is stored now is not what the decision was made on.
 

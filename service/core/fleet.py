@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,7 +10,8 @@ from datetime import datetime
 from service.core.errors import Unavailable, UnicornNotFound
 from service.core.model import Location, Position, Ride, Unicorn, UnicornState
 from service.core.ports import Ports
-from service.core.progress import record_position
+from service.core.progress import record_position, stored_unicorn
+from service.core.transition import change_unicorn
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,24 @@ def enroll(ports: Ports, unicorn: Unicorn, location: Location | None, now: datet
         with suppress(Unavailable):
             record_position(ports, unicorn.unicorn_id, Position(location, now), now)
     return view(ports, unicorn, now)
+
+
+def amend(
+    ports: Ports,
+    unicorn_id: str,
+    particulars: Mapping[str, object],
+    accepting: bool | None,
+    now: datetime,
+    expected: Callable[[int], bool],
+) -> Unicorn:
+    """Change a unicorn's particulars and whether it is on duty, if the version is as `expected`.
+
+    Raises `UnicornNotFound`, `StaleVersion`, `AccountTaken`, `IllegalTransition` once removed.
+    """
+    unicorn = stored_unicorn(ports, unicorn_id)
+    return change_unicorn(
+        ports, unicorn, lambda stored: stored.amended(particulars, accepting), now, expected
+    )
 
 
 def unicorn_of(ports: Ports, account_sub: str) -> str:

@@ -23,6 +23,7 @@ from service.core.model import (
     RideStatus,
     Unicorn,
 )
+from service.core.oversight import DeadLetters, Pauses
 
 
 class Rides(Protocol):
@@ -51,6 +52,9 @@ class Rides(Protocol):
 
     def postpone(self, ride: Ride, due_at: datetime) -> bool:
         """Push `due_at` without a new version, if status and `due_at` are as seen."""
+
+    def count_crashes(self, ride: Ride, crashed_rounds: int) -> bool:
+        """Set `crashed_rounds` without a new version, if version and count are as seen."""
 
 
 class Unicorns(Protocol):
@@ -174,11 +178,28 @@ class WaitingRides(Protocol):
 class RoundLease(Protocol):
     """One job's turn on a zone (see `WaitingRides` for how it is triggered)."""
 
+    @property
+    def zone(self) -> str: ...
+
+    @property
+    def suspects(self) -> Collection[str]:
+        """Rides in a round that was begun and never finished, as the last `begin_round` found."""
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Entries that make no sense, by ride id, as the last `begin_round` found."""
+
     def begin_round(self) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
-        """Clear `again` and the mark, *then* read the waiting rides and their plans."""
+        """Clear `again` and the mark, *then* read the waiting rides and their plans.
+
+        Notes that these rides are being worked on: whoever finds the note knows of the crash.
+        """
 
     def finish_round(self, plans: Sequence[Pairing]) -> None:
-        """Keep these plans for the riders and the next round."""
+        """Keep these plans for the riders and the next round; the suspects are still noted."""
+
+    def clear(self, ride_id: str) -> None:
+        """This suspect was worked on and crashed nothing."""
 
     def leave(self) -> bool:
         """Give the lease back; false, keeping it, if someone asked for another round meanwhile."""
@@ -236,4 +257,6 @@ class Ports:
     waiting: WaitingRides
     rounds: RoundQueue
     changes: Changes
+    pauses: Pauses
+    dead_letters: DeadLetters
     rules: Rules = Rules()

@@ -13,7 +13,13 @@ from typing import Final
 from service.core import effects
 from service.core.dispatch.travel import GreatCircle
 from service.core.dispatch.zones import zone_of
-from service.core.errors import IdempotencyKeyReused, RideNotFound, TooManyActiveRides, Unavailable
+from service.core.errors import (
+    DispatchPaused,
+    IdempotencyKeyReused,
+    RideNotFound,
+    TooManyActiveRides,
+    Unavailable,
+)
 from service.core.model import (
     FIRST_RETRY,
     CanceledBy,
@@ -75,10 +81,12 @@ def request_ride(ports: Ports, order: RideOrder, now: datetime) -> tuple[Ride, b
     """Store a new ride and ask for a round; or find the ride this idempotency key made before.
 
     Returns the ride and whether it is a replay. Once this returns the ride is safe: the row is
-    the outbox, and the trigger is only a hint. Raises `IdempotencyKeyReused`,
+    the outbox, and the trigger is only a hint. Raises `IdempotencyKeyReused`, `DispatchPaused`,
     `TooManyActiveRides`, `Unavailable`.
     """
     ride = _new_ride(ports, order, now)
+    if ports.pauses.current().covers(ride.zone) and not _is_known(ports, order):
+        raise DispatchPaused("no rides are accepted here at the moment, and none was requested")
     if ports.rules.max_active_rides:
         _require_room(ports, ride)
     known = ports.rides.create(ride)
@@ -178,6 +186,10 @@ def _new_ride(ports: Ports, order: RideOrder, now: datetime) -> Ride:
         request_id=order.request_id,
         fingerprint=order.fingerprint,
     )
+
+
+def _is_known(ports: Ports, order: RideOrder) -> bool:
+    return order.idempotency_key is not None and ports.rides.get(order.ride_id) is not None
 
 
 def _require_room(ports: Ports, ride: Ride) -> None:

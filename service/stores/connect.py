@@ -6,14 +6,24 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service.core.dispatch.travel import GreatCircle, TravelTimes
+from service.core.oversight import Oversight
 from service.core.ports import Ports, RoundQueue, Rules
 from service.settings import Settings
 from service.stores.accounts import RememberedAccounts
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.dead_letters import DynamoDeadLetters
+from service.stores.dynamodb.history import DynamoRideHistory
+from service.stores.dynamodb.pauses import DynamoPauses
 from service.stores.dynamodb.rides import DynamoRides
+from service.stores.dynamodb.roster import DynamoRoster
 from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.pauses import CachedPauses
 from service.stores.redis.connect import RedisStores
+from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.pauses import RedisPauses
+from service.stores.redis.queues import RedisQueues
+from service.stores.redis.workers import RedisWorkers
 from service.stores.routing import RoutedTimes
 from service.stores.table_service import TableService
 
@@ -37,7 +47,24 @@ def build_ports(
         waiting=redis.waiting,
         rounds=rounds,
         changes=redis.changes,
+        pauses=CachedPauses(
+            DynamoPauses(dynamodb, settings.operations_table), RedisPauses(redis.link)
+        ),
+        dead_letters=DynamoDeadLetters(dynamodb, settings.operations_table),
         rules=rules_of(settings),
+    )
+
+
+def build_oversight(
+    settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient, *, timeout_seconds: float
+) -> Oversight:
+    """What only operators ask, beside the ports. The broker may be another Redis."""
+    broker = RedisLink(connect(settings.broker_url, timeout_seconds=timeout_seconds))
+    return Oversight(
+        history=DynamoRideHistory(dynamodb, settings.rides_table),
+        roster=DynamoRoster(dynamodb, settings.unicorns_table),
+        workers=RedisWorkers(redis.link),
+        queues=RedisQueues(broker),
     )
 
 

@@ -1,14 +1,23 @@
-"""A row that makes no sense costs nobody else the sweep."""
+"""What makes no sense, or kills who touches it, costs nobody else anything."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
 
+from service.local import procfile
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.tables import create_tables
 from tests.builders import NOW, a_ride
 from tests.dynamodb import fresh_settings, service_client
-from tests.infrastructure import MiniStack
+from tests.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
+from tests.stack import Stack, start_process
+
+DEADLY_PLACE: Final = {"latitude": 13.0, "longitude": 13.0}
+"""As in `tests.poisoned_worker`, which only a worker can import."""
+PATIENT: Final = {"UNICORN_STALE_SECONDS": "600"}
+"""The unicorns of the test report their position once."""
 
 
 def test_an_unreadable_row_does_not_hide_the_others_that_are_due(ministack: MiniStack) -> None:
@@ -27,3 +36,47 @@ def test_an_unreadable_row_does_not_hide_the_others_that_are_due(ministack: Mini
         )
         due = rides.due(NOW + timedelta(minutes=1), 10)
     assert {ride.ride_id for ride in due} == {"ride-0", "ride-2"}
+
+
+def test_a_ride_that_kills_its_worker_is_set_aside_and_the_others_are_matched(
+    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
+) -> None:
+    here = {"latitude": 40.7128, "longitude": -74.0060}
+    with Stack(tmp_path, ministack, redis_server, roles=("web", "beat"), **PATIENT) as stack:
+        admin, rider = stack.admin_token(), stack.rider_token("rider-1")
+
+        def request(**more: Any) -> str:
+            answer = stack.call("POST", "/v1/rides", {"pickup": here, **more}, token=rider)
+            assert answer.status == 202
+            return str(answer.json["ride_id"])
+
+        def ride(ride_id: str) -> Any:
+            return stack.call("GET", f"/v1/admin/rides/{ride_id}", token=admin).json
+
+        for number in range(2):
+            new = {"name": "U", "color": "C", "gender": "F", "location": here}
+            path = "/v1/admin/unicorns"
+            body = new | {"unicorn_id": f"u{number}"}
+            assert stack.call("POST", path, body, token=admin).status == 201
+            path = f"{path}/u{number}"
+            accepting = {"accepting": True}
+            answer = stack.call("PATCH", path, accepting, token=admin, **{"If-Match": "*"})
+            assert answer.status == 200
+        deadly = request(dropoff=DEADLY_PLACE)
+        healthy = [request() for _ in range(2)]
+        command = procfile.read(PROJECT / "Procfile")["worker"]
+        poisoned = [part.replace("worker.app", "tests.poisoned_worker") for part in command]
+        stack.processes["worker"] = start_process(
+            "worker", poisoned, stack.environment, stack.folder
+        )
+        wait_until(lambda: ride(deadly)["status"] == "unmatched", "the ride's end", 90)
+        wait_until(lambda: all(ride(h)["status"] == "matched" for h in healthy), "matches")
+        letters = stack.call("GET", "/v1/admin/dead-letters", token=admin).json["dead_letters"]
+        assert [(letter["kind"], letter["ride_id"]) for letter in letters] == [("ride", deadly)]
+        (worker,) = stack.call("GET", "/v1/admin/workers", token=admin).json["workers"]
+        assert worker["failed"] >= 3
+        replay = f"/v1/admin/dead-letters/{letters[0]['dead_letter_id']}/replay"
+        version = ride(deadly)["version"]
+        for _ in range(2):
+            assert stack.call("POST", replay, token=admin).status == 202
+        assert (ride(deadly)["status"], ride(deadly)["version"]) == ("requested", version + 1)

@@ -18,6 +18,7 @@ from typing import Final
 from service.core import effects
 from service.core.dispatch.matching import Matching, Tuning, match
 from service.core.dispatch.remaining import RemainingTime
+from service.core.dispatch.suspects import sort_out, try_suspects
 from service.core.dispatch.travel import TravelTimes
 from service.core.errors import DispatchError, Unavailable, WriteConflict
 from service.core.model import FleetEntry, Pairing, Ride, RideStatus, Trip
@@ -78,6 +79,9 @@ class Dispatcher:
 
     def run(self, zone: str, request_id: str) -> None:
         """One job: rounds on a zone while there is something new, at most a second of them."""
+        if self.ports.pauses.current().covers(zone):
+            # Its rides wait: the sweep asks again every few seconds.
+            return
         lease = self.leases.take(zone)
         if lease is None:
             return
@@ -99,7 +103,7 @@ class Dispatcher:
         end = self.monotonic() + WORK_BUDGET_SECONDS
         lost_rounds = 0
         while True:
-            lost, crowded = self._round(lease)
+            lost, crowded = self._round(lease, end)
             lost = lost and lost_rounds < LOST_CLAIM_ROUNDS
             if not (lost or crowded) and lease.leave():
                 return True
@@ -109,19 +113,27 @@ class Dispatcher:
                 lost_rounds += 1
                 self.sleep(random.uniform(0.005, 0.02 * lost_rounds))  # noqa: S311
 
-    def _round(self, lease: RoundLease) -> tuple[bool, bool]:
+    def _round(self, lease: RoundLease, end: float) -> tuple[bool, bool]:
         """Pair and claim once; two reasons why pairing again at once may help.
 
         A claim was lost, or riders were left out in a crowd that took all the unicorns in sight.
         """
-        waiting, plans = lease.begin_round()
+        taken, plans = lease.begin_round()
+        waiting, suspects = sort_out(self.ports, lease, taken, self.now)
         matching, claims = self._pair(waiting, plans) if waiting else (Matching((), ()), ())
         outcomes = list(self.commit_all(self._claim, claims))
         lease.finish_round(matching.plans)
         self._forget_overdue(waiting, matching)
         left_out = len(waiting) - len(matching.claims) - len(matching.plans)
         crowded = left_out > 0 and outcomes.count(Outcome.CLAIMED) >= self.tuning.neighbours
-        return Outcome.LOST in outcomes, crowded
+        tried = try_suspects(
+            self.ports, lease, suspects, self._try_alone, self.now, lambda: self.monotonic() >= end
+        )
+        return Outcome.LOST in outcomes, crowded or not tried
+
+    def _try_alone(self, ride: Ride) -> bool:
+        _, claims = self._pair([ride], {})
+        return [self._claim(claim) for claim in claims] == [Outcome.CLAIMED]
 
     def _forget_overdue(self, waiting: Sequence[Ride], matching: Matching) -> None:
         """Drop entries that the sweep should have ended: if they are still open it adds them."""

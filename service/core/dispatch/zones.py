@@ -29,6 +29,11 @@ def zone_of(location: Location, resolution: int = RESOLUTION) -> str:
     return str(h3.latlng_to_cell(location.latitude, location.longitude, resolution))
 
 
+def is_zone(text: str) -> bool:
+    """Whether the text names a zone, as `zone_of` writes it."""
+    return bool(h3.is_valid_cell(text) and h3.get_resolution(text) == RESOLUTION)
+
+
 def zones_within(location: Location, reach_metres: float) -> frozenset[str]:
     """The location's own zone and those that begin within `reach_metres` of it, straight line."""
     home = zone_of(location)

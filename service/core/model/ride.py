@@ -202,6 +202,16 @@ class Ride:
         self._require(self.status is RideStatus.REQUESTED, "given up")
         return self._next(RideStatus.UNMATCHED, due_at=None)
 
+    def replayed(self, now: datetime, deadline: timedelta) -> Ride:
+        """Requested once more after it was set aside; who was excluded stays so."""
+        self._require(self.status is RideStatus.UNMATCHED, "replayed")
+        return self._next(
+            RideStatus.REQUESTED,
+            due_at=now + FIRST_RETRY,
+            deadline_at=now + deadline,
+            crashed_rounds=0,
+        )
+
     def rated(self, rating: Rating) -> Ride:
         self._require(self.status is RideStatus.COMPLETED, "rated")
         return replace(self, version=self.version + 1, rating=rating)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -89,6 +90,18 @@ class Unicorn:
         if (accepting, state) == (self.accepting, self.state):
             return self
         return self._next(accepting=accepting, state=state)
+
+    def amended(self, particulars: Mapping[str, object], accepting: bool | None) -> Unicorn:
+        """With other particulars (fields that say what it is), and on or off duty if that is said.
+
+        One step, so one version more, or the same unicorn if nothing is changed.
+        """
+        if self.state is UnicornState.REMOVED:
+            raise IllegalTransition("a removed unicorn cannot be changed")
+        after = replace(self, **particulars)  # type: ignore[arg-type]
+        if accepting is not None:
+            after = replace(after.with_availability(accepting), version=self.version)
+        return self if after == self else after._next()
 
     def removed(self) -> Unicorn:
         """Gone for good; its id is never used again. Removing it again changes nothing."""

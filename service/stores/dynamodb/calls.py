@@ -18,6 +18,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
+    NoCredentialsError,
 )
 from botocore.exceptions import ConnectionError as BotocoreConnectionError
 
@@ -62,6 +63,7 @@ UNREACHABLE: Final = (
     CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
+    NoCredentialsError,
 )
 
 Answer = TypeVar("Answer")

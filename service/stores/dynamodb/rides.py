@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ from service.core.errors import WriteConflict
 from service.core.model import Page, Ride, RideStatus
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently, write
 from service.stores.dynamodb.items import SHARDS, can_be_key, ride_from, ride_item, text
+from service.stores.dynamodb.queries import query
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
 
@@ -92,28 +93,22 @@ class DynamoRides:
     def due(self, now: datetime, limit: int) -> Sequence[Ride]:
         per_shard = [self._due_in(shard, now, limit) for shard in SHARDS]
         merged = heapq.merge(*per_shard, key=lambda item: item["due_at"]["S"])
-        return list(_readable(islice(merged, limit)))
+        return list(readable(islice(merged, limit)))
 
     def postpone(self, ride: Ride, due_at: datetime) -> bool:
         if ride.due_at is None:
             return False
+        return self._amend(ride, replace(ride, due_at=due_at), ("status", "due_at"))
+
+    def count_crashes(self, ride: Ride, crashed_rounds: int) -> bool:
+        counted = replace(ride, crashed_rounds=crashed_rounds)
+        return self._amend(ride, counted, ("version", "crashed_rounds"))
+
+    def _amend(self, before: Ride, after: Ride, guards: Sequence[str]) -> bool:
+        """Write what no client sees, so without a new version; false if a guard has changed."""
         write_id = new_write_id()
-        update: UpdateTypeDef = {
-            "TableName": self._table,
-            "Key": {"ride_id": text(ride.ride_id)},
-            "UpdateExpression": "SET due_at = :due_at, last_write_id = :last_write_id",
-            "ConditionExpression": "#status = :was_status AND due_at = :was_due_at",
-            "ExpressionAttributeNames": {"#status": "status"},
-            "ExpressionAttributeValues": {
-                ":due_at": text(instant_text(due_at)),
-                ":last_write_id": text(write_id),
-                ":was_status": text(ride.status),
-                ":was_due_at": text(instant_text(ride.due_at)),
-            },
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
         try:
-            self._update(update, write_id)
+            self._update(ride_update(self._table, before, after, write_id, guards), write_id)
         except ConditionFailed:
             return False
         return True
@@ -128,7 +123,7 @@ class DynamoRides:
         start: Mapping[str, str] | None,
         limit: int,
     ) -> Iterator[Item]:
-        query: QueryInputTypeDef = {
+        asked: QueryInputTypeDef = {
             "TableName": self._table,
             "IndexName": "by_rider",
             "KeyConditionExpression": "rider_id = :rider_id",
@@ -138,45 +133,34 @@ class DynamoRides:
         }
         if status is not None:
             # DynamoDB counts before it filters.
-            query["Limit"] = max(limit, QUERY_PAGE)
-            query["FilterExpression"] = "#status = :status"
-            query["ExpressionAttributeNames"] = {"#status": "status"}
-            query["ExpressionAttributeValues"] = {
+            asked["Limit"] = max(limit, QUERY_PAGE)
+            asked["FilterExpression"] = "#status = :status"
+            asked["ExpressionAttributeNames"] = {"#status": "status"}
+            asked["ExpressionAttributeValues"] = {
                 ":rider_id": text(rider_id),
                 ":status": text(status),
             }
         if start is not None:
             # The rider is the caller's, whatever the key says: it leads into no other's rides.
-            query["ExclusiveStartKey"] = _continuation(rider_id, start)
-        return self._query(query)
+            asked["ExclusiveStartKey"] = _continuation(rider_id, start)
+        return query(self._client, asked, self._patience)
 
     def _due_in(self, shard: str, now: datetime, limit: int) -> Iterator[Item]:
-        return self._query(
-            {
-                "TableName": self._table,
-                "IndexName": "due",
-                "KeyConditionExpression": "#shard = :shard AND due_at <= :now",
-                "ExpressionAttributeNames": {"#shard": "shard"},
-                "ExpressionAttributeValues": {
-                    ":shard": text(shard),
-                    ":now": text(instant_text(now)),
-                },
-                "Limit": min(limit, QUERY_PAGE),
-            }
-        )
-
-    def _query(self, query: QueryInputTypeDef) -> Iterator[Item]:
-        """All items, page after page as they are asked for."""
-        asked = query.copy()
-        while True:
-            answer = patiently(partial(self._client.query, **asked), self._patience)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        asked: QueryInputTypeDef = {
+            "TableName": self._table,
+            "IndexName": "due",
+            "KeyConditionExpression": "#shard = :shard AND due_at <= :now",
+            "ExpressionAttributeNames": {"#shard": "shard"},
+            "ExpressionAttributeValues": {
+                ":shard": text(shard),
+                ":now": text(instant_text(now)),
+            },
+            "Limit": min(limit, QUERY_PAGE),
+        }
+        return query(self._client, asked, self._patience)
 
 
-def _readable(items: Iterable[Item]) -> Iterator[Ride]:
+def readable(items: Iterable[Item]) -> Iterator[Ride]:
     """Rides, but for rows that make no sense: one of them must not hide all the others."""
     for item in items:
         try:

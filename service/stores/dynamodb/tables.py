@@ -3,7 +3,7 @@
 `Rides` has three indexes: `by_rider` lists a rider's rides; `by_day` lists all rides of a day,
 spread over shards; `due` is sparse, it holds open rides only, and is what the sweep reads (whole
 rides, so that it decides without reading each again). None is keyed on plain status, which would
-be a few hot partitions.
+be a few hot partitions. `Operations` has one, `dead_letters`: sparse, newest first.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from botocore.exceptions import ClientError
 
 from service.settings import Settings
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -56,12 +57,24 @@ TABLES: Final = (
         ),
     ),
     Table("unicorns_table", "unicorn_id"),
-    Table("operations_table", "operation_id", expires_at="expires_at"),
+    Table(
+        "operations_table",
+        "operation_id",
+        (Index("dead_letters", "listed_as", "set_aside_at"),),
+        expires_at="expires_at",
+    ),
 )
 
 
 def create_tables(client: DynamoDBClient, settings: Settings) -> None:
-    """Create the tables that are missing and wait until all are active."""
+    """Create the tables and indexes that are missing and wait until all tables are active.
+
+    Raises `Unavailable`.
+    """
+    patiently(lambda: _create_all(client, settings), PATIENCE_SECONDS)
+
+
+def _create_all(client: DynamoDBClient, settings: Settings) -> None:
     named = [(str(getattr(settings, table.setting)), table) for table in TABLES]
     for name, table in named:
         _create(client, definition(name, table))
@@ -69,8 +82,46 @@ def create_tables(client: DynamoDBClient, settings: Settings) -> None:
         client.get_waiter("table_exists").wait(
             TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
+        _add_indexes(client, name, table)
         if table.expires_at:
             _let_expire(client, name, table.expires_at)
+
+
+def faults_of_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
+    """What is missing of the tables, one sentence each. Raises `Unavailable`."""
+
+    def faults() -> list[str]:
+        named = [(str(getattr(settings, table.setting)), table) for table in TABLES]
+        return [fault for name, table in named for fault in _faults(client, name, table)]
+
+    return patiently(faults, PATIENCE_SECONDS)
+
+
+def _faults(client: DynamoDBClient, name: str, table: Table) -> list[str]:
+    try:
+        missing = _missing_indexes(client, name, table)
+    except client.exceptions.ResourceNotFoundException:
+        return [f"{name}: no such table"]
+    faults = [f"{name}: no index {index.name}" for index in missing]
+    if table.expires_at and not _expires(client, name):
+        faults.append(f"{name}: items do not expire by {table.expires_at}")
+    return faults
+
+
+def _missing_indexes(client: DynamoDBClient, name: str, table: Table) -> list[Index]:
+    described = client.describe_table(TableName=name)["Table"]
+    known = {index.get("IndexName") for index in described.get("GlobalSecondaryIndexes", ())}
+    return [index for index in table.indexes if index.name not in known]
+
+
+def _add_indexes(client: DynamoDBClient, name: str, table: Table) -> None:
+    """Indexes that a table made by an earlier release lacks; DynamoDB fills them by itself."""
+    for index in _missing_indexes(client, name, table):
+        client.update_table(
+            TableName=name,
+            AttributeDefinitions=definition(name, table)["AttributeDefinitions"],
+            GlobalSecondaryIndexUpdates=[{"Create": _index(index)}],
+        )
 
 
 def definition(name: str, table: Table) -> CreateTableInputTypeDef:

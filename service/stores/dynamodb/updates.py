@@ -25,11 +25,13 @@ def new_write_id() -> str:
     return str(uuid.uuid4())
 
 
-def ride_update(table: str, before: Ride, after: Ride, write_id: str) -> UpdateTypeDef:
+def ride_update(
+    table: str, before: Ride, after: Ride, write_id: str, guards: Sequence[str] = RIDE_GUARDS
+) -> UpdateTypeDef:
     """Only what changed is written, so `before` may lack what plays no part."""
     old, new = ride_item(before), ride_item(after)
     assigned = "unicorn_id" in new and "unicorn_id" not in old
-    return _update(table, "ride_id", old, new, RIDE_GUARDS, write_id, never_excluded=assigned)
+    return _update(table, "ride_id", old, new, guards, write_id, never_excluded=assigned)
 
 
 def unicorn_update(table: str, before: Unicorn, after: Unicorn, write_id: str) -> UpdateTypeDef:

@@ -14,6 +14,8 @@ EPOCH: Final = f"{PREFIX}:epoch"
 LISTENING: Final = f"{PREFIX}:listening"
 """Hash: since when, and when last, a process said that it hears unicorns."""
 SWEEP_LEASE: Final = f"{PREFIX}:sweep:lease"
+PAUSE: Final = f"{PREFIX}:pause"
+WORKERS: Final = f"{PREFIX}:workers"
 
 
 def waiting(zone: str) -> str:
@@ -34,6 +36,11 @@ def again(zone: str) -> str:
 def lease(zone: str) -> str:
     """Token of the job whose turn it is."""
     return f"{PREFIX}:{{{zone}}}:lease"
+
+
+def running(zone: str) -> str:
+    """Set of ride ids in a round; what a round leaves here, it crashed on."""
+    return f"{PREFIX}:{{{zone}}}:running"
 
 
 def plans(zone: str) -> str:

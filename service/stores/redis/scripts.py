@@ -27,6 +27,25 @@ RENEW_LEASE: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 """
 
+BEGIN_ROUND: Final = """
+-- KEYS again mark lease waiting plans running  ARGV owner lease_ms running_ms
+-- Returns the waiting rides, the plans, and those of the rides that a round took and never gave
+-- back. All that wait are in a round from now on.
+redis.call('DEL', KEYS[1], KEYS[2])
+if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('PEXPIRE', KEYS[3], ARGV[2]) end
+local suspects = {}
+for _, id in ipairs(redis.call('SMEMBERS', KEYS[6])) do
+  if redis.call('HEXISTS', KEYS[4], id) == 1 then table.insert(suspects, id) end
+end
+redis.call('DEL', KEYS[6])
+local ids = redis.call('HKEYS', KEYS[4])
+for first = 1, #ids, 1000 do
+  redis.call('SADD', KEYS[6], unpack(ids, first, math.min(first + 999, #ids)))
+end
+redis.call('PEXPIRE', KEYS[6], ARGV[3])
+return {redis.call('HGETALL', KEYS[4]), redis.call('HGETALL', KEYS[5]), suspects}
+"""
+
 MARK_IF_WAITING: Final = """
 -- KEYS waiting mark  ARGV mark_ms
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end

@@ -14,9 +14,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, cast
 
+from redis.commands.core import Script
+
 from service.core.errors import Unavailable
 from service.core.model import Pairing, Ride
-from service.stores.entries import UNREADABLE, dump_ride, load_ride
+from service.stores.entries import UNREADABLE, UnknownSchema, dump_ride, load_ride
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
 
@@ -27,6 +29,8 @@ MARK_MS: Final = 1000
 LEASE_MS: Final = 2000
 """Twice a job's work budget; a holder that died blocks its zone no longer."""
 AGAIN_MS: Final = 10_000
+RUNNING_MS: Final = 600_000
+"""Longer than any zone goes without a round while a ride waits in it."""
 PLANS_MS: Final = 15_000
 """Plans are made again in every round; waiting rides see one every few seconds."""
 
@@ -37,6 +41,7 @@ class RedisWaitingRides:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self._take = link.client.register_script(scripts.TAKE_LEASE)
+        self._begin = link.client.register_script(scripts.BEGIN_ROUND)
         self._mark = link.client.register_script(scripts.MARK_IF_WAITING)
 
     def add(self, ride: Ride) -> bool:
@@ -86,60 +91,78 @@ class RedisWaitingRides:
                 keys=[keys.mark(zone), keys.lease(zone), keys.again(zone)],
                 args=[owner, LEASE_MS, AGAIN_MS],
             )
-        return RedisRoundLease(self._link, zone, owner) if taken else None
+        return RedisRoundLease(self._link, self._begin, zone, owner) if taken else None
 
 
 class RedisRoundLease:
     """One job's turn on a zone."""
 
-    def __init__(self, link: RedisLink, zone: str, owner: str) -> None:
+    def __init__(self, link: RedisLink, begin: Script, zone: str, owner: str) -> None:
         self._link = link
-        self._zone = zone
+        self._begin = begin
         self._owner = owner
+        self.zone = zone
+        self.suspects: Collection[str] = ()
+        self.unreadable: Mapping[str, str] = {}
 
     def begin_round(self) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
-        zone = self._zone
-        with self._link.use() as client, client.pipeline() as pipe:
-            pipe.delete(keys.again(zone), keys.mark(zone))
-            pipe.eval(scripts.RENEW_LEASE, 1, keys.lease(zone), self._owner, str(LEASE_MS))
-            pipe.hvals(keys.waiting(zone))
-            pipe.hgetall(keys.plans(zone))
-            _, _, rides, plans = pipe.execute()
-        return (
-            list(_known(rides)),
-            {
-                ride_id: plan
-                for ride_id, text in plans.items()
-                if (plan := _load_plan(ride_id, text))
-            },
-        )
+        zone = self.zone
+        kinds = keys.again, keys.mark, keys.lease, keys.waiting, keys.plans, keys.running
+        with self._link.use():
+            rides, plans, suspects = self._begin(
+                keys=[kind(zone) for kind in kinds], args=[self._owner, LEASE_MS, RUNNING_MS]
+            )
+        self.suspects = frozenset(suspects)
+        known, self.unreadable = _sorted_out(_pairs(rides))
+        return known, {
+            ride_id: plan for ride_id, text in _pairs(plans) if (plan := _load_plan(ride_id, text))
+        }
 
     def finish_round(self, plans: Sequence[Pairing]) -> None:
-        name = keys.plans(self._zone)
+        name, running = keys.plans(self.zone), keys.running(self.zone)
         with self._link.use() as client, client.pipeline() as pipe:
-            pipe.delete(name)
+            pipe.delete(name, running)
+            if self.suspects:
+                pipe.sadd(running, *self.suspects)
+                pipe.pexpire(running, RUNNING_MS)
             if plans:
                 pipe.hset(name, mapping={plan.ride_id: _dump_plan(plan) for plan in plans})
                 pipe.pexpire(name, PLANS_MS)
             pipe.execute()
 
+    def clear(self, ride_id: str) -> None:
+        with self._link.use() as client:
+            client.srem(keys.running(self.zone), ride_id)
+
     def leave(self) -> bool:
-        names = [keys.mark(self._zone), keys.lease(self._zone), keys.again(self._zone)]
+        names = [keys.mark(self.zone), keys.lease(self.zone), keys.again(self.zone)]
         with self._link.use() as client:
             return bool(client.eval(scripts.LEAVE_LEASE, 3, *names, self._owner))
 
     def release(self) -> None:
         with self._link.use() as client:
-            client.eval(scripts.RELEASE_LEASE, 1, keys.lease(self._zone), self._owner)
+            client.eval(scripts.RELEASE_LEASE, 1, keys.lease(self.zone), self._owner)
 
 
-def _known(texts: Iterable[str]) -> Iterator[Ride]:
-    """Rides this release understands; another release's are left to it, or to the sweep."""
-    for text in texts:
+def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The fields of a hash, as a script returns them."""
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _sorted_out(entries: Iterable[tuple[str, str]]) -> tuple[list[Ride], dict[str, str]]:
+    """Rides, and the entries that nobody can read.
+
+    What another release wrote is in neither: it is left to that release, or to the sweep.
+    """
+    rides, unreadable = [], {}
+    for ride_id, text in entries:
         try:
-            yield load_ride(text)
-        except UNREADABLE as error:
+            rides.append(load_ride(text))
+        except UnknownSchema as error:
             logger.warning("waiting ride passed over", extra={"cause": repr(error)})
+        except UNREADABLE:
+            unreadable[ride_id] = text
+    return rides, unreadable
 
 
 def _dump_plan(plan: Pairing) -> str:

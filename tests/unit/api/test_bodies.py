@@ -83,6 +83,8 @@ BAD_FIELDS: list[tuple[Target, str, tuple[Any, ...]]] = [
     (ENROLL, "location.latitude", NOT_LATITUDES),
     (ENROLL, "state", ("available",)),
     (PATCH, "accepting", NOT_BOOLEANS),
+    (PATCH, "auto_accept", NOT_BOOLEANS),
+    (PATCH, "name", (None, "", "x" * 65, 1)),
     (PATCH, "version", (7,)),
 ]
 REQUIRED = [
@@ -90,7 +92,6 @@ REQUIRED = [
     *((POSITION, name) for name in ("latitude", "longitude")),
     (AVAILABILITY, "available"),
     *((ENROLL, name) for name in ("name", "color", "gender", "location.latitude")),
-    (PATCH, "accepting"),
 ]
 MALFORMED = {
     "nothing but a brace": b"{",

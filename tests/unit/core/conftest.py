@@ -17,6 +17,7 @@ from service.core.ports import Ports
 from service.core.requests import RideOrder, request_ride
 from tests.builders import NOW, a_unicorn
 from tests.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.fakes_oversight import FakeDeadLetters, FakePauses
 from tests.fakes_redis import FakeChanges, FakeFleetIndex, FakeRoundQueue, FakeWaitingRides
 
 PICKUP = Location(40.7128, -74.0060)
@@ -33,6 +34,8 @@ class Service:
     waiting: FakeWaitingRides = field(default_factory=FakeWaitingRides)
     rounds: FakeRoundQueue = field(default_factory=FakeRoundQueue)
     changes: FakeChanges = field(default_factory=FakeChanges)
+    pauses: FakePauses = field(default_factory=FakePauses)
+    dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
 
     def __post_init__(self) -> None:
         self.ports = Ports(
@@ -43,6 +46,8 @@ class Service:
             waiting=self.waiting,
             rounds=self.rounds,
             changes=self.changes,
+            pauses=self.pauses,
+            dead_letters=self.dead_letters,
         )
         self.dispatcher = Dispatcher(
             ports=self.ports,

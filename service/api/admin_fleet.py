@@ -1,0 +1,128 @@
+"""Routes of admins about the fleet. Each write leaves an audit line."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+from flask import Blueprint, Response
+
+from service.api import audit, cursors, headers
+from service.api.admin_schemas import Listing, UnicornPatch
+from service.api.admin_shapes import UnicornListView
+from service.api.answers import answer, empty, entity_tag
+from service.api.context import caller, dependencies
+from service.api.representations import unicorn_representation
+from service.api.routing import route
+from service.api.schemas import NewUnicorn
+from service.api.shapes import UnicornRepresentation
+from service.auth import policy
+from service.core import fleet, progress, supervision
+from service.core.errors import StaleVersion
+from service.core.fleet import UnicornView
+
+blueprint: Final = Blueprint("admin_fleet", __name__)
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/unicorns",
+    policy=policy.ADMIN_READ,
+    query=Listing,
+    answers={200: UnicornListView},
+)
+def list_unicorns(query: Listing) -> Response:
+    """The whole fleet, removed unicorns too, in no particular order."""
+    deps, subject = dependencies(), caller().subject
+    start = cursors.key_of(query.cursor, subject, cursors.UNICORNS)
+    page = deps.oversight.roster.unicorns(limit=query.limit, start=start)
+    views = [fleet.view(deps.ports, unicorn, deps.now()) for unicorn in page.items]
+    listed: UnicornListView = {
+        "unicorns": [unicorn_representation(view) for view in views],
+        "next_cursor": cursors.cursor_of(page.next_key, subject, cursors.UNICORNS),
+    }
+    return answer(200, listed)
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/admin/unicorns",
+    policy=policy.ADMIN_WRITE,
+    body=NewUnicorn,
+    answers={201: UnicornRepresentation},
+)
+def enroll_unicorn(body: NewUnicorn) -> Response:
+    """Add a unicorn to the fleet; off duty until its account or an admin says otherwise."""
+    deps = dependencies()
+    unicorn = body.unicorn(str(uuid.uuid4()))
+    at = body.location.location() if body.location else None
+    view = fleet.enroll(deps.ports, unicorn, at, deps.now())
+    audit.wrote("unicorn enrolled", unicorn_id=unicorn.unicorn_id)
+    return _shown(201, view, {"Location": f"/v1/admin/unicorns/{unicorn.unicorn_id}"})
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/unicorns/<unicorn_id>",
+    policy=policy.ADMIN_READ,
+    answers={200: UnicornRepresentation},
+)
+def show_unicorn(unicorn_id: str) -> Response:
+    """One unicorn as stored, with its last position."""
+    deps = dependencies()
+    unicorn = progress.stored_unicorn(deps.ports, unicorn_id)
+    return _shown(200, fleet.view(deps.ports, unicorn, deps.now()))
+
+
+@route(
+    blueprint,
+    "PATCH",
+    "/v1/admin/unicorns/<unicorn_id>",
+    policy=policy.ADMIN_WRITE,
+    body=UnicornPatch,
+    headers=("If-Match",),
+    answers={200: UnicornRepresentation},
+)
+def change_unicorn(unicorn_id: str, body: UnicornPatch) -> Response:
+    """Change a unicorn, or put it on or off duty, if it is the version named by If-Match."""
+    deps = dependencies()
+    now, expected = deps.now(), headers.expected_version()
+    unicorn = fleet.amend(deps.ports, unicorn_id, body.particulars(), body.accepting, now, expected)
+    audit.wrote("unicorn changed", unicorn_id=unicorn_id)
+    return _shown(200, fleet.view(deps.ports, unicorn, now))
+
+
+@route(
+    blueprint,
+    "DELETE",
+    "/v1/admin/unicorns/<unicorn_id>",
+    policy=policy.ADMIN_WRITE,
+    headers=("If-Match",),
+    answers={204: None},
+)
+def remove_unicorn(unicorn_id: str) -> Response:
+    """Take a unicorn out of the fleet for good, if it is the version named by If-Match."""
+    deps = dependencies()
+    version = _named_version(unicorn_id)
+    supervision.remove_unicorn(deps.ports, unicorn_id, version, deps.now())
+    audit.wrote("unicorn removed", unicorn_id=unicorn_id)
+    return empty(204)
+
+
+def _named_version(unicorn_id: str) -> int | None:
+    """The stored version, if `If-Match` names it; none if any will do."""
+    is_expected = headers.expected_version()
+    if headers.any_version_expected():
+        return None
+    version = progress.stored_unicorn(dependencies().ports, unicorn_id).version
+    if not is_expected(version):
+        raise StaleVersion(f"the unicorn is at version {version} by now")
+    return version
+
+
+def _shown(status: int, view: UnicornView, about: dict[str, str] | None = None) -> Response:
+    tag = {"ETag": entity_tag(view.unicorn.version)}
+    return answer(status, unicorn_representation(view), tag | (about or {}))

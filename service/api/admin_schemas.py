@@ -1,0 +1,69 @@
+"""What staff may send."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from service.api.schemas import AccountSub, Count, Instant, Name, Strict
+from service.core.dispatch.zones import is_zone
+from service.core.model import RideStatus
+
+
+class UnicornPatch(Strict):
+    """What an admin may change of a unicorn: what is left out stays; `account_sub` may be null."""
+
+    name: Name | None = None
+    color: Name | None = None
+    gender: Name | None = None
+    account_sub: AccountSub | None = None
+    auto_accept: bool | None = None
+    accepting: bool | None = None
+
+    @field_validator("name", "color", "gender", "auto_accept", "accepting")
+    @classmethod
+    def _is_not_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("must not be null")
+        return value
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must change something")
+        return self
+
+    def particulars(self) -> dict[str, Any]:
+        """What is changed, but for `accepting`."""
+        return self.model_dump(exclude_unset=True, exclude={"accepting"})
+
+
+class DispatchChange(Strict):
+    """Pause or resume dispatch in a zone (an H3 cell as rides carry it), or everywhere."""
+
+    paused: bool
+    zone: Annotated[str, Field(pattern=r"^[0-9a-f]{15}$")] | None = None
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str | None) -> str | None:
+        if zone is not None and not is_zone(zone):
+            raise ValueError("must be an H3 cell of resolution 4")
+        return zone
+
+
+class Listing(BaseModel):
+    """Which part of a list."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    limit: Count = 20
+    cursor: Annotated[str, Field(max_length=1024)] | None = None
+
+
+class AllRidesListing(Listing):
+    """Rides of all riders, newest first: those of the last day unless `since` says otherwise."""
+
+    status: Annotated[RideStatus, Field(strict=False)] | None = None
+    since: Instant | None = None

@@ -1,0 +1,66 @@
+"""`index`: what Redis knows, made anew from DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Final
+
+import click
+
+from service.command.tools import Output, Tools, explained, now, with_output
+from service.core import effects
+from service.core.model import RideStatus, Unicorn
+from service.core.oversight import Roster
+
+PAGE: Final = 100
+ALL: Final = 1_000_000
+OPEN: Final = timedelta(days=1)
+"""Every open ride is due for the sweep within this."""
+
+
+@click.group()
+def index() -> None:
+    """The copies in Redis: states of unicorns, rides that wait."""
+
+
+@index.command()
+@with_output
+def rebuild(output: Output) -> None:
+    """Tell Redis of every unicorn and every waiting ride anew.
+
+    Needed only to mend what a bug or a hand did: the service rebuilds a lost Redis by itself, and
+    unicorns come back with their next position.
+    """
+    tools = Tools()
+    with explained():
+        unicorns = _refresh_unicorns(tools, output)
+        rides = _add_waiting_rides(tools, output)
+    counts = {"unicorns": unicorns, "waiting_rides": rides}
+    output.show(counts, f"{unicorns} unicorns and {rides} waiting rides")
+
+
+def _refresh_unicorns(tools: Tools, output: Output) -> int:
+    count = 0
+    for unicorn in output.progress(_all_unicorns(tools.oversight.roster), "unicorns"):
+        tools.ports.fleet.refresh(unicorn, now())
+        count += 1
+    return count
+
+
+def _add_waiting_rides(tools: Tools, output: Output) -> int:
+    due = tools.ports.rides.due(now() + OPEN, ALL)
+    waiting = [ride for ride in due if ride.status is RideStatus.REQUESTED]
+    for ride in output.progress(waiting, "waiting rides"):
+        effects.trigger_ride(tools.ports, ride)
+    return len(waiting)
+
+
+def _all_unicorns(roster: Roster) -> Iterator[Unicorn]:
+    start: Mapping[str, str] | None = None
+    while True:
+        page = roster.unicorns(limit=PAGE, start=start)
+        yield from page.items
+        start = page.next_key
+        if start is None:
+            return

@@ -1,0 +1,27 @@
+"""All commands, and how they begin and fail."""
+
+from __future__ import annotations
+
+import click
+
+from service.command.dispatch import dispatch
+from service.command.fleet import fleet
+from service.command.index import index
+from service.command.letters import dead_letters
+from service.command.revocations import revoke
+from service.command.tables import tables
+
+
+@click.group(context_settings={"max_content_width": 100})
+def main() -> None:
+    """Look after a Wild Rydes Dispatch service.
+
+    Works on the stores that the environment names, with the settings the service itself has
+    (AWS_REGION, REDIS_URL and so on) and the credentials boto3 finds. No token is needed; who may
+    run this is a matter of IAM. With --json each command prints one JSON document. The exit code
+    is 0 if all went well, 1 if something did not, 2 if the command was not understood.
+    """
+
+
+for command in (tables, fleet, dead_letters, revoke, index, dispatch):
+    main.add_command(command)

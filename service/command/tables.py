@@ -1,0 +1,40 @@
+"""`tables`: create them, and see whether they are as the service needs them."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from service.command.tools import Output, Tools, explained, with_output
+from service.stores.dynamodb.tables import create_tables, faults_of_tables
+
+
+@click.group(short_help="The DynamoDB tables.")
+def tables() -> None:
+    """The DynamoDB tables (RIDES_TABLE, UNICORNS_TABLE, OPERATIONS_TABLE)."""
+
+
+@tables.command()
+@with_output
+def create(output: Output) -> None:
+    """Create what is missing, tables and indexes, and wait until it can be used.
+
+    What exists is left as it is, so this may be run again at any time.
+    """
+    tools = Tools()
+    with explained():
+        create_tables(tools.dynamodb, tools.settings)
+    names = tools.settings.table_names
+    output.show({"tables": names}, f"ready: {', '.join(names)}")
+
+
+@tables.command()
+@with_output
+def check(output: Output) -> None:
+    """Say what is missing; exit code 1 if anything is."""
+    tools = Tools()
+    with explained():
+        faults = faults_of_tables(tools.dynamodb, tools.settings)
+    output.show({"faults": faults}, *(faults or ["as they should be"]))
+    sys.exit(1 if faults else 0)

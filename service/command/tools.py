@@ -1,0 +1,122 @@
+"""What every command works with: settings, stores, and one way to answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from pydantic import Field
+
+from service.core.errors import DispatchError
+from service.core.oversight import Oversight
+from service.core.ports import Ports
+from service.round_queue import CeleryRoundQueue
+from service.settings import Settings, load
+from service.stores.connect import build_oversight, build_ports
+from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.operations import DynamoRevocations
+from service.stores.redis import connect as redis_stores
+from service.stores.redis.connect import JOB_TIMEOUT_SECONDS, RedisStores
+from service.stores.redis.revocations import RedisRevocations
+from service.stores.revocations import CachedRevocations
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = TypeVar("Item")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class CommandSettings(Settings):
+    """What commands need on top of what a worker needs; the API has the same."""
+
+    auth_leeway_seconds: int = Field(30, ge=0, le=300)
+    auth_session_max_seconds: int = Field(30 * 86400, gt=0)
+
+
+class Tools:
+    """The stores of one command; each connects when it is first used."""
+
+    @cached_property
+    def settings(self) -> CommandSettings:
+        return load(CommandSettings)
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        return dynamodb_client(self.settings)
+
+    @cached_property
+    def redis(self) -> RedisStores:
+        return redis_stores.build(self.settings, timeout_seconds=JOB_TIMEOUT_SECONDS)
+
+    @cached_property
+    def ports(self) -> Ports:
+        rounds = CeleryRoundQueue(self.settings.broker_url, timeout_seconds=JOB_TIMEOUT_SECONDS)
+        return build_ports(self.settings, self.redis, rounds, self.dynamodb)
+
+    @cached_property
+    def oversight(self) -> Oversight:
+        return build_oversight(
+            self.settings, self.redis, self.dynamodb, timeout_seconds=JOB_TIMEOUT_SECONDS
+        )
+
+    @cached_property
+    def revocations(self) -> CachedRevocations:
+        truth = DynamoRevocations(self.dynamodb, self.settings.operations_table)
+        return CachedRevocations(truth, RedisRevocations(self.redis.link))
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One JSON document, or lines for a person."""
+
+    as_json: bool
+
+    def show(self, document: object, *lines: str) -> None:
+        """Print the document, or the lines that say the same."""
+        if self.as_json:
+            click.echo(json.dumps(document))
+        else:
+            for line in lines:
+                click.echo(line)
+
+    def progress(
+        self, items: Iterable[Item], label: str, length: int | None = None
+    ) -> Iterator[Item]:
+        """The items; on a terminal a bar says how many have gone by."""
+        hidden = self.as_json or not sys.stderr.isatty()
+        with click.progressbar(
+            items, length=length, label=label, file=sys.stderr, hidden=hidden
+        ) as counted:
+            yield from counted
+
+
+def with_output(command: Command) -> Command:
+    """Give the command `--json`, as its argument `output`."""
+    return click.option(
+        "--json",
+        "output",
+        is_flag=True,
+        callback=lambda _context, _parameter, value: Output(value),
+        help="Print one JSON document.",
+    )(command)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Errors of the domain as one line and exit code 1, not as a traceback."""
+    try:
+        yield
+    except DispatchError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,135 @@
+"""Dead letters in DynamoDB: what was set aside, listed by a sparse index, forgotten in time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from service.core.model import Page
+from service.core.oversight import DeadLetter, DeadLetterKind
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently
+from service.stores.dynamodb.items import can_be_key, text
+from service.stores.records import instant_of, instant_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+
+    from service.stores.dynamodb.items import Item
+
+REMEMBERED: Final = timedelta(days=30)
+"""How long a dead letter is kept: time enough to be seen, and no archive of riders."""
+
+_LISTED: Final = "dead_letter"
+_PREFIX: Final = "dead-letter#"
+
+
+class DynamoDeadLetters:
+    """`DeadLetters` on the table of operations. Raises `Unavailable`."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._patience = patience_seconds
+
+    def put(self, letter: DeadLetter) -> None:
+        item = _item(letter)
+        patiently(lambda: self._client.put_item(TableName=self._table, Item=item), self._patience)
+
+    def get(self, dead_letter_id: str) -> DeadLetter | None:
+        name = _key(dead_letter_id)
+        if not can_be_key(name):
+            return None
+        answer = patiently(
+            lambda: self._client.get_item(
+                TableName=self._table, Key={"operation_id": text(name)}, ConsistentRead=True
+            ),
+            self._patience,
+        )
+        return _letter(answer["Item"]) if "Item" in answer else None
+
+    def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[DeadLetter]:
+        asked: QueryInputTypeDef = {
+            "TableName": self._table,
+            "IndexName": "dead_letters",
+            "KeyConditionExpression": "listed_as = :listed_as",
+            "ExpressionAttributeValues": {":listed_as": text(_LISTED)},
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+        if start is not None:
+            asked["ExclusiveStartKey"] = {
+                "listed_as": text(_LISTED),
+                "operation_id": text(_key(start["operation_id"])),
+                "set_aside_at": text(start["set_aside_at"]),
+            }
+        answer = patiently(partial(self._client.query, **asked), self._patience)
+        letters = tuple(map(_letter, answer["Items"]))
+        more = letters and "LastEvaluatedKey" in answer
+        return Page(letters, _place(letters[-1]) if more else None)
+
+    def mark_replayed(self, letter: DeadLetter, at: datetime) -> None:
+        try:
+            patiently(
+                lambda: self._client.update_item(
+                    TableName=self._table,
+                    Key={"operation_id": text(_key(letter.dead_letter_id))},
+                    UpdateExpression="SET replayed_at = :at",
+                    ConditionExpression="set_aside_at = :set_aside_at",
+                    ExpressionAttributeValues={
+                        ":at": text(instant_text(at)),
+                        ":set_aside_at": text(instant_text(letter.set_aside_at)),
+                    },
+                ),
+                self._patience,
+            )
+        except ConditionFailed:
+            return
+
+
+def _key(dead_letter_id: str) -> str:
+    return f"{_PREFIX}{dead_letter_id}"
+
+
+def _item(letter: DeadLetter) -> Item:
+    fields = {
+        "operation_id": _key(letter.dead_letter_id),
+        "listed_as": _LISTED,
+        "letter_kind": letter.kind.value,
+        "cause": letter.cause,
+        "set_aside_at": instant_text(letter.set_aside_at),
+        "ride_id": letter.ride_id,
+        "zone": letter.zone,
+        "excerpt": letter.excerpt,
+        "replayed_at": instant_text(letter.replayed_at) if letter.replayed_at else None,
+    }
+    item: Item = {name: text(value) for name, value in fields.items() if value is not None}
+    forgotten_at = letter.set_aside_at + REMEMBERED
+    return item | {"expires_at": {"N": str(math.ceil(forgotten_at.timestamp()))}}
+
+
+def _letter(item: Item) -> DeadLetter:
+    fields = {name: value["S"] for name, value in item.items() if "S" in value}
+    replayed_at = fields.get("replayed_at")
+    return DeadLetter(
+        dead_letter_id=fields["operation_id"].removeprefix(_PREFIX),
+        kind=DeadLetterKind(fields["letter_kind"]),
+        cause=fields["cause"],
+        set_aside_at=instant_of(fields["set_aside_at"]),
+        ride_id=fields.get("ride_id"),
+        zone=fields.get("zone"),
+        excerpt=fields.get("excerpt"),
+        replayed_at=instant_of(replayed_at) if replayed_at else None,
+    )
+
+
+def _place(letter: DeadLetter) -> dict[str, str]:
+    return {
+        "operation_id": letter.dead_letter_id,
+        "set_aside_at": instant_text(letter.set_aside_at),
+    }

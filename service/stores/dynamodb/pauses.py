@@ -1,0 +1,61 @@
+"""Where dispatch is paused, in one item that outlives any Redis."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from service.core.oversight import Pause
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
+from service.stores.dynamodb.items import text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import UpdateItemInputTypeDef
+
+    from service.stores.dynamodb.items import Item
+
+_KEY: Final = "dispatch#pause"
+
+
+class DynamoPauses:
+    """The truth about the pause, on the table of operations. Raises `Unavailable`."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._patience = patience_seconds
+
+    def current(self) -> Pause:
+        """The pause as stored, read consistently."""
+        answer = patiently(
+            lambda: self._client.get_item(
+                TableName=self._table, Key={"operation_id": text(_KEY)}, ConsistentRead=True
+            ),
+            self._patience,
+        )
+        return _pause(answer.get("Item", {}))
+
+    def put(self, zone: str | None, paused: bool) -> Pause:
+        """Each change names only what it changes, so two at once do not undo one another."""
+        asked: UpdateItemInputTypeDef = {
+            "TableName": self._table,
+            "Key": {"operation_id": text(_KEY)},
+            "ReturnValues": "ALL_NEW",
+        }
+        if zone is not None:
+            asked["UpdateExpression"] = "ADD zones :zones" if paused else "DELETE zones :zones"
+            asked["ExpressionAttributeValues"] = {":zones": {"SS": [zone]}}
+        else:
+            everything = "SET everywhere = :paused"
+            asked["UpdateExpression"] = everything if paused else f"{everything} REMOVE zones"
+            asked["ExpressionAttributeValues"] = {":paused": {"BOOL": paused}}
+        answer = patiently(partial(self._client.update_item, **asked), self._patience)
+        return _pause(answer["Attributes"])
+
+
+def _pause(item: Item) -> Pause:
+    everywhere = item.get("everywhere", {}).get("BOOL", False)
+    return Pause(everywhere, frozenset(item.get("zones", {}).get("SS", ())))

@@ -1,0 +1,271 @@
+"""What operators look at: the fakes and the real stores behave the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import pytest
+
+from service.core.model import Page, Ride, RideStatus, UnicornState
+from service.core.oversight import (
+    DeadLetter,
+    DeadLetterKind,
+    DeadLetters,
+    Pause,
+    Pauses,
+    RideHistory,
+    Roster,
+)
+from service.core.ports import Rides, Unicorns
+from service.settings import Settings
+from service.stores.dynamodb import history
+from service.stores.dynamodb.dead_letters import DynamoDeadLetters
+from service.stores.dynamodb.history import DynamoRideHistory
+from service.stores.dynamodb.operations import DynamoRevocations
+from service.stores.dynamodb.pauses import DynamoPauses
+from service.stores.dynamodb.roster import DynamoRoster
+from tests.builders import NOW, a_ride, a_unicorn
+from tests.contract.conftest import Stores
+from tests.fakes import FakeRides, FakeUnicorns
+from tests.fakes_oversight import FakeDeadLetters, FakePauses, FakeRideHistory, FakeRoster
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """All of it over the same data."""
+
+    rides: Rides
+    unicorns: Unicorns
+    history: RideHistory
+    roster: Roster
+    dead_letters: DeadLetters
+    pauses: Pauses | DynamoPauses
+
+
+@pytest.fixture
+def dynamo_desk(request: pytest.FixtureRequest, dynamo_stores: Stores) -> Desk:
+    client = request.getfixturevalue("dynamodb")
+    tables: Settings = request.getfixturevalue("tables")
+    return Desk(
+        dynamo_stores.rides,
+        dynamo_stores.unicorns,
+        DynamoRideHistory(client, tables.rides_table),
+        DynamoRoster(client, tables.unicorns_table),
+        DynamoDeadLetters(client, tables.operations_table),
+        DynamoPauses(client, tables.operations_table),
+    )
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def desk(request: pytest.FixtureRequest) -> Desk:
+    if request.param == "dynamodb":
+        real: Desk = request.getfixturevalue("dynamo_desk")
+        return real
+    rides, unicorns = FakeRides(), FakeUnicorns()
+    return Desk(
+        rides,
+        unicorns,
+        FakeRideHistory(rides),
+        FakeRoster(unicorns),
+        FakeDeadLetters(),
+        FakePauses(),
+    )
+
+
+def all_pages(page_at: Callable[[Mapping[str, str] | None], Page[Item]]) -> list[Item]:
+    found: list[Item] = []
+    page = page_at(None)
+    for _ in range(100):
+        found += page.items
+        if page.next_key is None:
+            return found
+        page = page_at(page.next_key)
+    raise AssertionError("the listing never ends")
+
+
+def newest(
+    desk: Desk, *, limit: int = 100, status: RideStatus | None = None, days: float = 3
+) -> list[Ride]:
+    return all_pages(
+        lambda start: desk.history.newest(
+            since=NOW - timedelta(days=days),
+            until=NOW + timedelta(seconds=30),
+            status=status,
+            limit=limit,
+            start=start,
+        )
+    )
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_rides_of_several_days_are_listed_newest_first(desk: Desk, limit: int) -> None:
+    ages = [0, 0, 0, 5, 3600, 2.5 * 3600, 2.9 * 3600, 30 * 3600, 71 * 3600]
+    rides = [
+        a_ride(ride_id=f"ride-{number}", requested_at=NOW - timedelta(seconds=age))
+        for number, age in enumerate(ages)
+    ]
+    for ride in rides:
+        desk.rides.create(ride)
+    expected = sorted(rides, key=lambda ride: (ride.requested_at, ride.ride_id), reverse=True)
+    assert newest(desk, limit=limit) == expected
+
+
+def test_rides_before_the_span_and_of_another_status_are_left_out(desk: Desk) -> None:
+    old = a_ride(ride_id="old", requested_at=NOW - timedelta(hours=2))
+    waiting = a_ride(ride_id="waiting")
+    ended = a_ride(ride_id="ended", status=RideStatus.UNMATCHED, due_at=None)
+    for ride in (old, waiting, ended):
+        desk.rides.create(ride)
+    assert newest(desk, days=1 / 24) == [waiting, ended]
+    assert newest(desk, status=RideStatus.UNMATCHED) == [ended]
+    assert newest(desk, status=RideStatus.MATCHED) == []
+
+
+def test_a_call_looks_at_a_bounded_number_of_rides_and_goes_on(
+    dynamo_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "LOOKED_AT", 4)
+    monkeypatch.setattr(history, "BATCH", 3)
+    for number in range(10):
+        dynamo_desk.rides.create(a_ride(ride_id=f"ride-{number}"))
+    last = a_ride(ride_id="a", status=RideStatus.UNMATCHED, due_at=None)
+    dynamo_desk.rides.create(last)
+    first = dynamo_desk.history.newest(
+        since=NOW, until=NOW, status=RideStatus.UNMATCHED, limit=5, start=None
+    )
+    assert first.items == ()
+    assert first.next_key is not None
+    assert newest(dynamo_desk, status=RideStatus.UNMATCHED) == [last]
+
+
+def test_a_long_span_without_rides_is_crossed_in_steps(
+    dynamo_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "DAYS_LOOKED_AT", 2)
+    old = a_ride(requested_at=NOW - timedelta(days=7, hours=1))
+    dynamo_desk.rides.create(old)
+    assert newest(dynamo_desk, days=8) == [old]
+    assert newest(dynamo_desk, days=7) == []
+
+
+def test_an_unreadable_row_hides_no_other(
+    dynamo_desk: Desk, request: pytest.FixtureRequest
+) -> None:
+    tables: Settings = request.getfixturevalue("tables")
+    for number in range(2):
+        dynamo_desk.rides.create(a_ride(ride_id=f"ride-{number}"))
+    request.getfixturevalue("dynamodb").update_item(
+        TableName=tables.rides_table,
+        Key={"ride_id": {"S": "ride-0"}},
+        UpdateExpression="REMOVE pickup",
+    )
+    assert [ride.ride_id for ride in newest(dynamo_desk)] == ["ride-1"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 50])
+def test_the_whole_fleet_is_listed_without_the_items_of_accounts(desk: Desk, limit: int) -> None:
+    fleet = [
+        a_unicorn(unicorn_id=f"u{number}", account_sub=f"driver-{number}") for number in range(5)
+    ]
+    for unicorn in fleet:
+        desk.unicorns.create(unicorn)
+    gone = fleet[0].removed()
+    desk.unicorns.save(fleet[0], gone)
+    found = all_pages(lambda start: desk.roster.unicorns(limit=limit, start=start))
+    found.sort(key=lambda unicorn: unicorn.unicorn_id)
+    assert found == [gone, *fleet[1:]]
+    assert found[0].state is UnicornState.REMOVED
+
+
+def a_letter(number: int = 1, **changes: object) -> DeadLetter:
+    letter = DeadLetter(
+        dead_letter_id=f"ride-{number}",
+        kind=DeadLetterKind.RIDE,
+        cause="a test",
+        set_aside_at=NOW + timedelta(seconds=number),
+        ride_id=f"{number}",
+        zone="842a107ffffffff",
+    )
+    return replace(letter, **changes)  # type: ignore[arg-type]
+
+
+def test_a_dead_letter_is_kept_as_it_is(desk: Desk) -> None:
+    message = DeadLetter(
+        dead_letter_id="message-1",
+        kind=DeadLetterKind.MESSAGE,
+        cause="not a job",
+        set_aside_at=NOW,
+        excerpt='{\x00€ "',
+    )
+    for letter in (a_letter(), message):
+        desk.dead_letters.put(letter)
+        assert desk.dead_letters.get(letter.dead_letter_id) == letter
+    assert desk.dead_letters.get("ride-2") is None
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 10])
+def test_dead_letters_are_listed_newest_first(desk: Desk, limit: int) -> None:
+    letters = [a_letter(number) for number in range(3)]
+    for letter in letters:
+        desk.dead_letters.put(letter)
+    found = all_pages(lambda start: desk.dead_letters.newest(limit=limit, start=start))
+    assert found == letters[::-1]
+
+
+def test_a_letter_is_noted_as_replayed_unless_it_was_set_aside_anew(desk: Desk) -> None:
+    letter = a_letter()
+    desk.dead_letters.put(letter)
+    desk.dead_letters.mark_replayed(letter, NOW)
+    assert desk.dead_letters.get("ride-1") == replace(letter, replayed_at=NOW)
+    anew = replace(letter, set_aside_at=NOW + timedelta(hours=1))
+    desk.dead_letters.put(anew)
+    desk.dead_letters.mark_replayed(letter, NOW)
+    assert desk.dead_letters.get("ride-1") == anew
+    desk.dead_letters.mark_replayed(a_letter(7), NOW)
+    assert desk.dead_letters.get("ride-7") is None
+
+
+def test_revocations_are_no_dead_letters(dynamo_desk: Desk, request: pytest.FixtureRequest) -> None:
+    tables: Settings = request.getfixturevalue("tables")
+    client = request.getfixturevalue("dynamodb")
+    revocations = DynamoRevocations(client, tables.operations_table)
+    revocations.put("sub", "rider-1", revoked_at=NOW, expires_at=NOW + timedelta(days=1))
+    assert dynamo_desk.dead_letters.newest(limit=5, start=None) == Page(())
+
+
+def test_zones_and_everything_are_paused_and_resumed(desk: Desk) -> None:
+    pauses = desk.pauses
+    assert pauses.current() == Pause()
+    assert pauses.put("a", True) == Pause(zones=frozenset("a"))
+    assert pauses.put("b", True) == Pause(zones=frozenset("ab"))
+    assert pauses.put("a", False) == pauses.current() == Pause(zones=frozenset("b"))
+    assert pauses.put(None, True) == pauses.current() == Pause(True, frozenset("b"))
+    assert pauses.put("b", False) == Pause(True)
+    pauses.put("c", True)
+    assert pauses.put(None, False) == pauses.current() == Pause()
+    assert pauses.put("x", False) == Pause()
+
+
+def test_crashes_are_counted_without_a_new_version_if_they_are_as_seen(desk: Desk) -> None:
+    ride = a_ride()
+    desk.rides.create(ride)
+    assert desk.rides.count_crashes(ride, 1)
+    assert desk.rides.get("ride-1") == replace(ride, crashed_rounds=1)
+    assert not desk.rides.count_crashes(ride, 1)
+    counted = replace(ride, crashed_rounds=1)
+    desk.rides.save(counted, counted.unmatched())
+    assert not desk.rides.count_crashes(counted, 2)
+    assert not desk.rides.count_crashes(a_ride(ride_id="gone"), 1)
+
+
+def test_a_replayed_ride_is_due_again(desk: Desk) -> None:
+    ride = a_ride(status=RideStatus.UNMATCHED, due_at=None)
+    desk.rides.create(ride)
+    again = ride.replayed(datetime(2026, 11, 24, tzinfo=UTC), timedelta(seconds=180))
+    desk.rides.save(ride, again)
+    assert list(desk.rides.due(datetime(2026, 11, 25, tzinfo=UTC), 10)) == [again]

@@ -1,0 +1,190 @@
+"""Heartbeats, queue lengths, the copy of the pause and crashed rounds, on a real Redis."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+
+from service.core.errors import Unavailable
+from service.core.oversight import Beat, Pause, QueueLength, WorkerState
+from service.queues import KEY_PREFIX
+from service.stores.pauses import CachedPauses
+from service.stores.redis import keys
+from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.pauses import RedisPauses
+from service.stores.redis.queues import RedisQueues
+from service.stores.redis.waiting import RedisRoundLease, RedisWaitingRides
+from service.stores.redis.workers import REMEMBERED, RedisWorkers
+from tests.builders import NOW, a_ride
+from tests.fakes_oversight import FakePauses
+from tests.infrastructure import RedisServer
+
+BEAT = Beat(
+    host="host-1",
+    pid=7,
+    version="2026.11",
+    started_at=NOW,
+    beat_at=NOW,
+    active=1,
+    done=20,
+    failed=3,
+    memory_bytes=123_456_789,
+)
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Redis:
+    return connect(redis_server.url, timeout_seconds=2)
+
+
+@pytest.fixture
+def link(client: Redis) -> RedisLink:
+    return RedisLink(client)
+
+
+def take(waiting: RedisWaitingRides, zone: str) -> RedisRoundLease:
+    lease = waiting.take(zone)
+    assert lease
+    return lease
+
+
+def test_a_worker_is_known_by_its_last_beat_until_it_leaves(link: RedisLink) -> None:
+    workers = RedisWorkers(link)
+    later = replace(BEAT, done=21, beat_at=NOW + timedelta(seconds=2))
+    other = replace(BEAT, pid=8)
+    for beat in (BEAT, later, other):
+        workers.beat(beat)
+    assert workers.beats(NOW) == [later, other]
+    workers.leave(other.worker_id)
+    assert workers.beats(NOW) == [later]
+
+
+def test_a_silent_worker_is_lost_and_then_forgotten(link: RedisLink) -> None:
+    workers = RedisWorkers(link)
+    workers.beat(BEAT)
+    (beat,) = workers.beats(NOW + REMEMBERED)
+    assert beat.state_at(NOW + timedelta(seconds=4)) is WorkerState.RUNNING
+    assert beat.state_at(NOW + timedelta(seconds=10)) is WorkerState.LOST
+    assert workers.beats(NOW + REMEMBERED + timedelta(seconds=1)) == []
+    assert workers.beats(NOW) == []
+
+
+def test_a_beat_of_another_release_hides_no_other(link: RedisLink, client: Redis) -> None:
+    workers = RedisWorkers(link)
+    workers.beat(BEAT)
+    for number, text in enumerate(("?", "[]", "{}", '{"host": 5, "beat_at": 5}')):
+        client.hset(keys.WORKERS, f"other-{number}", text)
+    assert workers.beats(NOW) == [BEAT]
+
+
+def test_queues_tell_what_waits_and_what_is_taken(link: RedisLink, client: Redis) -> None:
+    queues = RedisQueues(link)
+    assert queues.lengths() == [QueueLength("dispatch", 0, 0), QueueLength("sweep", 0, 0)]
+    client.lpush(f"{KEY_PREFIX}dispatch", "a", "b")
+    taken = {name: json.dumps([{}, "", name]) for name in ("dispatch", "sweep", "other")}
+    client.hset(f"{KEY_PREFIX}unacked", mapping={**taken, "tag": "?"})
+    assert queues.lengths() == [QueueLength("dispatch", 2, 1), QueueLength("sweep", 0, 1)]
+
+
+def test_a_round_that_did_not_end_leaves_its_rides_as_suspects(link: RedisLink) -> None:
+    waiting, rides = RedisWaitingRides(link), [a_ride(ride_id=f"ride-{n}") for n in range(3)]
+    zone = rides[0].zone
+    for ride in rides[:2]:
+        waiting.add(ride)
+    lease = take(waiting, zone)
+    lease.begin_round()
+    assert lease.suspects == frozenset()
+    lease.release()
+    waiting.add(rides[2])
+    waiting.discard(zone, ["ride-0"])
+    lease = take(waiting, zone)
+    assert {ride.ride_id for ride in lease.begin_round()[0]} == {"ride-1", "ride-2"}
+    assert lease.suspects == {"ride-1"}
+    lease.finish_round(())
+    lease.begin_round()
+    assert lease.suspects == {"ride-1"}
+    lease.finish_round(())
+    lease.clear("ride-1")
+    lease.begin_round()
+    assert lease.suspects == frozenset()
+
+
+def test_thousands_of_rides_fit_into_one_round(link: RedisLink, client: Redis) -> None:
+    waiting, ride = RedisWaitingRides(link), a_ride()
+    client.hset(keys.waiting(ride.zone), mapping={f"ride-{n}": "[1, {}]" for n in range(20_000)})
+    lease = take(waiting, ride.zone)
+    lease.begin_round()
+    assert len(lease.unreadable) == client.scard(keys.running(ride.zone)) == 20_000
+
+
+def test_an_entry_nobody_can_read_is_told_apart(link: RedisLink, client: Redis) -> None:
+    waiting, ride = RedisWaitingRides(link), a_ride(note=None)
+    waiting.add(ride)
+    for name, text in (("bad", "{"), ("worse", "[1, {}]"), ("newer", '[99, {"shape": "?"}]')):
+        client.hset(keys.waiting(ride.zone), name, text)
+    lease = take(waiting, ride.zone)
+    assert lease.begin_round()[0] == [ride]
+    assert lease.unreadable == {"bad": "{", "worse": "[1, {}]"}
+
+
+class Away(FakePauses):
+    """A truth that cannot be asked."""
+
+    def current(self) -> Pause:
+        raise Unavailable("away")
+
+
+def cached(truth: FakePauses, link: RedisLink, clock: list[float]) -> CachedPauses:
+    return CachedPauses(truth, RedisPauses(link), lambda: clock[0])  # type: ignore[arg-type]
+
+
+def test_a_pause_is_known_to_other_processes_within_a_second(link: RedisLink) -> None:
+    truth, clock = FakePauses(), [0.0]
+    here, there = cached(truth, link, clock), cached(truth, link, clock)
+    assert there.current() == Pause()
+    here.put("a", True)
+    assert here.current() == Pause(zones=frozenset("a"))
+    clock[0] = 1.0
+    assert there.current() == Pause(zones=frozenset("a"))
+
+
+def test_a_redis_that_lost_the_pause_does_not_end_it(link: RedisLink, client: Redis) -> None:
+    truth, clock = FakePauses(), [0.0]
+    truth.put(None, True)
+    pauses = cached(truth, link, clock)
+    assert pauses.current() == Pause(True)
+    client.flushall()
+    clock[0] = 1.0
+    assert pauses.current() == Pause(True)
+    for nonsense in ("?", "[]", "5"):
+        client.set(keys.PAUSE, nonsense)
+        clock[0] += 1
+        assert pauses.current() == Pause(True)
+
+
+def test_the_sweep_tells_a_redis_that_was_not_told(link: RedisLink) -> None:
+    truth, clock = FakePauses(), [0.0]
+    here, there = cached(truth, link, clock), cached(truth, link, clock)
+    here.current()
+    truth.put(None, True)
+    there.refresh()
+    clock[0] = 1.0
+    assert here.current() == Pause(True)
+
+
+def test_what_was_known_holds_while_nobody_can_say(link: RedisLink, client: Redis) -> None:
+    clock = [0.0]
+    pauses = cached(Away(), link, clock)
+    assert pauses.current() == Pause()
+    RedisPauses(link).keep(Pause(True))
+    clock[0] = 1.0
+    assert pauses.current() == Pause(True)
+    client.flushall()
+    clock[0] = 2.0
+    assert pauses.current() == Pause(True)
+    pauses.refresh()
+    assert pauses.current() == Pause(True)

@@ -1,0 +1,199 @@
+"""The operators' command line on real stores."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.command.main import main
+from service.core.dead_letters import set_aside_ride
+from service.core.model import RideStatus
+from service.stores.connect import build_ports
+from service.stores.dynamodb.operations import DynamoRevocations
+from service.stores.dynamodb.tables import TABLES, definition
+from service.stores.redis import connect as redis_stores
+from tests.builders import NOW, a_ride, a_unicorn
+from tests.dynamodb import fresh_settings, service_client
+from tests.fakes_redis import FakeRoundQueue
+from tests.infrastructure import PROJECT, MiniStack, RedisServer
+
+ZONE = "842a107ffffffff"
+
+
+class Command:
+    """Runs the command line on tables of its own."""
+
+    def __init__(self, ministack: MiniStack, redis_server: RedisServer) -> None:
+        named = fresh_settings()
+        self.settings = named.model_copy(update={"redis_url": redis_server.url})
+        self.environment = {
+            "REDIS_URL": redis_server.url,
+            "RIDES_TABLE": named.rides_table,
+            "UNICORNS_TABLE": named.unicorns_table,
+            "OPERATIONS_TABLE": named.operations_table,
+            **ministack.environment,
+        }
+
+    def run(self, *arguments: str | Path) -> Result:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            return CliRunner().invoke(main, list(map(str, arguments)))
+
+    def json(self, *arguments: str | Path, code: int = 0) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.exit_code == code, done.output
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def command(ministack: MiniStack, redis_server: RedisServer) -> Command:
+    command = Command(ministack, redis_server)
+    command.json("tables", "create")
+    return command
+
+
+def test_tables_are_created_checked_and_mended(
+    ministack: MiniStack, redis_server: RedisServer
+) -> None:
+    command = Command(ministack, redis_server)
+    name = command.settings.operations_table
+    assert f"{name}: no such table" in command.json("tables", "check", code=1)["faults"]
+    old = definition(name, TABLES[-1])
+    del old["GlobalSecondaryIndexes"]
+    old["AttributeDefinitions"] = [{"AttributeName": "operation_id", "AttributeType": "S"}]
+    ministack.dynamodb_client().create_table(**old)
+    assert f"{name}: no index dead_letters" in command.json("tables", "check", code=1)["faults"]
+    command.json("tables", "create")
+    assert command.json("tables", "check") == {"faults": []}
+    assert command.run("tables", "check").stdout == "as they should be\n"
+
+
+def test_a_file_of_unicorns_is_enrolled_but_for_its_bad_lines(
+    command: Command, ministack: MiniStack, tmp_path: Path
+) -> None:
+    path = tmp_path / "fleet.csv"
+    path.write_bytes(
+        "\n".join(
+            [
+                "\ufeffname,color,gender,unicorn_id,account_sub,auto_accept,latitude,longitude",
+                "Shadowfax,White,Male,u1,driver-1,true,40.7,-74.0",
+                "Bucephalus,,Male,u2,,,,",
+                '"Rocinante, the good",Yellow,Female,u3,,FALSE,,',
+                "Binky,White,Male,u1,,,,",
+                "Pegasus,White,Male,u4,driver-1,,,",
+                "Sleipnir,Grey,Male,u5,,perhaps,,",
+                "Arion,Black,Male,u6,,,91,0",
+                "Xanthos,Bay,Male,u7,,,40.7,",
+                "Balios,Bay,Male,u8,,,40.7,-74.0,too much",
+                "Rakhsh,\udcff,Male,u9,,,,",
+                "Silver,White,Male,u10,,,,",
+            ]
+        ).encode(errors="surrogateescape")
+    )
+    done = command.run("fleet", "import", path, "--json")
+    assert done.exit_code == 1
+    answer = json.loads(done.stdout)
+    assert answer["enrolled"] == 3
+    assert [fault["line"] for fault in answer["faults"]] == [3, 5, 6, 7, 8, 9, 10, 11]
+    messages = [fault["message"] for fault in answer["faults"]]
+    assert messages[0].startswith("color: ")
+    assert "in use" in messages[1]
+    assert "another unicorn" in messages[2]
+    assert messages[3].startswith("auto_accept: ")
+    assert messages[4].startswith("location.latitude: ")
+    assert messages[5].startswith("location.longitude: ")
+    assert messages[6] == "more fields than columns"
+    assert "line 3: color: " in done.stderr
+    with service_client(ministack) as client:
+        redis = redis_stores.build(command.settings, timeout_seconds=2)
+        ports = build_ports(command.settings, redis, FakeRoundQueue(), client)
+        rocinante = ports.unicorns.get("u3")
+        assert rocinante
+        assert (rocinante.name, rocinante.auto_accept) == ("Rocinante, the good", False)
+        assert ports.unicorns.of_account("driver-1") == "u1"
+        assert ports.unicorns.get("u9") is None
+
+
+@pytest.mark.parametrize("header", ["", "name,color\n", "name,color,gender,wings\n"])
+def test_a_file_with_other_columns_is_refused_whole(
+    command: Command, tmp_path: Path, header: str
+) -> None:
+    path = tmp_path / "fleet.csv"
+    path.write_text(header)
+    done = command.run("fleet", "import", path)
+    assert done.exit_code == 1
+    assert "line 1: " in done.stderr
+
+
+def test_dispatch_is_paused_and_resumed(command: Command) -> None:
+    assert command.json("dispatch", "pause", "--zone", ZONE) == {"paused": False, "zones": [ZONE]}
+    assert command.json("dispatch", "pause")["paused"] is True
+    assert command.json("dispatch", "status") == {"paused": True, "zones": [ZONE]}
+    assert command.json("dispatch", "resume") == {"paused": False, "zones": []}
+    assert command.run("dispatch", "pause", "--zone", "downtown").exit_code == 2
+
+
+def test_a_subject_is_revoked(command: Command, ministack: MiniStack) -> None:
+    command.json("revoke", "--sub", "rider-1")
+    with service_client(ministack) as client:
+        revocations = DynamoRevocations(client, command.settings.operations_table)
+        assert revocations.lookup({"sub": "rider-1"}, NOW).keys() == {"sub"}
+    assert command.run("revoke").exit_code == 2
+    assert command.run("revoke", "--sub", "a", "--jti", "b").exit_code == 2
+
+
+def test_dead_letters_are_listed_and_replayed_and_the_index_rebuilt(
+    command: Command, ministack: MiniStack
+) -> None:
+    with service_client(ministack) as client:
+        redis = redis_stores.build(command.settings, timeout_seconds=2)
+        ports = build_ports(command.settings, redis, FakeRoundQueue(), client)
+        ride = a_ride()
+        ports.rides.create(ride)
+        ports.unicorns.create(a_unicorn())
+        set_aside_ride(ports, ride, "a test", NOW)
+        (letter,) = command.json("dead-letters", "list")["dead_letters"]
+        assert (letter["dead_letter_id"], letter["cause"]) == ("ride-ride-1", "a test")
+        assert "open" in command.run("dead-letters", "list").stdout
+        command.json("dead-letters", "replay", "ride-ride-1")
+        stored = ports.rides.get("ride-1")
+        assert stored
+        assert stored.status is RideStatus.REQUESTED
+        assert "no such dead letter" in command.run("dead-letters", "replay", "x").stderr
+        redis.link.client.flushall()
+        assert command.json("index", "rebuild") == {"unicorns": 1, "waiting_rides": 1}
+        lease = redis.waiting.take(ride.zone)
+        assert lease
+        assert [waiting.ride_id for waiting in lease.begin_round()[0]] == ["ride-1"]
+
+
+def test_a_store_that_is_away_is_one_line_and_not_a_traceback(command: Command) -> None:
+    command.environment["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:9"
+    done = command.run("dead-letters", "list")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: DynamoDB: ")
+    done = command.run("tables", "check")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+
+
+def test_it_is_a_program_that_explains_itself_and_names_missing_settings() -> None:
+    program = [sys.executable, "-m", "service"]
+    helped = subprocess.run([*program, "--help"], cwd=PROJECT, capture_output=True, text=True)
+    assert "python -m service" in helped.stdout
+    bare = subprocess.run(
+        [*program, "tables", "check"],
+        cwd=PROJECT,
+        env={"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+    )
+    assert bare.returncode == 1
+    assert "AWS_REGION" in bare.stderr

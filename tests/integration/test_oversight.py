@@ -1,0 +1,117 @@
+"""Operators see workers come and go, queues move on, and poison set aside, on real processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from service.queues import DISPATCH_QUEUE, KEY_PREFIX
+from tests.infrastructure import MiniStack, RedisServer, wait_until
+from tests.stack import Stack
+
+SOON = 15.0
+"""What an operator is promised about a worker that died."""
+
+GARBAGE = [
+    b"\xff\xfe not even text",
+    b"not JSON",
+    b"5",
+    b"[1, 2, 3]",
+    b"{}",
+    b'{"properties": {"delivery_tag": "t", "delivery_info": {}}}',
+]
+
+
+@pytest.fixture
+def stack(tmp_path: Path, ministack: MiniStack) -> Iterator[Stack]:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with RedisServer(folder) as server, Stack(tmp_path, ministack, server) as running:
+        yield running
+
+
+def listed(stack: Stack, what: str) -> list[dict[str, Any]]:
+    answer = stack.call("GET", f"/v1/admin/{what}", token=stack.admin_token())
+    assert answer.status == 200, answer.body
+    rows: list[dict[str, Any]] = answer.json[what.replace("-", "_")]
+    return rows
+
+
+def a_message(**headers: object) -> dict[str, Any]:
+    """A broker message as kombu writes it, with a body that is no JSON."""
+    delivery = {"exchange": "", "routing_key": DISPATCH_QUEUE}
+    return {
+        "body": "not JSON",
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": {"delivery_tag": "tag", "delivery_info": delivery},
+    }
+
+
+def test_a_worker_is_seen_alive_then_lost_and_one_that_ends_is_gone(stack: Stack) -> None:
+    wait_until(lambda: listed(stack, "workers"), "first heartbeat")
+    wait_until(lambda: listed(stack, "workers")[0]["done"], "a sweep is done")
+    (worker,) = listed(stack, "workers")
+    assert worker["state"] == "running"
+    assert worker["failed"] == 0
+    assert worker["memory_bytes"] > 50_000_000
+    assert worker["version"] == "development"
+    stack.kill("worker")
+    wait_until(lambda: listed(stack, "workers")[0]["state"] == "lost", "loss", SOON)
+    stack.start("worker")
+    wait_until(lambda: len(listed(stack, "workers")) == 2, "the next worker's heartbeat")
+    stack.processes.pop("worker").stop(grace=20)
+    wait_until(lambda: len(listed(stack, "workers")) == 1, "the worker's goodbye")
+
+
+def test_messages_nobody_can_read_are_set_aside_and_the_queue_moves_on(stack: Stack) -> None:
+    worker = stack.processes["worker"]
+    with redis.Redis.from_url(stack.redis.url) as client:
+        senseless = [
+            *GARBAGE,
+            json.dumps(a_message()),
+            json.dumps(a_message(task=5, id="1")),
+            json.dumps(a_message(task="dispatch.round")),
+            json.dumps(a_message(task="dispatch.round", id="1")),
+            json.dumps(a_message(task="no.such.task", id="1")),
+        ]
+        client.lpush(f"{KEY_PREFIX}{DISPATCH_QUEUE}", *senseless)
+        wait_until(
+            lambda: len(listed(stack, "dead-letters")) == len(senseless), stack.log("worker")
+        )
+        queues = {queue["name"]: queue for queue in listed(stack, "queues")}
+        assert client.hlen(f"{KEY_PREFIX}unacked") <= 2
+    assert queues["dispatch"]["ready"] == 0
+    assert {letter["kind"] for letter in listed(stack, "dead-letters")} == {"message"}
+    assert worker.exit_code is None
+    assert "Unrecoverable" not in stack.log("worker")
+    letter = listed(stack, "dead-letters")[0]
+    path = f"/v1/admin/dead-letters/{letter['dead_letter_id']}/replay"
+    for _ in range(2):
+        answer = stack.call("POST", path, token=stack.admin_token())
+        assert answer.status == 202
+        assert answer.json["replayed_at"]
+
+
+def test_an_unreadable_waiting_ride_is_set_aside(stack: Stack) -> None:
+    zone = "842a107ffffffff"
+    with redis.Redis.from_url(stack.redis.url) as client:
+        client.hset(f"wildrydes:{{{zone}}}:waiting", "ride-x", "[1, {}]")
+        rider = stack.rider_token("rider-1")
+        pickup = {"latitude": 40.7128, "longitude": -74.0060}
+        assert stack.call("POST", "/v1/rides", {"pickup": pickup}, token=rider).status == 202
+        wait_until(lambda: listed(stack, "dead-letters"), "the entry is set aside")
+        (letter,) = listed(stack, "dead-letters")
+        assert (letter["kind"], letter["ride_id"], letter["zone"]) == ("entry", "ride-x", zone)
+        assert letter["excerpt"] == "[1, {}]"
+        assert not client.hexists(f"wildrydes:{{{zone}}}:waiting", "ride-x")
+    (dispatch,) = [queue for queue in listed(stack, "queues") if queue["name"] == "dispatch"]
+    assert 0 <= dispatch["oldest_waiting_seconds"] < 60
+    assert datetime.fromisoformat(letter["set_aside_at"]) <= datetime.now(UTC)

@@ -1,0 +1,165 @@
+"""Workers, queues, dead letters and the pause, as staff sees and steers them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.api.context import Dependencies
+from service.core.dead_letters import message_letter, set_aside_ride
+from service.core.errors import Unavailable
+from service.core.oversight import Beat, QueueLength
+from tests.api import Api
+from tests.builders import NOW, a_ride
+
+ZONE = "842a107ffffffff"
+PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
+
+
+def call(api: Api, method: str, path: str, body: Any = None) -> Any:
+    return api.call(method, f"/v1/admin{path}", body, token="admin")
+
+
+def oversight(api: Api) -> Any:
+    dependencies: Dependencies = api.app.extensions["dispatch"]
+    return dependencies.oversight
+
+
+def test_workers_are_shown_with_their_state(api: Api) -> None:
+    beat = Beat(
+        host="host-1",
+        pid=7,
+        version="2026.11",
+        started_at=NOW - timedelta(hours=1),
+        beat_at=NOW - timedelta(seconds=2),
+        active=1,
+        done=20,
+        failed=3,
+        memory_bytes=123_456_789,
+    )
+    oversight(api).workers.known.append(beat)
+    answer = call(api, "GET", "/workers")
+    assert answer.json == {
+        "workers": [
+            {
+                "worker_id": "host-1:7",
+                "state": "running",
+                "host": "host-1",
+                "pid": 7,
+                "version": "2026.11",
+                "started_at": "2026-11-23T01:46:28.123Z",
+                "last_beat": "2026-11-23T02:46:26.123Z",
+                "active": 1,
+                "done": 20,
+                "failed": 3,
+                "memory_bytes": 123_456_789,
+            }
+        ],
+        "next_cursor": None,
+    }
+    api.pass_time(10)
+    assert call(api, "GET", "/workers").json["workers"][0]["state"] == "lost"
+
+
+def test_queues_are_shown_with_the_oldest_waiting_ride(api: Api) -> None:
+    oversight(api).queues.known[0] = QueueLength("dispatch", 4, 2)
+    api.call("POST", "/v1/rides", {"pickup": PICKUP})
+    api.pass_time(12.5)
+    assert call(api, "GET", "/queues").json == {
+        "queues": [
+            {"name": "dispatch", "ready": 4, "unacked": 2, "oldest_waiting_seconds": 12.5},
+            {"name": "sweep", "ready": 0, "unacked": 0, "oldest_waiting_seconds": None},
+        ],
+        "next_cursor": None,
+    }
+
+
+def test_a_redis_that_is_away_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise Unavailable("Redis: ConnectionError")
+
+    monkeypatch.setattr(oversight(api).workers, "beats", away)
+    answer = call(api, "GET", "/workers")
+    assert (answer.status_code, answer.json["reason"]) == (503, "unavailable")
+
+
+def test_dead_letters_are_listed_and_replayed(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    ride = a_ride()
+    api.ports.rides.create(ride)
+    set_aside_ride(api.ports, ride, "it crashes", NOW)
+    api.ports.dead_letters.put(message_letter("?", "not a job", NOW + timedelta(seconds=1)))
+    first = call(api, "GET", "/dead-letters?limit=1").json
+    assert [letter["kind"] for letter in first["dead_letters"]] == ["message"]
+    rest = call(api, "GET", f"/dead-letters?limit=1&cursor={first['next_cursor']}").json
+    assert rest["dead_letters"] == [
+        {
+            "dead_letter_id": "ride-ride-1",
+            "kind": "ride",
+            "cause": "it crashes",
+            "set_aside_at": "2026-11-23T02:46:28.123Z",
+            "replayed_at": None,
+            "ride_id": "ride-1",
+            "zone": ride.zone,
+            "excerpt": None,
+        }
+    ]
+    with caplog.at_level(logging.INFO, "service.audit"):
+        answer = call(api, "POST", "/dead-letters/ride-ride-1/replay")
+    assert answer.status_code == 202
+    assert answer.json["replayed_at"] == "2026-11-23T02:46:28.123Z"
+    lines = [record for record in caplog.records if record.name == "service.audit"]
+    assert [(line.message, line.dead_letter_id) for line in lines] == [
+        ("dead letter replayed", "ride-ride-1")
+    ]
+    assert call(api, "POST", "/dead-letters/ride-ride-1/replay", {}).json == answer.json
+    assert call(api, "POST", "/dead-letters/ride-ride-1/replay", {"x": 1}).status_code == 422
+    assert call(api, "POST", "/dead-letters/ride-2/replay").status_code == 404
+
+
+def test_riders_are_told_of_a_pause(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "service.audit"):
+        answer = call(api, "PUT", "/dispatch", {"paused": True})
+    assert (answer.status_code, answer.json) == (200, {"paused": True, "zones": []})
+    (line,) = [record for record in caplog.records if record.name == "service.audit"]
+    assert (line.message, line.zone) == ("dispatch paused", "everywhere")
+    refused = api.call("POST", "/v1/rides", {"pickup": PICKUP})
+    assert (refused.status_code, refused.json["reason"]) == (503, "dispatch_paused")
+    assert refused.headers["Retry-After"] == "30"
+    assert "none was requested" in refused.json["detail"]
+    assert api.call("GET", "/v1/rides").json["rides"] == []
+    assert call(api, "PUT", "/dispatch", {"paused": False}).json["paused"] is False
+    assert api.call("POST", "/v1/rides", {"pickup": PICKUP}).status_code == 202
+
+
+def test_a_zone_is_paused_alone(api: Api) -> None:
+    answer = call(api, "PUT", "/dispatch", {"paused": True, "zone": ZONE})
+    assert answer.json == {"paused": False, "zones": [ZONE]}
+    assert call(api, "GET", "/dispatch").json == answer.json
+    assert api.call("POST", "/v1/rides", {"pickup": PICKUP}).status_code == 503
+    london = {"latitude": 51.5, "longitude": -0.12}
+    assert api.call("POST", "/v1/rides", {"pickup": london}).status_code == 202
+    answer = call(api, "PUT", "/dispatch", {"paused": False, "zone": ZONE})
+    assert answer.json == {"paused": False, "zones": []}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"paused": "yes"},
+        {"paused": 1},
+        {"paused": True, "zone": "downtown"},
+        {"paused": True, "zone": ""},
+        {"paused": True, "zone": "852a1073fffffff"},
+        {"paused": True, "zone": "842A107FFFFFFFF"},
+        {"paused": True, "zone": "842a107ffffffff\n"},
+        {"paused": True, "zone": "000000000000000"},
+        {"paused": True, "zones": []},
+    ],
+)
+def test_a_bad_change_of_dispatch_is_422(api: Api, body: Any) -> None:
+    assert call(api, "PUT", "/dispatch", body).status_code == 422
+    assert call(api, "GET", "/dispatch").json == {"paused": False, "zones": []}

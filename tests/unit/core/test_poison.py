@@ -1,0 +1,243 @@
+"""Rounds that crash: who did it is found, set aside, and costs the others little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.core import dead_letters, progress
+from service.core.dispatch import rounds
+from service.core.dispatch.suspects import CRASHES_ALONE
+from service.core.errors import DeadLetterNotFound, IllegalTransition, Unavailable
+from service.core.model import Location, Ride, RideStatus
+from service.core.oversight import DeadLetterKind
+from service.core.sweep import sweep
+from tests.builders import a_ride
+from tests.unit.core.conftest import Service
+
+DEADLY = Location(13.0, 13.0)
+
+
+class Crash(BaseException):
+    """What the process dies of."""
+
+
+@contextmanager
+def deadly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Meanwhile, to pair a ride to the deadly place is a crash."""
+    match = rounds.match
+
+    def crashing(waiting: Any, *rest: Any) -> Any:
+        if any(ride.dropoff == DEADLY for ride in waiting):
+            raise Crash
+        return match(waiting, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "match", crashing)
+        yield
+
+
+def crashes(service: Service, ride: Ride) -> int:
+    """Run rounds until the ride is no longer requested; how many of them crashed."""
+    count = 0
+    for _ in range(20):
+        try:
+            service.dispatcher.run(ride.zone, "")
+        except Crash:
+            count += 1
+        if service.stored(ride).status is not RideStatus.REQUESTED:
+            return count
+    raise AssertionError("the ride is never set aside")
+
+
+def test_a_ride_that_crashes_every_round_is_set_aside(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.on_duty()
+    poison, healthy = service.request(dropoff=DEADLY), service.request("rider-2")
+    with deadly(monkeypatch):
+        assert crashes(service, poison) == 1 + CRASHES_ALONE
+    assert service.stored(poison).status is RideStatus.UNMATCHED
+    assert service.stored(healthy).status is RideStatus.MATCHED
+    letter = service.dead_letters.get(f"ride-{poison.ride_id}")
+    assert letter
+    assert (letter.kind, letter.ride_id) == (DeadLetterKind.RIDE, poison.ride_id)
+    assert poison.ride_id not in service.waiting.rides[poison.zone]
+
+
+def test_one_crash_is_held_against_nobody_for_long(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rides = [service.request(f"rider-{number}") for number in range(3)]
+    zone = rides[0].zone
+    for _ in range(5):
+        # As if a worker were killed in the middle of its round, again and again.
+        service.waiting.running[zone] = {ride.ride_id for ride in rides}
+        service.dispatcher.run(zone, "")
+        assert service.waiting.running[zone] == set()
+    assert [service.stored(ride).crashed_rounds for ride in rides] == [0, 0, 0]
+    assert [ride.crashed_rounds for ride in service.waiting.rides[zone].values()] == [0, 0, 0]
+    assert [service.stored(ride).status for ride in rides] == [RideStatus.REQUESTED] * 3
+
+
+def test_the_count_is_written_before_the_ride_is_tried(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = service.request(dropoff=DEADLY)
+    service.waiting.running[poison.zone] = {poison.ride_id}
+    with deadly(monkeypatch), pytest.raises(Crash):
+        service.dispatcher.run(poison.zone, "")
+    assert service.stored(poison).crashed_rounds == 1
+    assert service.stored(poison).version == poison.version
+    assert poison.zone not in service.waiting.leased
+
+
+def test_new_rides_do_not_wait_for_the_suspects(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = service.request(dropoff=DEADLY)
+    service.waiting.running[poison.zone] = {poison.ride_id}
+    service.on_duty()
+    healthy = service.request("rider-2")
+    with deadly(monkeypatch), pytest.raises(Crash):
+        service.dispatcher.run(poison.zone, "")
+    assert service.stored(healthy).status is RideStatus.MATCHED
+
+
+def test_a_suspect_that_ended_meanwhile_is_left_alone(service: Service) -> None:
+    ride = service.request()
+    service.rides.put(a_ride(ride_id=ride.ride_id, status=RideStatus.CANCELED, version=2))
+    service.waiting.running[ride.zone] = {ride.ride_id}
+    service.dispatcher.run(ride.zone, "")
+    assert service.stored(ride).crashed_rounds == 0
+    assert service.waiting.rides[ride.zone] == {}
+
+
+def test_suspects_wait_for_the_next_job_when_the_time_is_up(service: Service) -> None:
+    rides = [service.request(f"rider-{number}") for number in range(3)]
+    zone = rides[0].zone
+    service.waiting.running[zone] = {ride.ride_id for ride in rides}
+    service.waiting.marks.clear()
+    clock = iter(range(100))
+    object.__setattr__(service.dispatcher, "monotonic", lambda: float(next(clock)))
+    service.dispatcher.run(zone, "")
+    assert len(service.waiting.running[zone]) >= 1
+    assert service.rounds.published[-1] == (zone, "")
+
+
+def test_an_unreadable_entry_is_set_aside_and_the_others_are_paired(service: Service) -> None:
+    service.on_duty()
+    ride = service.request()
+    service.waiting.unreadable[ride.zone] = {"ride x": "{" * 5000}
+    service.dispatcher.run(ride.zone, "")
+    (letter,) = service.dead_letters.newest(limit=10, start=None).items
+    assert (letter.kind, letter.ride_id, letter.zone) == ("entry", "ride x", ride.zone)
+    assert letter.excerpt == "{" * dead_letters.EXCERPT
+    assert service.waiting.unreadable[ride.zone] == {}
+    assert service.stored(ride).status is RideStatus.MATCHED
+
+
+def set_aside(service: Service) -> Ride:
+    ride = service.request(note="window seat")
+    service.rides.put(
+        a_ride(ride_id=ride.ride_id, zone=ride.zone, excluded=frozenset({"u9"}), crashed_rounds=2)
+    )
+    dead_letters.set_aside_ride(service.ports, service.stored(ride), "a test", service.now)
+    assert service.stored(ride).status is RideStatus.UNMATCHED
+    return service.stored(ride)
+
+
+def test_a_replayed_ride_is_requested_with_a_fresh_deadline(service: Service) -> None:
+    ride = set_aside(service)
+    now = service.later(600)
+    service.rounds.published.clear()
+    service.waiting.marks.clear()
+    letter = dead_letters.replay(service.ports, f"ride-{ride.ride_id}", now)
+    assert letter.replayed_at == now
+    again = service.stored(ride)
+    assert (again.status, again.version) == (RideStatus.REQUESTED, ride.version + 1)
+    assert again.deadline_at == now + timedelta(seconds=180)
+    assert (again.excluded, again.crashed_rounds) == (frozenset({"u9"}), 0)
+    assert service.rounds.published == [(ride.zone, ride.request_id)]
+    service.later(181)
+    sweep(service.ports, service.now)
+    assert service.stored(ride).status is RideStatus.UNMATCHED
+
+
+def test_replaying_twice_does_no_more_than_once(service: Service) -> None:
+    ride = set_aside(service)
+    name = f"ride-{ride.ride_id}"
+    dead_letters.replay(service.ports, name, service.now)
+    once = service.stored(ride)
+    dead_letters.replay(service.ports, name, service.now)
+    assert service.stored(ride) == once
+    service.later(181)
+    sweep(service.ports, service.now)
+    ended = service.stored(ride)
+    dead_letters.replay(service.ports, name, service.now)
+    assert service.stored(ride) == ended
+
+
+def test_a_ride_set_aside_anew_can_be_replayed_anew(service: Service) -> None:
+    ride = set_aside(service)
+    name = f"ride-{ride.ride_id}"
+    dead_letters.replay(service.ports, name, service.now)
+    dead_letters.set_aside_ride(service.ports, service.stored(ride), "again", service.later(10))
+    dead_letters.replay(service.ports, name, service.now)
+    assert service.stored(ride).status is RideStatus.REQUESTED
+
+
+def test_a_ride_that_got_its_unicorn_is_not_replayed(service: Service) -> None:
+    ride = service.matched()
+    dead_letters.set_aside_ride(service.ports, ride, "too late", service.now)
+    assert service.stored(ride) == ride
+    dead_letters.replay(service.ports, f"ride-{ride.ride_id}", service.now)
+    assert service.stored(ride) == ride
+
+
+def test_only_an_unmatched_ride_can_be_replayed() -> None:
+    with pytest.raises(IllegalTransition):
+        a_ride().replayed(a_ride().requested_at, timedelta(seconds=1))
+
+
+def test_an_unknown_letter_cannot_be_replayed(service: Service) -> None:
+    with pytest.raises(DeadLetterNotFound):
+        dead_letters.replay(service.ports, "ride-x", service.now)
+
+
+def test_the_entry_of_a_waiting_ride_is_replayed_as_a_trigger(service: Service) -> None:
+    ride = service.request()
+    dead_letters.set_aside_entry(service.ports, ride.zone, ride.ride_id, "?", service.now)
+    assert ride.ride_id not in service.waiting.rides[ride.zone]
+    (letter,) = service.dead_letters.newest(limit=1, start=None).items
+    dead_letters.replay(service.ports, letter.dead_letter_id, service.now)
+    assert ride.ride_id in service.waiting.rides[ride.zone]
+
+
+def test_a_message_is_only_noted_as_replayed(service: Service) -> None:
+    letter = dead_letters.message_letter("x" * 5000, "no job", service.now)
+    service.dead_letters.put(letter)
+    dead_letters.replay(service.ports, letter.dead_letter_id, service.now)
+    stored = service.dead_letters.get(letter.dead_letter_id)
+    assert stored
+    assert stored.replayed_at == service.now
+    assert stored.excerpt == "x" * dead_letters.EXCERPT
+
+
+def test_a_ride_whose_letter_cannot_be_written_is_not_ended(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ride = service.request()
+
+    def away(_: object) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(service.dead_letters, "put", away)
+    with pytest.raises(Unavailable):
+        dead_letters.set_aside_ride(service.ports, ride, "a test", service.now)
+    assert service.stored(ride).status is RideStatus.REQUESTED
+    assert progress.stored_ride(service.ports, ride.ride_id) == service.stored(ride)

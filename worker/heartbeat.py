@@ -1,0 +1,93 @@
+"""A worker says every two seconds how it is, from its main loop: one that hangs falls silent."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from celery.signals import heartbeat_sent, worker_ready, worker_shutdown
+from celery.worker import state
+from celery.worker.request import Request
+
+from service.core.errors import Unavailable
+from service.core.oversight import Beat, worker_id
+from service.settings import Settings
+from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.workers import RedisWorkers
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS: Final = 0.5
+"""Redis is told in the main loop, which must not stand still for it."""
+
+_failures: Final = [0]
+
+
+class CountedRequest(Request):
+    """A job as the main process sees it; counts those that fail, which Celery does not."""
+
+    def on_failure(self, *args: Any, **options: Any) -> Any:
+        _failures[0] += 1
+        return super().on_failure(*args, **options)
+
+
+class Heartbeat:
+    """Tells Redis of this worker's main process. Connects when the heart first beats."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._version = settings.service_version
+        self._started_at = datetime.now(UTC)
+        self._pool: Any = None
+        link = RedisLink(connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS))
+        self._workers = RedisWorkers(link)
+
+    def install(self) -> None:
+        """Connect to the worker's signals; Celery keeps weak references, hence `weak=False`."""
+        worker_ready.connect(self._begin, weak=False)
+        heartbeat_sent.connect(self._beat, weak=False)
+        worker_shutdown.connect(self._end, weak=False)
+
+    def _begin(self, sender: Any, **_: Any) -> None:
+        self._pool = sender.pool
+
+    def _beat(self, **_: Any) -> None:
+        try:
+            self._workers.beat(self._now())
+        except Unavailable as error:
+            logger.info("heartbeat not heard", extra={"cause": str(error)})
+
+    def _end(self, **_: Any) -> None:
+        # The heart beats once more when its connection is closed.
+        heartbeat_sent.disconnect(self._beat)
+        with suppress(Unavailable):
+            self._workers.leave(worker_id(socket.gethostname(), os.getpid()))
+
+    def _now(self) -> Beat:
+        active, failed = len(state.active_requests), _failures[0]
+        children = self._pool.info.get("processes", ()) if self._pool else ()
+        return Beat(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=self._version,
+            started_at=self._started_at,
+            beat_at=datetime.now(UTC),
+            active=active,
+            done=max(0, state.all_total_count[0] - active - failed),
+            failed=failed,
+            memory_bytes=_resident_bytes([os.getpid(), *children]),
+        )
+
+
+def _resident_bytes(pids: Iterable[int]) -> int:
+    """Resident memory of these processes, pages they share counted for each; 0 where unknown."""
+    pages = 0
+    for pid in pids:
+        with suppress(OSError):
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
