@@ -1,20 +1,28 @@
-"""All measurements, or those named: `python -m tests.bench [auth] [assignment] [requests]`."""
+"""All measurements, or those named: `python -m tests.bench [auth] [assignment] [requests] …`."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping, Sequence
 
-NAMES = ("auth", "assignment", "requests")
+MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
+    "auth": (),
+    "assignment": (),
+    "scale": (),
+    "requests": (),
+    "simulation": (["--quick"],),
+}
+"""Name → what its `main` is called with; its own `--help` tells what else there is."""
 
 
 def main(names: list[str]) -> None:
-    unknown = set(names) - set(NAMES)
+    unknown = ", ".join(sorted(set(names) - set(MEASUREMENTS)))
     if unknown:
-        sys.exit(f"no such measurement: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    for name in names or NAMES:
+        sys.exit(f"no such measurement: {unknown}; there are {', '.join(MEASUREMENTS)}")
+    for name in names or MEASUREMENTS:
         print(f"\n== {name}", flush=True)
-        importlib.import_module(f"tests.bench.{name}").main()
+        importlib.import_module(f"tests.bench.{name}").main(*MEASUREMENTS[name])
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ class Cab:
     offered: bool = False
     """Asked, and thinking about it."""
     rides: int = 0
+    idle_seconds: float = 0.0
+    """In all, until it last set out."""
     _standing: FleetEntry | None = None
     """What the fleet index tells of it until something happens to it."""
 
@@ -62,6 +64,7 @@ class Cab:
         trip = rider.trip
         self.unicorn = self.unicorn.reserved(ride_id, Trip(trip.pickup, trip.dropoff))
         self._standing = None
+        self.idle_seconds += now - self.since
         self.since, self.heading_for = now, trip.pickup
         crow = TRAVEL.crow_metres(self.at, trip.pickup)
         self.arrives = now + crow / TRAVEL.reach_metres(1)
@@ -84,6 +87,10 @@ class Cab:
         self.unicorn = self.unicorn.released(ride_id)
         self.at, self.since, self.rides = rider.trip.dropoff, now, self.rides + 1
         self._standing = None
+
+    def idle_until(self, now: float) -> float:
+        """Seconds without a ride so far."""
+        return self.idle_seconds + (now - self.since if self.unicorn.can_take_a_ride else 0.0)
 
     def entry(self, now: float) -> FleetEntry:
         """What the fleet index would tell of it."""

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from service.core.dispatch.travel import GreatCircle
 from tests.bench.nyc import MEASURED
-from tests.bench.world import World
+from tests.bench.world import END, World
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Outcome:
     wait_seconds: float
     longest_waits_seconds: float
     """95th percentile of the waits until pickup."""
+    worst_wait_seconds: float
+    """The longest of all waits until pickup."""
     empty_km: float
     """Straight line to the pickup per ride, as the references count it."""
     road_km: float
@@ -32,6 +34,8 @@ class Outcome:
     """Changes of the planned unicorn per ride."""
     rides_spread: float
     """Standard deviation ÷ mean of rides per unicorn: how unevenly work is shared."""
+    idle_spread: float
+    """Standard deviation ÷ mean of the time each unicorn was idle."""
     rounds: float
     round_ms: float
     """CPU per round."""
@@ -42,6 +46,7 @@ class Outcome:
         served = [r for r in riders if r.picked_up is not None]
         waits = np.array([r.picked_up - r.requested for r in served if r.picked_up is not None])
         road_km = sum(r.empty_metres for r in served) / len(served) / 1000
+        idle = np.array([cab.idle_until(END) for cab in world.cabs.values()])
         work = np.array([cab.rides for cab in world.cabs.values()])
         return cls(
             within_5=100 * float(np.sum(waits <= 300)) / len(riders),
@@ -49,10 +54,12 @@ class Outcome:
             served=100 * len(served) / len(riders),
             wait_seconds=float(waits.mean()),
             longest_waits_seconds=float(np.quantile(waits, 0.95)),
+            worst_wait_seconds=float(waits.max()),
             empty_km=road_km / GreatCircle().detour,
             road_km=road_km,
             swaps=sum(r.swaps for r in riders) / len(riders),
             rides_spread=float(work.std() / work.mean()),
+            idle_spread=float(idle.std() / idle.mean()),
             rounds=len(world.rounds),
             round_ms=1000 * sum(world.rounds) / len(world.rounds),
         )

@@ -27,9 +27,11 @@ COLUMNS = {
     "served": ("served %", 1),
     "wait_seconds": ("wait s", 0),
     "longest_waits_seconds": ("p95 s", 0),
+    "worst_wait_seconds": ("worst s", 0),
     "empty_km": ("empty km", 3),
     "swaps": ("swaps", 2),
-    "rides_spread": ("uneven", 2),
+    "rides_spread": ("rides ±", 2),
+    "idle_spread": ("idle ±", 2),
     "rounds": ("rounds", 0),
     "round_ms": ("ms/round", 2),
 }
@@ -104,7 +106,7 @@ def _cells(estimates: dict[str, Estimate]) -> Iterator[str]:
 
 
 def _width(name: str) -> int:
-    return 23 if name in JUDGED else 12
+    return 20 if name in JUDGED else 11
 
 
 def judge(results: Results) -> None:
@@ -139,6 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--picture", type=Path, help="write an SVG of the first fleet size here")
     options = parser.parse_args(arguments)
+    if not nyc.FILE.exists():
+        print(f"skipped: no data at {nyc.FILE}")
+        return
     loads = (0.70, 0.85) if options.quick else sorted(options.loads)
     policies = [
         policy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -38,11 +38,14 @@ class OnRedis(Service):
 
 
 @pytest.fixture(params=[InMemory, OnRedis])
-def service(request: pytest.FixtureRequest) -> InMemory | OnRedis:
+def service(request: pytest.FixtureRequest) -> Iterator[InMemory | OnRedis]:
     if request.param is InMemory:
-        return InMemory()
+        yield InMemory()
+        return
     server: RedisServer = request.getfixturevalue("redis_server")
-    return OnRedis(RedisLink(connect(server.url, timeout_seconds=2)))
+    client = connect(server.url, timeout_seconds=2)
+    yield OnRedis(RedisLink(client))
+    client.connection_pool.disconnect()
 
 
 def during_first_search(service: Service, happens: Callable[[], object]) -> Mock:
