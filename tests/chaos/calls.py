@@ -77,6 +77,8 @@ class Client:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._port = chance.choice(api.ports)
         self._connection: HTTPConnection | None = None
+        self.sent_at = 0.0
+        """Wall clock of the last attempt: its answer tells of an instant after this."""
 
     def close(self) -> None:
         if self._connection:
@@ -105,6 +107,7 @@ class Client:
         if wait:
             sent["Prefer"] = f"wait={wait}"
         about = {"key": sent["Idempotency-Key"]} if "Idempotency-Key" in sent else {}
+        self.sent_at = time.time()
         number = self.api.history.sent(
             who=self.who, verb=verb, path=path, port=self._port, wait=wait, **about
         )

@@ -10,6 +10,7 @@ import dataclasses
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +66,8 @@ class Cluster:
         self._proxy_port, self._control_port = free_port(), free_port()
         self.proxy = Remote(self._control_port)
         self._processes: dict[str, Process] = {}
+        self._started: dict[str, float] = {}
+        self._starts: Counter[str] = Counter()
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._stack = ExitStack()
@@ -120,6 +123,11 @@ class Cluster:
             started = self._started.get(name)
             return time.monotonic() - started if started and name in self._processes else 0.0
 
+    def is_at_work(self, name: str) -> bool:
+        """Whether a worker has finished starting."""
+        with self._lock:
+            return name in self._processes and self.log(name).count(" ready.") >= self._starts[name]
+
     def exit_code(self, name: str) -> int | None:
         with self._lock:
             return self._processes[name].exit_code
@@ -131,10 +139,6 @@ class Cluster:
         return all(listens(port) for port in self.ports.values()) and all(
             " ready." in self.log(name) for name in self._members if name.startswith("worker")
         )
-
-    @cached_property
-    def _started(self) -> dict[str, float]:
-        return {}
 
     def _start(self, name: str) -> None:
         role = name.partition("-")[0]
@@ -149,6 +153,7 @@ class Cluster:
         with self._lock:
             self._processes[name] = start_process(name, command, environment, self._folder)
             self._started[name] = time.monotonic()
+            self._starts[name] += 1
 
     def _start_proxy(self) -> None:
         ports = (self._proxy_port, self.redis.port, self._control_port)

@@ -52,8 +52,9 @@ class Unicorn:
             self._client.close()
 
     def _here(self) -> None:
+        """Said once: the next one follows soon."""
         at = located(place(self._chance, self._driver.city))
-        self._client.insist("PUT", "/v1/fleet/me/position", at)
+        self._client.call("PUT", "/v1/fleet/me/position", at)
 
     def _available(self) -> None:
         self._client.insist("PUT", "/v1/fleet/me/availability", {"available": True})

@@ -67,7 +67,8 @@ class Nemesis:
     def _kill_child(self, strike: Strike) -> None:
         self._aim(strike)
         name = self._oldest_worker()
-        children = self._cluster.children(name)
+        # Celery gives up, and is restarted, when a child dies before the first are all there.
+        children = self._cluster.children(name) if self._cluster.is_at_work(name) else []
         if children:
             with suppress(ProcessLookupError):
                 os.kill(children[int(strike.pick * len(children))], signal.SIGKILL)

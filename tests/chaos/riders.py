@@ -79,6 +79,7 @@ class Ride:
             version=ride["version"],
             status=ride["status"],
             unicorn_id=unicorn and unicorn["unicorn_id"],
+            since=self._client.sent_at,
         )
         return ride
 
@@ -112,4 +113,3 @@ class Riders:
 
 def located(place: tuple[float, float]) -> dict[str, float]:
     return {"latitude": place[0], "longitude": place[1]}
-

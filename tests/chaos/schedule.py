@@ -45,7 +45,7 @@ class Fault(StrEnum):
 
 
 PER_1000_RIDES: Final = {
-    Fault.WORKER: 30,
+    Fault.WORKER: 27.5,
     Fault.CHILD: 25,
     Fault.WEB: 8,
     Fault.BEAT: 4,
@@ -144,18 +144,22 @@ def _arrivals(chance: random.Random, rides: int, seconds: float) -> Iterator[Arr
 
 
 def _strikes(chance: random.Random, rides: int, seconds: float) -> Sequence[Strike]:
+    """Of each kind one at random in each of as many spans of the time, so that kinds overlap."""
     begin = min(CALM_SECONDS, seconds / 4)
-    strikes = [
-        Strike(
-            at=chance.uniform(begin, seconds),
-            fault=fault,
-            seconds=_lasting(chance, fault),
-            delay=chance.uniform(0, 0.02),
-            pick=chance.random(),
-        )
-        for fault, per_1000 in PER_1000_RIDES.items()
-        for _ in range(max(1, round(rides * per_1000 / 1000)))
-    ]
+    strikes = []
+    for fault, per_1000 in PER_1000_RIDES.items():
+        times = max(1, round(rides * per_1000 / 1000))
+        span = (seconds - begin) / times
+        strikes += [
+            Strike(
+                at=begin + span * (number + chance.random()),
+                fault=fault,
+                seconds=_lasting(chance, fault),
+                delay=chance.uniform(0, 0.02),
+                pick=chance.random(),
+            )
+            for number in range(times)
+        ]
     return sorted(strikes, key=lambda strike: strike.at)
 
 
