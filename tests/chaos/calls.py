@@ -16,7 +16,8 @@ from tests.chaos.history import History
 TIMEOUT_SECONDS: Final = 8.0
 """On top of what a call asks the service to wait."""
 RETRIED: Final = frozenset({429, 500, 502, 503, 504})
-LONGEST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 2.0
+STAYS_WITH_A_PROCESS: Final = 0.9
 
 
 class GaveUp(Exception):
@@ -103,6 +104,7 @@ class Client:
         self, verb: str, path: str, body: object = None, *, wait: int = 0, **headers: str
     ) -> Reply | None:
         """One attempt; none if it is unknown what became of it."""
+        self._perhaps_move()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if wait:
             sent["Prefer"] = f"wait={wait}"
@@ -115,11 +117,19 @@ class Client:
             reply = self._exchange(verb, path, body, self._headers | sent, wait)
         except (OSError, HTTPException) as error:
             self.api.history.add("unknown", call=number, cause=repr(error))
-            self.close()
-            self._port = self.chance.choice(self.api.ports)
+            self._move()
             return None
         self.api.history.add("answered", call=number, status=reply.status)
         return reply
+
+    def _perhaps_move(self) -> None:
+        """As through a load balancer, so that a restarted process gets its share again."""
+        if self.chance.random() > STAYS_WITH_A_PROCESS:
+            self._move()
+
+    def _move(self) -> None:
+        self.close()
+        self._port = self.chance.choice(self.api.ports)
 
     def _exchange(
         self, verb: str, path: str, body: object, headers: Mapping[str, str], wait: int

@@ -10,7 +10,6 @@ import dataclasses
 import sys
 import threading
 import time
-from collections import Counter
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -67,7 +66,8 @@ class Cluster:
         self.proxy = Remote(self._control_port)
         self._processes: dict[str, Process] = {}
         self._started: dict[str, float] = {}
-        self._starts: Counter[str] = Counter()
+        self._before: dict[str, int] = {}
+        """Length of the log when the process was started."""
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._stack = ExitStack()
@@ -126,14 +126,14 @@ class Cluster:
     def is_at_work(self, name: str) -> bool:
         """Whether a worker has finished starting."""
         with self._lock:
-            return name in self._processes and self.log(name).count(" ready.") >= self._starts[name]
+            return name in self._processes and " ready." in self.log(name)[self._before[name] :]
 
     def exit_code(self, name: str) -> int | None:
         with self._lock:
             return self._processes[name].exit_code
 
     def log(self, name: str) -> str:
-        return (self._folder / f"{name}.log").read_text(errors="replace")
+        return self.stack.log(name)
 
     def is_ready(self) -> bool:
         return all(listens(port) for port in self.ports.values()) and all(
@@ -153,7 +153,7 @@ class Cluster:
         with self._lock:
             self._processes[name] = start_process(name, command, environment, self._folder)
             self._started[name] = time.monotonic()
-            self._starts[name] += 1
+            self._before[name] = len(self.log(name))
 
     def _start_proxy(self) -> None:
         ports = (self._proxy_port, self.redis.port, self._control_port)

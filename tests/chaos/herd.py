@@ -13,7 +13,7 @@ from tests.chaos.riders import located
 from tests.chaos.schedule import Driver, Habit, place
 from tests.stack import Stack
 
-WAIT_SECONDS: Final = 3
+WAIT_SECONDS: Final = 4
 """How long a unicorn waits for news; it then says again where it is."""
 SILENT_SECONDS: Final = 32.0
 """Longer than `UNICORN_STALE_SECONDS` and the interval of the sweep's look together."""

@@ -68,7 +68,7 @@ def late_rides(evidence: Evidence) -> Iterator[str]:
     if p99 > limit:
         yield f"p99 of the time to match is {p99:.2f} s, allowed are {limit:g} s"
     for wait in calm(evidence):
-        if wait.seconds > CALM.total_seconds():
+        if wait.seconds >= CALM.total_seconds():
             yield f"ride {wait.ride_id} waited {wait.seconds:.2f} s though nothing failed"
 
 
