@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from redis.client import PubSub
 
 from service.core.errors import Unavailable
 from service.stores.redis.changes import RedisChanges
@@ -97,3 +98,34 @@ def test_listening_while_redis_is_away_is_only_slower(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)  # never started: nobody listens on its port
     with changes_on(server) as changes, changes.listen("ride:1") as listener:
         assert not listener.wait(0.01)
+
+
+def a_race_once(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """What two threads on one breaking connection bring about: one closes what the other uses."""
+    original = getattr(PubSub, method)
+    raced = threading.Event()
+
+    def racing(*arguments: object, **options: object) -> object:
+        if raced.is_set():
+            return original(*arguments, **options)
+        raced.set()
+        raise ValueError("I/O operation on closed file.")
+
+    monkeypatch.setattr(PubSub, method, racing)
+
+
+@pytest.mark.parametrize("method", ["get_message", "subscribe", "unsubscribe"])
+def test_a_race_on_a_breaking_connection_costs_neither_the_waiter_nor_those_after_it(
+    changes: RedisChanges, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    with changes.listen("ride:1"):
+        a_race_once(monkeypatch, method)
+        with changes.listen("ride:2"):
+            pass
+    with changes.listen("ride:3") as listener:
+
+        def announced_and_heard() -> bool:
+            changes.announce("ride:3")
+            return listener.wait(0.1)
+
+        wait_until(announced_and_heard, "an announcement after the race", 15)

@@ -89,10 +89,7 @@ class RedisChanges:
                 self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
                 self._thread.start()
             self._waiters[channel].add(waiter)
-            if self._pubsub:
-                # The listening thread notices a broken connection and subscribes everything anew.
-                with suppress(RedisError, OSError):
-                    self._pubsub.subscribe(channel)
+            self._ask("subscribe", channel)
 
     def _part(self, channel: str, waiter: Waiter) -> None:
         with self._lock:
@@ -100,29 +97,42 @@ class RedisChanges:
             if self._waiters[channel]:
                 return
             del self._waiters[channel]
-            if self._pubsub:
-                with suppress(RedisError, OSError):
-                    self._pubsub.unsubscribe(channel)  # type: ignore[no-untyped-call]
+            self._ask("unsubscribe", channel)
+
+    def _ask(self, verb: str, channel: str) -> None:
+        """Say it on the listening thread's connection; with the lock held.
+
+        Where that breaks, two threads repair or close it at once and anything may be raised, not
+        only Redis errors. Then it is given up: the listening thread makes a new one, and subscribes
+        everything anew.
+        """
+        if self._pubsub:
+            try:
+                getattr(self._pubsub, verb)(channel)
+            except Exception as error:
+                logger.info("connection for changes given up", extra={"cause": repr(error)})
+                self._pubsub = None
 
     def _run(self) -> None:
         while not self._closed.is_set():
+            pubsub: PubSub = self._listening.pubsub()  # type: ignore[no-untyped-call]
             try:
-                self._read(self._subscribe_all())
-            except (RedisError, OSError) as error:
-                logger.warning("changes not heard for a moment", extra={"cause": str(error)})
-            self._drop()
+                self._subscribe_all(pubsub)
+                self._read(pubsub)
+            except Exception as error:
+                # As above; a thread that ended here would leave every waiter deaf for good.
+                logger.warning("changes not heard for a moment", extra={"cause": repr(error)})
+            self._drop(pubsub)
             self._closed.wait(RECONNECT_SECONDS)
 
-    def _subscribe_all(self) -> PubSub:
-        pubsub: PubSub = self._listening.pubsub()  # type: ignore[no-untyped-call]
+    def _subscribe_all(self, pubsub: PubSub) -> None:
         with self._lock:
             # One channel nobody announces on keeps the connection in subscribed mode.
             pubsub.subscribe(keys.channel(""), *self._waiters)
             self._pubsub = pubsub
-        return pubsub
 
     def _read(self, pubsub: PubSub) -> None:
-        while not self._closed.is_set():
+        while not self._closed.is_set() and self._pubsub is pubsub:
             message = pubsub.get_message(timeout=POLL_SECONDS)
             if message and message["type"] in {"subscribe", "message"}:
                 self._dispatch(message["type"], message["channel"])
@@ -136,9 +146,8 @@ class RedisChanges:
             else:
                 waiter.wake()
 
-    def _drop(self) -> None:
+    def _drop(self, pubsub: PubSub) -> None:
         with self._lock:
-            pubsub, self._pubsub = self._pubsub, None
-        if pubsub:
-            with suppress(RedisError, OSError):
-                pubsub.close()
+            self._pubsub = None
+        with suppress(RedisError, OSError, ValueError):
+            pubsub.close()

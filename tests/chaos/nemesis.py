@@ -1,0 +1,117 @@
+"""Carries out the strikes of a schedule, each at its instant, and notes what it did."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from tests.chaos.calls import Posts
+from tests.chaos.cluster import Cluster
+from tests.chaos.schedule import Fault, Strike
+
+AIM_SECONDS: Final = 3.0
+"""How long a strike waits for a request to be under way."""
+
+
+class Nemesis:
+    """Strikes in threads, so that faults overlap."""
+
+    def __init__(self, cluster: Cluster, posts: Posts) -> None:
+        self._cluster = cluster
+        self._posts = posts
+        self._redis = threading.Lock()
+        self._aws = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def strike_all(self, strikes: Sequence[Strike]) -> None:
+        """Returns when the last has struck and everything is back."""
+        began = time.monotonic()
+        for strike in strikes:
+            time.sleep(max(0.0, began + strike.at - time.monotonic()))
+            thread = threading.Thread(target=self._strike, args=(strike,), name=strike.fault)
+            thread.start()
+            self._threads.append(thread)
+        for thread in self._threads:
+            thread.join()
+
+    def _strike(self, strike: Strike) -> None:
+        match strike.fault:
+            case Fault.WORKER:
+                self._kill_worker(strike)
+            case Fault.CHILD:
+                self._kill_child(strike)
+            case Fault.WEB:
+                self._kill_web(strike)
+            case Fault.BEAT:
+                self._kill("beat", strike)
+            case Fault.REDIS:
+                self._lose_redis(strike)
+            case Fault.AWS:
+                self._pause_aws(strike)
+            case Fault.HOLE:
+                self._note(strike, "redis", seconds=strike.seconds)
+                self._cluster.proxy.order(f"hole {strike.seconds}")
+            case Fault.HALF_OPEN:
+                self._note(strike, "redis")
+                self._cluster.proxy.order("half_open")
+
+    def _kill_worker(self, strike: Strike) -> None:
+        self._aim(strike)
+        self._kill(self._oldest_worker(), strike)
+
+    def _kill_child(self, strike: Strike) -> None:
+        self._aim(strike)
+        name = self._oldest_worker()
+        # Celery gives up, and is restarted, when a child dies before the first are all there.
+        children = self._cluster.children(name) if self._cluster.is_at_work(name) else []
+        if children:
+            with suppress(ProcessLookupError):
+                os.kill(children[int(strike.pick * len(children))], signal.SIGKILL)
+                self._note(strike, name)
+
+    def _kill_web(self, strike: Strike) -> None:
+        """In the middle of a request for a ride, if one comes."""
+        names = {port: name for name, port in self._cluster.ports.items()}
+        port = self._posts.wait(tuple(names), AIM_SECONDS)
+        time.sleep(strike.delay / 2)
+        self._kill(names[port or min(names)], strike)
+
+    def _kill(self, name: str, strike: Strike) -> None:
+        at = time.time()
+        if self._cluster.kill(name):
+            self._note(strike, name, struck_at=at)
+
+    def _lose_redis(self, strike: Strike) -> None:
+        with self._redis:
+            self._note(strike, "redis", seconds=strike.seconds)
+            self._cluster.redis.kill()
+            time.sleep(strike.seconds)
+            self._cluster.redis.start()
+            self._back("redis")
+
+    def _pause_aws(self, strike: Strike) -> None:
+        with self._aws:
+            self._note(strike, "aws", seconds=strike.seconds)
+            self._cluster.aws.process.send(signal.SIGSTOP)
+            time.sleep(strike.seconds)
+            self._cluster.aws.process.send(signal.SIGCONT)
+            self._back("aws")
+
+    def _oldest_worker(self) -> str:
+        """The one that has run longest: it is at work, not still starting."""
+        return max(("worker-1", "worker-2"), key=self._cluster.age)
+
+    def _aim(self, strike: Strike) -> None:
+        self._posts.wait(tuple(self._cluster.ports.values()), AIM_SECONDS)
+        time.sleep(strike.delay)
+
+    def _note(self, strike: Strike, target: str, **about: float) -> None:
+        self._cluster.history.add("fault", fault=strike.fault, target=target, **about)
+
+    def _back(self, target: str) -> None:
+        self._cluster.history.add("back", target=target)
