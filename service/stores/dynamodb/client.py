@@ -27,8 +27,8 @@ _CONFIG = Config(
     # DynamoDB answers within milliseconds: better fail and be retried than hold up a thread.
     connect_timeout=1,
     read_timeout=2,
-    # Not "adaptive", whose client-side rate limit would delay calls that nobody throttles.
-    retries={"mode": "standard", "total_max_attempts": 3},
+    # `calls` retries everything: botocore would add pauses of seconds that no budget bounds.
+    retries={"mode": "standard", "total_max_attempts": 1},
     # Given whole it is not put together again for every call, which costs 13 % of its CPU.
     user_agent=f"Boto3/{boto3.__version__} Botocore/{botocore.__version__} wild-rydes-dispatch",
 )
