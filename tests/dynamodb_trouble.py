@@ -137,6 +137,7 @@ class Troubled:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 exchange = Exchange(self, troubled.upstream.port)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import Blueprint, Flask, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from service.api.bodies import BODY_LIMIT, read_body, read_query
 from service.api.problems import Problem
@@ -52,9 +52,10 @@ class Route:
     @property
     def body_is_optional(self) -> bool:
         """A body in which nothing is required may be left out."""
-        return self.body is not None and not any(
-            each.is_required() for each in self.body.model_fields.values()
-        )
+        try:
+            return self.body is not None and bool(self.body())
+        except ValidationError:
+            return False
 
 
 class UndeclaredRoute(RuntimeError):

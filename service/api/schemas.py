@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic.json_schema import WithJsonSchema
 
 from service.core.model import Location, Position, RideStatus
@@ -158,8 +159,17 @@ class UnicornPatch(Strict):
     accepting: bool
 
 
+MARKS: Final = ("sub", "origin_jti", "jti")
+
+
+def _named(mark: str) -> JsonDict:
+    return {"required": [mark], "properties": {mark: {"type": "string"}}}
+
+
 class Revocation(Strict):
     """Exactly one name of what is revoked, as tokens carry it."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_named(n) for n in MARKS]})
 
     sub: Mark | None = None
     origin_jti: Mark | None = None
@@ -181,6 +191,6 @@ class RideListing(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    limit: Annotated[int, BeforeValidator(_number), Field(ge=1, le=100)] = 20
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_number)] = 20
     cursor: Annotated[str, Field(max_length=1024)] | None = None
     status: Annotated[RideStatus, Field(strict=False)] | None = None
