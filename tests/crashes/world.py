@@ -39,7 +39,7 @@ class World:
         self.goes_on(GRACE_SECONDS)
         self.check_served({u.unicorn_id for u in self.unicorns() if self._is_known(u)})
         self.goes_on(FORGETS_SECONDS, every=3)
-        self.service.fleet._states.clear()
+        self.forgets_states()
         self.goes_on(GRACE_SECONDS)
         self.check_served({u.unicorn_id for u in self.unicorns()})
 
@@ -68,6 +68,12 @@ class World:
     def unicorns(self) -> list[Unicorn]:
         return list(self.service.unicorns._stored.values())
 
+    def known_as_waiting(self) -> set[str]:
+        return {ride_id for rides in self.service.waiting.rides.values() for ride_id in rides}
+
+    def forgets_states(self) -> None:
+        self.service.fleet._states.clear()
+
     def check_pairs(self) -> None:
         """No ride has two unicorns, no unicorn two rides, and no reservation is an orphan."""
         pairs = [(r.ride_id, r.unicorn_id) for r in self.rides() if r.status in ASSIGNED]
@@ -81,8 +87,7 @@ class World:
         waiting = [ride for ride in self.rides() if ride.status is RideStatus.REQUESTED]
         usable = {u.unicorn_id for u in self.unicorns() if u.can_take_a_ride} & known
         assert not [ride for ride in waiting if usable - ride.excluded - self.silent]
-        known = {ride_id for rides in self.service.waiting.rides.values() for ride_id in rides}
-        assert {ride.ride_id for ride in waiting} <= known
+        assert {ride.ride_id for ride in waiting} <= self.known_as_waiting()
 
     def ends(self) -> None:
         """Every ride is driven or given up, one more is asked for and served: nothing is left."""
@@ -98,7 +103,7 @@ class World:
             self._drive()
         assert all(ride.is_terminal for ride in self.rides())
         assert not [unicorn for unicorn in self.unicorns() if unicorn.ride_id]
-        assert not any(self.service.waiting.rides.values())
+        assert not self.known_as_waiting()
 
     def _is_known(self, unicorn: Unicorn) -> bool:
         return self.service.fleet._states.get(unicorn.unicorn_id) == unicorn
