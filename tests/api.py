@@ -124,6 +124,7 @@ def build_api(
     revocations: Any = None,
     counters: Any = None,
     iam: Any = None,
+    verifier: Any = None,
     **settings: Any,
 ) -> Api:
     """An application; every reading of its monotonic clock is a second later than the last."""
@@ -152,7 +153,7 @@ def build_api(
             workers=FakeWorkers(),
             queues=FakeQueues(),
         ),
-        verifier=KnownTokens(),
+        verifier=verifier or KnownTokens(),
         revocations=revocations,
         revoked=RevocationCheck(revocations, monotonic=lambda: clock[0].timestamp()),
         limiter=limiter_of(api_settings, counters or FakeCounters()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,9 +44,15 @@ def service_client(ministack: MiniStack) -> Iterator[DynamoDBClient]:
 
 
 class LostAnswers:
-    """Lets the next `count` requests reach DynamoDB and loses what it answers."""
+    """Lets the next `count` requests reach DynamoDB and loses what it answers.
 
-    def __init__(self, client: DynamoDBClient, count: int) -> None:
+    `meanwhile` happens before the last loss is noticed.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, count: int, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
+        self._meanwhile = meanwhile
         self._events = client.meta.events
         self._network = URLLib3Session()
         self.left = count
@@ -63,4 +69,6 @@ class LostAnswers:
         if self.left:
             self.left -= 1
             assert self._network.send(request).status_code < 500
+            if not self.left:
+                self._meanwhile()
             raise ConnectionClosedError(endpoint_url=request.url)

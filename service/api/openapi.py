@@ -17,6 +17,12 @@ Json = dict[str, Any]
 SCHEME: Final = "cognito"
 REFERENCES: Final = "#/components/schemas/{model}"
 
+_HEADERS: Final[Mapping[str, Json]] = {
+    "Idempotency-Key": {"schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}},
+    "If-Match": {"schema": {"type": "string"}, "required": True},
+}
+"""What can be said of request headers beyond that they are text."""
+
 _PROBLEM: Final[Json] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "reason", "request_id"],
@@ -97,7 +103,7 @@ def _operation(route: Route, schemas: Mapping[Any, Json]) -> Json:
     parameters = [
         *_path_parameters(route),
         *_query_parameters(route.query),
-        *({"name": name, "in": "header", "schema": {"type": "string"}} for name in route.headers),
+        *(_header_parameter(name) for name in route.headers),
     ]
     if parameters:
         operation["parameters"] = parameters
@@ -131,6 +137,11 @@ def _path_parameter(converter: str, name: str) -> Json:
     if converter.startswith("any("):
         schema = {"type": "string", "enum": converter[4:-1].split(",")}
     return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _header_parameter(name: str) -> Json:
+    about = _HEADERS.get(name, {"schema": {"type": "string"}})
+    return {"name": name, "in": "header", "required": False} | about
 
 
 def _query_parameters(query: type[BaseModel] | None) -> list[Json]:

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic.json_schema import WithJsonSchema
 
 from service.core.model import Location, Position, RideStatus, Unicorn
@@ -56,7 +57,7 @@ Instant = Annotated[
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=280)]
 UnicornId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=100)]
+Count = Annotated[int, Field(ge=1, le=100), BeforeValidator(_number)]
 AccountSub = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
 Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
 """A claim that names a token. The longest that occur are ARNs of roles with long paths."""
@@ -165,8 +166,17 @@ class NewUnicorn(Strict):
         )
 
 
+MARKS: Final = ("sub", "origin_jti", "jti")
+
+
+def _named(mark: str) -> JsonDict:
+    return {"required": [mark], "properties": {mark: {"type": "string"}}}
+
+
 class Revocation(Strict):
     """Exactly one name of what is revoked, as tokens carry it."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_named(n) for n in MARKS]})
 
     sub: Mark | None = None
     origin_jti: Mark | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,11 +38,18 @@ def dynamodb(ministack: MiniStack) -> Iterator[DynamoDBClient]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def operator(ministack: MiniStack) -> Iterator[DynamoDBClient]:
+    """A client with more patience than the service's: creating tables takes its time."""
+    with closing(ministack.dynamodb_client()) as client:
+        yield client
+
+
 @pytest.fixture
-def tables(dynamodb: DynamoDBClient) -> Settings:
+def tables(operator: DynamoDBClient) -> Settings:
     """Settings whose tables exist and are empty."""
     settings = fresh_settings()
-    create_tables(dynamodb, settings)
+    create_tables(operator, settings)
     return settings
 
 

@@ -10,6 +10,7 @@ import pytest
 from service.core.errors import Unavailable
 from service.core.model import CanceledBy
 from service.settings import Settings
+from service.stores.dynamodb.assignments import DynamoAssignments
 from tests.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
 from tests.dynamodb import LostAnswers
 
@@ -34,6 +35,31 @@ def test_a_ride_is_created_by_its_own_request(stores: Stores, dynamodb: DynamoDB
         assert stores.rides.create(a_ride()) is None
     assert lost.left == 0
     assert stores.rides.get("ride-1") == a_ride()
+
+
+def test_a_ride_that_is_claimed_before_the_loss_is_noticed_still_is_its_own_request(
+    stores: Stores, dynamodb: DynamoDBClient
+) -> None:
+    ride, unicorn = a_ride(), a_usable_unicorn()
+    stores.unicorns.create(unicorn)
+    matched, reserved = a_matched_pair(ride, unicorn)
+
+    def claim() -> None:
+        stores.assignments.commit((ride, matched), (unicorn, reserved))
+
+    with LostAnswers(dynamodb, 1, claim):
+        assert stores.rides.create(ride) is None
+    assert stores.rides.get("ride-1") == matched
+
+
+def test_a_unicorn_that_is_changed_before_the_loss_is_noticed_still_is_enrolled(
+    stores: Stores, dynamodb: DynamoDBClient
+) -> None:
+    unicorn = a_unicorn(account_sub="sub-1")
+    on_duty = unicorn.with_availability(True)
+    with LostAnswers(dynamodb, 1, lambda: stores.unicorns.save(unicorn, on_duty)):
+        stores.unicorns.create(unicorn)
+    assert stores.unicorns.get("u1") == on_duty
 
 
 def test_a_ride_is_saved_once(stores: Stores, dynamodb: DynamoDBClient) -> None:
@@ -86,12 +112,15 @@ def test_a_unicorn_is_saved_once(stores: Stores, dynamodb: DynamoDBClient) -> No
 
 
 def test_if_every_answer_is_lost_the_store_is_unavailable_and_nothing_half_done(
-    stores: Stores, dynamodb: DynamoDBClient
+    stores: Stores, dynamodb: DynamoDBClient, tables: Settings
 ) -> None:
     ride, unicorn = a_ride(), a_usable_unicorn()
     stores.rides.create(ride)
     stores.unicorns.create(unicorn)
     matched, reserved = a_matched_pair(ride, unicorn)
-    with LostAnswers(dynamodb, 3), pytest.raises(Unavailable):
-        stores.assignments.commit((ride, matched), (unicorn, reserved))
+    impatient = DynamoAssignments(
+        dynamodb, tables.rides_table, tables.unicorns_table, patience_seconds=0.1
+    )
+    with LostAnswers(dynamodb, 1000), pytest.raises(Unavailable):
+        impatient.commit((ride, matched), (unicorn, reserved))
     assert stores.assignments.pair("ride-1", "u1") == (matched, reserved)

@@ -1,9 +1,9 @@
-"""Calls to DynamoDB: tried again while an item is busy, and their failures in the domain's words.
+"""Calls to DynamoDB: tried again while it is in trouble, their failures in the domain's words.
 
-botocore has already retried what is lost on the way, server errors and plain throttling when an
-error arrives here. What it leaves to the caller are transactions: a failed condition is a
-decision, an item that another transaction holds is free again in milliseconds (AWS,
-"TransactWriteItems", CancellationReasons).
+All retries are made here and none by botocore, so that one budget of time bounds a call: busy items
+(throttling, another transaction), faults of the server, requests lost on the way. A write that was
+done although its answer got lost is known by its id (AWS, "TransactWriteItems", CancellationReasons
+and Idempotency; "Exponential Backoff And Jitter").
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
     from service.stores.dynamodb.items import Item
 
-PATIENCE_SECONDS: Final = 0.5
-"""How long a busy item is waited for by default."""
+PATIENCE_SECONDS: Final = 2.5
+"""How long a call is begun again by default. With the client's own limits on the last attempt a
+call ends within 5.5 s; the use case that made it ends with the first one that fails."""
 FIRST_PAUSE_SECONDS: Final = 0.01
-LONGEST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 0.5
 
 BATCH: Final = 100
 """Items that one BatchGetItem returns at most."""
@@ -58,13 +59,8 @@ CLOSED: Final = frozenset(
     }
 )
 """No table or no right to it: for an operator to mend; for a caller, as if it were away."""
-UNREACHABLE: Final = (
-    BotocoreConnectionError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-)
+LOST_ON_THE_WAY: Final = (BotocoreConnectionError, HTTPClientError, IncompleteReadError)
+"""The request may have been carried out or not: made again, a write knows its own id."""
 
 Answer = TypeVar("Answer")
 
@@ -84,36 +80,46 @@ class ConditionFailed(Exception):
         return any(item.get("last_write_id") == {"S": write_id} for item in self.stored.values())
 
 
+class KeysUnprocessed(Exception):
+    """DynamoDB left keys of a batch for later."""
+
+
 class Patience:
-    """A small budget of time for waiting on busy items."""
+    """A budget of time for trying again."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._longest = FIRST_PAUSE_SECONDS
 
-    def wait(self) -> None:
-        """Pause, at random so that those who collided part; `Unavailable` at the end."""
+    def make(self, call: Callable[[], Answer]) -> Answer:
+        """Make the call, and again while trying again may help."""
+        while True:
+            try:
+                return call()
+            except (CredentialRetrievalError, NoCredentialsError) as error:
+                raise Unavailable(f"DynamoDB: {_name(error)}") from error
+            except LOST_ON_THE_WAY as error:
+                trouble: Exception = error
+            except ClientError as error:
+                _raise_if_final(error)
+                trouble = error
+            self.wait(trouble)
+
+    def wait(self, trouble: Exception) -> None:
+        """Pause, at random so that those who collided part; at the end `trouble` is final."""
         pause = random.uniform(0, self._longest)  # noqa: S311 - not a secret
         if time.monotonic() + pause > self._end:
-            raise Unavailable("DynamoDB: the item stays busy")
+            raise Unavailable(f"DynamoDB: {_name(trouble)}") from trouble
         self._longest = min(2 * self._longest, LONGEST_PAUSE_SECONDS)
         time.sleep(pause)
 
 
 def patiently(call: Callable[[], Answer], seconds: float) -> Answer:
-    """Make the call, again while it is told that an item is busy, for `seconds` at most.
+    """Make the call, and again for `seconds` at most while trying again may help.
 
     Raises `ConditionFailed`, `Unavailable`, and as they are errors that are faults of ours.
     """
-    patience = Patience(seconds)
-    while True:
-        try:
-            return call()
-        except UNREACHABLE as error:
-            raise Unavailable(f"DynamoDB: {type(error).__name__}") from error
-        except ClientError as error:
-            _raise_unless_busy(error)
-        patience.wait()
+    return Patience(seconds).make(call)
 
 
 def write(call: Callable[[], object], write_id: str, seconds: float) -> None:
@@ -139,29 +145,36 @@ def get_batch(
     }
     while True:
         asked = wanted
-        answer = patiently(lambda: client.batch_get_item(RequestItems=asked), seconds)  # noqa: B023
+        answer = patience.make(lambda: client.batch_get_item(RequestItems=asked))  # noqa: B023
         for table, items in answer["Responses"].items():
             found[table].extend(items)
         wanted = answer.get("UnprocessedKeys", {})
         if not wanted:
             return found
-        patience.wait()
+        patience.wait(KeysUnprocessed())
 
 
-def _raise_unless_busy(error: ClientError) -> None:
+def _name(trouble: Exception) -> str:
+    """What it is in a word: messages name addresses and items."""
+    if isinstance(trouble, ClientError):
+        return trouble.response["Error"]["Code"]
+    return type(trouble).__name__
+
+
+def _raise_if_final(error: ClientError) -> None:
     code = error.response["Error"]["Code"]
     response: Mapping[str, Any] = error.response
     if code == "ConditionalCheckFailedException":
         raise ConditionFailed({0: response.get("Item", {})}) from error
     if code == "TransactionCanceledException":
-        _raise_unless_busy_transaction(error, response["CancellationReasons"])
-    elif error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500 or code in CLOSED:
+        _raise_if_final_transaction(error, response["CancellationReasons"])
+    elif code in CLOSED:
         raise Unavailable(f"DynamoDB: {code}") from error
-    elif code not in BUSY:
+    elif code not in BUSY and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
         raise error
 
 
-def _raise_unless_busy_transaction(error: ClientError, reasons: list[dict[str, Any]]) -> None:
+def _raise_if_final_transaction(error: ClientError, reasons: list[dict[str, Any]]) -> None:
     stored = {
         position: reason.get("Item", {})
         for position, reason in enumerate(reasons)

@@ -2,7 +2,8 @@
 
 An item has the record's attributes (none is absent, numbers as text) and, for rides, `unicorn_id`
 of the assigned unicorn, `shard` while the ride is open (with `due_at` the key of the sparse index
-`due`) and `day_shard`. Every write also leaves its `last_write_id`.
+`due`) and `day_shard`. Every write also leaves its `last_write_id`, a ride's first one its
+`first_write_id` too.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class DynamoRides:
         self._patience = patience_seconds
 
     def create(self, ride: Ride) -> Ride | None:
-        write_id = new_write_id()
-        item = ride_item(ride) | {"last_write_id": text(write_id)}
+        mark = text(new_write_id())
+        item = ride_item(ride) | {"first_write_id": mark, "last_write_id": mark}
 
         def put() -> object:
             return self._client.put_item(
@@ -53,9 +53,11 @@ class DynamoRides:
             )
 
         try:
-            write(put, write_id, self._patience)
+            patiently(put, self._patience)
         except ConditionFailed as failed:
-            return ride_from(failed.stored[0])
+            stored = failed.stored[0]
+            # Our own, even if a round claimed it before the loss of our answer was noticed.
+            return None if stored.get("first_write_id") == mark else ride_from(stored)
         return None
 
     def get(self, ride_id: str) -> Ride | None:

@@ -66,6 +66,9 @@ def test_bodies_parameters_and_answers_are_described(api: Api) -> None:
     assert whole["components"]["schemas"]["RideRequest"]["additionalProperties"] is False
     listing = whole["paths"]["/v1/rides"]["get"]["parameters"]
     assert {parameter["name"] for parameter in listing} == {"limit", "cursor", "status"}
+    assert (listing[0]["schema"]["minimum"], listing[0]["schema"]["maximum"]) == (1, 100)
+    change = whole["paths"]["/v1/admin/unicorns/{unicorn_id}"]["patch"]["parameters"][1]
+    assert (change["name"], change["required"]) == ("If-Match", True)
     step = whole["paths"]["/v1/fleet/me/rides/{ride_id}/{step}"]["post"]
     assert step["requestBody"]["required"] is False
     assert step["parameters"][1]["schema"]["enum"] == [

@@ -53,6 +53,12 @@ def test_a_revoked_token_is_refused_like_any_bad_one(api: Api, body: dict[str, s
     assert api.call("GET", "/v1/rides", token="other").status_code == 200
 
 
+def test_a_revocation_of_nothing_is_refused(api: Api) -> None:
+    assert api.call("POST", PATH, token="admin").status_code == 415
+    refused = revoke(api, {})
+    assert (refused.status_code, refused.json["reason"]) == (422, "validation_failed")
+
+
 def test_who_signs_in_after_the_revocation_is_let_in(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
 from service.core.errors import AccountTaken, Unavailable, UnicornExists, WriteConflict
 from service.stores.dynamodb.assignments import DynamoAssignments
-from service.stores.dynamodb.calls import ConditionFailed, patiently, write
+from service.stores.dynamodb.calls import (
+    LONGEST_PAUSE_SECONDS,
+    PATIENCE_SECONDS,
+    ConditionFailed,
+    patiently,
+    write,
+)
 from service.stores.dynamodb.items import ride_item, unicorn_item
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.rides import DynamoRides
@@ -177,13 +183,59 @@ def test_a_throttled_read_is_given_up_at_the_end_of_patience(
         rides.get("ride-1")
 
 
-@pytest.mark.parametrize(("code", "status"), [("InternalServerError", 500), ("Whatever", 503)])
-def test_a_fault_of_the_server_is_unavailability(
+FAULTS = pytest.mark.parametrize(
+    ("code", "status"), [("InternalServerError", 500), ("Whatever", 503)]
+)
+
+
+@FAULTS
+def test_a_call_is_made_again_after_a_fault_of_the_server(
     rides: DynamoRides, stub: Stubber, code: str, status: int
 ) -> None:
     refuse(stub, "put_item", code, status)
-    with pytest.raises(Unavailable):
+    stub.add_response("put_item", {})
+    assert rides.create(a_ride()) is None
+    stub.assert_no_pending_responses()
+
+
+@FAULTS
+def test_a_server_that_stays_faulty_is_unavailable(
+    rides: DynamoRides, stub: Stubber, code: str, status: int
+) -> None:
+    for _ in range(100):
+        refuse(stub, "put_item", code, status)
+    with pytest.raises(Unavailable, match=code):
         rides.create(a_ride())
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+def test_what_only_an_operator_can_mend_is_not_tried_again(
+    rides: DynamoRides, stub: Stubber, code: str
+) -> None:
+    refuse(stub, "get_item", code)
+    with pytest.raises(Unavailable, match=code):
+        rides.get("ride-1")
+
+
+def test_tries_end_when_the_budget_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And pauses grow and differ, so that those who collided part."""
+    clock, pauses = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock[0] += seconds
+
+    def call() -> None:
+        clock[0] += 0.001
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1")
+
+    monkeypatch.setattr("service.stores.dynamodb.calls.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("service.stores.dynamodb.calls.time.sleep", sleep)
+    with pytest.raises(Unavailable, match="EndpointConnectionError"):
+        patiently(call, PATIENCE_SECONDS)
+    assert clock[0] <= PATIENCE_SECONDS + 0.001
+    assert len(set(pauses)) == len(pauses) > 5
+    assert max(pauses) <= LONGEST_PAUSE_SECONDS
 
 
 def test_a_fault_of_ours_is_not_hidden(rides: DynamoRides, stub: Stubber) -> None:

@@ -1,0 +1,76 @@
+"""What riders do."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+from service.core import requests, watch
+from service.core.model import Rating
+from service.core.ports import Rules
+from tests.crashes.given import (
+    ORDER,
+    RIDE_ID,
+    SECOND,
+    a_completed_ride,
+    a_matched_ride,
+    a_second_ride_waiting,
+    a_triggered_ride,
+    a_unicorn_on_duty,
+    a_waiting_ride,
+    an_offered_ride,
+)
+from tests.crashes.scenario import Process, scenario
+
+
+@scenario(given=a_unicorn_on_duty)
+def a_ride_is_requested(process: Process) -> object:
+    return requests.request_ride(process.ports, ORDER, process.now)
+
+
+@scenario(given=a_triggered_ride)
+def a_request_is_repeated(process: Process) -> object:
+    return requests.request_ride(process.ports, ORDER, process.now)
+
+
+@scenario(given=a_unicorn_on_duty)
+def a_ride_is_requested_within_a_limit(process: Process) -> object:
+    limited = replace(process.ports, rules=Rules(max_active_rides=1))
+    return requests.request_ride(limited, ORDER, process.now)
+
+
+@scenario(given=a_waiting_ride)
+def a_waiting_ride_is_canceled(process: Process) -> object:
+    return requests.cancel_ride(process.ports, RIDE_ID, "rider-1", None, process.now)
+
+
+@scenario(given=an_offered_ride)
+def an_offered_ride_is_canceled(process: Process) -> object:
+    return requests.cancel_ride(process.ports, RIDE_ID, "rider-1", "late", process.now)
+
+
+@scenario(given=a_matched_ride)
+def a_matched_ride_is_canceled(process: Process) -> object:
+    return requests.cancel_ride(process.ports, RIDE_ID, "rider-1", None, process.now)
+
+
+@scenario(given=a_completed_ride)
+def a_ride_is_rated(process: Process) -> object:
+    return requests.rate_ride(process.ports, RIDE_ID, "rider-1", Rating(5), process.now)
+
+
+@scenario(given=a_second_ride_waiting)
+def riders_look_and_wait(process: Process) -> object:
+    ports, now = process.ports, process.now
+    requests.list_rides(ports, "rider-1", status=None, limit=20, start=None)
+    seen = requests.own_ride(ports, RIDE_ID, "rider-1")
+    waiting = requests.own_ride(ports, SECOND.ride_id, "rider-2")
+    requests.live_view(ports, seen, now)
+    requests.live_view(ports, waiting, now)
+    return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, _ticks())
+
+
+def _ticks() -> Callable[[], float]:
+    ticks = itertools.count()
+    return lambda: float(next(ticks))

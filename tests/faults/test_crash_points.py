@@ -1,0 +1,98 @@
+"""A process ends at each command to Redis and each request to DynamoDB that changes something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+
+import pytest
+
+from service.core import progress, requests
+from service.core.dispatch.zones import zone_of
+from service.core.errors import DispatchError
+from service.core.progress import Step
+from service.core.sweep import sweep
+from service.settings import Settings
+from service.stores.dynamodb.tables import create_tables
+from service.stores.redis import connect
+from tests.builders import NOW
+from tests.crashes import given
+from tests.crashes.given import ORDER, RIDE_ID
+from tests.crashes.points import Fault, ProcessEnded
+from tests.crashes.wire import READS, RealWorld, Wire, service_on
+from tests.dynamodb import fresh_settings, service_client
+from tests.infrastructure import MiniStack, RedisServer
+from tests.unit.core.conftest import PICKUP, Service
+
+
+def a_ride_the_sweep_is_to_find(service: Service) -> None:
+    given.a_triggered_ride(service)
+    service.rounds.published.clear()
+    service.later(2)
+
+
+SCENARIOS: dict[str, tuple[Callable[[Service], None], Callable[[Service], object]]] = {
+    "request": (
+        given.a_unicorn_on_duty,
+        lambda service: requests.request_ride(service.ports, ORDER, service.now),
+    ),
+    "round and claim": (
+        given.a_triggered_ride,
+        lambda service: service.dispatcher.run(zone_of(PICKUP), "request-1"),
+    ),
+    "complete": (
+        given.a_ride_in_progress,
+        lambda service: progress.advance(service.ports, Step.COMPLETE, "u1", RIDE_ID, service.now),
+    ),
+    "sweep": (a_ride_the_sweep_is_to_find, lambda service: sweep(service.ports, service.now)),
+}
+
+
+@pytest.fixture(scope="module")
+def world(ministack: MiniStack, shared_redis_server: RedisServer) -> Iterator[RealWorld]:
+    settings: Settings = fresh_settings().model_copy(update={"redis_url": shared_redis_server.url})
+    wire = Wire()
+    stores = connect.build(settings, timeout_seconds=2)
+    with (
+        closing(ministack.dynamodb_client()) as operator,
+        service_client(ministack) as client,
+        closing(stores.link.client),
+    ):
+        create_tables(operator, settings)
+        wire.intercept_dynamodb(client)
+        wire.intercept_redis(stores.link.client)
+        service = service_on(client, stores, settings, wire)
+        yield RealWorld(
+            service, settings=settings, client=operator, redis=stores.link.client, wire=wire
+        )
+
+
+def run(world: RealWorld, name: str, fault: Fault | None = None) -> list[str]:
+    """Play the scenario from the beginning; the steps it took."""
+    prepare, act = SCENARIOS[name]
+    world.is_cleared()
+    world.service.now = NOW
+    prepare(world.service)
+    with world.wire.watching(fault), suppress(ProcessEnded):
+        act(world.service)
+    return list(world.wire.taken)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_whatever_command_was_the_last_the_world_is_consistent_in_time(
+    world: RealWorld, name: str
+) -> None:
+    steps = run(world, name)
+    world.settles()
+    done = world.outcome()
+    # What holds after a step holds before the next one: nobody else does anything meanwhile.
+    effects = [number for number, step in enumerate(steps) if not READS.issuperset(step.split())]
+    assert len(effects) >= 3
+    for fault in (Fault(effects[0], False), *(Fault(number, True) for number in effects)):
+        assert run(world, name, fault) == steps[: fault.step + 1]
+        world.service.rounds.published.clear()
+        world.check_pairs()
+        with suppress(DispatchError):
+            SCENARIOS[name][1](world.service)
+        world.settles()
+        assert world.outcome() == done, (fault, steps[fault.step])
