@@ -1,0 +1,169 @@
+"""The CloudFormation templates agree with each other, with the code and with cfn-lint."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from cfnlint.decode import decode
+
+from service import server
+from service.settings import ApiSettings, Settings
+from service.stores.dynamodb.tables import TABLES, definition
+from tests.infrastructure import PROJECT
+
+ECS = PROJECT / "docker" / "ecs"
+STORES = PROJECT / "service" / "stores" / "dynamodb"
+
+RIGHTS: Final[Mapping[str, set[str]]] = {
+    "put_item": {"PutItem"},
+    "get_item": {"GetItem"},
+    "update_item": {"UpdateItem"},
+    "delete_item": {"DeleteItem"},
+    "query": {"Query"},
+    "scan": {"Scan"},
+    "batch_get_item": {"BatchGetItem"},
+    "get_batch": {"BatchGetItem"},
+    "describe_table": {"DescribeTable"},
+}
+"""IAM actions of calls."""
+
+TRANSACTION_PARTS: Final = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+"""A transaction needs the rights of its parts (AWS, "Using IAM with DynamoDB transactions")."""
+
+
+@cache
+def template(name: str) -> Any:
+    parsed, faults = decode(str(ECS / name))
+    assert not faults
+    return parsed
+
+
+def resources(name: str, kind: str) -> Mapping[str, Any]:
+    found = template(name)["Resources"].items()
+    return {key: entry["Properties"] for key, entry in found if entry["Type"] == kind}
+
+
+def containers() -> Mapping[str, Any]:
+    tasks = resources("service.yaml", "AWS::ECS::TaskDefinition").values()
+    return {part["Name"]: part for task in tasks for part in task["ContainerDefinitions"]}
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    command = [Path(sys.executable).parent / "cfn-lint", *sorted(ECS.glob("*.yaml"))]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.setting)
+def test_tables_are_those_of_the_code(table: Any) -> None:
+    wanted = dict(definition("any", table))
+    del wanted["TableName"]
+    name = table.setting.removesuffix("_table").capitalize()
+    deployed = resources("data.yaml", "AWS::DynamoDB::Table")[name]
+    assert {key: deployed[key] for key in wanted} == wanted
+    expires = deployed.get("TimeToLiveSpecification", {}).get("AttributeName")
+    assert expires == table.expires_at
+
+
+def test_tables_outlive_the_stack_and_can_be_brought_back() -> None:
+    for entry in template("data.yaml")["Resources"].values():
+        if entry["Type"] == "AWS::DynamoDB::Table":
+            assert entry["DeletionPolicy"] == entry["UpdateReplacePolicy"] == "Retain"
+            assert entry["Properties"]["DeletionProtectionEnabled"] is True
+            recovery = entry["Properties"]["PointInTimeRecoverySpecification"]
+            assert recovery == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_tasks_may_do_to_the_tables_what_the_code_does_and_no_more() -> None:
+    (policy,) = resources("service.yaml", "AWS::IAM::Role")["TaskRole"]["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    granted = {s["Sid"]: {action.partition(":")[2] for action in s["Action"]} for s in statements}
+    assert granted == called_by_table()
+
+
+def called_by_table() -> dict[str, set[str]]:
+    """IAM actions by table, read from the stores' code and from where stores get their tables."""
+    tables = tables_of_stores()
+    actions: dict[str, set[str]] = defaultdict(set)
+    for module in STORES.glob("*.py"):
+        tree = ast.parse(module.read_text())
+        stores = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)} & {
+            *tables
+        }
+        for table in {table for store in stores for table in tables[store]}:
+            actions[table.removesuffix("_table").capitalize()] |= actions_in(tree)
+    return dict(actions)
+
+
+def actions_in(tree: ast.AST) -> set[str]:
+    actions: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(attr=name) | ast.Name(id=name) if name in RIGHTS:
+                actions |= RIGHTS[name]
+            case ast.Constant(value=str(part)) if part in TRANSACTION_PARTS:
+                actions.add(TRANSACTION_PARTS[part])
+    return actions
+
+
+def tables_of_stores() -> dict[str, set[str]]:
+    """Names of the settings by store class: `DynamoRides(client, settings.rides_table)`."""
+    tables: dict[str, set[str]] = defaultdict(set)
+    for module in (PROJECT / "service").rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id=store)) if store.startswith("Dynamo"):
+                    tables[store] |= {
+                        argument.attr
+                        for argument in node.args
+                        if isinstance(argument, ast.Attribute) and argument.attr.endswith("_table")
+                    }
+    return tables
+
+
+@pytest.mark.parametrize("role", ["web", "worker", "beat"])
+def test_a_task_gets_every_setting_that_is_required(role: str) -> None:
+    container = containers()[role]
+    given = {pair["Name"].lower() for pair in (*container["Environment"], *container["Secrets"])}
+    model = ApiSettings if role == "web" else Settings
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    assert required <= given <= model.model_fields.keys()
+
+
+def test_each_task_is_a_role_of_the_image() -> None:
+    roles = re.findall(r"^  (\w+)\) exec", (PROJECT / "docker" / "entrypoint").read_text(), re.M)
+    for name, container in containers().items():
+        assert container["Command"] == [name]
+        assert name in roles
+
+
+def test_tasks_run_confined() -> None:
+    for container in containers().values():
+        assert container["ReadonlyRootFilesystem"] is True
+        assert container["User"] == "10001:10001"
+        assert container["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+
+
+def test_timeouts_follow_from_each_other() -> None:
+    (balancer,) = resources("service.yaml", "AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    attributes = {pair["Key"]: pair["Value"] for pair in balancer["LoadBalancerAttributes"]}
+    (targets,) = resources("service.yaml", "AWS::ElasticLoadBalancingV2::TargetGroup").values()
+    drain = {pair["Key"]: pair["Value"] for pair in targets["TargetGroupAttributes"]}
+    idle = int(attributes["idle_timeout.timeout_seconds"])
+    assert 30 < idle < server.keepalive
+    assert containers()["web"]["StopTimeout"] > server.graceful_timeout
+    assert int(drain["deregistration_delay.timeout_seconds"]) >= server.graceful_timeout
