@@ -16,6 +16,7 @@ from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.auth.verifier import AccessTokenVerifier
 from service.core.ports import Ports
+from service.listening import start_listening
 from service.metrics import KEY_SET_AGE
 from service.round_queue import CeleryRoundQueue
 from service.settings import ApiSettings
@@ -36,6 +37,7 @@ def build(settings: ApiSettings) -> Dependencies:
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
     dynamodb = dynamodb_client(settings)
     ports = build_ports(settings, redis, rounds, dynamodb)
+    start_listening(ports.fleet, ports.rules.stale, _now)
     keys = _keys(settings)
     KEY_SET_AGE.set_function(keys.age_seconds)
     revocations = CachedRevocations(

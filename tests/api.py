@@ -64,6 +64,7 @@ PRINCIPALS = {
     "rider": a_principal(),
     "other": a_principal("rider-2"),
     "driver": a_principal("driver-1", groups=frozenset({"unicorns"})),
+    "machine": a_principal("gateway", kind=TokenKind.MACHINE, username=None),
     "admin": a_principal("admin-1", groups=frozenset({"admin"})),
 }
 

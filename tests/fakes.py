@@ -6,7 +6,7 @@ The contract tests hold these and the real stores to the same behaviour.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import TypeVar
@@ -115,6 +115,9 @@ class FakeUnicorns:
 
     def get(self, unicorn_id: str) -> Unicorn | None:
         return self._stored.get(unicorn_id)
+
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
+        return {name: self._stored[name] for name in unicorn_ids if name in self._stored}
 
     def of_account(self, account_sub: str) -> str | None:
         return self._accounts.get(account_sub)

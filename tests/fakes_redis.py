@@ -21,8 +21,10 @@ class FakeFleetIndex:
         self._stale = stale
         self._positions: dict[str, Position] = {}
         self._states: dict[str, Unicorn] = {}
+        self._since: dict[str, datetime] = {}
         self._heard: dict[str, datetime] = {}
         self._epoch: datetime | None = None
+        self._listening: tuple[datetime, datetime] | None = None
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         known = self._positions.get(unicorn_id)
@@ -35,16 +37,33 @@ class FakeFleetIndex:
         entered = fresh is None or zone_of(fresh.location) != zone_of(position.location)
         return Sighting(unicorn, entered)
 
+    def record_all(
+        self, positions: Mapping[str, Position], now: datetime
+    ) -> Mapping[str, Sighting]:
+        return {name: self.record(name, position, now) for name, position in positions.items()}
+
     def refresh(self, unicorn: Unicorn, now: datetime) -> None:
         known = self._states.get(unicorn.unicorn_id)
+        if known is None or known.version < unicorn.version:
+            self._since[unicorn.unicorn_id] = now
         if known is None or known.version <= unicorn.version:
             self._states[unicorn.unicorn_id] = unicorn
 
+    def refresh_all(self, unicorns: Collection[Unicorn], now: datetime) -> None:
+        for unicorn in unicorns:
+            self.refresh(unicorn, now)
+
+    def forget(self, unicorn_ids: Collection[str]) -> None:
+        for known in (self._positions, self._states, self._since, self._heard):
+            for unicorn_id in unicorn_ids:
+                known.pop(unicorn_id, None)
+
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
         return {
-            name: FleetEntry(self._states[name], self.position(name, now))
+            name: FleetEntry(unicorn, self.position(name, now), idle_since)
             for name in unicorn_ids
-            if name in self._states
+            if (unicorn := self._states.get(name))
+            for idle_since in [self._since[name] if unicorn.can_take_a_ride else None]
         }
 
     def position(self, unicorn_id: str, now: datetime) -> Position | None:
@@ -60,8 +79,13 @@ class FakeFleetIndex:
     def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
         if self._epoch is None:
             return timedelta()
-        heard = max(self._epoch, self._heard.get(unicorn_id, self._epoch))
-        return max(timedelta(), now - heard)
+        since, last = self._listening or (self._epoch, now)
+        start = max(self._epoch, since, self._heard.get(unicorn_id, self._epoch))
+        return max(timedelta(), min(now, last + self._stale / 4) - start)
+
+    def listen(self, now: datetime) -> None:
+        since, last = self._listening or (now, now)
+        self._listening = (now if now - last > self._stale / 4 else since), max(now, last)
 
     def begin_epoch(self, now: datetime) -> bool:
         if self._epoch is not None:

@@ -21,16 +21,19 @@ FAULTS_NAMED: Final = 50
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_body(model: type[Model], *, optional: bool) -> Model:
-    """The body as `model`. Raises 413, 415, 400 and 422 problems, in this order."""
+def read_body(model: type[Model], *, optional: bool, limit: int = BODY_LIMIT) -> Model:
+    """The body, `limit` bytes at most, as `model`.
+
+    Raises 413, 415, 400 and 422 problems, in this order.
+    """
     length = request.content_length
-    if length is not None and length > BODY_LIMIT:
+    if length is not None and length > limit:
         raise RequestEntityTooLarge
     if optional and not length and "HTTP_TRANSFER_ENCODING" not in request.environ:
         return model()
     if request.mimetype != "application/json":
         raise Problem(415, "unsupported_media_type", "The content type must be application/json.")
-    return validated(model, parse(_received()), "body")
+    return validated(model, parse(_received(limit)), "body")
 
 
 def read_query(model: type[Model]) -> Model:
@@ -66,10 +69,10 @@ def validated(model: type[Model], value: object, whole: str) -> Model:
         ) from None
 
 
-def _received() -> bytes:
+def _received(limit: int) -> bytes:
     # One byte more than allowed tells too large: at its limit werkzeug ends a chunked body in
     # silence, and half a body may still be valid JSON.
-    request.max_content_length = BODY_LIMIT + 1
+    request.max_content_length = limit + 1
     try:
         body = request.get_data(cache=False)
     except HTTPException:
@@ -77,7 +80,7 @@ def _received() -> bytes:
     except Exception as error:
         # What a server raises for a body with broken chunks is its own business (PEP 3333).
         raise ClientDisconnected from error
-    if len(body) > BODY_LIMIT:
+    if len(body) > limit:
         raise RequestEntityTooLarge
     return body
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 
 from flask import Blueprint, Response
@@ -13,19 +12,20 @@ from service.api.context import caller, dependencies
 from service.api.problems import invalid
 from service.api.representations import driven_ride_view, unicorn_representation
 from service.api.routing import route
-from service.api.schemas import Availability, Nothing, PositionReport
-from service.api.shapes import DrivenRideView, MyUnicornView, UnicornRepresentation
+from service.api.schemas import Availability, Nothing, PositionReport, PositionReports
+from service.api.shapes import DrivenRideView, MyUnicornView, PositionsNoted, UnicornRepresentation
 from service.auth import policy
-from service.core import fleet, progress
+from service.core import fleet, progress, telemetry
 from service.core.model import Unicorn
 from service.core.progress import Step
+from service.core.telemetry import Report
 from service.core.watch import wait_for_unicorn
 from service.logs import add_log_context
 
 blueprint: Final = Blueprint("fleet", __name__)
 
-CLOCK_SKEW: Final = timedelta(seconds=30)
-"""How far a unicorn's clock may be ahead of ours."""
+BULK_LIMIT: Final = 128 * 1024
+"""Bytes of a body with positions of many unicorns."""
 
 
 @route(
@@ -65,10 +65,33 @@ def report_position(body: PositionReport) -> Response:
     """Say where the unicorn is; an older position than the last is ignored."""
     deps = dependencies()
     now = deps.now()
-    if body.recorded_at and body.recorded_at > now + CLOCK_SKEW:
+    position = body.position(now)
+    if telemetry.is_in_the_future(position, now):
         raise invalid("recorded_at", "is in the future")
-    unicorn = progress.record_position(deps.ports, _my_id(), body.position(now), now)
+    unicorn = progress.record_position(deps.ports, _my_id(), position, now)
     return empty(204, {"ETag": entity_tag(unicorn.version)})
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/fleet/positions",
+    policy=policy.FLEET_TELEMETRY,
+    body=PositionReports,
+    body_limit=BULK_LIMIT,
+    answers={200: PositionsNoted},
+)
+def report_positions(body: PositionReports) -> Response:
+    """Say where many unicorns are; what cannot be true is rejected one by one."""
+    deps = dependencies()
+    now = deps.now()
+    reports = [Report(each.unicorn_id, each.position(now)) for each in body.positions]
+    refused = telemetry.record_positions(deps.ports, reports, now)
+    noted: PositionsNoted = {
+        "accepted": len(reports) - len(refused),
+        "rejected": [{"unicorn_id": r.unicorn_id, "reason": why} for r, why in refused],
+    }
+    return answer(200, noted)
 
 
 @route(

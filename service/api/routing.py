@@ -14,7 +14,7 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response
 from pydantic import BaseModel
 
-from service.api.bodies import read_body, read_query
+from service.api.bodies import BODY_LIMIT, read_body, read_query
 from service.api.problems import Problem
 from service.auth.policy import Policy
 
@@ -34,6 +34,8 @@ class Route:
     answers: Mapping[int, Any]
     """By status, the type of the answer's body (none: no body)."""
     body: type[BaseModel] | None = None
+    body_limit: int = BODY_LIMIT
+    """Bytes."""
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
     """Request headers that matter here, for the OpenAPI document."""
@@ -67,6 +69,7 @@ def route(
     policy: Policy,
     answers: Mapping[int, Any],
     body: type[BaseModel] | None = None,
+    body_limit: int = BODY_LIMIT,
     query: type[BaseModel] | None = None,
     headers: tuple[str, ...] = (),
 ) -> Callable[[View], View]:
@@ -83,6 +86,7 @@ def route(
             view=view,
             answers=answers,
             body=body,
+            body_limit=body_limit,
             query=query,
             headers=headers,
         )
@@ -119,7 +123,7 @@ def _endpoint(declared: Route) -> View:
         if query:
             arguments["query"] = read_query(query)
         if body:
-            arguments["body"] = read_body(body, optional=optional)
+            arguments["body"] = read_body(body, optional=optional, limit=declared.body_limit)
         return view(**arguments)
 
     endpoint.route = declared  # type: ignore[attr-defined]

@@ -50,6 +50,7 @@ Instant = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Text = Annotated[str, Field(max_length=280)]
+UnicornId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
 """A claim that names a token. The longest that occur are ARNs of roles with long paths."""
 
@@ -100,6 +101,18 @@ class PositionReport(Point):
         return Position(self.location(), self.recorded_at or now, self.heading, self.speed)
 
 
+class NamedPositionReport(PositionReport):
+    """Where the unicorn of this id is."""
+
+    unicorn_id: UnicornId
+
+
+class PositionReports(Strict):
+    """Where many unicorns are."""
+
+    positions: Annotated[list[NamedPositionReport], Field(max_length=500)]
+
+
 class Availability(Strict):
     """On duty or off."""
 
@@ -112,7 +125,7 @@ class NewUnicorn(Strict):
     name: Name
     color: Name
     gender: Name
-    unicorn_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    unicorn_id: UnicornId | None = None
     account_sub: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")] | None = None
     auto_accept: bool = True
     location: Point | None = None

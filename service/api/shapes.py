@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing_extensions import TypedDict
 
 from service.core.model import CanceledBy, RideStatus, UnicornState
+from service.core.telemetry import Refusal
 
 
 class LocationView(TypedDict):
@@ -89,3 +90,13 @@ class UnicornRepresentation(TypedDict):
 class MyUnicornView(TypedDict):
     unicorn: UnicornRepresentation
     ride: DrivenRideView | None
+
+
+class RefusedPosition(TypedDict):
+    unicorn_id: str
+    reason: Refusal
+
+
+class PositionsNoted(TypedDict):
+    accepted: int
+    rejected: list[RefusedPosition]

@@ -7,6 +7,7 @@ not answer here is noted and never fails the operation that is already committed
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime
 
 from service.core.dispatch.zones import zones_within
@@ -59,15 +60,21 @@ def trigger_around_unicorn(ports: Ports, unicorn_id: str, now: datetime) -> None
     """A unicorn became usable: look again at the waiting rides it can reach."""
     try:
         position = ports.fleet.position(unicorn_id, now)
-        if position:
-            _trigger_around(ports, position.location)
     except Unavailable as error:
         logger.warning("trigger lost, the sweep will catch up", extra={"cause": str(error)})
+        return
+    if position:
+        trigger_around(ports, [position.location])
 
 
-def _trigger_around(ports: Ports, location: Location) -> None:
-    for zone in ports.waiting.mark(zones_within(location, ports.rules.reach_metres)):
-        ports.rounds.publish(zone, "")
+def trigger_around(ports: Ports, locations: Iterable[Location]) -> None:
+    """Look again at the waiting rides within reach of usable unicorns that are new here."""
+    zones = {z for at in locations for z in zones_within(at, ports.rules.reach_metres)}
+    try:
+        for zone in ports.waiting.mark(zones) if zones else ():
+            ports.rounds.publish(zone, "")
+    except Unavailable as error:
+        logger.warning("trigger lost, the sweep will catch up", extra={"cause": str(error)})
 
 
 def _topics(ride: Ride | None, unicorn: Unicorn | None) -> list[str]:

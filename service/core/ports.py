@@ -61,6 +61,9 @@ class Unicorns(Protocol):
 
     def get(self, unicorn_id: str) -> Unicorn | None: ...
 
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
+        """Those of these unicorns that exist, each read consistently, in as few calls as can be."""
+
     def of_account(self, account_sub: str) -> str | None:
         """The id of the account's unicorn."""
 
@@ -103,11 +106,23 @@ class FleetIndex(Protocol):
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         """Note a position, unless one recorded later is known. Costs no DynamoDB write.
 
-        If the sighting has no unicorn, its state is not known here (any more): `refresh` it.
+        If the sighting has no unicorn, its state is not known here (any more): `refresh` it, or
+        `forget` it if there is no such unicorn.
         """
+
+    def record_all(
+        self, positions: Mapping[str, Position], now: datetime
+    ) -> Mapping[str, Sighting]:
+        """`record` of many, by unicorn id, in as few calls as of one."""
 
     def refresh(self, unicorn: Unicorn, now: datetime) -> None:
         """Note a state, unless a newer version is known."""
+
+    def refresh_all(self, unicorns: Collection[Unicorn], now: datetime) -> None:
+        """`refresh` of many, in as few calls as of one."""
+
+    def forget(self, unicorn_ids: Collection[str]) -> None:
+        """Drop what is known of unicorns that turned out not to exist."""
 
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
         """What is known of these unicorns; unknown ones are absent, stale positions none."""
@@ -121,9 +136,17 @@ class FleetIndex(Protocol):
         """Usable and busy unicorns with fresh positions near any of the places."""
 
     def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
-        """Time since the unicorn was last heard of, counted at most from the index's epoch.
+        """Time since the unicorn was last heard of, as far as somebody was there to hear it.
 
-        An index that lost its memory thus cannot make the fleet look silent.
+        Counted at most from the index's epoch and from when processes began to `listen` without
+        a gap, to when they last did: neither an index that lost its memory nor an outage of the
+        API can make the fleet look silent.
+        """
+
+    def listen(self, now: datetime) -> None:
+        """Say that unicorns can be heard; to be repeated all the time by every process that can.
+
+        As long as nobody ever said so, it is taken for granted.
         """
 
     def begin_epoch(self, now: datetime) -> bool:

@@ -124,7 +124,7 @@ def record_position(ports: Ports, unicorn_id: str, position: Position, now: date
         unicorn = stored_unicorn(ports, unicorn_id)
         ports.fleet.refresh(unicorn, now)
     if sighting.entered and unicorn.can_take_a_ride:
-        effects.trigger_around_unicorn(ports, unicorn_id, now)
+        effects.trigger_around(ports, [position.location])
     return unicorn
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from service.core.model import Unicorn
@@ -39,6 +39,9 @@ class RememberedAccounts:
 
     def get(self, unicorn_id: str) -> Unicorn | None:
         return self._unicorns.get(unicorn_id)
+
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
+        return self._unicorns.get_all(unicorn_ids)
 
     def save(self, before: Unicorn, after: Unicorn) -> None:
         self._unicorns.save(before, after)

@@ -7,9 +7,10 @@ misunderstand the new one.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Final
 
-from service.core.model import Ride, Unicorn
+from service.core.model import Location, Position, Ride, Unicorn
 from service.stores.records import Record, ride_of, ride_record, unicorn_of, unicorn_record
 
 SCHEMA: Final = 1
@@ -40,6 +41,22 @@ def dump_unicorn(unicorn: Unicorn) -> str:
 
 def load_unicorn(text: str) -> Unicorn:
     return unicorn_of(_load(text))
+
+
+def dump_position(position: Position) -> str:
+    """Schema, recorded (ms), latitude, longitude, heading, speed: the shortest, it is the most."""
+    where, recorded = position.location, int(position.recorded_at.timestamp() * 1000)
+    return json.dumps(
+        [1, recorded, where.latitude, where.longitude, position.heading, position.speed]
+    )
+
+
+def load_position(text: str | None) -> Position | None:
+    if text is None:
+        return None
+    _, recorded, latitude, longitude, heading, speed = json.loads(text)
+    recorded_at = datetime.fromtimestamp(recorded / 1000, UTC)
+    return Position(Location(latitude, longitude), recorded_at, heading, speed)
 
 
 def _dump(record: Record) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_a_known_unicorn_is_found_near_its_position(fleet: FleetIndex) -> None:
     unicorn = a_usable_unicorn()
     fleet.record("u1", at(NEAR), NOW)
     fleet.refresh(unicorn, NOW)
-    assert near(fleet) == [FleetEntry(unicorn, at(NEAR))]
+    assert near(fleet) == [FleetEntry(unicorn, at(NEAR), idle_since=NOW)]
     assert near(fleet, FAR) == []
 
 
@@ -89,6 +89,7 @@ def test_a_stale_position_is_no_position(fleet: FleetIndex) -> None:
     later = NOW + STALE + timedelta(seconds=1)
     assert near(fleet, now=later) == []
     assert fleet.position("u1", later) is None
+    fleet.refresh(a_usable_unicorn(), later)
     assert fleet.entries(["u1"], later)["u1"].position is None
 
 
@@ -133,9 +134,138 @@ def test_a_new_index_makes_nobody_look_silent(fleet: FleetIndex) -> None:
     assert fleet.silent_for("u1", NOW + timedelta(seconds=7)) == timedelta(seconds=1)
 
 
+def test_many_positions_are_recorded_as_single_ones_are(fleet: FleetIndex) -> None:
+    unicorns = [a_usable_unicorn(f"u{n}") for n in range(3)]
+    fleet.refresh_all(unicorns[:2], NOW)
+    fleet.record("u1", at(FAR), NOW)
+    later = NOW + timedelta(seconds=4)
+    seen = fleet.record_all({f"u{n}": at(HERE, later) for n in range(3)}, later)
+    assert [seen[f"u{n}"].unicorn for n in range(3)] == [*unicorns[:2], None]
+    assert [seen[f"u{n}"].entered for n in range(3)] == [True, True, True]
+    again = fleet.record_all({f"u{n}": at(NEAR, later) for n in range(3)}, later)
+    assert [again[f"u{n}"].entered for n in range(3)] == [False] * 3
+    fleet.refresh_all(unicorns[2:], later)
+    found = {entry.unicorn.unicorn_id: entry.position for entry in near(fleet, now=later)}
+    assert found == dict.fromkeys(["u0", "u1", "u2"], at(HERE, later))
+    assert near(fleet, FAR, later) == []
+
+
+def test_nothing_to_record_is_no_call(fleet: FleetIndex) -> None:
+    assert fleet.record_all({}, NOW) == {}
+    fleet.refresh_all([], NOW)
+
+
+def test_a_unicorn_that_does_not_exist_is_forgotten(fleet: FleetIndex) -> None:
+    fleet.record_all({"nobody": at(HERE), "u1": at(HERE)}, NOW)
+    fleet.forget(["nobody"])
+    assert fleet.position("nobody", NOW) is None
+    assert fleet.position("u1", NOW) == at(HERE)
+
+
+def test_a_unicorn_is_idle_since_it_became_usable_wherever_it_goes(fleet: FleetIndex) -> None:
+    unicorn = a_usable_unicorn()
+    fleet.refresh(unicorn, NOW)
+    times = [NOW + timedelta(seconds=20 * step) for step in range(5)]
+    for time, place in zip(times, [HERE, NEAR, FAR, FAR, HERE], strict=True):
+        fleet.record("u1", at(place, time), time)
+        fleet.refresh(unicorn, time)
+    assert fleet.entries(["u1"], times[-1])["u1"].idle_since == NOW
+
+
+def test_a_busy_unicorn_is_not_idle_and_begins_anew_after_its_ride(fleet: FleetIndex) -> None:
+    usable = a_usable_unicorn()
+    busy = usable.reserved("ride-1", Trip(FAR, HERE))
+    times = [NOW + timedelta(seconds=10 * step) for step in range(3)]
+    for time, unicorn in zip(times, [usable, busy, busy.released("ride-1")], strict=True):
+        fleet.refresh(unicorn, time)
+        idle = fleet.entries(["u1"], time)["u1"].idle_since
+        assert idle == (None if unicorn is busy else time)
+
+
+def test_an_outage_of_those_who_listen_makes_nobody_look_silent(fleet: FleetIndex) -> None:
+    fleet.begin_epoch(NOW - timedelta(hours=1))
+    fleet.record("u1", at(HERE), NOW)
+    fleet.listen(NOW)
+    for seconds in (20, 59, 61, 600, 86_000):
+        assert fleet.silent_for("u1", NOW + timedelta(seconds=seconds)) <= STALE / 4
+    back = NOW + timedelta(seconds=600)
+    fleet.listen(back)
+    assert fleet.silent_for("u1", back) == timedelta()
+
+
+def test_the_only_unicorn_is_silent_in_time_while_somebody_listens(fleet: FleetIndex) -> None:
+    fleet.begin_epoch(NOW)
+    fleet.record("u1", at(HERE), NOW)
+    for seconds in range(0, 62, 3):
+        fleet.listen(NOW + timedelta(seconds=seconds))
+    late = NOW + timedelta(seconds=61)
+    assert fleet.silent_for("u1", late) == timedelta(seconds=61)
+
+
+def test_after_an_outage_who_does_not_come_back_is_silent_in_time(fleet: FleetIndex) -> None:
+    fleet.begin_epoch(NOW)
+    fleet.record("u1", at(HERE), NOW)
+    fleet.listen(NOW)
+    for seconds in range(300, 370, 3):
+        fleet.listen(NOW + timedelta(seconds=seconds))
+    assert fleet.silent_for("u1", NOW + timedelta(seconds=365)) == timedelta(seconds=65)
+
+
+def test_two_who_listen_need_not_agree_on_the_time(fleet: FleetIndex) -> None:
+    fleet.begin_epoch(NOW)
+    for seconds in (0, 10, 9, 20, 19, 30, 29):
+        fleet.listen(NOW + timedelta(seconds=seconds))
+    assert fleet.silent_for("u1", NOW + timedelta(seconds=31)) == timedelta(seconds=31)
+
+
+def test_a_unicorn_that_jumps_is_found_only_where_it_is(fleet: FleetIndex) -> None:
+    fleet.refresh(a_usable_unicorn(), NOW)
+    fleet.record("u1", at(HERE), NOW)
+    later, far_away = NOW + timedelta(seconds=4), Location(45.5, -73.6)
+    assert fleet.record("u1", at(far_away, later), later).entered
+    assert near(fleet, HERE, later) == []
+    assert [entry.position for entry in near(fleet, far_away, later)] == [at(far_away, later)]
+
+
+def test_one_that_left_takes_nobodys_place_among_the_nearest(fleet: FleetIndex) -> None:
+    for n in range(20):
+        fleet.refresh(a_usable_unicorn(f"u{n}"), NOW)
+        fleet.record(f"u{n}", at(HERE), NOW)
+        fleet.record(f"u{n}", at(Location(45.5, -73.6), NOW + timedelta(seconds=1)), NOW)
+    fleet.refresh(a_usable_unicorn("stays"), NOW)
+    fleet.record("stays", at(NEAR), NOW)
+    assert [entry.unicorn.unicorn_id for entry in near(fleet)] == ["stays"]
+
+
+@pytest.mark.parametrize("recorded_at", [datetime(1, 1, 1, tzinfo=UTC), NOW - STALE * 2])
+def test_a_position_from_long_ago_is_heard_but_nobody_is_there(
+    fleet: FleetIndex, recorded_at: datetime
+) -> None:
+    fleet.begin_epoch(NOW - timedelta(hours=1))
+    fleet.refresh(a_usable_unicorn(), NOW)
+    fleet.record("u1", at(HERE, recorded_at), NOW)
+    assert near(fleet) == []
+    assert fleet.position("u1", NOW) is None
+    assert fleet.silent_for("u1", NOW) == timedelta()
+
+
+@pytest.mark.parametrize("longitude", [179.999, -179.999])
+@pytest.mark.parametrize("latitude", [0.0, 52.0, -77.0])
+def test_unicorns_beyond_the_date_line_are_found(
+    fleet: FleetIndex, latitude: float, longitude: float
+) -> None:
+    fleet.refresh(a_usable_unicorn(), NOW)
+    fleet.record("u1", at(Location(latitude, -longitude)), NOW)
+    found = near(fleet, Location(latitude, longitude))
+    assert [entry.unicorn.unicorn_id for entry in found] == ["u1"]
+
+
 @pytest.mark.parametrize(
     "place",
-    [Location(0, 179.9999), Location(0, -179.9999), Location(89.9, 10), Location(-89.9, 10)],
+    [
+        *(Location(latitude, 10) for latitude in (85.06, 89.9, 90, -85.06, -89.9, -90)),
+        *(Location(0, longitude) for longitude in (179.9999, -179.9999, 180, -180)),
+    ],
 )
 def test_unicorns_at_the_edges_of_the_map_are_found(fleet: FleetIndex, place: Location) -> None:
     fleet.refresh(a_usable_unicorn(), NOW)

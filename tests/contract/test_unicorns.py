@@ -159,3 +159,15 @@ def test_a_removed_unicorn_frees_its_account_but_never_its_id(unicorns: Unicorns
         unicorns.create(a_unicorn(account_sub="sub-1"))
     create(unicorns, a_unicorn(unicorn_id="u2", account_sub="sub-1"))
     assert unicorns.of_account("sub-1") == "u2"
+
+
+def test_many_unicorns_are_read_at_once_without_those_that_do_not_exist(
+    unicorns: Unicorns,
+) -> None:
+    there = [a_unicorn(unicorn_id=f"many-{n}") for n in range(120)]
+    for unicorn in there:
+        unicorns.create(unicorn)
+    names = [unicorn.unicorn_id for unicorn in there]
+    found = unicorns.get_all([*names, "nobody", "account#driver-1", ""])
+    assert found == {unicorn.unicorn_id: unicorn for unicorn in there}
+    assert unicorns.get_all([]) == {}

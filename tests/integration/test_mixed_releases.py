@@ -27,6 +27,6 @@ def test_a_unicorn_of_another_release_is_read_again(redis_server: RedisServer) -
     client = connect(redis_server.url, timeout_seconds=2)
     fleet = RedisFleetIndex(RedisLink(client), STALE)
     fleet.refresh(a_usable_unicorn(), NOW)
-    client.hset(keys.state("u1"), "data", FROM_THE_FUTURE)
+    client.hset(keys.unicorn("u1"), "state", FROM_THE_FUTURE)
     assert fleet.record("u1", at(HERE), NOW).unicorn is None
     assert fleet.entries(["u1"], NOW) == {}

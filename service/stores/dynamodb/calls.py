@@ -33,6 +33,9 @@ PATIENCE_SECONDS: Final = 0.5
 FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 0.1
 
+BATCH: Final = 100
+"""Items that one BatchGetItem returns at most."""
+
 BUSY: Final = frozenset(
     {
         "ProvisionedThroughputExceededException",

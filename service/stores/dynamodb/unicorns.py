@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from service.core.errors import AccountTaken, UnicornExists, WriteConflict
 from service.core.model import Unicorn
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently, write
+from service.stores.dynamodb.calls import (
+    BATCH,
+    PATIENCE_SECONDS,
+    ConditionFailed,
+    get_batch,
+    patiently,
+    write,
+)
 from service.stores.dynamodb.items import (
     ACCOUNT_PREFIX,
     account_key,
@@ -49,10 +57,20 @@ class DynamoUnicorns:
             raise AccountTaken("this account drives another unicorn") from failed
 
     def get(self, unicorn_id: str) -> Unicorn | None:
-        if unicorn_id.startswith(ACCOUNT_PREFIX) or not can_be_key(unicorn_id):
+        if not _can_be_unicorn(unicorn_id):
             return None
         item = self._item(unicorn_id)
         return unicorn_from(item) if item else None
+
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
+        names = filter(_can_be_unicorn, dict.fromkeys(unicorn_ids))
+        keys: list[Item] = [{"unicorn_id": text(name)} for name in names]
+        found = [
+            unicorn_from(item)
+            for start in range(0, len(keys), BATCH)
+            for item in self._batch(keys[start : start + BATCH])
+        ]
+        return {unicorn.unicorn_id: unicorn for unicorn in found}
 
     def of_account(self, account_sub: str) -> str | None:
         item = self._item(account_key(account_sub))
@@ -107,6 +125,9 @@ class DynamoUnicorns:
             self._patience,
         )
 
+    def _batch(self, keys: list[Item]) -> list[Item]:
+        return get_batch(self._client, {self._table: keys}, self._patience)[self._table]
+
     def _item(self, key: str) -> Item | None:
         answer = patiently(
             lambda: self._client.get_item(
@@ -115,6 +136,10 @@ class DynamoUnicorns:
             self._patience,
         )
         return answer.get("Item")
+
+
+def _can_be_unicorn(unicorn_id: str) -> bool:
+    return not unicorn_id.startswith(ACCOUNT_PREFIX) and can_be_key(unicorn_id)
 
 
 def _account_item(account_sub: str, unicorn: Unicorn) -> Item:

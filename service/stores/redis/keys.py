@@ -11,6 +11,8 @@ from typing import Final
 PREFIX: Final = "wildrydes"
 
 EPOCH: Final = f"{PREFIX}:epoch"
+LISTENING: Final = f"{PREFIX}:listening"
+"""Hash: since when, and when last, a process said that it hears unicorns."""
 SWEEP_LEASE: Final = f"{PREFIX}:sweep:lease"
 
 
@@ -49,14 +51,9 @@ def busy(zone: str, bucket: int) -> str:
     return f"{PREFIX}:{{{zone}}}:busy:{bucket}"
 
 
-def state(unicorn_id: str) -> str:
-    """Hash (version, data): the unicorn as last seen in DynamoDB."""
-    return f"{PREFIX}:{{unicorn:{unicorn_id}}}:state"
-
-
-def position(unicorn_id: str) -> str:
-    """Hash (recorded, data): where the unicorn last was."""
-    return f"{PREFIX}:{{unicorn:{unicorn_id}}}:position"
+def unicorn(unicorn_id: str) -> str:
+    """Hash: where the unicorn last was, when it was heard of, and it as last seen in DynamoDB."""
+    return f"{PREFIX}:{{unicorn:{unicorn_id}}}"
 
 
 def channel(topic: str) -> str:

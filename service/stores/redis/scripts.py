@@ -35,28 +35,37 @@ return 0
 """
 
 NOTE_POSITION: Final = """
--- KEYS position state  ARGV recorded_ms data ttl_seconds fresh_ms now_ms
--- Returns whether it was news, the position before, and the state unless it is due for a check.
-local before = redis.call('HMGET', KEYS[1], 'recorded', 'data')
-local state = false
-if redis.call('PTTL', KEYS[2]) > tonumber(ARGV[4]) then
-  state = redis.call('HGET', KEYS[2], 'data')
+-- KEYS unicorn  ARGV recorded_ms position now_ms ttl_seconds
+-- Returns whether it was news, the position before, and the state with when it was noted.
+local seen = redis.call('HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted')
+redis.call('HSET', KEYS[1], 'heard', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+if seen[1] and tonumber(seen[1]) >= tonumber(ARGV[1]) then
+  return {0, seen[2], seen[3], seen[4]}
 end
-redis.call('HSET', KEYS[1], 'heard', ARGV[5])
-if before[1] and tonumber(before[1]) >= tonumber(ARGV[1]) then return {0, before[2], state} end
-redis.call('HSET', KEYS[1], 'recorded', ARGV[1], 'data', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-return {1, before[2], state}
+redis.call('HSET', KEYS[1], 'recorded', ARGV[1], 'position', ARGV[2])
+return {1, seen[2], seen[3], seen[4]}
 """
 
 NOTE_STATE: Final = """
--- KEYS state position  ARGV version data ttl_ms
--- An equal version only lives longer; an older one is ignored. Returns the position if written.
-local known = redis.call('HGET', KEYS[1], 'version')
-if known and tonumber(known) > tonumber(ARGV[1]) then return {0, false} end
-redis.call('HSET', KEYS[1], 'version', ARGV[1], 'data', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {1, redis.call('HGET', KEYS[2], 'data')}
+-- KEYS unicorn  ARGV version state now_ms state_ttl_ms ttl_seconds
+-- An older version than one noted lately is ignored. Returns the position if the state was written.
+local known = redis.call('HMGET', KEYS[1], 'version', 'noted', 'position')
+local lately = known[2] and tonumber(ARGV[3]) - tonumber(known[2]) < tonumber(ARGV[4])
+if lately and tonumber(known[1]) > tonumber(ARGV[1]) then return {0, false} end
+if known[1] ~= ARGV[1] then redis.call('HSET', KEYS[1], 'since', ARGV[3]) end
+redis.call('HSET', KEYS[1], 'version', ARGV[1], 'state', ARGV[2], 'noted', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+return {1, known[3]}
+"""
+
+LISTEN: Final = """
+-- KEYS listening  ARGV now_ms gap_ms
+-- After a gap, listening begins anew.
+local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '-inf')
+local now = tonumber(ARGV[1])
+if now - last > tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'since', ARGV[1]) end
+if now > last then redis.call('HSET', KEYS[1], 'last', ARGV[1]) end
 """
 
 KEEP_LATEST: Final = """

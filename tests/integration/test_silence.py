@@ -1,0 +1,36 @@
+"""Silence is told from an outage: real API and Redis, a sweep's view of the fleet."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from service.core.model import Location, Position
+from service.core.ports import FleetIndex
+from service.stores.redis.fleet_index import RedisFleetIndex
+from service.stores.redis.link import RedisLink, connect
+from tests.infrastructure import MiniStack, RedisServer, wait_until
+from tests.stack import Stack
+
+STALE = timedelta(seconds=2)
+
+
+def is_silent(fleet: FleetIndex) -> bool:
+    return fleet.silent_for("u1", datetime.now(UTC)) > STALE
+
+
+def test_a_unicorn_is_silent_only_while_an_api_runs_that_would_hear_it(
+    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
+) -> None:
+    fleet = RedisFleetIndex(RedisLink(connect(redis_server.url, timeout_seconds=2)), STALE)
+    stale = {"UNICORN_STALE_SECONDS": str(int(STALE.total_seconds()))}
+    with Stack(tmp_path, ministack, redis_server, roles=("web",), **stale) as stack:
+        now = datetime.now(UTC)
+        fleet.begin_epoch(now)
+        fleet.record("u1", Position(Location(1, 2), now), now)
+        stack.kill("web")
+        time.sleep(2 * STALE.total_seconds())
+        assert not is_silent(fleet)
+        stack.start("web")
+        wait_until(lambda: is_silent(fleet), "the silence of a unicorn that did not come back")
