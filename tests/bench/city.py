@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
 from itertools import count
 from typing import Any
 
@@ -40,14 +40,25 @@ class Caller:
         """The parsed answer (none without a body); `HTTPException` if it was refused."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent |= {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        connection = self._connection()
-        connection.request(method, path, None if body is None else json.dumps(body), sent)
-        answer = connection.getresponse()
-        content = answer.read()
+        answer, content = self._exchange(
+            method, path, None if body is None else json.dumps(body), sent
+        )
         self.statuses[answer.status] += 1
         if answer.status >= 400:
             raise HTTPException(f"{method} {path}: {answer.status} {content[:200]!r}")
         return json.loads(content) if content else None
+
+    def _exchange(self, *request: Any) -> tuple[HTTPResponse, bytes]:
+        """Again if the server had closed the idle connection: every request here may be repeated."""
+        for _ in range(2):
+            connection = self._connection()
+            try:
+                connection.request(*request)
+                answer = connection.getresponse()
+                return answer, answer.read()
+            except RemoteDisconnected:
+                connection.close()
+        raise HTTPException("closed twice without an answer")
 
     def _connection(self) -> HTTPConnection:
         if not hasattr(self._mine, "connection"):
@@ -141,6 +152,7 @@ class City:
         self.riders = [self.stack.rider_token(f"rider-{number}") for number in range(50)]
         self.travel = GreatCircle()
         self._open = threading.Semaphore(0)
+        self.positions = 0
 
     def enroll(self, starts: Sequence[Location]) -> None:
         """Put a unicorn on duty at each place."""
@@ -232,6 +244,7 @@ class City:
         positions = [
             {"unicorn_id": name, **_json(cab.where(now))} for name, cab in self.cabs.items()
         ]
+        self.positions += len(positions)
         for begin in range(0, len(positions), BULK):
             bulk = {"positions": positions[begin : begin + BULK]}
             self.call("POST", "/v1/fleet/positions", self.telemetry, bulk)

@@ -102,7 +102,7 @@ def replay(stack: Stack, trips: Sequence[NycTrip], compress: float, unicorns: in
     took = city.play(demand)
     summary(f"peak × {compress:g}", city, len(demand), demand[-1][0] / compress or took)
     usage.print(len(demand))
-    print(f"  all rides ended after {took:.0f} s")
+    print(f"  all rides ended after {took:.0f} s; {city.positions} positions were sent meanwhile")
     city.close()
 
 
