@@ -1,0 +1,39 @@
+"""Counts the capacity units that the calls of a DynamoDB client consume, index writes included."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KINDS = {
+    "GetItem": "read",
+    "BatchGetItem": "read",
+    "Query": "read",
+    "PutItem": "write",
+    "UpdateItem": "write",
+    "TransactWriteItems": "write",
+}
+
+
+class Meter:
+    """Asks for the consumed capacity of every call of `client` and adds it up."""
+
+    def __init__(self, client: DynamoDBClient) -> None:
+        self.units: Counter[str] = Counter()
+        for operation, kind in KINDS.items():
+            name = f"dynamodb.{operation}"
+            client.meta.events.register(f"provide-client-params.{name}", self._ask)
+            client.meta.events.register(f"after-call.{name}", partial(self._count, kind))
+
+    def _ask(self, params: dict[str, Any], **_: object) -> None:
+        params["ReturnConsumedCapacity"] = "TOTAL"
+
+    def _count(self, kind: str, parsed: Mapping[str, Any], **_: object) -> None:
+        consumed = parsed.get("ConsumedCapacity", [])
+        for part in consumed if isinstance(consumed, list) else [consumed]:
+            self.units[kind] += part["CapacityUnits"]
