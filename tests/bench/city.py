@@ -49,7 +49,7 @@ class Caller:
         return json.loads(content) if content else None
 
     def _exchange(self, *request: Any) -> tuple[HTTPResponse, bytes]:
-        """Again if the server had closed the idle connection: every request here may be repeated."""
+        """Again if the server had closed the idle connection: any request here may be repeated."""
         for _ in range(2):
             connection = self._connection()
             try:

@@ -14,17 +14,18 @@ from click.testing import CliRunner, Result
 
 from service.command.main import main
 from service.core.dead_letters import set_aside_ride
+from service.core.dispatch.zones import zone_of
 from service.core.model import RideStatus
 from service.stores.connect import build_ports
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.tables import TABLES, definition
 from service.stores.redis import connect as redis_stores
-from tests.builders import NOW, a_ride, a_unicorn
+from tests.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
 from tests.dynamodb import fresh_settings, service_client
 from tests.fakes_redis import FakeRoundQueue
 from tests.infrastructure import PROJECT, MiniStack, RedisServer
 
-ZONE = "842a107ffffffff"
+ZONE = zone_of(BATTERY_PARK)
 
 
 class Command:

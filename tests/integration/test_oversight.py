@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import redis
 
+from service.core.dispatch.zones import zone_of
+from service.core.model import Location
 from service.queues import DISPATCH_QUEUE, KEY_PREFIX
 from tests.infrastructure import MiniStack, RedisServer, wait_until
 from tests.stack import Stack
@@ -101,7 +103,7 @@ def test_messages_nobody_can_read_are_set_aside_and_the_queue_moves_on(stack: St
 
 
 def test_an_unreadable_waiting_ride_is_set_aside(stack: Stack) -> None:
-    zone = "842a107ffffffff"
+    zone = zone_of(Location(40.7128, -74.0060))
     with redis.Redis.from_url(stack.redis.url) as client:
         client.hset(f"wildrydes:{{{zone}}}:waiting", "ride-x", "[1, {}]")
         rider = stack.rider_token("rider-1")

@@ -8,11 +8,12 @@ import pytest
 
 from service.auth.principal import TokenKind
 from service.core.dead_letters import set_aside_ride
+from service.core.dispatch.zones import zone_of
 from tests import api as helpers
 from tests.api import Api, a_principal, build_api
-from tests.builders import NOW, a_ride, a_unicorn
+from tests.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
 
-ZONE = "842a107ffffffff"
+ZONE = zone_of(BATTERY_PARK)
 NEW = {"name": "Shadowfax", "color": "White", "gender": "Male"}
 ANY = {"If-Match": "*"}
 

@@ -10,12 +10,13 @@ import pytest
 
 from service.api.context import Dependencies
 from service.core.dead_letters import message_letter, set_aside_ride
+from service.core.dispatch.zones import zone_of
 from service.core.errors import Unavailable
 from service.core.oversight import Beat, QueueLength
 from tests.api import Api
-from tests.builders import NOW, a_ride
+from tests.builders import BATTERY_PARK, NOW, a_ride
 
-ZONE = "842a107ffffffff"
+ZONE = zone_of(BATTERY_PARK)
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
 
 
@@ -154,8 +155,8 @@ def test_a_zone_is_paused_alone(api: Api) -> None:
         {"paused": True, "zone": "downtown"},
         {"paused": True, "zone": ""},
         {"paused": True, "zone": "852a1073fffffff"},
-        {"paused": True, "zone": "842A107FFFFFFFF"},
-        {"paused": True, "zone": "842a107ffffffff\n"},
+        {"paused": True, "zone": ZONE.upper()},
+        {"paused": True, "zone": f"{ZONE}\n"},
         {"paused": True, "zone": "000000000000000"},
         {"paused": True, "zones": []},
     ],
