@@ -14,18 +14,23 @@ from service.api import (
     cors,
     discovery,
     estimates,
+    events,
     fleet,
     frame,
+    gate,
     guard,
     health,
     problems,
     rides,
+    workshop,
 )
 from service.api.context import Dependencies
 from service.api.routing import declared_routes
 
 BLUEPRINTS: Final = (
     rides.blueprint,
+    events.blueprint,
+    workshop.blueprint,
     estimates.blueprint,
     fleet.blueprint,
     admin_fleet.blueprint,
@@ -46,6 +51,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     frame.install(app, settings.public_url)
     problems.install(app)
     cors.install(app, settings.cors_origins)
+    gate.install(app, settings, dependencies.ports.changes)
     health.install(app, dependencies.probes)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

@@ -15,6 +15,7 @@ from service.auth.revocation import RevocationCheck
 from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.auth.verifier import AccessTokenVerifier
+from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
 from service.core.ports import Ports
 from service.listening import start_listening
 from service.metrics import KEY_SET_AGE
@@ -52,6 +53,7 @@ def build(settings: ApiSettings) -> Dependencies:
         revoked=RevocationCheck(revocations),
         travel=travel_times(settings),
         iam=_iam_verifier(settings),
+        id_tokens=_workshop_verifier(settings, keys),
         limiter=limiter_of(settings, RedisCounters(redis.link)),
         now=_now,
         monotonic=time.monotonic,
@@ -81,6 +83,18 @@ def _verifier(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:
         leeway_seconds=settings.auth_leeway_seconds,
         resource=settings.auth_resource,
     )
+
+
+def _workshop_verifier(settings: ApiSettings, keys: Keys) -> WorkshopVerifier | None:
+    if not settings.workshop_id_tokens:
+        return None
+    id_tokens = IdTokenVerifier(
+        keys,
+        issuers=settings.issuers,
+        client_ids=settings.cognito_client_ids,
+        leeway_seconds=settings.auth_leeway_seconds,
+    )
+    return WorkshopVerifier(_verifier(settings, keys), id_tokens)
 
 
 def _iam_verifier(settings: ApiSettings) -> IamVerifier | None:

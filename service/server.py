@@ -64,12 +64,23 @@ class Worker(GeventWorker):  # type: ignore[misc]
             self._idle.discard(connection)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: requests under way are finished, connections between requests are closed."""
+        """SIGTERM: requests under way are finished, connections between requests are closed.
+
+        Those who wait for news are answered at once: what is told later, they ask another process.
+        """
         super().handle_exit(sig, frame)
+        # In a greenlet: waking takes a lock, for which a signal handler must not wait.
+        gevent.spawn(self._end_waits)
         for connection in tuple(self._idle):
             # Like the client's own end: what it has already sent is still read and answered.
             with suppress(OSError):
                 self._clients[connection].shutdown(SHUT_RD)
+
+    def _end_waits(self) -> None:
+        # By name: what the application imports must not be loaded before gevent patches.
+        stop = getattr(self.wsgi, "extensions", {}).get("stop")
+        if stop:
+            stop()
 
 
 wsgi_app = "service.wsgi:app"

@@ -64,7 +64,7 @@ def a_principal(subject: str = "rider-1", **changes: Any) -> Principal:
         "origin_jti": None,
         "issued_at": 0,
         "auth_time": 0,
-        "expires_at": 1,
+        "expires_at": 2**40,
     }
     return Principal(**fields | changes)
 

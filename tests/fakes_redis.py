@@ -230,6 +230,9 @@ class FakeChanges:
     def announce(self, *topics: str) -> None:
         self.announced.extend(topics)
 
+    def wake_all(self) -> None:
+        """Nobody waits here."""
+
     @contextmanager
     def listen(self, topic: str) -> Iterator[FakeListener]:
         yield FakeListener()

@@ -9,9 +9,10 @@ from service.api.representations import ride_view
 from service.core import fleet, progress, supervision
 from service.core.dispatch.zones import zone_of
 from service.core.errors import IdempotencyKeyReused, Unavailable
+from service.core.live import live_view
 from service.core.model import Location, Position, Rating, Ride, Unicorn, UnicornState
 from service.core.progress import Step
-from service.core.requests import RideOrder, cancel_ride, live_view, rate_ride, request_ride
+from service.core.requests import RideOrder, cancel_ride, rate_ride, request_ride
 from tests.builders import a_unicorn
 from tests.ride_city import City
 from tests.ride_witness import (

@@ -59,6 +59,8 @@ class Dependencies:
     travel: TravelTimes = field(default_factory=GreatCircle)
     iam: Verifier | None = None
     """Verifies credentials of IAM roles, if any may call."""
+    id_tokens: Verifier | None = None
+    """Verifies access and ID tokens, if the workshop's page may send those."""
     limiter: Limiter | None = None
     """None: nobody is limited."""
 

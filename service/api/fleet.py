@@ -14,12 +14,12 @@ from service.api.representations import driven_ride_view, unicorn_representation
 from service.api.routing import route
 from service.api.schemas import Availability, Nothing, PositionReport, PositionReports
 from service.api.shapes import DrivenRideView, MyUnicornView, PositionsNoted, UnicornRepresentation
+from service.api.waiting import granted_wait, wait_for_unicorn
 from service.auth import policy
 from service.core import fleet, progress, telemetry
 from service.core.model import Unicorn
 from service.core.progress import Step
 from service.core.telemetry import Report
-from service.core.watch import wait_for_unicorn
 from service.logs import add_log_context
 
 blueprint: Final = Blueprint("fleet", __name__)
@@ -38,10 +38,10 @@ BULK_LIMIT: Final = 128 * 1024
 )
 def show_me() -> Response:
     """The caller's unicorn and its ride; waits for news of them if asked to."""
-    deps, wait = dependencies(), headers.preferred_wait()
+    deps, wait = dependencies(), granted_wait()
     unicorn = progress.stored_unicorn(deps.ports, _my_id())
     if wait and not _is_news(unicorn):
-        unicorn = wait_for_unicorn(deps.ports, unicorn, _is_news, wait, deps.monotonic)
+        unicorn = wait_for_unicorn(unicorn, _is_news, wait)
     about = {"ETag": entity_tag(unicorn.version), **headers.wait_applied(wait)}
     if headers.not_modified(unicorn.version):
         return empty(304, about)

@@ -29,6 +29,7 @@ from service.auth.errors import (
 )
 from service.auth.policy import Role, judge
 from service.auth.principal import Principal
+from service.auth.workshop import workshop_token_from
 from service.settings import ApiSettings
 
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
@@ -84,7 +85,7 @@ class Guard:
     def admit(self, route: Route) -> None:
         """Let the request pass, or raise `AuthError` or a 429 problem."""
         now = self._deps.now()
-        g.principal = principal = self._authenticated(now)
+        g.principal = principal = self._authenticated(route, now)
         self._deps.revoked.check(principal, route.policy, request.method, now)
         judge(route.policy, principal, self._groups)
         limiter = self._deps.limiter
@@ -106,7 +107,7 @@ class Guard:
         audit.refused(error.reason, str(error))
         return self._challenged(error)
 
-    def _authenticated(self, now: datetime) -> Principal:
+    def _authenticated(self, route: Route, now: datetime) -> Principal:
         header = request.environ.get("HTTP_AUTHORIZATION")
         in_query = "access_token" in request.args
         if self._deps.iam:
@@ -114,8 +115,9 @@ class Guard:
             if credential is not None:
                 self._require_good_standing(now)
                 return self._deps.iam.verify(credential, now.timestamp())
-        token = bearer.token_from(header, has_query_token=in_query)
-        return self._deps.verifier.verify(token, now.timestamp())
+        token_from = workshop_token_from if route.bare_tokens else bearer.token_from
+        verifier = (route.id_tokens and self._deps.id_tokens) or self._deps.verifier
+        return verifier.verify(token_from(header, has_query_token=in_query), now.timestamp())
 
     def _require_good_standing(self, now: datetime) -> None:
         """No question to STS for an address that has been refused too often already."""

@@ -19,6 +19,7 @@ LONGEST_WAIT_SECONDS: Final = 30
 """Below the idle timeout of load balancers (ALB: 60 s) and the graceful timeout of the server."""
 
 _WAIT: Final = re.compile(r'\s*wait\s*=\s*(?:([0-9]+)|"([0-9]+)")\s*(?:;.*)?', re.IGNORECASE)
+_VERSION: Final = re.compile(r"[0-9]{1,9}")
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -55,6 +56,12 @@ def given_request_id() -> str:
     """The client's request id if it is safe to repeat everywhere, else a new one."""
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def last_event_id() -> int:
+    """The version `Last-Event-ID` names: the last one a stream's reader has seen; else 0."""
+    given = request.environ.get("HTTP_LAST_EVENT_ID", "")
+    return int(given) if _VERSION.fullmatch(given) else 0
 
 
 def if_none_match_given() -> bool:

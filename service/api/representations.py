@@ -16,8 +16,8 @@ from service.api.shapes import (
     UnicornRepresentation,
 )
 from service.core.fleet import UnicornView
+from service.core.live import LiveView
 from service.core.model import AssignedUnicorn, Location, Page, Position, Rating, Ride
-from service.core.requests import LiveView
 
 
 def ride_view(ride: Ride) -> RideView:

@@ -1,4 +1,4 @@
-"""Routes of riders: request a ride, look at it, wait for it, cancel it."""
+"""Routes of riders: request a ride, look at it, wait for it, cancel it, rate it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from service.api.answers import answer, empty, entity_tag
 from service.api.context import caller, dependencies, request_id
 from service.api.representations import live_ride_view, ride_list_view, ride_view
 from service.api.routing import route
-from service.api.schemas import Cancelation, RideListing, RideRequest
+from service.api.schemas import Cancelation, RideListing, RideRating, RideRequest
 from service.api.shapes import LiveRideView, RideListView, RideView
+from service.api.waiting import granted_wait, wait_for_ride
 from service.auth import policy
 from service.core import requests
-from service.core.model import Ride
-from service.core.requests import RideOrder
-from service.core.watch import wait_for_ride
+from service.core.live import live_view
+from service.core.model import Rating, Ride
+from service.core.requests import RideOrder, is_settled
 from service.logs import add_log_context
 
 blueprint: Final = Blueprint("rides", __name__)
@@ -34,11 +35,11 @@ blueprint: Final = Blueprint("rides", __name__)
 )
 def request_ride(body: RideRequest) -> Response:
     """Request a ride; 201 if a unicorn was found while waiting, else 202."""
-    deps, wait = dependencies(), headers.preferred_wait()
+    deps, wait = dependencies(), granted_wait()
     ride, replayed = requests.request_ride(deps.ports, _order(body), deps.now())
     add_log_context(ride_id=ride.ride_id)
     if wait:
-        ride = wait_for_ride(deps.ports, ride, _is_settled, wait, deps.monotonic)
+        ride = wait_for_ride(ride, is_settled, wait)
     return _accepted(ride, replayed, headers.wait_applied(wait))
 
 
@@ -73,10 +74,10 @@ def list_rides(query: RideListing) -> Response:
 )
 def show_ride(ride_id: str) -> Response:
     """One ride; waits for news of it if asked to."""
-    deps, wait = dependencies(), headers.preferred_wait()
+    deps, wait = dependencies(), granted_wait()
     ride = requests.own_ride(deps.ports, ride_id, caller().subject)
     if wait and not _is_news(ride):
-        ride = wait_for_ride(deps.ports, ride, _is_news, wait, deps.monotonic)
+        ride = wait_for_ride(ride, _is_news, wait)
     about = {"ETag": entity_tag(ride.version), **headers.wait_applied(wait)}
     if headers.not_modified(ride.version):
         return empty(304, about)
@@ -94,7 +95,7 @@ def show_live_ride(ride_id: str) -> Response:
     """What changes about a ride without a new version: where its unicorn is."""
     deps = dependencies()
     ride = requests.own_ride(deps.ports, ride_id, caller().subject)
-    return answer(200, live_ride_view(requests.live_view(deps.ports, ride, deps.now())))
+    return answer(200, live_ride_view(live_view(deps.ports, ride, deps.now())))
 
 
 @route(
@@ -112,6 +113,21 @@ def cancel_ride(ride_id: str, body: Cancelation) -> Response:
     return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
 
 
+@route(
+    blueprint,
+    "POST",
+    "/v1/rides/<ride_id>/rating",
+    policy=policy.RIDES_WRITE,
+    body=RideRating,
+    answers={200: RideView},
+)
+def rate_ride(ride_id: str, body: RideRating) -> Response:
+    """Rate a completed ride; another rating replaces the first."""
+    deps, rating = dependencies(), Rating(body.stars, body.comment)
+    ride = requests.rate_ride(deps.ports, ride_id, caller().subject, rating, deps.now())
+    return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
+
+
 def _order(body: RideRequest) -> RideOrder:
     return RideOrder(
         rider_id=caller().subject,
@@ -123,16 +139,11 @@ def _order(body: RideRequest) -> RideOrder:
     )
 
 
-def _is_settled(ride: Ride) -> bool:
-    """A unicorn is on its way, or none will come."""
-    return ride.matched_at is not None or ride.is_terminal
-
-
 def _is_news(ride: Ride) -> bool:
     """What a waiting client has not seen: another version than it named, else a settled ride."""
     if headers.if_none_match_given():
         return ride.is_terminal or not headers.not_modified(ride.version)
-    return _is_settled(ride)
+    return is_settled(ride)
 
 
 def _accepted(ride: Ride, replayed: bool, applied: dict[str, str]) -> Response:

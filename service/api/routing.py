@@ -39,6 +39,10 @@ class Route:
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
     """Request headers that matter here, for the OpenAPI document."""
+    bare_tokens: bool = False
+    """Takes tokens without a scheme word too."""
+    id_tokens: bool = False
+    """Takes ID tokens too, where `WORKSHOP_ID_TOKENS` says so."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -76,6 +80,8 @@ def route(
     body_limit: int = BODY_LIMIT,
     query: type[BaseModel] | None = None,
     headers: tuple[str, ...] = (),
+    bare_tokens: bool = False,
+    id_tokens: bool = False,
 ) -> Callable[[View], View]:
     """Serve `method rule` by the decorated view.
 
@@ -93,6 +99,8 @@ def route(
             body_limit=body_limit,
             query=query,
             headers=headers,
+            bare_tokens=bare_tokens,
+            id_tokens=id_tokens,
         )
         blueprint.add_url_rule(
             rule,

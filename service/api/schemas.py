@@ -113,6 +113,13 @@ class Cancelation(Strict):
     reason: Text | None = None
 
 
+class RideRating(Strict):
+    """What the rider thought of the ride."""
+
+    stars: Annotated[int, Field(ge=1, le=5)]
+    comment: Text | None = None
+
+
 class PositionReport(Point):
     """Where a unicorn is: heading in degrees from north, speed in metres per second."""
 

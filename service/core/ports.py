@@ -226,6 +226,9 @@ class Changes(Protocol):
 
     def listen(self, topic: str) -> AbstractContextManager[Listener]: ...
 
+    def wake_all(self) -> None:
+        """Wake everyone who listens in this process, as if everything had been announced."""
+
 
 class Listener(Protocol):
     def wait(self, seconds: float) -> bool:

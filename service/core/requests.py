@@ -11,21 +11,18 @@ from datetime import datetime
 from typing import Final
 
 from service.core import effects
-from service.core.dispatch.travel import GreatCircle
 from service.core.dispatch.zones import zone_of
 from service.core.errors import (
     DispatchPaused,
     IdempotencyKeyReused,
     RideNotFound,
     TooManyActiveRides,
-    Unavailable,
 )
 from service.core.model import (
     FIRST_RETRY,
     CanceledBy,
     Location,
     Page,
-    Position,
     Rating,
     Ride,
     RideStatus,
@@ -66,17 +63,6 @@ class RideOrder:
         return hashlib.sha256(json.dumps([*places, self.note]).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class LiveView:
-    """What changes about a ride without a new version."""
-
-    status: RideStatus
-    version: int
-    position: Position | None
-    pickup_eta_seconds: int | None
-    planned_pickup_eta_seconds: int | None
-
-
 def request_ride(ports: Ports, order: RideOrder, now: datetime) -> tuple[Ride, bool]:
     """Store a new ride and ask for a round; or find the ride this idempotency key made before.
 
@@ -108,6 +94,11 @@ def own_ride(ports: Ports, ride_id: str, rider_id: str) -> Ride:
     return ride
 
 
+def is_settled(ride: Ride) -> bool:
+    """A unicorn is (or was) on its way, or none will come."""
+    return ride.matched_at is not None or ride.is_terminal
+
+
 def list_rides(
     ports: Ports,
     rider_id: str,
@@ -121,12 +112,21 @@ def list_rides(
 
 
 def cancel_ride(
-    ports: Ports, ride_id: str, rider_id: str, reason: str | None, now: datetime
+    ports: Ports,
+    ride_id: str,
+    rider_id: str,
+    reason: str | None,
+    now: datetime,
+    *,
+    keep_settled: bool = False,
 ) -> Ride:
-    """Cancel before the ride is in progress; canceling again changes nothing."""
+    """Cancel before the ride is in progress; canceling again changes nothing.
+
+    With `keep_settled` a ride that has been matched or has ended meanwhile stays as it is.
+    """
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
-        if ride.status is RideStatus.CANCELED:
+        if ride.status is RideStatus.CANCELED or (keep_settled and is_settled(ride)):
             return ride, unicorn
         canceled = ride.canceled(CanceledBy.RIDER, reason, now)
         return canceled, unicorn and unicorn.released(ride_id)
@@ -141,35 +141,6 @@ def rate_ride(ports: Ports, ride_id: str, rider_id: str, rating: Rating, now: da
         return (ride if ride.rating == rating else ride.rated(rating)), unicorn
 
     return carry_out(ports, own_ride(ports, ride_id, rider_id), decide, now)
-
-
-def live_view(ports: Ports, ride: Ride, now: datetime) -> LiveView:
-    """Where the ride's unicorn is and when it should be at the pickup, as last heard.
-
-    Redis being away makes these unknown, never an error.
-    """
-    position: Position | None = None
-    planned: int | None = None
-    try:
-        if ride.status is RideStatus.REQUESTED:
-            plan = ports.waiting.plan_of(ride.zone, ride.ride_id)
-            planned = plan.pickup_eta_seconds if plan else None
-        elif ride.status in SHOWS_UNICORN and ride.unicorn:
-            position = ports.fleet.position(ride.unicorn.unicorn_id, now)
-    except Unavailable:
-        pass
-    return LiveView(ride.status, ride.version, position, _pickup_eta(ride, position), planned)
-
-
-SHOWS_UNICORN: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
-
-
-def _pickup_eta(ride: Ride, position: Position | None) -> int | None:
-    if ride.status is RideStatus.ARRIVED:
-        return 0
-    if ride.status is not RideStatus.MATCHED or position is None:
-        return None
-    return GreatCircle().seconds_between(position.location, ride.pickup)
 
 
 def _new_ride(ports: Ports, order: RideOrder, now: datetime) -> Ride:

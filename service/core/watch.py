@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from datetime import datetime
 from typing import Final, TypeVar
 
 from service.core.effects import ride_topic, unicorn_topic
+from service.core.errors import Unavailable
+from service.core.live import LiveView, live_view
 from service.core.model import Ride, Unicorn
 from service.core.ports import Ports
+from service.core.requests import own_ride
 
 REREAD_SECONDS: Final = 5.0
 """Announcements may be lost: a waiter looks for itself this often."""
+
+LIVE_SECONDS: Final = 2.0
+"""How often a follower is told where the unicorn is, at most."""
 
 Watched = TypeVar("Watched", Ride, Unicorn)
 
@@ -43,6 +50,43 @@ def wait_for_unicorn(
         return ports.unicorns.get(unicorn.unicorn_id) or unicorn
 
     return _wait(ports, unicorn_topic(unicorn.unicorn_id), read, done, seconds, monotonic)
+
+
+def follow_ride(
+    ports: Ports,
+    ride_id: str,
+    rider_id: str,
+    now: Callable[[], datetime],
+    monotonic: Callable[[], float],
+) -> Generator[Ride | LiveView | None, None, None]:
+    """The rider's ride, then each new version and where its unicorn is, until it has ended.
+
+    None says at least every `LIVE_SECONDS` that there is nothing new, so that the caller can look
+    to its own affairs. The first step raises `RideNotFound` and `Unavailable`.
+    """
+    with ports.changes.listen(ride_topic(ride_id)) as listener:
+        yield (ride := own_ride(ports, ride_id, rider_id))
+        shown: LiveView | None = None
+        live_at = monotonic()
+        read_at = live_at + REREAD_SECONDS
+        while not ride.is_terminal:
+            if monotonic() >= live_at:
+                live_at = monotonic() + LIVE_SECONDS
+                seen, shown = shown, live_view(ports, ride, now())
+                yield shown if shown != seen else None
+            announced = listener.wait(max(0.0, min(live_at, read_at) - monotonic()))
+            if announced or monotonic() >= read_at:
+                read_at = monotonic() + REREAD_SECONDS
+                known, ride = ride, _read_again(ports, ride)
+                yield ride if ride.version > known.version else None
+
+
+def _read_again(ports: Ports, ride: Ride) -> Ride:
+    """The ride as stored; as it was if the store does not answer, which may pass."""
+    try:
+        return ports.rides.get(ride.ride_id) or ride
+    except Unavailable:
+        return ride
 
 
 def _wait(

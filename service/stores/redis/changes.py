@@ -77,6 +77,13 @@ class RedisChanges:
         finally:
             self._part(channel, waiter)
 
+    def wake_all(self) -> None:
+        """Wake every waiter of this process; nothing is sent."""
+        with self._lock:
+            waiters = [each for waiters in self._waiters.values() for each in waiters]
+        for waiter in waiters:
+            waiter.wake()
+
     def close(self) -> None:
         """End the listening thread and its connection."""
         self._closed.set()

@@ -14,10 +14,11 @@ from service.core.errors import (
     RideNotFound,
     TooManyActiveRides,
 )
+from service.core.live import live_view
 from service.core.model import Location, RideStatus, Unicorn, UnicornState
 from service.core.ports import Rules
 from service.core.progress import Step, advance
-from service.core.requests import RideOrder, cancel_ride, live_view, own_ride, request_ride
+from service.core.requests import RideOrder, cancel_ride, own_ride, request_ride
 from tests.unit.core.conftest import PICKUP, Service
 
 NEARBY = Location(40.7300, -74.0000)

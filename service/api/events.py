@@ -1,0 +1,121 @@
+"""A ride as a stream of events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+`ride` carries each new version under its number as id; `live`, without one, where the unicorn is;
+`end` says that coming back as before is of no use. A stream that ends without it (this process
+stops) is to be taken up again, as browsers do, with the last id as `Last-Event-ID`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from flask import Blueprint, Response
+
+from service.api import headers
+from service.api.answers import empty, encode
+from service.api.context import Dependencies, caller, dependencies
+from service.api.gate import Gate, gate
+from service.api.representations import live_ride_view, ride_view
+from service.api.routing import route
+from service.auth import policy
+from service.auth.errors import InvalidToken
+from service.auth.principal import Principal
+from service.core import watch
+from service.core.live import LiveView
+from service.core.model import Ride
+
+blueprint: Final = Blueprint("events", __name__)
+
+COMMENT_SECONDS: Final = 15.0
+"""A stream that is silent for longer may be cut by what lies between (the standard, 9.2.7)."""
+
+OPENING: Final = "retry: 1000\n\n"
+"""Sent at once, so that the client sees the stream open; milliseconds before coming back."""
+
+HEADERS: Final = {"X-Accel-Buffering": "no"}
+"""nginx and what follows its customs must not collect the stream."""
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/rides/<ride_id>/events",
+    policy=policy.RIDES_READ,
+    headers=("Last-Event-ID",),
+    answers={200: None, 204: None},
+)
+def follow_ride(ride_id: str) -> Response:
+    """A stream of what happens to a ride; 204 if all of it was seen."""
+    deps, principal, seen = dependencies(), caller(), headers.last_event_id()
+    with ExitStack() as open_until_closed:
+        open_until_closed.enter_context(gate().streaming(principal.subject))
+        feed = open_until_closed.enter_context(
+            closing(
+                watch.follow_ride(deps.ports, ride_id, principal.subject, deps.now, deps.monotonic)
+            )
+        )
+        ride = next(feed)
+        if isinstance(ride, Ride) and ride.is_terminal and seen >= ride.version:
+            return empty(204)
+        stream = Stream(deps, gate(), principal, seen)
+        response = Response(
+            stream.text(chain([ride], feed)), headers=HEADERS, content_type="text/event-stream"
+        )
+        response.call_on_close(open_until_closed.pop_all().close)
+        return response
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One open stream. It outlives its request, so it must not ask Flask for anything."""
+
+    deps: Dependencies
+    gate: Gate
+    principal: Principal
+    seen: int
+    """The version the client has already."""
+
+    def text(self, feed: Iterable[Ride | LiveView | None]) -> Iterator[str]:
+        yield OPENING
+        sent_at = self.deps.monotonic()
+        for news in feed:
+            text = self._told(news)
+            if not text and self.deps.monotonic() - sent_at >= COMMENT_SECONDS:
+                text = ":\n\n"
+            if text:
+                yield text
+                sent_at = self.deps.monotonic()
+            if self.gate.is_stopping:
+                return
+            refusal = self._refusal()
+            if refusal:
+                yield _event("end", {"reason": refusal})
+                return
+        yield _event("end", {"reason": "ride_ended"})
+
+    def _told(self, news: Ride | LiveView | None) -> str:
+        match news:
+            case Ride() if news.version > self.seen:
+                return f"id: {news.version}\n{_event('ride', ride_view(news))}"
+            case LiveView():
+                return _event("live", live_ride_view(news))
+        return ""
+
+    def _refusal(self) -> str | None:
+        """Why the token that opened the stream would not open it now."""
+        now = self.deps.now()
+        if now.timestamp() >= self.principal.expires_at:
+            return "token_expired"
+        try:
+            self.deps.revoked.check(self.principal, policy.RIDES_READ, "GET", now)
+        except InvalidToken:
+            return "token_revoked"
+        return None
+
+
+def _event(name: str, data: Mapping[str, object]) -> str:
+    return f"event: {name}\ndata: {encode(data)}\n\n"

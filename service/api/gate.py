@@ -1,0 +1,115 @@
+"""How much one process takes on at a time, and the end of all waiting when it is told to stop.
+
+Load is what works. A request that waits for news or streams it costs a greenlet and no CPU, so
+those have a bound of their own. More work than the bound is refused before anything is done for
+it, token and body unread: what was accepted stays quick, and who was refused may safely come again.
+
+All requests of a process run in one thread (gevent), hence no lock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, cast
+
+from flask import Flask, current_app, g, request
+
+from service.api.frame import QUIET
+from service.api.problems import RETRY_SOON, Problem
+from service.core.ports import Changes
+from service.settings import ApiSettings
+
+_GATE: Final = "gate"
+
+STOP: Final = "stop"
+"""The extension the server calls, without arguments, when this process is to end."""
+
+STREAMS_PER_SUBJECT: Final = 5
+"""In one process; a page opened many times over stays one rider's problem."""
+
+
+class Gate:
+    """Counts what is under way."""
+
+    def __init__(self, *, max_in_flight: int, max_waiters: int) -> None:
+        self._max_in_flight = max_in_flight
+        self._max_waiters = max_waiters
+        self._streams: Counter[str] = Counter()
+        self.in_flight = 0
+        self.waiters = 0
+        self.is_stopping = False
+
+    def enter(self) -> None:
+        """Begin work on a request, or raise a 503 problem."""
+        if self.in_flight >= self._max_in_flight:
+            raise _busy("This is more than can be done at once; try again.")
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        self.in_flight -= 1
+
+    @property
+    def has_room_to_wait(self) -> bool:
+        """Few may pass at once and overshoot the bound by as many as are in flight."""
+        return self.waiters < self._max_waiters
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While a request in flight only waits."""
+        self.in_flight -= 1
+        self.waiters += 1
+        try:
+            yield
+        finally:
+            self.waiters -= 1
+            self.in_flight += 1
+
+    @contextmanager
+    def streaming(self, subject: str) -> Iterator[None]:
+        """While a stream is open, which outlives its request. Raises a 429 or 503 problem."""
+        if self._streams[subject] >= STREAMS_PER_SUBJECT:
+            detail = f"At most {STREAMS_PER_SUBJECT} streams may be open at once."
+            raise Problem(429, "too_many_streams", detail, headers=RETRY_SOON)
+        if not self.has_room_to_wait:
+            raise _busy("No more streams can be held open; try again, or ask now and then.")
+        self._streams[subject] += 1
+        self.waiters += 1
+        try:
+            yield
+        finally:
+            self.waiters -= 1
+            self._streams[subject] -= 1
+            self._streams += Counter()  # forgets the zeros
+
+
+def install(app: Flask, settings: ApiSettings, changes: Changes) -> None:
+    """Count every request but those that ask after the process itself."""
+    gate = Gate(max_in_flight=settings.api_max_in_flight, max_waiters=settings.api_max_waiters)
+
+    def begin() -> None:
+        if request.path not in QUIET:
+            gate.enter()
+            g.is_counted = True
+
+    def end(_: BaseException | None) -> None:
+        if g.pop("is_counted", False):
+            gate.leave()
+
+    def stop() -> None:
+        gate.is_stopping = True
+        changes.wake_all()
+
+    app.extensions[_GATE], app.extensions[STOP] = gate, stop
+    app.before_request(begin)
+    app.teardown_request(end)
+
+
+def gate() -> Gate:
+    """This process's gate."""
+    return cast(Gate, current_app.extensions[_GATE])
+
+
+def _busy(detail: str) -> Problem:
+    return Problem(503, "unavailable", detail, headers=RETRY_SOON)

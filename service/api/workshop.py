@@ -1,0 +1,158 @@
+"""The two routes of the workshop's page (aws-serverless-workshops, WebApplication), in its words.
+
+They take its token without a scheme word too; see `service.auth.workshop`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from service.api.answers import JSON_TYPE, answer, encode
+from service.api.context import caller, dependencies, request_id
+from service.api.gate import gate
+from service.api.problems import RETRY_SOON
+from service.api.representations import instant
+from service.api.routing import route
+from service.api.schemas import Latitude, Longitude, Strict
+from service.api.waiting import wait_for_ride
+from service.auth import policy
+from service.core import requests
+from service.core.model import AssignedUnicorn, Location, Ride
+from service.core.requests import RideOrder, is_settled
+from service.logs import add_log_context
+
+blueprint: Final = Blueprint("workshop", __name__)
+
+WAIT_SECONDS: Final = 10
+"""The page shows a ride or an error, nothing in between."""
+
+LISTED: Final = 100
+"""The newest rides that are looked through."""
+
+
+class WorkshopPoint(Strict):
+    """A point, WGS-84 degrees."""
+
+    latitude: Latitude = Field(alias="Latitude")
+    longitude: Longitude = Field(alias="Longitude")
+
+
+class WorkshopRequest(Strict):
+    """Where the rider is to be picked up."""
+
+    pickup: WorkshopPoint = Field(alias="PickupLocation")
+
+
+class WorkshopUnicorn(TypedDict):
+    Name: str
+    Color: str
+    Gender: str
+
+
+class WorkshopRide(TypedDict):
+    RideId: str
+    Unicorn: WorkshopUnicorn
+    UnicornName: str
+    Eta: int
+    Rider: str
+
+
+class WorkshopError(TypedDict):
+    Error: str
+    Reference: str
+
+
+class WorkshopListedRide(TypedDict):
+    RideId: str
+    RequestTime: str
+    Unicorn: WorkshopUnicorn
+    UnicornName: str
+    User: str
+
+
+@route(
+    blueprint,
+    "POST",
+    "/ride",
+    policy=policy.RIDES_WRITE,
+    bare_tokens=True,
+    id_tokens=True,
+    body=WorkshopRequest,
+    answers={201: WorkshopRide, 503: WorkshopError},
+)
+def request_workshop_ride(body: WorkshopRequest) -> Response:
+    """Request a ride and wait for its unicorn; without one the ride is canceled."""
+    if not gate().has_room_to_wait:
+        return _without_unicorn()
+    deps, subject = dependencies(), caller().subject
+    pickup = Location(body.pickup.latitude, body.pickup.longitude)
+    order = RideOrder(rider_id=subject, pickup=pickup, request_id=request_id())
+    ride, _ = requests.request_ride(deps.ports, order, deps.now())
+    add_log_context(ride_id=ride.ride_id)
+    ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
+    if not is_settled(ride):
+        reason = "no unicorn in time"
+        # May lose to a match in this very moment, which is as good.
+        ride = requests.cancel_ride(
+            deps.ports, ride.ride_id, subject, reason, deps.now(), keep_settled=True
+        )
+    if ride.matched_at is None or ride.unicorn is None:
+        return _without_unicorn()
+    return answer(201, _requested_view(ride, ride.unicorn))
+
+
+@route(
+    blueprint,
+    "GET",
+    "/ride",
+    policy=policy.RIDES_READ,
+    bare_tokens=True,
+    answers={200: list[WorkshopListedRide]},
+)
+def list_workshop_rides() -> Response:
+    """The caller's newest rides that have a unicorn."""
+    page = requests.list_rides(
+        dependencies().ports, caller().subject, status=None, limit=LISTED, start=None
+    )
+    views = [
+        _listed_view(ride, ride.unicorn) for ride in page.items if ride.matched_at and ride.unicorn
+    ]
+    # A bare array, as the page expects it.
+    return Response(encode(views), content_type=JSON_TYPE)
+
+
+def _without_unicorn() -> Response:
+    error: WorkshopError = {"Error": "No unicorn is available.", "Reference": request_id()}
+    return answer(503, error, RETRY_SOON)
+
+
+def _requested_view(ride: Ride, unicorn: AssignedUnicorn) -> WorkshopRide:
+    return {
+        "RideId": ride.ride_id,
+        "Unicorn": _unicorn_view(unicorn),
+        "UnicornName": unicorn.name,
+        "Eta": ride.pickup_eta_seconds or 0,
+        "Rider": _user(),
+    }
+
+
+def _listed_view(ride: Ride, unicorn: AssignedUnicorn) -> WorkshopListedRide:
+    return {
+        "RideId": ride.ride_id,
+        "RequestTime": instant(ride.requested_at),
+        "Unicorn": _unicorn_view(unicorn),
+        "UnicornName": unicorn.name,
+        "User": _user(),
+    }
+
+
+def _unicorn_view(unicorn: AssignedUnicorn) -> WorkshopUnicorn:
+    return {"Name": unicorn.name, "Color": unicorn.color, "Gender": unicorn.gender}
+
+
+def _user() -> str:
+    return caller().username or caller().subject
