@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+LEASE_SECONDS = 2.0
 STATE_CHECK_SECONDS = 30.0
 """So old at most does the index let the state of a unicorn become that sends positions."""
 
@@ -86,12 +87,14 @@ class FakeStores:
     def pass_time(self, seconds: float) -> None:
         for lifetime, kept in (
             (1, self.waiting.marks),
-            (2, self.waiting.leased),
             (10, self.waiting.again),
             (15, self.waiting.plans),
         ):
             if seconds >= lifetime:
                 kept.clear()
+        if seconds >= LEASE_SECONDS:
+            for zone in self.waiting.leased:
+                self.waiting.expire(zone)
         self._states_age += seconds
         if self._states_age >= STATE_CHECK_SECONDS:
             self._states_age = 0.0
