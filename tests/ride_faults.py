@@ -103,6 +103,10 @@ class TroubledRides:
     def postpone(self, ride: Ride, due_at: datetime) -> bool:
         return bool(self._around(lambda: self._rides.postpone(ride, due_at), ride.ride_id))
 
+    def count_crashes(self, ride: Ride, crashed_rounds: int) -> bool:
+        count = self._rides.count_crashes
+        return bool(self._around(lambda: count(ride, crashed_rounds), ride.ride_id))
+
 
 class TroubledUnicorns:
     """`Unicorns` in trouble."""
@@ -149,13 +153,17 @@ class Unreliable:
         self._store = store
         self._trouble = trouble
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+
         def call(*args: Any, **kwargs: Any) -> Any:
             if self._trouble.writer_is_dead:
                 raise Killed
             if self._trouble.redis_is_away:
                 raise Unavailable("Redis is away")
-            return getattr(self._store, name)(*args, **kwargs)
+            return found(*args, **kwargs)
 
         return call
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+LEASE_SECONDS = 2.0
 STATE_CHECK_SECONDS = 30.0
 """So old at most does the index let the state of a unicorn become that sends positions."""
 
@@ -91,7 +92,11 @@ class FakeStores:
         ):
             if seconds >= lifetime:
                 kept.clear()
+<<<<<<< HEAD
         if seconds >= 2:
+=======
+        if seconds >= LEASE_SECONDS:
+>>>>>>> admin
             for zone in self.waiting.leased:
                 self.waiting.expire(zone)
         self._states_age += seconds

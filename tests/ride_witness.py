@@ -29,6 +29,8 @@ MAY_FOLLOW = {
 HOLDS_A_UNICORN = {OFFERED, MATCHED, ARRIVED, IN_PROGRESS}
 ENDED = {COMPLETED, CANCELED, UNMATCHED}
 STALE = timedelta(seconds=60)
+CRASHES_ALONE = 2
+"""So many workers died on a ride alone that it is set aside, whatever its deadline."""
 
 
 @dataclass
@@ -104,8 +106,9 @@ class Witness:
         assert before.excluded <= after.excluded
         self._judge_parting(before, after)
         if after.status is UNMATCHED:
-            assert self.now() >= after.deadline_at, "given up too early"
-            assert self.meddled or not self.has_plan(after), "given up in spite of a plan"
+            poison = before.crashed_rounds >= CRASHES_ALONE
+            assert poison or self.now() >= after.deadline_at, "given up too early"
+            assert poison or self.meddled or not self.has_plan(after), "given up in spite of a plan"
 
     def _judge_parting(self, before: Ride, after: Ride) -> None:
         if before.status in HOLDS_A_UNICORN and after.status is REQUESTED:

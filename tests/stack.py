@@ -128,8 +128,8 @@ class Stack:
     def unicorn_token(self, subject: str) -> str:
         return self._token(subject, "wildrydes/fleet.drive", groups=["unicorns"])
 
-    def admin_token(self, group: str = "admin") -> str:
-        return self._token("admin-1", "wildrydes/admin", groups=[group])
+    def admin_token(self) -> str:
+        return self._token("admin-1", "wildrydes/admin", groups=["admin"])
 
     def _token(self, subject: str, scope: str, **claims: object) -> str:
         return self.mint.access_token(sub=subject, username=subject, scope=scope, **claims)

@@ -24,6 +24,7 @@ ONLY_IN = {
     "redis": ("service/stores/redis/", "service/local/", "worker/broker_guard.py"),
     "celery": ("worker/", "service/round_queue.py"),
     "kombu": ("worker/", "service/round_queue.py"),
+    "click": ("service/command/",),
     "flask": ("service/app.py", "service/wsgi.py", "service/api/"),
     "flask_cors": ("service/app.py", "service/api/"),
     "jwt": ("service/auth/", "service/local/"),
