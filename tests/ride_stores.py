@@ -92,11 +92,7 @@ class FakeStores:
         ):
             if seconds >= lifetime:
                 kept.clear()
-<<<<<<< HEAD
-        if seconds >= 2:
-=======
         if seconds >= LEASE_SECONDS:
->>>>>>> admin
             for zone in self.waiting.leased:
                 self.waiting.expire(zone)
         self._states_age += seconds
