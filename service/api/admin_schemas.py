@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from service.api.schemas import AccountSub, Count, Instant, Name, Strict
-from service.core.dispatch.zones import is_zone
+from service.core.dispatch.zones import RESOLUTION, is_zone
 from service.core.model import RideStatus
 
 
@@ -49,7 +49,7 @@ class DispatchChange(Strict):
     @classmethod
     def _is_a_zone(cls, zone: str | None) -> str | None:
         if zone is not None and not is_zone(zone):
-            raise ValueError("must be an H3 cell of resolution 4")
+            raise ValueError(f"must be an H3 cell of resolution {RESOLUTION}")
         return zone
 
 

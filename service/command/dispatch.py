@@ -7,13 +7,13 @@ import click
 from service.api.admin_representations import dispatch_view
 from service.command.tools import Output, Tools, explained, now, with_output
 from service.core import pausing
-from service.core.dispatch.zones import is_zone
+from service.core.dispatch.zones import RESOLUTION, is_zone
 from service.core.oversight import Pause
 
 
 def _zone(_context: click.Context, _parameter: click.Parameter, zone: str | None) -> str | None:
     if zone is not None and not is_zone(zone):
-        raise click.BadParameter("must be an H3 cell of resolution 4")
+        raise click.BadParameter(f"must be an H3 cell of resolution {RESOLUTION}")
     return zone
 
 
