@@ -8,8 +8,11 @@ from html import escape
 
 from tests.bench.outcome import Estimate
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 400, 260, 52, 46, 40
-COLORS = ("#9aa0a6", "#5f6368", "#e8a33d", "#c5221f", "#1a73e8", "#12b5cb", "#34a853")
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 320, 280, 52, 46, 58
+COLORS = ("#b5bac0", "#5f6368", "#e8a33d", "#1a73e8", "#12b5cb", "#c5221f", "#34a853")
+IN_A_ROW = 3
+DODGE = 3.0
+"""Pixels between policies at the same load, so that their bars do not hide each other."""
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#3c4043}.grid{stroke:#e0e0e0}"
     ".line{fill:none;stroke-width:2}.title{font-weight:600;font-size:13px}"
@@ -33,7 +36,7 @@ class Panel:
 
     def x(self, load: float) -> float:
         span = max(self.loads[-1] - self.loads[0], 1e-9)
-        return LEFT + 10 + (load - self.loads[0]) / span * (WIDTH - LEFT - 30)
+        return LEFT + 20 + (load - self.loads[0]) / span * (WIDTH - LEFT - 50)
 
     def y(self, value: float) -> float:
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
@@ -53,9 +56,14 @@ class Panel:
                 f'text-anchor="middle">{load:.2f}</text>'
             )
 
-    def line(self, color: str, line: Line) -> Iterator[str]:
+        yield (
+            f'<text x="{(LEFT + WIDTH - 10) / 2}" y="{HEIGHT - BOTTOM + 38}" '
+            f'text-anchor="middle">load</text>'
+        )
+
+    def line(self, color: str, aside: float, line: Line) -> Iterator[str]:
         points = [
-            (self.x(load), estimates[self.measure])
+            (self.x(load) + aside, estimates[self.measure])
             for load, estimates in zip(self.loads, line, strict=True)
         ]
         path = "L".join(f"{x:.1f} {self.y(value.mean):.1f}" for x, value in points)
@@ -67,22 +75,23 @@ class Panel:
 
 
 def draw(lines: Mapping[str, Line], loads: Sequence[float], unicorns: int) -> str:
-    """Two panels side by side (picked up in time, empty kilometres), and a legend below."""
+    """Panels side by side (picked up in time, served, empty kilometres), a legend below."""
     panels = (
         Panel("within_5", "picked up within 5 min", loads, 50, 100, " %", 10),
-        Panel("empty_km", "empty km per ride (straight line)", loads, 0.2, 1.0, "", 0.2),
+        Panel("served", "served", loads, 75, 100, " %", 5),
+        Panel("empty_km", "empty km per ride", loads, 0.2, 1.2, "", 0.2),
     )
-    height = HEIGHT + 22 * ((len(lines) + 1) // 2) + 30
+    width, height = len(panels) * WIDTH, HEIGHT + 22 * _rows(lines) + 28
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
         f"<title>Dispatch policies on New York demand, {unicorns} unicorns</title>",
         f"<style>{STYLE}</style>",
         '<rect width="100%" height="100%" fill="#fff"/>',
     ]
     for number, panel in enumerate(panels):
         parts += [f'<g transform="translate({number * WIDTH} 0)">', *panel.axes()]
-        for color, line in zip(COLORS, lines.values(), strict=False):
-            parts += panel.line(color, line)
+        for row, (color, line) in enumerate(zip(COLORS, lines.values(), strict=False)):
+            parts += panel.line(color, DODGE * (row - (len(lines) - 1) / 2), line)
         parts.append("</g>")
     parts += _legend(lines, unicorns)
     return "\n".join([*parts, "</svg>", ""])
@@ -90,10 +99,15 @@ def draw(lines: Mapping[str, Line], loads: Sequence[float], unicorns: int) -> st
 
 def _legend(lines: Mapping[str, Line], unicorns: int) -> Iterator[str]:
     for number, (color, name) in enumerate(zip(COLORS, lines, strict=False)):
-        x, y = LEFT + number % 2 * WIDTH, HEIGHT + 10 + number // 2 * 22
+        x, y = LEFT + number % IN_A_ROW * WIDTH, HEIGHT + 10 + number // IN_A_ROW * 22
         yield f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{color}"/>'
         yield f'<text x="{x + 12}" y="{y}">{escape(name)}</text>'
     yield (
-        f'<text x="{LEFT}" y="{HEIGHT + 22 * ((len(lines) + 1) // 2) + 14}" fill="#5f6368">'
-        f"load = arrival rate × mean trip time ÷ {unicorns} unicorns; bars: 95 % interval</text>"
+        f'<text x="{LEFT}" y="{HEIGHT + 22 * _rows(lines) + 14}" fill="#5f6368">'
+        f"load = arrival rate × mean trip time ÷ {unicorns} unicorns; kilometres are straight "
+        "lines; bars: 95 % interval</text>"
     )
+
+
+def _rows(lines: Mapping[str, Line]) -> int:
+    return -(-len(lines) // IN_A_ROW)

@@ -106,7 +106,7 @@ def _cells(estimates: dict[str, Estimate]) -> Iterator[str]:
 
 
 def _width(name: str) -> int:
-    return 20 if name in JUDGED else 11
+    return 22 if name in JUDGED else 11
 
 
 def judge(results: Results) -> None:
