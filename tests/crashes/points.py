@@ -10,10 +10,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields, replace
-from types import SimpleNamespace
 from typing import Any, TypeVar, get_args, get_type_hints, is_typeddict
 
-from service.core import ports
+from service.core import oversight, ports
 
 Built = TypeVar("Built")
 
@@ -58,12 +57,16 @@ class Steps:
         raise fault.error(f"{'after' if fault.after else 'before'} {name}")
 
 
+MODULES = (ports.__name__, oversight.__name__)
+
+
 def protocols() -> Mapping[str, type]:
-    """Every protocol that `service.core.ports` declares, by name."""
+    """Every protocol that stands for something outside, by name."""
     return {
         name: kind
-        for name, kind in vars(ports).items()
-        if inspect.isclass(kind) and _is_protocol(kind) and kind.__module__ == ports.__name__
+        for module in (ports, oversight)
+        for name, kind in vars(module).items()
+        if inspect.isclass(kind) and _is_protocol(kind) and kind.__module__ in MODULES
     }
 
 
@@ -92,7 +95,18 @@ def watched_fields(built: Built, steps: Steps) -> Built:
 def watched(port: object, protocol: type, steps: Steps) -> Any:
     """The port with nothing but the protocol's methods, each of them a step."""
     names = methods(protocol)
-    return SimpleNamespace(**{name: _step(port, protocol, name, steps) for name in names})
+    return Watched(port, {name: _step(port, protocol, name, steps) for name in names})
+
+
+class Watched:
+    """Steps for methods; properties tell what an earlier step has found."""
+
+    def __init__(self, port: object, steps: Mapping[str, Callable[..., Any]]) -> None:
+        self._port = port
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        return self._steps[name] if name in self._steps else getattr(self._port, name)
 
 
 def _step(port: object, protocol: type, name: str, steps: Steps) -> Callable[..., Any]:

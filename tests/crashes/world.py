@@ -124,7 +124,8 @@ class World:
         waiting = self.service.waiting
         waiting.marks.clear()
         if int(self.service.now.timestamp()) % 2:
-            waiting.leased.clear()
+            for zone in waiting.leased:
+                waiting.expire(zone)
             waiting.again.clear()
 
 
