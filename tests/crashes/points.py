@@ -10,11 +10,17 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints, is_typeddict
 
-from service.core import oversight, ports
+from service.core import ports
+from service.core.dispatch.rounds import Dispatcher
+from service.core.dispatch.travel import TravelTimes
 
 Built = TypeVar("Built")
+
+PURE = frozenset({TravelTimes})
+"""Protocols of computations: no I/O."""
 
 
 class ProcessEnded(BaseException):
@@ -57,17 +63,17 @@ class Steps:
         raise fault.error(f"{'after' if fault.after else 'before'} {name}")
 
 
-MODULES = (ports.__name__, oversight.__name__)
-
-
+@cache
 def protocols() -> Mapping[str, type]:
-    """Every protocol that stands for something outside, by name."""
-    return {
-        name: kind
-        for module in (ports, oversight)
-        for name, kind in vars(module).items()
-        if inspect.isclass(kind) and _is_protocol(kind) and kind.__module__ in MODULES
-    }
+    """The protocols of everything that use cases are given, or get from what they are given."""
+    found: dict[str, type] = {}
+    hints = [*get_type_hints(ports.Ports).values(), *get_type_hints(Dispatcher).values()]
+    while hints:
+        for kind in _kinds_in(hints.pop()):
+            if _is_protocol(kind) and kind.__name__ not in found and kind not in PURE:
+                found[kind.__name__] = kind
+                hints += [get_type_hints(each)["return"] for each in methods(kind).values()]
+    return found
 
 
 def methods(protocol: type) -> Mapping[str, Callable[..., Any]]:
