@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from service.api.schemas import AccountSub, Count, Instant, Name, Strict
 from service.core.dispatch.zones import RESOLUTION, is_zone
@@ -14,12 +15,14 @@ from service.core.model import RideStatus
 class UnicornPatch(Strict):
     """What an admin may change of a unicorn: what is left out stays; `account_sub` may be null."""
 
-    name: Name | None = None
-    color: Name | None = None
-    gender: Name | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    name: Name | SkipJsonSchema[None] = None
+    color: Name | SkipJsonSchema[None] = None
+    gender: Name | SkipJsonSchema[None] = None
     account_sub: AccountSub | None = None
-    auto_accept: bool | None = None
-    accepting: bool | None = None
+    auto_accept: bool | SkipJsonSchema[None] = None
+    accepting: bool | SkipJsonSchema[None] = None
 
     @field_validator("name", "color", "gender", "auto_accept", "accepting")
     @classmethod

@@ -10,12 +10,17 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields, replace
-from types import SimpleNamespace
+from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints, is_typeddict
 
 from service.core import ports
+from service.core.dispatch.rounds import Dispatcher
+from service.core.dispatch.travel import TravelTimes
 
 Built = TypeVar("Built")
+
+PURE = frozenset({TravelTimes})
+"""Protocols of computations: no I/O."""
 
 
 class ProcessEnded(BaseException):
@@ -58,13 +63,17 @@ class Steps:
         raise fault.error(f"{'after' if fault.after else 'before'} {name}")
 
 
+@cache
 def protocols() -> Mapping[str, type]:
-    """Every protocol that `service.core.ports` declares, by name."""
-    return {
-        name: kind
-        for name, kind in vars(ports).items()
-        if inspect.isclass(kind) and _is_protocol(kind) and kind.__module__ == ports.__name__
-    }
+    """The protocols of everything that use cases are given, or get from what they are given."""
+    found: dict[str, type] = {}
+    hints = [*get_type_hints(ports.Ports).values(), *get_type_hints(Dispatcher).values()]
+    while hints:
+        for kind in _kinds_in(hints.pop()):
+            if _is_protocol(kind) and kind.__name__ not in found and kind not in PURE:
+                found[kind.__name__] = kind
+                hints += [get_type_hints(each)["return"] for each in methods(kind).values()]
+    return found
 
 
 def methods(protocol: type) -> Mapping[str, Callable[..., Any]]:
@@ -92,7 +101,18 @@ def watched_fields(built: Built, steps: Steps) -> Built:
 def watched(port: object, protocol: type, steps: Steps) -> Any:
     """The port with nothing but the protocol's methods, each of them a step."""
     names = methods(protocol)
-    return SimpleNamespace(**{name: _step(port, protocol, name, steps) for name in names})
+    return Watched(port, {name: _step(port, protocol, name, steps) for name in names})
+
+
+class Watched:
+    """Steps for methods; properties tell what an earlier step has found."""
+
+    def __init__(self, port: object, steps: Mapping[str, Callable[..., Any]]) -> None:
+        self._port = port
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        return self._steps[name] if name in self._steps else getattr(self._port, name)
 
 
 def _step(port: object, protocol: type, name: str, steps: Steps) -> Callable[..., Any]:

@@ -84,13 +84,16 @@ class World:
 
     def check_served(self, known: set[str]) -> None:
         """Nobody waits who could be served by these; who waits is known to the next round."""
-        waiting = [ride for ride in self.rides() if ride.status is RideStatus.REQUESTED]
+        pause = self.service.pauses.current()
+        requested = [ride for ride in self.rides() if ride.status is RideStatus.REQUESTED]
+        waiting = [ride for ride in requested if not pause.covers(ride.zone)]
         usable = {u.unicorn_id for u in self.unicorns() if u.can_take_a_ride} & known
         assert not [ride for ride in waiting if usable - ride.excluded - self.silent]
         assert {ride.ride_id for ride in waiting} <= self.known_as_waiting()
 
     def ends(self) -> None:
         """Every ride is driven or given up, one more is asked for and served: nothing is left."""
+        self.service.pauses.put(None, False)
         for _ in range(2 * len(NEXT)):
             self._drive()
             self.goes_on(1)
@@ -124,7 +127,8 @@ class World:
         waiting = self.service.waiting
         waiting.marks.clear()
         if int(self.service.now.timestamp()) % 2:
-            waiting.leased.clear()
+            for zone in waiting.leased:
+                waiting.expire(zone)
             waiting.again.clear()
 
 
