@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,15 @@ class Evidence:
     """Ids in the waiting sets of all zones."""
     indexed: Collection[str] = ()
     """Ids in the index of open rides."""
+
+    def noted(self, what: str) -> Sequence[Entry]:
+        """The entries of one kind."""
+        return [entry for entry in self.history if entry["what"] == what]
+
+    @property
+    def habits(self) -> Mapping[str, str]:
+        """How each unicorn behaves."""
+        return {entry["unicorn_id"]: entry["habit"] for entry in self.noted("habit")}
 
 
 def note_what_is_left(cluster: Cluster) -> None:
