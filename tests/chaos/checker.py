@@ -24,8 +24,7 @@ Rule = Callable[[Evidence], Iterator[str]]
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 VERSIONS_BEFORE_RIDES: Final = 2
 """A unicorn's version once it is enrolled and has gone on duty."""
-PROMISED: Final = frozenset({200, 201, 202, 204, 304, 404, 409, 429, 503})
-"""All that the API may answer to these clients, whatever is broken behind it."""
+PROMISED: Final = frozenset({200, 201, 202, 204, 304, 404, 409, 429, 503})  # whatever is broken
 
 
 @dataclass(frozen=True, slots=True)
