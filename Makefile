@@ -45,9 +45,9 @@ lock: install ## pin what the .in files ask for, with hashes
 bench: install ## measure against the references of the README
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: install ## kill everything for minutes, prove that nothing is lost: SEED=7 RIDES=2000 MINUTES=6.5
+chaos: install ## kill everything for minutes, prove that nothing is lost: SEED=7 RIDES=2000 MINUTES=7
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --rides $(or $(RIDES),2000) \
-		--minutes $(or $(MINUTES),6.5) --folder $(DIR)/chaos $(ARGS)
+		--minutes $(or $(MINUTES),7) --folder $(DIR)/chaos $(ARGS)
 
 test-docker: install ## build the image and run it with docker-compose (needs a Docker engine)
 	@$(BIN)/pytest tests/docker $(ARGS)

@@ -53,9 +53,14 @@ def note_what_is_left(cluster: Cluster) -> None:
         if not item["unicorn_id"]["S"].startswith(ACCOUNT_PREFIX)
     )
     note(cluster.history, rides, unicorns)
-    indexed = _scan(client, TableName=settings.rides_table, IndexName="due")
-    cluster.history.add("indexed", ride_ids=[item["ride_id"]["S"] for item in indexed])
+    cluster.history.add("indexed", ride_ids=open_rides(cluster))
     cluster.history.add("waiting", ride_ids=sorted(_waiting(cluster.redis.url)))
+
+
+def open_rides(cluster: Cluster) -> list[str]:
+    """Ids in the index of open rides."""
+    client, table = cluster.aws.dynamodb_client(), cluster.settings.rides_table
+    return [item["ride_id"]["S"] for item in _scan(client, TableName=table, IndexName="due")]
 
 
 def note(to: History, rides: Iterable[Ride], unicorns: Iterable[Unicorn]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from tests.chaos.calls import Posts
+from tests.chaos.calls import Api
 from tests.chaos.cluster import Cluster
 from tests.chaos.schedule import Fault, Strike
 
@@ -21,9 +21,10 @@ AIM_SECONDS: Final = 3.0
 class Nemesis:
     """Strikes in threads, so that faults overlap."""
 
-    def __init__(self, cluster: Cluster, posts: Posts) -> None:
+    def __init__(self, cluster: Cluster, api: Api) -> None:
         self._cluster = cluster
-        self._posts = posts
+        self._posts = api.posts
+        self._ended = api.ended
         self._redis = threading.Lock()
         self._aws = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -42,7 +43,8 @@ class Nemesis:
         """Returns when the last has struck and everything is back."""
         began = time.monotonic()
         for strike in strikes:
-            time.sleep(max(0.0, began + strike.at - time.monotonic()))
+            if self._ended.wait(max(0.0, began + strike.at - time.monotonic())):
+                break
             thread = threading.Thread(target=self._ways[strike.fault], args=(strike,))
             thread.start()
             self._threads.append(thread)
