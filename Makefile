@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop token demo test check lock bench test-docker
+.PHONY: help install run stop token demo test check lock bench chaos test-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,10 @@ lock: install ## pin what the .in files ask for, with hashes
 
 bench: install ## measure against the references of the README
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+chaos: install ## kill everything for minutes, prove that nothing is lost: SEED=7 RIDES=2000 MINUTES=7
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --rides $(or $(RIDES),2000) \
+		--minutes $(or $(MINUTES),7) --folder $(DIR)/chaos $(ARGS)
 
 test-docker: install ## build the image and run it with docker-compose (needs a Docker engine)
 	@$(BIN)/pytest tests/docker $(ARGS)

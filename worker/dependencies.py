@@ -23,6 +23,9 @@ from service.stores.redis.waiting import RedisWaitingRides
 PARALLEL_CLAIMS: Final = 8
 """A claim is mostly waiting for DynamoDB; more at a time only fight for the interpreter."""
 
+SWEEP_BUDGET_SECONDS: Final = 1.0
+"""Within the sweep's lease, and no longer than until the next sweep."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
@@ -37,7 +40,8 @@ class Dependencies:
         with self.turns.sweep_turn() as mine:
             if mine:
                 self.ports.pauses.refresh()
-                sweep(self.ports, _now())
+                end = time.monotonic() + SWEEP_BUDGET_SECONDS
+                sweep(self.ports, _now(), lambda: time.monotonic() < end)
 
 
 _built: list[Dependencies] = []

@@ -34,12 +34,16 @@ BATCH: Final = 500
 """Rides looked after in one run; the next run is a second away."""
 
 
-def sweep(ports: Ports, now: datetime) -> int:
-    """Look after the rides that are due, oldest first; returns how many."""
+def sweep(ports: Ports, now: datetime, time_left: Callable[[], bool] = lambda: True) -> int:
+    """Look after the rides that are due, oldest first; returns how many.
+
+    Stops when `time_left` says no: a backlog that takes longer than the time between two sweeps
+    is worked off by one after the other, never by several at once that leave no worker to rounds.
+    """
     # A new Redis knows no waiting ride; each is due within this interval, so look at them all.
     horizon = RETRY_EVERY if _is_new(ports, now) else timedelta()
-    due = ports.rides.due(now + horizon, BATCH)
-    for ride in due:
+    done = 0
+    for done, ride in enumerate(ports.rides.due(now + horizon, BATCH), 1):
         try:
             _LOOK_AFTER[ride.status](ports, ride, now)
         except DispatchError as error:
@@ -50,7 +54,9 @@ def sweep(ports: Ports, now: datetime) -> int:
         except Exception:
             # A defect that one ride brings to light must not cost the others their guarantee.
             logger.exception("sweep failed on a ride", extra={"ride_id": ride.ride_id})
-    return len(due)
+        if not time_left():
+            return done
+    return done
 
 
 def _look_after_requested(ports: Ports, ride: Ride, now: datetime) -> None:

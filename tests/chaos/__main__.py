@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.chaos import evidence, report, timing
+from tests.chaos import endurance, evidence, report, timing
 from tests.chaos.checker import Violation, check
 from tests.chaos.run import run
 from tests.chaos.schedule import draw
@@ -20,7 +20,10 @@ def main() -> int:
     folder = given.folder / f"seed-{given.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     schedule = draw(given.seed, given.rides, given.minutes * 60, given.fleet)
     print(f"seed {given.seed}: {given.rides} rides in {given.minutes:g} min", flush=True)
-    return _judge(run(schedule, folder))
+    bad = _judge(run(schedule, folder))
+    lines, good = endurance.measure(folder / "endurance")
+    print(*lines, sep="\n")
+    return bad or int(not good)
 
 
 def _judge(path: Path) -> int:
@@ -36,8 +39,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of arrivals and faults")
     parser.add_argument("--rides", type=int, default=2000)
-    parser.add_argument("--minutes", type=float, default=6.5, help="in which they arrive")
-    parser.add_argument("--fleet", type=int, default=45, help="how many unicorns")
+    parser.add_argument("--minutes", type=float, default=7.0, help="in which they arrive")
+    parser.add_argument("--fleet", type=int, default=42, help="how many unicorns")
     parser.add_argument("--folder", type=Path, default=Path(".local/chaos"))
     parser.add_argument("--check", type=Path, help="judge this history again, run nothing")
     return parser.parse_args()

@@ -17,7 +17,6 @@ from typing import Final
 from service.core.model import ASSIGNED, Location, RideStatus
 from service.core.requests import RideOrder
 from tests.chaos.evidence import Evidence
-from tests.chaos.history import Entry
 from tests.chaos.schedule import Habit
 
 Rule = Callable[[Evidence], Iterator[str]]
@@ -25,8 +24,7 @@ Rule = Callable[[Evidence], Iterator[str]]
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 VERSIONS_BEFORE_RIDES: Final = 2
 """A unicorn's version once it is enrolled and has gone on duty."""
-PROMISED: Final = frozenset({200, 201, 202, 204, 304, 404, 409, 429, 503})
-"""All that the API may answer to these clients, whatever is broken behind it."""
+PROMISED: Final = frozenset({200, 201, 202, 204, 304, 404, 409, 429, 503})  # whatever is broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ def check(evidence: Evidence) -> list[Violation]:
 def no_accepted_ride_is_lost(evidence: Evidence) -> Iterator[str]:
     """What a rider was shown is stored, and all that is stored has a unicorn or has ended."""
     stored = {ride.ride_id for ride in evidence.rides}
-    for ride_id in sorted({entry["ride_id"] for entry in _looks(evidence)} - stored):
+    for ride_id in sorted({entry["ride_id"] for entry in evidence.noted("ride")} - stored):
         yield f"ride {ride_id} was seen and is not stored"
     for ride in evidence.rides:
         if ride.status in {RideStatus.REQUESTED, RideStatus.OFFERED}:
@@ -92,16 +90,13 @@ def claims_add_up(evidence: Evidence) -> Iterator[str]:
         changes.update(dict.fromkeys(ride.excluded, 2))  # claimed and given back
         if ride.unicorn_id:
             changes[ride.unicorn_id] += 1 + bool(ride.started_at) + ride.is_terminal
-    habits = _habits(evidence)
+    habits = evidence.habits
     for unicorn in evidence.unicorns:
         if habits.get(unicorn.unicorn_id) == Habit.FORGETFUL:
             continue  # whether a silence was noticed before it ended is not written anywhere
-        changed = unicorn.version - VERSIONS_BEFORE_RIDES
-        if changed != changes[unicorn.unicorn_id]:
-            yield (
-                f"unicorn {unicorn.unicorn_id} changed {changed} times, "
-                f"its rides say {changes[unicorn.unicorn_id]}"
-            )
+        name, changed = unicorn.unicorn_id, unicorn.version - VERSIONS_BEFORE_RIDES
+        if changed != changes[name]:
+            yield f"unicorn {name} changed {changed} times, its rides say {changes[name]}"
 
 
 def nothing_seen_goes_back(evidence: Evidence) -> Iterator[str]:
@@ -110,7 +105,7 @@ def nothing_seen_goes_back(evidence: Evidence) -> Iterator[str]:
     content: dict[tuple[str, int], object] = {}
     stored = {ride.ride_id: ride.version for ride in evidence.rides}
     stored |= {unicorn.unicorn_id: unicorn.version for unicorn in evidence.unicorns}
-    for entry in (*_looks(evidence), *_looks(evidence, "unicorn")):
+    for entry in (*evidence.noted("ride"), *evidence.noted("unicorn")):
         name, version = entry[f"{entry['what']}_id"], entry["version"]
         who = entry.get("who", name)
         before = newest.get((who, name), 0)
@@ -147,7 +142,7 @@ def nothing_that_ended_waits(evidence: Evidence) -> Iterator[str]:
 
 def a_unicorn_that_is_heard_keeps_its_ride(evidence: Evidence) -> Iterator[str]:
     """One that neither declines nor falls silent is never taken off a ride."""
-    habits = _habits(evidence)
+    habits = evidence.habits
     for ride in evidence.rides:
         for unicorn_id in sorted(ride.excluded):
             if habits.get(unicorn_id) == Habit.STEADY:
@@ -162,15 +157,14 @@ def nothing_is_given_up(evidence: Evidence) -> Iterator[str]:
 
 
 def only_promised_answers(evidence: Evidence) -> Iterator[str]:
-    for entry in evidence.history:
-        if entry["what"] == "answered" and entry["status"] not in PROMISED:
+    for entry in evidence.noted("answered"):
+        if entry["status"] not in PROMISED:
             yield f"call {entry['call']} was answered {entry['status']}"
 
 
 def no_process_ends_by_itself(evidence: Evidence) -> Iterator[str]:
-    for entry in evidence.history:
-        if entry["what"] == "ended":
-            yield f"{entry['name']} ended with {entry['code']}"
+    for entry in evidence.noted("ended"):
+        yield f"{entry['name']} ended with {entry['code']}"
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -188,30 +182,18 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-def _looks(evidence: Evidence, what: str = "ride") -> list[Entry]:
-    """What was seen of rides by their riders, or of unicorns by themselves."""
-    return [entry for entry in evidence.history if entry["what"] == what]
-
-
 def _seen_with_unicorn(evidence: Evidence) -> Iterator[tuple[str, datetime, datetime, str]]:
     """Unicorn, the span in which it certainly was on a ride by what its rider saw, ride."""
     spans: dict[tuple[str, str], tuple[float, float]] = {}
-    for entry in _looks(evidence):
+    for entry in evidence.noted("ride"):
         if entry["unicorn_id"] and entry["status"] in ASSIGNED:
             pair = entry["unicorn_id"], entry["ride_id"]
             begin, _ = spans.get(pair, (entry["at"], 0))
             spans[pair] = begin, entry["since"]
     for (unicorn_id, ride_id), (begin, end) in spans.items():
         if begin < end:
-            yield unicorn_id, _instant(begin), _instant(end), ride_id
-
-
-def _instant(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _habits(evidence: Evidence) -> dict[str, str]:
-    return {entry["unicorn_id"]: entry["habit"] for entry in _looks(evidence, "habit")}
+            first, last = (datetime.fromtimestamp(instant, UTC) for instant in (begin, end))
+            yield unicorn_id, first, last, ride_id
 
 
 def _ride_id_of(rider: str, key: str) -> str:

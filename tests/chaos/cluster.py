@@ -7,7 +7,6 @@ Redis keeps nothing on disk.
 from __future__ import annotations
 
 import dataclasses
-import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -22,7 +21,7 @@ from service.local.processes import Process, Program
 from service.settings import Settings
 from tests.bench.processes import family
 from tests.chaos.history import History
-from tests.chaos.proxy import Remote
+from tests.chaos.proxy import running
 from tests.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
 from tests.stack import Stack, start_process
 
@@ -62,8 +61,7 @@ class Cluster:
         self._folder = folder
         self._members = members
         self._settings_given = SETTINGS | settings
-        self._proxy_port, self._control_port = free_port(), free_port()
-        self.proxy = Remote(self._control_port)
+        self._proxy_port = free_port()
         self._processes: dict[str, Process] = {}
         self._started: dict[str, float] = {}
         self._before: dict[str, int] = {}
@@ -79,8 +77,8 @@ class Cluster:
         self.stack = enter(
             Stack(self._folder, self.aws, self.redis, roles=(), **self._settings_given)
         )
+        self.proxy = enter(running(self._proxy_port, self.redis.port, self._folder))
         self._stack.callback(self._end)
-        self._start_proxy()
         for name in self._members:
             self._start(name)
         wait_until(self.is_ready, "readiness")
@@ -155,19 +153,6 @@ class Cluster:
             self._started[name] = time.monotonic()
             self._before[name] = len(self.log(name))
 
-    def _start_proxy(self) -> None:
-        ports = (self._proxy_port, self.redis.port, self._control_port)
-        self._proxy = Process(
-            Program(
-                name="proxy",
-                command=[sys.executable, "-m", "tests.chaos.proxy", *map(str, ports)],
-                environment=self.stack.environment,
-                folder=PROJECT,
-                log=self._folder / "proxy.log",
-            )
-        )
-        wait_until(lambda: listens(self._control_port), "start of the proxy")
-
     def _supervise(self) -> None:
         while not self._ended.wait(0.1):
             with self._lock:
@@ -195,5 +180,5 @@ class Cluster:
             if thread.name == "supervisor" or thread.name.startswith("restart "):
                 thread.join()
         with self._lock:
-            for process in (*self._processes.values(), self._proxy):
+            for process in self._processes.values():
                 process.sweep()

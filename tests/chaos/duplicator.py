@@ -12,7 +12,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import redis
 
@@ -46,8 +46,7 @@ class Duplicator:
         for thread in self._threads:
             thread.join()
 
-    def _forever(self, step: object) -> None:
-        assert callable(step)
+    def _forever(self, step: Callable[[redis.Redis], None]) -> None:
         while not self._ended.is_set():
             try:
                 with redis.Redis.from_url(
@@ -58,7 +57,7 @@ class Duplicator:
                 self._ended.wait(0.05)
 
     def _watch(self, client: redis.Redis) -> None:
-        with client.monitor() as monitor:
+        with client.monitor() as monitor:  # type: ignore[no-untyped-call]
             while not self._ended.is_set():
                 command = monitor.next_command()["command"]
                 verb, _, rest = command.partition(" ")

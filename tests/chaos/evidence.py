@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,15 @@ class Evidence:
     indexed: Collection[str] = ()
     """Ids in the index of open rides."""
 
+    def noted(self, what: str) -> Sequence[Entry]:
+        """The entries of one kind."""
+        return [entry for entry in self.history if entry["what"] == what]
+
+    @property
+    def habits(self) -> Mapping[str, str]:
+        """How each unicorn behaves."""
+        return {entry["unicorn_id"]: entry["habit"] for entry in self.noted("habit")}
+
 
 def note_what_is_left(cluster: Cluster) -> None:
     """Append the end state to the history, once nothing changes any more."""
@@ -44,9 +53,14 @@ def note_what_is_left(cluster: Cluster) -> None:
         if not item["unicorn_id"]["S"].startswith(ACCOUNT_PREFIX)
     )
     note(cluster.history, rides, unicorns)
-    indexed = _scan(client, TableName=settings.rides_table, IndexName="due")
-    cluster.history.add("indexed", ride_ids=[item["ride_id"]["S"] for item in indexed])
+    cluster.history.add("indexed", ride_ids=open_rides(cluster))
     cluster.history.add("waiting", ride_ids=sorted(_waiting(cluster.redis.url)))
+
+
+def open_rides(cluster: Cluster) -> list[str]:
+    """Ids in the index of open rides."""
+    client, table = cluster.aws.dynamodb_client(), cluster.settings.rides_table
+    return [item["ride_id"]["S"] for item in _scan(client, TableName=table, IndexName="due")]
 
 
 def note(to: History, rides: Iterable[Ride], unicorns: Iterable[Unicorn]) -> None:

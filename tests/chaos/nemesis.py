@@ -6,11 +6,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from tests.chaos.calls import Posts
+from tests.chaos.calls import Api
 from tests.chaos.cluster import Cluster
 from tests.chaos.schedule import Fault, Strike
 
@@ -21,44 +21,46 @@ AIM_SECONDS: Final = 3.0
 class Nemesis:
     """Strikes in threads, so that faults overlap."""
 
-    def __init__(self, cluster: Cluster, posts: Posts) -> None:
+    def __init__(self, cluster: Cluster, api: Api) -> None:
         self._cluster = cluster
-        self._posts = posts
+        self._posts = api.posts
+        self._ended = api.ended
         self._redis = threading.Lock()
         self._aws = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._ways: Mapping[Fault, Callable[[Strike], None]] = {
+            Fault.WORKER: self._kill_worker,
+            Fault.CHILD: self._kill_child,
+            Fault.WEB: self._kill_web,
+            Fault.BEAT: self._kill_beat,
+            Fault.REDIS: self._lose_redis,
+            Fault.AWS: self._pause_aws,
+            Fault.HOLE: self._make_hole,
+            Fault.HALF_OPEN: self._break_links,
+        }
 
     def strike_all(self, strikes: Sequence[Strike]) -> None:
         """Returns when the last has struck and everything is back."""
         began = time.monotonic()
         for strike in strikes:
-            time.sleep(max(0.0, began + strike.at - time.monotonic()))
-            thread = threading.Thread(target=self._strike, args=(strike,), name=strike.fault)
+            if self._ended.wait(max(0.0, began + strike.at - time.monotonic())):
+                break
+            thread = threading.Thread(target=self._ways[strike.fault], args=(strike,))
             thread.start()
             self._threads.append(thread)
         for thread in self._threads:
             thread.join()
 
-    def _strike(self, strike: Strike) -> None:
-        match strike.fault:
-            case Fault.WORKER:
-                self._kill_worker(strike)
-            case Fault.CHILD:
-                self._kill_child(strike)
-            case Fault.WEB:
-                self._kill_web(strike)
-            case Fault.BEAT:
-                self._kill("beat", strike)
-            case Fault.REDIS:
-                self._lose_redis(strike)
-            case Fault.AWS:
-                self._pause_aws(strike)
-            case Fault.HOLE:
-                self._note(strike, "redis", seconds=strike.seconds)
-                self._cluster.proxy.order(f"hole {strike.seconds}")
-            case Fault.HALF_OPEN:
-                self._note(strike, "redis")
-                self._cluster.proxy.order("half_open")
+    def _kill_beat(self, strike: Strike) -> None:
+        self._kill("beat", strike)
+
+    def _make_hole(self, strike: Strike) -> None:
+        self._note(strike, "redis", seconds=strike.seconds)
+        self._cluster.proxy.order(f"hole {strike.seconds}")
+
+    def _break_links(self, strike: Strike) -> None:
+        self._note(strike, "redis")
+        self._cluster.proxy.order("half_open")
 
     def _kill_worker(self, strike: Strike) -> None:
         self._aim(strike)

@@ -10,8 +10,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio import StreamReader, StreamWriter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+
+from service.local.emulators import listens
+from service.local.processes import Process, Program
+from tests.infrastructure import PROJECT, free_port, wait_until
 
 HOST = "127.0.0.1"
 
@@ -97,6 +103,27 @@ class Remote:
         writer.write(f"{line}\n".encode())
         await reader.readline()
         writer.close()
+
+
+@contextmanager
+def running(port: int, upstream_port: int, folder: Path) -> Iterator[Remote]:
+    """A proxy in a process of its own, while the context lasts."""
+    control_port = free_port()
+    ports = (port, upstream_port, control_port)
+    process = Process(
+        Program(
+            name="proxy",
+            command=[sys.executable, "-m", "tests.chaos.proxy", *map(str, ports)],
+            environment={},
+            folder=PROJECT,
+            log=folder / "proxy.log",
+        )
+    )
+    try:
+        wait_until(lambda: listens(control_port), "start of the proxy")
+        yield Remote(control_port)
+    finally:
+        process.sweep()
 
 
 async def _main(port: int, upstream_port: int, control_port: int) -> None:

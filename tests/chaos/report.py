@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from tests.chaos import timing
 from tests.chaos.checker import Violation
 from tests.chaos.evidence import Evidence
-from tests.chaos.history import Entry
 from tests.chaos.schedule import Fault
 
 SHOWN_VIOLATIONS = 20
@@ -20,8 +19,9 @@ def lines(evidence: Evidence, violations: Sequence[Violation]) -> Iterator[str]:
     waits = [wait.seconds for wait in timing.waits(evidence)]
     calm = [wait.seconds for wait in timing.calm(evidence)]
     yield f"rides                      {len(evidence.rides):>6}  {_ends(evidence)}"
-    yield f"messages delivered again   {_copies(evidence.history):>6}"
-    yield f"requests cut by a kill     {_cut(evidence.history):>6}"
+    copies = sum(entry["count"] for entry in evidence.noted("copies"))
+    yield f"messages delivered again   {copies:>6}"
+    yield f"requests cut by a kill     {_cut(evidence):>6}"
     yield f"lost                       {broken['no_accepted_ride_is_lost']:>6}"
     yield f"double                     {_double(broken):>6}"
     yield f"other violations           {len(violations) - _lost_or_double(broken):>6}"
@@ -30,7 +30,7 @@ def lines(evidence: Evidence, violations: Sequence[Violation]) -> Iterator[str]:
     yield f"  allowed: p99 {timing.ALLOWED.total_seconds():g} (grace {timing.GRACE.seconds} + 2)"
     yield "fault                       times  time to match of the rides it met, s"
     for fault in Fault:
-        times = sum(entry.get("fault") == fault for entry in evidence.history)
+        times = sum(entry["fault"] == fault for entry in evidence.noted("fault"))
         yield f"  {fault:<25}{times:>6}  {_spread(timing.hit_by(evidence, fault))}"
     for violation in violations[:SHOWN_VIOLATIONS]:
         yield f"VIOLATION {violation.rule}: {violation.detail}"
@@ -57,16 +57,8 @@ def _ends(evidence: Evidence) -> str:
     return ", ".join(f"{count} {status}" for status, count in ends.most_common())
 
 
-def _copies(history: Sequence[Entry]) -> int:
-    return sum(entry["count"] for entry in history if entry["what"] == "copies")
-
-
-def _cut(history: Sequence[Entry]) -> int:
+def _cut(evidence: Evidence) -> int:
     """Requests for a ride whose answer never came."""
-    requests = {e["call"] for e in history if e["what"] == "sent" and e.get("key")}
-    refused = "ConnectionRefusedError"
-    return sum(
-        e["call"] in requests and not e["cause"].startswith(refused)
-        for e in history
-        if e["what"] == "unknown"
-    )
+    requests = {entry["call"] for entry in evidence.noted("sent") if "key" in entry}
+    lost = [entry for entry in evidence.noted("unknown") if entry["call"] in requests]
+    return sum(not entry["cause"].startswith("ConnectionRefusedError") for entry in lost)

@@ -12,8 +12,8 @@ from tests.chaos.calls import Api, Client, GaveUp
 from tests.chaos.schedule import Arrival
 
 ENDED: Final = frozenset({"completed", "canceled", "unmatched"})
-LOOK_EVERY_SECONDS: Final = 1.0
-WAIT_SECONDS: Final = 5
+LOOK_EVERY_SECONDS: Final = 2.0
+WAIT_SECONDS: Final = 10
 
 
 class Ride:
@@ -30,7 +30,7 @@ class Ride:
     def run(self) -> None:
         try:
             ride = self._requested()
-            while ride["status"] not in ENDED:
+            while not self._knows_enough(ride):
                 ride = self._canceled() if self._wants_to_cancel() else self._seen()
         except GaveUp:
             pass
@@ -58,6 +58,11 @@ class Ride:
         path, tag = f"/v1/rides/{self.ride_id}", f'"{self._version}"'
         reply = self._client.insist("GET", path, wait=wait, If_None_Match=tag)
         return self._noted(reply.json) if reply.status != 304 else self._ride
+
+    def _knows_enough(self, ride: Any) -> bool:
+        """Most watch until a unicorn is on its way, some until the end."""
+        matched = ride["unicorn"] is not None and not self._arrival.watches_to_the_end
+        return ride["status"] in ENDED or (matched and self._cancels_after is None)
 
     def _wants_to_cancel(self) -> bool:
         after = self._cancels_after

@@ -11,7 +11,7 @@ from typing import Final
 from tests.chaos.calls import Api, Client
 from tests.chaos.cluster import Cluster
 from tests.chaos.duplicator import Duplicator
-from tests.chaos.evidence import note_what_is_left
+from tests.chaos.evidence import note_what_is_left, open_rides
 from tests.chaos.herd import Herd
 from tests.chaos.history import History
 from tests.chaos.nemesis import Nemesis
@@ -40,7 +40,9 @@ def run(schedule: Schedule, folder: Path) -> Path:
             herd.become_reliable()
             duplicator.end()
             riders.wait(DRAIN_SECONDS)
+            _wait_until_all_have_ended(cluster)
             _flush(schedule, riders)
+            _wait_until_all_have_ended(cluster)
         finally:
             api.ended.set()
             duplicator.end()
@@ -51,11 +53,18 @@ def run(schedule: Schedule, folder: Path) -> Path:
 
 
 def _play(schedule: Schedule, cluster: Cluster, api: Api, riders: Riders) -> None:
-    nemesis = Nemesis(cluster, api.posts)
+    nemesis = Nemesis(cluster, api)
     strikes = threading.Thread(target=nemesis.strike_all, args=(schedule.strikes,))
     strikes.start()
     riders.come(schedule.arrivals)
     strikes.join()
+
+
+def _wait_until_all_have_ended(cluster: Cluster) -> None:
+    """Those whose riders do not watch them any more too."""
+    end = time.monotonic() + DRAIN_SECONDS
+    while open_rides(cluster) and time.monotonic() < end:
+        time.sleep(0.5)
 
 
 def _flush(schedule: Schedule, riders: Riders) -> None:
@@ -72,9 +81,10 @@ def _flush(schedule: Schedule, riders: Riders) -> None:
                 dropoff=place(chance, city),
                 long_polls=True,
                 waits_in_post=False,
+                watches_to_the_end=True,
                 cancels_after=None,
             )
             for city in range(len(CITIES))
         ]
     )
-    riders.wait(DRAIN_SECONDS / 2)
+    riders.wait(DRAIN_SECONDS)

@@ -68,6 +68,7 @@ class Arrival:
     dropoff: tuple[float, float]
     long_polls: bool
     waits_in_post: bool
+    watches_to_the_end: bool
     cancels_after: float | None
 
 
@@ -139,6 +140,7 @@ def _arrivals(chance: random.Random, rides: int, seconds: float) -> Iterator[Arr
             dropoff=place(chance, city),
             long_polls=chance.random() < 0.7,
             waits_in_post=chance.random() < 0.2,
+            watches_to_the_end=chance.random() < 0.4,
             cancels_after=chance.uniform(0, 3) if chance.random() < 0.08 else None,
         )
 

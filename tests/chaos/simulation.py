@@ -11,7 +11,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from service.core import progress, requests, sweep
@@ -21,6 +21,7 @@ from service.core.model import Location, Pairing, Position, Ride, RideStatus
 from service.core.progress import Step
 from tests.chaos.evidence import Evidence
 from tests.chaos.schedule import Habit, place
+from tests.chaos.world import World
 from tests.fakes_redis import FakeFleetIndex, FakeRoundLease
 from tests.unit.core.conftest import Service
 
@@ -31,22 +32,6 @@ NEXT_STEP: Final = {
     RideStatus.ARRIVED: Step.START,
     RideStatus.IN_PROGRESS: Step.COMPLETE,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """How much happens, per tick and by chance."""
-
-    seed: int = 1
-    unicorns: int = 25
-    seconds: float = 150.0
-    arrival: float = 0.1
-    step: float = 0.05
-    cancel: float = 0.005
-    lost_jobs: float = 0.03
-    lost_redis: float = 0.02
-    arrival_while_reading: float = 0.2
-    second_round: float = 0.2
 
 
 class Simulation:

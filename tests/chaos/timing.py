@@ -10,6 +10,7 @@ from typing import Final
 from service.core.model import FIRST_RETRY, Ride
 from service.core.sweep import RETRY_EVERY
 from tests.chaos.evidence import Evidence
+from tests.chaos.schedule import Habit
 
 SWEEP_PERIOD: Final = timedelta(seconds=1)
 GRACE: Final = RETRY_EVERY + SWEEP_PERIOD
@@ -41,12 +42,14 @@ def waits(evidence: Evidence) -> Sequence[Wait]:
     Left out are those that were declined or lost their unicorn: the tables keep their last match
     only, and it waits for people, not for the service.
     """
-    choosy = {e["unicorn_id"] for e in evidence.history if e.get("habit") == "choosy"}
+    habits = evidence.habits
     return sorted(
         (
             Wait(ride.ride_id, ride.requested_at.timestamp(), _waited(ride))
             for ride in evidence.rides
-            if ride.matched_at and not ride.excluded and ride.unicorn_id not in choosy
+            if ride.matched_at
+            and not ride.excluded
+            and habits.get(ride.unicorn_id or "") != Habit.CHOOSY
         ),
         key=lambda wait: wait.seconds,
     )
@@ -74,7 +77,7 @@ def late_rides(evidence: Evidence) -> Iterator[str]:
 
 def calm(evidence: Evidence) -> Sequence[Wait]:
     """Waits with no fault while they lasted nor shortly before."""
-    faults = [entry["at"] for entry in evidence.history if entry["what"] == "fault"]
+    faults = [entry["at"] for entry in evidence.noted("fault")]
     return [
         wait
         for wait in waits(evidence)
@@ -84,7 +87,7 @@ def calm(evidence: Evidence) -> Sequence[Wait]:
 
 def hit_by(evidence: Evidence, fault: str) -> list[float]:
     """Seconds that the rides waited that a fault of this kind met, or that came right after."""
-    faults = [entry["at"] for entry in evidence.history if entry.get("fault") == fault]
+    faults = [entry["at"] for entry in evidence.noted("fault") if entry["fault"] == fault]
     return [
         wait.seconds
         for wait in waits(evidence)

@@ -15,7 +15,8 @@ from service.core.requests import RideOrder
 from tests.chaos import timing
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence
-from tests.chaos.simulation import Simulation, World
+from tests.chaos.simulation import Simulation
+from tests.chaos.world import World
 from tests.fakes import FakeAssignments, FakeRides
 from tests.fakes_redis import FakeFleetIndex, FakeRoundLease
 

@@ -19,6 +19,11 @@ BREAK_SECONDS: Final = 1.0
 not one per request."""
 
 
+MOST_CONNECTIONS: Final = 4096
+"""As many as an API process serves clients at once; redis-py's 100 are an error to the next one,
+which then looks like a Redis that failed."""
+
+
 def connect(url: str, *, timeout_seconds: float) -> redis.Redis:
     """A client for `redis://` or `rediss://` whose every wait is bounded."""
     return redis.Redis.from_url(
@@ -30,6 +35,7 @@ def connect(url: str, *, timeout_seconds: float) -> redis.Redis:
         # Half-open connections are found by the kernel and before reuse, not by a lost command.
         socket_keepalive=True,
         health_check_interval=5,
+        max_connections=MOST_CONNECTIONS,
         # One failure is the answer: callers have a better plan B (the sweep) than waiting.
         retry=Retry(NoBackoff(), 0),
     )

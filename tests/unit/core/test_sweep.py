@@ -152,3 +152,16 @@ def test_two_sweeps_at_once_publish_one_job(service: Service) -> None:
     service.waiting.marks.clear()
     sweep(service.ports, service.now)
     assert len(service.rounds.published) == 1
+
+
+def test_a_backlog_is_worked_off_oldest_first_by_sweep_after_sweep(service: Service) -> None:
+    rides = [service.request(f"rider-{number}") for number in range(5)]
+    forget_everything(service)
+    service.later(3)
+    answers = iter([True, True, False])
+    assert sweep(service.ports, service.now, lambda: next(answers)) == 3
+    assert set(service.waiting.rides[rides[0].zone]) == {ride.ride_id for ride in rides[:3]}
+    assert sweep(service.ports, service.now, lambda: False) == 1
+    assert sweep(service.ports, service.now) == 1
+    assert set(service.waiting.rides[rides[0].zone]) == {ride.ride_id for ride in rides}
+    assert sweep(service.ports, service.now) == 0

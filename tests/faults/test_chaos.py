@@ -1,0 +1,26 @@
+"""A short run of `make chaos`: everything is killed, nothing is lost, nothing is double."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.chaos import evidence, report
+from tests.chaos.checker import check
+from tests.chaos.run import run
+from tests.chaos.schedule import Fault, draw
+
+SEED = 11
+
+
+def test_whatever_dies_no_ride_is_lost_and_none_is_double(tmp_path: Path) -> None:
+    """How long it takes is for `make chaos` to judge, on a machine that does nothing else."""
+    found = evidence.read(run(draw(SEED, rides=120, seconds=35, fleet=36), tmp_path))
+    violations = check(found)
+    print(*report.lines(found, violations), sep="\n")
+    assert violations == []
+    assert {entry["fault"] for entry in found.history if entry["what"] == "fault"} == set(Fault)
+
+
+def test_the_same_seed_is_the_same_schedule() -> None:
+    assert draw(SEED, rides=200, seconds=30, fleet=20) == draw(SEED, 200, 30, 20)
+    assert draw(SEED, rides=200, seconds=30, fleet=20) != draw(SEED + 1, 200, 30, 20)
