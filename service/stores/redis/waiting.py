@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Final, cast
 
 from redis.commands.core import Script
 
 from service.core.errors import Unavailable
 from service.core.model import Pairing, Ride
+from service.metrics.instruments import ROUND_RIDES, ROUND_SECONDS, TRIGGER_LAG, UNSEEN
 from service.stores.entries import UNREADABLE, UnknownSchema, dump_ride, load_ride
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
@@ -31,6 +34,10 @@ LEASE_MS: Final = 2000
 AGAIN_MS: Final = 10_000
 RUNNING_MS: Final = 600_000
 """Longer than any zone goes without a round while a ride waits in it."""
+TRIGGERED_MS: Final = 600_000
+"""So late a trigger is noticed at all; it lives longer than any mark, whose job may be lost."""
+UNSEEN_AFTER: Final = timedelta(seconds=1)
+"""A ride that comes again after this was brought by the sweep, not by its request."""
 PLANS_MS: Final = 15_000
 """Plans are made again in every round; waiting rides see one every few seconds."""
 
@@ -49,7 +56,11 @@ class RedisWaitingRides:
         with self._link.use() as client, client.pipeline() as pipe:
             pipe.hset(keys.waiting(zone), ride.ride_id, dump_ride(ride))
             pipe.set(keys.mark(zone), "1", nx=True, px=MARK_MS)
-            _, marked = pipe.execute()
+            now = _now_ms()
+            pipe.set(keys.triggered(zone), now, nx=True, get=True, px=TRIGGERED_MS)
+            _, marked, unread_since = pipe.execute()
+        if unread_since and _is_unseen(ride, int(unread_since), now):
+            UNSEEN.inc()
         return bool(marked)
 
     def correct(self, ride: Ride) -> None:
@@ -57,10 +68,11 @@ class RedisWaitingRides:
             client.hset(keys.waiting(ride.zone), ride.ride_id, dump_ride(ride))
 
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
-        ordered = sorted(zones)
+        ordered, args = sorted(zones), [MARK_MS, _now_ms(), TRIGGERED_MS]
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for zone in ordered:
-                self._mark(keys=[keys.waiting(zone), keys.mark(zone)], args=[MARK_MS], client=pipe)
+                names = [keys.waiting(zone), keys.mark(zone), keys.triggered(zone)]
+                self._mark(keys=names, args=args, client=pipe)
             marked = pipe.execute()
         return [zone for zone, mine in zip(ordered, marked, strict=True) if mine]
 
@@ -101,17 +113,31 @@ class RedisRoundLease:
         self._link = link
         self._begin = begin
         self._owner = owner
+        self._began = 0.0
         self.zone = zone
         self.suspects: Collection[str] = ()
         self.unreadable: Mapping[str, str] = {}
 
     def begin_round(self) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
         zone = self.zone
-        kinds = keys.again, keys.mark, keys.lease, keys.waiting, keys.plans, keys.running
+        self._began = time.perf_counter()
+        kinds = (
+            keys.again,
+            keys.mark,
+            keys.lease,
+            keys.waiting,
+            keys.plans,
+            keys.running,
+            keys.triggered,
+        )
         with self._link.use():
-            rides, plans, suspects = self._begin(
+            rides, plans, suspects, triggered = self._begin(
                 keys=[kind(zone) for kind in kinds], args=[self._owner, LEASE_MS, RUNNING_MS]
             )
+        if triggered:
+            # Two machines' clocks: a little before the trigger is at once.
+            TRIGGER_LAG.observe(max(0, _now_ms() - int(triggered)) / 1000)
+        ROUND_RIDES.observe(len(rides) // 2)
         self.suspects = frozenset(suspects)
         known, self.unreadable = _sorted_out(_pairs(rides))
         return known, {
@@ -119,6 +145,7 @@ class RedisRoundLease:
         }
 
     def finish_round(self, plans: Sequence[Pairing]) -> None:
+        ROUND_SECONDS.observe(time.perf_counter() - self._began)
         name, running = keys.plans(self.zone), keys.running(self.zone)
         with self._link.use() as client, client.pipeline() as pipe:
             pipe.delete(name, running)
@@ -142,6 +169,16 @@ class RedisRoundLease:
     def release(self) -> None:
         with self._link.use() as client:
             client.eval(scripts.RELEASE_LEASE, 1, keys.lease(self.zone), self._owner)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _is_unseen(ride: Ride, unread_since: int, now: int) -> bool:
+    """Whether a ride that comes again has waited since its request without any round."""
+    asked = int((ride.requested_at + UNSEEN_AFTER).timestamp() * 1000)
+    return unread_since < asked < now
 
 
 def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
