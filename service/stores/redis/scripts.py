@@ -29,8 +29,8 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARG
 
 BEGIN_ROUND: Final = """
 -- KEYS again mark lease waiting plans running triggered  ARGV owner lease_ms running_ms
--- Returns the waiting rides, the plans, those of the rides that a round took and never gave back,
--- and when the oldest trigger came that no round had read. All that wait are in a round from now on.
+-- Returns the waiting rides, the plans, those rides that a round took and never gave back, and
+-- when the oldest trigger came that no round had read. All that wait are in a round from now on.
 redis.call('DEL', KEYS[1], KEYS[2])
 if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('PEXPIRE', KEYS[3], ARGV[2]) end
 local suspects = {}

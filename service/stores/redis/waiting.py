@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from typing import Final, cast
 
 from redis.commands.core import Script
@@ -22,7 +21,7 @@ from service.core.errors import Unavailable
 from service.core.model import Pairing, Ride
 from service.metrics.instruments import ROUND_RIDES, ROUND_SECONDS, TRIGGER_LAG, UNSEEN
 from service.stores.entries import UNREADABLE, UnknownSchema, dump_ride, load_ride
-from service.stores.redis import keys, scripts
+from service.stores.redis import keys, scripts, triggers
 from service.stores.redis.link import RedisLink
 
 logger = logging.getLogger(__name__)
@@ -34,10 +33,6 @@ LEASE_MS: Final = 2000
 AGAIN_MS: Final = 10_000
 RUNNING_MS: Final = 600_000
 """Longer than any zone goes without a round while a ride waits in it."""
-TRIGGERED_MS: Final = 600_000
-"""So late a trigger is noticed at all; it lives longer than any mark, whose job may be lost."""
-UNSEEN_AFTER: Final = timedelta(seconds=1)
-"""A ride that comes again after this was brought by the sweep, not by its request."""
 PLANS_MS: Final = 15_000
 """Plans are made again in every round; waiting rides see one every few seconds."""
 
@@ -56,10 +51,10 @@ class RedisWaitingRides:
         with self._link.use() as client, client.pipeline() as pipe:
             pipe.hset(keys.waiting(zone), ride.ride_id, dump_ride(ride))
             pipe.set(keys.mark(zone), "1", nx=True, px=MARK_MS)
-            now = _now_ms()
-            pipe.set(keys.triggered(zone), now, nx=True, get=True, px=TRIGGERED_MS)
+            now = triggers.now_ms()
+            pipe.set(keys.triggered(zone), now, nx=True, get=True, px=triggers.NOTED_MS)
             _, marked, unread_since = pipe.execute()
-        if unread_since and _is_unseen(ride, int(unread_since), now):
+        if unread_since and triggers.is_unseen(ride, int(unread_since), now):
             UNSEEN.inc()
         return bool(marked)
 
@@ -68,7 +63,7 @@ class RedisWaitingRides:
             client.hset(keys.waiting(ride.zone), ride.ride_id, dump_ride(ride))
 
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
-        ordered, args = sorted(zones), [MARK_MS, _now_ms(), TRIGGERED_MS]
+        ordered, args = sorted(zones), [MARK_MS, triggers.now_ms(), triggers.NOTED_MS]
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for zone in ordered:
                 names = [keys.waiting(zone), keys.mark(zone), keys.triggered(zone)]
@@ -136,7 +131,7 @@ class RedisRoundLease:
             )
         if triggered:
             # Two machines' clocks: a little before the trigger is at once.
-            TRIGGER_LAG.observe(max(0, _now_ms() - int(triggered)) / 1000)
+            TRIGGER_LAG.observe(max(0, triggers.now_ms() - int(triggered)) / 1000)
         ROUND_RIDES.observe(len(rides) // 2)
         self.suspects = frozenset(suspects)
         known, self.unreadable = _sorted_out(_pairs(rides))
@@ -169,16 +164,6 @@ class RedisRoundLease:
     def release(self) -> None:
         with self._link.use() as client:
             client.eval(scripts.RELEASE_LEASE, 1, keys.lease(self.zone), self._owner)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
-
-
-def _is_unseen(ride: Ride, unread_since: int, now: int) -> bool:
-    """Whether a ride that comes again has waited since its request without any round."""
-    asked = int((ride.requested_at + UNSEEN_AFTER).timestamp() * 1000)
-    return unread_since < asked < now
 
 
 def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
