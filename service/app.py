@@ -20,8 +20,10 @@ from service.api import (
     gate,
     guard,
     health,
+    metering,
     problems,
     rides,
+    tracing,
     workshop,
 )
 from service.api.context import Dependencies
@@ -48,6 +50,8 @@ def create_app(dependencies: Dependencies) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     context.provide(app, dependencies)
+    metering.install(app)
+    tracing.install(app)
     frame.install(app, settings.public_url)
     problems.install(app)
     cors.install(app, settings.cors_origins)

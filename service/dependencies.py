@@ -18,7 +18,8 @@ from service.auth.verifier import AccessTokenVerifier
 from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
 from service.core.ports import Ports
 from service.listening import start_listening
-from service.metrics import KEY_SET_AGE
+from service.metrics.instruments import KEYS_FETCHED
+from service.metrics.server import before_answers
 from service.round_queue import CeleryRoundQueue
 from service.settings import ApiSettings
 from service.stores.connect import build_oversight, build_ports, travel_times
@@ -40,7 +41,7 @@ def build(settings: ApiSettings) -> Dependencies:
     ports = build_ports(settings, redis, rounds, dynamodb)
     start_listening(ports.fleet, ports.rules.stale, _now)
     keys = _keys(settings)
-    KEY_SET_AGE.set_function(keys.age_seconds)
+    before_answers(lambda: _tell_age(keys))
     revocations = CachedRevocations(
         DynamoRevocations(dynamodb, settings.operations_table), RedisRevocations(redis.link)
     )
@@ -73,6 +74,11 @@ def _keys(settings: ApiSettings) -> KeySet | PinnedKeys:
     # The first caller should not have to wait for them.
     keys.start()
     return keys
+
+
+def _tell_age(keys: KeySet | PinnedKeys) -> None:
+    """Told as an instant, which does not grow old between two answers; 0 is never."""
+    KEYS_FETCHED.set(max(0.0, time.time() - keys.age_seconds()))
 
 
 def _verifier(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:

@@ -120,6 +120,7 @@ control_socket_disable = True
 def on_starting(_: object) -> None:
     """End here, naming the fault, when a setting is bad: a worker that did would be restarted."""
     # Imported late: what pydantic pulls in must not be loaded before gevent patches the workers.
+    from service.metrics import directory
     from service.settings import ApiSettings, load
 
-    load(ApiSettings)
+    directory.prepare(load(ApiSettings).metrics_port)

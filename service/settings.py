@@ -31,6 +31,11 @@ class Settings(BaseSettings):
     celery_broker_url: str = ""
     log_level: str = "INFO"
     service_version: str = "development"
+    host: str = "127.0.0.1"
+    metrics_port: int = Field(0, ge=0, le=65533)
+    liveness_file: str = ""
+    monitor_enabled: bool = True
+    otel_exporter_otlp_endpoint: str = ""
 
     rider_max_active_rides: int = Field(0, ge=0)
     dispatch_window_ms: int = Field(0, ge=0, le=1000)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from service import traces
 from service.app import create_app
 from service.dependencies import build
 from service.logs import configure_logging
+from service.metrics.server import WEB, listen
 from service.settings import ApiSettings, load
 
 settings = load(ApiSettings)
 configure_logging(settings.log_level)
+traces.begin(settings, "web")
 app = create_app(build(settings))
+listen(settings, WEB)

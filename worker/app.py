@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from celery import Celery
 
+from service.metrics import directory
 from service.queues import DISPATCH_QUEUE, ROUND_TASK, SWEEP_QUEUE, SWEEP_TASK
-from service.round_queue import broker_options
 from service.settings import Settings, load
-from worker import broker_guard, consumer, lifecycle
 
 settings = load(Settings)
+directory.prepare(settings.metrics_port)
+
+# Only now: the instruments are made on import, and where they count has just been decided.
+from service.round_queue import broker_options  # noqa: E402
+from worker import broker_guard, consumer, lifecycle, liveness  # noqa: E402
 
 app = Celery("dispatch", broker=settings.broker_url, include=["worker.tasks"])
 app.conf.update(
@@ -35,6 +39,8 @@ app.conf.update(
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     },
+    # Task events begin when a monitor asks for them; without remote control none can ask.
+    worker_enable_remote_control=settings.monitor_enabled,
     # Our own logging; Celery's would print task arguments.
     worker_hijack_root_logger=False,
     # Warm shutdown finishes running jobs (milliseconds each); this is the belt for a stuck one,
@@ -57,6 +63,8 @@ app.conf.update(
     worker_consumer="worker.consumer:SettingAside",
 )
 app.Task.Request = "worker.heartbeat:CountedRequest"
+
+app.steps["worker"].add(liveness.LoopStep)
 
 broker_guard.install()
 consumer.install()

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import kombu.transport.redis
-from celery.worker.consumer import Consumer
 from kombu.utils.json import loads
 
 from service.core.dead_letters import message_letter
@@ -23,6 +22,7 @@ from service.core.errors import DispatchError
 from service.settings import Settings, load
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
+from worker.liveness import PatientConsumer
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ SENSELESS: Final = (AttributeError, KeyError, TypeError, ValueError)
 """What reading a message raises that is not as Celery writes it."""
 
 
-class SettingAside(Consumer):
+class SettingAside(PatientConsumer):
     """Celery's consumer, which keeps what it cannot use."""
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:

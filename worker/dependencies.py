@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,6 +15,7 @@ from service.core.dispatch.remaining import RemainingTime
 from service.core.dispatch.rounds import Claim, Dispatcher, Outcome
 from service.core.ports import Ports
 from service.core.sweep import sweep
+from service.metrics.instruments import SWEEP_SECONDS, SWEPT
 from service.round_queue import CeleryRoundQueue
 from service.settings import Settings, load
 from service.stores.connect import build_ports, travel_times
@@ -41,7 +43,9 @@ class Dependencies:
             if mine:
                 self.ports.pauses.refresh()
                 end = time.monotonic() + SWEEP_BUDGET_SECONDS
-                sweep(self.ports, _now(), lambda: time.monotonic() < end)
+                with SWEEP_SECONDS.time():
+                    sweep(self.ports, _now(), lambda: time.monotonic() < end)
+                SWEPT.set(time.time())
 
 
 _built: list[Dependencies] = []
@@ -89,7 +93,11 @@ def _in_parallel(
 ) -> Callable[[Callable[[Claim], Outcome], Sequence[Claim]], Iterable[Outcome]]:
     def commit_all(claim: Callable[[Claim], Outcome], claims: Sequence[Claim]) -> Iterable[Outcome]:
         # A single claim, the usual case when idle, needs no other thread.
-        return map(claim, claims) if len(claims) < 2 else pool.map(claim, claims)
+        if len(claims) < 2:
+            return map(claim, claims)
+        # Each in a copy of this thread's context, so that logs and traces know the job.
+        contexts = [copy_context() for _ in claims]
+        return pool.map(lambda context, each: context.run(claim, each), contexts, claims)
 
     return commit_all
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from celery import Task
+
+from service import traces
 from service.logs import log_context
 from service.queues import ROUND_TASK, SWEEP_TASK
 from worker.app import app
 from worker.dependencies import dependencies
 
 
-@app.task(name=ROUND_TASK)
-def dispatch_round(zone: str, request_id: str) -> None:
+@app.task(name=ROUND_TASK, bind=True)
+def dispatch_round(job: Task[..., None], zone: str, request_id: str) -> None:
     """Pair and claim the waiting rides of a zone."""
-    with log_context(request_id=request_id):
+    carrier = job.request.headers or traces.NOTHING
+    with (
+        log_context(request_id=request_id),
+        traces.span("round", kind="consumer", carrier=carrier),
+    ):
         dependencies().dispatcher.run(zone, request_id)
 
 

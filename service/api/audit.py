@@ -13,7 +13,7 @@ from flask import g, request
 
 from service.api.addresses import client_address
 from service.api.context import dependencies
-from service.metrics import REFUSALS
+from service.metrics.instruments import REFUSALS
 
 audit: Final = logging.getLogger("service.audit")
 

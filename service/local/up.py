@@ -115,7 +115,10 @@ class RunningStack:
         """Start the Procfile's processes; when the API is ready, the herd."""
         identity = recall(self._stack.folder)
         variables = environment.of_processes(self._stack, identity)
-        for name, command in procfile.read(self._stack.project / "Procfile").items():
+        commands = procfile.read(self._stack.project / "Procfile")
+        if not is_monitored(self._stack):
+            del commands["monitor"]
+        for name, command in commands.items():
             self._supervisor.start(self._program(name, command, variables))
         self.granted = environment.tokens(self._stack, identity)
         text = environment.of_shell(self._stack, identity, self.granted)
@@ -149,7 +152,12 @@ def is_ready(stack: Stack) -> bool:
     """The API says so, and the monitor is there: by then worker and beat have come up, or not."""
     answer = emulators.get_json(stack.ports.web, "/readyz")
     ready = isinstance(answer, dict) and answer.get("status") == "ready"
-    return ready and emulators.listens(stack.ports.monitor)
+    return ready and (not is_monitored(stack) or emulators.listens(stack.ports.monitor))
+
+
+def is_monitored(stack: Stack) -> bool:
+    """Whether the monitor is to run (`MONITOR_ENABLED`)."""
+    return environment.common_settings(stack).monitor_enabled
 
 
 def _rotate(logs: Path) -> None:
@@ -161,12 +169,14 @@ def _rotate(logs: Path) -> None:
 
 def ready_text(stack: Stack, granted: dict[str, str]) -> str:
     """What a person needs next."""
+    password = stack.secrets.monitor_password
+    monitor = f"{stack.monitor_url}  (user admin, password {password})"
     env = _short(stack.folder / "env")
     return f"""\
 ready
   API       {stack.web_url}
   docs      {stack.web_url}/docs
-  monitor   {stack.monitor_url}  (user admin, password {stack.secrets.monitor_password})
+  monitor   {monitor if is_monitored(stack) else "off"}
   AWS       {stack.aws_url}
   Redis     {stack.redis_url}
   logs      {_short(stack.logs)}

@@ -10,14 +10,13 @@ from service.core.oversight import Oversight
 from service.core.ports import Ports, RoundQueue, Rules
 from service.settings import Settings
 from service.stores.accounts import RememberedAccounts
-from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.history import DynamoRideHistory
 from service.stores.dynamodb.pauses import DynamoPauses
-from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.roster import DynamoRoster
 from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.observed import ObservedAssignments, ObservedRides
 from service.stores.pauses import CachedPauses
 from service.stores.redis.connect import RedisStores
 from service.stores.redis.link import RedisLink, connect
@@ -40,9 +39,9 @@ def build_ports(
     """Call once per process, after any fork: clients hold connections and threads."""
     dynamodb = dynamodb or dynamodb_client(settings)
     return Ports(
-        rides=DynamoRides(dynamodb, settings.rides_table),
+        rides=ObservedRides(dynamodb, settings.rides_table),
         unicorns=RememberedAccounts(DynamoUnicorns(dynamodb, settings.unicorns_table)),
-        assignments=DynamoAssignments(dynamodb, settings.rides_table, settings.unicorns_table),
+        assignments=ObservedAssignments(dynamodb, settings.rides_table, settings.unicorns_table),
         fleet=redis.fleet,
         waiting=redis.waiting,
         rounds=rounds,

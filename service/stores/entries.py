@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import Final
 
+from service import traces
 from service.core.model import Location, Position, Ride, Unicorn
 from service.stores.records import Record, ride_of, ride_record, unicorn_of, unicorn_record
 
@@ -25,14 +26,21 @@ UNREADABLE: Final = (ValueError, KeyError, TypeError, IndexError)
 
 
 def dump_ride(ride: Ride) -> str:
-    """The ride without its `note`: personal text stays in the one store that is the truth."""
+    """The ride without its `note`: personal text stays in the one store that is the truth.
+
+    With the request's trace, if there is one, so that the ride's claim can be linked to it.
+    """
     record = ride_record(ride)
     record.pop("note", None)
+    record |= traces.carrier()
     return _dump(record)
 
 
 def load_ride(text: str) -> Ride:
-    return ride_of(_load(text))
+    record = _load(text)
+    ride = ride_of(record)
+    traces.remember(ride.ride_id, record.get("traceparent"))
+    return ride
 
 
 def dump_unicorn(unicorn: Unicorn) -> str:

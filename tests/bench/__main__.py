@@ -11,6 +11,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "assignment": (),
     "scale": (),
     "requests": (),
+    "monitoring": (),
     "simulation": (["--quick"],),
 }
 """Name → what its `main` is called with; its own `--help` tells what else there is."""

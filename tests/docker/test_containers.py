@@ -9,12 +9,14 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import urllib3
+import yaml
 
 from service.local import emulators
 from tests.infrastructure import PROJECT, free_port, wait_until
@@ -53,18 +55,21 @@ class Containers:
 
     def __init__(self) -> None:
         self.web, self.aws, self.monitor = free_port(), free_port(), free_port()
+        self.prometheus = free_port()
+        self.profiles: list[str] = []
         self._name = f"wildrydes-test-{uuid.uuid4().hex[:8]}"
         self._environment = os.environ | {
             "PORT": str(self.web),
             "AWS_PORT": str(self.aws),
             "MONITOR_PORT": str(self.monitor),
+            "PROMETHEUS_PORT": str(self.prometheus),
             "HERD_SPEED": "500",
         }
 
     def compose(self, *arguments: str) -> str:
         command = [*(compose_command() or []), "-p", self._name, "-f", str(COMPOSE_FILE)]
         done = subprocess.run(
-            [*command, "--profile", "herd", *arguments],
+            [*command, "--profile", "herd", *self.profiles, *arguments],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -166,6 +171,81 @@ def test_ports_are_published_on_loopback_only(containers: Containers) -> None:
         assert hosts <= {"127.0.0.1"}
 
 
+@pytest.mark.parametrize("role", ["worker", "beat"])
+def test_a_turning_main_loop_is_healthy(containers: Containers, role: str) -> None:
+    def is_healthy() -> bool:
+        return bool(containers.inspect(role)["State"]["Health"]["Status"] == "healthy")
+
+    wait_until(is_healthy, f"the health of {role}", 60)
+
+
 def test_no_container_was_restarted(containers: Containers) -> None:
     counts = {role: containers.inspect(role)["RestartCount"] for role in ROLES}
     assert counts == dict.fromkeys(ROLES, 0)
+
+
+@pytest.fixture(scope="module")
+def prometheus(containers: Containers) -> str:
+    """The address of a Prometheus that watches the containers."""
+    image = yaml.safe_load(COMPOSE_FILE.read_text())["services"]["prometheus"]["image"]
+    for command in ("inspect", "pull"):
+        known = ["docker", "image", command, image]
+        if subprocess.run(known, capture_output=True, check=False).returncode == 0:
+            break
+    else:
+        pytest.skip(f"{image} can not be had here")
+    containers.profiles = ["--profile", "monitoring"]
+    containers.compose("up", "--no-build", "--detach", "prometheus")
+    return f"http://127.0.0.1:{containers.prometheus}/api/v1"
+
+
+def asked(url: str) -> Any:
+    answer = urllib3.request("GET", url, timeout=10)
+    assert answer.status == 200, answer.data
+    return answer.json()["data"]
+
+
+def alerts(prometheus: str) -> set[str]:
+    """Names of the alerts that fire."""
+    found = asked(f"{prometheus}/alerts")["alerts"]
+    return {alert["labels"]["alertname"] for alert in found if alert["state"] == "firing"}
+
+
+def test_prometheus_finds_every_role_and_reads_the_rules(
+    containers: Containers, prometheus: str
+) -> None:
+    def up() -> set[str]:
+        result = asked(f"{prometheus}/query?query=up")["result"]
+        return {each["metric"]["job"] for each in result if each["value"][1] == "1"}
+
+    def matched() -> bool:
+        query = "sum(wildrydes_time_to_match_seconds_count)"
+        result = asked(f"{prometheus}/query?query={query}")["result"]
+        return bool(result) and float(result[0]["value"][1]) > 0
+
+    wait_until(lambda: _answers(prometheus), "Prometheus", 60)
+    wait_until(lambda: up() == {"web", "worker", "beat"}, "every role", 60)
+    assert len(asked(f"{prometheus}/rules")["groups"]) == 4
+    rider = containers.token("rider")
+    containers.call("POST", "/v1/rides", rider, {"pickup": {"latitude": 40.72, "longitude": -74}})
+    wait_until(matched, "the match in Prometheus", 60)
+
+
+def test_a_killed_worker_is_an_alert_within_seconds(
+    containers: Containers, prometheus: str
+) -> None:
+    wait_until(lambda: _answers(prometheus), "Prometheus", 60)
+    wait_until(lambda: "WorkersDown" not in alerts(prometheus), "a worker", 60)
+    containers.compose("kill", "worker")
+    killed = time.monotonic()
+    wait_until(lambda: "WorkersDown" in alerts(prometheus), "the alert", 30)
+    print(f"alert after {time.monotonic() - killed:.1f} s")
+    containers.compose("up", "--no-build", "--detach", "worker")
+    wait_until(lambda: "WorkersDown" not in alerts(prometheus), "the end of the alert", 60)
+
+
+def _answers(prometheus: str) -> bool:
+    try:
+        return bool(asked(f"{prometheus}/status/runtimeinfo"))
+    except (urllib3.exceptions.HTTPError, AssertionError):
+        return False

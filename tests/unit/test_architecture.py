@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path for top in ("service", "worker") for path in (ROOT / top).rglob("*.py") if path.is_file()
 )
-SHARED = {"service.settings", "service.logs", "service.metrics", "service.queues"}
+SHARED = {"service.settings", "service.logs", "service.metrics", "service.queues", "service.traces"}
 
 ONLY_IN = {
     "boto3": ("service/stores/dynamodb/", "service/local/"),

@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import IncompleteReadError
 
 from service.settings import Settings
+from service.stores.dynamodb.observed import observe
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
@@ -40,6 +41,8 @@ def dynamodb_client(settings: Settings) -> DynamoDBClient:
     """A new client with its own connections. A call may raise `IncompleteReadError`, too."""
     client = boto3.Session().client("dynamodb", region_name=settings.aws_region, config=_CONFIG)
     client.meta.events.register("after-call.dynamodb", _require_the_whole_answer)
+    if settings.metrics_port:
+        observe(client)
     return client
 
 

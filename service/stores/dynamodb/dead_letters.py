@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from service.core.model import Page
 from service.core.oversight import DeadLetter, DeadLetterKind
+from service.metrics.instruments import DEAD_LETTERS
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently
 from service.stores.dynamodb.items import can_be_key, text
 from service.stores.records import instant_of, instant_text
@@ -40,6 +41,7 @@ class DynamoDeadLetters:
     def put(self, letter: DeadLetter) -> None:
         item = _item(letter)
         patiently(lambda: self._client.put_item(TableName=self._table, Item=item), self._patience)
+        DEAD_LETTERS.inc()
 
     def get(self, dead_letter_id: str) -> DeadLetter | None:
         name = _key(dead_letter_id)

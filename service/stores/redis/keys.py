@@ -28,6 +28,11 @@ def mark(zone: str) -> str:
     return f"{PREFIX}:{{{zone}}}:mark"
 
 
+def triggered(zone: str) -> str:
+    """When the oldest trigger came that no round has read yet, in milliseconds since 1970."""
+    return f"{PREFIX}:{{{zone}}}:triggered"
+
+
 def again(zone: str) -> str:
     """There when the lease holder was asked for one more round."""
     return f"{PREFIX}:{{{zone}}}:again"

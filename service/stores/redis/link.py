@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from service.core.errors import Unavailable
+from service.metrics.instruments import REDIS_ERRORS, REDIS_SECONDS
 
 BREAK_SECONDS: Final = 1.0
 """After a failed call nothing is tried for this long: a dead Redis costs one time-out a second,
@@ -53,8 +54,11 @@ class RedisLink:
         """The client; any failure inside becomes `Unavailable` and opens the breaker."""
         if time.monotonic() < self._broken_until:
             raise Unavailable("Redis failed a moment ago")
+        began = time.perf_counter()
         try:
             yield self.client
+            REDIS_SECONDS.observe(time.perf_counter() - began)
         except RedisError as error:
+            REDIS_ERRORS.labels(type(error).__name__).inc()
             self._broken_until = time.monotonic() + BREAK_SECONDS
             raise Unavailable(f"Redis: {type(error).__name__}") from error

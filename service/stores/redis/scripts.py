@@ -28,9 +28,9 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARG
 """
 
 BEGIN_ROUND: Final = """
--- KEYS again mark lease waiting plans running  ARGV owner lease_ms running_ms
--- Returns the waiting rides, the plans, and those of the rides that a round took and never gave
--- back. All that wait are in a round from now on.
+-- KEYS again mark lease waiting plans running triggered  ARGV owner lease_ms running_ms
+-- Returns the waiting rides, the plans, those rides that a round took and never gave back, and
+-- when the oldest trigger came that no round had read. All that wait are in a round from now on.
 redis.call('DEL', KEYS[1], KEYS[2])
 if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('PEXPIRE', KEYS[3], ARGV[2]) end
 local suspects = {}
@@ -43,12 +43,14 @@ for first = 1, #ids, 1000 do
   redis.call('SADD', KEYS[6], unpack(ids, first, math.min(first + 999, #ids)))
 end
 redis.call('PEXPIRE', KEYS[6], ARGV[3])
-return {redis.call('HGETALL', KEYS[4]), redis.call('HGETALL', KEYS[5]), suspects}
+local triggered = redis.call('GETDEL', KEYS[7])
+return {redis.call('HGETALL', KEYS[4]), redis.call('HGETALL', KEYS[5]), suspects, triggered}
 """
 
 MARK_IF_WAITING: Final = """
--- KEYS waiting mark  ARGV mark_ms
+-- KEYS waiting mark triggered  ARGV mark_ms now_ms triggered_ms
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('SET', KEYS[3], ARGV[2], 'NX', 'PX', ARGV[3])
 if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1]) then return 1 end
 return 0
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, cast
@@ -18,8 +19,9 @@ from redis.commands.core import Script
 
 from service.core.errors import Unavailable
 from service.core.model import Pairing, Ride
+from service.metrics.instruments import ROUND_RIDES, ROUND_SECONDS, TRIGGER_LAG, UNSEEN
 from service.stores.entries import UNREADABLE, UnknownSchema, dump_ride, load_ride
-from service.stores.redis import keys, scripts
+from service.stores.redis import keys, scripts, triggers
 from service.stores.redis.link import RedisLink
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,11 @@ class RedisWaitingRides:
         with self._link.use() as client, client.pipeline() as pipe:
             pipe.hset(keys.waiting(zone), ride.ride_id, dump_ride(ride))
             pipe.set(keys.mark(zone), "1", nx=True, px=MARK_MS)
-            _, marked = pipe.execute()
+            now = triggers.now_ms()
+            pipe.set(keys.triggered(zone), now, nx=True, get=True, px=triggers.NOTED_MS)
+            _, marked, unread_since = pipe.execute()
+        if unread_since and triggers.is_unseen(ride, int(unread_since), now):
+            UNSEEN.inc()
         return bool(marked)
 
     def correct(self, ride: Ride) -> None:
@@ -57,10 +63,11 @@ class RedisWaitingRides:
             client.hset(keys.waiting(ride.zone), ride.ride_id, dump_ride(ride))
 
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
-        ordered = sorted(zones)
+        ordered, args = sorted(zones), [MARK_MS, triggers.now_ms(), triggers.NOTED_MS]
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for zone in ordered:
-                self._mark(keys=[keys.waiting(zone), keys.mark(zone)], args=[MARK_MS], client=pipe)
+                names = [keys.waiting(zone), keys.mark(zone), keys.triggered(zone)]
+                self._mark(keys=names, args=args, client=pipe)
             marked = pipe.execute()
         return [zone for zone, mine in zip(ordered, marked, strict=True) if mine]
 
@@ -101,17 +108,31 @@ class RedisRoundLease:
         self._link = link
         self._begin = begin
         self._owner = owner
+        self._began = 0.0
         self.zone = zone
         self.suspects: Collection[str] = ()
         self.unreadable: Mapping[str, str] = {}
 
     def begin_round(self) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
         zone = self.zone
-        kinds = keys.again, keys.mark, keys.lease, keys.waiting, keys.plans, keys.running
+        self._began = time.perf_counter()
+        kinds = (
+            keys.again,
+            keys.mark,
+            keys.lease,
+            keys.waiting,
+            keys.plans,
+            keys.running,
+            keys.triggered,
+        )
         with self._link.use():
-            rides, plans, suspects = self._begin(
+            rides, plans, suspects, triggered = self._begin(
                 keys=[kind(zone) for kind in kinds], args=[self._owner, LEASE_MS, RUNNING_MS]
             )
+        if triggered:
+            # Two machines' clocks: a little before the trigger is at once.
+            TRIGGER_LAG.observe(max(0, triggers.now_ms() - int(triggered)) / 1000)
+        ROUND_RIDES.observe(len(rides) // 2)
         self.suspects = frozenset(suspects)
         known, self.unreadable = _sorted_out(_pairs(rides))
         return known, {
@@ -119,6 +140,7 @@ class RedisRoundLease:
         }
 
     def finish_round(self, plans: Sequence[Pairing]) -> None:
+        ROUND_SECONDS.observe(time.perf_counter() - self._began)
         name, running = keys.plans(self.zone), keys.running(self.zone)
         with self._link.use() as client, client.pipeline() as pipe:
             pipe.delete(name, running)

@@ -8,7 +8,7 @@ import pytest
 
 from service.api.audit import audit
 from service.auth.principal import TokenKind
-from service.metrics import REFUSALS
+from service.metrics.instruments import REFUSALS
 from tests import api as helpers
 from tests.api import Api, a_principal, build_api
 

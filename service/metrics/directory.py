@@ -1,0 +1,96 @@
+"""The files in which the processes of one role keep their counters, so that one can add them up.
+
+prometheus_client maps one file per process and kind of instrument into memory, in the directory
+`PROMETHEUS_MULTIPROC_DIR`. Call `prepare` before the instruments are imported. Nothing here
+imports prometheus_client, so that gunicorn's parent stays free of what gevent must patch first.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the files are written on every count
+
+
+def prepare(port: int) -> None:
+    """Make an empty directory for this process and its children; the parent's exit removes it.
+
+    What killed predecessors left behind goes too. Does nothing if `port` is 0: metrics are off.
+    """
+    if not port:
+        return
+    owner = os.getpid()
+    parent = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
+    for left in parent.glob(f"wildrydes-metrics-{port}-*"):
+        pid = int(left.name.rpartition("-")[2])
+        if pid == owner or not is_alive(pid):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = parent / f"wildrydes-metrics-{port}-{owner}"
+    folder.mkdir(mode=0o700)
+    os.environ[VARIABLE] = str(folder)
+
+    def remove() -> None:
+        # Forked children run this too when they exit.
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+
+
+def current() -> Path | None:
+    """This process's directory, if its metrics are on."""
+    name = os.environ.get(VARIABLE)
+    return Path(name) if name else None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and not only what its parent has yet to take note of."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+def processes(folder: Path) -> Sequence[int]:
+    """The living processes that count here."""
+    pids = {int(file.stem.rpartition("_")[2]) for file in folder.glob("*_[0-9]*.db")}
+    return sorted(pid for pid in pids if is_alive(pid))
+
+
+def dead_files(folder: Path) -> Iterator[Path]:
+    """Files of processes that are no more."""
+    for file in folder.glob("*_[0-9]*.db"):
+        if not is_alive(int(file.stem.rpartition("_")[2])):
+            yield file
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Meanwhile no other process reads or tidies the directory."""
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            # Closing the file would not do: a child forked meanwhile has it open too.
+            fcntl.flock(lock, fcntl.LOCK_UN)

@@ -1,0 +1,101 @@
+"""The DynamoDB stores, watched: what became of rides is counted where it is written.
+
+Whoever writes (a request, a round, the sweep), a ride's end and a claim pass through here, once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from service import traces
+from service.core.errors import WriteConflict
+from service.core.model import Ride, RideStatus, Unicorn
+from service.metrics.instruments import (
+    CLAIMS,
+    OLDEST_WAITING,
+    REENQUEUED,
+    RIDES_ENDED,
+    RIDES_REQUESTED,
+    TIME_TO_MATCH,
+)
+from service.stores.dynamodb.assignments import DynamoAssignments
+from service.stores.dynamodb.rides import DynamoRides
+
+OLDEST_KNOWN_SECONDS: Final = 6.0
+"""A waiting ride is due for the sweep at least this often."""
+
+
+class ObservedRides(DynamoRides):
+    """Rides that are counted."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._oldest: datetime | None = None
+        self._seen_at = 0.0
+
+    def create(self, ride: Ride) -> Ride | None:
+        known = super().create(ride)
+        if known is None:
+            RIDES_REQUESTED.inc()
+        return known
+
+    def save(self, before: Ride, after: Ride) -> None:
+        super().save(before, after)
+        _count_step(before, after)
+
+    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
+        due = super().due(now, limit)
+        self._note_oldest(due)
+        return due
+
+    def postpone(self, ride: Ride, due_at: datetime) -> bool:
+        done = super().postpone(ride, due_at)
+        if done and ride.status is RideStatus.REQUESTED:
+            REENQUEUED.inc()
+        return done
+
+    def _note_oldest(self, due: Sequence[Ride]) -> None:
+        """Each sweep sees some of the waiting rides; within seconds they have seen all."""
+        waiting = [ride.requested_at for ride in due if ride.status is RideStatus.REQUESTED]
+        oldest, now = min(waiting, default=None), time.monotonic()
+        is_older = oldest and (self._oldest is None or oldest <= self._oldest)
+        if is_older or now - self._seen_at > OLDEST_KNOWN_SECONDS:
+            self._oldest, self._seen_at = oldest, now
+        OLDEST_WAITING.set(self._oldest.timestamp() if self._oldest else 0)
+
+
+class ObservedAssignments(DynamoAssignments):
+    """Assignments that are counted; claims are seen in traces."""
+
+    def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
+        before, after = ride
+        if before.status is RideStatus.REQUESTED and not after.is_terminal:
+            self._claim(ride, unicorn)
+        else:
+            super().commit(ride, unicorn)
+        _count_step(before, after)
+
+    def _claim(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
+        result = "failed"
+        with traces.span("claim", of_ride=ride[0].ride_id):
+            try:
+                super().commit(ride, unicorn)
+                result = "won"
+            except WriteConflict:
+                result = "lost"
+                raise
+            finally:
+                CLAIMS.labels(result).inc()
+
+
+def _count_step(before: Ride, after: Ride) -> None:
+    """Count what a committed write made of a ride."""
+    if after.status is before.status:
+        return
+    if after.is_terminal:
+        RIDES_ENDED.labels(after.status.value, after.canceled_by or "").inc()
+    elif after.status is RideStatus.MATCHED and after.matched_at:
+        TIME_TO_MATCH.observe((after.matched_at - after.requested_at).total_seconds())

@@ -1,0 +1,76 @@
+"""Spans by the OpenTelemetry SDK, which is configured by its own `OTEL_…` variables.
+
+Sent in batches by a thread, over OTLP/HTTP: what cannot be sent is dropped, never waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+KINDS: Final = {
+    "internal": trace.SpanKind.INTERNAL,
+    "server": trace.SpanKind.SERVER,
+    "producer": trace.SpanKind.PRODUCER,
+    "consumer": trace.SpanKind.CONSUMER,
+}
+MOST_REMEMBERED: Final = 10_000
+"""Waiting rides whose origin is known at once; beyond that all are forgotten, not the process."""
+
+
+class Tracing:
+    """One process's tracer."""
+
+    def __init__(self, role: str) -> None:
+        # The attribute only names the service where OTEL_SERVICE_NAME does not.
+        resource = Resource.create({"service.name": f"wildrydes-{role}"})
+        self._provider = TracerProvider(resource=resource)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer("wildrydes")
+        self._context = TraceContextTextMapPropagator()
+        self._origins: dict[str, str] = {}
+
+    @contextmanager
+    def span(
+        self, name: str, of_ride: str, kind: str, carrier: Mapping[str, str]
+    ) -> Iterator[None]:
+        parent = self._context.extract(carrier) if carrier else None
+        attributes = {"ride_id": of_ride} if of_ride else {}
+        links = self._links(of_ride) if of_ride else ()
+        with self._tracer.start_as_current_span(
+            name, context=parent, kind=KINDS[kind], attributes=attributes, links=links
+        ):
+            yield
+
+    def describe(self, attributes: Mapping[str, str | int]) -> None:
+        trace.get_current_span().set_attributes(attributes)
+
+    def carrier(self) -> dict[str, str]:
+        carried: dict[str, str] = {}
+        self._context.inject(carried)
+        return carried
+
+    def remember(self, ride_id: str, traceparent: str) -> None:
+        if len(self._origins) >= MOST_REMEMBERED:
+            self._origins.clear()
+        self._origins[ride_id] = traceparent
+
+    def shutdown(self) -> None:
+        self._provider.shutdown()
+
+    def _links(self, ride_id: str) -> Sequence[trace.Link]:
+        origin = self._origins.pop(ride_id, None)
+        if origin is None:
+            return ()
+        came_with = self._context.extract({"traceparent": origin})
+        context = trace.get_current_span(came_with).get_span_context()
+        same = context.trace_id == trace.get_current_span().get_span_context().trace_id
+        return () if same or not context.is_valid else (trace.Link(context),)

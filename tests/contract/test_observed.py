@@ -1,0 +1,121 @@
+"""What is counted of calls to DynamoDB and of rides, on the embedded AWS."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from prometheus_client import REGISTRY
+
+from service.core.errors import Unavailable, WriteConflict
+from service.core.model import CanceledBy, RideStatus
+from service.settings import Settings
+from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.tables import create_tables
+from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.observed import ObservedAssignments, ObservedRides
+from tests.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
+from tests.dynamodb import fresh_settings
+from tests.infrastructure import MiniStack
+
+
+class Count:
+    """How much a series went up since this was made."""
+
+    def __init__(self, name: str, **labels: str) -> None:
+        self._name, self._labels = name, labels
+        self._before = self._now()
+
+    def _now(self) -> float:
+        return REGISTRY.get_sample_value(self._name, self._labels) or 0.0
+
+    @property
+    def risen(self) -> float:
+        return self._now() - self._before
+
+
+@pytest.fixture(scope="module")
+def settings(ministack: MiniStack) -> Iterator[Settings]:
+    settings = fresh_settings().model_copy(update={"metrics_port": 9100})
+    create_tables(ministack.dynamodb_client(), settings)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ministack.environment.items():
+            patch.setenv(name, value)
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def rides(settings: Settings) -> ObservedRides:
+    return ObservedRides(dynamodb_client(settings), settings.rides_table)
+
+
+def test_a_call_and_what_it_consumed_are_counted(rides: ObservedRides, settings: Settings) -> None:
+    calls = Count("wildrydes_dynamodb_call_duration_seconds_count", operation="PutItem")
+    table = settings.rides_table
+    units = Count("wildrydes_dynamodb_capacity_units_total", operation="PutItem", table=table)
+    requested = Count("wildrydes_rides_requested_total")
+    ride = a_ride(ride_id=str(uuid.uuid4()))
+    assert rides.create(ride) is None
+    assert rides.create(ride) == ride
+    assert calls.risen == 2
+    assert units.risen >= 1
+    assert requested.risen == 1
+
+
+@pytest.mark.parametrize("by", list(CanceledBy))
+def test_an_end_is_counted_once_and_by_whom(rides: ObservedRides, by: CanceledBy) -> None:
+    ended = Count("wildrydes_rides_ended_total", outcome="canceled", by=by.value)
+    ride = a_ride(ride_id=str(uuid.uuid4()))
+    rides.create(ride)
+    canceled = ride.canceled(by, "a reason", NOW)
+    rides.save(ride, canceled)
+    with pytest.raises(WriteConflict):
+        rides.save(ride, canceled)
+    assert ended.risen == 1
+
+
+def test_claims_are_counted_won_or_lost_and_matches_timed(
+    rides: ObservedRides, settings: Settings
+) -> None:
+    client = dynamodb_client(settings)
+    tables = settings.rides_table, settings.unicorns_table
+    assignments = ObservedAssignments(client, *tables)
+    ride = a_ride(ride_id=str(uuid.uuid4()))
+    unicorn = a_usable_unicorn(unicorn_id=str(uuid.uuid4()))
+    rides.create(ride)
+    DynamoUnicorns(client, settings.unicorns_table).create(unicorn)
+    matched, reserved = a_matched_pair(ride, unicorn)
+    won, lost = (Count("wildrydes_claims_total", result=result) for result in ("won", "lost"))
+    timed = Count("wildrydes_time_to_match_seconds_count")
+    assignments.commit((ride, matched), (unicorn, reserved))
+    with pytest.raises(WriteConflict):
+        assignments.commit((ride, matched), (unicorn, reserved))
+    assert (won.risen, lost.risen, timed.risen) == (1, 1, 1)
+    assert matched.status is RideStatus.MATCHED
+
+
+def test_a_ride_the_sweep_brings_back_and_the_oldest_are_told(rides: ObservedRides) -> None:
+    reenqueued = Count("wildrydes_sweep_reenqueued_total")
+    long_ago = NOW - timedelta(days=1)
+    old = a_ride(ride_id=str(uuid.uuid4()), requested_at=long_ago, due_at=long_ago)
+    rides.create(old)
+    assert old in rides.due(NOW, 10)
+    oldest = REGISTRY.get_sample_value("wildrydes_oldest_waiting_timestamp_seconds")
+    assert oldest == long_ago.timestamp()
+    assert rides.postpone(old, NOW)
+    assert not rides.postpone(old, NOW)
+    assert reenqueued.risen == 1
+
+
+def test_a_lost_call_is_an_error_by_its_kind(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+    errors = Count(
+        "wildrydes_dynamodb_errors_total", operation="GetItem", error="EndpointConnectionError"
+    )
+    with pytest.raises(Unavailable):
+        ObservedRides(dynamodb_client(settings), settings.rides_table).get("ride-1")
+    assert errors.risen >= 1

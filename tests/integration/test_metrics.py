@@ -1,0 +1,168 @@
+"""What Prometheus hears of a ride that goes through the real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import redis
+import urllib3
+
+from service.core.dispatch.zones import zone_of
+from service.core.model import Location
+from service.local.emulators import listens
+from service.stores.redis import keys
+from tests.infrastructure import MiniStack, RedisServer, free_port, wait_until
+from tests.stack import Stack
+
+HERE = {"latitude": 40.7128, "longitude": -74.0060}
+WEB, WORKER, BEAT = range(3)
+
+
+class Scrapes:
+    """The stack's metrics, as one scrape of each role finds them."""
+
+    def __init__(self, first_port: int) -> None:
+        self._first_port = first_port
+
+    def text(self, role: int) -> str:
+        url = f"http://127.0.0.1:{self._first_port + role}/metrics"
+        answer = urllib3.request("GET", url, timeout=5, retries=False)
+        assert answer.status == 200
+        return answer.data.decode()
+
+    def of(self, role: int) -> Mapping[str, float]:
+        lines = [line.rpartition(" ") for line in self.text(role).splitlines() if line[0] != "#"]
+        return {name: float(value) for name, _, value in lines}
+
+
+def three_free_ports() -> int:
+    while True:
+        first = free_port()
+        if first < 65000 and not any(listens(first + offset) for offset in range(3)):
+            return first
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return three_free_ports()
+
+
+@pytest.fixture(scope="module")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, server: RedisServer, port: int
+) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
+    with Stack(folder, ministack, server, METRICS_PORT=str(port)) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def scrapes(stack: Stack, port: int) -> Scrapes:
+    return Scrapes(port)
+
+
+@pytest.fixture(scope="module")
+def driver(stack: Stack) -> str:
+    unicorn = {"account_sub": "driver-1", "name": "Bill", "color": "White", "gender": "Male"}
+    enrolled = stack.call("POST", "/v1/admin/unicorns", unicorn, token=stack.admin_token())
+    assert enrolled.status == 201
+    token = stack.unicorn_token("driver-1")
+    stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
+    stack.call("PUT", "/v1/fleet/me/position", HERE, token=token)
+    return token
+
+
+def test_a_matched_and_completed_ride_is_counted_where_it_happened(
+    stack: Stack, scrapes: Scrapes, driver: str
+) -> None:
+    before = scrapes.of(WORKER).get('wildrydes_claims_total{result="won"}', 0)
+    rider = stack.rider_token("rider-1")
+    answer = stack.call("POST", "/v1/rides", {"pickup": HERE}, token=rider, Prefer="wait=20")
+    assert answer.status == 201
+    ride_id = answer.json["ride_id"]
+    for step in ("arrive", "start", "complete"):
+        stack.call("POST", f"/v1/fleet/me/rides/{ride_id}/{step}", token=driver)
+    worker, web = scrapes.of(WORKER), scrapes.of(WEB)
+    assert worker['wildrydes_claims_total{result="won"}'] == before + 1
+    assert worker["wildrydes_time_to_match_seconds_count"] >= 1
+    assert worker["dispatch_trigger_lag_seconds_count"] >= 1
+    assert worker["wildrydes_round_rides_sum"] >= 1
+    assert worker["wildrydes_worker_busy_seconds_total"] > 0
+    assert web["wildrydes_rides_requested_total"] >= 1
+    assert web['wildrydes_rides_ended_total{by="",outcome="completed"}'] == 1
+    request = 'wildrydes_http_request_duration_seconds_count{method="POST",route="/v1/rides"'
+    assert web[f'{request},status="201"}}'] == 1
+    table = stack.settings().rides_table
+    units = f'wildrydes_dynamodb_capacity_units_total{{operation="PutItem",table="{table}"}}'
+    assert web[units] > 0
+
+
+def test_no_client_can_make_a_series(stack: Stack, scrapes: Scrapes) -> None:
+    ride = "0c7ff7f5-7d1d-4c9e-8f1c-0a4bcb5f2a11"
+    stack.call("GET", f"/v1/rides/{ride}", token=stack.rider_token("rider-secret"))
+    stack.call("GET", "/made/up/by-a-stranger")
+    stack.call("BREW", "/v1/rides", token=stack.rider_token("rider-secret"))
+    text = scrapes.text(WEB)
+    assert 'route="/v1/rides/<ride_id>",status="404"' in text
+    for made_up in (ride, "stranger", "rider-secret", "BREW"):
+        assert made_up not in text
+
+
+def test_each_role_tells_its_own_figures(scrapes: Scrapes) -> None:
+    sweep = "wildrydes_sweep_last_run_timestamp_seconds"
+    wait_until(lambda: scrapes.of(WORKER)[sweep] > time.time() - 5, "a sweep")
+    worker, beat, web = (scrapes.of(role) for role in (WORKER, BEAT, WEB))
+    assert worker["wildrydes_worker_pool_processes"] == 2
+    assert worker['wildrydes_queue_jobs{queue="dispatch"}'] == 0
+    assert worker["wildrydes_processes"] == 3
+    assert beat["wildrydes_beat_last_tick_timestamp_seconds"] > time.time() - 30
+    assert web["wildrydes_key_set_fetched_timestamp_seconds"] > time.time() - 30
+    assert web["wildrydes_http_requests_in_flight"] == 0
+    assert all(each["wildrydes_memory_bytes"] > 1e6 for each in (worker, beat, web))
+
+
+def test_a_killed_pool_process_takes_no_count_along(stack: Stack, scrapes: Scrapes) -> None:
+    jobs = 'wildrydes_jobs_total{state="SUCCESS",task="dispatch.sweep"}'
+    wait_until(lambda: scrapes.of(WORKER).get(jobs, 0) > 2, "some sweeps")
+    counted = scrapes.of(WORKER)[jobs]
+    main = stack.processes["worker"].pid
+    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+
+    def is_replaced() -> bool:
+        now = scrapes.of(WORKER)
+        assert now[jobs] >= counted
+        return now["wildrydes_worker_pool_processes"] == 2 and now[jobs] > counted + 2
+
+    wait_until(is_replaced, "a new pool process that counts")
+
+
+def test_a_ride_that_no_round_reads_is_noticed(
+    stack: Stack, scrapes: Scrapes, server: RedisServer
+) -> None:
+    unseen = "wildrydes_rides_unseen_total"
+    before = scrapes.of(WORKER)[unseen]
+    pickup = {"latitude": 10.0, "longitude": 20.0}
+    zone = zone_of(Location(**pickup))
+    with redis.Redis.from_url(server.url) as client:
+        # Somebody has the zone's lease and does nothing with it.
+        client.set(keys.lease(zone), "somebody else", px=20_000)
+        stack.call("POST", "/v1/rides", {"pickup": pickup}, token=stack.rider_token("rider-2"))
+        wait_until(lambda: scrapes.of(WORKER)[unseen] > before, "the sweep's notice")
+        client.delete(keys.lease(zone))
+    lag = scrapes.of(WORKER)["dispatch_trigger_lag_seconds_sum"]
+    wait_until(
+        lambda: scrapes.of(WORKER)["dispatch_trigger_lag_seconds_sum"] > lag + 1.5,
+        "a round that reads the late trigger",
+    )

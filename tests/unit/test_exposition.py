@@ -1,0 +1,165 @@
+"""Several processes as one: their counters add up, and go on when some of them die."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from service.metrics import directory
+from service.metrics.server import Role
+
+COUNT = """
+import os, sys
+from service.metrics.instruments import IN_FLIGHT, REFUSALS, SWEPT, TIME_TO_MATCH
+REFUSALS.labels("missing_token").inc(int(sys.argv[1]))
+TIME_TO_MATCH.observe(0.2)
+IN_FLIGHT.inc()
+SWEPT.set(int(sys.argv[1]))
+print("counted", flush=True)
+sys.stdin.read()
+"""
+
+
+class Counting:
+    """A process that has counted and waits for its end."""
+
+    def __init__(self, folder: Path, amount: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COUNT, str(amount)],
+            env={**os.environ, directory.VARIABLE: str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout
+        assert self.process.stdout.readline() == b"counted\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def exposed(folder: Path) -> Mapping[str, float]:
+    registry = CollectorRegistry()
+    registry.register(Role(folder))
+    lines = generate_latest(registry).decode().splitlines()
+    samples = (line.rpartition(" ") for line in lines if line[0] != "#")
+    return {name: float(value) for name, _, value in samples}
+
+
+def test_counts_of_all_processes_add_up_and_survive_those_who_made_them(tmp_path: Path) -> None:
+    first, second = Counting(tmp_path, 1), Counting(tmp_path, 2)
+    try:
+        both = exposed(tmp_path)
+        first.kill()
+        one = exposed(tmp_path)
+        again = exposed(tmp_path)
+    finally:
+        first.kill()
+        second.kill()
+    none = exposed(tmp_path)
+    for found in (both, one, again, none):
+        assert found['wildrydes_refusals_total{reason="missing_token"}'] == 3
+        assert found['wildrydes_time_to_match_seconds_bucket{le="0.25"}'] == 2
+        assert found["wildrydes_time_to_match_seconds_count"] == 2
+        assert found["wildrydes_sweep_last_run_timestamp_seconds"] == 2
+    assert [f["wildrydes_processes"] for f in (both, one, again, none)] == [2, 1, 1, 0]
+    assert both["wildrydes_http_requests_in_flight"] == 2
+    assert again["wildrydes_http_requests_in_flight"] == 1
+    assert "wildrydes_http_requests_in_flight" not in none
+
+
+def test_the_dead_leave_no_files_behind(tmp_path: Path) -> None:
+    for amount in range(3):
+        Counting(tmp_path, amount).kill()
+        exposed(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "counter_dead.db",
+        "histogram_dead.db",
+        "gauge_max_dead.db",
+        "lock",
+    }
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="reads Linux's /proc")
+def test_memory_is_that_of_all_living_processes(tmp_path: Path) -> None:
+    process = Counting(tmp_path, 1)
+    try:
+        assert exposed(tmp_path)["wildrydes_memory_bytes"] > 1e6
+    finally:
+        process.kill()
+
+
+PREPARE = """
+import os
+from service.metrics import directory
+directory.prepare(int(os.environ["N"]))
+print(directory.current())
+"""
+
+
+def prepared(parent: Path, port: int) -> str:
+    environment = {**os.environ, "N": str(port)}
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARE.replace("import os\n", f"import os\n{_REDIRECT}", 1)],
+        env=environment | {"FOLDER": str(parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+_REDIRECT = """
+from pathlib import Path
+import service.metrics.directory as d
+d._MEMORY = Path(os.environ["FOLDER"])
+"""
+
+
+def test_a_start_removes_what_killed_predecessors_left_and_nothing_else(tmp_path: Path) -> None:
+    dead = tmp_path / "wildrydes-metrics-9100-999999999"
+    living = tmp_path / f"wildrydes-metrics-9100-{os.getpid()}"
+    other = tmp_path / "wildrydes-metrics-9200-999999999"
+    for folder in (dead, living, other):
+        folder.mkdir()
+    own = prepared(tmp_path, 9100)
+    assert Path(own).parent == tmp_path
+    assert sorted(tmp_path.iterdir()) == sorted([living, other])
+
+
+def test_without_a_port_there_is_no_directory(tmp_path: Path) -> None:
+    assert prepared(tmp_path, 0) == "None"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_child_forked_in_the_middle_of_an_answer_does_not_block_the_next(tmp_path: Path) -> None:
+    with directory.alone(tmp_path):
+        child = os.fork()
+        if child == 0:
+            # As a pool process would: it lives on with every file its parent had open.
+            signal.pause()
+    try:
+        with open(tmp_path / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads Linux's /proc")
+def test_a_process_that_nobody_has_waited_for_is_dead(tmp_path: Path) -> None:
+    process = Counting(tmp_path, 1)
+    try:
+        process.process.kill()
+        os.waitid(os.P_PID, process.process.pid, os.WEXITED | os.WNOWAIT)
+        assert exposed(tmp_path)["wildrydes_processes"] == 0
+    finally:
+        process.kill()

@@ -1,0 +1,80 @@
+"""Whether the main loop of a worker or of beat still turns, told by a file it touches.
+
+A container's health check looks at the file's age (`docker/alive`). It asks no broker: with Redis
+gone the processes wait for it and are well; restarting them would help nobody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from celery import bootsteps
+from celery.beat import Scheduler
+from celery.worker.consumer import Consumer
+
+from service.metrics.instruments import BEAT_TICKED
+
+TOUCH_SECONDS: Final = 2.0
+
+Touch = Callable[[], None]
+
+_touch: list[Touch] = []
+
+
+def keep(file: str) -> None:
+    """Touch this file from now on; none if it is empty."""
+    _touch[:] = [Path(file).touch] if file else []
+
+
+def touch() -> None:
+    for each in _touch:
+        each()
+
+
+class LoopStep(bootsteps.StartStopStep):
+    """Touches the file from the worker's event loop."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def start(self, parent: Any) -> None:
+        touch()
+        parent.timer.call_repeatedly(TOUCH_SECONDS, touch)
+
+
+def _while_waiting(connection: Any) -> Any:
+    """The connection, touching the file each second while it waits for its broker."""
+    ensure = connection.ensure_connection
+
+    def ensure_connection(*args: Any, callback: Touch | None = None, **options: Any) -> Any:
+        def beat() -> None:
+            touch()
+            if callback:
+                callback()
+
+        return ensure(*args, callback=beat, **options)
+
+    connection.ensure_connection = ensure_connection
+    return connection
+
+
+class PatientConsumer(Consumer):
+    """A consumer whose loop stands still while the broker is away, and who says so."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        return super().ensure_connected(_while_waiting(conn))
+
+
+class PatientScheduler(Scheduler):
+    """Beat's scheduler, its schedule in memory: no file that a restart could find broken."""
+
+    def tick(self, *args: Any, **options: Any) -> float:
+        touch()
+        BEAT_TICKED.set(time.time())
+        return float(super().tick(*args, **options))
+
+    def _ensure_connected(self) -> Any:
+        _while_waiting(self.connection)
+        return super()._ensure_connected()  # type: ignore[misc] # celery-types lacks it
