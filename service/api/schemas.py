@@ -41,6 +41,11 @@ def _instant(value: object) -> datetime:
     raise ValueError("must be an RFC 3339 instant such as 2026-01-31T08:00:00Z")
 
 
+def _whole(value: object) -> object:
+    # To JSON Schema, as to many a serialiser, 4.0 is an integer.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
 
@@ -116,7 +121,7 @@ class Cancelation(Strict):
 class RideRating(Strict):
     """What the rider thought of the ride."""
 
-    stars: Annotated[int, Field(ge=1, le=5)]
+    stars: Annotated[int, Field(ge=1, le=5), BeforeValidator(_whole)]
     comment: Text | None = None
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
-from service.core import requests, watch
+from service.core import live, requests, watch
 from service.core.model import Rating
 from service.core.ports import Rules
 from tests.crashes.given import (
@@ -66,9 +67,16 @@ def riders_look_and_wait(process: Process) -> object:
     requests.list_rides(ports, "rider-1", status=None, limit=20, start=None)
     seen = requests.own_ride(ports, RIDE_ID, "rider-1")
     waiting = requests.own_ride(ports, SECOND.ride_id, "rider-2")
-    requests.live_view(ports, seen, now)
-    requests.live_view(ports, waiting, now)
+    live.live_view(ports, seen, now)
+    live.live_view(ports, waiting, now)
     return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, _ticks())
+
+
+@scenario(given=a_matched_ride)
+def a_rider_follows_a_ride(process: Process) -> object:
+    seen = watch.follow_ride(process.ports, RIDE_ID, "rider-1", lambda: process.now, _ticks())
+    with closing(seen):
+        return list(itertools.islice(seen, 8))
 
 
 def _ticks() -> Callable[[], float]:

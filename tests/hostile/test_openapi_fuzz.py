@@ -88,7 +88,9 @@ CONFIG = SchemathesisConfig.from_dict(
     }
 )
 SCHEMA = schemathesis.openapi.from_wsgi("/openapi.json", API.app, config=CONFIG)
-OPERATIONS = {each.ok().label: each.ok() for each in SCHEMA.get_all_operations()}
+# A stream of events ends with its ride, which here is never.
+ALL = [each.ok() for each in SCHEMA.get_all_operations()]
+OPERATIONS = {each.label: each for each in ALL if not each.label.endswith("/events")}
 KNOWN = {"ride_id": ["waiting", "offered", "done"], "unicorn_id": ["free", "busy"]}
 
 
@@ -128,9 +130,17 @@ def aimed(case: Any, ids: dict[str, str]) -> Any:
     return case
 
 
-def is_opaque(case: Any) -> bool:
-    """No schema can tell which cursors were given out, nor which numbers are H3 cells."""
-    return "cursor" in (case.query or {}) or (isinstance(case.body, dict) and "zone" in case.body)
+def excluded_from(case: Any) -> list[Any]:
+    """What a schema cannot tell: which cursors were given out, which numbers are H3 cells.
+
+    And the workshop's answer when no unicorn was found in time is 503.
+    """
+    body = case.body if isinstance(case.body, dict) else {}
+    is_workshop = case.operation.label == "POST /ride"
+    if "cursor" in (case.query or {}) or "zone" in body or is_workshop:
+        names = ["positive_data_acceptance", *["not_a_server_error"] * is_workshop]
+        return list(CHECKS.get_by_names(names))
+    return []
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
@@ -147,7 +157,8 @@ def test_every_answer_is_a_documented_one(label: str) -> None:
         furnish()
         token = TOKENS[caller]
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        excluded = CHECKS.get_by_names(["positive_data_acceptance"]) if is_opaque(case) else []
-        case.call_and_validate(headers=headers, checks=CHECKED, excluded_checks=excluded)
+        response = case.call(headers=headers)
+        assert response.status_code != 500
+        case.validate_response(response, checks=CHECKED, excluded_checks=excluded_from(case))
 
     fuzz()

@@ -34,6 +34,7 @@ CATALOGUE = (requests, progress, rounds, sweeps, operators)
 
 NO_USE_CASE_TAKES = {
     "Assignments.pair",
+    "Changes.wake_all",
     "DeadLetters.newest",
     "FleetIndex.entries",
     "FleetIndex.listen",
