@@ -124,6 +124,7 @@ def build_api(
     revocations: Any = None,
     counters: Any = None,
     iam: Any = None,
+    id_tokens: Any = None,
     verifier: Any = None,
     **settings: Any,
 ) -> Api:
@@ -158,6 +159,7 @@ def build_api(
         revoked=RevocationCheck(revocations, monotonic=lambda: clock[0].timestamp()),
         limiter=limiter_of(api_settings, counters or FakeCounters()),
         iam=iam,
+        id_tokens=id_tokens,
         now=lambda: clock[0],
         monotonic=lambda: float(next(ticks)),
         probes=probes or {},

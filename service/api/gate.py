@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, cast
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, request
 
 from service.api.frame import QUIET
 from service.api.problems import RETRY_SOON, Problem
@@ -22,6 +22,7 @@ from service.core.ports import Changes
 from service.settings import ApiSettings
 
 _GATE: Final = "gate"
+_COUNTED: Final = "dispatch.counted"
 
 STOP: Final = "stop"
 """The extension the server calls, without arguments, when this process is to end."""
@@ -91,10 +92,10 @@ def install(app: Flask, settings: ApiSettings, changes: Changes) -> None:
     def begin() -> None:
         if request.path not in QUIET:
             gate.enter()
-            g.is_counted = True
+            request.environ[_COUNTED] = True
 
     def end(_: BaseException | None) -> None:
-        if g.pop("is_counted", False):
+        if request.environ.pop(_COUNTED, False):
             gate.leave()
 
     def stop() -> None:

@@ -12,10 +12,17 @@ import pytest
 
 from service.api import cursors
 from service.core.errors import Unavailable
-from service.core.model import CanceledBy, Position, Ride, RideStatus
+from service.core.model import CanceledBy, Pairing, Position, Ride, RideStatus
 from tests.api import Api
-from tests.builders import BATTERY_PARK, CENTRAL_PARK, NOW, a_matched_pair, a_usable_unicorn
-from tests.fakes_redis import FakeChanges
+from tests.builders import (
+    BATTERY_PARK,
+    CENTRAL_PARK,
+    NOW,
+    a_finished_ride,
+    a_matched_pair,
+    a_usable_unicorn,
+)
+from tests.fakes_redis import FakeChanges, FakeWaitingRides
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
 
@@ -279,6 +286,55 @@ def test_the_live_view_follows_the_unicorn(api: Api) -> None:
         "heading": 90.0,
         "recorded_at": "2026-11-23T02:46:28.123Z",
     }
+
+
+def test_a_planned_unicorn_is_told_of(api: Api) -> None:
+    ride = stored(api, request_ride(api))
+    assert isinstance(api.ports.waiting, FakeWaitingRides)
+    plan = Pairing(ride.ride_id, "u1", 95, 400)
+    api.ports.waiting.plans[ride.zone] = {ride.ride_id: plan}
+    live = api.call("GET", f"/v1/rides/{ride.ride_id}/live").json
+    assert (live["planned_pickup_eta_seconds"], live["pickup_eta_seconds"]) == (95, None)
+
+
+def rate(api: Api, body: Any, ride_id: str = "ride-1", token: str = "rider") -> Any:
+    return api.call("POST", f"/v1/rides/{ride_id}/rating", body, token=token)
+
+
+def test_a_completed_ride_is_rated_once_and_again(api: Api) -> None:
+    ride = a_finished_ride(rating=None)
+    api.ports.rides.create(ride)
+    rated = rate(api, {"stars": 4, "comment": "soft"})
+    assert (rated.status_code, rated.json["rating"]) == (200, {"stars": 4, "comment": "soft"})
+    assert rated.json["version"] == ride.version + 1
+    assert rated.headers["ETag"] == f'"{ride.version + 1}"'
+    assert rate(api, {"stars": 4, "comment": "soft"}).json == rated.json
+    assert rate(api, {"stars": 5}).json["rating"] == {"stars": 5, "comment": None}
+    assert rate(api, {"stars": 5}, token="other").status_code == 404
+
+
+def test_only_a_completed_ride_can_be_rated(api: Api) -> None:
+    ride_id = request_ride(api).json["ride_id"]
+    refused = rate(api, {"stars": 4}, ride_id)
+    assert (refused.status_code, refused.json["reason"]) == (409, "illegal_transition")
+    api.call("POST", f"/v1/rides/{ride_id}/cancel")
+    assert rate(api, {"stars": 4}, ride_id).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"stars": 0},
+        {"stars": 6},
+        {"stars": "5"},
+        {"stars": 4.5},
+        {"stars": 5, "comment": "x" * 281},
+    ],
+)
+def test_a_rating_has_one_to_five_stars(api: Api, body: Any) -> None:
+    api.ports.rides.create(a_finished_ride())
+    assert rate(api, body).status_code == 422
 
 
 def list_all(api: Api, **query: str) -> list[str]:

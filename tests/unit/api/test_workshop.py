@@ -1,0 +1,177 @@
+"""The workshop's page: its words, its bare token, its ID token, and nothing beyond its routes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from service.auth.errors import InvalidToken
+from service.auth.principal import Principal
+from service.core.model import Ride, RideStatus, UnicornState
+from tests.api import PRINCIPALS, Api, build_api
+from tests.builders import a_matched_pair, a_usable_unicorn
+from tests.fakes_redis import FakeChanges
+
+BODY = {"PickupLocation": {"Latitude": 40.71, "Longitude": -73.95}}
+BARE = "aaaa.bbbb.cccc"
+
+
+def the_ride(api: Api) -> Ride:
+    [ride] = api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None).items
+    return ride
+
+
+def match(api: Api) -> None:
+    free, ride = a_usable_unicorn(), the_ride(api)
+    api.ports.unicorns.create(free)
+    after, busy = a_matched_pair(ride, free)
+    api.ports.assignments.commit((ride, after), (free, busy))
+
+
+def when_waiting(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    @contextmanager
+    def listen(_: FakeChanges, topic: str) -> Any:
+        acted: list[object] = []
+
+        class Listener:
+            def wait(self, seconds: float) -> bool:
+                if not acted:
+                    acted.append(act())
+                return True
+
+        yield Listener()
+
+    monkeypatch.setattr(FakeChanges, "listen", listen)
+
+
+def test_a_ride_is_answered_with_its_unicorn(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    when_waiting(monkeypatch, lambda: match(api))
+    answer = api.call("POST", "/ride", BODY)
+    ride = the_ride(api)
+    assert answer.status_code == 201
+    assert answer.json == {
+        "RideId": ride.ride_id,
+        "Unicorn": {"Name": "Shadowfax", "Color": "White", "Gender": "Male"},
+        "UnicornName": "Shadowfax",
+        "Eta": ride.pickup_eta_seconds,
+        "Rider": "rider-1",
+    }
+    assert api.call("GET", "/ride").json == [
+        {
+            "RideId": ride.ride_id,
+            "RequestTime": "2026-11-23T02:46:28.123Z",
+            "Unicorn": {"Name": "Shadowfax", "Color": "White", "Gender": "Male"},
+            "UnicornName": "Shadowfax",
+            "User": "rider-1",
+        }
+    ]
+    assert api.call("GET", "/ride", token="other").json == []
+
+
+def test_a_ride_without_a_unicorn_in_time_is_canceled(api: Api) -> None:
+    answer = api.call("POST", "/ride", BODY, headers={"X-Request-Id": "r1"})
+    assert answer.status_code == 503
+    assert answer.json == {"Error": "No unicorn is available.", "Reference": "r1"}
+    assert answer.headers["Retry-After"] == "1"
+    ride = the_ride(api)
+    assert (ride.status, ride.cancel_reason) == (RideStatus.CANCELED, "no unicorn in time")
+    assert api.call("GET", "/ride").json == []
+
+
+def test_a_match_in_the_last_moment_is_kept(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = type(api.ports.rides).save
+
+    def save_too_late(rides: Any, before: Ride, after: Ride) -> None:
+        monkeypatch.undo()
+        match(api)
+        save(rides, before, after)
+
+    monkeypatch.setattr(type(api.ports.rides), "save", save_too_late)
+    answer = api.call("POST", "/ride", BODY)
+    assert (answer.status_code, answer.json["UnicornName"]) == (201, "Shadowfax")
+    assert the_ride(api).status is RideStatus.MATCHED
+
+
+def test_an_offer_that_nobody_took_in_time_is_taken_back(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offer() -> None:
+        free, ride = a_usable_unicorn(auto_accept=False), the_ride(api)
+        api.ports.unicorns.create(free)
+        after, busy = a_matched_pair(ride, free)
+        api.ports.assignments.commit((ride, after), (free, busy))
+
+    when_waiting(monkeypatch, offer)
+    assert api.call("POST", "/ride", BODY).status_code == 503
+    unicorn = api.ports.unicorns.get("u1")
+    assert unicorn
+    assert unicorn.state is UnicornState.AVAILABLE
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"PickupLocation": {}},
+        {"PickupLocation": {"latitude": 1, "longitude": 2}},
+        {"PickupLocation": {"Latitude": "1", "Longitude": 2}},
+        {"PickupLocation": {"Latitude": 91, "Longitude": 2}},
+        {**BODY, "Note": "x"},
+    ],
+)
+def test_another_body_is_refused(api: Api, body: Any) -> None:
+    assert api.call("POST", "/ride", body).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/ride", BODY, 503),
+        ("GET", "/ride", None, 200),
+        ("GET", "/v1/rides", None, 401),
+        ("POST", "/v1/rides", None, 401),
+    ],
+)
+def test_only_the_workshops_routes_take_a_token_without_scheme_word(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any, status: int
+) -> None:
+    monkeypatch.setitem(PRINCIPALS, BARE, PRINCIPALS["rider"])
+    bare = {"Authorization": BARE}
+    answer = api.call(method, path, body, token=None, headers=bare)
+    assert answer.status_code == status
+
+
+class IdTokens:
+    """A verifier that also knows the ID token `i`."""
+
+    def verify(self, token: str, now: float) -> Principal:
+        if token not in {"i", "rider"}:
+            raise InvalidToken("unknown")
+        return PRINCIPALS["rider"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [("POST", "/ride", BODY, 503), ("GET", "/ride", None, 401), ("GET", "/v1/rides", None, 401)],
+)
+def test_only_a_request_of_a_ride_takes_id_tokens(
+    method: str, path: str, body: Any, status: int
+) -> None:
+    api = build_api(id_tokens=IdTokens())
+    assert api.call(method, path, body, token="i").status_code == status
+    assert api.call(method, path, body, token="rider").status_code != 401
+
+
+def test_without_the_setting_no_id_token_is_taken(api: Api) -> None:
+    assert api.call("POST", "/ride", BODY, token="i").status_code == 401
+
+
+def test_without_room_to_wait_no_ride_is_requested() -> None:
+    api = build_api(api_max_waiters=1)
+    with api.app.extensions["gate"].streaming(str(uuid.uuid4())):
+        assert api.call("POST", "/ride", BODY).json["Error"]
+    assert not api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None).items
