@@ -16,6 +16,7 @@ from tests.chaos.schedule import Fault, Strike
 
 AIM_SECONDS: Final = 3.0
 """How long a strike waits for a request to be under way."""
+INSIST_SECONDS: Final = 10.0
 
 
 class Nemesis:
@@ -68,13 +69,17 @@ class Nemesis:
 
     def _kill_child(self, strike: Strike) -> None:
         self._aim(strike)
-        name = self._oldest_worker()
-        # Celery gives up, and is restarted, when a child dies before the first are all there.
+        self._insist(lambda: self._killed_child(self._oldest_worker(), strike))
+
+    def _killed_child(self, name: str, strike: Strike) -> bool:
+        """Celery gives up, and is restarted, when a child dies before the first are all there."""
         children = self._cluster.children(name) if self._cluster.is_at_work(name) else []
-        if children:
-            with suppress(ProcessLookupError):
-                os.kill(children[int(strike.pick * len(children))], signal.SIGKILL)
-                self._note(strike, name)
+        if not children:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(children[int(strike.pick * len(children))], signal.SIGKILL)
+        self._note(strike, name)
+        return True
 
     def _kill_web(self, strike: Strike) -> None:
         """In the middle of a request for a ride, if one comes."""
@@ -84,9 +89,15 @@ class Nemesis:
         self._kill(names[port or min(names)], strike)
 
     def _kill(self, name: str, strike: Strike) -> None:
-        at = time.time()
-        if self._cluster.kill(name):
-            self._note(strike, name, struck_at=at)
+        if self._insist(lambda: self._cluster.kill(name)):
+            self._note(strike, name)
+
+    def _insist(self, blow: Callable[[], bool]) -> bool:
+        """Until it hits: what is just being restarted is there soon."""
+        end = time.monotonic() + INSIST_SECONDS
+        while not (hit := blow()) and time.monotonic() < end:
+            time.sleep(0.1)
+        return hit
 
     def _lose_redis(self, strike: Strike) -> None:
         with self._redis:

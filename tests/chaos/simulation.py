@@ -131,16 +131,19 @@ class Simulation:
     def _lose_jobs(self) -> None:
         self._note("fault", fault="worker killed")
         self.service.rounds.published.clear()
-        self.service.waiting.leased.clear()
+        self._expire_leases()
 
     def _lose_redis(self) -> None:
         self._note("fault", fault="Redis killed, empty after")
         self._lose_jobs()
-        for kept in (self.service.waiting.rides, self.service.waiting.plans):
+        waiting = self.service.waiting
+        for kept in (waiting.rides, waiting.plans, waiting.marks, waiting.again, waiting.running):
             kept.clear()
-        self.service.waiting.marks.clear()
-        self.service.waiting.again.clear()
         self.service.fleet.__dict__.update(FakeFleetIndex().__dict__)
+
+    def _expire_leases(self) -> None:
+        for zone in self.service.waiting.leased:
+            self.service.waiting.expire(zone)
 
     def _commit_all(
         self, claim: Callable[[Claim], Outcome], claims: Sequence[Claim]
@@ -154,7 +157,7 @@ class Simulation:
         """On newer positions, so that it decides otherwise."""
         self._send_positions()
         self._request()
-        self.service.waiting.leased.clear()
+        self._expire_leases()
         self.service.run_published_rounds()
 
     def _interrupt_reading(self) -> None:

@@ -32,7 +32,7 @@ CALM = World(
     step=0.015,
     arrival_while_reading=0.6,
 )
-FORGETFUL_REDIS = World(lost_redis=0.15)
+FORGETFUL_REDIS = World(lost_redis=0.15, cancel=0)
 
 
 def broken_rules(evidence: Evidence) -> set[str]:
@@ -88,8 +88,8 @@ def mark_cleared_after_the_read(patch: Patch) -> None:
     original = FakeRoundLease.leave
 
     def leave(self: FakeRoundLease) -> bool:
-        self._waiting.again.discard(self._zone)
-        self._waiting.marks.discard(self._zone)
+        self._waiting.again.discard(self.zone)
+        self._waiting.marks.discard(self.zone)
         return original(self)
 
     patch.setattr(FakeRoundLease, "leave", leave)
