@@ -1,9 +1,9 @@
 """How many matches a second one worker process makes of one zone, the emulated database apart.
 
 A burst of rides waits in one zone full of unicorns when the worker is let loose; the zone's lease
-lets one pool child at a time do the matching.
-The wall clock includes the emulated database, which is a Python process of its own: what the
-worker does in a second of its own CPU is the figure, its reciprocal the cost of a match.
+lets one pool child at a time do the matching. The wall clock includes the emulated database, which
+is a Python process of its own: what the worker does in a second of its own CPU is the figure, its
+reciprocal the cost of a match.
 """
 
 from __future__ import annotations
