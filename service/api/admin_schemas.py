@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from service.api.schemas import AccountSub, Count, Instant, Name, Strict
 from service.core.dispatch.zones import RESOLUTION, is_zone
 from service.core.model import RideStatus
+
+
+def _left_out() -> Any:
+    """What an absent field holds. A default of None would make null a value of the field."""
+    return None
 
 
 class UnicornPatch(Strict):
@@ -17,19 +21,12 @@ class UnicornPatch(Strict):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    name: Name | SkipJsonSchema[None] = None
-    color: Name | SkipJsonSchema[None] = None
-    gender: Name | SkipJsonSchema[None] = None
+    name: Name = Field(default_factory=_left_out)
+    color: Name = Field(default_factory=_left_out)
+    gender: Name = Field(default_factory=_left_out)
     account_sub: AccountSub | None = None
-    auto_accept: bool | SkipJsonSchema[None] = None
-    accepting: bool | SkipJsonSchema[None] = None
-
-    @field_validator("name", "color", "gender", "auto_accept", "accepting")
-    @classmethod
-    def _is_not_null(cls, value: object) -> object:
-        if value is None:
-            raise ValueError("must not be null")
-        return value
+    auto_accept: bool = Field(default_factory=_left_out)
+    accepting: bool = Field(default_factory=_left_out)
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

@@ -17,6 +17,8 @@ from tests.infrastructure import RedisServer
 HERE = Location(40.7128, -74.0060)
 NEAR = Location(40.7150, -74.0080)
 FAR = Location(40.9000, -73.5000)
+ELSEWHERE = Location(42.65, -73.75)
+"""In another zone."""
 STALE = timedelta(seconds=60)
 
 
@@ -75,7 +77,7 @@ def test_a_unicorn_enters_once_and_again_after_silence_or_in_another_zone(
 ) -> None:
     fleet.refresh(a_usable_unicorn(), NOW)
     times = [NOW + timedelta(seconds=seconds) for seconds in (0, 4, 70, 74)]
-    places = [HERE, NEAR, NEAR, FAR]
+    places = [HERE, NEAR, NEAR, ELSEWHERE]
     entered = [
         fleet.record("u1", at(place, time), time).entered
         for place, time in zip(places, times, strict=True)
@@ -137,7 +139,7 @@ def test_a_new_index_makes_nobody_look_silent(fleet: FleetIndex) -> None:
 def test_many_positions_are_recorded_as_single_ones_are(fleet: FleetIndex) -> None:
     unicorns = [a_usable_unicorn(f"u{n}") for n in range(3)]
     fleet.refresh_all(unicorns[:2], NOW)
-    fleet.record("u1", at(FAR), NOW)
+    fleet.record("u1", at(ELSEWHERE), NOW)
     later = NOW + timedelta(seconds=4)
     seen = fleet.record_all({f"u{n}": at(HERE, later) for n in range(3)}, later)
     assert [seen[f"u{n}"].unicorn for n in range(3)] == [*unicorns[:2], None]
