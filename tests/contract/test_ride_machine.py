@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from service.stores.dynamodb import updates
+from service.stores.dynamodb import assignments, updates
 from service.stores.redis.link import connect
 from tests.infrastructure import RedisServer
 from tests.ride_machine import RideMachine
@@ -52,7 +53,9 @@ def test_the_machine_sees_a_claim_without_condition_on_real_stores(
             return
         # Conditions on what never changes always hold.
         with (
-            patch.object(updates, "RIDE_GUARDS", ("rider_id",)),
+            patch.object(
+                assignments, "ride_update", partial(updates.ride_update, guards=("rider_id",))
+            ),
             patch.object(updates, "UNICORN_GUARDS", ("name",)),
             pytest.raises(AssertionError),
         ):
