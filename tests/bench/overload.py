@@ -22,8 +22,6 @@ from tests.pressure import Pressure
 from tests.stack import Stack
 
 FEW, MANY = 4, 400
-MAX_IN_FLIGHT = 32
-"""A quarter of the default: one client process must be able to ask for many times as much."""
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -47,7 +45,8 @@ def show(name: str, load: Pressure, seconds: float) -> None:
     refused = [told.seconds for told in load.answers if told.status == 503]
     other = set(load.statuses()) - {202, 503}
     print(
-        f"{name:<10} accepted {len(accepted) / seconds:5.0f}/s  refused {len(refused) / seconds:5.0f}/s"
+        f"{name:<10} accepted {len(accepted) / seconds:5.0f}/s"
+        f"  refused {len(refused) / seconds:5.0f}/s"
         f"  accepted p50 {1e3 * statistics.median(accepted):4.0f} ms"
         f"  p99 {1e3 * quantile(accepted, 0.99):4.0f} ms"
         f"  refused p99 {1e3 * quantile(refused or [0.0], 0.99):4.0f} ms"
@@ -87,7 +86,7 @@ def measure(stack: Stack, seconds: float) -> None:
     print(f"a plain request: usually {1e3 * usual:.1f} ms; again so after {back:.2f} s")
 
 
-def main(*arguments: str) -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     seconds = parser.parse_args(arguments).seconds
@@ -105,11 +104,10 @@ def main(*arguments: str) -> None:
                 redis,
                 roles=("web",),
                 RATE_LIMIT_ENABLED="false",
-                API_MAX_IN_FLIGHT=str(MAX_IN_FLIGHT),
             ) as stack,
         ):
             measure(stack, seconds)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])

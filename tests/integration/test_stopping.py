@@ -174,13 +174,13 @@ def answers(port: int) -> bool:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 def test_more_than_can_be_done_is_refused_politely_and_leaves_no_trace(stack: Stack) -> None:
     terminate(stack.processes["web"])
-    stack.environment["API_MAX_IN_FLIGHT"] = "8"
+    stack.environment["API_MAX_IN_FLIGHT"] = "1"
     stack.start("web")
     wait_until(lambda: answers(stack.port), "a web process")
     token = stack.rider_token("rider-1")
     assert stack.call("POST", "/v1/rides", BODY, token=token).status == 202
     before = memory_pss_megabytes(stack.processes["web"].pid)
-    with Pressure([stack.port], token, 48) as load:
+    with Pressure([stack.port], token, 150) as load:
         time.sleep(3)
         assert stack.call("GET", "/healthz").status == 200
         peak = memory_pss_megabytes(stack.processes["web"].pid)
@@ -190,7 +190,5 @@ def test_more_than_can_be_done_is_refused_politely_and_leaves_no_trace(stack: St
     assert {told.headers["Retry-After"] for told in refused} == {"1"}
     assert {told.json["reason"] for told in refused} == {"unavailable"}
     assert peak < before + 60
-    # Nobody is in flight any more: as many as may be are taken at once.
-    with ThreadPoolExecutor(8) as pool:
-        calls = [pool.submit(stack.call, "GET", "/v1/rides", token=token) for _ in range(8)]
-        assert [call.result().status for call in calls] == [200] * 8
+    # Nobody is in flight any more.
+    assert stack.call("GET", "/v1/rides", token=token).status == 200
