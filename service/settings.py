@@ -93,7 +93,7 @@ class ApiSettings(Settings):
     rate_limit_address: RateLimit = "60000/minute"
     rate_limit_failures: RateLimit = "600/minute"
     workshop_id_tokens: bool = False
-    api_max_in_flight: int = Field(128, gt=0)
+    api_max_in_flight: int = Field(64, gt=0)
     api_max_waiters: int = Field(2000, gt=0)
 
     cognito_user_pool_id: str = Field(pattern=r"^[\w-]+_[0-9a-zA-Z]+$")

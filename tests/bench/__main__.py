@@ -11,6 +11,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "assignment": (),
     "scale": (),
     "requests": (),
+    "overload": (),
     "monitoring": (),
     "simulation": (["--quick"],),
 }

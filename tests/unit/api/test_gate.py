@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 from werkzeug.test import TestResponse
 
 from service.api.gate import Gate
+from service.api.problems import Problem
 from service.core.model import Ride
 from tests.api import Api, build_api
 from tests.builders import a_ride
 from tests.fakes import FakeRides
 from tests.fakes_redis import FakeChanges
+from tests.infrastructure import wait_until
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
 
@@ -148,3 +151,71 @@ def test_waits_end_when_the_process_is_to_stop(api: Api, monkeypatch: pytest.Mon
     waits = [api.call("GET", "/v1/rides/ride-1", headers={"Prefer": "wait=30"}) for _ in range(2)]
     assert [answer.json["status"] for answer in waits] == ["requested"] * 2
     assert len(during) == 1
+
+
+def in_turn(gate: Gate, names: str) -> tuple[list[threading.Thread], list[str]]:
+    """Threads that enter one after the other, and who has been let in."""
+    let_in: list[str] = []
+    threads = []
+    for name in names:
+
+        def enter(name: str = name) -> None:
+            gate.enter()
+            let_in.append(name)
+
+        threads.append(threading.Thread(target=enter))
+        threads[-1].start()
+        wait_until(lambda: gate.queued == len(threads), "the queue")
+    return threads, let_in
+
+
+def test_who_leaves_lets_the_newest_in() -> None:
+    gate = Gate(max_in_flight=1, max_waiters=1, patience=30)
+    gate.enter()
+    threads, let_in = in_turn(gate, "abc")
+    for expected in (["c"], ["c", "b"], ["c", "b", "a"]):
+        gate.leave()
+        wait_until(lambda e=expected: let_in == e, "a turn")
+        assert gate.in_flight == 1
+    for thread in threads:
+        thread.join()
+    gate.leave()
+    assert (gate.in_flight, gate.queued) == (0, 0)
+
+
+def test_who_begins_to_wait_lets_another_in() -> None:
+    gate = Gate(max_in_flight=1, max_waiters=1, patience=30)
+    gate.enter()
+    threads, let_in = in_turn(gate, "a")
+    with gate.waiting():
+        threads[0].join()
+        assert (let_in, gate.in_flight, gate.waiters) == (["a"], 1, 1)
+    assert (gate.in_flight, gate.waiters) == (2, 0)
+    gate.leave()
+    gate.leave()
+    assert gate.in_flight == 0
+
+
+def test_who_had_no_turn_leaves_nothing_behind() -> None:
+    gate = Gate(max_in_flight=1, max_waiters=1, patience=0.01)
+    gate.enter()
+    with pytest.raises(Problem):
+        gate.enter()
+    assert (gate.in_flight, gate.queued) == (1, 0)
+    gate.leave()
+    gate.enter()
+
+
+def test_a_turn_that_comes_when_the_time_is_just_up_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate(max_in_flight=1, max_waiters=1)
+    gate.enter()
+
+    def wait_too_long(*_: object) -> bool:
+        gate.leave()
+        return False
+
+    monkeypatch.setattr(threading.Event, "wait", wait_too_long)
+    gate.enter()
+    assert (gate.in_flight, gate.queued) == (1, 0)

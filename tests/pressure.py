@@ -1,0 +1,100 @@
+"""Clients that request rides as fast as they are answered, and remember what they were told."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from types import TracebackType
+from typing import Any, Self
+
+BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
+
+
+@dataclass(frozen=True)
+class Told:
+    """One answer: when the request was sent, on the monotonic clock, and how long it took."""
+
+    at: float
+    seconds: float
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Pressure:
+    """`clients` of them, each on a connection of its own; a context manager that ends them.
+
+    A client whose connection breaks sends the same request, under the same key, to the next port.
+    """
+
+    ports: Sequence[int]
+    token: str
+    clients: int
+    answers: list[Told] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    """Names of the exceptions of broken connections."""
+
+    def __post_init__(self) -> None:
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._call, args=(number,)) for number in range(self.clients)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def statuses(self) -> Counter[int]:
+        return Counter(told.status for told in self.answers)
+
+    def _call(self, number: int) -> None:
+        connection, key = self._connect(number), uuid.uuid4().hex
+        while not self._ended.is_set():
+            try:
+                self.answers.append(self._post(connection, key))
+                key = uuid.uuid4().hex
+            except (OSError, HTTPException) as error:
+                self.errors.append(type(error).__name__)
+                connection.close()
+                number += 1
+                connection = self._connect(number)
+                time.sleep(0.01)
+        connection.close()
+
+    def _connect(self, number: int) -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", self.ports[number % len(self.ports)], timeout=30)
+
+    def _post(self, connection: HTTPConnection, key: str) -> Told:
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+        }
+        at = time.monotonic()
+        connection.request("POST", "/v1/rides", json.dumps(BODY), headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        took = time.monotonic() - at
+        return Told(at, took, answer.status, dict(answer.getheaders()), body)
