@@ -31,8 +31,13 @@ HEADER = (
 )
 
 
+LONGEST_TRIP_SECONDS = 900.0
+"""Longer ones (a quarter) are left out: the run would last as long as they do."""
+
+
 def peak(trips: Sequence[NycTrip], minutes: float) -> Sequence[NycTrip]:
     """The trips of the busiest so many minutes, of those measured."""
+    trips = [trip for trip in trips if trip.seconds <= LONGEST_TRIP_SECONDS]
     starts = sorted({trip.minute for trip in trips if measured(trip)})
 
     def within(start: float) -> list[NycTrip]:
