@@ -40,13 +40,21 @@ class Caller:
         """The parsed answer (none without a body); `HTTPException` if it was refused."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent |= {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        answer, content = self._exchange(
+        answer, content = self._patiently(
             method, path, None if body is None else json.dumps(body), sent
         )
-        self.statuses[answer.status] += 1
         if answer.status >= 400:
             raise HTTPException(f"{method} {path}: {answer.status} {content[:200]!r}")
         return json.loads(content) if content else None
+
+    def _patiently(self, *request: Any) -> tuple[HTTPResponse, bytes]:
+        """As often as the service asks for it: one that has too much to do says when to come."""
+        while True:
+            answer, content = self._exchange(*request)
+            self.statuses[answer.status] += 1
+            if answer.status != 503:
+                return answer, content
+            time.sleep(float(answer.headers["Retry-After"]))
 
     def _exchange(self, *request: Any) -> tuple[HTTPResponse, bytes]:
         """Again if the server had closed the idle connection: any request here may be repeated."""
