@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
@@ -127,6 +128,7 @@ def test_a_stopping_process_answers_who_waits_and_ends_streams_in_order(stack: S
                 # Without `end`: the client is to come back, to another process.
                 assert event["event"] == "live"
             stream.close()
+    print(f"10 long polls, 3 streams, 4 busy clients: exit after {seconds:.2f} s")
     # Far below the longest wait and the containers' stop timeout (30 s).
     assert seconds < 20
     assert load.statuses()[202]
@@ -154,6 +156,7 @@ def test_a_rolling_restart_under_load_loses_no_request(stack: Stack) -> None:
     finally:
         for process in homes.values():
             process.stop(grace=20)
+    print(f"{len(load.answers)} requests, connections broken: {Counter(load.errors)}")
     assert set(load.statuses()) == {202}
     assert len({told.json["ride_id"] for told in load.answers}) == len(load.answers)
     retryable = {"ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected"}
