@@ -20,7 +20,9 @@ from service.core.model import Location
 from tests.bench.nyc import NycTrip
 from tests.stack import Stack
 
-CONNECTIONS = 96
+RIDER_THREADS = 96
+FLEET_THREADS = 24
+"""Of their own: riders who wait for a unicorn must not keep unicorns from finishing."""
 REPORT_SECONDS = 4.0
 BULK = 500
 WAIT_SECONDS = 20
@@ -77,9 +79,8 @@ class Caller:
 class Timetable:
     """Calls functions at their time, each in a thread of a pool."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
-        self._entries: list[tuple[float, int, Callable[[], object]]] = []
+    def __init__(self) -> None:
+        self._entries: list[tuple[float, int, ThreadPoolExecutor, Callable[[], object]]] = []
         self._order = count()
         self._changed = threading.Condition()
         self._ended = False
@@ -88,10 +89,10 @@ class Timetable:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def at(self, when: float, happen: Callable[[], object]) -> None:
+    def at(self, when: float, pool: ThreadPoolExecutor, happen: Callable[[], object]) -> None:
         """`when` is on the monotonic clock."""
         with self._changed:
-            heapq.heappush(self._entries, (when, next(self._order), happen))
+            heapq.heappush(self._entries, (when, next(self._order), pool, happen))
             self._changed.notify()
 
     def end(self) -> None:
@@ -101,16 +102,17 @@ class Timetable:
         self._thread.join()
 
     def _run(self) -> None:
-        while (happen := self._next()) is not None:
-            self._pool.submit(happen)
+        while (due := self._next()) is not None:
+            pool, happen = due
+            pool.submit(happen)
 
-    def _next(self) -> Callable[[], object] | None:
+    def _next(self) -> tuple[ThreadPoolExecutor, Callable[[], object]] | None:
         with self._changed:
             while not self._ended:
                 ahead = self._entries[0][0] - time.monotonic() if self._entries else None
                 if ahead is not None and ahead <= 0:
                     self.latest = max(self.latest, -ahead)
-                    return heapq.heappop(self._entries)[2]
+                    return heapq.heappop(self._entries)[2:]
                 self._changed.wait(ahead)
         return None
 
@@ -154,8 +156,9 @@ class City:
 
     def __post_init__(self) -> None:
         self.call = Caller(self.stack.port)
-        self.pool = ThreadPoolExecutor(CONNECTIONS)
-        self.timetable = Timetable(self.pool)
+        self.rider_pool = ThreadPoolExecutor(RIDER_THREADS)
+        self.fleet_pool = ThreadPoolExecutor(FLEET_THREADS)
+        self.timetable = Timetable()
         self.telemetry = self.stack.mint.machine_token()
         self.riders = [self.stack.rider_token(f"rider-{number}") for number in range(50)]
         self.travel = GreatCircle()
@@ -166,7 +169,7 @@ class City:
         """Put a unicorn on duty at each place."""
         admin = self.stack.admin_token()
         names = [f"u{number:05}" for number in range(len(starts))]
-        list(self.pool.map(partial(self._enroll, admin), names, starts))
+        list(self.fleet_pool.map(partial(self._enroll, admin), names, starts))
         self._report()
 
     def _enroll(self, admin: str, name: str, at: Location) -> None:
@@ -186,7 +189,9 @@ class City:
         self._report()
         for number, (at, trip) in enumerate(demand):
             self.timetable.at(
-                begun + at / self.compress, partial(self._guarded, self._request, number, trip)
+                begun + at / self.compress,
+                self.rider_pool,
+                partial(self._guarded, self._request, number, trip),
             )
         for _ in demand:
             self._open.acquire()
@@ -194,7 +199,8 @@ class City:
 
     def close(self) -> None:
         self.timetable.end()
-        self.pool.shutdown()
+        self.rider_pool.shutdown()
+        self.fleet_pool.shutdown()
 
     def _guarded(self, act: Callable[..., object], *arguments: object) -> None:
         """A step of a ride; a ride whose step fails ends for this client."""
@@ -229,14 +235,18 @@ class City:
         to_pickup = self.travel.seconds_between(cab.where(time.monotonic()), trip.pickup)
         cab.drive(trip.pickup, to_pickup / self.compress)
         self.timetable.at(
-            cab.arrives, partial(self._guarded, self._depart, cab, ride["ride_id"], trip)
+            cab.arrives,
+            self.fleet_pool,
+            partial(self._guarded, self._depart, cab, ride["ride_id"], trip),
         )
 
     def _depart(self, cab: Cab, ride_id: str, trip: NycTrip) -> None:
         for step in ("arrive", "start"):
             self.call("POST", f"/v1/fleet/me/rides/{ride_id}/{step}", cab.token)
         cab.drive(trip.dropoff, trip.seconds / self.compress)
-        self.timetable.at(cab.arrives, partial(self._guarded, self._complete, cab, ride_id))
+        self.timetable.at(
+            cab.arrives, self.fleet_pool, partial(self._guarded, self._complete, cab, ride_id)
+        )
 
     def _complete(self, cab: Cab, ride_id: str) -> None:
         self._ended(self.call("POST", f"/v1/fleet/me/rides/{ride_id}/complete", cab.token))
@@ -248,7 +258,7 @@ class City:
     def _report(self) -> None:
         """All positions, in bulk, now and every few seconds."""
         now = time.monotonic()
-        self.timetable.at(now + REPORT_SECONDS, self._report)
+        self.timetable.at(now + REPORT_SECONDS, self.fleet_pool, self._report)
         positions = [
             {"unicorn_id": name, **_json(cab.where(now))} for name, cab in self.cabs.items()
         ]

@@ -26,8 +26,8 @@ from tests.infrastructure import MiniStack, RedisServer
 from tests.stack import Stack
 
 HEADER = (
-    f"{'replay':<12} {'rides':>6} {'matched':>8} {'ended':>6} {'rides/s':>8}"
-    f" {'p50 s':>7} {'p99 s':>7} {'late s':>7}"
+    f"{'replay':<12} {'rides':>6} {'matched':>8} {'ended':>6} {'matched/s':>9}"
+    f" {'p50 s':>7} {'p90 s':>7} {'p99 s':>7} {'late s':>7}"
 )
 
 
@@ -81,21 +81,27 @@ class Usage:
         return {role: cpu_seconds(pid) for role, pid in self._pids.items()} | mine
 
 
-def summary(name: str, city: City, rides: int, took: float) -> None:
-    waits = sorted(map(waited, filter(lambda ride: ride["matched_at"], city.rides)))
-    p50, p99 = (waits[min(len(waits) - 1, int(share * len(waits)))] for share in (0.5, 0.99))
+def summary(name: str, city: City, rides: int) -> None:
+    matched = [ride for ride in city.rides if ride["matched_at"]]
+    waits = sorted(waited(ride) for ride in matched)
+    p50, p90, p99 = (waits[min(len(waits) - 1, int(q * len(waits)))] for q in (0.5, 0.9, 0.99))
+    took = max(at(ride, "matched") for ride in matched) - min(
+        at(ride, "requested") for ride in matched
+    )
+    rate = len(matched) / took.total_seconds()
     print(
-        f"{name:<12} {rides:>6} {len(waits):>8} {len(city.rides):>6} {rides / took:>8.1f}"
-        f" {p50:>7.3f} {p99:>7.3f} {city.timetable.latest:>7.2f}"
+        f"{name:<12} {rides:>6} {len(matched):>8} {len(city.rides):>6} {rate:>9.1f}"
+        f" {p50:>7.3f} {p90:>7.3f} {p99:>7.3f} {city.timetable.latest:>7.2f}"
     )
     print(f"  answers {dict(city.call.statuses)}, faults {city.faults[:3] or 'none'}")
 
 
 def waited(ride: Mapping[str, Any]) -> float:
-    requested, matched = (
-        datetime.fromisoformat(ride[f"{what}_at"]) for what in ("requested", "matched")
-    )
-    return (matched - requested).total_seconds()
+    return (at(ride, "matched") - at(ride, "requested")).total_seconds()
+
+
+def at(ride: Mapping[str, Any], what: str) -> datetime:
+    return datetime.fromisoformat(ride[f"{what}_at"])
 
 
 def replay(stack: Stack, trips: Sequence[NycTrip], compress: float, unicorns: int) -> None:
@@ -105,7 +111,7 @@ def replay(stack: Stack, trips: Sequence[NycTrip], compress: float, unicorns: in
     demand = spread(trips, dice)
     usage = Usage(stack)
     took = city.play(demand)
-    summary(f"peak × {compress:g}", city, len(demand), demand[-1][0] / compress or took)
+    summary(f"peak × {compress:g}", city, len(demand))
     usage.print(len(demand))
     print(f"  all rides ended after {took:.0f} s; {city.positions} positions were sent meanwhile")
     city.close()

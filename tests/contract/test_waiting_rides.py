@@ -149,3 +149,22 @@ def test_plans_are_kept_for_riders_and_for_the_next_round(waiting: Waiting) -> N
     assert lease.begin_round()[1] == {"ride-1": plan}
     lease.finish_round([])
     assert waiting.plan_of(ZONE, "ride-1") is None
+
+
+def test_a_round_with_riders_leaves_a_line_that_scaling_reads(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = RedisWaitingRides(RedisLink(connect(redis_server.url, timeout_seconds=2)))
+    waiting.add(a_ride(ride_id="ride-1"))
+    lease = waiting.take(ZONE)
+    assert lease
+    with caplog.at_level("INFO"):
+        lease.begin_round()
+        lease.finish_round([])
+        waiting.discard(ZONE, ["ride-1"])
+        lease.begin_round()
+        lease.finish_round([])
+    (line,) = [vars(record) for record in caplog.records if record.message == "round"]
+    assert (line["zone"], line["rides"]) == (ZONE, 1)
+    assert 0 <= line["trigger_lag_seconds"] < 60
+    assert 0 <= line["round_seconds"] < 60

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -88,16 +88,18 @@ def test_tables_outlive_the_stack_and_can_be_brought_back() -> None:
             assert recovery == {"PointInTimeRecoveryEnabled": True}
 
 
-def test_tasks_may_do_to_the_tables_what_the_code_does_and_no_more() -> None:
-    (policy,) = resources("service.yaml", "AWS::IAM::Role")["TaskRole"]["Policies"]
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_tasks_may_do_to_the_tables_what_their_code_does_and_no_more(role: str) -> None:
+    name = f"{role.capitalize()}Role"
+    (policy,) = resources("service.yaml", "AWS::IAM::Role")[name]["Policies"]
     statements = policy["PolicyDocument"]["Statement"]
     granted = {s["Sid"]: {action.partition(":")[2] for action in s["Action"]} for s in statements}
-    assert granted == called_by_table()
+    assert granted == called_by_table(role)
 
 
-def called_by_table() -> dict[str, set[str]]:
-    """IAM actions by table, read from the stores' code and from where stores get their tables."""
-    tables = tables_of_stores()
+def called_by_table(role: str) -> dict[str, set[str]]:
+    """IAM actions by table, read from the stores' code and from where a role builds its stores."""
+    tables = tables_of_stores(role)
     actions: dict[str, set[str]] = defaultdict(set)
     for module in STORES.glob("*.py"):
         tree = ast.parse(module.read_text())
@@ -120,19 +122,31 @@ def actions_in(tree: ast.AST) -> set[str]:
     return actions
 
 
-def tables_of_stores() -> dict[str, set[str]]:
+def tables_of_stores(role: str) -> dict[str, set[str]]:
     """Names of the settings by store class: `DynamoRides(client, settings.rides_table)`."""
     tables: dict[str, set[str]] = defaultdict(set)
-    for module in (PROJECT / "service").rglob("*.py"):
-        for node in ast.walk(ast.parse(module.read_text())):
+    for tree in builders_of(role):
+        for node in ast.walk(tree):
             match node:
-                case ast.Call(func=ast.Name(id=store)) if store.startswith("Dynamo"):
-                    tables[store] |= {
+                case ast.Call(func=ast.Name(id=name)) if name.startswith(("Dynamo", "Observed")):
+                    tables[name.replace("Observed", "Dynamo")] |= {
                         argument.attr
                         for argument in node.args
                         if isinstance(argument, ast.Attribute) and argument.attr.endswith("_table")
                     }
     return tables
+
+
+def builders_of(role: str) -> Iterator[ast.AST]:
+    """The code that builds a role's stores."""
+    connect = ast.parse((PROJECT / "service" / "stores" / "connect.py").read_text())
+    shared = {node.name: node for node in ast.walk(connect) if isinstance(node, ast.FunctionDef)}
+    yield shared["build_ports"]
+    if role == "web":
+        yield shared["build_oversight"]
+        yield ast.parse((PROJECT / "service" / "dependencies.py").read_text())
+    else:
+        yield from (ast.parse(path.read_text()) for path in (PROJECT / "worker").glob("*.py"))
 
 
 @pytest.mark.parametrize("role", ["web", "worker", "beat"])
@@ -167,3 +181,17 @@ def test_timeouts_follow_from_each_other() -> None:
     assert 30 < idle < server.keepalive
     assert containers()["web"]["StopTimeout"] > server.graceful_timeout
     assert int(drain["deregistration_delay.timeout_seconds"]) >= server.graceful_timeout
+
+
+def test_every_alarm_leads_to_a_section_of_the_runbook() -> None:
+    runbook = (PROJECT / "docker" / "RUNBOOK.md").read_text()
+    sections = set(re.findall(r"^## (\w+)$", runbook, re.M))
+    alarms = resources("scaling.yaml", "AWS::CloudWatch::Alarm").values()
+    named = {re.match(r"RUNBOOK: (\w+)", alarm["AlarmDescription"])[1] for alarm in alarms}
+    assert named <= sections
+
+
+def test_scaling_takes_what_the_service_stack_gives() -> None:
+    given = template("service.yaml")["Outputs"].keys()
+    wanted = template("scaling.yaml")["Parameters"].items()
+    assert {name for name, entry in wanted if "Default" not in entry} - {"AlarmTopic"} <= given

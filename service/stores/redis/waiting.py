@@ -109,6 +109,7 @@ class RedisRoundLease:
         self._begin = begin
         self._owner = owner
         self._began = 0.0
+        self._report: dict[str, object] = {}
         self.zone = zone
         self.suspects: Collection[str] = ()
         self.unreadable: Mapping[str, str] = {}
@@ -129,9 +130,12 @@ class RedisRoundLease:
             rides, plans, suspects, triggered = self._begin(
                 keys=[kind(zone) for kind in kinds], args=[self._owner, LEASE_MS, RUNNING_MS]
             )
+        self._report = {"zone": zone, "rides": len(rides) // 2}
         if triggered:
             # Two machines' clocks: a little before the trigger is at once.
-            TRIGGER_LAG.observe(max(0, triggers.now_ms() - int(triggered)) / 1000)
+            lag = max(0, triggers.now_ms() - int(triggered)) / 1000
+            TRIGGER_LAG.observe(lag)
+            self._report["trigger_lag_seconds"] = lag
         ROUND_RIDES.observe(len(rides) // 2)
         self.suspects = frozenset(suspects)
         known, self.unreadable = _sorted_out(_pairs(rides))
@@ -140,7 +144,11 @@ class RedisRoundLease:
         }
 
     def finish_round(self, plans: Sequence[Pairing]) -> None:
-        ROUND_SECONDS.observe(time.perf_counter() - self._began)
+        seconds = time.perf_counter() - self._began
+        ROUND_SECONDS.observe(seconds)
+        if self._report.get("rides"):
+            # docker/ecs/scaling.yaml makes metrics of these fields.
+            logger.info("round", extra={**self._report, "round_seconds": round(seconds, 4)})
         name, running = keys.plans(self.zone), keys.running(self.zone)
         with self._link.use() as client, client.pipeline() as pipe:
             pipe.delete(name, running)
