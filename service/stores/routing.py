@@ -25,7 +25,8 @@ class RoutedTimes:
     """`TravelTimes` of a table service; `otherwise` where it does not say, or not in time.
 
     `budget_seconds` is what one `estimate` may spend on asking: whatever is not answered by then
-    is estimated otherwise. `most_places` is the server's `--max-table-size`.
+    is estimated otherwise. Nothing is asked after half of it, so that a question that comes late
+    for want of time does not pass for a failure. `most_places` is the server's `--max-table-size`.
     """
 
     def __init__(
@@ -51,10 +52,11 @@ class RoutedTimes:
         deadline = self._monotonic() + self._budget
         for rows in _chunks(origins, destinations, self._most_places):
             now = self._monotonic()
-            if now < self._paused_until or now >= deadline:
+            left = deadline - now
+            if now < self._paused_until or left < self._budget / 2:
                 break
             try:
-                told = self._ask(origins[rows], destinations[rows], deadline - now)
+                told = self._ask(origins[rows], destinations[rows], left)
             except BadAnswer as error:
                 self._paused_until = self._monotonic() + PAUSE_SECONDS
                 logger.warning("travel times are estimated", extra={"cause": str(error)})
