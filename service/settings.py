@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     redis_url: str
     celery_broker_url: str = ""
     log_level: str = "INFO"
+    ride_retention_days: int = Field(0, ge=0)
     service_version: str = "development"
     host: str = "127.0.0.1"
     metrics_port: int = Field(0, ge=0, le=65533)

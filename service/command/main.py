@@ -9,6 +9,7 @@ from service.command.fleet import fleet
 from service.command.index import index
 from service.command.letters import dead_letters
 from service.command.revocations import revoke
+from service.command.riders import erase
 from service.command.tables import tables
 
 
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (tables, fleet, dead_letters, revoke, index, dispatch):
+for command in (tables, fleet, dead_letters, revoke, erase, index, dispatch):
     main.add_command(command)

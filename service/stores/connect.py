@@ -38,10 +38,13 @@ def build_ports(
 ) -> Ports:
     """Call once per process, after any fork: clients hold connections and threads."""
     dynamodb = dynamodb or dynamodb_client(settings)
+    retention = timedelta(days=settings.ride_retention_days)
     return Ports(
-        rides=ObservedRides(dynamodb, settings.rides_table),
+        rides=ObservedRides(dynamodb, settings.rides_table, retention=retention),
         unicorns=RememberedAccounts(DynamoUnicorns(dynamodb, settings.unicorns_table)),
-        assignments=ObservedAssignments(dynamodb, settings.rides_table, settings.unicorns_table),
+        assignments=ObservedAssignments(
+            dynamodb, settings.rides_table, settings.unicorns_table, retention=retention
+        ),
         fleet=redis.fleet,
         waiting=redis.waiting,
         rounds=rounds,

@@ -8,6 +8,7 @@ from datetime import timedelta
 from service.core import (
     backlog,
     dead_letters,
+    erasure,
     estimates,
     fleet,
     pausing,
@@ -157,3 +158,8 @@ def people_look_around(process: Process) -> object:
     estimates.nearby(ports, PICKUP, now)
     requests.own_ride(ports, RIDE_ID, "rider-1")
     return backlog.oldest_waiting(ports, now)
+
+
+@scenario(given=a_completed_ride)
+def a_rider_is_forgotten(process: Process) -> object:
+    return erasure.erase_rider(process.ports, "rider-1")

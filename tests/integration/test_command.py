@@ -18,6 +18,7 @@ from service.core.dispatch.zones import zone_of
 from service.core.model import RideStatus
 from service.stores.connect import build_ports
 from service.stores.dynamodb.operations import DynamoRevocations
+from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.tables import TABLES, definition
 from service.stores.redis import connect as redis_stores
 from tests.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
@@ -174,6 +175,23 @@ def test_dead_letters_are_listed_and_replayed_and_the_index_rebuilt(
         lease = redis.waiting.take(ride.zone)
         assert lease
         assert [waiting.ride_id for waiting in lease.begin_round()[0]] == ["ride-1"]
+
+
+def test_a_rider_is_forgotten_once_all_rides_have_ended(
+    command: Command, ministack: MiniStack
+) -> None:
+    with service_client(ministack) as client:
+        rides = DynamoRides(client, command.settings.rides_table)
+        ride = a_ride(rider_id="leaver")
+        rides.create(ride)
+        erase = ("erase", "--sub", "leaver")
+        assert command.json(*erase, code=1) == {"erased": 0, "open_rides": ["ride-1"]}
+        rides.save(ride, ride.unmatched())
+        assert command.json(*erase) == {"erased": 1, "open_rides": []}
+        forgotten = rides.get("ride-1")
+        assert forgotten
+        assert forgotten.rider_id != "leaver"
+    assert command.json(*erase) == {"erased": 0, "open_rides": []}
 
 
 def test_a_store_that_is_away_is_one_line_and_not_a_traceback(command: Command) -> None:

@@ -17,6 +17,7 @@ from service.core.model.places import (
 from service.core.model.ride import (
     ASSIGNED,
     BEFORE_PROGRESS,
+    ERASED,
     FIRST_RETRY,
     FRESH_DEADLINES,
     LIVENESS_CHECK,
@@ -38,6 +39,7 @@ from service.core.model.unicorn import (
 __all__ = [
     "ASSIGNED",
     "BEFORE_PROGRESS",
+    "ERASED",
     "FIRST_RETRY",
     "FRESH_DEADLINES",
     "LIVENESS_CHECK",

@@ -13,6 +13,10 @@ class Location:
     latitude: float
     longitude: float
 
+    def blurred(self) -> Location:
+        """Somewhere within about a kilometre."""
+        return Location(round(self.latitude, 2), round(self.longitude, 2))
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

@@ -83,6 +83,10 @@ class Pairing:
     pickup_distance_metres: int
 
 
+ERASED = "erased"
+"""Stands for a rider who is forgotten; no token's `sub` (a UUID) is like it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ride:
     """One request for a ride and all that became of it.
@@ -123,6 +127,13 @@ class Ride:
     def unicorn_id(self) -> str | None:
         """The unicorn reserved for (or, once terminal, last assigned to) this ride."""
         return self.unicorn.unicorn_id if self.unicorn else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """None while it is open; for an unmatched ride, when it could last have been matched."""
+        if not self.is_terminal:
+            return None
+        return self.completed_at or self.canceled_at or self.deadline_at
 
     @property
     def is_terminal(self) -> bool:
@@ -215,6 +226,21 @@ class Ride:
     def rated(self, rating: Rating) -> Ride:
         self._require(self.status is RideStatus.COMPLETED, "rated")
         return replace(self, version=self.version + 1, rating=rating)
+
+    def erased(self) -> Ride:
+        """Without what tells of its rider: who, where exactly, and anybody's words."""
+        self._require(self.is_terminal, "erased")
+        return self._next(
+            self.status,
+            rider_id=ERASED,
+            pickup=self.pickup.blurred(),
+            dropoff=self.dropoff and self.dropoff.blurred(),
+            note=None,
+            cancel_reason=None,
+            rating=self.rating and replace(self.rating, comment=None),
+            request_id="",
+            fingerprint=None,
+        )
 
     def _next(self, status: RideStatus, **changes: object) -> Ride:
         return replace(self, status=status, version=self.version + 1, **changes)  # type: ignore[arg-type]

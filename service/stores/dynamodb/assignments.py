@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service.core.errors import WriteConflict
@@ -18,7 +19,7 @@ RIDE, UNICORN = 0, 1
 
 
 class DynamoAssignments:
-    """`Assignments` on two tables. `patience_seconds` is how long a busy item is waited for."""
+    """`Assignments` on two tables. `patience_seconds` and `retention` are those of the rides."""
 
     def __init__(
         self,
@@ -27,7 +28,9 @@ class DynamoAssignments:
         unicorns_table: str,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
+        retention: timedelta = timedelta(),
     ) -> None:
+        self._retention = retention
         self._client = client
         self._rides = rides_table
         self._unicorns = unicorns_table
@@ -45,7 +48,7 @@ class DynamoAssignments:
 
     def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
         write_id = new_write_id()
-        ride_side = ride_update(self._rides, *ride, write_id)
+        ride_side = ride_update(self._rides, *ride, write_id, retention=self._retention)
         unicorn_side = unicorn_update(self._unicorns, *unicorn, write_id)
         try:
             write(

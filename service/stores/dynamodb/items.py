@@ -2,12 +2,13 @@
 
 An item has the record's attributes (none is absent, numbers as text) and, for rides, `unicorn_id`
 of the assigned unicorn, `shard` while the ride is open (with `due_at` the key of the sparse index
-`due`) and `day_shard`. Every write also leaves its `last_write_id`, a ride's first one its
-`first_write_id` too.
+`due`), `expires_at` once it has ended (unless rides are kept for ever) and `day_shard`. Every write
+also leaves its `last_write_id`, a ride's first one its `first_write_id`.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -30,8 +31,11 @@ ACCOUNT_PREFIX: Final = "account#"
 """Begins the key of an item that says which unicorn an account drives; no unicorn id has a `#`."""
 
 
-def ride_item(ride: Ride) -> Item:
+def ride_item(ride: Ride, retention: timedelta = timedelta()) -> Item:
+    """`retention`: how long after its end a ride is kept; zero is for ever."""
     item = _item(ride_record(ride))
+    if retention and ride.ended_at:
+        item["expires_at"] = {"N": str(int((ride.ended_at + retention).timestamp()))}
     if ride.unicorn_id is not None:
         item["unicorn_id"] = text(ride.unicorn_id)
     shard = shard_of(ride.ride_id)

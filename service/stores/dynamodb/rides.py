@@ -6,7 +6,7 @@ import heapq
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -31,11 +31,22 @@ QUERY_PAGE: Final = 100
 
 
 class DynamoRides:
-    """`Rides` on one table. `patience_seconds` is how long a busy item is waited for."""
+    """`Rides` on one table.
+
+    `patience_seconds` is how long a busy item is waited for, `retention` how long a ride is kept
+    after its end (zero: for ever). DynamoDB removes it within days after that; it is shown until
+    then.
+    """
 
     def __init__(
-        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        client: DynamoDBClient,
+        table: str,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        retention: timedelta = timedelta(),
     ) -> None:
+        self._retention = retention
         self._client = client
         self._table = table
         self._patience = patience_seconds
@@ -85,7 +96,7 @@ class DynamoRides:
 
     def save(self, before: Ride, after: Ride) -> None:
         write_id = new_write_id()
-        update = ride_update(self._table, before, after, write_id)
+        update = ride_update(self._table, before, after, write_id, retention=self._retention)
         try:
             self._update(update, write_id)
         except ConditionFailed as failed:

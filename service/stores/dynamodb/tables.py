@@ -55,6 +55,7 @@ TABLES: Final = (
             Index("by_day", "day_shard", "requested_at", "KEYS_ONLY"),
             Index("due", "shard", "due_at"),
         ),
+        expires_at="expires_at",
     ),
     Table("unicorns_table", "unicorn_id"),
     Table(

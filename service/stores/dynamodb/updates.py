@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from service.core.model import Ride, Unicorn
@@ -26,10 +27,16 @@ def new_write_id() -> str:
 
 
 def ride_update(
-    table: str, before: Ride, after: Ride, write_id: str, guards: Sequence[str] = RIDE_GUARDS
+    table: str,
+    before: Ride,
+    after: Ride,
+    write_id: str,
+    guards: Sequence[str] = RIDE_GUARDS,
+    *,
+    retention: timedelta = timedelta(),
 ) -> UpdateTypeDef:
     """Only what changed is written, so `before` may lack what plays no part."""
-    old, new = ride_item(before), ride_item(after)
+    old, new = ride_item(before, retention), ride_item(after, retention)
     assigned = "unicorn_id" in new and "unicorn_id" not in old
     return _update(table, "ride_id", old, new, guards, write_id, never_excluded=assigned)
 

@@ -1,0 +1,51 @@
+"""Forget a rider: what a rider may ask for (GDPR, article 17)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from service.core.errors import WriteConflict
+from service.core.model import Ride
+from service.core.ports import Ports
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """`open_rides` have to end first; then erase again."""
+
+    erased: int
+    open_rides: tuple[str, ...]
+
+
+def erase_rider(ports: Ports, rider_id: str) -> Erasure:
+    """Take the rider out of all rides that have ended; the rides stay, as numbers.
+
+    May be repeated, and goes on where it was cut short. Raises `Unavailable`.
+    """
+    erased, still_open = 0, []
+    for listed in _rides_of(ports, rider_id):
+        ride = ports.rides.get(listed.ride_id)  # the listing may be a moment old
+        if ride is None or ride.rider_id != rider_id:
+            continue
+        if not ride.is_terminal:
+            still_open.append(ride.ride_id)
+            continue
+        try:
+            ports.rides.save(ride, ride.erased())
+            erased += 1
+        except WriteConflict:
+            still_open.append(ride.ride_id)
+    return Erasure(erased, tuple(still_open))
+
+
+def _rides_of(ports: Ports, rider_id: str) -> Iterator[Ride]:
+    start = None
+    while True:
+        page = ports.rides.list_of_rider(rider_id, status=None, limit=PAGE, start=start)
+        yield from page.items
+        if page.next_key is None:
+            return
+        start = page.next_key

@@ -1,0 +1,140 @@
+"""Rides that ended are kept as long as wanted, and forget their rider when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.core.erasure import Erasure, erase_rider
+from service.core.model import ERASED, CanceledBy, Rating, Ride
+from service.stores.dynamodb.assignments import DynamoAssignments
+from service.stores.dynamodb.rides import DynamoRides
+from service.stores.dynamodb.tables import create_tables
+from service.stores.dynamodb.unicorns import DynamoUnicorns
+from tests.builders import (
+    CENTRAL_PARK,
+    NOW,
+    a_finished_ride,
+    a_matched_pair,
+    a_ride,
+    a_usable_unicorn,
+)
+from tests.dynamodb import fresh_settings, service_client
+from tests.infrastructure import MiniStack
+from tests.unit.core.conftest import Service
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEPT = timedelta(days=30)
+
+
+class Tables:
+    """Stores that keep rides for a month."""
+
+    def __init__(self, client: DynamoDBClient) -> None:
+        settings = fresh_settings()
+        create_tables(client, settings)
+        self._client, self._table = client, settings.rides_table
+        self.rides = DynamoRides(client, settings.rides_table, retention=KEPT)
+        self.unicorns = DynamoUnicorns(client, settings.unicorns_table)
+        self.assignments = DynamoAssignments(
+            client, settings.rides_table, settings.unicorns_table, retention=KEPT
+        )
+
+    def expires_at(self) -> str | None:
+        key = {"ride_id": {"S": "ride-1"}}
+        item = self._client.get_item(TableName=self._table, Key=key)["Item"]
+        return item["expires_at"]["N"] if "expires_at" in item else None
+
+
+@pytest.fixture
+def tables(ministack: MiniStack) -> Iterator[Tables]:
+    with service_client(ministack) as client:
+        yield Tables(client)
+
+
+def epoch(ride: Ride) -> str:
+    assert ride.ended_at
+    return str(int((ride.ended_at + KEPT).timestamp()))
+
+
+def test_a_ride_expires_a_while_after_it_was_canceled(tables: Tables) -> None:
+    ride = a_ride()
+    tables.rides.create(ride)
+    assert tables.expires_at() is None
+    ended = ride.canceled(CanceledBy.RIDER, None, NOW)
+    tables.rides.save(ride, ended)
+    assert tables.expires_at() == epoch(ended) == str(int((NOW + KEPT).timestamp()))
+
+
+def test_a_ride_expires_a_while_after_its_trip_and_a_rating_changes_nothing(
+    tables: Tables,
+) -> None:
+    ride, unicorn = a_ride(), a_usable_unicorn()
+    tables.rides.create(ride)
+    tables.unicorns.create(unicorn)
+    matched, reserved = a_matched_pair(ride, unicorn)
+    tables.assignments.commit((ride, matched), (unicorn, reserved))
+    assert tables.expires_at() is None
+    done = replace(matched.arrived(NOW, KEPT).started(NOW).completed(NOW), version=3)
+    tables.assignments.commit((matched, done), (reserved, reserved.released(ride.ride_id)))
+    assert tables.expires_at() == epoch(done)
+    tables.rides.save(done, done.rated(Rating(5)))
+    assert tables.expires_at() == epoch(done)
+
+
+def test_a_ride_that_is_requested_once_more_does_not_expire(tables: Tables) -> None:
+    ride = a_ride()
+    tables.rides.create(ride)
+    given_up = ride.unmatched()
+    tables.rides.save(ride, given_up)
+    assert tables.expires_at() == epoch(given_up)
+    tables.rides.save(given_up, given_up.replayed(NOW, timedelta(seconds=180)))
+    assert tables.expires_at() is None
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def service(request: pytest.FixtureRequest) -> Service:
+    if request.param == "fake":
+        return Service()
+    return Service(rides=request.getfixturevalue("tables").rides)
+
+
+def test_a_forgotten_rider_leaves_rides_without_a_trace(service: Service) -> None:
+    service.rides.create(a_finished_ride(ride_id="ended", rider_id="leaver"))
+    service.rides.create(a_ride(ride_id="open", rider_id="leaver"))
+    service.rides.create(a_finished_ride(ride_id="other", rider_id="stayer"))
+    assert erase_rider(service.ports, "leaver") == Erasure(1, ("open",))
+    ended = service.rides.get("ended")
+    assert ended
+    before = a_finished_ride(ride_id="ended")
+    assert ended == replace(
+        before,
+        rider_id=ERASED,
+        version=before.version + 1,
+        pickup=before.pickup.blurred(),
+        dropoff=CENTRAL_PARK.blurred(),
+        note=None,
+        cancel_reason=None,
+        rating=Rating(5),
+        request_id="",
+        fingerprint=None,
+    )
+    assert service.rides.get("other") == a_finished_ride(ride_id="other", rider_id="stayer")
+    listed = service.rides.list_of_rider("leaver", status=None, limit=10, start=None)
+    assert [ride.ride_id for ride in listed.items] == ["open"]
+
+
+def test_forgetting_goes_on_where_it_was_cut_short(service: Service) -> None:
+    for number in range(3):
+        service.rides.create(a_finished_ride(ride_id=f"r{number}", rider_id="leaver"))
+    first = service.rides.get("r1")
+    assert first
+    service.rides.save(first, first.erased())
+    assert erase_rider(service.ports, "leaver") == Erasure(2, ())
+    assert erase_rider(service.ports, "leaver") == Erasure(0, ())
