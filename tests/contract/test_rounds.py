@@ -14,6 +14,7 @@ import pytest
 from service.core.dispatch.zones import zone_of, zones_within
 from service.core.model import FleetEntry, Location, Ride, RideStatus
 from service.core.progress import set_availability
+from service.core.sweep import sweep
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
@@ -192,4 +193,30 @@ def test_a_unicorn_that_comes_on_duty_beyond_the_border_asks_for_a_round(
     service.run_published_rounds()
     set_availability(service.ports, "u1", True, service.now)
     assert service.run_published_rounds() >= 1
+    assert is_matched(service, ride)
+
+
+def test_a_replica_promoted_without_marks_and_leases_costs_the_grace(
+    service: InMemory | OnRedis,
+) -> None:
+    service.on_duty("u1")
+    service.on_duty("u2")
+    service.fleet.begin_epoch(service.now)
+    rides = [service.request("rider-1"), service.request("rider-2")]
+    service.rounds.published.clear()  # jobs were lost too
+    service.waiting.take(rides[0].zone)  # takes the mark along
+    service.expire_lease(rides[0].zone)
+    service.later(3)
+    sweep(service.ports, service.now)
+    service.run_published_rounds()
+    assert all(is_matched(service, ride) for ride in rides)
+
+
+def test_after_a_restore_of_the_tables_a_ride_that_is_known_newer_is_matched(
+    service: InMemory | OnRedis,
+) -> None:
+    service.on_duty()
+    ride = service.request()
+    service.waiting.correct(replace(ride, version=ride.version + 2))
+    service.run_published_rounds()
     assert is_matched(service, ride)
