@@ -45,7 +45,10 @@ def advance(ports: Ports, step: Step, unicorn_id: str, ride_id: str, now: dateti
             raise RideNotFound("no such ride of this unicorn")
         return _next_ride(ports, step, ride, now), _next_unicorn(step, unicorn, ride_id, now)
 
-    return carry_out(ports, stored_ride(ports, ride_id), decide, now)
+    ride, unicorn = ports.assignments.pair(ride_id, unicorn_id)
+    if ride is None:
+        raise RideNotFound("no such ride")
+    return carry_out(ports, ride, decide, now, unicorn)
 
 
 def _already_taken(step: Step, ride: Ride, unicorn_id: str) -> bool:

@@ -20,13 +20,15 @@ Returns the same ride to say that there is nothing to do; raises if the step is 
 """
 
 
-def carry_out(ports: Ports, ride: Ride, decide: Decide, now: datetime) -> Ride:
+def carry_out(
+    ports: Ports, ride: Ride, decide: Decide, now: datetime, unicorn: Unicorn | None = None
+) -> Ride:
     """Apply `decide` to the ride and, if it has one, its unicorn, in one conditional write.
 
     `ride` may be out of date: the condition notices, and the decision is made again on what is
-    stored. Raises `Unavailable` when the item is fought over too hard.
+    stored. `unicorn`: the ride's, if it was read already. Raises `Unavailable` when the item is
+    fought over too hard.
     """
-    unicorn: Unicorn | None = None
     for _ in range(ATTEMPTS):
         if ride.status in ASSIGNED and (unicorn is None or unicorn.unicorn_id != ride.unicorn_id):
             unicorn = ports.unicorns.get(ride.unicorn_id or "")

@@ -41,6 +41,7 @@ def test_a_pair_is_read_together_and_what_is_missing_is_none(stores: Stores) -> 
     assert stores.assignments.pair("ride-1", "u1") == (ride, unicorn)
     assert stores.assignments.pair("ride-1", "u2") == (ride, None)
     assert stores.assignments.pair("ride-2", "u1") == (None, unicorn)
+    assert stores.assignments.pair("x" * 2049, "u1")[0] is None
 
 
 def test_a_claim_takes_both_sides(stores: Stores) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from service.core.errors import WriteConflict
 from service.core.model import Ride, Unicorn
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, get_batch, write
-from service.stores.dynamodb.items import ride_from, text, unicorn_from
+from service.stores.dynamodb.items import can_be_key, ride_from, text, unicorn_from
 from service.stores.dynamodb.updates import new_write_id, ride_update, unicorn_update
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class DynamoAssignments:
         self._patience = patience_seconds
 
     def pair(self, ride_id: str, unicorn_id: str) -> tuple[Ride | None, Unicorn | None]:
+        if not can_be_key(ride_id):
+            return None, None
         keys = {
             self._rides: [{"ride_id": text(ride_id)}],
             self._unicorns: [{"unicorn_id": text(unicorn_id)}],

@@ -33,7 +33,6 @@ CATALOGUE = (requests, progress, rounds, sweeps, operators)
 """Importing them registers their scenarios."""
 
 NO_USE_CASE_TAKES = {
-    "Assignments.pair",
     "Changes.wake_all",
     "DeadLetters.newest",
     "FleetIndex.entries",
