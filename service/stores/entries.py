@@ -21,7 +21,14 @@ class UnknownSchema(ValueError):
     """The entry was written by a release this one does not understand."""
 
 
-UNREADABLE: Final = (ValueError, KeyError, TypeError, IndexError)
+UNREADABLE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    RecursionError,
+)
 """What loading an entry raises that this release cannot make sense of."""
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from service.core.model import Pairing
 from service.core.ports import RoundLeases, WaitingRides
+from service.stores.redis import keys
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.builders import a_ride
@@ -168,3 +169,17 @@ def test_a_round_with_riders_leaves_a_line_that_scaling_reads(
     assert (line["zone"], line["rides"]) == (ZONE, 1)
     assert 0 <= line["trigger_lag_seconds"] < 60
     assert 0 <= line["round_seconds"] < 60
+
+
+@pytest.mark.parametrize("content", ["[1,null]", '[1,"x"]', "[1,[]]", "[" * 200_000])
+def test_an_entry_of_any_shape_is_told_apart_from_rides(
+    redis_server: RedisServer, content: str
+) -> None:
+    link = RedisLink(connect(redis_server.url, timeout_seconds=2))
+    waiting = RedisWaitingRides(link)
+    waiting.add(a_ride(ride_id="ride-1"))
+    link.client.hset(keys.waiting(ZONE), "bad", content)
+    lease = waiting.take(ZONE)
+    assert lease
+    assert [ride.ride_id for ride in lease.begin_round()[0]] == ["ride-1"]
+    assert lease.unreadable == {"bad": content}

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from service.core.dead_letters import set_aside_entry, set_aside_ride
+from service.core.errors import Unavailable
 from service.core.model import Ride
 from service.core.ports import Ports, RoundLease
 
@@ -34,7 +35,11 @@ def sort_out(
     What nobody can read is set aside.
     """
     for ride_id, content in lease.unreadable.items():
-        set_aside_entry(ports, lease.zone, ride_id, content, now())
+        try:
+            set_aside_entry(ports, lease.zone, ride_id, content, now())
+        except Unavailable as error:
+            # The next round tries again; what can be read must not wait for it.
+            logger.warning("entry not set aside", extra={"cause": str(error)})
     suspects = [ride for ride in rides if ride.ride_id in lease.suspects]
     return [ride for ride in rides if ride.ride_id not in lease.suspects], suspects
 
@@ -70,5 +75,11 @@ def _try(ports: Ports, ride: Ride, try_alone: Callable[[Ride], bool]) -> None:
         ports.waiting.discard(ride.zone, [ride.ride_id])
         return
     ports.waiting.correct(counted)
-    if not try_alone(counted) and ports.rides.count_crashes(counted, 0):
-        ports.waiting.correct(replace(counted, crashed_rounds=0))
+    if try_alone(counted):
+        return
+    try:
+        if ports.rides.count_crashes(counted, 0):
+            ports.waiting.correct(replace(counted, crashed_rounds=0))
+    except Unavailable as error:
+        # It did not crash: the caller clears it, whatever the stores say.
+        logger.warning("crashes still counted", extra={"cause": str(error)})

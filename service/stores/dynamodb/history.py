@@ -63,6 +63,8 @@ class DynamoRideHistory:
     ) -> Page[Ride]:
         last = Place(start["requested_at"], start["ride_id"]) if start else None
         until = min(until, instant_of(last.requested_at)) if last else until
+        if since > until:
+            return Page(())
         oldest_day = max(since, until - timedelta(days=DAYS_LOOKED_AT - 1)).astimezone(UTC).date()
         reach = max(since, datetime.combine(oldest_day, datetime.min.time(), UTC))
         places = (p for p in self._places(reach, until) if last is None or p < last)
