@@ -13,11 +13,12 @@ from service.core.errors import Unavailable, WriteConflict
 from service.core.model import CanceledBy, RideStatus
 from service.settings import Settings
 from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.observed import observe
 from service.stores.dynamodb.tables import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
 from tests.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
-from tests.dynamodb import fresh_settings
+from tests.dynamodb import fresh_settings, service_client
 from tests.infrastructure import MiniStack
 
 
@@ -119,3 +120,11 @@ def test_a_lost_call_is_an_error_by_its_kind(
     with pytest.raises(Unavailable):
         ObservedRides(dynamodb_client(settings), settings.rides_table).get("ride-1")
     assert errors.risen >= 1
+
+
+def test_a_counted_client_can_still_describe_its_tables(
+    ministack: MiniStack, tables: Settings
+) -> None:
+    with service_client(ministack) as client:
+        observe(client)
+        assert client.describe_table(TableName=tables.rides_table)["Table"]

@@ -21,9 +21,10 @@ def observe(client: DynamoDBClient) -> None:
     events.register("after-call-error.dynamodb.*", _count_lost)
 
 
-def _ask_for_units(params: dict[str, Any], **_: object) -> None:
-    # The parameters of this one call, made by botocore; every call the service makes takes it.
-    params["ReturnConsumedCapacity"] = "TOTAL"
+def _ask_for_units(params: dict[str, Any], model: Any, **_: object) -> None:
+    # The parameters of this one call, made by botocore. Calls about a table itself do not take it.
+    if "ReturnConsumedCapacity" in model.input_shape.members:
+        params["ReturnConsumedCapacity"] = "TOTAL"
 
 
 def _begin(context: dict[str, Any], **_: object) -> None:
