@@ -166,7 +166,7 @@ class People(City):
     def remove(self, unicorn_id: str) -> None:
         self.expect(
             self.witness.unicorns[unicorn_id].ride_id is None,
-            lambda: supervision.remove_unicorn(self.ports, unicorn_id, None, self.now),
+            lambda: supervision.remove_unicorn(self.ports, unicorn_id, self.now),
         )
 
     def _shown(self, answer: object) -> None:

@@ -18,7 +18,6 @@ from service.api.schemas import NewUnicorn
 from service.api.shapes import UnicornRepresentation
 from service.auth import policy
 from service.core import fleet, progress, supervision
-from service.core.errors import StaleVersion
 from service.core.fleet import UnicornView
 
 blueprint: Final = Blueprint("admin_fleet", __name__)
@@ -106,21 +105,9 @@ def change_unicorn(unicorn_id: str, body: UnicornPatch) -> Response:
 def remove_unicorn(unicorn_id: str) -> Response:
     """Take a unicorn out of the fleet for good, if it is the version named by If-Match."""
     deps = dependencies()
-    version = _named_version(unicorn_id)
-    supervision.remove_unicorn(deps.ports, unicorn_id, version, deps.now())
+    supervision.remove_unicorn(deps.ports, unicorn_id, deps.now(), headers.expected_version())
     audit.wrote("unicorn removed", unicorn_id=unicorn_id)
     return empty(204)
-
-
-def _named_version(unicorn_id: str) -> int | None:
-    """The stored version, if `If-Match` names it; none if any will do."""
-    is_expected = headers.expected_version()
-    if headers.any_version_expected():
-        return None
-    version = progress.stored_unicorn(dependencies().ports, unicorn_id).version
-    if not is_expected(version):
-        raise StaleVersion(f"the unicorn is at version {version} by now")
-    return version
 
 
 def _shown(status: int, view: UnicornView, about: dict[str, str] | None = None) -> Response:

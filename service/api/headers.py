@@ -73,11 +73,6 @@ def not_modified(version: int) -> bool:
     return if_none_match_given() and request.if_none_match.contains_weak(str(version))
 
 
-def any_version_expected() -> bool:
-    """Whether `If-Match` is `*`: any version, as long as there is one."""
-    return request.if_match.star_tag
-
-
 def expected_version() -> Callable[[int], bool]:
     """Says of a version whether `If-Match` names it (RFC 9110, 13.1.1: strong comparison).
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from flask import Flask, Response, g, request
 
 from service import traces
-from service.api.metering import METHODS, NO_ROUTE
+from service.api.metering import method_and_route
 
 
 def install(app: Flask) -> None:
@@ -19,8 +19,7 @@ def install(app: Flask) -> None:
 
 def _begin() -> None:
     if traces.is_on():
-        route = request.url_rule.rule if request.url_rule else NO_ROUTE
-        method = request.method if request.method in METHODS else "other"
+        method, route = method_and_route()
         carrier = {"traceparent": request.headers.get("traceparent", "")}
         g.span = ExitStack()
         g.span.enter_context(traces.span(f"{method} {route}", kind="server", carrier=carrier))

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import Final
 
 import click
 
 from service.command.tools import Output, Tools, explained, now, with_output
 from service.core import effects
-from service.core.model import RideStatus, Unicorn
-from service.core.oversight import Roster
+from service.core.backlog import waiting_rides
+from service.core.model import items_of
 
 PAGE: Final = 100
 ALL: Final = 1_000_000
-OPEN: Final = timedelta(days=1)
-"""Every open ride is due for the sweep within this."""
 
 
 @click.group()
@@ -42,25 +38,15 @@ def rebuild(output: Output) -> None:
 
 def _refresh_unicorns(tools: Tools, output: Output) -> int:
     count = 0
-    for unicorn in output.progress(_all_unicorns(tools.oversight.roster), "unicorns"):
+    unicorns = items_of(lambda at: tools.oversight.roster.unicorns(limit=PAGE, start=at))
+    for unicorn in output.progress(unicorns, "unicorns"):
         tools.ports.fleet.refresh(unicorn, now())
         count += 1
     return count
 
 
 def _add_waiting_rides(tools: Tools, output: Output) -> int:
-    due = tools.ports.rides.due(now() + OPEN, ALL)
-    waiting = [ride for ride in due if ride.status is RideStatus.REQUESTED]
+    waiting = waiting_rides(tools.ports, now(), ALL)
     for ride in output.progress(waiting, "waiting rides"):
         effects.trigger_ride(tools.ports, ride)
     return len(waiting)
-
-
-def _all_unicorns(roster: Roster) -> Iterator[Unicorn]:
-    start: Mapping[str, str] | None = None
-    while True:
-        page = roster.unicorns(limit=PAGE, start=start)
-        yield from page.items
-        start = page.next_key
-        if start is None:
-            return

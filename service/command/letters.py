@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from itertools import islice
 
 import click
@@ -10,7 +9,7 @@ import click
 from service.api.admin_representations import dead_letter_view
 from service.command.tools import Output, Tools, explained, now, with_output
 from service.core.dead_letters import replay as replay_letter
-from service.core.oversight import DeadLetter, DeadLetters
+from service.core.model import items_of
 
 PAGE = 100
 
@@ -27,7 +26,8 @@ def list_letters(limit: int, output: Output) -> None:
     """List them, newest first."""
     tools = Tools()
     with explained():
-        letters = list(islice(_newest(tools.ports.dead_letters), limit))
+        newest = items_of(lambda at: tools.ports.dead_letters.newest(limit=PAGE, start=at))
+        letters = list(islice(newest, limit))
     views = [dead_letter_view(letter) for letter in letters]
     lines = [
         f"{view['set_aside_at']}  {view['dead_letter_id']}  "
@@ -46,13 +46,3 @@ def replay(dead_letter_id: str, output: Output) -> None:
     with explained():
         letter = replay_letter(tools.ports, dead_letter_id, now())
     output.show(dead_letter_view(letter), f"replayed {dead_letter_id}")
-
-
-def _newest(letters: DeadLetters) -> Iterator[DeadLetter]:
-    start: Mapping[str, str] | None = None
-    while True:
-        page = letters.newest(limit=PAGE, start=start)
-        yield from page.items
-        start = page.next_key
-        if start is None:
-            return

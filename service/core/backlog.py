@@ -1,11 +1,12 @@
-"""How far behind the rounds are."""
+"""What waits for a round."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.model import RideStatus
+from service.core.model import Ride, RideStatus
 from service.core.ports import Ports
 
 SOON: Final = timedelta(seconds=10)
@@ -13,11 +14,12 @@ SOON: Final = timedelta(seconds=10)
 LOOKED_AT: Final = 500
 
 
-def oldest_waiting(ports: Ports, now: datetime) -> timedelta | None:
-    """How long the ride that waits longest has waited; none if none waits.
+def waiting_rides(ports: Ports, now: datetime, limit: int = LOOKED_AT) -> Sequence[Ride]:
+    """The waiting among the rides that are due soonest: all that wait, unless that are hundreds."""
+    due = ports.rides.due(now + SOON, limit)
+    return [ride for ride in due if ride.status is RideStatus.REQUESTED]
 
-    Of the rides that are due soonest, which is all that wait unless there are hundreds.
-    """
-    due = ports.rides.due(now + SOON, LOOKED_AT)
-    waiting = [now - ride.requested_at for ride in due if ride.status is RideStatus.REQUESTED]
-    return max(waiting, default=None)
+
+def oldest_waiting(ports: Ports, now: datetime) -> timedelta | None:
+    """How long the ride that waits longest has waited; none if none waits."""
+    return max((now - ride.requested_at for ride in waiting_rides(ports, now)), default=None)

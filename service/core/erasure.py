@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from service.core.errors import WriteConflict
-from service.core.model import Ride
+from service.core.model import items_of
 from service.core.ports import Ports
 
 PAGE = 100
@@ -26,7 +26,8 @@ def erase_rider(ports: Ports, rider_id: str) -> Erasure:
     May be repeated, and goes on where it was cut short. Raises `Unavailable`.
     """
     erased, still_open = 0, []
-    for listed in _rides_of(ports, rider_id):
+    listing = partial(ports.rides.list_of_rider, rider_id, status=None, limit=PAGE)
+    for listed in items_of(lambda start: listing(start=start)):
         ride = ports.rides.get(listed.ride_id)  # the listing may be a moment old
         if ride is None or ride.rider_id != rider_id:
             continue
@@ -39,13 +40,3 @@ def erase_rider(ports: Ports, rider_id: str) -> Erasure:
         except WriteConflict:
             still_open.append(ride.ride_id)
     return Erasure(erased, tuple(still_open))
-
-
-def _rides_of(ports: Ports, rider_id: str) -> Iterator[Ride]:
-    start = None
-    while True:
-        page = ports.rides.list_of_rider(rider_id, status=None, limit=PAGE, start=start)
-        yield from page.items
-        if page.next_key is None:
-            return
-        start = page.next_key

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from service.core import effects
-from service.core.model import RideStatus
+from service.core.backlog import waiting_rides
 from service.core.oversight import Pause
 from service.core.ports import Ports
-
-SOON: Final = timedelta(seconds=10)
-"""Every waiting ride is due for the sweep within this."""
-
-TRIGGERED: Final = 500
-"""Rides triggered when dispatch is resumed; the sweep triggers the rest within seconds."""
 
 
 def set_pause(ports: Ports, zone: str | None, paused: bool, now: datetime) -> Pause:
@@ -26,6 +19,7 @@ def set_pause(ports: Ports, zone: str | None, paused: bool, now: datetime) -> Pa
 
 
 def _trigger(ports: Ports, pause: Pause, now: datetime) -> None:
-    for ride in ports.rides.due(now + SOON, TRIGGERED):
-        if ride.status is RideStatus.REQUESTED and not pause.covers(ride.zone):
+    """Some hundreds, if so many wait; the sweep triggers the rest within seconds."""
+    for ride in waiting_rides(ports, now):
+        if not pause.covers(ride.zone):
             effects.trigger_ride(ports, ride)

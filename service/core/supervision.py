@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from service.core.model import CanceledBy, Ride, RideStatus, Unicorn
@@ -42,16 +43,15 @@ def reassign_ride(ports: Ports, ride_id: str, now: datetime) -> Ride:
     return carry_out(ports, seen, decide, now)
 
 
-def remove_unicorn(ports: Ports, unicorn_id: str, version: int | None, now: datetime) -> None:
-    """Take the unicorn out of the fleet for good, if it still is at `version` (none: whatever).
+def remove_unicorn(
+    ports: Ports,
+    unicorn_id: str,
+    now: datetime,
+    expected: Callable[[int], bool] = lambda _version: True,
+) -> None:
+    """Take the unicorn out of the fleet for good, if its version is as `expected`.
 
     Its account is free to drive another unicorn, its id is never used again. Raises
     `UnicornNotFound`, `StaleVersion`, `UnicornBusy` while it has a ride.
     """
-    change_unicorn(
-        ports,
-        stored_unicorn(ports, unicorn_id),
-        Unicorn.removed,
-        now,
-        expected=lambda stored: version is None or stored == version,
-    )
+    change_unicorn(ports, stored_unicorn(ports, unicorn_id), Unicorn.removed, now, expected)

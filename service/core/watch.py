@@ -32,11 +32,7 @@ def wait_for_ride(
     """The ride as soon as `done` holds of it, or as it is when the time is up."""
 
     def read() -> Ride:
-        try:
-            return ports.rides.get(ride.ride_id) or ride
-        except Unavailable:
-            # What is asked for is stored: an answer without news is better than none.
-            return ride
+        return _read_again(ports, ride)
 
     return _wait(ports, ride_topic(ride.ride_id), read, done, seconds, monotonic)
 
@@ -86,7 +82,7 @@ def follow_ride(
 
 
 def _read_again(ports: Ports, ride: Ride) -> Ride:
-    """The ride as stored; as it was if the store does not answer, which may pass."""
+    """The ride as stored; as it was if the store does not answer: no news is better than none."""
     try:
         return ports.rides.get(ride.ride_id) or ride
     except Unavailable:

@@ -124,7 +124,7 @@ def a_ride_is_reassigned(process: Process) -> object:
 
 @scenario(given=a_completed_ride)
 def a_unicorn_is_removed(process: Process) -> None:
-    supervision.remove_unicorn(process.ports, "u1", None, process.now)
+    supervision.remove_unicorn(process.ports, "u1", process.now)
 
 
 @scenario(given=a_unicorn_off_duty)

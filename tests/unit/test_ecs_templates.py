@@ -26,6 +26,7 @@ STORES = PROJECT / "service" / "stores" / "dynamodb"
 RIGHTS: Final[Mapping[str, set[str]]] = {
     "put_item": {"PutItem"},
     "get_item": {"GetItem"},
+    "_stored": {"GetItem"},
     "update_item": {"UpdateItem"},
     "delete_item": {"DeleteItem"},
     "query": {"Query"},

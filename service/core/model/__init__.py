@@ -9,6 +9,7 @@ Instants are timezone-aware UTC. Distances are metres, durations seconds, positi
 
 from service.core.model.page import (
     Page,
+    items_of,
 )
 from service.core.model.places import (
     Location,
@@ -57,4 +58,5 @@ __all__ = [
     "Trip",
     "Unicorn",
     "UnicornState",
+    "items_of",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -15,3 +15,17 @@ class Page(Generic[Item]):
 
     items: tuple[Item, ...]
     next_key: Mapping[str, str] | None = None
+
+
+def items_of(page_from: Callable[[Mapping[str, str] | None], Page[Item]]) -> Iterator[Item]:
+    """All items of a listing, page after page as they are asked for.
+
+    `page_from` reads the page that begins at a `next_key`, or (none) the first.
+    """
+    start: Mapping[str, str] | None = None
+    while True:
+        page = page_from(start)
+        yield from page.items
+        start = page.next_key
+        if start is None:
+            return

@@ -36,7 +36,7 @@ FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 0.5
 
 BATCH: Final = 100
-"""Items that one BatchGetItem returns at most."""
+"""Items that one BatchGetItem call returns at most (AWS, "BatchGetItem")."""
 
 BUSY: Final = frozenset(
     {

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 from service.core.model import Page
 from service.core.oversight import DeadLetter, DeadLetterKind
 from service.metrics.instruments import DEAD_LETTERS
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently
+from service.stores.dynamodb.calls import ConditionFailed, patiently
 from service.stores.dynamodb.items import can_be_key, text
+from service.stores.dynamodb.store import TableStore
 from service.stores.records import instant_of, instant_text
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
     from service.stores.dynamodb.items import Item
@@ -28,15 +28,8 @@ _LISTED: Final = "dead_letter"
 _PREFIX: Final = "dead-letter#"
 
 
-class DynamoDeadLetters:
+class DynamoDeadLetters(TableStore):
     """`DeadLetters` on the table of operations. Raises `Unavailable`."""
-
-    def __init__(
-        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
-        self._client = client
-        self._table = table
-        self._patience = patience_seconds
 
     def put(self, letter: DeadLetter) -> None:
         item = _item(letter)
@@ -47,13 +40,8 @@ class DynamoDeadLetters:
         name = _key(dead_letter_id)
         if not can_be_key(name):
             return None
-        answer = patiently(
-            lambda: self._client.get_item(
-                TableName=self._table, Key={"operation_id": text(name)}, ConsistentRead=True
-            ),
-            self._patience,
-        )
-        return _letter(answer["Item"]) if "Item" in answer else None
+        item = self._stored({"operation_id": text(name)})
+        return _letter(item) if item else None
 
     def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[DeadLetter]:
         asked: QueryInputTypeDef = {

@@ -13,20 +13,18 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from service.core.model import Page, Ride, RideStatus
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, get_batch
+from service.stores.dynamodb.calls import BATCH, get_batch
 from service.stores.dynamodb.items import SHARDS, text
 from service.stores.dynamodb.queries import query
 from service.stores.dynamodb.rides import readable
+from service.stores.dynamodb.store import TableStore
 from service.stores.records import instant_of, instant_text
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
     from service.stores.dynamodb.items import Item
 
-BATCH: Final = 100
-"""Items of one BatchGetItem call (AWS, "BatchGetItem")."""
 LOOKED_AT: Final = 1000
 """Rides looked at in one call, however few of them have the status asked for."""
 DAYS_LOOKED_AT: Final = 31
@@ -42,15 +40,8 @@ class Place(NamedTuple):
     ride_id: str
 
 
-class DynamoRideHistory:
+class DynamoRideHistory(TableStore):
     """`RideHistory` on the table of rides."""
-
-    def __init__(
-        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
-        self._client = client
-        self._table = table
-        self._patience = patience_seconds
 
     def newest(
         self,

@@ -10,25 +10,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, get_batch, patiently
+from service.stores.dynamodb.calls import ConditionFailed, get_batch, patiently
 from service.stores.dynamodb.items import text
+from service.stores.dynamodb.store import TableStore
 from service.stores.records import instant_of, instant_text
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
     from service.stores.dynamodb.items import Item
 
 
-class DynamoRevocations:
+class DynamoRevocations(TableStore):
     """Revocations by kind (`jti`, `origin_jti` or `sub`) and value. Raises `Unavailable`."""
-
-    def __init__(
-        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
-        self._client = client
-        self._table = table
-        self._patience = patience_seconds
 
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
         """Refuse what `value` names from `revoked_at` on; an earlier instant changes nothing."""

@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from service.core.oversight import Pause
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
+from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.items import text
+from service.stores.dynamodb.store import TableStore
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import UpdateItemInputTypeDef
 
     from service.stores.dynamodb.items import Item
@@ -18,25 +18,12 @@ if TYPE_CHECKING:
 _KEY: Final = "dispatch#pause"
 
 
-class DynamoPauses:
+class DynamoPauses(TableStore):
     """The truth about the pause, on the table of operations. Raises `Unavailable`."""
-
-    def __init__(
-        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
-        self._client = client
-        self._table = table
-        self._patience = patience_seconds
 
     def current(self) -> Pause:
         """The pause as stored, read consistently."""
-        answer = patiently(
-            lambda: self._client.get_item(
-                TableName=self._table, Key={"operation_id": text(_KEY)}, ConsistentRead=True
-            ),
-            self._patience,
-        )
-        return _pause(answer.get("Item", {}))
+        return _pause(self._stored({"operation_id": text(_KEY)}) or {})
 
     def put(self, zone: str | None, paused: bool) -> Pause:
         """Each change names only what it changes, so two at once do not undo one another."""

@@ -15,6 +15,7 @@ from service.core.model import Page, Ride, RideStatus
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently, write
 from service.stores.dynamodb.items import SHARDS, can_be_key, ride_from, ride_item, text
 from service.stores.dynamodb.queries import query
+from service.stores.dynamodb.store import TableStore
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
 
@@ -30,12 +31,11 @@ QUERY_PAGE: Final = 100
 """Items asked for at a time where it is unknown how many are needed."""
 
 
-class DynamoRides:
+class DynamoRides(TableStore):
     """`Rides` on one table.
 
-    `patience_seconds` is how long a busy item is waited for, `retention` how long a ride is kept
-    after its end (zero: for ever). DynamoDB removes it within days after that; it is shown until
-    then.
+    `retention` is how long a ride is kept after its end (zero: for ever). DynamoDB removes it
+    within days after that; it is shown until then.
     """
 
     def __init__(
@@ -46,10 +46,8 @@ class DynamoRides:
         patience_seconds: float = PATIENCE_SECONDS,
         retention: timedelta = timedelta(),
     ) -> None:
+        super().__init__(client, table, patience_seconds=patience_seconds)
         self._retention = retention
-        self._client = client
-        self._table = table
-        self._patience = patience_seconds
 
     def create(self, ride: Ride) -> Ride | None:
         mark = text(new_write_id())
@@ -74,12 +72,8 @@ class DynamoRides:
     def get(self, ride_id: str) -> Ride | None:
         if not can_be_key(ride_id):
             return None
-        key = {"ride_id": text(ride_id)}
-        answer = patiently(
-            lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True),
-            self._patience,
-        )
-        return ride_from(answer["Item"]) if "Item" in answer else None
+        item = self._stored({"ride_id": text(ride_id)})
+        return ride_from(item) if item else None
 
     def list_of_rider(
         self,

@@ -12,26 +12,19 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from service.core.model import Page, Unicorn
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
+from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.items import text, unicorn_from
+from service.stores.dynamodb.store import TableStore
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef
 
 PAGES: Final = 4
 """Pages read in one call, however few unicorns they have (the rest are items of accounts)."""
 
 
-class DynamoRoster:
+class DynamoRoster(TableStore):
     """`Roster` on the table of unicorns."""
-
-    def __init__(
-        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
-        self._client = client
-        self._table = table
-        self._patience = patience_seconds
 
     def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
         asked: ScanInputTypeDef = {

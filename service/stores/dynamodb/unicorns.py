@@ -9,10 +9,8 @@ from service.core.errors import AccountTaken, UnicornExists, WriteConflict
 from service.core.model import Unicorn
 from service.stores.dynamodb.calls import (
     BATCH,
-    PATIENCE_SECONDS,
     ConditionFailed,
     get_batch,
-    patiently,
     write,
 )
 from service.stores.dynamodb.items import (
@@ -24,24 +22,17 @@ from service.stores.dynamodb.items import (
     unicorn_from,
     unicorn_item,
 )
+from service.stores.dynamodb.store import TableStore
 from service.stores.dynamodb.updates import new_write_id, unicorn_update
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from service.stores.dynamodb.items import Item
 
 
-class DynamoUnicorns:
-    """`Unicorns` on one table. `patience_seconds` is how long a busy item is waited for."""
-
-    def __init__(
-        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
-        self._client = client
-        self._table = table
-        self._patience = patience_seconds
+class DynamoUnicorns(TableStore):
+    """`Unicorns` on one table."""
 
     def create(self, unicorn: Unicorn) -> None:
         write_id = new_write_id()
@@ -59,7 +50,7 @@ class DynamoUnicorns:
     def get(self, unicorn_id: str) -> Unicorn | None:
         if not _can_be_unicorn(unicorn_id):
             return None
-        item = self._item(unicorn_id)
+        item = self._stored({"unicorn_id": text(unicorn_id)})
         return unicorn_from(item) if item else None
 
     def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
@@ -73,7 +64,7 @@ class DynamoUnicorns:
         return {unicorn.unicorn_id: unicorn for unicorn in found}
 
     def of_account(self, account_sub: str) -> str | None:
-        item = self._item(account_key(account_sub))
+        item = self._stored({"unicorn_id": text(account_key(account_sub))})
         return item["drives"]["S"] if item else None
 
     def save(self, before: Unicorn, after: Unicorn) -> None:
@@ -127,15 +118,6 @@ class DynamoUnicorns:
 
     def _batch(self, keys: list[Item]) -> list[Item]:
         return get_batch(self._client, {self._table: keys}, self._patience)[self._table]
-
-    def _item(self, key: str) -> Item | None:
-        answer = patiently(
-            lambda: self._client.get_item(
-                TableName=self._table, Key={"unicorn_id": text(key)}, ConsistentRead=True
-            ),
-            self._patience,
-        )
-        return answer.get("Item")
 
 
 def _can_be_unicorn(unicorn_id: str) -> bool:

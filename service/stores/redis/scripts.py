@@ -22,11 +22,6 @@ RELEASE_LEASE: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
-RENEW_LEASE: Final = """
--- KEYS lease  ARGV owner lease_ms
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-"""
-
 BEGIN_ROUND: Final = """
 -- KEYS again mark lease waiting plans running triggered  ARGV owner lease_ms running_ms
 -- Returns the waiting rides, the plans, those rides that a round took and never gave back, and

@@ -141,13 +141,14 @@ def test_an_unknown_ride_is_not_found(service: Service) -> None:
 def test_a_unicorn_with_a_ride_is_not_removed(service: Service, status: RideStatus) -> None:
     ride = ride_in(service, status)
     with pytest.raises(UnicornBusy):
-        remove_unicorn(service.ports, "u1", None, service.now)
+        remove_unicorn(service.ports, "u1", service.now)
     assert service.stored_unicorn().ride_id == ride.ride_id
 
 
 def test_a_removed_unicorn_gets_no_ride_and_cannot_come_back(service: Service) -> None:
     service.on_duty(account_sub="driver-1")
-    remove_unicorn(service.ports, "u1", service.stored_unicorn().version, service.now)
+    seen = service.stored_unicorn().version
+    remove_unicorn(service.ports, "u1", service.now, lambda version: version == seen)
     ride = service.request()
     service.run_published_rounds()
     assert service.stored(ride).status is RideStatus.REQUESTED
@@ -162,10 +163,10 @@ def test_a_removed_unicorn_gets_no_ride_and_cannot_come_back(service: Service) -
 
 def test_removing_a_unicorn_again_changes_nothing(service: Service) -> None:
     service.on_duty()
-    remove_unicorn(service.ports, "u1", None, service.now)
+    remove_unicorn(service.ports, "u1", service.now)
     removed = service.stored_unicorn()
     assert removed.state is UnicornState.REMOVED
-    remove_unicorn(service.ports, "u1", None, service.now)
+    remove_unicorn(service.ports, "u1", service.now)
     assert service.stored_unicorn() == removed
 
 
@@ -173,9 +174,9 @@ def test_a_unicorn_is_removed_only_as_it_was_seen(service: Service) -> None:
     seen = service.on_duty().version
     set_availability(service.ports, "u1", False, service.now)
     with pytest.raises(StaleVersion):
-        remove_unicorn(service.ports, "u1", seen, service.now)
+        remove_unicorn(service.ports, "u1", service.now, lambda version: version == seen)
     with pytest.raises(UnicornNotFound):
-        remove_unicorn(service.ports, "nobody", None, service.now)
+        remove_unicorn(service.ports, "nobody", service.now)
 
 
 def test_a_unicorn_won_by_a_ride_while_it_is_removed_stays(service: Service) -> None:
@@ -189,7 +190,7 @@ def test_a_unicorn_won_by_a_ride_while_it_is_removed_stays(service: Service) -> 
 
     saving.save.side_effect = after_a_round
     with pytest.raises(UnicornBusy):
-        remove_unicorn(replace(service.ports, unicorns=saving), "u1", None, service.now)
+        remove_unicorn(replace(service.ports, unicorns=saving), "u1", service.now)
     assert service.stored_unicorn().state is UnicornState.RESERVED
 
 

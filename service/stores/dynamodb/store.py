@@ -1,0 +1,31 @@
+"""What the stores on one table have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from service.stores.dynamodb.items import Item
+
+
+class TableStore:
+    """A store on one table. `patience_seconds` is how long a call is begun again."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._patience = patience_seconds
+
+    def _stored(self, key: Item) -> Item | None:
+        """The item with this key, read consistently. Raises `Unavailable`."""
+        answer = patiently(
+            lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True),
+            self._patience,
+        )
+        return answer.get("Item")
