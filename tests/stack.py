@@ -23,6 +23,8 @@ from service.stores.dynamodb.tables import create_tables
 from tests.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
 from tests.token_mint import CLIENT_ID, MACHINE_ID, POOL_ID, Mint, jwks
 
+ROLES = ("web", "worker", "beat")
+
 
 class Answer:
     """What the API answered."""
@@ -53,6 +55,18 @@ def start_process(
     )
 
 
+def answers(port: int) -> bool:
+    """Whether a process on this port answers that it is alive."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
 class Stack:
     """API, worker and beat as the Procfile starts them; a context manager."""
 
@@ -62,7 +76,7 @@ class Stack:
         ministack: MiniStack,
         redis: RedisServer,
         *,
-        roles: tuple[str, ...] = ("web", "worker", "beat"),
+        roles: tuple[str, ...] = ROLES,
         **settings: str,
     ) -> None:
         self.folder = folder

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+
+from tests.local_server import LocalServer, QuietHandler
 
 ROLE_SESSION = "arn:aws:sts::123456789012:assumed-role/telemetry/session-1"
 
@@ -42,7 +42,7 @@ class Question:
 
 
 @dataclass
-class StsServer:
+class StsServer(LocalServer):
     """A context manager; `status`, `answer` and `headers` may change at any time."""
 
     status: int = 200
@@ -53,33 +53,15 @@ class StsServer:
 
     def __post_init__(self) -> None:
         self.may_answer.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = False
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        super().__init__(self._handler())
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def release(self) -> None:
         self.may_answer.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         sts = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -91,8 +73,5 @@ class StsServer:
                 self.send_header("Content-Length", str(len(sts.answer)))
                 self.end_headers()
                 self.wfile.write(sts.answer)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Tests have no use for it."""
 
         return Handler

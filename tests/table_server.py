@@ -10,10 +10,11 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.local_server import LocalServer, QuietHandler
 
 Place = tuple[float, float]
 """Longitude and latitude."""
@@ -48,7 +49,7 @@ def _waypoint(place: Place) -> dict[str, Any]:
 
 
 @dataclass
-class TableServer:
+class TableServer(LocalServer):
     """A context manager; everything about it may change at any time."""
 
     status: int = 200
@@ -63,30 +64,10 @@ class TableServer:
 
     def __post_init__(self) -> None:
         self.may_answer.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        # Clients keep connections alive, and their threads with them.
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        super().__init__(self._handler(), clients_keep_alive=True)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def release(self) -> None:
         self.may_answer.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def respond(self, target: str) -> tuple[int, bytes]:
         question = _parsed(target)
@@ -99,7 +80,7 @@ class TableServer:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
@@ -121,9 +102,6 @@ class TableServer:
                     self.wfile.write(body[:1])
                     body = body[1:]
                 self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Tests have no use for it."""
 
         return Handler
 

@@ -11,20 +11,18 @@ from __future__ import annotations
 import os
 import random
 import signal
-import tempfile
 import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from service.core import effects
 from service.core.model import Location, Position, Ride, RideStatus
 from service.core.progress import record_position
 from tests.bench.processes import cpu_seconds, family
 from tests.bench.requests import Probe, new_ride
+from tests.bench.stage import stage
 from tests.builders import a_usable_unicorn
-from tests.infrastructure import MiniStack, RedisServer
 from tests.stack import Stack
 
 RIDES = 300
@@ -35,19 +33,12 @@ BREADTH = 0.06
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with (
-            MiniStack(folder / "aws") as ministack,
-            RedisServer(folder / "redis") as redis,
-            Stack(folder, ministack, redis, roles=("worker",)) as stack,
-        ):
-            os.environ.update(ministack.environment)  # for the probe's own client
-            probe, dice = Probe(stack), random.Random(7)
-            print(f"{RIDES} rides at once, {UNICORNS} unicorns, one zone")
-            for _ in range(TURNS):
-                burst(stack, probe, dice)
-            probe.close()
+    with stage(roles=("worker",)) as stack:
+        probe, dice = Probe(stack), random.Random(7)
+        print(f"{RIDES} rides at once, {UNICORNS} unicorns, one zone")
+        for _ in range(TURNS):
+            burst(stack, probe, dice)
+        probe.close()
 
 
 def burst(stack: Stack, probe: Probe, dice: random.Random) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from service.core.model import Location, Pairing, Position, Ride, Trip
 from service.core.ports import Ports
@@ -17,10 +15,9 @@ from service.core.sweep import sweep
 from service.stores.connect import build_ports
 from service.stores.redis import connect as redis_stores
 from tests.bench.metering import Meter
+from tests.bench.stage import stage
 from tests.builders import a_usable_unicorn
 from tests.fakes_redis import FakeRoundQueue
-from tests.infrastructure import MiniStack, RedisServer
-from tests.stack import Stack
 
 PICKUP = Location(40.7128, -74.0060)
 DROPOFF = Location(40.7589, -73.9851)
@@ -107,18 +104,12 @@ def measure(ports: Ports, meter: Meter) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with (
-            MiniStack(folder / "aws") as ministack,
-            RedisServer(folder / "redis") as redis,
-            Stack(folder, ministack, redis, roles=()) as stack,
-        ):
-            settings, client = stack.settings(), ministack.dynamodb_client()
-            stores = redis_stores.build(settings, timeout_seconds=2)
-            ports = build_ports(settings, stores, FakeRoundQueue(), client)
-            measure(ports, Meter(client))
-            stores.changes.close()
+    with stage(roles=()) as stack:
+        settings, client = stack.settings(), stack.ministack.dynamodb_client()
+        stores = redis_stores.build(settings, timeout_seconds=2)
+        ports = build_ports(settings, stores, FakeRoundQueue(), client)
+        measure(ports, Meter(client))
+        stores.changes.close()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from celery import Celery
 from redis import Redis
@@ -19,10 +17,11 @@ from redis import Redis
 from service.queues import DISPATCH_QUEUE, ROUND_TASK
 from service.round_queue import KEY_PREFIX, broker_options
 from tests.bench.processes import cpu_seconds
-from tests.bench.requests import answers, burst
-from tests.infrastructure import MiniStack, RedisServer, free_port, wait_until
+from tests.bench.requests import burst
+from tests.bench.stage import stage
+from tests.infrastructure import free_port, wait_until
 from tests.otlp_server import Collector
-from tests.stack import Stack, start_process
+from tests.stack import Stack, answers, start_process
 
 TURNS = 9
 JOBS = 500
@@ -99,20 +98,12 @@ def main() -> None:
     if not sys.platform.startswith("linux"):
         print("skipped: CPU of processes is read from /proc")
         return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with (
-            MiniStack(folder / "aws") as ministack,
-            RedisServer(folder / "redis") as redis,
-            Collector() as collector,
-            Stack(
-                folder, ministack, redis, roles=("worker",), RATE_LIMIT_SUBJECT="1000000/minute"
-            ) as stack,
-        ):
-            compare_jobs(stack)
-            # The rides of the requests are for nobody: rounds of thousands would take the CPU.
-            stack.kill("worker")
-            compare_requests(stack, collector)
+    limits = {"RATE_LIMIT_SUBJECT": "1000000/minute"}
+    with Collector() as collector, stage(roles=("worker",), **limits) as stack:
+        compare_jobs(stack)
+        # The rides of the requests are for nobody: rounds of thousands would take the CPU.
+        stack.kill("worker")
+        compare_requests(stack, collector)
 
 
 if __name__ == "__main__":

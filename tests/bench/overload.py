@@ -11,13 +11,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from tests.bench.processes import memory_pss_megabytes
-from tests.infrastructure import MiniStack, RedisServer
+from tests.bench.stage import stage
 from tests.pressure import Pressure
 from tests.stack import Stack
 
@@ -93,20 +91,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     if not sys.platform.startswith("linux"):
         print("skipped: memory of processes is read from /proc")
         return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with (
-            MiniStack(folder / "aws") as ministack,
-            RedisServer(folder / "redis") as redis,
-            Stack(
-                folder,
-                ministack,
-                redis,
-                roles=("web",),
-                RATE_LIMIT_ENABLED="false",
-            ) as stack,
-        ):
-            measure(stack, seconds)
+    with stage(roles=("web",), RATE_LIMIT_ENABLED="false") as stack:
+        measure(stack, seconds)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,15 @@ CPU is that of the API process alone, so the figure does not depend on what else
 from __future__ import annotations
 
 import json
-import os
 import random
-import tempfile
 import time
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 from tests.bench.processes import cpu_seconds
 from tests.bench.requests import Probe
+from tests.bench.stage import stage
 from tests.builders import a_usable_unicorn
-from tests.infrastructure import MiniStack, RedisServer
 from tests.stack import Stack
 
 UNICORNS = 1000
@@ -26,24 +23,16 @@ FLEET, EVERY_SECONDS = 10_000, 4
 
 
 def main() -> None:
-    limits = {"RATE_LIMIT_ENABLED": "false"}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with (
-            MiniStack(folder / "aws") as ministack,
-            RedisServer(folder / "redis") as redis,
-            Stack(folder, ministack, redis, roles=("web",), **limits) as stack,
-        ):
-            os.environ.update(ministack.environment)  # for the probe's own client
-            probe = Probe(stack)
-            for number in range(UNICORNS):
-                unicorn = a_usable_unicorn(unicorn_id=f"u{number}", account_sub=f"u{number}")
-                probe.ports.unicorns.create(unicorn)
-            print(f"{'positions':<22} {'CPU each':>10} {'per core':>10} {'a second of wall':>18}")
-            measure(stack, "one by one (PUT)", 1)
-            for size in (100, 500):
-                measure(stack, f"in bulk of {size}", size)
-            probe.close()
+    with stage(roles=("web",), RATE_LIMIT_ENABLED="false") as stack:
+        probe = Probe(stack)
+        for number in range(UNICORNS):
+            unicorn = a_usable_unicorn(unicorn_id=f"u{number}", account_sub=f"u{number}")
+            probe.ports.unicorns.create(unicorn)
+        print(f"{'positions':<22} {'CPU each':>10} {'per core':>10} {'a second of wall':>18}")
+        measure(stack, "one by one (PUT)", 1)
+        for size in (100, 500):
+            measure(stack, f"in bulk of {size}", size)
+        probe.close()
 
 
 def measure(stack: Stack, name: str, size: int) -> None:

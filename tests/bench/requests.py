@@ -10,10 +10,8 @@ Rates are wall-clock on a shared machine with an emulated database: read the rat
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -23,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
-from pathlib import Path
 
 from celery import Celery
 
@@ -36,9 +33,10 @@ from service.round_queue import CeleryRoundQueue, broker_options
 from service.stores.connect import build_ports
 from service.stores.redis import connect as redis_stores
 from tests.bench.processes import cpu_seconds, memory_pss_megabytes
+from tests.bench.stage import stage
 from tests.builders import a_usable_unicorn
-from tests.infrastructure import MiniStack, RedisServer, free_port, wait_until
-from tests.stack import Stack, start_process
+from tests.infrastructure import free_port, wait_until
+from tests.stack import Stack, answers, start_process
 
 BODY = b'{"pickup":{"latitude":10.5,"longitude":10.5},"note":"by the fountain"}'
 CLIENTS = 8
@@ -88,17 +86,6 @@ def floor_app(stack: Stack) -> Iterator[tuple[int, int]]:
         yield port, process.pid
     finally:
         process.stop(grace=10)
-
-
-def answers(port: int) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def compare_requests(stack: Stack) -> None:
@@ -279,18 +266,11 @@ def main() -> None:
         print("skipped: CPU and memory of processes are read from /proc")
         return
     print(f"{'figure':<42} {'ours':>12} {'reference':>24} {'ratio':>7}")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with (
-            MiniStack(folder / "aws") as ministack,
-            RedisServer(folder / "redis") as redis,
-            Stack(folder, ministack, redis, RATE_LIMIT_SUBJECT="1000000/minute") as stack,
-        ):
-            os.environ.update(ministack.environment)  # for the probe's own client
-            compare_memory(stack)
-            compare_dispatch(stack)
-            compare_requests(stack)
-            compare_memory(stack)
+    with stage(RATE_LIMIT_SUBJECT="1000000/minute") as stack:
+        compare_memory(stack)
+        compare_dispatch(stack)
+        compare_requests(stack)
+        compare_memory(stack)
 
 
 if __name__ == "__main__":

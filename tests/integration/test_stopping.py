@@ -20,7 +20,7 @@ from service.local.processes import Process
 from tests.bench.processes import memory_pss_megabytes
 from tests.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
 from tests.pressure import BODY, Pressure
-from tests.stack import Answer, Stack, start_process
+from tests.stack import Answer, Stack, answers, start_process
 
 
 @pytest.fixture
@@ -161,17 +161,6 @@ def test_a_rolling_restart_under_load_loses_no_request(stack: Stack) -> None:
     assert len({told.json["ride_id"] for told in load.answers}) == len(load.answers)
     retryable = {"ConnectionRefusedError", "ConnectionResetError", "RemoteDisconnected"}
     assert set(load.errors) <= retryable | {"BrokenPipeError"}
-
-
-def answers(port: int) -> bool:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")

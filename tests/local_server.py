@@ -1,0 +1,47 @@
+"""A small HTTP server of a test's own."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Tests have no use for it."""
+
+
+class LocalServer:
+    """Answers over real HTTP on a free port of 127.0.0.1; a context manager."""
+
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], *, clients_keep_alive: bool = False
+    ) -> None:
+        """`clients_keep_alive`: their threads end with their connections, not with the server."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = clients_keep_alive
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def release(self) -> None:
+        """Let go whoever is kept waiting, so that the server can end."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
