@@ -43,10 +43,10 @@ lock: install ## pin what the .in files ask for, with hashes
 	@$(LOCK) service/local/requirements.in -o service/local/requirements.txt
 
 bench: install ## measure against the references of the README
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.load.bench $(ARGS)
 
 chaos: install ## kill everything for minutes, prove that nothing is lost: SEED=7 RIDES=2000 MINUTES=7
-	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --rides $(or $(RIDES),2000) \
+	@$(BIN)/python -m tests.load.chaos --seed $(or $(SEED),1) --rides $(or $(RIDES),2000) \
 		--minutes $(or $(MINUTES),7) --folder $(DIR)/chaos $(ARGS)
 
 sbom: install ## write the software bill of materials (CycloneDX) of what ships

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.errors import Unavailable
 from service.core.ports import FleetIndex
+from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 

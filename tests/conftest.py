@@ -8,7 +8,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from tests.infrastructure import MiniStack, RedisServer
+from tests.support.infrastructure import MiniStack, RedisServer
 
 # How long an example takes is no property of the code, least of all on a busy machine.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 
-from service.metrics import directory
+from service.observability import directory
 from service.queues import DISPATCH_QUEUE, ROUND_TASK, SWEEP_QUEUE, SWEEP_TASK
 from service.settings import Settings, load
 
@@ -12,7 +12,7 @@ settings = load(Settings)
 directory.prepare(settings.metrics_port)
 
 # Only now: the instruments are made on import, and where they count has just been decided.
-from service.round_queue import broker_options  # noqa: E402
+from service.stores.broker import broker_options  # noqa: E402
 from worker import broker_guard, consumer, lifecycle, liveness  # noqa: E402
 
 app = Celery("dispatch", broker=settings.broker_url, include=["worker.tasks"])

@@ -18,7 +18,7 @@ import kombu.transport.redis
 from kombu.utils.json import loads
 
 from service.core.dead_letters import message_letter
-from service.core.errors import DispatchError
+from service.model.errors import DispatchError
 from service.settings import Settings, load
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters

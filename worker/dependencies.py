@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from service.core.dispatch.matching import Tuning
-from service.core.dispatch.remaining import RemainingTime
-from service.core.dispatch.rounds import Claim, Dispatcher, Outcome
 from service.core.ports import Ports
+from service.core.rounds import Claim, Dispatcher, Outcome
 from service.core.sweep import sweep
-from service.metrics.instruments import SWEEP_SECONDS, SWEPT
-from service.round_queue import CeleryRoundQueue
+from service.matching.match import Tuning
+from service.matching.remaining import RemainingTime
+from service.observability.instruments import SWEEP_SECONDS, SWEPT
 from service.settings import Settings, load
+from service.stores.broker import CeleryRoundQueue
 from service.stores.connect import build_ports, travel_times
 from service.stores.redis import connect as redis_stores
 from service.stores.redis.waiting import RedisWaitingRides

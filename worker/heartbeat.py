@@ -15,8 +15,8 @@ from celery.signals import heartbeat_sent, worker_ready, worker_shutdown
 from celery.worker import state
 from celery.worker.request import Request
 
-from service.core.errors import Unavailable
-from service.core.oversight import Beat, worker_id
+from service.model.errors import Unavailable
+from service.model.operations import Beat, worker_id
 from service.settings import Settings
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.workers import RedisWorkers

@@ -8,7 +8,7 @@ from celery.signals import setup_logging, worker_process_init
 
 from service.logs import configure_logging
 from service.settings import Settings
-from worker import dependencies, liveness, observers
+from worker import dependencies, liveness, metrics
 from worker.heartbeat import Heartbeat
 
 
@@ -24,7 +24,7 @@ def install(settings: Settings) -> None:
         dependencies.build(settings)
 
     liveness.keep(settings.liveness_file)
-    observers.install(settings)
+    metrics.install(settings)
     setup_logging.connect(start_logging, weak=False)
     worker_process_init.connect(build_stores, weak=False)
     Heartbeat(settings).install()

@@ -15,7 +15,7 @@ from celery import bootsteps
 from celery.beat import Scheduler
 from celery.worker.consumer import Consumer
 
-from service.metrics.instruments import BEAT_TICKED
+from service.observability.instruments import BEAT_TICKED
 
 TOUCH_SECONDS: Final = 2.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import Task
 
-from service import traces
 from service.logs import log_context
+from service.observability import traces
 from service.queues import ROUND_TASK, SWEEP_TASK
 from worker.app import app
 from worker.dependencies import dependencies

@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from service.api.admin_shapes import DeadLetterView, DispatchView, QueueView, WorkerView
-from service.api.representations import instant
-from service.core.oversight import Beat, DeadLetter, Pause, QueueLength
+from service.api.views import instant
+from service.model.operations import (
+    Beat,
+    DeadLetter,
+    Pause,
+    QueueLength,
+)
 from service.queues import DISPATCH_QUEUE
 
 

@@ -6,9 +6,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from service.api.schemas import AccountSub, Count, Instant, Name, Strict
-from service.core.dispatch.zones import RESOLUTION, is_zone
-from service.core.model import RideStatus
+from service.api.fields import (
+    AccountSub,
+    Count,
+    Instant,
+    Name,
+    Strict,
+)
+from service.matching.zones import RESOLUTION, is_zone
+from service.model import RideStatus
 
 
 def _left_out() -> Any:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing_extensions import TypedDict
 
 from service.api.shapes import UnicornRepresentation
-from service.core.oversight import DeadLetterKind, WorkerState
+from service.model.operations import DeadLetterKind, WorkerState
 
 
 class UnicornListView(TypedDict):

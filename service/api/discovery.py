@@ -8,12 +8,13 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response, current_app
 from typing_extensions import TypedDict
 
-from service.api import docs, openapi
-from service.api.answers import JSON_TYPE, answer, encode
-from service.api.context import dependencies
-from service.api.guard import METADATA_PATH
-from service.api.routing import Route, route
+from service.api import docs
 from service.auth import policy
+from service.http import openapi
+from service.http.context import dependencies
+from service.http.guard import METADATA_PATH
+from service.http.responses import JSON_TYPE, answer, encode
+from service.http.route import Route, route
 from service.settings import ApiSettings
 
 blueprint: Final = Blueprint("discovery", __name__)

@@ -6,14 +6,14 @@ from typing import Final
 
 from flask import Blueprint, Response
 
-from service.api.answers import answer
-from service.api.context import dependencies
-from service.api.routing import route
-from service.api.schemas import EstimateRequest, Place
+from service.api.fields import EstimateRequest, Place
 from service.api.shapes import EstimateView, LocationView, NearbyUnicornsView
 from service.auth import policy
 from service.core import estimates
-from service.core.model import FleetEntry, Location
+from service.http.context import dependencies
+from service.http.responses import answer
+from service.http.route import route
+from service.model import FleetEntry, Location
 
 blueprint: Final = Blueprint("estimates", __name__)
 

@@ -15,18 +15,18 @@ from typing import Final
 
 from flask import Blueprint, Response
 
-from service.api import headers
-from service.api.answers import empty, encode
-from service.api.context import Dependencies, caller, dependencies
-from service.api.gate import Gate, gate
-from service.api.representations import live_ride_view, ride_view
-from service.api.routing import route
+from service.api.views import live_ride_view, ride_view
 from service.auth import policy
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
 from service.core import watch
 from service.core.live import LiveView
-from service.core.model import Ride
+from service.http import headers
+from service.http.context import Dependencies, caller, dependencies
+from service.http.gate import Gate, gate
+from service.http.responses import empty, encode
+from service.http.route import route
+from service.model import Ride
 
 blueprint: Final = Blueprint("events", __name__)
 

@@ -10,11 +10,11 @@ from typing import Final, Literal
 from flask import Blueprint, Flask, Response, current_app
 from typing_extensions import TypedDict
 
-from service.api.answers import answer
-from service.api.context import Probe
-from service.api.problems import RETRY_SOON
-from service.api.routing import route
 from service.auth import policy
+from service.http.context import Probe
+from service.http.problems import RETRY_SOON
+from service.http.responses import answer
+from service.http.route import route
 
 blueprint: Final = Blueprint("health", __name__)
 _READINESS: Final = "readiness"

@@ -6,20 +6,25 @@ from typing import Final
 
 from flask import Blueprint, Response
 
-from service.api import cursors, headers
-from service.api.answers import answer, empty, entity_tag
-from service.api.context import caller, dependencies, request_id
-from service.api.representations import live_ride_view, ride_list_view, ride_view
-from service.api.routing import route
-from service.api.schemas import Cancelation, RideListing, RideRating, RideRequest
+from service.api.fields import (
+    Cancelation,
+    RideListing,
+    RideRating,
+    RideRequest,
+)
 from service.api.shapes import LiveRideView, RideListView, RideView
-from service.api.waiting import granted_wait, wait_for_ride
+from service.api.views import live_ride_view, ride_list_view, ride_view
 from service.auth import policy
-from service.core import requests
+from service.core import rides
 from service.core.live import live_view
-from service.core.model import Rating, Ride
-from service.core.requests import RideOrder, is_settled
+from service.core.rides import RideOrder, is_settled
+from service.http import cursors, headers
+from service.http.context import caller, dependencies, request_id
+from service.http.responses import answer, empty, entity_tag
+from service.http.route import route
+from service.http.waiting import granted_wait, wait_for_ride
 from service.logs import add_log_context
+from service.model import Rating, Ride
 
 blueprint: Final = Blueprint("rides", __name__)
 
@@ -36,7 +41,7 @@ blueprint: Final = Blueprint("rides", __name__)
 def request_ride(body: RideRequest) -> Response:
     """Request a ride; 201 if a unicorn was found while waiting, else 202."""
     deps, wait = dependencies(), granted_wait()
-    ride, replayed = requests.request_ride(deps.ports, _order(body), deps.now())
+    ride, replayed = rides.request_ride(deps.ports, _order(body), deps.now())
     add_log_context(ride_id=ride.ride_id)
     if wait:
         ride = wait_for_ride(ride, is_settled, wait)
@@ -54,7 +59,7 @@ def request_ride(body: RideRequest) -> Response:
 def list_rides(query: RideListing) -> Response:
     """The caller's rides, newest first."""
     subject = caller().subject
-    page = requests.list_rides(
+    page = rides.list_rides(
         dependencies().ports,
         subject,
         status=query.status,
@@ -75,7 +80,7 @@ def list_rides(query: RideListing) -> Response:
 def show_ride(ride_id: str) -> Response:
     """One ride; waits for news of it if asked to."""
     deps, wait = dependencies(), granted_wait()
-    ride = requests.own_ride(deps.ports, ride_id, caller().subject)
+    ride = rides.own_ride(deps.ports, ride_id, caller().subject)
     if wait and not _is_news(ride):
         ride = wait_for_ride(ride, _is_news, wait)
     about = {"ETag": entity_tag(ride.version), **headers.wait_applied(wait)}
@@ -94,7 +99,7 @@ def show_ride(ride_id: str) -> Response:
 def show_live_ride(ride_id: str) -> Response:
     """What changes about a ride without a new version: where its unicorn is."""
     deps = dependencies()
-    ride = requests.own_ride(deps.ports, ride_id, caller().subject)
+    ride = rides.own_ride(deps.ports, ride_id, caller().subject)
     return answer(200, live_ride_view(live_view(deps.ports, ride, deps.now())))
 
 
@@ -109,7 +114,7 @@ def show_live_ride(ride_id: str) -> Response:
 def cancel_ride(ride_id: str, body: Cancelation) -> Response:
     """Cancel a ride that is not yet in progress; again changes nothing."""
     deps = dependencies()
-    ride = requests.cancel_ride(deps.ports, ride_id, caller().subject, body.reason, deps.now())
+    ride = rides.cancel_ride(deps.ports, ride_id, caller().subject, body.reason, deps.now())
     return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
 
 
@@ -124,7 +129,7 @@ def cancel_ride(ride_id: str, body: Cancelation) -> Response:
 def rate_ride(ride_id: str, body: RideRating) -> Response:
     """Rate a completed ride; another rating replaces the first."""
     deps, rating = dependencies(), Rating(body.stars, body.comment)
-    ride = requests.rate_ride(deps.ports, ride_id, caller().subject, rating, deps.now())
+    ride = rides.rate_ride(deps.ports, ride_id, caller().subject, rating, deps.now())
     return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 # Before Python 3.12 pydantic reads only this one's types.
 from typing_extensions import TypedDict
 
-from service.core.model import CanceledBy, RideStatus, UnicornState
-from service.core.telemetry import Refusal
+from service.core.positions import Refusal
+from service.model import CanceledBy, RideStatus, UnicornState
 
 
 class LocationView(TypedDict):

@@ -11,19 +11,19 @@ from flask import Blueprint, Response
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from service.api.answers import JSON_TYPE, answer, encode
-from service.api.context import caller, dependencies, request_id
-from service.api.gate import gate
-from service.api.problems import RETRY_SOON
-from service.api.representations import instant
-from service.api.routing import route
-from service.api.schemas import Latitude, Longitude, Strict
-from service.api.waiting import wait_for_ride
+from service.api.fields import Latitude, Longitude, Strict
+from service.api.views import instant
 from service.auth import policy
-from service.core import requests
-from service.core.model import AssignedUnicorn, Location, Ride
-from service.core.requests import RideOrder, is_settled
+from service.core import rides
+from service.core.rides import RideOrder, is_settled
+from service.http.context import caller, dependencies, request_id
+from service.http.gate import gate
+from service.http.problems import RETRY_SOON
+from service.http.responses import JSON_TYPE, answer, encode
+from service.http.route import route
+from service.http.waiting import wait_for_ride
 from service.logs import add_log_context
+from service.model import AssignedUnicorn, Location, Ride
 
 blueprint: Final = Blueprint("workshop", __name__)
 
@@ -91,13 +91,13 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     deps, subject = dependencies(), caller().subject
     pickup = Location(body.pickup.latitude, body.pickup.longitude)
     order = RideOrder(rider_id=subject, pickup=pickup, request_id=request_id())
-    ride, _ = requests.request_ride(deps.ports, order, deps.now())
+    ride, _ = rides.request_ride(deps.ports, order, deps.now())
     add_log_context(ride_id=ride.ride_id)
     ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
     if not is_settled(ride):
         reason = "no unicorn in time"
         # May lose to a match in this very moment, which is as good.
-        ride = requests.cancel_ride(
+        ride = rides.cancel_ride(
             deps.ports, ride.ride_id, subject, reason, deps.now(), keep_settled=True
         )
     if ride.matched_at is None or ride.unicorn is None:
@@ -115,7 +115,7 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
 )
 def list_workshop_rides() -> Response:
     """The caller's newest rides that have a unicorn."""
-    page = requests.list_rides(
+    page = rides.list_rides(
         dependencies().ports, caller().subject, status=None, limit=LISTED, start=None
     )
     views = [

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.policy import Policy, must_be_certain
 from service.auth.principal import Principal, TokenKind
-from service.core.errors import Unavailable
+from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 

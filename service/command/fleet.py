@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from service.api.schemas import NewUnicorn
+from service.api.fields import NewUnicorn
 from service.command.lines import COLUMNS, BadLine, Line, count_lines, lines_of
 from service.command.tools import Output, Tools, now, with_output
-from service.core.errors import AccountTaken, Unavailable, UnicornExists
 from service.core.fleet import enroll
+from service.model.errors import AccountTaken, Unavailable, UnicornExists
 
 REFUSED = (AccountTaken, UnicornExists)
 

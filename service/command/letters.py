@@ -9,7 +9,7 @@ import click
 from service.api.admin_representations import dead_letter_view
 from service.command.tools import Output, Tools, explained, now, with_output
 from service.core.dead_letters import replay as replay_letter
-from service.core.model import items_of
+from service.model import items_of
 
 PAGE = 100
 

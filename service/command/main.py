@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from service.command.dispatch import dispatch
 from service.command.fleet import fleet
 from service.command.index import index
 from service.command.letters import dead_letters
+from service.command.operations import dispatch
 from service.command.revocations import revoke
 from service.command.riders import erase
 from service.command.tables import tables

@@ -7,7 +7,7 @@ import sys
 import click
 
 from service.command.tools import Output, Tools, explained, with_output
-from service.stores.dynamodb.tables import create_tables, faults_of_tables
+from service.stores.dynamodb.schema import create_tables, faults_of_tables
 
 
 @click.group(short_help="The DynamoDB tables.")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import Field
 
-from service.core.errors import DispatchError
-from service.core.oversight import Oversight
 from service.core.ports import Ports
-from service.round_queue import CeleryRoundQueue
+from service.model.errors import DispatchError
+from service.model.operations import Oversight
 from service.settings import Settings, load
+from service.stores.broker import CeleryRoundQueue
 from service.stores.connect import build_oversight, build_ports
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.operations import DynamoRevocations

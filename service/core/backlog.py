@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.model import Ride, RideStatus
 from service.core.ports import Ports
+from service.model import Ride, RideStatus
 
 SOON: Final = timedelta(seconds=10)
 """Every waiting ride is due for the sweep within this."""

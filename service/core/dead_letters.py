@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Final
 
 from service.core import effects
-from service.core.errors import DeadLetterNotFound
-from service.core.model import Ride, RideStatus, Unicorn
-from service.core.oversight import DeadLetter, DeadLetterKind
 from service.core.ports import Ports
 from service.core.transition import carry_out
+from service.model import Ride, RideStatus, Unicorn
+from service.model.errors import DeadLetterNotFound
+from service.model.operations import DeadLetter, DeadLetterKind
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,15 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime
 
-from service.core.dispatch.zones import zones_within
-from service.core.errors import Unavailable
-from service.core.model import Location, Ride, RideStatus, Unicorn
 from service.core.ports import Ports
+from service.matching.zones import zones_within
+from service.model import (
+    Location,
+    Ride,
+    RideStatus,
+    Unicorn,
+)
+from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 

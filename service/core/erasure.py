@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from service.core.errors import WriteConflict
-from service.core.model import items_of
 from service.core.ports import Ports
+from service.model import items_of
+from service.model.errors import WriteConflict
 
 PAGE = 100
 

@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from service.core.dispatch.travel import GreatCircle, TravelTimes, places
-from service.core.model import FleetEntry, Location
 from service.core.ports import Ports
+from service.matching.travel import GreatCircle, TravelTimes, places
+from service.model import FleetEntry, Location
 
 MOST_SHOWN: Final = 20
 """Available unicorns that are looked at around a place."""

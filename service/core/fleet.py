@@ -7,11 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.core.errors import Unavailable, UnicornNotFound
-from service.core.model import Location, Position, Ride, Unicorn, UnicornState
 from service.core.ports import Ports
-from service.core.progress import record_position, stored_unicorn
 from service.core.transition import change_unicorn
+from service.core.unicorns import record_position, stored_unicorn
+from service.model import (
+    Location,
+    Position,
+    Ride,
+    Unicorn,
+    UnicornState,
+)
+from service.model.errors import Unavailable, UnicornNotFound
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from service.core.dispatch.travel import GreatCircle
-from service.core.errors import Unavailable
-from service.core.model import Position, Ride, RideStatus
 from service.core.ports import Ports
+from service.matching.travel import GreatCircle
+from service.model import Position, Ride, RideStatus
+from service.model.errors import Unavailable
 
 SHOWS_UNICORN: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
 

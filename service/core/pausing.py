@@ -6,8 +6,8 @@ from datetime import datetime
 
 from service.core import effects
 from service.core.backlog import waiting_rides
-from service.core.oversight import Pause
 from service.core.ports import Ports
+from service.model.operations import Pause
 
 
 def set_pause(ports: Ports, zone: str | None, paused: bool, now: datetime) -> Pause:

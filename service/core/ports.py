@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from service.core.model import (
+from service.model import (
     FleetEntry,
     Location,
     Page,
@@ -23,7 +23,7 @@ from service.core.model import (
     RideStatus,
     Unicorn,
 )
-from service.core.oversight import DeadLetters, Pauses
+from service.model.operations import DeadLetters, Pauses
 
 
 class Rides(Protocol):

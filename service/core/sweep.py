@@ -13,11 +13,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from service.core import effects
-from service.core.dispatch.travel import GreatCircle
-from service.core.errors import DispatchError, Unavailable
-from service.core.model import LIVENESS_CHECK, CanceledBy, Ride, RideStatus, Unicorn
 from service.core.ports import Ports
 from service.core.transition import carry_out
+from service.matching.travel import GreatCircle
+from service.model import (
+    LIVENESS_CHECK,
+    CanceledBy,
+    Ride,
+    RideStatus,
+    Unicorn,
+)
+from service.model.errors import DispatchError, Unavailable
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from service.core import effects
-from service.core.errors import IllegalTransition, StaleVersion, Unavailable, WriteConflict
-from service.core.model import ASSIGNED, Ride, Unicorn
 from service.core.ports import Ports
+from service.model import ASSIGNED, Ride, Unicorn
+from service.model.errors import (
+    IllegalTransition,
+    StaleVersion,
+    Unavailable,
+    WriteConflict,
+)
 
 ATTEMPTS = 4
 """Each attempt loses only to another writer of the same ride; more than a few is an overload."""

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from service.core.effects import ride_topic, unicorn_topic
-from service.core.errors import Unavailable
 from service.core.live import LiveView, live_view
-from service.core.model import Ride, Unicorn
 from service.core.ports import Ports
-from service.core.requests import own_ride
+from service.core.rides import own_ride
+from service.model import Ride, Unicorn
+from service.model.errors import Unavailable
 
 REREAD_SECONDS: Final = 5.0
 """Announcements may be lost: a waiter looks for itself this often."""

@@ -19,7 +19,7 @@ from service.local.identity import MACHINE_SCOPES, Identity, Pool
 from service.local.login import Login
 from service.local.stack import StackError, write_private
 from service.settings import Settings
-from service.stores.dynamodb.tables import create_tables
+from service.stores.dynamodb.schema import create_tables
 
 
 def provision(

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from service.core.model import Unicorn
 from service.core.ports import Unicorns
+from service.model import Unicorn
 
 REMEMBERED_SECONDS: Final = 30.0
 """How long an account that an admin moved to another unicorn may still act as the former one, in

@@ -5,25 +5,25 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from service.core.dispatch.travel import GreatCircle, TravelTimes
-from service.core.oversight import Oversight
 from service.core.ports import Ports, RoundQueue, Rules
+from service.matching.travel import GreatCircle, TravelTimes
+from service.model.operations import Oversight
 from service.settings import Settings
 from service.stores.accounts import RememberedAccounts
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
-from service.stores.dynamodb.history import DynamoRideHistory
+from service.stores.dynamodb.listings import DynamoRideHistory
 from service.stores.dynamodb.pauses import DynamoPauses
 from service.stores.dynamodb.roster import DynamoRoster
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
+from service.stores.osrm import RoutedTimes
 from service.stores.pauses import CachedPauses
 from service.stores.redis.connect import RedisStores
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.pauses import RedisPauses
 from service.stores.redis.queues import RedisQueues
 from service.stores.redis.workers import RedisWorkers
-from service.stores.routing import RoutedTimes
 from service.stores.table_service import TableService
 
 if TYPE_CHECKING:

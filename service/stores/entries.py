@@ -10,8 +10,13 @@ import json
 from datetime import UTC, datetime
 from typing import Final
 
-from service import traces
-from service.core.model import Location, Position, Ride, Unicorn
+from service.model import (
+    Location,
+    Position,
+    Ride,
+    Unicorn,
+)
+from service.observability import traces
 from service.stores.records import Record, ride_of, ride_record, unicorn_of, unicorn_record
 
 SCHEMA: Final = 1

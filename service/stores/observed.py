@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from service import traces
-from service.core.errors import WriteConflict
-from service.core.model import Ride, RideStatus, Unicorn
-from service.metrics.instruments import (
+from service.model import Ride, RideStatus, Unicorn
+from service.model.errors import WriteConflict
+from service.observability import traces
+from service.observability.instruments import (
     CLAIMS,
     OLDEST_WAITING,
     REENQUEUED,

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from service.core.errors import Unavailable
-from service.core.oversight import Pause
+from service.model.errors import Unavailable
+from service.model.operations import Pause
 from service.stores.dynamodb.pauses import DynamoPauses
 from service.stores.redis.pauses import RedisPauses
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from service.core.model import (
+from service.model import (
     AssignedUnicorn,
     CanceledBy,
     Location,

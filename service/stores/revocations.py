@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 
-from service.core.errors import Unavailable
+from service.model.errors import Unavailable
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.redis.revocations import RedisRevocations
 

@@ -13,7 +13,7 @@ import numpy as np
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from service.core.dispatch.travel import FloatArray
+from service.matching.travel import FloatArray
 
 MOST_BYTES_PER_CELL: Final = 40
 MOST_BYTES_PER_PLACE: Final = 2048

@@ -13,11 +13,11 @@ from service.core.ports import Assignments, Rides, Unicorns
 from service.settings import Settings
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.rides import DynamoRides
-from service.stores.dynamodb.tables import create_tables
+from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from tests.dynamodb import fresh_settings, service_client
-from tests.fakes import FakeAssignments, FakeRides, FakeUnicorns
-from tests.infrastructure import MiniStack
+from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.support.infrastructure import MiniStack
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

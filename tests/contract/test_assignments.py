@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.core.errors import WriteConflict
-from service.core.model import CanceledBy, Ride, RideStatus, Unicorn, UnicornState
+from service.model import (
+    CanceledBy,
+    Ride,
+    RideStatus,
+    Unicorn,
+    UnicornState,
+)
+from service.model.errors import WriteConflict
 from service.stores.entries import dump_ride, dump_unicorn, load_ride, load_unicorn
-from tests.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
-from tests.racing import race, wins
+from tests.support.builders import (
+    NOW,
+    a_matched_pair,
+    a_ride,
+    a_usable_unicorn,
+)
+from tests.support.racing import race, wins
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Stores

@@ -14,7 +14,7 @@ import redis
 
 from service.local.processes import Program
 from tests.contract import test_fleet_index, test_waiting_rides
-from tests.infrastructure import RedisServer, free_port, wait_until
+from tests.support.infrastructure import RedisServer, free_port, wait_until
 
 HASH_SLOTS = 16384
 

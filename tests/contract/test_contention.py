@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.core.model import RideStatus, UnicornState
+from service.model import RideStatus, UnicornState
 from service.settings import Settings
-from tests.builders import a_ride, a_usable_unicorn
-from tests.contention import Contest, run_in_processes
-from tests.infrastructure import MiniStack
+from tests.support.builders import a_ride, a_usable_unicorn
+from tests.support.contention import Contest, run_in_processes
+from tests.support.infrastructure import MiniStack
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Stores

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.api.limits import Counters, Limiter
-from service.core.errors import Unavailable
+from service.http.limits import Counters, Limiter
+from service.model.errors import Unavailable
 from service.stores.redis import keys
 from service.stores.redis.limits import RedisCounters
 from service.stores.redis.link import RedisLink, connect
-from tests.fakes_redis import FakeCounters
-from tests.infrastructure import RedisServer, free_port
+from tests.support.fakes_redis import FakeCounters
+from tests.support.infrastructure import RedisServer, free_port
 
 SPAN = 1_700_000_000.0
 

@@ -6,13 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.core.model import FleetEntry, Location, Position, Trip, Unicorn, UnicornState
 from service.core.ports import FleetIndex
+from service.model import (
+    FleetEntry,
+    Location,
+    Position,
+    Trip,
+    Unicorn,
+    UnicornState,
+)
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
-from tests.builders import NOW, a_unicorn
-from tests.fakes_redis import FakeFleetIndex
-from tests.infrastructure import RedisServer
+from tests.support.builders import NOW, a_unicorn
+from tests.support.fakes_redis import FakeFleetIndex
+from tests.support.infrastructure import RedisServer
 
 HERE = Location(40.7128, -74.0060)
 NEAR = Location(40.7150, -74.0080)

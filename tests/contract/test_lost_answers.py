@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.core.errors import Unavailable
-from service.core.model import CanceledBy
+from service.model import CanceledBy
+from service.model.errors import Unavailable
 from service.settings import Settings
 from service.stores.dynamodb.assignments import DynamoAssignments
-from tests.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
-from tests.dynamodb import LostAnswers
+from tests.support.builders import (
+    NOW,
+    a_matched_pair,
+    a_ride,
+    a_unicorn,
+    a_usable_unicorn,
+)
+from tests.support.dynamodb import LostAnswers
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -9,17 +9,22 @@ from datetime import timedelta
 import pytest
 from prometheus_client import REGISTRY
 
-from service.core.errors import Unavailable, WriteConflict
-from service.core.model import CanceledBy, RideStatus
+from service.model import CanceledBy, RideStatus
+from service.model.errors import Unavailable, WriteConflict
 from service.settings import Settings
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.observed import observe
-from service.stores.dynamodb.tables import create_tables
+from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
-from tests.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
-from tests.dynamodb import fresh_settings, service_client
-from tests.infrastructure import MiniStack
+from tests.support.builders import (
+    NOW,
+    a_matched_pair,
+    a_ride,
+    a_usable_unicorn,
+)
+from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.infrastructure import MiniStack
 
 
 class Count:

@@ -9,9 +9,9 @@ import pytest
 
 from service.settings import Settings
 from service.stores.dynamodb.operations import DynamoRevocations
-from service.stores.dynamodb.tables import create_tables
-from tests.builders import NOW
-from tests.racing import race
+from service.stores.dynamodb.schema import create_tables
+from tests.support.builders import NOW
+from tests.support.racing import race
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

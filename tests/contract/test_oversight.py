@@ -9,8 +9,14 @@ from typing import TypeVar
 
 import pytest
 
-from service.core.model import Page, Ride, RideStatus, UnicornState
-from service.core.oversight import (
+from service.core.ports import Rides, Unicorns
+from service.model import (
+    Page,
+    Ride,
+    RideStatus,
+    UnicornState,
+)
+from service.model.operations import (
     DeadLetter,
     DeadLetterKind,
     DeadLetters,
@@ -19,18 +25,22 @@ from service.core.oversight import (
     RideHistory,
     Roster,
 )
-from service.core.ports import Rides, Unicorns
 from service.settings import Settings
-from service.stores.dynamodb import history
+from service.stores.dynamodb import listings
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
-from service.stores.dynamodb.history import DynamoRideHistory
+from service.stores.dynamodb.listings import DynamoRideHistory
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.pauses import DynamoPauses
 from service.stores.dynamodb.roster import DynamoRoster
-from tests.builders import NOW, a_ride, a_unicorn
 from tests.contract.conftest import Stores
-from tests.fakes import FakeRides, FakeUnicorns
-from tests.fakes_oversight import FakeDeadLetters, FakePauses, FakeRideHistory, FakeRoster
+from tests.support.builders import NOW, a_ride, a_unicorn
+from tests.support.fakes import FakeRides, FakeUnicorns
+from tests.support.fakes_oversight import (
+    FakeDeadLetters,
+    FakePauses,
+    FakeRideHistory,
+    FakeRoster,
+)
 
 Item = TypeVar("Item")
 
@@ -129,8 +139,8 @@ def test_rides_before_the_span_and_of_another_status_are_left_out(desk: Desk) ->
 def test_a_call_looks_at_a_bounded_number_of_rides_and_goes_on(
     dynamo_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "LOOKED_AT", 4)
-    monkeypatch.setattr(history, "BATCH", 3)
+    monkeypatch.setattr(listings, "LOOKED_AT", 4)
+    monkeypatch.setattr(listings, "BATCH", 3)
     for number in range(10):
         dynamo_desk.rides.create(a_ride(ride_id=f"ride-{number}"))
     last = a_ride(ride_id="a", status=RideStatus.UNMATCHED, due_at=None)
@@ -146,7 +156,7 @@ def test_a_call_looks_at_a_bounded_number_of_rides_and_goes_on(
 def test_a_long_span_without_rides_is_crossed_in_steps(
     dynamo_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "DAYS_LOOKED_AT", 2)
+    monkeypatch.setattr(listings, "DAYS_LOOKED_AT", 2)
     old = a_ride(requested_at=NOW - timedelta(days=7, hours=1))
     dynamo_desk.rides.create(old)
     assert newest(dynamo_desk, days=8) == [old]

@@ -9,8 +9,13 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from service.core.errors import Unavailable
-from service.core.oversight import Beat, Pause, QueueLength, WorkerState
+from service.model.errors import Unavailable
+from service.model.operations import (
+    Beat,
+    Pause,
+    QueueLength,
+    WorkerState,
+)
 from service.queues import KEY_PREFIX
 from service.stores.pauses import CachedPauses
 from service.stores.redis import keys
@@ -19,9 +24,9 @@ from service.stores.redis.pauses import RedisPauses
 from service.stores.redis.queues import RedisQueues
 from service.stores.redis.waiting import RedisRoundLease, RedisWaitingRides
 from service.stores.redis.workers import REMEMBERED, RedisWorkers
-from tests.builders import NOW, a_ride
-from tests.fakes_oversight import FakePauses
-from tests.infrastructure import RedisServer
+from tests.support.builders import NOW, a_ride
+from tests.support.fakes_oversight import FakePauses
+from tests.support.infrastructure import RedisServer
 
 BEAT = Beat(
     host="host-1",

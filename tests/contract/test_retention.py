@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.core.erasure import Erasure, erase_rider
-from service.core.model import ERASED, CanceledBy, Rating, Ride
+from service.model import (
+    ERASED,
+    CanceledBy,
+    Rating,
+    Ride,
+)
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.rides import DynamoRides
-from service.stores.dynamodb.tables import create_tables
+from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from tests.builders import (
+from tests.support.builders import (
     CENTRAL_PARK,
     NOW,
     a_finished_ride,
@@ -23,8 +28,8 @@ from tests.builders import (
     a_ride,
     a_usable_unicorn,
 )
-from tests.dynamodb import fresh_settings, service_client
-from tests.infrastructure import MiniStack
+from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.infrastructure import MiniStack
 from tests.unit.core.conftest import Service
 
 if TYPE_CHECKING:

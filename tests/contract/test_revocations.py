@@ -12,7 +12,7 @@ import redis
 from service.auth import policy
 from service.auth.errors import AuthUnavailable
 from service.auth.revocation import FRESH_SECONDS, RevocationCheck, RevocationStore
-from service.core.errors import Unavailable
+from service.model.errors import Unavailable
 from service.settings import Settings
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.operations import DynamoRevocations
@@ -21,11 +21,11 @@ from service.stores.redis import revocations as cached
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.revocations import NOT_REVOKED_MS, RedisRevocations
 from service.stores.revocations import CachedRevocations
-from tests.api import a_principal
-from tests.builders import NOW
-from tests.dynamodb import fresh_settings
-from tests.fakes_revocations import FakeRevocations
-from tests.infrastructure import CREDENTIALS, RedisServer, free_port
+from tests.support.api import a_principal
+from tests.support.builders import NOW
+from tests.support.dynamodb import fresh_settings
+from tests.support.fakes_revocations import FakeRevocations
+from tests.support.infrastructure import CREDENTIALS, RedisServer, free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

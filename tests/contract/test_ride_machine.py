@@ -13,9 +13,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from service.stores.dynamodb import assignments, updates
 from service.stores.redis.link import connect
-from tests.infrastructure import RedisServer
-from tests.ride_machine import RideMachine
-from tests.ride_stores import RealServers, RealStores
+from tests.support.infrastructure import RedisServer
+from tests.support.ride_machine import RideMachine
+from tests.support.ride_stores import RealServers, RealStores
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -8,12 +8,23 @@ from datetime import timedelta
 
 import pytest
 
-from service.core.errors import WriteConflict
-from service.core.model import CanceledBy, Rating, Ride, RideStatus
 from service.core.ports import Rides
+from service.model import (
+    CanceledBy,
+    Rating,
+    Ride,
+    RideStatus,
+)
+from service.model.errors import WriteConflict
 from service.stores.dynamodb import rides as dynamo_rides
-from tests.builders import NOW, a_finished_ride, a_matched_pair, a_ride, a_usable_unicorn
-from tests.racing import race, wins
+from tests.support.builders import (
+    NOW,
+    a_finished_ride,
+    a_matched_pair,
+    a_ride,
+    a_usable_unicorn,
+)
+from tests.support.racing import race, wins
 
 
 def stored(rides: Rides, ride_id: str = "ride-1") -> Ride:

@@ -11,15 +11,20 @@ from unittest.mock import Mock
 import h3
 import pytest
 
-from service.core.dispatch.zones import zone_of, zones_within
-from service.core.model import FleetEntry, Location, Ride, RideStatus
-from service.core.progress import set_availability
 from service.core.sweep import sweep
+from service.core.unicorns import set_availability
+from service.matching.zones import zone_of, zones_within
+from service.model import (
+    FleetEntry,
+    Location,
+    Ride,
+    RideStatus,
+)
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
-from tests.infrastructure import RedisServer
+from tests.support.infrastructure import RedisServer
 from tests.unit.core.conftest import PICKUP, Service
 
 

@@ -6,11 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from service.core.errors import AccountTaken, UnicornExists, WriteConflict
-from service.core.model import Location, Trip, Unicorn, UnicornState
 from service.core.ports import Unicorns
-from tests.builders import NOW, a_unicorn, a_usable_unicorn
-from tests.racing import race, wins
+from service.model import (
+    Location,
+    Trip,
+    Unicorn,
+    UnicornState,
+)
+from service.model.errors import AccountTaken, UnicornExists, WriteConflict
+from tests.support.builders import NOW, a_unicorn, a_usable_unicorn
+from tests.support.racing import race, wins
 
 FULL = a_usable_unicorn(
     version=9,

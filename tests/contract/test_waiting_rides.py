@@ -9,14 +9,14 @@ from typing import Protocol
 
 import pytest
 
-from service.core.model import Pairing
 from service.core.ports import RoundLeases, WaitingRides
+from service.model import Pairing
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
-from tests.builders import a_ride
-from tests.fakes_redis import FakeWaitingRides
-from tests.infrastructure import RedisServer
+from tests.support.builders import a_ride
+from tests.support.fakes_redis import FakeWaitingRides
+from tests.support.infrastructure import RedisServer
 
 ZONE = a_ride().zone
 

@@ -19,7 +19,7 @@ import urllib3
 import yaml
 
 from service.local import emulators
-from tests.infrastructure import PROJECT, free_port, wait_until
+from tests.support.infrastructure import PROJECT, free_port, wait_until
 
 ROLES = ("web", "worker", "beat", "monitor")
 COMPOSE_FILE = PROJECT / "docker" / "compose.yaml"

@@ -6,10 +6,10 @@ import time
 import uuid
 from pathlib import Path
 
-from service.round_queue import CeleryRoundQueue
-from tests import broker_load
-from tests.infrastructure import MiniStack, RedisServer, wait_until
-from tests.stack import Stack
+from service.stores.broker import CeleryRoundQueue
+from tests.support import broker_load
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Stack
 
 RESTARTS = 4
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.chaos import evidence, report
-from tests.chaos.checker import check
-from tests.chaos.run import run
-from tests.chaos.schedule import Fault, draw
+from tests.load.chaos import evidence, report
+from tests.load.chaos.checker import check
+from tests.load.chaos.run import run
+from tests.load.chaos.schedule import Fault, draw
 
 SEED = 11
 

@@ -8,17 +8,17 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.core import progress, sweep
-from service.core.model import Ride, Unicorn
-from service.core.progress import Step
-from service.core.requests import RideOrder
-from tests.chaos import timing
-from tests.chaos.checker import check
-from tests.chaos.evidence import Evidence
-from tests.chaos.simulation import Simulation
-from tests.chaos.world import World
-from tests.fakes import FakeAssignments, FakeRides
-from tests.fakes_redis import FakeFleetIndex, FakeRoundLease
+from service.core import sweep, unicorns
+from service.core.rides import RideOrder
+from service.core.unicorns import Step
+from service.model import Ride, Unicorn
+from tests.load.chaos import timing
+from tests.load.chaos.checker import check
+from tests.load.chaos.evidence import Evidence
+from tests.load.chaos.simulation import Simulation
+from tests.load.chaos.world import World
+from tests.support.fakes import FakeAssignments, FakeRides
+from tests.support.fakes_redis import FakeFleetIndex, FakeRoundLease
 
 Patch = pytest.MonkeyPatch
 CALM = World(
@@ -70,7 +70,7 @@ def sweep_off(patch: Patch) -> None:
 
 def early_release(patch: Patch) -> None:
     """A unicorn counts as free as soon as its rider is aboard."""
-    original = progress._next_unicorn
+    original = unicorns._next_unicorn
 
     def next_unicorn(
         step: Step, unicorn: Unicorn | None, ride_id: str, now: datetime
@@ -81,7 +81,7 @@ def early_release(patch: Patch) -> None:
             return unicorn
         return original(step, unicorn, ride_id, now)
 
-    patch.setattr(progress, "_next_unicorn", next_unicorn)
+    patch.setattr(unicorns, "_next_unicorn", next_unicorn)
 
 
 def mark_cleared_after_the_read(patch: Patch) -> None:
@@ -112,14 +112,14 @@ def a_new_ride_for_every_repeat(patch: Patch) -> None:
 
 
 def release_forgotten(patch: Patch) -> None:
-    original = progress._next_unicorn
+    original = unicorns._next_unicorn
 
     def next_unicorn(
         step: Step, unicorn: Unicorn | None, ride_id: str, now: datetime
     ) -> Unicorn | None:
         return unicorn if step is Step.COMPLETE else original(step, unicorn, ride_id, now)
 
-    patch.setattr(progress, "_next_unicorn", next_unicorn)
+    patch.setattr(unicorns, "_next_unicorn", next_unicorn)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,25 @@ from typing import Any
 
 import pytest
 
-from service.core.model import AssignedUnicorn, Location, Ride, RideStatus, Trip, UnicornState
-from service.core.requests import RideOrder
-from tests.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
-from tests.chaos import evidence, timing
-from tests.chaos.checker import check
-from tests.chaos.evidence import Evidence
-from tests.chaos.history import History
+from service.core.rides import RideOrder
+from service.model import (
+    AssignedUnicorn,
+    Location,
+    Ride,
+    RideStatus,
+    Trip,
+    UnicornState,
+)
+from tests.load.chaos import evidence, timing
+from tests.load.chaos.checker import check
+from tests.load.chaos.evidence import Evidence
+from tests.load.chaos.history import History
+from tests.support.builders import (
+    BATTERY_PARK,
+    NOW,
+    a_ride,
+    a_unicorn,
+)
 
 AT = NOW.timestamp()
 KEY = "key-1"

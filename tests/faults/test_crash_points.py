@@ -7,21 +7,26 @@ from contextlib import closing, suppress
 
 import pytest
 
-from service.core import progress, requests
-from service.core.dispatch.zones import zone_of
-from service.core.errors import DispatchError
-from service.core.progress import Step
+from service.core import rides, unicorns
 from service.core.sweep import sweep
+from service.core.unicorns import Step
+from service.matching.zones import zone_of
+from service.model.errors import DispatchError
 from service.settings import Settings
-from service.stores.dynamodb.tables import create_tables
+from service.stores.dynamodb.schema import create_tables
 from service.stores.redis import connect
-from tests.builders import NOW
-from tests.crashes import given
-from tests.crashes.given import ORDER, RIDE_ID
-from tests.crashes.points import Fault, ProcessEnded
-from tests.crashes.wire import READS, RealWorld, Wire, service_on
-from tests.dynamodb import fresh_settings, service_client
-from tests.infrastructure import MiniStack, RedisServer
+from tests.support.builders import NOW
+from tests.support.crashes import given
+from tests.support.crashes.given import ORDER, RIDE_ID
+from tests.support.crashes.points import Fault, ProcessEnded
+from tests.support.crashes.wire import (
+    READS,
+    RealWorld,
+    Wire,
+    service_on,
+)
+from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.infrastructure import MiniStack, RedisServer
 from tests.unit.core.conftest import PICKUP, Service
 
 
@@ -34,7 +39,7 @@ def a_ride_the_sweep_is_to_find(service: Service) -> None:
 SCENARIOS: dict[str, tuple[Callable[[Service], None], Callable[[Service], object]]] = {
     "request": (
         given.a_unicorn_on_duty,
-        lambda service: requests.request_ride(service.ports, ORDER, service.now),
+        lambda service: rides.request_ride(service.ports, ORDER, service.now),
     ),
     "round and claim": (
         given.a_triggered_ride,
@@ -42,7 +47,7 @@ SCENARIOS: dict[str, tuple[Callable[[Service], None], Callable[[Service], object
     ),
     "complete": (
         given.a_ride_in_progress,
-        lambda service: progress.advance(service.ports, Step.COMPLETE, "u1", RIDE_ID, service.now),
+        lambda service: unicorns.advance(service.ports, Step.COMPLETE, "u1", RIDE_ID, service.now),
     ),
     "sweep": (a_ride_the_sweep_is_to_find, lambda service: sweep(service.ports, service.now)),
 }

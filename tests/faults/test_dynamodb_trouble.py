@@ -14,24 +14,24 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from service.core.dispatch.matching import Tuning
-from service.core.dispatch.remaining import RemainingTime
-from service.core.dispatch.rounds import Dispatcher
-from service.core.dispatch.travel import GreatCircle
-from service.core.dispatch.zones import zone_of
-from service.core.model import Location, RideStatus
+from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
+from service.matching.match import Tuning
+from service.matching.remaining import RemainingTime
+from service.matching.travel import GreatCircle
+from service.matching.zones import zone_of
+from service.model import Location, RideStatus
 from service.settings import Settings
 from service.stores.connect import build_ports
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.rides import DynamoRides
-from service.stores.dynamodb.tables import create_tables
+from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.redis import connect as redis_stores
-from tests.api import Api, build_api
-from tests.dynamodb import fresh_settings
-from tests.dynamodb_trouble import (
+from tests.support.api import Api, build_api
+from tests.support.dynamodb import fresh_settings
+from tests.support.dynamodb_trouble import (
     Trouble,
     Troubled,
     canceled,
@@ -42,8 +42,8 @@ from tests.dynamodb_trouble import (
     silent_after,
     slow,
 )
-from tests.fakes_redis import FakeRoundQueue
-from tests.infrastructure import MiniStack, RedisServer
+from tests.support.fakes_redis import FakeRoundQueue
+from tests.support.infrastructure import MiniStack, RedisServer
 
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
 ZONE = zone_of(Location(**PICKUP))

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from service.stores.redis import keys
-from tests.infrastructure import MiniStack, RedisServer, wait_until
-from tests.stack import Answer, Stack
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Answer, Stack
 
 STALE_SECONDS = 3
 PROMISED_SECONDS = 0.5

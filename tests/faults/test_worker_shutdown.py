@@ -13,10 +13,10 @@ from typing import Any
 from redis import Redis
 
 from service.queues import DISPATCH_QUEUE, KEY_PREFIX
-from service.round_queue import CeleryRoundQueue
+from service.stores.broker import CeleryRoundQueue
 from service.stores.redis import keys
-from tests.infrastructure import MiniStack, RedisServer, wait_until
-from tests.stack import Stack
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Stack
 
 JOBS = 12
 QUEUE = f"{KEY_PREFIX}{DISPATCH_QUEUE}"

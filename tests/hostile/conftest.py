@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.hostile_http import happened
-from tests.infrastructure import MiniStack, RedisServer
-from tests.key_server import KeyServer
-from tests.stack import Stack
+from tests.support.hostile_http import happened
+from tests.support.infrastructure import MiniStack, RedisServer
+from tests.support.key_server import KeyServer
+from tests.support.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -13,11 +13,11 @@ from flask import Flask
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.api import cursors, headers
-from service.api.bodies import parse
-from service.api.problems import Problem
 from service.auth import bearer
 from service.auth.errors import AuthError
+from service.http import cursors, headers
+from service.http.bodies import parse
+from service.http.problems import Problem
 
 Answer = TypeVar("Answer")
 

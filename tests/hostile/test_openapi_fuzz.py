@@ -21,11 +21,23 @@ from schemathesis.generation import GenerationMode
 
 from service.auth.keys import PinnedKeys
 from service.auth.verifier import AccessTokenVerifier
-from service.core.model import Position, RideStatus
-from tests.api import build_api
-from tests.builders import BATTERY_PARK, NOW, a_finished_ride, a_matched_pair, a_ride
-from tests.builders import a_usable_unicorn as a_free_unicorn
-from tests.token_mint import CLIENT_ID, ISSUER, MACHINE_ID, Mint, jwks
+from service.model import Position, RideStatus
+from tests.support.api import build_api
+from tests.support.builders import (
+    BATTERY_PARK,
+    NOW,
+    a_finished_ride,
+    a_matched_pair,
+    a_ride,
+)
+from tests.support.builders import a_usable_unicorn as a_free_unicorn
+from tests.support.token_mint import (
+    CLIENT_ID,
+    ISSUER,
+    MACHINE_ID,
+    Mint,
+    jwks,
+)
 
 EXAMPLES = 100
 """Of each operation, half of them valid."""

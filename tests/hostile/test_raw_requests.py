@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 
-from tests.hostile_case import Case, is_sendable
-from tests.hostile_http import raw, request_with
-from tests.hostile_tokens import CASES
-from tests.stack import Stack
-from tests.token_mint import Mint
+from tests.support.hostile_case import Case, is_sendable
+from tests.support.hostile_http import raw, request_with
+from tests.support.hostile_tokens import CASES
+from tests.support.stack import Stack
+from tests.support.token_mint import Mint
 
 pytestmark: Final = pytest.mark.usefixtures("nothing_happens")
 

@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from service.queues import DISPATCH_QUEUE
-from service.round_queue import KEY_PREFIX
-from tests.infrastructure import MiniStack, RedisServer
-from tests.stack import Stack
+from service.stores.broker import KEY_PREFIX
+from tests.support.infrastructure import MiniStack, RedisServer
+from tests.support.stack import Stack
 
 JOBS = f"{KEY_PREFIX}{DISPATCH_QUEUE}"
 RIDE = {"pickup": {"latitude": 1.5, "longitude": 2.5}}

@@ -12,13 +12,23 @@ from typing import Any, Final
 import pytest
 
 from service.auth import policy
-from tests.hostile_case import Case, accepted, invalid, is_sendable
-from tests.hostile_http import DETAILS, RIDE, check_refused, send
-from tests.hostile_jose import forged, genuine
-from tests.hostile_tokens import CASES
-from tests.key_server import KeyServer
-from tests.stack import Stack
-from tests.token_mint import Mint
+from tests.support.hostile_case import (
+    Case,
+    accepted,
+    invalid,
+    is_sendable,
+)
+from tests.support.hostile_http import (
+    DETAILS,
+    RIDE,
+    check_refused,
+    send,
+)
+from tests.support.hostile_jose import forged, genuine
+from tests.support.hostile_tokens import CASES
+from tests.support.key_server import KeyServer
+from tests.support.stack import Stack
+from tests.support.token_mint import Mint
 
 pytestmark: Final = pytest.mark.usefixtures("nothing_happens")
 

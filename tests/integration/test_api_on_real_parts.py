@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure import MiniStack, RedisServer, wait_until
-from tests.stack import Stack, start_process
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Stack, start_process
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
 
@@ -284,7 +284,12 @@ def test_stopping_finishes_requests_and_closes_idle_connections(
 
 def test_a_bad_setting_is_named_and_ends_the_process(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "PORT": "0", "CORS_ORIGINS": "*"}
-    command = ["gunicorn", "--config", "python:service.server", "service.wsgi:app"]
+    command = [
+        "gunicorn",
+        "--config",
+        "python:service.entrypoints.gunicorn",
+        "service.entrypoints.wsgi:app",
+    ]
     process = start_process("web", command, environment, tmp_path)
     wait_until(lambda: process.exit_code is not None, "the end of the process")
     assert process.exit_code == 1

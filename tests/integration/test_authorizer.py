@@ -12,13 +12,18 @@ from typing import Any
 
 import pytest
 
-from service import authorizer
 from service.auth.gateway import Unauthorized
+from service.entrypoints import authorizer
 from service.stores.dynamodb.operations import DynamoRevocations
-from service.stores.dynamodb.tables import create_tables
-from tests.dynamodb import fresh_settings, service_client
-from tests.infrastructure import PROJECT, MiniStack, free_port
-from tests.token_mint import CLIENT_ID, POOL_ID, Mint, jwks
+from service.stores.dynamodb.schema import create_tables
+from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.infrastructure import PROJECT, MiniStack, free_port
+from tests.support.token_mint import (
+    CLIENT_ID,
+    POOL_ID,
+    Mint,
+    jwks,
+)
 
 API = "arn:aws:execute-api:us-east-1:123456789012:abcdef123/test"
 
@@ -85,7 +90,7 @@ def test_a_revoked_token_is_refused(mint: Mint, revocations: DynamoRevocations) 
 def test_nothing_is_read_from_the_environment_when_it_is_loaded() -> None:
     """Without a single setting, which would stop the process if one was asked for."""
     subprocess.run(
-        [sys.executable, "-c", "import service.authorizer"],
+        [sys.executable, "-c", "import service.entrypoints.authorizer"],
         check=True,
         cwd=PROJECT,
         env={"PATH": os.defpath},

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from redis.client import PubSub
 
-from service.core.errors import Unavailable
+from service.model.errors import Unavailable
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.link import RedisLink, connect
-from tests.infrastructure import RedisServer, wait_until
+from tests.support.infrastructure import RedisServer, wait_until
 
 
 @contextmanager

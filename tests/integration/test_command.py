@@ -14,17 +14,22 @@ from click.testing import CliRunner, Result
 
 from service.command.main import main
 from service.core.dead_letters import set_aside_ride
-from service.core.dispatch.zones import zone_of
-from service.core.model import RideStatus
+from service.matching.zones import zone_of
+from service.model import RideStatus
 from service.stores.connect import build_ports
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.rides import DynamoRides
-from service.stores.dynamodb.tables import TABLES, definition
+from service.stores.dynamodb.schema import TABLES, definition
 from service.stores.redis import connect as redis_stores
-from tests.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
-from tests.dynamodb import fresh_settings, service_client
-from tests.fakes_redis import FakeRoundQueue
-from tests.infrastructure import PROJECT, MiniStack, RedisServer
+from tests.support.builders import (
+    BATTERY_PARK,
+    NOW,
+    a_ride,
+    a_unicorn,
+)
+from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.fakes_redis import FakeRoundQueue
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer
 
 ZONE = zone_of(BATTERY_PARK)
 

@@ -17,9 +17,9 @@ import pytest
 
 from service.local.login import Login
 from service.local.processes import Program
-from tests.infrastructure import CREDENTIALS, PROJECT, MiniStack
-from tests.stack import Stack, start_process
-from tests.tls import TlsRedisServer
+from tests.support.infrastructure import CREDENTIALS, PROJECT, MiniStack
+from tests.support.stack import Stack, start_process
+from tests.support.tls import TlsRedisServer
 
 TEMPLATES = PROJECT / "docker" / "ecs"
 REDIRECT = "http://127.0.0.1:8080/"

@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
-from tests.stack import Stack
+from tests.support.infrastructure import (
+    PROJECT,
+    MiniStack,
+    RedisServer,
+    wait_until,
+)
+from tests.support.stack import Stack
 
 
 def is_alive(file: Path) -> bool:

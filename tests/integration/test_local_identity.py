@@ -12,7 +12,7 @@ from service.local.identity import MACHINE_SCOPES, USER_SCOPES, Identity
 from service.local.login import Login, LoginFailed
 from service.local.provisioning import jwks_url, provision
 from service.settings import Settings
-from tests.infrastructure import CREDENTIALS, MiniStack
+from tests.support.infrastructure import CREDENTIALS, MiniStack
 
 PASSWORD = "Aa1-correct-horse"
 REDIRECT = "http://127.0.0.1:8080/"

@@ -19,7 +19,7 @@ import urllib3
 
 from service.local import emulators, occupancy
 from service.local.stack import Ports
-from tests.infrastructure import PROJECT, free_port, wait_until
+from tests.support.infrastructure import PROJECT, free_port, wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

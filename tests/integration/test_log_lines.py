@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure import MiniStack, RedisServer, wait_until
-from tests.stack import Stack
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Stack
 
 HERE = {"latitude": 40.7128, "longitude": -74.0060}
 SECRETS = ("Rosalind", "hospital", "Orlando")

@@ -12,12 +12,17 @@ import pytest
 import redis
 import urllib3
 
-from service.core.dispatch.zones import zone_of
-from service.core.model import Location
 from service.local.emulators import listens
+from service.matching.zones import zone_of
+from service.model import Location
 from service.stores.redis import keys
-from tests.infrastructure import MiniStack, RedisServer, free_port, wait_until
-from tests.stack import Stack
+from tests.support.infrastructure import (
+    MiniStack,
+    RedisServer,
+    free_port,
+    wait_until,
+)
+from tests.support.stack import Stack
 
 HERE = {"latitude": 40.7128, "longitude": -74.0060}
 WEB, WORKER, BEAT = range(3)

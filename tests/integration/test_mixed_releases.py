@@ -6,9 +6,9 @@ from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
-from tests.builders import NOW, a_ride, a_usable_unicorn
 from tests.contract.test_fleet_index import HERE, STALE, at
-from tests.infrastructure import RedisServer
+from tests.support.builders import NOW, a_ride, a_usable_unicorn
+from tests.support.infrastructure import RedisServer
 
 FROM_THE_FUTURE = '[99, {"shape": "unknown"}]'
 

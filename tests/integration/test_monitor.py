@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from service.round_queue import broker_options
-from tests.infrastructure import MiniStack, RedisServer, wait_until
-from tests.stack import Stack
+from service.stores.broker import broker_options
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Stack
 
 
 def asked_for_events(redis: RedisServer) -> list[object]:

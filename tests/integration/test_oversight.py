@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import redis
 
-from service.core.dispatch.zones import zone_of
-from service.core.model import Location
+from service.matching.zones import zone_of
+from service.model import Location
 from service.queues import DISPATCH_QUEUE, KEY_PREFIX
-from tests.infrastructure import MiniStack, RedisServer, wait_until
-from tests.stack import Stack
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Stack
 
 SOON = 15.0
 """What an operator is promised about a worker that died."""

@@ -8,14 +8,19 @@ from typing import Any, Final
 
 from service.local import procfile
 from service.stores.dynamodb.rides import DynamoRides
-from service.stores.dynamodb.tables import create_tables
-from tests.builders import NOW, a_ride
-from tests.dynamodb import fresh_settings, service_client
-from tests.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
-from tests.stack import Stack, start_process
+from service.stores.dynamodb.schema import create_tables
+from tests.support.builders import NOW, a_ride
+from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.infrastructure import (
+    PROJECT,
+    MiniStack,
+    RedisServer,
+    wait_until,
+)
+from tests.support.stack import Stack, start_process
 
 DEADLY_PLACE: Final = {"latitude": 13.0, "longitude": 13.0}
-"""As in `tests.poisoned_worker`, which only a worker can import."""
+"""As in `tests.support.poisoned_worker`, which only a worker can import."""
 PATIENT: Final = {"UNICORN_STALE_SECONDS": "600"}
 """The unicorns of the test report their position once."""
 
@@ -69,7 +74,7 @@ def test_a_ride_that_kills_its_worker_is_set_aside_and_the_others_are_matched(
         deadly = request(dropoff=DEADLY_PLACE)
         healthy = [request() for _ in range(2)]
         command = procfile.read(PROJECT / "Procfile")["worker"]
-        poisoned = [part.replace("worker.app", "tests.poisoned_worker") for part in command]
+        poisoned = [part.replace("worker.app", "tests.support.poisoned_worker") for part in command]
         stack.processes["worker"] = start_process(
             "worker", poisoned, stack.environment, stack.folder
         )

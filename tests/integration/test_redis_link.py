@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from service.stores.redis.link import RedisLink, connect
-from tests.infrastructure import RedisServer
+from tests.support.infrastructure import RedisServer
 
 CALLERS = 150
 

@@ -10,12 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.infrastructure import MiniStack, RedisServer, free_port, wait_until
-from tests.stack import Answer, Stack, start_process
+from tests.support.infrastructure import (
+    MiniStack,
+    RedisServer,
+    free_port,
+    wait_until,
+)
+from tests.support.stack import Answer, Stack, start_process
 
 PATH = "/v1/admin/revocations"
 PROMISED_SECONDS = 5
-WEB = ["gunicorn", "--config", "python:service.server", "service.wsgi:app"]
+WEB = [
+    "gunicorn",
+    "--config",
+    "python:service.entrypoints.gunicorn",
+    "service.entrypoints.wsgi:app",
+]
 
 
 class Processes:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure import MiniStack, RedisServer, wait_until
-from tests.racing import race
-from tests.stack import Answer, Stack
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.racing import race
+from tests.support.stack import Answer, Stack
 
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
 DROPOFF = {"latitude": 40.7580, "longitude": -73.9855}

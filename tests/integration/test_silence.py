@@ -6,12 +6,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from service.core.model import Location, Position
 from service.core.ports import FleetIndex
+from service.model import Location, Position
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
-from tests.infrastructure import MiniStack, RedisServer, wait_until
-from tests.stack import Stack
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Stack
 
 STALE = timedelta(seconds=2)
 

@@ -18,7 +18,7 @@ from service.local.occupancy import Occupancy
 from service.local.processes import Program
 from service.local.stack import Ports, StackError
 from service.local.supervisor import BACK_OFF_SECONDS, Supervisor
-from tests.infrastructure import PROJECT, free_port, wait_until
+from tests.support.infrastructure import PROJECT, free_port, wait_until
 
 ENDS_ON_REQUEST = "trap 'date +%s%N > {name}.ended; exit 0' TERM; touch {name}; sleep 60 & wait"
 IGNORES_REQUESTS = "trap '' TERM; touch {name}; sleep 60 & wait; sleep 60 & wait"

@@ -10,12 +10,17 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from service.core.dispatch.zones import zone_of
-from service.core.model import Location
+from service.matching.zones import zone_of
+from service.model import Location
 from service.stores.redis import keys
-from tests.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
-from tests.otlp_server import Collector, SeenSpan
-from tests.stack import Stack
+from tests.support.infrastructure import (
+    PROJECT,
+    MiniStack,
+    RedisServer,
+    wait_until,
+)
+from tests.support.otlp_server import Collector, SeenSpan
+from tests.support.stack import Stack
 
 HERE = {"latitude": 40.7128, "longitude": -74.0060}
 NOTE = "by the fountain, ask for Rosalind"
@@ -135,7 +140,7 @@ import sys
 from service import traces
 from service.settings import Settings
 traces.begin(Settings(aws_region="x", redis_url="redis://x"), "web")
-import service.app, worker.tasks
+import service.api.app, worker.tasks
 with traces.span("x"):
     assert traces.carrier() == {}
 # What redis-py imports by itself, where it is installed, is the half about metrics.

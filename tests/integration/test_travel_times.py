@@ -11,17 +11,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.dispatch.matching import Tuning, match
-from service.core.dispatch.remaining import RemainingTime
-from service.core.dispatch.travel import FloatArray, GreatCircle, TravelTimes, places
-from service.core.model import FleetEntry, Location, Position
+from service.matching.match import Tuning, match
+from service.matching.remaining import RemainingTime
+from service.matching.travel import (
+    FloatArray,
+    GreatCircle,
+    TravelTimes,
+    places,
+)
+from service.model import FleetEntry, Location, Position
 from service.settings import Settings
 from service.stores.connect import travel_times
-from service.stores.routing import PAUSE_SECONDS, RoutedTimes
+from service.stores.osrm import PAUSE_SECONDS, RoutedTimes
 from service.stores.table_service import TableService
-from tests.builders import NOW, a_ride, a_usable_unicorn
-from tests.infrastructure import free_port
-from tests.table_server import Question, TableServer, answer_of, drive
+from tests.support.builders import NOW, a_ride, a_usable_unicorn
+from tests.support.infrastructure import free_port
+from tests.support.table_server import (
+    Question,
+    TableServer,
+    answer_of,
+    drive,
+)
 
 HERE, THERE = Location(40.71, -74.0), Location(40.75, -73.98)
 SETTINGS: dict[str, Any] = {"aws_region": "us-east-1", "redis_url": "redis://127.0.0.1:6379/0"}

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.infrastructure import MiniStack, RedisServer
-from tests.stack import Stack
-from tests.token_mint import CLIENT_ID, DROP
+from tests.support.infrastructure import MiniStack, RedisServer
+from tests.support.stack import Stack
+from tests.support.token_mint import CLIENT_ID, DROP
 
 BODY = {"PickupLocation": {"Latitude": 40.7128, "Longitude": -74.0060}}
 

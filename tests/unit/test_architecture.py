@@ -16,17 +16,22 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path for top in ("service", "worker") for path in (ROOT / top).rglob("*.py") if path.is_file()
 )
-SHARED = {"service.settings", "service.logs", "service.metrics", "service.queues", "service.traces"}
+SHARED = {
+    "service.settings",
+    "service.logs",
+    "service.observability",
+    "service.queues",
+}
 
 ONLY_IN = {
     "boto3": ("service/stores/dynamodb/", "service/local/"),
     "botocore": ("service/stores/dynamodb/", "service/local/"),
     "redis": ("service/stores/redis/", "service/local/", "worker/broker_guard.py"),
-    "celery": ("worker/", "service/round_queue.py"),
-    "kombu": ("worker/", "service/round_queue.py"),
+    "celery": ("worker/", "service/stores/broker.py"),
+    "kombu": ("worker/", "service/stores/broker.py"),
     "click": ("service/command/",),
-    "flask": ("service/app.py", "service/wsgi.py", "service/api/"),
-    "flask_cors": ("service/app.py", "service/api/"),
+    "flask": ("service/http/", "service/api/"),
+    "flask_cors": ("service/http/", "service/api/"),
     "jwt": ("service/auth/", "service/local/"),
     "urllib3": ("service/auth/sts.py", "service/stores/table_service.py", "service/local/"),
 }
@@ -58,17 +63,35 @@ def test_each_library_is_imported_only_where_it_belongs(path: Path) -> None:
         assert homes is None or located(path).startswith(homes), f"{path} imports {module}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "service/core").rglob("*.py")), ids=located)
-def test_the_core_imports_only_itself_and_numeric_libraries(path: Path) -> None:
+PURE = {
+    "service.model": (),
+    "service.matching": ("service.model",),
+    "service.core": ("service.model", "service.matching"),
+}
+"""The pure rooms, each with what it may import besides itself."""
+
+
+def modules_of(package: str) -> list[Path]:
+    return sorted((ROOT / package.replace(".", "/")).rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("package", "path"),
+    [(package, path) for package in PURE for path in modules_of(package)],
+    ids=lambda value: located(value) if isinstance(value, Path) else value,
+)
+def test_the_pure_rooms_import_only_what_lies_below_them(package: str, path: Path) -> None:
     for module in modules_imported(path):
         top = module.split(".")[0]
         assert (
-            in_package(module, "service.core") or top in NUMERIC or top in sys.stdlib_module_names
+            in_package(module, package, *PURE[package])
+            or (top in NUMERIC and package != "service.model")
+            or top in sys.stdlib_module_names
         ), f"{path} imports {module}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "service/core").rglob("*.py")), ids=located)
-def test_the_core_reads_no_clock_and_no_environment(path: Path) -> None:
+@pytest.mark.parametrize("path", [path for room in PURE for path in modules_of(room)], ids=located)
+def test_the_pure_rooms_read_no_clock_and_no_environment(path: Path) -> None:
     read = re.findall(
         r"datetime\.now|utcnow|time\.(?:time|monotonic|sleep)\(|os\.environ|getenv",
         path.read_text(),
@@ -78,7 +101,7 @@ def test_the_core_reads_no_clock_and_no_environment(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "worker").rglob("*.py")), ids=located)
 def test_the_worker_imports_only_the_shared_parts_of_the_service(path: Path) -> None:
-    allowed = ("service.core", "service.stores", "service.round_queue", *SHARED)
+    allowed = ("service.core", "service.matching", "service.model", "service.stores", *SHARED)
     for module in modules_imported(path):
         if module.startswith("service."):
             assert in_package(module, *allowed), f"{path} imports {module}"

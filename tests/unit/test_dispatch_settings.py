@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from service.core.dispatch.matching import Tuning
+from service.matching.match import Tuning
 from service.settings import Settings
 from worker import dependencies
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 import pytest
 from cfnlint.decode import decode
 
-from service import server
+from service.entrypoints import gunicorn
 from service.settings import ApiSettings, Settings
-from service.stores.dynamodb.tables import TABLES, definition
-from tests.infrastructure import PROJECT
+from service.stores.dynamodb.schema import TABLES, definition
+from tests.support.infrastructure import PROJECT
 
 ECS = PROJECT / "docker" / "ecs"
 STORES = PROJECT / "service" / "stores" / "dynamodb"
@@ -145,7 +145,7 @@ def builders_of(role: str) -> Iterator[ast.AST]:
     yield shared["build_ports"]
     if role == "web":
         yield shared["build_oversight"]
-        yield ast.parse((PROJECT / "service" / "dependencies.py").read_text())
+        yield ast.parse((PROJECT / "service" / "bootstrap.py").read_text())
     else:
         yield from (ast.parse(path.read_text()) for path in (PROJECT / "worker").glob("*.py"))
 
@@ -179,9 +179,9 @@ def test_timeouts_follow_from_each_other() -> None:
     (targets,) = resources("service.yaml", "AWS::ElasticLoadBalancingV2::TargetGroup").values()
     drain = {pair["Key"]: pair["Value"] for pair in targets["TargetGroupAttributes"]}
     idle = int(attributes["idle_timeout.timeout_seconds"])
-    assert 30 < idle < server.keepalive
-    assert containers()["web"]["StopTimeout"] > server.graceful_timeout
-    assert int(drain["deregistration_delay.timeout_seconds"]) >= server.graceful_timeout
+    assert 30 < idle < gunicorn.keepalive
+    assert containers()["web"]["StopTimeout"] > gunicorn.graceful_timeout
+    assert int(drain["deregistration_delay.timeout_seconds"]) >= gunicorn.graceful_timeout
 
 
 def test_every_alarm_leads_to_a_section_of_the_runbook() -> None:

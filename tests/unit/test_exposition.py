@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from service.metrics import directory
-from service.metrics.server import Role
+from service.observability import directory
+from service.observability.exposition import Role
 
 COUNT = """
 import os, sys
-from service.metrics.instruments import IN_FLIGHT, REFUSALS, SWEPT, TIME_TO_MATCH
+from service.observability.instruments import IN_FLIGHT, REFUSALS, SWEPT, TIME_TO_MATCH
 REFUSALS.labels("missing_token").inc(int(sys.argv[1]))
 TIME_TO_MATCH.observe(0.2)
 IN_FLIGHT.inc()
@@ -99,7 +99,7 @@ def test_memory_is_that_of_all_living_processes(tmp_path: Path) -> None:
 
 PREPARE = """
 import os
-from service.metrics import directory
+from service.observability import directory
 directory.prepare(int(os.environ["N"]))
 print(directory.current())
 """
@@ -119,7 +119,7 @@ def prepared(parent: Path, port: int) -> str:
 
 _REDIRECT = """
 from pathlib import Path
-import service.metrics.directory as d
+import service.observability.directory as d
 d._MEMORY = Path(os.environ["FOLDER"])
 """
 

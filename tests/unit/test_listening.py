@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.core.errors import Unavailable
 from service.listening import start_listening
-from tests.builders import NOW
-from tests.fakes_redis import FakeFleetIndex
+from service.model.errors import Unavailable
+from tests.support.builders import NOW
+from tests.support.fakes_redis import FakeFleetIndex
 
 
 class Listening(FakeFleetIndex):

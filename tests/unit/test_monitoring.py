@@ -14,8 +14,8 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.metrics import instruments
-from tests.infrastructure import PROJECT
+from service.observability import instruments
+from tests.support.infrastructure import PROJECT
 
 PROMETHEUS = PROJECT / "docker" / "prometheus"
 RULES = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())

@@ -10,7 +10,7 @@ import pytest
 
 from service.local import emulators, procfile
 from service.settings import ApiSettings
-from tests.infrastructure import PROJECT
+from tests.support.infrastructure import PROJECT
 
 
 def test_the_image_starts_each_role_as_the_procfile_does() -> None:

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from service.core.model import Page
-from service.core.oversight import DeadLetter, DeadLetterKind
-from service.metrics.instruments import DEAD_LETTERS
+from service.model import Page
+from service.model.operations import DeadLetter, DeadLetterKind
+from service.observability.instruments import DEAD_LETTERS
 from service.stores.dynamodb.calls import ConditionFailed, patiently
 from service.stores.dynamodb.items import can_be_key, text
-from service.stores.dynamodb.store import TableStore
+from service.stores.dynamodb.table import TableStore
 from service.stores.records import instant_of, instant_text
 
 if TYPE_CHECKING:

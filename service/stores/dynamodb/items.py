@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from service.core.model import Ride, Unicorn, UnicornState
+from service.model import Ride, Unicorn, UnicornState
 from service.stores.records import Record, ride_of, ride_record, unicorn_of, unicorn_record
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from service.metrics.instruments import DYNAMODB_ERRORS, DYNAMODB_SECONDS, DYNAMODB_UNITS
+from service.observability.instruments import DYNAMODB_ERRORS, DYNAMODB_SECONDS, DYNAMODB_UNITS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

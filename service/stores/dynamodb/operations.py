@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from service.stores.dynamodb.calls import ConditionFailed, get_batch, patiently
 from service.stores.dynamodb.items import text
-from service.stores.dynamodb.store import TableStore
+from service.stores.dynamodb.table import TableStore
 from service.stores.records import instant_of, instant_text
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from service.core.oversight import Pause
+from service.model.operations import Pause
 from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.items import text
-from service.stores.dynamodb.store import TableStore
+from service.stores.dynamodb.table import TableStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UpdateItemInputTypeDef

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from service.core.errors import WriteConflict
-from service.core.model import Page, Ride, RideStatus
+from service.model import Page, Ride, RideStatus
+from service.model.errors import WriteConflict
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently, write
 from service.stores.dynamodb.items import SHARDS, can_be_key, ride_from, ride_item, text
 from service.stores.dynamodb.queries import query
-from service.stores.dynamodb.store import TableStore
+from service.stores.dynamodb.table import TableStore
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
 

@@ -11,10 +11,10 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from service.core.model import Page, Unicorn
+from service.model import Page, Unicorn
 from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.items import text, unicorn_from
-from service.stores.dynamodb.store import TableStore
+from service.stores.dynamodb.table import TableStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef

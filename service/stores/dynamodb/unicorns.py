@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from service.core.errors import AccountTaken, UnicornExists, WriteConflict
-from service.core.model import Unicorn
+from service.model import Unicorn
+from service.model.errors import AccountTaken, UnicornExists, WriteConflict
 from service.stores.dynamodb.calls import (
     BATCH,
     ConditionFailed,
@@ -22,7 +22,7 @@ from service.stores.dynamodb.items import (
     unicorn_from,
     unicorn_item,
 )
-from service.stores.dynamodb.store import TableStore
+from service.stores.dynamodb.table import TableStore
 from service.stores.dynamodb.updates import new_write_id, unicorn_update
 
 if TYPE_CHECKING:

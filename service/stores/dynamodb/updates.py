@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from service.core.model import Ride, Unicorn
+from service.model import Ride, Unicorn
 from service.stores.dynamodb.items import ride_item, text, unicorn_item
 
 if TYPE_CHECKING:

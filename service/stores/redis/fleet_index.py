@@ -14,9 +14,14 @@ from typing import Any, Final, cast
 from redis.commands.core import Script
 from redis.exceptions import NoScriptError
 
-from service.core.dispatch.zones import zone_of
-from service.core.model import FleetEntry, Location, Position, Unicorn
 from service.core.ports import Sighting
+from service.matching.zones import zone_of
+from service.model import (
+    FleetEntry,
+    Location,
+    Position,
+    Unicorn,
+)
 from service.stores.entries import (
     UNREADABLE,
     dump_position,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.dispatch.zones import zone_of, zones_within
-from service.core.model import Location, Unicorn
+from service.matching.zones import zone_of, zones_within
+from service.model import Location, Unicorn
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 

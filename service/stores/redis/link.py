@@ -12,8 +12,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from service.core.errors import Unavailable
-from service.metrics.instruments import REDIS_ERRORS, REDIS_SECONDS
+from service.model.errors import Unavailable
+from service.observability.instruments import REDIS_ERRORS, REDIS_SECONDS
 
 BREAK_SECONDS: Final = 1.0
 """After a failed call nothing is tried for this long: a dead Redis costs one time-out a second,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final, cast
 
-from service.core.oversight import Pause
+from service.model.operations import Pause
 from service.stores.entries import UNREADABLE
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from service.core.oversight import QueueLength
+from service.model.operations import QueueLength
 from service.queues import KEY_PREFIX, QUEUES
 from service.stores.entries import UNREADABLE
 from service.stores.redis.link import RedisLink

@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 from typing import Final
 
-from service.core.model import Ride
+from service.model import Ride
 
 NOTED_MS: Final = 600_000
 """So late a trigger is noticed at all."""

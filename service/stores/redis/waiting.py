@@ -17,9 +17,14 @@ from typing import Final, cast
 
 from redis.commands.core import Script
 
-from service.core.errors import Unavailable
-from service.core.model import Pairing, Ride
-from service.metrics.instruments import ROUND_RIDES, ROUND_SECONDS, TRIGGER_LAG, UNSEEN
+from service.model import Pairing, Ride
+from service.model.errors import Unavailable
+from service.observability.instruments import (
+    ROUND_RIDES,
+    ROUND_SECONDS,
+    TRIGGER_LAG,
+    UNSEEN,
+)
 from service.stores.entries import UNREADABLE, UnknownSchema, dump_ride, load_ride
 from service.stores.redis import keys, scripts, triggers
 from service.stores.redis.link import RedisLink

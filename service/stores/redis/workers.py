@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, cast
 
-from service.core.oversight import Beat
+from service.model.operations import Beat
 from service.stores.entries import UNREADABLE
 from service.stores.records import Record, instant_of, instant_text
 from service.stores.redis import keys

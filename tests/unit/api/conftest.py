@@ -1,10 +1,10 @@
-"""The application on fakes; see `tests.api`."""
+"""The application on fakes; see `tests.support.api`."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.api import Api, build_api
+from tests.support.api import Api, build_api
 
 
 @pytest.fixture

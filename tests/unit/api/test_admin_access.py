@@ -8,10 +8,15 @@ import pytest
 
 from service.auth.principal import TokenKind
 from service.core.dead_letters import set_aside_ride
-from service.core.dispatch.zones import zone_of
-from tests import api as helpers
-from tests.api import Api, a_principal, build_api
-from tests.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
+from service.matching.zones import zone_of
+from tests.support import api as helpers
+from tests.support.api import Api, a_principal, build_api
+from tests.support.builders import (
+    BATTERY_PARK,
+    NOW,
+    a_ride,
+    a_unicorn,
+)
 
 ZONE = zone_of(BATTERY_PARK)
 NEW = {"name": "Shadowfax", "color": "White", "gender": "Male"}

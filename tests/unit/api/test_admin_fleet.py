@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
-from service.core.errors import WriteConflict
-from tests.api import Api
-from tests.builders import a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
+from service.model.errors import WriteConflict
+from tests.support.api import Api
+from tests.support.builders import (
+    a_matched_pair,
+    a_ride,
+    a_unicorn,
+    a_usable_unicorn,
+)
 
 NEW = {"name": "Shadowfax", "color": "White", "gender": "Male"}
 

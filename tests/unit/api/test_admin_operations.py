@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from service.api.context import Dependencies
 from service.core.dead_letters import message_letter, set_aside_ride
-from service.core.dispatch.zones import zone_of
-from service.core.errors import Unavailable
-from service.core.oversight import Beat, QueueLength
-from tests.api import Api
-from tests.builders import BATTERY_PARK, NOW, a_ride
+from service.http.context import Dependencies
+from service.matching.zones import zone_of
+from service.model.errors import Unavailable
+from service.model.operations import Beat, QueueLength
+from tests.support.api import Api
+from tests.support.builders import BATTERY_PARK, NOW, a_ride
 
 ZONE = zone_of(BATTERY_PARK)
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}

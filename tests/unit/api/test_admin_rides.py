@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
-from service.api import cursors
-from service.core.model import RideStatus
-from tests.api import Api
-from tests.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
+from service.http import cursors
+from service.model import RideStatus
+from tests.support.api import Api
+from tests.support.builders import (
+    NOW,
+    a_matched_pair,
+    a_ride,
+    a_usable_unicorn,
+)
 
 
 def call(api: Api, method: str, path: str, body: Any = None) -> Any:

@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from service.api.audit import audit
 from service.auth.principal import TokenKind
-from service.metrics.instruments import REFUSALS
-from tests import api as helpers
-from tests.api import Api, a_principal, build_api
+from service.http.audit import audit
+from service.observability.instruments import REFUSALS
+from tests.support import api as helpers
+from tests.support.api import Api, a_principal, build_api
 
 
 def counted(reason: str) -> float:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.api import Api, build_api
-from tests.builders import a_unicorn
+from tests.support.api import Api, build_api
+from tests.support.builders import a_unicorn
 
 POINT = {"latitude": 40.7, "longitude": -74.0}
 RIDES, CANCEL = ("POST", "/v1/rides", "rider"), ("POST", "/v1/rides/r1/cancel", "rider")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api import ORIGIN, Api, build_api
+from tests.support.api import ORIGIN, Api, build_api
 
 ALLOWED = (
     *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Prefer"),

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from service.api.routing import declared_routes
-from tests.api import Api
+from service.http.route import declared_routes
+from tests.support.api import Api
 
 
 def document(api: Api) -> Any:

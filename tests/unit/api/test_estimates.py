@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from service.core.dispatch.travel import GreatCircle
-from service.core.model import Location, Position
-from tests.api import Api, build_api
-from tests.builders import NOW, a_usable_unicorn
+from service.matching.travel import GreatCircle
+from service.model import Location, Position
+from tests.support.api import Api, build_api
+from tests.support.builders import NOW, a_usable_unicorn
 
 PICKUP = {"latitude": 40.7128, "longitude": -74.006}
 DROPOFF = {"latitude": 40.7589, "longitude": -73.9851}

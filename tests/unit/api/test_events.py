@@ -10,13 +10,24 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from service.api.gate import STREAMS_PER_SUBJECT
-from service.core.errors import Unavailable
-from service.core.model import CanceledBy, Position, Ride
-from tests.api import PRINCIPALS, Api, a_principal, build_api
-from tests.builders import CENTRAL_PARK, NOW, a_matched_pair, a_ride, a_usable_unicorn
-from tests.fakes import FakeRides
-from tests.fakes_revocations import FakeRevocations
+from service.http.gate import STREAMS_PER_SUBJECT
+from service.model import CanceledBy, Position, Ride
+from service.model.errors import Unavailable
+from tests.support.api import (
+    PRINCIPALS,
+    Api,
+    a_principal,
+    build_api,
+)
+from tests.support.builders import (
+    CENTRAL_PARK,
+    NOW,
+    a_matched_pair,
+    a_ride,
+    a_usable_unicorn,
+)
+from tests.support.fakes import FakeRides
+from tests.support.fakes_revocations import FakeRevocations
 
 PATH = "/v1/rides/ride-1/events"
 

@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
-from service.core.model import Location, Position
-from tests.api import Api, build_api
-from tests.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
+from service.model import Location, Position
+from tests.support.api import Api, build_api
+from tests.support.builders import (
+    NOW,
+    a_matched_pair,
+    a_ride,
+    a_usable_unicorn,
+)
 
 HERE = {"latitude": 40.7, "longitude": -74.0}
 

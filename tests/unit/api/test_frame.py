@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.api import Api, build_api
+from tests.support.api import Api, build_api
 
 EVERYWHERE = [("/healthz", 200), ("/v1/rides", 200), ("/nothing", 404), ("/v1/fleet/me", 403)]
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from service.api.gate import Gate
-from service.api.problems import Problem
-from service.core.model import Ride
-from tests.api import Api, build_api
-from tests.builders import a_ride
-from tests.fakes import FakeRides
-from tests.fakes_redis import FakeChanges
-from tests.infrastructure import wait_until
+from service.http.gate import Gate
+from service.http.problems import Problem
+from service.model import Ride
+from tests.support.api import Api, build_api
+from tests.support.builders import a_ride
+from tests.support.fakes import FakeRides
+from tests.support.fakes_redis import FakeChanges
+from tests.support.infrastructure import wait_until
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
 

@@ -7,12 +7,12 @@ import re
 import pytest
 from flask import Blueprint
 
-from service import app as application
-from service.api.routing import UndeclaredRoute, declared_routes, route
+from service.api import app as application
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.principal import Principal, TokenKind
-from tests import api as helpers
-from tests.api import Api, a_principal, build_api
+from service.http.route import UndeclaredRoute, declared_routes, route
+from tests.support import api as helpers
+from tests.support.api import Api, a_principal, build_api
 
 PUBLIC = {"/healthz", "/readyz", "/openapi.json", "/docs", "/.well-known/oauth-protected-resource"}
 CHALLENGE = (

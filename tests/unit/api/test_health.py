@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.api import health
-from tests.api import build_api
+from tests.support.api import build_api
 
 
 def good() -> bool:

@@ -7,11 +7,11 @@ import logging
 import pytest
 from pydantic import ValidationError
 
-from service.api.limits import SYNC_SECONDS, Limiter
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
-from tests.api import Api, build_api
-from tests.fakes_redis import FakeCounters
+from service.http.limits import SYNC_SECONDS, Limiter
+from tests.support.api import Api, build_api
+from tests.support.fakes_redis import FakeCounters
 
 NOW = 1_700_000_000.0
 """20 seconds into a minute."""

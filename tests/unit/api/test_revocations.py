@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from service.core.errors import Unavailable
-from tests import api as helpers
-from tests.api import Api, a_principal, build_api
-from tests.builders import NOW
-from tests.fakes_revocations import FakeRevocations
+from service.model.errors import Unavailable
+from tests.support import api as helpers
+from tests.support.api import Api, a_principal, build_api
+from tests.support.builders import NOW
+from tests.support.fakes_revocations import FakeRevocations
 
 PATH = "/v1/admin/revocations"
 

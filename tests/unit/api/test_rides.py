@@ -10,11 +10,17 @@ from typing import Any
 
 import pytest
 
-from service.api import cursors
-from service.core.errors import Unavailable
-from service.core.model import CanceledBy, Pairing, Position, Ride, RideStatus
-from tests.api import Api
-from tests.builders import (
+from service.http import cursors
+from service.model import (
+    CanceledBy,
+    Pairing,
+    Position,
+    Ride,
+    RideStatus,
+)
+from service.model.errors import Unavailable
+from tests.support.api import Api
+from tests.support.builders import (
     BATTERY_PARK,
     CENTRAL_PARK,
     NOW,
@@ -22,7 +28,7 @@ from tests.builders import (
     a_matched_pair,
     a_usable_unicorn,
 )
-from tests.fakes_redis import FakeChanges, FakeWaitingRides
+from tests.support.fakes_redis import FakeChanges, FakeWaitingRides
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
 

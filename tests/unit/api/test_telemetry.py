@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from service.core.model import Location, UnicornState
-from tests.api import Api, build_api
-from tests.builders import NOW, a_unicorn, a_usable_unicorn
+from service.model import Location, UnicornState
+from tests.support.api import Api, build_api
+from tests.support.builders import NOW, a_unicorn, a_usable_unicorn
 
 HERE = {"latitude": 40.7, "longitude": -74.0}
 

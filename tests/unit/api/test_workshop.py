@@ -11,10 +11,10 @@ import pytest
 
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
-from service.core.model import Ride, RideStatus, UnicornState
-from tests.api import PRINCIPALS, Api, build_api
-from tests.builders import a_matched_pair, a_usable_unicorn
-from tests.fakes_redis import FakeChanges
+from service.model import Ride, RideStatus, UnicornState
+from tests.support.api import PRINCIPALS, Api, build_api
+from tests.support.builders import a_matched_pair, a_usable_unicorn
+from tests.support.fakes_redis import FakeChanges
 
 BODY = {"PickupLocation": {"Latitude": 40.71, "Longitude": -73.95}}
 BARE = "aaaa.bbbb.cccc"

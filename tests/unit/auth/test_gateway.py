@@ -14,7 +14,7 @@ from service.auth.gateway import Handler, Unauthorized, handler_for
 from service.auth.policy import Policy, Role
 from service.auth.principal import Principal
 from service.auth.verifier import AccessTokenVerifier
-from tests.token_mint import CLIENT_ID, MACHINE_ID, Mint
+from tests.support.token_mint import CLIENT_ID, MACHINE_ID, Mint
 
 API = "arn:aws:execute-api:us-east-1:123456789012:abcdef123/test"
 POLICIES = {

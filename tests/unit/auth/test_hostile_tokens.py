@@ -10,9 +10,9 @@ from service.auth.bearer import challenge, token_from
 from service.auth.errors import AuthError, InvalidToken
 from service.auth.policy import Role, judge
 from service.auth.verifier import AccessTokenVerifier
-from tests.hostile_case import Case
-from tests.hostile_tokens import CASES
-from tests.token_mint import Mint
+from tests.support.hostile_case import Case
+from tests.support.hostile_tokens import CASES
+from tests.support.token_mint import Mint
 
 ROLE_GROUPS = {Role.ADMIN: "admin", Role.DISPATCHER: "dispatcher", Role.UNICORN: "unicorns"}
 

@@ -20,8 +20,16 @@ from service.auth.keys import KeySet, PinnedKeys
 from service.auth.refresher import WAITING_AT_MOST
 from service.auth.schedule import Timing
 from service.auth.verifier import AccessTokenVerifier
-from tests.key_server import KeyServer
-from tests.token_mint import CLIENT_ID, ISSUER, UPDATED_ISSUER, Mint, SigningKey, compact, jwks
+from tests.support.key_server import KeyServer
+from tests.support.token_mint import (
+    CLIENT_ID,
+    ISSUER,
+    UPDATED_ISSUER,
+    Mint,
+    SigningKey,
+    compact,
+    jwks,
+)
 
 A, B = SigningKey("key-a"), SigningKey("key-b")
 MINT_A, MINT_B = Mint(A), Mint(B)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.auth.errors import InvalidToken
 from service.auth.keys import PinnedKeys
 from service.auth.verifier import AccessTokenVerifier
-from tests.token_mint import (
+from tests.support.token_mint import (
     CLIENT_ID,
     DROP,
     ISSUER,

@@ -13,7 +13,7 @@ from service.auth import policy
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import FRESH_SECONDS, PAUSE_SECONDS, RevocationCheck, is_revoked
-from service.core.errors import Unavailable
+from service.model.errors import Unavailable
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SIGNED_IN = NOW - timedelta(hours=2)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.auth.strict import base64url, json_object
-from tests.token_mint import base64url as encoded
+from tests.support.token_mint import base64url as encoded
 
 
 @given(st.binary(min_size=1, max_size=64))

@@ -15,7 +15,15 @@ from service.auth.keys import PinnedKeys, Snapshot
 from service.auth.principal import Principal, TokenKind
 from service.auth.verified import VerifiedTokens
 from service.auth.verifier import AccessTokenVerifier
-from tests.token_mint import CLIENT_ID, DROP, ISSUER, MACHINE_ID, Mint, SigningKey, jwks
+from tests.support.token_mint import (
+    CLIENT_ID,
+    DROP,
+    ISSUER,
+    MACHINE_ID,
+    Mint,
+    SigningKey,
+    jwks,
+)
 
 RESOURCE = "https://api.example.com"
 

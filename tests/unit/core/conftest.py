@@ -7,18 +7,28 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.core import fleet, progress
-from service.core.dispatch.matching import Tuning
-from service.core.dispatch.remaining import RemainingTime
-from service.core.dispatch.rounds import Dispatcher
-from service.core.dispatch.travel import GreatCircle
-from service.core.model import Location, Position, Ride, Unicorn
+from service.core import fleet, unicorns
 from service.core.ports import Ports
-from service.core.requests import RideOrder, request_ride
-from tests.builders import NOW, a_unicorn
-from tests.fakes import FakeAssignments, FakeRides, FakeUnicorns
-from tests.fakes_oversight import FakeDeadLetters, FakePauses
-from tests.fakes_redis import FakeChanges, FakeFleetIndex, FakeRoundQueue, FakeWaitingRides
+from service.core.rides import RideOrder, request_ride
+from service.core.rounds import Dispatcher
+from service.matching.match import Tuning
+from service.matching.remaining import RemainingTime
+from service.matching.travel import GreatCircle
+from service.model import (
+    Location,
+    Position,
+    Ride,
+    Unicorn,
+)
+from tests.support.builders import NOW, a_unicorn
+from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.support.fakes_oversight import FakeDeadLetters, FakePauses
+from tests.support.fakes_redis import (
+    FakeChanges,
+    FakeFleetIndex,
+    FakeRoundQueue,
+    FakeWaitingRides,
+)
 
 PICKUP = Location(40.7128, -74.0060)
 
@@ -72,10 +82,10 @@ class Service:
     def on_duty(self, unicorn_id: str = "u1", at: Location = PICKUP, **changes: object) -> Unicorn:
         unicorn = a_unicorn(unicorn_id=unicorn_id, **changes)
         fleet.enroll(self.ports, unicorn, at, self.now)
-        return progress.set_availability(self.ports, unicorn_id, True, self.now)
+        return unicorns.set_availability(self.ports, unicorn_id, True, self.now)
 
     def drives_to(self, at: Location, unicorn_id: str = "u1") -> Unicorn:
-        return progress.record_position(self.ports, unicorn_id, Position(at, self.now), self.now)
+        return unicorns.record_position(self.ports, unicorn_id, Position(at, self.now), self.now)
 
     def run_published_rounds(self) -> int:
         """Run every published job once; returns how many there were."""

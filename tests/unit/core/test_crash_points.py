@@ -19,14 +19,25 @@ from typing import Any
 import pytest
 
 from service import core
-from service.core.dispatch.rounds import Dispatcher
-from service.core.errors import DispatchError, Unavailable
-from tests.builders import a_matched_pair
-from tests.crashes import operators, progress, requests, rounds, sweeps
-from tests.crashes.given import RIDE_ID
-from tests.crashes.points import Fault, ProcessEnded, all_steps, faults_at_each
-from tests.crashes.scenario import SCENARIOS, Process, Scenario
-from tests.crashes.world import Outcome, World
+from service.core.rounds import Dispatcher
+from service.model.errors import DispatchError, Unavailable
+from tests.support.builders import a_matched_pair
+from tests.support.crashes import (
+    operators,
+    progress,
+    requests,
+    rounds,
+    sweeps,
+)
+from tests.support.crashes.given import RIDE_ID
+from tests.support.crashes.points import (
+    Fault,
+    ProcessEnded,
+    all_steps,
+    faults_at_each,
+)
+from tests.support.crashes.scenario import SCENARIOS, Process, Scenario
+from tests.support.crashes.world import Outcome, World
 from tests.unit.core.conftest import Service
 
 CATALOGUE = (requests, progress, rounds, sweeps, operators)
@@ -129,7 +140,7 @@ def test_a_claim_in_two_writes_would_be_noticed() -> None:
 
 
 def test_a_sweep_that_does_nothing_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.crashes.world.sweep", lambda ports, now: None)
+    monkeypatch.setattr("tests.support.crashes.world.sweep", lambda ports, now: None)
     scenario = SCENARIOS["a_ride_is_requested"]
     stored = undisturbed(scenario).steps.taken.index("Rides.create")
     world = struck(scenario, Fault(stored, after=True))
@@ -140,7 +151,7 @@ def test_a_sweep_that_does_nothing_would_be_noticed(monkeypatch: pytest.MonkeyPa
 def test_every_io_step_there_is_belongs_to_a_scenario() -> None:
     taken = {step for each in SCENARIOS.values() for step in undisturbed(each).steps.taken}
     missing = all_steps() - taken - NO_USE_CASE_TAKES
-    assert not missing, f"add scenarios to tests/crashes that take {sorted(missing)}"
+    assert not missing, f"add scenarios to tests/support/crashes that take {sorted(missing)}"
 
 
 def test_every_use_case_there_is_belongs_to_a_scenario() -> None:
@@ -148,7 +159,7 @@ def test_every_use_case_there_is_belongs_to_a_scenario() -> None:
         for each in SCENARIOS.values():
             undisturbed(each)
     missing = [name for name, code in use_cases().items() if code not in called]
-    assert not missing, f"add scenarios to tests/crashes that call {missing}"
+    assert not missing, f"add scenarios to tests/support/crashes that call {missing}"
 
 
 def use_cases() -> dict[str, CodeType]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.model import Location, RideStatus
 from service.core.sweep import sweep
+from service.model import Location, RideStatus
 from tests.unit.core.conftest import Service
 
 PLACES = [

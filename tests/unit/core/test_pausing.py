@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from service.core import backlog, pausing
-from service.core.errors import DispatchPaused
-from service.core.model import Location, RideStatus
 from service.core.sweep import sweep
+from service.model import Location, RideStatus
+from service.model.errors import DispatchPaused
 from tests.unit.core.conftest import PICKUP, Service
 
 ELSEWHERE = Location(51.5, -0.12)

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from service.core import dead_letters, progress
-from service.core.dispatch import rounds
-from service.core.dispatch.suspects import CRASHES_ALONE
-from service.core.errors import DeadLetterNotFound, IllegalTransition, Unavailable
-from service.core.model import Location, Ride, RideStatus
-from service.core.oversight import DeadLetterKind
+from service.core import dead_letters, rounds, unicorns
+from service.core.suspects import CRASHES_ALONE
 from service.core.sweep import sweep
-from tests.builders import a_ride
+from service.model import Location, Ride, RideStatus
+from service.model.errors import DeadLetterNotFound, IllegalTransition, Unavailable
+from service.model.operations import DeadLetterKind
+from tests.support.builders import a_ride
 from tests.unit.core.conftest import Service
 
 DEADLY = Location(13.0, 13.0)
@@ -240,4 +239,4 @@ def test_a_ride_whose_letter_cannot_be_written_is_not_ended(
     with pytest.raises(Unavailable):
         dead_letters.set_aside_ride(service.ports, ride, "a test", service.now)
     assert service.stored(ride).status is RideStatus.REQUESTED
-    assert progress.stored_ride(service.ports, ride.ride_id) == service.stored(ride)
+    assert unicorns.stored_ride(service.ports, ride.ride_id) == service.stored(ride)

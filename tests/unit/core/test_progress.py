@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.errors import IllegalTransition, RideNotFound, UnicornNotFound
-from service.core.model import Location, Position, RideStatus, UnicornState
-from service.core.progress import Step, advance, record_position, set_availability
+from service.core.unicorns import (
+    Step,
+    advance,
+    record_position,
+    set_availability,
+)
+from service.model import (
+    Location,
+    Position,
+    RideStatus,
+    UnicornState,
+)
+from service.model.errors import IllegalTransition, RideNotFound, UnicornNotFound
 from tests.unit.core.conftest import PICKUP, Service
 
 ELSEWHERE = Location(40.7228, -74.0060)

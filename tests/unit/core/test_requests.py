@@ -8,17 +8,27 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.errors import (
+from service.core.live import live_view
+from service.core.ports import Rules
+from service.core.rides import (
+    RideOrder,
+    cancel_ride,
+    own_ride,
+    request_ride,
+)
+from service.core.unicorns import Step, advance
+from service.model import (
+    Location,
+    RideStatus,
+    Unicorn,
+    UnicornState,
+)
+from service.model.errors import (
     IdempotencyKeyReused,
     NotCancelable,
     RideNotFound,
     TooManyActiveRides,
 )
-from service.core.live import live_view
-from service.core.model import Location, RideStatus, Unicorn, UnicornState
-from service.core.ports import Rules
-from service.core.progress import Step, advance
-from service.core.requests import RideOrder, cancel_ride, own_ride, request_ride
 from tests.unit.core.conftest import PICKUP, Service
 
 NEARBY = Location(40.7300, -74.0000)

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from service.api.representations import driven_ride_view
-from service.core import progress, sweep
-from service.core.model import Ride, Unicorn, UnicornState
-from service.core.progress import Step
-from tests import ride_city, ride_people
-from tests.fakes import FakeAssignments, FakeRides
-from tests.fakes_redis import FakeFleetIndex
-from tests.ride_machine import RideMachine
-from tests.ride_stores import FakeStores
+from service.api.views import driven_ride_view
+from service.core import sweep, unicorns
+from service.core.unicorns import Step
+from service.model import Ride, Unicorn, UnicornState
+from tests.support import ride_city, ride_people
+from tests.support.fakes import FakeAssignments, FakeRides
+from tests.support.fakes_redis import FakeFleetIndex
+from tests.support.ride_machine import RideMachine
+from tests.support.ride_stores import FakeStores
 
 
 def run_machine(**how: Any) -> None:
@@ -66,7 +66,7 @@ MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "claim without condition": lambda: patch.object(FakeAssignments, "commit", blind_commit),
     "two rides for one key": lambda: patch.object(FakeRides, "create", create_again),
     "unicorn released early": lambda: patch.object(
-        progress, "_next_unicorn", release_at_the_pickup
+        unicorns, "_next_unicorn", release_at_the_pickup
     ),
     "unicorn released for good": lambda: patch.object(
         Unicorn, "released", changed(Unicorn.released, state=UnicornState.AVAILABLE)

@@ -8,10 +8,15 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.dispatch.rounds import WORK_BUDGET_SECONDS
-from service.core.errors import Unavailable, WriteConflict
-from service.core.model import Location, Ride, RideStatus, Unicorn
-from service.core.requests import cancel_ride
+from service.core.rides import cancel_ride
+from service.core.rounds import WORK_BUDGET_SECONDS
+from service.model import (
+    Location,
+    Ride,
+    RideStatus,
+    Unicorn,
+)
+from service.model.errors import Unavailable, WriteConflict
 from tests.unit.core.conftest import PICKUP, Service
 
 CLOSE_BY = Location(40.7150, -74.0060)

@@ -7,7 +7,17 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.errors import (
+from service.core.rides import cancel_ride
+from service.core.staff import cancel_as_admin, reassign_ride, remove_unicorn
+from service.core.sweep import sweep
+from service.core.unicorns import Step, advance, set_availability
+from service.model import (
+    CanceledBy,
+    Ride,
+    RideStatus,
+    UnicornState,
+)
+from service.model.errors import (
     IllegalTransition,
     NotCancelable,
     RideNotFound,
@@ -16,11 +26,6 @@ from service.core.errors import (
     UnicornExists,
     UnicornNotFound,
 )
-from service.core.model import CanceledBy, Ride, RideStatus, UnicornState
-from service.core.progress import Step, advance, set_availability
-from service.core.requests import cancel_ride
-from service.core.supervision import cancel_as_admin, reassign_ride, remove_unicorn
-from service.core.sweep import sweep
 from tests.unit.core.conftest import PICKUP, Service
 
 TO_STATUS = {

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.model import CanceledBy, Pairing, RideStatus, UnicornState
-from service.core.progress import Step, advance
 from service.core.sweep import sweep
+from service.core.unicorns import Step, advance
+from service.model import (
+    CanceledBy,
+    Pairing,
+    RideStatus,
+    UnicornState,
+)
 from tests.unit.core.conftest import PICKUP, Service
 
 

@@ -7,11 +7,23 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.errors import IllegalTransition, NotCancelable, RideNotFound, Unavailable
-from service.core.model import LIVENESS_CHECK, CanceledBy, Rating, Ride, RideStatus, UnicornState
-from service.core.progress import Step, advance
-from service.core.requests import cancel_ride, rate_ride
+from service.core.rides import cancel_ride, rate_ride
 from service.core.sweep import sweep
+from service.core.unicorns import Step, advance
+from service.model import (
+    LIVENESS_CHECK,
+    CanceledBy,
+    Rating,
+    Ride,
+    RideStatus,
+    UnicornState,
+)
+from service.model.errors import (
+    IllegalTransition,
+    NotCancelable,
+    RideNotFound,
+    Unavailable,
+)
 from tests.unit.core.conftest import PICKUP, Service
 
 LONG_WAY = {"dropoff": replace(PICKUP, latitude=PICKUP.latitude + 0.09)}

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from service.stores.accounts import REMEMBERED_SECONDS, RememberedAccounts
-from tests.builders import a_unicorn
-from tests.fakes import FakeUnicorns
+from tests.support.builders import a_unicorn
+from tests.support.fakes import FakeUnicorns
 
 
 class CountingUnicorns(FakeUnicorns):

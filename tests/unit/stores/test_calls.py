@@ -11,7 +11,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
-from service.core.errors import AccountTaken, Unavailable, UnicornExists, WriteConflict
+from service.model.errors import (
+    AccountTaken,
+    Unavailable,
+    UnicornExists,
+    WriteConflict,
+)
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.calls import (
     LONGEST_PAUSE_SECONDS,
@@ -24,8 +29,14 @@ from service.stores.dynamodb.items import ride_item, unicorn_item
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from tests.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
-from tests.infrastructure import free_port
+from tests.support.builders import (
+    NOW,
+    a_matched_pair,
+    a_ride,
+    a_unicorn,
+    a_usable_unicorn,
+)
+from tests.support.infrastructure import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

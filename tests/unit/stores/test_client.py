@@ -6,7 +6,7 @@ import pytest
 
 from service.stores.dynamodb.calls import PATIENCE_SECONDS
 from service.stores.dynamodb.client import dynamodb_client
-from tests.dynamodb import fresh_settings
+from tests.support.dynamodb import fresh_settings
 
 
 def test_region_and_endpoint_come_from_the_environment_by_boto3s_own_rules(

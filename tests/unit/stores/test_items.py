@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.model import Location, Ride, RideStatus, Trip
+from service.model import (
+    Location,
+    Ride,
+    RideStatus,
+    Trip,
+)
 from service.stores.dynamodb.items import (
     SHARDS,
     ride_from,
@@ -22,7 +27,13 @@ from service.stores.dynamodb.items import (
 )
 from service.stores.entries import UnknownSchema, dump_ride, dump_unicorn, load_ride, load_unicorn
 from service.stores.records import instant_of, instant_text
-from tests.builders import NOW, a_finished_ride, a_matched_pair, a_ride, a_usable_unicorn
+from tests.support.builders import (
+    NOW,
+    a_finished_ride,
+    a_matched_pair,
+    a_ride,
+    a_usable_unicorn,
+)
 
 OPEN = [status for status in RideStatus if not a_ride(status=status).is_terminal]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from service.stores.dynamodb.updates import new_write_id, ride_update, unicorn_update
-from tests.builders import a_matched_pair, a_ride, a_usable_unicorn
+from tests.support.builders import a_matched_pair, a_ride, a_usable_unicorn
 
 
 def test_only_what_changed_is_written() -> None:

@@ -1,0 +1,162 @@
+"""Routes of staff about the service itself: workers, queues, dead letters, tokens, the pause.
+
+Each write leaves an audit line.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response
+
+from service.api.admin_representations import (
+    dead_letter_view,
+    dispatch_view,
+    queue_view,
+    worker_view,
+)
+from service.api.admin_schemas import DispatchChange, Listing
+from service.api.admin_shapes import (
+    DeadLetterListView,
+    DeadLetterView,
+    DispatchView,
+    QueueListView,
+    WorkerListView,
+)
+from service.api.fields import Nothing, Revocation
+from service.auth import policy
+from service.auth.revocation import remembered_for
+from service.core import dead_letters, pausing
+from service.core.backlog import oldest_waiting
+from service.http import audit, cursors
+from service.http.context import caller, dependencies
+from service.http.responses import answer, empty
+from service.http.route import route
+
+blueprint: Final = Blueprint("admin_operations", __name__)
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/workers",
+    policy=policy.ADMIN_READ,
+    answers={200: WorkerListView},
+)
+def list_workers() -> Response:
+    """Each worker as it said itself seconds ago, and those that fell silent in the last hour."""
+    deps = dependencies()
+    now = deps.now()
+    beats = deps.oversight.workers.beats(now)
+    listed: WorkerListView = {
+        "workers": [worker_view(beat, now) for beat in beats],
+        "next_cursor": None,
+    }
+    return answer(200, listed)
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/queues",
+    policy=policy.ADMIN_READ,
+    answers={200: QueueListView},
+)
+def list_queues() -> Response:
+    """Messages that wait and that are being worked on, and how long the oldest ride waits."""
+    deps = dependencies()
+    oldest = oldest_waiting(deps.ports, deps.now())
+    listed: QueueListView = {
+        "queues": [queue_view(queue, oldest) for queue in deps.oversight.queues.lengths()],
+        "next_cursor": None,
+    }
+    return answer(200, listed)
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/dead-letters",
+    policy=policy.ADMIN_READ,
+    query=Listing,
+    answers={200: DeadLetterListView},
+)
+def list_dead_letters(query: Listing) -> Response:
+    """What could not be worked on in the last 30 days, and why; newest first."""
+    deps, subject = dependencies(), caller().subject
+    start = cursors.key_of(query.cursor, subject, cursors.DEAD_LETTERS)
+    page = deps.ports.dead_letters.newest(limit=query.limit, start=start)
+    listed: DeadLetterListView = {
+        "dead_letters": [dead_letter_view(letter) for letter in page.items],
+        "next_cursor": cursors.cursor_of(page.next_key, subject, cursors.DEAD_LETTERS),
+    }
+    return answer(200, listed)
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/admin/dead-letters/<dead_letter_id>/replay",
+    policy=policy.ADMIN_WRITE,
+    body=Nothing,
+    answers={202: DeadLetterView},
+)
+def replay_dead_letter(dead_letter_id: str, body: Nothing) -> Response:
+    """Try it again: a ride is requested once more with a fresh deadline. Again: no effect."""
+    deps = dependencies()
+    letter = dead_letters.replay(deps.ports, dead_letter_id, deps.now())
+    audit.wrote("dead letter replayed", dead_letter_id=dead_letter_id)
+    return answer(202, dead_letter_view(letter))
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/admin/revocations",
+    policy=policy.ADMIN_WRITE,
+    body=Revocation,
+    answers={204: None},
+)
+def revoke(body: Revocation) -> Response:
+    """Refuse a token, all tokens of a sign-in, or all of a subject until now, within seconds."""
+    deps = dependencies()
+    now = deps.now()
+    ((kind, value),) = body.marks().items()
+    memory = remembered_for(
+        kind,
+        session_seconds=deps.settings.auth_session_max_seconds,
+        leeway_seconds=deps.settings.auth_leeway_seconds,
+    )
+    deps.revocations.put(kind, value, revoked_at=now, expires_at=now + memory)
+    deps.revoked.forget()
+    audit.wrote("revoked", kind=kind, value=value)
+    return empty(204)
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/dispatch",
+    policy=policy.ADMIN_READ,
+    answers={200: DispatchView},
+)
+def show_dispatch() -> Response:
+    """Whether dispatch is paused everywhere, and the zones where it is."""
+    return answer(200, dispatch_view(dependencies().ports.pauses.current()))
+
+
+@route(
+    blueprint,
+    "PUT",
+    "/v1/admin/dispatch",
+    policy=policy.ADMIN_WRITE,
+    body=DispatchChange,
+    answers={200: DispatchView},
+)
+def change_dispatch(body: DispatchChange) -> Response:
+    """Pause or resume dispatch in a zone, or (without one) everywhere, within seconds."""
+    deps = dependencies()
+    pause = pausing.set_pause(deps.ports, body.zone, body.paused, deps.now())
+    what = "dispatch paused" if body.paused else "dispatch resumed"
+    audit.wrote(what, zone=body.zone or "everywhere")
+    return answer(200, dispatch_view(pause))

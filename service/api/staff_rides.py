@@ -1,0 +1,101 @@
+"""Routes of staff about anyone's rides. Each write leaves an audit line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from flask import Blueprint, Response
+
+from service.api.admin_schemas import AllRidesListing
+from service.api.fields import Cancelation, Nothing
+from service.api.shapes import RideListView, RideView
+from service.api.views import ride_list_view, ride_view
+from service.auth import policy
+from service.core import staff, unicorns
+from service.http import audit, cursors
+from service.http.context import caller, dependencies
+from service.http.responses import answer, entity_tag
+from service.http.route import route
+from service.logs import add_log_context
+from service.model import Ride
+
+blueprint: Final = Blueprint("admin_rides", __name__)
+
+LISTED: Final = timedelta(days=1)
+"""How far back the list of rides goes unless it is told."""
+CLOCK_SKEW: Final = timedelta(seconds=30)
+"""How far the clock of another process that stores rides may be ahead of ours."""
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/rides",
+    policy=policy.ADMIN_READ,
+    query=AllRidesListing,
+    answers={200: RideListView},
+)
+def list_all_rides(query: AllRidesListing) -> Response:
+    """All riders' rides since an instant (a day ago), newest first; a page may be short."""
+    deps, subject = dependencies(), caller().subject
+    now = deps.now()
+    page = deps.oversight.history.newest(
+        since=query.since or now - LISTED,
+        until=now + CLOCK_SKEW,
+        status=query.status,
+        limit=query.limit,
+        start=cursors.key_of(query.cursor, subject, cursors.ALL_RIDES),
+    )
+    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.ALL_RIDES)
+    return answer(200, ride_list_view(page, next_cursor))
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/rides/<ride_id>",
+    policy=policy.ADMIN_READ,
+    answers={200: RideView},
+)
+def show_any_ride(ride_id: str) -> Response:
+    """One ride, whoever requested it."""
+    return _shown(unicorns.stored_ride(dependencies().ports, ride_id))
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/admin/rides/<ride_id>/cancel",
+    policy=policy.ADMIN_RIDES,
+    body=Cancelation,
+    answers={200: RideView},
+)
+def cancel_any_ride(ride_id: str, body: Cancelation) -> Response:
+    """Cancel a ride in any open state; again changes nothing."""
+    deps = dependencies()
+    add_log_context(ride_id=ride_id)
+    ride = staff.cancel_as_admin(deps.ports, ride_id, body.reason, deps.now())
+    audit.wrote("ride canceled", ride_id=ride_id)
+    return _shown(ride)
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/admin/rides/<ride_id>/reassign",
+    policy=policy.ADMIN_RIDES,
+    body=Nothing,
+    answers={200: RideView},
+)
+def reassign_ride(ride_id: str, body: Nothing) -> Response:
+    """Take the ride from its unicorn, which never gets it again, and look for another."""
+    deps = dependencies()
+    add_log_context(ride_id=ride_id)
+    ride = staff.reassign_ride(deps.ports, ride_id, deps.now())
+    audit.wrote("ride reassigned", ride_id=ride_id)
+    return _shown(ride)
+
+
+def _shown(ride: Ride) -> Response:
+    return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})

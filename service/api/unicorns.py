@@ -1,0 +1,146 @@
+"""Routes of unicorns: see what there is to do, say where one is, move a ride along."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response
+
+from service.api.fields import (
+    Availability,
+    Nothing,
+    PositionReport,
+    PositionReports,
+)
+from service.api.shapes import DrivenRideView, MyUnicornView, PositionsNoted, UnicornRepresentation
+from service.api.views import driven_ride_view, unicorn_representation
+from service.auth import policy
+from service.core import fleet, positions, unicorns
+from service.core.positions import Report
+from service.core.unicorns import Step
+from service.http import headers
+from service.http.context import caller, dependencies
+from service.http.problems import invalid
+from service.http.responses import answer, empty, entity_tag
+from service.http.route import route
+from service.http.waiting import granted_wait, wait_for_unicorn
+from service.logs import add_log_context
+from service.model import Unicorn
+
+blueprint: Final = Blueprint("fleet", __name__)
+
+BULK_LIMIT: Final = 128 * 1024
+"""Bytes of a body with positions of many unicorns."""
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/fleet/me",
+    policy=policy.FLEET_DRIVE,
+    headers=("If-None-Match", "Prefer"),
+    answers={200: MyUnicornView, 304: None},
+)
+def show_me() -> Response:
+    """The caller's unicorn and its ride; waits for news of them if asked to."""
+    deps, wait = dependencies(), granted_wait()
+    unicorn = unicorns.stored_unicorn(deps.ports, _my_id())
+    if wait and not _is_news(unicorn):
+        unicorn = wait_for_unicorn(unicorn, _is_news, wait)
+    about = {"ETag": entity_tag(unicorn.version), **headers.wait_applied(wait)}
+    if headers.not_modified(unicorn.version):
+        return empty(304, about)
+    ride = fleet.ride_of(deps.ports, unicorn)
+    view: MyUnicornView = {
+        "unicorn": _shown(unicorn),
+        "ride": driven_ride_view(ride) if ride else None,
+    }
+    return answer(200, view, about)
+
+
+@route(
+    blueprint,
+    "PUT",
+    "/v1/fleet/me/position",
+    policy=policy.FLEET_DRIVE,
+    body=PositionReport,
+    answers={204: None},
+)
+def report_position(body: PositionReport) -> Response:
+    """Say where the unicorn is; an older position than the last is ignored."""
+    deps = dependencies()
+    now = deps.now()
+    position = body.position(now)
+    if positions.is_in_the_future(position, now):
+        raise invalid("recorded_at", "is in the future")
+    unicorn = unicorns.record_position(deps.ports, _my_id(), position, now)
+    return empty(204, {"ETag": entity_tag(unicorn.version)})
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/fleet/positions",
+    policy=policy.FLEET_TELEMETRY,
+    body=PositionReports,
+    body_limit=BULK_LIMIT,
+    answers={200: PositionsNoted},
+)
+def report_positions(body: PositionReports) -> Response:
+    """Say where many unicorns are; what cannot be true is rejected one by one."""
+    deps = dependencies()
+    now = deps.now()
+    reports = [Report(each.unicorn_id, each.position(now)) for each in body.positions]
+    refused = positions.record_positions(deps.ports, reports, now)
+    noted: PositionsNoted = {
+        "accepted": len(reports) - len(refused),
+        "rejected": [{"unicorn_id": r.unicorn_id, "reason": why} for r, why in refused],
+    }
+    return answer(200, noted)
+
+
+@route(
+    blueprint,
+    "PUT",
+    "/v1/fleet/me/availability",
+    policy=policy.FLEET_DRIVE,
+    body=Availability,
+    answers={200: UnicornRepresentation},
+)
+def set_availability(body: Availability) -> Response:
+    """Go on or off duty; a ride under way is finished first."""
+    deps = dependencies()
+    unicorn = unicorns.set_availability(deps.ports, _my_id(), body.available, deps.now())
+    return answer(200, _shown(unicorn), {"ETag": entity_tag(unicorn.version)})
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/fleet/me/rides/<ride_id>/<any(accept,decline,arrive,start,complete):step>",
+    policy=policy.FLEET_DRIVE,
+    body=Nothing,
+    answers={200: DrivenRideView},
+)
+def advance_ride(ride_id: str, step: str, body: Nothing) -> Response:
+    """Take the next step of the unicorn's ride; repeating the last one changes nothing."""
+    deps = dependencies()
+    add_log_context(ride_id=ride_id)
+    ride = unicorns.advance(deps.ports, Step(step), _my_id(), ride_id, deps.now())
+    return answer(200, driven_ride_view(ride), {"ETag": entity_tag(ride.version)})
+
+
+def _my_id() -> str:
+    return fleet.unicorn_of(dependencies().ports, caller().subject)
+
+
+def _shown(unicorn: Unicorn) -> UnicornRepresentation:
+    deps = dependencies()
+    return unicorn_representation(fleet.view(deps.ports, unicorn, deps.now()))
+
+
+def _is_news(unicorn: Unicorn) -> bool:
+    """What a waiting unicorn has not seen: another version than it named, else a ride."""
+    if headers.if_none_match_given():
+        return not headers.not_modified(unicorn.version)
+    return unicorn.ride_id is not None

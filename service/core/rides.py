@@ -1,0 +1,178 @@
+"""What a rider does: request a ride, look at it, cancel it, rate it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from service.core import effects
+from service.core.ports import Ports
+from service.core.transition import carry_out
+from service.matching.zones import zone_of
+from service.model import (
+    FIRST_RETRY,
+    CanceledBy,
+    Location,
+    Page,
+    Rating,
+    Ride,
+    RideStatus,
+    Unicorn,
+)
+from service.model.errors import (
+    DispatchPaused,
+    IdempotencyKeyReused,
+    RideNotFound,
+    TooManyActiveRides,
+)
+
+RIDE_IDS: Final = uuid.UUID("6f1c7a3e-52f5-4d29-9d0b-0b6f7a1f3a52")
+"""Namespace of ride ids made from an idempotency key (RFC 9562, UUIDv5)."""
+
+NEWEST_LOOKED_AT: Final = 100
+"""How many of a rider's newest rides are looked at to count the open ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RideOrder:
+    """What a rider asked for."""
+
+    rider_id: str
+    pickup: Location
+    dropoff: Location | None = None
+    note: str | None = None
+    idempotency_key: str | None = None
+    request_id: str = ""
+
+    @property
+    def ride_id(self) -> str:
+        """The same for the same rider and key, so that a repeated request is the same ride."""
+        if self.idempotency_key is None:
+            return str(uuid.uuid4())
+        return str(uuid.uuid5(RIDE_IDS, f"{self.rider_id}\n{self.idempotency_key}"))
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the parsed body: two requests with one key must agree on it."""
+        places = [p and (p.latitude, p.longitude) for p in (self.pickup, self.dropoff)]
+        return hashlib.sha256(json.dumps([*places, self.note]).encode()).hexdigest()
+
+
+def request_ride(ports: Ports, order: RideOrder, now: datetime) -> tuple[Ride, bool]:
+    """Store a new ride and ask for a round; or find the ride this idempotency key made before.
+
+    Returns the ride and whether it is a replay. Once this returns the ride is safe: the row is
+    the outbox, and the trigger is only a hint. Raises `IdempotencyKeyReused`, `DispatchPaused`,
+    `TooManyActiveRides`, `Unavailable`.
+    """
+    ride = _new_ride(ports, order, now)
+    if ports.pauses.current().covers(ride.zone) and not _is_known(ports, order):
+        raise DispatchPaused("no rides are accepted here at the moment, and none was requested")
+    if ports.rules.max_active_rides:
+        _require_room(ports, ride)
+    known = ports.rides.create(ride)
+    if known is None:
+        effects.trigger_ride(ports, ride)
+        return ride, False
+    if known.fingerprint != ride.fingerprint:
+        raise IdempotencyKeyReused("this idempotency key was used with another body")
+    if known.status is RideStatus.REQUESTED:
+        effects.trigger_ride(ports, known)
+    return known, True
+
+
+def own_ride(ports: Ports, ride_id: str, rider_id: str) -> Ride:
+    """The rider's ride; another rider's is `RideNotFound`, like one that does not exist."""
+    ride = ports.rides.get(ride_id)
+    if ride is None or ride.rider_id != rider_id:
+        raise RideNotFound("no such ride")
+    return ride
+
+
+def is_settled(ride: Ride) -> bool:
+    """A unicorn is (or was) on its way, or none will come."""
+    return ride.matched_at is not None or ride.is_terminal
+
+
+def list_rides(
+    ports: Ports,
+    rider_id: str,
+    *,
+    status: RideStatus | None,
+    limit: int,
+    start: Mapping[str, str] | None,
+) -> Page[Ride]:
+    """The rider's rides, newest first."""
+    return ports.rides.list_of_rider(rider_id, status=status, limit=limit, start=start)
+
+
+def cancel_ride(
+    ports: Ports,
+    ride_id: str,
+    rider_id: str,
+    reason: str | None,
+    now: datetime,
+    *,
+    keep_settled: bool = False,
+) -> Ride:
+    """Cancel before the ride is in progress; canceling again changes nothing.
+
+    With `keep_settled` a ride that has been matched or has ended meanwhile stays as it is.
+    """
+
+    def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
+        if ride.status is RideStatus.CANCELED or (keep_settled and is_settled(ride)):
+            return ride, unicorn
+        canceled = ride.canceled(CanceledBy.RIDER, reason, now)
+        return canceled, unicorn and unicorn.released(ride_id)
+
+    return carry_out(ports, own_ride(ports, ride_id, rider_id), decide, now)
+
+
+def rate_ride(ports: Ports, ride_id: str, rider_id: str, rating: Rating, now: datetime) -> Ride:
+    """Rate a completed ride; rating again replaces the rating."""
+
+    def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
+        return (ride if ride.rating == rating else ride.rated(rating)), unicorn
+
+    return carry_out(ports, own_ride(ports, ride_id, rider_id), decide, now)
+
+
+def _new_ride(ports: Ports, order: RideOrder, now: datetime) -> Ride:
+    return Ride(
+        ride_id=order.ride_id,
+        rider_id=order.rider_id,
+        pickup=order.pickup,
+        dropoff=order.dropoff,
+        note=order.note,
+        zone=zone_of(order.pickup),
+        requested_at=now,
+        deadline_at=now + ports.rules.deadline,
+        due_at=now + FIRST_RETRY,
+        request_id=order.request_id,
+        fingerprint=order.fingerprint,
+    )
+
+
+def _is_known(ports: Ports, order: RideOrder) -> bool:
+    return order.idempotency_key is not None and ports.rides.get(order.ride_id) is not None
+
+
+def _require_room(ports: Ports, ride: Ride) -> None:
+    """Refuse a rider who has too many open rides; a replay is not one more.
+
+    The listing is eventually consistent, so two requests in the same instant may both pass: the
+    limit is there against mistakes, not against the rider's own race.
+    """
+    newest = ports.rides.list_of_rider(
+        ride.rider_id, status=None, limit=NEWEST_LOOKED_AT, start=None
+    ).items
+    others_open = [r for r in newest if not r.is_terminal and r.ride_id != ride.ride_id]
+    replay = any(r.ride_id == ride.ride_id for r in newest)
+    if not replay and len(others_open) >= ports.rules.max_active_rides:
+        raise TooManyActiveRides(f"at most {ports.rules.max_active_rides} open rides are allowed")

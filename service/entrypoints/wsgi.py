@@ -1,0 +1,16 @@
+"""The application gunicorn serves, built in each worker process, so after the fork."""
+
+from __future__ import annotations
+
+from service.api.app import create_app
+from service.bootstrap import build
+from service.logs import configure_logging
+from service.observability import traces
+from service.observability.exposition import WEB, listen
+from service.settings import ApiSettings, load
+
+settings = load(ApiSettings)
+configure_logging(settings.log_level)
+traces.begin(settings, "web")
+app = create_app(build(settings))
+listen(settings, WEB)

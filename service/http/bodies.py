@@ -1,0 +1,120 @@
+"""Request bodies and query strings: read within bounds, parsed strictly, every fault named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+
+from service.http.problems import Problem
+
+BODY_LIMIT: Final = 16 * 1024
+FAULTS_NAMED: Final = 50
+"""A body made of nothing but mistakes does not get an answer many times its size."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_body(model: type[Model], *, optional: bool, limit: int = BODY_LIMIT) -> Model:
+    """The body, `limit` bytes at most, as `model`.
+
+    Raises 413, 415, 400 and 422 problems, in this order.
+    """
+    length = request.content_length
+    if length is not None and length > limit:
+        raise RequestEntityTooLarge
+    if optional and not length and "HTTP_TRANSFER_ENCODING" not in request.environ:
+        return model()
+    if request.mimetype != "application/json":
+        raise Problem(415, "unsupported_media_type", "The content type must be application/json.")
+    return validated(model, parse(_received(limit)), "body")
+
+
+def read_query(model: type[Model]) -> Model:
+    """The known parameters of the query string as `model`; a repeated one is a fault."""
+    named = {
+        name: values if len(values) > 1 else values[0]
+        for name, values in request.args.lists()
+        if name in model.model_fields
+    }
+    return validated(model, named, "query")
+
+
+def parse(body: bytes) -> object:
+    """Strict JSON (RFC 8259): UTF-8, finite numbers, no duplicate names, bounded depth."""
+    try:
+        return _decode(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        # `from None`: the cause quotes the body.
+        raise Problem(400, "malformed_body", "The body is not valid JSON.") from None
+
+
+def validated(model: type[Model], value: object, whole: str) -> Model:
+    """`value` as `model`, or a 422 that names each field by its dotted path (else `whole`)."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Problem(
+            422,
+            "validation_failed",
+            "The request does not have the expected form.",
+            faults=[_fault(fault, whole) for fault in faults[:FAULTS_NAMED]],
+        ) from None
+
+
+def _received(limit: int) -> bytes:
+    # One byte more than allowed tells too large: at its limit werkzeug ends a chunked body in
+    # silence, and half a body may still be valid JSON.
+    request.max_content_length = limit + 1
+    try:
+        body = request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:
+        # What a server raises for a body with broken chunks is its own business (PEP 3333).
+        raise ClientDisconnected from error
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    return body
+
+
+def _fault(fault: ErrorDetails, whole: str) -> dict[str, str]:
+    path = ".".join(str(part) for part in fault["loc"])
+    return {"field": path[:200] or whole, "message": _message(fault)}
+
+
+def _message(fault: ErrorDetails) -> str:
+    # Pydantic would name our class here.
+    if fault["type"] == "model_type":
+        return "Input should be an object"
+    return fault["msg"].removeprefix("Value error, ")
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate name")
+    return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
+).decode

@@ -1,0 +1,83 @@
+"""What a view works with: the process's dependencies and who is calling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from flask import Flask, current_app, g
+
+from service.matching.travel import GreatCircle
+
+if TYPE_CHECKING:
+    from service.auth.principal import Principal
+    from service.auth.revocation import RevocationCheck
+    from service.core.ports import Ports
+    from service.http.limits import Limiter
+    from service.matching.travel import TravelTimes
+    from service.model.operations import Oversight
+    from service.settings import ApiSettings
+
+_KEY: Final = "dispatch"
+
+
+class Verifier(Protocol):
+    """Turns a token into the principal it proves; raises `AuthError`."""
+
+    def verify(self, token: str, now: float) -> Principal: ...
+
+
+class Revocations(Protocol):
+    """The truth about revocations (`service.stores.revocations`)."""
+
+    def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None: ...
+
+
+class Probe(Protocol):
+    """Asks whether a part the service stands on is usable; raises or says no."""
+
+    def __call__(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """Everything the API works with. Built once per process, after any fork."""
+
+    settings: ApiSettings
+    ports: Ports
+    oversight: Oversight
+    verifier: Verifier
+    revocations: Revocations
+    revoked: RevocationCheck
+    """Asks `revocations`."""
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    probes: Mapping[str, Probe]
+    """By the names that `/readyz` tells; without those in `health.OPTIONAL` it is degraded."""
+    travel: TravelTimes = field(default_factory=GreatCircle)
+    iam: Verifier | None = None
+    """Verifies credentials of IAM roles, if any may call."""
+    id_tokens: Verifier | None = None
+    """Verifies access and ID tokens, if the workshop's page may send those."""
+    limiter: Limiter | None = None
+    """None: nobody is limited."""
+
+
+def provide(app: Flask, dependencies: Dependencies) -> None:
+    app.extensions[_KEY] = dependencies
+
+
+def dependencies() -> Dependencies:
+    """This application's dependencies."""
+    return cast(Dependencies, current_app.extensions[_KEY])
+
+
+def caller() -> Principal:
+    """Who is calling; only on routes whose policy is not public."""
+    return cast("Principal", g.principal)
+
+
+def request_id() -> str:
+    return cast(str, g.request_id)

@@ -1,0 +1,92 @@
+"""Cursors: where a listing goes on, opaque to clients and good only for who got it.
+
+The authentication code is keyed by the subject the cursor was made for, so any process can check
+it without shared secrets. It is not what keeps riders apart: a listing is always of the token's
+own subject, so a rider who forged a cursor for himself would only skip through his own rides.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from service.http.problems import invalid
+from service.http.responses import encode
+
+_CODE_BYTES: Final = 16
+_is_id: Final = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
+_is_key: Final = re.compile(r"[\x21-\x7e]{1,160}").fullmatch
+_looks_like_instant: Final = re.compile(r"2[0-9]{3}-[0-9T:.-]{18}Z").fullmatch
+
+
+def _is_instant(text: str) -> bool:
+    """Of this millennium: no arithmetic with it leaves the calendar."""
+    return bool(_looks_like_instant(text) and datetime.fromisoformat(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a cursor is of: its name (at most 16 bytes), and the form of each part of its key."""
+
+    name: bytes
+    key: Mapping[str, Callable[[str], object]]
+
+
+RIDES: Final = Listing(b"rides cursor", {"ride_id": _is_id, "requested_at": _is_instant})
+ALL_RIDES: Final = Listing(b"all rides cursor", RIDES.key)
+UNICORNS: Final = Listing(b"unicorns cursor", {"unicorn_id": _is_key})
+DEAD_LETTERS: Final = Listing(
+    b"dead letters", {"operation_id": _is_id, "set_aside_at": _is_instant}
+)
+
+
+def cursor_of(key: Mapping[str, str] | None, subject: str, listing: Listing = RIDES) -> str | None:
+    """The cursor that continues at `key`, for this subject only."""
+    if key is None:
+        return None
+    payload = encode(key).encode()
+    return base64.urlsafe_b64encode(_code(payload, subject, listing) + payload).decode().rstrip("=")
+
+
+def key_of(cursor: str | None, subject: str, listing: Listing = RIDES) -> Mapping[str, str] | None:
+    """The key inside a cursor made for this subject; anything else is 422 `invalid_cursor`."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise _refused() from None
+    code, payload = raw[:_CODE_BYTES], raw[_CODE_BYTES:]
+    if not hmac.compare_digest(code, _code(payload, subject, listing)):
+        raise _refused()
+    return _key_in(payload, listing)
+
+
+def _key_in(payload: bytes, listing: Listing) -> Mapping[str, str]:
+    """The code is no secret from who reads this source, so the key is checked for its form too."""
+    try:
+        key = json.loads(payload)
+        if key.keys() == listing.key.keys() and all(
+            has_form(key[name]) for name, has_form in listing.key.items()
+        ):
+            return dict(key)
+    except (ValueError, AttributeError, TypeError):
+        pass
+    raise _refused()
+
+
+def _code(payload: bytes, subject: str, listing: Listing = RIDES) -> bytes:
+    key = hashlib.blake2b(subject.encode(), person=listing.name).digest()
+    return hashlib.blake2b(payload, key=key, digest_size=_CODE_BYTES).digest()
+
+
+def _refused() -> Exception:
+    return invalid("cursor", "is not a cursor this listing gave you", "invalid_cursor")

@@ -1,0 +1,155 @@
+"""The guard: nothing behind a policy is reached without a token that satisfies it.
+
+It runs before the body is read. An endpoint it does not know is refused, not let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from flask import Flask, Response, g, request
+
+from service.auth import bearer, iam
+from service.auth.errors import (
+    AuthError,
+    AuthUnavailable,
+    Forbidden,
+    InsufficientScope,
+    InvalidToken,
+    MalformedHeader,
+    MissingToken,
+)
+from service.auth.policy import Role, judge
+from service.auth.principal import Principal
+from service.auth.workshop import workshop_token_from
+from service.http import audit, cors
+from service.http.addresses import client_address
+from service.http.context import Dependencies
+from service.http.limits import Standing
+from service.http.problems import Problem
+from service.http.route import Route
+from service.settings import ApiSettings
+
+METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
+
+TOO_MANY: Final = "rate_limited"
+
+DETAILS: Final[Mapping[type[AuthError], str]] = {
+    MissingToken: "Send an access token as Authorization: Bearer.",
+    MalformedHeader: "Send exactly one bearer token, in the Authorization header only.",
+    InvalidToken: "The access token is not valid.",
+    InsufficientScope: "The access token lacks a scope this needs.",
+    Forbidden: "This is not for you.",
+    AuthUnavailable: "Access tokens cannot be checked at the moment; try again.",
+}
+"""One text per refusal: what exactly was wrong with a token is for the log only."""
+
+
+def install(app: Flask, routes: Mapping[str, Route], deps: Dependencies) -> None:
+    """Judge each request by its route's policy."""
+    guard = Guard(deps)
+
+    def begin() -> Response | None:
+        if request.routing_exception is not None:
+            # 404 and 405 come first: Flask raises them next, unless this is a preflight.
+            return cors.preflight()
+        route = routes[request.endpoint or ""]
+        if not route.policy.is_public:
+            guard.admit(route)
+        return None
+
+    app.before_request(begin)
+    app.after_request(_with_standing)
+    app.register_error_handler(AuthError, guard.refusal)
+
+
+def groups_of(settings: ApiSettings) -> Mapping[Role, str]:
+    """Which group of the user pool stands for each role."""
+    return {
+        Role.ADMIN: settings.admin_group,
+        Role.DISPATCHER: settings.dispatcher_group,
+        Role.UNICORN: settings.unicorn_group,
+    }
+
+
+class Guard:
+    """Authentication, revocation, policy and rate limits, in this order."""
+
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
+        self._groups = groups_of(deps.settings)
+        self._metadata_url = f"{deps.settings.public_url}{METADATA_PATH}"
+
+    def admit(self, route: Route) -> None:
+        """Let the request pass, or raise `AuthError` or a 429 problem."""
+        now = self._deps.now()
+        g.principal = principal = self._authenticated(route, now)
+        self._deps.revoked.check(principal, route.policy, request.method, now)
+        judge(route.policy, principal, self._groups)
+        limiter = self._deps.limiter
+        if limiter:
+            g.standing = limiter.admitted(principal.subject, self._address(), now.timestamp())
+            if g.standing.is_exceeded:
+                audit.refused(TOO_MANY, f"limit: {g.standing.limit.name}")
+                raise _too_many(g.standing)
+
+    def refusal(self, error: AuthError) -> Response:
+        """The answer to a request that may not pass."""
+        limiter = self._deps.limiter
+        if limiter and not isinstance(error, AuthUnavailable):
+            standing = limiter.refused(self._address(), self._deps.now().timestamp())
+            if standing.is_exceeded:
+                g.standing = standing
+                audit.refused(TOO_MANY, str(error))
+                return _too_many(standing).response()
+        audit.refused(error.reason, str(error))
+        return self._challenged(error)
+
+    def _authenticated(self, route: Route, now: datetime) -> Principal:
+        header = request.environ.get("HTTP_AUTHORIZATION")
+        in_query = "access_token" in request.args
+        if self._deps.iam:
+            credential = iam.credential_from(header, in_query)
+            if credential is not None:
+                self._require_good_standing(now)
+                return self._deps.iam.verify(credential, now.timestamp())
+        token_from = workshop_token_from if route.bare_tokens else bearer.token_from
+        verifier = (route.id_tokens and self._deps.id_tokens) or self._deps.verifier
+        return verifier.verify(token_from(header, has_query_token=in_query), now.timestamp())
+
+    def _require_good_standing(self, now: datetime) -> None:
+        """No question to STS for an address that has been refused too often already."""
+        limiter = self._deps.limiter
+        if limiter:
+            standing = limiter.failures(self._address(), now.timestamp())
+            if standing.used >= standing.limit.amount:
+                audit.refused(TOO_MANY, "limit: failures, before STS was asked")
+                raise _too_many(standing)
+
+    def _address(self) -> str:
+        return client_address(request.environ, self._deps.settings.trusted_proxy_hops)
+
+    def _challenged(self, error: AuthError) -> Response:
+        headers = {}
+        challenge = bearer.challenge(error, self._metadata_url)
+        if challenge:
+            headers["WWW-Authenticate"] = challenge
+        if isinstance(error, AuthUnavailable):
+            headers["Retry-After"] = str(error.retry_after)
+        detail = DETAILS[type(error)]
+        return Problem(error.status, error.reason, detail, headers=headers).response()
+
+
+def _too_many(standing: Standing) -> Problem:
+    detail = "Too many requests; try again later."
+    return Problem(429, TOO_MANY, detail, headers={"Retry-After": str(standing.seconds_left)})
+
+
+def _with_standing(response: Response) -> Response:
+    """Tell callers how often they may still come, before they have to be refused."""
+    standing: Standing | None = g.get("standing")
+    if standing:
+        response.headers.extend(standing.headers())
+    return response

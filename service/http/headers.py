@@ -1,0 +1,84 @@
+"""Request headers with a grammar of their own: `Prefer`, `Idempotency-Key`, entity tags, ids.
+
+Read from the environment (PEP 3333), where absence, the usual case, costs nothing: werkzeug's
+`headers.get` raises and catches an exception for it.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from flask import request
+
+from service.http.problems import Problem, invalid
+
+LONGEST_WAIT_SECONDS: Final = 30
+"""Below the idle timeout of load balancers (ALB: 60 s) and the graceful timeout of the server."""
+
+_WAIT: Final = re.compile(r'\s*wait\s*=\s*(?:([0-9]+)|"([0-9]+)")\s*(?:;.*)?', re.IGNORECASE)
+_VERSION: Final = re.compile(r"[0-9]{1,9}")
+_REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def preferred_wait() -> int | None:
+    """Seconds of `Prefer: wait=N` (RFC 7240, 4.3), at most 30; none if absent or malformed."""
+    header = request.environ.get("HTTP_PREFER")
+    if header is None:
+        return None
+    for preference in header.split(","):
+        found = _WAIT.fullmatch(preference)
+        if found:
+            digits = (found[1] or found[2]).lstrip("0") or "0"
+            return (
+                LONGEST_WAIT_SECONDS if len(digits) > 2 else min(int(digits), LONGEST_WAIT_SECONDS)
+            )
+    return None
+
+
+def wait_applied(seconds: int | None) -> dict[str, str]:
+    """`Preference-Applied` for a wait that was granted."""
+    return {} if seconds is None else {"Preference-Applied": f"wait={seconds}"}
+
+
+def idempotency_key() -> str | None:
+    """The client's name for this request: 1 to 255 visible ASCII characters."""
+    key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+    return key
+
+
+def given_request_id() -> str:
+    """The client's request id if it is safe to repeat everywhere, else a new one."""
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def last_event_id() -> int:
+    """The version `Last-Event-ID` names: the last one a stream's reader has seen; else 0."""
+    given = request.environ.get("HTTP_LAST_EVENT_ID", "")
+    return int(given) if _VERSION.fullmatch(given) else 0
+
+
+def if_none_match_given() -> bool:
+    return "HTTP_IF_NONE_MATCH" in request.environ
+
+
+def not_modified(version: int) -> bool:
+    """Whether `If-None-Match` names this version (RFC 9110, 13.1.2: weak comparison)."""
+    return if_none_match_given() and request.if_none_match.contains_weak(str(version))
+
+
+def expected_version() -> Callable[[int], bool]:
+    """Says of a version whether `If-Match` names it (RFC 9110, 13.1.1: strong comparison).
+
+    Raises 428 without the header: a change must say what it is based on (RFC 6585, 3).
+    """
+    if "HTTP_IF_MATCH" not in request.environ:
+        raise Problem(428, "precondition_required", "Send the version you saw as If-Match.")
+    tags = request.if_match
+    return lambda version: str(version) in tags

@@ -1,0 +1,136 @@
+"""Errors as `application/problem+json` (RFC 9457), each with a stable `reason` for programs.
+
+The use cases raise in the words of the domain; the one table here says what each is over HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from flask import Flask, Response
+from werkzeug.exceptions import (
+    ClientDisconnected,
+    HTTPException,
+    MethodNotAllowed,
+    RequestEntityTooLarge,
+)
+from werkzeug.http import HTTP_STATUS_CODES
+
+from service.http.context import request_id
+from service.http.responses import answer
+from service.model import errors
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_TYPE: Final = "application/problem+json"
+RETRY_SOON: Final = {"Retry-After": "1"}
+RETRY_LATER: Final = {"Retry-After": "30"}
+"""A pause lasts until an operator ends it: minutes rather than seconds."""
+
+DOMAIN: Final[Mapping[type[errors.DispatchError], tuple[int, str]]] = {
+    errors.RideNotFound: (404, "not_found"),
+    errors.UnicornNotFound: (404, "not_found"),
+    errors.IllegalTransition: (409, "illegal_transition"),
+    errors.NotCancelable: (409, "not_cancelable"),
+    errors.UnicornBusy: (409, "unicorn_busy"),
+    errors.AccountTaken: (409, "account_taken"),
+    errors.UnicornExists: (409, "unicorn_exists"),
+    errors.DeadLetterNotFound: (404, "not_found"),
+    errors.DispatchPaused: (503, "dispatch_paused"),
+    errors.TooManyActiveRides: (409, "too_many_active_rides"),
+    errors.StaleVersion: (412, "precondition_failed"),
+    errors.IdempotencyKeyReused: (422, "idempotency_key_reused"),
+}
+"""What each error of the domain is over HTTP; those not named are a store's trouble: 503."""
+
+
+class Problem(Exception):
+    """An answer that is an error, raised from wherever it is found."""
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        detail: str,
+        *,
+        faults: Sequence[Mapping[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+        self.faults = faults
+        self.headers = headers
+
+    def response(self) -> Response:
+        members: dict[str, object] = {
+            "type": "about:blank",
+            "title": HTTP_STATUS_CODES[self.status],
+            "status": self.status,
+            "detail": self.detail,
+            "reason": self.reason,
+            "request_id": request_id(),
+        }
+        if self.faults is not None:
+            members["errors"] = self.faults
+        return answer(self.status, members, self.headers, PROBLEM_TYPE)
+
+
+def invalid(field: str, message: str, reason: str = "validation_failed") -> Problem:
+    """422 for one field, header or query parameter."""
+    faults = [{"field": field, "message": message}]
+    return Problem(422, reason, "The request does not have the expected form.", faults=faults)
+
+
+def install(app: Flask) -> None:
+    """Answer every exception with a problem."""
+    app.register_error_handler(Problem, Problem.response)
+    app.register_error_handler(errors.DispatchError, _of_domain)
+    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _of_domain(error: errors.DispatchError) -> Response:
+    known = DOMAIN.get(type(error))
+    if known:
+        later = RETRY_LATER if isinstance(error, errors.DispatchPaused) else None
+        return Problem(*known, _sentence(error), headers=later).response()
+    logger.warning("unavailable", extra={"cause": str(error)})
+    return Problem(
+        503, "unavailable", "A store did not answer in time; try again.", headers=RETRY_SOON
+    ).response()
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _of_http(error: HTTPException) -> Response:
+    match error:
+        case MethodNotAllowed():
+            allowed = ", ".join(sorted(error.valid_methods or ()))
+            problem = Problem(
+                405,
+                "method_not_allowed",
+                "This method is not known here.",
+                headers={"Allow": allowed},
+            )
+        case RequestEntityTooLarge():
+            problem = Problem(413, "body_too_large", "The body is too large.")
+        case HTTPException(code=404):
+            problem = Problem(404, "not_found", "There is nothing here.")
+        case ClientDisconnected():
+            problem = Problem(400, "malformed_body", "The body ended early.")
+        case _:
+            problem = Problem(400, "bad_request", "The request could not be read.")
+    return problem.response()
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.error("unexpected error", exc_info=error)
+    detail = "Something went wrong here; the request id finds it in the log."
+    return Problem(500, "internal_error", detail).response()

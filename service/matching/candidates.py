@@ -1,0 +1,104 @@
+"""Who could take a ride, from where and from when on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+
+from service.matching.remaining import RemainingTime
+from service.matching.travel import FloatArray, TravelTimes, places
+from service.model import FleetEntry, Location
+
+LONGEST_IDLE_SECONDS: Final = 3600.0
+"""Idle for longer counts as this long, so that nobody crosses the city for being idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Columns over the same unicorns: the available ones first, then those soon to be free."""
+
+    unicorn_ids: tuple[str, ...]
+    places: FloatArray
+    """Where each can start from: (latitude, longitude)."""
+    ready_in: FloatArray
+    """Seconds until then; 0 for the available ones."""
+    idle: FloatArray
+    """Seconds without a ride so far; 0 for the busy ones."""
+    available: int
+    """How many are available now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Busy:
+    """A unicorn with a ride. It drives from `start` to `pickup`, or has left there already."""
+
+    unicorn_id: str
+    start: Location
+    pickup: Location
+    dropoff: Location
+    started_at: datetime | None
+
+
+def gather(
+    fleet: Iterable[FleetEntry],
+    now: datetime,
+    plan_seconds: float,
+    travel: TravelTimes,
+    remaining: RemainingTime,
+) -> Candidates:
+    """Unicorns that are available, or should be within `plan_seconds`; the others cannot help.
+
+    Both kinds come in the order of their ids: the order of `fleet` means nothing.
+    """
+    heard = {entry.unicorn.unicorn_id: entry for entry in fleet if entry.position}
+    entries = [heard[unicorn_id] for unicorn_id in sorted(heard)]
+    free = [entry for entry in entries if entry.unicorn.can_take_a_ride]
+    busy, ready_in = _soon_free(entries, now, plan_seconds, travel, remaining)
+    starts = [entry.position.location for entry in free if entry.position]
+    return Candidates(
+        unicorn_ids=(*(e.unicorn.unicorn_id for e in free), *(b.unicorn_id for b in busy)),
+        places=places([*starts, *(b.dropoff for b in busy)]),
+        ready_in=np.concatenate([np.zeros(len(free)), ready_in]),
+        idle=np.array([*(_idle_seconds(e, now) for e in free), *(0.0 for _ in busy)]),
+        available=len(free),
+    )
+
+
+def _soon_free(
+    entries: Sequence[FleetEntry],
+    now: datetime,
+    plan_seconds: float,
+    travel: TravelTimes,
+    remaining: RemainingTime,
+) -> tuple[Sequence[_Busy], FloatArray]:
+    busy = [unicorn for unicorn in map(_busy, entries) if unicorn] if plan_seconds > 0 else []
+    if not busy:
+        return busy, np.empty(0)
+    pickups = places(b.pickup for b in busy)
+    trips, _ = travel.estimate(pickups, places(b.dropoff for b in busy))
+    approaches, _ = travel.estimate(places(b.start for b in busy), pickups)
+    elapsed = np.array([_seconds_since(b.started_at, now) for b in busy])
+    ready_in = approaches + remaining.seconds(trips, elapsed)
+    soon = np.flatnonzero(ready_in <= plan_seconds)
+    return [busy[row] for row in soon], ready_in[soon]
+
+
+def _busy(entry: FleetEntry) -> _Busy | None:
+    """None unless the unicorn goes on accepting and it is known where its trip ends."""
+    trip, unicorn, position = entry.unicorn.trip, entry.unicorn, entry.position
+    if trip is None or trip.dropoff is None or position is None or not unicorn.accepting:
+        return None
+    start = trip.pickup if trip.started_at else position.location
+    return _Busy(unicorn.unicorn_id, start, trip.pickup, trip.dropoff, trip.started_at)
+
+
+def _idle_seconds(entry: FleetEntry, now: datetime) -> float:
+    return min(_seconds_since(entry.idle_since, now), LONGEST_IDLE_SECONDS)
+
+
+def _seconds_since(instant: datetime | None, now: datetime) -> float:
+    return max(0.0, (now - instant).total_seconds()) if instant else 0.0

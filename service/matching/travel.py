@@ -1,0 +1,105 @@
+"""Travel times and distances, as far as a dispatcher can know them beforehand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.model import Location
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.intp]
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+EARTH_RADIUS_METRES: Final = 6_371_008.8
+"""Mean radius of the earth (IUGG)."""
+
+
+class TravelTimes(Protocol):
+    """What a drive from one place to another takes.
+
+    Places are rows of (latitude, longitude). Many pairs come in one call, so that an implementation
+    behind a network asks once (a table service gets each distinct place only once).
+    """
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Seconds and metres from each origin to the destination in the same row."""
+
+    def reach_metres(self, seconds: float) -> float:
+        """How far away, straight line, a place can be and still be reached in this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class GreatCircle:
+    """Straight line times a detour factor at a constant speed.
+
+    The defaults are measured on New York taxi trips, 1 January 2013.
+    """
+
+    detour: float = 1.37
+    speed_kmh: float = 23.1
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        metres = crow_metres(origins, destinations) * self.detour
+        return metres / self._metres_per_second, metres
+
+    def reach_metres(self, seconds: float) -> float:
+        return seconds * self._metres_per_second / self.detour
+
+    def seconds_between(self, origin: Location, destination: Location) -> int:
+        """The estimate for a single pair, whole seconds."""
+        return round(self.crow_metres(origin, destination) / self.reach_metres(1))
+
+    def metres_between(self, origin: Location, destination: Location) -> int:
+        """Length of the drive for a single pair, whole metres."""
+        return round(self.crow_metres(origin, destination) * self.detour)
+
+    def crow_metres(self, origin: Location, destination: Location) -> float:
+        """Straight line (haversine), metres."""
+        south, north = math.radians(origin.latitude), math.radians(destination.latitude)
+        east = math.radians(destination.longitude - origin.longitude)
+        chord = math.sin((north - south) / 2) ** 2
+        chord += math.cos(south) * math.cos(north) * math.sin(east / 2) ** 2
+        return 2 * EARTH_RADIUS_METRES * math.asin(math.sqrt(min(1.0, chord)))
+
+    @property
+    def _metres_per_second(self) -> float:
+        return self.speed_kmh / 3.6
+
+
+def places(locations: Iterable[Location]) -> FloatArray:
+    """Locations as rows of (latitude, longitude)."""
+    flat = [degrees for at in locations for degrees in (at.latitude, at.longitude)]
+    return np.array(flat, dtype=np.float64).reshape(-1, 2)
+
+
+def crow_metres(origins: FloatArray, destinations: FloatArray) -> FloatArray:
+    """Straight lines (haversine) between the places of each row, metres."""
+    start, end = np.radians(origins), np.radians(destinations)
+    half = np.sin((end - start) / 2) ** 2
+    chord = half[:, 0] + np.cos(start[:, 0]) * np.cos(end[:, 0]) * half[:, 1]
+    metres: FloatArray = 2 * EARTH_RADIUS_METRES * np.arcsin(np.sqrt(np.minimum(1.0, chord)))
+    return metres
+
+
+def on_sphere(places: FloatArray) -> FloatArray:
+    """Places as points on the unit sphere, where no pole and no date line is special."""
+    latitude, longitude = np.radians(places).T
+    shrink = np.cos(latitude)
+    return np.stack(
+        [shrink * np.cos(longitude), shrink * np.sin(longitude), np.sin(latitude)], axis=1
+    )
+
+
+def chord(metres: float) -> float:
+    """How far apart, straight through, points of the unit sphere are that lie so far apart."""
+    return 2 * math.sin(min(metres / EARTH_RADIUS_METRES, math.pi) / 2)

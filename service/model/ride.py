@@ -1,0 +1,250 @@
+"""A ride and its legal transitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from service.model.errors import IllegalTransition, NotCancelable
+from service.model.places import Location
+
+if TYPE_CHECKING:
+    from service.model.unicorn import Unicorn
+
+FIRST_RETRY = timedelta(seconds=2)
+"""How long a new ride may wait for its job before the sweep looks for it."""
+
+LIVENESS_CHECK = timedelta(seconds=15)
+"""How often the sweep checks that the unicorn of an assigned ride is still heard of."""
+
+FRESH_DEADLINES = 3
+"""How many times a ride that lost its unicorn gets a full new deadline."""
+
+
+class RideStatus(StrEnum):
+    """States of a ride, in the order a good ride goes through them."""
+
+    REQUESTED = "requested"
+    OFFERED = "offered"
+    MATCHED = "matched"
+    ARRIVED = "arrived"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+    UNMATCHED = "unmatched"
+
+
+TERMINAL = frozenset({RideStatus.COMPLETED, RideStatus.CANCELED, RideStatus.UNMATCHED})
+ASSIGNED = frozenset(
+    {RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS}
+)
+"""States in which exactly one unicorn is reserved for the ride."""
+BEFORE_PROGRESS = frozenset(
+    {RideStatus.REQUESTED, RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED}
+)
+
+
+class CanceledBy(StrEnum):
+    """Who ended a ride that was not completed."""
+
+    RIDER = "rider"
+    ADMIN = "admin"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedUnicorn:
+    """What the rider is told of the unicorn; `location` is where it stood when it was matched."""
+
+    unicorn_id: str
+    name: str
+    color: str
+    gender: str
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """The rider's verdict, 1 to 5 stars."""
+
+    stars: int
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A ride and the unicorn chosen for it, with what the choice costs."""
+
+    ride_id: str
+    unicorn_id: str
+    pickup_eta_seconds: int
+    pickup_distance_metres: int
+
+
+ERASED = "erased"
+"""Stands for a rider who is forgotten; no token's `sub` (a UUID) is like it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ride:
+    """One request for a ride and all that became of it.
+
+    `version` counts changes of what the rider can see. `due_at` is when the sweep looks at the
+    ride next (none once terminal): the row itself is the outbox, the queue only a hint.
+    """
+
+    ride_id: str
+    rider_id: str
+    pickup: Location
+    zone: str
+    requested_at: datetime
+    deadline_at: datetime
+    due_at: datetime | None
+    status: RideStatus = RideStatus.REQUESTED
+    version: int = 1
+    dropoff: Location | None = None
+    note: str | None = None
+    unicorn: AssignedUnicorn | None = None
+    pickup_eta_seconds: int | None = None
+    pickup_distance_metres: int | None = None
+    matched_at: datetime | None = None
+    arrived_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    canceled_at: datetime | None = None
+    canceled_by: CanceledBy | None = None
+    cancel_reason: str | None = None
+    rating: Rating | None = None
+    excluded: frozenset[str] = frozenset()
+    fresh_deadlines: int = 0
+    crashed_rounds: int = 0
+    request_id: str = ""
+    fingerprint: str | None = None
+
+    @property
+    def unicorn_id(self) -> str | None:
+        """The unicorn reserved for (or, once terminal, last assigned to) this ride."""
+        return self.unicorn.unicorn_id if self.unicorn else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """None while it is open; for an unmatched ride, when it could last have been matched."""
+        if not self.is_terminal:
+            return None
+        return self.completed_at or self.canceled_at or self.deadline_at
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+    def claimed(
+        self, unicorn: Unicorn, at: Location, pairing: Pairing, now: datetime, offer: timedelta
+    ) -> Ride:
+        """The ride taken by `unicorn`: matched, or offered if the unicorn wants to be asked."""
+        self._require(self.status is RideStatus.REQUESTED, "claimed")
+        self._require(unicorn.unicorn_id not in self.excluded, "claimed by an excluded unicorn")
+        accepted = unicorn.auto_accept
+        return self._next(
+            RideStatus.MATCHED if accepted else RideStatus.OFFERED,
+            due_at=now + (LIVENESS_CHECK if accepted else offer),
+            unicorn=unicorn.seen_by_rider(at),
+            pickup_eta_seconds=pairing.pickup_eta_seconds,
+            pickup_distance_metres=pairing.pickup_distance_metres,
+            matched_at=now if accepted else None,
+        )
+
+    def accepted(self, now: datetime) -> Ride:
+        """An offer taken up in time; `due_at` of an offered ride is the instant it expires."""
+        self._require(self.status is RideStatus.OFFERED, "accepted")
+        self._require(self.due_at is not None and now < self.due_at, "accepted after its expiry")
+        return self._next(RideStatus.MATCHED, due_at=now + LIVENESS_CHECK, matched_at=now)
+
+    def arrived(self, now: datetime, no_show: timedelta) -> Ride:
+        """The unicorn is at the pickup and waits for the rider, at most `no_show`."""
+        self._require(self.status is RideStatus.MATCHED, "marked arrived")
+        return self._next(
+            RideStatus.ARRIVED, due_at=now + min(LIVENESS_CHECK, no_show), arrived_at=now
+        )
+
+    def started(self, now: datetime) -> Ride:
+        self._require(self.status is RideStatus.ARRIVED, "started")
+        return self._next(RideStatus.IN_PROGRESS, due_at=now + LIVENESS_CHECK, started_at=now)
+
+    def completed(self, now: datetime) -> Ride:
+        self._require(self.status is RideStatus.IN_PROGRESS, "completed")
+        return self._next(RideStatus.COMPLETED, due_at=None, completed_at=now)
+
+    def canceled(self, by: CanceledBy, reason: str | None, now: datetime) -> Ride:
+        """Ended early: by the rider before it is in progress, by others from any open state."""
+        allowed = BEFORE_PROGRESS if by is CanceledBy.RIDER else BEFORE_PROGRESS | ASSIGNED
+        if self.status not in allowed:
+            raise NotCancelable(f"a ride that is {self.status} cannot be canceled by the {by}")
+        return self._next(
+            RideStatus.CANCELED, due_at=None, canceled_at=now, canceled_by=by, cancel_reason=reason
+        )
+
+    def returned(self, now: datetime, deadline: timedelta) -> Ride:
+        """Back to `requested` without its unicorn, which never gets this ride again.
+
+        A ride whose rider was already told of a unicorn gets a fresh deadline, at most
+        `FRESH_DEADLINES` times; an offer that came to nothing does not.
+        """
+        self._require(self.status in BEFORE_PROGRESS & ASSIGNED, "returned")
+        assert self.unicorn is not None  # noqa: S101 - an assigned ride has a unicorn
+        told = self.status is not RideStatus.OFFERED
+        fresh = told and self.fresh_deadlines < FRESH_DEADLINES
+        return self._next(
+            RideStatus.REQUESTED,
+            due_at=now + FIRST_RETRY,
+            unicorn=None,
+            pickup_eta_seconds=None,
+            pickup_distance_metres=None,
+            matched_at=None,
+            arrived_at=None,
+            excluded=self.excluded | {self.unicorn.unicorn_id},
+            deadline_at=now + deadline if fresh else self.deadline_at,
+            fresh_deadlines=self.fresh_deadlines + fresh,
+        )
+
+    def unmatched(self) -> Ride:
+        """No unicorn could be found before the deadline."""
+        self._require(self.status is RideStatus.REQUESTED, "given up")
+        return self._next(RideStatus.UNMATCHED, due_at=None)
+
+    def replayed(self, now: datetime, deadline: timedelta) -> Ride:
+        """Requested once more after it was set aside; who was excluded stays so."""
+        self._require(self.status is RideStatus.UNMATCHED, "replayed")
+        return self._next(
+            RideStatus.REQUESTED,
+            due_at=now + FIRST_RETRY,
+            deadline_at=now + deadline,
+            crashed_rounds=0,
+        )
+
+    def rated(self, rating: Rating) -> Ride:
+        self._require(self.status is RideStatus.COMPLETED, "rated")
+        return replace(self, version=self.version + 1, rating=rating)
+
+    def erased(self) -> Ride:
+        """Without what tells of its rider: who, where exactly, and anybody's words."""
+        self._require(self.is_terminal, "erased")
+        return self._next(
+            self.status,
+            rider_id=ERASED,
+            pickup=self.pickup.blurred(),
+            dropoff=self.dropoff and self.dropoff.blurred(),
+            note=None,
+            cancel_reason=None,
+            rating=self.rating and replace(self.rating, comment=None),
+            request_id="",
+            fingerprint=None,
+        )
+
+    def _next(self, status: RideStatus, **changes: object) -> Ride:
+        return replace(self, status=status, version=self.version + 1, **changes)  # type: ignore[arg-type]
+
+    def _require(self, legal: bool, verb: str) -> None:
+        if not legal:
+            raise IllegalTransition(f"a ride that is {self.status} cannot be {verb}")

@@ -1,0 +1,133 @@
+"""A unicorn, its legal transitions, and what the fleet index knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from service.model.errors import IllegalTransition, UnicornBusy
+from service.model.places import Location, Position
+from service.model.ride import AssignedUnicorn
+
+
+class UnicornState(StrEnum):
+    """Vehicle states in the words of MDS passenger services.
+
+    `NON_CONTACTABLE` is computed when read (no position for a while) and never stored.
+    """
+
+    AVAILABLE = "available"
+    RESERVED = "reserved"
+    ON_TRIP = "on_trip"
+    NON_OPERATIONAL = "non_operational"
+    REMOVED = "removed"
+    NON_CONTACTABLE = "non_contactable"
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """What a reserved unicorn is busy with, so that a round can tell when it will be free."""
+
+    pickup: Location
+    dropoff: Location | None
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unicorn:
+    """A unicorn of the fleet as stored; where it is lives in the fleet index."""
+
+    unicorn_id: str
+    name: str
+    color: str
+    gender: str
+    version: int = 1
+    account_sub: str | None = None
+    auto_accept: bool = True
+    state: UnicornState = UnicornState.NON_OPERATIONAL
+    accepting: bool = False
+    ride_id: str | None = None
+    trip: Trip | None = None
+
+    @property
+    def can_take_a_ride(self) -> bool:
+        return self.state is UnicornState.AVAILABLE and self.accepting and self.ride_id is None
+
+    def seen_by_rider(self, at: Location) -> AssignedUnicorn:
+        return AssignedUnicorn(self.unicorn_id, self.name, self.color, self.gender, at)
+
+    def reserved(self, ride_id: str, trip: Trip) -> Unicorn:
+        if not self.can_take_a_ride:
+            raise UnicornBusy(f"unicorn {self.unicorn_id} cannot take a ride")
+        return self._next(state=UnicornState.RESERVED, ride_id=ride_id, trip=trip)
+
+    def departed(self, ride_id: str, now: datetime) -> Unicorn:
+        """The rider is aboard."""
+        self._require_ride(ride_id, self.state is UnicornState.RESERVED)
+        assert self.trip is not None  # noqa: S101 - a reserved unicorn has a trip
+        return self._next(state=UnicornState.ON_TRIP, trip=replace(self.trip, started_at=now))
+
+    def released(self, ride_id: str, *, keep_accepting: bool = True) -> Unicorn:
+        """Free again; one that fell silent takes no more rides until it says so."""
+        self._require_ride(ride_id, True)
+        accepting = self.accepting and keep_accepting
+        return self._next(
+            state=UnicornState.AVAILABLE if accepting else UnicornState.NON_OPERATIONAL,
+            accepting=accepting,
+            ride_id=None,
+            trip=None,
+        )
+
+    def with_availability(self, accepting: bool) -> Unicorn:
+        """On or off duty. A ride under way is finished first: only `accepting` changes then."""
+        if self.state is UnicornState.REMOVED:
+            raise IllegalTransition("a removed unicorn cannot change its availability")
+        if self.ride_id is not None:
+            return self if accepting == self.accepting else self._next(accepting=accepting)
+        state = UnicornState.AVAILABLE if accepting else UnicornState.NON_OPERATIONAL
+        if (accepting, state) == (self.accepting, self.state):
+            return self
+        return self._next(accepting=accepting, state=state)
+
+    def amended(self, particulars: Mapping[str, object], accepting: bool | None) -> Unicorn:
+        """With other particulars (fields that say what it is), and on or off duty if that is said.
+
+        One step, so one version more, or the same unicorn if nothing is changed.
+        """
+        if self.state is UnicornState.REMOVED:
+            raise IllegalTransition("a removed unicorn cannot be changed")
+        after = replace(self, **particulars)  # type: ignore[arg-type]
+        if accepting is not None:
+            after = replace(after.with_availability(accepting), version=self.version)
+        return self if after == self else after._next()
+
+    def removed(self) -> Unicorn:
+        """Gone for good; its id is never used again. Removing it again changes nothing."""
+        if self.state is UnicornState.REMOVED:
+            return self
+        if self.ride_id is not None:
+            raise UnicornBusy(f"unicorn {self.unicorn_id} has a ride")
+        return self._next(state=UnicornState.REMOVED, accepting=False)
+
+    def _next(self, **changes: object) -> Unicorn:
+        return replace(self, version=self.version + 1, **changes)  # type: ignore[arg-type]
+
+    def _require_ride(self, ride_id: str, legal: bool) -> None:
+        if self.ride_id != ride_id or not legal:
+            raise IllegalTransition(
+                f"unicorn {self.unicorn_id} is {self.state} and not on this ride"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEntry:
+    """A unicorn as the fleet index knows it: its state as last seen, its position if fresh.
+
+    `idle_since`: when it last became usable, if the index noted it.
+    """
+
+    unicorn: Unicorn
+    position: Position | None
+    idle_since: datetime | None = None

@@ -1,0 +1,133 @@
+"""What this process counts and measures, for Prometheus.
+
+Labels are routes, outcomes, operations and other words of ours: never an id, never what a client
+sent, so that the number of series is bounded. Gauges say how Prometheus is to see the values of
+several processes as one (prometheus_client, "Multiprocess Mode").
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram, values
+
+from service.observability import directory
+
+if directory.current():
+    # The library chooses when it is imported, which may have been long ago: the celery command
+    # imports Flower, and that does, before it looks at the application.
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+
+QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Seconds of a call to a store."""
+WAITS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 180.0, 480.0)
+"""Seconds a rider waits."""
+
+# The API
+REQUESTS: Final = Histogram(
+    "wildrydes_http_request_duration_seconds",
+    "From the request's headers to its answer; a rider who waits for a match is waited for.",
+    ["method", "route", "status"],
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0),
+)
+IN_FLIGHT: Final = Gauge(
+    "wildrydes_http_requests_in_flight", "Requests under way.", multiprocess_mode="livesum"
+)
+REFUSALS: Final = Counter(
+    "wildrydes_refusals", "Requests that were not let in, by reason.", ["reason"]
+)
+KEYS_FETCHED: Final = Gauge(
+    "wildrydes_key_set_fetched_timestamp_seconds",
+    "When the token issuer's keys were last fetched, in the process where that is longest ago.",
+    multiprocess_mode="livemin",
+)
+
+# Rides
+RIDES_REQUESTED: Final = Counter("wildrydes_rides_requested", "Rides that were stored.")
+RIDES_ENDED: Final = Counter(
+    "wildrydes_rides_ended", "Rides that ended, how, and if canceled by whom.", ["outcome", "by"]
+)
+TIME_TO_MATCH: Final = Histogram(
+    "wildrydes_time_to_match_seconds", "From the request of a ride to its unicorn.", buckets=WAITS
+)
+
+# Dispatch
+TRIGGER_LAG: Final = Histogram(
+    "dispatch_trigger_lag_seconds",
+    "From the oldest trigger that no round had read to the start of the round that read it.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+ROUND_RIDES: Final = Histogram(
+    "wildrydes_round_rides",
+    "Waiting rides a round read.",
+    buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+)
+ROUND_SECONDS: Final = Histogram(
+    "wildrydes_round_duration_seconds",
+    "From reading the waiting rides to the last claim.",
+    buckets=QUICK,
+)
+CLAIMS: Final = Counter(
+    "wildrydes_claims",
+    "Claims of a ride and a unicorn: won, lost to a conflict, failed.",
+    ["result"],
+)
+UNSEEN: Final = Counter(
+    "wildrydes_rides_unseen",
+    "How often the sweep met a waiting ride that no round had read since it was requested.",
+)
+REENQUEUED: Final = Counter(
+    "wildrydes_sweep_reenqueued", "How often the sweep put a waiting ride before a round again."
+)
+SWEEP_SECONDS: Final = Histogram(
+    "wildrydes_sweep_duration_seconds", "Of a sweep over the rides that are due.", buckets=QUICK
+)
+SWEPT: Final = Gauge(
+    "wildrydes_sweep_last_run_timestamp_seconds",
+    "When a sweep last ended.",
+    multiprocess_mode="max",
+)
+OLDEST_WAITING: Final = Gauge(
+    "wildrydes_oldest_waiting_timestamp_seconds",
+    "When the longest waiting of the rides the sweep looks after was requested; 0 if none waits.",
+    multiprocess_mode="livemostrecent",
+)
+
+DEAD_LETTERS: Final = Counter("wildrydes_dead_letters", "What was put aside for people to look at.")
+
+# Jobs
+JOBS: Final = Counter("wildrydes_jobs", "Jobs that ended, and how.", ["task", "state"])
+BUSY_SECONDS: Final = Counter(
+    "wildrydes_worker_busy_seconds", "Time the worker's pool processes spent on jobs."
+)
+POOL_PROCESSES: Final = Gauge(
+    "wildrydes_worker_pool_processes", "Pool processes there are.", multiprocess_mode="livesum"
+)
+BEAT_TICKED: Final = Gauge(
+    "wildrydes_beat_last_tick_timestamp_seconds",
+    "When beat last looked at its clock.",
+    multiprocess_mode="livemax",
+)
+PUBLISHED: Final = Counter(
+    "wildrydes_rounds_published", "Jobs sent to the broker, and how that went.", ["result"]
+)
+
+# Stores
+DYNAMODB_SECONDS: Final = Histogram(
+    "wildrydes_dynamodb_call_duration_seconds",
+    "Of a call to DynamoDB, its retries by the client included.",
+    ["operation"],
+    buckets=QUICK,
+)
+DYNAMODB_ERRORS: Final = Counter(
+    "wildrydes_dynamodb_errors", "Calls that DynamoDB refused or lost.", ["operation", "error"]
+)
+DYNAMODB_UNITS: Final = Counter(
+    "wildrydes_dynamodb_capacity_units",
+    "Capacity DynamoDB says a call consumed, indexes included.",
+    ["operation", "table"],
+)
+REDIS_SECONDS: Final = Histogram(
+    "wildrydes_redis_call_duration_seconds", "Of a call (or pipeline) to Redis.", buckets=QUICK
+)
+REDIS_ERRORS: Final = Counter("wildrydes_redis_errors", "Calls that failed.", ["error"])

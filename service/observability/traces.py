@@ -1,0 +1,70 @@
+"""Traces across processes: from the request over the broker to the claim.
+
+Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set; then nothing of OpenTelemetry is imported and a
+span costs one function call. Spans carry routes, zones and ids, never what a rider wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Final
+
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.observability.otel import Tracing
+
+Carrier = Mapping[str, str]
+"""Headers that carry a span's identity (W3C Trace Context: `traceparent`)."""
+
+NOTHING: Final[Carrier] = {}
+_NO_SPAN: Final[AbstractContextManager[None]] = nullcontext()
+
+_tracing: list[Tracing] = []
+
+
+def begin(settings: Settings, role: str) -> None:
+    """Trace from now on, if it is wanted; once per process, after any fork (it has a thread)."""
+    if settings.otel_exporter_otlp_endpoint:
+        from service.observability.otel import Tracing
+
+        _tracing[:] = [Tracing(role)]
+
+
+def end() -> None:
+    """Send what is not sent yet and stop: for processes that end without Python's own exit."""
+    while _tracing:
+        _tracing.pop().shutdown()
+
+
+def is_on() -> bool:
+    return bool(_tracing)
+
+
+def span(
+    name: str, *, of_ride: str = "", kind: str = "internal", carrier: Carrier = NOTHING
+) -> AbstractContextManager[None]:
+    """A span around the block: a child of the carrier's span, else of this thread's current one.
+
+    With `of_ride` it is linked to the request of the ride, should that be in another trace: under
+    load many requests share one job.
+    """
+    return _tracing[0].span(name, of_ride, kind, carrier) if _tracing else _NO_SPAN
+
+
+def describe(**attributes: str | int) -> None:
+    """Say more about the current span."""
+    if _tracing:
+        _tracing[0].describe(attributes)
+
+
+def carrier() -> dict[str, str]:
+    """What continues the current span elsewhere; empty if there is none."""
+    return _tracing[0].carrier() if _tracing else {}
+
+
+def remember(ride_id: str, traceparent: str | None) -> None:
+    """Note with which span a waiting ride came, for the span of its claim."""
+    if _tracing and traceparent:
+        _tracing[0].remember(ride_id, traceparent)

@@ -1,0 +1,117 @@
+"""All rides by time, newest first, from the index `by_day`: no scan, however many there are.
+
+A day's rides lie in as many partitions as there are shards, each in order of time; they are merged
+as they are read. The index holds keys only, and the rides themselves are read in batches.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from service.model import Page, Ride, RideStatus
+from service.stores.dynamodb.calls import BATCH, get_batch
+from service.stores.dynamodb.items import SHARDS, text
+from service.stores.dynamodb.queries import query
+from service.stores.dynamodb.rides import readable
+from service.stores.dynamodb.table import TableStore
+from service.stores.records import instant_of, instant_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+
+    from service.stores.dynamodb.items import Item
+
+LOOKED_AT: Final = 1000
+"""Rides looked at in one call, however few of them have the status asked for."""
+DAYS_LOOKED_AT: Final = 31
+"""Days looked into in one call, however few rides they have."""
+BEFORE_ALL_IDS: Final = "-"
+"""Sorts before every ride id."""
+
+
+class Place(NamedTuple):
+    """Where a ride stands in the listing."""
+
+    requested_at: str
+    ride_id: str
+
+
+class DynamoRideHistory(TableStore):
+    """`RideHistory` on the table of rides."""
+
+    def newest(
+        self,
+        *,
+        since: datetime,
+        until: datetime,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+    ) -> Page[Ride]:
+        last = Place(start["requested_at"], start["ride_id"]) if start else None
+        until = min(until, instant_of(last.requested_at)) if last else until
+        if since > until:
+            return Page(())
+        oldest_day = max(since, until - timedelta(days=DAYS_LOOKED_AT - 1)).astimezone(UTC).date()
+        reach = max(since, datetime.combine(oldest_day, datetime.min.time(), UTC))
+        places = (p for p in self._places(reach, until) if last is None or p < last)
+        found: list[Ride] = []
+        looked_at = 0
+        while batch := list(islice(places, min(BATCH, LOOKED_AT - looked_at))):
+            looked_at += len(batch)
+            found += self._rides(batch, status)
+            if len(found) > limit:
+                return Page(tuple(found[:limit]), _key(_place(found[limit - 1])))
+            if looked_at >= LOOKED_AT:
+                return Page(tuple(found), _key(batch[-1]))
+        further = _key(Place(instant_text(reach), BEFORE_ALL_IDS)) if reach > since else None
+        return Page(tuple(found), further)
+
+    def _places(self, since: datetime, until: datetime) -> Iterator[Place]:
+        """Of all rides of the span, the newest first."""
+        day = until.astimezone(UTC).date()
+        while day >= since.astimezone(UTC).date():
+            shards = [self._keys_of(f"{day}#{shard}", since, until) for shard in SHARDS]
+            merged = heapq.merge(*shards, key=lambda place: place.requested_at, reverse=True)
+            # The index has no order among rides of the same millisecond.
+            for _, same in groupby(merged, key=lambda place: place.requested_at):
+                yield from sorted(same, reverse=True)
+            day -= timedelta(days=1)
+
+    def _keys_of(self, day_shard: str, since: datetime, until: datetime) -> Iterator[Place]:
+        asked: QueryInputTypeDef = {
+            "TableName": self._table,
+            "IndexName": "by_day",
+            "KeyConditionExpression": (
+                "day_shard = :day_shard AND requested_at BETWEEN :since AND :until"
+            ),
+            "ExpressionAttributeValues": {
+                ":day_shard": text(day_shard),
+                ":since": text(instant_text(since)),
+                ":until": text(instant_text(until)),
+            },
+            "ScanIndexForward": False,
+            "Limit": BATCH,
+        }
+        for item in query(self._client, asked, self._patience):
+            yield Place(item["requested_at"]["S"], item["ride_id"]["S"])
+
+    def _rides(self, places: Sequence[Place], status: RideStatus | None) -> list[Ride]:
+        """The rides at these places, in this order, if they have the status."""
+        keys: list[Item] = [{"ride_id": text(place.ride_id)} for place in places]
+        items = get_batch(self._client, {self._table: keys}, self._patience)[self._table]
+        rides = {ride.ride_id: ride for ride in readable(items)}
+        found = [rides[place.ride_id] for place in places if place.ride_id in rides]
+        return [ride for ride in found if status is None or ride.status is status]
+
+
+def _place(ride: Ride) -> Place:
+    return Place(instant_text(ride.requested_at), ride.ride_id)
+
+
+def _key(place: Place) -> dict[str, str]:
+    return {"requested_at": place.requested_at, "ride_id": place.ride_id}

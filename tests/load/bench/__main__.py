@@ -1,0 +1,34 @@
+"""All measurements, or those named: `python -m tests.load.bench [auth] [assignment] …`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+
+MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
+    "auth": (),
+    "assignment": (),
+    "scale": (),
+    "requests": (),
+    "burst": (),
+    "positions": (),
+    "capacity": (),
+    "overload": (),
+    "monitoring": (),
+    "simulation": (["--quick"],),
+}
+"""Name → what its `main` is called with; its own `--help` tells what else there is."""
+
+
+def main(names: list[str]) -> None:
+    unknown = ", ".join(sorted(set(names) - set(MEASUREMENTS)))
+    if unknown:
+        sys.exit(f"no such measurement: {unknown}; there are {', '.join(MEASUREMENTS)}")
+    for name in names or MEASUREMENTS:
+        print(f"\n== {name}", flush=True)
+        importlib.import_module(f"tests.load.bench.{name}").main(*MEASUREMENTS[name])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

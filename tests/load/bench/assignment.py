@@ -1,0 +1,107 @@
+"""CPU of one round of the engine: `python -m tests.load.bench.assignment`.
+
+Three figures per size: solving alone; pruning, pricing and solving, from columns of numbers; and
+the whole `match`, from rides and fleet entries to pairings, as a worker calls it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from statistics import median
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from service.matching.assignment import cheapest
+from service.matching.candidates import gather
+from service.matching.costs import Market
+from service.matching.match import Tuning, match
+from service.matching.remaining import RemainingTime
+from service.matching.travel import FloatArray, GreatCircle
+from service.model import (
+    FleetEntry,
+    Location,
+    Position,
+    Ride,
+)
+from tests.load.bench.cabs import Cab
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SIZES = ((1, 16), (5, 100), (50, 2000), (500, 2000), (2000, 10_000), (2000, 2000))
+DEGREES_PER_UNICORN = 0.004
+"""Side of the square divided by the root of the fleet: 10,000 unicorns on some 44 × 34 km."""
+TUNING, TRAVEL, REMAINING = Tuning(), GreatCircle(), RemainingTime.default()
+
+
+def main() -> None:
+    print("riders × unicorns, CPU ms (median): solve; prune, price and solve; match; dense scipy")
+    for riders, unicorns in SIZES:
+        rides, fleet = _city(riders, unicorns)
+        candidates = gather(fleet, NOW, TUNING.plan_seconds, TRAVEL, REMAINING)
+        market = Market.of(rides, candidates, {}, NOW, TUNING, TRAVEL)
+        edges, _ = market.edges(market.riders, market.unicorns, TUNING.neighbours)
+
+        def assign(market: Market = market) -> None:
+            near, _ = market.edges(market.riders, market.unicorns, TUNING.neighbours)
+            cheapest(near, market.unmatched)
+
+        def whole(rides: list[Ride] = rides, fleet: list[FleetEntry] = fleet) -> None:
+            match(rides, fleet, {}, NOW, TUNING, TRAVEL, REMAINING)
+
+        solve = _cpu_ms(lambda edges=edges, market=market: cheapest(edges, market.unmatched))
+        figures = f"{solve:8.2f} {_cpu_ms(assign):8.2f} {_cpu_ms(whole):8.2f}"
+        print(f"{riders:5} × {unicorns:<6} {figures} {_dense(market):>9}", flush=True)
+
+
+def _dense(market: Market) -> str:
+    """The textbook way: all distances, then the Hungarian method."""
+    riders, unicorns = len(market.riders), len(market.unicorns)
+    if riders * unicorns > 2_000_000:
+        return "-"
+
+    def solve() -> None:
+        starts = np.tile(market.candidates.places, (riders, 1))
+        ends: FloatArray = np.repeat(market.pickups, unicorns, axis=0)
+        seconds, _ = TRAVEL.estimate(starts, ends)
+        linear_sum_assignment(seconds.reshape(riders, unicorns))
+
+    return f"{_cpu_ms(solve):.2f}"
+
+
+def _cpu_ms(work: Callable[[], None], least_seconds: float = 0.5) -> float:
+    samples: list[float] = []
+    while sum(samples) < least_seconds or len(samples) < 5:
+        began = time.process_time()
+        work()
+        samples.append(time.process_time() - began)
+    return 1000 * median(samples)
+
+
+def _city(riders: int, unicorns: int) -> tuple[list[Ride], list[FleetEntry]]:
+    rng = random.Random(1)
+    side = DEGREES_PER_UNICORN * unicorns**0.5
+
+    def somewhere() -> Location:
+        return Location(40.5 + side * rng.random(), -74.2 + side * rng.random())
+
+    rides = [
+        Ride(
+            ride_id=f"r{number:05}",
+            rider_id="rider",
+            pickup=somewhere(),
+            zone="",
+            requested_at=NOW - timedelta(seconds=rng.uniform(0, 60)),
+            deadline_at=NOW,
+            due_at=None,
+        )
+        for number in range(riders)
+    ]
+    cabs = [Cab.on_duty(f"u{number:05}", somewhere()) for number in range(unicorns)]
+    return rides, [FleetEntry(cab.unicorn, Position(cab.at, NOW)) for cab in cabs]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The unicorns and riders of a simulated city."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from service.matching.travel import GreatCircle
+from service.model import (
+    FleetEntry,
+    Location,
+    Position,
+    Trip,
+    Unicorn,
+    UnicornState,
+)
+from tests.load.bench.nyc import MIDNIGHT, NycTrip
+
+TRAVEL = GreatCircle()
+
+
+@dataclass
+class Rider:
+    """A request for a ride, and what became of it. Times are seconds after midnight."""
+
+    trip: NycTrip
+    requested: float
+    picked_up: float | None = None
+    empty_metres: float = 0.0
+    swaps: int = 0
+
+
+@dataclass
+class Cab:
+    """A unicorn: its stored value, and what it is really doing since when."""
+
+    unicorn: Unicorn
+    at: Location
+    since: float = 0.0
+    heading_for: Location | None = None
+    arrives: float = 0.0
+    next_ride: str | None = None
+    """A ride it is bound to take after this one (firm policies only)."""
+    offered: bool = False
+    """Asked, and thinking about it."""
+    rides: int = 0
+    idle_seconds: float = 0.0
+    """In all, until it last set out."""
+    _standing: FleetEntry | None = None
+    """What the fleet index tells of it until something happens to it."""
+
+    @classmethod
+    def on_duty(cls, unicorn_id: str, at: Location) -> Cab:
+        unicorn = Unicorn(
+            unicorn_id=unicorn_id,
+            name=unicorn_id,
+            color="White",
+            gender="Female",
+            state=UnicornState.AVAILABLE,
+            accepting=True,
+        )
+        return cls(unicorn, at)
+
+    @property
+    def unbound(self) -> bool:
+        """Nobody else is promised its next ride."""
+        return self.next_ride is None and not self.offered
+
+    def depart(self, ride_id: str, rider: Rider, now: float) -> None:
+        """Take the ride and set out for the pickup."""
+        trip = rider.trip
+        self.unicorn = self.unicorn.reserved(ride_id, Trip(trip.pickup, trip.dropoff))
+        self._standing = None
+        self.idle_seconds += now - self.since
+        self.since, self.heading_for = now, trip.pickup
+        crow = TRAVEL.crow_metres(self.at, trip.pickup)
+        self.arrives = now + crow / TRAVEL.reach_metres(1)
+        rider.empty_metres += crow * TRAVEL.detour
+
+    def stop(self, ride_id: str, rider: Rider, now: float) -> None:
+        """Give up the way to a pickup: free again, where it is by now."""
+        assert self.heading_for
+        self.at = self._on_the_way(self.heading_for, now)
+        rider.empty_metres -= TRAVEL.crow_metres(self.at, self.heading_for) * TRAVEL.detour
+        self.unicorn = self.unicorn.released(ride_id)
+        self.since, self.heading_for, self._standing = now, None, None
+
+    def pick_up(self, ride_id: str, rider: Rider, now: float) -> None:
+        rider.picked_up = now
+        self.unicorn = self.unicorn.departed(ride_id, instant(now))
+        self.at, self.heading_for, self._standing = rider.trip.pickup, None, None
+
+    def finish(self, ride_id: str, rider: Rider, now: float) -> None:
+        self.unicorn = self.unicorn.released(ride_id)
+        self.at, self.since, self.rides = rider.trip.dropoff, now, self.rides + 1
+        self._standing = None
+
+    def idle_until(self, now: float) -> float:
+        """Seconds without a ride so far."""
+        return self.idle_seconds + (now - self.since if self.unicorn.can_take_a_ride else 0.0)
+
+    def entry(self, now: float) -> FleetEntry:
+        """What the fleet index would tell of it."""
+        if self.heading_for and self.arrives > now:
+            return self._entry(self._on_the_way(self.heading_for, now))
+        if self._standing is None:
+            self._standing = self._entry(self.at)
+        return self._standing
+
+    def _entry(self, place: Location) -> FleetEntry:
+        idle_since = instant(self.since) if self.unicorn.can_take_a_ride else None
+        return FleetEntry(self.unicorn, Position(place, instant(self.since)), idle_since)
+
+    def _on_the_way(self, goal: Location, now: float) -> Location:
+        """On the straight line to a pickup."""
+        done = (now - self.since) / (self.arrives - self.since)
+        return Location(
+            self.at.latitude + done * (goal.latitude - self.at.latitude),
+            self.at.longitude + done * (goal.longitude - self.at.longitude),
+        )
+
+
+def instant(seconds: float) -> datetime:
+    return MIDNIGHT + timedelta(seconds=seconds)

@@ -1,0 +1,122 @@
+"""DynamoDB capacity units of one whole ride, step by step, on the service's own stores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from service.core.ports import Ports
+from service.core.rides import RideOrder, own_ride, request_ride
+from service.core.sweep import sweep
+from service.core.unicorns import Step, advance, record_position
+from service.model import (
+    Location,
+    Pairing,
+    Position,
+    Ride,
+    Trip,
+)
+from service.stores.connect import build_ports
+from service.stores.redis import connect as redis_stores
+from tests.load.bench.metering import Meter
+from tests.load.bench.stage import stage
+from tests.support.builders import a_usable_unicorn
+from tests.support.fakes_redis import FakeRoundQueue
+
+PICKUP = Location(40.7128, -74.0060)
+DROPOFF = Location(40.7589, -73.9851)
+LOOKS = 5
+"""Looks of the sweep at a ride that is picked up after four minutes: one 15 s after each of claim,
+arrival and start, and one a minute before the trip."""
+
+
+class Bill:
+    """What each step took, as printed."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.total: Counter[str] = Counter()
+
+    @contextmanager
+    def step(self, name: str, times: int = 1) -> Iterator[None]:
+        self._meter.units.clear()
+        yield
+        spent = self._meter.units
+        for kind in spent:
+            self.total[kind] += times * spent[kind]
+        row(name if times == 1 else f"{name}, {times} ×", spent)
+
+
+def row(name: str, units: Counter[str]) -> None:
+    print(f"{name:<52} {units['write']:>7.1f} {units['read']:>7.1f}", flush=True)
+
+
+def claim(ports: Ports, ride: Ride) -> Ride:
+    """What a round does for one pairing; it has all it needs from Redis."""
+    unicorn, now = a_usable_unicorn(unicorn_id="u1"), datetime.now(UTC)
+    pairing = Pairing(ride.ride_id, "u1", 60, 500)
+    after = ride.claimed(unicorn, PICKUP, pairing, now, timedelta(seconds=15))
+    reserved = unicorn.reserved(ride.ride_id, Trip(ride.pickup, ride.dropoff))
+    ports.assignments.commit((ride, after), (unicorn, reserved))
+    return after
+
+
+def drive(ports: Ports, bill: Bill) -> None:
+    """One ride from the request to the end."""
+    now = datetime.now(UTC)
+    order = RideOrder(
+        rider_id="rider",
+        pickup=PICKUP,
+        dropoff=DROPOFF,
+        note="by the fountain",
+        idempotency_key="k",
+    )
+    with bill.step("request (conditional put)"):
+        ride, _ = request_ride(ports, order, now)
+    with bill.step("claim (transaction)"):
+        claim(ports, ride)
+    with bill.step("the rider reads it"):
+        own_ride(ports, ride.ride_id, "rider")
+    for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
+        if step is Step.ARRIVE:
+            with bill.step("the sweep looks at it", LOOKS):
+                ports.rides.postpone(stored(ports, ride), now + timedelta(minutes=1))
+        with bill.step(f"{step}"):
+            advance(ports, step, "u1", ride.ride_id, now)
+
+
+def stored(ports: Ports, ride: Ride) -> Ride:
+    found = ports.rides.get(ride.ride_id)
+    assert found
+    return found
+
+
+def measure(ports: Ports, meter: Meter) -> None:
+    ports.unicorns.create(a_usable_unicorn(unicorn_id="u1"))
+    print(f"{'step':<52} {'write':>7} {'read':>7}")
+    bill = Bill(meter)
+    drive(ports, bill)
+    row("one ride", bill.total)
+    fleet = Bill(meter)
+    with fleet.step("a position whose unicorn is known"):
+        now = datetime.now(UTC)
+        for _ in range(2):
+            meter.units.clear()
+            record_position(ports, "u1", Position(PICKUP, now), now)
+    with fleet.step("a sweep with nothing to do (one a second)"):
+        sweep(ports, datetime.now(UTC))
+
+
+def main() -> None:
+    with stage(roles=()) as stack:
+        settings, client = stack.settings(), stack.ministack.dynamodb_client()
+        stores = redis_stores.build(settings, timeout_seconds=2)
+        ports = build_ports(settings, stores, FakeRoundQueue(), client)
+        measure(ports, Meter(client))
+        stores.changes.close()
+
+
+if __name__ == "__main__":
+    main()

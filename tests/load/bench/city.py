@@ -1,0 +1,272 @@
+"""A simulated fleet and its riders as API clients: real tokens, real HTTP, compressed time."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
+from itertools import count
+from typing import Any
+
+from service.matching.travel import GreatCircle
+from service.model import Location
+from tests.load.bench.nyc import NycTrip
+from tests.support.stack import Stack
+
+RIDER_THREADS = 96
+FLEET_THREADS = 24
+"""Of their own: riders who wait for a unicorn must not keep unicorns from finishing."""
+REPORT_SECONDS = 4.0
+BULK = 500
+WAIT_SECONDS = 20
+
+
+class Caller:
+    """One kept-alive connection per thread."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._mine = threading.local()
+        self.statuses: Counter[int] = Counter()
+
+    def __call__(
+        self, method: str, path: str, token: str, body: object = None, **headers: str
+    ) -> Any:
+        """The parsed answer (none without a body); `HTTPException` if it was refused."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent |= {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        answer, content = self._patiently(
+            method, path, None if body is None else json.dumps(body), sent
+        )
+        if answer.status >= 400:
+            raise HTTPException(f"{method} {path}: {answer.status} {content[:200]!r}")
+        return json.loads(content) if content else None
+
+    def _patiently(self, *request: Any) -> tuple[HTTPResponse, bytes]:
+        """As often as the service asks for it: one that has too much to do says when to come."""
+        while True:
+            answer, content = self._exchange(*request)
+            self.statuses[answer.status] += 1
+            if answer.status != 503:
+                return answer, content
+            time.sleep(float(answer.headers["Retry-After"]))
+
+    def _exchange(self, *request: Any) -> tuple[HTTPResponse, bytes]:
+        """Again if the server had closed the idle connection: any request here may be repeated."""
+        for _ in range(2):
+            connection = self._connection()
+            try:
+                connection.request(*request)
+                answer = connection.getresponse()
+                return answer, answer.read()
+            except RemoteDisconnected:
+                connection.close()
+        raise HTTPException("closed twice without an answer")
+
+    def _connection(self) -> HTTPConnection:
+        if not hasattr(self._mine, "connection"):
+            self._mine.connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
+        return self._mine.connection  # type: ignore[no-any-return]
+
+
+class Timetable:
+    """Calls functions at their time, each in a thread of a pool."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[float, int, ThreadPoolExecutor, Callable[[], object]]] = []
+        self._order = count()
+        self._changed = threading.Condition()
+        self._ended = False
+        self.latest = 0.0
+        """How late a call was handed over at worst: the client's own shortcoming, seconds."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def at(self, when: float, pool: ThreadPoolExecutor, happen: Callable[[], object]) -> None:
+        """`when` is on the monotonic clock."""
+        with self._changed:
+            heapq.heappush(self._entries, (when, next(self._order), pool, happen))
+            self._changed.notify()
+
+    def end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (due := self._next()) is not None:
+            pool, happen = due
+            pool.submit(happen)
+
+    def _next(self) -> tuple[ThreadPoolExecutor, Callable[[], object]] | None:
+        with self._changed:
+            while not self._ended:
+                ahead = self._entries[0][0] - time.monotonic() if self._entries else None
+                if ahead is not None and ahead <= 0:
+                    self.latest = max(self.latest, -ahead)
+                    return heapq.heappop(self._entries)[2:]
+                self._changed.wait(ahead)
+        return None
+
+
+@dataclass
+class Cab:
+    """A unicorn on its way from one place to another."""
+
+    token: str
+    start: Location
+    destination: Location
+    departed: float = 0.0
+    arrives: float = 0.0
+
+    def drive(self, destination: Location, seconds: float) -> None:
+        now = time.monotonic()
+        self.start, self.destination = self.where(now), destination
+        self.departed, self.arrives = now, now + seconds
+
+    def where(self, now: float) -> Location:
+        if now >= self.arrives:
+            return self.destination
+        share = (now - self.departed) / (self.arrives - self.departed)
+        a, b = self.start, self.destination
+        return Location(
+            a.latitude + share * (b.latitude - a.latitude),
+            a.longitude + share * (b.longitude - a.longitude),
+        )
+
+
+@dataclass
+class City:
+    """Riders and unicorns of one replay; `compress`: how many times faster than in New York."""
+
+    stack: Stack
+    compress: float
+    cabs: dict[str, Cab] = field(default_factory=dict)
+    rides: list[dict[str, Any]] = field(default_factory=list)
+    """Rides as they were when they ended."""
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.call = Caller(self.stack.port)
+        self.rider_pool = ThreadPoolExecutor(RIDER_THREADS)
+        self.fleet_pool = ThreadPoolExecutor(FLEET_THREADS)
+        self.timetable = Timetable()
+        self.telemetry = self.stack.mint.machine_token()
+        self.riders = [self.stack.rider_token(f"rider-{number}") for number in range(50)]
+        self.travel = GreatCircle()
+        self._open = threading.Semaphore(0)
+        self.positions = 0
+
+    def enroll(self, starts: Sequence[Location]) -> None:
+        """Put a unicorn on duty at each place."""
+        admin = self.stack.admin_token()
+        names = [f"u{number:05}" for number in range(len(starts))]
+        list(self.fleet_pool.map(partial(self._enroll, admin), names, starts))
+        self._report()
+
+    def _enroll(self, admin: str, name: str, at: Location) -> None:
+        unicorn = {"unicorn_id": name, "name": name, "color": "White", "gender": "Female"}
+        self.call(
+            "POST",
+            "/v1/admin/unicorns",
+            admin,
+            unicorn | {"account_sub": name, "location": _json(at)},
+        )
+        cab = self.cabs[name] = Cab(self.stack.unicorn_token(name), at, at)
+        self.call("PUT", "/v1/fleet/me/availability", cab.token, {"available": True})
+
+    def play(self, demand: Sequence[tuple[float, NycTrip]]) -> float:
+        """Riders ask at their (compressed) times; returns when the last ride has ended, seconds."""
+        begun = time.monotonic() + 1
+        self._report()
+        for number, (at, trip) in enumerate(demand):
+            self.timetable.at(
+                begun + at / self.compress,
+                self.rider_pool,
+                partial(self._guarded, self._request, number, trip),
+            )
+        for _ in demand:
+            self._open.acquire()
+        return time.monotonic() - begun
+
+    def close(self) -> None:
+        self.timetable.end()
+        self.rider_pool.shutdown()
+        self.fleet_pool.shutdown()
+
+    def _guarded(self, act: Callable[..., object], *arguments: object) -> None:
+        """A step of a ride; a ride whose step fails ends for this client."""
+        try:
+            act(*arguments)
+        except (OSError, HTTPException) as error:
+            self.faults.append(str(error))
+            self._open.release()
+
+    def _request(self, number: int, trip: NycTrip) -> None:
+        token = self.riders[number % len(self.riders)]
+        order = {"pickup": _json(trip.pickup), "dropoff": _json(trip.dropoff)}
+        ride = self.call("POST", "/v1/rides", token, order, Idempotency_Key=f"{number}")
+        self._follow(token, ride, trip)
+
+    def _follow(self, token: str, ride: Mapping[str, Any], trip: NycTrip) -> None:
+        """Wait for the match with a long poll, then drive."""
+        while ride["unicorn"] is None and ride["status"] == "requested":
+            ride = (
+                self.call(
+                    "GET",
+                    f"/v1/rides/{ride['ride_id']}",
+                    token,
+                    Prefer=f"wait={WAIT_SECONDS}",
+                    If_None_Match=f'"{ride["version"]}"',
+                )
+                or ride
+            )
+        if ride["unicorn"] is None:
+            return self._ended(ride)
+        cab = self.cabs[ride["unicorn"]["unicorn_id"]]
+        to_pickup = self.travel.seconds_between(cab.where(time.monotonic()), trip.pickup)
+        cab.drive(trip.pickup, to_pickup / self.compress)
+        self.timetable.at(
+            cab.arrives,
+            self.fleet_pool,
+            partial(self._guarded, self._depart, cab, ride["ride_id"], trip),
+        )
+
+    def _depart(self, cab: Cab, ride_id: str, trip: NycTrip) -> None:
+        for step in ("arrive", "start"):
+            self.call("POST", f"/v1/fleet/me/rides/{ride_id}/{step}", cab.token)
+        cab.drive(trip.dropoff, trip.seconds / self.compress)
+        self.timetable.at(
+            cab.arrives, self.fleet_pool, partial(self._guarded, self._complete, cab, ride_id)
+        )
+
+    def _complete(self, cab: Cab, ride_id: str) -> None:
+        self._ended(self.call("POST", f"/v1/fleet/me/rides/{ride_id}/complete", cab.token))
+
+    def _ended(self, ride: Mapping[str, Any]) -> None:
+        self.rides.append(dict(ride))
+        self._open.release()
+
+    def _report(self) -> None:
+        """All positions, in bulk, now and every few seconds."""
+        now = time.monotonic()
+        self.timetable.at(now + REPORT_SECONDS, self.fleet_pool, self._report)
+        positions = [
+            {"unicorn_id": name, **_json(cab.where(now))} for name, cab in self.cabs.items()
+        ]
+        self.positions += len(positions)
+        for begin in range(0, len(positions), BULK):
+            bulk = {"positions": positions[begin : begin + BULK]}
+            self.call("POST", "/v1/fleet/positions", self.telemetry, bulk)
+
+
+def _json(at: Location) -> dict[str, float]:
+    return {"latitude": at.latitude, "longitude": at.longitude}

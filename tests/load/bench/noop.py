@@ -1,0 +1,26 @@
+"""A worker like ours whose only job says that it has started: Celery's own share of the way."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+from service.stores.broker import broker_options
+from service.stores.redis import keys
+from service.stores.redis.link import connect
+
+app = Celery("noop", broker=os.environ["REDIS_URL"])
+app.conf.update(
+    task_ignore_result=True,
+    task_acks_late=True,
+    worker_prefetch_multiplier=1,
+    broker_transport_options=broker_options(timeout_seconds=5),
+    broker_connection_retry_on_startup=True,
+)
+redis = connect(os.environ["REDIS_URL"], timeout_seconds=2)
+
+
+@app.task(name="noop")
+def noop(topic: str) -> None:
+    redis.publish(keys.channel(topic), "")

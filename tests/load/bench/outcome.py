@@ -1,0 +1,89 @@
+"""What a simulated night was like, and what several nights have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from service.matching.travel import GreatCircle
+from tests.load.bench.nyc import MEASURED
+from tests.load.bench.world import END, World
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run. Shares are percent of the riders who asked for a ride in the measured time."""
+
+    within_5: float
+    within_10: float
+    served: float
+    wait_seconds: float
+    longest_waits_seconds: float
+    """95th percentile of the waits until pickup."""
+    worst_wait_seconds: float
+    """The longest of all waits until pickup."""
+    empty_km: float
+    """Straight line to the pickup per ride, as the references count it."""
+    road_km: float
+    """The same with the detour factor."""
+    swaps: float
+    """Changes of the planned unicorn per ride."""
+    rides_spread: float
+    """Standard deviation ÷ mean of rides per unicorn: how unevenly work is shared."""
+    idle_spread: float
+    """Standard deviation ÷ mean of the time each unicorn was idle."""
+    rounds: float
+    round_ms: float
+    """CPU per round."""
+
+    @classmethod
+    def of(cls, world: World) -> Outcome:
+        riders = [r for r in world.riders.values() if MEASURED[0] <= r.requested < MEASURED[1]]
+        served = [r for r in riders if r.picked_up is not None]
+        waits = np.array([r.picked_up - r.requested for r in served if r.picked_up is not None])
+        road_km = sum(r.empty_metres for r in served) / len(served) / 1000
+        idle = np.array([cab.idle_until(END) for cab in world.cabs.values()])
+        work = np.array([cab.rides for cab in world.cabs.values()])
+        return cls(
+            within_5=100 * float(np.sum(waits <= 300)) / len(riders),
+            within_10=100 * float(np.sum(waits <= 600)) / len(riders),
+            served=100 * len(served) / len(riders),
+            wait_seconds=float(waits.mean()),
+            longest_waits_seconds=float(np.quantile(waits, 0.95)),
+            worst_wait_seconds=float(waits.max()),
+            empty_km=road_km / GreatCircle().detour,
+            road_km=road_km,
+            swaps=sum(r.swaps for r in riders) / len(riders),
+            rides_spread=float(work.std() / work.mean()),
+            idle_spread=float(idle.std() / idle.mean()),
+            rounds=len(world.rounds),
+            round_ms=1000 * sum(world.rounds) / len(world.rounds),
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean over seeds, standard deviation between them, half width of its 95 % interval."""
+
+    mean: float
+    spread: float
+    interval: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        mean = math.fsum(values) / len(values)
+        if len(values) < 2:
+            return cls(mean, math.nan, math.inf)
+        spread = float(np.std(values, ddof=1))
+        quantile = float(student.ppf(0.975, len(values) - 1))
+        return cls(mean, spread, quantile * spread / math.sqrt(len(values)))
+
+
+def summary(outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+    """An estimate for every field of `Outcome`."""
+    rows = [asdict(outcome) for outcome in outcomes]
+    return {name: Estimate.of([row[name] for row in rows]) for name in rows[0]}

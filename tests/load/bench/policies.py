@@ -1,0 +1,107 @@
+"""The ways to dispatch that the simulation compares: the engine, tuned and used differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from service.matching.match import Tuning
+from service.matching.remaining import RemainingTime
+from service.matching.travel import FloatArray, GreatCircle, TravelTimes
+from service.matching.zones import RESOLUTION
+from service.model import Location
+from tests.load.bench.nyc import NycTrip
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A way to dispatch."""
+
+    name: str
+    tuning: Tuning = field(default_factory=Tuning)
+    remaining: RemainingTime = field(default_factory=RemainingTime.default)
+    firm: bool = False
+    """Plans bind the unicorn; otherwise every round makes them anew."""
+    oracle: bool = False
+    """Real trip times are known beforehand."""
+    zone_resolution: int = RESOLUTION
+    """Each zone has its own rounds, as in the service."""
+    reassigns: bool = False
+    """A unicorn on its way to a pickup may still be sent to another rider, and replaced."""
+    declines: float = 0.0
+    """Share of pairs (rider, unicorn) that the unicorn declines, ten seconds after the offer."""
+    remembers: bool = True
+    """A pair that was declined is never offered again."""
+
+    def travel(self, trips: Iterable[NycTrip]) -> TravelTimes:
+        return Foreknowledge.of(trips) if self.oracle else GreatCircle()
+
+    def tuned(self, name: str, **changes: float) -> Policy:
+        return replace(self, name=name, tuning=replace(self.tuning, **changes))
+
+
+@dataclass(frozen=True)
+class Foreknowledge:
+    """Travel times that know how long each of these trips will really take."""
+
+    real_seconds: Mapping[tuple[float, ...], float]
+    others: GreatCircle = field(default_factory=GreatCircle)
+
+    @classmethod
+    def of(cls, trips: Iterable[NycTrip]) -> Foreknowledge:
+        return cls({_key(trip.pickup, trip.dropoff): trip.seconds for trip in trips})
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        seconds, metres = self.others.estimate(origins, destinations)
+        for row, key in enumerate(np.concatenate([origins, destinations], axis=1).tolist()):
+            seconds[row] = self.real_seconds.get(tuple(key), seconds[row])
+        return seconds, metres
+
+    def reach_metres(self, seconds: float) -> float:
+        return self.others.reach_metres(seconds)
+
+
+def _key(pickup: Location, dropoff: Location) -> tuple[float, ...]:
+    return pickup.latitude, pickup.longitude, dropoff.latitude, dropoff.longitude
+
+
+OURS = Policy("plans (ours)")
+
+_PLAIN = Tuning(driving_weight=0, lateness_weight=0, waiting_weight=0, plan_seconds=300)
+_NEAREST = replace(_PLAIN, plan_seconds=0, edge_budget=0)
+_AS_ESTIMATED = RemainingTime.as_estimated()
+
+POLICIES = (
+    Policy("nearest, cap 15 min", replace(_NEAREST, max_pickup_eta_seconds=900)),
+    Policy("nearest, cap 8 min", _NEAREST),
+    Policy("firm forward, estimates", _PLAIN, _AS_ESTIMATED, firm=True),
+    OURS,
+    replace(OURS, name="ours, future known", remaining=_AS_ESTIMATED, oracle=True),
+)
+"""The table of the README. Greedy rounds without plans are what everybody ships: a rider gets the
+nearest free unicorn, a unicorn that gets free the nearest rider."""
+
+COMPARISONS = (
+    OURS,
+    Policy("firm forward, future known", _PLAIN, _AS_ESTIMATED, firm=True, oracle=True),
+    replace(OURS, name="ours, zones of resolution 4", zone_resolution=4),
+    OURS.tuned("ours, plans up to 300 s", plan_seconds=300),
+    OURS.tuned("ours, driving weight 0.2", driving_weight=0.2),
+    OURS.tuned("ours, cap 6 min", max_pickup_eta_seconds=360),
+    OURS.tuned("ours, no hysteresis", hysteresis_seconds=0),
+    replace(OURS, name="ours, re-assigning", reassigns=True),
+)
+"""What single choices are worth. Re-assigning is not built: it shows what it could bring."""
+
+FAIRNESS = (
+    OURS,
+    *(OURS.tuned(f"waiting weight {w}", waiting_weight=w) for w in (0.0, 0.1, 0.3)),
+    *(OURS.tuned(f"idle weight {w}", idle_weight=w) for w in (0.02, 0.05, 0.1, 0.2)),
+    replace(OURS, name="20 % declined, remembered", declines=0.2),
+    replace(OURS, name="20 % declined, forgotten", declines=0.2, remembers=False),
+)
+"""What the fairness knobs buy, and what they cost."""

@@ -1,0 +1,79 @@
+"""Positions per second of one API core: one by one, and in bulk.
+
+CPU is that of the API process alone, so the figure does not depend on what else runs here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from http.client import HTTPConnection
+from typing import Any
+
+from tests.load.bench.processes import cpu_seconds
+from tests.load.bench.requests import Probe
+from tests.load.bench.stage import stage
+from tests.support.builders import a_usable_unicorn
+from tests.support.stack import Stack
+
+UNICORNS = 1000
+POSITIONS = 4000
+FLEET, EVERY_SECONDS = 10_000, 4
+
+
+def main() -> None:
+    with stage(roles=("web",), RATE_LIMIT_ENABLED="false") as stack:
+        probe = Probe(stack)
+        for number in range(UNICORNS):
+            unicorn = a_usable_unicorn(unicorn_id=f"u{number}", account_sub=f"u{number}")
+            probe.ports.unicorns.create(unicorn)
+        print(f"{'positions':<22} {'CPU each':>10} {'per core':>10} {'a second of wall':>18}")
+        measure(stack, "one by one (PUT)", 1)
+        for size in (100, 500):
+            measure(stack, f"in bulk of {size}", size)
+        probe.close()
+
+
+def measure(stack: Stack, name: str, size: int) -> None:
+    tokens = [stack.unicorn_token(f"u{number}") for number in range(100)]
+    connection = HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    send(stack, connection, size, tokens, UNICORNS)  # states are known afterwards
+    web = stack.processes["web"].pid
+    used, begun = cpu_seconds(web), time.monotonic()
+    send(stack, connection, size, tokens, POSITIONS)
+    cpu, took = cpu_seconds(web) - used, time.monotonic() - begun
+    rate = POSITIONS / cpu
+    print(
+        f"{name:<22} {1e6 * cpu / POSITIONS:>7.0f} µs {rate:>8.0f}/s {POSITIONS / took:>16.0f}/s"
+        f"   {FLEET} unicorns every {EVERY_SECONDS} s: {FLEET / EVERY_SECONDS / rate:.2f} cores",
+        flush=True,
+    )
+    connection.close()
+
+
+def send(
+    stack: Stack, connection: HTTPConnection, size: int, tokens: list[str], number: int
+) -> None:
+    machine, dice = stack.mint.machine_token(), random.Random(7)
+    for begin in range(0, number, size):
+        if size == 1:
+            method, path, token = "PUT", "/v1/fleet/me/position", tokens[begin % len(tokens)]
+            body: Any = place(dice)
+        else:
+            method, path, token = "POST", "/v1/fleet/positions", machine
+            ids = [f"u{(begin + n) % UNICORNS}" for n in range(size)]
+            body = {"positions": [{"unicorn_id": each, **place(dice)} for each in ids]}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        connection.request(method, path, json.dumps(body), headers)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status in {200, 204}, answer.status
+
+
+def place(dice: random.Random) -> dict[str, float]:
+    return {"latitude": 40.7 + dice.uniform(0, 0.1), "longitude": -74 + dice.uniform(0, 0.05)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The peak of New York's first hour of 2013 against the running service, over HTTP.
+
+Riders and unicorns are API clients with signed tokens; time is compressed, so `--compress 5` is
+five times the peak's rate on unicorns five times as fast, and `--compress inf` as fast as it goes.
+
+All processes share the machine with the client and the emulated database, so the rates are those
+of the whole; CPU per ride by process says how much of the work is the service's own, and the
+process that uses a whole core is the one that saturates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.load.bench.city import City
+from tests.load.bench.nyc import NycTrip, load, measured
+from tests.load.bench.processes import cpu_seconds
+from tests.support.infrastructure import MiniStack, RedisServer
+from tests.support.stack import Stack
+
+HEADER = (
+    f"{'replay':<12} {'rides':>6} {'matched':>8} {'ended':>6} {'matched/s':>9}"
+    f" {'p50 s':>7} {'p90 s':>7} {'p99 s':>7} {'late s':>7}"
+)
+
+
+LONGEST_TRIP_SECONDS = 900.0
+"""Longer ones (a quarter) are left out: the run would last as long as they do."""
+
+
+def peak(trips: Sequence[NycTrip], minutes: float) -> Sequence[NycTrip]:
+    """The trips of the busiest so many minutes, of those measured."""
+    trips = [trip for trip in trips if trip.seconds <= LONGEST_TRIP_SECONDS]
+    starts = sorted({trip.minute for trip in trips if measured(trip)})
+
+    def within(start: float) -> list[NycTrip]:
+        return [trip for trip in trips if start <= trip.minute < start + 60 * minutes]
+
+    return max((within(start) for start in starts), key=len)
+
+
+def spread(trips: Sequence[NycTrip], dice: random.Random) -> list[tuple[float, NycTrip]]:
+    """Request times from zero on: the file knows minutes only."""
+    first = min(trip.minute for trip in trips)
+    return sorted(
+        ((trip.minute - first + dice.uniform(0, 60), trip) for trip in trips),
+        key=lambda request: request[0],
+    )
+
+
+class Usage:
+    """CPU seconds by process since it was made."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._pids = {role: process.pid for role, process in stack.processes.items()}
+        self._pids |= {
+            "redis": stack.redis.process.pid,
+            "emulated AWS": stack.ministack.process.pid,
+        }
+        self._begun, self._used = time.monotonic(), self._read()
+
+    def print(self, rides: int) -> None:
+        took = time.monotonic() - self._begun
+        for role, used in self._read().items():
+            seconds = used - self._used[role]
+            share = 100 * seconds / took
+            print(
+                f"  {role:<14} {1e3 * seconds / rides:>8.2f} ms CPU a ride"
+                f" {share:>6.0f} % of a core"
+            )
+
+    def _read(self) -> dict[str, float]:
+        mine = {"client": time.process_time()}
+        return {role: cpu_seconds(pid) for role, pid in self._pids.items()} | mine
+
+
+def summary(name: str, city: City, rides: int) -> None:
+    matched = [ride for ride in city.rides if ride["matched_at"]]
+    waits = sorted(waited(ride) for ride in matched)
+    p50, p90, p99 = (waits[min(len(waits) - 1, int(q * len(waits)))] for q in (0.5, 0.9, 0.99))
+    took = max(at(ride, "matched") for ride in matched) - min(
+        at(ride, "requested") for ride in matched
+    )
+    rate = len(matched) / took.total_seconds()
+    print(
+        f"{name:<12} {rides:>6} {len(matched):>8} {len(city.rides):>6} {rate:>9.1f}"
+        f" {p50:>7.3f} {p90:>7.3f} {p99:>7.3f} {city.timetable.latest:>7.2f}"
+    )
+    print(f"  answers {dict(city.call.statuses)}, faults {city.faults[:3] or 'none'}")
+
+
+def waited(ride: Mapping[str, Any]) -> float:
+    return (at(ride, "matched") - at(ride, "requested")).total_seconds()
+
+
+def at(ride: Mapping[str, Any], what: str) -> datetime:
+    return datetime.fromisoformat(ride[f"{what}_at"])
+
+
+def replay(stack: Stack, trips: Sequence[NycTrip], compress: float, unicorns: int) -> None:
+    dice = random.Random(7)
+    city = City(stack, compress)
+    city.enroll([dice.choice(trips).dropoff for _ in range(unicorns)])
+    demand = spread(trips, dice)
+    usage = Usage(stack)
+    took = city.play(demand)
+    summary(f"peak × {compress:g}", city, len(demand))
+    usage.print(len(demand))
+    print(f"  all rides ended after {took:.0f} s; {city.positions} positions were sent meanwhile")
+    city.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, prog="replay")
+    parser.add_argument("--compress", type=float, nargs="+", default=[2, 5])
+    parser.add_argument("--minutes", type=float, default=5, help="of the peak")
+    parser.add_argument("--unicorns", type=int, default=2500)
+    options = parser.parse_args()
+    trips = peak(load(), options.minutes)
+    print(HEADER)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with MiniStack(folder / "aws") as ministack, RedisServer(folder / "redis") as redis:
+            for compress in options.compress:
+                limits = {"RATE_LIMIT_ENABLED": "false"}
+                part = folder / f"{compress:g}"
+                part.mkdir()
+                with Stack(part, ministack, redis, **limits) as stack:
+                    replay(stack, trips, compress, options.unicorns)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Judges a run by what is stored at its end and by all that was seen meanwhile.
+
+Each rule yields what breaks it; a run is good when none does. What riders and unicorns saw are
+consistent reads, so each tells of an instant between its call and its answer. Instants in the
+tables come from one machine's clock: what is written at a claim was decided after the release
+before it was committed, so intervals of good rides never overlap.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from service.core.rides import RideOrder
+from service.model import ASSIGNED, Location, RideStatus
+from tests.load.chaos.evidence import Evidence
+from tests.load.chaos.schedule import Habit
+
+Rule = Callable[[Evidence], Iterator[str]]
+
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+VERSIONS_BEFORE_RIDES: Final = 2
+"""A unicorn's version once it is enrolled and has gone on duty."""
+PROMISED: Final = frozenset({200, 201, 202, 204, 304, 404, 409, 429, 503})  # whatever is broken
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken promise."""
+
+    rule: str
+    detail: str
+
+
+def check(evidence: Evidence) -> list[Violation]:
+    """Every violation of every rule."""
+    return [Violation(rule.__name__, detail) for rule in RULES for detail in rule(evidence)]
+
+
+def no_accepted_ride_is_lost(evidence: Evidence) -> Iterator[str]:
+    """What a rider was shown is stored, and all that is stored has a unicorn or has ended."""
+    stored = {ride.ride_id for ride in evidence.rides}
+    for ride_id in sorted({entry["ride_id"] for entry in evidence.noted("ride")} - stored):
+        yield f"ride {ride_id} was seen and is not stored"
+    for ride in evidence.rides:
+        if ride.status in {RideStatus.REQUESTED, RideStatus.OFFERED}:
+            yield f"ride {ride.ride_id} is still {ride.status}"
+
+
+def one_key_makes_one_ride(evidence: Evidence) -> Iterator[str]:
+    """However often it was sent; and no ride comes from nowhere."""
+    made: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for entry in evidence.history:
+        if "key" in entry:
+            made[entry["who"], entry["key"]].update(filter(None, [entry.get("ride_id")]))
+    for (who, key), ride_ids in made.items():
+        if len(ride_ids) > 1:
+            yield f"key {key} of {who} made {sorted(ride_ids)}"
+    asked_for = {_ride_id_of(who, key) for who, key in made}
+    for ride in evidence.rides:
+        if ride.ride_id not in asked_for:
+            yield f"nobody asked for ride {ride.ride_id}"
+
+
+def no_unicorn_has_two_rides(evidence: Evidence) -> Iterator[str]:
+    """Its rides, as stored and as seen by their riders, never overlap in time."""
+    taken: dict[str, list[tuple[datetime, datetime, str]]] = defaultdict(list)
+    for ride in evidence.rides:
+        if ride.unicorn_id and ride.matched_at:
+            end = ride.completed_at or ride.canceled_at or NEVER
+            taken[ride.unicorn_id].append((ride.matched_at, end, ride.ride_id))
+    for unicorn_id, begin, end, ride_id in _seen_with_unicorn(evidence):
+        taken[unicorn_id].append((begin, end, ride_id))
+    for unicorn_id, spans in taken.items():
+        until, holder = datetime.min.replace(tzinfo=UTC), ""
+        for begin, end, ride_id in sorted(spans):
+            if begin < until and ride_id != holder:
+                yield f"unicorn {unicorn_id} had {holder} and {ride_id} at {begin}"
+            if end > until:
+                until, holder = end, ride_id
+
+
+def claims_add_up(evidence: Evidence) -> Iterator[str]:
+    """A unicorn changed exactly as often as its rides say: no write was lost, none done twice."""
+    changes = Counter[str]()
+    for ride in evidence.rides:
+        changes.update(dict.fromkeys(ride.excluded, 2))  # claimed and given back
+        if ride.unicorn_id:
+            changes[ride.unicorn_id] += 1 + bool(ride.started_at) + ride.is_terminal
+    habits = evidence.habits
+    for unicorn in evidence.unicorns:
+        if habits.get(unicorn.unicorn_id) == Habit.FORGETFUL:
+            continue  # whether a silence was noticed before it ended is not written anywhere
+        name, changed = unicorn.unicorn_id, unicorn.version - VERSIONS_BEFORE_RIDES
+        if changed != changes[name]:
+            yield f"unicorn {name} changed {changed} times, its rides say {changes[name]}"
+
+
+def nothing_seen_goes_back(evidence: Evidence) -> Iterator[str]:
+    """Versions never decrease for whoever looks, one version is one thing, the last is stored."""
+    newest: dict[tuple[str, str], int] = {}
+    content: dict[tuple[str, int], object] = {}
+    stored = {ride.ride_id: ride.version for ride in evidence.rides}
+    stored |= {unicorn.unicorn_id: unicorn.version for unicorn in evidence.unicorns}
+    for entry in (*evidence.noted("ride"), *evidence.noted("unicorn")):
+        name, version = entry[f"{entry['what']}_id"], entry["version"]
+        who = entry.get("who", name)
+        before = newest.get((who, name), 0)
+        newest[who, name] = version
+        if not before <= version <= stored.get(name, version):
+            yield f"{who} saw {name} at {before}, then {version}; stored: {stored[name]}"
+        shown = (entry.get("status"), entry["ride_id"])
+        if content.setdefault((name, version), shown) != shown:
+            yield f"{name} has two versions {version}: {content[name, version]} and {shown}"
+
+
+def no_reservation_is_orphaned(evidence: Evidence) -> Iterator[str]:
+    """A ride has a unicorn if and only if that unicorn has this ride."""
+    holds = {unicorn.unicorn_id: unicorn.ride_id for unicorn in evidence.unicorns}
+    wanted = {ride.ride_id: ride.unicorn_id for ride in evidence.rides if ride.status in ASSIGNED}
+    for unicorn_id, ride_id in holds.items():
+        if ride_id and wanted.get(ride_id) != unicorn_id:
+            yield f"unicorn {unicorn_id} is held by {ride_id}, which is not with it"
+    for ride_id, named in wanted.items():
+        if named is None or holds.get(named) != ride_id:
+            yield f"ride {ride_id} counts on {named}, which does not know"
+
+
+def nothing_that_ended_waits(evidence: Evidence) -> Iterator[str]:
+    """Neither in a waiting set nor in the index of open rides; what is open has a due time."""
+    for ride in evidence.rides:
+        if ride.is_terminal and ride.ride_id in evidence.waiting:
+            yield f"ride {ride.ride_id} is {ride.status} and waits in Redis"
+        if ride.is_terminal and (ride.due_at or ride.ride_id in evidence.indexed):
+            yield f"ride {ride.ride_id} is {ride.status} and due"
+        if not ride.is_terminal and ride.due_at is None:
+            yield f"ride {ride.ride_id} is {ride.status} and never due"
+
+
+def a_unicorn_that_is_heard_keeps_its_ride(evidence: Evidence) -> Iterator[str]:
+    """One that neither declines nor falls silent is never taken off a ride."""
+    habits = evidence.habits
+    for ride in evidence.rides:
+        for unicorn_id in sorted(ride.excluded):
+            if habits.get(unicorn_id) == Habit.STEADY:
+                yield f"ride {ride.ride_id} was taken from {unicorn_id}"
+
+
+def nothing_is_given_up(evidence: Evidence) -> Iterator[str]:
+    """There were unicorns for everybody, so no ride ends without one unless its rider wanted."""
+    for ride in evidence.rides:
+        if ride.status is RideStatus.UNMATCHED:
+            yield f"ride {ride.ride_id} ended unmatched"
+
+
+def only_promised_answers(evidence: Evidence) -> Iterator[str]:
+    for entry in evidence.noted("answered"):
+        if entry["status"] not in PROMISED:
+            yield f"call {entry['call']} was answered {entry['status']}"
+
+
+def no_process_ends_by_itself(evidence: Evidence) -> Iterator[str]:
+    for entry in evidence.noted("ended"):
+        yield f"{entry['name']} ended with {entry['code']}"
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    no_accepted_ride_is_lost,
+    one_key_makes_one_ride,
+    no_unicorn_has_two_rides,
+    claims_add_up,
+    nothing_seen_goes_back,
+    no_reservation_is_orphaned,
+    nothing_that_ended_waits,
+    a_unicorn_that_is_heard_keeps_its_ride,
+    nothing_is_given_up,
+    only_promised_answers,
+    no_process_ends_by_itself,
+)
+
+
+def _seen_with_unicorn(evidence: Evidence) -> Iterator[tuple[str, datetime, datetime, str]]:
+    """Unicorn, the span in which it certainly was on a ride by what its rider saw, ride."""
+    spans: dict[tuple[str, str], tuple[float, float]] = {}
+    for entry in evidence.noted("ride"):
+        if entry["unicorn_id"] and entry["status"] in ASSIGNED:
+            pair = entry["unicorn_id"], entry["ride_id"]
+            begin, _ = spans.get(pair, (entry["at"], 0))
+            spans[pair] = begin, entry["since"]
+    for (unicorn_id, ride_id), (begin, end) in spans.items():
+        if begin < end:
+            first, last = (datetime.fromtimestamp(instant, UTC) for instant in (begin, end))
+            yield unicorn_id, first, last, ride_id
+
+
+def _ride_id_of(rider: str, key: str) -> str:
+    return RideOrder(rider_id=rider, pickup=Location(0, 0), idempotency_key=key).ride_id

@@ -1,0 +1,142 @@
+"""The fleet: unicorns that say where they are, look for work and do it quickly."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tests.load.chaos.calls import Api, Client, GaveUp
+from tests.load.chaos.riders import located
+from tests.load.chaos.schedule import Driver, Habit, place
+from tests.support.stack import Stack
+
+WAIT_SECONDS: Final = 4
+"""How long a unicorn waits for news; it then says again where it is."""
+SILENT_SECONDS: Final = 32.0
+"""Longer than `UNICORN_STALE_SECONDS` and the interval of the sweep's look together."""
+LEG_SECONDS: Final = (0.1, 0.5)
+STEPS: Final = {
+    "offered": ("accept", "arrive", "start", "complete"),
+    "matched": ("arrive", "start", "complete"),
+    "arrived": ("start", "complete"),
+    "in_progress": ("complete",),
+}
+
+
+class Unicorn:
+    """One unicorn's app."""
+
+    def __init__(self, api: Api, driver: Driver, token: str) -> None:
+        self._chance = random.Random(driver.seed)
+        self._driver = driver
+        self._client = Client(api, driver.unicorn_id, token, self._chance)
+        self._tag = ""
+        self.off_duty = threading.Event()
+        self.reliable = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._here()
+            self._available()
+            while not self.off_duty.is_set():
+                self._here()
+                ride = self._news()
+                if ride:
+                    self._take(ride)
+        except GaveUp:
+            pass
+        finally:
+            self._client.close()
+
+    def _here(self) -> None:
+        """Said once: the next one follows soon."""
+        at = located(place(self._chance, self._driver.city))
+        self._client.call("PUT", "/v1/fleet/me/position", at)
+
+    def _available(self) -> None:
+        self._client.insist("PUT", "/v1/fleet/me/availability", {"available": True})
+
+    def _news(self) -> Any:
+        asked = {"If_None_Match": self._tag} if self._tag else {}
+        reply = self._client.insist("GET", "/v1/fleet/me", wait=WAIT_SECONDS, **asked)
+        if reply.status == 304:
+            return None
+        self._tag = reply.headers["ETag"]
+        unicorn = reply.json["unicorn"]
+        self._client.api.history.add(
+            "unicorn",
+            unicorn_id=unicorn["unicorn_id"],
+            version=unicorn["version"],
+            ride_id=unicorn["ride_id"],
+            state=unicorn["state"],
+        )
+        return reply.json["ride"]
+
+    def _take(self, ride: Any) -> None:
+        steps = STEPS.get(ride["status"], ())
+        if ride["status"] == "offered" and self._chance.random() < 0.3:
+            steps = ("decline",)
+        for step in steps:
+            self._drive()
+            if step == "start" and self._vanishes():
+                return
+            path = f"/v1/fleet/me/rides/{ride['ride_id']}/{step}"
+            if self._client.insist("POST", path).status != 200:
+                return  # canceled, expired or given to another meanwhile
+
+    def _drive(self) -> None:
+        time.sleep(self._chance.uniform(*LEG_SECONDS))
+
+    def _vanishes(self) -> bool:
+        """Before the ride is in progress: the sweep gives it to another."""
+        if self._driver.habit is not Habit.FORGETFUL or self._chance.random() < 0.7:
+            return False
+        self._client.api.history.add("vanished", unicorn_id=self._driver.unicorn_id)
+        self._tag = ""
+        if not self.reliable.wait(SILENT_SECONDS):
+            self._here()
+            self._available()
+        return True
+
+
+class Herd:
+    """All unicorns of a schedule, each in a thread of its own."""
+
+    def __init__(self, api: Api, stack: Stack, fleet: Sequence[Driver], admin: Client) -> None:
+        self._unicorns: list[Unicorn] = []
+        for driver in fleet:
+            self._enroll(admin, driver)
+            token = stack.unicorn_token(f"driver-of-{driver.unicorn_id}")
+            self._unicorns.append(Unicorn(api, driver, token))
+        self._threads = [threading.Thread(target=u.run, name="unicorn") for u in self._unicorns]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def become_reliable(self) -> None:
+        """Nobody vanishes any more, and who has comes back."""
+        for unicorn in self._unicorns:
+            unicorn.reliable.set()
+
+    def end(self) -> None:
+        for unicorn in self._unicorns:
+            unicorn.off_duty.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _enroll(self, admin: Client, driver: Driver) -> None:
+        body = {
+            "unicorn_id": driver.unicorn_id,
+            "account_sub": f"driver-of-{driver.unicorn_id}",
+            "name": driver.unicorn_id.title(),
+            "color": "White",
+            "gender": "Female",
+            "auto_accept": driver.habit is not Habit.CHOOSY,
+        }
+        admin.api.history.add("habit", unicorn_id=driver.unicorn_id, habit=driver.habit)
+        reply = admin.insist("POST", "/v1/admin/unicorns", body)
+        assert reply.status == 201, reply.json

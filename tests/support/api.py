@@ -1,0 +1,167 @@
+"""The application on fakes: every route over WSGI, no store, no network, a clock that obeys."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from service.api.app import create_app
+from service.auth.errors import InvalidToken
+from service.auth.policy import SCOPES
+from service.auth.principal import Principal, TokenKind
+from service.auth.revocation import RevocationCheck
+from service.core.ports import Ports
+from service.http.context import Dependencies
+from service.http.limits import limiter_of
+from service.model.operations import Oversight
+from service.settings import ApiSettings
+from tests.support.builders import NOW
+from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.support.fakes_oversight import (
+    FakeDeadLetters,
+    FakePauses,
+    FakeQueues,
+    FakeRideHistory,
+    FakeRoster,
+    FakeWorkers,
+)
+from tests.support.fakes_redis import (
+    FakeChanges,
+    FakeCounters,
+    FakeFleetIndex,
+    FakeRoundQueue,
+    FakeWaitingRides,
+)
+from tests.support.fakes_revocations import FakeRevocations
+
+ORIGIN = "https://app.example.com"
+SETTINGS: Mapping[str, Any] = {
+    "aws_region": "us-east-1",
+    "redis_url": "redis://127.0.0.1:6379/0",
+    "public_url": "https://rides.example.com",
+    "cognito_user_pool_id": "us-east-1_Example",
+    "cognito_client_ids": "client",
+    "cors_origins": f"{ORIGIN},http://[::1]:3000",
+}
+
+
+def a_principal(subject: str = "rider-1", **changes: Any) -> Principal:
+    """A user with every scope, in the groups named."""
+    fields: dict[str, Any] = {
+        "subject": subject,
+        "kind": TokenKind.USER,
+        "client_id": "client",
+        "username": subject,
+        "scopes": SCOPES,
+        "groups": frozenset(),
+        "jti": "jti",
+        "origin_jti": None,
+        "issued_at": 0,
+        "auth_time": 0,
+        "expires_at": 2**40,
+    }
+    return Principal(**fields | changes)
+
+
+PRINCIPALS = {
+    "rider": a_principal(),
+    "other": a_principal("rider-2"),
+    "driver": a_principal("driver-1", groups=frozenset({"unicorns"})),
+    "machine": a_principal("gateway", kind=TokenKind.MACHINE, username=None),
+    "admin": a_principal("admin-1", groups=frozenset({"admin"})),
+}
+
+
+class KnownTokens:
+    """A verifier that knows its tokens by name, so that a test can say who is calling."""
+
+    def verify(self, token: str, now: float) -> Principal:
+        if token not in PRINCIPALS:
+            raise InvalidToken("unknown")
+        return PRINCIPALS[token]
+
+
+@dataclass
+class Api:
+    """The application, what it works on, and a client that calls it."""
+
+    app: Flask
+    ports: Ports
+    clock: list[datetime]
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = "rider",
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> TestResponse:
+        sent = dict(headers or {})
+        if token:
+            sent.setdefault("Authorization", f"Bearer {token}")
+        if data is not None:
+            sent.setdefault("Content-Type", "application/json")
+        content = {"json": body} if body is not None else {"data": data}
+        return self.app.test_client().open(path, method=method, headers=sent, **content)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock[0] += timedelta(seconds=seconds)
+
+
+def build_api(
+    ports: Ports | None = None,
+    probes: Any = None,
+    *,
+    revocations: Any = None,
+    counters: Any = None,
+    iam: Any = None,
+    id_tokens: Any = None,
+    verifier: Any = None,
+    **settings: Any,
+) -> Api:
+    """An application; every reading of its monotonic clock is a second later than the last."""
+    if ports is None:
+        rides, unicorns = FakeRides(), FakeUnicorns()
+        ports = Ports(
+            rides=rides,
+            unicorns=unicorns,
+            assignments=FakeAssignments(rides, unicorns),
+            fleet=FakeFleetIndex(),
+            waiting=FakeWaitingRides(),
+            rounds=FakeRoundQueue(),
+            changes=FakeChanges(),
+            pauses=FakePauses(),
+            dead_letters=FakeDeadLetters(),
+        )
+    clock, ticks = [NOW], itertools.count()
+    api_settings = ApiSettings(**{**SETTINGS, **settings})
+    revocations = revocations or FakeRevocations()
+    dependencies = Dependencies(
+        settings=api_settings,
+        ports=ports,
+        oversight=Oversight(
+            history=FakeRideHistory(ports.rides),
+            roster=FakeRoster(ports.unicorns),
+            workers=FakeWorkers(),
+            queues=FakeQueues(),
+        ),
+        verifier=verifier or KnownTokens(),
+        revocations=revocations,
+        revoked=RevocationCheck(revocations, monotonic=lambda: clock[0].timestamp()),
+        limiter=limiter_of(api_settings, counters or FakeCounters()),
+        iam=iam,
+        id_tokens=id_tokens,
+        now=lambda: clock[0],
+        monotonic=lambda: float(next(ticks)),
+        probes=probes or {},
+    )
+    return Api(create_app(dependencies), ports, clock)

@@ -1,0 +1,188 @@
+"""Situations in which processes of the service may crash."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from service.core import fleet, rides, unicorns
+from service.core.rides import RideOrder
+from service.core.unicorns import Step
+from service.model import Location, RideStatus
+from tests.support.builders import a_unicorn
+from tests.unit.core.conftest import PICKUP, Service
+
+NEARBY = Location(PICKUP.latitude + 0.01, PICKUP.longitude)
+ORDER = RideOrder(rider_id="rider-1", pickup=PICKUP, dropoff=NEARBY, idempotency_key="key-1")
+SECOND = RideOrder(rider_id="rider-2", pickup=PICKUP, idempotency_key="key-2")
+RIDE_ID = ORDER.ride_id
+
+
+def an_empty_city(service: Service) -> None:
+    service.fleet.begin_epoch(service.now)
+
+
+def a_unicorn_on_duty(service: Service, **changes: object) -> None:
+    an_empty_city(service)
+    service.on_duty(**changes)  # type: ignore[arg-type]
+
+
+def a_waiting_ride(service: Service) -> None:
+    an_empty_city(service)
+    rides.request_ride(service.ports, ORDER, service.now)
+
+
+def a_triggered_ride(service: Service, **changes: object) -> None:
+    """A unicorn is there and a round asked for."""
+    a_unicorn_on_duty(service, **changes)
+    rides.request_ride(service.ports, ORDER, service.now)
+
+
+def an_offered_ride(service: Service) -> None:
+    a_triggered_ride(service, auto_accept=False)
+    service.run_published_rounds()
+
+
+def a_matched_ride(service: Service) -> None:
+    a_triggered_ride(service)
+    service.run_published_rounds()
+
+
+def an_arrived_ride(service: Service) -> None:
+    a_matched_ride(service)
+    unicorns.advance(service.ports, Step.ARRIVE, "u1", RIDE_ID, service.now)
+
+
+def a_ride_in_progress(service: Service) -> None:
+    an_arrived_ride(service)
+    unicorns.advance(service.ports, Step.START, "u1", RIDE_ID, service.now)
+
+
+def a_completed_ride(service: Service) -> None:
+    a_ride_in_progress(service)
+    unicorns.advance(service.ports, Step.COMPLETE, "u1", RIDE_ID, service.now)
+
+
+def two_rides_for_one_unicorn(service: Service) -> None:
+    a_triggered_ride(service)
+    rides.request_ride(service.ports, SECOND, service.now)
+
+
+def a_second_ride_waiting(service: Service) -> None:
+    """The only unicorn is on its way with the first."""
+    a_ride_in_progress(service)
+    rides.request_ride(service.ports, SECOND, service.now)
+
+
+def a_taken_unicorn_believed_free(service: Service) -> None:
+    a_triggered_ride(service)
+    free = service.stored_unicorn()
+    service.run_published_rounds()
+    service.fleet._states["u1"] = free
+    rides.request_ride(service.ports, SECOND, service.now)
+
+
+def a_returned_ride_believed_new(service: Service) -> None:
+    an_offered_ride(service)
+    old = service.rides.get(RIDE_ID)
+    assert old
+    service.on_duty("u2")
+    unicorns.advance(service.ports, Step.DECLINE, "u1", RIDE_ID, service.now)
+    service.rounds.published.clear()
+    new = replace(old, version=1, status=RideStatus.REQUESTED, unicorn=None)
+    service.waiting.correct(new)
+
+
+def an_ended_ride_believed_waiting(service: Service) -> None:
+    a_waiting_ride(service)
+    waiting = service.rides.get(RIDE_ID)
+    assert waiting
+    rides.cancel_ride(service.ports, RIDE_ID, "rider-1", None, service.now)
+    service.waiting.correct(waiting)
+    service.later(1)
+    service.on_duty()
+
+
+def an_ended_ride_waiting_long_after(service: Service) -> None:
+    a_waiting_ride(service)
+    waiting = service.rides.get(RIDE_ID)
+    assert waiting
+    rides.cancel_ride(service.ports, RIDE_ID, "rider-1", None, service.now)
+    service.waiting.correct(waiting)
+    service.later(300)
+
+
+def a_ride_whose_job_was_lost(service: Service) -> None:
+    a_triggered_ride(service)
+    _forget(service)
+    service.later(2)
+
+
+def a_new_redis(service: Service) -> None:
+    a_triggered_ride(service)
+    _forget(service)
+    service.fleet._epoch = None
+    service.later(2)
+
+
+def a_ride_past_its_deadline(service: Service) -> None:
+    a_waiting_ride(service)
+    service.later(181)
+
+
+def an_expired_offer(service: Service) -> None:
+    an_offered_ride(service)
+    service.on_duty("u2")
+    service.later(15)
+
+
+def a_silent_unicorn(service: Service) -> None:
+    """A second one sends positions."""
+    a_matched_ride(service)
+    service.later(61)
+    service.on_duty("u2")
+
+
+def a_late_check_of_a_matched_ride(service: Service) -> None:
+    a_matched_ride(service)
+    service.later(120)
+    service.drives_to(PICKUP)
+
+
+def a_rider_who_did_not_come(service: Service) -> None:
+    an_arrived_ride(service)
+    service.later(601)
+    service.drives_to(PICKUP)
+
+
+def a_unicorn_lost_in_progress(service: Service) -> None:
+    a_ride_in_progress(service)
+    service.later(1900)
+
+
+def a_check_of_a_ride_in_progress(service: Service) -> None:
+    a_ride_in_progress(service)
+    service.later(120)
+    service.drives_to(NEARBY)
+
+
+def a_unicorn_off_duty(service: Service) -> None:
+    a_waiting_ride(service)
+    fleet.enroll(service.ports, a_unicorn(), PICKUP, service.now)
+
+
+def a_unicorn_far_away(service: Service) -> None:
+    a_waiting_ride(service)
+    service.on_duty(at=Location(41.9, -74.0))
+    service.rounds.published.clear()
+    service.waiting.marks.clear()
+
+
+def a_forgotten_unicorn(service: Service) -> None:
+    a_unicorn_far_away(service)
+    service.fleet.forget_state("u1")
+
+
+def _forget(service: Service) -> None:
+    service.rounds.published.clear()
+    service.waiting.rides.clear()
+    service.waiting.marks.clear()

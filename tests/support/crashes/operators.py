@@ -1,0 +1,165 @@
+"""What operators and telemetry gateways do, and what rounds do with rides that crash them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from service.core import (
+    backlog,
+    dead_letters,
+    erasure,
+    estimates,
+    fleet,
+    pausing,
+    positions,
+    rides,
+    staff,
+)
+from service.core.positions import Report
+from service.core.suspects import CRASHES_ALONE
+from service.matching.travel import GreatCircle
+from service.matching.zones import zone_of
+from service.model import Position
+from tests.support.crashes.given import (
+    NEARBY,
+    RIDE_ID,
+    a_completed_ride,
+    a_forgotten_unicorn,
+    a_matched_ride,
+    a_triggered_ride,
+    a_unicorn_off_duty,
+    a_waiting_ride,
+)
+from tests.support.crashes.scenario import Process, scenario
+from tests.unit.core.conftest import PICKUP, Service
+
+ZONE = zone_of(PICKUP)
+
+
+def a_suspect(service: Service, crashed_rounds: int = 0) -> None:
+    """A round with this ride began and never ended."""
+    a_triggered_ride(service)
+    ride = service.rides.get(RIDE_ID)
+    assert ride
+    suspect = replace(ride, crashed_rounds=crashed_rounds)
+    service.rides.put(suspect)
+    service.waiting.correct(suspect)
+    service.waiting.running[ZONE] = {RIDE_ID}
+
+
+def a_suspect_nobody_can_take(service: Service) -> None:
+    a_suspect(service)
+    service.fleet._positions.clear()
+
+
+def a_proven_suspect(service: Service) -> None:
+    a_suspect(service, CRASHES_ALONE)
+
+
+def a_ride_set_aside(service: Service) -> None:
+    a_waiting_ride(service)
+    ride = service.rides.get(RIDE_ID)
+    assert ride
+    dead_letters.set_aside_ride(service.ports, ride, "it crashed", service.now)
+    service.later(1)
+    service.on_duty()
+
+
+def an_unreadable_entry(service: Service) -> None:
+    a_triggered_ride(service)
+    service.waiting.unreadable[ZONE] = {"unreadable": "?"}
+
+
+def an_entry_set_aside(service: Service) -> None:
+    a_triggered_ride(service)
+    dead_letters.set_aside_entry(service.ports, ZONE, RIDE_ID, "?", service.now)
+
+
+def a_paused_zone(service: Service) -> None:
+    a_triggered_ride(service)
+    service.pauses.put(ZONE, True)
+
+
+@scenario(given=a_suspect)
+def a_round_tries_a_suspect(process: Process) -> None:
+    process.round()
+
+
+@scenario(given=a_suspect_nobody_can_take)
+def a_round_tries_a_suspect_in_vain(process: Process) -> None:
+    process.round()
+
+
+@scenario(given=a_proven_suspect)
+def a_round_sets_a_ride_aside(process: Process) -> None:
+    process.round()
+
+
+@scenario(given=an_unreadable_entry)
+def a_round_sets_an_entry_aside(process: Process) -> None:
+    process.round()
+
+
+@scenario(given=a_ride_set_aside)
+def a_ride_is_replayed(process: Process) -> object:
+    return dead_letters.replay(process.ports, f"ride-{RIDE_ID}", process.now)
+
+
+@scenario(given=an_entry_set_aside)
+def an_entry_is_replayed(process: Process) -> object:
+    (letter,) = process.service.dead_letters.newest(limit=1, start=None).items
+    return dead_letters.replay(process.ports, letter.dead_letter_id, process.now)
+
+
+@scenario(given=a_matched_ride)
+def a_ride_is_canceled_by_an_admin(process: Process) -> object:
+    return staff.cancel_as_admin(process.ports, RIDE_ID, "closed", process.now)
+
+
+@scenario(given=a_matched_ride)
+def a_ride_is_reassigned(process: Process) -> object:
+    return staff.reassign_ride(process.ports, RIDE_ID, process.now)
+
+
+@scenario(given=a_completed_ride)
+def a_unicorn_is_removed(process: Process) -> None:
+    staff.remove_unicorn(process.ports, "u1", process.now)
+
+
+@scenario(given=a_unicorn_off_duty)
+def a_unicorn_is_amended(process: Process) -> object:
+    return fleet.amend(
+        process.ports, "u1", {"name": "Rocinante"}, True, process.now, lambda _: True
+    )
+
+
+@scenario(given=a_paused_zone)
+def a_zone_is_resumed(process: Process) -> object:
+    return pausing.set_pause(process.ports, ZONE, False, process.now)
+
+
+@scenario(given=a_triggered_ride)
+def everything_is_paused(process: Process) -> object:
+    return pausing.set_pause(process.ports, None, True, process.now)
+
+
+@scenario(given=a_forgotten_unicorn)
+def positions_come_in_bulk(process: Process) -> object:
+    position = Position(PICKUP, process.now + timedelta(seconds=1))
+    reports = [Report("u1", position), Report("nobody", position)]
+    return positions.record_positions(process.ports, reports, process.now)
+
+
+@scenario(given=a_triggered_ride)
+def people_look_around(process: Process) -> object:
+    ports, now = process.ports, process.now
+    estimates.estimate(ports, GreatCircle(), PICKUP, NEARBY, now)
+    estimates.nearby(ports, PICKUP, now)
+    rides.own_ride(ports, RIDE_ID, "rider-1")
+    return backlog.oldest_waiting(ports, now)
+
+
+@scenario(given=a_completed_ride)
+def a_rider_is_forgotten(process: Process) -> object:
+    return erasure.erase_rider(process.ports, "rider-1")

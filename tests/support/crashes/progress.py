@@ -1,0 +1,99 @@
+"""What unicorns and their admins do."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+
+from service.core import fleet, unicorns, watch
+from service.core.unicorns import Step
+from service.model import Position
+from tests.support.builders import a_unicorn
+from tests.support.crashes.given import (
+    a_forgotten_unicorn,
+    a_matched_ride,
+    a_ride_in_progress,
+    a_second_ride_waiting,
+    a_unicorn_far_away,
+    a_unicorn_off_duty,
+    a_waiting_ride,
+    an_arrived_ride,
+    an_offered_ride,
+)
+from tests.support.crashes.scenario import Process, scenario
+from tests.unit.core.conftest import PICKUP
+
+
+@scenario(given=an_offered_ride)
+def an_offer_is_accepted(process: Process) -> object:
+    return process.advance(Step.ACCEPT)
+
+
+@scenario(given=an_offered_ride)
+def an_offer_is_declined(process: Process) -> object:
+    return process.advance(Step.DECLINE)
+
+
+@scenario(given=a_matched_ride)
+def a_unicorn_arrives(process: Process) -> object:
+    return process.advance(Step.ARRIVE)
+
+
+@scenario(given=an_arrived_ride)
+def a_ride_is_started(process: Process) -> object:
+    return process.advance(Step.START)
+
+
+@scenario(given=a_ride_in_progress)
+def a_ride_is_completed(process: Process) -> object:
+    return process.advance(Step.COMPLETE)
+
+
+@scenario(given=a_second_ride_waiting)
+def a_ride_is_completed_while_another_waits(process: Process) -> object:
+    return process.advance(Step.COMPLETE)
+
+
+@scenario(given=a_unicorn_off_duty)
+def a_unicorn_goes_on_duty(process: Process) -> object:
+    return unicorns.set_availability(process.ports, "u1", True, process.now)
+
+
+@scenario(given=a_matched_ride)
+def a_unicorn_goes_off_duty_during_a_ride(process: Process) -> object:
+    return unicorns.set_availability(process.ports, "u1", False, process.now)
+
+
+@scenario(given=a_unicorn_far_away)
+def a_unicorn_enters_a_zone(process: Process) -> object:
+    position = Position(PICKUP, process.now + timedelta(seconds=1))
+    return unicorns.record_position(process.ports, "u1", position, process.now)
+
+
+@scenario(given=a_forgotten_unicorn)
+def a_forgotten_unicorn_reports_its_position(process: Process) -> object:
+    position = Position(PICKUP, process.now + timedelta(seconds=1))
+    return unicorns.record_position(process.ports, "u1", position, process.now)
+
+
+@scenario(given=a_waiting_ride)
+def a_unicorn_is_enrolled(process: Process) -> object:
+    unicorn = a_unicorn(account_sub="driver-1")
+    return fleet.enroll(process.ports, unicorn, PICKUP, process.now)
+
+
+@scenario(given=a_matched_ride)
+def a_unicorn_looks_and_waits(process: Process) -> object:
+    ports = process.ports
+    process.service.unicorns._accounts["driver-1"] = "u1"
+    unicorn = unicorns.stored_unicorn(ports, fleet.unicorn_of(ports, "driver-1"))
+    fleet.ride_of(ports, unicorn)
+    process.service.fleet._positions.clear()
+    fleet.view(ports, unicorn, process.now)
+    return watch.wait_for_unicorn(ports, unicorn, lambda _: False, 1.5, _ticks())
+
+
+def _ticks() -> Callable[[], float]:
+    ticks = itertools.count()
+    return lambda: float(next(ticks))

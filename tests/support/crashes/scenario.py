@@ -1,0 +1,59 @@
+"""A scenario: what one process does while it may crash, and the process that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from service.core import unicorns
+from service.core.sweep import sweep
+from service.core.unicorns import Step
+from service.matching.zones import zone_of
+from service.model import Ride
+from tests.support.crashes.given import RIDE_ID
+from tests.support.crashes.points import Fault, Steps, watched_fields
+from tests.unit.core.conftest import PICKUP, Service
+
+
+class Process:
+    """One process of the service: every call of a port is a step that may be its last."""
+
+    def __init__(self, service: Service, fault: Fault | None = None) -> None:
+        self.service = service
+        self.steps = Steps(fault)
+        self.ports = watched_fields(service.ports, self.steps)
+        dispatcher = replace(service.dispatcher, ports=self.ports)
+        self.dispatcher = watched_fields(dispatcher, self.steps)
+        self.now = service.now
+
+    def round(self) -> None:
+        self.dispatcher.run(zone_of(PICKUP), "request-1")
+
+    def advance(self, step: Step) -> Ride:
+        return unicorns.advance(self.ports, step, "u1", RIDE_ID, self.now)
+
+    def sweep(self) -> None:
+        sweep(self.ports, self.now)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`act` in the world that `given` prepares; unicorns named `silent` send no positions."""
+
+    given: Callable[[Service], None]
+    act: Callable[[Process], object]
+    silent: frozenset[str] = frozenset()
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(
+    given: Callable[[Service], None], *, silent: Sequence[str] = ()
+) -> Callable[[Callable[[Process], object]], None]:
+    """Make the decorated function a scenario."""
+
+    def register(act: Callable[[Process], object]) -> None:
+        SCENARIOS[act.__name__] = Scenario(given, act, frozenset(silent))
+
+    return register

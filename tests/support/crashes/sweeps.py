@@ -1,0 +1,61 @@
+"""What sweeps do."""
+
+from __future__ import annotations
+
+from tests.support.crashes.given import (
+    a_check_of_a_ride_in_progress,
+    a_late_check_of_a_matched_ride,
+    a_new_redis,
+    a_ride_past_its_deadline,
+    a_ride_whose_job_was_lost,
+    a_rider_who_did_not_come,
+    a_silent_unicorn,
+    a_unicorn_lost_in_progress,
+    an_expired_offer,
+)
+from tests.support.crashes.scenario import Process, scenario
+
+
+@scenario(given=a_ride_whose_job_was_lost)
+def a_sweep_finds_a_ride_whose_job_was_lost(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_new_redis)
+def a_sweep_finds_a_new_redis(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_ride_past_its_deadline)
+def a_sweep_gives_a_ride_up(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=an_expired_offer)
+def a_sweep_ends_an_offer(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_silent_unicorn, silent=["u1"])
+def a_sweep_takes_a_ride_from_a_silent_unicorn(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_late_check_of_a_matched_ride)
+def a_sweep_checks_a_matched_ride(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_rider_who_did_not_come)
+def a_sweep_ends_a_no_show(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_unicorn_lost_in_progress, silent=["u1"])
+def a_sweep_ends_a_ride_whose_unicorn_is_lost(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_check_of_a_ride_in_progress)
+def a_sweep_checks_a_ride_in_progress(process: Process) -> None:
+    process.sweep()

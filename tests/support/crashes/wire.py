@@ -1,0 +1,162 @@
+"""The same crashes one level down: at each command to a real Redis and request to DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import redis
+from botocore.httpsession import URLLib3Session
+
+from service.core.ports import RoundQueue
+from service.settings import Settings
+from service.stores.dynamodb.assignments import DynamoAssignments
+from service.stores.dynamodb.items import ride_from, unicorn_from
+from service.stores.dynamodb.rides import DynamoRides
+from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.redis import connect, keys
+from tests.support.crashes.points import (
+    Built,
+    Fault,
+    Steps,
+    watched,
+)
+from tests.support.crashes.world import World
+from tests.support.fakes_redis import FakeRoundQueue
+from tests.unit.core.conftest import Service
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from service.model import Ride, Unicorn
+
+READS = {"GetItem", "Query", "BatchGetItem", "GEOSEARCH", "HMGET", "HGETALL", "HGET", "GET"}
+"""Nothing is different after one of these."""
+
+
+@dataclass
+class Wire(Steps):
+    """Everything that goes over the wire is a step while a process is watched."""
+
+    is_watched: bool = False
+
+    def take(self, name: str, effect: Callable[[], Built]) -> Built:
+        return super().take(name, effect) if self.is_watched else effect()
+
+    @contextmanager
+    def watching(self, fault: Fault | None) -> Iterator[None]:
+        """The life of one process."""
+        self.is_watched, self.fault, self._ended = True, fault, False
+        self.taken.clear()
+        try:
+            yield
+        finally:
+            self.is_watched = False
+
+    def intercept_dynamodb(self, client: DynamoDBClient) -> None:
+        network = URLLib3Session()
+
+        def send(request: AWSPreparedRequest, **_: object) -> Any:
+            operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
+            return self.take(operation, lambda: network.send(request))
+
+        client.meta.events.register_first("before-send.dynamodb", send)
+
+    def intercept_redis(self, client: redis.Redis) -> None:
+        execute, pipeline = client.execute_command, client.pipeline
+
+        def watched_pipeline(*args: Any, **options: Any) -> Any:
+            pipe = pipeline(*args, **options)
+            execute_all = pipe.execute
+            pipe.execute = lambda: self.take(_names(pipe), execute_all)
+            return pipe
+
+        client.pipeline = watched_pipeline  # type: ignore[method-assign]
+        client.execute_command = lambda *args, **options: self.take(  # type: ignore[method-assign]
+            str(args[0]), lambda: execute(*args, **options)
+        )
+
+
+def _names(pipe: Any) -> str:
+    return " ".join(sorted({str(command[0][0]) for command in pipe.command_stack}))
+
+
+def service_on(
+    client: DynamoDBClient, stores: connect.RedisStores, settings: Settings, wire: Wire
+) -> Service:
+    """The use cases on real stores, with a clock the test moves."""
+    queue = FakeRoundQueue()
+    rides = DynamoRides(client, settings.rides_table)
+    unicorns = DynamoUnicorns(client, settings.unicorns_table)
+    service = Service(
+        rides=rides,  # type: ignore[arg-type]
+        unicorns=unicorns,  # type: ignore[arg-type]
+        fleet=stores.fleet,  # type: ignore[arg-type]
+        waiting=stores.waiting,  # type: ignore[arg-type]
+        changes=stores.changes,  # type: ignore[arg-type]
+        rounds=queue,
+    )
+    service.ports = replace(
+        service.ports,
+        assignments=DynamoAssignments(client, settings.rides_table, settings.unicorns_table),
+        rounds=watched(queue, RoundQueue, wire),
+    )
+    service.dispatcher = replace(service.dispatcher, ports=service.ports)
+    return service
+
+
+@dataclass
+class RealWorld(World):
+    """A world whose memory is in real stores."""
+
+    settings: Settings | None = None
+    client: Any = None
+    redis: Any = None
+    wire: Wire = field(default_factory=Wire)
+
+    def rides(self) -> list[Ride]:
+        return [ride_from(item) for item in self._items("rides_table")]
+
+    def unicorns(self) -> list[Unicorn]:
+        return [unicorn_from(item) for item in self._items("unicorns_table") if "name" in item]
+
+    def known_as_waiting(self) -> set[str]:
+        hashes = self.redis.scan_iter(keys.waiting("*"))
+        return {ride_id for name in hashes for ride_id in self.redis.hkeys(name)}
+
+    def forgets_states(self) -> None:
+        for name in self.redis.scan_iter(keys.unicorn("*")):
+            self.redis.hdel(name, "state")
+
+    def settles(self) -> None:
+        """In longer steps than in memory: a sweep costs a read of every shard here."""
+        self.goes_on(8, every=4)
+        self.forgets_states()
+        self.goes_on(4, every=4)
+        self.check_served({unicorn.unicorn_id for unicorn in self.unicorns()})
+
+    def is_cleared(self) -> None:
+        """As new."""
+        self.redis.flushall()
+        for table, key in (("rides_table", "ride_id"), ("unicorns_table", "unicorn_id")):
+            for item in self._items(table):
+                name = getattr(self.settings, table)
+                self.client.delete_item(TableName=name, Key={key: item[key]})
+
+    def _is_known(self, unicorn: Unicorn) -> bool:
+        return True
+
+    def _expire(self) -> None:
+        for name in (keys.mark, keys.again, keys.lease):
+            self._delete(name("*"))
+
+    def _delete(self, pattern: str) -> None:
+        for name in self.redis.scan_iter(pattern):
+            self.redis.delete(name)
+
+    def _items(self, table: str) -> list[Any]:
+        name = getattr(self.settings, table)
+        return list(self.client.scan(TableName=name, ConsistentRead=True)["Items"])

@@ -1,0 +1,74 @@
+"""DynamoDB stores for tests: the service's own client and tables on the embedded AWS."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ConnectionClosedError
+from botocore.httpsession import URLLib3Session
+
+from service.settings import Settings
+from service.stores.dynamodb.client import dynamodb_client
+from tests.support.infrastructure import MiniStack
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+def fresh_settings() -> Settings:
+    """Settings that name tables nobody else uses."""
+    mark = uuid.uuid4().hex[:12]
+    return Settings(
+        aws_region=MiniStack.region,
+        redis_url="redis://127.0.0.1:1/0",
+        rides_table=f"Rides-{mark}",
+        unicorns_table=f"Unicorns-{mark}",
+        operations_table=f"Operations-{mark}",
+    )
+
+
+@contextmanager
+def service_client(ministack: MiniStack) -> Iterator[DynamoDBClient]:
+    """The client as the service makes it, found by the environment alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ministack.environment.items():
+            patch.setenv(name, value)
+        client = dynamodb_client(fresh_settings())
+    yield client
+    client.close()
+
+
+class LostAnswers:
+    """Lets the next `count` requests reach DynamoDB and loses what it answers.
+
+    `meanwhile` happens before the last loss is noticed.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, count: int, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
+        self._meanwhile = meanwhile
+        self._events = client.meta.events
+        self._network = URLLib3Session()
+        self.left = count
+
+    def __enter__(self) -> LostAnswers:
+        self._events.register_first("before-send.dynamodb", self._lose)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._events.unregister("before-send.dynamodb", self._lose)
+        self._network.close()
+
+    def _lose(self, request: AWSPreparedRequest, **_: object) -> None:
+        if self.left:
+            self.left -= 1
+            assert self._network.send(request).status_code < 500
+            if not self.left:
+                self._meanwhile()
+            raise ConnectionClosedError(endpoint_url=request.url)

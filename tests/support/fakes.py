@@ -1,0 +1,217 @@
+"""The DynamoDB side of the ports in memory, with the same conditions, for tests of pure units.
+
+The contract tests hold these and the real stores to the same behaviour.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import datetime
+from typing import TypeVar
+
+from service.model import (
+    Page,
+    Ride,
+    RideStatus,
+    Unicorn,
+    UnicornState,
+)
+from service.model.errors import AccountTaken, UnicornExists, WriteConflict
+from service.stores.records import (
+    instant_of,
+    instant_text,
+    ride_of,
+    ride_record,
+    unicorn_of,
+    unicorn_record,
+)
+
+Value = TypeVar("Value", Ride, Unicorn)
+
+_lock = threading.RLock()
+"""One for all fakes: a transaction spans two of them."""
+
+
+class FakeRides:
+    """`Rides` in memory."""
+
+    def __init__(self) -> None:
+        self._stored: dict[str, Ride] = {}
+
+    def create(self, ride: Ride) -> Ride | None:
+        with _lock:
+            known = self._stored.get(ride.ride_id)
+            if known is None:
+                self.put(ride)
+            return known
+
+    def get(self, ride_id: str) -> Ride | None:
+        return self._stored.get(ride_id)
+
+    def list_of_rider(
+        self,
+        rider_id: str,
+        *,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+    ) -> Page[Ride]:
+        rides = [
+            ride
+            for ride in sorted(self.all(), key=_age, reverse=True)
+            if ride.rider_id == rider_id
+            and (status is None or ride.status is status)
+            and (start is None or _age(ride) < (start["requested_at"], start["ride_id"]))
+        ]
+        page = tuple(rides[:limit])
+        return Page(page, _key(page[-1]) if len(rides) > limit else None)
+
+    def save(self, before: Ride, after: Ride) -> None:
+        with _lock:
+            if not self.still_is(before, after):
+                raise WriteConflict(ride=self._stored.get(before.ride_id))
+            self.put(_merged(self._stored[before.ride_id], before, after))
+
+    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
+        due = [ride for ride in self.all() if ride.due_at and ride.due_at <= now]
+        return sorted(due, key=lambda ride: str(ride.due_at))[:limit]
+
+    def postpone(self, ride: Ride, due_at: datetime) -> bool:
+        with _lock:
+            known = self._stored.get(ride.ride_id)
+            seen = (ride.status, ride.due_at and instant_of(instant_text(ride.due_at)))
+            if known is None or (known.status, known.due_at) != seen:
+                return False
+            self.put(replace(known, due_at=due_at))
+            return True
+
+    def count_crashes(self, ride: Ride, crashed_rounds: int) -> bool:
+        with _lock:
+            known = self._stored.get(ride.ride_id)
+            seen = (ride.version, ride.crashed_rounds)
+            if known is None or (known.version, known.crashed_rounds) != seen:
+                return False
+            self.put(replace(known, crashed_rounds=crashed_rounds))
+            return True
+
+    def put(self, ride: Ride) -> None:
+        """Store unconditionally, as precisely as a record does."""
+        self._stored[ride.ride_id] = ride_of(ride_record(ride))
+
+    def still_is(self, before: Ride, after: Ride) -> bool:
+        known = self._stored.get(before.ride_id)
+        return (
+            known is not None
+            and (known.version, known.status, known.unicorn_id)
+            == (before.version, before.status, before.unicorn_id)
+            and after.unicorn_id not in known.excluded
+        )
+
+    def all(self) -> list[Ride]:
+        with _lock:
+            return list(self._stored.values())
+
+
+class FakeUnicorns:
+    """`Unicorns` in memory."""
+
+    def __init__(self) -> None:
+        self._stored: dict[str, Unicorn] = {}
+        self._accounts: dict[str, str] = {}
+
+    def create(self, unicorn: Unicorn) -> None:
+        with _lock:
+            if unicorn.unicorn_id in self._stored:
+                raise UnicornExists(f"unicorn {unicorn.unicorn_id} exists or existed")
+            self._move_account(None, unicorn)
+            self.put(unicorn)
+
+    def get(self, unicorn_id: str) -> Unicorn | None:
+        return self._stored.get(unicorn_id)
+
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
+        return {name: self._stored[name] for name in unicorn_ids if name in self._stored}
+
+    def of_account(self, account_sub: str) -> str | None:
+        return self._accounts.get(account_sub)
+
+    def save(self, before: Unicorn, after: Unicorn) -> None:
+        with _lock:
+            if not self.still_is(before):
+                raise WriteConflict(unicorn=self._stored.get(before.unicorn_id))
+            self._move_account(before, after)
+            self.put(_merged(self._stored[before.unicorn_id], before, after))
+
+    def all(self) -> list[Unicorn]:
+        with _lock:
+            return list(self._stored.values())
+
+    def put(self, unicorn: Unicorn) -> None:
+        """Store unconditionally, as precisely as a record does."""
+        self._stored[unicorn.unicorn_id] = unicorn_of(unicorn_record(unicorn))
+
+    def still_is(self, before: Unicorn) -> bool:
+        known = self._stored.get(before.unicorn_id)
+        return known is not None and _guarded(known) == _guarded(before)
+
+    def _move_account(self, before: Unicorn | None, after: Unicorn) -> None:
+        old, new = _driver(before) if before else None, _driver(after)
+        if old == new:
+            return
+        if new is not None and new in self._accounts:
+            raise AccountTaken("this account drives another unicorn")
+        if old is not None:
+            del self._accounts[old]
+        if new is not None:
+            self._accounts[new] = after.unicorn_id
+
+
+class FakeAssignments:
+    """`Assignments` over two fakes."""
+
+    def __init__(self, rides: FakeRides, unicorns: FakeUnicorns) -> None:
+        self._rides = rides
+        self._unicorns = unicorns
+
+    def pair(self, ride_id: str, unicorn_id: str) -> tuple[Ride | None, Unicorn | None]:
+        with _lock:
+            return self._rides.get(ride_id), self._unicorns.get(unicorn_id)
+
+    def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
+        with _lock:
+            stored_ride, stored_unicorn = self.pair(ride[0].ride_id, unicorn[0].unicorn_id)
+            ride_lost = not self._rides.still_is(*ride)
+            unicorn_lost = not self._unicorns.still_is(unicorn[0])
+            if ride_lost or unicorn_lost:
+                raise WriteConflict(
+                    ride=stored_ride if ride_lost else None,
+                    unicorn=stored_unicorn if unicorn_lost else None,
+                )
+            self._rides.save(*ride)
+            self._unicorns.save(*unicorn)
+
+
+def _merged(stored: Value, before: Value, after: Value) -> Value:
+    """What is stored with the fields that differ between before and after."""
+    names = [field.name for field in fields(after)]
+    changes = {n: getattr(after, n) for n in names if getattr(before, n) != getattr(after, n)}
+    return replace(stored, **changes)
+
+
+def _age(ride: Ride) -> tuple[str, str]:
+    return instant_text(ride.requested_at), ride.ride_id
+
+
+def _key(ride: Ride) -> dict[str, str]:
+    return {"ride_id": ride.ride_id, "requested_at": instant_text(ride.requested_at)}
+
+
+def _guarded(unicorn: Unicorn) -> tuple[object, ...]:
+    return unicorn.version, unicorn.state, unicorn.accepting, unicorn.ride_id
+
+
+def _driver(unicorn: Unicorn) -> str | None:
+    """The account that drives this unicorn; a removed unicorn leaves its account free."""
+    return None if unicorn.state is UnicornState.REMOVED else unicorn.account_sub

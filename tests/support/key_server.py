@@ -1,0 +1,171 @@
+"""A real JWKS endpoint on the loopback interface, as bad as a test wants it to be."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final, Self
+
+from tests.support.token_mint import Json, SigningKey, jwks
+
+PATH: Final = "/.well-known/jwks.json"
+
+Answer = Callable[["KeyServer", BaseHTTPRequestHandler], None]
+
+
+class KeyServer:
+    """Serves keys, counts fetches. Change what it does at any time with the methods below."""
+
+    def __init__(self, *keys: SigningKey | Json) -> None:
+        self.flooded = 0
+        self._fetches = 0
+        self._at_once = 0
+        self._most_at_once = 0
+        self._counting = threading.Lock()
+        self._released = threading.Event()
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self.serve(*keys)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._released.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}{PATH}"
+
+    @property
+    def fetches(self) -> int:
+        return self._fetches
+
+    @property
+    def most_at_once(self) -> int:
+        """How many fetches were under way at the same time, at most."""
+        return self._most_at_once
+
+    def serve(self, *keys: SigningKey | Json) -> None:
+        """Rotate: from now on these keys."""
+        self.serve_body(jwks(*keys))
+
+    def serve_body(self, body: bytes, status: int = 200, **headers: str) -> None:
+        """Answer anything; underscores in header names stand for hyphens."""
+
+        def answer(_: KeyServer, request: BaseHTTPRequestHandler) -> None:
+            request.send_response(status)
+            for name, value in headers.items():
+                request.send_header(name.replace("_", "-"), value)
+            request.send_header("Content-Length", str(len(body)))
+            request.end_headers()
+            request.wfile.write(body)
+
+        self.answer: Answer = answer
+
+    def redirect(self, to: str) -> None:
+        self.serve_body(b"", 302, Location=to)
+
+    def fail(self, status: int = 500) -> None:
+        self.serve_body(b"out of order", status)
+
+    def reset(self) -> None:
+        """Close the connection without a word."""
+        self.answer = lambda _, request: request.connection.shutdown(socket.SHUT_RDWR)
+
+    def hang(self) -> None:
+        """Accept and never answer, until `release` or the end of the test."""
+        self._released.clear()
+        self.answer = lambda server, _: void(server._released.wait())
+
+    def release(self) -> None:
+        """Let those who hang go; their connections are closed without an answer."""
+        self._released.set()
+
+    def drip(self, interval_seconds: float = 0.05) -> None:
+        """An endless body, a byte at a time: each read succeeds, the whole never ends."""
+        self._released.clear()
+
+        def answer(server: KeyServer, request: BaseHTTPRequestHandler) -> None:
+            request.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
+            while not server._released.wait(interval_seconds):
+                request.wfile.write(b" ")
+
+        self.answer = answer
+
+    def drip_headers(self, interval_seconds: float = 0.05) -> None:
+        """The same within a header line."""
+        self._released.clear()
+
+        def answer(server: KeyServer, request: BaseHTTPRequestHandler) -> None:
+            request.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+            while not server._released.wait(interval_seconds):
+                request.wfile.write(b"a")
+
+        self.answer = answer
+
+    def flood(self, size: int = 50_000_000) -> None:
+        """Far more than anybody asked for, without a length; `flooded` says how much was taken."""
+        self.flooded = 0
+
+        def answer(server: KeyServer, request: BaseHTTPRequestHandler) -> None:
+            request.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
+            while server.flooded < size:
+                server.flooded += request.wfile.write(b" " * 65536)
+
+        self.answer = answer
+
+    def bomb(self) -> None:
+        """A little gzip that is a lot of JSON."""
+        body = gzip.compress(b'{"keys":[' + b" " * 10_000_000 + b"]}")
+        self.serve_body(body, Content_Encoding="gzip")
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        with self._counting:
+            self._fetches += 1
+            self._at_once += 1
+            self._most_at_once = max(self._most_at_once, self._at_once)
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._at_once -= 1
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # so that closing the server joins them
+    request_queue_size = 64
+
+    def __init__(self, keys: KeyServer) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.keys = keys
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that gives up on us is what many tests are about.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        with self.server.keys.counted():
+            self.server.keys.answer(self.server.keys, self)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+def void(_: object) -> None:
+    """For a lambda whose value nobody wants."""

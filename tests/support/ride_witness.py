@@ -1,0 +1,141 @@
+"""Sees every write of rides and unicorns and says what must always hold, whatever happens.
+
+Knows the promises only: which state may follow which, who may hold whom. It shares no code with
+the transitions it judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from service.model import (
+    Ride,
+    RideStatus,
+    Unicorn,
+    UnicornState,
+)
+
+REQUESTED, OFFERED, MATCHED = RideStatus.REQUESTED, RideStatus.OFFERED, RideStatus.MATCHED
+ARRIVED, IN_PROGRESS = RideStatus.ARRIVED, RideStatus.IN_PROGRESS
+COMPLETED, CANCELED, UNMATCHED = RideStatus.COMPLETED, RideStatus.CANCELED, RideStatus.UNMATCHED
+
+MAY_FOLLOW = {
+    REQUESTED: {OFFERED, MATCHED, CANCELED, UNMATCHED},
+    OFFERED: {MATCHED, REQUESTED, CANCELED},
+    MATCHED: {ARRIVED, REQUESTED, CANCELED},
+    ARRIVED: {IN_PROGRESS, REQUESTED, CANCELED},
+    IN_PROGRESS: {COMPLETED, CANCELED},
+    COMPLETED: {COMPLETED},  # a rating
+    CANCELED: set[RideStatus](),
+    UNMATCHED: set[RideStatus](),
+}
+HOLDS_A_UNICORN = {OFFERED, MATCHED, ARRIVED, IN_PROGRESS}
+ENDED = {COMPLETED, CANCELED, UNMATCHED}
+STALE = timedelta(seconds=60)
+CRASHES_ALONE = 2
+"""So many workers died on a ride alone that it is set aside, whatever its deadline."""
+
+
+@dataclass
+class Witness:
+    """What is stored, as read after each write, and the memory of what must not come again."""
+
+    now: Callable[[], datetime]
+    has_plan: Callable[[Ride], bool]
+    rides: dict[str, Ride] = field(default_factory=dict)
+    unicorns: dict[str, Unicorn] = field(default_factory=dict)
+    parted: set[tuple[str, str]] = field(default_factory=set)
+    heard_at: dict[str, datetime] = field(default_factory=dict)
+    seen_by_rider: dict[str, int] = field(default_factory=dict)
+    silence_counts_from: datetime | None = None
+    meddled: bool = False
+    """Somebody wrote between a decision and its write: what it was decided on may be gone."""
+
+    def saw(self, ride: Ride | None, unicorn: Unicorn | None) -> None:
+        """A write is done: judge the step from what was stored before, then the whole."""
+        if ride:
+            self._judge_ride(self.rides.get(ride.ride_id), ride)
+            self.rides[ride.ride_id] = ride
+        if unicorn:
+            self._judge_unicorn(self.unicorns.get(unicorn.unicorn_id), unicorn)
+            self.unicorns[unicorn.unicorn_id] = unicorn
+        self.check()
+
+    def shown(self, ride: Ride) -> None:
+        """A rider got this answer: never an older one than the last."""
+        assert ride.version >= self.seen_by_rider.get(ride.ride_id, 0), "a version went back"
+        self.seen_by_rider[ride.ride_id] = ride.version
+
+    def check(self) -> None:
+        for ride in self.rides.values():
+            self._check_ride(ride)
+        for unicorn in self.unicorns.values():
+            self._check_unicorn(unicorn)
+
+    def _check_ride(self, ride: Ride) -> None:
+        assert (ride.due_at is None) == (ride.status in ENDED), "open rides are due, ended ones not"
+        assert ride.fresh_deadlines <= 3
+        assert (ride.canceled_by is not None) == (ride.status is CANCELED)
+        steps = [ride.matched_at, ride.arrived_at, ride.started_at, ride.completed_at]
+        taken = [step for step in steps if step]
+        assert steps[: len(taken)] == taken == sorted(taken), "a step was left out"
+        assert ride.status is not REQUESTED or ride.unicorn is None
+        if ride.status in HOLDS_A_UNICORN:
+            assert ride.unicorn_id not in ride.excluded
+            holder = self.unicorns[ride.unicorn_id or ""]
+            assert holder.ride_id == ride.ride_id, "a ride without its unicorn"
+            assert (holder.state is UnicornState.ON_TRIP) == (ride.status is IN_PROGRESS)
+
+    def _check_unicorn(self, unicorn: Unicorn) -> None:
+        busy = unicorn.state in {UnicornState.RESERVED, UnicornState.ON_TRIP}
+        assert busy == (unicorn.ride_id is not None) == (unicorn.trip is not None)
+        if unicorn.ride_id:
+            ride = self.rides[unicorn.ride_id]
+            assert ride.status in HOLDS_A_UNICORN, "an orphaned reservation"
+            assert ride.unicorn_id == unicorn.unicorn_id, "a unicorn with another one's ride"
+        else:
+            free = unicorn.state is UnicornState.AVAILABLE
+            assert free == unicorn.accepting, "on duty without a ride, and yet not available"
+
+    def _judge_ride(self, before: Ride | None, after: Ride) -> None:
+        if before is None:
+            assert (after.status, after.version, after.excluded) == (REQUESTED, 1, frozenset())
+            return
+        if before.version == after.version:
+            assert (before.status, before.unicorn) == (after.status, after.unicorn)
+            return
+        assert after.version == before.version + 1
+        assert after.status in MAY_FOLLOW[before.status], f"{before.status} → {after.status}"
+        assert before.excluded <= after.excluded
+        self._judge_parting(before, after)
+        if after.status is UNMATCHED:
+            poison = before.crashed_rounds >= CRASHES_ALONE
+            assert poison or self.now() >= after.deadline_at, "given up too early"
+            assert poison or self.meddled or not self.has_plan(after), "given up in spite of a plan"
+
+    def _judge_parting(self, before: Ride, after: Ride) -> None:
+        if before.status in HOLDS_A_UNICORN and after.status is REQUESTED:
+            self.parted.add((after.ride_id, before.unicorn_id or ""))
+            told = before.status is not OFFERED
+            assert told or after.deadline_at == before.deadline_at
+        elif before.status is REQUESTED and after.status in HOLDS_A_UNICORN:
+            assert (after.ride_id, after.unicorn_id) not in self.parted, "paired with it again"
+        elif before.status in HOLDS_A_UNICORN:
+            assert after.unicorn == before.unicorn, "another unicorn without asking"
+
+    def _judge_unicorn(self, before: Unicorn | None, after: Unicorn) -> None:
+        if before is None or before.version == after.version:
+            assert before is None or before == after
+            return
+        assert after.version == before.version + 1
+        assert before.state is not UnicornState.REMOVED, "a removed unicorn came back"
+        if before.ride_id and before.accepting and not (after.ride_id or after.accepting):
+            self._judge_silence(after.unicorn_id)
+
+    def _judge_silence(self, unicorn_id: str) -> None:
+        """It was sent off duty though nobody asked for it: then it must have been silent."""
+        last = [self.heard_at.get(unicorn_id), self.silence_counts_from]
+        heard = any(at and self.now() - at <= STALE for at in last)
+        assert self.meddled or not heard, "called silent too early"

@@ -1,0 +1,195 @@
+"""The whole service for a test: real API, worker and beat on real Redis and real tables.
+
+Each stack has tables, ports and a Redis of its own, so that stacks can run side by side. Access
+tokens are signed by the test's own key, which the API knows through `AUTH_JWKS_FILE`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from http.client import HTTPConnection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from service.local import procfile
+from service.local.processes import Process, Program
+from service.settings import Settings
+from service.stores.dynamodb.schema import create_tables
+from tests.support.infrastructure import (
+    PROJECT,
+    MiniStack,
+    RedisServer,
+    free_port,
+    wait_until,
+)
+from tests.support.token_mint import (
+    CLIENT_ID,
+    MACHINE_ID,
+    POOL_ID,
+    Mint,
+    jwks,
+)
+
+ROLES = ("web", "worker", "beat")
+
+
+class Answer:
+    """What the API answered."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def start_process(
+    name: str, command: Sequence[str], environment: Mapping[str, str], logs: Path
+) -> Process:
+    """Start a command of the project's virtual environment; its output goes to `logs`."""
+    program = Path(sys.executable).parent / command[0]
+    return Process(
+        Program(
+            name=name,
+            command=[str(program), *command[1:]],
+            environment=environment,
+            folder=PROJECT,
+            log=logs / f"{name}.log",
+        )
+    )
+
+
+def answers(port: int) -> bool:
+    """Whether a process on this port answers that it is alive."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+class Stack:
+    """API, worker and beat as the Procfile starts them; a context manager."""
+
+    def __init__(
+        self,
+        folder: Path,
+        ministack: MiniStack,
+        redis: RedisServer,
+        *,
+        roles: tuple[str, ...] = ROLES,
+        **settings: str,
+    ) -> None:
+        self.folder = folder
+        self.redis = redis
+        self.ministack = ministack
+        self.port = free_port()
+        self.mint = Mint()
+        self._roles = roles
+        keys = folder / "jwks.json"
+        keys.write_bytes(jwks(self.mint.key))
+        suffix = uuid.uuid4().hex[:8]
+        self.environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+            "PORT": str(self.port),
+            "PUBLIC_URL": f"http://127.0.0.1:{self.port}",
+            "REDIS_URL": redis.url,
+            "RIDES_TABLE": f"Rides-{suffix}",
+            "UNICORNS_TABLE": f"Unicorns-{suffix}",
+            "OPERATIONS_TABLE": f"Operations-{suffix}",
+            "COGNITO_USER_POOL_ID": POOL_ID,
+            "COGNITO_CLIENT_IDS": f"{CLIENT_ID},{MACHINE_ID}",
+            "AUTH_JWKS_FILE": str(keys),
+            **ministack.environment,
+            **settings,
+        }
+        self.processes: dict[str, Process] = {}
+
+    def settings(self) -> Settings:
+        """The same settings, for code under test that runs in the test's own process."""
+        values = {name.lower(): value for name, value in self.environment.items()}
+        return Settings(**values)  # type: ignore[arg-type]
+
+    def start(self, role: str) -> None:
+        command = procfile.read(PROJECT / "Procfile")[role]
+        self.processes[role] = start_process(role, command, self.environment, self.folder)
+
+    def kill(self, role: str) -> None:
+        """SIGKILL for the process and all it started, as a machine that goes away."""
+        self.processes.pop(role).sweep()
+
+    def __enter__(self) -> Self:
+        create_tables(self.ministack.dynamodb_client(), self.settings())
+        for role in self._roles:
+            self.start(role)
+        if "web" in self._roles:
+            wait_until(self._is_ready, f"readiness of the API\n{self.log('web')}")
+        if "worker" in self._roles:
+            wait_until(lambda: "ready" in self.log("worker"), "start of the worker")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for role in reversed(self.processes):
+            self.processes[role].stop(grace=20)
+
+    def rider_token(self, subject: str) -> str:
+        return self._token(subject, "wildrydes/rides.read wildrydes/rides.write")
+
+    def unicorn_token(self, subject: str) -> str:
+        return self._token(subject, "wildrydes/fleet.drive", groups=["unicorns"])
+
+    def admin_token(self) -> str:
+        return self._token("admin-1", "wildrydes/admin", groups=["admin"])
+
+    def _token(self, subject: str, scope: str, **claims: object) -> str:
+        return self.mint.access_token(sub=subject, username=subject, scope=scope, **claims)
+
+    def log(self, role: str) -> str:
+        path = self.folder / f"{role}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        timeout: float = 40,
+        **headers: str,
+    ) -> Answer:
+        """One request on a connection of its own; `headers` with `_` for `-`."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read())
+        finally:
+            connection.close()
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.call("GET", "/readyz").status == 200
+        except OSError:
+            return False

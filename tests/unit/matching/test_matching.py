@@ -1,0 +1,122 @@
+"""Rounds one can follow by hand, all along one meridian."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from service.matching.match import Matching, Tuning, match
+from service.model import Pairing
+from tests.support.builders import NOW
+from tests.support.markets import (
+    AS_ESTIMATED,
+    HERE,
+    TRAVEL,
+    at,
+    available,
+    busy,
+    paired,
+    waiting,
+)
+
+
+def test_a_lone_rider_gets_the_nearest_unicorn() -> None:
+    fleet = [available("far", at(300)), available("near", at(100))]
+    matching = match([waiting("r", HERE)], fleet, {}, NOW, Tuning(), TRAVEL, AS_ESTIMATED)
+    assert matching == Matching((Pairing("r", "near", 100, 642),), ())
+
+
+def test_nothing_comes_of_an_empty_round() -> None:
+    assert paired([], [available("u", HERE)]) == ({}, {})
+    assert paired([waiting("r", HERE)], []) == ({}, {})
+
+
+def test_two_riders_share_two_unicorns_the_cheapest_way_in_total() -> None:
+    rides = [waiting("r1", at(0)), waiting("r2", at(100))]
+    fleet = [available("u1", at(60)), available("u2", at(-300))]
+    assert paired(rides, fleet)[0] == {"r1": "u2", "r2": "u1"}
+
+
+def test_a_unicorn_out_of_reach_is_left_alone() -> None:
+    assert paired([waiting("r", HERE)], [available("u", at(481))]) == ({}, {})
+    assert paired([waiting("r", HERE)], [available("u", at(479))])[0] == {"r": "u"}
+
+
+def test_a_unicorn_without_a_fresh_position_is_left_alone() -> None:
+    silent = replace(available("u", HERE), position=None)
+    assert paired([waiting("r", HERE)], [silent]) == ({}, {})
+
+
+def test_a_decline_is_remembered() -> None:
+    rides = [waiting("r", HERE, excluded=frozenset({"u1"}))]
+    assert paired(rides, [available("u1", HERE), available("u2", at(200))])[0] == {"r": "u2"}
+
+
+def test_a_rider_whose_neighbours_are_all_excluded_or_taken_sees_farther_ones() -> None:
+    near = {f"u{n}" for n in range(5)}
+    fleet = [available(name, at(10)) for name in near] + [available("far", at(200))]
+    rides = [waiting("r", HERE, excluded=frozenset(near))]
+    assert paired(rides, fleet, Tuning(neighbours=1))[0] == {"r": "far"}
+    crowd = [waiting(f"r{n}", HERE) for n in range(6)]
+    assert len(paired(crowd, fleet, Tuning(neighbours=1))[0]) == 6
+
+
+def test_a_rider_who_loses_a_unicorn_to_a_wider_search_searches_wider_too() -> None:
+    crowd = [*(waiting(f"r{n}", HERE) for n in range(5)), waiting("r5", at(281))]
+    fleet = [available(f"u{n}", HERE) for n in range(5)]
+    fleet.append(busy("u5", HERE, at(140.6), started_ago=None))
+    claims, plans = paired(crowd, fleet, Tuning(neighbours=1))
+    assert len(claims | plans) == 6
+
+
+def test_the_longest_waiting_rider_comes_first_in_the_end() -> None:
+    rides = [waiting("old", at(300), seconds=600), waiting("new", at(0))]
+    fleet = [available("u", HERE)]
+    assert paired(rides, fleet, Tuning(waiting_weight=0))[0] == {"new": "u"}
+    assert paired(rides, fleet, Tuning(waiting_weight=1))[0] == {"old": "u"}
+
+
+def test_a_rider_who_is_late_already_gets_the_nearer_unicorn() -> None:
+    rides = [waiting("old", at(100), seconds=250), waiting("new", at(90))]
+    fleet = [available("near", HERE), available("far", at(300))]
+    punctual = Tuning(lateness_weight=2, driving_weight=0)
+    assert paired(rides, fleet, punctual)[0] == {"old": "near", "new": "far"}
+    indifferent = Tuning(lateness_weight=0, driving_weight=0)
+    assert paired(rides, fleet, indifferent)[0] == {"old": "far", "new": "near"}
+
+
+def test_however_dear_driving_is_nobody_is_left_beside_a_free_unicorn() -> None:
+    rides = [waiting("r1", at(0)), waiting("r2", at(10))]
+    fleet = [available("u1", at(400)), available("u2", at(420))]
+    assert len(paired(rides, fleet, Tuning(driving_weight=3))[0]) == 2
+
+
+def test_a_long_idle_unicorn_may_come_from_farther_away() -> None:
+    fleet = [available("rested", at(100), idle_seconds=900), available("near", at(50), 10)]
+    rides = [waiting("r", HERE)]
+    assert paired(rides, fleet, Tuning(idle_weight=0))[0] == {"r": "near"}
+    assert paired(rides, fleet, Tuning(idle_weight=0.1))[0] == {"r": "rested"}
+
+
+def test_a_crowd_above_the_edge_budget_is_served_pass_by_pass() -> None:
+    crowd = [waiting(f"r{n:03}", HERE, seconds=n) for n in range(100)]
+    fleet = [available(f"u{n:03}", at(n)) for n in range(80)]
+    claims, _ = paired(crowd, fleet, Tuning(edge_budget=50, neighbours=4))
+    assert len(claims) == len(set(claims.values())) == 80
+
+
+def test_above_the_edge_budget_nobody_is_passed_over_by_much_later_comers_either() -> None:
+    """The unicorn that `old` sees is taken by one older still; `new` sees the other one at once."""
+    rides = [
+        waiting("oldest", at(0), seconds=1200),
+        waiting("old", at(10), seconds=1000),
+        waiting("new", at(300)),
+    ]
+    fleet = [available("u1", at(0)), available("u2", at(300))]
+    tuning = Tuning(waiting_weight=1, edge_budget=0, neighbours=1)
+    assert paired(rides, fleet, tuning)[0] == {"oldest": "u1", "old": "u2"}
+
+
+def test_above_the_edge_budget_excluded_neighbours_hide_nobody() -> None:
+    rides = [waiting("r", HERE, excluded=frozenset({"near"}))]
+    fleet = [available("near", HERE), available("far", at(200))]
+    assert paired(rides, fleet, Tuning(edge_budget=0, neighbours=1))[0] == {"r": "far"}

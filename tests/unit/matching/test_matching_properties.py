@@ -1,0 +1,164 @@
+"""What holds for every round, wherever on earth and however unlucky."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+from service.matching.match import Matching, Tuning
+from service.model import FleetEntry, Location, Ride
+from tests.support.builders import NOW
+from tests.support.markets import TRAVEL, Round, rounds
+
+CAP = Tuning().max_pickup_eta_seconds
+PLAIN = Tuning(
+    driving_weight=0,
+    lateness_weight=0,
+    waiting_weight=0,
+    idle_weight=0,
+    hysteresis_seconds=0,
+    priority_seconds=0,
+)
+NARROW = Tuning(neighbours=1)
+GREEDY = Tuning(edge_budget=0)
+TUNINGS = st.sampled_from(
+    [
+        Tuning(),
+        NARROW,
+        GREEDY,
+        replace(GREEDY, neighbours=1),
+        Tuning(idle_weight=0.1),
+        Tuning(driving_weight=3),
+    ]
+)
+
+
+def ready_in(entry: FleetEntry) -> float | None:
+    """Seconds until the unicorn could leave for another pickup, by the estimates alone."""
+    unicorn, trip = entry.unicorn, entry.unicorn.trip
+    if unicorn.can_take_a_ride:
+        return 0.0
+    if trip is None or trip.dropoff is None or entry.position is None:
+        return None
+    estimated = seconds(trip.pickup, trip.dropoff)
+    elapsed = (NOW - trip.started_at).total_seconds() if trip.started_at else 0.0
+    approach = 0.0 if trip.started_at else seconds(entry.position.location, trip.pickup)
+    left = approach + max(0.0, max(1.0, estimated) - elapsed)
+    return left if left <= Tuning().plan_seconds else None
+
+
+def seconds(origin: Location, destination: Location) -> float:
+    return TRAVEL.crow_metres(origin, destination) / TRAVEL.reach_metres(1)
+
+
+def eta(ride: Ride, entry: FleetEntry) -> float:
+    """Pickup ETA of an allowed pair, else infinite."""
+    ready, trip = ready_in(entry), entry.unicorn.trip
+    assert entry.position
+    start = trip.dropoff if trip else entry.position.location
+    if ready is None or start is None or entry.unicorn.unicorn_id in ride.excluded:
+        return np.inf
+    total = ready + seconds(start, ride.pickup)
+    return total if total <= CAP else np.inf
+
+
+def table(market: Round) -> np.ndarray:
+    shape = len(market.rides), len(market.fleet)
+    return np.array([eta(r, e) for r, e in product(market.rides, market.fleet)]).reshape(shape)
+
+
+def pairs(market: Round, matching: Matching) -> list[tuple[int, int]]:
+    rides = {ride.ride_id: row for row, ride in enumerate(market.rides)}
+    unicorns = {entry.unicorn.unicorn_id: row for row, entry in enumerate(market.fleet)}
+    both = (*matching.claims, *matching.plans)
+    return [(rides[pair.ride_id], unicorns[pair.unicorn_id]) for pair in both]
+
+
+def total(etas: np.ndarray, chosen: list[tuple[int, int]]) -> float:
+    """Cost of a matching when leaving out a rider costs two longest ETAs."""
+    return sum(etas[pair] for pair in chosen) + 2 * CAP * (len(etas) - len(chosen))
+
+
+@given(rounds, TUNINGS)
+def test_a_matching_is_valid(market: Round, tuning: Tuning) -> None:
+    matching = market.match(tuning)
+    both = [*matching.claims, *matching.plans]
+    assert len({pair.ride_id for pair in both}) == len(both)
+    assert len({pair.unicorn_id for pair in both}) == len(both)
+    rides = {ride.ride_id: ride for ride in market.rides}
+    fleet = {entry.unicorn.unicorn_id: entry for entry in market.fleet}
+    assert all(fleet[pair.unicorn_id].unicorn.can_take_a_ride for pair in matching.claims)
+    for pair in both:
+        expected = eta(rides[pair.ride_id], fleet[pair.unicorn_id])
+        assert abs(pair.pickup_eta_seconds - expected) <= 1
+        assert pair.pickup_eta_seconds <= CAP
+    assert all(not fleet[pair.unicorn_id].unicorn.can_take_a_ride for pair in matching.plans)
+
+
+@given(rounds, TUNINGS)
+def test_excluded_pairs_never_come_out(market: Round, tuning: Tuning) -> None:
+    matching = market.match(tuning)
+    excluded = {ride.ride_id: ride.excluded for ride in market.rides}
+    for pair in (*matching.claims, *matching.plans):
+        assert pair.unicorn_id not in excluded[pair.ride_id]
+
+
+@given(rounds, TUNINGS)
+def test_no_rider_is_left_alone_beside_a_unicorn_it_could_have(
+    market: Round, tuning: Tuning
+) -> None:
+    etas, chosen = table(market), pairs(market, market.match(tuning))
+    alone = set(range(len(market.rides))) - {rider for rider, _ in chosen}
+    free = set(range(len(market.fleet))) - {unicorn for _, unicorn in chosen}
+    assert not any(etas[pair] < CAP - 1e-6 for pair in product(alone, free))
+
+
+@given(rounds)
+def test_the_total_is_the_dense_optimum(market: Round) -> None:
+    etas = table(market)
+    dense = np.concatenate([etas, np.full((len(etas), len(etas)), 2 * CAP)], axis=1)
+    dense = np.where(np.isfinite(dense), dense, 1e9)
+    optimum = dense[linear_sum_assignment(dense)].sum()
+    found = total(etas, pairs(market, market.match(PLAIN)))
+    assert found <= optimum + 1e-6
+
+
+@given(rounds)
+def test_the_best_matching_is_never_worse_than_a_greedy_one(market: Round) -> None:
+    etas = table(market)
+    best = total(etas, pairs(market, market.match(PLAIN)))
+    greedy = total(etas, pairs(market, market.match(replace(PLAIN, edge_budget=0))))
+    assert best <= greedy + 1e-6
+
+
+@given(rounds, TUNINGS, st.randoms(use_true_random=False))
+def test_the_order_of_rides_and_unicorns_means_nothing(
+    market: Round, tuning: Tuning, rng: random.Random
+) -> None:
+    rides, fleet = list(market.rides), list(market.fleet)
+    rng.shuffle(rides)
+    rng.shuffle(fleet)
+    plans = dict(sorted(market.plans.items(), reverse=True))
+    assert Round(rides, fleet, plans).match(tuning) == market.match(tuning)
+
+
+@given(
+    rounds, st.sampled_from([0.5, 1.0, 4.0]), st.sampled_from([1, 16]), st.sampled_from([0, 5, 999])
+)
+def test_nobody_is_passed_over_for_much_later_comers(
+    market: Round, weight: float, neighbours: int, edge_budget: int
+) -> None:
+    """The bound: longest ETA ÷ weight seconds; plans, hysteresis and greedy passes or not."""
+    tuning = Tuning(waiting_weight=weight, neighbours=neighbours, edge_budget=edge_budget)
+    etas, chosen = table(market), pairs(market, market.match(tuning))
+    alone = set(range(len(market.rides))) - {rider for rider, _ in chosen}
+    for rider, (other, unicorn) in product(alone, chosen):
+        later = market.rides[other].requested_at - market.rides[rider].requested_at
+        if np.isfinite(etas[rider, unicorn]):
+            assert later.total_seconds() <= tuning.overtaking_seconds + 1e-6
