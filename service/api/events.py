@@ -20,7 +20,7 @@ from service.auth import policy
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
 from service.core import watch
-from service.core.live import LiveView
+from service.core.watch import LiveView
 from service.http import headers
 from service.http.context import Dependencies, caller, dependencies
 from service.http.gate import Gate, gate

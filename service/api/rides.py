@@ -16,8 +16,8 @@ from service.api.shapes import LiveRideView, RideListView, RideView
 from service.api.views import live_ride_view, ride_list_view, ride_view
 from service.auth import policy
 from service.core import rides
-from service.core.live import live_view
 from service.core.rides import RideOrder, is_settled
+from service.core.watch import live_view
 from service.http import cursors, headers
 from service.http.context import caller, dependencies, request_id
 from service.http.responses import answer, empty, entity_tag

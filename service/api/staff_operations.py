@@ -26,8 +26,7 @@ from service.api.admin_shapes import (
 from service.api.fields import Nothing, Revocation
 from service.auth import policy
 from service.auth.revocation import remembered_for
-from service.core import dead_letters, pausing
-from service.core.backlog import oldest_waiting
+from service.core import dead_letters, staff
 from service.http import audit, cursors
 from service.http.context import caller, dependencies
 from service.http.responses import answer, empty
@@ -65,7 +64,7 @@ def list_workers() -> Response:
 def list_queues() -> Response:
     """Messages that wait and that are being worked on, and how long the oldest ride waits."""
     deps = dependencies()
-    oldest = oldest_waiting(deps.ports, deps.now())
+    oldest = staff.oldest_waiting(deps.ports, deps.now())
     listed: QueueListView = {
         "queues": [queue_view(queue, oldest) for queue in deps.oversight.queues.lengths()],
         "next_cursor": None,
@@ -156,7 +155,7 @@ def show_dispatch() -> Response:
 def change_dispatch(body: DispatchChange) -> Response:
     """Pause or resume dispatch in a zone, or (without one) everywhere, within seconds."""
     deps = dependencies()
-    pause = pausing.set_pause(deps.ports, body.zone, body.paused, deps.now())
+    pause = staff.set_pause(deps.ports, body.zone, body.paused, deps.now())
     what = "dispatch paused" if body.paused else "dispatch resumed"
     audit.wrote(what, zone=body.zone or "everywhere")
     return answer(200, dispatch_view(pause))

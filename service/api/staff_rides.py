@@ -12,7 +12,8 @@ from service.api.fields import Cancelation, Nothing
 from service.api.shapes import RideListView, RideView
 from service.api.views import ride_list_view, ride_view
 from service.auth import policy
-from service.core import staff, unicorns
+from service.core import staff
+from service.core.transition import stored_ride
 from service.http import audit, cursors
 from service.http.context import caller, dependencies
 from service.http.responses import answer, entity_tag
@@ -60,7 +61,7 @@ def list_all_rides(query: AllRidesListing) -> Response:
 )
 def show_any_ride(ride_id: str) -> Response:
     """One ride, whoever requested it."""
-    return _shown(unicorns.stored_ride(dependencies().ports, ride_id))
+    return _shown(stored_ride(dependencies().ports, ride_id))
 
 
 @route(

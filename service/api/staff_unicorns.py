@@ -13,8 +13,9 @@ from service.api.fields import NewUnicorn
 from service.api.shapes import UnicornRepresentation
 from service.api.views import unicorn_representation
 from service.auth import policy
-from service.core import fleet, staff, unicorns
-from service.core.fleet import UnicornView
+from service.core import staff, unicorns
+from service.core.transition import stored_unicorn
+from service.core.unicorns import UnicornView
 from service.http import audit, cursors, headers
 from service.http.context import caller, dependencies
 from service.http.responses import answer, empty, entity_tag
@@ -36,7 +37,7 @@ def list_unicorns(query: Listing) -> Response:
     deps, subject = dependencies(), caller().subject
     start = cursors.key_of(query.cursor, subject, cursors.UNICORNS)
     page = deps.oversight.roster.unicorns(limit=query.limit, start=start)
-    views = [fleet.view(deps.ports, unicorn, deps.now()) for unicorn in page.items]
+    views = [unicorns.view(deps.ports, unicorn, deps.now()) for unicorn in page.items]
     listed: UnicornListView = {
         "unicorns": [unicorn_representation(view) for view in views],
         "next_cursor": cursors.cursor_of(page.next_key, subject, cursors.UNICORNS),
@@ -57,7 +58,7 @@ def enroll_unicorn(body: NewUnicorn) -> Response:
     deps = dependencies()
     unicorn = body.unicorn(str(uuid.uuid4()))
     at = body.location.location() if body.location else None
-    view = fleet.enroll(deps.ports, unicorn, at, deps.now())
+    view = staff.enroll(deps.ports, unicorn, at, deps.now())
     audit.wrote("unicorn enrolled", unicorn_id=unicorn.unicorn_id)
     return _shown(201, view, {"Location": f"/v1/admin/unicorns/{unicorn.unicorn_id}"})
 
@@ -72,8 +73,8 @@ def enroll_unicorn(body: NewUnicorn) -> Response:
 def show_unicorn(unicorn_id: str) -> Response:
     """One unicorn as stored, with its last position."""
     deps = dependencies()
-    unicorn = unicorns.stored_unicorn(deps.ports, unicorn_id)
-    return _shown(200, fleet.view(deps.ports, unicorn, deps.now()))
+    unicorn = stored_unicorn(deps.ports, unicorn_id)
+    return _shown(200, unicorns.view(deps.ports, unicorn, deps.now()))
 
 
 @route(
@@ -89,9 +90,9 @@ def change_unicorn(unicorn_id: str, body: UnicornPatch) -> Response:
     """Change a unicorn, or put it on or off duty, if it is the version named by If-Match."""
     deps = dependencies()
     now, expected = deps.now(), headers.expected_version()
-    unicorn = fleet.amend(deps.ports, unicorn_id, body.particulars(), body.accepting, now, expected)
+    unicorn = staff.amend(deps.ports, unicorn_id, body.particulars(), body.accepting, now, expected)
     audit.wrote("unicorn changed", unicorn_id=unicorn_id)
-    return _shown(200, fleet.view(deps.ports, unicorn, now))
+    return _shown(200, unicorns.view(deps.ports, unicorn, now))
 
 
 @route(

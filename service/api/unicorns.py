@@ -15,8 +15,9 @@ from service.api.fields import (
 from service.api.shapes import DrivenRideView, MyUnicornView, PositionsNoted, UnicornRepresentation
 from service.api.views import driven_ride_view, unicorn_representation
 from service.auth import policy
-from service.core import fleet, positions, unicorns
+from service.core import positions, unicorns
 from service.core.positions import Report
+from service.core.transition import stored_unicorn
 from service.core.unicorns import Step
 from service.http import headers
 from service.http.context import caller, dependencies
@@ -44,13 +45,13 @@ BULK_LIMIT: Final = 128 * 1024
 def show_me() -> Response:
     """The caller's unicorn and its ride; waits for news of them if asked to."""
     deps, wait = dependencies(), granted_wait()
-    unicorn = unicorns.stored_unicorn(deps.ports, _my_id())
+    unicorn = stored_unicorn(deps.ports, _my_id())
     if wait and not _is_news(unicorn):
         unicorn = wait_for_unicorn(unicorn, _is_news, wait)
     about = {"ETag": entity_tag(unicorn.version), **headers.wait_applied(wait)}
     if headers.not_modified(unicorn.version):
         return empty(304, about)
-    ride = fleet.ride_of(deps.ports, unicorn)
+    ride = unicorns.ride_of(deps.ports, unicorn)
     view: MyUnicornView = {
         "unicorn": _shown(unicorn),
         "ride": driven_ride_view(ride) if ride else None,
@@ -73,7 +74,7 @@ def report_position(body: PositionReport) -> Response:
     position = body.position(now)
     if positions.is_in_the_future(position, now):
         raise invalid("recorded_at", "is in the future")
-    unicorn = unicorns.record_position(deps.ports, _my_id(), position, now)
+    unicorn = positions.record_position(deps.ports, _my_id(), position, now)
     return empty(204, {"ETag": entity_tag(unicorn.version)})
 
 
@@ -131,12 +132,12 @@ def advance_ride(ride_id: str, step: str, body: Nothing) -> Response:
 
 
 def _my_id() -> str:
-    return fleet.unicorn_of(dependencies().ports, caller().subject)
+    return unicorns.unicorn_of(dependencies().ports, caller().subject)
 
 
 def _shown(unicorn: Unicorn) -> UnicornRepresentation:
     deps = dependencies()
-    return unicorn_representation(fleet.view(deps.ports, unicorn, deps.now()))
+    return unicorn_representation(unicorns.view(deps.ports, unicorn, deps.now()))
 
 
 def _is_news(unicorn: Unicorn) -> bool:

@@ -15,8 +15,8 @@ from service.api.shapes import (
     RideView,
     UnicornRepresentation,
 )
-from service.core.fleet import UnicornView
-from service.core.live import LiveView
+from service.core.unicorns import UnicornView
+from service.core.watch import LiveView
 from service.model import (
     AssignedUnicorn,
     Location,

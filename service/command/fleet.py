@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from service.api.fields import NewUnicorn
 from service.command.lines import COLUMNS, BadLine, Line, count_lines, lines_of
 from service.command.tools import Output, Tools, now, with_output
-from service.core.fleet import enroll
+from service.core.staff import enroll
 from service.model.errors import AccountTaken, Unavailable, UnicornExists
 
 REFUSED = (AccountTaken, UnicornExists)

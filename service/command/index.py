@@ -8,7 +8,7 @@ import click
 
 from service.command.tools import Output, Tools, explained, now, with_output
 from service.core import effects
-from service.core.backlog import waiting_rides
+from service.core.staff import waiting_rides
 from service.model import items_of
 
 PAGE: Final = 100

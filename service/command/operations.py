@@ -6,7 +6,7 @@ import click
 
 from service.api.admin_representations import dispatch_view
 from service.command.tools import Output, Tools, explained, now, with_output
-from service.core import pausing
+from service.core import staff
 from service.matching.zones import RESOLUTION, is_zone
 from service.model.operations import Pause
 
@@ -57,7 +57,7 @@ def status(output: Output) -> None:
 
 def _set(zone: str | None, paused: bool, output: Output) -> None:
     with explained():
-        _show(pausing.set_pause(Tools().ports, zone, paused, now()), output)
+        _show(staff.set_pause(Tools().ports, zone, paused, now()), output)
 
 
 def _show(pause: Pause, output: Output) -> None:

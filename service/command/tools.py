@@ -15,8 +15,8 @@ import click
 from pydantic import Field
 
 from service.core.ports import Ports
+from service.core.staff import Oversight
 from service.model.errors import DispatchError
-from service.model.operations import Oversight
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
 from service.stores.connect import build_oversight, build_ports

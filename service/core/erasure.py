@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from service.core.ports import Ports
+from service.core.ports import Ports, WriteConflict
 from service.model import items_of
-from service.model.errors import WriteConflict
 
 PAGE = 100
 

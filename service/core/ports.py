@@ -23,7 +23,21 @@ from service.model import (
     RideStatus,
     Unicorn,
 )
-from service.model.operations import DeadLetters, Pauses
+from service.model.errors import DispatchError
+from service.model.operations import DeadLetter, Pause
+
+
+class WriteConflict(DispatchError):
+    """A conditional write lost: what is stored now is not what the decision was made on.
+
+    Carries the stored values (none where the item is gone), so that the caller can decide again
+    without another read.
+    """
+
+    def __init__(self, *, ride: Ride | None = None, unicorn: Unicorn | None = None) -> None:
+        super().__init__("the stored item changed meanwhile")
+        self.ride = ride
+        self.unicorn = unicorn
 
 
 class Rides(Protocol):
@@ -233,6 +247,33 @@ class Changes(Protocol):
 class Listener(Protocol):
     def wait(self, seconds: float) -> bool:
         """Until the topic is announced or the time is up; true if announced."""
+
+
+class DeadLetters(Protocol):
+    """What was set aside, until it is forgotten."""
+
+    def put(self, letter: DeadLetter) -> None:
+        """Keep a letter, in place of the one with this id."""
+
+    def get(self, dead_letter_id: str) -> DeadLetter | None: ...
+
+    def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[DeadLetter]:
+        """Letters, newest first, from the continuation key `start` on."""
+
+    def mark_replayed(self, letter: DeadLetter, at: datetime) -> None:
+        """Note that this letter was replayed, unless it has been set aside anew since."""
+
+
+class Pauses(Protocol):
+    """Whether dispatch is paused; what it says may be a few seconds old."""
+
+    def current(self) -> Pause: ...
+
+    def put(self, zone: str | None, paused: bool) -> Pause:
+        """Pause or resume a zone, or (none) everything; resuming everything resumes each zone."""
+
+    def refresh(self) -> None:
+        """Read it anew and let the other processes know; never raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Final
 
 from service.core import effects
 from service.core.ports import Ports, Sighting
+from service.core.transition import stored_unicorn
 from service.model import Position, Unicorn, UnicornState
 
 CLOCK_SKEW: Final = timedelta(seconds=30)
@@ -34,6 +35,21 @@ class Report:
 def is_in_the_future(position: Position, now: datetime) -> bool:
     """Whether it was recorded later than any clock's error explains."""
     return position.recorded_at > now + CLOCK_SKEW
+
+
+def record_position(ports: Ports, unicorn_id: str, position: Position, now: datetime) -> Unicorn:
+    """Note where the unicorn is (an older position than the last is ignored).
+
+    Costs no DynamoDB write, and a read only when the index forgot the unicorn's state.
+    """
+    sighting = ports.fleet.record(unicorn_id, position, now)
+    unicorn = sighting.unicorn
+    if unicorn is None:
+        unicorn = stored_unicorn(ports, unicorn_id)
+        ports.fleet.refresh(unicorn, now)
+    if sighting.entered and unicorn.can_take_a_ride:
+        effects.trigger_around(ports, [position.location])
+    return unicorn
 
 
 def record_positions(

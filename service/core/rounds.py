@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Final
 
 from service.core import effects
-from service.core.ports import Ports, RoundLease, RoundLeases
+from service.core.ports import Ports, RoundLease, RoundLeases, WriteConflict
 from service.core.suspects import sort_out, try_suspects
 from service.matching.match import Matching, Tuning, match
 from service.matching.remaining import RemainingTime
@@ -28,7 +28,7 @@ from service.model import (
     RideStatus,
     Trip,
 )
-from service.model.errors import DispatchError, Unavailable, WriteConflict
+from service.model.errors import DispatchError, Unavailable
 
 logger = logging.getLogger(__name__)
 

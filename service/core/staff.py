@@ -1,19 +1,80 @@
-"""What admins do: cancel or reassign anyone's ride, take a unicorn out of the fleet."""
+"""What staff does: read workers, queues and lists, change rides and the fleet, pause dispatch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
+from service.core import effects
 from service.core.ports import Ports
-from service.core.transition import carry_out, change_unicorn
-from service.core.unicorns import stored_ride, stored_unicorn
+from service.core.positions import record_position
+from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
+from service.core.unicorns import UnicornView, view
 from service.model import (
     CanceledBy,
+    Location,
+    Page,
+    Position,
     Ride,
     RideStatus,
     Unicorn,
 )
+from service.model.errors import Unavailable
+from service.model.operations import Beat, Pause, QueueLength
+
+SOON: Final = timedelta(seconds=10)
+"""Every waiting ride is due for the sweep within this."""
+LOOKED_AT: Final = 500
+
+
+class Workers(Protocol):
+    """The workers' own account of themselves."""
+
+    def beats(self, now: datetime) -> Sequence[Beat]:
+        """The last beat of each worker that did not say goodbye, for an hour after it."""
+
+
+class Queues(Protocol):
+    def lengths(self) -> Sequence[QueueLength]: ...
+
+
+class RideHistory(Protocol):
+    """All riders' rides by time. Eventually consistent which, consistent what they are."""
+
+    def newest(
+        self,
+        *,
+        since: datetime,
+        until: datetime,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+    ) -> Page[Ride]:
+        """Rides requested in this span, newest first, from the continuation key `start` on.
+
+        A page may be short of `limit`, even empty, and still have a `next_key`: a call looks at
+        a bounded number of rides.
+        """
+
+
+class Roster(Protocol):
+    """The whole fleet as stored, in no order that means anything."""
+
+    def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
+        """Unicorns from the continuation key `start` on; a page may be short of `limit`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oversight:
+    """What only operators ask."""
+
+    history: RideHistory
+    roster: Roster
+    workers: Workers
+    queues: Queues
 
 
 def cancel_as_admin(ports: Ports, ride_id: str, reason: str | None, now: datetime) -> Ride:
@@ -48,6 +109,37 @@ def reassign_ride(ports: Ports, ride_id: str, now: datetime) -> Ride:
     return carry_out(ports, seen, decide, now)
 
 
+def enroll(ports: Ports, unicorn: Unicorn, location: Location | None, now: datetime) -> UnicornView:
+    """Add a unicorn to the fleet; it is `non_operational` until someone makes it available.
+
+    A location counts as a position now. Raises `UnicornExists`, `AccountTaken`.
+    """
+    ports.unicorns.create(unicorn)
+    if location:
+        # The unicorn is enrolled whatever becomes of this: it will send its position again.
+        with suppress(Unavailable):
+            record_position(ports, unicorn.unicorn_id, Position(location, now), now)
+    return view(ports, unicorn, now)
+
+
+def amend(
+    ports: Ports,
+    unicorn_id: str,
+    particulars: Mapping[str, object],
+    accepting: bool | None,
+    now: datetime,
+    expected: Callable[[int], bool],
+) -> Unicorn:
+    """Change a unicorn's particulars and whether it is on duty, if the version is as `expected`.
+
+    Raises `UnicornNotFound`, `StaleVersion`, `AccountTaken`, `IllegalTransition` once removed.
+    """
+    unicorn = stored_unicorn(ports, unicorn_id)
+    return change_unicorn(
+        ports, unicorn, lambda stored: stored.amended(particulars, accepting), now, expected
+    )
+
+
 def remove_unicorn(
     ports: Ports,
     unicorn_id: str,
@@ -60,3 +152,29 @@ def remove_unicorn(
     `UnicornNotFound`, `StaleVersion`, `UnicornBusy` while it has a ride.
     """
     change_unicorn(ports, stored_unicorn(ports, unicorn_id), Unicorn.removed, now, expected)
+
+
+def set_pause(ports: Ports, zone: str | None, paused: bool, now: datetime) -> Pause:
+    """Pause or resume a zone, or everything; what waits is looked at as soon as it may be."""
+    pause = ports.pauses.put(zone, paused)
+    if not paused:
+        _trigger_waiting(ports, pause, now)
+    return pause
+
+
+def _trigger_waiting(ports: Ports, pause: Pause, now: datetime) -> None:
+    """Some hundreds, if so many wait; the sweep triggers the rest within seconds."""
+    for ride in waiting_rides(ports, now):
+        if not pause.covers(ride.zone):
+            effects.trigger_ride(ports, ride)
+
+
+def waiting_rides(ports: Ports, now: datetime, limit: int = LOOKED_AT) -> Sequence[Ride]:
+    """The waiting among the rides that are due soonest: all that wait, unless that are hundreds."""
+    due = ports.rides.due(now + SOON, limit)
+    return [ride for ride in due if ride.status is RideStatus.REQUESTED]
+
+
+def oldest_waiting(ports: Ports, now: datetime) -> timedelta | None:
+    """How long the ride that waits longest has waited; none if none waits."""
+    return max((now - ride.requested_at for ride in waiting_rides(ports, now)), default=None)

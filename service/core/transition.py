@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from service.core import effects
-from service.core.ports import Ports
+from service.core.ports import Ports, WriteConflict
 from service.model import ASSIGNED, Ride, Unicorn
 from service.model.errors import (
     IllegalTransition,
+    RideNotFound,
     StaleVersion,
     Unavailable,
-    WriteConflict,
+    UnicornNotFound,
 )
 
 ATTEMPTS = 4
@@ -23,6 +24,20 @@ Decide = Callable[[Ride, Unicorn | None], tuple[Ride, Unicorn | None]]
 
 Returns the same ride to say that there is nothing to do; raises if the step is not legal.
 """
+
+
+def stored_ride(ports: Ports, ride_id: str) -> Ride:
+    ride = ports.rides.get(ride_id)
+    if ride is None:
+        raise RideNotFound("no such ride")
+    return ride
+
+
+def stored_unicorn(ports: Ports, unicorn_id: str) -> Unicorn:
+    unicorn = ports.unicorns.get(unicorn_id)
+    if unicorn is None:
+        raise UnicornNotFound("no such unicorn")
+    return unicorn
 
 
 def carry_out(

@@ -1,21 +1,22 @@
-"""What a unicorn does: take up or decline an offer, move its ride along, say where it is."""
+"""What a unicorn does and sees: take up or decline an offer, move its ride along, go off duty."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from service.core import effects
 from service.core.ports import Ports
-from service.core.transition import carry_out, change_unicorn
+from service.core.transition import carry_out, change_unicorn, stored_unicorn
 from service.model import (
     Position,
     Ride,
     RideStatus,
     Unicorn,
+    UnicornState,
 )
-from service.model.errors import RideNotFound, UnicornNotFound
+from service.model.errors import RideNotFound, Unavailable, UnicornNotFound
 
 
 class Step(StrEnum):
@@ -34,6 +35,18 @@ _REACHES = {
     Step.START: RideStatus.IN_PROGRESS,
     Step.COMPLETE: RideStatus.COMPLETED,
 }
+
+
+CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornState.ON_TRIP})
+"""States in which a unicorn is expected to send positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnicornView:
+    """A unicorn as it is shown: stored, but `non_contactable` when nothing was heard of it."""
+
+    unicorn: Unicorn
+    position: Position | None
 
 
 def advance(ports: Ports, step: Step, unicorn_id: str, ride_id: str, now: datetime) -> Ride:
@@ -99,30 +112,28 @@ def set_availability(
     return change_unicorn(ports, unicorn, lambda u: u.with_availability(accepting), now, expected)
 
 
-def record_position(ports: Ports, unicorn_id: str, position: Position, now: datetime) -> Unicorn:
-    """Note where the unicorn is (an older position than the last is ignored).
-
-    Costs no DynamoDB write, and a read only when the index forgot the unicorn's state.
-    """
-    sighting = ports.fleet.record(unicorn_id, position, now)
-    unicorn = sighting.unicorn
-    if unicorn is None:
-        unicorn = stored_unicorn(ports, unicorn_id)
-        ports.fleet.refresh(unicorn, now)
-    if sighting.entered and unicorn.can_take_a_ride:
-        effects.trigger_around(ports, [position.location])
-    return unicorn
+def unicorn_of(ports: Ports, account_sub: str) -> str:
+    """The id of the unicorn this account drives."""
+    unicorn_id = ports.unicorns.of_account(account_sub)
+    if unicorn_id is None:
+        raise UnicornNotFound("this account drives no unicorn")
+    return unicorn_id
 
 
-def stored_ride(ports: Ports, ride_id: str) -> Ride:
-    ride = ports.rides.get(ride_id)
-    if ride is None:
-        raise RideNotFound("no such ride")
-    return ride
+def view(ports: Ports, unicorn: Unicorn, now: datetime) -> UnicornView:
+    """The unicorn with its last fresh position."""
+    try:
+        position = ports.fleet.position(unicorn.unicorn_id, now)
+        silent = position is None and ports.fleet.silent_for(unicorn.unicorn_id, now)
+    except Unavailable:
+        return UnicornView(unicorn, None)
+    if silent and silent > ports.rules.stale and unicorn.state in CONTACTABLE:
+        unicorn = replace(unicorn, state=UnicornState.NON_CONTACTABLE)
+    return UnicornView(unicorn, position)
 
 
-def stored_unicorn(ports: Ports, unicorn_id: str) -> Unicorn:
-    unicorn = ports.unicorns.get(unicorn_id)
-    if unicorn is None:
-        raise UnicornNotFound("no such unicorn")
-    return unicorn
+def ride_of(ports: Ports, unicorn: Unicorn) -> Ride | None:
+    """The ride the unicorn is reserved for."""
+    ride = ports.rides.get(unicorn.ride_id) if unicorn.ride_id else None
+    # Read after the unicorn: by now the ride may be another one's.
+    return ride if ride and ride.unicorn_id == unicorn.unicorn_id else None

@@ -1,16 +1,17 @@
-"""Waiting for a ride or a unicorn to change without asking all the time."""
+"""Waits for a ride or a unicorn to change, and says where a ride's unicorn is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
 
 from service.core.effects import ride_topic, unicorn_topic
-from service.core.live import LiveView, live_view
 from service.core.ports import Ports
 from service.core.rides import own_ride
-from service.model import Ride, Unicorn
+from service.matching.travel import GreatCircle
+from service.model import Position, Ride, RideStatus, Unicorn
 from service.model.errors import Unavailable
 
 REREAD_SECONDS: Final = 5.0
@@ -19,7 +20,20 @@ REREAD_SECONDS: Final = 5.0
 LIVE_SECONDS: Final = 2.0
 """How often a follower is told where the unicorn is, at most."""
 
+SHOWS_UNICORN: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
+
 Watched = TypeVar("Watched", Ride, Unicorn)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """What changes about a ride without a new version."""
+
+    status: RideStatus
+    version: int
+    position: Position | None
+    pickup_eta_seconds: int | None
+    planned_pickup_eta_seconds: int | None
 
 
 def wait_for_ride(
@@ -106,3 +120,29 @@ def _wait(
             if left <= 0 or done(value):
                 return value
             listener.wait(min(left, REREAD_SECONDS))
+
+
+def live_view(ports: Ports, ride: Ride, now: datetime) -> LiveView:
+    """Where the ride's unicorn is and when it should be at the pickup, as last heard.
+
+    Redis being away makes these unknown, never an error.
+    """
+    position: Position | None = None
+    planned: int | None = None
+    try:
+        if ride.status is RideStatus.REQUESTED:
+            plan = ports.waiting.plan_of(ride.zone, ride.ride_id)
+            planned = plan.pickup_eta_seconds if plan else None
+        elif ride.status in SHOWS_UNICORN and ride.unicorn:
+            position = ports.fleet.position(ride.unicorn.unicorn_id, now)
+    except Unavailable:
+        pass
+    return LiveView(ride.status, ride.version, position, _pickup_eta(ride, position), planned)
+
+
+def _pickup_eta(ride: Ride, position: Position | None) -> int | None:
+    if ride.status is RideStatus.ARRIVED:
+        return 0
+    if ride.status is not RideStatus.MATCHED or position is None:
+        return None
+    return GreatCircle().seconds_between(position.location, ride.pickup)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from service.auth.principal import Principal
     from service.auth.revocation import RevocationCheck
     from service.core.ports import Ports
+    from service.core.staff import Oversight
     from service.http.limits import Limiter
     from service.matching.travel import TravelTimes
-    from service.model.operations import Oversight
     from service.settings import ApiSettings
 
 _KEY: Final = "dispatch"

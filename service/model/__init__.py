@@ -17,7 +17,6 @@ from service.model.ride import (
     FRESH_DEADLINES,
     LIVENESS_CHECK,
     TERMINAL,
-    AssignedUnicorn,
     CanceledBy,
     Pairing,
     Rating,
@@ -25,6 +24,7 @@ from service.model.ride import (
     RideStatus,
 )
 from service.model.unicorn import (
+    AssignedUnicorn,
     FleetEntry,
     Trip,
     Unicorn,

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from service.model import Ride, Unicorn
-
 
 class DispatchError(Exception):
     """Base of every error a use case raises on purpose."""
@@ -58,19 +53,6 @@ class DispatchPaused(DispatchError):
 
 class DeadLetterNotFound(DispatchError):
     """No such dead letter, or it is forgotten by now."""
-
-
-class WriteConflict(DispatchError):
-    """A conditional write lost: what is stored now is not what the decision was made on.
-
-    Carries the stored values (none where the item is gone), so that the caller can decide again
-    without another read.
-    """
-
-    def __init__(self, *, ride: Ride | None = None, unicorn: Unicorn | None = None) -> None:
-        super().__init__("the stored item changed meanwhile")
-        self.ride = ride
-        self.unicorn = unicorn
 
 
 class Unavailable(DispatchError):

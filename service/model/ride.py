@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from service.model.errors import IllegalTransition, NotCancelable
 from service.model.places import Location
-
-if TYPE_CHECKING:
-    from service.model.unicorn import Unicorn
+from service.model.unicorn import AssignedUnicorn, Unicorn
 
 FIRST_RETRY = timedelta(seconds=2)
 """How long a new ride may wait for its job before the sweep looks for it."""
@@ -52,17 +49,6 @@ class CanceledBy(StrEnum):
     RIDER = "rider"
     ADMIN = "admin"
     SYSTEM = "system"
-
-
-@dataclass(frozen=True, slots=True)
-class AssignedUnicorn:
-    """What the rider is told of the unicorn; `location` is where it stood when it was matched."""
-
-    unicorn_id: str
-    name: str
-    color: str
-    gender: str
-    location: Location
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from service.model.errors import IllegalTransition, UnicornBusy
 from service.model.places import Location, Position
-from service.model.ride import AssignedUnicorn
 
 
 class UnicornState(StrEnum):
@@ -33,6 +32,17 @@ class Trip:
     pickup: Location
     dropoff: Location | None
     started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssignedUnicorn:
+    """What the rider is told of the unicorn; `location` is where it stood when it was matched."""
+
+    unicorn_id: str
+    name: str
+    color: str
+    gender: str
+    location: Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service.core.ports import Ports, RoundQueue, Rules
+from service.core.staff import Oversight
 from service.matching.travel import GreatCircle, TravelTimes
-from service.model.operations import Oversight
 from service.settings import Settings
 from service.stores.accounts import RememberedAccounts
 from service.stores.dynamodb.client import dynamodb_client

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from service.core.ports import WriteConflict
 from service.model import Ride, RideStatus, Unicorn
-from service.model.errors import WriteConflict
 from service.observability import traces
 from service.observability.instruments import (
     CLAIMS,

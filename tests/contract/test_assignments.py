@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.core.ports import WriteConflict
 from service.model import (
     CanceledBy,
     Ride,
@@ -15,7 +16,6 @@ from service.model import (
     Unicorn,
     UnicornState,
 )
-from service.model.errors import WriteConflict
 from service.stores.entries import dump_ride, dump_unicorn, load_ride, load_unicorn
 from tests.support.builders import (
     NOW,

@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 from prometheus_client import REGISTRY
 
+from service.core.ports import WriteConflict
 from service.model import CanceledBy, RideStatus
-from service.model.errors import Unavailable, WriteConflict
+from service.model.errors import Unavailable
 from service.settings import Settings
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.observed import observe

@@ -9,22 +9,15 @@ from typing import TypeVar
 
 import pytest
 
-from service.core.ports import Rides, Unicorns
+from service.core.ports import DeadLetters, Pauses, Rides, Unicorns
+from service.core.staff import RideHistory, Roster
 from service.model import (
     Page,
     Ride,
     RideStatus,
     UnicornState,
 )
-from service.model.operations import (
-    DeadLetter,
-    DeadLetterKind,
-    DeadLetters,
-    Pause,
-    Pauses,
-    RideHistory,
-    Roster,
-)
+from service.model.operations import DeadLetter, DeadLetterKind, Pause
 from service.settings import Settings
 from service.stores.dynamodb import listings
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters

@@ -8,14 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from service.core.ports import Rides
+from service.core.ports import Rides, WriteConflict
 from service.model import (
     CanceledBy,
     Rating,
     Ride,
     RideStatus,
 )
-from service.model.errors import WriteConflict
 from service.stores.dynamodb import rides as dynamo_rides
 from tests.support.builders import (
     NOW,

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from service.core.ports import Unicorns
+from service.core.ports import Unicorns, WriteConflict
 from service.model import (
     Location,
     Trip,
     Unicorn,
     UnicornState,
 )
-from service.model.errors import AccountTaken, UnicornExists, WriteConflict
+from service.model.errors import AccountTaken, UnicornExists
 from tests.support.builders import NOW, a_unicorn, a_usable_unicorn
 from tests.support.racing import race, wins
 

@@ -17,9 +17,9 @@ from service.auth.policy import SCOPES
 from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import RevocationCheck
 from service.core.ports import Ports
+from service.core.staff import Oversight
 from service.http.context import Dependencies
 from service.http.limits import limiter_of
-from service.model.operations import Oversight
 from service.settings import ApiSettings
 from tests.support.builders import NOW
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns

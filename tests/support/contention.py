@@ -10,8 +10,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 
+from service.core.ports import WriteConflict
 from service.model import Ride, Unicorn
-from service.model.errors import WriteConflict
 from service.settings import Settings
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client

@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import TypeVar
 
+from service.core.ports import WriteConflict
 from service.model import (
     Page,
     Ride,
@@ -18,7 +19,7 @@ from service.model import (
     Unicorn,
     UnicornState,
 )
-from service.model.errors import AccountTaken, UnicornExists, WriteConflict
+from service.model.errors import AccountTaken, UnicornExists
 from service.stores.records import (
     instant_of,
     instant_text,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from service.model.errors import WriteConflict
+from service.core.ports import WriteConflict
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

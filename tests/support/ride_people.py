@@ -6,8 +6,7 @@ Each act is judged by what was stored before it: what is legal succeeds, what is
 from __future__ import annotations
 
 from service.api.views import ride_view
-from service.core import fleet, staff, unicorns
-from service.core.live import live_view
+from service.core import positions, staff, unicorns
 from service.core.rides import (
     RideOrder,
     cancel_ride,
@@ -15,6 +14,7 @@ from service.core.rides import (
     request_ride,
 )
 from service.core.unicorns import Step
+from service.core.watch import live_view
 from service.matching.zones import zone_of
 from service.model import (
     Location,
@@ -124,7 +124,7 @@ class People(City):
         unicorn = a_unicorn(unicorn_id=unicorn_id, auto_accept=auto_accept)
         at_place = PLACES[at]
         self.expect(
-            True, lambda: fleet.enroll(self.ports, unicorn, at_place, self.now), again=False
+            True, lambda: staff.enroll(self.ports, unicorn, at_place, self.now), again=False
         )
         self.present[unicorn_id] = PLACES[at]
 
@@ -156,7 +156,7 @@ class People(City):
     def _send_position(self, unicorn_id: str) -> None:
         position = Position(self.present[unicorn_id], self.now)
         answer = self.attempt(
-            lambda: unicorns.record_position(self.ports, unicorn_id, position, self.now)
+            lambda: positions.record_position(self.ports, unicorn_id, position, self.now)
         )
         if isinstance(answer, Unicorn):
             self.witness.heard_at[unicorn_id] = self.now

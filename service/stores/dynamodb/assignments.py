@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from service.core.ports import WriteConflict
 from service.model import Ride, Unicorn
-from service.model.errors import WriteConflict
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, get_batch, write
 from service.stores.dynamodb.items import can_be_key, ride_from, text, unicorn_from
 from service.stores.dynamodb.updates import new_write_id, ride_update, unicorn_update

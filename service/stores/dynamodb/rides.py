@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from service.core.ports import WriteConflict
 from service.model import Page, Ride, RideStatus
-from service.model.errors import WriteConflict
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently, write
 from service.stores.dynamodb.items import SHARDS, can_be_key, ride_from, ride_item, text
 from service.stores.dynamodb.queries import query

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from service.core.ports import WriteConflict
 from service.model import Unicorn
-from service.model.errors import AccountTaken, UnicornExists, WriteConflict
+from service.model.errors import AccountTaken, UnicornExists
 from service.stores.dynamodb.calls import (
     BATCH,
     ConditionFailed,

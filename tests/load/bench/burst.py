@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from service.core import effects
-from service.core.unicorns import record_position
+from service.core.positions import record_position
 from service.model import (
     Location,
     Position,

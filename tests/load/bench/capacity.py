@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from service.core.ports import Ports
+from service.core.positions import record_position
 from service.core.rides import RideOrder, own_ride, request_ride
 from service.core.sweep import sweep
-from service.core.unicorns import Step, advance, record_position
+from service.core.unicorns import Step, advance
 from service.model import (
     Location,
     Pairing,

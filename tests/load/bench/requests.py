@@ -26,7 +26,7 @@ from celery import Celery
 
 from service.core import effects
 from service.core.ports import Ports
-from service.core.unicorns import record_position
+from service.core.positions import record_position
 from service.matching.zones import zone_of
 from service.model import (
     Location,

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from service.core import rides, sweep, unicorns
+from service.core import positions, rides, sweep, unicorns
 from service.core.rounds import Claim, Outcome
 from service.core.unicorns import Step
 from service.model import (
@@ -132,7 +132,7 @@ class Simulation:
     def _send_positions(self) -> None:
         for name in self._unicorns:
             position = Position(self._somewhere(), self.service.now)
-            unicorns.record_position(self.service.ports, name, position, self.service.now)
+            positions.record_position(self.service.ports, name, position, self.service.now)
 
     def _lose_jobs(self) -> None:
         self._note("fault", fault="worker killed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from service.core import fleet, rides, unicorns
+from service.core import rides, staff, unicorns
 from service.core.rides import RideOrder
 from service.core.unicorns import Step
 from service.model import Location, RideStatus
@@ -167,7 +167,7 @@ def a_check_of_a_ride_in_progress(service: Service) -> None:
 
 def a_unicorn_off_duty(service: Service) -> None:
     a_waiting_ride(service)
-    fleet.enroll(service.ports, a_unicorn(), PICKUP, service.now)
+    staff.enroll(service.ports, a_unicorn(), PICKUP, service.now)
 
 
 def a_unicorn_far_away(service: Service) -> None:

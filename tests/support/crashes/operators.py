@@ -6,12 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from service.core import (
-    backlog,
     dead_letters,
     erasure,
     estimates,
-    fleet,
-    pausing,
     positions,
     rides,
     staff,
@@ -129,19 +126,19 @@ def a_unicorn_is_removed(process: Process) -> None:
 
 @scenario(given=a_unicorn_off_duty)
 def a_unicorn_is_amended(process: Process) -> object:
-    return fleet.amend(
+    return staff.amend(
         process.ports, "u1", {"name": "Rocinante"}, True, process.now, lambda _: True
     )
 
 
 @scenario(given=a_paused_zone)
 def a_zone_is_resumed(process: Process) -> object:
-    return pausing.set_pause(process.ports, ZONE, False, process.now)
+    return staff.set_pause(process.ports, ZONE, False, process.now)
 
 
 @scenario(given=a_triggered_ride)
 def everything_is_paused(process: Process) -> object:
-    return pausing.set_pause(process.ports, None, True, process.now)
+    return staff.set_pause(process.ports, None, True, process.now)
 
 
 @scenario(given=a_forgotten_unicorn)
@@ -157,7 +154,7 @@ def people_look_around(process: Process) -> object:
     estimates.estimate(ports, GreatCircle(), PICKUP, NEARBY, now)
     estimates.nearby(ports, PICKUP, now)
     rides.own_ride(ports, RIDE_ID, "rider-1")
-    return backlog.oldest_waiting(ports, now)
+    return staff.oldest_waiting(ports, now)
 
 
 @scenario(given=a_completed_ride)

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable
 from datetime import timedelta
 
-from service.core import fleet, unicorns, watch
+from service.core import positions, staff, unicorns, watch
+from service.core.transition import stored_unicorn
 from service.core.unicorns import Step
 from service.model import Position
 from tests.support.builders import a_unicorn
@@ -68,29 +69,29 @@ def a_unicorn_goes_off_duty_during_a_ride(process: Process) -> object:
 @scenario(given=a_unicorn_far_away)
 def a_unicorn_enters_a_zone(process: Process) -> object:
     position = Position(PICKUP, process.now + timedelta(seconds=1))
-    return unicorns.record_position(process.ports, "u1", position, process.now)
+    return positions.record_position(process.ports, "u1", position, process.now)
 
 
 @scenario(given=a_forgotten_unicorn)
 def a_forgotten_unicorn_reports_its_position(process: Process) -> object:
     position = Position(PICKUP, process.now + timedelta(seconds=1))
-    return unicorns.record_position(process.ports, "u1", position, process.now)
+    return positions.record_position(process.ports, "u1", position, process.now)
 
 
 @scenario(given=a_waiting_ride)
 def a_unicorn_is_enrolled(process: Process) -> object:
     unicorn = a_unicorn(account_sub="driver-1")
-    return fleet.enroll(process.ports, unicorn, PICKUP, process.now)
+    return staff.enroll(process.ports, unicorn, PICKUP, process.now)
 
 
 @scenario(given=a_matched_ride)
 def a_unicorn_looks_and_waits(process: Process) -> object:
     ports = process.ports
     process.service.unicorns._accounts["driver-1"] = "u1"
-    unicorn = unicorns.stored_unicorn(ports, fleet.unicorn_of(ports, "driver-1"))
-    fleet.ride_of(ports, unicorn)
+    unicorn = stored_unicorn(ports, unicorns.unicorn_of(ports, "driver-1"))
+    unicorns.ride_of(ports, unicorn)
     process.service.fleet._positions.clear()
-    fleet.view(ports, unicorn, process.now)
+    unicorns.view(ports, unicorn, process.now)
     return watch.wait_for_unicorn(ports, unicorn, lambda _: False, 1.5, _ticks())
 
 

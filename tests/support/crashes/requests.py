@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
-from service.core import live, rides, watch
+from service.core import rides, watch
 from service.core.ports import Rules
 from service.model import Rating
 from tests.support.crashes.given import (
@@ -67,8 +67,8 @@ def riders_look_and_wait(process: Process) -> object:
     rides.list_rides(ports, "rider-1", status=None, limit=20, start=None)
     seen = rides.own_ride(ports, RIDE_ID, "rider-1")
     waiting = rides.own_ride(ports, SECOND.ride_id, "rider-2")
-    live.live_view(ports, seen, now)
-    live.live_view(ports, waiting, now)
+    watch.live_view(ports, seen, now)
+    watch.live_view(ports, waiting, now)
     return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, _ticks())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.model.errors import WriteConflict
+from service.core.ports import WriteConflict
 from tests.support.api import Api
 from tests.support.builders import (
     a_matched_pair,

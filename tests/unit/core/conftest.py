@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.core import fleet, unicorns
+from service.core import positions, staff, unicorns
 from service.core.ports import Ports
 from service.core.rides import RideOrder, request_ride
 from service.core.rounds import Dispatcher
@@ -81,11 +81,11 @@ class Service:
 
     def on_duty(self, unicorn_id: str = "u1", at: Location = PICKUP, **changes: object) -> Unicorn:
         unicorn = a_unicorn(unicorn_id=unicorn_id, **changes)
-        fleet.enroll(self.ports, unicorn, at, self.now)
+        staff.enroll(self.ports, unicorn, at, self.now)
         return unicorns.set_availability(self.ports, unicorn_id, True, self.now)
 
     def drives_to(self, at: Location, unicorn_id: str = "u1") -> Unicorn:
-        return unicorns.record_position(self.ports, unicorn_id, Position(at, self.now), self.now)
+        return positions.record_position(self.ports, unicorn_id, Position(at, self.now), self.now)
 
     def run_published_rounds(self) -> int:
         """Run every published job once; returns how many there were."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.core import backlog, pausing
+from service.core import staff
 from service.core.sweep import sweep
 from service.model import Location, RideStatus
 from service.model.errors import DispatchPaused
@@ -16,7 +16,7 @@ ELSEWHERE = Location(51.5, -0.12)
 
 
 def test_no_ride_is_stored_while_dispatch_is_paused(service: Service) -> None:
-    pausing.set_pause(service.ports, None, True, service.now)
+    staff.set_pause(service.ports, None, True, service.now)
     with pytest.raises(DispatchPaused):
         service.request()
     assert service.rides.all() == []
@@ -24,7 +24,7 @@ def test_no_ride_is_stored_while_dispatch_is_paused(service: Service) -> None:
 
 def test_a_zone_is_paused_alone(service: Service) -> None:
     zone = service.request().zone
-    pausing.set_pause(service.ports, zone, True, service.now)
+    staff.set_pause(service.ports, zone, True, service.now)
     with pytest.raises(DispatchPaused):
         service.request("rider-2")
     service.request("rider-3", pickup=ELSEWHERE)
@@ -32,7 +32,7 @@ def test_a_zone_is_paused_alone(service: Service) -> None:
 
 def test_a_repeated_request_finds_its_ride_during_a_pause(service: Service) -> None:
     ride = service.request(idempotency_key="key")
-    pausing.set_pause(service.ports, None, True, service.now)
+    staff.set_pause(service.ports, None, True, service.now)
     assert service.request(idempotency_key="key") == ride
     with pytest.raises(DispatchPaused):
         service.request(idempotency_key="other")
@@ -41,13 +41,13 @@ def test_a_repeated_request_finds_its_ride_during_a_pause(service: Service) -> N
 def test_waiting_rides_are_not_matched_while_paused_and_are_when_resumed(service: Service) -> None:
     service.on_duty()
     ride = service.request()
-    pausing.set_pause(service.ports, ride.zone, True, service.now)
+    staff.set_pause(service.ports, ride.zone, True, service.now)
     service.run_published_rounds()
     sweep(service.ports, service.later(3))
     service.run_published_rounds()
     assert service.stored(ride).status is RideStatus.REQUESTED
     service.waiting.marks.clear()
-    pausing.set_pause(service.ports, ride.zone, False, service.now)
+    staff.set_pause(service.ports, ride.zone, False, service.now)
     assert service.run_published_rounds() == 1
     assert service.stored(ride).status is RideStatus.MATCHED
 
@@ -55,16 +55,16 @@ def test_waiting_rides_are_not_matched_while_paused_and_are_when_resumed(service
 def test_resuming_one_zone_does_not_wake_those_still_paused(service: Service) -> None:
     here, there = service.request(), service.request("rider-2", pickup=ELSEWHERE)
     for zone in (here.zone, there.zone):
-        pausing.set_pause(service.ports, zone, True, service.now)
+        staff.set_pause(service.ports, zone, True, service.now)
     service.rounds.published.clear()
     service.waiting.marks.clear()
-    pausing.set_pause(service.ports, here.zone, False, service.now)
+    staff.set_pause(service.ports, here.zone, False, service.now)
     assert [zone for zone, _ in service.rounds.published] == [here.zone]
 
 
 def test_a_ride_that_waits_through_a_pause_still_ends_at_its_deadline(service: Service) -> None:
     ride = service.request()
-    pausing.set_pause(service.ports, None, True, service.now)
+    staff.set_pause(service.ports, None, True, service.now)
     sweep(service.ports, service.later(181))
     assert service.stored(ride).status is RideStatus.UNMATCHED
 
@@ -72,14 +72,14 @@ def test_a_ride_that_waits_through_a_pause_still_ends_at_its_deadline(service: S
 def test_trips_go_on_during_a_pause(service: Service) -> None:
     ride = service.matched()
     sweep(service.ports, service.now)
-    pausing.set_pause(service.ports, None, True, service.now)
+    staff.set_pause(service.ports, None, True, service.now)
     sweep(service.ports, service.later(100))
     assert service.stored(ride).status is RideStatus.REQUESTED, "its silent unicorn is replaced"
 
 
 def test_the_oldest_waiting_ride_tells_how_far_behind_the_rounds_are(service: Service) -> None:
-    assert backlog.oldest_waiting(service.ports, service.now) is None
+    assert staff.oldest_waiting(service.ports, service.now) is None
     service.request()
     service.later(5)
     service.request("rider-2", pickup=PICKUP)
-    assert backlog.oldest_waiting(service.ports, service.now) == timedelta(seconds=5)
+    assert staff.oldest_waiting(service.ports, service.now) == timedelta(seconds=5)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from service.core import dead_letters, rounds, unicorns
+from service.core import dead_letters, rounds
 from service.core.suspects import CRASHES_ALONE
 from service.core.sweep import sweep
+from service.core.transition import stored_ride
 from service.model import Location, Ride, RideStatus
 from service.model.errors import DeadLetterNotFound, IllegalTransition, Unavailable
 from service.model.operations import DeadLetterKind
@@ -239,4 +240,4 @@ def test_a_ride_whose_letter_cannot_be_written_is_not_ended(
     with pytest.raises(Unavailable):
         dead_letters.set_aside_ride(service.ports, ride, "a test", service.now)
     assert service.stored(ride).status is RideStatus.REQUESTED
-    assert unicorns.stored_ride(service.ports, ride.ride_id) == service.stored(ride)
+    assert stored_ride(service.ports, ride.ride_id) == service.stored(ride)

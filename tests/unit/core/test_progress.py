@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.unicorns import (
-    Step,
-    advance,
-    record_position,
-    set_availability,
-)
+from service.core.positions import record_position
+from service.core.unicorns import Step, advance, set_availability
 from service.model import (
     Location,
     Position,

@@ -8,7 +8,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.live import live_view
 from service.core.ports import Rules
 from service.core.rides import (
     RideOrder,
@@ -17,6 +16,7 @@ from service.core.rides import (
     request_ride,
 )
 from service.core.unicorns import Step, advance
+from service.core.watch import live_view
 from service.model import (
     Location,
     RideStatus,

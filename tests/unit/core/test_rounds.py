@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from service.core.ports import WriteConflict
 from service.core.rides import cancel_ride
 from service.core.rounds import WORK_BUDGET_SECONDS
 from service.model import (
@@ -16,7 +17,7 @@ from service.model import (
     RideStatus,
     Unicorn,
 )
-from service.model.errors import Unavailable, WriteConflict
+from service.model.errors import Unavailable
 from tests.unit.core.conftest import PICKUP, Service
 
 CLOSE_BY = Location(40.7150, -74.0060)

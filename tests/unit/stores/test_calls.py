@@ -11,12 +11,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
-from service.model.errors import (
-    AccountTaken,
-    Unavailable,
-    UnicornExists,
-    WriteConflict,
-)
+from service.core.ports import WriteConflict
+from service.model.errors import AccountTaken, Unavailable, UnicornExists
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.calls import (
     LONGEST_PAUSE_SECONDS,
