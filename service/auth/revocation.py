@@ -101,6 +101,18 @@ class RevocationCheck:
         if verdict is None and must_be_certain(policy, method):
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
 
+    def judge_again(
+        self, principal: Principal, policy: Policy, method: str, now: datetime
+    ) -> None:
+        """Judge a token that was admitted before: for a request that waited and wakes up.
+
+        Only time and revocations can have changed what the token allows, so nothing else is
+        looked at. Raises as `check` does, and `InvalidToken` once the token has expired.
+        """
+        if now.timestamp() >= principal.expires_at:
+            raise InvalidToken("expired")
+        self.check(principal, policy, method, now)
+
     def forget(self) -> None:
         """Ask again at once: this process has just revoked something."""
         self._answers = {}

@@ -213,3 +213,18 @@ def test_the_memory_of_answers_is_bounded(revocations: RevocationCheck, store: S
         read(revocations, replace(USER, jti=f"token-{number}"))
     read(revocations, replace(USER, jti="token-0"))
     assert len(store.asked) == 10_002
+
+
+def test_a_waiting_request_is_judged_again_by_time_and_by_revocations(
+    revocations: RevocationCheck, store: Store
+) -> None:
+    def judge_again(now: datetime) -> None:
+        revocations.judge_again(USER, policy.RIDES_READ, "GET", now)
+
+    judge_again(NOW)
+    with pytest.raises(InvalidToken, match="expired"):
+        judge_again(datetime.fromtimestamp(USER.expires_at, UTC))
+    store.revoked["origin_jti", "session"] = NOW
+    revocations.forget()
+    with pytest.raises(InvalidToken, match="revoked"):
+        judge_again(NOW)
