@@ -6,10 +6,7 @@ import click
 
 from service.command.fleet import fleet
 from service.command.index import index
-from service.command.letters import dead_letters
-from service.command.operations import dispatch
-from service.command.revocations import revoke
-from service.command.riders import erase
+from service.command.operations import dead_letters, dispatch, erase, revoke
 from service.command.tables import tables
 
 

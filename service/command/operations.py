@@ -1,14 +1,24 @@
-"""`dispatch`: pause it, resume it, see whether it is paused."""
+"""What operators do to a running service: pause dispatch, replay dead letters, revoke, erase."""
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import Final
+
 import click
 
-from service.api.admin_representations import dispatch_view
+from service.api.admin_representations import dead_letter_view, dispatch_view
+from service.auth.revocation import remembered_for
 from service.command.tools import Output, Tools, explained, now, with_output
 from service.core import staff
+from service.core.dead_letters import replay as replay_letter
+from service.core.erasure import erase_rider
 from service.matching.zones import RESOLUTION, is_zone
+from service.model import items_of
 from service.model.operations import Pause
+
+PAGE: Final = 100
+"""Dead letters read from the table at a time, and listed unless `--limit` says otherwise."""
 
 
 def _zone(_context: click.Context, _parameter: click.Parameter, zone: str | None) -> str | None:
@@ -64,3 +74,83 @@ def _show(pause: Pause, output: Output) -> None:
     everywhere = "paused everywhere" if pause.everywhere else "running"
     zones = [f"paused in {zone}" for zone in sorted(pause.zones)]
     output.show(dispatch_view(pause), everywhere, *zones)
+
+
+@click.group(name="dead-letters", short_help="What could not be worked on.")
+def dead_letters() -> None:
+    """Rides, entries and messages that were set aside, and why; kept for 30 days."""
+
+
+@dead_letters.command(name="list")
+@click.option("--limit", type=click.IntRange(1), default=PAGE, show_default=True)
+@with_output
+def list_letters(limit: int, output: Output) -> None:
+    """List them, newest first."""
+    tools = Tools()
+    with explained():
+        newest = items_of(lambda at: tools.ports.dead_letters.newest(limit=PAGE, start=at))
+        letters = list(islice(newest, limit))
+    views = [dead_letter_view(letter) for letter in letters]
+    lines = [
+        f"{view['set_aside_at']}  {view['dead_letter_id']}  "
+        f"{'replayed' if view['replayed_at'] else 'open'}  {view['cause']}"
+        for view in views
+    ]
+    output.show({"dead_letters": views}, *(lines or ["none"]))
+
+
+@dead_letters.command()
+@click.argument("dead_letter_id")
+@with_output
+def replay(dead_letter_id: str, output: Output) -> None:
+    """Try one again: a ride is requested once more, with a fresh deadline."""
+    tools = Tools()
+    with explained():
+        letter = replay_letter(tools.ports, dead_letter_id, now())
+    output.show(dead_letter_view(letter), f"replayed {dead_letter_id}")
+
+
+@click.command(short_help="Refuse tokens before they expire.")
+@click.option("--sub", help="All tokens of this subject until now.")
+@click.option("--origin-jti", help="All tokens of this sign-in.")
+@click.option("--jti", help="This token.")
+@with_output
+def revoke(sub: str | None, origin_jti: str | None, jti: str | None, output: Output) -> None:
+    """Refuse tokens within seconds, everywhere; give exactly one of the names tokens carry."""
+    marks = {"sub": sub, "origin_jti": origin_jti, "jti": jti}
+    given = {kind: value for kind, value in marks.items() if value}
+    if len(given) != 1:
+        raise click.UsageError("give exactly one of --sub, --origin-jti and --jti")
+    ((kind, value),) = given.items()
+    tools = Tools()
+    settings = tools.settings
+    memory = remembered_for(
+        kind,
+        session_seconds=settings.auth_session_max_seconds,
+        leeway_seconds=settings.auth_leeway_seconds,
+    )
+    at = now()
+    with explained():
+        tools.revocations.put(kind, value, revoked_at=at, expires_at=at + memory)
+    output.show({"revoked": given}, f"revoked {kind} {value}")
+
+
+@click.command(short_help="Take a rider out of all rides that have ended.")
+@click.option("--sub", required=True, help="The rider's `sub` in the user pool.")
+@with_output
+def erase(sub: str, output: Output) -> None:
+    """Take a rider out of all rides that have ended.
+
+    Who it was, exact places, notes, reasons and comments go; times, distances and stars stay.
+    May be repeated. Rides still open are named (exit code 1): let them end and repeat. Delete the
+    account in the user pool first, and `revoke --sub` its tokens, so that no new rides come.
+    """
+    with explained():
+        done = erase_rider(Tools().ports, sub)
+    output.show(
+        {"erased": done.erased, "open_rides": list(done.open_rides)},
+        f"{done.erased} rides erased",
+        *(f"still open: {ride_id}" for ride_id in done.open_rides),
+    )
+    if done.open_rides:
+        raise click.exceptions.Exit(1)
