@@ -101,9 +101,7 @@ class RevocationCheck:
         if verdict is None and must_be_certain(policy, method):
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
 
-    def judge_again(
-        self, principal: Principal, policy: Policy, method: str, now: datetime
-    ) -> None:
+    def judge_again(self, principal: Principal, policy: Policy, method: str, now: datetime) -> None:
         """Judge a token that was admitted before: for a request that waited and wakes up.
 
         Only time and revocations can have changed what the token allows, so nothing else is
