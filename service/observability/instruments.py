@@ -53,7 +53,7 @@ TIME_TO_MATCH: Final = Histogram(
 
 # Dispatch
 TRIGGER_LAG: Final = Histogram(
-    "dispatch_trigger_lag_seconds",
+    "wildrydes_dispatch_trigger_lag_seconds",
     "From the oldest trigger that no round had read to the start of the round that read it.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )

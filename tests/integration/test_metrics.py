@@ -101,7 +101,7 @@ def test_a_matched_and_completed_ride_is_counted_where_it_happened(
     worker, web = scrapes.of(WORKER), scrapes.of(WEB)
     assert worker['wildrydes_claims_total{result="won"}'] == before + 1
     assert worker["wildrydes_time_to_match_seconds_count"] >= 1
-    assert worker["dispatch_trigger_lag_seconds_count"] >= 1
+    assert worker["wildrydes_dispatch_trigger_lag_seconds_count"] >= 1
     assert worker["wildrydes_round_rides_sum"] >= 1
     assert worker["wildrydes_worker_busy_seconds_total"] > 0
     assert web["wildrydes_rides_requested_total"] >= 1
@@ -166,8 +166,8 @@ def test_a_ride_that_no_round_reads_is_noticed(
         stack.call("POST", "/v1/rides", {"pickup": pickup}, token=stack.rider_token("rider-2"))
         wait_until(lambda: scrapes.of(WORKER)[unseen] > before, "the sweep's notice")
         client.delete(keys.lease(zone))
-    lag = scrapes.of(WORKER)["dispatch_trigger_lag_seconds_sum"]
+    lag = scrapes.of(WORKER)["wildrydes_dispatch_trigger_lag_seconds_sum"]
     wait_until(
-        lambda: scrapes.of(WORKER)["dispatch_trigger_lag_seconds_sum"] > lag + 1.5,
+        lambda: scrapes.of(WORKER)["wildrydes_dispatch_trigger_lag_seconds_sum"] > lag + 1.5,
         "a round that reads the late trigger",
     )

@@ -32,6 +32,7 @@ AT_SCRAPE = {
 }
 """Made anew for each answer, not kept by an instrument."""
 PROMETHEUS_OWN = {"up", "ALERTS"}
+SCALING = (PROJECT / "docker/ecs/scaling.yaml").read_text()
 
 
 def series() -> set[str]:
@@ -72,6 +73,15 @@ def test_every_series_of_the_code_is_shown_or_watched() -> None:
     for instrument in vars(instruments).values():
         if isinstance(instrument, MetricWrapperBase):
             assert any(name.startswith(instrument._name) for name in read), instrument._name
+
+
+def test_every_metric_of_code_rules_and_scaling_has_the_one_prefix() -> None:
+    kept = [each for each in vars(instruments).values() if isinstance(each, MetricWrapperBase)]
+    names = {each._name for each in kept} | AT_SCRAPE
+    names |= set().union(*map(names_in, expressions())) - PROMETHEUS_OWN
+    # CloudWatch's own names begin with a capital letter.
+    names |= set(re.findall(r"MetricName: ([a-z]\w+)", SCALING))
+    assert {name for name in names if not name.startswith("wildrydes")} == set()
 
 
 def test_every_alert_has_its_section_in_the_runbook_and_every_section_its_alert() -> None:
