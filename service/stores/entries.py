@@ -17,7 +17,7 @@ from service.model import (
     Unicorn,
 )
 from service.observability import traces
-from service.stores.records import Record, ride_of, ride_record, unicorn_of, unicorn_record
+from service.stores.records import Record, record_of, value_of
 
 SCHEMA: Final = 1
 
@@ -42,7 +42,7 @@ def dump_ride(ride: Ride) -> str:
 
     With the request's trace, if there is one, so that the ride's claim can be linked to it.
     """
-    record = ride_record(ride)
+    record = record_of(ride)
     record.pop("note", None)
     record |= traces.carrier()
     return _dump(record)
@@ -50,17 +50,17 @@ def dump_ride(ride: Ride) -> str:
 
 def load_ride(text: str) -> Ride:
     record = _load(text)
-    ride = ride_of(record)
+    ride = value_of(Ride, record)
     traces.remember(ride.ride_id, record.get("traceparent"))
     return ride
 
 
 def dump_unicorn(unicorn: Unicorn) -> str:
-    return _dump(unicorn_record(unicorn))
+    return _dump(record_of(unicorn))
 
 
 def load_unicorn(text: str) -> Unicorn:
-    return unicorn_of(_load(text))
+    return value_of(Unicorn, _load(text))
 
 
 def dump_position(position: Position) -> str:

@@ -23,10 +23,8 @@ from service.model.errors import AccountTaken, UnicornExists
 from service.stores.records import (
     instant_of,
     instant_text,
-    ride_of,
-    ride_record,
-    unicorn_of,
-    unicorn_record,
+    record_of,
+    value_of,
 )
 
 Value = TypeVar("Value", Ride, Unicorn)
@@ -99,7 +97,7 @@ class FakeRides:
 
     def put(self, ride: Ride) -> None:
         """Store unconditionally, as precisely as a record does."""
-        self._stored[ride.ride_id] = ride_of(ride_record(ride))
+        self._stored[ride.ride_id] = value_of(Ride, record_of(ride))
 
     def still_is(self, before: Ride, after: Ride) -> bool:
         known = self._stored.get(before.ride_id)
@@ -151,7 +149,7 @@ class FakeUnicorns:
 
     def put(self, unicorn: Unicorn) -> None:
         """Store unconditionally, as precisely as a record does."""
-        self._stored[unicorn.unicorn_id] = unicorn_of(unicorn_record(unicorn))
+        self._stored[unicorn.unicorn_id] = value_of(Unicorn, record_of(unicorn))
 
     def still_is(self, before: Unicorn) -> bool:
         known = self._stored.get(before.unicorn_id)

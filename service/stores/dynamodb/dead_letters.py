@@ -9,12 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from service.model import Page
-from service.model.operations import DeadLetter, DeadLetterKind
+from service.model.operations import DeadLetter
 from service.observability.instruments import DEAD_LETTERS
 from service.stores.dynamodb.calls import ConditionFailed, patiently
 from service.stores.dynamodb.items import can_be_key, text
 from service.stores.dynamodb.table import TableStore
-from service.stores.records import instant_of, instant_text
+from service.stores.records import instant_text, record_of, value_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
@@ -87,35 +87,26 @@ def _key(dead_letter_id: str) -> str:
 
 
 def _item(letter: DeadLetter) -> Item:
-    fields = {
-        "operation_id": _key(letter.dead_letter_id),
+    record = record_of(letter)
+    record |= {
+        "operation_id": _key(record.pop("dead_letter_id")),
+        "letter_kind": record.pop("kind"),
         "listed_as": _LISTED,
-        "letter_kind": letter.kind.value,
-        "cause": letter.cause,
-        "set_aside_at": instant_text(letter.set_aside_at),
-        "ride_id": letter.ride_id,
-        "zone": letter.zone,
-        "excerpt": letter.excerpt,
-        "replayed_at": instant_text(letter.replayed_at) if letter.replayed_at else None,
     }
-    item: Item = {name: text(value) for name, value in fields.items() if value is not None}
     forgotten_at = letter.set_aside_at + REMEMBERED
-    return item | {"expires_at": {"N": str(math.ceil(forgotten_at.timestamp()))}}
+    return {
+        **{name: text(value) for name, value in record.items()},
+        "expires_at": {"N": str(math.ceil(forgotten_at.timestamp()))},
+    }
 
 
 def _letter(item: Item) -> DeadLetter:
-    fields = {name: value["S"] for name, value in item.items() if "S" in value}
-    replayed_at = fields.get("replayed_at")
-    return DeadLetter(
-        dead_letter_id=fields["operation_id"].removeprefix(_PREFIX),
-        kind=DeadLetterKind(fields["letter_kind"]),
-        cause=fields["cause"],
-        set_aside_at=instant_of(fields["set_aside_at"]),
-        ride_id=fields.get("ride_id"),
-        zone=fields.get("zone"),
-        excerpt=fields.get("excerpt"),
-        replayed_at=instant_of(replayed_at) if replayed_at else None,
-    )
+    record = {name: value["S"] for name, value in item.items() if "S" in value}
+    record |= {
+        "dead_letter_id": record["operation_id"].removeprefix(_PREFIX),
+        "kind": record["letter_kind"],
+    }
+    return value_of(DeadLetter, record)
 
 
 def _place(letter: DeadLetter) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from service.model import Ride, Unicorn, UnicornState
-from service.stores.records import Record, ride_of, ride_record, unicorn_of, unicorn_record
+from service.stores.records import Record, record_of, value_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -33,7 +33,7 @@ ACCOUNT_PREFIX: Final = "account#"
 
 def ride_item(ride: Ride, retention: timedelta = timedelta()) -> Item:
     """`retention`: how long after its end a ride is kept; zero is for ever."""
-    item = _item(ride_record(ride))
+    item = _item(record_of(ride))
     if retention and ride.ended_at:
         item["expires_at"] = {"N": str(int((ride.ended_at + retention).timestamp()))}
     if ride.unicorn_id is not None:
@@ -46,15 +46,15 @@ def ride_item(ride: Ride, retention: timedelta = timedelta()) -> Item:
 
 
 def ride_from(item: Item) -> Ride:
-    return ride_of(_record(item))
+    return value_of(Ride, _record(item))
 
 
 def unicorn_item(unicorn: Unicorn) -> Item:
-    return _item(unicorn_record(unicorn))
+    return _item(record_of(unicorn))
 
 
 def unicorn_from(item: Item) -> Unicorn:
-    return unicorn_of(_record(item))
+    return value_of(Unicorn, _record(item))
 
 
 def driver_of(unicorn: Unicorn) -> str | None:

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from service.model.operations import Beat
 from service.stores.entries import UNREADABLE
-from service.stores.records import Record, instant_of, instant_text
+from service.stores.records import record_of, value_of
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 
@@ -26,7 +26,7 @@ class RedisWorkers:
     def beat(self, beat: Beat) -> None:
         """Note that a worker lives, and how it is."""
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            pipe.hset(keys.WORKERS, beat.worker_id, json.dumps(_record(beat)))
+            pipe.hset(keys.WORKERS, beat.worker_id, json.dumps(record_of(beat)))
             pipe.expire(keys.WORKERS, REMEMBERED)
             pipe.execute()
 
@@ -49,25 +49,9 @@ def _is_old(beat: Beat | None, now: datetime) -> bool:
     return beat is None or now - beat.beat_at > REMEMBERED
 
 
-def _record(beat: Beat) -> Record:
-    return {
-        "host": beat.host,
-        "pid": beat.pid,
-        "version": beat.version,
-        "started_at": instant_text(beat.started_at),
-        "beat_at": instant_text(beat.beat_at),
-        "active": beat.active,
-        "done": beat.done,
-        "failed": beat.failed,
-        "memory_bytes": beat.memory_bytes,
-    }
-
-
 def _beat(text: str) -> Beat | None:
     """None for what this release cannot read."""
     try:
-        record = json.loads(text)
-        instants = {name: instant_of(record[name]) for name in ("started_at", "beat_at")}
-        return Beat(**record | instants)
+        return value_of(Beat, json.loads(text))
     except UNREADABLE:
         return None

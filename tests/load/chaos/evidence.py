@@ -11,7 +11,7 @@ import redis
 
 from service.model import Ride, Unicorn
 from service.stores.dynamodb.items import ACCOUNT_PREFIX, ride_from, unicorn_from
-from service.stores.records import ride_of, ride_record, unicorn_of, unicorn_record
+from service.stores.records import record_of, value_of
 from service.stores.redis import keys
 from tests.load.chaos import history
 from tests.load.chaos.cluster import Cluster
@@ -66,9 +66,9 @@ def open_rides(cluster: Cluster) -> list[str]:
 def note(to: History, rides: Iterable[Ride], unicorns: Iterable[Unicorn]) -> None:
     """Append stored rides and unicorns to a history."""
     for ride in rides:
-        to.add("stored_ride", record=ride_record(ride))
+        to.add("stored_ride", record=record_of(ride))
     for unicorn in unicorns:
-        to.add("stored_unicorn", record=unicorn_record(unicorn))
+        to.add("stored_unicorn", record=record_of(unicorn))
 
 
 def read(path: Path) -> Evidence:
@@ -79,8 +79,8 @@ def read(path: Path) -> Evidence:
         found.setdefault(entry["what"], []).append(entry)
     return Evidence(
         history=entries,
-        rides=[ride_of(entry["record"]) for entry in found.get("stored_ride", ())],
-        unicorns=[unicorn_of(entry["record"]) for entry in found.get("stored_unicorn", ())],
+        rides=[value_of(Ride, entry["record"]) for entry in found.get("stored_ride", ())],
+        unicorns=[value_of(Unicorn, entry["record"]) for entry in found.get("stored_unicorn", ())],
         waiting={name for entry in found.get("waiting", ()) for name in entry["ride_ids"]},
         indexed={name for entry in found.get("indexed", ()) for name in entry["ride_ids"]},
     )
