@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, partial
 from types import NoneType
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 Record = dict[str, Any]
 Value = TypeVar("Value")
@@ -59,8 +59,7 @@ class _Form(NamedTuple):
     """None for each field that may be None and has no default."""
 
 
-@cache
-def _form(kind: Any) -> _Form:
+def _form_of(kind: Any) -> _Form:
     hints = get_type_hints(kind)
     converters = {field.name: _converters(hints[field.name]) for field in fields(kind)}
     return _Form(
@@ -72,6 +71,9 @@ def _form(kind: Any) -> _Form:
             if field.default is MISSING and NoneType in get_args(hints[field.name])
         },
     )
+
+
+_form: Final[Callable[[type], _Form]] = cache(_form_of)
 
 
 def _converters(hint: Any) -> tuple[Convert, Convert]:
