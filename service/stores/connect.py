@@ -9,12 +9,10 @@ from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
 from service.matching.travel import GreatCircle, TravelTimes
 from service.settings import Settings
-from service.stores.accounts import RememberedAccounts
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
-from service.stores.dynamodb.listings import DynamoRideHistory
+from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.pauses import DynamoPauses
-from service.stores.dynamodb.roster import DynamoRoster
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
 from service.stores.osrm import RoutedTimes
@@ -41,7 +39,7 @@ def build_ports(
     retention = timedelta(days=settings.ride_retention_days)
     return Ports(
         rides=ObservedRides(dynamodb, settings.rides_table, retention=retention),
-        unicorns=RememberedAccounts(DynamoUnicorns(dynamodb, settings.unicorns_table)),
+        unicorns=DynamoUnicorns(dynamodb, settings.unicorns_table),
         assignments=ObservedAssignments(
             dynamodb, settings.rides_table, settings.unicorns_table, retention=retention
         ),

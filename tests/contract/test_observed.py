@@ -13,8 +13,7 @@ from service.core.ports import WriteConflict
 from service.model import CanceledBy, RideStatus
 from service.model.errors import Unavailable
 from service.settings import Settings
-from service.stores.dynamodb.client import dynamodb_client
-from service.stores.dynamodb.observed import observe
+from service.stores.dynamodb.client import count_calls, dynamodb_client
 from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
@@ -132,5 +131,5 @@ def test_a_counted_client_can_still_describe_its_tables(
     ministack: MiniStack, tables: Settings
 ) -> None:
     with service_client(ministack) as client:
-        observe(client)
+        count_calls(client)
         assert client.describe_table(TableName=tables.rides_table)["Table"]

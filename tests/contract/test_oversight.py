@@ -21,10 +21,9 @@ from service.model.operations import DeadLetter, DeadLetterKind, Pause
 from service.settings import Settings
 from service.stores.dynamodb import listings
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
-from service.stores.dynamodb.listings import DynamoRideHistory
+from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.pauses import DynamoPauses
-from service.stores.dynamodb.roster import DynamoRoster
 from tests.contract.conftest import Stores
 from tests.support.builders import NOW, a_ride, a_unicorn
 from tests.support.fakes import FakeRides, FakeUnicorns

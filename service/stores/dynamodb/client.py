@@ -6,15 +6,17 @@ boto3's own rules.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore
 from botocore.config import Config
 from botocore.exceptions import IncompleteReadError
 
+from service.observability.instruments import DYNAMODB_ERRORS, DYNAMODB_SECONDS, DYNAMODB_UNITS
 from service.settings import Settings
-from service.stores.dynamodb.observed import observe
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
@@ -42,7 +44,7 @@ def dynamodb_client(settings: Settings) -> DynamoDBClient:
     client = boto3.Session().client("dynamodb", region_name=settings.aws_region, config=_CONFIG)
     client.meta.events.register("after-call.dynamodb", _require_the_whole_answer)
     if settings.metrics_port:
-        observe(client)
+        count_calls(client)
     return client
 
 
@@ -51,3 +53,40 @@ def _require_the_whole_answer(http_response: AWSResponse, **_: object) -> None:
     expected = int(http_response.headers.get("Content-Length", len(http_response.content)))
     if len(http_response.content) != expected:
         raise IncompleteReadError(actual_bytes=len(http_response.content), expected_bytes=expected)
+
+
+def count_calls(client: DynamoDBClient) -> None:
+    """Count this client's calls by botocore's events, and the units that each consumed."""
+    events = client.meta.events
+    events.register("provide-client-params.dynamodb.*", _ask_for_units)
+    events.register("before-call.dynamodb.*", _begin)
+    events.register("after-call.dynamodb.*", _count)
+    events.register("after-call-error.dynamodb.*", _count_lost)
+
+
+def _ask_for_units(params: dict[str, Any], model: Any, **_: object) -> None:
+    # The parameters of this one call, made by botocore. Calls about a table itself do not take it.
+    if "ReturnConsumedCapacity" in model.input_shape.members:
+        params["ReturnConsumedCapacity"] = "TOTAL"
+
+
+def _begin(context: dict[str, Any], **_: object) -> None:
+    context["began"] = time.perf_counter()
+
+
+def _count(model: Any, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: object) -> None:
+    operation = model.name
+    DYNAMODB_SECONDS.labels(operation).observe(time.perf_counter() - context["began"])
+    if "Error" in parsed:
+        DYNAMODB_ERRORS.labels(operation, parsed["Error"].get("Code", "unknown")).inc()
+    consumed = parsed.get("ConsumedCapacity", ())
+    for each in [consumed] if isinstance(consumed, dict) else consumed:
+        DYNAMODB_UNITS.labels(operation, each["TableName"]).inc(each["CapacityUnits"])
+
+
+def _count_lost(
+    exception: Exception, context: Mapping[str, Any], event_name: str, **_: object
+) -> None:
+    operation = event_name.rpartition(".")[2]
+    DYNAMODB_SECONDS.labels(operation).observe(time.perf_counter() - context["began"])
+    DYNAMODB_ERRORS.labels(operation, type(exception).__name__).inc()

@@ -1,7 +1,11 @@
-"""All rides by time, newest first, from the index `by_day`: no scan, however many there are.
+"""Listings for staff: all rides by time, and the whole fleet.
 
-A day's rides lie in as many partitions as there are shards, each in order of time; they are merged
-as they are read. The index holds keys only, and the rides themselves are read in batches.
+Rides come from the index `by_day`, newest first, without a scan. A day's rides lie in as many
+partitions as there are shards, each in order of time; they are merged as they are read. The index
+holds keys only, and the rides themselves are read in batches.
+
+The fleet is listed by a scan, which suits a listing of everything: a page reads what it shows, and
+the items that say which account drives which unicorn.
 """
 
 from __future__ import annotations
@@ -9,19 +13,19 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import groupby, islice
+from functools import partial
+from itertools import count, groupby, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from service.model import Page, Ride, RideStatus
-from service.stores.dynamodb.calls import BATCH, get_batch
-from service.stores.dynamodb.items import SHARDS, text
-from service.stores.dynamodb.queries import query
+from service.model import Page, Ride, RideStatus, Unicorn
+from service.stores.dynamodb.calls import BATCH, get_batch, patiently
+from service.stores.dynamodb.items import SHARDS, text, unicorn_from
 from service.stores.dynamodb.rides import readable
 from service.stores.dynamodb.table import TableStore
 from service.stores.records import instant_of, instant_text
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef, ScanInputTypeDef
 
     from service.stores.dynamodb.items import Item
 
@@ -31,6 +35,9 @@ DAYS_LOOKED_AT: Final = 31
 """Days looked into in one call, however few rides they have."""
 BEFORE_ALL_IDS: Final = "-"
 """Sorts before every ride id."""
+
+PAGES_SCANNED: Final = 4
+"""Pages of the fleet read in one call, however few unicorns they hold."""
 
 
 class Place(NamedTuple):
@@ -97,7 +104,7 @@ class DynamoRideHistory(TableStore):
             "ScanIndexForward": False,
             "Limit": BATCH,
         }
-        for item in query(self._client, asked, self._patience):
+        for item in self._query(asked):
             yield Place(item["requested_at"]["S"], item["ride_id"]["S"])
 
     def _rides(self, places: Sequence[Place], status: RideStatus | None) -> list[Ride]:
@@ -107,6 +114,31 @@ class DynamoRideHistory(TableStore):
         rides = {ride.ride_id: ride for ride in readable(items)}
         found = [rides[place.ride_id] for place in places if place.ride_id in rides]
         return [ride for ride in found if status is None or ride.status is status]
+
+
+class DynamoRoster(TableStore):
+    """`Roster` on the table of unicorns."""
+
+    def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
+        asked: ScanInputTypeDef = {
+            "TableName": self._table,
+            # Items of accounts have no version.
+            "FilterExpression": "attribute_exists(version)",
+            "ConsistentRead": True,
+        }
+        if start is not None:
+            asked["ExclusiveStartKey"] = {"unicorn_id": text(start["unicorn_id"])}
+        found: list[Unicorn] = []
+        for page in count(1):
+            asked["Limit"] = limit - len(found)
+            answer = patiently(partial(self._client.scan, **asked), self._patience)
+            found += map(unicorn_from, answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                break
+            asked["ExclusiveStartKey"] = last = answer["LastEvaluatedKey"]
+            if len(found) == limit or page == PAGES_SCANNED:
+                return Page(tuple(found), {"unicorn_id": last["unicorn_id"]["S"]})
+        return Page(tuple(found))
 
 
 def _place(ride: Ride) -> Place:

@@ -14,7 +14,6 @@ from service.core.ports import WriteConflict
 from service.model import Page, Ride, RideStatus
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently, write
 from service.stores.dynamodb.items import SHARDS, can_be_key, ride_from, ride_item, text
-from service.stores.dynamodb.queries import query
 from service.stores.dynamodb.table import TableStore
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
@@ -150,7 +149,7 @@ class DynamoRides(TableStore):
         if start is not None:
             # The rider is the caller's, whatever the key says: it leads into no other's rides.
             asked["ExclusiveStartKey"] = _continuation(rider_id, start)
-        return query(self._client, asked, self._patience)
+        return self._query(asked)
 
     def _due_in(self, shard: str, now: datetime, limit: int) -> Iterator[Item]:
         asked: QueryInputTypeDef = {
@@ -164,7 +163,7 @@ class DynamoRides(TableStore):
             },
             "Limit": min(limit, QUERY_PAGE),
         }
-        return query(self._client, asked, self._patience)
+        return self._query(asked)
 
 
 def readable(items: Iterable[Item]) -> Iterator[Ride]:

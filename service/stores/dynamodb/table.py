@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
     from service.stores.dynamodb.items import Item
 
@@ -29,3 +32,13 @@ class TableStore:
             self._patience,
         )
         return answer.get("Item")
+
+    def _query(self, first: QueryInputTypeDef) -> Iterator[Item]:
+        """All items, page after page as they are asked for. Each page may raise `Unavailable`."""
+        request = first.copy()
+        while True:
+            answer = patiently(partial(self._client.query, **request), self._patience)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Final
+
+from cachetools import TTLCache
 
 from service.core.ports import WriteConflict
 from service.model import Unicorn
 from service.model.errors import AccountTaken, UnicornExists
 from service.stores.dynamodb.calls import (
     BATCH,
+    PATIENCE_SECONDS,
     ConditionFailed,
     get_batch,
     write,
@@ -27,13 +31,33 @@ from service.stores.dynamodb.table import TableStore
 from service.stores.dynamodb.updates import new_write_id, unicorn_update
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from service.stores.dynamodb.items import Item
 
 
+ACCOUNT_REMEMBERED_SECONDS: Final = 30.0
+"""How long an account that staff moved to another unicorn may still act as the former one, in
+processes other than the one that moved it. Without it every position would cost a read."""
+MOST_ACCOUNTS_REMEMBERED: Final = 100_000
+
+
 class DynamoUnicorns(TableStore):
-    """`Unicorns` on one table."""
+    """`Unicorns` on one table. Which unicorn an account drives is remembered for a while."""
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(client, table, patience_seconds=patience_seconds)
+        self._accounts: TTLCache[str, str] = TTLCache(
+            MOST_ACCOUNTS_REMEMBERED, ACCOUNT_REMEMBERED_SECONDS, monotonic
+        )
 
     def create(self, unicorn: Unicorn) -> None:
         write_id = new_write_id()
@@ -65,8 +89,13 @@ class DynamoUnicorns(TableStore):
         return {unicorn.unicorn_id: unicorn for unicorn in found}
 
     def of_account(self, account_sub: str) -> str | None:
-        item = self._stored({"unicorn_id": text(account_key(account_sub))})
-        return item["drives"]["S"] if item else None
+        unicorn_id = self._accounts.get(account_sub)
+        if unicorn_id is None:
+            item = self._stored({"unicorn_id": text(account_key(account_sub))})
+            if item is None:
+                return None
+            unicorn_id = self._accounts[account_sub] = item["drives"]["S"]
+        return unicorn_id
 
     def save(self, before: Unicorn, after: Unicorn) -> None:
         write_id = new_write_id()
@@ -82,6 +111,8 @@ class DynamoUnicorns(TableStore):
                 raise AccountTaken("this account drives another unicorn") from failed
             stored = failed.stored[0]
             raise WriteConflict(unicorn=unicorn_from(stored) if stored else None) from failed
+        finally:
+            self._accounts.pop(before.account_sub or "", None)
 
     def _account_changes(
         self, before: Unicorn, after: Unicorn, write_id: str
