@@ -1,10 +1,15 @@
-"""Builds what the API stands on. Call once per process, after any fork."""
+"""Builds what the processes work with: the one wiring. Call once per process, after any fork.
+
+Nothing connects here: each client connects when it is first used.
+"""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from service.auth.endpoint import Endpoint
 from service.auth.iam import IamVerifier
@@ -14,28 +19,141 @@ from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.auth.verifier import AccessTokenVerifier
 from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
-from service.core.ports import Ports
-from service.http.context import Dependencies
-from service.http.limits import limiter_of
+from service.core.ports import Ports, RoundQueue, Rules
+from service.core.staff import Oversight
 from service.listening import start_listening
+from service.matching.travel import GreatCircle, TravelTimes
 from service.observability.exposition import before_answers
 from service.observability.instruments import KEYS_FETCHED
-from service.settings import ApiSettings
+from service.settings import ApiSettings, Settings
 from service.stores.broker import CeleryRoundQueue
-from service.stores.connect import build_oversight, build_ports, travel_times
 from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.dead_letters import DynamoDeadLetters
+from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.operations import DynamoRevocations
-from service.stores.redis import connect as redis_stores
+from service.stores.dynamodb.pauses import DynamoPauses
+from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.observed import ObservedAssignments, ObservedRides
+from service.stores.osrm import RoutedTimes
+from service.stores.pauses import CachedPauses
+from service.stores.redis.changes import RedisChanges
+from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.limits import RedisCounters
-from service.stores.redis.link import RedisLink
+from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.pauses import RedisPauses
+from service.stores.redis.queues import RedisQueues
 from service.stores.redis.revocations import RedisRevocations
+from service.stores.redis.waiting import RedisWaitingRides
+from service.stores.redis.workers import RedisWorkers
 from service.stores.revocations import CachedRevocations
+from service.stores.table_service import TableService
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from service.http.context import Dependencies
+
+REQUEST_TIMEOUT_SECONDS: Final = 0.25
+"""In a request: a rider must not wait for a cache."""
+JOB_TIMEOUT_SECONDS: Final = 2.0
+"""In a job: patience within the lease, then the sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisStores:
+    """The Redis side of the ports."""
+
+    link: RedisLink
+    fleet: RedisFleetIndex
+    waiting: RedisWaitingRides
+    changes: RedisChanges
+
+
+def redis_stores(settings: Settings, *, timeout_seconds: float) -> RedisStores:
+    """Stores that share one connection pool and one breaker."""
+    link = RedisLink(connect(settings.redis_url, timeout_seconds=timeout_seconds))
+    return RedisStores(
+        link=link,
+        fleet=RedisFleetIndex(link, timedelta(seconds=settings.unicorn_stale_seconds)),
+        waiting=RedisWaitingRides(link),
+        changes=RedisChanges(link, connect(settings.redis_url, timeout_seconds=timeout_seconds)),
+    )
+
+
+def build_ports(
+    settings: Settings,
+    redis: RedisStores,
+    rounds: RoundQueue,
+    dynamodb: DynamoDBClient | None = None,
+) -> Ports:
+    """Call once per process, after any fork: clients hold connections and threads."""
+    dynamodb = dynamodb or dynamodb_client(settings)
+    retention = timedelta(days=settings.ride_retention_days)
+    return Ports(
+        rides=ObservedRides(dynamodb, settings.rides_table, retention=retention),
+        unicorns=DynamoUnicorns(dynamodb, settings.unicorns_table),
+        assignments=ObservedAssignments(
+            dynamodb, settings.rides_table, settings.unicorns_table, retention=retention
+        ),
+        fleet=redis.fleet,
+        waiting=redis.waiting,
+        rounds=rounds,
+        changes=redis.changes,
+        pauses=CachedPauses(
+            DynamoPauses(dynamodb, settings.operations_table), RedisPauses(redis.link)
+        ),
+        dead_letters=DynamoDeadLetters(dynamodb, settings.operations_table),
+        rules=rules_of(settings),
+    )
+
+
+def build_oversight(
+    settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient, *, timeout_seconds: float
+) -> Oversight:
+    """What only operators ask, beside the ports. The broker may be another Redis."""
+    broker = RedisLink(connect(settings.broker_url, timeout_seconds=timeout_seconds))
+    return Oversight(
+        history=DynamoRideHistory(dynamodb, settings.rides_table),
+        roster=DynamoRoster(dynamodb, settings.unicorns_table),
+        workers=RedisWorkers(redis.link),
+        queues=RedisQueues(broker),
+    )
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The settings that are rules of the service, in the core's own units."""
+    return Rules(
+        deadline=timedelta(seconds=settings.dispatch_deadline_seconds),
+        offer=timedelta(seconds=settings.offer_seconds),
+        no_show=timedelta(seconds=settings.no_show_seconds),
+        stale=timedelta(seconds=settings.unicorn_stale_seconds),
+        max_pickup_eta=timedelta(seconds=settings.dispatch_max_pickup_eta_seconds),
+        reach_metres=GreatCircle().reach_metres(settings.dispatch_max_pickup_eta_seconds),
+        max_active_rides=settings.rider_max_active_rides,
+    )
+
+
+def travel_times(settings: Settings) -> TravelTimes:
+    """The routing engine's if there is one. Call once per process, after any fork."""
+    straight = GreatCircle()
+    if not settings.travel_times_url:
+        return straight
+    return RoutedTimes(
+        TableService(settings.travel_times_url),
+        straight,
+        budget_seconds=settings.travel_times_budget_ms / 1000,
+        most_places=settings.travel_times_max_table,
+    )
 
 
 def build(settings: ApiSettings) -> Dependencies:
-    """Clients of every store, which connect when they are first used; keys are fetched at once."""
-    timeout = redis_stores.REQUEST_TIMEOUT_SECONDS
-    redis = redis_stores.build(settings, timeout_seconds=timeout)
+    """What the API stands on; its keys are fetched at once."""
+    # Imported late: workers use the rest of this module and need no Flask.
+    from service.http.context import Dependencies
+    from service.http.limits import limiter_of
+
+    timeout = REQUEST_TIMEOUT_SECONDS
+    redis = redis_stores(settings, timeout_seconds=timeout)
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
     dynamodb = dynamodb_client(settings)
     ports = build_ports(settings, redis, rounds, dynamodb)

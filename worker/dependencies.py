@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from service.bootstrap import JOB_TIMEOUT_SECONDS, build_ports, redis_stores, travel_times
 from service.core.ports import Ports
 from service.core.rounds import Claim, Dispatcher, Outcome
 from service.core.sweep import sweep
@@ -18,8 +19,6 @@ from service.matching.remaining import RemainingTime
 from service.observability.instruments import SWEEP_SECONDS, SWEPT
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
-from service.stores.connect import build_ports, travel_times
-from service.stores.redis import connect as redis_stores
 from service.stores.redis.waiting import RedisWaitingRides
 
 PARALLEL_CLAIMS: Final = 8
@@ -53,8 +52,8 @@ _built: list[Dependencies] = []
 
 def build(settings: Settings) -> None:
     """Build this process's dependencies; called when a pool child starts."""
-    timeout = redis_stores.JOB_TIMEOUT_SECONDS
-    redis = redis_stores.build(settings, timeout_seconds=timeout)
+    timeout = JOB_TIMEOUT_SECONDS
+    redis = redis_stores(settings, timeout_seconds=timeout)
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
     ports = build_ports(settings, redis, rounds)
     dispatcher = Dispatcher(

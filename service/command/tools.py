@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from pydantic import Field
 
+from service.bootstrap import (
+    JOB_TIMEOUT_SECONDS,
+    RedisStores,
+    build_oversight,
+    build_ports,
+    redis_stores,
+)
 from service.core.ports import Ports
 from service.core.staff import Oversight
 from service.model.errors import DispatchError
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
-from service.stores.connect import build_oversight, build_ports
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.operations import DynamoRevocations
-from service.stores.redis import connect as redis_stores
-from service.stores.redis.connect import JOB_TIMEOUT_SECONDS, RedisStores
 from service.stores.redis.revocations import RedisRevocations
 from service.stores.revocations import CachedRevocations
 
@@ -54,7 +58,7 @@ class Tools:
 
     @cached_property
     def redis(self) -> RedisStores:
-        return redis_stores.build(self.settings, timeout_seconds=JOB_TIMEOUT_SECONDS)
+        return redis_stores(self.settings, timeout_seconds=JOB_TIMEOUT_SECONDS)
 
     @cached_property
     def ports(self) -> Ports:

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 
 import pytest
 
+from service.bootstrap import redis_stores
 from service.core import rides, unicorns
 from service.core.sweep import sweep
 from service.core.unicorns import Step
@@ -14,7 +15,6 @@ from service.matching.zones import zone_of
 from service.model.errors import DispatchError
 from service.settings import Settings
 from service.stores.dynamodb.schema import create_tables
-from service.stores.redis import connect
 from tests.support.builders import NOW
 from tests.support.crashes import given
 from tests.support.crashes.given import ORDER, RIDE_ID
@@ -57,7 +57,7 @@ SCENARIOS: dict[str, tuple[Callable[[Service], None], Callable[[Service], object
 def world(ministack: MiniStack, shared_redis_server: RedisServer) -> Iterator[RealWorld]:
     settings: Settings = fresh_settings().model_copy(update={"redis_url": shared_redis_server.url})
     wire = Wire()
-    stores = connect.build(settings, timeout_seconds=2)
+    stores = redis_stores(settings, timeout_seconds=2)
     with (
         closing(ministack.dynamodb_client()) as operator,
         service_client(ministack) as client,

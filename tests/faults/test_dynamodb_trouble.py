@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from service.bootstrap import build_ports, redis_stores
 from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
 from service.matching.match import Tuning
@@ -22,13 +23,11 @@ from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import Location, RideStatus
 from service.settings import Settings
-from service.stores.connect import build_ports
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from service.stores.redis import connect as redis_stores
 from tests.support.api import Api, build_api
 from tests.support.dynamodb import fresh_settings
 from tests.support.dynamodb_trouble import (
@@ -136,7 +135,7 @@ def city(
     for name, value in ministack.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", troubled.url)
-    redis = redis_stores.build(settings, timeout_seconds=2)
+    redis = redis_stores(settings, timeout_seconds=2)
     with closing(dynamodb_client(settings)) as client, closing(redis.link.client):
         ports = build_ports(settings, redis, FakeRoundQueue(), client)
         api = build_api(ports)

@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from service.bootstrap import build_ports, redis_stores
 from service.command.main import main
 from service.core.dead_letters import set_aside_ride
 from service.matching.zones import zone_of
 from service.model import RideStatus
-from service.stores.connect import build_ports
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import TABLES, definition
-from service.stores.redis import connect as redis_stores
 from tests.support.builders import (
     BATTERY_PARK,
     NOW,
@@ -120,7 +119,7 @@ def test_a_file_of_unicorns_is_enrolled_but_for_its_bad_lines(
     assert messages[6] == "more fields than columns"
     assert "line 3: color: " in done.stderr
     with service_client(ministack) as client:
-        redis = redis_stores.build(command.settings, timeout_seconds=2)
+        redis = redis_stores(command.settings, timeout_seconds=2)
         ports = build_ports(command.settings, redis, FakeRoundQueue(), client)
         rocinante = ports.unicorns.get("u3")
         assert rocinante
@@ -161,7 +160,7 @@ def test_dead_letters_are_listed_and_replayed_and_the_index_rebuilt(
     command: Command, ministack: MiniStack
 ) -> None:
     with service_client(ministack) as client:
-        redis = redis_stores.build(command.settings, timeout_seconds=2)
+        redis = redis_stores(command.settings, timeout_seconds=2)
         ports = build_ports(command.settings, redis, FakeRoundQueue(), client)
         ride = a_ride()
         ports.rides.create(ride)

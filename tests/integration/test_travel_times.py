@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.bootstrap import travel_times
 from service.matching.match import Tuning, match
 from service.matching.remaining import RemainingTime
 from service.matching.travel import (
@@ -21,7 +22,6 @@ from service.matching.travel import (
 )
 from service.model import FleetEntry, Location, Position
 from service.settings import Settings
-from service.stores.connect import travel_times
 from service.stores.osrm import PAUSE_SECONDS, RoutedTimes
 from service.stores.table_service import TableService
 from tests.support.builders import NOW, a_ride, a_usable_unicorn

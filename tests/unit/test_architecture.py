@@ -17,6 +17,7 @@ SOURCES = sorted(
     path for top in ("service", "worker") for path in (ROOT / top).rglob("*.py") if path.is_file()
 )
 SHARED = {
+    "service.bootstrap",
     "service.settings",
     "service.logs",
     "service.observability",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from service.bootstrap import build_ports, redis_stores
 from service.core.ports import Ports
 from service.core.positions import record_position
 from service.core.rides import RideOrder, own_ride, request_ride
@@ -19,8 +20,6 @@ from service.model import (
     Ride,
     Trip,
 )
-from service.stores.connect import build_ports
-from service.stores.redis import connect as redis_stores
 from tests.load.bench.metering import Meter
 from tests.load.bench.stage import stage
 from tests.support.builders import a_usable_unicorn
@@ -113,7 +112,7 @@ def measure(ports: Ports, meter: Meter) -> None:
 def main() -> None:
     with stage(roles=()) as stack:
         settings, client = stack.settings(), stack.ministack.dynamodb_client()
-        stores = redis_stores.build(settings, timeout_seconds=2)
+        stores = redis_stores(settings, timeout_seconds=2)
         ports = build_ports(settings, stores, FakeRoundQueue(), client)
         measure(ports, Meter(client))
         stores.changes.close()

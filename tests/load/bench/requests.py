@@ -24,6 +24,7 @@ from http.client import HTTPConnection
 
 from celery import Celery
 
+from service.bootstrap import build_ports, redis_stores
 from service.core import effects
 from service.core.ports import Ports
 from service.core.positions import record_position
@@ -35,8 +36,6 @@ from service.model import (
     Trip,
 )
 from service.stores.broker import CeleryRoundQueue, broker_options
-from service.stores.connect import build_ports
-from service.stores.redis import connect as redis_stores
 from tests.load.bench.processes import cpu_seconds, memory_pss_megabytes
 from tests.load.bench.stage import stage
 from tests.support.builders import a_usable_unicorn
@@ -131,7 +130,7 @@ class Probe:
 
     def __init__(self, stack: Stack) -> None:
         settings = stack.settings()
-        self.redis = redis_stores.build(settings, timeout_seconds=2)
+        self.redis = redis_stores(settings, timeout_seconds=2)
         self.ports: Ports = build_ports(
             settings, self.redis, CeleryRoundQueue(settings.broker_url, timeout_seconds=2)
         )
@@ -192,7 +191,7 @@ def noop_worker(stack: Stack) -> Iterator[Callable[[], float]]:
     producer.conf.update(
         broker_transport_options=broker_options(timeout_seconds=2), task_ignore_result=True
     )
-    stores = redis_stores.build(stack.settings(), timeout_seconds=2)
+    stores = redis_stores(stack.settings(), timeout_seconds=2)
 
     def publish_to_start() -> float:
         with stores.changes.listen(topic := uuid.uuid4().hex) as listener:

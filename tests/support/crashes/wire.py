@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import redis
 from botocore.httpsession import URLLib3Session
 
+from service.bootstrap import RedisStores
 from service.core.ports import RoundQueue
 from service.settings import Settings
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.items import ride_from, unicorn_from
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from service.stores.redis import connect, keys
+from service.stores.redis import keys
 from tests.support.crashes.points import (
     Built,
     Fault,
@@ -85,7 +86,7 @@ def _names(pipe: Any) -> str:
 
 
 def service_on(
-    client: DynamoDBClient, stores: connect.RedisStores, settings: Settings, wire: Wire
+    client: DynamoDBClient, stores: RedisStores, settings: Settings, wire: Wire
 ) -> Service:
     """The use cases on real stores, with a clock the test moves."""
     queue = FakeRoundQueue()
