@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from flask import Flask, Response, g, request
+from werkzeug.exceptions import NotFound
 
 from service.auth import bearer, iam
 from service.auth.errors import (
@@ -28,6 +29,7 @@ from service.http import audit, cors
 from service.http.addresses import client_address
 from service.http.context import Dependencies
 from service.http.limits import Standing
+from service.http.paths import canonical_path
 from service.http.problems import Problem
 from service.http.route import Route
 from service.settings import ApiSettings
@@ -55,6 +57,7 @@ def install(app: Flask, routes: Mapping[str, Route], deps: Dependencies) -> None
         if request.routing_exception is not None:
             # 404 and 405 come first: Flask raises them next, unless this is a preflight.
             return cors.preflight()
+        _require_one_spelling(request.environ)
         route = routes[request.endpoint or ""]
         if not route.policy.is_public:
             guard.admit(route)
@@ -140,6 +143,12 @@ class Guard:
             headers["Retry-After"] = str(error.retry_after)
         detail = DETAILS[type(error)]
         return Problem(error.status, error.reason, detail, headers=headers).response()
+
+
+def _require_one_spelling(environ: Mapping[str, Any]) -> None:
+    """404 unless the raw target spells the path as the route does that the server found for it."""
+    if canonical_path(environ["RAW_URI"]) != environ["PATH_INFO"]:
+        raise NotFound
 
 
 def _too_many(standing: Standing) -> Problem:

@@ -58,7 +58,7 @@ def test_a_refusal_leaves_one_line_and_is_counted(
 
 def test_the_route_is_ours_and_not_the_path_that_was_sent(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, audit.name):
-        build_api().call("GET", "/v1/rides/%0alevel=ERROR?access_token=secret", token="forged")
+        build_api().call("GET", "/v1/rides/level-ERROR?access_token=secret", token="forged")
     (line,) = [record for record in caplog.records if record.name == audit.name]
     assert line.route == "/v1/rides/<ride_id>"
     assert "secret" not in str(line.__dict__)

@@ -96,7 +96,7 @@ def test_an_impossible_host_is_a_bad_request(api: Api) -> None:
 
 def test_a_second_slash_before_the_path_opens_nothing(api: Api) -> None:
     answer = api.app.test_client().get("/", environ_overrides={"PATH_INFO": "//v1/rides"})
-    assert answer.status_code == 401
+    assert answer.status_code == 404
 
 
 def test_an_unexpected_error_is_logged_and_tells_nothing(

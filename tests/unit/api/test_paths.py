@@ -1,0 +1,76 @@
+"""One spelling of each path: every other one is 404 before anybody is asked who they are."""
+
+from __future__ import annotations
+
+import pytest
+from werkzeug.test import TestResponse
+
+from service.http.paths import canonical_path
+from tests.support.api import ORIGIN, Api, build_api
+
+CANONICAL = {
+    "/": "/",
+    "/v1/rides": "/v1/rides",
+    "/v1/rides?limit=1&x=%2f//": "/v1/rides",
+    "/v1/rides/a-Z_0.9~": "/v1/rides/a-Z_0.9~",
+    "/.well-known/oauth-protected-resource": "/.well-known/oauth-protected-resource",
+    "/openapi.json": "/openapi.json",
+    "http://rides.example.com/v1/rides?x=1": "/v1/rides",
+    "HTTPS://rides.example.com": "/",
+    "http://rides.example.com:8080?x": "/",
+    "/x?y=http://z//": "/x",
+}
+OTHERS = (
+    *("//v1/admin/workers", "/v1//admin/workers", "/v1/admin/workers/", "/v1/admin//", "//"),
+    *("/v1/admin%2fworkers", "/v1/admin%2Fworkers", "/v1/%61dmin/workers", "/%761/admin/workers"),
+    *("/v1/./admin/workers", "/v1/x/../admin/workers", "/..", "/.", "/v1/..", "/v1/a/."),
+    *("/v1/admin;x/workers", "/v1/admin/workers;", "/v1/admin\\workers", "/v1/admin/workers#x"),
+    *("/v1/admin/workers%00", "/v1/admin/workers%20", "/v1/admin%252fworkers", "/v1/a%zz", "/%"),
+    *("/v1/rides/a:b", "/v1/rides/a@b", "/v1/rides/a+b", "/v1/rides/\u00e4", "/v1/rides\n", "*"),
+    *("http://x//v1/rides", "http://x\\@y/v1/rides", "ftp://x/v1/rides", "http://x/v1/%72ides"),
+    *("/v1/rides/http://x/", "/v1http://x/rides", "http://a/http://b/v1/rides"),
+)
+
+
+@pytest.mark.parametrize("target", CANONICAL)
+def test_a_canonical_path_is_taken_from_its_target(target: str) -> None:
+    assert canonical_path(target) == CANONICAL[target]
+
+
+@pytest.mark.parametrize("target", OTHERS)
+def test_every_other_spelling_is_refused(target: str) -> None:
+    assert canonical_path(target) is None
+
+
+def ask(api: Api, target: str, path_info: str, **headers: str) -> TestResponse:
+    """A request as servers hand it on: the raw target, and the path that was decoded from it."""
+    environ = {"RAW_URI": target, "PATH_INFO": path_info}
+    return api.app.test_client().get(headers=headers, environ_overrides=environ)
+
+
+@pytest.mark.parametrize(
+    ("target", "path_info"),
+    [
+        ("//v1/admin/workers", "//v1/admin/workers"),
+        ("//v1/admin/workers", "/v1/admin/workers"),
+        ("/v1/admin%2fworkers", "/v1/admin/workers"),
+        ("/v1/%61dmin/workers", "/v1/admin/workers"),
+        ("/v1/x/../admin/workers", "/v1/admin/workers"),
+        ("/v1/rides", "/v1/admin/workers"),
+        ("http://x//v1/admin/workers", "/v1/admin/workers"),
+    ],
+)
+@pytest.mark.parametrize("token", [None, "admin"])
+def test_a_second_spelling_of_a_route_is_404_before_authentication(
+    target: str, path_info: str, token: str | None
+) -> None:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = ask(build_api(), target, path_info, Origin=ORIGIN, **headers)
+    assert (answer.status_code, answer.json["reason"]) == (404, "not_found")
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Location" not in answer.headers
+
+
+def test_an_absolute_target_is_served(api: Api) -> None:
+    target = "http://elsewhere.example/v1/rides?limit=1"
+    assert ask(api, target, "/v1/rides", Authorization="Bearer rider").status_code == 200
