@@ -38,7 +38,6 @@ from service.stores.osrm import RoutedTimes
 from service.stores.pauses import CachedPauses
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.fleet_index import RedisFleetIndex
-from service.stores.redis.limits import RedisCounters
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.pauses import RedisPauses
 from service.stores.redis.queues import RedisQueues
@@ -173,7 +172,7 @@ def build(settings: ApiSettings) -> Dependencies:
         travel=travel_times(settings),
         iam=_iam_verifier(settings),
         id_tokens=_workshop_verifier(settings, keys),
-        limiter=limiter_of(settings, RedisCounters(redis.link)),
+        limiter=limiter_of(settings),
         now=_now,
         monotonic=time.monotonic,
         probes={

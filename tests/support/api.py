@@ -33,7 +33,6 @@ from tests.support.fakes_oversight import (
 )
 from tests.support.fakes_redis import (
     FakeChanges,
-    FakeCounters,
     FakeFleetIndex,
     FakeRoundQueue,
     FakeWaitingRides,
@@ -122,7 +121,6 @@ def build_api(
     probes: Any = None,
     *,
     revocations: Any = None,
-    counters: Any = None,
     iam: Any = None,
     id_tokens: Any = None,
     verifier: Any = None,
@@ -157,7 +155,7 @@ def build_api(
         verifier=verifier or KnownTokens(),
         revocations=revocations,
         revoked=RevocationCheck(revocations, monotonic=lambda: clock[0].timestamp()),
-        limiter=limiter_of(api_settings, counters or FakeCounters()),
+        limiter=limiter_of(api_settings),
         iam=iam,
         id_tokens=id_tokens,
         now=lambda: clock[0],

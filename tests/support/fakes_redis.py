@@ -243,20 +243,3 @@ class FakeChanges:
     @contextmanager
     def listen(self, topic: str) -> Iterator[FakeListener]:
         yield FakeListener()
-
-
-class FakeCounters:
-    """As `RedisCounters`; `is_lost` is a Redis that is gone."""
-
-    def __init__(self) -> None:
-        self.is_lost = False
-        self.calls = 0
-        self.values: dict[str, int] = {}
-
-    def add(self, hits: Mapping[str, tuple[int, int]]) -> Mapping[str, int]:
-        self.calls += 1
-        if self.is_lost:
-            raise Unavailable("lost")
-        for name, (amount, _) in hits.items():
-            self.values[name] = self.values.get(name, 0) + amount
-        return {name: self.values[name] for name in hits}

@@ -76,8 +76,3 @@ def channel(topic: str) -> str:
 def revocation(kind: str, value: str) -> str:
     """Since when the token, sign-in or subject is revoked; empty if it is not."""
     return f"{PREFIX}:revoked:{kind}:{value}"
-
-
-def hits(counter: str) -> str:
-    """How often a limited caller came in the current span of time."""
-    return f"{PREFIX}:hits:{counter}"

@@ -9,17 +9,11 @@ from pydantic import ValidationError
 
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
-from service.http.limits import SYNC_SECONDS, Limiter
+from service.http.limits import MOST_COUNTED, Limit, Limiter
 from tests.support.api import Api, build_api
-from tests.support.fakes_redis import FakeCounters
 
 NOW = 1_700_000_000.0
 """20 seconds into a minute."""
-
-
-def a_limiter(counters: FakeCounters, **changes: str) -> Limiter:
-    texts = {"subject": "3/minute", "address": "5/minute", "failures": "2/minute"}
-    return Limiter(counters, **{**texts, **changes})
 
 
 def statuses(api: Api, times: int, **call: object) -> list[int]:
@@ -83,52 +77,37 @@ def test_a_limit_that_is_none_is_refused_at_start(text: str) -> None:
         build_api(rate_limit_subject=text)
 
 
-def test_without_redis_callers_pass_and_failures_are_limited_by_this_process() -> None:
-    counters = FakeCounters()
-    counters.is_lost = True
-    api = build_api(
-        counters=counters, rate_limit_subject="1/minute", rate_limit_failures="1/minute"
-    )
-    assert statuses(api, 3) == [200, 200, 200]
-    assert statuses(api, 3, token="forged") == [401, 429, 429]
+def test_only_as_many_callers_are_counted_as_fit_in_memory() -> None:
+    limit = Limit("subject", 1, 60)
+    for number in range(MOST_COUNTED + 5):
+        limit.count(str(number), NOW)
+    assert not limit.count("0", NOW).is_exceeded, "the one who has not come for longest"
+    assert limit.count(str(MOST_COUNTED), NOW).is_exceeded
 
 
-def test_limits_hold_again_when_redis_is_back() -> None:
-    counters = FakeCounters()
-    api = build_api(counters=counters, rate_limit_subject="1/minute")
-    counters.is_lost = True
-    assert statuses(api, 2) == [200, 200]
-    counters.is_lost = False
-    api.pass_time(SYNC_SECONDS)
-    assert statuses(api, 1) == [429]
+def test_a_busy_caller_is_not_forgotten_for_strangers() -> None:
+    limit = Limit("failures", 1, 60)
+    limit.count("busy", NOW)
+    for number in range(MOST_COUNTED - 1):
+        limit.count(str(number), NOW)
+    limit.count("busy", NOW)
+    for number in range(MOST_COUNTED - 1):
+        limit.count(f"other {number}", NOW)
+    assert limit.count("busy", NOW).used == 3
 
 
-def test_what_other_processes_saw_counts() -> None:
-    counters = FakeCounters()
-    one, two = a_limiter(counters), a_limiter(counters)
-    for step in range(3):
-        assert not one.admitted("s", "a", NOW + step).is_exceeded
-    assert two.admitted("s", "b", NOW + 4).is_exceeded
-    assert not two.admitted("t", "b", NOW + 5).is_exceeded
+def test_looking_at_failures_counts_none() -> None:
+    limiter = Limiter(subject="3/minute", address="5/minute", failures="2/minute")
+    limiter.refused("a", NOW)
+    assert [limiter.failures("a", NOW).used for _ in range(3)] == [1, 1, 1]
+    assert limiter.failures("a", NOW + 60).used == 0
 
 
-def test_redis_is_told_in_batches_and_told_everything() -> None:
-    counters = FakeCounters()
-    limiter = a_limiter(counters, subject="100/minute", address="100/minute")
-    for _ in range(10):
-        limiter.admitted("s", "a", NOW)
-    assert counters.calls == 1
-    limiter.admitted("s", "a", NOW + SYNC_SECONDS)
-    assert counters.calls == 2
-    assert sorted(counters.values.values()) == [11, 11]
-
-
-def test_a_clock_that_is_set_back_does_not_stop_the_telling() -> None:
-    counters = FakeCounters()
-    limiter = a_limiter(counters)
+def test_a_clock_that_is_set_back_begins_another_window() -> None:
+    limiter = Limiter(subject="1/minute", address="5/minute", failures="2/minute")
     limiter.admitted("s", "a", NOW)
-    limiter.admitted("s", "a", NOW - 3600)
-    assert counters.calls == 2
+    assert not limiter.admitted("s", "a", NOW - 3600).is_exceeded
+    assert limiter.admitted("s", "a", NOW - 3600).is_exceeded
 
 
 def test_a_limited_caller_is_in_the_audit_log(caplog: pytest.LogCaptureFixture) -> None:
