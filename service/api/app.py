@@ -24,9 +24,7 @@ from service.http import (
     frame,
     gate,
     guard,
-    metering,
     problems,
-    tracing,
 )
 from service.http.context import Dependencies
 from service.http.route import declared_routes
@@ -52,8 +50,6 @@ def create_app(dependencies: Dependencies) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     context.provide(app, dependencies)
-    metering.install(app)
-    tracing.install(app)
     frame.install(app, settings.public_url)
     problems.install(app)
     cors.install(app, settings.cors_origins)

@@ -1,4 +1,4 @@
-"""The audit log: who was refused and why, and what staff changed. Never a token.
+"""The audit log: who was refused, from where and why, and what staff changed. Never a token.
 
 The causes are our own words. Ids come from signed tokens and validated bodies, and the log's JSON
 escapes them.
@@ -7,17 +7,21 @@ escapes them.
 from __future__ import annotations
 
 import logging
-from typing import Final
+from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Any, Final
 
 from flask import g, request
 
-from service.http.addresses import client_address
 from service.http.context import dependencies
 from service.observability.instruments import REFUSALS
 
 audit: Final = logging.getLogger("service.audit")
 
 _LONGEST_CAUSE: Final = 200
+UNKNOWN: Final = "unknown"
+_LONGEST_ADDRESS: Final = 64
 
 
 def refused(reason: str, cause: str) -> None:
@@ -46,3 +50,38 @@ def _who() -> dict[str, str | None]:
         "client_id": caller and caller.client_id,
         "jti": caller and caller.jti,
     }
+
+
+def client_address(environ: Mapping[str, Any], trusted_hops: int) -> str:
+    """The client's IPv4 address or IPv6 /64 network, which is what one client has (RFC 6177).
+
+    Each of `trusted_hops` proxies in front of us has put the address it saw at the end of
+    `X-Forwarded-For`; whatever stands before may be invented. Without proxies, and when the header
+    is shorter than that, it is the address the connection comes from.
+    """
+    peer = environ.get("REMOTE_ADDR", "")
+    forwarded = environ.get("HTTP_X_FORWARDED_FOR")
+    if trusted_hops and forwarded:
+        entries = forwarded.rsplit(",", trusted_hops)
+        if len(entries) >= trusted_hops:
+            peer = entries[-trusted_hops]
+    return _normal(peer[-_LONGEST_ADDRESS:])
+
+
+@lru_cache(4096)
+def _normal(text: str) -> str:
+    text = text.strip(" \t")
+    if text.startswith("["):
+        # Some proxies add the port: [2001:db8::1]:443 or 192.0.2.1:443.
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return UNKNOWN
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address) >> 64 << 64, 64)))

@@ -8,23 +8,13 @@ from typing import Final
 
 from flask import Flask, Response, request
 from flask_cors import CORS
-from werkzeug.exceptions import MethodNotAllowed
 
+from service.http import headers
 from service.http.responses import empty
 
-ALLOWED_HEADERS: Final = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "If-Match",
-    "If-None-Match",
-    "Prefer",
-    "Last-Event-ID",
-    "X-Request-Id",
-    "X-Amz-Date",
-    "X-Api-Key",
-    "X-Amz-Security-Token",
-)
+ALLOWED_HEADERS: Final = (*headers.READ, "X-Amz-Date", "X-Api-Key", "X-Amz-Security-Token")
+"""What the service reads, and what a gateway in front of it may want."""
+
 EXPOSED_HEADERS: Final = (
     "ETag",
     "Location",
@@ -62,10 +52,12 @@ def install(app: Flask, origins: Sequence[str]) -> None:
 
 
 def preflight() -> Response | None:
-    """The answer to a preflight of a path that exists; anything else is not this module's."""
+    """The answer to a preflight of any path; anything else is not this module's.
+
+    Without it a page would see a failure of CORS where the answer to its request is a 404.
+    """
     if (
         request.method == "OPTIONS"
-        and isinstance(request.routing_exception, MethodNotAllowed)
         and "Origin" in request.headers
         and "Access-Control-Request-Method" in request.headers
     ):

@@ -1,21 +1,30 @@
-"""What surrounds every request: its id, its log line, the headers every answer carries."""
+"""What surrounds every request: its id, log line, metrics and trace; headers of every answer."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Final
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any, Final
 
 from flask import Flask, Response, g, request
 
-from service.http.headers import given_request_id
+from service.http.client import client
+from service.http.headers import given_request_id, trace_carrier
+from service.http.problems import Problem
 from service.logs import set_log_context
+from service.observability import traces
+from service.observability.instruments import IN_FLIGHT, REQUESTS
 
 logger = logging.getLogger("service.requests")
 
 NOTHING_ALLOWED: Final = "default-src 'none'; frame-ancestors 'none'"
 QUIET: Final = frozenset({"/healthz", "/readyz"})
 """Asked every few seconds by load balancers; their lines would drown the others."""
+
+NO_ROUTE: Final = "none"
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 def install(app: Flask, public_url: str) -> None:
@@ -28,11 +37,13 @@ def install(app: Flask, public_url: str) -> None:
         if "Content-Security-Policy" not in headers:
             headers.add("Content-Security-Policy", NOTHING_ALLOWED)
         headers.add("X-Request-Id", g.request_id)
-        _log(response)
+        _observe(response)
         return response
 
+    app.wsgi_app = _without_upgrade(app.wsgi_app)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(finish)
+    app.teardown_request(_end)
 
 
 def security_headers(public_url: str) -> list[tuple[str, str]]:
@@ -48,27 +59,65 @@ def security_headers(public_url: str) -> list[tuple[str, str]]:
     return headers
 
 
+def _without_upgrade(serve: Callable[..., Any]) -> Callable[..., Any]:
+    """Ignore `Upgrade`, as a server may (RFC 9110, 7.8); werkzeug would route to WebSockets."""
+
+    def serve_plainly(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ.pop("HTTP_UPGRADE", None)
+        answer: Iterable[bytes] = serve(environ, start_response)
+        return answer
+
+    return serve_plainly
+
+
 def _begin() -> None:
-    g.request_id = given_request_id()
     g.started = time.perf_counter()
+    g.request_id = given_request_id()
     set_log_context(request_id=g.request_id)
+    IN_FLIGHT.inc()
+    if traces.is_on():
+        method, route = _method_and_route()
+        g.span = ExitStack()
+        g.span.enter_context(
+            traces.span(f"{method} {route}", kind="server", carrier=trace_carrier())
+        )
+        traces.describe(**{"http.request.method": method, "http.route": route})
+    refusal = client().refusal
+    if refusal:
+        raise Problem(refusal.status, refusal.reason, refusal.detail)
 
 
-def _log(response: Response) -> None:
+def _end(_: BaseException | None) -> None:
+    if "started" in g:
+        IN_FLIGHT.dec()
+    if "span" in g:
+        g.span.close()
+
+
+def _method_and_route() -> tuple[str, str]:
+    """Of the request, in words of ours: names that a client made up would be series without end."""
+    method = request.method if request.method in METHODS else "other"
+    return method, request.url_rule.rule if request.url_rule else NO_ROUTE
+
+
+def _observe(response: Response) -> None:
+    """Count and time the request by its declared route, describe its span, write its log line."""
+    method, route = _method_and_route()
+    seconds = time.perf_counter() - g.started
+    REQUESTS.labels(method, route, str(response.status_code)).observe(seconds)
+    traces.describe(**{"http.response.status_code": response.status_code})
     level = logging.DEBUG if request.path in QUIET else logging.INFO
-    if not logger.isEnabledFor(level):
-        return
-    rule = request.url_rule
-    principal = g.get("principal")
-    logger.log(
-        level,
-        "request",
-        extra={
-            "method": request.method,
-            # Without a route the path may be anything a stranger made up. Never the query.
-            "path": rule.rule if rule else request.path[:100],
-            "status": response.status_code,
-            "milliseconds": round((time.perf_counter() - g.started) * 1000, 1),
-            "subject": principal and principal.subject,
-        },
-    )
+    if logger.isEnabledFor(level):
+        logger.log(level, "request", extra=_line(response, seconds))
+
+
+def _line(response: Response, seconds: float) -> dict[str, object]:
+    rule, principal = request.url_rule, g.get("principal")
+    return {
+        "method": request.method,
+        # Without a route the path may be anything a stranger made up. Never the query.
+        "path": rule.rule if rule else request.path[:100],
+        "status": response.status_code,
+        "milliseconds": round(seconds * 1000, 1),
+        "subject": principal and principal.subject,
+    }

@@ -26,7 +26,6 @@ from service.auth.policy import Role, judge
 from service.auth.principal import Principal
 from service.auth.workshop import workshop_token_from
 from service.http import audit, cors
-from service.http.addresses import client_address
 from service.http.context import Dependencies
 from service.http.limits import Standing
 from service.http.paths import canonical_path
@@ -54,9 +53,10 @@ def install(app: Flask, routes: Mapping[str, Route], deps: Dependencies) -> None
     guard = Guard(deps)
 
     def begin() -> Response | None:
-        if request.routing_exception is not None:
-            # 404 and 405 come first: Flask raises them next, unless this is a preflight.
-            return cors.preflight()
+        preflight = cors.preflight()
+        if preflight or request.routing_exception is not None:
+            # 404 and 405 come first: Flask raises them next.
+            return preflight
         _require_one_spelling(request.environ)
         route = routes[request.endpoint or ""]
         if not route.policy.is_public:
@@ -132,7 +132,7 @@ class Guard:
                 raise _too_many(standing)
 
     def _address(self) -> str:
-        return client_address(request.environ, self._deps.settings.trusted_proxy_hops)
+        return audit.client_address(request.environ, self._deps.settings.trusted_proxy_hops)
 
     def _challenged(self, error: AuthError) -> Response:
         headers = {}

@@ -1,5 +1,9 @@
 """Request headers with a grammar of their own: `Prefer`, `Idempotency-Key`, entity tags, ids.
 
+A server joins the lines of a repeated header by commas. Of a list, that means the same (RFC 9110,
+5.3). Of a header with one meaning it is one value, which is judged like any other: never as one
+of its lines, and refused where the value would otherwise be passed over.
+
 Read from the environment (PEP 3333), where absence, the usual case, costs nothing: werkzeug's
 `headers.get` raises and catches an exception for it.
 """
@@ -10,10 +14,28 @@ import re
 import uuid
 from collections.abc import Callable
 from typing import Final
+from urllib.request import parse_http_list
 
 from flask import request
+from werkzeug.datastructures import ETags
 
 from service.http.problems import Problem, invalid
+
+TRACE: Final = ("traceparent", "tracestate", "baggage")
+"""W3C Trace Context, and what tracers of browsers send along with it."""
+
+READ: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "Prefer",
+    "Last-Event-ID",
+    "X-Request-Id",
+    *TRACE,
+)
+"""Every request header a client may send to this service; see `cors`."""
 
 LONGEST_WAIT_SECONDS: Final = 30
 """Below the idle timeout of load balancers (ALB: 60 s) and the graceful timeout of the server."""
@@ -29,7 +51,8 @@ def preferred_wait() -> int | None:
     header = request.environ.get("HTTP_PREFER")
     if header is None:
         return None
-    for preference in header.split(","):
+    # Not by every comma: that in a quoted value belongs to it.
+    for preference in parse_http_list(header):
         found = _WAIT.fullmatch(preference)
         if found:
             digits = (found[1] or found[2]).lstrip("0") or "0"
@@ -58,9 +81,17 @@ def given_request_id() -> str:
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
+def trace_carrier() -> dict[str, str]:
+    """The headers that say which trace the request belongs to."""
+    environ = request.environ
+    return {name: environ[key] for name in TRACE if (key := f"HTTP_{name.upper()}") in environ}
+
+
 def last_event_id() -> int:
     """The version `Last-Event-ID` names: the last one a stream's reader has seen; else 0."""
     given = request.environ.get("HTTP_LAST_EVENT_ID", "")
+    if "," in given:
+        raise invalid("Last-Event-ID", "must be one id")
     return int(given) if _VERSION.fullmatch(given) else 0
 
 
@@ -70,7 +101,9 @@ def if_none_match_given() -> bool:
 
 def not_modified(version: int) -> bool:
     """Whether `If-None-Match` names this version (RFC 9110, 13.1.2: weak comparison)."""
-    return if_none_match_given() and request.if_none_match.contains_weak(str(version))
+    if not if_none_match_given():
+        return False
+    return _in_one_form(request.if_none_match, "If-None-Match").contains_weak(str(version))
 
 
 def expected_version() -> Callable[[int], bool]:
@@ -80,5 +113,12 @@ def expected_version() -> Callable[[int], bool]:
     """
     if "HTTP_IF_MATCH" not in request.environ:
         raise Problem(428, "precondition_required", "Send the version you saw as If-Match.")
-    tags = request.if_match
+    tags = _in_one_form(request.if_match, "If-Match")
     return lambda version: str(version) in tags
+
+
+def _in_one_form(tags: ETags, header: str) -> ETags:
+    """Refuse `*` among entity tags: read by werkzeug, it is a tag of that name."""
+    if "*" in tags.as_set():
+        raise invalid(header, "must be * or a list of entity tags")
+    return tags

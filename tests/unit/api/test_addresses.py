@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.http.addresses import UNKNOWN, client_address
+from service.http.audit import UNKNOWN, client_address
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.http.cors import ALLOWED_HEADERS
 from tests.support.api import ORIGIN, Api, build_api
 
 ALLOWED = (
     *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Prefer"),
     *("Last-Event-ID", "X-Request-Id", "X-Amz-Date", "X-Api-Key", "X-Amz-Security-Token"),
+    *("traceparent", "tracestate", "baggage"),
 )
 EXPOSED = {
     *("ETag", "Location", "Retry-After", "X-Request-Id", "Idempotency-Replayed"),
@@ -117,8 +121,23 @@ def test_options_that_is_no_preflight_is_405(api: Api, missing: str) -> None:
     assert answer.headers["Allow"] == "GET, HEAD, POST"
 
 
-def test_a_preflight_of_nothing_is_404(api: Api) -> None:
-    assert api.call("OPTIONS", "/v1/nothing", headers=PREFLIGHT).status_code == 404
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1//rides", "/v1/admin%2fworkers", "/"])
+def test_a_preflight_is_answered_for_every_path_so_that_a_page_can_read_the_404(
+    api: Api, path: str
+) -> None:
+    answer = api.call("OPTIONS", path, token=None, headers=PREFLIGHT)
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
+
+
+def test_every_header_that_is_read_may_be_sent_by_a_page() -> None:
+    read = {
+        name
+        for source in Path("service/http").glob("*.py")
+        for name in re.findall(r"\"HTTP_([A-Z_]+)\"", source.read_text())
+    }
+    of_proxies_and_framing = {"X_FORWARDED_FOR", "UPGRADE", "TRANSFER_ENCODING", "CONTENT_ENCODING"}
+    allowed = {name.upper().replace("-", "_") for name in ALLOWED_HEADERS}
+    assert read - of_proxies_and_framing - allowed == set()
 
 
 def test_preflight_headers_do_not_open_other_methods(api: Api) -> None:
