@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import Annotated, Final
 
 from flask import Blueprint, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from service.api.fields import EstimateRequest, Place
-from service.api.shapes import EstimateView, LocationView, NearbyUnicornsView
+from service.api.fields import Latitude, Longitude, Point, Strict
+from service.api.views import EstimateView, LocationView, NearbyUnicornsView, NearbyUnicornView
 from service.auth import policy
 from service.core import estimates
 from service.http.context import dependencies
@@ -19,6 +21,29 @@ blueprint: Final = Blueprint("estimates", __name__)
 
 DECIMALS: Final = 3
 """Of degrees, some hundred metres: who looks on sees a herd, and can follow no unicorn home."""
+
+
+_DEGREES: Final = re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+
+def _degrees(value: object) -> object:
+    return float(value) if isinstance(value, str) and _DEGREES.fullmatch(value) else value
+
+
+class EstimateRequest(Strict):
+    """A ride that may be asked for."""
+
+    pickup: Point
+    dropoff: Point | None = None
+
+
+class Place(BaseModel):
+    """A point, WGS-84 degrees, as a query says it."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    latitude: Annotated[Latitude, BeforeValidator(_degrees)]
+    longitude: Annotated[Longitude, BeforeValidator(_degrees)]
 
 
 @route(
@@ -36,13 +61,7 @@ def estimate_ride(body: EstimateRequest) -> Response:
     expected = estimates.estimate(
         deps.ports, deps.travel, body.pickup.location(), dropoff, deps.now()
     )
-    view: EstimateView = {
-        "pickup_eta_seconds": expected.pickup_eta_seconds,
-        "trip_seconds": expected.trip_seconds,
-        "trip_metres": expected.trip_metres,
-        "available_nearby": expected.available_nearby,
-    }
-    return answer(200, view)
+    return answer(200, EstimateView.model_validate(expected))
 
 
 @route(
@@ -57,20 +76,13 @@ def show_nearby(query: Place) -> Response:
     """Available unicorns around a place, roughly where they are."""
     deps = dependencies()
     found = estimates.nearby(deps.ports, Location(query.latitude, query.longitude), deps.now())
-    view: NearbyUnicornsView = {
-        "unicorns": [
-            {
-                "name": entry.unicorn.name,
-                "color": entry.unicorn.color,
-                "location": _rough_location(entry),
-            }
-            for entry in found
-        ]
-    }
-    return answer(200, view)
+    views = [NearbyUnicornView.of(each.unicorn, location=_rough_location(each)) for each in found]
+    return answer(200, NearbyUnicornsView(unicorns=views))
 
 
 def _rough_location(entry: FleetEntry) -> LocationView:
     assert entry.position is not None  # noqa: S101 - only fresh positions are near
     at = entry.position.location
-    return {"latitude": round(at.latitude, DECIMALS), "longitude": round(at.longitude, DECIMALS)}
+    return LocationView(
+        latitude=round(at.latitude, DECIMALS), longitude=round(at.longitude, DECIMALS)
+    )

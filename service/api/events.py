@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Final
 
 from flask import Blueprint, Response
+from pydantic import BaseModel
 
 from service.api.views import live_ride_view, ride_view
 from service.auth import policy
@@ -117,5 +118,5 @@ class Stream:
         return None
 
 
-def _event(name: str, data: Mapping[str, object]) -> str:
+def _event(name: str, data: BaseModel | Mapping[str, object]) -> str:
     return f"event: {name}\ndata: {encode(data)}\n\n"

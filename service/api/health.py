@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final, Literal
 
 from flask import Blueprint, Flask, Response, current_app
-from typing_extensions import TypedDict
 
+from service.api.views import View
 from service.auth import policy
 from service.http.context import Probe
 from service.http.problems import RETRY_SOON
@@ -27,11 +27,11 @@ PROBE_SECONDS: Final = 0.8
 """All probes run at once, so the answer comes within a second."""
 
 
-class HealthView(TypedDict):
+class HealthView(View):
     status: Literal["ok"]
 
 
-class ReadinessView(TypedDict):
+class ReadinessView(View):
     status: Literal["ready", "degraded", "unavailable"]
     failing: list[str]
 
@@ -73,7 +73,7 @@ def install(app: Flask, probes: Mapping[str, Probe]) -> None:
 @route(blueprint, "GET", "/healthz", policy=policy.PUBLIC, answers={200: HealthView})
 def healthz() -> Response:
     """Whether the process answers; touches nothing else."""
-    return answer(200, {"status": "ok"})
+    return answer(200, HealthView(status="ok"))
 
 
 @route(
@@ -87,5 +87,5 @@ def readyz() -> Response:
     """Whether what the service stands on can be used, within a second."""
     failing = current_app.extensions[_READINESS].failing()
     if not OPTIONAL.issuperset(failing):
-        return answer(503, {"status": "unavailable", "failing": failing}, RETRY_SOON)
-    return answer(200, {"status": "degraded" if failing else "ready", "failing": failing})
+        return answer(503, ReadinessView(status="unavailable", failing=failing), RETRY_SOON)
+    return answer(200, ReadinessView(status="degraded" if failing else "ready", failing=failing))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 from flask import Blueprint, Response
+from pydantic import BeforeValidator, Field
 
-from service.api.fields import (
-    Cancelation,
-    RideListing,
-    RideRating,
-    RideRequest,
+from service.api.fields import Listing, Point, Strict, Text, whole_number
+from service.api.views import (
+    LiveRideView,
+    RideListView,
+    RideView,
+    live_ride_view,
+    ride_list_view,
+    ride_view,
 )
-from service.api.shapes import LiveRideView, RideListView, RideView
-from service.api.views import live_ride_view, ride_list_view, ride_view
 from service.auth import policy
 from service.core import rides
 from service.core.rides import RideOrder, is_settled
@@ -24,9 +26,36 @@ from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
 from service.http.waiting import granted_wait, wait_for_ride
 from service.logs import add_log_context
-from service.model import Rating, Ride
+from service.model import Rating, Ride, RideStatus
 
 blueprint: Final = Blueprint("rides", __name__)
+
+
+class RideRequest(Strict):
+    """A ride from `pickup`, perhaps to a known `dropoff`."""
+
+    pickup: Point
+    dropoff: Point | None = None
+    note: Text | None = None
+
+
+class Cancelation(Strict):
+    """Why a ride is canceled."""
+
+    reason: Text | None = None
+
+
+class RideRating(Strict):
+    """What the rider thought of the ride."""
+
+    stars: Annotated[int, Field(ge=1, le=5), BeforeValidator(whole_number)]
+    comment: Text | None = None
+
+
+class RideListing(Listing):
+    """Which of the caller's rides, newest first."""
+
+    status: Annotated[RideStatus, Field(strict=False)] | None = None
 
 
 @route(

@@ -5,25 +5,24 @@ Each write leaves an audit line.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final, Self
 
 from flask import Blueprint, Response
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic.config import JsonDict
 
-from service.api.admin_representations import (
-    dead_letter_view,
-    dispatch_view,
-    queue_view,
-    worker_view,
-)
-from service.api.admin_schemas import DispatchChange, Listing
-from service.api.admin_shapes import (
+from service.api.fields import Listing, Nothing, Strict
+from service.api.views import (
     DeadLetterListView,
     DeadLetterView,
     DispatchView,
     QueueListView,
     WorkerListView,
+    dead_letter_view,
+    dispatch_view,
+    queue_view,
+    worker_view,
 )
-from service.api.fields import Nothing, Revocation
 from service.auth import policy
 from service.auth.revocation import remembered_for
 from service.core import dead_letters, staff
@@ -31,8 +30,52 @@ from service.http import audit, cursors
 from service.http.context import caller, dependencies
 from service.http.responses import answer, empty
 from service.http.route import route
+from service.matching.zones import RESOLUTION, is_zone
 
 blueprint: Final = Blueprint("admin_operations", __name__)
+
+
+Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
+"""A claim that names a token. The longest that occur are ARNs of roles with long paths."""
+MARKS: Final = ("sub", "origin_jti", "jti")
+
+
+def _named(mark: str) -> JsonDict:
+    return {"required": [mark], "properties": {mark: {"type": "string"}}}
+
+
+class Revocation(Strict):
+    """Exactly one name of what is revoked, as tokens carry it."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_named(n) for n in MARKS]})
+
+    sub: Mark | None = None
+    origin_jti: Mark | None = None
+    jti: Mark | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.marks()) != 1:
+            raise ValueError("must have exactly one of sub, origin_jti and jti")
+        return self
+
+    def marks(self) -> dict[str, str]:
+        """By kind, what was given."""
+        return self.model_dump(exclude_none=True)
+
+
+class DispatchChange(Strict):
+    """Pause or resume dispatch in a zone (an H3 cell as rides carry it), or everywhere."""
+
+    paused: bool
+    zone: Annotated[str, Field(pattern=r"^[0-9a-f]{15}$")] | None = None
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str | None) -> str | None:
+        if zone is not None and not is_zone(zone):
+            raise ValueError(f"must be an H3 cell of resolution {RESOLUTION}")
+        return zone
 
 
 @route(
@@ -47,11 +90,8 @@ def list_workers() -> Response:
     deps = dependencies()
     now = deps.now()
     beats = deps.oversight.workers.beats(now)
-    listed: WorkerListView = {
-        "workers": [worker_view(beat, now) for beat in beats],
-        "next_cursor": None,
-    }
-    return answer(200, listed)
+    views = [worker_view(beat, now) for beat in beats]
+    return answer(200, WorkerListView(workers=views, next_cursor=None))
 
 
 @route(
@@ -65,11 +105,8 @@ def list_queues() -> Response:
     """Messages that wait and that are being worked on, and how long the oldest ride waits."""
     deps = dependencies()
     oldest = staff.oldest_waiting(deps.ports, deps.now())
-    listed: QueueListView = {
-        "queues": [queue_view(queue, oldest) for queue in deps.oversight.queues.lengths()],
-        "next_cursor": None,
-    }
-    return answer(200, listed)
+    views = [queue_view(queue, oldest) for queue in deps.oversight.queues.lengths()]
+    return answer(200, QueueListView(queues=views, next_cursor=None))
 
 
 @route(
@@ -85,11 +122,9 @@ def list_dead_letters(query: Listing) -> Response:
     deps, subject = dependencies(), caller().subject
     start = cursors.key_of(query.cursor, subject, cursors.DEAD_LETTERS)
     page = deps.ports.dead_letters.newest(limit=query.limit, start=start)
-    listed: DeadLetterListView = {
-        "dead_letters": [dead_letter_view(letter) for letter in page.items],
-        "next_cursor": cursors.cursor_of(page.next_key, subject, cursors.DEAD_LETTERS),
-    }
-    return answer(200, listed)
+    views = [dead_letter_view(letter) for letter in page.items]
+    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.DEAD_LETTERS)
+    return answer(200, DeadLetterListView(dead_letters=views, next_cursor=next_cursor))
 
 
 @route(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Final
 
 from flask import Blueprint, Response
+from pydantic import Field
 
-from service.api.admin_schemas import AllRidesListing
-from service.api.fields import Cancelation, Nothing
-from service.api.shapes import RideListView, RideView
-from service.api.views import ride_list_view, ride_view
+from service.api.fields import Instant, Listing, Nothing
+from service.api.rides import Cancelation
+from service.api.views import RideListView, RideView, ride_list_view, ride_view
 from service.auth import policy
 from service.core import staff
 from service.core.transition import stored_ride
@@ -19,7 +19,7 @@ from service.http.context import caller, dependencies
 from service.http.responses import answer, entity_tag
 from service.http.route import route
 from service.logs import add_log_context
-from service.model import Ride
+from service.model import Ride, RideStatus
 
 blueprint: Final = Blueprint("admin_rides", __name__)
 
@@ -27,6 +27,13 @@ LISTED: Final = timedelta(days=1)
 """How far back the list of rides goes unless it is told."""
 CLOCK_SKEW: Final = timedelta(seconds=30)
 """How far the clock of another process that stores rides may be ahead of ours."""
+
+
+class AllRidesListing(Listing):
+    """Rides of all riders, newest first: those of the last day unless `since` says otherwise."""
+
+    status: Annotated[RideStatus, Field(strict=False)] | None = None
+    since: Instant | None = None
 
 
 @route(

@@ -3,25 +3,75 @@
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from typing import Any, Final, Self
 
 from flask import Blueprint, Response
+from pydantic import ConfigDict, Field, model_validator
 
-from service.api.admin_schemas import Listing, UnicornPatch
-from service.api.admin_shapes import UnicornListView
-from service.api.fields import NewUnicorn
-from service.api.shapes import UnicornRepresentation
-from service.api.views import unicorn_representation
+from service.api.fields import AccountSub, Listing, Name, Point, Strict, UnicornId
+from service.api.views import UnicornListView, UnicornView, unicorn_view
 from service.auth import policy
 from service.core import staff, unicorns
 from service.core.transition import stored_unicorn
-from service.core.unicorns import UnicornView
+from service.core.unicorns import LocatedUnicorn
 from service.http import audit, cursors, headers
 from service.http.context import caller, dependencies
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
+from service.model import Unicorn
 
 blueprint: Final = Blueprint("admin_fleet", __name__)
+
+
+class NewUnicorn(Strict):
+    """A unicorn to enrol; `location` counts as a position now."""
+
+    name: Name
+    color: Name
+    gender: Name
+    unicorn_id: UnicornId | None = None
+    account_sub: AccountSub | None = None
+    auto_accept: bool = True
+    location: Point | None = None
+
+    def unicorn(self, new_id: str) -> Unicorn:
+        """As a unicorn, with this id unless one is given."""
+        return Unicorn(
+            unicorn_id=self.unicorn_id or new_id,
+            name=self.name,
+            color=self.color,
+            gender=self.gender,
+            account_sub=self.account_sub,
+            auto_accept=self.auto_accept,
+        )
+
+
+def _left_out() -> Any:
+    """What an absent field holds. A default of None would make null a value of the field."""
+    return None
+
+
+class UnicornPatch(Strict):
+    """What an admin may change of a unicorn: what is left out stays; `account_sub` may be null."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    name: Name = Field(default_factory=_left_out)
+    color: Name = Field(default_factory=_left_out)
+    gender: Name = Field(default_factory=_left_out)
+    account_sub: AccountSub | None = None
+    auto_accept: bool = Field(default_factory=_left_out)
+    accepting: bool = Field(default_factory=_left_out)
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must change something")
+        return self
+
+    def particulars(self) -> dict[str, Any]:
+        """What is changed, but for `accepting`."""
+        return self.model_dump(exclude_unset=True, exclude={"accepting"})
 
 
 @route(
@@ -37,12 +87,9 @@ def list_unicorns(query: Listing) -> Response:
     deps, subject = dependencies(), caller().subject
     start = cursors.key_of(query.cursor, subject, cursors.UNICORNS)
     page = deps.oversight.roster.unicorns(limit=query.limit, start=start)
-    views = [unicorns.view(deps.ports, unicorn, deps.now()) for unicorn in page.items]
-    listed: UnicornListView = {
-        "unicorns": [unicorn_representation(view) for view in views],
-        "next_cursor": cursors.cursor_of(page.next_key, subject, cursors.UNICORNS),
-    }
-    return answer(200, listed)
+    views = [unicorn_view(unicorns.view(deps.ports, each, deps.now())) for each in page.items]
+    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.UNICORNS)
+    return answer(200, UnicornListView(unicorns=views, next_cursor=next_cursor))
 
 
 @route(
@@ -51,7 +98,7 @@ def list_unicorns(query: Listing) -> Response:
     "/v1/admin/unicorns",
     policy=policy.ADMIN_WRITE,
     body=NewUnicorn,
-    answers={201: UnicornRepresentation},
+    answers={201: UnicornView},
 )
 def enroll_unicorn(body: NewUnicorn) -> Response:
     """Add a unicorn to the fleet; off duty until its account or an admin says otherwise."""
@@ -68,7 +115,7 @@ def enroll_unicorn(body: NewUnicorn) -> Response:
     "GET",
     "/v1/admin/unicorns/<unicorn_id>",
     policy=policy.ADMIN_READ,
-    answers={200: UnicornRepresentation},
+    answers={200: UnicornView},
 )
 def show_unicorn(unicorn_id: str) -> Response:
     """One unicorn as stored, with its last position."""
@@ -84,7 +131,7 @@ def show_unicorn(unicorn_id: str) -> Response:
     policy=policy.ADMIN_WRITE,
     body=UnicornPatch,
     headers=("If-Match",),
-    answers={200: UnicornRepresentation},
+    answers={200: UnicornView},
 )
 def change_unicorn(unicorn_id: str, body: UnicornPatch) -> Response:
     """Change a unicorn, or put it on or off duty, if it is the version named by If-Match."""
@@ -111,6 +158,6 @@ def remove_unicorn(unicorn_id: str) -> Response:
     return empty(204)
 
 
-def _shown(status: int, view: UnicornView, about: dict[str, str] | None = None) -> Response:
-    tag = {"ETag": entity_tag(view.unicorn.version)}
-    return answer(status, unicorn_representation(view), tag | (about or {}))
+def _shown(status: int, located: LocatedUnicorn, about: dict[str, str] | None = None) -> Response:
+    tag = {"ETag": entity_tag(located.unicorn.version)}
+    return answer(status, unicorn_view(located), tag | (about or {}))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import datetime
+from typing import Annotated, Final
 
 from flask import Blueprint, Response
+from pydantic import Field
 
-from service.api.fields import (
-    Availability,
-    Nothing,
-    PositionReport,
-    PositionReports,
+from service.api.fields import Instant, Nothing, Point, Strict, UnicornId
+from service.api.views import (
+    DrivenRideView,
+    MyUnicornView,
+    PositionsNoted,
+    RefusedPosition,
+    UnicornView,
+    driven_ride_view,
+    unicorn_view,
 )
-from service.api.shapes import DrivenRideView, MyUnicornView, PositionsNoted, UnicornRepresentation
-from service.api.views import driven_ride_view, unicorn_representation
 from service.auth import policy
 from service.core import positions, unicorns
 from service.core.positions import Report
@@ -26,12 +30,42 @@ from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
 from service.http.waiting import granted_wait, wait_for_unicorn
 from service.logs import add_log_context
-from service.model import Unicorn
+from service.model import Position, Unicorn
 
 blueprint: Final = Blueprint("fleet", __name__)
 
 BULK_LIMIT: Final = 128 * 1024
 """Bytes of a body with positions of many unicorns."""
+
+
+class PositionReport(Point):
+    """Where a unicorn is: heading in degrees from north, speed in metres per second."""
+
+    heading: Annotated[float, Field(ge=0, le=360)] | None = None
+    speed: Annotated[float, Field(ge=0, le=1000)] | None = None
+    recorded_at: Instant | None = None
+
+    def position(self, now: datetime) -> Position:
+        """As a position; recorded now unless the report says when."""
+        return Position(self.location(), self.recorded_at or now, self.heading, self.speed)
+
+
+class NamedPositionReport(PositionReport):
+    """Where the unicorn of this id is."""
+
+    unicorn_id: UnicornId
+
+
+class PositionReports(Strict):
+    """Where many unicorns are."""
+
+    positions: Annotated[list[NamedPositionReport], Field(max_length=500)]
+
+
+class Availability(Strict):
+    """On duty or off."""
+
+    available: bool
 
 
 @route(
@@ -52,10 +86,7 @@ def show_me() -> Response:
     if headers.not_modified(unicorn.version):
         return empty(304, about)
     ride = unicorns.ride_of(deps.ports, unicorn)
-    view: MyUnicornView = {
-        "unicorn": _shown(unicorn),
-        "ride": driven_ride_view(ride) if ride else None,
-    }
+    view = MyUnicornView(unicorn=_shown(unicorn), ride=ride and driven_ride_view(ride))
     return answer(200, view, about)
 
 
@@ -93,11 +124,8 @@ def report_positions(body: PositionReports) -> Response:
     now = deps.now()
     reports = [Report(each.unicorn_id, each.position(now)) for each in body.positions]
     refused = positions.record_positions(deps.ports, reports, now)
-    noted: PositionsNoted = {
-        "accepted": len(reports) - len(refused),
-        "rejected": [{"unicorn_id": r.unicorn_id, "reason": why} for r, why in refused],
-    }
-    return answer(200, noted)
+    rejected = [RefusedPosition(unicorn_id=r.unicorn_id, reason=why) for r, why in refused]
+    return answer(200, PositionsNoted(accepted=len(reports) - len(refused), rejected=rejected))
 
 
 @route(
@@ -106,7 +134,7 @@ def report_positions(body: PositionReports) -> Response:
     "/v1/fleet/me/availability",
     policy=policy.FLEET_DRIVE,
     body=Availability,
-    answers={200: UnicornRepresentation},
+    answers={200: UnicornView},
 )
 def set_availability(body: Availability) -> Response:
     """Go on or off duty; a ride under way is finished first."""
@@ -135,9 +163,9 @@ def _my_id() -> str:
     return unicorns.unicorn_of(dependencies().ports, caller().subject)
 
 
-def _shown(unicorn: Unicorn) -> UnicornRepresentation:
+def _shown(unicorn: Unicorn) -> UnicornView:
     deps = dependencies()
-    return unicorn_representation(unicorns.view(deps.ports, unicorn, deps.now()))
+    return unicorn_view(unicorns.view(deps.ports, unicorn, deps.now()))
 
 
 def _is_news(unicorn: Unicorn) -> bool:

@@ -1,125 +1,279 @@
-"""What clients are shown of rides and unicorns."""
+"""What clients are shown, field by field: each view is made of the attributes of what it shows.
+
+The OpenAPI document is derived from these classes.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Self
 
-from service.api.shapes import (
-    AssignedUnicornView,
-    DrivenRideView,
-    LiveRideView,
-    LocationView,
-    PositionView,
-    RatingView,
-    RideListView,
-    RideView,
-    UnicornRepresentation,
-)
-from service.core.unicorns import UnicornView
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic.json_schema import WithJsonSchema
+
+from service.core.positions import Refusal
+from service.core.unicorns import LocatedUnicorn
 from service.core.watch import LiveView
-from service.model import (
-    AssignedUnicorn,
-    Location,
-    Page,
-    Position,
-    Rating,
-    Ride,
+from service.model import CanceledBy, Page, Ride, RideStatus, UnicornState
+from service.model.operations import (
+    Beat,
+    DeadLetter,
+    DeadLetterKind,
+    Pause,
+    QueueLength,
+    WorkerState,
 )
+from service.queues import DISPATCH_QUEUE
 
 
-def ride_view(ride: Ride) -> RideView:
-    """A ride as its rider sees it. A unicorn that was only asked is not yet shown."""
-    view = driven_ride_view(ride)
-    if ride.matched_at is None:
-        view["unicorn"] = view["pickup_eta_seconds"] = view["pickup_distance_metres"] = None
-    return {**view, "rider_id": ride.rider_id}
-
-
-def driven_ride_view(ride: Ride) -> DrivenRideView:
-    return {
-        "ride_id": ride.ride_id,
-        "status": ride.status,
-        "version": ride.version,
-        "pickup": location_view(ride.pickup),
-        "dropoff": location_view(ride.dropoff) if ride.dropoff else None,
-        "note": ride.note,
-        "unicorn": _assigned_unicorn_view(ride.unicorn) if ride.unicorn else None,
-        "pickup_eta_seconds": ride.pickup_eta_seconds,
-        "pickup_distance_metres": ride.pickup_distance_metres,
-        "requested_at": instant(ride.requested_at),
-        "matched_at": _instant_or_none(ride.matched_at),
-        "arrived_at": _instant_or_none(ride.arrived_at),
-        "started_at": _instant_or_none(ride.started_at),
-        "completed_at": _instant_or_none(ride.completed_at),
-        "canceled_at": _instant_or_none(ride.canceled_at),
-        "canceled_by": ride.canceled_by,
-        "cancel_reason": ride.cancel_reason,
-        "rating": _rating_view(ride.rating) if ride.rating else None,
-    }
-
-
-def ride_list_view(page: Page[Ride], next_cursor: str | None) -> RideListView:
-    return {"rides": [ride_view(ride) for ride in page.items], "next_cursor": next_cursor}
-
-
-def live_ride_view(live: LiveView) -> LiveRideView:
-    return {
-        "status": live.status,
-        "version": live.version,
-        "location": _position_view(live.position) if live.position else None,
-        "pickup_eta_seconds": live.pickup_eta_seconds,
-        "planned_pickup_eta_seconds": live.planned_pickup_eta_seconds,
-    }
-
-
-def unicorn_representation(view: UnicornView) -> UnicornRepresentation:
-    unicorn, position = view.unicorn, view.position
-    return {
-        "unicorn_id": unicorn.unicorn_id,
-        "version": unicorn.version,
-        "account_sub": unicorn.account_sub,
-        "name": unicorn.name,
-        "color": unicorn.color,
-        "gender": unicorn.gender,
-        "auto_accept": unicorn.auto_accept,
-        "state": unicorn.state,
-        "accepting": unicorn.accepting,
-        "location": location_view(position.location) if position else None,
-        "position_at": instant(position.recorded_at) if position else None,
-        "ride_id": unicorn.ride_id,
-    }
-
-
-def location_view(location: Location) -> LocationView:
-    return {"latitude": location.latitude, "longitude": location.longitude}
-
-
-def instant(at: datetime) -> str:
+def instant_text(at: datetime) -> str:
     """RFC 3339 in UTC, milliseconds."""
     return f"{at.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
-def _instant_or_none(at: datetime | None) -> str | None:
-    return instant(at) if at else None
+Instant = Annotated[
+    datetime,
+    PlainSerializer(instant_text),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
-def _position_view(position: Position) -> PositionView:
-    return {
-        **location_view(position.location),
-        "heading": position.heading,
-        "recorded_at": instant(position.recorded_at),
-    }
+class View(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+    @classmethod
+    def of(cls, source: object, **others: object) -> Self:
+        """The view of `source`: its attributes, and those in `others` instead of them."""
+        names = cls.model_fields.keys() - others.keys()
+        return cls.model_validate({name: getattr(source, name) for name in names} | others)
 
 
-def _rating_view(rating: Rating) -> RatingView:
-    return {"stars": rating.stars, "comment": rating.comment}
+class LocationView(View):
+    latitude: float
+    longitude: float
 
 
-def _assigned_unicorn_view(unicorn: AssignedUnicorn) -> AssignedUnicornView:
-    return {
-        "unicorn_id": unicorn.unicorn_id,
-        "name": unicorn.name,
-        "color": unicorn.color,
-        "gender": unicorn.gender,
-        "location": location_view(unicorn.location),
-    }
+class PositionView(LocationView):
+    heading: float | None
+    recorded_at: Instant
+
+
+class AssignedUnicornView(View):
+    unicorn_id: str
+    name: str
+    color: str
+    gender: str
+    location: LocationView
+
+
+class RatingView(View):
+    stars: int
+    comment: str | None
+
+
+class _AnyonesRideView(View):
+    """What riders and unicorns see of a ride alike."""
+
+    ride_id: str
+    status: RideStatus
+    version: int
+    pickup: LocationView
+    dropoff: LocationView | None
+    note: str | None
+    unicorn: AssignedUnicornView | None
+    pickup_eta_seconds: int | None
+    pickup_distance_metres: int | None
+    requested_at: Instant
+    matched_at: Instant | None
+    arrived_at: Instant | None
+    started_at: Instant | None
+    completed_at: Instant | None
+    canceled_at: Instant | None
+    canceled_by: CanceledBy | None
+    cancel_reason: str | None
+    rating: RatingView | None
+
+
+class DrivenRideView(_AnyonesRideView):
+    """A ride as its unicorn sees it: without who the rider is."""
+
+
+class RideView(_AnyonesRideView):
+    """A ride as its rider and staff see it."""
+
+    rider_id: str
+
+
+class RideListView(View):
+    rides: list[RideView]
+    next_cursor: str | None
+
+
+class LiveRideView(View):
+    """What changes about a ride without a new version."""
+
+    status: RideStatus
+    version: int
+    location: PositionView | None
+    pickup_eta_seconds: int | None
+    planned_pickup_eta_seconds: int | None
+
+
+class UnicornView(View):
+    """A unicorn as its driver and staff see it; `location` is the last fresh one."""
+
+    unicorn_id: str
+    version: int
+    account_sub: str | None
+    name: str
+    color: str
+    gender: str
+    auto_accept: bool
+    state: UnicornState
+    accepting: bool
+    location: LocationView | None
+    position_at: Instant | None
+    ride_id: str | None
+
+
+class UnicornListView(View):
+    unicorns: list[UnicornView]
+    next_cursor: str | None
+
+
+class MyUnicornView(View):
+    unicorn: UnicornView
+    ride: DrivenRideView | None
+
+
+class RefusedPosition(View):
+    unicorn_id: str
+    reason: Refusal
+
+
+class PositionsNoted(View):
+    accepted: int
+    rejected: list[RefusedPosition]
+
+
+class EstimateView(View):
+    pickup_eta_seconds: int | None
+    trip_seconds: int | None
+    trip_metres: int | None
+    available_nearby: int
+
+
+class NearbyUnicornView(View):
+    name: str
+    color: str
+    location: LocationView
+
+
+class NearbyUnicornsView(View):
+    unicorns: list[NearbyUnicornView]
+
+
+class WorkerView(View):
+    worker_id: str
+    state: WorkerState
+    host: str
+    pid: int
+    version: str
+    started_at: Instant
+    last_beat: Instant
+    active: int
+    done: int
+    failed: int
+    memory_bytes: int
+
+
+class WorkerListView(View):
+    workers: list[WorkerView]
+    next_cursor: str | None
+
+
+class QueueView(View):
+    name: str
+    ready: int
+    unacked: int
+    oldest_waiting_seconds: float | None
+
+
+class QueueListView(View):
+    queues: list[QueueView]
+    next_cursor: str | None
+
+
+class DeadLetterView(View):
+    dead_letter_id: str
+    kind: DeadLetterKind
+    cause: str
+    set_aside_at: Instant
+    replayed_at: Instant | None
+    ride_id: str | None
+    zone: str | None
+    excerpt: str | None
+
+
+class DeadLetterListView(View):
+    dead_letters: list[DeadLetterView]
+    next_cursor: str | None
+
+
+class DispatchView(View):
+    """Whether dispatch is paused everywhere, and in which zones besides."""
+
+    paused: bool
+    zones: list[str]
+
+
+def ride_view(ride: Ride) -> RideView:
+    """A ride as its rider sees it. A unicorn that was only asked is not yet shown."""
+    if ride.matched_at is None:
+        ride = replace(ride, unicorn=None, pickup_eta_seconds=None, pickup_distance_metres=None)
+    return RideView.model_validate(ride)
+
+
+def driven_ride_view(ride: Ride) -> DrivenRideView:
+    return DrivenRideView.model_validate(ride)
+
+
+def ride_list_view(page: Page[Ride], next_cursor: str | None) -> RideListView:
+    return RideListView(rides=[ride_view(ride) for ride in page.items], next_cursor=next_cursor)
+
+
+def live_ride_view(live: LiveView) -> LiveRideView:
+    at = live.position
+    return LiveRideView.of(
+        live,
+        location=at
+        and PositionView.of(at, latitude=at.location.latitude, longitude=at.location.longitude),
+    )
+
+
+def unicorn_view(located: LocatedUnicorn) -> UnicornView:
+    at = located.position
+    return UnicornView.of(
+        located.unicorn, location=at and at.location, position_at=at and at.recorded_at
+    )
+
+
+def worker_view(beat: Beat, now: datetime) -> WorkerView:
+    return WorkerView.of(beat, state=beat.state_at(now), last_beat=beat.beat_at)
+
+
+def queue_view(queue: QueueLength, oldest_waiting: timedelta | None) -> QueueView:
+    """A queue; `oldest_waiting` is shown of the one through which rounds come."""
+    waited = oldest_waiting if queue.name == DISPATCH_QUEUE else None
+    return QueueView.of(queue, oldest_waiting_seconds=waited.total_seconds() if waited else None)
+
+
+def dead_letter_view(letter: DeadLetter) -> DeadLetterView:
+    return DeadLetterView.model_validate(letter)
+
+
+def dispatch_view(pause: Pause) -> DispatchView:
+    return DispatchView(paused=pause.everywhere, zones=sorted(pause.zones))

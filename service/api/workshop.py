@@ -9,17 +9,17 @@ from typing import Final
 
 from flask import Blueprint, Response
 from pydantic import Field
-from typing_extensions import TypedDict
+from pydantic_core import to_json
 
 from service.api.fields import Latitude, Longitude, Strict
-from service.api.views import instant
+from service.api.views import Instant, View
 from service.auth import policy
 from service.core import rides
 from service.core.rides import RideOrder, is_settled
 from service.http.context import caller, dependencies, request_id
 from service.http.gate import gate
 from service.http.problems import RETRY_SOON
-from service.http.responses import JSON_TYPE, answer, encode
+from service.http.responses import JSON_TYPE, answer
 from service.http.route import route
 from service.http.waiting import wait_for_ride
 from service.logs import add_log_context
@@ -47,13 +47,13 @@ class WorkshopRequest(Strict):
     pickup: WorkshopPoint = Field(alias="PickupLocation")
 
 
-class WorkshopUnicorn(TypedDict):
+class WorkshopUnicorn(View):
     Name: str
     Color: str
     Gender: str
 
 
-class WorkshopRide(TypedDict):
+class WorkshopRide(View):
     RideId: str
     Unicorn: WorkshopUnicorn
     UnicornName: str
@@ -61,14 +61,14 @@ class WorkshopRide(TypedDict):
     Rider: str
 
 
-class WorkshopError(TypedDict):
+class WorkshopError(View):
     Error: str
     Reference: str
 
 
-class WorkshopListedRide(TypedDict):
+class WorkshopListedRide(View):
     RideId: str
-    RequestTime: str
+    RequestTime: Instant
     Unicorn: WorkshopUnicorn
     UnicornName: str
     User: str
@@ -122,36 +122,36 @@ def list_workshop_rides() -> Response:
         _listed_view(ride, ride.unicorn) for ride in page.items if ride.matched_at and ride.unicorn
     ]
     # A bare array, as the page expects it.
-    return Response(encode(views), content_type=JSON_TYPE)
+    return Response(to_json(views), content_type=JSON_TYPE)
 
 
 def _without_unicorn() -> Response:
-    error: WorkshopError = {"Error": "No unicorn is available.", "Reference": request_id()}
+    error = WorkshopError(Error="No unicorn is available.", Reference=request_id())
     return answer(503, error, RETRY_SOON)
 
 
 def _requested_view(ride: Ride, unicorn: AssignedUnicorn) -> WorkshopRide:
-    return {
-        "RideId": ride.ride_id,
-        "Unicorn": _unicorn_view(unicorn),
-        "UnicornName": unicorn.name,
-        "Eta": ride.pickup_eta_seconds or 0,
-        "Rider": _user(),
-    }
+    return WorkshopRide(
+        RideId=ride.ride_id,
+        Unicorn=_unicorn_view(unicorn),
+        UnicornName=unicorn.name,
+        Eta=ride.pickup_eta_seconds or 0,
+        Rider=_user(),
+    )
 
 
 def _listed_view(ride: Ride, unicorn: AssignedUnicorn) -> WorkshopListedRide:
-    return {
-        "RideId": ride.ride_id,
-        "RequestTime": instant(ride.requested_at),
-        "Unicorn": _unicorn_view(unicorn),
-        "UnicornName": unicorn.name,
-        "User": _user(),
-    }
+    return WorkshopListedRide(
+        RideId=ride.ride_id,
+        RequestTime=ride.requested_at,
+        Unicorn=_unicorn_view(unicorn),
+        UnicornName=unicorn.name,
+        User=_user(),
+    )
 
 
 def _unicorn_view(unicorn: AssignedUnicorn) -> WorkshopUnicorn:
-    return {"Name": unicorn.name, "Color": unicorn.color, "Gender": unicorn.gender}
+    return WorkshopUnicorn(Name=unicorn.name, Color=unicorn.color, Gender=unicorn.gender)
 
 
 def _user() -> str:

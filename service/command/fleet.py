@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from service.api.fields import NewUnicorn
+from service.api.staff_unicorns import NewUnicorn
 from service.command.lines import COLUMNS, BadLine, Line, count_lines, lines_of
 from service.command.tools import Output, Tools, now, with_output
 from service.core.staff import enroll

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from service.api.admin_representations import dead_letter_view, dispatch_view
+from service.api.views import dead_letter_view, dispatch_view, instant_text
 from service.auth.revocation import remembered_for
 from service.command.tools import Output, Tools, explained, now, with_output
 from service.core import staff
@@ -92,9 +92,9 @@ def list_letters(limit: int, output: Output) -> None:
         letters = list(islice(newest, limit))
     views = [dead_letter_view(letter) for letter in letters]
     lines = [
-        f"{view['set_aside_at']}  {view['dead_letter_id']}  "
-        f"{'replayed' if view['replayed_at'] else 'open'}  {view['cause']}"
-        for view in views
+        f"{instant_text(letter.set_aside_at)}  {letter.dead_letter_id}  "
+        f"{'replayed' if letter.replayed_at else 'open'}  {letter.cause}"
+        for letter in letters
     ]
     output.show({"dead_letters": views}, *(lines or ["none"]))
 

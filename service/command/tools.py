@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from pydantic import Field
+from pydantic_core import to_json
 
 from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
@@ -86,7 +86,7 @@ class Output:
     def show(self, document: object, *lines: str) -> None:
         """Print the document, or the lines that say the same."""
         if self.as_json:
-            click.echo(json.dumps(document))
+            click.echo(to_json(document).decode())
         else:
             for line in lines:
                 click.echo(line)

@@ -12,7 +12,7 @@ from service.core import effects
 from service.core.ports import Ports
 from service.core.positions import record_position
 from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
-from service.core.unicorns import UnicornView, view
+from service.core.unicorns import LocatedUnicorn, view
 from service.model import (
     CanceledBy,
     Location,
@@ -109,7 +109,9 @@ def reassign_ride(ports: Ports, ride_id: str, now: datetime) -> Ride:
     return carry_out(ports, seen, decide, now)
 
 
-def enroll(ports: Ports, unicorn: Unicorn, location: Location | None, now: datetime) -> UnicornView:
+def enroll(
+    ports: Ports, unicorn: Unicorn, location: Location | None, now: datetime
+) -> LocatedUnicorn:
     """Add a unicorn to the fleet; it is `non_operational` until someone makes it available.
 
     A location counts as a position now. Raises `UnicornExists`, `AccountTaken`.

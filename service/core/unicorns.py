@@ -42,7 +42,7 @@ CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornS
 
 
 @dataclass(frozen=True, slots=True)
-class UnicornView:
+class LocatedUnicorn:
     """A unicorn as it is shown: stored, but `non_contactable` when nothing was heard of it."""
 
     unicorn: Unicorn
@@ -120,16 +120,16 @@ def unicorn_of(ports: Ports, account_sub: str) -> str:
     return unicorn_id
 
 
-def view(ports: Ports, unicorn: Unicorn, now: datetime) -> UnicornView:
+def view(ports: Ports, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
     """The unicorn with its last fresh position."""
     try:
         position = ports.fleet.position(unicorn.unicorn_id, now)
         silent = position is None and ports.fleet.silent_for(unicorn.unicorn_id, now)
     except Unavailable:
-        return UnicornView(unicorn, None)
+        return LocatedUnicorn(unicorn, None)
     if silent and silent > ports.rules.stale and unicorn.state in CONTACTABLE:
         unicorn = replace(unicorn, state=UnicornState.NON_CONTACTABLE)
-    return UnicornView(unicorn, position)
+    return LocatedUnicorn(unicorn, position)
 
 
 def ride_of(ports: Ports, unicorn: Unicorn) -> Ride | None:

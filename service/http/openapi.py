@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 
 from service.auth.policy import Policy
 from service.http.problems import PROBLEM_TYPE
@@ -72,10 +73,13 @@ def document(routes: Iterable[Route], *, server: str, issuer: str) -> Json:
 
 def _schemas(routes: Iterable[Route]) -> tuple[Mapping[Any, Json], Json]:
     """The schema of each type that goes in or out, and the definitions they refer to."""
-    types = {kind for route in routes for kind in (*route.answers.values(), route.body) if kind}
-    inputs = [(kind, "validation", TypeAdapter(kind)) for kind in sorted(types, key=_name)]
-    by_key, rest = TypeAdapter.json_schemas(inputs, ref_template=REFERENCES)  # type: ignore[arg-type]
-    return {kind: by_key[kind, "validation"] for kind in types}, rest["$defs"]
+    modes: dict[Any, JsonSchemaMode] = {
+        kind: "serialization" for route in routes for kind in route.answers.values() if kind
+    }
+    modes |= {route.body: "validation" for route in routes if route.body}
+    inputs = [(kind, modes[kind], TypeAdapter(kind)) for kind in sorted(modes, key=_name)]
+    by_key, rest = TypeAdapter.json_schemas(inputs, ref_template=REFERENCES)
+    return {kind: by_key[kind, mode] for kind, mode in modes.items()}, rest["$defs"]
 
 
 def _name(kind: type) -> str:

@@ -7,17 +7,23 @@ from collections.abc import Mapping
 from typing import Final
 
 from flask import Response
+from pydantic import BaseModel
 
 JSON_TYPE: Final = "application/json"
 
 # One encoder for the life of the process: `json.dumps` with options builds one per call. ASCII
 # output, so that no string a client sent, lone surrogates included, can fail to be encoded.
-encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def encode(payload: BaseModel | Mapping[str, object]) -> str:
+    """JSON text of a view or of plain values."""
+    return payload.model_dump_json() if isinstance(payload, BaseModel) else _encode(payload)
 
 
 def answer(
     status: int,
-    payload: Mapping[str, object],
+    payload: BaseModel | Mapping[str, object],
     headers: Mapping[str, str] | None = None,
     content_type: str = JSON_TYPE,
 ) -> Response:

@@ -109,7 +109,7 @@ KNOWN = {"ride_id": ["waiting", "offered", "done"], "unicorn_id": ["free", "busy
 def furnish() -> None:
     """The same city for every example: a ride of each kind and two unicorns."""
     ports = API.ports
-    for fake in (ports.rides, ports.unicorns, ports.fleet, ports.waiting):
+    for fake in (ports.rides, ports.unicorns, ports.fleet, ports.waiting, ports.pauses):
         fake.__init__()
     ports.rides.put(a_ride(ride_id="waiting"))
     ports.rides.put(a_finished_ride(ride_id="done"))

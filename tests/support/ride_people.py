@@ -116,7 +116,7 @@ class People(City):
         self._shown(seen)
         live = live_view(self.ports, seen, self.now)
         if seen.status in {REQUESTED, OFFERED}:
-            assert ride_view(seen)["unicorn"] is None
+            assert ride_view(seen).unicorn is None
             assert live.position is None
             assert live.pickup_eta_seconds is None
 
