@@ -183,6 +183,32 @@ def build(settings: ApiSettings) -> Dependencies:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """What it takes to judge a caller, and nothing of what the API does for one."""
+
+    verifier: AccessTokenVerifier
+    iam: IamVerifier | None
+    id_tokens: WorkshopVerifier | None
+    revoked: RevocationCheck
+
+
+def build_authority(settings: ApiSettings) -> Authority:
+    """For the gateway's authorizer: keys, STS and the revocations of the operations table.
+
+    Revocations come straight from DynamoDB, because a Lambda function that starts anywhere need
+    not reach into Redis's network. Nothing here says that positions are heard.
+    """
+    keys = _keys(settings)
+    revocations = DynamoRevocations(dynamodb_client(settings), settings.operations_table)
+    return Authority(
+        verifier=_verifier(settings, keys),
+        iam=_iam_verifier(settings),
+        id_tokens=_workshop_verifier(settings, keys),
+        revoked=RevocationCheck(revocations),
+    )
+
+
 def _keys(settings: ApiSettings) -> KeySet | PinnedKeys:
     if settings.auth_jwks_file:
         return PinnedKeys(Path(settings.auth_jwks_file))

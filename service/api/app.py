@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from flask import Flask
+from werkzeug.routing import MapAdapter
 
 from service.api import (
     discovery,
@@ -26,8 +29,8 @@ from service.http import (
     guard,
     problems,
 )
-from service.http.context import Dependencies
-from service.http.route import declared_routes
+from service.http.context import Dependencies, Probe
+from service.http.route import Route, declared_routes
 
 BLUEPRINTS: Final = (
     rides.blueprint,
@@ -42,22 +45,42 @@ BLUEPRINTS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class RouteMap:
+    """The application's own way from a path to a route, for whoever judges requests outside it."""
+
+    urls: MapAdapter
+    declared: Mapping[str, Route]
+    """By endpoint, as `urls` names it."""
+
+
 def create_app(dependencies: Dependencies) -> Flask:
     """The application on these dependencies. Raises `UndeclaredRoute`: a route has no policy."""
-    app = Flask("service", static_folder=None, template_folder=None)
+    app = _with_routes(dependencies.probes)
     settings = dependencies.settings
-    # One path, one route: no redirects that repeat a request, body and all, somewhere else.
-    app.url_map.merge_slashes = False
-    app.url_map.redirect_defaults = False
     context.provide(app, dependencies)
     frame.install(app, settings.public_url)
     problems.install(app)
     cors.install(app, settings.cors_origins)
     gate.install(app, settings, dependencies.ports.changes)
-    health.install(app, dependencies.probes)
-    for blueprint in BLUEPRINTS:
-        app.register_blueprint(blueprint)
     routes = declared_routes(app)
     guard.install(app, routes, dependencies)
     discovery.describe(app, routes, settings)
+    return app
+
+
+def route_map() -> RouteMap:
+    """Every route of the application; needs no settings and no store."""
+    app = _with_routes({})
+    return RouteMap(app.url_map.bind(""), declared_routes(app))
+
+
+def _with_routes(probes: Mapping[str, Probe]) -> Flask:
+    app = Flask("service", static_folder=None, template_folder=None)
+    # One path, one route: no redirects that repeat a request, body and all, somewhere else.
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    health.install(app, probes)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
     return app

@@ -1,21 +1,68 @@
-"""The Lambda functions `handle` and, for simple responses, `handle_simply`.
+"""The API Gateway Lambda authorizer: `handle`, and `handle_simply` for simple responses.
 
-They read the API's own environment, at the first event, and judge by the API's own declarations.
+It finds the route in the application's own URL map and reads and judges the credentials with the
+guard's own function, so it admits exactly what the API would admit. Event formats:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
+
+The environment is read at the first event. See `service/auth/GATEWAY.md` for what it needs.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
+from typing import Any, Final
+
+from werkzeug.exceptions import HTTPException
 
 from service import bootstrap
-from service.api.app import create_app
-from service.auth.gateway import Answer, Event, Handler, handler_for
-from service.auth.revocation import RevocationCheck
-from service.http.guard import groups_of
-from service.http.route import declared_routes
+from service.api.app import RouteMap, route_map
+from service.auth.errors import AuthError, AuthUnavailable, Forbidden
+from service.auth.policy import Role, judge
+from service.auth.principal import Principal
+from service.http.guard import Authority, caller_of, groups_of
+from service.http.route import Route, is_id
 from service.settings import ApiSettings, load
-from service.stores.dynamodb.client import dynamodb_client
-from service.stores.dynamodb.operations import DynamoRevocations
+
+logger = logging.getLogger(__name__)
+
+Event = Mapping[str, Any]
+Answer = dict[str, Any]
+Handler = Callable[[Event, object], Answer]
+
+_POLICY_PATTERNS: Final = frozenset("*?$")
+"""Characters that an IAM policy's Resource does not take literally."""
+
+
+class Unauthorized(Exception):
+    """API Gateway answers 401 if the message is exactly this class's name, else 500."""
+
+    def __init__(self) -> None:
+        super().__init__("Unauthorized")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request that API Gateway asks about."""
+
+    arn: str
+    method: str
+    path: str
+    authorization: str | None
+    has_query_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the request may pass, for whom, and what the API behind is told of it."""
+
+    is_allowed: bool
+    caller: str
+    context: Mapping[str, str]
 
 
 def handle(event: Event, context: object) -> Answer:
@@ -31,19 +78,135 @@ def handle_simply(event: Event, context: object) -> Answer:
 @cache
 def _handler(*, simple: bool) -> Handler:
     settings = load(ApiSettings)
-    deps = bootstrap.build(settings)
-    routes = declared_routes(create_app(deps)).values()
-    # Straight from DynamoDB: a function that starts anywhere need not reach into Redis's network.
-    revocations = DynamoRevocations(dynamodb_client(settings), settings.operations_table)
-    return handler_for(
-        deps.verifier,
-        RevocationCheck(revocations),
-        {f"{route.method} {_template(route.rule)}": route.policy for route in routes},
-        groups_of(settings),
-        simple=simple,
+    authority = bootstrap.build_authority(settings)
+    return handler_for(authority, route_map(), groups_of(settings), simple=simple)
+
+
+def handler_for(
+    authority: Authority,
+    routes: RouteMap,
+    role_groups: Mapping[Role, str],
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    simple: bool = False,
+) -> Handler:
+    """A Lambda handler that lets pass what the API's guard would let pass.
+
+    With `simple`, HTTP APIs get the short form of the answer instead of an IAM policy. The handler
+    raises `Unauthorized` to a REST API, `AuthUnavailable` if keys or revocations cannot be had,
+    and `KeyError` or `ValueError` for an event of another shape.
+    """
+
+    def admit(asked: Asked) -> Principal | None:
+        route = _route(routes, asked)
+        if route.policy.is_public:
+            return None
+        instant = now()
+        principal = caller_of(
+            authority, route, asked.authorization, asked.has_query_token, instant.timestamp()
+        )
+        authority.revoked.check(principal, route.policy, asked.method, instant)
+        judge(route.policy, principal, role_groups)
+        return principal
+
+    def handle(event: Event, context: object) -> Answer:
+        is_rest = event.get("type") == "TOKEN"
+        asked = _asked_by_rest_api(event) if is_rest else _asked_by_http_api(event)
+        try:
+            verdict = _allowed(admit(asked))
+        except AuthError as error:
+            logger.info("refused", extra={"reason": error.reason, "cause": str(error)})
+            verdict = _refused(error, is_rest)
+        if simple and not is_rest:
+            return {"isAuthorized": verdict.is_allowed, "context": verdict.context}
+        return _iam_policy(asked, verdict)
+
+    return handle
+
+
+def _asked_by_rest_api(event: Event) -> Asked:
+    arn = event["methodArn"]
+    _api, _stage, method, path = arn.split("/", 3)
+    return Asked(arn, method, f"/{path}", event["authorizationToken"])
+
+
+def _asked_by_http_api(event: Event) -> Asked:
+    if event["version"] != "2.0":
+        raise ValueError("not an event of format 2.0")
+    request, stage = event["requestContext"]["http"], event["requestContext"]["stage"]
+    headers = {name.lower(): value for name, value in event["headers"].items()}
+    return Asked(
+        event["routeArn"],
+        request["method"],
+        # The path begins with the stage, unless that is the default one.
+        _without_stage(request["path"], stage),
+        headers.get("authorization"),
+        "access_token" in (event.get("queryStringParameters") or ()),
     )
 
 
-def _template(rule: str) -> str:
-    """`/v1/rides/<ride_id>` as `/v1/rides/{ride_id}`."""
-    return rule.replace("<", "{").replace(">", "}")
+def _without_stage(path: str, stage: str) -> str:
+    return path.removeprefix(f"/{stage}") if path.startswith(f"/{stage}/") else path
+
+
+def _route(routes: RouteMap, asked: Asked) -> Route:
+    """The route that the application would choose; `Forbidden` where it would answer 404 or 405."""
+    try:
+        endpoint, arguments = routes.urls.match(asked.path, asked.method)
+    except HTTPException:
+        raise Forbidden("no such route") from None
+    route = routes.declared[endpoint]
+    # The URL map ignores the case of methods; HTTP does not, nor does the server in front of it.
+    if asked.method not in {route.method, "HEAD"}:
+        raise Forbidden("no such route")
+    # The API checks ids behind the guard. Here nothing may pass that it would not look up.
+    if not all(is_id(arguments[name]) for name in route.ids):
+        raise Forbidden("no such route")
+    return route
+
+
+def _allowed(principal: Principal | None) -> Verdict:
+    if principal is None:
+        return Verdict(True, "anyone", {})
+    context = {
+        "sub": principal.subject,
+        "kind": principal.kind.value,
+        "client_id": principal.client_id,
+        "username": principal.username or "",
+        "scopes": " ".join(sorted(principal.scopes)),
+        "groups": " ".join(sorted(principal.groups)),
+    }
+    return Verdict(True, principal.subject, context)
+
+
+def _refused(error: AuthError, is_rest: bool) -> Verdict:
+    """A denial, which becomes 403; or another exception, if the caller should get 401 or 5xx."""
+    if isinstance(error, AuthUnavailable):
+        raise error
+    if is_rest and error.status != Forbidden.status:
+        raise Unauthorized from None
+    return Verdict(False, "nobody", {"reason": error.reason})
+
+
+def _names_one_request(asked: Asked) -> bool:
+    """Whether the ARN stands for this request only.
+
+    A route wider than the request (`ANY/{proxy+}`, `$default`) must not be allowed by a policy:
+    the policy would allow everything behind that route.
+    """
+    _api, _stage, asked_for = asked.arn.split("/", 2)
+    return asked_for == f"{asked.method}{asked.path}" and _POLICY_PATTERNS.isdisjoint(asked_for)
+
+
+def _iam_policy(asked: Asked, verdict: Verdict) -> Answer:
+    is_allowed = verdict.is_allowed and _names_one_request(asked)
+    statement = {
+        "Action": "execute-api:Invoke",
+        "Effect": "Allow" if is_allowed else "Deny",
+        "Resource": asked.arn,
+    }
+    return {
+        "principalId": verdict.caller,
+        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        "context": verdict.context,
+    }

@@ -5,9 +5,9 @@ It runs before the body is read. An endpoint it does not know is refused, not le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound
@@ -24,9 +24,10 @@ from service.auth.errors import (
 )
 from service.auth.policy import Role, judge
 from service.auth.principal import Principal
+from service.auth.revocation import RevocationCheck
 from service.auth.workshop import workshop_token_from
 from service.http import audit, cors
-from service.http.context import Dependencies
+from service.http.context import Dependencies, Verifier
 from service.http.limits import Standing
 from service.http.paths import canonical_path
 from service.http.problems import Problem
@@ -77,6 +78,42 @@ def groups_of(settings: ApiSettings) -> Mapping[Role, str]:
     }
 
 
+class Authority(Protocol):
+    """Whoever can say who calls and whether that was revoked."""
+
+    @property
+    def verifier(self) -> Verifier: ...
+    @property
+    def iam(self) -> Verifier | None: ...
+    @property
+    def id_tokens(self) -> Verifier | None: ...
+    @property
+    def revoked(self) -> RevocationCheck: ...
+
+
+def caller_of(
+    authority: Authority,
+    route: Route,
+    authorization: str | None,
+    has_query_token: bool,
+    now: float,
+    before_sts: Callable[[], None] = lambda: None,
+) -> Principal:
+    """Who calls this route with this `Authorization` header. Raises `AuthError`.
+
+    `now`: seconds since 1970. `before_sts` runs before a credential is put to STS, which costs a
+    remote call, and may refuse by raising.
+    """
+    if authority.iam:
+        credential = iam.credential_from(authorization, has_query_token)
+        if credential is not None:
+            before_sts()
+            return authority.iam.verify(credential, now)
+    token_from = workshop_token_from if route.bare_tokens else bearer.token_from
+    verifier = (route.id_tokens and authority.id_tokens) or authority.verifier
+    return verifier.verify(token_from(authorization, has_query_token), now)
+
+
 class Guard:
     """Authentication, revocation, policy and rate limits, in this order."""
 
@@ -88,7 +125,14 @@ class Guard:
     def admit(self, route: Route) -> None:
         """Let the request pass, or raise `AuthError` or a 429 problem."""
         now = self._deps.now()
-        g.principal = principal = self._authenticated(route, now)
+        g.principal = principal = caller_of(
+            self._deps,
+            route,
+            request.environ.get("HTTP_AUTHORIZATION"),
+            "access_token" in request.args,
+            now.timestamp(),
+            before_sts=lambda: self._require_good_standing(now),
+        )
         self._deps.revoked.check(principal, route.policy, request.method, now)
         judge(route.policy, principal, self._groups)
         limiter = self._deps.limiter
@@ -109,18 +153,6 @@ class Guard:
                 return _too_many(standing).response()
         audit.refused(error.reason, str(error))
         return self._challenged(error)
-
-    def _authenticated(self, route: Route, now: datetime) -> Principal:
-        header = request.environ.get("HTTP_AUTHORIZATION")
-        in_query = "access_token" in request.args
-        if self._deps.iam:
-            credential = iam.credential_from(header, in_query)
-            if credential is not None:
-                self._require_good_standing(now)
-                return self._deps.iam.verify(credential, now.timestamp())
-        token_from = workshop_token_from if route.bare_tokens else bearer.token_from
-        verifier = (route.id_tokens and self._deps.id_tokens) or self._deps.verifier
-        return verifier.verify(token_from(header, has_query_token=in_query), now.timestamp())
 
     def _require_good_standing(self, now: datetime) -> None:
         """No question to STS for an address that has been refused too often already."""

@@ -142,7 +142,12 @@ def _endpoint(declared: Route) -> View:
     return endpoint
 
 
+def is_id(value: str) -> bool:
+    """Whether this can be the id of a ride or a unicorn."""
+    return _ID.fullmatch(value) is not None
+
+
 def _require_id(value: str) -> None:
     # Checked here and not by a converter, so that without a token even a bad id is 401.
-    if not _ID.fullmatch(value):
+    if not is_id(value):
         raise Problem(404, "not_found", "There is nothing here.")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from service.auth.gateway import Unauthorized
 from service.entrypoints import authorizer
+from service.entrypoints.authorizer import Unauthorized
 from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.schema import create_tables
 from tests.support.dynamodb import fresh_settings, service_client
