@@ -11,6 +11,7 @@ from service.auth.errors import (
     InsufficientScope,
     MalformedHeader,
     MissingToken,
+    TokenTooLarge,
 )
 
 REALM: Final = "wildrydes"
@@ -38,11 +39,11 @@ def token_from(authorization: str | None, has_query_token: bool) -> str:
 
 
 def challenge(error: AuthError, metadata_url: str) -> str | None:
-    """`WWW-Authenticate` for a refusal; none if no token could help.
+    """`WWW-Authenticate` for a refusal; none if another sign-in could not help.
 
     `metadata_url` is where the protected resource describes itself (RFC 9728, 5.1).
     """
-    if isinstance(error, AuthUnavailable):
+    if isinstance(error, (AuthUnavailable, TokenTooLarge)):
         return None
     parameters = {
         "realm": REALM,

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal, TokenKind
+from service.model.characters import has_control_or_direction_characters
 
 Claims = Mapping[str, Any]
 
@@ -132,9 +133,13 @@ def _text(claims: Claims, name: str) -> str:
 
 
 def _identifier(claims: Claims, name: str) -> str:
-    """Text that can be logged and be a key: printable, and of a length that Cognito's never has."""
+    """Text that can be logged and be a key: no control or direction characters, at most 256.
+
+    Cognito's own pattern for user names allows every letter, mark, symbol, digit and punctuation,
+    up to 128 of them.
+    """
     value = _text(claims, name)
-    if len(value) > LONGEST_IDENTIFIER or not value.isprintable():
+    if len(value) > LONGEST_IDENTIFIER or has_control_or_direction_characters(value):
         raise InvalidToken(f"{name} is not an identifier")
     return value
 

@@ -44,6 +44,13 @@ class InvalidToken(AuthError):
         self.cause = cause
 
 
+class TokenTooLarge(AuthError):
+    """A token longer than we read. Another sign-in would bring the same token again."""
+
+    status = 431
+    reason = "token_too_large"
+
+
 class InsufficientScope(AuthError):
     """A good token that lacks one of `scopes`, all of which the route needs."""
 

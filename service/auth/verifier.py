@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Final
 
 from service.auth.claims import AccessClaims
-from service.auth.errors import InvalidToken
+from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import ALGORITHM, Key
 from service.auth.keys import Keys, Snapshot
 from service.auth.principal import Principal
@@ -22,6 +22,8 @@ from service.auth.strict import base64url, json_object
 from service.auth.verified import VerifiedTokens
 
 LONGEST_TOKEN: Final = 7 * 1024
+"""Characters. With its scheme word the header still fits into the 8 KiB that proxies allow."""
+
 LONGEST_HEADER: Final = 1024
 """Cognito's have about 100. Anybody can make us parse one, so it had better not be long."""
 
@@ -47,10 +49,12 @@ class TokenVerifier:
     def verify(self, token: str, now: float) -> Principal:
         """Who the token proves to be calling. `now`: seconds since 1970.
 
-        Raises `InvalidToken`, or `AuthUnavailable` if there are no keys to tell.
+        Raises `TokenTooLarge`, `InvalidToken`, or `AuthUnavailable` if there are no keys to tell.
         """
-        if len(token) > LONGEST_TOKEN or not token.isascii():
-            raise InvalidToken("too long, or not ASCII")
+        if len(token) > LONGEST_TOKEN:
+            raise TokenTooLarge(f"{len(token)} characters")
+        if not token.isascii():
+            raise InvalidToken("not ASCII")
         raw = token.encode()
         digest = sha256(raw).digest()
         snapshot = self._keys.current()

@@ -21,7 +21,13 @@ from werkzeug.exceptions import HTTPException
 
 from service import bootstrap
 from service.api.app import RouteMap, route_map
-from service.auth.errors import AuthError, AuthUnavailable, Forbidden
+from service.auth.errors import (
+    AuthError,
+    AuthUnavailable,
+    Forbidden,
+    InsufficientScope,
+    TokenTooLarge,
+)
 from service.auth.policy import Role, judge
 from service.auth.principal import Principal
 from service.http.guard import Authority, caller_of, groups_of
@@ -180,10 +186,13 @@ def _allowed(principal: Principal | None) -> Verdict:
 
 
 def _refused(error: AuthError, is_rest: bool) -> Verdict:
-    """A denial, which becomes 403; or another exception, if the caller should get 401 or 5xx."""
+    """A denial, which becomes 403; or another exception, if the caller should get 401 or 5xx.
+
+    A token that is too large is a denial: after a 401 an app would sign in again, for ever.
+    """
     if isinstance(error, AuthUnavailable):
         raise error
-    if is_rest and error.status != Forbidden.status:
+    if is_rest and not isinstance(error, (Forbidden, InsufficientScope, TokenTooLarge)):
         raise Unauthorized from None
     return Verdict(False, "nobody", {"reason": error.reason})
 

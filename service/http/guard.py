@@ -21,6 +21,7 @@ from service.auth.errors import (
     InvalidToken,
     MalformedHeader,
     MissingToken,
+    TokenTooLarge,
 )
 from service.auth.policy import Role, judge
 from service.auth.principal import Principal
@@ -42,6 +43,7 @@ DETAILS: Final[Mapping[type[AuthError], str]] = {
     MissingToken: "Send an access token as Authorization: Bearer.",
     MalformedHeader: "Send exactly one bearer token, in the Authorization header only.",
     InvalidToken: "The access token is not valid.",
+    TokenTooLarge: "The access token is longer than 7 KiB; let it carry fewer groups.",
     InsufficientScope: "The access token lacks a scope this needs.",
     Forbidden: "This is not for you.",
     AuthUnavailable: "Access tokens cannot be checked at the moment; try again.",

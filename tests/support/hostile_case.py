@@ -53,6 +53,12 @@ def invalid(
     return Case(row, name, bearer(token), 401, "invalid_token", at)
 
 
+def too_large(
+    row: int, name: str, token: Callable[[Mint], str], at: Policy = policy.RIDES_READ
+) -> Case:
+    return Case(row, name, bearer(token), 431, "token_too_large", at)
+
+
 def lacking(
     row: int, name: str, token: Callable[[Mint], str], at: Policy = policy.RIDES_READ
 ) -> Case:

@@ -13,6 +13,7 @@ from tests.support.hostile_case import (
     forbidden,
     invalid,
     lacking,
+    too_large,
 )
 from tests.support.token_mint import (
     DROP,
@@ -104,7 +105,7 @@ CASES = [
             (69, "-Infinity"),
             (69, "1e400"),
             (70, "1" + "0" * 30),
-            (70, "9" * 5000),
+            (70, "9" * 4400),
             (70, "-1e20"),
             (70, "-1" + "0" * 30),
             (71, "1900000000.5"),
@@ -159,8 +160,8 @@ CASES = [
         )
     ),
     accepted(82, "double space", scoped(f"openid  {READ}")),
-    invalid(86, "too many scopes", scoped(" ".join(f"wildrydes/{n}" for n in range(10_000)))),
-    invalid(86, "too many groups", lambda m: admin(m, groups=[f"g{n}" for n in range(5000)])),
+    too_large(86, "too many scopes", scoped(" ".join(f"wildrydes/{n}" for n in range(10_000)))),
+    too_large(86, "too many groups", lambda m: admin(m, groups=[f"g{n}" for n in range(5000)])),
     *(
         forbidden(
             87,

@@ -1,4 +1,4 @@
-"""The gateway's authorizer and the API's guard decide alike, on every route and for every caller."""
+"""The gateway's authorizer and the API's guard decide alike, on every route, for everybody."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def credentials(mint: Mint) -> Mapping[str, str | None]:
         "a driver in no group": mint.access_token(scope="wildrydes/fleet.drive"),
         "a machine": mint.machine_token(),
         "a machine with every scope": mint.machine_token(scope=EVERYTHING),
+        "a token above 7 KiB": mint.access_token(groups=[f"group-{n:060}" for n in range(100)]),
         "forged": rider[:-8] + "AAAAAAAA",
         "an ID token": mint.access_token(**id_token),
     }

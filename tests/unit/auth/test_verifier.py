@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.auth.errors import InvalidToken
+from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import read_key_set
 from service.auth.keys import PinnedKeys, Snapshot
 from service.auth.principal import Principal, TokenKind
@@ -151,8 +151,28 @@ def test_a_token_may_have_7_kib_and_no_more(mint: Mint, verifier: AccessTokenVer
     token = of_length(mint, 7168 - 2)
     assert len(token) <= 7168
     assert verifier.verify(token, time.time())
-    with pytest.raises(InvalidToken, match="too long"):
+    with pytest.raises(TokenTooLarge):
         verifier.verify(of_length(mint, 7168 + 1), time.time())
+
+
+@pytest.mark.parametrize("name", ["sub", "username", "jti", "origin_jti"])
+@pytest.mark.parametrize(
+    "text", ["\U0001fae8", "\U0001faea", "zoë", "日本", "नमस्ते", "a+b@example.com", "‚„…", "x" * 128]
+)
+def test_whatever_cognito_allows_in_a_user_name_is_accepted(
+    mint: Mint, verifier: AccessTokenVerifier, name: str, text: str
+) -> None:
+    token = mint.access_token(**{name: text})
+    assert verifier.verify(token, time.time())
+
+
+@pytest.mark.parametrize("name", ["sub", "username", "jti", "origin_jti"])
+@pytest.mark.parametrize("character", ["\0", "\n", "\x1b", "\x7f", "\x85", "\u2028", "\u202e"])
+def test_control_characters_are_refused_in_every_identifier(
+    mint: Mint, verifier: AccessTokenVerifier, name: str, character: str
+) -> None:
+    with pytest.raises(InvalidToken, match=name):
+        verifier.verify(mint.access_token(**{name: f"a{character}b"}), time.time())
 
 
 def test_tokens_of_a_4096_bit_key_are_fine() -> None:
