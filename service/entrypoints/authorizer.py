@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from werkzeug.exceptions import HTTPException
 
@@ -31,6 +31,7 @@ from service.auth.errors import (
 from service.auth.policy import Role, judge
 from service.auth.principal import Principal
 from service.http.guard import Authority, caller_of, groups_of
+from service.http.paths import canonical_path
 from service.http.route import Route, is_id
 from service.settings import ApiSettings, load
 
@@ -39,9 +40,6 @@ logger = logging.getLogger(__name__)
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
 Handler = Callable[[Event, object], Answer]
-
-_POLICY_PATTERNS: Final = frozenset("*?$")
-"""Characters that an IAM policy's Resource does not take literally."""
 
 
 class Unauthorized(Exception):
@@ -157,6 +155,8 @@ def _without_stage(path: str, stage: str) -> str:
 
 def _route(routes: RouteMap, asked: Asked) -> Route:
     """The route that the application would choose; `Forbidden` where it would answer 404 or 405."""
+    if canonical_path(asked.path) != asked.path:
+        raise Forbidden("no such route")
     try:
         endpoint, arguments = routes.urls.match(asked.path, asked.method)
     except HTTPException:
@@ -201,10 +201,11 @@ def _names_one_request(asked: Asked) -> bool:
     """Whether the ARN stands for this request only.
 
     A route wider than the request (`ANY/{proxy+}`, `$default`) must not be allowed by a policy:
-    the policy would allow everything behind that route.
+    the policy would allow everything behind that route. A canonical path holds no character that
+    a policy's Resource would take for a pattern.
     """
     _api, _stage, asked_for = asked.arn.split("/", 2)
-    return asked_for == f"{asked.method}{asked.path}" and _POLICY_PATTERNS.isdisjoint(asked_for)
+    return asked_for == f"{asked.method}{asked.path}"
 
 
 def _iam_policy(asked: Asked, verdict: Verdict) -> Answer:
