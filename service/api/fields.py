@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.json_schema import WithJsonSchema
 
 from service.model import Location
+from service.model.characters import has_control_or_direction_characters, is_blank
 
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
@@ -50,12 +51,20 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
 
 
+def _is_readable(name: str) -> str:
+    if has_control_or_direction_characters(name):
+        raise ValueError("must not hold control or direction characters")
+    if is_blank(name):
+        raise ValueError("must not be blank")
+    return name
+
+
 Latitude = Annotated[float, Field(ge=-90, le=90), AfterValidator(_no_dust)]
 Longitude = Annotated[float, Field(ge=-180, le=180), AfterValidator(_no_dust)]
 Instant = Annotated[
     datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
-Name = Annotated[str, Field(min_length=1, max_length=64)]
+Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_is_readable)]
 Text = Annotated[str, Field(max_length=280)]
 UnicornId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Count = Annotated[int, Field(ge=1, le=100), BeforeValidator(_number)]

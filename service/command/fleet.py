@@ -1,21 +1,50 @@
-"""`fleet`: enrol many unicorns at once."""
+"""`fleet import`: enrol the unicorns of a CSV file that a person may have written.
+
+One line of the file is one unicorn: no value holds a line break, so a quote that is not closed is
+a fault of its own line and of no other.
+"""
 
 from __future__ import annotations
 
+import codecs
+import csv
+import re
 import sys
 import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import click
 from pydantic import ValidationError
 
 from service.api.staff_unicorns import NewUnicorn
-from service.command.lines import COLUMNS, BadLine, Line, count_lines, lines_of
 from service.command.tools import Output, Tools, now, with_output
+from service.core.ports import Ports
 from service.core.staff import enroll
+from service.model import Unicorn, UnicornState
 from service.model.errors import AccountTaken, Unavailable, UnicornExists
 
-REFUSED = (AccountTaken, UnicornExists)
+REQUIRED: Final = ("name", "color", "gender")
+COLUMNS: Final = (*REQUIRED, "unicorn_id", "account_sub", "auto_accept", "latitude", "longitude")
+_BOOLEANS: Final = {"true": True, "false": False}
+_DECIMAL: Final = re.compile(r"[+-]?\d{1,3}(\.\d{1,20})?", re.ASCII)
+_UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+class BadLine(Exception):
+    """A line that cannot be enrolled; the message says what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line after the first, with the columns that the first one names."""
+
+    number: int
+    text: str
+    columns: Sequence[str]
 
 
 @click.group()
@@ -29,39 +58,160 @@ def fleet() -> None:
 
     Columns: {", ".join(COLUMNS)}; all but the first three may be left out or empty. A line that
     cannot be enrolled is reported with its number, the others are enrolled, and the exit code is
-    1. Give each a unicorn_id and the file may be imported again: who is there stays as it is.
+    1. Give each a unicorn_id and the file may be imported again: a line that says what is stored
+    changes nothing, one that contradicts it is reported.
     """,
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @with_output
 def import_file(file: Path, output: Output) -> None:
-    tools, enrolled, faults = Tools(), 0, []
+    ports, counts, faults = Tools().ports, {True: 0, False: 0}, []
+    lines = lines_of(file)
     try:
-        for line in output.progress(lines_of(file), "lines", count_lines(file)):
-            fault = _enroll(tools, line)
-            if fault:
-                faults.append(fault)
-                click.echo(f"line {fault['line']}: {fault['message']}", err=True)
-            else:
-                enrolled += 1
+        for line in output.progress(lines, "lines", _count_lines(file)):
+            try:
+                counts[_is_enrolled(ports, line)] += 1
+            except BadLine as error:
+                faults.append({"line": line.number, "message": str(error)})
+                click.echo(f"line {line.number}: {error}", err=True)
     except Unavailable as error:
-        raise click.ClickException(f"{error}; {enrolled} enrolled before") from error
-    output.show({"enrolled": enrolled, "faults": faults}, f"{enrolled} enrolled")
+        raise click.ClickException(f"{error}; {counts[True]} enrolled before") from error
+    output.show(
+        {"enrolled": counts[True], "unchanged": counts[False], "faults": faults},
+        f"{counts[True]} enrolled, {counts[False]} unchanged, {len(faults)} refused",
+    )
     sys.exit(1 if faults else 0)
 
 
-def _enroll(tools: Tools, line: Line) -> dict[str, object] | None:
-    """Enrol the unicorn of one line; what is wrong with it, if it cannot be."""
-    if isinstance(line, BadLine):
-        return {"line": line.number, "message": line.message}
+def lines_of(path: Path) -> Iterator[Line]:
+    """The lines that hold anything. Raises `click.ClickException` for a file of another kind."""
+    with path.open("rb") as file:
+        head = file.read(64)
+        if head.startswith(_UTF16_MARKS) or b"\0" in head:
+            raise click.ClickException("the file is UTF-16: save it as CSV in UTF-8")
+    # A byte that is no UTF-8 becomes a surrogate, so that its line can be reported.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as text:
+        columns = _columns(text.readline().rstrip("\n"))
+        for number, line in enumerate(text, start=2):
+            if line.strip(", \t\r\n"):
+                yield Line(number, line.rstrip("\n"), columns)
+
+
+def _count_lines(path: Path) -> int:
+    """About how many unicorns there are: for the progress bar only."""
+    with path.open("rb") as file:
+        return max(0, sum(1 for _ in file) - 1)
+
+
+def _columns(first: str) -> Sequence[str]:
+    """The names in the first line. Raises `click.ClickException` saying what is wrong with them."""
     try:
-        new = NewUnicorn.model_validate(line.fields)
-        at = new.location.location() if new.location else None
-        enroll(tools.ports, new.unicorn(str(uuid.uuid4())), at, now())
+        names = _cells(first)
+    except BadLine as error:
+        raise click.ClickException(f"line 1: {error}") from error
+    faults = [*_separator_faults(names), *_name_faults(names)]
+    if faults:
+        raise click.ClickException(
+            f"line 1: {faults[0]}. The columns are of {', '.join(COLUMNS)}, separated by commas"
+        )
+    return names
+
+
+def _separator_faults(names: Sequence[str]) -> Iterator[str]:
+    for separator, called in _SEPARATORS.items():
+        if len(names) == 1 and separator in names[0]:
+            yield f"the columns are separated by {called}"
+
+
+def _name_faults(names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if name not in COLUMNS:
+            known = name.lower() in COLUMNS
+            yield f"there is no column {name!r}" + (f", write {name.lower()!r}" if known else "")
+        if names.count(name) > 1:
+            yield f"the column {name!r} stands there twice"
+    for name in REQUIRED:
+        if name not in names:
+            yield f"the column {name!r} is missing, found {', '.join(map(repr, names))}"
+
+
+def _cells(line: str) -> list[str]:
+    if line.count('"') % 2:
+        raise BadLine("a quote on this line has no partner")
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], strict=True), [])]
+    except csv.Error as error:
+        raise BadLine(str(error)) from error
+
+
+def _is_enrolled(ports: Ports, line: Line) -> bool:
+    """Enrol the unicorn of a line; False if the same one is there already. Raises `BadLine`."""
+    new = _new_unicorn(_fields(line))
+    at = new.location.location() if new.location else None
+    try:
+        enroll(ports, new.unicorn(str(uuid.uuid4())), at, now())
+    except (UnicornExists, AccountTaken) as error:
+        _require_same(ports, new, error)
+        return False
+    return True
+
+
+def _fields(line: Line) -> dict[str, Any]:
+    """The fields of a line, as a body of `POST /v1/admin/unicorns` has them."""
+    if any("\udc80" <= character <= "\udcff" for character in line.text):
+        raise BadLine("this line is not UTF-8: save the file as CSV in UTF-8")
+    cells = _cells(line.text)
+    if len(cells) > len(line.columns):
+        raise BadLine(f"{len(cells)} fields for {len(line.columns)} columns")
+    fields: dict[str, Any] = {
+        name: cell for name, cell in zip(line.columns, cells, strict=False) if cell
+    }
+    if "auto_accept" in fields:
+        text = fields["auto_accept"]
+        fields["auto_accept"] = _BOOLEANS.get(text.lower(), text)
+    place = {name: fields.pop(name) for name in ("latitude", "longitude") if name in fields}
+    if place:
+        fields["location"] = {name: _number(text) for name, text in place.items()}
+    return fields
+
+
+def _number(text: str) -> float | str:
+    """Degrees as people write them. Anything else stays text and is refused with its name.
+
+    `float` alone would also take `4_0.7`, `nan` and the digits of other scripts.
+    """
+    return float(text) if _DECIMAL.fullmatch(text) else text
+
+
+def _new_unicorn(fields: Mapping[str, Any]) -> NewUnicorn:
+    try:
+        return NewUnicorn.model_validate(fields)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, fault["loc"]))
-        return {"line": line.number, "message": f"{field}: {fault['msg']}"}
-    except REFUSED as error:
-        return {"line": line.number, "message": str(error)}
-    return None
+        fault = error.errors(include_url=False)[0]
+        found = "" if fault["type"] == "missing" else f", found {str(fault['input'])[:80]!r}"
+        raise BadLine(f"{fault['loc'][-1]}: {fault['msg']}{found}") from error
+
+
+def _require_same(ports: Ports, new: NewUnicorn, refusal: Exception) -> None:
+    """Raises `BadLine` unless the unicorn that is in the way is what the line says."""
+    stored_id = new.unicorn_id
+    if isinstance(refusal, AccountTaken) and new.account_sub:
+        stored_id = ports.unicorns.of_account(new.account_sub)
+    stored = ports.unicorns.get(stored_id) if stored_id else None
+    if stored is None:
+        raise BadLine(str(refusal)) from refusal
+    contradictions = _contradictions(new, stored)
+    if contradictions:
+        raise BadLine(f"unicorn {stored.unicorn_id!r} {', '.join(contradictions)}") from refusal
+
+
+def _contradictions(new: NewUnicorn, stored: Unicorn) -> list[str]:
+    """What the line says otherwise. Where a unicorn is may change, so places are not compared."""
+    if stored.state is UnicornState.REMOVED:
+        return ["was removed, and its id is never used again"]
+    said = new.model_dump(exclude_unset=True, exclude={"location"})
+    return [
+        f"has {name} {getattr(stored, name)!r}, this line says {value!r}"
+        for name, value in said.items()
+        if getattr(stored, name) != value
+    ]

@@ -111,12 +111,14 @@ def test_a_file_of_unicorns_is_enrolled_but_for_its_bad_lines(
     assert [fault["line"] for fault in answer["faults"]] == [3, 5, 6, 7, 8, 9, 10, 11]
     messages = [fault["message"] for fault in answer["faults"]]
     assert messages[0].startswith("color: ")
-    assert "in use" in messages[1]
-    assert "another unicorn" in messages[2]
+    assert messages[1] == "unicorn 'u1' has name 'Shadowfax', this line says 'Binky'"
+    assert "has unicorn_id 'u1', this line says 'u4'" in messages[2]
     assert messages[3].startswith("auto_accept: ")
-    assert messages[4].startswith("location.latitude: ")
-    assert messages[5].startswith("location.longitude: ")
-    assert messages[6] == "more fields than columns"
+    assert messages[3].endswith("found 'perhaps'")
+    assert messages[4].startswith("latitude: ")
+    assert messages[5].startswith("longitude: ")
+    assert messages[6] == "9 fields for 8 columns"
+    assert "not UTF-8" in messages[7]
     assert "line 3: color: " in done.stderr
     with service_client(ministack) as client:
         redis = redis_stores(command.settings, timeout_seconds=2)
@@ -128,15 +130,88 @@ def test_a_file_of_unicorns_is_enrolled_but_for_its_bad_lines(
         assert ports.unicorns.get("u9") is None
 
 
-@pytest.mark.parametrize("header", ["", "name,color\n", "name,color,gender,wings\n"])
-def test_a_file_with_other_columns_is_refused_whole(
-    command: Command, tmp_path: Path, header: str
+HEADER = "name,color,gender,unicorn_id,account_sub,auto_accept,latitude,longitude"
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_an_unclosed_quote_spoils_its_own_line_only(
+    command: Command, tmp_path: Path, ending: str
+) -> None:
+    lines = [HEADER, *(f"Silver,White,Male,u{number}" for number in range(2, 12))]
+    lines[4] = '"Silver,White,Male,u5'
+    lines[8] = 'Silver",White,Male,u9'
+    path = tmp_path / "fleet.csv"
+    path.write_bytes(ending.join(lines).encode())
+    answer = command.json("fleet", "import", path, code=1)
+    assert answer["enrolled"] == 8
+    assert [fault["line"] for fault in answer["faults"]] == [5, 9]
+    assert all("quote" in fault["message"] for fault in answer["faults"])
+
+
+@pytest.mark.parametrize("number", ["4_0.7", "40,7", "nan", "1e1", "٤٠", "0x10", "40.7°", "--4"])
+def test_degrees_are_plain_decimals(command: Command, tmp_path: Path, number: str) -> None:
+    path = tmp_path / "fleet.csv"
+    path.write_text(f'{HEADER}\nSilver,White,Male,u1,,,"{number}",-74.0\n')
+    (fault,) = command.json("fleet", "import", path, code=1)["faults"]
+    assert fault["line"] == 2
+    assert fault["message"].startswith("latitude: ")
+    assert fault["message"].endswith(f"found {number!r}")
+
+
+def test_importing_a_file_again_changes_nothing_and_contradictions_are_named(
+    command: Command, tmp_path: Path
 ) -> None:
     path = tmp_path / "fleet.csv"
-    path.write_text(header)
+    lines = [
+        HEADER,
+        "Silver,White,Male,u1,driver-1,true,40.7,-74.0",
+        "",
+        ",,,,,,,",
+        " Gold , Yellow,Female,u2",
+    ]
+    path.write_text("\n".join(lines))
+    assert command.json("fleet", "import", path) == {"enrolled": 2, "unchanged": 0, "faults": []}
+    assert command.json("fleet", "import", path) == {"enrolled": 0, "unchanged": 2, "faults": []}
+    path.write_text(f"{HEADER}\nSilver,Grey,Male,u1,driver-2\nGold,Yellow,Female,u2,,false\n")
+    answer = command.json("fleet", "import", path, code=1)
+    assert [fault["message"] for fault in answer["faults"]] == [
+        "unicorn 'u1' has color 'White', this line says 'Grey', "
+        "has account_sub 'driver-1', this line says 'driver-2'",
+        "unicorn 'u2' has auto_accept True, this line says False",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "'name' is missing"),
+        ("name,color\n", "'gender' is missing, found 'name', 'color'"),
+        ("name,color,gender,wings\n", "no column 'wings'"),
+        ("Name,color,gender\n", "no column 'Name', write 'name'"),
+        ("name,color,gender,name\n", "'name' stands there twice"),
+        ("name;color;gender\n", "separated by semicolons"),
+        ("name\tcolor\tgender\n", "separated by tabs"),
+        ('"name,color,gender\n', "quote"),
+    ],
+)
+def test_a_file_with_other_columns_is_refused_whole_and_says_what_was_found(
+    command: Command, tmp_path: Path, text: str, found: str
+) -> None:
+    path = tmp_path / "fleet.csv"
+    path.write_text(text)
     done = command.run("fleet", "import", path)
     assert done.exit_code == 1
     assert "line 1: " in done.stderr
+    assert found in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_file_in_utf_16_is_named_as_that(command: Command, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "fleet.csv"
+    path.write_bytes(f"{HEADER}\nSilver,White,Male,u1\n".encode(encoding))
+    done = command.run("fleet", "import", path)
+    assert done.exit_code == 1
+    assert "save it as CSV in UTF-8" in done.stderr
 
 
 def test_dispatch_is_paused_and_resumed(command: Command) -> None:

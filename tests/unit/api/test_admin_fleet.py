@@ -49,6 +49,39 @@ def test_an_id_and_an_account_are_given_once(api: Api) -> None:
     assert call(api, "GET", "/u2").status_code == 404
 
 
+BAD_NAMES = {
+    "a line break": "Shadow\nfax",
+    "a terminal's escape": "\x1b[31mfax",
+    "a C1 control": "a\x9bb",
+    "a line separator": "a\u2028b",
+    "text turned round": "\u202exafwodahS",
+    "an isolate": "a\u2066b\u2069",
+    "spaces only": "  ",
+    "zero width only": "\u200b\u200d\ufeff",
+    "blanks of other scripts": "\u3164\u2800\xad",
+    "a variation selector": "\ufe0f",
+}
+
+
+@pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES.keys())
+@pytest.mark.parametrize("field", ["name", "color", "gender"])
+def test_a_name_that_nobody_could_read_is_refused(api: Api, field: str, name: str) -> None:
+    api.ports.unicorns.create(a_unicorn())
+    for answer in (
+        call(api, "POST", "", NEW | {field: name}),
+        call(api, "PATCH", "/u1", {field: name}, **{"If-Match": "*"}),
+    ):
+        assert answer.status_code == 422
+        assert answer.json["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize(
+    "name", ["می\u200cخواهم", "👩\u200d🚀", "❤️", "क\u200dष", "\U0001fae8", "Żółw", "שדופקס"]
+)
+def test_a_name_of_any_script_is_taken(api: Api, name: str) -> None:
+    assert call(api, "POST", "", NEW | {"name": name}).json["name"] == name
+
+
 def test_a_change_must_name_the_version_it_is_based_on(api: Api) -> None:
     api.ports.unicorns.create(a_unicorn())
     answer = call(api, "PATCH", "/u1", {"accepting": True})
