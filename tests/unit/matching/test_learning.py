@@ -1,0 +1,199 @@
+"""Travel times learn from completed legs, in bounds, and from nobody alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from service.matching.correction import AS_ESTIMATED, KNOTS, Correction, Drives, Leg, power_law
+from service.matching.learning import (
+    DISTANCE_STEP,
+    LARGEST_CHANGE,
+    LEGS_PER_CELL,
+    OTHER_STEP,
+    SMALLEST_CHANGE,
+    UNICORNS_NEEDED,
+    learn,
+)
+
+NOW = 100_000.0
+PRIOR = AS_ESTIMATED
+
+
+def legs_of(
+    count: int = 1500,
+    *,
+    factor: float = 2.0,
+    spread: float = 0.3,
+    unicorns: int = 100,
+    window: float = 36_000.0,
+    seed: int = 1,
+) -> list[Leg]:
+    """Legs that take `factor` times their estimate in the median, begun evenly over the window.
+
+    Only those that ended by now are there, as in the service.
+    """
+    rng = np.random.default_rng(seed)
+    legs = []
+    for _ in range(count):
+        metres = float(np.exp(rng.uniform(math.log(200), math.log(8000))))
+        estimated = metres / 5
+        seconds = estimated * factor * math.exp(rng.normal(0, spread))
+        legs.append(
+            Leg(
+                origin=f"from-{rng.integers(4)}",
+                destination=f"to-{rng.integers(4)}",
+                metres=metres,
+                bearing=float(rng.uniform(0, 2 * math.pi)),
+                estimated=estimated,
+                started=NOW - float(rng.uniform(0, window)),
+                seconds=seconds,
+                unicorn_id=f"u{rng.integers(unicorns)}",
+            )
+        )
+    return [leg for leg in legs if leg.started + leg.seconds <= NOW]
+
+
+def learned(legs: list[Leg], previous: Correction = PRIOR, fits: int = 8) -> Correction:
+    """What stands after some fits on the same legs: one alone moves a bounded step."""
+    for _ in range(fits):
+        previous = learn(legs, NOW, PRIOR, previous) or previous
+    return previous
+
+
+def factors(
+    correction: Correction, legs: list[Leg]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.exp(correction.logarithms(Drives.of(legs)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.3, 2.0, 2.5])
+def test_the_median_of_real_by_told_comes_to_one(factor: float) -> None:
+    legs = legs_of(factor=factor)
+    told = factors(learned(legs), legs) * [leg.estimated for leg in legs]
+    assert np.median([leg.seconds for leg in legs] / told) == pytest.approx(1.0, abs=0.05)
+
+
+def test_nine_of_ten_legs_end_by_the_latest() -> None:
+    legs, fresh = legs_of(4000), legs_of(4000, seed=2)
+    correction = learned(legs)
+    latest = factors(correction, fresh) * correction.latest_factor
+    below = np.mean([leg.seconds / leg.estimated for leg in fresh] <= latest)
+    assert 0.87 <= below <= 0.93
+
+
+def test_legs_still_under_way_do_not_make_estimates_too_short() -> None:
+    # They take 18 minutes in the median; many that began within this half hour have not ended.
+    short_window = legs_of(4000, factor=1.5, spread=0.4, window=1800)
+    seen = np.median(
+        [leg.seconds / leg.estimated for leg in short_window if 2000 < leg.metres < 4000]
+    )
+    long_legs = [leg for leg in legs_of(factor=1.5) if 2000 < leg.metres < 4000]
+    assert seen < 1.4
+    assert np.median(factors(learned(short_window), long_legs)) == pytest.approx(1.5, rel=0.1)
+
+
+def test_distance_direction_ends_and_hour_are_told_apart() -> None:
+    legs = [
+        leg._replace(
+            seconds=leg.estimated
+            * (1.5 if leg.metres < 1000 else 1.0)
+            * (1.3 if leg.origin == "from-0" else 1.0)
+            * math.exp(0.2 * math.cos(4 * leg.bearing))
+        )
+        for leg in legs_of(3000, spread=0.01)
+    ]
+    correction = learned(legs)
+    errors = factors(correction, legs) * [leg.estimated for leg in legs]
+    assert np.quantile(np.abs(np.log([leg.seconds for leg in legs] / errors)), 0.8) < 0.12
+    assert correction.by_origin["from-0"] - correction.by_origin["from-1"] > 0.15
+    assert correction.by_direction[2] == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_fit_moves_every_coefficient_by_a_bounded_step() -> None:
+    correction = learn(legs_of(factor=2.5), NOW, PRIOR, PRIOR)
+    assert correction is not None
+    assert np.abs(correction.by_distance).max() <= DISTANCE_STEP + 1e-9
+    others = [*correction.by_direction, *correction.by_origin.values()]
+    assert np.abs(others).max() <= OTHER_STEP + 1e-9
+
+
+@pytest.mark.parametrize("factor", [0.22, 4.5])
+def test_no_experience_moves_a_factor_beyond_its_bounds(factor: float) -> None:
+    correction = learned(legs_of(factor=factor, spread=0.02), fits=30)
+    assert min(correction.by_distance) >= SMALLEST_CHANGE - 1e-9
+    assert max(correction.by_distance) <= LARGEST_CHANGE + 1e-9
+
+
+def test_with_few_unicorns_the_prior_holds() -> None:
+    assert learn(legs_of(unicorns=UNICORNS_NEEDED - 1), NOW, PRIOR, PRIOR) is None
+    assert learn([], NOW, PRIOR, PRIOR) is None
+
+
+def test_nobody_teaches_a_zone_alone() -> None:
+    honest = legs_of(400, factor=1.0, spread=0.1)
+    liar = [leg._replace(unicorn_id="liar") for leg in legs_of(2000, factor=2.5, seed=3)]
+    correction = learned([*honest, *liar])
+    assert np.median(factors(correction, honest)) < 1.25
+
+
+def test_one_liar_in_a_cell_does_not_make_it_slow() -> None:
+    honest = legs_of(1000, factor=1.0, spread=0.1)
+    liar = [
+        leg._replace(unicorn_id="liar", origin="cell-of-the-liar")
+        for leg in legs_of(LEGS_PER_CELL * 10, factor=2.5, seed=3)
+    ]
+    correction = learned([*honest, *liar])
+    assert correction.by_origin.get("cell-of-the-liar", 0.0) < 0.7 * math.log(2.5)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"seconds": 1.0},
+        {"seconds": 5_401.0},
+        {"metres": 10.0},
+        {"metres": 2e5},
+        {"estimated": 0.0},
+        {"estimated": 1.0},
+    ],
+)
+def test_odd_legs_teach_nothing(odd: dict[str, float]) -> None:
+    legs = legs_of(600)
+    slips = [leg._replace(**odd) for leg in legs_of(600, seed=4)]  # type: ignore[arg-type]
+    assert learn([*legs, *slips], NOW, PRIOR, PRIOR) == learn(legs, NOW, PRIOR, PRIOR)
+
+
+def test_a_fit_that_tells_the_latest_legs_worse_is_not_taken_into_use() -> None:
+    legs = legs_of(factor=1.0, spread=0.3)
+    at_its_best = learned(legs, fits=12)
+    long_legs = [leg for leg in legs if leg.metres > 600]
+    held_back_only = [
+        leg._replace(seconds=leg.estimated * (0.4 if number % 5 else 2.5))
+        for number, leg in enumerate(sorted(long_legs, key=lambda leg: leg.started))
+    ]
+    assert learn(held_back_only, NOW, PRIOR, at_its_best) is None
+
+
+def test_the_order_of_the_legs_means_nothing() -> None:
+    legs = legs_of(500)
+    once, again = learn(legs, NOW, PRIOR, PRIOR), learn(legs[::-1], NOW, PRIOR, PRIOR)
+    assert once is not None
+    assert again is not None
+    assert np.allclose(once.by_distance, again.by_distance)
+
+
+def test_a_power_law_says_what_it_is_named_after() -> None:
+    correction = power_law(353.0, 0.58, metres_per_second=4.7)
+    drives = Drives(["a"], ["b"], np.array([1000.0]), np.array([0.0]), ["0"])
+    seconds = 1000 / 4.7 * np.exp(correction.logarithms(drives))
+    assert seconds[0] == pytest.approx(353.0, rel=0.02)
+
+
+def test_beyond_the_outer_knots_a_correction_is_constant() -> None:
+    correction = replace(AS_ESTIMATED, by_distance=tuple(float(n) for n in range(len(KNOTS))))
+    drives = Drives(["a"] * 2, ["b"] * 2, np.array([1.0, 1e6]), np.zeros(2), ["0"] * 2)
+    assert correction.logarithms(drives).tolist() == [0.0, len(KNOTS) - 1.0]
