@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Self
 
+import h3
 import numpy as np
 
-from service.matching.travel import FloatArray
+from service.matching.travel import FloatArray, TravelTimes, crow_metres
 
 KNOTS: Final = (150.0, 350.0, 700.0, 1400.0, 2800.0, 5600.0, 11200.0)
 """Straight-line metres; between them a correction is interpolated over the log of the distance."""
@@ -127,3 +128,57 @@ def waves(bearings: FloatArray) -> FloatArray:
     return np.stack(
         [wave(times * bearings) for times in (2, 4) for wave in (np.cos, np.sin)], axis=1
     )
+
+
+CELL_RESOLUTION: Final = 8
+"""H3 cells of some 0.7 km²: large enough that a cell is no address."""
+
+
+def drives_between(origins: FloatArray, destinations: FloatArray, hour: str) -> Drives:
+    """The drives between the places of each row, which are (latitude, longitude) in degrees."""
+    south, north = np.radians(origins[:, 0]), np.radians(destinations[:, 0])
+    east = np.radians(destinations[:, 1] - origins[:, 1])
+    bearings = np.arctan2(
+        np.sin(east) * np.cos(north),
+        np.cos(south) * np.sin(north) - np.sin(south) * np.cos(north) * np.cos(east),
+    )
+    return Drives(
+        _cells(origins),
+        _cells(destinations),
+        crow_metres(origins, destinations),
+        bearings,
+        [hour] * len(origins),
+    )
+
+
+def _cells(places: FloatArray) -> list[str]:
+    """Each distinct place is looked up once: a round asks for many pairs of few places."""
+    distinct, rows = np.unique(places, axis=0, return_inverse=True)
+    cells = [str(h3.latlng_to_cell(lat, lon, CELL_RESOLUTION)) for lat, lon in distinct.tolist()]
+    return [cells[row] for row in rows.ravel().tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedTimes:
+    """`TravelTimes` of `base`, corrected by what was learned about this kind of drive."""
+
+    base: TravelTimes
+    correction: Correction
+    hour: str
+    """The hour of the week for which it is asked."""
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        seconds, metres = self.base.estimate(origins, destinations)
+        if not len(seconds):
+            return seconds, metres
+        drives = drives_between(origins, destinations, self.hour)
+        return seconds * np.exp(self.correction.logarithms(drives)), metres
+
+    def reach_metres(self, seconds: float) -> float:
+        """The longest straight line whose corrected time is no longer, ends and direction apart."""
+        distances = np.geomspace(KNOTS[0], 4 * KNOTS[-1], 100)
+        corrections = np.exp(hats(distances) @ np.array(self.correction.by_distance))
+        reached = distances[distances / self.base.reach_metres(1) * corrections <= seconds]
+        return float(reached.max(initial=self.base.reach_metres(seconds)))

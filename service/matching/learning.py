@@ -22,6 +22,7 @@ from itertools import compress
 from typing import Final
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.special import log_ndtr, ndtr
 
 from service.matching.correction import (
@@ -60,8 +61,10 @@ LEGS_PER_HOUR: Final = 100
 """Cells and hours with fewer legs have no correction of their own."""
 HOURS_AT_LEAST: Final = 3
 
-DISTANCE_RIDGE, DIRECTION_RIDGE, CELL_RIDGE, HOUR_RIDGE = 5.0, 10.0, 12.0, 30.0
-"""Weight of the prior: a coefficient seen in so many legs is halfway to what the legs say."""
+LEVEL_RIDGE, SHAPE_RIDGE, DIRECTION_RIDGE, CELL_RIDGE, HOUR_RIDGE = 5.0, 20.0, 10.0, 12.0, 30.0
+"""Weight of the prior: a coefficient seen in so many legs is halfway to what the legs say. Of
+distance, level and shape are weighed apart, so that short drives teach something about long ones.
+"""
 
 HUBER: Final = 2.0
 """Residuals beyond so many standard deviations pull with bounded force."""
@@ -69,6 +72,8 @@ LARGEST_GHOST: Final = 8.0
 """A leg stands for at most so many others that have not ended yet."""
 ITERATIONS: Final = 15
 SPREADS: Final = np.linspace(0.1, 1.0, 46)
+TOLERANCE: Final = 0.02
+"""So much likelihood a leg a new fit may lose: equally good ones must not fail by chance."""
 HELD_BACK: Final = 5
 """Every fifth of the latest legs checks what the others teach."""
 
@@ -104,7 +109,7 @@ def learn(
     able.sort(key=lambda leg: leg.started)
     held_back, taught = able[::HELD_BACK], [leg for n, leg in enumerate(able) if n % HELD_BACK]
     likelihood, spread = _judged(_fit(taught, now, prior), held_back, now)
-    if likelihood < _judged(previous, held_back, now)[0]:
+    if likelihood < _judged(previous, held_back, now)[0] - TOLERANCE:
         return None
     return _one_step(previous, _fit(able, now, prior), spread)
 
@@ -130,13 +135,11 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
             *(_flags(column, known) for column, known in zip(columns, keys, strict=True)),
         ]
     )
-    ridge = np.repeat(
-        (DISTANCE_RIDGE, DIRECTION_RIDGE, CELL_RIDGE, CELL_RIDGE, HOUR_RIDGE),
-        (len(KNOTS), 4, *map(len, keys)),
-    )
+    weights = np.repeat((DIRECTION_RIDGE, CELL_RIDGE, CELL_RIDGE, HOUR_RIDGE), (4, *map(len, keys)))
+    ridge = block_diag(_distance_ridge(), np.diag(weights))
     target = _log_ratios(legs) - prior.logarithms(drives)
     room = _log_room(legs, now) - prior.logarithms(drives)
-    found = _expect_and_maximize(design, target, room, _fair_weights(legs), np.diag(ridge))
+    found = _expect_and_maximize(design, target, room, _fair_weights(legs), ridge)
     ends = np.cumsum([len(KNOTS), 4, *map(len, keys)])[:-1]
     distance, direction, *effects = np.split(found, ends)
     bounded = np.clip(distance, SMALLEST_CHANGE, LARGEST_CHANGE)
@@ -151,6 +154,14 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
         by_destination=destinations,
         by_hour=hours,
     )
+
+
+def _distance_ridge() -> FloatArray:
+    """Penalizes the mean of the knots' coefficients, and the differences of neighbours."""
+    differences = np.diff(np.eye(len(KNOTS)), axis=0)
+    mean = np.full((len(KNOTS), len(KNOTS)), LEVEL_RIDGE / len(KNOTS) ** 2)
+    ridge: FloatArray = mean + SHAPE_RIDGE * differences.T @ differences
+    return ridge
 
 
 def _expect_and_maximize(

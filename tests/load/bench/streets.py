@@ -1,0 +1,104 @@
+"""Manhattan's streets as travel times: shortest paths over one-way edges, by hour of the day.
+
+The graph is `../shared/data/manhattan_roads` (its README names the source).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import KDTree
+
+from service.matching.travel import FloatArray, GreatCircle, IntArray, crow_metres, on_sphere
+from tests.load.bench.nyc import FILE, NycTrip
+
+FOLDER = FILE.parent / "manhattan_roads"
+LIGHT, HEAVY = 1, 9
+"""Columns of `seconds_by_hour.csv`: 20.8 and 12.4 km/h over all edges."""
+NEAR_METRES = 200.0
+"""A trip belongs to this world if both of its ends are so near to a node."""
+
+
+@dataclass(frozen=True)
+class Streets:
+    """`TravelTimes` that know every street: seconds and metres of the fastest way."""
+
+    nodes: FloatArray
+    seconds: FloatArray
+    metres: FloatArray
+
+    def nearest(self, places: FloatArray) -> tuple[IntArray, FloatArray]:
+        """The node next to each place, and how far it is, metres."""
+        rows = _tree().query(on_sphere(places))[1]
+        return rows, crow_metres(places, self.nodes[rows])
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        start, end = self.nearest(origins)[0], self.nearest(destinations)[0]
+        return (
+            self.seconds[start, end].astype(np.float64),
+            self.metres[start, end].astype(np.float64),
+        )
+
+    def reach_metres(self, seconds: float) -> float:
+        # Twice the straight-line world's speed: nothing that could be reached is left out.
+        return GreatCircle(detour=1.0, speed_kmh=50.0).reach_metres(seconds)
+
+
+@cache
+def streets(hour: int) -> Streets:
+    """The fastest ways of an hour, between all pairs of nodes (a few seconds of CPU)."""
+    nodes = _nodes()
+    start, end = _rows("edges.csv", np.intp)[:, 1:].T - 1
+    seconds = np.maximum(_rows("seconds_by_hour.csv", np.float64)[:, hour], 0.1)
+    lengths = crow_metres(nodes[start], nodes[end])
+    size = (len(nodes), len(nodes))
+    graph = csr_matrix((seconds, (start, end)), size)
+    times, before = dijkstra(graph, return_predecessors=True)
+    times = np.where(np.isfinite(times), times, 1e5).astype(np.float32)
+    return Streets(nodes, times, _lengths(csr_matrix((lengths, (start, end)), size), times, before))
+
+
+def _lengths(edges: csr_matrix, times: FloatArray, before: IntArray) -> FloatArray:
+    """Metres of the fastest ways: that of the way to the node before, and the last edge."""
+    size = len(times)
+    last = np.asarray(edges.todense(), dtype=np.float32)
+    metres = np.zeros((size, size), np.float32)
+    rows = np.arange(size)
+    for order in np.argsort(times, axis=1).T:
+        previous = before[rows, order]
+        known = previous >= 0
+        at = rows[known], order[known]
+        metres[at] = metres[rows[known], previous[known]] + last[previous[known], order[known]]
+    return metres
+
+
+def trips_on(world: Streets, trips: Sequence[NycTrip]) -> Sequence[NycTrip]:
+    """The trips whose both ends lie on these streets."""
+    ends = [
+        world.nearest(np.array([[at.latitude, at.longitude] for at in side]))[1] <= NEAR_METRES
+        for side in ([trip.pickup for trip in trips], [trip.dropoff for trip in trips])
+    ]
+    return [trip for trip, near in zip(trips, ends[0] & ends[1], strict=True) if near]
+
+
+@cache
+def _nodes() -> FloatArray:
+    return _rows("points.csv", np.float64)[:, 1:]
+
+
+@cache
+def _tree() -> KDTree:
+    return KDTree(on_sphere(_nodes()))
+
+
+def _rows(name: str, kind: type) -> FloatArray:
+    with (FOLDER / name).open(newline="") as lines:
+        return np.array(list(csv.reader(lines)), dtype=kind)
