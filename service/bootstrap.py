@@ -6,7 +6,7 @@ Nothing connects here: each client connects when it is first used.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,21 +30,17 @@ from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
-from service.stores.dynamodb.operations import DynamoRevocations
-from service.stores.dynamodb.pauses import DynamoPauses
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
 from service.stores.osrm import RoutedTimes
-from service.stores.pauses import CachedPauses
+from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
-from service.stores.redis.pauses import RedisPauses
 from service.stores.redis.queues import RedisQueues
-from service.stores.redis.revocations import RedisRevocations
 from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
-from service.stores.revocations import CachedRevocations
+from service.stores.revocations import TOPIC, DynamoRevocations, KnownRevocations
 from service.stores.table_service import TableService
 
 if TYPE_CHECKING:
@@ -85,7 +81,7 @@ def build_ports(
     rounds: RoundQueue,
     dynamodb: DynamoDBClient | None = None,
 ) -> Ports:
-    """Call once per process, after any fork: clients hold connections and threads."""
+    """The ports on their stores, none of which keeps a thread: see `with_known_pauses`."""
     dynamodb = dynamodb or dynamodb_client(settings)
     retention = timedelta(days=settings.ride_retention_days)
     return Ports(
@@ -98,12 +94,23 @@ def build_ports(
         waiting=redis.waiting,
         rounds=rounds,
         changes=redis.changes,
-        pauses=CachedPauses(
-            DynamoPauses(dynamodb, settings.operations_table), RedisPauses(redis.link)
-        ),
+        pauses=DynamoPauses(dynamodb, settings.operations_table),
         dead_letters=DynamoDeadLetters(dynamodb, settings.operations_table),
         rules=rules_of(settings),
     )
+
+
+def with_known_pauses(ports: Ports) -> Ports:
+    """The same for a process that lives long: it reads the pause in the background."""
+    return replace(ports, pauses=KnownPauses(ports.pauses).start())
+
+
+def build_revocations(
+    settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient
+) -> KnownRevocations:
+    """Revocations, not yet read."""
+    stored = DynamoRevocations(dynamodb, settings.operations_table)
+    return KnownRevocations(stored, redis.changes.announce, _now)
 
 
 def build_oversight(
@@ -155,20 +162,19 @@ def build(settings: ApiSettings) -> Dependencies:
     redis = redis_stores(settings, timeout_seconds=timeout)
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
     dynamodb = dynamodb_client(settings)
-    ports = build_ports(settings, redis, rounds, dynamodb)
+    ports = with_known_pauses(build_ports(settings, redis, rounds, dynamodb))
     start_listening(ports.fleet, ports.rules.stale, _now)
     keys = _keys(settings)
     before_answers(lambda: _tell_age(keys))
-    revocations = CachedRevocations(
-        DynamoRevocations(dynamodb, settings.operations_table), RedisRevocations(redis.link)
-    )
+    revocations = build_revocations(settings, redis, dynamodb).start()
+    redis.changes.on(TOPIC, revocations.hurry)
     return Dependencies(
         settings=settings,
         ports=ports,
         oversight=build_oversight(settings, redis, dynamodb, timeout_seconds=timeout),
         verifier=_verifier(settings, keys),
         revocations=revocations,
-        revoked=RevocationCheck(revocations),
+        revoked=RevocationCheck(revocations, revocations.known),
         travel=travel_times(settings),
         iam=_iam_verifier(settings),
         id_tokens=_workshop_verifier(settings, keys),

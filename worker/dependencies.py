@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from service.bootstrap import JOB_TIMEOUT_SECONDS, build_ports, redis_stores, travel_times
+from service.bootstrap import (
+    JOB_TIMEOUT_SECONDS,
+    build_ports,
+    redis_stores,
+    travel_times,
+    with_known_pauses,
+)
 from service.core.ports import Ports
 from service.core.rounds import Claim, Dispatcher, Outcome
 from service.core.sweep import sweep
@@ -40,7 +46,6 @@ class Dependencies:
         """Sweep unless another process does; two at once would do no harm, only the work."""
         with self.turns.sweep_turn() as mine:
             if mine:
-                self.ports.pauses.refresh()
                 end = time.monotonic() + SWEEP_BUDGET_SECONDS
                 with SWEEP_SECONDS.time():
                     sweep(self.ports, _now(), lambda: time.monotonic() < end)
@@ -55,7 +60,7 @@ def build(settings: Settings) -> None:
     timeout = JOB_TIMEOUT_SECONDS
     redis = redis_stores(settings, timeout_seconds=timeout)
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
-    ports = build_ports(settings, redis, rounds)
+    ports = with_known_pauses(build_ports(settings, redis, rounds))
     dispatcher = Dispatcher(
         ports=ports,
         leases=redis.waiting,

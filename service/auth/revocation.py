@@ -1,4 +1,4 @@
-"""Which tokens are refused before they expire, and how often that is asked.
+"""Which tokens are refused before they expire.
 
 A token is named in three ways: itself (`jti`), the sign-in it stems from (`origin_jti`), its
 subject (`sub`). The store says since when each is revoked. https://docs.aws.amazon.com/cognito/
@@ -11,18 +11,25 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
+
+from cachetools import LRUCache, TTLCache
 
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.policy import Policy, must_be_certain
 from service.auth.principal import Principal, TokenKind
+from service.breaker import Breaker
 from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS: Final = 3.0
-"""How long one process believes that a token is not revoked."""
+"""How long a process that looks tokens up believes that one is not revoked."""
+
+PROMPT_SECONDS: Final = 1.0
+"""An answer that took longer is not believed beyond its request: it may be too old by then."""
 
 PAUSE_SECONDS: Final = 1.0
 """How long the store is left alone after it failed, so that requests do not queue up for it."""
@@ -35,6 +42,9 @@ LONGEST_TOKEN_LIFE: Final = timedelta(hours=24)
 _REMEMBERED: Final = 10_000
 
 Marks = Mapping[str, str]
+"""The names of one token: kind (`jti`, `origin_jti`, `sub`) to value."""
+Mark = tuple[str, str]
+"""One of them: kind and value."""
 Names = tuple[str, str | None, str]
 
 
@@ -55,6 +65,34 @@ class RevocationStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class RevocationSet:
+    """All revocations as a process has read them; the empty one was never read."""
+
+    since: Mapping[Mark, datetime] = field(default_factory=dict)
+    is_cut_off: bool = False
+    """There are more than a process keeps."""
+    good_until: float = -math.inf
+    """Until this monotonic instant (seconds), what is not in the set is not revoked."""
+
+    @property
+    def is_whole(self) -> bool:
+        return self.good_until > -math.inf and not self.is_cut_off
+
+    def of(self, marks: Marks) -> Mapping[str, datetime]:
+        """By kind, since when these marks are revoked; the others are absent."""
+        found = {kind: self.since.get((kind, value)) for kind, value in marks.items()}
+        return {kind: since for kind, since in found.items() if since}
+
+    def believed_until(self, monotonic: float) -> Self:
+        """The same set, read once more."""
+        return replace(self, good_until=monotonic)
+
+    def with_one(self, mark: Mark, at: datetime) -> Self:
+        """The set with one revocation more; an earlier instant changes nothing."""
+        return replace(self, since={**self.since, mark: max(at, self.since.get(mark, at))})
+
+
 def marks_of(principal: Principal) -> Marks:
     """The names under which this principal's token can be revoked."""
     marks = {"jti": principal.jti, "sub": principal.subject}
@@ -66,8 +104,8 @@ def marks_of(principal: Principal) -> Marks:
 def is_revoked(principal: Principal, revoked: Mapping[str, datetime]) -> bool:
     """Whether one of the revocations found for the principal's marks refuses it.
 
-    One of a subject refuses what began at or before its instant: the sign-in of a person, so that
-    refreshing does not help; the issue of a machine's token.
+    One of a subject refuses what began at or before its instant: the issue of the token, or the
+    sign-in of the person behind it. Refreshing renews the first, and at some issuers the second.
     """
     if "jti" in revoked or "origin_jti" in revoked:
         return True
@@ -75,27 +113,34 @@ def is_revoked(principal: Principal, revoked: Mapping[str, datetime]) -> bool:
         return False
     began_at = principal.issued_at
     if principal.kind is TokenKind.USER and principal.auth_time is not None:
-        began_at = principal.auth_time
+        began_at = min(began_at, principal.auth_time)
     return began_at <= revoked["sub"].timestamp()
 
 
 class RevocationCheck:
-    """Asks the store, and remembers the answer for `FRESH_SECONDS` in this process."""
+    """Judges principals by the set that `known` gives, which costs no remote call.
+
+    While there is no whole set (none is kept, it was not read yet, it has outgrown its bound) the
+    store is asked, and its answer believed for `FRESH_SECONDS`.
+    """
 
     def __init__(
-        self, store: RevocationStore, monotonic: Callable[[], float] = time.monotonic
+        self,
+        store: RevocationStore,
+        known: Callable[[], RevocationSet] = RevocationSet,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._known = known
         self._monotonic = monotonic
-        self._answers: dict[Names, tuple[float, bool]] = {}
-        self._paused_until = -math.inf
+        self._breaker = Breaker(PAUSE_SECONDS, monotonic)
+        # A revocation is never taken back, so only the other answer goes stale.
+        self._refused: LRUCache[Names, bool] = LRUCache(_REMEMBERED)
+        self.forget()
 
     def check(self, principal: Principal, policy: Policy, method: str, now: datetime) -> None:
         """Raises `InvalidToken` if revoked; `AuthUnavailable` if unknown where that matters."""
-        names = (principal.jti, principal.origin_jti, principal.subject)
-        verdict = self._remembered(names)
-        if verdict is None:
-            verdict = self._ask(names, principal, now)
+        verdict = self._verdict(principal, now)
         if verdict:
             raise InvalidToken("revoked")
         if verdict is None and must_be_certain(policy, method):
@@ -112,28 +157,45 @@ class RevocationCheck:
         self.check(principal, policy, method, now)
 
     def forget(self) -> None:
-        """Ask again at once: this process has just revoked something."""
-        self._answers = {}
+        """Look everything up again: this process has just revoked something."""
+        self._passed: TTLCache[Names, bool] = TTLCache(_REMEMBERED, FRESH_SECONDS, self._monotonic)
 
-    def _remembered(self, names: Names) -> bool | None:
-        """A revocation is never taken back, so only the other answer goes stale."""
-        asked_at, verdict = self._answers.get(names, (-math.inf, False))
-        is_fresh = self._monotonic() - asked_at < FRESH_SECONDS
-        return verdict if verdict or is_fresh else None
+    def _verdict(self, principal: Principal, now: datetime) -> bool | None:
+        """Whether the token is revoked; none if nobody can say."""
+        known, marks = self._known(), marks_of(principal)
+        if is_revoked(principal, known.of(marks)):
+            return True
+        if not known.is_whole:
+            return self._looked_up(principal, marks, now)
+        if self._monotonic() < known.good_until:
+            return False
+        self._say_unknown("the set of revocations could not be read")
+        return None
 
-    def _ask(self, names: Names, principal: Principal, now: datetime) -> bool | None:
+    def _looked_up(self, principal: Principal, marks: Marks, now: datetime) -> bool | None:
+        names = (principal.jti, principal.origin_jti, principal.subject)
+        # The cache of before: an answer that `forget` overtook must not be remembered.
+        passed = self._passed
+        if names in self._refused:
+            return True
+        if names in passed:
+            return False
+        if self._breaker.is_open:
+            return None
         asked_at = self._monotonic()
-        if asked_at < self._paused_until:
-            return None
-        answers = self._answers
         try:
-            verdict = is_revoked(principal, self._store.lookup(marks_of(principal), now))
+            verdict = is_revoked(principal, self._store.lookup(marks, now))
         except Unavailable as error:
-            self._paused_until = self._monotonic() + PAUSE_SECONDS
-            logger.warning("revocations unknown", extra={"cause": str(error)})
+            self._say_unknown(str(error))
             return None
-        if len(answers) >= _REMEMBERED:
-            answers.clear()
-        # Into the dictionary of before: an answer that `forget` overtook must not be remembered.
-        answers[names] = (asked_at, verdict)
+        if verdict:
+            self._refused[names] = True
+        elif self._monotonic() - asked_at < PROMPT_SECONDS:
+            passed[names] = True
         return verdict
+
+    def _say_unknown(self, cause: str) -> None:
+        """At most once in `PAUSE_SECONDS`, in which the store is left alone, too."""
+        if not self._breaker.is_open:
+            self._breaker.trip()
+            logger.warning("revocations unknown", extra={"cause": cause})

@@ -19,6 +19,7 @@ from service.bootstrap import (
     RedisStores,
     build_oversight,
     build_ports,
+    build_revocations,
     redis_stores,
 )
 from service.core.ports import Ports
@@ -27,9 +28,7 @@ from service.model.errors import DispatchError
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
-from service.stores.dynamodb.operations import DynamoRevocations
-from service.stores.redis.revocations import RedisRevocations
-from service.stores.revocations import CachedRevocations
+from service.stores.revocations import KnownRevocations
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -72,9 +71,8 @@ class Tools:
         )
 
     @cached_property
-    def revocations(self) -> CachedRevocations:
-        truth = DynamoRevocations(self.dynamodb, self.settings.operations_table)
-        return CachedRevocations(truth, RedisRevocations(self.redis.link))
+    def revocations(self) -> KnownRevocations:
+        return build_revocations(self.settings, self.redis, self.dynamodb)
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,9 +272,6 @@ class Pauses(Protocol):
     def put(self, zone: str | None, paused: bool) -> Pause:
         """Pause or resume a zone, or (none) everything; resuming everything resumes each zone."""
 
-    def refresh(self) -> None:
-        """Read it anew and let the other processes know; never raises."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:

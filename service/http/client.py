@@ -9,8 +9,8 @@ from typing import Final, Protocol, cast
 
 from flask import request
 
-KEY: Final = "gunicorn.socket"
-"""Under this name gunicorn hands on what it reads from and writes to (`entrypoints.gunicorn`)."""
+KEY: Final = "wildrydes.client"
+"""Under this name the server hands on the client's connection (gunicorn's own names are others)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,76 +1,97 @@
-"""The pause: DynamoDB is the truth, Redis and each process remember it for a moment.
+"""Where dispatch is paused: one item in DynamoDB, which every process reads once a second.
 
-How soon a change counts: within a second where Redis could be told, else when a sweep has told
-it, a second later. Whether dispatch is paused must never be what stops it: if nobody can say, what
-was last known holds.
+A change counts everywhere within two seconds. Requests and rounds read the process's memory only.
+If DynamoDB cannot be read, what was last known holds: a pause must not end, and dispatch must not
+stop, because nobody can say.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
 
-from service.model.errors import Unavailable
+from service.background import Repeated
 from service.model.operations import Pause
-from service.stores.dynamodb.pauses import DynamoPauses
-from service.stores.redis.pauses import RedisPauses
+from service.stores.dynamodb.calls import patiently
+from service.stores.dynamodb.items import text
+from service.stores.dynamodb.table import TableStore
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import UpdateItemInputTypeDef
 
-BELIEVED_SECONDS: Final = 1.0
+    from service.core.ports import Pauses
+    from service.stores.dynamodb.items import Item
+
+READ_EVERY_SECONDS: Final = 1.0
+FIRST_READ_SECONDS: Final = 1.0
+"""How long a process that starts waits for the first read; with DynamoDB away it starts unpaused.
+Below the 4 s that Celery gives a pool child to start."""
+
+_KEY: Final = "dispatch#pause"
 
 
-class CachedPauses:
-    """`Pauses` that cost a request or a round at most one question a second."""
-
-    def __init__(
-        self,
-        truth: DynamoPauses,
-        copy: RedisPauses,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._truth = truth
-        self._copy = copy
-        self._monotonic = monotonic
-        self._known = Pause()
-        self._believed_until = float("-inf")
+class DynamoPauses(TableStore):
+    """`Pauses` without a memory. Each call is one remote call and may raise `Unavailable`."""
 
     def current(self) -> Pause:
-        now = self._monotonic()
-        if now >= self._believed_until:
-            # Set first, so that the other threads of this process do not ask as well.
-            self._believed_until = now + BELIEVED_SECONDS
-            self._known = self._recalled() or self._known
+        """The pause as stored, read consistently."""
+        return _pause(self._stored({"operation_id": text(_KEY)}) or {})
+
+    def put(self, zone: str | None, paused: bool) -> Pause:
+        """Each change names only what it changes, so two at once do not undo one another."""
+        update: UpdateItemInputTypeDef = {
+            "TableName": self._table,
+            "Key": {"operation_id": text(_KEY)},
+            "ReturnValues": "ALL_NEW",
+        }
+        if zone is not None:
+            update["UpdateExpression"] = "ADD zones :zones" if paused else "DELETE zones :zones"
+            update["ExpressionAttributeValues"] = {":zones": {"SS": [zone]}}
+        else:
+            everything = "SET everywhere = :paused"
+            update["UpdateExpression"] = everything if paused else f"{everything} REMOVE zones"
+            update["ExpressionAttributeValues"] = {":paused": {"BOOL": paused}}
+        answer = patiently(partial(self._client.update_item, **update), self._patience)
+        return _pause(answer["Attributes"])
+
+
+class KnownPauses:
+    """`Pauses` that a process knows by heart, from `start` on. Reading costs no remote call."""
+
+    def __init__(self, stored: Pauses) -> None:
+        self._stored = stored
+        self._known = Pause()
+        self._changes = 0
+        self._reading = Repeated("reading the pause", self.refresh, READ_EVERY_SECONDS)
+
+    def start(self) -> Self:
+        """Begin to read in the background. Call after any fork."""
+        self._reading.start(FIRST_READ_SECONDS)
+        return self
+
+    def close(self) -> None:
+        """End the reading."""
+        self._reading.close()
+
+    def current(self) -> Pause:
         return self._known
 
     def put(self, zone: str | None, paused: bool) -> Pause:
-        """Pause or resume a zone, or (none) everything. Raises `Unavailable` if DynamoDB is."""
-        return self._told(self._truth.put(zone, paused))
+        """One remote call; counts in this process at once. Raises `Unavailable`."""
+        pause = self._stored.put(zone, paused)
+        self._changes += 1
+        self._known = pause
+        return pause
 
     def refresh(self) -> None:
-        """Tell Redis the truth; whoever sweeps does."""
-        try:
-            self._told(self._truth.current())
-        except Unavailable as error:
-            logger.info("pause not read", extra={"cause": str(error)})
+        """Read the pause: one remote call. Raises `Unavailable`."""
+        changes = self._changes
+        pause = self._stored.current()
+        # A read that a change of this process has overtaken tells of the time before.
+        if changes == self._changes:
+            self._known = pause
 
-    def _recalled(self) -> Pause | None:
-        try:
-            known = self._copy.recall()
-        except Unavailable:
-            known = None
-        try:
-            return known or self._told(self._truth.current())
-        except Unavailable as error:
-            logger.info("pause not read", extra={"cause": str(error)})
-            return None
 
-    def _told(self, pause: Pause) -> Pause:
-        self._known, self._believed_until = pause, self._monotonic() + BELIEVED_SECONDS
-        try:
-            self._copy.keep(pause)
-        except Unavailable as error:
-            logger.info("pause not copied", extra={"cause": str(error)})
-        return pause
+def _pause(item: Item) -> Pause:
+    everywhere = item.get("everywhere", {}).get("BOOL", False)
+    return Pause(everywhere, frozenset(item.get("zones", {}).get("SS", ())))

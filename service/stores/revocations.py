@@ -1,56 +1,230 @@
-"""Revocations: DynamoDB is the truth, Redis spares it most questions and may be gone.
+"""Revocations: in DynamoDB the truth, in each process of the API the whole set.
 
-How soon a revocation counts everywhere: at once where Redis could be told; else after the second
-for which Redis keeps "not revoked" and the three for which each process believes it.
+Every second a process reads one item that counts the changes; if the count changed, it reads the
+whole set. An announcement makes that happen at once. So a request asks nobody, a lost announcement
+costs a second, and Redis is not needed. A process that could not read for `BELIEVED_SECONDS` knows
+that it may have missed a revocation, and says so.
+
+The set has a bound. Beyond it, as in a function that keeps no set, each token is looked up.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
 
+from service.auth.revocation import Mark, RevocationSet
+from service.background import Repeated
 from service.model.errors import Unavailable
-from service.stores.dynamodb.operations import DynamoRevocations
-from service.stores.redis.revocations import RedisRevocations
+from service.stores.dynamodb.calls import ConditionFailed, get_batch, patiently
+from service.stores.dynamodb.items import text
+from service.stores.dynamodb.table import TableStore
+from service.stores.records import instant_of, instant_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef
+
+    from service.stores.dynamodb.items import Item
 
 logger = logging.getLogger(__name__)
 
+TOPIC: Final = "revocations"
+READ_EVERY_SECONDS: Final = 1.0
+BELIEVED_SECONDS: Final = 4.0
+"""How long after a read began its result counts as the truth: below the five that are promised."""
+MOST_KEPT: Final = 10_000
+"""Revocations that a process keeps: about 4 MB. Read once, they cost about 400 read units."""
+REREAD_SECONDS: Final = 3.0
+REREAD_SECONDS_EACH: Final = 0.05
+"""The whole set is read anew without a change, too: after three seconds or after this long for each
+revocation, so that it costs about a read unit a second whatever its size. It finds what a release
+that counts no changes has revoked."""
 
-class CachedRevocations:
-    """Revocations by kind (`jti`, `origin_jti` or `sub`) and value.
+_PREFIX: Final = "revocation#"
+_CHANGES: Final = "revocation-changes"
 
-    Raises `Unavailable` if DynamoDB is, and Redis does not know either.
+
+class DynamoRevocations(TableStore):
+    """Revocations by kind (`jti`, `origin_jti` or `sub`) and value, on the table of operations.
+
+    Each call is one remote call, `read_all` one for each megabyte. All may raise `Unavailable`. An
+    item may stay for days after it expired (AWS, "Time to Live"), so readers look at the instant.
     """
-
-    def __init__(self, truth: DynamoRevocations, cache: RedisRevocations) -> None:
-        self._truth = truth
-        self._cache = cache
 
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
         """Refuse what `value` names from `revoked_at` on; an earlier instant changes nothing."""
-        self._truth.put(kind, value, revoked_at=revoked_at, expires_at=expires_at)
-        self._keep({kind: value}, {kind: revoked_at})
+        item: Item = {
+            "operation_id": text(_key(kind, value)),
+            "kind": text(kind),
+            "value": text(value),
+            "revoked_at": text(instant_text(revoked_at)),
+            "expires_at": {"N": str(math.ceil(expires_at.timestamp()))},
+        }
+        write_id = uuid.uuid4().hex
+        try:
+            patiently(lambda: self._put_and_count(item, write_id), self._patience)
+        except ConditionFailed:
+            return
+
+    def _put_and_count(self, item: Item, write_id: str) -> None:
+        """Both or neither: a revocation that is not counted would be found late."""
+        self._client.transact_write_items(
+            ClientRequestToken=write_id,
+            TransactItems=[
+                {
+                    "Put": {
+                        "TableName": self._table,
+                        "Item": item,
+                        "ConditionExpression": (
+                            "attribute_not_exists(operation_id) OR revoked_at < :revoked_at"
+                        ),
+                        "ExpressionAttributeValues": {":revoked_at": item["revoked_at"]},
+                    }
+                },
+                {
+                    "Update": {
+                        "TableName": self._table,
+                        "Key": {"operation_id": text(_CHANGES)},
+                        "UpdateExpression": "ADD changes :one",
+                        "ExpressionAttributeValues": {":one": {"N": "1"}},
+                    }
+                },
+            ],
+        )
 
     def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
         """Since when each of these marks (kind to value) is revoked; the others are absent."""
-        known = self._recall(marks)
-        unknown = {kind: value for kind, value in marks.items() if kind not in known}
-        revoked = {kind: since for kind, since in known.items() if since}
-        if unknown:
-            found = self._truth.lookup(unknown, now)
-            self._keep(unknown, found)
-            revoked.update(found)
-        return revoked
-
-    def _recall(self, marks: Mapping[str, str]) -> Mapping[str, datetime | None]:
-        try:
-            return self._cache.recall(marks)
-        except Unavailable:
+        if not marks:
             return {}
+        keys: list[Item] = [
+            {"operation_id": text(_key(kind, value))} for kind, value in marks.items()
+        ]
+        items = get_batch(self._client, {self._table: keys}, self._patience)[self._table]
+        return {item["kind"]["S"]: _revoked_at(item) for item in items if _holds(item, now)}
 
-    def _keep(self, marks: Mapping[str, str], revoked: Mapping[str, datetime]) -> None:
+    def changes(self) -> str:
+        """A text that is another after each change."""
+        item = self._stored({"operation_id": text(_CHANGES)})
+        return item["changes"]["N"] if item else ""
+
+    def read_all(self, now: datetime, most: int) -> Mapping[Mark, datetime] | None:
+        """Since when each mark is revoked; none if they are more than `most`. Consistent."""
+        found: dict[Mark, datetime] = {}
+        for item in self._items():
+            if _holds(item, now):
+                found[item["kind"]["S"], item["value"]["S"]] = _revoked_at(item)
+            if len(found) > most:
+                return None
+        return found
+
+    def _items(self) -> Iterator[Item]:
+        # A scan, since the table holds little else: dead letters, and the pause.
+        scan: ScanInputTypeDef = {
+            "TableName": self._table,
+            "FilterExpression": "begins_with(operation_id, :prefix)",
+            "ExpressionAttributeValues": {":prefix": text(_PREFIX)},
+            "ConsistentRead": True,
+        }
+        while True:
+            answer = patiently(partial(self._client.scan, **scan), self._patience)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            scan["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+class KnownRevocations:
+    """All revocations as this process knows them, from `start` on; `put` tells the others."""
+
+    def __init__(
+        self,
+        stored: DynamoRevocations,
+        announce: Callable[[str], None],
+        now: Callable[[], datetime],
+        *,
+        most: int = MOST_KEPT,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stored = stored
+        self._announce = announce
+        self._now = now
+        self._most = most
+        self._monotonic = monotonic
+        self._known = RevocationSet()
+        self._puts = 0
+        self._seen_changes: str | None = None
+        self._reread_at = -math.inf
+        self._reading = Repeated("reading revocations", self.refresh, READ_EVERY_SECONDS)
+
+    def start(self) -> Self:
+        """Begin to read in the background. Call after any fork."""
+        self._reading.start()
+        return self
+
+    def hurry(self) -> None:
+        """Read again at once: something has changed."""
+        self._reading.hurry()
+
+    def close(self) -> None:
+        """End the reading."""
+        self._reading.close()
+
+    def known(self) -> RevocationSet:
+        """What this process knows. No remote call."""
+        return self._known
+
+    def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+        """As `DynamoRevocations.lookup`, which it asks."""
+        return self._stored.lookup(marks, now)
+
+    def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
+        """Refuse what `value` names from `revoked_at` on: here at once, elsewhere in seconds.
+
+        Two remote calls. Raises `Unavailable` if it could not be stored.
+        """
+        self._stored.put(kind, value, revoked_at=revoked_at, expires_at=expires_at)
+        self._puts += 1
+        self._known = self._known.with_one((kind, value), revoked_at)
         try:
-            self._cache.keep(marks, revoked)
+            self._announce(TOPIC)
         except Unavailable as error:
-            logger.info("revocations not cached", extra={"cause": str(error)})
+            logger.info("revocation not announced", extra={"cause": str(error)})
+
+    def refresh(self) -> None:
+        """Read what changed: one remote call, or two if something did. Raises `Unavailable`."""
+        began, puts = self._monotonic(), self._puts
+        changes = self._stored.changes()
+        known = self._known
+        if began >= self._reread_at or (changes != self._seen_changes and not known.is_cut_off):
+            known = self._read_all(began)
+        # A read that a revocation of this process has overtaken tells of the time before.
+        if puts == self._puts:
+            self._known = known.believed_until(began + BELIEVED_SECONDS)
+            self._seen_changes = changes
+
+    def _read_all(self, began: float) -> RevocationSet:
+        found = self._stored.read_all(self._now(), self._most)
+        count = self._most if found is None else len(found)
+        self._reread_at = began + max(REREAD_SECONDS, count * REREAD_SECONDS_EACH)
+        if found is None:
+            logger.warning("more revocations than are kept", extra={"most": self._most})
+            return RevocationSet(is_cut_off=True)
+        return RevocationSet(found)
+
+
+def _key(kind: str, value: str) -> str:
+    return f"{_PREFIX}{kind}#{value}"
+
+
+def _holds(item: Item, now: datetime) -> bool:
+    return int(item["expires_at"]["N"]) > now.timestamp()
+
+
+def _revoked_at(item: Item) -> datetime:
+    return instant_of(item["revoked_at"]["S"])

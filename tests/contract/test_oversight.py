@@ -22,8 +22,8 @@ from service.settings import Settings
 from service.stores.dynamodb import listings
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
-from service.stores.dynamodb.operations import DynamoRevocations
-from service.stores.dynamodb.pauses import DynamoPauses
+from service.stores.pauses import DynamoPauses
+from service.stores.revocations import DynamoRevocations
 from tests.contract.conftest import Stores
 from tests.support.builders import NOW, a_ride, a_unicorn
 from tests.support.fakes import FakeRides, FakeUnicorns

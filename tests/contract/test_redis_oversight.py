@@ -9,23 +9,18 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from service.model.errors import Unavailable
 from service.model.operations import (
     Beat,
-    Pause,
     QueueLength,
     WorkerState,
 )
 from service.queues import KEY_PREFIX
-from service.stores.pauses import CachedPauses
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink, connect
-from service.stores.redis.pauses import RedisPauses
 from service.stores.redis.queues import RedisQueues
 from service.stores.redis.waiting import RedisRoundLease, RedisWaitingRides
 from service.stores.redis.workers import REMEMBERED, RedisWorkers
 from tests.support.builders import NOW, a_ride
-from tests.support.fakes_oversight import FakePauses
 from tests.support.infrastructure import RedisServer
 
 BEAT = Beat(
@@ -134,62 +129,3 @@ def test_an_entry_nobody_can_read_is_told_apart(link: RedisLink, client: Redis) 
     lease = take(waiting, ride.zone)
     assert lease.begin_round()[0] == [ride]
     assert lease.unreadable == {"bad": "{", "worse": "[1, {}]"}
-
-
-class Away(FakePauses):
-    """A truth that cannot be asked."""
-
-    def current(self) -> Pause:
-        raise Unavailable("away")
-
-
-def cached(truth: FakePauses, link: RedisLink, clock: list[float]) -> CachedPauses:
-    return CachedPauses(truth, RedisPauses(link), lambda: clock[0])  # type: ignore[arg-type]
-
-
-def test_a_pause_is_known_to_other_processes_within_a_second(link: RedisLink) -> None:
-    truth, clock = FakePauses(), [0.0]
-    here, there = cached(truth, link, clock), cached(truth, link, clock)
-    assert there.current() == Pause()
-    here.put("a", True)
-    assert here.current() == Pause(zones=frozenset("a"))
-    clock[0] = 1.0
-    assert there.current() == Pause(zones=frozenset("a"))
-
-
-def test_a_redis_that_lost_the_pause_does_not_end_it(link: RedisLink, client: Redis) -> None:
-    truth, clock = FakePauses(), [0.0]
-    truth.put(None, True)
-    pauses = cached(truth, link, clock)
-    assert pauses.current() == Pause(True)
-    client.flushall()
-    clock[0] = 1.0
-    assert pauses.current() == Pause(True)
-    for nonsense in ("?", "[]", "5"):
-        client.set(keys.PAUSE, nonsense)
-        clock[0] += 1
-        assert pauses.current() == Pause(True)
-
-
-def test_the_sweep_tells_a_redis_that_was_not_told(link: RedisLink) -> None:
-    truth, clock = FakePauses(), [0.0]
-    here, there = cached(truth, link, clock), cached(truth, link, clock)
-    here.current()
-    truth.put(None, True)
-    there.refresh()
-    clock[0] = 1.0
-    assert here.current() == Pause(True)
-
-
-def test_what_was_known_holds_while_nobody_can_say(link: RedisLink, client: Redis) -> None:
-    clock = [0.0]
-    pauses = cached(Away(), link, clock)
-    assert pauses.current() == Pause()
-    RedisPauses(link).keep(Pause(True))
-    clock[0] = 1.0
-    assert pauses.current() == Pause(True)
-    client.flushall()
-    clock[0] = 2.0
-    assert pauses.current() == Pause(True)
-    pauses.refresh()
-    assert pauses.current() == Pause(True)

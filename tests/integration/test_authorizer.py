@@ -14,8 +14,8 @@ import pytest
 
 from service.entrypoints import authorizer
 from service.entrypoints.authorizer import Unauthorized
-from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.schema import create_tables
+from service.stores.revocations import DynamoRevocations
 from tests.support.dynamodb import fresh_settings, service_client
 from tests.support.infrastructure import PROJECT, MiniStack, free_port
 from tests.support.token_mint import (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final, cast
 
 import pytest
 from redis.client import PubSub
@@ -15,6 +16,8 @@ from service.model.errors import Unavailable
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.link import RedisLink, connect
 from tests.support.infrastructure import RedisServer, wait_until
+
+SUBSCRIBING: Final = ("subscribe", "psubscribe", "unsubscribe", "punsubscribe")
 
 
 @contextmanager
@@ -100,32 +103,71 @@ def test_listening_while_redis_is_away_is_only_slower(tmp_path: Path) -> None:
         assert not listener.wait(0.01)
 
 
-def a_race_once(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    """What two threads on one breaking connection bring about: one closes what the other uses."""
+def a_failure_once(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """The connection breaks in a way that redis-py does not call an error of its own."""
     original = getattr(PubSub, method)
-    raced = threading.Event()
+    failed = threading.Event()
 
-    def racing(*arguments: object, **options: object) -> object:
-        if raced.is_set():
+    def failing(*arguments: object, **options: object) -> object:
+        if failed.is_set():
             return original(*arguments, **options)
-        raced.set()
+        failed.set()
         raise ValueError("I/O operation on closed file.")
 
-    monkeypatch.setattr(PubSub, method, racing)
+    monkeypatch.setattr(PubSub, method, failing)
 
 
-@pytest.mark.parametrize("method", ["get_message", "subscribe", "unsubscribe"])
-def test_a_race_on_a_breaking_connection_costs_neither_the_waiter_nor_those_after_it(
+@pytest.mark.parametrize("method", ["get_message", "subscribe", "psubscribe"])
+def test_whatever_breaks_the_subscription_it_is_made_anew(
     changes: RedisChanges, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    with changes.listen("ride:1"):
-        a_race_once(monkeypatch, method)
-        with changes.listen("ride:2"):
-            pass
-    with changes.listen("ride:3") as listener:
+    a_failure_once(monkeypatch, method)
+    with changes.listen("ride:1") as listener:
 
         def announced_and_heard() -> bool:
-            changes.announce("ride:3")
+            changes.announce("ride:1")
             return listener.wait(0.1)
 
-        wait_until(announced_and_heard, "an announcement after the race", 15)
+        wait_until(announced_and_heard, "an announcement after the failure", 15)
+
+
+def test_a_process_subscribes_once_whatever_it_listens_to(
+    changes: RedisChanges, redis_server: RedisServer
+) -> None:
+    client = connect(redis_server.url, timeout_seconds=2)
+
+    def commands() -> int:
+        stats = cast("dict[str, dict[str, int]]", client.info("commandstats"))
+        return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in SUBSCRIBING)
+
+    with changes.listen("ride:0"):
+        before = commands()
+        for number in range(100):
+            with changes.listen(f"ride:{number}"):
+                pass
+        assert commands() == before
+
+
+def test_an_announcement_of_the_release_before_is_heard(
+    changes: RedisChanges, redis_server: RedisServer
+) -> None:
+    client = connect(redis_server.url, timeout_seconds=2)
+    with changes.listen("ride:1") as listener, changes.listen("ride:2") as other:
+        client.publish("wildrydes:changed:ride:1", "")
+        assert listener.wait(5)
+        assert not other.wait(0.05)
+
+
+def test_the_release_before_hears_an_announcement_and_this_one_hears_it_once(
+    changes: RedisChanges, redis_server: RedisServer
+) -> None:
+    heard: list[str] = []
+    changes.on("ride:1", lambda: heard.append("ride:1"))
+    client = connect(redis_server.url, timeout_seconds=2)
+    with changes.listen("last") as last, client.pubsub() as former:  # type: ignore[no-untyped-call]
+        former.subscribe("wildrydes:changed:ride:1")
+        assert former.get_message(timeout=5)["type"] == "subscribe"
+        changes.announce("ride:1", "last")
+        assert former.get_message(timeout=5)["channel"] == "wildrydes:changed:ride:1"
+        assert last.wait(5)
+    assert heard == ["ride:1"]

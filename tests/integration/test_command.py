@@ -17,9 +17,9 @@ from service.command.main import main
 from service.core.dead_letters import set_aside_ride
 from service.matching.zones import zone_of
 from service.model import RideStatus
-from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import TABLES, definition
+from service.stores.revocations import DynamoRevocations
 from tests.support.builders import (
     BATTERY_PARK,
     NOW,

@@ -40,9 +40,6 @@ class FakePauses:
             self._pause = replace(self._pause, zones=changed)
         return self._pause
 
-    def refresh(self) -> None:
-        pass
-
 
 class FakeDeadLetters:
     """`DeadLetters` in memory."""

@@ -1,4 +1,4 @@
-"""Announcements of changes by pub/sub, and one listening thread per process for all its waiters.
+"""Announcements of changes by pub/sub: one channel for all topics, one subscription per process.
 
 A thousand waiting requests cost one connection. Announcements may be lost (Redis restarts, a slow
 reader is cut off); waiters look for themselves every few seconds, so a loss is only a delay.
@@ -9,13 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 import redis
-from redis.client import PubSub
-from redis.exceptions import RedisError
 
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
@@ -23,16 +21,18 @@ from service.stores.redis.link import RedisLink
 logger = logging.getLogger(__name__)
 
 ACKNOWLEDGED_WITHIN_SECONDS: Final = 0.25
-"""A waiter reads only once Redis confirmed that it listens; if it does not, it reads anyway."""
+"""How long a waiter waits until this process is subscribed; then it reads anyway."""
 POLL_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = 0.5
+
+_TOLD_ON_THE_CHANNEL: Final = "told"
+"""What this release sends on the channels of the release before, which sent nothing there."""
 
 
 class Waiter:
     """One waiter's ear on one topic."""
 
     def __init__(self) -> None:
-        self.subscribed = threading.Event()
         self._woken = threading.Event()
 
     def wait(self, seconds: float) -> bool:
@@ -46,115 +46,98 @@ class Waiter:
 
 
 class RedisChanges:
-    """`Changes` on Redis. The listening thread starts with the first listener, so after any fork.
+    """`Changes` on Redis. The subscribing thread starts with the first topic, so after any fork.
 
-    `announce` raises `Unavailable`; `listen` never does, its waiters then just read more rarely.
+    `announce` is one remote call and raises `Unavailable`; `listen` never raises: while Redis is
+    away its waiters just read more rarely.
     """
 
-    def __init__(self, link: RedisLink, listening: redis.Redis) -> None:
+    def __init__(self, link: RedisLink, subscriber: redis.Redis) -> None:
         self._link = link
-        self._listening = listening
+        self._subscriber = subscriber
         self._lock = threading.Lock()
-        self._waiters: defaultdict[str, set[Waiter]] = defaultdict(set)
-        self._pubsub: PubSub | None = None
+        self._calls: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
         self._thread: threading.Thread | None = None
+        self._subscribed = threading.Event()
         self._closed = threading.Event()
 
     def announce(self, *topics: str) -> None:
+        """Wake who listens to these topics, in every process."""
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for topic in topics:
-                pipe.publish(keys.channel(topic), "")
+                pipe.publish(keys.CHANGES, topic)
+                # For one release: processes of the one before listen to a channel per topic.
+                pipe.publish(keys.former_channel(topic), _TOLD_ON_THE_CHANNEL)
             pipe.execute()
 
     @contextmanager
     def listen(self, topic: str) -> Iterator[Waiter]:
         """Listen to a topic while the context lasts."""
-        channel, waiter = keys.channel(topic), Waiter()
-        self._join(channel, waiter)
-        waiter.subscribed.wait(ACKNOWLEDGED_WITHIN_SECONDS)
+        waiter = Waiter()
+        self.on(topic, waiter.wake)
         try:
+            self._subscribed.wait(ACKNOWLEDGED_WITHIN_SECONDS)
             yield waiter
         finally:
-            self._part(channel, waiter)
+            self._leave(topic, waiter.wake)
 
-    def wake_all(self) -> None:
-        """Wake every waiter of this process; nothing is sent."""
-        with self._lock:
-            waiters = [each for waiters in self._waiters.values() for each in waiters]
-        for waiter in waiters:
-            waiter.wake()
-
-    def close(self) -> None:
-        """End the listening thread and its connection."""
-        self._closed.set()
-        if self._thread:
-            self._thread.join()
-
-    def _join(self, channel: str, waiter: Waiter) -> None:
+    def on(self, topic: str, call: Callable[[], None]) -> None:
+        """Make this call, which must not block, whenever the topic is announced."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
                 self._thread.start()
-            self._waiters[channel].add(waiter)
-            self._ask("subscribe", channel)
+            self._calls[topic].add(call)
 
-    def _part(self, channel: str, waiter: Waiter) -> None:
+    def wake_all(self) -> None:
+        """Wake every waiter of this process; nothing is sent."""
         with self._lock:
-            self._waiters[channel].discard(waiter)
-            if self._waiters[channel]:
-                return
-            del self._waiters[channel]
-            self._ask("unsubscribe", channel)
+            calls = [call for of_topic in self._calls.values() for call in of_topic]
+        for call in calls:
+            call()
 
-    def _ask(self, verb: str, channel: str) -> None:
-        """Say it on the listening thread's connection; with the lock held.
+    def close(self) -> None:
+        """End the subscribing thread and its connection."""
+        self._closed.set()
+        if self._thread:
+            self._thread.join()
 
-        Where that breaks, two threads repair or close it at once and anything may be raised, not
-        only Redis errors. Then it is given up: the listening thread makes a new one, and subscribes
-        everything anew.
-        """
-        if self._pubsub:
-            try:
-                getattr(self._pubsub, verb)(channel)
-            except Exception as error:
-                logger.info("connection for changes given up", extra={"cause": repr(error)})
-                self._pubsub = None
+    def _leave(self, topic: str, call: Callable[[], None]) -> None:
+        with self._lock:
+            self._calls[topic].discard(call)
+            if not self._calls[topic]:
+                del self._calls[topic]
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            pubsub: PubSub = self._listening.pubsub()  # type: ignore[no-untyped-call]
             try:
-                self._subscribe_all(pubsub)
-                self._read(pubsub)
+                with self._subscriber.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+                    pubsub.subscribe(keys.CHANGES)
+                    pubsub.psubscribe(keys.former_channel("*"))
+                    self._read(pubsub)
             except Exception as error:
-                # As above; a thread that ended here would leave every waiter deaf for good.
+                # Whatever it is: a thread that ended here would leave every waiter deaf for good.
                 logger.warning("changes not heard for a moment", extra={"cause": repr(error)})
-            self._drop(pubsub)
+            self._subscribed.clear()
             self._closed.wait(RECONNECT_SECONDS)
 
-    def _subscribe_all(self, pubsub: PubSub) -> None:
-        with self._lock:
-            # One channel nobody announces on keeps the connection in subscribed mode.
-            pubsub.subscribe(keys.channel(""), *self._waiters)
-            self._pubsub = pubsub
-
-    def _read(self, pubsub: PubSub) -> None:
-        while not self._closed.is_set() and self._pubsub is pubsub:
+    def _read(self, pubsub: Any) -> None:
+        while not self._closed.is_set():
             message = pubsub.get_message(timeout=POLL_SECONDS)
-            if message and message["type"] in {"subscribe", "message"}:
-                self._dispatch(message["type"], message["channel"])
+            if message:
+                self._hear(message)
 
-    def _dispatch(self, kind: str, channel: str) -> None:
-        with self._lock:
-            waiters = tuple(self._waiters.get(channel, ()))
-        for waiter in waiters:
-            if kind == "subscribe":
-                waiter.subscribed.set()
-            else:
-                waiter.wake()
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        match message["type"]:
+            case "psubscribe":
+                self._subscribed.set()
+            case "message":
+                self._wake(message["data"])
+            case "pmessage" if message["data"] != _TOLD_ON_THE_CHANNEL:
+                self._wake(message["channel"].removeprefix(keys.former_channel("")))
 
-    def _drop(self, pubsub: PubSub) -> None:
+    def _wake(self, topic: str) -> None:
         with self._lock:
-            self._pubsub = None
-        with suppress(RedisError, OSError, ValueError):
-            pubsub.close()
+            calls = tuple(self._calls.get(topic, ()))
+        for call in calls:
+            call()

@@ -14,7 +14,8 @@ EPOCH: Final = f"{PREFIX}:epoch"
 LISTENING: Final = f"{PREFIX}:listening"
 """Hash: since when, and when last, a process said that it hears unicorns."""
 SWEEP_LEASE: Final = f"{PREFIX}:sweep:lease"
-PAUSE: Final = f"{PREFIX}:pause"
+CHANGES: Final = f"{PREFIX}:changes"
+"""Pub/sub channel on which topics that changed (rides, unicorns, revocations) are announced."""
 WORKERS: Final = f"{PREFIX}:workers"
 
 
@@ -68,11 +69,6 @@ def unicorn(unicorn_id: str) -> str:
     return f"{PREFIX}:{{unicorn:{unicorn_id}}}"
 
 
-def channel(topic: str) -> str:
-    """Pub/sub channel on which a change of a ride or unicorn is announced."""
+def former_channel(topic: str) -> str:
+    """Pub/sub channel of one topic, as the release before this one announces changes."""
     return f"{PREFIX}:changed:{topic}"
-
-
-def revocation(kind: str, value: str) -> str:
-    """Since when the token, sign-in or subject is revoked; empty if it is not."""
-    return f"{PREFIX}:revoked:{kind}:{value}"

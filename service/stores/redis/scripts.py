@@ -83,10 +83,3 @@ local now = tonumber(ARGV[1])
 if now - last > tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'since', ARGV[1]) end
 if now > last then redis.call('HSET', KEYS[1], 'last', ARGV[1]) end
 """
-
-KEEP_LATEST: Final = """
--- KEYS name  ARGV text ttl_ms
--- A text that sorts after what is known replaces it; the first one is always taken.
-local known = redis.call('GET', KEYS[1])
-if not known or known < ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-"""

@@ -23,4 +23,4 @@ redis = connect(os.environ["REDIS_URL"], timeout_seconds=2)
 
 @app.task(name="noop")
 def noop(topic: str) -> None:
-    redis.publish(keys.channel(topic), "")
+    redis.publish(keys.CHANGES, topic)

@@ -12,7 +12,13 @@ import pytest
 from service.auth import policy
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.principal import Principal, TokenKind
-from service.auth.revocation import FRESH_SECONDS, PAUSE_SECONDS, RevocationCheck, is_revoked
+from service.auth.revocation import (
+    FRESH_SECONDS,
+    PAUSE_SECONDS,
+    RevocationCheck,
+    RevocationSet,
+    is_revoked,
+)
 from service.model.errors import Unavailable
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -73,7 +79,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def revocations(store: Store, watch: Watch) -> RevocationCheck:
-    return RevocationCheck(store, watch)
+    return RevocationCheck(store, monotonic=watch)
 
 
 def read(revocations: RevocationCheck, principal: Principal = USER) -> None:
@@ -99,6 +105,12 @@ def test_revoking_a_subject_refuses_sign_ins_up_to_that_instant() -> None:
 def test_refreshing_a_token_does_not_undo_the_revocation_of_its_subject() -> None:
     refreshed = replace(USER, issued_at=int(NOW.timestamp()))
     assert is_revoked(refreshed, {"sub": NOW - SECOND})
+
+
+def test_an_issuer_that_renews_the_sign_in_does_not_undo_the_revocation_of_a_subject() -> None:
+    renewed = replace(USER, auth_time=int(NOW.timestamp()))
+    assert is_revoked(renewed, {"sub": ISSUED})
+    assert not is_revoked(renewed, {"sub": ISSUED - SECOND})
 
 
 def test_revoking_a_machine_refuses_what_was_issued_up_to_that_instant() -> None:
@@ -166,7 +178,7 @@ def test_an_answer_overtaken_by_a_revocation_is_not_remembered(watch: Watch) -> 
                 revocations.forget()
             return answer
 
-    revocations = RevocationCheck(Slow(), watch)
+    revocations = RevocationCheck(Slow(), monotonic=watch)
     read(revocations)
     with pytest.raises(InvalidToken):
         read(revocations)
@@ -228,3 +240,54 @@ def test_a_waiting_request_is_judged_again_by_time_and_by_revocations(
     revocations.forget()
     with pytest.raises(InvalidToken, match="revoked"):
         judge_again(NOW)
+
+
+def test_a_process_that_has_the_whole_set_asks_nobody(store: Store, watch: Watch) -> None:
+    known = [RevocationSet({("sub", "other"): NOW}).believed_until(watch.seconds + 4)]
+    check = RevocationCheck(store, lambda: known[0], watch)
+    write(check)
+    for mark in (("jti", "token"), ("origin_jti", "session"), ("sub", "rider")):
+        known[0] = RevocationSet().believed_until(watch.seconds + 4).with_one(mark, NOW)
+        with pytest.raises(InvalidToken):
+            read(check)
+    assert store.asked == []
+
+
+@pytest.mark.parametrize(
+    "known",
+    [RevocationSet(), RevocationSet(is_cut_off=True).believed_until(1e9)],
+    ids=["not read yet", "more than are kept"],
+)
+def test_without_the_whole_set_each_token_is_looked_up(
+    store: Store, watch: Watch, known: RevocationSet
+) -> None:
+    write(RevocationCheck(store, lambda: known, watch))
+    assert len(store.asked) == 1
+
+
+def test_a_set_that_could_not_be_read_for_too_long_still_refuses_and_lets_only_reads_pass(
+    store: Store, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = RevocationSet().with_one(("sub", "rider"), NOW).believed_until(watch.seconds)
+    check = RevocationCheck(store, lambda: known, watch)
+    with pytest.raises(InvalidToken):
+        read(check)
+    with caplog.at_level(logging.WARNING):
+        read(check, MACHINE)
+    assert caplog.messages == ["revocations unknown"]
+    with pytest.raises(AuthUnavailable):
+        write(check, MACHINE)
+    assert store.asked == []
+
+
+def test_an_answer_that_took_long_is_not_believed_beyond_its_request(watch: Watch) -> None:
+    class Slow(Store):
+        def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+            watch.seconds += 2.5
+            return super().lookup(marks, now)
+
+    store = Slow()
+    check = RevocationCheck(store, monotonic=watch)
+    read(check)
+    read(check)
+    assert len(store.asked) == 2

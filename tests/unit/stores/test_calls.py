@@ -22,9 +22,9 @@ from service.stores.dynamodb.calls import (
     write,
 )
 from service.stores.dynamodb.items import ride_item, unicorn_item
-from service.stores.dynamodb.operations import DynamoRevocations
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.revocations import DynamoRevocations
 from tests.support.builders import (
     NOW,
     a_matched_pair,

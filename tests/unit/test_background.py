@@ -1,0 +1,63 @@
+"""Work that is repeated in the background survives whatever it raises."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from service.background import Repeated
+from service.breaker import Breaker
+from tests.support.infrastructure import wait_until
+
+
+def test_work_is_repeated_whatever_it_raises_and_a_row_of_failures_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runs: list[int] = []
+
+    def work() -> None:
+        runs.append(1)
+        if len(runs) in {2, 3, 4}:
+            raise ValueError("no")
+
+    repeated = Repeated("counting", work, 0.005)
+    with caplog.at_level(logging.WARNING):
+        repeated.start()
+        wait_until(lambda: len(runs) > 6, "runs after the failures")
+        repeated.close()
+    assert [record.getMessage() for record in caplog.records] == ["counting failed"]
+
+
+def test_who_is_in_a_hurry_need_not_wait_for_the_next_turn() -> None:
+    runs: list[int] = []
+    repeated = Repeated("counting", lambda: runs.append(1), 3600)
+    repeated.start(first_within=10)
+    assert len(runs) == 1
+    repeated.hurry()
+    wait_until(lambda: len(runs) == 2, "the second run")
+    repeated.close()
+
+
+def test_starting_waits_for_the_first_run_only_so_long() -> None:
+    end = threading.Event()
+    repeated = Repeated("waiting", lambda: end.wait(10), 3600)
+    repeated.start(first_within=0.01)
+    end.set()
+    repeated.close()
+    assert end.is_set()
+
+
+def test_a_breaker_is_open_for_its_time_after_each_failure() -> None:
+    clock = [5.0]
+    breaker = Breaker(1.0, lambda: clock[0])
+    assert not breaker.is_open
+    breaker.trip()
+    assert breaker.is_open
+    clock[0] = 5.9
+    breaker.trip()
+    clock[0] = 6.5
+    assert breaker.is_open
+    clock[0] = 6.9
+    assert not breaker.is_open
