@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cachetools import LRUCache
+
 from service.auth.endpoint import Endpoint
 from service.auth.iam import IamVerifier
 from service.auth.keys import Keys, KeySet, PinnedKeys
@@ -19,6 +21,7 @@ from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.auth.verifier import AccessTokenVerifier
 from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
+from service.core.arrivals import Arrivals
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
 from service.listening import start_listening
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
 
 REQUEST_TIMEOUT_SECONDS: Final = 0.25
 """In a request: a rider must not wait for a cache."""
+MOST_ARRIVALS: Final = 10_000
+"""Rides whose arrival a process remembers: several times those it has followers for."""
 JOB_TIMEOUT_SECONDS: Final = 2.0
 """In a job: patience within the lease, then the sweep."""
 
@@ -84,6 +89,7 @@ def build_ports(
     """The ports on their stores, none of which keeps a thread: see `with_known_pauses`."""
     dynamodb = dynamodb or dynamodb_client(settings)
     retention = timedelta(days=settings.ride_retention_days)
+    travel = travel_times(settings)
     return Ports(
         rides=ObservedRides(dynamodb, settings.rides_table, retention=retention),
         unicorns=DynamoUnicorns(dynamodb, settings.unicorns_table),
@@ -96,6 +102,8 @@ def build_ports(
         changes=redis.changes,
         pauses=DynamoPauses(dynamodb, settings.operations_table),
         dead_letters=DynamoDeadLetters(dynamodb, settings.operations_table),
+        travel=travel,
+        arrivals=Arrivals(travel, LRUCache(MOST_ARRIVALS)),
         rules=rules_of(settings),
     )
 
@@ -175,7 +183,6 @@ def build(settings: ApiSettings) -> Dependencies:
         verifier=_verifier(settings, keys),
         revocations=revocations,
         revoked=RevocationCheck(revocations, revocations.known),
-        travel=travel_times(settings),
         iam=_iam_verifier(settings),
         id_tokens=_workshop_verifier(settings, keys),
         limiter=limiter_of(settings),

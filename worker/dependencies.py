@@ -14,7 +14,6 @@ from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
     build_ports,
     redis_stores,
-    travel_times,
     with_known_pauses,
 )
 from service.core.ports import Ports
@@ -70,7 +69,7 @@ def build(settings: Settings) -> None:
             waiting_weight=settings.dispatch_waiting_weight,
             idle_weight=settings.dispatch_idle_weight,
         ),
-        travel=travel_times(settings),
+        travel=ports.travel,
         remaining=RemainingTime.default(),
         now=_now,
         monotonic=time.monotonic,

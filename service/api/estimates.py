@@ -58,9 +58,7 @@ def estimate_ride(body: EstimateRequest) -> Response:
     """What a ride requested now would take; null where it cannot be told."""
     deps = dependencies()
     dropoff = body.dropoff.location() if body.dropoff else None
-    expected = estimates.estimate(
-        deps.ports, deps.travel, body.pickup.location(), dropoff, deps.now()
-    )
+    expected = estimates.estimate(deps.ports, body.pickup.location(), dropoff, deps.now())
     return answer(200, EstimateView.model_validate(expected))
 
 

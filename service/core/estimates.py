@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from service.core.ports import Ports
-from service.matching.travel import GreatCircle, TravelTimes, places
+from service.matching.travel import GreatCircle, places
 from service.model import FleetEntry, Location
 
 MOST_SHOWN: Final = 20
@@ -28,19 +28,17 @@ class Estimate:
     """Available unicorns that could be at the pickup in time, counted up to `MOST_SHOWN`."""
 
 
-def estimate(
-    ports: Ports, travel: TravelTimes, pickup: Location, dropoff: Location | None, now: datetime
-) -> Estimate:
+def estimate(ports: Ports, pickup: Location, dropoff: Location | None, now: datetime) -> Estimate:
     """What the dispatcher would expect of a ride from here, if nobody else wanted one.
 
     Raises `Unavailable`.
     """
     starts = [at for _, at in _available(ports, pickup, now)]
-    etas, _ = travel.estimate(places(starts), places([pickup] * len(starts)))
+    etas, _ = ports.travel.estimate(places(starts), places([pickup] * len(starts)))
     in_time = etas[etas <= ports.rules.max_pickup_eta.total_seconds()]
     trip_seconds = trip_metres = None
     if dropoff:
-        seconds, metres = travel.estimate(places([pickup]), places([dropoff]))
+        seconds, metres = ports.travel.estimate(places([pickup]), places([dropoff]))
         trip_seconds, trip_metres = round(seconds[0]), round(metres[0])
     first = round(np.min(in_time)) if len(in_time) else None
     return Estimate(first, trip_seconds, trip_metres, len(in_time))

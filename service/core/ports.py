@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from service.core.arrivals import Arrivals
+from service.matching.travel import GreatCircle, TravelTimes
 from service.model import (
     FleetEntry,
     Location,
@@ -300,4 +302,8 @@ class Ports:
     changes: Changes
     pauses: Pauses
     dead_letters: DeadLetters
+    travel: TravelTimes = field(default_factory=GreatCircle)
+    """The one source of travel times: for rounds, estimates, the live view and the sweep."""
+    arrivals: Arrivals = field(default_factory=lambda: Arrivals(GreatCircle(), {}))
+    """`travel` for those who follow a ride."""
     rules: Rules = Rules()

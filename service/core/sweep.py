@@ -15,7 +15,7 @@ from typing import Final
 from service.core import effects
 from service.core.ports import Ports
 from service.core.transition import carry_out
-from service.matching.travel import GreatCircle
+from service.matching.travel import seconds_between
 from service.model import (
     LIVENESS_CHECK,
     CanceledBy,
@@ -97,7 +97,7 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
 
 
 def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
-    silent, limit = _silent_for(ports, ride, now), max(LOST_AFTER, 3 * _trip_estimate(ride))
+    silent, limit = _silent_for(ports, ride, now), max(LOST_AFTER, 3 * _trip_estimate(ports, ride))
     if silent > limit:
         lost = "unicorn_lost"
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, lost, now), silent=True)
@@ -169,7 +169,7 @@ def _next_check(now: datetime, silent: timedelta, limit: timedelta) -> datetime:
     return now + (limit - silent) + CHECK_MARGIN
 
 
-def _trip_estimate(ride: Ride) -> timedelta:
+def _trip_estimate(ports: Ports, ride: Ride) -> timedelta:
     if ride.dropoff is None:
         return timedelta()
-    return timedelta(seconds=GreatCircle().seconds_between(ride.pickup, ride.dropoff))
+    return timedelta(seconds=seconds_between(ports.travel, ride.pickup, ride.dropoff))

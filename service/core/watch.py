@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 from service.core.effects import ride_topic, unicorn_topic
 from service.core.ports import Ports
 from service.core.rides import own_ride
-from service.matching.travel import GreatCircle
 from service.model import Position, Ride, RideStatus, Unicorn
 from service.model.errors import Unavailable
 
@@ -137,12 +136,13 @@ def live_view(ports: Ports, ride: Ride, now: datetime) -> LiveView:
             position = ports.fleet.position(ride.unicorn.unicorn_id, now)
     except Unavailable:
         pass
-    return LiveView(ride.status, ride.version, position, _pickup_eta(ride, position), planned)
+    eta = _pickup_eta(ports, ride, position, now)
+    return LiveView(ride.status, ride.version, position, eta, planned)
 
 
-def _pickup_eta(ride: Ride, position: Position | None) -> int | None:
+def _pickup_eta(ports: Ports, ride: Ride, position: Position | None, now: datetime) -> int | None:
     if ride.status is RideStatus.ARRIVED:
         return 0
     if ride.status is not RideStatus.MATCHED or position is None:
         return None
-    return GreatCircle().seconds_between(position.location, ride.pickup)
+    return ports.arrivals.pickup_eta(ride, position.location, now)

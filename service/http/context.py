@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from flask import Flask, current_app, g
-
-from service.matching.travel import GreatCircle
 
 if TYPE_CHECKING:
     from service.auth.principal import Principal
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from service.core.ports import Ports
     from service.core.staff import Oversight
     from service.http.limits import Limiter
-    from service.matching.travel import TravelTimes
     from service.settings import ApiSettings
 
 _KEY: Final = "dispatch"
@@ -56,7 +53,6 @@ class Dependencies:
     monotonic: Callable[[], float]
     probes: Mapping[str, Probe]
     """By the names that `/readyz` tells; without those in `health.OPTIONAL` it is degraded."""
-    travel: TravelTimes = field(default_factory=GreatCircle)
     iam: Verifier | None = None
     """Verifies credentials of IAM roles, if any may call."""
     id_tokens: Verifier | None = None

@@ -76,6 +76,12 @@ class GreatCircle:
         return self.speed_kmh / 3.6
 
 
+def seconds_between(travel: TravelTimes, origin: Location, destination: Location) -> float:
+    """What a single drive takes, seconds."""
+    seconds, _ = travel.estimate(places([origin]), places([destination]))
+    return float(seconds[0])
+
+
 def places(locations: Iterable[Location]) -> FloatArray:
     """Locations as rows of (latitude, longitude)."""
     flat = [degrees for at in locations for degrees in (at.latitude, at.longitude)]

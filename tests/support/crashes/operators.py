@@ -15,7 +15,6 @@ from service.core import (
 )
 from service.core.positions import Report
 from service.core.suspects import CRASHES_ALONE
-from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import Position
 from tests.support.crashes.given import (
@@ -151,7 +150,7 @@ def positions_come_in_bulk(process: Process) -> object:
 @scenario(given=a_triggered_ride)
 def people_look_around(process: Process) -> object:
     ports, now = process.ports, process.now
-    estimates.estimate(ports, GreatCircle(), PICKUP, NEARBY, now)
+    estimates.estimate(ports, PICKUP, NEARBY, now)
     estimates.nearby(ports, PICKUP, now)
     rides.own_ride(ports, RIDE_ID, "rider-1")
     return staff.oldest_waiting(ports, now)

@@ -1,0 +1,118 @@
+"""Rounds, estimates, the live view and the sweep ask one source of travel times, and rarely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from service.core import estimates
+from service.core.arrivals import Arrivals
+from service.core.sweep import sweep
+from service.core.unicorns import Step, advance
+from service.core.watch import live_view
+from service.matching.travel import FloatArray
+from service.model import Location, RideStatus
+from tests.unit.core.conftest import PICKUP, Service
+
+FAR = Location(PICKUP.latitude + 0.02, PICKUP.longitude)
+
+
+@dataclass
+class CountedTimes:
+    """Every drive takes the same time; counts the questions."""
+
+    seconds: float = 100.0
+    asked: int = 0
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        self.asked += 1
+        return np.full(len(origins), self.seconds), np.full(len(origins), 10 * self.seconds)
+
+    def reach_metres(self, seconds: float) -> float:
+        return seconds * 10
+
+
+@pytest.fixture
+def times(service: Service) -> CountedTimes:
+    times = CountedTimes()
+    service.ports = replace(service.ports, travel=times, arrivals=Arrivals(times, {}))
+    return times
+
+
+def eta(service: Service, ride_id: str) -> int | None:
+    ride = service.rides.get(ride_id)
+    assert ride
+    return live_view(service.ports, ride, service.now).pickup_eta_seconds
+
+
+def test_a_thousand_looks_at_a_ride_in_ten_seconds_are_one_question(
+    service: Service, times: CountedTimes
+) -> None:
+    ride = service.matched()
+    for _ in range(1000):
+        eta(service, ride.ride_id)
+        service.later(0.009)
+    assert times.asked == 1
+
+
+def test_the_figure_is_counted_down_between_two_questions(
+    service: Service, times: CountedTimes
+) -> None:
+    ride = service.matched()
+    assert eta(service, ride.ride_id) == 100
+    service.later(9)
+    assert eta(service, ride.ride_id) == 91
+    service.later(1)
+    times.seconds = 95.0
+    assert eta(service, ride.ride_id) == 95
+    assert times.asked == 2
+
+
+def test_a_figure_is_never_counted_below_zero(service: Service, times: CountedTimes) -> None:
+    times.seconds = 3.0
+    ride = service.matched()
+    assert eta(service, ride.ride_id) == 3
+    service.later(8)
+    assert eta(service, ride.ride_id) == 0
+
+
+def test_another_unicorn_of_the_same_ride_is_another_question(
+    service: Service, times: CountedTimes
+) -> None:
+    ride = service.matched()
+    eta(service, ride.ride_id)
+    service.on_duty("u2")
+    advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    service.run_published_rounds()
+    assert service.stored(ride).unicorn_id == "u2"
+    eta(service, ride.ride_id)
+    assert times.asked == 2
+
+
+def test_estimates_ask_the_same_source(service: Service, times: CountedTimes) -> None:
+    service.on_duty()
+    told = estimates.estimate(service.ports, PICKUP, FAR, service.now)
+    assert (told.pickup_eta_seconds, told.trip_seconds, told.trip_metres) == (100, 100, 1000)
+
+
+def test_the_sweep_takes_the_length_of_a_trip_from_the_same_source(
+    service: Service, times: CountedTimes
+) -> None:
+    times.seconds = 3600.0
+    service.fleet.begin_epoch(service.now)
+    service.on_duty()
+    ride = service.request(dropoff=FAR)
+    service.run_published_rounds()
+    for step in (Step.ARRIVE, Step.START):
+        advance(service.ports, step, "u1", ride.ride_id, service.now)
+    service.later(timedelta(hours=2, minutes=59).total_seconds())
+    sweep(service.ports, service.now)
+    assert service.stored(ride).status is RideStatus.IN_PROGRESS
+    service.later(120)
+    sweep(service.ports, service.now)
+    assert service.stored(ride).cancel_reason == "unicorn_lost"
