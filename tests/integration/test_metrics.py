@@ -113,6 +113,26 @@ def test_a_matched_and_completed_ride_is_counted_where_it_happened(
     assert web[units] > 0
 
 
+def reads(web: Mapping[str, float]) -> float:
+    """Reads of DynamoDB so far, by whatever operation."""
+    calls = "wildrydes_dynamodb_call_duration_seconds_count"
+    operations = ("GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems")
+    return sum(web.get(f'{calls}{{operation="{operation}"}}', 0) for operation in operations)
+
+
+def test_a_position_costs_no_read_of_dynamodb(stack: Stack, scrapes: Scrapes, driver: str) -> None:
+    """Each has a token of its own, so that nothing remembered about a token can help."""
+    tokens = [stack.unicorn_token("driver-1") for _ in range(200)]
+    stack.call("PUT", "/v1/fleet/me/position", HERE, token=driver)
+    before, began = reads(scrapes.of(WEB)), time.monotonic()
+    for token in tokens:
+        assert stack.call("PUT", "/v1/fleet/me/position", HERE, token=token).status == 204
+    spent, seconds = reads(scrapes.of(WEB)) - before, time.monotonic() - began
+    # Each second the process reads the pause and the count of revocations, now and then their set;
+    # twice a minute it reads which unicorn the account drives, and that unicorn's state.
+    assert spent <= 3 * (seconds + 2) + 2 < len(tokens)
+
+
 def test_no_client_can_make_a_series(stack: Stack, scrapes: Scrapes) -> None:
     ride = "0c7ff7f5-7d1d-4c9e-8f1c-0a4bcb5f2a11"
     stack.call("GET", f"/v1/rides/{ride}", token=stack.rider_token("rider-secret"))
