@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 class Repeated:
     """Runs `work` in a thread of its own: `seconds` after its last end, and at once on `hurry`.
 
-    Whatever `work` raises is logged, once for a row of failures, and the thread goes on. Start it
-    after any fork.
+    The thread ends on `close`, and when `work` returns false (not none). Whatever `work` raises is
+    logged, once for a row of failures, and the thread goes on. Start it after any fork.
     """
 
     def __init__(self, name: str, work: Callable[[], object], seconds: float) -> None:
@@ -43,15 +43,19 @@ class Repeated:
     def _run(self) -> None:
         while not self._closed:
             self._hurried.clear()
-            self._run_once()
+            goes_on = self._run_once() is not False
             self._ran_once.set()
+            if not goes_on:
+                return
             self._hurried.wait(self._seconds)
 
-    def _run_once(self) -> None:
+    def _run_once(self) -> object:
         try:
-            self._work()
+            result = self._work()
             self._failing = False
+            return result
         except Exception as error:  # whatever it is, the thread has to outlive it
             level = logging.DEBUG if self._failing else logging.WARNING
             logger.log(level, "%s failed", self._thread.name, extra={"cause": repr(error)[:200]})
             self._failing = True
+            return None

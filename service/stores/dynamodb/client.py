@@ -1,7 +1,7 @@
 """The DynamoDB client of a process. Create it after any fork; it is thread-safe, sessions are not.
 
-Credentials, and the endpoint where it is not AWS itself (`AWS_ENDPOINT_URL_DYNAMODB`), come by
-boto3's own rules.
+Credentials (`service.stores.credentials`), and the endpoint where it is not AWS itself
+(`AWS_ENDPOINT_URL_DYNAMODB`), come by boto3's own rules.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from botocore.exceptions import IncompleteReadError
 
 from service.observability.instruments import DYNAMODB_ERRORS, DYNAMODB_SECONDS, DYNAMODB_UNITS
 from service.settings import Settings
+from service.stores.credentials import session_with_kept_credentials
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
@@ -41,7 +42,8 @@ _CONFIG = Config(
 
 def dynamodb_client(settings: Settings) -> DynamoDBClient:
     """A new client with its own connections. A call may raise `IncompleteReadError`, too."""
-    client = boto3.Session().client("dynamodb", region_name=settings.aws_region, config=_CONFIG)
+    session = boto3.Session(botocore_session=session_with_kept_credentials())
+    client = session.client("dynamodb", region_name=settings.aws_region, config=_CONFIG)
     client.meta.events.register("after-call.dynamodb", _require_the_whole_answer)
     if settings.metrics_port:
         count_calls(client)

@@ -1,0 +1,173 @@
+"""Credentials are renewed beside the calls: no call waits for an endpoint that keeps silent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.model.errors import Unavailable
+from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.schema import create_tables
+from service.stores.pauses import DynamoPauses
+from tests.support.dynamodb import fresh_settings
+from tests.support.infrastructure import MiniStack, wait_until
+from tests.support.local_server import LocalServer, QuietHandler
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+PROMISED_SECONDS = 5.5
+STATIC = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+class CredentialsServer(LocalServer):
+    """The container credentials endpoint of a task; on demand it accepts and says nothing."""
+
+    def __init__(self, key: str, secret: str) -> None:
+        self._key, self._secret = key, secret
+        self.is_silent = False
+        self.lives_for = timedelta(hours=6)
+        self.asked = 0
+        self._end = Event()
+        super().__init__(self._handler(), clients_keep_alive=True)
+
+    def release(self) -> None:
+        self._end.set()
+
+    def document(self) -> bytes:
+        expires_at = datetime.now(UTC) + self.lives_for
+        return json.dumps(
+            {
+                "AccessKeyId": self._key,
+                "SecretAccessKey": self._secret,
+                "Token": "session",
+                "Expiration": expires_at.isoformat(),
+            }
+        ).encode()
+
+    def wait_while_silent(self) -> None:
+        self.asked += 1
+        if self.is_silent:
+            self._end.wait(30)
+
+    def _handler(server: CredentialsServer) -> type[BaseHTTPRequestHandler]:
+        class Handler(QuietHandler):
+            def do_GET(self) -> None:
+                server.wait_while_silent()
+                document = server.document()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(document)))
+                self.end_headers()
+                self.wfile.write(document)
+
+        return Handler
+
+
+@pytest.fixture
+def server(ministack: MiniStack) -> Iterator[CredentialsServer]:
+    known = ministack.environment
+    with CredentialsServer(known[STATIC[0]], known[STATIC[1]]) as server:
+        yield server
+
+
+@pytest.fixture
+def pauses(
+    ministack: MiniStack, server: CredentialsServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakePauses]:
+    for name, value in ministack.environment.items():
+        monkeypatch.setenv(name, value)
+    for name in STATIC:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/role")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    made = MakePauses(ministack)
+    yield made
+    for client in made.clients:
+        client.close()
+
+
+class MakePauses:
+    """Makes a store whose client finds its credentials at the endpoint."""
+
+    def __init__(self, ministack: MiniStack) -> None:
+        self._settings = fresh_settings()
+        self.clients: list[DynamoDBClient] = [ministack.dynamodb_client()]
+        create_tables(self.clients[0], self._settings)
+
+    def __call__(self) -> DynamoPauses:
+        client = dynamodb_client(self._settings)
+        self.clients.append(client)
+        return DynamoPauses(client, self._settings.operations_table)
+
+
+def timed(pauses: DynamoPauses) -> tuple[bool, float]:
+    """Whether a call was answered, and how long it took."""
+    began = time.monotonic()
+    try:
+        pauses.current()
+    except Unavailable:
+        return False, time.monotonic() - began
+    return True, time.monotonic() - began
+
+
+def twenty_at_once(pauses: DynamoPauses) -> tuple[set[bool], float]:
+    """What became of twenty calls at the same time, and how long the longest took."""
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(timed, [pauses] * 20))
+    return {answered for answered, _ in outcomes}, max(seconds for _, seconds in outcomes)
+
+
+def test_all_calls_share_what_one_attempt_brought(
+    server: CredentialsServer, pauses: MakePauses
+) -> None:
+    store = pauses()
+    assert twenty_at_once(store)[0] == {True}
+    assert server.asked == 1
+
+
+def test_without_credentials_calls_fail_within_the_promised_time_and_recover(
+    server: CredentialsServer, pauses: MakePauses
+) -> None:
+    server.is_silent = True
+    store = pauses()
+    answered, longest = twenty_at_once(store)
+    assert (answered, longest < PROMISED_SECONDS) == ({False}, True)
+    assert server.asked == 1, "one attempt for all"
+    server.is_silent = False
+    server.release()
+    wait_until(lambda: timed(store)[0], "a call after the endpoint answered", 15)
+
+
+def test_good_credentials_are_used_to_their_end_while_the_endpoint_is_silent(
+    server: CredentialsServer, pauses: MakePauses
+) -> None:
+    server.lives_for = timedelta(seconds=8)
+    store = pauses()
+    ends_at = time.monotonic() + 8
+    server.is_silent = True
+    wait_until(lambda: server.asked > 1, "an attempt to renew", 5)
+    while time.monotonic() < ends_at - 2:
+        answered, longest = twenty_at_once(store)
+        assert (answered, longest < PROMISED_SECONDS) == ({True}, True)
+    wait_until(lambda: not timed(store)[0], "the end of the credentials", 10)
+    answered, longest = twenty_at_once(store)
+    assert (answered, longest < PROMISED_SECONDS) == ({False}, True)
+
+
+def test_credentials_are_renewed_ahead_of_their_end(
+    server: CredentialsServer, pauses: MakePauses
+) -> None:
+    server.lives_for = timedelta(minutes=14)
+    store = pauses()
+    assert timed(store)[0]
+    wait_until(lambda: server.asked > 1, "the renewal", 10)
+    assert timed(store)[0]
