@@ -62,7 +62,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     frame.install(app, settings.public_url)
     problems.install(app)
     cors.install(app, settings.cors_origins)
-    gate.install(app, settings, dependencies.ports.changes)
+    gate.install(app, settings)
     routes = declared_routes(app)
     guard.install(app, routes, dependencies)
     discovery.describe(app, routes, settings)

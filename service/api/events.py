@@ -1,8 +1,9 @@
 """A ride as a stream of events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
 `ride` carries each new version under its number as id; `live`, without one, where the unicorn is;
-`end` says that coming back as before is of no use. A stream that ends without it (this process
-stops) is to be taken up again, as browsers do, with the last id as `Last-Event-ID`.
+`end` says why the stream ends, and that coming back as before is of no use. A stream that ends
+without it (this process stops) is to be taken up again, as browsers do, with the last id as
+`Last-Event-ID`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from service.auth import policy
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
 from service.core import watch
-from service.core.watch import LiveView
+from service.core.watch import LiveView, Wait
 from service.http import headers
+from service.http.client import client
 from service.http.context import Dependencies, caller, dependencies
-from service.http.gate import Gate, gate
+from service.http.gate import SUPERSEDED, gate
 from service.http.responses import empty, encode
 from service.http.route import route
 from service.model import Ride
+from service.model.errors import RideNotFound
 
 blueprint: Final = Blueprint("events", __name__)
 
@@ -53,16 +56,18 @@ def follow_ride(ride_id: str) -> Response:
     """A stream of what happens to a ride; 204 if all of it was seen."""
     deps, principal, seen = dependencies(), caller(), headers.last_event_id()
     with ExitStack() as open_until_closed:
-        open_until_closed.enter_context(gate().streaming(principal.subject))
-        feed = open_until_closed.enter_context(
-            closing(
-                watch.follow_ride(deps.ports, ride_id, principal.subject, deps.now, deps.monotonic)
-            )
+        wait = open_until_closed.enter_context(gate().streaming(client(), principal.subject))
+        feed = watch.follow_ride(
+            deps.ports, ride_id, principal.subject, deps.now, deps.monotonic, wait
         )
+        open_until_closed.enter_context(closing(feed))
         ride = next(feed)
-        if isinstance(ride, Ride) and ride.is_terminal and seen >= ride.version:
-            return empty(204)
-        stream = Stream(deps, gate(), principal, seen)
+        if isinstance(ride, Ride):
+            if ride.is_terminal and seen == ride.version:
+                return empty(204)
+            if seen > ride.version:
+                seen = 0  # no version of this ride, so nothing of it was seen
+        stream = Stream(deps, wait, principal, seen)
         response = Response(
             stream.text(chain([ride], feed)), headers=HEADERS, content_type="text/event-stream"
         )
@@ -75,28 +80,38 @@ class Stream:
     """One open stream. It outlives its request, so it must not ask Flask for anything."""
 
     deps: Dependencies
-    gate: Gate
+    wait: Wait
     principal: Principal
     seen: int
     """The version the client has already."""
 
     def text(self, feed: Iterable[Ride | LiveView | None]) -> Iterator[str]:
         yield OPENING
+        try:
+            yield from self._news(feed)
+        except RideNotFound:
+            yield _end("ride_not_found")
+
+    def _news(self, feed: Iterable[Ride | LiveView | None]) -> Iterator[str]:
         sent_at = self.deps.monotonic()
         for news in feed:
+            # Judged before it is told: the wait for it may have been long.
+            refusal = self._refusal()
+            if refusal:
+                yield _end(refusal)
+                return
             text = self._told(news)
             if not text and self.deps.monotonic() - sent_at >= COMMENT_SECONDS:
                 text = ":\n\n"
             if text:
                 yield text
                 sent_at = self.deps.monotonic()
-            if self.gate.is_stopping:
-                return
-            refusal = self._refusal()
-            if refusal:
-                yield _event("end", {"reason": refusal})
-                return
-        yield _event("end", {"reason": "ride_ended"})
+            if self.wait.ended_by:
+                break
+        if not self.wait.ended_by:
+            yield _end("ride_ended")
+        elif self.wait.ended_by == SUPERSEDED:
+            yield _end(SUPERSEDED)
 
     def _told(self, news: Ride | LiveView | None) -> str:
         match news:
@@ -120,3 +135,7 @@ class Stream:
 
 def _event(name: str, data: BaseModel | Mapping[str, object]) -> str:
     return f"event: {name}\ndata: {encode(data)}\n\n"
+
+
+def _end(reason: str) -> str:
+    return _event("end", {"reason": reason})

@@ -22,9 +22,10 @@ from service.core.rides import RideOrder, is_settled
 from service.core.watch import live_view
 from service.http import cursors, headers
 from service.http.context import caller, dependencies, request_id
+from service.http.gate import granted_wait, wait_for_ride
+from service.http.guard import judge_again
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
-from service.http.waiting import granted_wait, wait_for_ride
 from service.logs import add_log_context
 from service.model import Rating, Ride, RideStatus
 
@@ -74,6 +75,7 @@ def request_ride(body: RideRequest) -> Response:
     add_log_context(ride_id=ride.ride_id)
     if wait:
         ride = wait_for_ride(ride, is_settled, wait)
+        judge_again()
     return _accepted(ride, replayed, headers.wait_applied(wait))
 
 
@@ -112,6 +114,7 @@ def show_ride(ride_id: str) -> Response:
     ride = rides.own_ride(deps.ports, ride_id, caller().subject)
     if wait and not _is_news(ride):
         ride = wait_for_ride(ride, _is_news, wait)
+        judge_again()
     about = {"ETag": entity_tag(ride.version), **headers.wait_applied(wait)}
     if headers.not_modified(ride.version):
         return empty(304, about)

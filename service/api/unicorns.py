@@ -25,10 +25,11 @@ from service.core.transition import stored_unicorn
 from service.core.unicorns import Step
 from service.http import headers
 from service.http.context import caller, dependencies
+from service.http.gate import granted_wait, wait_for_unicorn
+from service.http.guard import judge_again
 from service.http.problems import invalid
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
-from service.http.waiting import granted_wait, wait_for_unicorn
 from service.logs import add_log_context
 from service.model import Position, Unicorn
 
@@ -82,6 +83,7 @@ def show_me() -> Response:
     unicorn = stored_unicorn(deps.ports, _my_id())
     if wait and not _is_news(unicorn):
         unicorn = wait_for_unicorn(unicorn, _is_news, wait)
+        judge_again()
     about = {"ETag": entity_tag(unicorn.version), **headers.wait_applied(wait)}
     if headers.not_modified(unicorn.version):
         return empty(304, about)

@@ -17,11 +17,11 @@ from service.auth import policy
 from service.core import rides
 from service.core.rides import RideOrder, is_settled
 from service.http.context import caller, dependencies, request_id
-from service.http.gate import gate
+from service.http.gate import gate, wait_for_ride
+from service.http.guard import judge_again
 from service.http.problems import RETRY_SOON
 from service.http.responses import JSON_TYPE, answer
 from service.http.route import route
-from service.http.waiting import wait_for_ride
 from service.logs import add_log_context
 from service.model import AssignedUnicorn, Location, Ride
 
@@ -86,9 +86,9 @@ class WorkshopListedRide(View):
 )
 def request_workshop_ride(body: WorkshopRequest) -> Response:
     """Request a ride and wait for its unicorn; without one the ride is canceled."""
-    if not gate().has_room_to_wait:
-        return _without_unicorn()
     deps, subject = dependencies(), caller().subject
+    if not gate().has_room_to_wait(subject):
+        return _without_unicorn()
     pickup = Location(body.pickup.latitude, body.pickup.longitude)
     order = RideOrder(rider_id=subject, pickup=pickup, request_id=request_id())
     ride, _ = rides.request_ride(deps.ports, order, deps.now())
@@ -100,6 +100,7 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
         ride = rides.cancel_ride(
             deps.ports, ride.ride_id, subject, reason, deps.now(), keep_settled=True
         )
+    judge_again()
     if ride.matched_at is None or ride.unicorn is None:
         return _without_unicorn()
     return answer(201, _requested_view(ride, ride.unicorn))

@@ -242,13 +242,13 @@ class Changes(Protocol):
 
     def listen(self, topic: str) -> AbstractContextManager[Listener]: ...
 
-    def wake_all(self) -> None:
-        """Wake everyone who listens in this process, as if everything had been announced."""
-
 
 class Listener(Protocol):
     def wait(self, seconds: float) -> bool:
         """Until the topic is announced or the time is up; true if announced."""
+
+    def wake(self) -> None:
+        """End the wait under way, or else the next one, as if the topic had been announced."""
 
 
 class DeadLetters(Protocol):

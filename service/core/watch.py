@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 from service.core.effects import ride_topic, unicorn_topic
 from service.core.ports import Ports
 from service.core.rides import own_ride
+from service.core.transition import stored_unicorn
 from service.model import Position, Ride, RideStatus, Unicorn
-from service.model.errors import Unavailable
+from service.model.errors import Unavailable, UnicornNotFound
 
 REREAD_SECONDS: Final = 5.0
 """Announcements may be lost: a waiter looks for itself this often."""
@@ -35,19 +36,44 @@ class LiveView:
     planned_pickup_eta_seconds: int | None
 
 
+class Wait:
+    """One client that waits for news. Whoever knows that it no longer does ends the wait."""
+
+    def __init__(self) -> None:
+        self.ended_by = ""
+        """Why the wait was ended early; empty while it goes on."""
+        self._wake: Callable[[], None] | None = None
+
+    def end(self, reason: str) -> None:
+        """End the wait now; the first reason stays."""
+        self.ended_by = self.ended_by or reason
+        if self._wake:
+            self._wake()
+
+    def wake_with(self, wake: Callable[[], None]) -> None:
+        """What to call when the wait is ended; called at once if that has happened already."""
+        self._wake = wake
+        if self.ended_by:
+            wake()
+
+
 def wait_for_ride(
     ports: Ports,
     ride: Ride,
     done: Callable[[Ride], bool],
     seconds: float,
     monotonic: Callable[[], float],
+    wait: Wait,
 ) -> Ride:
-    """The ride as soon as `done` holds of it, or as it is when the time is up."""
+    """The ride as soon as `done` holds of it, or as it is when the time is up or the wait ended.
+
+    Raises `RideNotFound` if it is no longer this rider's.
+    """
 
     def read() -> Ride:
         return _read_again(ports, ride)
 
-    return _wait(ports, ride_topic(ride.ride_id), read, done, seconds, monotonic)
+    return _wait(ports, ride_topic(ride.ride_id), read, done, seconds, monotonic, wait)
 
 
 def wait_for_unicorn(
@@ -56,13 +82,20 @@ def wait_for_unicorn(
     done: Callable[[Unicorn], bool],
     seconds: float,
     monotonic: Callable[[], float],
+    wait: Wait,
 ) -> Unicorn:
-    """The unicorn as soon as `done` holds of it, or as it is when the time is up."""
+    """The unicorn as soon as `done` holds of it, or as it is when the time is up or the wait ended.
+
+    Raises `UnicornNotFound` if it is gone or no longer driven by the same account.
+    """
 
     def read() -> Unicorn:
-        return ports.unicorns.get(unicorn.unicorn_id) or unicorn
+        stored = stored_unicorn(ports, unicorn.unicorn_id)
+        if stored.account_sub != unicorn.account_sub:
+            raise UnicornNotFound("this account drives another unicorn now")
+        return stored
 
-    return _wait(ports, unicorn_topic(unicorn.unicorn_id), read, done, seconds, monotonic)
+    return _wait(ports, unicorn_topic(unicorn.unicorn_id), read, done, seconds, monotonic, wait)
 
 
 def follow_ride(
@@ -71,13 +104,16 @@ def follow_ride(
     rider_id: str,
     now: Callable[[], datetime],
     monotonic: Callable[[], float],
+    wait: Wait,
 ) -> Generator[Ride | LiveView | None, None, None]:
-    """The rider's ride, then each new version and where its unicorn is, until it has ended.
+    """The rider's ride, then each new version and where its unicorn is, until ride or wait end.
 
     None says at least every `LIVE_SECONDS` that there is nothing new, so that the caller can look
-    to its own affairs. The first step raises `RideNotFound` and `Unavailable`.
+    to its own affairs. Raises `RideNotFound` if it is not (or no longer) this rider's; the first
+    step may raise `Unavailable`.
     """
     with ports.changes.listen(ride_topic(ride_id)) as listener:
+        wait.wake_with(listener.wake)
         yield (ride := own_ride(ports, ride_id, rider_id))
         shown: LiveView | None = None
         live_at = monotonic()
@@ -88,6 +124,8 @@ def follow_ride(
                 seen, shown = shown, live_view(ports, ride, now())
                 yield shown if shown != seen else None
             announced = listener.wait(max(0.0, min(live_at, read_at) - monotonic()))
+            if wait.ended_by:
+                return
             if announced or monotonic() >= read_at:
                 read_at = monotonic() + REREAD_SECONDS
                 known, ride = ride, _read_again(ports, ride)
@@ -97,7 +135,7 @@ def follow_ride(
 def _read_again(ports: Ports, ride: Ride) -> Ride:
     """The ride as stored; as it was if the store does not answer: no news is better than none."""
     try:
-        return ports.rides.get(ride.ride_id) or ride
+        return own_ride(ports, ride.ride_id, ride.rider_id)
     except Unavailable:
         return ride
 
@@ -109,16 +147,20 @@ def _wait(
     done: Callable[[Watched], bool],
     seconds: float,
     monotonic: Callable[[], float],
+    wait: Wait,
 ) -> Watched:
     # Listen first, read then: a change before the first read is seen by it, a later one wakes us.
     end = monotonic() + seconds
     with ports.changes.listen(topic) as listener:
+        wait.wake_with(listener.wake)
         while True:
             value = read()
             left = end - monotonic()
             if left <= 0 or done(value):
                 return value
             listener.wait(min(left, REREAD_SECONDS))
+            if wait.ended_by:
+                return value
 
 
 def live_view(ports: Ports, ride: Ride, now: datetime) -> LiveView:

@@ -28,7 +28,7 @@ from service.auth.principal import Principal
 from service.auth.revocation import RevocationCheck
 from service.auth.workshop import workshop_token_from
 from service.http import audit, cors
-from service.http.context import Dependencies, Verifier
+from service.http.context import Dependencies, Verifier, caller, dependencies
 from service.http.limits import Standing
 from service.http.paths import canonical_path
 from service.http.problems import Problem
@@ -78,6 +78,15 @@ def groups_of(settings: ApiSettings) -> Mapping[Role, str]:
         Role.DISPATCHER: settings.dispatcher_group,
         Role.UNICORN: settings.unicorn_group,
     }
+
+
+def judge_again() -> None:
+    """To be called when a request wakes up that waited: its token may have ended meanwhile.
+
+    Raises `AuthError`.
+    """
+    deps = dependencies()
+    deps.revoked.judge_again(caller(), g.policy, request.method, deps.now())
 
 
 class Authority(Protocol):
@@ -137,6 +146,7 @@ class Guard:
         )
         self._deps.revoked.check(principal, route.policy, request.method, now)
         judge(route.policy, principal, self._groups)
+        g.policy = route.policy
         limiter = self._deps.limiter
         if limiter:
             g.standing = limiter.admitted(principal.subject, self._address(), now.timestamp())

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from service.auth.policy import Policy
 from service.http.bodies import BODY_LIMIT, read_body, read_query
+from service.http.frame import QUIET
+from service.http.gate import gate, holders
 from service.http.problems import Problem
 
 View = Callable[..., Response]
@@ -136,7 +138,10 @@ def _endpoint(declared: Route) -> View:
             arguments["query"] = read_query(query)
         if body:
             arguments["body"] = read_body(body, optional=optional, limit=declared.body_limit)
-        return view(**arguments)
+        if declared.rule in QUIET:
+            return view(**arguments)
+        with gate().place(*holders()):
+            return view(**arguments)
 
     endpoint.route = declared  # type: ignore[attr-defined]
     return endpoint

@@ -33,6 +33,14 @@ REQUESTS: Final = Histogram(
 IN_FLIGHT: Final = Gauge(
     "wildrydes_http_requests_in_flight", "Requests under way.", multiprocess_mode="livesum"
 )
+WAITERS: Final = Gauge(
+    "wildrydes_http_waiters",
+    "Long polls and event streams that wait for news.",
+    multiprocess_mode="livesum",
+)
+STREAMS: Final = Gauge(
+    "wildrydes_http_streams", "Event streams that are open.", multiprocess_mode="livesum"
+)
 REFUSALS: Final = Counter(
     "wildrydes_refusals", "Requests that were not let in, by reason.", ["reason"]
 )

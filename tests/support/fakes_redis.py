@@ -227,6 +227,9 @@ class FakeListener:
     def wait(self, seconds: float) -> bool:
         return False
 
+    def wake(self) -> None:
+        """Nobody sleeps here."""
+
 
 class FakeChanges:
     """Remembers what was announced."""
@@ -236,9 +239,6 @@ class FakeChanges:
 
     def announce(self, *topics: str) -> None:
         self.announced.extend(topics)
-
-    def wake_all(self) -> None:
-        """Nobody waits here."""
 
     @contextmanager
     def listen(self, topic: str) -> Iterator[FakeListener]:

@@ -89,13 +89,6 @@ class RedisChanges:
                 self._thread.start()
             self._calls[topic].add(call)
 
-    def wake_all(self) -> None:
-        """Wake every waiter of this process; nothing is sent."""
-        with self._lock:
-            calls = [call for of_topic in self._calls.values() for call in of_topic]
-        for call in calls:
-            call()
-
     def close(self) -> None:
         """End the subscribing thread and its connection."""
         self._closed.set()

@@ -9,6 +9,7 @@ from datetime import timedelta
 from service.core import positions, staff, unicorns, watch
 from service.core.transition import stored_unicorn
 from service.core.unicorns import Step
+from service.core.watch import Wait
 from service.model import Position
 from tests.support.builders import a_unicorn
 from tests.support.crashes.given import (
@@ -92,7 +93,7 @@ def a_unicorn_looks_and_waits(process: Process) -> object:
     unicorns.ride_of(ports, unicorn)
     process.service.fleet._positions.clear()
     unicorns.view(ports, unicorn, process.now)
-    return watch.wait_for_unicorn(ports, unicorn, lambda _: False, 1.5, _ticks())
+    return watch.wait_for_unicorn(ports, unicorn, lambda _: False, 1.5, _ticks(), Wait())
 
 
 def _ticks() -> Callable[[], float]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from service.core import rides, watch
 from service.core.ports import Rules
+from service.core.watch import Wait
 from service.model import Rating
 from tests.support.crashes.given import (
     ORDER,
@@ -69,12 +70,14 @@ def riders_look_and_wait(process: Process) -> object:
     waiting = rides.own_ride(ports, SECOND.ride_id, "rider-2")
     watch.live_view(ports, seen, now)
     watch.live_view(ports, waiting, now)
-    return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, _ticks())
+    return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, _ticks(), Wait())
 
 
 @scenario(given=a_matched_ride)
 def a_rider_follows_a_ride(process: Process) -> object:
-    seen = watch.follow_ride(process.ports, RIDE_ID, "rider-1", lambda: process.now, _ticks())
+    seen = watch.follow_ride(
+        process.ports, RIDE_ID, "rider-1", lambda: process.now, _ticks(), Wait()
+    )
     with closing(seen):
         return list(itertools.islice(seen, 8))
 

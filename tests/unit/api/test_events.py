@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
-from service.http.gate import STREAMS_PER_SUBJECT
+from service.http.gate import STREAMS_PER_SUBJECT, SUPERSEDE_SECONDS, Gate
 from service.model import CanceledBy, Position, Ride
 from service.model.errors import Unavailable
 from tests.support.api import (
@@ -138,13 +139,19 @@ def test_what_was_seen_is_not_sent_again(api: Api, ride: Ride) -> None:
     assert stream.next_named("ride")["version"] == 2
 
 
-@pytest.mark.parametrize("last", ["2", "3"])
-def test_who_has_seen_the_end_is_told_not_to_come_back(api: Api, ride: Ride, last: str) -> None:
+def test_who_has_seen_the_end_is_told_not_to_come_back(api: Api, ride: Ride) -> None:
     cancel(api, ride)
-    assert open_stream(api, last).status_code == 204
+    assert open_stream(api, "2").status_code == 204
 
 
-@pytest.mark.parametrize("last", [None, "1", "x", "-3", "²", "9" * 50])
+def test_who_names_a_version_that_is_yet_to_come_has_seen_nothing(api: Api, ride: Ride) -> None:
+    stream = Reader(open_stream(api, last="7"))
+    assert stream.next_named("ride")["version"] == 1
+    cancel(api, ride)
+    assert stream.next_named("ride")["version"] == 2
+
+
+@pytest.mark.parametrize("last", [None, "1", "3", "x", "-3", "²", "9" * 50])
 def test_who_has_not_seen_the_end_is_shown_it(api: Api, ride: Ride, last: str | None) -> None:
     cancel(api, ride)
     stream = Reader(open_stream(api, last))
@@ -208,15 +215,57 @@ def test_a_stream_outlives_a_store_that_is_away_for_a_moment(
     assert stream.next_named("ride")["status"] == "canceled"
 
 
-def test_a_rider_may_open_few_streams_at_once(api: Api, ride: Ride) -> None:
-    streams = [open_stream(api) for _ in range(STREAMS_PER_SUBJECT)]
+def test_a_sixth_stream_ends_the_oldest_once_in_ten_seconds(
+    api: Api, ride: Ride, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setitem(
+        api.app.extensions,
+        "gate",
+        Gate(max_in_flight=9, max_waiters=99, monotonic=lambda: clock[0]),
+    )
+    streams = [Reader(open_stream(api)) for _ in range(STREAMS_PER_SUBJECT)]
+    for stream in streams:
+        stream.next()
+    newest = Reader(open_stream(api))
+    assert newest.next()[0] == "ride"
+    assert streams[0].next_named("end") == {"reason": "superseded"}
+    clock[0] = SUPERSEDE_SECONDS - 1
     refused = open_stream(api)
     assert (refused.status_code, refused.json["reason"]) == (429, "too_many_streams")
-    assert refused.headers["Retry-After"] == "1"
+    assert refused.headers["Retry-After"] == "10"
+    assert streams[1].next()[0] == "live"
     assert open_stream(api, token="other").status_code == 404
+    clock[0] = SUPERSEDE_SECONDS + 1
+    assert open_stream(api).status_code == 200
+    assert streams[1].next_named("end") == {"reason": "superseded"}
+
+
+def test_a_stream_of_a_ride_that_is_no_longer_the_riders_ends(
+    api: Api, ride: Ride, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Reader(open_stream(api))
+    stream.next()
+    monkeypatch.setattr(FakeRides, "get", lambda *_: replace(ride, rider_id="erased", version=2))
+    assert stream.next_named("end") == {"reason": "ride_not_found"}
+
+
+def test_news_is_not_told_to_a_token_that_was_revoked_meanwhile() -> None:
+    revocations = FakeRevocations()
+    api = build_api(revocations=revocations)
+    api.ports.rides.create(ride := a_ride())
+    stream = Reader(open_stream(api, last="1"))
+    revocations.put("jti", "jti", revoked_at=NOW, expires_at=NOW + timedelta(days=1))
+    api.pass_time(6)
+    cancel(api, ride)
+    assert stream.next() == ("end", None, {"reason": "token_revoked"})
+
+
+def test_a_place_of_a_stream_that_was_closed_is_free_at_once(api: Api, ride: Ride) -> None:
+    streams = [open_stream(api) for _ in range(STREAMS_PER_SUBJECT)]
     streams.pop().close()
     assert open_stream(api).status_code == 200
-    cancel(api, ride)
+    assert not Reader(streams[0]).next_named("live")["location"]
 
 
 def test_a_stream_that_was_never_read_gives_its_place_back(api: Api, ride: Ride) -> None:

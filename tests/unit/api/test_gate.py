@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
-from service.http.gate import Gate
+from service.http.client import SilentClient
+from service.http.gate import POLLS_PER_SUBJECT, Gate, Holder
 from service.http.problems import Problem
 from service.model import Ride
+from service.observability.instruments import STREAMS, WAITERS
 from tests.support.api import Api, build_api
 from tests.support.builders import a_ride
 from tests.support.fakes import FakeRides
-from tests.support.fakes_redis import FakeChanges
+from tests.support.fakes_redis import FakeChanges, FakeListener
 from tests.support.infrastructure import wait_until
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
@@ -52,7 +56,7 @@ def while_waiting(
 
     @contextmanager
     def listen(_: FakeChanges, topic: str) -> Any:
-        class Listener:
+        class Listener(FakeListener):
             def wait(self, seconds: float) -> bool:
                 if not answers:
                     answers.append(act())
@@ -71,16 +75,76 @@ def api() -> Api:
     return api
 
 
-def test_more_than_can_be_done_at_once_is_refused_before_anything_is_done(
+def test_more_than_can_be_done_at_once_is_refused_and_nothing_is_done(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    during = while_reading(monkeypatch, lambda: api.call("POST", "/v1/rides", BODY, token=None))
+    during = while_reading(monkeypatch, lambda: api.call("POST", "/v1/rides", BODY))
     assert api.call("GET", "/v1/rides/ride-1").status_code == 200
     assert during[0].status_code == 503
     assert during[0].json["reason"] == "unavailable"
     assert during[0].content_type == "application/problem+json"
     assert during[0].headers["Retry-After"] == "1"
     assert during[0].headers["X-Request-Id"]
+    assert (
+        len(api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None).items) == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "token", "status"),
+    [
+        ("POST", "/v1/rides", None, 401),
+        ("GET", "/v1/fleet/me", "rider", 403),
+        ("POST", "/v1/rides", "rider", 415),
+        ("GET", "/v1/nothing", "rider", 404),
+    ],
+)
+def test_who_is_refused_for_another_reason_needs_no_place(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, token: str, status: int
+) -> None:
+    during = while_reading(monkeypatch, lambda: api.call(method, path, token=token))
+    api.call("GET", "/v1/rides/ride-1")
+    assert during[0].status_code == status
+
+
+class SlowBody(io.BytesIO):
+    """A body during which the client does something else."""
+
+    def __init__(self, body: bytes, act: Callable[[], object]) -> None:
+        super().__init__(body)
+        self._act = act
+
+    def readinto(self, buffer: Any) -> int:
+        self._act()
+        return super().readinto(buffer)
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._act()
+        return super().read(size)
+
+
+def test_no_place_is_held_while_a_body_is_read(api: Api) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        seen.append((gate_of(api).in_flight, api.call("GET", "/v1/rides").status_code))
+
+    answer = api.app.test_client().post(
+        "/v1/rides",
+        headers={"Authorization": "Bearer rider", "Content-Type": "application/json"},
+        input_stream=SlowBody(json.dumps(BODY).encode(), look),
+        environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
+    )
+    assert answer.status_code == 202
+    assert set(seen) == {(0, 200)}
+
+
+def test_no_place_is_held_while_an_answer_is_written(api: Api) -> None:
+    answer = api.app.test_client().open(
+        "/v1/rides", headers={"Authorization": "Bearer rider"}, buffered=False
+    )
+    assert gate_of(api).in_flight == 0
+    assert answer.json == {"rides": [], "next_cursor": None} or answer.json["rides"]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
@@ -153,69 +217,139 @@ def test_waits_end_when_the_process_is_to_stop(api: Api, monkeypatch: pytest.Mon
     assert len(during) == 1
 
 
-def in_turn(gate: Gate, names: str) -> tuple[list[threading.Thread], list[str]]:
-    """Threads that enter one after the other, and who has been let in."""
-    let_in: list[str] = []
-    threads = []
-    for name in names:
+RIDER, OTHER = ("subject", "rider"), ("subject", "other")
+HERE, THERE = ("address", "192.0.2.1"), ("address", "192.0.2.2")
 
-        def enter(name: str = name) -> None:
-            gate.enter()
-            let_in.append(name)
 
-        threads.append(threading.Thread(target=enter))
-        threads[-1].start()
-        wait_until(lambda: gate.queued == len(threads), "the queue")
-    return threads, let_in
+class Worker:
+    """Works on a request, in a thread, until it is told to end."""
+
+    def __init__(self, gate: Gate, *holders: Holder) -> None:
+        self.outcome = "queued"
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(gate, holders))
+        self._thread.start()
+        before = gate.queued
+        wait_until(lambda: self.outcome != "queued" or gate.queued >= before, "entering")
+
+    def _work(self, gate: Gate, holders: tuple[Holder, ...]) -> None:
+        try:
+            with gate.place(*holders):
+                self.outcome = "working"
+                self._ended.wait(30)
+        except Problem:
+            self.outcome = "refused"
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
 
 
 def test_who_leaves_lets_the_newest_in() -> None:
     gate = Gate(max_in_flight=1, max_waiters=1, patience=30)
-    gate.enter()
-    threads, let_in = in_turn(gate, "abc")
-    for expected in (["c"], ["c", "b"], ["c", "b", "a"]):
-        gate.leave()
-        wait_until(lambda e=expected: let_in == e, "a turn")
+    workers = [Worker(gate)]
+    for count in (1, 2, 3):
+        workers.append(Worker(gate))
+        wait_until(lambda c=count: gate.queued == c, "the queue")
+    for worker, successor in ((0, 3), (3, 2), (2, 1)):
+        workers[worker].end()
+        wait_until(lambda s=successor: workers[s].outcome == "working", "a turn")
         assert gate.in_flight == 1
-    for thread in threads:
-        thread.join()
-    gate.leave()
+    workers[1].end()
     assert (gate.in_flight, gate.queued) == (0, 0)
 
 
 def test_who_begins_to_wait_lets_another_in() -> None:
     gate = Gate(max_in_flight=1, max_waiters=1, patience=30)
-    gate.enter()
-    threads, let_in = in_turn(gate, "a")
-    with gate.waiting():
-        threads[0].join()
-        assert (let_in, gate.in_flight, gate.waiters) == (["a"], 1, 1)
-    assert (gate.in_flight, gate.waiters) == (2, 0)
-    gate.leave()
-    gate.leave()
+    with gate.place():
+        worker = Worker(gate)
+        wait_until(lambda: gate.queued == 1, "the queue")
+        with gate.waiting(SilentClient(), "rider"):
+            wait_until(lambda: worker.outcome == "working", "a turn")
+            assert (gate.in_flight, gate.waiters) == (1, 1)
+        assert (gate.in_flight, gate.waiters) == (2, 0)
+        worker.end()
     assert gate.in_flight == 0
 
 
 def test_who_had_no_turn_leaves_nothing_behind() -> None:
     gate = Gate(max_in_flight=1, max_waiters=1, patience=0.01)
-    gate.enter()
-    with pytest.raises(Problem):
-        gate.enter()
-    assert (gate.in_flight, gate.queued) == (1, 0)
-    gate.leave()
-    gate.enter()
+    with gate.place():
+        with pytest.raises(Problem), gate.place():
+            pass
+        assert (gate.in_flight, gate.queued) == (1, 0)
+    with gate.place():
+        assert gate.in_flight == 1
 
 
 def test_a_turn_that_comes_when_the_time_is_just_up_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gate = Gate(max_in_flight=1, max_waiters=1)
-    gate.enter()
+    first = gate.place()
+    first.__enter__()
 
     def wait_too_long(*_: object) -> bool:
-        gate.leave()
+        first.__exit__(None, None, None)
         return False
 
     monkeypatch.setattr(threading.Event, "wait", wait_too_long)
-    gate.enter()
-    assert (gate.in_flight, gate.queued) == (1, 0)
+    with gate.place():
+        assert (gate.in_flight, gate.queued) == (1, 0)
+
+
+@pytest.mark.parametrize(("holder", "share", "other"), [(RIDER, 2, OTHER), (HERE, 4, THERE)])
+def test_one_caller_and_one_address_hold_a_share_and_the_rest_is_for_others(
+    holder: Holder, share: int, other: Holder
+) -> None:
+    gate = Gate(max_in_flight=8, max_waiters=1, patience=0.01)
+    with ExitStack() as held:
+        for _ in range(share):
+            held.enter_context(gate.place(holder))
+        with pytest.raises(Problem), gate.place(holder):
+            pass
+        with gate.place(other):
+            assert gate.in_flight == share + 1
+    with gate.place(holder):
+        assert gate.in_flight == 1
+
+
+def test_a_free_place_goes_to_the_newest_whose_share_is_not_used_up() -> None:
+    gate = Gate(max_in_flight=4, max_waiters=1, patience=30)
+    greedy = [Worker(gate, RIDER, HERE)]
+    fill = [Worker(gate, ("subject", str(n)), ("address", str(n))) for n in range(3)]
+    modest = Worker(gate, OTHER, THERE)
+    greedy.append(Worker(gate, RIDER, HERE))
+    wait_until(lambda: gate.queued == 2, "the queue")
+    fill.pop().end()
+    wait_until(lambda: modest.outcome == "working", "the turn of the older one")
+    assert greedy[1].outcome == "queued"
+    for worker in (greedy[0], greedy[1], modest, *fill):
+        worker.end()
+    assert (gate.in_flight, gate.queued) == (0, 0)
+
+
+def test_however_few_places_there_are_each_caller_may_hold_one() -> None:
+    gate = Gate(max_in_flight=1, max_waiters=1)
+    with gate.place(RIDER, HERE):
+        assert gate.in_flight == 1
+
+
+def test_one_rider_cannot_take_all_the_waiting_there_is() -> None:
+    gate = Gate(max_in_flight=1, max_waiters=2000)
+    with gate.place(), ExitStack() as held:
+        for _ in range(POLLS_PER_SUBJECT):
+            assert gate.has_room_to_wait("rider")
+            held.enter_context(gate.waiting(SilentClient(), "rider"))
+        assert not gate.has_room_to_wait("rider")
+        assert gate.has_room_to_wait("other")
+
+
+def test_long_polls_and_streams_are_gauged(api: Api) -> None:
+    before = WAITERS.collect()[0].samples[0].value, STREAMS.collect()[0].samples[0].value
+    stream = api.call("GET", "/v1/rides/ride-1/events")
+    during = WAITERS.collect()[0].samples[0].value, STREAMS.collect()[0].samples[0].value
+    stream.close()
+    after = WAITERS.collect()[0].samples[0].value, STREAMS.collect()[0].samples[0].value
+    assert during == (before[0] + 1, before[1] + 1)
+    assert after == before

@@ -28,7 +28,7 @@ from tests.support.builders import (
     a_matched_pair,
     a_usable_unicorn,
 )
-from tests.support.fakes_redis import FakeChanges, FakeWaitingRides
+from tests.support.fakes_redis import FakeChanges, FakeListener, FakeWaitingRides
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
 
@@ -58,7 +58,7 @@ def while_waiting(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], object])
 
     @contextmanager
     def listen(_: FakeChanges, topic: str) -> Any:
-        class Listener:
+        class Listener(FakeListener):
             def wait(self, seconds: float) -> bool:
                 if not waits:
                     act(topic)

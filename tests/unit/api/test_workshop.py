@@ -11,10 +11,11 @@ import pytest
 
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
+from service.http.client import SilentClient
 from service.model import Ride, RideStatus, UnicornState
 from tests.support.api import PRINCIPALS, Api, build_api
 from tests.support.builders import a_matched_pair, a_usable_unicorn
-from tests.support.fakes_redis import FakeChanges
+from tests.support.fakes_redis import FakeChanges, FakeListener
 
 BODY = {"PickupLocation": {"Latitude": 40.71, "Longitude": -73.95}}
 BARE = "aaaa.bbbb.cccc"
@@ -37,7 +38,7 @@ def when_waiting(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> 
     def listen(_: FakeChanges, topic: str) -> Any:
         acted: list[object] = []
 
-        class Listener:
+        class Listener(FakeListener):
             def wait(self, seconds: float) -> bool:
                 if not acted:
                     acted.append(act())
@@ -172,6 +173,6 @@ def test_without_the_setting_no_id_token_is_taken(api: Api) -> None:
 
 def test_without_room_to_wait_no_ride_is_requested() -> None:
     api = build_api(api_max_waiters=1)
-    with api.app.extensions["gate"].streaming(str(uuid.uuid4())):
+    with api.app.extensions["gate"].streaming(SilentClient(), str(uuid.uuid4())):
         assert api.call("POST", "/ride", BODY).json["Error"]
     assert not api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None).items

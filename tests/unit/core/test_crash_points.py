@@ -44,10 +44,10 @@ CATALOGUE = (requests, progress, rounds, sweeps, operators)
 """Importing them registers their scenarios."""
 
 NO_USE_CASE_TAKES = {
-    "Changes.wake_all",
     "DeadLetters.newest",
     "FleetIndex.entries",
     "FleetIndex.listen",
+    "Listener.wake",
     "Pauses.refresh",
 }
 """Called by the API, by background threads, by the stores themselves or by tests."""
