@@ -45,6 +45,7 @@ from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
 from service.stores.revocations import TOPIC, DynamoRevocations, KnownRevocations
 from service.stores.table_service import TableService
+from service.stores.user_pool import CognitoUserPool
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -183,6 +184,7 @@ def build(settings: ApiSettings) -> Dependencies:
         verifier=_verifier(settings, keys),
         revocations=revocations,
         revoked=RevocationCheck(revocations, revocations.known),
+        pool=CognitoUserPool(settings.cognito_user_pool_id),
         iam=_iam_verifier(settings),
         id_tokens=_workshop_verifier(settings, keys),
         limiter=limiter_of(settings),

@@ -128,8 +128,11 @@ def _without_tokens(line: str) -> str:
 
 
 def _formatter() -> logging.Formatter:
-    if sys.stdout.isatty():
-        return _Readable()
+    return _Readable() if sys.stdout.isatty() else json_lines()
+
+
+def json_lines() -> logging.Formatter:
+    """Formats each record as one JSON object, without tokens."""
     return _JsonLines(
         "{levelname}{name}{message}",
         style="{",

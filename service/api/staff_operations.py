@@ -23,8 +23,7 @@ from service.api.views import (
     queue_view,
     worker_view,
 )
-from service.auth import policy
-from service.auth.revocation import remembered_for
+from service.auth import policy, revocation
 from service.core import dead_letters, staff
 from service.http import audit, cursors
 from service.http.context import caller, dependencies
@@ -152,18 +151,22 @@ def replay_dead_letter(dead_letter_id: str, body: Nothing) -> Response:
     answers={204: None},
 )
 def revoke(body: Revocation) -> Response:
-    """Refuse a token, all tokens of a sign-in, or all of a subject until now, within seconds."""
-    deps = dependencies()
-    now = deps.now()
+    """Refuse a token, all tokens of a sign-in, or all of a subject until now, within seconds.
+
+    A subject is signed out at the user pool first, if the service may do that.
+    """
+    deps, settings = dependencies(), dependencies().settings
     ((kind, value),) = body.marks().items()
-    memory = remembered_for(
-        kind,
-        session_seconds=deps.settings.auth_session_max_seconds,
-        leeway_seconds=deps.settings.auth_leeway_seconds,
+    signed_out = revocation.revoke(
+        deps.revocations,
+        deps.pool,
+        (kind, value),
+        deps.now,
+        session_seconds=settings.auth_session_max_seconds,
+        leeway_seconds=settings.auth_leeway_seconds,
     )
-    deps.revocations.put(kind, value, revoked_at=now, expires_at=now + memory)
     deps.revoked.forget()
-    audit.wrote("revoked", kind=kind, value=value)
+    audit.wrote("revoked", kind=kind, value=value, at_the_pool=signed_out)
     return empty(204)
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final, Protocol, Self
 
 from cachetools import LRUCache, TTLCache
@@ -63,6 +64,36 @@ class RevocationStore(Protocol):
 
         Raises `Unavailable`.
         """
+
+    def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
+        """Refuse what `value` names from `revoked_at` on. Raises `Unavailable`."""
+
+
+class SignOut(StrEnum):
+    """What became of signing a subject out at the pool; as the audit log says it."""
+
+    DONE = "signed out"
+    NOT_ASKED = "not asked"
+    """A token or a sign-in was revoked, not a subject, or no pool is named."""
+    NO_PERMISSION = "no permission"
+    """The role lacks `cognito-idp:AdminUserGlobalSignOut`: refresh tokens go on being honoured."""
+    NO_SUCH_USER = "no such user"
+    """A machine, or an account that is gone."""
+    FAILED = "failed"
+
+
+class UserPool(Protocol):
+    """Where people sign in (`service.stores.user_pool`)."""
+
+    def sign_out(self, sub: str) -> SignOut:
+        """End all sign-ins of a subject, so that its refresh tokens are good for nothing."""
+
+
+class NoUserPool:
+    """Stands in where no pool is named."""
+
+    def sign_out(self, sub: str) -> SignOut:
+        return SignOut.NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +146,28 @@ def is_revoked(principal: Principal, revoked: Mapping[str, datetime]) -> bool:
     if principal.kind is TokenKind.USER and principal.auth_time is not None:
         began_at = min(began_at, principal.auth_time)
     return began_at <= revoked["sub"].timestamp()
+
+
+def revoke(
+    store: RevocationStore,
+    pool: UserPool,
+    mark: Mark,
+    now: Callable[[], datetime],
+    *,
+    session_seconds: int,
+    leeway_seconds: int,
+) -> SignOut:
+    """Refuse what the mark names from now on; a subject is signed out at the pool first.
+
+    In this order nothing that was issued before the sign-out is younger than the instant, and
+    nothing can be issued after it from an old sign-in. Raises `Unavailable`.
+    """
+    kind, value = mark
+    signed_out = pool.sign_out(value) if kind == "sub" else SignOut.NOT_ASKED
+    at = now()
+    memory = remembered_for(kind, session_seconds=session_seconds, leeway_seconds=leeway_seconds)
+    store.put(kind, value, revoked_at=at, expires_at=at + memory)
+    return signed_out
 
 
 class RevocationCheck:

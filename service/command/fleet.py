@@ -20,7 +20,7 @@ import click
 from pydantic import ValidationError
 
 from service.api.staff_unicorns import NewUnicorn
-from service.command.tools import Output, Tools, now, with_output
+from service.command.tools import Output, Tools, now, with_output, wrote
 from service.core.ports import Ports
 from service.core.staff import enroll
 from service.model import Unicorn, UnicornState
@@ -149,10 +149,12 @@ def _is_enrolled(ports: Ports, line: Line) -> bool:
     new = _new_unicorn(_fields(line))
     at = new.location.location() if new.location else None
     try:
-        enroll(ports, new.unicorn(str(uuid.uuid4())), at, now())
+        unicorn = new.unicorn(str(uuid.uuid4()))
+        enroll(ports, unicorn, at, now())
     except (UnicornExists, AccountTaken) as error:
         _require_same(ports, new, error)
         return False
+    wrote("unicorn enrolled", unicorn_id=unicorn.unicorn_id)
     return True
 
 

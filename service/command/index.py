@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from service.command.tools import Output, Tools, explained, now, with_output
+from service.command.tools import Output, Tools, explained, now, with_output, wrote
 from service.core import effects
 from service.core.staff import waiting_rides
 from service.model import items_of
@@ -33,6 +33,7 @@ def rebuild(output: Output) -> None:
         unicorns = _refresh_unicorns(tools, output)
         rides = _add_waiting_rides(tools, output)
     counts = {"unicorns": unicorns, "waiting_rides": rides}
+    wrote("index rebuilt", unicorns=str(unicorns), waiting_rides=str(rides))
     output.show(counts, f"{unicorns} unicorns and {rides} waiting rides")
 
 

@@ -8,8 +8,8 @@ from typing import Final
 import click
 
 from service.api.views import dead_letter_view, dispatch_view, instant_text
-from service.auth.revocation import remembered_for
-from service.command.tools import Output, Tools, explained, now, with_output
+from service.auth import revocation
+from service.command.tools import Output, Tools, explained, now, with_output, wrote
 from service.core import staff
 from service.core.dead_letters import replay as replay_letter
 from service.core.erasure import erase_rider
@@ -67,7 +67,9 @@ def status(output: Output) -> None:
 
 def _set(zone: str | None, paused: bool, output: Output) -> None:
     with explained():
-        _show(staff.set_pause(Tools().ports, zone, paused, now()), output)
+        pause = staff.set_pause(Tools().ports, zone, paused, now())
+    wrote("dispatch paused" if paused else "dispatch resumed", zone=zone or "everywhere")
+    _show(pause, output)
 
 
 def _show(pause: Pause, output: Output) -> None:
@@ -107,6 +109,7 @@ def replay(dead_letter_id: str, output: Output) -> None:
     tools = Tools()
     with explained():
         letter = replay_letter(tools.ports, dead_letter_id, now())
+    wrote("dead letter replayed", dead_letter_id=dead_letter_id)
     output.show(dead_letter_view(letter), f"replayed {dead_letter_id}")
 
 
@@ -116,23 +119,31 @@ def replay(dead_letter_id: str, output: Output) -> None:
 @click.option("--jti", help="This token.")
 @with_output
 def revoke(sub: str | None, origin_jti: str | None, jti: str | None, output: Output) -> None:
-    """Refuse tokens within seconds, everywhere; give exactly one of the names tokens carry."""
+    """Refuse tokens within seconds, everywhere; give exactly one of the names tokens carry.
+
+    A subject is signed out at the user pool first (COGNITO_USER_POOL_ID); "no permission" means
+    that its refresh tokens go on being honoured until somebody signs it out there.
+    """
     marks = {"sub": sub, "origin_jti": origin_jti, "jti": jti}
     given = {kind: value for kind, value in marks.items() if value}
     if len(given) != 1:
         raise click.UsageError("give exactly one of --sub, --origin-jti and --jti")
     ((kind, value),) = given.items()
-    tools = Tools()
-    settings = tools.settings
-    memory = remembered_for(
-        kind,
-        session_seconds=settings.auth_session_max_seconds,
-        leeway_seconds=settings.auth_leeway_seconds,
-    )
-    at = now()
+    tools, mark = Tools(), (kind, value)
     with explained():
-        tools.revocations.put(kind, value, revoked_at=at, expires_at=at + memory)
-    output.show({"revoked": given}, f"revoked {kind} {value}")
+        signed_out = revocation.revoke(
+            tools.revocations,
+            tools.pool,
+            mark,
+            now,
+            session_seconds=tools.settings.auth_session_max_seconds,
+            leeway_seconds=tools.settings.auth_leeway_seconds,
+        )
+    wrote("revoked", kind=kind, value=value, at_the_pool=signed_out)
+    output.show(
+        {"revoked": given, "at_the_pool": signed_out},
+        f"revoked {kind} {value} (at the pool: {signed_out})",
+    )
 
 
 @click.command(short_help="Take a rider out of all rides that have ended.")
@@ -147,6 +158,8 @@ def erase(sub: str, output: Output) -> None:
     """
     with explained():
         done = erase_rider(Tools().ports, sub)
+    # Not who: the log would keep what was to be forgotten.
+    wrote("rider erased", rides=str(done.erased), open_rides=str(len(done.open_rides)))
     output.show(
         {"erased": done.erased, "open_rides": list(done.open_rides)},
         f"{done.erased} rides erased",

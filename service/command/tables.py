@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from service.command.tools import Output, Tools, explained, with_output
+from service.command.tools import Output, Tools, explained, with_output, wrote
 from service.stores.dynamodb.schema import create_tables, faults_of_tables
 
 
@@ -26,6 +26,7 @@ def create(output: Output) -> None:
     with explained():
         create_tables(tools.dynamodb, tools.settings)
     names = tools.settings.table_names
+    wrote("tables created", tables=", ".join(names))
     output.show({"tables": names}, f"ready: {', '.join(names)}")
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import getpass
+import logging
+import os
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from pydantic import Field
 from pydantic_core import to_json
 
+from service.auth.revocation import NoUserPool, UserPool
 from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
     RedisStores,
@@ -24,14 +29,18 @@ from service.bootstrap import (
 )
 from service.core.ports import Ports
 from service.core.staff import Oversight
+from service.logs import json_lines
 from service.model.errors import DispatchError
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.revocations import KnownRevocations
+from service.stores.user_pool import CognitoUserPool
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+_audit: Final = logging.getLogger("service.audit")
 
 Item = TypeVar("Item")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -40,6 +49,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class CommandSettings(Settings):
     """What commands need on top of what a worker needs; the API has the same."""
 
+    cognito_user_pool_id: str = ""
+    """Without it a revoked subject is not signed out at the pool."""
     auth_leeway_seconds: int = Field(30, ge=0, le=300)
     auth_session_max_seconds: int = Field(30 * 86400, gt=0)
 
@@ -73,6 +84,11 @@ class Tools:
     @cached_property
     def revocations(self) -> KnownRevocations:
         return build_revocations(self.settings, self.redis, self.dynamodb)
+
+    @cached_property
+    def pool(self) -> UserPool:
+        pool_id = self.settings.cognito_user_pool_id
+        return CognitoUserPool(pool_id) if pool_id else NoUserPool()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +125,33 @@ def with_output(command: Command) -> Command:
         callback=lambda _context, _parameter, value: Output(value),
         help="Print one JSON document.",
     )(command)
+
+
+@contextmanager
+def audit_lines_on_stderr() -> Iterator[None]:
+    """While it lasts, audit lines go to stderr as JSON: stdout is for what commands answer."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(json_lines())
+    _audit.addHandler(handler)
+    level, _audit.level = _audit.level, logging.INFO
+    try:
+        yield
+    finally:
+        _audit.removeHandler(handler)
+        _audit.setLevel(level)
+
+
+def wrote(what: str, **ids: str) -> None:
+    """Leave an audit line: an operator changed something by command, on which machine."""
+    _audit.info(what, extra={"operator": f"{_account()}@{socket.gethostname()}", **ids})
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user need not have a name.
+        return str(os.getuid())
 
 
 @contextmanager

@@ -157,15 +157,20 @@ def remove_unicorn(
 
 
 def set_pause(ports: Ports, zone: str | None, paused: bool, now: datetime) -> Pause:
-    """Pause or resume a zone, or everything; what waits is looked at as soon as it may be."""
+    """Pause or resume a zone, or everything; what waits is looked at as soon as it may be.
+
+    Raises `Unavailable` only if the change was not stored.
+    """
     pause = ports.pauses.put(zone, paused)
     if not paused:
-        _trigger_waiting(ports, pause, now)
+        # What nobody triggers here, the sweep triggers within seconds.
+        with suppress(Unavailable):
+            _trigger_waiting(ports, pause, now)
     return pause
 
 
 def _trigger_waiting(ports: Ports, pause: Pause, now: datetime) -> None:
-    """Some hundreds, if so many wait; the sweep triggers the rest within seconds."""
+    """Some hundreds of rides, if so many wait."""
     for ride in waiting_rides(ports, now):
         if not pause.covers(ride.zone):
             effects.trigger_ride(ports, ride)

@@ -11,7 +11,7 @@ from flask import Flask, current_app, g
 
 if TYPE_CHECKING:
     from service.auth.principal import Principal
-    from service.auth.revocation import RevocationCheck
+    from service.auth.revocation import RevocationCheck, RevocationStore, UserPool
     from service.core.ports import Ports
     from service.core.staff import Oversight
     from service.http.limits import Limiter
@@ -24,12 +24,6 @@ class Verifier(Protocol):
     """Turns a token into the principal it proves; raises `AuthError`."""
 
     def verify(self, token: str, now: float) -> Principal: ...
-
-
-class Revocations(Protocol):
-    """The truth about revocations (`service.stores.revocations`)."""
-
-    def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None: ...
 
 
 class Probe(Protocol):
@@ -46,9 +40,11 @@ class Dependencies:
     ports: Ports
     oversight: Oversight
     verifier: Verifier
-    revocations: Revocations
+    revocations: RevocationStore
     revoked: RevocationCheck
     """Asks `revocations`."""
+    pool: UserPool
+    """Signs a revoked subject out."""
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     probes: Mapping[str, Probe]

@@ -52,6 +52,7 @@ def of_service(stack: Stack, identity: Identity) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL_DYNAMODB": stack.aws_url,
         "AWS_ENDPOINT_URL_STS": stack.aws_url,
+        "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": stack.aws_url,
         "REDIS_URL": stack.redis_url,
         "CELERY_BROKER_URL": stack.redis_url,
         "HOST": HOST,

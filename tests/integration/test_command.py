@@ -295,3 +295,28 @@ def test_it_is_a_program_that_explains_itself_and_names_missing_settings() -> No
     )
     assert bare.returncode == 1
     assert "AWS_REGION" in bare.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("tables", "create"), "tables created"),
+        (("revoke", "--jti", "some"), "revoked"),
+        (("erase", "--sub", "nobody"), "rider erased"),
+        (("dispatch", "pause"), "dispatch paused"),
+        (("dispatch", "resume", "--zone", ZONE), "dispatch resumed"),
+    ],
+)
+def test_a_command_that_changes_something_leaves_an_audit_line(
+    command: Command, arguments: tuple[str, ...], what: str
+) -> None:
+    done = command.run(*arguments)
+    assert done.exit_code == 0, done.output
+    (line,) = [json.loads(line) for line in done.stderr.splitlines() if '"service.audit"' in line]
+    assert line["message"] == what
+    assert "@" in line["operator"]
+    assert "nobody" not in done.stderr, "the log must not keep who was to be forgotten"
+
+
+def test_a_command_that_reads_leaves_none(command: Command) -> None:
+    assert command.run("dispatch", "status").stderr == ""

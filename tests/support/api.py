@@ -15,7 +15,7 @@ from service.api.app import create_app
 from service.auth.errors import InvalidToken
 from service.auth.policy import SCOPES
 from service.auth.principal import Principal, TokenKind
-from service.auth.revocation import RevocationCheck
+from service.auth.revocation import NoUserPool, RevocationCheck
 from service.core.ports import Ports
 from service.core.staff import Oversight
 from service.http.context import Dependencies
@@ -121,6 +121,7 @@ def build_api(
     probes: Any = None,
     *,
     revocations: Any = None,
+    pool: Any = None,
     iam: Any = None,
     id_tokens: Any = None,
     verifier: Any = None,
@@ -154,6 +155,7 @@ def build_api(
         ),
         verifier=verifier or KnownTokens(),
         revocations=revocations,
+        pool=pool or NoUserPool(),
         revoked=RevocationCheck(revocations, monotonic=lambda: clock[0].timestamp()),
         limiter=limiter_of(api_settings),
         iam=iam,

@@ -25,8 +25,13 @@ SHARED = {
 }
 
 ONLY_IN = {
-    "boto3": ("service/stores/dynamodb/", "service/local/"),
-    "botocore": ("service/stores/dynamodb/", "service/stores/credentials.py", "service/local/"),
+    "boto3": ("service/stores/dynamodb/", "service/stores/user_pool.py", "service/local/"),
+    "botocore": (
+        "service/stores/dynamodb/",
+        "service/stores/credentials.py",
+        "service/stores/user_pool.py",
+        "service/local/",
+    ),
     "redis": ("service/stores/redis/", "service/local/", "worker/broker_guard.py"),
     "celery": ("worker/", "service/stores/broker.py"),
     "kombu": ("worker/", "service/stores/broker.py"),

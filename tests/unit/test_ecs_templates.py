@@ -29,6 +29,7 @@ RIGHTS: Final[Mapping[str, set[str]]] = {
     "_stored": {"GetItem"},
     "update_item": {"UpdateItem"},
     "delete_item": {"DeleteItem"},
+    "_query": {"Query"},
     "query": {"Query"},
     "scan": {"Scan"},
     "batch_get_item": {"BatchGetItem"},
@@ -94,21 +95,37 @@ def test_tasks_may_do_to_the_tables_what_their_code_does_and_no_more(role: str) 
     name = f"{role.capitalize()}Role"
     (policy,) = resources("service.yaml", "AWS::IAM::Role")[name]["Policies"]
     statements = policy["PolicyDocument"]["Statement"]
-    granted = {s["Sid"]: {action.partition(":")[2] for action in s["Action"]} for s in statements}
+    granted = {
+        statement["Sid"]: {action.partition(":")[2] for action in statement["Action"]}
+        for statement in statements
+        if statement["Sid"] != "SignOut"
+    }
     assert granted == called_by_table(role)
+
+
+def test_only_the_web_role_may_sign_people_out_and_only_of_the_pool() -> None:
+    roles = resources("service.yaml", "AWS::IAM::Role")
+    grants = {
+        name: statement
+        for name, role in roles.items()
+        for policy in role.get("Policies", ())
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "cognito-idp:" in str(statement["Action"])
+    }
+    assert set(grants) == {"WebRole"}
+    assert grants["WebRole"]["Action"] == "cognito-idp:AdminUserGlobalSignOut"
+    assert "userpool/${UserPoolId}" in str(grants["WebRole"]["Resource"])
 
 
 def called_by_table(role: str) -> dict[str, set[str]]:
     """IAM actions by table, read from the stores' code and from where a role builds its stores."""
     tables = tables_of_stores(role)
     actions: dict[str, set[str]] = defaultdict(set)
-    for module in STORES.glob("*.py"):
-        tree = ast.parse(module.read_text())
-        stores = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)} & {
-            *tables
-        }
-        for table in {table for store in stores for table in tables[store]}:
-            actions[table.removesuffix("_table").capitalize()] |= actions_in(tree)
+    for module in (*STORES.glob("*.py"), *STORES.parent.glob("*.py")):
+        for store in ast.walk(ast.parse(module.read_text())):
+            if isinstance(store, ast.ClassDef):
+                for table in tables.get(store.name, ()):
+                    actions[table.removesuffix("_table").capitalize()] |= actions_in(store)
     return dict(actions)
 
 
@@ -140,13 +157,12 @@ def tables_of_stores(role: str) -> dict[str, set[str]]:
 
 def builders_of(role: str) -> Iterator[ast.AST]:
     """The code that builds a role's stores."""
-    connect = ast.parse((PROJECT / "service" / "stores" / "connect.py").read_text())
-    shared = {node.name: node for node in ast.walk(connect) if isinstance(node, ast.FunctionDef)}
-    yield shared["build_ports"]
+    wiring = ast.parse((PROJECT / "service" / "bootstrap.py").read_text())
+    shared = {node.name: node for node in ast.walk(wiring) if isinstance(node, ast.FunctionDef)}
     if role == "web":
-        yield shared["build_oversight"]
-        yield ast.parse((PROJECT / "service" / "bootstrap.py").read_text())
+        yield wiring
     else:
+        yield shared["build_ports"]
         yield from (ast.parse(path.read_text()) for path in (PROJECT / "worker").glob("*.py"))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from service.auth.revocation import SignOut
 from service.model.errors import Unavailable
 from tests.support import api as helpers
 from tests.support.api import Api, a_principal, build_api
@@ -136,3 +137,51 @@ def test_a_revocation_leaves_an_audit_line(api: Api, caplog: pytest.LogCaptureFi
         "sub",
         "rider-1",
     )
+
+
+class Pool:
+    """A user pool that notes when it was asked."""
+
+    def __init__(self, says: SignOut = SignOut.DONE) -> None:
+        self.says = says
+        self.asked: list[str] = []
+        self.api: Api | None = None
+
+    def sign_out(self, sub: str) -> SignOut:
+        self.asked.append(sub)
+        if self.api:
+            # What the pool issues before it answers must be refused, too.
+            self.api.pass_time(1)
+        return self.says
+
+
+def test_a_subject_is_signed_out_at_the_pool_before_the_instant_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Pool()
+    api = pool.api = build_api(pool=pool)
+    revoke(api, {"sub": "rider-1"})
+    assert pool.asked == ["rider-1"]
+    issued = int(NOW.timestamp()) + 1
+    raced = a_principal(jti="jti-9", auth_time=issued, issued_at=issued)
+    monkeypatch.setitem(helpers.PRINCIPALS, "raced", raced)
+    assert api.call("GET", "/v1/rides", token="raced").status_code == 401
+
+
+@pytest.mark.parametrize("kind", ["jti", "origin_jti"])
+def test_revoking_a_token_or_a_sign_in_does_not_concern_the_pool(kind: str) -> None:
+    pool = Pool()
+    revoke(build_api(pool=pool), {kind: "some"})
+    assert pool.asked == []
+
+
+@pytest.mark.parametrize("says", SignOut)
+def test_what_became_of_the_sign_out_is_in_the_audit_log_and_stops_nothing(
+    says: SignOut, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = build_api(pool=Pool(says))
+    with caplog.at_level(logging.INFO, "service.audit"):
+        revoke(api, {"sub": "rider-1"})
+    (line,) = [record for record in caplog.records if record.getMessage() == "revoked"]
+    assert line.__dict__["at_the_pool"] == says
+    assert api.call("GET", "/v1/rides", token="rider").status_code == 401

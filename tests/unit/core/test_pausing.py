@@ -8,8 +8,9 @@ import pytest
 
 from service.core import staff
 from service.core.sweep import sweep
-from service.model import Location, RideStatus
-from service.model.errors import DispatchPaused
+from service.model import Location, Ride, RideStatus
+from service.model.errors import DispatchPaused, Unavailable
+from service.model.operations import Pause
 from tests.unit.core.conftest import PICKUP, Service
 
 ELSEWHERE = Location(51.5, -0.12)
@@ -83,3 +84,15 @@ def test_the_oldest_waiting_ride_tells_how_far_behind_the_rounds_are(service: Se
     service.later(5)
     service.request("rider-2", pickup=PICKUP)
     assert staff.oldest_waiting(service.ports, service.now) == timedelta(seconds=5)
+
+
+def test_resuming_is_done_although_the_waiting_rides_cannot_be_read(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> list[Ride]:
+        raise Unavailable("the table is away")
+
+    staff.set_pause(service.ports, None, True, service.now)
+    monkeypatch.setattr(service.ports.rides, "due", away)
+    assert staff.set_pause(service.ports, None, False, service.now) == Pause()
+    assert service.ports.pauses.current() == Pause()

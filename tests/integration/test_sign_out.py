@@ -1,0 +1,113 @@
+"""A revoked subject is signed out at the pool: a session that renews itself ends, too."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+import pytest
+
+from service.auth.revocation import SignOut, revoke
+from service.local.identity import USER_SCOPES, Identity
+from service.local.login import Login, LoginFailed
+from service.local.provisioning import provision
+from service.settings import Settings
+from service.stores.user_pool import CognitoUserPool
+from tests.support.fakes_revocations import FakeRevocations
+from tests.support.infrastructure import CREDENTIALS, MiniStack, free_port
+from tests.support.local_server import LocalServer, QuietHandler
+
+PASSWORD = "Aa1-correct-horse"
+REDIRECT = "http://127.0.0.1:8080/"
+ENDPOINT = "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"
+
+
+@pytest.fixture(scope="module")
+def identity(ministack: MiniStack) -> Identity:
+    settings = Settings(
+        aws_region="us-east-1",
+        redis_url="redis://127.0.0.1:1/0",
+        rides_table="Rides-sign-out",
+        unicorns_table="Unicorns-sign-out",
+        operations_table="Operations-sign-out",
+    )
+    return provision(ministack.url, CREDENTIALS, settings, PASSWORD, [REDIRECT])
+
+
+@pytest.fixture
+def pool(
+    ministack: MiniStack, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> CognitoUserPool:
+    for name, value in ministack.environment.items():
+        monkeypatch.setenv(name, value)
+    return CognitoUserPool(identity.pool_id)
+
+
+def claims(token: str) -> dict[str, Any]:
+    decoded: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return decoded
+
+
+def test_after_a_revocation_a_session_cannot_renew_itself(
+    ministack: MiniStack, identity: Identity, pool: CognitoUserPool
+) -> None:
+    login = Login(ministack.url, identity.web_client_id, REDIRECT)
+    session = login.sign_in("rider", PASSWORD, USER_SCOPES["rider"])
+    assert session.refresh_token is not None
+    renewed = claims(login.refresh(session.refresh_token).access_token)
+    store = FakeRevocations()
+    now = datetime.now(UTC)
+    mark = ("sub", identity.subs["rider"])
+    signed_out = revoke(store, pool, mark, lambda: now, session_seconds=9, leeway_seconds=0)
+    assert signed_out is SignOut.DONE
+    assert renewed["auth_time"] <= now.timestamp()
+    with pytest.raises(LoginFailed):
+        login.refresh(session.refresh_token)
+    assert store.lookup(dict([mark]), now) == {"sub": now}
+
+
+def test_a_subject_that_is_no_user_of_the_pool_needs_no_sign_out(pool: CognitoUserPool) -> None:
+    assert pool.sign_out("a-machine") is SignOut.NO_SUCH_USER
+
+
+class Refusing(QuietHandler):
+    """Says what AWS says to a role without the permission."""
+
+    def do_POST(self) -> None:
+        body = json.dumps({"__type": "AccessDeniedException", "message": "not authorized"}).encode()
+        self.send_response(400)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def refusing() -> Iterator[LocalServer]:
+    with LocalServer(Refusing, clients_keep_alive=True) as server:
+        yield server
+
+
+def test_a_missing_permission_is_said(
+    pool: CognitoUserPool,
+    refusing: LocalServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv(ENDPOINT, refusing.url)
+    with caplog.at_level(logging.WARNING):
+        assert pool.sign_out("rider") is SignOut.NO_PERMISSION
+    assert "not signed out at the pool" in caplog.text
+
+
+def test_a_pool_that_is_away_stops_no_revocation(
+    pool: CognitoUserPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{free_port()}")
+    with caplog.at_level(logging.WARNING):
+        assert pool.sign_out("rider") is SignOut.FAILED
+    assert "not signed out at the pool" in caplog.text
