@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, NoReturn, Self, TypeVar
+from typing import Annotated, Final, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -16,6 +16,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
 RateLimit = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/(second|minute|hour)$")]
+
+
+KEYS_PATH: Final = "/.well-known/jwks.json"
 
 
 class Settings(BaseSettings):
@@ -86,7 +89,7 @@ class Settings(BaseSettings):
 class ApiSettings(Settings):
     """What the API needs on top: who may call it, and how it names itself."""
 
-    public_url: str
+    public_url: str = Field(min_length=1)
     cors_origins: CommaList = ()
     trusted_proxy_hops: int = Field(0, ge=0)
     rate_limit_enabled: bool = True
@@ -101,6 +104,7 @@ class ApiSettings(Settings):
     cognito_client_ids: CommaList
     cognito_issuers: CommaList = ()
     cognito_jwks_url: str = ""
+    cognito_domain_url: str = ""
     auth_jwks_file: str = ""
     auth_jwks_allow_http_hosts: CommaList = ()
     auth_leeway_seconds: int = Field(30, ge=0, le=300)
@@ -148,11 +152,11 @@ class ApiSettings(Settings):
                 raise ValueError(f"{origin!r} is not an exact origin such as https://example.com")
         return origins
 
-    @field_validator("public_url")
+    @field_validator("public_url", "cognito_domain_url")
     @classmethod
     def _is_absolute(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
+        if url and (parts.scheme not in {"http", "https"} or not parts.netloc):
             raise ValueError("must be an absolute http or https URL")
         return url.rstrip("/")
 
@@ -173,8 +177,14 @@ class ApiSettings(Settings):
         )
 
     @property
+    def authorization_servers(self) -> tuple[str, ...]:
+        """Where a client finds the pool's description: beside the keys, where those are set."""
+        place = self.cognito_jwks_url.removesuffix(KEYS_PATH)
+        return (place,) if place != self.cognito_jwks_url else self.issuers
+
+    @property
     def jwks_url(self) -> str:
-        return self.cognito_jwks_url or f"{self.issuers[0]}/.well-known/jwks.json"
+        return self.cognito_jwks_url or f"{self.issuers[0]}{KEYS_PATH}"
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)

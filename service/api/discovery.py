@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
-from flask import Blueprint, Flask, Response, current_app
+from flask import Blueprint, Flask, Response, current_app, request
 
-from service.api import docs
 from service.api.views import View
 from service.auth import policy
 from service.http import openapi
 from service.http.context import dependencies
 from service.http.guard import METADATA_PATH
+from service.http.paths import link
 from service.http.responses import JSON_TYPE, answer, encode
-from service.http.route import Route, route
+from service.http.route import Route, Text, route
 from service.settings import ApiSettings
 
 blueprint: Final = Blueprint("discovery", __name__)
 _DESCRIPTIONS: Final = "descriptions"
+
+VIEWER: Final = Path(__file__).parent / "viewer" / "redoc.standalone.js.gz"
+"""Draws the page; see the README beside it."""
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; "
+    "style-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
+    "'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='; "
+    "img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Wild Rydes Dispatch</title>
+<p>For programs: <a href="{document}">openapi.json</a>.</p>
+<redoc spec-url="{document}" disable-search hide-download-button></redoc>
+<script src="{viewer}"></script>
+</html>
+"""
 
 
 class OpenApiView(View):
@@ -28,10 +53,44 @@ class OpenApiView(View):
 
 
 class ResourceView(View):
+    """Where tokens for this API come from (RFC 9728)."""
+
     resource: str
     authorization_servers: list[str]
     scopes_supported: list[str]
     bearer_methods_supported: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A document as it is sent: compressed once, under a tag that names its content."""
+
+    content: bytes
+    compressed: bytes
+    media_type: str
+    tag: str
+
+    @classmethod
+    def of(cls, text: str, media_type: str) -> Description:
+        return cls.of_compressed(gzip.compress(text.encode(), mtime=0), media_type)
+
+    @classmethod
+    def of_compressed(cls, compressed: bytes, media_type: str) -> Description:
+        content = gzip.decompress(compressed)
+        return cls(content, compressed, media_type, hashlib.sha256(content).hexdigest()[:32])
+
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """The document, or 304 for a client that has it; clients keep it but ask each time."""
+        response = Response(self.content, headers=headers, content_type=self.media_type)
+        if request.accept_encodings.quality("gzip"):
+            response.set_data(self.compressed)
+            response.content_encoding = "gzip"
+        response.cache_control.no_cache = True
+        response.vary.add("Accept-Encoding")
+        # Weak: one tag for the same content in both encodings.
+        response.set_etag(self.tag, weak=True)
+        response.make_conditional(request)
+        return response
 
 
 class Descriptions:
@@ -42,39 +101,69 @@ class Descriptions:
         self._settings = settings
 
     @cached_property
-    def document(self) -> dict[str, Any]:
-        return openapi.document(
-            self._routes.values(),
-            server=self._settings.public_url,
-            issuer=self._settings.issuers[0],
+    def openapi(self) -> Description:
+        return Description.of(
+            encode(openapi.document(self._routes.values(), self._settings)), JSON_TYPE
         )
 
     @cached_property
-    def json(self) -> str:
-        return encode(self.document)
+    def page(self) -> Description:
+        document, viewer = (
+            link(self._settings.public_url, path) for path in ("/openapi.json", "/docs/viewer.js")
+        )
+        page = _PAGE.format(document=document, viewer=viewer)
+        return Description.of(page, "text/html; charset=utf-8")
 
     @cached_property
-    def html(self) -> str:
-        return docs.page(self.document)
+    def viewer(self) -> Description:
+        return Description.of_compressed(VIEWER.read_bytes(), "text/javascript; charset=utf-8")
 
 
 def describe(app: Flask, routes: Mapping[str, Route], settings: ApiSettings) -> None:
-    """Know the routes that the descriptions tell of; each is written when first asked for."""
+    """Know the routes that the descriptions tell of; each is built when first asked for."""
     app.extensions[_DESCRIPTIONS] = Descriptions(routes, settings)
 
 
-@route(blueprint, "GET", "/openapi.json", policy=policy.PUBLIC, answers={200: OpenApiView})
+def _descriptions() -> Descriptions:
+    descriptions: Descriptions = current_app.extensions[_DESCRIPTIONS]
+    return descriptions
+
+
+@route(
+    blueprint,
+    "GET",
+    "/openapi.json",
+    policy=policy.PUBLIC,
+    headers=("If-None-Match",),
+    answers={200: OpenApiView, 304: None},
+)
 def openapi_json() -> Response:
     """This API as an OpenAPI 3.1 document."""
-    return Response(current_app.extensions[_DESCRIPTIONS].json, content_type=JSON_TYPE)
+    return _descriptions().openapi.response()
 
 
-@route(blueprint, "GET", "/docs", policy=policy.PUBLIC, answers={200: None})
+@route(
+    blueprint,
+    "GET",
+    "/docs",
+    policy=policy.PUBLIC,
+    answers={200: Text("text/html", "A page to read."), 304: None},
+)
 def readable() -> Response:
-    """This API as a page to read."""
-    page = current_app.extensions[_DESCRIPTIONS].html
-    headers = {"Content-Security-Policy": docs.CONTENT_SECURITY_POLICY}
-    return Response(page, headers=headers, content_type="text/html; charset=utf-8")
+    """This API as a page to read; it shows what `/openapi.json` says."""
+    return _descriptions().page.response({"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+
+@route(
+    blueprint,
+    "GET",
+    "/docs/viewer.js",
+    policy=policy.PUBLIC,
+    answers={200: Text("text/javascript", "The script of the page."), 304: None},
+)
+def viewer() -> Response:
+    """The script that draws the page."""
+    return _descriptions().viewer.response()
 
 
 @route(
@@ -89,7 +178,7 @@ def protected_resource() -> Response:
     settings = dependencies().settings
     metadata = ResourceView(
         resource=settings.auth_resource or settings.public_url,
-        authorization_servers=list(settings.issuers),
+        authorization_servers=list(settings.authorization_servers),
         scopes_supported=sorted(policy.SCOPES),
         bearer_methods_supported=["header"],
     )

@@ -27,8 +27,9 @@ from service.http import headers
 from service.http.client import client
 from service.http.context import Dependencies, caller, dependencies
 from service.http.gate import SUPERSEDED, gate
+from service.http.openapi import EVENT_STREAM
 from service.http.responses import empty, encode
-from service.http.route import route
+from service.http.route import Text, route
 from service.model import Ride
 from service.model.errors import RideNotFound
 
@@ -50,7 +51,7 @@ HEADERS: Final = {"X-Accel-Buffering": "no"}
     "/v1/rides/<ride_id>/events",
     policy=policy.RIDES_READ,
     headers=("Last-Event-ID",),
-    answers={200: None, 204: None},
+    answers={200: Text(EVENT_STREAM, "Events `ride`, `live` and `end`."), 204: None},
 )
 def follow_ride(ride_id: str) -> Response:
     """A stream of what happens to a ride; 204 if all of it was seen."""
@@ -69,7 +70,7 @@ def follow_ride(ride_id: str) -> Response:
                 seen = 0  # no version of this ride, so nothing of it was seen
         stream = Stream(deps, wait, principal, seen)
         response = Response(
-            stream.text(chain([ride], feed)), headers=HEADERS, content_type="text/event-stream"
+            stream.text(chain([ride], feed)), headers=HEADERS, content_type=EVENT_STREAM
         )
         response.call_on_close(open_until_closed.pop_all().close)
         return response

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -69,6 +69,11 @@ Text = Annotated[str, Field(max_length=280)]
 UnicornId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Count = Annotated[int, Field(ge=1, le=100), BeforeValidator(_number)]
 AccountSub = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
+
+
+def left_out() -> Any:
+    """What an absent field holds. A default of None would make null a value of the field."""
+    return None
 
 
 class Strict(BaseModel):

@@ -9,9 +9,8 @@ from typing import Annotated, Final, Self
 
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, field_validator, model_validator
-from pydantic.config import JsonDict
 
-from service.api.fields import Listing, Nothing, Strict
+from service.api.fields import Listing, Nothing, Strict, left_out
 from service.api.views import (
     DeadLetterListView,
     DeadLetterView,
@@ -36,31 +35,26 @@ blueprint: Final = Blueprint("admin_operations", __name__)
 
 Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
 """A claim that names a token. The longest that occur are ARNs of roles with long paths."""
-MARKS: Final = ("sub", "origin_jti", "jti")
-
-
-def _named(mark: str) -> JsonDict:
-    return {"required": [mark], "properties": {mark: {"type": "string"}}}
 
 
 class Revocation(Strict):
     """Exactly one name of what is revoked, as tokens carry it."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [_named(n) for n in MARKS]})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    sub: Mark | None = None
-    origin_jti: Mark | None = None
-    jti: Mark | None = None
+    sub: Mark = Field(default_factory=left_out)
+    origin_jti: Mark = Field(default_factory=left_out)
+    jti: Mark = Field(default_factory=left_out)
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if len(self.marks()) != 1:
+        if len(self.model_fields_set) != 1:
             raise ValueError("must have exactly one of sub, origin_jti and jti")
         return self
 
     def marks(self) -> dict[str, str]:
         """By kind, what was given."""
-        return self.model_dump(exclude_none=True)
+        return self.model_dump(exclude_unset=True)
 
 
 class DispatchChange(Strict):

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, model_validator
 
-from service.api.fields import AccountSub, Listing, Name, Point, Strict, UnicornId
+from service.api.fields import AccountSub, Listing, Name, Point, Strict, UnicornId, left_out
 from service.api.views import UnicornListView, UnicornView, unicorn_view
 from service.auth import policy
 from service.core import staff, unicorns
@@ -46,22 +46,17 @@ class NewUnicorn(Strict):
         )
 
 
-def _left_out() -> Any:
-    """What an absent field holds. A default of None would make null a value of the field."""
-    return None
-
-
 class UnicornPatch(Strict):
     """What an admin may change of a unicorn: what is left out stays; `account_sub` may be null."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    name: Name = Field(default_factory=_left_out)
-    color: Name = Field(default_factory=_left_out)
-    gender: Name = Field(default_factory=_left_out)
+    name: Name = Field(default_factory=left_out)
+    color: Name = Field(default_factory=left_out)
+    gender: Name = Field(default_factory=left_out)
     account_sub: AccountSub | None = None
-    auto_accept: bool = Field(default_factory=_left_out)
-    accepting: bool = Field(default_factory=_left_out)
+    auto_accept: bool = Field(default_factory=left_out)
+    accepting: bool = Field(default_factory=left_out)
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

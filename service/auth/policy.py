@@ -45,16 +45,14 @@ RIDES_WRITE_SCOPE: Final = "wildrydes/rides.write"
 FLEET_DRIVE_SCOPE: Final = "wildrydes/fleet.drive"
 FLEET_TELEMETRY_SCOPE: Final = "wildrydes/fleet.telemetry"
 ADMIN_SCOPE: Final = "wildrydes/admin"
-SCOPES: Final = frozenset(
-    {
-        RIDES_READ_SCOPE,
-        RIDES_WRITE_SCOPE,
-        FLEET_DRIVE_SCOPE,
-        FLEET_TELEMETRY_SCOPE,
-        ADMIN_SCOPE,
-    }
-)
-"""Every scope of the resource server `wildrydes`."""
+SCOPES: Final[Mapping[str, str]] = {
+    RIDES_READ_SCOPE: "See one's own rides, what a ride would take, and unicorns nearby.",
+    RIDES_WRITE_SCOPE: "Request, cancel and rate one's own rides.",
+    FLEET_DRIVE_SCOPE: "Act as one's own unicorn.",
+    FLEET_TELEMETRY_SCOPE: "Report the positions of many unicorns.",
+    ADMIN_SCOPE: "What staff does, as far as the caller's group allows.",
+}
+"""What each scope of the resource server `wildrydes` gives."""
 
 _ANY_STAFF: Final = (Role.ADMIN, Role.DISPATCHER)
 

@@ -60,6 +60,6 @@ def _role(arn: str) -> _Role:
 
 
 def _checked(arn: str, scopes: Collection[str]) -> frozenset[str]:
-    if not scopes or not SCOPES.issuperset(scopes):
+    if not scopes or not SCOPES.keys() >= set(scopes):
         raise ValueError(f"{arn} needs scopes out of {', '.join(sorted(SCOPES))}")
     return frozenset(scopes)

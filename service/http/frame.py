@@ -19,7 +19,12 @@ from service.observability.instruments import IN_FLIGHT, REQUESTS
 
 logger = logging.getLogger("service.requests")
 
-NOTHING_ALLOWED: Final = "default-src 'none'; frame-ancestors 'none'"
+UNLESS_SET: Final = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
+"""Of every answer, unless its route says otherwise."""
+
 QUIET: Final = frozenset({"/healthz", "/readyz"})
 """Asked every few seconds by load balancers; their lines would drown the others."""
 
@@ -34,8 +39,9 @@ def install(app: Flask, public_url: str) -> None:
     def finish(response: Response) -> Response:
         headers = response.headers
         headers.extend(always)
-        if "Content-Security-Policy" not in headers:
-            headers.add("Content-Security-Policy", NOTHING_ALLOWED)
+        for name, value in UNLESS_SET:
+            if name not in headers:
+                headers.add(name, value)
         headers.add("X-Request-Id", g.request_id)
         _observe(response)
         return response
@@ -50,7 +56,6 @@ def security_headers(public_url: str) -> list[tuple[str, str]]:
     """An API's answer is never sniffed or cached (OWASP REST Security Cheat Sheet)."""
     headers = [
         ("X-Content-Type-Options", "nosniff"),
-        ("Cache-Control", "no-store"),
         ("Referrer-Policy", "no-referrer"),
     ]
     if public_url.startswith("https://"):

@@ -3,87 +3,93 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import getdoc
 from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import JsonSchemaMode
-
-from service.auth.policy import Policy
+from service.auth.policy import SCOPES, Policy
+from service.auth.principal import TokenKind
 from service.http.problems import PROBLEM_TYPE
-from service.http.route import Route
+from service.http.route import Route, Text
+from service.http.schemas import Json, query_parameters, schemas_of
+from service.settings import ApiSettings
 
-Json = dict[str, Any]
+DISCOVERED: Final = "cognito"
+OAUTH2: Final = "oauth2"
+"""The security schemes: where the pool describes itself, and how to sign in."""
 
-SCHEME: Final = "cognito"
-REFERENCES: Final = "#/components/schemas/{model}"
+EVENT_STREAM: Final = "text/event-stream"
+STREAMS: Final = "Streams"
 
 _HEADERS: Final[Mapping[str, Json]] = {
     "Idempotency-Key": {"schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}},
     "If-Match": {"schema": {"type": "string"}, "required": True},
+    # The event's id is the ride's version. openapi-python-client passes over an operation with a
+    # reference as deep as this, which spares its users a call that blocks until the ride ends.
+    "Last-Event-ID": {"schema": {"$ref": "#/components/schemas/RideView/properties/version"}},
 }
 """What can be said of request headers beyond that they are text."""
 
-_PROBLEM: Final[Json] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "reason", "request_id"],
-    "properties": {
-        "type": {"type": "string", "const": "about:blank"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "reason": {"type": "string", "description": "Stable, for programs."},
-        "request_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["field", "message"],
-                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-            },
-        },
-    },
+_TAGS: Final[Mapping[str, tuple[str, str]]] = {
+    "/v1/admin": ("Staff", "The fleet, anyone's rides and the service itself, for staff."),
+    "/v1/fleet": ("Unicorns", "What a unicorn and its driver do."),
+    "/v1": ("Riders", "What a rider does."),
+    "/ride": ("Workshop", "The two routes of the workshop's page, in its words."),
+    "": ("Service", "Public descriptions and health of the service."),
 }
+"""Name and description of the tag, by how the path begins."""
+
+_ABOUT_STREAMS: Final = (
+    "Answers that go on until the ride ends. A client reads them as they come; one that waits for "
+    "the whole answer waits for the whole ride, so generators of such clients leave these out."
+)
+_STREAM_MARKS: Final[Json] = {"tags": [STREAMS], "x-internal": True}
+"""What generators know streams by: openapi-generator passes over what is `x-internal`, others over
+a tag; openapi-python-client knows no mark, see `Last-Event-ID`."""
+
+_PROBLEM: Final[Json] = {"$ref": "#/components/responses/Problem"}
 
 
-def document(routes: Iterable[Route], *, server: str, issuer: str) -> Json:
-    """The whole document; `server` and `issuer` are absolute URLs."""
+def document(routes: Iterable[Route], settings: ApiSettings) -> Json:
+    """The whole document."""
     ordered = sorted(routes, key=lambda route: (_path(route), route.method))
-    schemas, definitions = _schemas(ordered)
+    schemas, named = schemas_of(ordered)
     paths: dict[str, Json] = {}
     for route in ordered:
-        paths.setdefault(_path(route), {})[route.method.lower()] = _operation(route, schemas)
+        operation = _operation(route, schemas, settings)
+        paths.setdefault(_path(route), {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Wild Rydes Dispatch", "version": "1"},
-        "servers": [{"url": server}],
+        "info": {
+            "title": "Wild Rydes Dispatch",
+            "version": "1",
+            "description": "Request a unicorn, follow it, drive one, and look after the fleet.",
+            "contact": {"name": "Wild Rydes", "url": settings.public_url},
+        },
+        "servers": [{"url": settings.public_url}],
+        "tags": [
+            *({"name": name, "description": about} for name, about in _TAGS.values()),
+            {"name": STREAMS, "description": _ABOUT_STREAMS},
+        ],
         "paths": paths,
         "components": {
-            "schemas": {**definitions, "Problem": _PROBLEM},
-            "securitySchemes": {
-                SCHEME: {
-                    "type": "openIdConnect",
-                    "description": "A Cognito access token.",
-                    "openIdConnectUrl": f"{issuer}/.well-known/openid-configuration",
+            "schemas": named,
+            "responses": {
+                "Problem": {
+                    "description": "What went wrong (RFC 9457).",
+                    "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
             },
+            "securitySchemes": _security_schemes(ordered, settings),
         },
     }
 
 
-def _schemas(routes: Iterable[Route]) -> tuple[Mapping[Any, Json], Json]:
-    """The schema of each type that goes in or out, and the definitions they refer to."""
-    modes: dict[Any, JsonSchemaMode] = {
-        kind: "serialization" for route in routes for kind in route.answers.values() if kind
-    }
-    modes |= {route.body: "validation" for route in routes if route.body}
-    inputs = [(kind, modes[kind], TypeAdapter(kind)) for kind in sorted(modes, key=_name)]
-    by_key, rest = TypeAdapter.json_schemas(inputs, ref_template=REFERENCES)
-    return {kind: by_key[kind, mode] for kind, mode in modes.items()}, rest["$defs"]
-
-
-def _name(kind: type) -> str:
-    return kind.__name__
+def _is_stream(route: Route) -> bool:
+    return any(
+        isinstance(kind, Text) and kind.media_type == EVENT_STREAM
+        for kind in route.answers.values()
+    )
 
 
 def _path(route: Route) -> str:
@@ -91,22 +97,22 @@ def _path(route: Route) -> str:
     return re.sub(r"<(?:[^>]*:)?(\w+)>", r"{\1}", route.rule)
 
 
-def _operation(route: Route, schemas: Mapping[Any, Json]) -> Json:
+def _operation(route: Route, schemas: Mapping[Any, Json], settings: ApiSettings) -> Json:
     operation: Json = {
         "operationId": route.view.__name__,
+        **(_STREAM_MARKS if _is_stream(route) else {"tags": [_tag(route)]}),
         "summary": route.summary,
-        "security": security(route.policy),
+        "description": _description(route),
+        "security": _security(route.policy, settings),
         "responses": {
             **{str(status): _answer(kind, schemas) for status, kind in route.answers.items()},
-            "default": {
-                "description": "A problem.",
-                "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            },
+            "4XX": _PROBLEM,
+            "default": _PROBLEM,
         },
     }
     parameters = [
         *_path_parameters(route),
-        *_query_parameters(route.query),
+        *query_parameters(route.query),
         *(_header_parameter(name) for name in route.headers),
     ]
     if parameters:
@@ -117,16 +123,77 @@ def _operation(route: Route, schemas: Mapping[Any, Json]) -> Json:
     return operation
 
 
-def security(policy: Policy) -> list[Json]:
-    """The security requirement a policy amounts to; groups have no place in OpenAPI."""
-    return [] if policy.is_public else [{SCHEME: list(policy.scopes)}]
+def _tag(route: Route) -> str:
+    return next(name for start, (name, _) in _TAGS.items() if route.rule.startswith(start))
+
+
+def _description(route: Route) -> str:
+    """What the summary leaves out, and who may call."""
+    more = (getdoc(route.view) or "").partition("\n\n")[2]
+    return f"{more}\n\n{_callers(route.policy)}".strip()
+
+
+def _callers(policy: Policy) -> str:
+    """Who may call, in words: groups and kinds of token have no place in OpenAPI's security."""
+    if policy.is_public:
+        return "Public."
+    scopes = " and ".join(f"`{scope}`" for scope in policy.scopes)
+    holder = f"Needs a token of a {policy.kind or 'user or machine'} with scope {scopes}"
+    if not policy.roles:
+        return f"{holder}."
+    return f"{holder}, in the group of {' or '.join(f'{role}s' for role in policy.roles)}."
+
+
+def _security(policy: Policy, settings: ApiSettings) -> list[Json]:
+    """Any one of the schemes, with the policy's scopes."""
+    schemes = [DISCOVERED, *([OAUTH2] if settings.cognito_domain_url else [])]
+    return [] if policy.is_public else [{scheme: list(policy.scopes)} for scheme in schemes]
+
+
+def _security_schemes(routes: Sequence[Route], settings: ApiSettings) -> Json:
+    discovery = f"{settings.authorization_servers[0]}/.well-known/openid-configuration"
+    schemes: Json = {
+        DISCOVERED: {
+            "type": "openIdConnect",
+            "description": "A Cognito access token.",
+            "openIdConnectUrl": discovery,
+        }
+    }
+    domain = settings.cognito_domain_url
+    if domain:
+        token_url = {"tokenUrl": f"{domain}/oauth2/token"}
+        schemes[OAUTH2] = {
+            "type": "oauth2",
+            "description": "A Cognito access token: of a user by code and PKCE, or of a machine.",
+            "flows": {
+                "authorizationCode": {
+                    "authorizationUrl": f"{domain}/oauth2/authorize",
+                    **token_url,
+                    "refreshUrl": f"{domain}/oauth2/token",
+                    "scopes": _scopes(routes, TokenKind.USER),
+                },
+                "clientCredentials": {**token_url, "scopes": _scopes(routes, TokenKind.MACHINE)},
+            },
+        }
+    return schemes
+
+
+def _scopes(routes: Sequence[Route], kind: TokenKind) -> dict[str, str]:
+    """What tokens of this kind may ask for."""
+    named = {s for r in routes if r.policy.kind in {kind, None} for s in r.policy.scopes}
+    return {scope: SCOPES[scope] for scope in sorted(named)}
 
 
 def _answer(kind: Any, schemas: Mapping[Any, Json]) -> Json:
-    if kind is None:
-        return {"description": "No JSON content."}
-    content = {"application/json": {"schema": schemas[kind]}}
-    return {"description": kind.__name__, "content": content}
+    match kind:
+        case None:
+            return {"description": "No content."}
+        case Text():
+            content = {kind.media_type: {"schema": {"type": "string"}}}
+            return {"description": kind.description, "content": content}
+    # Not `getdoc`, which would give that of a base.
+    description = kind.__doc__ if isinstance(kind, type) and kind.__doc__ else "As the schema says."
+    return {"description": description, "content": {"application/json": {"schema": schemas[kind]}}}
 
 
 def _path_parameters(route: Route) -> list[Json]:
@@ -146,28 +213,3 @@ def _path_parameter(converter: str, name: str) -> Json:
 def _header_parameter(name: str) -> Json:
     about = _HEADERS.get(name, {"schema": {"type": "string"}})
     return {"name": name, "in": "header", "required": False} | about
-
-
-def _query_parameters(query: type[BaseModel] | None) -> list[Json]:
-    if query is None:
-        return []
-    schema = query.model_json_schema()
-    properties, required = {**schema["properties"]}, schema.get("required", ())
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in required,
-            "schema": _inlined(each, schema),
-        }
-        for name, each in properties.items()
-    ]
-
-
-def _inlined(schema: Json, root: Json) -> Json:
-    """A parameter's schema without references: few are that deep, and none is recursive."""
-    if "$ref" in schema:
-        return dict(root["$defs"][schema["$ref"].rsplit("/", 1)[1]])
-    if "anyOf" in schema:
-        return schema | {"anyOf": [_inlined(each, root) for each in schema["anyOf"]]}
-    return schema

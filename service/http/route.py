@@ -25,6 +25,14 @@ View = Callable[..., Response]
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An answer that is text of this media type, not JSON."""
+
+    media_type: str
+    description: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One method of one path."""
@@ -34,7 +42,7 @@ class Route:
     policy: Policy
     view: View
     answers: Mapping[int, Any]
-    """By status, the type of the answer's body (none: no body)."""
+    """By status, the type of the answer's body: a view, `Text` or None (no body)."""
     body: type[BaseModel] | None = None
     body_limit: int = BODY_LIMIT
     """Bytes."""

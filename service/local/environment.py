@@ -40,6 +40,7 @@ def identity_settings(aws_url: str, identity: Identity) -> dict[str, str]:
         "COGNITO_CLIENT_IDS": f"{identity.web_client_id},{identity.machine_client_id}",
         "COGNITO_ISSUERS": ",".join(issuers),
         "COGNITO_JWKS_URL": jwks_url(aws_url, identity),
+        "COGNITO_DOMAIN_URL": aws_url,
     }
 
 

@@ -9,15 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from service.auth import policy
+
 POOL = "wildrydes"
 RESOURCE_SERVER = "wildrydes"
-SCOPES: Mapping[str, str] = {
-    "rides.read": "Read one's own rides",
-    "rides.write": "Request, cancel and rate one's own rides",
-    "fleet.drive": "Act as one's own unicorn",
-    "fleet.telemetry": "Send positions in bulk",
-    "admin": "Run the fleet",
-}
+SCOPES = {name.removeprefix(f"{RESOURCE_SERVER}/"): text for name, text in policy.SCOPES.items()}
 GROUPS = ("admin", "dispatcher", "unicorns")
 WEB_SCOPES = (
     "openid",

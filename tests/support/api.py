@@ -57,7 +57,7 @@ def a_principal(subject: str = "rider-1", **changes: Any) -> Principal:
         "kind": TokenKind.USER,
         "client_id": "client",
         "username": subject,
-        "scopes": SCOPES,
+        "scopes": frozenset(SCOPES),
         "groups": frozenset(),
         "jti": "jti",
         "origin_jti": None,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
+from service.auth.policy import SCOPES
+from service.http import openapi
 from service.http.route import declared_routes
-from tests.support.api import Api
+from tests.support.api import Api, build_api
 
 
 def document(api: Api) -> Any:
@@ -61,7 +66,7 @@ def test_bodies_parameters_and_answers_are_described(api: Api) -> None:
     assert post["requestBody"]["required"] is True
     schema = post["requestBody"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/RideRequest"}
-    assert set(post["responses"]) == {"201", "202", "default"}
+    assert set(post["responses"]) == {"201", "202", "4XX", "default"}
     assert whole["components"]["schemas"]["Point"]["properties"]["latitude"]["maximum"] == 90
     assert whole["components"]["schemas"]["RideRequest"]["additionalProperties"] is False
     listing = whole["paths"]["/v1/rides"]["get"]["parameters"]
@@ -76,13 +81,135 @@ def test_bodies_parameters_and_answers_are_described(api: Api) -> None:
     ]
 
 
+def test_what_a_body_may_leave_out_is_optional_and_has_no_default(api: Api) -> None:
+    schemas = document(api)["components"]["schemas"]
+    assert schemas["RideRequest"]["required"] == ["pickup"]
+    for name, schema in schemas.items():
+        for field, described in schema.get("properties", {}).items():
+            assert "default" not in described, f"{name}.{field}"
+
+
+def test_every_field_of_an_answer_is_always_there(api: Api) -> None:
+    schemas = document(api)["components"]["schemas"]
+    for name in ("RideView", "UnicornView", "LiveRideView", "DeadLetterView"):
+        assert set(schemas[name]["required"]) == set(schemas[name]["properties"])
+
+
+def test_instants_are_date_times(api: Api) -> None:
+    ride = document(api)["components"]["schemas"]["RideView"]["properties"]
+    assert ride["requested_at"] == {"type": "string", "format": "date-time"}
+    assert {"type": "string", "format": "date-time"} in ride["matched_at"]["anyOf"]
+
+
+@pytest.mark.parametrize("path", ["/v1/rides", "/v1/admin/rides"])
+def test_a_parameter_of_the_query_is_absent_or_a_value_never_null(api: Api, path: str) -> None:
+    parameters = document(api)["paths"][path]["get"]["parameters"]
+    status = next(each for each in parameters if each["name"] == "status")
+    assert status["schema"] == {"$ref": "#/components/schemas/RideStatus"}
+    assert "null" not in str([each["schema"] for each in parameters])
+
+
+def test_a_revocation_names_exactly_one_thing(api: Api) -> None:
+    schema = document(api)["components"]["schemas"]["Revocation"]
+    assert (schema["minProperties"], schema["maxProperties"]) == (1, 1)
+    assert all(each["type"] == "string" for each in schema["properties"].values())
+
+
+def test_a_stream_is_marked_for_generators(api: Api) -> None:
+    stream = document(api)["paths"]["/v1/rides/{ride_id}/events"]["get"]
+    assert stream["tags"] == ["Streams"]
+    assert stream["x-internal"] is True
+    assert list(stream["responses"]["200"]["content"]) == ["text/event-stream"]
+
+
+def test_every_operation_has_a_tag_that_is_explained_and_says_who_may_call(api: Api) -> None:
+    whole = document(api)
+    explained = {tag["name"] for tag in whole["tags"] if tag["description"]}
+    for methods in whole["paths"].values():
+        for operation in methods.values():
+            assert set(operation["tags"]) <= explained
+            assert ("Public." in operation["description"]) == (operation["security"] == [])
+
+
+def test_the_sign_in_is_described_where_its_address_is_set() -> None:
+    whole = document(build_api(cognito_domain_url="https://pool.example.com/"))
+    scheme = whole["components"]["securitySchemes"]["oauth2"]
+    code, machine = scheme["flows"]["authorizationCode"], scheme["flows"]["clientCredentials"]
+    assert code["authorizationUrl"] == "https://pool.example.com/oauth2/authorize"
+    assert code["tokenUrl"] == machine["tokenUrl"] == "https://pool.example.com/oauth2/token"
+    assert set(machine["scopes"]) == {"wildrydes/fleet.telemetry"}
+    assert set(code["scopes"]) == set(SCOPES) - set(machine["scopes"])
+    request = whole["paths"]["/v1/rides"]["post"]["security"]
+    assert request == [{name: ["wildrydes/rides.write"]} for name in ("cognito", "oauth2")]
+
+
+def test_without_that_address_the_sign_in_is_not_described(api: Api) -> None:
+    assert set(document(api)["components"]["securitySchemes"]) == {"cognito"}
+
+
+def test_a_pool_whose_keys_are_elsewhere_describes_itself_there() -> None:
+    place = "http://127.0.0.1:4566/us-east-1_Example"
+    api = build_api(cognito_jwks_url=f"{place}/.well-known/jwks.json")
+    scheme = document(api)["components"]["securitySchemes"]["cognito"]
+    assert scheme["openIdConnectUrl"] == f"{place}/.well-known/openid-configuration"
+    metadata = api.call("GET", "/.well-known/oauth-protected-resource", token=None).json
+    assert metadata["authorization_servers"] == [place]
+
+
+def test_the_document_is_built_when_it_is_first_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+    real = openapi.document
+    monkeypatch.setattr(openapi, "document", lambda *a: built.append(a) or real(*a))
+    api = build_api()
+    assert built == []
+    document(api)
+    document(api)
+    assert len(built) == 1
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/docs/viewer.js"])
+def test_a_description_is_compressed_where_the_client_takes_it(api: Api, path: str) -> None:
+    plain = api.call("GET", path, token=None)
+    packed = api.call("GET", path, token=None, headers={"Accept-Encoding": "gzip, br"})
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.data) == plain.data
+    assert int(packed.headers["Content-Length"]) < len(plain.data)
+    assert "Accept-Encoding" in packed.headers["Vary"]
+    refused = api.call("GET", path, token=None, headers={"Accept-Encoding": "gzip;q=0"})
+    assert refused.data == plain.data
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/docs/viewer.js"])
+def test_a_client_that_has_a_description_is_not_sent_it_again(api: Api, path: str) -> None:
+    tag = api.call("GET", path, token=None).headers["ETag"]
+    again = api.call("GET", path, token=None, headers={"If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["Cache-Control"] == "no-cache"
+    changed = build_api(cognito_domain_url="https://pool.example.com")
+    if path == "/openapi.json":
+        assert changed.call("GET", path, token=None).headers["ETag"] != tag
+
+
 def test_the_page_to_read_needs_nothing_from_elsewhere(api: Api) -> None:
     answer = api.call("GET", "/docs", token=None)
     assert answer.content_type == "text/html; charset=utf-8"
-    assert answer.headers.getlist("Content-Security-Policy")[0].startswith("default-src 'none'")
-    assert "/v1/rides/{ride_id}/live" in answer.text
-    assert "<script" not in answer.text
-    assert not re.findall(r'(?:src|href)="(?!/openapi\.json|#)', answer.text)
+    policy = answer.headers.getlist("Content-Security-Policy")[0]
+    assert policy.startswith("default-src 'none'; script-src 'self'; connect-src 'self'; style-src")
+    assert "unsafe" not in policy
+    assert set(re.findall(r'(?:src|href|spec-url)="([^"]*)"', answer.text)) == {
+        "/openapi.json",
+        "/docs/viewer.js",
+    }
+    viewer = api.call("GET", "/docs/viewer.js", token=None)
+    assert viewer.content_type == "text/javascript; charset=utf-8"
+    assert "cdn." not in viewer.text
+
+
+def test_the_page_keeps_the_path_of_the_public_address() -> None:
+    page = build_api(public_url="https://api.example.com/stage").call("GET", "/docs", token=None)
+    assert 'spec-url="/stage/openapi.json"' in page.text
+    assert 'src="/stage/docs/viewer.js"' in page.text
 
 
 def test_the_resource_says_where_tokens_come_from(api: Api) -> None:

@@ -14,7 +14,14 @@ from service.http.route import UndeclaredRoute, declared_routes, route
 from tests.support import api as helpers
 from tests.support.api import Api, a_principal, build_api
 
-PUBLIC = {"/healthz", "/readyz", "/openapi.json", "/docs", "/.well-known/oauth-protected-resource"}
+PUBLIC = {
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/docs",
+    "/docs/viewer.js",
+    "/.well-known/oauth-protected-resource",
+}
 CHALLENGE = (
     'Bearer realm="wildrydes"{}, '
     'resource_metadata="https://rides.example.com/.well-known/oauth-protected-resource"'
