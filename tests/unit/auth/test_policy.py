@@ -74,7 +74,7 @@ def test_every_policy_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("asked", NAMED.values(), ids=NAMED)
 def test_scope_is_judged_before_kind_and_group(asked: Policy) -> None:
-    others = tuple(policy.SCOPES - set(asked.scopes))
+    others = tuple(policy.SCOPES.keys() - set(asked.scopes))
     for kind in TokenKind:
         with pytest.raises(InsufficientScope) as refused:
             judge(asked, caller(others, tuple(GROUPS.values()), kind), GROUPS)
