@@ -246,6 +246,7 @@ def _verifier(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:
         client_ids=settings.cognito_client_ids,
         leeway_seconds=settings.auth_leeway_seconds,
         resource=settings.auth_resource,
+        session_seconds=settings.auth_session_max_seconds,
     )
 
 
@@ -257,6 +258,7 @@ def _workshop_verifier(settings: ApiSettings, keys: Keys) -> WorkshopVerifier | 
         issuers=settings.issuers,
         client_ids=settings.cognito_client_ids,
         leeway_seconds=settings.auth_leeway_seconds,
+        session_seconds=settings.auth_session_max_seconds,
     )
     return WorkshopVerifier(_verifier(settings, keys), id_tokens)
 

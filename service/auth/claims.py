@@ -19,6 +19,9 @@ LONGEST_IDENTIFIER: Final = 256
 LONGEST_LIFETIME_SECONDS: Final = 24 * 3600
 """The most an app client can be set to (AWS, "AccessTokenValidity")."""
 
+LONGEST_SESSION_SECONDS: Final = 30 * 24 * 3600
+"""Default for how long a sign-in may last; Cognito's default for refresh tokens."""
+
 _NONE: Final[frozenset[str]] = frozenset()
 
 
@@ -28,12 +31,15 @@ class AccessClaims:
 
     `leeway_seconds` is for clocks that run ahead of ours and never prolongs a token. `resource`
     must be named by tokens that are bound to any (RFC 8707); empty: such tokens are not for us.
+    `session_seconds` after a person signed in no token of that sign-in is good, whatever it says:
+    a revocation is remembered for so long, and must not be outlived by what it concerns.
     """
 
     issuers: frozenset[str]
     client_ids: frozenset[str]
     leeway_seconds: int
     resource: str = ""
+    session_seconds: int = LONGEST_SESSION_SECONDS
 
     def principal_of(self, claims: Claims, now: float) -> Principal:
         """Raises `InvalidToken`. `now`: seconds since 1970."""
@@ -41,6 +47,11 @@ class AccessClaims:
         issued_at, expires_at = self._check_times(claims, now)
         subject = _identifier(claims, "sub")
         kind, username = _kind(claims, subject)
+        auth_time = self._signed_in_at(claims, kind, now)
+        if kind is TokenKind.USER and auth_time is not None:
+            expires_at = min(expires_at, auth_time + self.session_seconds)
+            if expires_at <= now:
+                raise InvalidToken("signed in too long ago")
         return Principal(
             subject=subject,
             kind=kind,
@@ -51,7 +62,7 @@ class AccessClaims:
             jti=_identifier(claims, "jti"),
             origin_jti=_optional_identifier(claims, "origin_jti"),
             issued_at=issued_at,
-            auth_time=self._signed_in_at(claims, kind, now),
+            auth_time=auth_time,
             expires_at=expires_at,
         )
 

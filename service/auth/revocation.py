@@ -51,9 +51,10 @@ Names = tuple[str, str | None, str]
 
 def remembered_for(kind: str, *, session_seconds: int, leeway_seconds: int) -> timedelta:
     """How long a revocation matters: until the last token it concerns has ended."""
-    if kind == "jti":
-        return LONGEST_TOKEN_LIFE + timedelta(seconds=2 * leeway_seconds)
-    return timedelta(seconds=session_seconds)
+    longest = LONGEST_TOKEN_LIFE
+    if kind != "jti":
+        longest = max(longest, timedelta(seconds=session_seconds))
+    return longest + timedelta(seconds=2 * leeway_seconds)
 
 
 class RevocationStore(Protocol):

@@ -13,7 +13,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from service.auth.claims import AccessClaims
+from service.auth.claims import LONGEST_SESSION_SECONDS, AccessClaims
 from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import ALGORITHM, Key
 from service.auth.keys import Keys, Snapshot
@@ -102,6 +102,7 @@ class AccessTokenVerifier(TokenVerifier):
         client_ids: Collection[str],
         leeway_seconds: int = 30,
         resource: str = "",
+        session_seconds: int = LONGEST_SESSION_SECONDS,
         remembered_tokens: int = 10_000,
     ) -> None:
         rules = AccessClaims(
@@ -109,6 +110,7 @@ class AccessTokenVerifier(TokenVerifier):
             client_ids=frozenset(client_ids),
             leeway_seconds=leeway_seconds,
             resource=resource,
+            session_seconds=session_seconds,
         )
         super().__init__(keys, rules, remembered_tokens)
 

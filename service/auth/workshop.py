@@ -12,7 +12,7 @@ from typing import Final
 
 from service.auth import policy
 from service.auth.bearer import token_from
-from service.auth.claims import AccessClaims, Claims
+from service.auth.claims import LONGEST_SESSION_SECONDS, AccessClaims, Claims
 from service.auth.errors import InvalidToken
 from service.auth.keys import Keys
 from service.auth.principal import Principal
@@ -59,11 +59,13 @@ class IdTokenVerifier(TokenVerifier):
         issuers: Collection[str],
         client_ids: Collection[str],
         leeway_seconds: int = 30,
+        session_seconds: int = LONGEST_SESSION_SECONDS,
     ) -> None:
         rules = IdClaims(
             issuers=frozenset(issuers),
             client_ids=frozenset(client_ids),
             leeway_seconds=leeway_seconds,
+            session_seconds=session_seconds,
         )
         super().__init__(keys, rules)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -11,8 +12,8 @@ from typing import Final
 from service.core import effects
 from service.core.ports import Ports
 from service.core.transition import carry_out
-from service.model import Ride, RideStatus, Unicorn
-from service.model.errors import DeadLetterNotFound
+from service.model import ERASED, Ride, RideStatus, Unicorn
+from service.model.errors import DeadLetterNotFound, Unavailable
 from service.model.operations import DeadLetter, DeadLetterKind
 
 logger = logging.getLogger(__name__)
@@ -77,27 +78,40 @@ def message_letter(content: str, cause: str, now: datetime) -> DeadLetter:
 
 
 def replay(ports: Ports, dead_letter_id: str, now: datetime) -> DeadLetter:
-    """Try again what was set aside: a ride becomes `requested` with a fresh deadline.
+    """Try again what was set aside: an `unmatched` ride is requested with a fresh deadline.
 
-    Nothing happens to a letter already replayed, nor to a ride that is not `unmatched`. A message
-    is only noted as dealt with: what it asked for, the sweep has found since. Raises
-    `DeadLetterNotFound`.
+    That may be done again when the ride ends unmatched again. Nothing happens to a ride in any
+    other state. A message is only noted as dealt with: what it asked for, the sweep has found
+    since. Raises `DeadLetterNotFound`, also for a ride whose rider was forgotten.
     """
     letter = ports.dead_letters.get(dead_letter_id)
     if letter is None:
         raise DeadLetterNotFound("no such dead letter")
-    if letter.replayed_at is None:
-        if letter.ride_id is not None:
-            _replay_ride(ports, letter.ride_id, letter.kind, now)
-        ports.dead_letters.mark_replayed(letter, now)
+    did_something = letter.ride_id is not None and _replay_ride(
+        ports, letter.ride_id, letter.kind, now
+    )
+    if did_something or letter.replayed_at is None:
         letter = replace(letter, replayed_at=now)
+        try:
+            ports.dead_letters.mark_replayed(letter, now)
+        except Unavailable as error:
+            # The ride is requested already; that the letter does not say so harms nobody.
+            logger.warning("replay not noted", extra={"cause": str(error)})
     return letter
 
 
-def _replay_ride(ports: Ports, ride_id: str, kind: DeadLetterKind, now: datetime) -> None:
+def letters_about(ride_id: str) -> Sequence[str]:
+    """The ids that letters about a ride have, if there are any."""
+    return f"ride-{ride_id}", f"entry-{uuid.uuid5(ENTRIES, ride_id)}"
+
+
+def _replay_ride(ports: Ports, ride_id: str, kind: DeadLetterKind, now: datetime) -> bool:
+    """Whether there was something to do."""
     ride = ports.rides.get(ride_id)
     if ride is None:
-        return
+        return False
+    if ride.rider_id == ERASED:
+        raise DeadLetterNotFound("the rider was forgotten, so there is nobody to dispatch for")
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.status is not RideStatus.UNMATCHED:
@@ -105,9 +119,11 @@ def _replay_ride(ports: Ports, ride_id: str, kind: DeadLetterKind, now: datetime
         return ride.replayed(now, ports.rules.deadline), unicorn
 
     if kind is DeadLetterKind.RIDE:
-        carry_out(ports, ride, decide, now)
-    elif ride.status is RideStatus.REQUESTED:
+        return carry_out(ports, ride, decide, now).version != ride.version
+    if ride.status is RideStatus.REQUESTED:
         effects.trigger_ride(ports, ride)
+        return True
+    return False
 
 
 def _keep(ports: Ports, letter: DeadLetter) -> None:

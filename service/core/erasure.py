@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from service.core.dead_letters import letters_about
 from service.core.ports import Ports, WriteConflict
 from service.model import items_of
 
@@ -20,9 +21,10 @@ class Erasure:
 
 
 def erase_rider(ports: Ports, rider_id: str) -> Erasure:
-    """Take the rider out of all rides that have ended; the rides stay, as numbers.
+    """Remove a rider from all rides that have ended: status, times and distances stay.
 
-    May be repeated, and goes on where it was cut short. Raises `Unavailable`.
+    Dead letters about the rides go, too: they quote them. May be repeated, and goes on where it
+    was cut short. Five remote calls for each ride. Raises `Unavailable`.
     """
     erased, still_open = 0, []
     listing = partial(ports.rides.list_of_rider, rider_id, status=None, limit=PAGE)
@@ -34,6 +36,8 @@ def erase_rider(ports: Ports, rider_id: str) -> Erasure:
             still_open.append(ride.ride_id)
             continue
         try:
+            # First: once the ride has no rider, nobody would find its letters.
+            ports.dead_letters.forget(letters_about(ride.ride_id))
             ports.rides.save(ride, ride.erased())
             erased += 1
         except WriteConflict:

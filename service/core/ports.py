@@ -265,6 +265,9 @@ class DeadLetters(Protocol):
     def mark_replayed(self, letter: DeadLetter, at: datetime) -> None:
         """Note that this letter was replayed, unless it has been set aside anew since."""
 
+    def forget(self, dead_letter_ids: Collection[str]) -> None:
+        """Delete those of these letters that exist."""
+
 
 class Pauses(Protocol):
     """Whether dispatch is paused; what it says may be a few seconds old."""

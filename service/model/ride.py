@@ -201,7 +201,8 @@ class Ride:
 
     def replayed(self, now: datetime, deadline: timedelta) -> Ride:
         """Requested once more after it was set aside; who was excluded stays so."""
-        self._require(self.status is RideStatus.UNMATCHED, "replayed")
+        is_somebodys = self.rider_id != ERASED
+        self._require(self.status is RideStatus.UNMATCHED and is_somebodys, "replayed")
         return self._next(
             RideStatus.REQUESTED,
             due_at=now + FIRST_RETRY,

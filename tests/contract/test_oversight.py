@@ -271,3 +271,14 @@ def test_a_replayed_ride_is_due_again(desk: Desk) -> None:
     again = ride.replayed(datetime(2026, 11, 24, tzinfo=UTC), timedelta(seconds=180))
     desk.rides.save(ride, again)
     assert list(desk.rides.due(datetime(2026, 11, 25, tzinfo=UTC), 10)) == [again]
+
+
+def test_letters_that_are_forgotten_are_gone_and_the_others_stay(desk: Desk) -> None:
+    for number in range(3):
+        desk.dead_letters.put(a_letter(number))
+    kept, *forgotten = (a_letter(number).dead_letter_id for number in range(3))
+    desk.dead_letters.forget([*forgotten, "never-was", ""])
+    assert [desk.dead_letters.get(name) for name in forgotten] == [None, None]
+    assert desk.dead_letters.get(kept) == a_letter(0)
+    listed = desk.dead_letters.newest(limit=10, start=None).items
+    assert [letter.dead_letter_id for letter in listed] == [kept]

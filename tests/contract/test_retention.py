@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.core.erasure import Erasure, erase_rider
+from service.core.rides import RideOrder, request_ride
 from service.model import (
     ERASED,
     CanceledBy,
     Rating,
     Ride,
+    RideStatus,
 )
+from service.model.errors import IdempotencyKeyReused
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import create_tables
@@ -50,6 +53,10 @@ class Tables:
         self.assignments = DynamoAssignments(
             client, settings.rides_table, settings.unicorns_table, retention=KEPT
         )
+
+    def expire(self, ride: Ride) -> None:
+        """What DynamoDB does by itself when the time has come."""
+        self._client.delete_item(TableName=self._table, Key={"ride_id": {"S": ride.ride_id}})
 
     def expires_at(self) -> str | None:
         key = {"ride_id": {"S": "ride-1"}}
@@ -143,3 +150,30 @@ def test_forgetting_goes_on_where_it_was_cut_short(service: Service) -> None:
     service.rides.save(first, first.erased())
     assert erase_rider(service.ports, "leaver") == Erasure(2, ())
     assert erase_rider(service.ports, "leaver") == Erasure(0, ())
+
+
+ORDER = RideOrder(rider_id="rider-1", pickup=CENTRAL_PARK, idempotency_key="key", request_id="r")
+
+
+def test_an_idempotency_key_names_its_ride_as_long_as_the_ride_is_kept(service: Service) -> None:
+    ride, _ = request_ride(service.ports, ORDER, NOW)
+    ended = ride.canceled(CanceledBy.RIDER, None, NOW)
+    service.rides.save(ride, ended)
+    much_later = NOW + timedelta(days=400)
+    assert request_ride(service.ports, ORDER, much_later) == (ended, True)
+
+
+def test_a_key_whose_ride_has_expired_makes_a_new_ride(tables: Tables) -> None:
+    service = Service(rides=tables.rides)
+    ride, _ = request_ride(service.ports, ORDER, NOW)
+    tables.expire(ride)
+    again, replayed = request_ride(service.ports, ORDER, NOW)
+    assert (again.ride_id, again.status, replayed) == (ride.ride_id, RideStatus.REQUESTED, False)
+
+
+def test_a_key_whose_rider_was_forgotten_is_used_up(service: Service) -> None:
+    ride, _ = request_ride(service.ports, ORDER, NOW)
+    service.rides.save(ride, ride.canceled(CanceledBy.RIDER, None, NOW))
+    erase_rider(service.ports, "rider-1")
+    with pytest.raises(IdempotencyKeyReused):
+        request_ride(service.ports, ORDER, NOW)

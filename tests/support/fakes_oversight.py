@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -67,6 +67,10 @@ class FakeDeadLetters:
         stored = self._stored.get(letter.dead_letter_id)
         if stored and stored.set_aside_at == letter.set_aside_at:
             self.put(replace(stored, replayed_at=at))
+
+    def forget(self, dead_letter_ids: Collection[str]) -> None:
+        for name in dead_letter_ids:
+            self._stored.pop(name, None)
 
 
 class FakeRideHistory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -80,6 +80,16 @@ class DynamoDeadLetters(TableStore):
             )
         except ConditionFailed:
             return
+
+    def forget(self, dead_letter_ids: Collection[str]) -> None:
+        """One remote call for each."""
+        for name in map(_key, dead_letter_ids):
+            key = {"operation_id": text(name)}
+            if can_be_key(name):
+                patiently(
+                    partial(self._client.delete_item, TableName=self._table, Key=key),
+                    self._patience,
+                )
 
 
 def _key(dead_letter_id: str) -> str:

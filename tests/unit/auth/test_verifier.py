@@ -13,6 +13,7 @@ from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import read_key_set
 from service.auth.keys import PinnedKeys, Snapshot
 from service.auth.principal import Principal, TokenKind
+from service.auth.revocation import remembered_for
 from service.auth.verified import VerifiedTokens
 from service.auth.verifier import AccessTokenVerifier
 from tests.support.token_mint import (
@@ -92,6 +93,37 @@ def test_only_a_machine_may_leave_out_when_it_signed_in(
     assert verifier.verify(mint.machine_token(auth_time=DROP), time.time()).auth_time is None
     with pytest.raises(InvalidToken):
         verifier.verify(mint.access_token(auth_time=DROP), time.time())
+
+
+def test_no_token_outlives_the_longest_session_and_with_it_the_memory_of_its_revocation(
+    mint: Mint, key_file: Path
+) -> None:
+    session_seconds, leeway_seconds = 100_000, 30
+    verifier = AccessTokenVerifier(
+        PinnedKeys(key_file),
+        issuers=[ISSUER],
+        client_ids=[CLIENT_ID],
+        leeway_seconds=leeway_seconds,
+        session_seconds=session_seconds,
+    )
+    now = 1_800_000_000
+    ends_at = now + session_seconds
+    token = mint.access_token(auth_time=now, iat=ends_at - 10, exp=ends_at + 3600)
+    assert verifier.verify(token, ends_at - 1).expires_at == ends_at
+    with pytest.raises(InvalidToken, match="signed in too long ago"):
+        verifier.verify(token, ends_at)
+    for kind in ("sub", "origin_jti"):
+        memory = remembered_for(
+            kind, session_seconds=session_seconds, leeway_seconds=leeway_seconds
+        )
+        # The issuer's clock may be ahead of ours by the leeway.
+        assert now + memory.total_seconds() >= ends_at + leeway_seconds
+
+
+def test_a_machine_has_no_session_that_could_be_too_old(
+    mint: Mint, verifier: AccessTokenVerifier
+) -> None:
+    assert verifier.verify(mint.machine_token(auth_time=1), time.time()).auth_time == 1
 
 
 def test_leeway_is_for_clocks_ahead_and_never_prolongs(mint: Mint, key_file: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.core import dead_letters, rounds
+from service.core.erasure import erase_rider
 from service.core.suspects import CRASHES_ALONE
 from service.core.sweep import sweep
 from service.core.transition import stored_ride
@@ -175,11 +176,56 @@ def test_replaying_twice_does_no_more_than_once(service: Service) -> None:
     once = service.stored(ride)
     dead_letters.replay(service.ports, name, service.now)
     assert service.stored(ride) == once
-    service.later(181)
-    sweep(service.ports, service.now)
-    ended = service.stored(ride)
-    dead_letters.replay(service.ports, name, service.now)
-    assert service.stored(ride) == ended
+
+
+def test_a_replayed_ride_that_ends_unmatched_again_can_be_replayed_again(service: Service) -> None:
+    ride = set_aside(service)
+    name = f"ride-{ride.ride_id}"
+    for _ in range(3):
+        letter = dead_letters.replay(service.ports, name, service.now)
+        assert letter.replayed_at == service.now
+        assert service.stored(ride).status is RideStatus.REQUESTED
+        service.later(181)
+        sweep(service.ports, service.now)
+        assert service.stored(ride).status is RideStatus.UNMATCHED
+
+
+def test_a_replay_that_cannot_be_noted_is_done_all_the_same(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise Unavailable("the table is away")
+
+    ride = set_aside(service)
+    monkeypatch.setattr(service.dead_letters, "mark_replayed", away)
+    dead_letters.replay(service.ports, f"ride-{ride.ride_id}", service.now)
+    assert service.stored(ride).status is RideStatus.REQUESTED
+
+
+def test_a_ride_whose_rider_was_forgotten_is_dispatched_for_nobody(service: Service) -> None:
+    ride = set_aside(service)
+    letter = service.dead_letters.get(f"ride-{ride.ride_id}")
+    assert letter
+    erase_rider(service.ports, ride.rider_id)
+    with pytest.raises(DeadLetterNotFound):
+        dead_letters.replay(service.ports, letter.dead_letter_id, service.now)
+    # A letter that a crashed round wrote meanwhile, or that the release before had kept.
+    service.dead_letters.put(letter)
+    with pytest.raises(DeadLetterNotFound):
+        dead_letters.replay(service.ports, letter.dead_letter_id, service.now)
+    assert service.stored(ride).status is RideStatus.UNMATCHED
+
+
+def test_forgetting_a_rider_takes_the_excerpts_of_letters_along(service: Service) -> None:
+    ride = set_aside(service)
+    dead_letters.set_aside_entry(
+        service.ports, ride.zone, ride.ride_id, '[1, {"rider_id": …', service.now
+    )
+    other = service.request("rider-2")
+    dead_letters.set_aside_entry(service.ports, other.zone, other.ride_id, "{", service.now)
+    erase_rider(service.ports, ride.rider_id)
+    (letter,) = service.dead_letters.newest(limit=10, start=None).items
+    assert letter.ride_id == other.ride_id
 
 
 def test_a_ride_set_aside_anew_can_be_replayed_anew(service: Service) -> None:
