@@ -8,12 +8,14 @@ be a few hot partitions. `Operations` has one, `dead_letters`: sparse, newest fi
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from botocore.exceptions import ClientError
 
+from service.model.errors import Unavailable
 from service.settings import Settings
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
 
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
         CreateTableInputTypeDef,
         GlobalSecondaryIndexTypeDef,
         KeySchemaElementTypeDef,
+        TableDescriptionTypeDef,
     )
+
+LOOK_EVERY_SECONDS: Final = 1.0
+LONGEST_WAIT_SECONDS: Final = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +74,11 @@ TABLES: Final = (
 
 
 def create_tables(client: DynamoDBClient, settings: Settings) -> None:
-    """Create the tables and indexes that are missing and wait until all tables are active.
+    """Create the tables and indexes that are missing and wait until all can be used.
 
-    Raises `Unavailable`.
+    DynamoDB adds one index to a table at a time, and filling it takes hours on a large table; a
+    call that is given up goes on where it was when it is made again. Raises `Unavailable`, also
+    for a table that is not ready within `LONGEST_WAIT_SECONDS`.
     """
     patiently(lambda: _create_all(client, settings), PATIENCE_SECONDS)
 
@@ -80,9 +88,6 @@ def _create_all(client: DynamoDBClient, settings: Settings) -> None:
     for name, table in named:
         _create(client, definition(name, table))
     for name, table in named:
-        client.get_waiter("table_exists").wait(
-            TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-        )
         _add_indexes(client, name, table)
         if table.expires_at:
             _let_expire(client, name, table.expires_at)
@@ -110,19 +115,41 @@ def _faults(client: DynamoDBClient, name: str, table: Table) -> list[str]:
 
 
 def _missing_indexes(client: DynamoDBClient, name: str, table: Table) -> list[Index]:
-    described = client.describe_table(TableName=name)["Table"]
+    return _missing(client.describe_table(TableName=name)["Table"], table)
+
+
+def _missing(described: TableDescriptionTypeDef, table: Table) -> list[Index]:
     known = {index.get("IndexName") for index in described.get("GlobalSecondaryIndexes", ())}
     return [index for index in table.indexes if index.name not in known]
 
 
 def _add_indexes(client: DynamoDBClient, name: str, table: Table) -> None:
-    """Indexes that a table made by an earlier release lacks; DynamoDB fills them by itself."""
-    for index in _missing_indexes(client, name, table):
-        client.update_table(
-            TableName=name,
-            AttributeDefinitions=definition(name, table)["AttributeDefinitions"],
-            GlobalSecondaryIndexUpdates=[{"Create": _index(index)}],
+    """Indexes that a table made by an earlier release lacks, one after the other."""
+    while missing := _missing(_settled(client, name), table):
+        # In use, or one too many at a time: another process has just begun to add one.
+        in_turn = (
+            client.exceptions.ResourceInUseException,
+            client.exceptions.LimitExceededException,
         )
+        with suppress(*in_turn):
+            client.update_table(
+                TableName=name,
+                AttributeDefinitions=definition(name, table)["AttributeDefinitions"],
+                GlobalSecondaryIndexUpdates=[{"Create": _index(missing[0])}],
+            )
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _settled(client: DynamoDBClient, name: str) -> TableDescriptionTypeDef:
+    """The table when it and all its indexes are active."""
+    end = time.monotonic() + LONGEST_WAIT_SECONDS
+    while time.monotonic() < end:
+        described = client.describe_table(TableName=name)["Table"]
+        states = [index.get("IndexStatus") for index in described.get("GlobalSecondaryIndexes", ())]
+        if {described.get("TableStatus"), *states} == {"ACTIVE"}:
+            return described
+        time.sleep(LOOK_EVERY_SECONDS)
+    raise Unavailable(f"{name} is not ready after {LONGEST_WAIT_SECONDS:g} s")
 
 
 def definition(name: str, table: Table) -> CreateTableInputTypeDef:
