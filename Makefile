@@ -32,10 +32,11 @@ demo: ## request a ride of the running stack and watch it
 test: install ## run the tests; ARGS are pytest's
 	@$(BIN)/pytest --ignore=tests/docker $(ARGS)
 
-check: install ## lint, formatting, types
+check: install ## lint, formatting, types, the OpenAPI document
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tests.clients.lint
 
 lock: install ## pin what the .in files ask for, with hashes
 	@$(LOCK) requirements.in -o requirements.txt

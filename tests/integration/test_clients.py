@@ -1,0 +1,106 @@
+"""Clients that generators make of the OpenAPI document compile, and ride with the minimal body."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients import tools
+from tests.clients.lint import lint
+from tests.integration.test_ride import PICKUP, Driver
+from tests.support.infrastructure import MiniStack, RedisServer
+from tests.support.stack import Stack
+
+needs_npm = pytest.mark.skipif(not tools.has_npm(), reason=tools.MISSING)
+MATCHED_AND_CANCELED = {"unicorn": "Shadowfax", "listed": 1, "status": "canceled"}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
+    with RedisServer(folder / "redis") as redis, Stack(folder, ministack, redis) as stack:
+        yield stack
+
+
+@pytest.fixture
+def document(tmp_path: Path, stack: Stack) -> Path:
+    """What the running API says of itself."""
+    path = tmp_path / "openapi.json"
+    path.write_bytes(stack.call("GET", "/openapi.json").body)
+    return path
+
+
+@pytest.fixture
+def callers(stack: Stack) -> dict[str, str]:
+    """The environment of a client: where the API is, and a new rider's token; a unicorn is near."""
+    Driver(stack, PICKUP)
+    return {
+        "API_URL": f"http://127.0.0.1:{stack.port}",
+        "RIDER_TOKEN": stack.rider_token(f"rider-{uuid.uuid4()}"),
+    }
+
+
+def typescript(folder: Path, program: str) -> Path:
+    """The program beside the generated client, compiled as strictly as TypeScript can."""
+    for name in (program, "tsconfig.json", "package.json"):
+        shutil.copy(tools.FOLDER / name, folder)
+    (folder / "node_modules").symlink_to(tools.MODULES)
+    tools.run("tsc", "--project", folder, folder=folder)
+    return (folder / program).with_suffix(".js")
+
+
+@needs_npm
+def test_openapi_typescript_and_openapi_fetch_ride(
+    tmp_path: Path, document: Path, callers: dict[str, str]
+) -> None:
+    tools.install()
+    tools.run("openapi-typescript", document, "--output", "schema.d.ts", folder=tmp_path)
+    program = typescript(tmp_path, "openapi_fetch.ts")
+    assert json.loads(tools.run("node", program, folder=tmp_path, **callers)) == (
+        MATCHED_AND_CANCELED
+    )
+
+
+@needs_npm
+def test_hey_api_rides(tmp_path: Path, document: Path, callers: dict[str, str]) -> None:
+    tools.install()
+    config = tools.FOLDER / "openapi-ts.config.mjs"
+    tools.run(
+        *("openapi-ts", "--file", config),
+        folder=tmp_path,
+        OPENAPI_DOCUMENT=str(document),
+        CLIENT_FOLDER=str(tmp_path / "hey"),
+    )
+    program = typescript(tmp_path, "hey_api.ts")
+    assert json.loads(tools.run("node", program, folder=tmp_path, **callers)) == (
+        MATCHED_AND_CANCELED
+    )
+
+
+def test_openapi_python_client_rides_and_has_no_call_that_blocks_until_a_ride_ends(
+    tmp_path: Path, document: Path, callers: dict[str, str]
+) -> None:
+    generated = tmp_path / "client"
+    generator = tools.python_tool("openapi-python-client")
+    tools.run(
+        *(generator, "generate", "--path", document, "--output-path", generated, "--meta", "none"),
+        folder=tmp_path,
+    )
+    assert not list(generated.rglob("follow_ride.py"))
+    generated.rename(tmp_path / "wild_rydes_dispatch_client")
+    shutil.copy(tools.FOLDER / "python_client.py", tmp_path)
+    tools.run(tools.python_tool("mypy"), "--strict", "python_client.py", folder=tmp_path)
+    python = tools.python_tool("python")
+    assert json.loads(tools.run(python, "python_client.py", folder=tmp_path, **callers)) == (
+        MATCHED_AND_CANCELED
+    )
+
+
+@needs_npm
+def test_spectral_and_redocly_find_nothing_in_the_document() -> None:
+    lint()
