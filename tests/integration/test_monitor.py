@@ -1,14 +1,17 @@
-"""Task events begin when a monitor asks for them, unless there is to be no monitor."""
+"""The monitor is for those who sign in, and task events begin when one asks for them."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import urllib3
 from celery import Celery
+from urllib3.exceptions import HTTPError
 
 from service.stores.broker import broker_options
-from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.infrastructure import MiniStack, RedisServer, free_port, wait_until
 from tests.support.stack import Stack
 
 
@@ -28,3 +31,29 @@ def test_workers_send_events_for_a_monitor_only(
     ) as stack:
         wait_until(lambda: "ready" in stack.log("worker"), "the worker")
         assert bool(asked_for_events(redis_server)) == (enabled == "true")
+
+
+def test_all_of_the_monitor_but_its_health_is_behind_the_login(
+    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
+) -> None:
+    port, login = free_port(), "admin:secret"
+    with Stack(
+        tmp_path,
+        ministack,
+        redis_server,
+        roles=("monitor",),
+        FLOWER_ADDRESS="127.0.0.1",
+        FLOWER_PORT=str(port),
+        FLOWER_BASIC_AUTH=login,
+    ) as stack:
+
+        def answered(path: str, **headers: str) -> int:
+            url = f"http://127.0.0.1:{port}{path}"
+            with suppress(HTTPError):
+                return urllib3.request("GET", url, headers=headers, retries=False, timeout=5).status
+            return 0
+
+        wait_until(lambda: answered("/healthcheck") == 200, f"the monitor\n{stack.log('monitor')}")
+        for path in ("/metrics", "/", "/api/workers", "/workers"):
+            assert answered(path) == 401, path
+            assert answered(path, **urllib3.make_headers(basic_auth=login)) == 200, path
