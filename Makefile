@@ -16,7 +16,7 @@ help: ## list the targets
 install: ## create the virtual environments, with the development tools
 	@$(INSTALL) --dev
 
-run: ## start everything; ARGS=--detach returns when ready, ARGS="--ports N" listens on N to N+3
+run: ## start everything; ARGS=--detach returns when ready, ARGS="--ports N" listens on N to N+4, ROADS=city.osm.pbf adds a routing engine
 	@$(INSTALL)
 	@$(LOCAL) up $(ARGS)
 
@@ -42,6 +42,7 @@ lock: install ## pin what the .in files ask for, with hashes
 	@$(LOCK) requirements.in -o requirements.txt
 	@$(LOCK) requirements-dev.in -o requirements-dev.txt
 	@$(LOCK) service/local/requirements.in -o service/local/requirements.txt
+	@cd service/local && ../../$(LOCK:3.11=3.12) --no-deps roads-requirements.in -o roads-requirements.txt
 
 bench: install ## measure against the references of the README
 	@$(BIN)/python -m tests.load.bench $(ARGS)

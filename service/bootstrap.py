@@ -35,7 +35,7 @@ from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
-from service.stores.osrm import RoutedTimes
+from service.stores.osrm import RoutedTimes, TableService
 from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.fleet_index import RedisFleetIndex
@@ -44,7 +44,6 @@ from service.stores.redis.queues import RedisQueues
 from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
 from service.stores.revocations import TOPIC, DynamoRevocations, KnownRevocations
-from service.stores.table_service import TableService
 from service.stores.user_pool import CognitoUserPool
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     start = commands.add_parser("up", help="start the stack and keep it running")
     start.add_argument("--detach", action="store_true", help="return when it is ready")
-    start.add_argument("--ports", type=int, metavar="N", help="listen on N to N+3")
+    start.add_argument("--ports", type=int, metavar="N", help="listen on N to N+4")
     start.set_defaults(run=_up)
     commands.add_parser("down", help="end it").set_defaults(run=_down)
     token = commands.add_parser("token", help="print a fresh access token")

@@ -14,6 +14,7 @@ from service.local.emulators import HOST, REGION
 from service.local.identity import MACHINE_SCOPES, USER_SCOPES, Identity
 from service.local.login import Login
 from service.local.provisioning import jwks_url
+from service.local.roads import MAX_TABLE_SIZE
 from service.local.stack import Stack, StackError
 from service.settings import ApiSettings, Settings
 
@@ -54,6 +55,7 @@ def of_service(stack: Stack, identity: Identity) -> dict[str, str]:
         "AWS_ENDPOINT_URL_DYNAMODB": stack.aws_url,
         "AWS_ENDPOINT_URL_STS": stack.aws_url,
         "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": stack.aws_url,
+        **_routing_settings(stack),
         "REDIS_URL": stack.redis_url,
         "CELERY_BROKER_URL": stack.redis_url,
         "HOST": HOST,
@@ -64,6 +66,13 @@ def of_service(stack: Stack, identity: Identity) -> dict[str, str]:
         "FLOWER_PORT": str(stack.ports.monitor),
         "FLOWER_BASIC_AUTH": f"admin:{stack.secrets.monitor_password}",
     }
+
+
+def _routing_settings(stack: Stack) -> dict[str, str]:
+    """Where travel times come from, if the stack has a routing engine of its own."""
+    if not stack.roads_url:
+        return {}
+    return {"TRAVEL_TIMES_URL": stack.roads_url, "TRAVEL_TIMES_MAX_TABLE": str(MAX_TABLE_SIZE)}
 
 
 def common_settings(stack: Stack) -> Settings:

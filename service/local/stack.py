@@ -27,6 +27,8 @@ class Ports:
     aws: int = 4566
     redis: int = 6380
     monitor: int = 5555
+    roads: int = 5001
+    """The routing engine's, with `ROADS`; OSRM's own default, 5000, is taken on a Mac."""
 
     @classmethod
     def consecutive(cls, first: int) -> Self:
@@ -34,7 +36,7 @@ class Ports:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """`PORT`, `AWS_PORT`, `REDIS_PORT` and `MONITOR_PORT`, each with a default."""
+        """`PORT`, `AWS_PORT`, `REDIS_PORT`, `MONITOR_PORT`, `ROADS_PORT`: each has a default."""
         chosen = {name: environment.get(setting) for name, setting in _PORT_SETTINGS.items()}
         return cls(**{name: int(port) for name, port in chosen.items() if port})
 
@@ -54,6 +56,7 @@ _PORT_SETTINGS = {
     "aws": "AWS_PORT",
     "redis": "REDIS_PORT",
     "monitor": "MONITOR_PORT",
+    "roads": "ROADS_PORT",
 }
 
 
@@ -140,6 +143,17 @@ class Stack:
     @property
     def redis_url(self) -> str:
         return f"redis://{HOST}:{self.ports.redis}/0"
+
+    @property
+    def roads_url(self) -> str:
+        """Base URL of the routing engine; empty without one (`ROADS`)."""
+        return f"http://{HOST}:{self.ports.roads}" if self.extract else ""
+
+    @property
+    def extract(self) -> Path | None:
+        """The OpenStreetMap extract to prepare for the routing engine."""
+        named = os.environ.get("ROADS")
+        return Path(named) if named else None
 
     @property
     def monitor_url(self) -> str:

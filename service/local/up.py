@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from service.local import emulators, environment, procfile
+from service.local import emulators, environment, procfile, roads
 from service.local.identity import Identity
 from service.local.occupancy import Occupancy
 from service.local.processes import Program
@@ -53,6 +53,8 @@ class RunningStack:
 
     def start(self) -> None:
         _rotate(self._stack.logs)
+        if self._stack.extract:
+            self._start_roads(self._stack.extract)
         self._say("starting AWS and Redis")
         self._start_emulators()
         if self._provision():
@@ -74,6 +76,14 @@ class RunningStack:
                     self._say("the user pool is a new one: starting the service again")
                     self._supervisor.stop(emulators=False)
                     self._start_service()
+
+    def _start_roads(self, extract: Path) -> None:
+        folder, port = self._stack.folder / "roads", self._stack.ports.roads
+        self._say(f"preparing the roads of {extract} (once)")
+        package = roads.install(folder)
+        base = roads.prepare(package, extract, folder)
+        self._supervisor.start(roads.server(package, base, port, self._log("roads")))
+        self._wait(lambda: roads.answers(port), "the routing engine")
 
     def _start_emulators(self) -> None:
         stack = self._stack

@@ -5,20 +5,32 @@ The protocol is OSRM's: http://project-osrm.org/docs/v5.24.0/api/#table-service
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
+import urllib3
+from urllib3.exceptions import HTTPError
 
 from service.matching.travel import FloatArray, IntArray, TravelTimes
-from service.stores.table_service import BadAnswer, TableService
 
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS: Final = 5.0
 """How long a service that failed is left alone: rounds must not wait for it again and again."""
+
+
+MOST_BYTES_PER_CELL: Final = 40
+MOST_BYTES_PER_PLACE: Final = 2048
+"""A place comes back with the name of its street."""
+MOST_AT_ONCE: Final = 8
+"""Connections that are kept."""
+
+FARTHEST_ROAD_METRES: Final = 500.0
+"""A place with no road so near is not in the engine's city: a river, the sea, another continent."""
 
 
 class RoutedTimes:
@@ -69,11 +81,17 @@ class RoutedTimes:
         return self._otherwise.reach_metres(seconds)
 
     def _ask(self, origins: FloatArray, destinations: FloatArray, seconds: float) -> FloatArray:
-        """Seconds and metres of these pairs, NaN where there is no way; each place is sent once."""
+        """Seconds and metres of these pairs, NaN where there is no way; each place is sent once.
+
+        The engine drives from road to road. The gaps between places and roads are added, so that a
+        pickup off the road is never 0 seconds away.
+        """
         sources, source_of = np.unique(origins, axis=0, return_inverse=True)
         targets, target_of = np.unique(destinations, axis=0, return_inverse=True)
         table = self._service.table(sources, targets, seconds)
-        return table[:, source_of.ravel(), target_of.ravel()]
+        took, metres, gaps = table[:, source_of.ravel(), target_of.ravel()]
+        gaps[gaps > FARTHEST_ROAD_METRES] = np.nan
+        return np.stack([took + gaps / self._otherwise.reach_metres(1), metres + gaps])
 
 
 def _chunks(origins: FloatArray, destinations: FloatArray, most_places: int) -> Iterator[IntArray]:
@@ -90,3 +108,95 @@ def _chunks(origins: FloatArray, destinations: FloatArray, most_places: int) -> 
         places |= pair
     if chunk:
         yield np.array(chunk)
+
+
+class BadAnswer(Exception):
+    """No table: refused, late, too large, an error, or not what was asked for."""
+
+
+class TableService:
+    """The table service below a base URL. Safe to share between threads, not to fork."""
+
+    def __init__(self, url: str) -> None:
+        # Any name would do for the profile: the server has one, chosen when its data was prepared.
+        self._url = f"{url.rstrip('/')}/table/v1/driving/"
+        self._http = urllib3.PoolManager(maxsize=MOST_AT_ONCE, retries=False)
+
+    def table(self, sources: FloatArray, targets: FloatArray, seconds: float) -> FloatArray:
+        """Seconds and metres between the roads next to these places, and how far those roads are.
+
+        Three tables with a row per source and a column per target; NaN where there is no way. The
+        third holds the straight metres from both places to their roads together. Places are rows of
+        (latitude, longitude). Raises `BadAnswer`, after `seconds` at the latest if the server just
+        keeps quiet.
+        """
+        cells = len(sources) * len(targets)
+        places = len(sources) + len(targets)
+        most = 4096 + 2 * cells * MOST_BYTES_PER_CELL + places * MOST_BYTES_PER_PLACE
+        body = self._get(_query(sources, targets), seconds, most)
+        try:
+            answer = json.loads(body)
+            if answer["code"] != "Ok":
+                raise BadAnswer("no table")
+            table = [_numbers(answer[name]) for name in ("durations", "distances")]
+            table.append(np.add.outer(_gaps(answer["sources"]), _gaps(answer["destinations"])))
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+            raise BadAnswer(f"not a table: {type(error).__name__}") from None
+        if any(part.shape != (len(sources), len(targets)) for part in table):
+            raise BadAnswer("a table of another shape")
+        if any((part < 0).any() or np.isinf(part).any() for part in table):
+            raise BadAnswer("numbers that make no sense")
+        return np.stack(table)
+
+    def _get(self, query: str, seconds: float, most: int) -> bytes:
+        deadline = time.monotonic() + seconds
+        try:
+            response = self._http.request(
+                "GET",
+                self._url + query,
+                timeout=urllib3.Timeout(total=seconds),
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                if response.status != 200:
+                    raise BadAnswer(f"answered {response.status}")
+                body = bytearray()
+                while part := response.read1(65536):
+                    body += part
+                    if len(body) > most:
+                        raise BadAnswer("an answer too large")
+                    if time.monotonic() > deadline:
+                        raise BadAnswer("an answer too slow")
+            except BaseException:
+                response.close()
+                raise
+            response.release_conn()
+            return bytes(body)
+        except HTTPError as error:
+            raise BadAnswer(type(error).__name__) from None
+
+
+def _query(sources: FloatArray, targets: FloatArray) -> str:
+    """Longitude first; sources and targets by their number among all places."""
+    degrees = ";".join(f"{lon:.6f},{lat:.6f}" for lat, lon in (*sources, *targets))
+    first = ";".join(map(str, range(len(sources))))
+    last = ";".join(map(str, range(len(sources), len(sources) + len(targets))))
+    wanted = "annotations=duration,distance&generate_hints=false"
+    return f"{degrees}?sources={first}&destinations={last}&{wanted}"
+
+
+def _gaps(waypoints: object) -> FloatArray:
+    """Metres from each place to the road it was moved to."""
+    if not isinstance(waypoints, list):
+        raise TypeError
+    return _numbers([[waypoint["distance"] for waypoint in waypoints]]).ravel()
+
+
+def _numbers(rows: object) -> FloatArray:
+    """A table of numbers; null becomes NaN. Text that looks like a number is not one."""
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise TypeError
+    if not all(type(cell) in {int, float, type(None)} for row in rows for cell in row):
+        raise TypeError
+    return np.array(rows, dtype=np.float64)

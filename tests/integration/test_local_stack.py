@@ -29,7 +29,7 @@ class LocalStack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = Ports(*(free_port() for _ in range(4)))
+        self.ports = Ports(*(free_port() for _ in range(5)))
         self.settings: dict[str, str] = {}
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -38,6 +38,7 @@ class LocalStack:
             "AWS_PORT": self.ports.aws,
             "REDIS_PORT": self.ports.redis,
             "MONITOR_PORT": self.ports.monitor,
+            "ROADS_PORT": self.ports.roads,
         }
         return subprocess.run(
             [sys.executable, "-m", "service.local", "--dir", str(self.folder), *arguments],

@@ -22,8 +22,7 @@ from service.matching.travel import (
 )
 from service.model import FleetEntry, Location, Position
 from service.settings import Settings
-from service.stores.osrm import PAUSE_SECONDS, RoutedTimes
-from service.stores.table_service import TableService
+from service.stores.osrm import PAUSE_SECONDS, RoutedTimes, TableService
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.infrastructure import free_port
 from tests.support.table_server import (

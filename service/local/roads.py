@@ -1,0 +1,108 @@
+"""A real routing engine (OSRM) for the stack: its programs, its road data, its server.
+
+The PyPI package `osrm-bindings` carries OSRM's programs and profiles as plain executables. Its
+wheels are tagged for Python 3.12 and newer, but the executables need no Python: the wheel of this
+machine is downloaded, checked against its hash and unpacked.
+
+Road data is prepared once per extract, for the multi-level Dijkstra algorithm: preparing a city
+takes seconds (contraction hierarchies take minutes), and new speeds take one `osrm-customize`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Final
+
+from service.local.emulators import HOST, get_json
+from service.local.processes import Program
+from service.local.stack import StackError
+
+LOCK: Final = Path(__file__).with_name("roads-requirements.txt")
+KINDS: Final = (".osm.pbf", ".osm.bz2", ".osm")
+MAX_TABLE_SIZE: Final = 1000
+"""Places in one table question. OSRM's default of 100 is less than a busy round asks for."""
+
+
+def install(folder: Path) -> Path:
+    """Unpack the programs below `folder` unless they are there; returns the package's folder."""
+    package = folder / f"programs-{_digest(LOCK.read_bytes())}" / "osrm"
+    if package.exists():
+        return package
+    with tempfile.TemporaryDirectory(dir=_made(folder)) as draft:
+        _run(
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
+            *("--python-version", "3.12", "--dest", draft, "--requirement", str(LOCK)),
+        )
+        (wheel,) = Path(draft).glob("*.whl")
+        unpacked = Path(draft) / "unpacked"
+        zipfile.ZipFile(wheel).extractall(unpacked)
+        for program in (unpacked / "osrm" / "bin").iterdir():
+            program.chmod(0o755)
+        unpacked.rename(package.parent)
+    return package
+
+
+def prepare(package: Path, extract: Path, folder: Path) -> Path:
+    """Make road data of an OpenStreetMap extract, unless this file was prepared before.
+
+    Returns the base path that the server loads. Raises `StackError`: no such file, another kind of
+    file, or data that OSRM refuses.
+    """
+    kind = next((kind for kind in KINDS if extract.name.endswith(kind)), None)
+    if kind is None or not extract.is_file():
+        raise StackError(f"ROADS={extract}: name a file that ends in {', '.join(KINDS)}")
+    data = _made(folder) / _digest(extract.read_bytes())
+    if not data.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as draft:
+            base = Path(draft) / "data" / "roads"
+            base.parent.mkdir()
+            profile = package / "share" / "profiles" / "car.lua"
+            for program, *options in (
+                ("osrm-extract", "--profile", profile, "--output", base, extract.resolve()),
+                ("osrm-partition", base),
+                ("osrm-customize", base),
+            ):
+                _run(str(package / "bin" / program), *map(str, options))
+            base.parent.rename(data)
+    return data / "roads"
+
+
+def server(package: Path, base: Path, port: int, log: Path) -> Program:
+    """The engine on the prepared data."""
+    options = {"ip": HOST, "port": port, "algorithm": "MLD", "max-table-size": MAX_TABLE_SIZE}
+    flags = [part for option, value in options.items() for part in (f"--{option}", str(value))]
+    return Program(
+        name="roads",
+        command=[str(package / "bin" / "osrm-routed"), *flags, str(base)],
+        environment={"PATH": os.defpath},
+        folder=base.parent,
+        log=log,
+    )
+
+
+def answers(port: int) -> bool:
+    """Whether the engine serves: any place is snapped to the nearest road."""
+    return get_json(port, "/nearest/v1/driving/0,0") is not None
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        last = "\n".join(done.stdout.splitlines()[-5:])
+        raise StackError(f"{Path(command[0]).name} failed:\n{last}")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
