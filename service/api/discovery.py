@@ -41,7 +41,8 @@ _PAGE: Final = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Wild Rydes Dispatch</title>
 <p>For programs: <a href="{document}">openapi.json</a>.</p>
-<redoc spec-url="{document}" disable-search hide-download-button></redoc>
+<redoc spec-url="{document}" disable-search hide-download-button
+  expand-responses="200,201,202"></redoc>
 <script src="{viewer}"></script>
 </html>
 """

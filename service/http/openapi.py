@@ -31,13 +31,13 @@ _HEADERS: Final[Mapping[str, Json]] = {
 """What can be said of request headers beyond that they are text."""
 
 _TAGS: Final[Mapping[str, tuple[str, str]]] = {
-    "/v1/admin": ("Staff", "The fleet, anyone's rides and the service itself, for staff."),
-    "/v1/fleet": ("Unicorns", "What a unicorn and its driver do."),
     "/v1": ("Riders", "What a rider does."),
+    "/v1/fleet": ("Unicorns", "What a unicorn and its driver do."),
+    "/v1/admin": ("Staff", "The fleet, anyone's rides and the service itself, for staff."),
     "/ride": ("Workshop", "The two routes of the workshop's page, in its words."),
     "": ("Service", "Public descriptions and health of the service."),
 }
-"""Name and description of the tag, by how the path begins."""
+"""Name and description of the tag, by how the path begins; the longest beginning counts."""
 
 _ABOUT_STREAMS: Final = (
     "Answers that go on until the ride ends. A client reads them as they come; one that waits for "
@@ -124,7 +124,7 @@ def _operation(route: Route, schemas: Mapping[Any, Json], settings: ApiSettings)
 
 
 def _tag(route: Route) -> str:
-    return next(name for start, (name, _) in _TAGS.items() if route.rule.startswith(start))
+    return _TAGS[max(filter(route.rule.startswith, _TAGS), key=len)][0]
 
 
 def _description(route: Route) -> str:
