@@ -42,11 +42,9 @@ class Settings(BaseSettings):
     otel_exporter_otlp_endpoint: str = ""
 
     rider_max_active_rides: int = Field(0, ge=0)
-    dispatch_window_ms: int = Field(0, ge=0, le=1000)
     dispatch_max_pickup_eta_seconds: int = Field(480, gt=0)
     dispatch_plan_seconds: int = Field(480, ge=0)
-    dispatch_waiting_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
-    dispatch_idle_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    dispatch_equal_metres: int = Field(100, ge=0)
     dispatch_deadline_seconds: int = Field(180, gt=0)
     offer_seconds: int = Field(15, gt=0)
     no_show_seconds: int = Field(600, gt=0)

@@ -60,7 +60,7 @@ app.conf.update(
     },
     # Beat looks at its clock at least this often, whatever else it believes.
     beat_max_loop_interval=1,
-    worker_consumer="worker.consumer:SettingAside",
+    worker_consumer="worker.consumer:DroppingConsumer",
 )
 app.Task.Request = "worker.heartbeat:CountedRequest"
 

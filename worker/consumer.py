@@ -1,8 +1,8 @@
-"""Messages that no worker can make sense of become dead letters, and the queue moves on.
+"""Messages that no worker can make sense of are counted and dropped, and the queue moves on.
 
-Celery logs and drops unknown, invalid and undecodable messages. What is no message at all, or one
-with parts missing, would end the worker (kombu 5.7.0, celery 5.7.0: the exception leaves the main
-loop), and with it each worker in turn.
+What such a message asked for, the sweep finds. Celery's own handlers would log its content, which
+may be personal. What is no message at all, or one with parts missing, would end the worker (kombu
+5.7.0, celery 5.7.0: the exception leaves the main loop), and with it each worker in turn.
 """
 
 from __future__ import annotations
@@ -11,17 +11,12 @@ import base64
 import logging
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import kombu.transport.redis
 from kombu.utils.json import loads
 
-from service.core.dead_letters import message_letter
-from service.model.errors import DispatchError
-from service.settings import Settings, load
-from service.stores.dynamodb.client import dynamodb_client
-from service.stores.dynamodb.dead_letters import DynamoDeadLetters
+from service.observability.instruments import UNREADABLE_ENTRIES
 from worker.liveness import PatientConsumer
 
 logger = logging.getLogger(__name__)
@@ -30,8 +25,8 @@ SENSELESS: Final = (AttributeError, KeyError, TypeError, ValueError)
 """What reading a message raises that is not as Celery writes it."""
 
 
-class SettingAside(PatientConsumer):
-    """Celery's consumer, which keeps what it cannot use."""
+class DroppingConsumer(PatientConsumer):
+    """Celery's consumer, which drops what it cannot use without a word of its content."""
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         handle = super().create_task_handler(*args, **options)
@@ -40,39 +35,29 @@ class SettingAside(PatientConsumer):
             try:
                 handle(message)
             except SENSELESS as error:
-                if not message.acknowledged:
-                    message.reject_log_error(logger, message.channel.connection_errors)
-                set_aside(message, f"a message with parts missing: {type(error).__name__}")
+                drop(message, f"a message with parts missing: {type(error).__name__}")
 
         return on_message
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        super().on_unknown_message(body, message)
-        set_aside(message, "not a job")
+        drop(message, "not a job")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        super().on_unknown_task(body, message, exc)
-        set_aside(message, f"a job of an unknown task: {message.headers['task']}")
+        drop(message, "a job of an unknown task")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        super().on_invalid_task(body, message, exc)
-        set_aside(message, f"an invalid job: {type(exc).__name__}")
+        drop(message, f"an invalid job: {type(exc).__name__}")
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        super().on_decode_error(message, exc)
-        set_aside(message, f"an undecodable job: {type(exc).__name__}")
+        drop(message, f"an undecodable job: {type(exc).__name__}")
 
 
-def set_aside(message: Any, cause: str) -> None:
-    """Keep the message as a dead letter, if that is possible; its job the sweep does anyway."""
-    letter = message_letter(_text(message.body), cause[:200], datetime.now(UTC))
-    settings = load(Settings)
-    try:
-        # Made for the rare occasion: the main process has no other business with DynamoDB.
-        DynamoDeadLetters(dynamodb_client(settings), settings.operations_table).put(letter)
-    except DispatchError as error:
-        logger.warning("message lost", extra={"cause": str(error)})
-    logger.error("message set aside", extra={"dead_letter_id": letter.dead_letter_id})
+def drop(message: Any, cause: str) -> None:
+    """Take the message off its queue."""
+    if not message.acknowledged:
+        message.reject_log_error(logger, message.channel.connection_errors)
+    UNREADABLE_ENTRIES.labels("message").inc()
+    logger.error("message dropped", extra={"cause": cause})
 
 
 def install() -> None:
@@ -111,7 +96,3 @@ def _is_message(value: Any) -> bool:
     if properties.get("body_encoding"):
         base64.b64decode(value["body"])
     return all(isinstance(name, str) for name in named)
-
-
-def _text(body: object) -> str:
-    return body.decode(errors="replace") if isinstance(body, bytes) else str(body)

@@ -16,11 +16,12 @@ from service.bootstrap import (
     redis_stores,
     with_known_pauses,
 )
+from service.core.claims import Claim, Outcome
 from service.core.ports import Ports
-from service.core.rounds import Claim, Dispatcher, Outcome
+from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
-from service.matching.match import Tuning
 from service.matching.remaining import RemainingTime
+from service.matching.tuning import Tuning
 from service.observability.instruments import SWEEP_SECONDS, SWEPT
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
@@ -66,15 +67,14 @@ def build(settings: Settings) -> None:
         tuning=Tuning(
             max_pickup_eta_seconds=settings.dispatch_max_pickup_eta_seconds,
             plan_seconds=settings.dispatch_plan_seconds,
-            waiting_weight=settings.dispatch_waiting_weight,
-            idle_weight=settings.dispatch_idle_weight,
+            deadline_seconds=settings.dispatch_deadline_seconds,
+            equal_metres=settings.dispatch_equal_metres,
         ),
         travel=ports.travel,
         remaining=RemainingTime.default(),
         now=_now,
         monotonic=time.monotonic,
         sleep=time.sleep,
-        window_seconds=settings.dispatch_window_ms / 1000,
         commit_all=_in_parallel(ThreadPoolExecutor(PARALLEL_CLAIMS, "claim")),
     )
     _built[:] = [Dependencies(dispatcher, ports, redis.waiting)]

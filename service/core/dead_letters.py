@@ -1,4 +1,4 @@
-"""What cannot be worked on is set aside with its cause, and can be tried again by an operator."""
+"""A ride that kills the process working on it is set aside; an operator can have it tried again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from service.core import effects
 from service.core.ports import Ports
 from service.core.transition import carry_out
 from service.model import ERASED, Ride, RideStatus, Unicorn
@@ -18,14 +17,9 @@ from service.model.operations import DeadLetter, DeadLetterKind
 
 logger = logging.getLogger(__name__)
 
-EXCERPT: Final = 1024
-"""Characters kept of what cannot be read: enough to tell what it is."""
 
 ENTRIES: Final = uuid.UUID("0d0a5f0e-9d0c-4c53-8a86-3a1f5c2a7e11")
-"""Namespace of the ids of entries (RFC 9562, UUIDv5): what they are named is anybody's guess."""
-
-LONGEST_ID: Final = 100
-"""Characters kept of the name of such a thing; a ride's own id is far shorter."""
+"""Namespace of the ids of letters about unreadable entries, which the release before this wrote."""
 
 
 def set_aside_ride(ports: Ports, ride: Ride, cause: str, now: datetime) -> None:
@@ -51,45 +45,18 @@ def set_aside_ride(ports: Ports, ride: Ride, cause: str, now: datetime) -> None:
     carry_out(ports, ride, decide, now)
 
 
-def set_aside_entry(ports: Ports, zone: str, ride_id: str, content: str, now: datetime) -> None:
-    """Take an unreadable waiting ride out of its zone; if it is open, the sweep adds it again."""
-    letter = DeadLetter(
-        dead_letter_id=f"entry-{uuid.uuid5(ENTRIES, ride_id)}",
-        kind=DeadLetterKind.ENTRY,
-        cause="an unreadable entry among the waiting rides",
-        set_aside_at=now,
-        ride_id=ride_id[:LONGEST_ID],
-        zone=zone,
-        excerpt=content[:EXCERPT],
-    )
-    _keep(ports, letter)
-    ports.waiting.discard(zone, [ride_id])
-
-
-def message_letter(content: str, cause: str, now: datetime) -> DeadLetter:
-    """A broker message that no worker can make sense of, as a dead letter."""
-    return DeadLetter(
-        dead_letter_id=f"message-{uuid.uuid4()}",
-        kind=DeadLetterKind.MESSAGE,
-        cause=cause,
-        set_aside_at=now,
-        excerpt=content[:EXCERPT],
-    )
-
-
 def replay(ports: Ports, dead_letter_id: str, now: datetime) -> DeadLetter:
     """Try again what was set aside: an `unmatched` ride is requested with a fresh deadline.
 
     That may be done again when the ride ends unmatched again. Nothing happens to a ride in any
-    other state. A message is only noted as dealt with: what it asked for, the sweep has found
-    since. Raises `DeadLetterNotFound`, also for a ride whose rider was forgotten.
+    other state. A letter of a kind that is no longer written is only noted as replayed. Raises
+    `DeadLetterNotFound`, also for a ride whose rider was forgotten.
     """
     letter = ports.dead_letters.get(dead_letter_id)
     if letter is None:
         raise DeadLetterNotFound("no such dead letter")
-    did_something = letter.ride_id is not None and _replay_ride(
-        ports, letter.ride_id, letter.kind, now
-    )
+    is_ride = letter.kind is DeadLetterKind.RIDE and letter.ride_id is not None
+    did_something = is_ride and _replay_ride(ports, letter.ride_id or "", now)
     if did_something or letter.replayed_at is None:
         letter = replace(letter, replayed_at=now)
         try:
@@ -105,7 +72,7 @@ def letters_about(ride_id: str) -> Sequence[str]:
     return f"ride-{ride_id}", f"entry-{uuid.uuid5(ENTRIES, ride_id)}"
 
 
-def _replay_ride(ports: Ports, ride_id: str, kind: DeadLetterKind, now: datetime) -> bool:
+def _replay_ride(ports: Ports, ride_id: str, now: datetime) -> bool:
     """Whether there was something to do."""
     ride = ports.rides.get(ride_id)
     if ride is None:
@@ -118,12 +85,7 @@ def _replay_ride(ports: Ports, ride_id: str, kind: DeadLetterKind, now: datetime
             return ride, unicorn
         return ride.replayed(now, ports.rules.deadline), unicorn
 
-    if kind is DeadLetterKind.RIDE:
-        return carry_out(ports, ride, decide, now).version != ride.version
-    if ride.status is RideStatus.REQUESTED:
-        effects.trigger_ride(ports, ride)
-        return True
-    return False
+    return carry_out(ports, ride, decide, now).version != ride.version
 
 
 def _keep(ports: Ports, letter: DeadLetter) -> None:

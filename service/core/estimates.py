@@ -56,7 +56,7 @@ def _available(
     found = ports.fleet.near([place], reach_metres=reach, per_place=MOST_SHOWN, now=now)
     by_distance = sorted(
         (GreatCircle().crow_metres(entry.position.location, place), entry.unicorn.unicorn_id, entry)
-        for entry in found
+        for entry in found.entries
         if entry.position and entry.unicorn.can_take_a_ride
     )
     return [

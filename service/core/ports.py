@@ -42,6 +42,10 @@ class WriteConflict(DispatchError):
         self.unicorn = unicorn
 
 
+class LeaseLost(DispatchError):
+    """Another job has the zone's turn by now; nothing was written."""
+
+
 class Rides(Protocol):
     """Rides, written one at a time. Reads are strongly consistent except the listings."""
 
@@ -68,9 +72,6 @@ class Rides(Protocol):
 
     def postpone(self, ride: Ride, due_at: datetime) -> bool:
         """Push `due_at` without a new version, if status and `due_at` are as seen."""
-
-    def count_crashes(self, ride: Ride, crashed_rounds: int) -> bool:
-        """Set `crashed_rounds` without a new version, if version and count are as seen."""
 
 
 class Unicorns(Protocol):
@@ -120,6 +121,15 @@ class Sighting:
     entered: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Nearby:
+    """Unicorns around some places."""
+
+    entries: Sequence[FleetEntry]
+    cut: frozenset[Location] = frozenset()
+    """Those of the places that may have more usable unicorns within reach."""
+
+
 class FleetIndex(Protocol):
     """Where unicorns are and what they are doing, as last heard. Never the truth."""
 
@@ -151,9 +161,20 @@ class FleetIndex(Protocol):
         """The last position, if it is fresh; known even while the state is not."""
 
     def near(
-        self, places: Sequence[Location], *, reach_metres: float, per_place: int, now: datetime
-    ) -> Sequence[FleetEntry]:
-        """Usable and busy unicorns with fresh positions near any of the places."""
+        self,
+        places: Sequence[Location],
+        *,
+        reach_metres: float,
+        per_place: int,
+        now: datetime,
+        equal_metres: float = 0.0,
+    ) -> Nearby:
+        """Usable and busy unicorns with fresh positions near any of the places.
+
+        For each place at least the `per_place` nearest of each kind. And of the usable ones up to
+        `equal_metres` farther than those, the longest idle: at least `per_place`, and as many as
+        there are places, since the riders of all places may stand at the same one.
+        """
 
     def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
         """Time since the unicorn was last heard of, as far as somebody was there to hear it.
@@ -191,42 +212,74 @@ class WaitingRides(Protocol):
         """The plan of a waiting ride: a unicorn that should be free soon."""
 
 
+PlaceInLine = tuple[datetime, str]
+"""When a ride was requested, and its id: the order in which rides are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingZone:
+    """What a round of a zone begins with."""
+
+    rides: Sequence[Ride]
+    plans: Mapping[str, Pairing]
+    """The plans of the last round, by ride id."""
+    suspects: Mapping[str, int]
+    """Rides that were in a round whose process died, by id: how often it died with one alone."""
+    resume_at: PlaceInLine | None = None
+    """The last job had no time for the rides from here on; they come first."""
+
+
 class RoundLease(Protocol):
-    """One job's turn on a zone (see `WaitingRides` for how it is triggered)."""
+    """One job's turn on a zone, renewed until it is given back.
+
+    Every write is fenced: it raises `LeaseLost`, and changes nothing, once another job has the
+    turn. Each method makes one call.
+    """
 
     @property
     def zone(self) -> str: ...
 
-    @property
-    def suspects(self) -> Collection[str]:
-        """Rides in a round that was begun and never finished, as the last `begin_round` found."""
+    def begin_round(self) -> WaitingZone:
+        """Clear the mark, *then* read what waits.
 
-    @property
-    def unreadable(self) -> Mapping[str, str]:
-        """Entries that make no sense, by ride id, as the last `begin_round` found."""
-
-    def begin_round(self) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
-        """Clear `again` and the mark, *then* read the waiting rides and their plans.
-
-        Notes that these rides are being worked on: whoever finds the note knows of the crash.
+        Notes that this process holds these rides: if it dies, the next round knows them.
         """
 
-    def finish_round(self, plans: Sequence[Pairing]) -> None:
-        """Keep these plans for the riders and the next round; the suspects are still noted."""
+    def finish_round(self, plans: Sequence[Pairing], resume_at: PlaceInLine | None) -> None:
+        """Keep these plans for the riders and the next round; only suspects stay noted as held.
+
+        `resume_at`: where the successor of this job begins, if there were too many rides.
+        """
+
+    def try_alone(self, ride_id: str) -> None:
+        """Count one more round with this suspect alone, before it is begun."""
 
     def clear(self, ride_id: str) -> None:
-        """This suspect was worked on and crashed nothing."""
+        """The process outlived the round with this suspect alone: forget the suspicion.
+
+        The count is taken back even if another job has the turn by now.
+        """
 
     def leave(self) -> bool:
-        """Give the lease back; false, keeping it, if someone asked for another round meanwhile."""
+        """Give the lease back; false, keeping it, if the mark asks for another round."""
 
     def release(self) -> None:
-        """Give the lease back whatever was asked for."""
+        """Give the lease back, and the mark if a refused job left it; suspects stay noted."""
+
+    def fail(self) -> None:
+        """`release` after an exception: the process lives, so its rides become no suspects.
+
+        Those that were suspects before it began, and were not cleared, remain so.
+        """
 
 
 class RoundLeases(Protocol):
     def take(self, zone: str) -> RoundLease | None:
-        """Delete the mark, then take the zone's lease, or ask its holder for another round."""
+        """Take the zone's lease and delete the mark.
+
+        None if another job has the lease: the mark then stays for as long as the lease does, and
+        tells the holder to go round once more.
+        """
 
 
 class RoundQueue(Protocol):

@@ -87,7 +87,7 @@ def cancel_as_admin(ports: Ports, ride_id: str, reason: str | None, now: datetim
         if ride.status is RideStatus.CANCELED:
             return ride, unicorn
         canceled = ride.canceled(CanceledBy.ADMIN, reason, now)
-        return canceled, unicorn and unicorn.released(ride_id)
+        return canceled, unicorn and unicorn.released(ride_id, now)
 
     return carry_out(ports, stored_ride(ports, ride_id), decide, now)
 
@@ -104,7 +104,7 @@ def reassign_ride(ports: Ports, ride_id: str, now: datetime) -> Ride:
             # It has lost that unicorn meanwhile; the next one has done nothing wrong.
             return ride, unicorn
         returned = ride.returned(now, ports.rules.deadline)
-        return returned, unicorn and unicorn.released(ride_id)
+        return returned, unicorn and unicorn.released(ride_id, now)
 
     return carry_out(ports, seen, decide, now)
 
@@ -138,7 +138,7 @@ def amend(
     """
     unicorn = stored_unicorn(ports, unicorn_id)
     return change_unicorn(
-        ports, unicorn, lambda stored: stored.amended(particulars, accepting), now, expected
+        ports, unicorn, lambda stored: stored.amended(particulars, accepting, now), now, expected
     )
 
 

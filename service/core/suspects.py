@@ -1,85 +1,65 @@
-"""Rides in a round that never ended: one of them may be what crashed it.
+"""Rides that a dead process held: one of them may be what killed it.
 
-Each is taken alone, and that is counted before it is tried, so that whoever crashes again is
-known. Who is tried and crashes nothing is cleared. Random deaths of workers count against nobody
-for long: they would have to hit the same ride alone, again and again.
+Each is taken alone, and that is counted before the attempt, so that a ride that kills again is
+known. A ride that is tried and kills nobody is cleared. An exception is not a death: whoever
+raises it clears its rides (`RoundLease.fail`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from service.core.dead_letters import set_aside_entry, set_aside_ride
+from service.core.dead_letters import set_aside_ride
 from service.core.ports import Ports, RoundLease
 from service.model import Ride
 from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-CRASHES_ALONE: Final = 2
-"""Rounds a ride may crash alone before it is set aside: one may be bad luck (its worker was
-killed just then), and each costs its zone a few seconds."""
+DEATHS_ALONE: Final = 2
+"""How many processes a ride may kill alone before it is set aside. One may be bad luck: somebody
+killed the worker just then. Each costs the ride's zone a few seconds."""
 
-CAUSE: Final = f"every round with this ride crashed, {CRASHES_ALONE} of them with it alone"
-
-
-def sort_out(
-    ports: Ports, lease: RoundLease, rides: Sequence[Ride], now: Callable[[], datetime]
-) -> tuple[Sequence[Ride], Sequence[Ride]]:
-    """The rides of a round that nothing is said against, and the suspects.
-
-    What nobody can read is set aside.
-    """
-    for ride_id, content in lease.unreadable.items():
-        try:
-            set_aside_entry(ports, lease.zone, ride_id, content, now())
-        except Unavailable as error:
-            # The next round tries again; what can be read must not wait for it.
-            logger.warning("entry not set aside", extra={"cause": str(error)})
-    suspects = [ride for ride in rides if ride.ride_id in lease.suspects]
-    return [ride for ride in rides if ride.ride_id not in lease.suspects], suspects
+CAUSE: Final = f"{1 + DEATHS_ALONE} processes died on this ride, {DEATHS_ALONE} of them on it alone"
 
 
 def try_suspects(
     ports: Ports,
     lease: RoundLease,
     rides: Sequence[Ride],
-    try_alone: Callable[[Ride], bool],
+    deaths: Mapping[str, int],
+    try_alone: Callable[[Ride], object],
     now: Callable[[], datetime],
     is_time_up: Callable[[], bool],
 ) -> bool:
-    """Take each ride alone, those that crashed least first; false if the time is up before.
+    """Take each ride alone, those with the fewest deaths first; false if the time is up before.
 
-    `try_alone` pairs and claims one ride, and says whether it is claimed.
+    `deaths`: how many processes died on each ride alone. `try_alone` pairs and claims one ride.
     """
-    for ride in sorted(rides, key=lambda ride: ride.crashed_rounds):
+    for ride in sorted(rides, key=lambda ride: deaths[ride.ride_id]):
         if is_time_up():
             return False
-        if ride.crashed_rounds >= CRASHES_ALONE:
-            set_aside_ride(ports, ride, CAUSE, now())
+        if deaths[ride.ride_id] >= DEATHS_ALONE:
+            try:
+                set_aside_ride(ports, ride, CAUSE, now())
+            except Unavailable as error:
+                # Still a suspect: the next round tries to set it aside again.
+                logger.warning("ride not set aside", extra={"cause": str(error)})
+                continue
         else:
-            _try(ports, ride, try_alone)
+            logger.warning("ride of a dead process tried alone", extra={"ride_id": ride.ride_id})
+            lease.try_alone(ride.ride_id)
+            _outlive(ride, try_alone)
         lease.clear(ride.ride_id)
     return True
 
 
-def _try(ports: Ports, ride: Ride, try_alone: Callable[[Ride], bool]) -> None:
-    logger.warning("ride of a crashed round tried alone", extra={"ride_id": ride.ride_id})
-    counted = replace(ride, crashed_rounds=ride.crashed_rounds + 1)
-    if not ports.rides.count_crashes(ride, counted.crashed_rounds):
-        # Something else became of it meanwhile; if it is open, the sweep adds it as it is.
-        ports.waiting.discard(ride.zone, [ride.ride_id])
-        return
-    ports.waiting.correct(counted)
-    if try_alone(counted):
-        return
+def _outlive(ride: Ride, try_alone: Callable[[Ride], object]) -> None:
+    """An exception with a ride alone says that the process lives: the ride is cleared as well."""
     try:
-        if ports.rides.count_crashes(counted, 0):
-            ports.waiting.correct(replace(counted, crashed_rounds=0))
-    except Unavailable as error:
-        # It did not crash: the caller clears it, whatever the stores say.
-        logger.warning("crashes still counted", extra={"cause": str(error)})
+        try_alone(ride)
+    except Exception:
+        logger.exception("round with a ride alone failed", extra={"ride_id": ride.ride_id})

@@ -127,7 +127,9 @@ def _apply(
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.version != seen.version:
             return ride, unicorn
-        released = unicorn and unicorn.released(ride.ride_id, keep_accepting=not silent)
+        released = unicorn and unicorn.released(
+            ride.ride_id, now, refused=ride.status is RideStatus.OFFERED, keep_accepting=not silent
+        )
         return step(ride), released
 
     carry_out(ports, seen, decide, now)

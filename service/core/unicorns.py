@@ -94,7 +94,9 @@ def _next_unicorn(
 ) -> Unicorn | None:
     if unicorn is None or step in {Step.ACCEPT, Step.ARRIVE}:
         return unicorn
-    return unicorn.departed(ride_id, now) if step is Step.START else unicorn.released(ride_id)
+    if step is Step.START:
+        return unicorn.departed(ride_id, now)
+    return unicorn.released(ride_id, now, refused=step is Step.DECLINE)
 
 
 def set_availability(
@@ -109,7 +111,9 @@ def set_availability(
     Raises `StaleVersion` unless the stored version is one `expected` by the caller.
     """
     unicorn = stored_unicorn(ports, unicorn_id)
-    return change_unicorn(ports, unicorn, lambda u: u.with_availability(accepting), now, expected)
+    return change_unicorn(
+        ports, unicorn, lambda u: u.with_availability(accepting, now), now, expected
+    )
 
 
 def unicorn_of(ports: Ports, account_sub: str) -> str:

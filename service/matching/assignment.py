@@ -1,44 +1,95 @@
-"""Who gets whom: the cheapest way to give each rider at most one unicorn and the other way round.
-
-To leave a rider without a unicorn has a price too, the rider's own (`unmatched`); it must exceed
-the cost of each of the rider's edges. Functions answer with the rows of the edges they choose.
-"""
+"""Who gets whom: the cheapest pairs, each rider and each unicorn in at most one of them."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from heapq import heapify, heappop, heappush
+from typing import Self
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from service.matching.edges import Edges
-from service.matching.travel import FloatArray, IntArray
+from service.matching.travel import BoolArray, FloatArray, IntArray
 
 
-def cheapest(edges: Edges, unmatched: FloatArray) -> IntArray:
-    """The matching with the least total cost."""
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Possible pairs of a round, in columns: one pair per row; no pair comes twice."""
+
+    riders: IntArray
+    """Row of the rider among the waiting rides."""
+    unicorns: IntArray
+    """Row of the unicorn among the candidates."""
+    etas: FloatArray
+    """Pickup ETA, seconds, the time until the unicorn is free included."""
+    metres: FloatArray
+    """Length of the drive to the pickup."""
+    costs: FloatArray
+    """What the pair costs in this round, seconds."""
+
+    def __len__(self) -> int:
+        return len(self.costs)
+
+    def only(self, rows: BoolArray | IntArray) -> Self:
+        """The pairs of these rows."""
+        return type(self)(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    def joined(self, other: Self) -> Self:
+        """These pairs and then the other ones."""
+        return type(self)(
+            *(
+                np.concatenate([getattr(self, column.name), getattr(other, column.name)])
+                for column in fields(self)
+            )
+        )
+
+
+def cheapest(edges: Edges, unmatched: FloatArray) -> Edges:
+    """The matching with the least total cost.
+
+    `unmatched`: what it costs to leave out each rider; it must exceed the cost of each of the
+    rider's pairs.
+    """
     choices = _first_choices(edges, len(unmatched))
     if len(np.unique(edges.unicorns[choices])) == len(choices):
-        return choices
-    return _least_total(edges, unmatched)
+        return edges.only(choices)
+    return edges.only(_least_total(edges, unmatched))
 
 
-def greedy(edges: Edges, unmatched: FloatArray) -> IntArray:
-    """One edge after the other, whichever saves most, while both its ends are free."""
-    order = np.argsort(edges.costs - unmatched[edges.riders], kind="stable")
-    riders, unicorns = edges.riders[order].tolist(), edges.unicorns[order].tolist()
-    served: set[int] = set()
-    taken: set[int] = set()
-    chosen = []
-    for edge, rider, unicorn in zip(order.tolist(), riders, unicorns, strict=True):
-        if rider not in served and unicorn not in taken:
-            served.add(rider)
-            taken.add(unicorn)
-            chosen.append(edge)
-    return np.array(chosen, dtype=np.intp)
+def longest_waiting(claims: Edges, equals: Edges, waited: FloatArray) -> Edges:
+    """The same riders with equally good unicorns, so that none stands by that has waited longer.
+
+    `equals`: the claims, and the pairs that are as good. `waited`: seconds, of each unicorn. A
+    unicorn that stands by replaces the one that has waited least, which then stands by itself.
+    """
+    by_unicorn = np.argsort(equals.unicorns, kind="stable")
+    starts = np.searchsorted(equals.unicorns[by_unicorn], np.arange(len(waited) + 1))
+    held = np.zeros(int(equals.riders.max()) + 1, dtype=np.intp)
+    own = np.isin(_cells(equals, waited), _cells(claims, waited))
+    held[equals.riders[own]] = np.flatnonzero(own)
+    standing = [
+        (-waited[u], u) for u in set(equals.unicorns.tolist()) - {*claims.unicorns.tolist()}
+    ]
+    heapify(standing)
+    while standing:
+        seconds, unicorn = heappop(standing)
+        rows = by_unicorn[starts[unicorn] : starts[unicorn + 1]]
+        holders = equals.unicorns[held[equals.riders[rows]]]
+        least = int(np.argmin(waited[holders]))
+        if waited[holders[least]] < -seconds:
+            held[equals.riders[rows[least]]] = rows[least]
+            heappush(standing, (-waited[holders[least]], int(holders[least])))
+    return equals.only(held[claims.riders])
+
+
+def _cells(edges: Edges, unicorns: FloatArray) -> IntArray:
+    """Each pair as one number."""
+    return edges.riders * len(unicorns) + edges.unicorns
 
 
 def _first_choices(edges: Edges, riders: int) -> IntArray:
-    """The cheapest edge of each rider that has one. If no two want the same, that is the best."""
+    """The cheapest pair of each rider that has one. If no two want the same, that is the best."""
     least = np.full(riders, np.inf)
     np.minimum.at(least, edges.riders, edges.costs)
     best = np.flatnonzero(edges.costs == least[edges.riders])
@@ -47,10 +98,10 @@ def _first_choices(edges: Edges, riders: int) -> IntArray:
 
 
 def _least_total(edges: Edges, unmatched: FloatArray) -> IntArray:
-    """A minimum-weight matching over sparse edges.
+    """A minimum-weight matching over sparse pairs.
 
     The solver wants every rider matched, hence a column of its own for each rider that stands for
-    "nobody"; and it takes a weight of 0 for no edge, hence the shift (the same for all columns of
+    "nobody"; and it takes a weight of 0 for no pair, hence the shift (the same for all columns of
     a full matching changes nothing).
     """
     riders = len(unmatched)

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 import numpy as np
 
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, TravelTimes, places
 from service.model import FleetEntry, Location
-
-LONGEST_IDLE_SECONDS: Final = 3600.0
-"""Idle for longer counts as this long, so that nobody crosses the city for being idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,7 @@ class Candidates:
     ready_in: FloatArray
     """Seconds until then; 0 for the available ones."""
     idle: FloatArray
-    """Seconds without a ride so far; 0 for the busy ones."""
+    """Seconds each has waited for a ride so far; 0 for the busy ones."""
     available: int
     """How many are available now."""
 
@@ -63,7 +59,9 @@ def gather(
         unicorn_ids=(*(e.unicorn.unicorn_id for e in free), *(b.unicorn_id for b in busy)),
         places=places([*starts, *(b.dropoff for b in busy)]),
         ready_in=np.concatenate([np.zeros(len(free)), ready_in]),
-        idle=np.array([*(_idle_seconds(e, now) for e in free), *(0.0 for _ in busy)]),
+        idle=np.array(
+            [*(_seconds_since(e.unicorn.idle_since, now) for e in free), *(0.0 for _ in busy)]
+        ),
         available=len(free),
     )
 
@@ -94,10 +92,6 @@ def _busy(entry: FleetEntry) -> _Busy | None:
         return None
     start = trip.pickup if trip.started_at else position.location
     return _Busy(unicorn.unicorn_id, start, trip.pickup, trip.dropoff, trip.started_at)
-
-
-def _idle_seconds(entry: FleetEntry, now: datetime) -> float:
-    return min(_seconds_since(entry.idle_since, now), LONGEST_IDLE_SECONDS)
 
 
 def _seconds_since(instant: datetime | None, now: datetime) -> float:

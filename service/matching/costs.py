@@ -1,4 +1,4 @@
-"""What the pairs of a round cost."""
+"""What the pairs of a round cost, and which pairs are worth a price at all."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from datetime import datetime
 from typing import Final, Self
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+from service.matching.assignment import Edges
 from service.matching.candidates import Candidates
-from service.matching.edges import Edges
-from service.matching.neighbours import Neighbourhood
 from service.matching.travel import (
     BoolArray,
     FloatArray,
     IntArray,
     TravelTimes,
+    chord,
+    crow_metres,
+    on_sphere,
     places,
 )
 from service.matching.tuning import Tuning
@@ -29,9 +32,48 @@ yet not so much that all others drive to the end of the world for it."""
 NOBODY: Final = -1
 
 
+class Neighbourhood:
+    """Places that can be asked for the ones nearest to others, straight line.
+
+    A tree over points on the unit sphere, so that neither poles nor the date line are special.
+    """
+
+    def __init__(self, places: FloatArray, within_metres: float) -> None:
+        self._tree = cKDTree(on_sphere(places))
+        self._chord = chord(within_metres) * (1 + 1e-9)
+
+    def nearest(self, origins: FloatArray, count: int) -> tuple[IntArray, IntArray, BoolArray]:
+        """Pairs of (row of origins, row of places), at most `count` for each origin.
+
+        And for each origin whether more places may lie within the distance.
+        """
+        known = self._tree.n
+        wanted = min(count, known)
+        if not wanted:
+            nothing = np.empty(0, dtype=np.intp)
+            return nothing, nothing, np.zeros(len(origins), dtype=np.bool_)
+        _, rows_found = self._tree.query(
+            on_sphere(origins), k=wanted, distance_upper_bound=self._chord
+        )
+        near = np.reshape(rows_found, (len(origins), wanted))
+        found = near < known
+        rows, ranks = np.nonzero(found)
+        return rows, near[rows, ranks], found[:, -1] & (wanted < known)
+
+    def within(self, origins: FloatArray, metres: FloatArray) -> tuple[IntArray, IntArray]:
+        """Pairs of (row of origins, row of places) not farther apart than that origin's metres."""
+        radii = np.array([chord(each) for each in metres])
+        found = self._tree.query_ball_point(on_sphere(origins), radii)
+        rows = np.repeat(np.arange(len(origins)), [len(each) for each in found])
+        return rows, np.concatenate([np.empty(0, dtype=np.intp), *found]).astype(np.intp)
+
+
 @dataclass(frozen=True, slots=True)
-class Market:
-    """Waiting rides, candidates, and the prices of bringing them together."""
+class CostTable:
+    """Waiting rides, candidates, and the prices of bringing them together.
+
+    Riders and unicorns are rows; the available unicorns come first.
+    """
 
     pickups: FloatArray
     waited: FloatArray
@@ -43,6 +85,8 @@ class Market:
     """Row of the unicorn planned for each rider, or `NOBODY`."""
     excluded: IntArray
     """Pairs never to be made, each as the number of its cell in the table of all pairs."""
+    available: Neighbourhood
+    busy: Neighbourhood
     tuning: Tuning
     travel: TravelTimes
 
@@ -68,6 +112,7 @@ class Market:
         ]
         waited = np.array([max(0.0, (now - ride.requested_at).total_seconds()) for ride in rides])
         has_plan = np.array([ride.ride_id in plans for ride in rides])
+        reach = travel.reach_metres(tuning.max_pickup_eta_seconds)
         return cls(
             pickups=places(ride.pickup for ride in rides),
             waited=waited,
@@ -75,6 +120,8 @@ class Market:
             unmatched=_prices_of_leaving_out(waited, has_plan, tuning),
             planned=np.array(planned, dtype=np.intp),
             excluded=np.array(excluded, dtype=np.intp),
+            available=Neighbourhood(candidates.places[: candidates.available], reach),
+            busy=Neighbourhood(candidates.places[candidates.available :], reach),
             tuning=tuning,
             travel=travel,
         )
@@ -83,45 +130,69 @@ class Market:
     def riders(self) -> IntArray:
         return np.arange(len(self.pickups))
 
-    @property
-    def unicorns(self) -> IntArray:
-        return np.arange(len(self.candidates.unicorn_ids))
+    def edges(self, riders: IntArray, neighbours: int) -> tuple[Edges, BoolArray, BoolArray]:
+        """Allowed pairs of these riders with the nearest unicorns, available and busy ones.
 
-    def edges(
-        self, riders: IntArray, unicorns: IntArray, neighbours: int
-    ) -> tuple[Edges, BoolArray]:
-        """Allowed pairs of these riders with the nearest of these unicorns of each kind.
-
-        And for every rider of the market whether there may be more within reach.
+        And for every rider whether there may be more available, and more busy ones within reach.
         """
-        more_in_reach = np.zeros(len(self.pickups), dtype=np.bool_)
-        rows, columns = [], []
-        available = unicorns < self.candidates.available
-        for kind in (unicorns[available], unicorns[~available]):
-            near = Neighbourhood(
-                self.candidates.places[kind],
-                self.travel.reach_metres(self.tuning.max_pickup_eta_seconds),
-            )
-            at, found, cut = near.nearest(self.pickups[riders], neighbours)
-            rows.append(riders[at])
-            columns.append(kind[found])
-            more_in_reach[riders] |= cut
-        return self._priced(np.concatenate(rows), np.concatenate(columns)), more_in_reach
+        more_available, more_busy = np.zeros((2, len(self.pickups)), dtype=np.bool_)
+        first, free, more_available[riders] = self.available.nearest(
+            self.pickups[riders], neighbours
+        )
+        second, busy, more_busy[riders] = self.busy.nearest(self.pickups[riders], neighbours)
+        rows = riders[np.concatenate([first, second])]
+        columns = np.concatenate([free, busy + self.candidates.available])
+        return self._priced(rows, columns), more_available, more_busy
+
+    def equals(self, claims: Edges) -> Edges:
+        """Pairs with available unicorns that are as near as those of the claims, claims included.
+
+        As near: the straight lines differ by at most `equal_metres`, and so do the pickup ETAs, as
+        long as those metres take. Of each rider's pairs as many as can matter, with the unicorns
+        that have waited longest.
+        """
+        equal, pickups = self.tuning.equal_metres, self.pickups[claims.riders]
+        crow = crow_metres(self.candidates.places[claims.unicorns], pickups)
+        rows, unicorns = self.available.within(pickups, crow + equal)
+        riders, own = claims.riders[rows], unicorns == claims.unicorns[rows]
+        keep = self._allowed(riders, unicorns) | own
+        most = max(self.tuning.neighbours, len(claims))
+        keep[keep] = _first_of_each(rows[keep], -self.candidates.idle[unicorns[keep]], most)
+        keep |= own
+        rows, riders, unicorns = rows[keep], riders[keep], unicorns[keep]
+        seconds, metres = self._drive(riders, unicorns)
+        longest = claims.etas[rows] + equal / self.travel.reach_metres(1)
+        longest = np.minimum(longest + 1e-6, self.tuning.max_pickup_eta_seconds)
+        edges = Edges(riders, unicorns, seconds, metres, seconds)
+        return edges.only((seconds <= longest) | own[keep])
 
     def _priced(self, riders: IntArray, unicorns: IntArray) -> Edges:
-        seconds, metres = self.travel.estimate(
-            self.candidates.places[unicorns], self.pickups[riders]
-        )
+        seconds, metres = self._drive(riders, unicorns)
         etas = self.candidates.ready_in[unicorns] + seconds
         knobs = self.tuning
         costs = etas + knobs.driving_weight * seconds + _lateness(self.waited[riders] + etas, knobs)
-        costs -= knobs.idle_weight * self.candidates.idle[unicorns]
         costs -= knobs.hysteresis_seconds * (self.planned[riders] == unicorns)
-        allowed = etas <= knobs.max_pickup_eta_seconds
-        if len(self.excluded):
-            cells = riders * len(self.candidates.unicorn_ids) + unicorns
-            allowed &= ~np.isin(cells, self.excluded)
-        return Edges(riders, unicorns, etas, metres, costs).only(allowed)
+        in_time = etas <= knobs.max_pickup_eta_seconds
+        edges = Edges(riders, unicorns, etas, metres, costs)
+        return edges.only(in_time & self._allowed(riders, unicorns))
+
+    def _drive(self, riders: IntArray, unicorns: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Seconds and metres from each unicorn to the rider of the same row."""
+        return self.travel.estimate(self.candidates.places[unicorns], self.pickups[riders])
+
+    def _allowed(self, riders: IntArray, unicorns: IntArray) -> BoolArray:
+        cells = riders * len(self.candidates.unicorn_ids) + unicorns
+        return np.isin(cells, self.excluded, invert=True)
+
+
+def _first_of_each(groups: IntArray, order: FloatArray, count: int) -> BoolArray:
+    """Which rows are among the first `count` of their group, in this order."""
+    by_group = np.lexsort((order, groups))
+    sorted_groups = groups[by_group]
+    rank = np.arange(len(groups)) - np.searchsorted(sorted_groups, sorted_groups)
+    first = np.empty(len(groups), dtype=np.bool_)
+    first[by_group] = rank < count
+    return first
 
 
 def _prices_of_leaving_out(waited: FloatArray, has_plan: BoolArray, tuning: Tuning) -> FloatArray:

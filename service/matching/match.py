@@ -5,18 +5,17 @@ Pure: the same rides, fleet, plans and instant give the same answer, in whatever
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
-from service.matching.assignment import cheapest, greedy
+from service.matching.assignment import Edges, cheapest, longest_waiting
 from service.matching.candidates import Candidates, gather
-from service.matching.costs import Market
-from service.matching.edges import Edges
+from service.matching.costs import CostTable
 from service.matching.remaining import RemainingTime
-from service.matching.travel import IntArray, TravelTimes
+from service.matching.travel import TravelTimes
 from service.matching.tuning import Tuning as Tuning
 from service.model import FleetEntry, Pairing, Ride
 
@@ -25,8 +24,8 @@ from service.model import FleetEntry, Pairing, Ride
 class Matching:
     """Pairs to be claimed now (the unicorn is available), and pairs that should come next."""
 
-    claims: tuple[Pairing, ...]
-    plans: tuple[Pairing, ...]
+    claims: tuple[Pairing, ...] = ()
+    plans: tuple[Pairing, ...] = ()
 
 
 def match(
@@ -46,59 +45,50 @@ def match(
     rides = sorted(by_id.values(), key=lambda ride: (ride.requested_at, ride.ride_id))
     candidates = gather(fleet, now, tuning.plan_seconds, travel, remaining)
     if not rides or not candidates.unicorn_ids:
-        return Matching((), ())
-    market = Market.of(rides, candidates, plans, now, tuning, travel)
-    return _matching(_choose(market, tuning), rides, candidates)
+        return Matching()
+    chosen = _choose(CostTable.of(rides, candidates, plans, now, tuning, travel))
+    if chosen is not None:
+        return _pairings(chosen, rides, candidates)
+    half = len(rides) // 2
+    older = match(rides[:half], fleet, plans, now, tuning, travel, remaining)
+    taken = {pairing.unicorn_id for pairing in (*older.claims, *older.plans)}
+    left = [entry for entry in fleet if entry.unicorn.unicorn_id not in taken]
+    younger = match(rides[half:], left, plans, now, tuning, travel, remaining)
+    return Matching(older.claims + younger.claims, older.plans + younger.plans)
 
 
-def _choose(market: Market, tuning: Tuning) -> Edges:
-    """The best matching; riders left out for looking at too few unicorns get to see more."""
-    neighbours = tuning.neighbours
-    edges, more_in_reach = market.edges(market.riders, market.unicorns, neighbours)
-    while len(edges) <= tuning.edge_budget:
-        chosen = edges.only(cheapest(edges, market.unmatched))
-        searching = more_in_reach.copy()
-        searching[chosen.riders] = False
-        if not searching.any():
-            return chosen
-        neighbours *= 2
-        kept = edges.only(~searching[edges.riders])
-        wider, more = market.edges(np.flatnonzero(searching), market.unicorns, neighbours)
-        # Others may lose their unicorn to these: they can search in their turn.
-        more_in_reach = np.where(searching, more, more_in_reach)
-        edges = kept.joined(wider)
-    return _choose_greedily(market, tuning.neighbours)
+def _choose(costs: CostTable) -> Edges | None:
+    """The best pairs; none if there are too many riders and unicorns for one another.
 
-
-def _choose_greedily(market: Market, neighbours: int) -> Edges:
-    """A good matching in bounded time, pass by pass over those who are still alone."""
-    unicorns = market.unicorns
-    passes = [market.edges(market.riders[:0], unicorns, neighbours)[0]]
-    for riders in _cohorts(market):
-        count = neighbours
-        while len(riders):
-            edges, more_in_reach = market.edges(riders, unicorns, count)
-            chosen = edges.only(greedy(edges, market.unmatched))
-            passes.append(chosen)
-            riders = np.setdiff1d(riders, chosen.riders)
-            unicorns = np.setdiff1d(unicorns, chosen.unicorns)
-            if not len(chosen):
-                riders, count = riders[more_in_reach[riders]], 2 * count
-    return passes[0].joined(*passes[1:])
-
-
-def _cohorts(market: Market) -> Iterator[IntArray]:
-    """Riders of about the same age, oldest first.
-
-    A pass sees only the nearest unicorns, so it could give a later comer one that an older rider
-    would have come to in the next pass. Among cohorts it cannot.
+    Riders left out for looking at too few unicorns get to see more of them.
     """
-    after_the_first = market.waited.max() - market.waited
-    cohorts = np.floor(after_the_first / market.tuning.overtaking_seconds)
-    return (np.flatnonzero(cohorts == cohort) for cohort in np.unique(cohorts))
+    neighbours = costs.tuning.neighbours
+    edges, more_available, more_busy = costs.edges(costs.riders, neighbours)
+    while len(edges) <= costs.tuning.most_edges or len(costs.riders) == 1:
+        chosen = cheapest(edges, costs.unmatched)
+        claims = chosen.only(chosen.unicorns < costs.candidates.available)
+        searching = more_available & ~np.isin(costs.riders, claims.riders)
+        searching |= more_busy & ~np.isin(costs.riders, chosen.riders)
+        if not searching.any():
+            return _fair(costs, chosen, claims)
+        neighbours *= 2
+        wider, available, busy = costs.edges(np.flatnonzero(searching), neighbours)
+        # Others may lose their unicorn to these: they can search in their turn.
+        more_available = np.where(searching, available, more_available)
+        more_busy = np.where(searching, busy, more_busy)
+        edges = edges.only(~searching[edges.riders]).joined(wider)
+    return None
 
 
-def _matching(chosen: Edges, rides: Sequence[Ride], candidates: Candidates) -> Matching:
+def _fair(costs: CostTable, chosen: Edges, claims: Edges) -> Edges:
+    """The same riders served, but among equally near unicorns by those that waited longest."""
+    if len(claims) in (0, costs.candidates.available) or not costs.tuning.equal_metres:
+        return chosen
+    plans = chosen.only(chosen.unicorns >= costs.candidates.available)
+    return plans.joined(longest_waiting(claims, costs.equals(claims), costs.candidates.idle))
+
+
+def _pairings(chosen: Edges, rides: Sequence[Ride], candidates: Candidates) -> Matching:
     claims: list[Pairing] = []
     plans: list[Pairing] = []
     for row in np.argsort(chosen.riders):

@@ -16,11 +16,11 @@ class DeadLetterKind(StrEnum):
     """What was set aside."""
 
     RIDE = "ride"
-    """A ride whose every round crashed."""
+    """A ride that kills the process that works on it."""
     ENTRY = "entry"
-    """A waiting ride in Redis that nobody can read; the ride itself is in DynamoDB."""
     MESSAGE = "message"
-    """A broker message that no worker can make sense of."""
+    # The last two are no longer written. Letters of the release before this one are still listed;
+    # remove both kinds with the next release.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

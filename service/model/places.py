@@ -8,10 +8,15 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A point, WGS-84 degrees."""
+    """A point, WGS-84 degrees. Raises `ValueError` for what is no place on earth."""
 
     latitude: float
     longitude: float
+
+    def __post_init__(self) -> None:
+        # Written so that NaN, of which every comparison is false, is refused too.
+        if not (-90 <= self.latitude <= 90 and -180 <= self.longitude <= 180):
+            raise ValueError("not a place on earth")
 
     def blurred(self) -> Location:
         """Somewhere within about a kilometre."""

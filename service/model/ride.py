@@ -106,6 +106,7 @@ class Ride:
     excluded: frozenset[str] = frozenset()
     fresh_deadlines: int = 0
     crashed_rounds: int = 0
+    """Not used. The release before this one cannot read a ride without it; remove with the next."""
     request_id: str = ""
     fingerprint: str | None = None
 
@@ -207,7 +208,6 @@ class Ride:
             RideStatus.REQUESTED,
             due_at=now + FIRST_RETRY,
             deadline_at=now + deadline,
-            crashed_rounds=0,
         )
 
     def rated(self, rating: Rating) -> Ride:

@@ -60,6 +60,11 @@ class Unicorn:
     accepting: bool = False
     ride_id: str | None = None
     trip: Trip | None = None
+    idle_since: datetime | None = None
+    """Waits for a ride since then: its last ride, its last refusal, or its going on duty.
+
+    A ride that was taken from it before the rider was aboard does not count: it keeps its place.
+    """
 
     @property
     def can_take_a_ride(self) -> bool:
@@ -79,18 +84,22 @@ class Unicorn:
         assert self.trip is not None  # noqa: S101 - a reserved unicorn has a trip
         return self._next(state=UnicornState.ON_TRIP, trip=replace(self.trip, started_at=now))
 
-    def released(self, ride_id: str, *, keep_accepting: bool = True) -> Unicorn:
+    def released(
+        self, ride_id: str, now: datetime, *, refused: bool = False, keep_accepting: bool = True
+    ) -> Unicorn:
         """Free again; one that fell silent takes no more rides until it says so."""
         self._require_ride(ride_id, True)
         accepting = self.accepting and keep_accepting
+        served = refused or self.state is UnicornState.ON_TRIP
         return self._next(
             state=UnicornState.AVAILABLE if accepting else UnicornState.NON_OPERATIONAL,
             accepting=accepting,
             ride_id=None,
             trip=None,
+            idle_since=now if served else self.idle_since,
         )
 
-    def with_availability(self, accepting: bool) -> Unicorn:
+    def with_availability(self, accepting: bool, now: datetime) -> Unicorn:
         """On or off duty. A ride under way is finished first: only `accepting` changes then."""
         if self.state is UnicornState.REMOVED:
             raise IllegalTransition("a removed unicorn cannot change its availability")
@@ -99,9 +108,12 @@ class Unicorn:
         state = UnicornState.AVAILABLE if accepting else UnicornState.NON_OPERATIONAL
         if (accepting, state) == (self.accepting, self.state):
             return self
-        return self._next(accepting=accepting, state=state)
+        since = now if accepting else self.idle_since
+        return self._next(accepting=accepting, state=state, idle_since=since)
 
-    def amended(self, particulars: Mapping[str, object], accepting: bool | None) -> Unicorn:
+    def amended(
+        self, particulars: Mapping[str, object], accepting: bool | None, now: datetime
+    ) -> Unicorn:
         """With other particulars (fields that say what it is), and on or off duty if that is said.
 
         One step, so one version more, or the same unicorn if nothing is changed.
@@ -110,7 +122,7 @@ class Unicorn:
             raise IllegalTransition("a removed unicorn cannot be changed")
         after = replace(self, **particulars)  # type: ignore[arg-type]
         if accepting is not None:
-            after = replace(after.with_availability(accepting), version=self.version)
+            after = replace(after.with_availability(accepting, now), version=self.version)
         return self if after == self else after._next()
 
     def removed(self) -> Unicorn:
@@ -133,11 +145,7 @@ class Unicorn:
 
 @dataclass(frozen=True, slots=True)
 class FleetEntry:
-    """A unicorn as the fleet index knows it: its state as last seen, its position if fresh.
-
-    `idle_since`: when it last became usable, if the index noted it.
-    """
+    """A unicorn as the fleet index knows it: its state as last seen, its position if fresh."""
 
     unicorn: Unicorn
     position: Position | None
-    idle_since: datetime | None = None

@@ -102,6 +102,16 @@ OLDEST_WAITING: Final = Gauge(
 )
 
 DEAD_LETTERS: Final = Counter("wildrydes_dead_letters", "What was put aside for people to look at.")
+ENTRY_KINDS: Final = ("ride", "plan", "unicorn", "position", "message")
+UNREADABLE_ENTRIES: Final = Counter(
+    "wildrydes_unreadable_entries",
+    "Entries in Redis and broker messages that no process can make sense of, by kind.",
+    ["kind"],
+)
+for _kind in ENTRY_KINDS:
+    # A series that is born at 1 fires no alert that looks at an increase.
+    UNREADABLE_ENTRIES.labels(_kind)
+
 
 # Jobs
 JOBS: Final = Counter("wildrydes_jobs", "Jobs that ended, and how.", ["task", "state"])

@@ -7,17 +7,26 @@ misunderstand the new one.
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from service.model import (
     Location,
+    Pairing,
     Position,
     Ride,
+    RideStatus,
     Unicorn,
 )
 from service.observability import traces
-from service.stores.records import Record, record_of, value_of
+from service.observability.instruments import UNREADABLE_ENTRIES
+from service.stores.records import Record, instant_of, instant_text, record_of, value_of
+
+logger = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 SCHEMA: Final = 1
 
@@ -28,13 +37,35 @@ class UnknownSchema(ValueError):
 
 UNREADABLE: Final = (
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
-    IndexError,
     AttributeError,
+    ArithmeticError,
+    OSError,
     RecursionError,
 )
 """What loading an entry raises that this release cannot make sense of."""
+
+
+def readable(kind: str, load: Callable[[str], Value], text: str) -> Value | None:
+    """What `load` makes of an entry of any bytes; None if this release cannot read it.
+
+    An unreadable entry is counted and logged without its content, which may be personal. `kind` is
+    one of `instruments.ENTRY_KINDS`.
+    """
+    try:
+        return load(text)
+    except UnknownSchema:
+        return None
+    except UNREADABLE as error:
+        note_unreadable(kind, error)
+        return None
+
+
+def note_unreadable(kind: str, error: Exception) -> None:
+    """Count and log an entry that makes no sense, without its content."""
+    UNREADABLE_ENTRIES.labels(kind).inc()
+    logger.error("unreadable entry", extra={"kind": kind, "cause": type(error).__name__})
 
 
 def dump_ride(ride: Ride) -> str:
@@ -55,6 +86,33 @@ def load_ride(text: str) -> Ride:
     return ride
 
 
+def load_waiting_ride(zone: str, ride_id: str, text: str) -> Ride:
+    """The ride of an entry among the waiting rides of a zone, if it belongs there."""
+    ride = load_ride(text)
+    if (ride.zone, ride.ride_id, ride.status) != (zone, ride_id, RideStatus.REQUESTED):
+        raise ValueError("the entry of another ride")
+    return ride
+
+
+def dump_place(place: tuple[datetime, str]) -> str:
+    requested_at, ride_id = place
+    return f"{instant_text(requested_at)} {ride_id}"
+
+
+def load_place(text: str) -> tuple[datetime, str]:
+    requested_at, ride_id = text.split(" ", 1)
+    return instant_of(requested_at), ride_id
+
+
+def dump_plan(plan: Pairing) -> str:
+    return json.dumps([1, plan.unicorn_id, plan.pickup_eta_seconds, plan.pickup_distance_metres])
+
+
+def load_plan(ride_id: str, text: str) -> Pairing:
+    _, unicorn_id, eta, distance = json.loads(text)
+    return Pairing(ride_id, str(unicorn_id), int(eta), int(distance))
+
+
 def dump_unicorn(unicorn: Unicorn) -> str:
     return _dump(record_of(unicorn))
 
@@ -71,9 +129,7 @@ def dump_position(position: Position) -> str:
     )
 
 
-def load_position(text: str | None) -> Position | None:
-    if text is None:
-        return None
+def load_position(text: str) -> Position:
     _, recorded, latitude, longitude, heading, speed = json.loads(text)
     recorded_at = datetime.fromtimestamp(recorded / 1000, UTC)
     return Position(Location(latitude, longitude), recorded_at, heading, speed)

@@ -27,7 +27,11 @@ def instant_text(instant: datetime) -> str:
 
 
 def instant_of(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    """The instant of such a text; `ValueError` if it names no time zone."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("an instant without a time zone")
+    return instant
 
 
 def record_of(value: object) -> Record:

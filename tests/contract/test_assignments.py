@@ -141,7 +141,7 @@ def test_a_ride_runs_to_its_end_and_frees_its_unicorn(stores: Stores) -> None:
     stores.rides.save(matched, arrived)
     started, departed = arrived.started(NOW), reserved.departed("ride-1", NOW)
     stores.assignments.commit((arrived, started), (reserved, departed))
-    completed, free = started.completed(NOW), departed.released("ride-1")
+    completed, free = started.completed(NOW), departed.released("ride-1", NOW)
     stores.assignments.commit((started, completed), (departed, free))
     assert pair(stores) == (completed, free)
     assert (completed.version, free.version) == (5, 4)

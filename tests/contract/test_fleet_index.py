@@ -46,7 +46,7 @@ def at(location: Location, when: datetime = NOW) -> Position:
 
 
 def near(fleet: FleetIndex, place: Location = HERE, now: datetime = NOW) -> list[FleetEntry]:
-    return list(fleet.near([place], reach_metres=2250, per_place=16, now=now))
+    return list(fleet.near([place], reach_metres=2250, per_place=16, now=now).entries)
 
 
 def test_an_unknown_unicorns_position_asks_for_its_state(fleet: FleetIndex) -> None:
@@ -59,7 +59,7 @@ def test_a_known_unicorn_is_found_near_its_position(fleet: FleetIndex) -> None:
     unicorn = a_usable_unicorn()
     fleet.record("u1", at(NEAR), NOW)
     fleet.refresh(unicorn, NOW)
-    assert near(fleet) == [FleetEntry(unicorn, at(NEAR), idle_since=NOW)]
+    assert near(fleet) == [FleetEntry(unicorn, at(NEAR))]
     assert near(fleet, FAR) == []
 
 
@@ -122,7 +122,7 @@ def test_a_unicorn_off_duty_is_not_found(fleet: FleetIndex) -> None:
     on_duty = a_usable_unicorn()
     fleet.record("u1", at(HERE), NOW)
     fleet.refresh(on_duty, NOW)
-    fleet.refresh(on_duty.with_availability(False), NOW)
+    fleet.refresh(on_duty.with_availability(False, NOW), NOW)
     assert [e for e in near(fleet) if e.unicorn.can_take_a_ride] == []
 
 
@@ -171,24 +171,64 @@ def test_a_unicorn_that_does_not_exist_is_forgotten(fleet: FleetIndex) -> None:
     assert fleet.position("u1", NOW) == at(HERE)
 
 
-def test_a_unicorn_is_idle_since_it_became_usable_wherever_it_goes(fleet: FleetIndex) -> None:
-    unicorn = a_usable_unicorn()
-    fleet.refresh(unicorn, NOW)
-    times = [NOW + timedelta(seconds=20 * step) for step in range(5)]
-    for time, place in zip(times, [HERE, NEAR, FAR, FAR, HERE], strict=True):
-        fleet.record("u1", at(place, time), time)
-        fleet.refresh(unicorn, time)
-    assert fleet.entries(["u1"], times[-1])["u1"].idle_since == NOW
+def row(fleet: FleetIndex, count: int) -> list[Unicorn]:
+    """So many unicorns at one place; the first has waited longest, the names say nothing."""
+    unicorns = [
+        a_usable_unicorn(f"u{n * 7919 % 1000:03}", idle_since=NOW - timedelta(seconds=count - n))
+        for n in range(count)
+    ]
+    fleet.refresh_all(unicorns, NOW)
+    fleet.record_all({u.unicorn_id: at(HERE) for u in unicorns}, NOW)
+    return unicorns
 
 
-def test_a_busy_unicorn_is_not_idle_and_begins_anew_after_its_ride(fleet: FleetIndex) -> None:
-    usable = a_usable_unicorn()
-    busy = usable.reserved("ride-1", Trip(FAR, HERE))
-    times = [NOW + timedelta(seconds=10 * step) for step in range(3)]
-    for time, unicorn in zip(times, [usable, busy, busy.released("ride-1")], strict=True):
-        fleet.refresh(unicorn, time)
-        idle = fleet.entries(["u1"], time)["u1"].idle_since
-        assert idle == (None if unicorn is busy else time)
+def test_the_longest_waiting_of_a_long_row_are_found(fleet: FleetIndex) -> None:
+    """Though no more than sixteen are looked at for being near."""
+    unicorns = row(fleet, 300)
+    found = fleet.near([HERE], reach_metres=2250, per_place=16, equal_metres=100, now=NOW)
+    names = {entry.unicorn.unicorn_id for entry in found.entries}
+    assert {unicorn.unicorn_id for unicorn in unicorns[:16]} <= names
+    assert len(names) <= 32, "more are fetched than can matter"
+    assert found.cut == {HERE}
+
+
+def test_as_many_of_a_row_are_found_as_riders_stand_there(fleet: FleetIndex) -> None:
+    unicorns = row(fleet, 100)
+    places = [HERE] * 40
+    found = fleet.near(places, reach_metres=2250, per_place=16, equal_metres=100, now=NOW)
+    names = {entry.unicorn.unicorn_id for entry in found.entries}
+    assert {unicorn.unicorn_id for unicorn in unicorns[:40]} <= names
+
+
+def test_those_a_little_farther_than_the_nearest_are_as_near(fleet: FleetIndex) -> None:
+    row(fleet, 20)
+    for metres, seconds in ((90, 900), (150, 1000)):
+        unicorn = a_usable_unicorn(f"at-{metres}", idle_since=NOW - timedelta(seconds=seconds))
+        fleet.refresh(unicorn, NOW)
+        fleet.record(f"at-{metres}", at(Location(HERE.latitude + metres / 111_195, -74.006)), NOW)
+    found = fleet.near([HERE], reach_metres=2250, per_place=16, equal_metres=100, now=NOW)
+    names = {entry.unicorn.unicorn_id for entry in found.entries}
+    assert "at-90" in names
+    assert "at-150" not in names
+
+
+@pytest.mark.parametrize(("count", "cut"), [(15, False), (16, False), (17, True)])
+def test_it_is_told_whether_more_are_within_reach(fleet: FleetIndex, count: int, cut: bool) -> None:
+    row(fleet, count)
+    found = fleet.near([HERE, FAR], reach_metres=2250, per_place=16, now=NOW)
+    assert len(found.entries) == min(count, 16)
+    assert found.cut == ({HERE} if cut else frozenset())
+
+
+def test_places_searched_together_lose_nobody_at_the_edge_of_reach(fleet: FleetIndex) -> None:
+    """Two riders some hundred metres apart, and a unicorn that only one of them can have."""
+    fleet.refresh(a_usable_unicorn(), NOW)
+    edge = Location(HERE.latitude + 2240 / 111_195, HERE.longitude)
+    fleet.record("u1", at(edge), NOW)
+    places = [HERE, Location(HERE.latitude - 0.0004, HERE.longitude - 0.0004)]
+    for order in (places, places[::-1]):
+        found = fleet.near(order, reach_metres=2250, per_place=16, now=NOW)
+        assert [entry.unicorn.unicorn_id for entry in found.entries] == ["u1"]
 
 
 def test_an_outage_of_those_who_listen_makes_nobody_look_silent(fleet: FleetIndex) -> None:

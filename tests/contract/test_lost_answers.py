@@ -62,7 +62,7 @@ def test_a_unicorn_that_is_changed_before_the_loss_is_noticed_still_is_enrolled(
     stores: Stores, dynamodb: DynamoDBClient
 ) -> None:
     unicorn = a_unicorn(account_sub="sub-1")
-    on_duty = unicorn.with_availability(True)
+    on_duty = unicorn.with_availability(True, NOW)
     with LostAnswers(dynamodb, 1, lambda: stores.unicorns.save(unicorn, on_duty)):
         stores.unicorns.create(unicorn)
     assert stores.unicorns.get("u1") == on_duty
@@ -111,7 +111,7 @@ def test_a_unicorn_and_its_account_are_created_once(
 
 def test_a_unicorn_is_saved_once(stores: Stores, dynamodb: DynamoDBClient) -> None:
     stores.unicorns.create(a_unicorn())
-    on_duty = a_unicorn().with_availability(True)
+    on_duty = a_unicorn().with_availability(True, NOW)
     with LostAnswers(dynamodb, 1):
         stores.unicorns.save(a_unicorn(), on_duty)
     assert stores.unicorns.get("u1") == on_duty

@@ -253,18 +253,6 @@ def test_zones_and_everything_are_paused_and_resumed(desk: Desk) -> None:
     assert pauses.put("x", False) == Pause()
 
 
-def test_crashes_are_counted_without_a_new_version_if_they_are_as_seen(desk: Desk) -> None:
-    ride = a_ride()
-    desk.rides.create(ride)
-    assert desk.rides.count_crashes(ride, 1)
-    assert desk.rides.get("ride-1") == replace(ride, crashed_rounds=1)
-    assert not desk.rides.count_crashes(ride, 1)
-    counted = replace(ride, crashed_rounds=1)
-    desk.rides.save(counted, counted.unmatched())
-    assert not desk.rides.count_crashes(counted, 2)
-    assert not desk.rides.count_crashes(a_ride(ride_id="gone"), 1)
-
-
 def test_a_replayed_ride_is_due_again(desk: Desk) -> None:
     ride = a_ride(status=RideStatus.UNMATCHED, due_at=None)
     desk.rides.create(ride)

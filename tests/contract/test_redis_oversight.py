@@ -90,42 +90,48 @@ def test_queues_tell_what_waits_and_what_is_taken(link: RedisLink, client: Redis
     assert queues.lengths() == [QueueLength("dispatch", 2, 1), QueueLength("sweep", 0, 1)]
 
 
-def test_a_round_that_did_not_end_leaves_its_rides_as_suspects(link: RedisLink) -> None:
+def test_a_round_whose_process_died_leaves_its_rides_as_suspects(link: RedisLink) -> None:
     waiting, rides = RedisWaitingRides(link), [a_ride(ride_id=f"ride-{n}") for n in range(3)]
     zone = rides[0].zone
     for ride in rides[:2]:
         waiting.add(ride)
     lease = take(waiting, zone)
-    lease.begin_round()
-    assert lease.suspects == frozenset()
+    assert lease.begin_round().suspects == {}
     lease.release()
     waiting.add(rides[2])
     waiting.discard(zone, ["ride-0"])
     lease = take(waiting, zone)
-    assert {ride.ride_id for ride in lease.begin_round()[0]} == {"ride-1", "ride-2"}
-    assert lease.suspects == {"ride-1"}
-    lease.finish_round(())
-    lease.begin_round()
-    assert lease.suspects == {"ride-1"}
-    lease.finish_round(())
+    begun = lease.begin_round()
+    assert {ride.ride_id for ride in begun.rides} == {"ride-1", "ride-2"}
+    assert begun.suspects == {"ride-1": 0}
+    lease.finish_round((), None)
+    assert lease.begin_round().suspects == {"ride-1": 0}
+    lease.finish_round((), None)
+    lease.try_alone("ride-1")
+    lease.release()
+    lease = take(waiting, zone)
+    assert lease.begin_round().suspects == {"ride-1": 1}
+    lease.finish_round((), None)
     lease.clear("ride-1")
-    lease.begin_round()
-    assert lease.suspects == frozenset()
+    assert lease.begin_round().suspects == {}
 
 
 def test_thousands_of_rides_fit_into_one_round(link: RedisLink, client: Redis) -> None:
     waiting, ride = RedisWaitingRides(link), a_ride()
     client.hset(keys.waiting(ride.zone), mapping={f"ride-{n}": "[1, {}]" for n in range(20_000)})
     lease = take(waiting, ride.zone)
-    lease.begin_round()
-    assert len(lease.unreadable) == client.scard(keys.running(ride.zone)) == 20_000
+    assert lease.begin_round().rides == []
+    assert client.scard(keys.running(ride.zone)) == 20_000
+    assert client.hlen(keys.waiting(ride.zone)) == 0
 
 
-def test_an_entry_nobody_can_read_is_told_apart(link: RedisLink, client: Redis) -> None:
+def test_an_entry_nobody_can_read_is_dropped_and_another_releases_is_left(
+    link: RedisLink, client: Redis
+) -> None:
     waiting, ride = RedisWaitingRides(link), a_ride(note=None)
     waiting.add(ride)
     for name, text in (("bad", "{"), ("worse", "[1, {}]"), ("newer", '[99, {"shape": "?"}]')):
         client.hset(keys.waiting(ride.zone), name, text)
     lease = take(waiting, ride.zone)
-    assert lease.begin_round()[0] == [ride]
-    assert lease.unreadable == {"bad": "{", "worse": "[1, {}]"}
+    assert lease.begin_round().rides == [ride]
+    assert set(client.hkeys(keys.waiting(ride.zone))) == {ride.ride_id, "newer"}

@@ -94,7 +94,7 @@ def test_a_ride_expires_a_while_after_its_trip_and_a_rating_changes_nothing(
     tables.assignments.commit((ride, matched), (unicorn, reserved))
     assert tables.expires_at() is None
     done = replace(matched.arrived(NOW, KEPT).started(NOW).completed(NOW), version=3)
-    tables.assignments.commit((matched, done), (reserved, reserved.released(ride.ride_id)))
+    tables.assignments.commit((matched, done), (reserved, reserved.released(ride.ride_id, NOW)))
     assert tables.expires_at() == epoch(done)
     tables.rides.save(done, done.rated(Rating(5)))
     assert tables.expires_at() == epoch(done)

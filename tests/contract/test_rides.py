@@ -101,8 +101,8 @@ def test_saving_clears_what_is_none_afterwards(rides: Rides) -> None:
 def test_saving_leaves_alone_what_did_not_change(rides: Rides) -> None:
     create(rides, a_ride(note="ring twice"))
     before = a_ride(note=None, due_at=NOW)
-    rides.save(before, replace(before, version=2, crashed_rounds=1))
-    assert rides.get("ride-1") == a_ride(note="ring twice", version=2, crashed_rounds=1)
+    rides.save(before, replace(before, version=2, fresh_deadlines=1))
+    assert rides.get("ride-1") == a_ride(note="ring twice", version=2, fresh_deadlines=1)
 
 
 def test_saving_on_an_outdated_version_tells_what_is_stored(rides: Rides) -> None:

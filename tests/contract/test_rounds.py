@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,11 +11,11 @@ from unittest.mock import Mock
 import h3
 import pytest
 
+from service.core.ports import Nearby
 from service.core.sweep import sweep
 from service.core.unicorns import set_availability
 from service.matching.zones import zone_of, zones_within
 from service.model import (
-    FleetEntry,
     Location,
     Ride,
     RideStatus,
@@ -58,7 +58,7 @@ def during_first_search(service: Service, happens: Callable[[], object]) -> Mock
     """Let something happen in the midst of the first round; every search is a round's."""
     watched = Mock(wraps=service.fleet)
 
-    def near(*places: object, **options: object) -> Sequence[FleetEntry]:
+    def near(*places: object, **options: object) -> Nearby:
         if watched.near.call_count == 1:
             happens()
         return service.fleet.near(*places, **options)  # type: ignore[arg-type]

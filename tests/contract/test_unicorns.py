@@ -88,7 +88,7 @@ def test_of_many_enrolments_of_an_account_at_once_one_succeeds(unicorns: Unicorn
 
 def test_saving_replaces_what_changed(unicorns: Unicorns) -> None:
     before = create(unicorns, a_unicorn(account_sub="sub-1"))
-    after = before.with_availability(True)
+    after = before.with_availability(True, NOW)
     unicorns.save(before, after)
     assert unicorns.get("u1") == after
     assert unicorns.of_account("sub-1") == "u1"
@@ -96,7 +96,7 @@ def test_saving_replaces_what_changed(unicorns: Unicorns) -> None:
 
 def test_saving_on_an_outdated_version_tells_what_is_stored(unicorns: Unicorns) -> None:
     before = create(unicorns, a_unicorn())
-    first = before.with_availability(True)
+    first = before.with_availability(True, NOW)
     unicorns.save(before, first)
     with pytest.raises(WriteConflict) as lost:
         unicorns.save(before, before.removed())
@@ -106,7 +106,7 @@ def test_saving_on_an_outdated_version_tells_what_is_stored(unicorns: Unicorns) 
 
 def test_saving_a_unicorn_that_is_not_there_tells_so(unicorns: Unicorns) -> None:
     with pytest.raises(WriteConflict) as lost:
-        unicorns.save(a_unicorn(), a_unicorn().with_availability(True))
+        unicorns.save(a_unicorn(), a_unicorn().with_availability(True, NOW))
     assert lost.value.unicorn is None
     assert unicorns.get("u1") is None
 
@@ -150,7 +150,7 @@ def test_a_unicorn_cannot_be_given_to_an_account_that_has_one(unicorns: Unicorns
 
 def test_an_outdated_change_of_account_leaves_the_accounts_alone(unicorns: Unicorns) -> None:
     before = create(unicorns, a_unicorn(account_sub="sub-1"))
-    unicorns.save(before, before.with_availability(True))
+    unicorns.save(before, before.with_availability(True, NOW))
     with pytest.raises(WriteConflict):
         unicorns.save(before, driven_by(before, "sub-2"))
     assert [unicorns.of_account(sub) for sub in ("sub-1", "sub-2")] == ["u1", None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,14 +10,16 @@ from typing import Protocol
 
 import pytest
 
-from service.core.ports import RoundLeases, WaitingRides
+from service.core.ports import LeaseLost, RoundLeases, WaitingRides
 from service.model import Pairing
-from service.stores.redis import keys
+from service.observability.instruments import UNREADABLE_ENTRIES
+from service.stores.entries import dump_ride
+from service.stores.redis import keys, leases
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
-from tests.support.builders import a_ride
+from tests.support.builders import NOW, a_ride
 from tests.support.fakes_redis import FakeWaitingRides
-from tests.support.infrastructure import RedisServer
+from tests.support.infrastructure import RedisServer, wait_until
 
 ZONE = a_ride().zone
 
@@ -31,6 +34,15 @@ def waiting(request: pytest.FixtureRequest) -> Waiting:
         return FakeWaitingRides()
     server: RedisServer = request.getfixturevalue("redis_server")
     return RedisWaitingRides(RedisLink(connect(server.url, timeout_seconds=2)))
+
+
+@pytest.fixture
+def expire(waiting: Waiting, request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Ends the zone's lease as if its holder had died some time ago."""
+    if isinstance(waiting, FakeWaitingRides):
+        return lambda: waiting.expire(ZONE)
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return lambda: connect(server.url, timeout_seconds=2).delete(keys.lease(ZONE)) and None
 
 
 @pytest.fixture
@@ -50,9 +62,9 @@ def test_a_round_sees_every_ride_as_it_was_added(waiting: Waiting) -> None:
         waiting.add(ride)
     lease = waiting.take(ZONE)
     assert lease
-    seen, plans = lease.begin_round()
-    assert sorted(seen, key=lambda ride: ride.ride_id) == rides
-    assert plans == {}
+    begun = lease.begin_round()
+    assert sorted(begun.rides, key=lambda ride: ride.ride_id) == rides
+    assert (begun.plans, begun.suspects, begun.resume_at) == ({}, {}, None)
 
 
 def test_a_ride_added_again_replaces_what_was_known_of_it(waiting: Waiting) -> None:
@@ -60,7 +72,7 @@ def test_a_ride_added_again_replaces_what_was_known_of_it(waiting: Waiting) -> N
     waiting.add(a_ride(version=3))
     lease = waiting.take(ZONE)
     assert lease
-    assert [ride.version for ride in lease.begin_round()[0]] == [3]
+    assert [ride.version for ride in lease.begin_round().rides] == [3]
 
 
 def test_a_corrected_ride_asks_for_no_round(waiting: Waiting) -> None:
@@ -77,7 +89,7 @@ def test_a_discarded_ride_waits_no_more(waiting: Waiting) -> None:
     waiting.discard(ZONE, [ride.ride_id])
     lease = waiting.take(ZONE)
     assert lease
-    assert lease.begin_round() == ([], {})
+    assert lease.begin_round().rides == []
 
 
 def test_taking_the_lease_lets_the_next_producer_publish(
@@ -116,8 +128,7 @@ def test_a_ride_added_before_the_round_reads_is_in_it_and_asks_for_no_more(
     lease = waiting.take(ZONE)
     assert lease
     another("early")
-    rides, _ = lease.begin_round()
-    assert [ride.ride_id for ride in rides] == ["early"]
+    assert [ride.ride_id for ride in lease.begin_round().rides] == ["early"]
     assert lease.leave()
 
 
@@ -144,11 +155,11 @@ def test_plans_are_kept_for_riders_and_for_the_next_round(waiting: Waiting) -> N
     lease = waiting.take(ZONE)
     assert lease
     plan = Pairing("ride-1", "unicorn-1", 240, 1800)
-    lease.finish_round([plan])
+    lease.finish_round([plan], None)
     assert waiting.plan_of(ZONE, "ride-1") == plan
     assert waiting.plan_of(ZONE, "ride-2") is None
-    assert lease.begin_round()[1] == {"ride-1": plan}
-    lease.finish_round([])
+    assert lease.begin_round().plans == {"ride-1": plan}
+    lease.finish_round([], None)
     assert waiting.plan_of(ZONE, "ride-1") is None
 
 
@@ -161,25 +172,168 @@ def test_a_round_with_riders_leaves_a_line_that_scaling_reads(
     assert lease
     with caplog.at_level("INFO"):
         lease.begin_round()
-        lease.finish_round([])
+        lease.finish_round([], None)
         waiting.discard(ZONE, ["ride-1"])
         lease.begin_round()
-        lease.finish_round([])
+        lease.finish_round([], None)
     (line,) = [vars(record) for record in caplog.records if record.message == "round"]
     assert (line["zone"], line["rides"]) == (ZONE, 1)
     assert 0 <= line["trigger_lag_seconds"] < 60
     assert 0 <= line["round_seconds"] < 60
 
 
-@pytest.mark.parametrize("content", ["[1,null]", '[1,"x"]', "[1,[]]", "[" * 200_000])
-def test_an_entry_of_any_shape_is_told_apart_from_rides(
-    redis_server: RedisServer, content: str
+def entry(**changes: object) -> bytes:
+    """The entry of a waiting ride, with some fields changed."""
+    _, record = json.loads(dump_ride(a_ride(ride_id="bad")))
+    return json.dumps([1, record | changes]).encode()
+
+
+UNREADABLE = [
+    b"[1,null]",
+    b'[1,"x"]',
+    b"[1,[]]",
+    b"[" * 200_000,
+    b"\xff\xfe",
+    b'[1,{"note":"\xff"}]',
+    entry(pickup={"latitude": float("nan"), "longitude": 0}),
+    entry(pickup={"latitude": 91, "longitude": 0}),
+    entry(dropoff={"latitude": 0, "longitude": 1e400}),
+    entry(requested_at="2026-11-23T02:46:28"),
+    entry(deadline_at="soon"),
+    entry(excluded=[["u1"]]),
+    entry(status="matched"),
+    entry(ride_id="another"),
+    entry(zone="832a10fffffffff0"),
+    entry(version="one"),
+]
+
+
+@pytest.mark.parametrize("content", UNREADABLE, ids=range(len(UNREADABLE)))
+def test_an_entry_of_any_bytes_is_counted_and_dropped_alone(
+    redis_server: RedisServer, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     link = RedisLink(connect(redis_server.url, timeout_seconds=2))
     waiting = RedisWaitingRides(link)
     waiting.add(a_ride(ride_id="ride-1"))
-    link.client.hset(keys.waiting(ZONE), "bad", content)
+    counted = UNREADABLE_ENTRIES.labels("ride")._value.get()
+    for name in (b"bad", b"\xff"):
+        link.client.hset(keys.waiting(ZONE), name, content)
     lease = waiting.take(ZONE)
     assert lease
-    assert [ride.ride_id for ride in lease.begin_round()[0]] == ["ride-1"]
-    assert lease.unreadable == {"bad": content}
+    assert [ride.ride_id for ride in lease.begin_round().rides] == ["ride-1"]
+    assert link.client.hkeys(keys.waiting(ZONE)) == ["ride-1"]
+    assert UNREADABLE_ENTRIES.labels("ride")._value.get() == counted + 2
+    lines = [vars(record) for record in caplog.records if record.message == "unreadable entry"]
+    assert [line["kind"] for line in lines] == ["ride", "ride"]
+    assert not any("rider-1" in str(line) for line in lines), "personal data in the log"
+    lease.release()
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[1]", b'[1,["u1"],"x",0]', b"[1,{},60,400]", b"3"])
+def test_a_plan_of_any_bytes_is_no_plan(redis_server: RedisServer, content: bytes) -> None:
+    link = RedisLink(connect(redis_server.url, timeout_seconds=2))
+    waiting = RedisWaitingRides(link)
+    link.client.hset(keys.plans(ZONE), "ride-1", content)
+    link.client.set(keys.triggered(ZONE), content)
+    link.client.set(keys.resume(ZONE), content)
+    lease = waiting.take(ZONE)
+    assert lease
+    begun = lease.begin_round()
+    assert begun.resume_at is None
+    assert all(isinstance(plan.unicorn_id, str) for plan in begun.plans.values())
+    lease.release()
+
+
+def test_a_job_that_finds_the_lease_held_keeps_the_mark_as_long_as_the_lease(
+    waiting: Waiting, another: Callable[[str], bool]
+) -> None:
+    assert another("first")
+    holder = waiting.take(ZONE)
+    assert holder
+    holder.begin_round()
+    assert waiting.take(ZONE) is None
+    assert not another("second"), "a job is published though the holder goes round once more"
+    holder.release()
+    assert another("third"), "a mark is left that no job stands behind"
+
+
+def test_only_a_refused_jobs_mark_is_dropped_by_a_holder_that_gives_up(
+    waiting: Waiting, another: Callable[[str], bool]
+) -> None:
+    holder = waiting.take(ZONE)
+    assert holder
+    assert another("published")
+    holder.release()
+    assert not another("late"), "a second job is published beside the one that is on its way"
+
+
+def test_whoever_has_lost_the_turn_writes_nothing(
+    waiting: Waiting, expire: Callable[[], None]
+) -> None:
+    waiting.add(a_ride(ride_id="ride-1"))
+    late = waiting.take(ZONE)
+    assert late
+    late.begin_round()
+    expire()
+    holder = waiting.take(ZONE)
+    assert holder
+    plan = Pairing("ride-1", "unicorn-1", 240, 1800)
+    assert holder.begin_round().suspects == {"ride-1": 0}
+    holder.finish_round([plan], (NOW, "ride-1"))
+    writes = [
+        late.begin_round,
+        lambda: late.finish_round([], None),
+        lambda: late.try_alone("ride-1"),
+        lambda: late.clear("ride-1"),
+    ]
+    for write in writes:
+        with pytest.raises(LeaseLost):
+            write()
+    late.fail()
+    assert late.leave()
+    assert waiting.take(ZONE) is None, "the holder's lease was given back"
+    holder.try_alone("ride-1")
+    with pytest.raises(LeaseLost):
+        late.clear("ride-1")
+    begun = holder.begin_round()
+    assert begun.plans == {"ride-1": plan}
+    assert begun.suspects == {"ride-1": 0}
+    assert begun.resume_at == (NOW, "ride-1")
+    holder.release()
+
+
+def test_a_lease_is_renewed_until_it_is_given_back(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a claim takes: the mark of a refused job is renewed with it."""
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.02)
+    client = connect(redis_server.url, timeout_seconds=2)
+    waiting = RedisWaitingRides(RedisLink(client))
+    lease = waiting.take(ZONE)
+    assert lease
+    assert waiting.take(ZONE) is None
+    for name in (keys.lease(ZONE), keys.mark(ZONE)):
+        client.pexpire(name, 500)
+        wait_until(lambda name=name: client.pttl(name) > 1000, f"{name} is renewed")
+    lease.release()
+    assert client.exists(keys.lease(ZONE), keys.mark(ZONE)) == 0
+    thread = lease._renewal
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_an_exception_makes_no_suspects_and_clears_none(waiting: Waiting) -> None:
+    waiting.add(a_ride(ride_id="suspect"))
+    lease = waiting.take(ZONE)
+    assert lease
+    lease.begin_round()
+    lease.release()
+    waiting.add(a_ride(ride_id="healthy"))
+    lease = waiting.take(ZONE)
+    assert lease
+    assert lease.begin_round().suspects == {"suspect": 0}
+    lease.fail()
+    lease = waiting.take(ZONE)
+    assert lease
+    assert lease.begin_round().suspects == {"suspect": 0}
+    lease.release()

@@ -23,7 +23,7 @@ def test_a_busy_worker_survives_restarts_of_redis(tmp_path: Path, ministack: Min
             redis,
             roles=("worker", "beat"),
             # Jobs that are under way when the connection breaks, and end when it is closed.
-            DISPATCH_WINDOW_MS="1000",
+            worker_app="tests.support.slow_worker",
         ) as stack,
     ):
         worker = stack.processes["worker"]

@@ -76,7 +76,7 @@ def early_release(patch: Patch) -> None:
         step: Step, unicorn: Unicorn | None, ride_id: str, now: datetime
     ) -> Unicorn | None:
         if step is Step.START and unicorn:
-            return unicorn.released(ride_id)
+            return unicorn.released(ride_id, now)
         if step is Step.COMPLETE:
             return unicorn
         return original(step, unicorn, ride_id, now)
@@ -88,8 +88,7 @@ def mark_cleared_after_the_read(patch: Patch) -> None:
     original = FakeRoundLease.leave
 
     def leave(self: FakeRoundLease) -> bool:
-        self._waiting.again.discard(self.zone)
-        self._waiting.marks.discard(self.zone)
+        self._waiting.marks.pop(self.zone, None)
         return original(self)
 
     patch.setattr(FakeRoundLease, "leave", leave)

@@ -48,7 +48,13 @@ def test_a_worker_told_to_end_finishes_what_it_began_and_returns_the_rest(
     with (
         RedisServer(tmp_path / "redis") as redis,
         # Each job takes a second, so that some are under way when the signal comes.
-        Stack(tmp_path, ministack, redis, roles=("worker",), DISPATCH_WINDOW_MS="1000") as stack,
+        Stack(
+            tmp_path,
+            ministack,
+            redis,
+            roles=("worker",),
+            worker_app="tests.support.slow_worker",
+        ) as stack,
         Redis.from_url(redis.url) as client,
     ):
         zones = {uuid.uuid4().hex for _ in range(JOBS)}

@@ -20,7 +20,8 @@ def test_a_round_passes_over_a_ride_of_another_release(redis_server: RedisServer
     client.hset(keys.waiting(ride.zone), "other", FROM_THE_FUTURE)
     lease = waiting.take(ride.zone)
     assert lease
-    assert lease.begin_round()[0] == [ride]
+    assert lease.begin_round().rides == [ride]
+    lease.release()
 
 
 def test_a_unicorn_of_another_release_is_read_again(redis_server: RedisServer) -> None:

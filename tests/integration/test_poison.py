@@ -6,18 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from service.local import procfile
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import create_tables
 from tests.support.builders import NOW, a_ride
 from tests.support.dynamodb import fresh_settings, service_client
-from tests.support.infrastructure import (
-    PROJECT,
-    MiniStack,
-    RedisServer,
-    wait_until,
-)
-from tests.support.stack import Stack, start_process
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Stack
 
 DEADLY_PLACE: Final = {"latitude": 13.0, "longitude": 13.0}
 """As in `tests.support.poisoned_worker`, which only a worker can import."""
@@ -47,7 +41,14 @@ def test_a_ride_that_kills_its_worker_is_set_aside_and_the_others_are_matched(
     tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
 ) -> None:
     here = {"latitude": 40.7128, "longitude": -74.0060}
-    with Stack(tmp_path, ministack, redis_server, roles=("web", "beat"), **PATIENT) as stack:
+    with Stack(
+        tmp_path,
+        ministack,
+        redis_server,
+        roles=("web", "beat"),
+        worker_app="tests.support.poisoned_worker",
+        **PATIENT,
+    ) as stack:
         admin, rider = stack.admin_token(), stack.rider_token("rider-1")
 
         def request(**more: Any) -> str:
@@ -73,11 +74,7 @@ def test_a_ride_that_kills_its_worker_is_set_aside_and_the_others_are_matched(
             assert answer.status == 200
         deadly = request(dropoff=DEADLY_PLACE)
         healthy = [request() for _ in range(2)]
-        command = procfile.read(PROJECT / "Procfile")["worker"]
-        poisoned = [part.replace("worker.app", "tests.support.poisoned_worker") for part in command]
-        stack.processes["worker"] = start_process(
-            "worker", poisoned, stack.environment, stack.folder
-        )
+        stack.start("worker")
         wait_until(lambda: ride(deadly)["status"] == "unmatched", "the ride's end", 90)
         wait_until(lambda: all(ride(h)["status"] == "matched" for h in healthy), "matches")
         letters = stack.call("GET", "/v1/admin/dead-letters", token=admin).json["dead_letters"]

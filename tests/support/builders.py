@@ -83,6 +83,5 @@ def a_finished_ride(**changes: Any) -> Ride:
         "rating": Rating(5, "sparkling"),
         "excluded": frozenset({"u8", "u9"}),
         "fresh_deadlines": 2,
-        "crashed_rounds": 1,
     }
     return a_ride(**fields | changes)

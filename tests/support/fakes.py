@@ -86,15 +86,6 @@ class FakeRides:
             self.put(replace(known, due_at=due_at))
             return True
 
-    def count_crashes(self, ride: Ride, crashed_rounds: int) -> bool:
-        with _lock:
-            known = self._stored.get(ride.ride_id)
-            seen = (ride.version, ride.crashed_rounds)
-            if known is None or (known.version, known.crashed_rounds) != seen:
-                return False
-            self.put(replace(known, crashed_rounds=crashed_rounds))
-            return True
-
     def put(self, ride: Ride) -> None:
         """Store unconditionally, as precisely as a record does."""
         self._stored[ride.ride_id] = value_of(Ride, record_of(ride))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from service.core.ports import Sighting
+from service.core.ports import LeaseLost, Nearby, PlaceInLine, Sighting, WaitingZone
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (
@@ -28,7 +28,6 @@ class FakeFleetIndex:
         self._stale = stale
         self._positions: dict[str, Position] = {}
         self._states: dict[str, Unicorn] = {}
-        self._since: dict[str, datetime] = {}
         self._heard: dict[str, datetime] = {}
         self._epoch: datetime | None = None
         self._listening: tuple[datetime, datetime] | None = None
@@ -51,8 +50,6 @@ class FakeFleetIndex:
 
     def refresh(self, unicorn: Unicorn, now: datetime) -> None:
         known = self._states.get(unicorn.unicorn_id)
-        if known is None or known.version < unicorn.version:
-            self._since[unicorn.unicorn_id] = now
         if known is None or known.version <= unicorn.version:
             self._states[unicorn.unicorn_id] = unicorn
 
@@ -61,16 +58,15 @@ class FakeFleetIndex:
             self.refresh(unicorn, now)
 
     def forget(self, unicorn_ids: Collection[str]) -> None:
-        for known in (self._positions, self._states, self._since, self._heard):
+        for known in (self._positions, self._states, self._heard):
             for unicorn_id in unicorn_ids:
                 known.pop(unicorn_id, None)
 
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
         return {
-            name: FleetEntry(unicorn, self.position(name, now), idle_since)
+            name: FleetEntry(unicorn, self.position(name, now))
             for name in unicorn_ids
             if (unicorn := self._states.get(name))
-            for idle_since in [self._since[name] if unicorn.can_take_a_ride else None]
         }
 
     def position(self, unicorn_id: str, now: datetime) -> Position | None:
@@ -78,10 +74,31 @@ class FakeFleetIndex:
         return position if position and now - position.recorded_at <= self._stale else None
 
     def near(
-        self, places: Sequence[Location], *, reach_metres: float, per_place: int, now: datetime
-    ) -> Sequence[FleetEntry]:
-        entries = self.entries(sorted(self._states), now).values()
-        return [e for e in entries if e.position and _reachable(e, places, reach_metres)]
+        self,
+        places: Sequence[Location],
+        *,
+        reach_metres: float,
+        per_place: int,
+        now: datetime,
+        equal_metres: float = 0.0,
+    ) -> Nearby:
+        known = [e for e in self.entries(sorted(self._states), now).values() if e.position]
+        found: dict[str, FleetEntry] = {}
+        cut = set()
+        for place in places:
+            usable = _by_distance([e for e in known if e.unicorn.can_take_a_ride], place)
+            usable = [(metres, e) for metres, e in usable if metres <= reach_metres]
+            busy = _by_distance([e for e in known if not e.unicorn.can_take_a_ride], place)
+            chosen = usable[:per_place]
+            chosen += [(metres, e) for metres, e in busy[:per_place] if metres <= reach_metres]
+            if len(usable) > per_place:
+                cut.add(place)
+                limit = usable[per_place - 1][0] + equal_metres
+                equals = [(m, e) for m, e in usable if m <= limit] if equal_metres else []
+                equals.sort(key=lambda pair: pair[1].unicorn.idle_since or now)
+                chosen += equals[: max(per_place, len(places))]
+            found |= {e.unicorn.unicorn_id: e for _, e in chosen}
+        return Nearby(list(found.values()), frozenset(cut))
 
     def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
         if self._epoch is None:
@@ -104,25 +121,33 @@ class FakeFleetIndex:
         del self._states[unicorn_id]
 
 
-def _reachable(entry: FleetEntry, places: Sequence[Location], reach_metres: float) -> bool:
-    assert entry.position
-    travel = GreatCircle()
-    busy_until = entry.unicorn.trip.dropoff if entry.unicorn.trip else None
-    at = entry.position.location if entry.unicorn.can_take_a_ride else busy_until
-    return at is not None and any(travel.crow_metres(at, p) <= reach_metres for p in places)
+def _by_distance(entries: Sequence[FleetEntry], place: Location) -> list[tuple[float, FleetEntry]]:
+    """With how far from the place each is, or will drop off its rider; nearest first."""
+    ends = [(_starts_from(entry), entry) for entry in entries]
+    metres = [(GreatCircle().crow_metres(at, place), entry) for at, entry in ends if at]
+    return sorted(metres, key=lambda pair: pair[0])
+
+
+def _starts_from(entry: FleetEntry) -> Location | None:
+    if entry.unicorn.can_take_a_ride and entry.position:
+        return entry.position.location
+    return entry.unicorn.trip.dropoff if entry.unicorn.trip else None
 
 
 class FakeWaitingRides:
-    """`WaitingRides` and `RoundLeases` in memory; marks never expire by themselves."""
+    """`WaitingRides` and `RoundLeases` in memory; marks never expire by themselves.
+
+    A mark is "1", or names the lease whose holder refused a job.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self.rides: dict[str, dict[str, Ride]] = {}
         self.plans: dict[str, dict[str, Pairing]] = {}
-        self.marks: set[str] = set()
-        self.again: set[str] = set()
+        self.marks: dict[str, object] = {}
         self.running: dict[str, set[str]] = {}
-        self.unreadable: dict[str, dict[str, str]] = {}
+        self.alone: dict[str, dict[str, int]] = {}
+        self.resume: dict[str, PlaceInLine] = {}
         self._holders: dict[str, FakeRoundLease] = {}
 
     @property
@@ -130,8 +155,10 @@ class FakeWaitingRides:
         return set(self._holders)
 
     def expire(self, zone: str) -> None:
-        """The zone's lease has run out."""
-        del self._holders[zone]
+        """The zone's lease has run out, and with it the mark of a refused job."""
+        lease = self._holders.pop(zone)
+        if self.marks.get(zone) is lease:
+            del self.marks[zone]
 
     def add(self, ride: Ride) -> bool:
         with self._lock:
@@ -150,62 +177,96 @@ class FakeWaitingRides:
         with self._lock:
             for ride_id in ride_ids:
                 self.rides.get(zone, {}).pop(ride_id, None)
-                self.unreadable.get(zone, {}).pop(ride_id, None)
 
     def plan_of(self, zone: str, ride_id: str) -> Pairing | None:
         return self.plans.get(zone, {}).get(ride_id)
 
     def take(self, zone: str) -> FakeRoundLease | None:
         with self._lock:
-            self.marks.discard(zone)
-            if zone in self.leased:
-                self.again.add(zone)
+            if holder := self._holders.get(zone):
+                self.marks[zone] = holder
                 return None
+            self.marks.pop(zone, None)
             return self._holders.setdefault(zone, FakeRoundLease(self, zone))
 
-    def give_back(self, zone: str, lease: FakeRoundLease) -> None:
-        with self._lock:
-            if self._holders.get(zone) is lease:
-                del self._holders[zone]
+    def holder(self, zone: str) -> FakeRoundLease | None:
+        return self._holders.get(zone)
+
+    def set_holder(self, lease: FakeRoundLease | None, zone: str) -> None:
+        if lease:
+            self._holders[zone] = lease
+        else:
+            self._holders.pop(zone, None)
 
     def _set_mark(self, zone: str) -> bool:
         fresh = zone not in self.marks
-        self.marks.add(zone)
+        self.marks.setdefault(zone, "1")
         return fresh
 
 
 class FakeRoundLease:
     def __init__(self, waiting: FakeWaitingRides, zone: str) -> None:
         self._waiting = waiting
+        self._suspects: set[str] | None = None
         self.zone = zone
-        self.suspects: frozenset[str] = frozenset()
-        self.unreadable: Mapping[str, str] = {}
 
-    def begin_round(self) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
+    def begin_round(self) -> WaitingZone:
         waiting, zone = self._waiting, self.zone
-        waiting.again.discard(zone)
-        waiting.marks.discard(zone)
-        rides = waiting.rides.get(zone, {})
-        self.suspects = frozenset(waiting.running.get(zone, set()) & rides.keys())
-        self.unreadable = dict(waiting.unreadable.get(zone, {}))
+        if waiting.holder(zone) not in (None, self):
+            raise LeaseLost("another job has the turn")
+        waiting.set_holder(self, zone)
+        waiting.marks.pop(zone, None)
+        rides, alone = waiting.rides.get(zone, {}), waiting.alone.get(zone, {})
+        self._suspects = waiting.running.get(zone, set()) & rides.keys()
         waiting.running[zone] = set(rides)
-        return list(rides.values()), dict(waiting.plans.get(zone, {}))
+        return WaitingZone(
+            rides=list(rides.values()),
+            plans=dict(waiting.plans.get(zone, {})),
+            suspects={ride_id: alone.get(ride_id, 0) for ride_id in self._suspects},
+            resume_at=waiting.resume.pop(zone, None),
+        )
 
-    def finish_round(self, plans: Sequence[Pairing]) -> None:
+    def finish_round(self, plans: Sequence[Pairing], resume_at: PlaceInLine | None) -> None:
+        self._fence()
         self._waiting.plans[self.zone] = {plan.ride_id: plan for plan in plans}
-        self._waiting.running[self.zone] = set(self.suspects)
+        self._waiting.running[self.zone] = set(self._suspects or ())
+        if resume_at:
+            self._waiting.resume[self.zone] = resume_at
+
+    def try_alone(self, ride_id: str) -> None:
+        self._fence()
+        alone = self._waiting.alone.setdefault(self.zone, {})
+        alone[ride_id] = alone.get(ride_id, 0) + 1
 
     def clear(self, ride_id: str) -> None:
+        self._waiting.alone.get(self.zone, {}).pop(ride_id, None)
+        self._fence()
         self._waiting.running[self.zone].discard(ride_id)
+        if self._suspects:
+            self._suspects.discard(ride_id)
 
     def leave(self) -> bool:
-        if self.zone in self._waiting.again | self._waiting.marks:
+        if self._has_turn() and self.zone in self._waiting.marks:
             return False
-        self.release()
+        if self._has_turn():
+            self._waiting.set_holder(None, self.zone)
         return True
 
     def release(self) -> None:
-        self._waiting.give_back(self.zone, self)
+        if self._has_turn():
+            self._waiting.expire(self.zone)
+
+    def fail(self) -> None:
+        if self._has_turn() and self._suspects is not None:
+            self._waiting.running[self.zone] = set(self._suspects)
+        self.release()
+
+    def _has_turn(self) -> bool:
+        return self._waiting.holder(self.zone) is self
+
+    def _fence(self) -> None:
+        if not self._has_turn():
+            raise LeaseLost("another job has the turn")
 
 
 class FakeRoundQueue:

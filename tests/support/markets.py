@@ -47,7 +47,7 @@ class Round:
 def available(unicorn_id: str, at: Location, idle_seconds: float | None = None) -> FleetEntry:
     """A unicorn ready to go."""
     since = None if idle_seconds is None else NOW - timedelta(seconds=idle_seconds)
-    return FleetEntry(a_usable_unicorn(unicorn_id=unicorn_id), Position(at, NOW), since)
+    return FleetEntry(a_usable_unicorn(unicorn_id=unicorn_id, idle_since=since), Position(at, NOW))
 
 
 def busy(

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from service.core.claims import Claim, Outcome
 from service.core.ports import Ports
-from service.core.rounds import Claim, Dispatcher, Outcome
+from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
 from service.matching.match import Tuning
 from service.matching.remaining import RemainingTime
@@ -64,7 +65,8 @@ class City:
     def __init__(self, stores: Stores) -> None:
         self.now = NOW
         self.stores = stores
-        self.witness = Witness(lambda: self.now, self._has_plan)
+        self.dead_letters = FakeDeadLetters()
+        self.witness = Witness(lambda: self.now, self._has_plan, self._is_poison)
         self.trouble = trouble = Trouble(stores, self.witness)
         self.rounds = FakeRoundQueue()
         self.present: dict[str, Location] = {}
@@ -80,7 +82,7 @@ class City:
             rounds=self.rounds,
             changes=Unreliable(stores.changes, trouble),
             pauses=FakePauses(),
-            dead_letters=FakeDeadLetters(),
+            dead_letters=self.dead_letters,
         )
         self.dispatcher = Dispatcher(
             ports=self.ports,
@@ -173,6 +175,9 @@ class City:
             return act()
         except DispatchError as error:
             return error
+
+    def _is_poison(self, ride: Ride) -> bool:
+        return self.dead_letters.get(f"ride-{ride.ride_id}") is not None
 
     def _has_plan(self, ride: Ride) -> bool:
         away = self.trouble.redis_is_away

@@ -108,10 +108,6 @@ class TroubledRides:
     def postpone(self, ride: Ride, due_at: datetime) -> bool:
         return bool(self._around(lambda: self._rides.postpone(ride, due_at), ride.ride_id))
 
-    def count_crashes(self, ride: Ride, crashed_rounds: int) -> bool:
-        count = self._rides.count_crashes
-        return bool(self._around(lambda: count(ride, crashed_rounds), ride.ride_id))
-
 
 class TroubledUnicorns:
     """`Unicorns` in trouble."""

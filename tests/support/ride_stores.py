@@ -87,8 +87,8 @@ class FakeStores:
     def pass_time(self, seconds: float) -> None:
         for lifetime, kept in (
             (1, self.waiting.marks),
-            (10, self.waiting.again),
             (15, self.waiting.plans),
+            (15, self.waiting.resume),
         ):
             if seconds >= lifetime:
                 kept.clear()

@@ -34,8 +34,6 @@ MAY_FOLLOW = {
 HOLDS_A_UNICORN = {OFFERED, MATCHED, ARRIVED, IN_PROGRESS}
 ENDED = {COMPLETED, CANCELED, UNMATCHED}
 STALE = timedelta(seconds=60)
-CRASHES_ALONE = 2
-"""So many workers died on a ride alone that it is set aside, whatever its deadline."""
 
 
 @dataclass
@@ -44,6 +42,8 @@ class Witness:
 
     now: Callable[[], datetime]
     has_plan: Callable[[Ride], bool]
+    is_poison: Callable[[Ride], bool]
+    """Whether it was set aside since workers died on it, which may be before its deadline."""
     rides: dict[str, Ride] = field(default_factory=dict)
     unicorns: dict[str, Unicorn] = field(default_factory=dict)
     parted: set[tuple[str, str]] = field(default_factory=set)
@@ -111,7 +111,7 @@ class Witness:
         assert before.excluded <= after.excluded
         self._judge_parting(before, after)
         if after.status is UNMATCHED:
-            poison = before.crashed_rounds >= CRASHES_ALONE
+            poison = self.is_poison(after)
             assert poison or self.now() >= after.deadline_at, "given up too early"
             assert poison or self.meddled or not self.has_plan(after), "given up in spite of a plan"
 

@@ -89,6 +89,7 @@ class Stack:
         redis: RedisServer,
         *,
         roles: tuple[str, ...] = ROLES,
+        worker_app: str = "worker.app",
         **settings: str,
     ) -> None:
         self.folder = folder
@@ -97,6 +98,7 @@ class Stack:
         self.port = free_port()
         self.mint = Mint()
         self._roles = roles
+        self._worker_app = worker_app
         keys = folder / "jwks.json"
         keys.write_bytes(jwks(self.mint.key))
         suffix = uuid.uuid4().hex[:8]
@@ -122,7 +124,8 @@ class Stack:
         return Settings(**values)  # type: ignore[arg-type]
 
     def start(self, role: str) -> None:
-        command = procfile.read(PROJECT / "Procfile")[role]
+        named = procfile.read(PROJECT / "Procfile")[role]
+        command = [part.replace("worker.app", self._worker_app) for part in named]
         self.processes[role] = start_process(role, command, self.environment, self.folder)
 
     def kill(self, role: str) -> None:

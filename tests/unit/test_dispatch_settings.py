@@ -23,13 +23,16 @@ def test_the_defaults_are_those_of_the_engine(monkeypatch: pytest.MonkeyPatch) -
     assert tuned(monkeypatch) == Tuning()
 
 
-def test_the_weights_of_fairness_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    tuning = tuned(monkeypatch, dispatch_waiting_weight=0.3, dispatch_idle_weight=0.05)
-    assert (tuning.waiting_weight, tuning.idle_weight) == (0.3, 0.05)
+def test_the_weight_of_waiting_follows_from_cap_and_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes = {"dispatch_max_pickup_eta_seconds": 600, "dispatch_deadline_seconds": 120}
+    tuning = tuned(monkeypatch, **changes, dispatch_equal_metres=50)
+    assert (tuning.waiting_weight, tuning.overtaking_seconds) == (10, 60)
+    assert tuning.equal_metres == 50
 
 
-@pytest.mark.parametrize("name", ["dispatch_waiting_weight", "dispatch_idle_weight"])
-@pytest.mark.parametrize("value", [-0.1, float("inf"), float("nan")])
-def test_a_weight_without_meaning_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ValidationError, match=name):
-        Settings.model_validate(ENVIRONMENT | {name: value})
+@pytest.mark.parametrize("value", [-1, float("inf"), float("nan")])
+def test_a_distance_without_meaning_is_refused(value: float) -> None:
+    with pytest.raises(ValidationError, match="dispatch_equal_metres"):
+        Settings.model_validate(ENVIRONMENT | {"dispatch_equal_metres": value})

@@ -104,17 +104,10 @@ class DynamoRides(TableStore):
     def postpone(self, ride: Ride, due_at: datetime) -> bool:
         if ride.due_at is None:
             return False
-        return self._amend(ride, replace(ride, due_at=due_at), ("status", "due_at"))
-
-    def count_crashes(self, ride: Ride, crashed_rounds: int) -> bool:
-        counted = replace(ride, crashed_rounds=crashed_rounds)
-        return self._amend(ride, counted, ("version", "crashed_rounds"))
-
-    def _amend(self, before: Ride, after: Ride, guards: Sequence[str]) -> bool:
-        """Write what no client sees, so without a new version; false if a guard has changed."""
-        write_id = new_write_id()
+        write_id, after = new_write_id(), replace(ride, due_at=due_at)
+        update = ride_update(self._table, ride, after, write_id, ("status", "due_at"))
         try:
-            self._update(ride_update(self._table, before, after, write_id, guards), write_id)
+            self._update(update, write_id)
         except ConditionFailed:
             return False
         return True

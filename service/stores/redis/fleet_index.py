@@ -7,14 +7,13 @@ candidates.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from redis.commands.core import Script
-from redis.exceptions import NoScriptError
 
-from service.core.ports import Sighting
+from service.core.ports import Nearby, Sighting
 from service.matching.zones import zone_of
 from service.model import (
     FleetEntry,
@@ -23,15 +22,15 @@ from service.model import (
     Unicorn,
 )
 from service.stores.entries import (
-    UNREADABLE,
     dump_position,
     dump_unicorn,
     load_position,
     load_unicorn,
+    readable,
 )
 from service.stores.redis import keys, scripts
-from service.stores.redis.geo_sets import GeoSets, Move, Search
-from service.stores.redis.link import RedisLink
+from service.stores.redis.geo_sets import GeoSets, Move
+from service.stores.redis.link import RedisLink, run_all
 
 STATE_TTL: Final = timedelta(seconds=60)
 STATE_CHECK: Final = timedelta(seconds=30)
@@ -39,8 +38,8 @@ STATE_CHECK: Final = timedelta(seconds=30)
 keeps sending is checked every 30 s and never drops out of sight in between."""
 KEPT_SECONDS: Final = 86_400
 """Long after a position is stale it still tells since when a unicorn has been silent."""
-FIRST_RADIUS_METRES: Final = 1000.0
-"""GEOSEARCH sorts every hit in the radius, so begin small and widen only where that is too few."""
+CORNER_METRES: Final = 160.0
+"""Farthest two places with the same corner lie apart: searches reach so much farther."""
 LISTENING_GAP: Final = 0.25
 """How long nobody may say that unicorns can be heard until it is believed that they cannot, in
 parts of the time after which they count as silent."""
@@ -76,7 +75,7 @@ class RedisFleetIndex:
             positions.items(), answers, strict=True
         ):
             unicorn = _state(state, noted, now, STATE_CHECK)
-            before = load_position(before_text)
+            before = _position(before_text)
             if news and unicorn and unicorn.can_take_a_ride and self._fresh(position, now):
                 moves.append(Move(unicorn, position.location, before.location if before else None))
             entered = news and _has_entered(self._fresh(before, now), position)
@@ -95,7 +94,7 @@ class RedisFleetIndex:
         )
         moves = []
         for unicorn, (written, text) in zip(unicorns, answers, strict=True):
-            position = self._fresh(load_position(text), now)
+            position = self._fresh(_position(text), now)
             if written and position:
                 moves.append(Move(unicorn, position.location))
         self._geo.move(moves, now)
@@ -109,36 +108,43 @@ class RedisFleetIndex:
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for unicorn_id in unicorn_ids:
-                pipe.hmget(keys.unicorn(unicorn_id), "state", "noted", "position", "since")
+                pipe.hmget(keys.unicorn(unicorn_id), "state", "noted", "position")
             known = zip(unicorn_ids, pipe.execute(), strict=True)
         return {
-            unicorn_id: FleetEntry(
-                unicorn, self._fresh(load_position(position), now), _idle_since(unicorn, since)
-            )
-            for unicorn_id, (state, noted, position, since) in known
+            unicorn_id: FleetEntry(unicorn, self._fresh(_position(position), now))
+            for unicorn_id, (state, noted, position) in known
             if (unicorn := _state(state, noted, now, STATE_TTL))
+            and unicorn.unicorn_id == unicorn_id
         }
 
     def position(self, unicorn_id: str, now: datetime) -> Position | None:
         with self._link.use() as client:
             text = cast("str | None", client.hget(keys.unicorn(unicorn_id), "position"))
-        return self._fresh(load_position(text), now)
+        return self._fresh(_position(text), now)
 
     def near(
-        self, places: Sequence[Location], *, reach_metres: float, per_place: int, now: datetime
-    ) -> Sequence[FleetEntry]:
-        places = _spread(places)
-        close = [Search(place, FIRST_RADIUS_METRES, keys.usable) for place in places]
-        ending = [Search(place, reach_metres, keys.busy) for place in places]
-        hits = self._geo.search([*close, *ending], per_place, now)
-        sparse = [
-            Search(search.place, reach_metres, keys.usable)
-            for search, found in zip(close, hits, strict=False)
-            if len(found) < per_place
-        ]
-        hits += self._geo.search(sparse, per_place, now)
-        entries = self.entries(sorted(set().union(*hits)), now)
-        return [entry for entry in entries.values() if entry.position]
+        self,
+        places: Sequence[Location],
+        *,
+        reach_metres: float,
+        per_place: int,
+        now: datetime,
+        equal_metres: float = 0.0,
+    ) -> Nearby:
+        corners = {_corner(place): place for place in places}
+        reach = reach_metres + CORNER_METRES
+        most_equal = max(per_place, len(places))
+        found = self._geo.usable(
+            list(corners.values()), reach, per_place, equal_metres, most_equal, now
+        )
+        busy = self._geo.busy(list(corners.values()), reach, per_place, now)
+        names = busy.union(*(each.names for each in found))
+        entries = self.entries(sorted(names), now)
+        cut = {corner for corner, each in zip(corners, found, strict=True) if each.cut}
+        return Nearby(
+            [entry for entry in entries.values() if entry.position],
+            frozenset(place for place in places if _corner(place) in cut),
+        )
 
     def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
@@ -162,29 +168,19 @@ class RedisFleetIndex:
 
     def _run(self, script: Script, calls: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
         """The script's answers for many unicorns (id, arguments), in one call."""
-        if not calls:
-            return []
-        with self._link.use() as client:
-            try:
-                return self._run_loaded(script, calls)
-            except NoScriptError:
-                # A new Redis. Loading on demand saves every other call a question.
-                client.script_load(script.script)
-                return self._run_loaded(script, calls)
-
-    def _run_loaded(self, script: Script, calls: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
-        with self._link.client.pipeline(transaction=False) as pipe:
-            for name, *arguments in calls:
-                pipe.evalsha(script.sha, 1, keys.unicorn(name), *arguments, KEPT_SECONDS)
-            return pipe.execute()
+        return run_all(
+            self._link,
+            script,
+            [([keys.unicorn(name)], (*args, KEPT_SECONDS)) for name, *args in calls],
+        )
 
     def _fresh(self, position: Position | None, now: datetime) -> Position | None:
         return position if position and now - position.recorded_at <= self._stale else None
 
 
-def _spread(places: Iterable[Location]) -> Sequence[Location]:
-    """One place of those within some hundred metres of each other: they see the same unicorns."""
-    return list({(round(p.latitude, 3), round(p.longitude, 3)): p for p in places}.values())
+def _corner(place: Location) -> tuple[float, float]:
+    """Places with the same corner are near enough to each other to be searched around once."""
+    return round(place.latitude, 3), round(place.longitude, 3)
 
 
 def _millis(instant: datetime) -> int:
@@ -199,16 +195,12 @@ def _has_entered(before: Position | None, after: Position) -> bool:
     return before is None or zone_of(before.location) != zone_of(after.location)
 
 
+def _position(text: str | None) -> Position | None:
+    return readable("position", load_position, text) if text else None
+
+
 def _state(text: str | None, noted: str | None, now: datetime, ttl: timedelta) -> Unicorn | None:
-    """None if it was noted too long ago, and for another release's entry: it is then read again."""
-    if not text or not noted or _millis(now) - int(noted) >= _span(ttl):
+    """None if it was noted too long ago or cannot be read: the next position reads it again."""
+    if not text or not noted or not noted.isdecimal() or _millis(now) - int(noted) >= _span(ttl):
         return None
-    try:
-        return load_unicorn(text)
-    except UNREADABLE:
-        return None
-
-
-def _idle_since(unicorn: Unicorn, since: str) -> datetime | None:
-    """A usable unicorn has been idle since it got its version: any ride would change that."""
-    return datetime.fromtimestamp(int(since) / 1000, UTC) if unicorn.can_take_a_ride else None
+    return readable("unicorn", load_unicorn, text)

@@ -7,21 +7,25 @@ against what is known of the unicorn itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from service.matching.zones import zone_of, zones_within
 from service.model import Location, Unicorn
-from service.stores.redis import keys
-from service.stores.redis.link import RedisLink
+from service.stores.redis import keys, scripts
+from service.stores.redis.link import RedisLink, run_all
 
 BUCKET_SECONDS: Final = 30
 """Span of one GEO set."""
 NORTHERNMOST: Final = 85.05
 """Where GEO sets end, degrees (Web Mercator). Nearer the poles distances are off: some candidates
 are found that are too far away, which the pairing notices, and some that are near are not."""
+
+
+FIRST_RADIUS_METRES: Final = 1000.0
+"""A search begins with this radius; where it finds too few, it goes on to the whole reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,12 @@ class Move:
     before: Location | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Whom to look for: in which GEO sets, how far around a place."""
+@dataclass(slots=True)
+class Found:
+    """Ids of the unicorns that a search found, and whether there are more within its radius."""
 
-    place: Location
-    radius_metres: float
-    name: Callable[[str, int], str]
+    names: set[str] = field(default_factory=set)
+    cut: bool = False
 
 
 class GeoSets:
@@ -48,69 +51,116 @@ class GeoSets:
     def __init__(self, link: RedisLink, stale: timedelta) -> None:
         self._link = link
         self._buckets = 1 + -(-int(stale.total_seconds()) // BUCKET_SECONDS)
+        self._search_zone = link.client.register_script(scripts.SEARCH_ZONE)
 
     def move(self, moves: Iterable[Move], now: datetime) -> None:
         """Put unicorns where a round looks for them, and take them away from where they were."""
         gone: dict[str, list[str]] = defaultdict(list)
         here: dict[str, list[float | str]] = defaultdict(list)
+        idle: dict[str, list[float | str]] = defaultdict(list)
         for move in moves:
             name, zone = move.unicorn.unicorn_id, zone_of(move.at)
             for left in {zone, zone_of(move.before) if move.before else zone}:
                 gone[left].append(name)
             if move.unicorn.can_take_a_ride:
                 here[keys.usable(zone, _bucket(now))] += _member(name, move.at)
+                if since := move.unicorn.idle_since:
+                    idle[keys.idle(zone, _bucket(now))] += name, int(since.timestamp() * 1000)
             elif move.unicorn.trip and move.unicorn.trip.dropoff:
                 end = move.unicorn.trip.dropoff
                 here[keys.busy(zone_of(end), _bucket(now))] += _member(name, end)
-        self._write(gone, here, now)
+        self._write(gone, here, idle, now)
 
-    def search(self, searches: Sequence[Search], count: int, now: datetime) -> list[set[str]]:
-        """Ids of the nearest unicorns per search, over zones in reach and live buckets."""
-        commands = [
-            (number, search, zone, bucket)
-            for number, search in enumerate(searches)
-            for zone in sorted(zones_within(search.place, search.radius_metres))
-            for bucket in self._live_buckets(now)
+    def usable(
+        self,
+        places: Sequence[Location],
+        radius_metres: float,
+        count: int,
+        equal_metres: float,
+        most_equal: int,
+        now: datetime,
+    ) -> list[Found]:
+        """The nearest usable unicorns of each place, over zones in reach and live buckets.
+
+        And up to `most_equal` of those within `equal_metres` of the last one: the longest waiting.
+        """
+        radii = min(FIRST_RADIUS_METRES, radius_metres), radius_metres
+        searches = [
+            (number, zone)
+            for number, place in enumerate(places)
+            for zone in sorted(zones_within(place, radius_metres))
         ]
-        found: list[set[str]] = [set() for _ in searches]
-        if not commands:
-            return found
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for _, search, zone, bucket in commands:
-                pipe.geosearch(
-                    search.name(zone, bucket),
-                    longitude=search.place.longitude,
-                    latitude=_indexable(search.place.latitude),
-                    radius=search.radius_metres,
-                    unit="m",
-                    sort="ASC",
-                    count=count,
+        answers = run_all(
+            self._link,
+            self._search_zone,
+            [
+                (
+                    [name(zone, b) for name in (keys.usable, keys.idle) for b in self._live(now)],
+                    [*_point(places[number]), *radii, count, equal_metres, most_equal],
                 )
-            for (number, *_), hits in zip(commands, pipe.execute(), strict=True):
-                found[number].update(hits)
+                for number, zone in searches
+            ],
+        )
+        found = [Found() for _ in places]
+        for (number, _), (names, cut) in zip(searches, answers, strict=True):
+            found[number].names.update(names)
+            found[number].cut |= bool(cut)
+        return found
+
+    def busy(
+        self, places: Sequence[Location], radius_metres: float, count: int, now: datetime
+    ) -> set[str]:
+        """Ids of the busy unicorns whose trips end nearest to each place."""
+        found: set[str] = set()
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for place in places:
+                for zone in sorted(zones_within(place, radius_metres)):
+                    for bucket in self._live(now):
+                        pipe.geosearch(
+                            keys.busy(zone, bucket),
+                            longitude=place.longitude,
+                            latitude=_indexable(place.latitude),
+                            radius=radius_metres,
+                            unit="m",
+                            sort="ASC",
+                            count=count,
+                        )
+            for hits in pipe.execute():
+                found.update(hits)
         return found
 
     def _write(
-        self, gone: dict[str, list[str]], here: dict[str, list[float | str]], now: datetime
+        self,
+        gone: Mapping[str, Sequence[str]],
+        here: Mapping[str, Sequence[float | str]],
+        idle: Mapping[str, Sequence[float | str]],
+        now: datetime,
     ) -> None:
         """Take away first: what is put in the current bucket must stay."""
         if not gone:
             return
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for zone, names in gone.items():
-                for bucket in self._live_buckets(now):
+                for bucket in self._live(now):
                     pipe.zrem(keys.usable(zone, bucket), *names)
             for name, members in here.items():
                 pipe.geoadd(name, members)
+            for name, since in idle.items():
+                pipe.hset(name, items=list(since))
+            for name in (*here, *idle):
                 pipe.expire(name, (self._buckets + 1) * BUCKET_SECONDS)
             pipe.execute()
 
-    def _live_buckets(self, now: datetime) -> range:
+    def _live(self, now: datetime) -> range:
         return range(_bucket(now) - self._buckets + 1, _bucket(now) + 1)
 
 
 def _member(name: str, at: Location) -> tuple[float, float, str]:
-    return at.longitude, _indexable(at.latitude), name
+    return *_point(at), name
+
+
+def _point(at: Location) -> tuple[float, float]:
+    return at.longitude, _indexable(at.latitude)
 
 
 def _bucket(now: datetime) -> int:

@@ -6,7 +6,11 @@ Cluster: everything of a zone, everything of a unicorn.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
+
+OfZone = Callable[[str], str]
+"""One of the functions below that name a key of a zone."""
 
 PREFIX: Final = "wildrydes"
 
@@ -25,7 +29,11 @@ def waiting(zone: str) -> str:
 
 
 def mark(zone: str) -> str:
-    """There while a job for the zone is published and has not started."""
+    """There while a round is asked for and has not begun: a job is published, or was refused.
+
+    The mark of a refused job names the lease's holder, lives as long as the lease does, and makes
+    the holder go round once more.
+    """
     return f"{PREFIX}:{{{zone}}}:mark"
 
 
@@ -34,19 +42,24 @@ def triggered(zone: str) -> str:
     return f"{PREFIX}:{{{zone}}}:triggered"
 
 
-def again(zone: str) -> str:
-    """There when the lease holder was asked for one more round."""
-    return f"{PREFIX}:{{{zone}}}:again"
-
-
 def lease(zone: str) -> str:
     """Token of the job whose turn it is."""
     return f"{PREFIX}:{{{zone}}}:lease"
 
 
 def running(zone: str) -> str:
-    """Set of ride ids in a round; what a round leaves here, it crashed on."""
+    """Set of the ride ids that a round holds; left behind only by a process that died."""
     return f"{PREFIX}:{{{zone}}}:running"
+
+
+def alone(zone: str) -> str:
+    """Hash of ride id to how often a round was begun with this suspect alone and never ended."""
+    return f"{PREFIX}:{{{zone}}}:alone"
+
+
+def resume(zone: str) -> str:
+    """Place in line of the first ride that the last job had no time to look at."""
+    return f"{PREFIX}:{{{zone}}}:resume"
 
 
 def plans(zone: str) -> str:
@@ -57,6 +70,11 @@ def plans(zone: str) -> str:
 def usable(zone: str, bucket: int) -> str:
     """GEO set: where available unicorns were heard of in this span of time."""
     return f"{PREFIX}:{{{zone}}}:usable:{bucket}"
+
+
+def idle(zone: str, bucket: int) -> str:
+    """Hash of unicorn id to since when it waits, milliseconds since 1970: of `usable`'s members."""
+    return f"{PREFIX}:{{{zone}}}:idle:{bucket}"
 
 
 def busy(zone: str, bucket: int) -> str:

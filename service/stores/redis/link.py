@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.commands.core import Script
+from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from service.model.errors import Unavailable
@@ -30,6 +31,9 @@ def connect(url: str, *, timeout_seconds: float) -> redis.Redis:
     return redis.Redis.from_url(
         url,
         decode_responses=True,
+        # Bytes that are no UTF-8 reach the reader of their entry; strict decoding would fail the
+        # whole answer, and with it a round, for one entry.
+        encoding_errors="surrogateescape",
         # A silent Redis must not hang anything; the default waits for ever.
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
@@ -62,3 +66,27 @@ class RedisLink:
             REDIS_ERRORS.labels(type(error).__name__).inc()
             self._broken_until = time.monotonic() + BREAK_SECONDS
             raise Unavailable(f"Redis: {type(error).__name__}") from error
+
+
+def run_all(
+    link: RedisLink, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+) -> Sequence[Any]:
+    """The script's answers for many (keys, arguments), in one call. Raises `Unavailable`."""
+    if not calls:
+        return []
+    with link.use() as client:
+        try:
+            return _run_loaded(client, script, calls)
+        except NoScriptError:
+            # A new Redis. Loading on demand saves every other call a question.
+            client.script_load(script.script)
+            return _run_loaded(client, script, calls)
+
+
+def _run_loaded(
+    client: redis.Redis, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+) -> Sequence[Any]:
+    with client.pipeline(transaction=False) as pipe:
+        for names, arguments in calls:
+            pipe.evalsha(script.sha, len(names), *names, *arguments)
+        return pipe.execute()

@@ -3,43 +3,106 @@
 from typing import Final
 
 TAKE_LEASE: Final = """
--- KEYS mark lease again  ARGV owner lease_ms again_ms
-redis.call('DEL', KEYS[1])
-if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
-redis.call('SET', KEYS[3], '1', 'PX', ARGV[3])
+-- KEYS lease mark  ARGV owner lease_ms
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  redis.call('DEL', KEYS[2])
+  return 1
+end
+-- The mark names the holder, so that the holder knows that no job stands behind it.
+local left = math.max(1, redis.call('PTTL', KEYS[1]))
+redis.call('SET', KEYS[2], redis.call('GET', KEYS[1]), 'PX', left)
 return 0
 """
 
+RENEW_LEASE: Final = """
+-- KEYS lease mark  ARGV owner lease_ms
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+return 1
+"""
+
 LEAVE_LEASE: Final = """
--- KEYS mark lease again  ARGV owner
-if redis.call('EXISTS', KEYS[1], KEYS[3]) > 0 then return 0 end
-if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+-- KEYS lease mark  ARGV owner
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('DEL', KEYS[1])
 return 1
 """
 
 RELEASE_LEASE: Final = """
+-- KEYS lease mark running  ARGV owner failed suspect…
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
+redis.call('DEL', KEYS[1])
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+if ARGV[2] == '1' then
+  redis.call('DEL', KEYS[3])
+  for i = 3, #ARGV do redis.call('SADD', KEYS[3], ARGV[i]) end
+end
+"""
+
+RELEASE_SWEEP: Final = """
 -- KEYS lease  ARGV owner
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
 
 BEGIN_ROUND: Final = """
--- KEYS again mark lease waiting plans running triggered  ARGV owner lease_ms running_ms
--- Returns the waiting rides, the plans, those rides that a round took and never gave back, and
--- when the oldest trigger came that no round had read. All that wait are in a round from now on.
-redis.call('DEL', KEYS[1], KEYS[2])
-if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('PEXPIRE', KEYS[3], ARGV[2]) end
+-- KEYS lease mark waiting plans running alone triggered resume  ARGV owner lease_ms running_ms
+-- Returns the waiting rides, the plans, those rides that a round took and never gave back (each
+-- with how often it was tried alone), when the oldest trigger came that no round had read, and
+-- where the last job stopped. All that wait are in a round from now on.
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return false end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('DEL', KEYS[2])
 local suspects = {}
-for _, id in ipairs(redis.call('SMEMBERS', KEYS[6])) do
-  if redis.call('HEXISTS', KEYS[4], id) == 1 then table.insert(suspects, id) end
+for _, id in ipairs(redis.call('SMEMBERS', KEYS[5])) do
+  if redis.call('HEXISTS', KEYS[3], id) == 1 then
+    table.insert(suspects, id)
+    table.insert(suspects, redis.call('HGET', KEYS[6], id) or '0')
+  end
 end
-redis.call('DEL', KEYS[6])
-local ids = redis.call('HKEYS', KEYS[4])
+redis.call('DEL', KEYS[5])
+local ids = redis.call('HKEYS', KEYS[3])
 for first = 1, #ids, 1000 do
-  redis.call('SADD', KEYS[6], unpack(ids, first, math.min(first + 999, #ids)))
+  redis.call('SADD', KEYS[5], unpack(ids, first, math.min(first + 999, #ids)))
 end
-redis.call('PEXPIRE', KEYS[6], ARGV[3])
-local triggered = redis.call('GETDEL', KEYS[7])
-return {redis.call('HGETALL', KEYS[4]), redis.call('HGETALL', KEYS[5]), suspects, triggered}
+redis.call('PEXPIRE', KEYS[5], ARGV[3])
+return {
+  redis.call('HGETALL', KEYS[3]), redis.call('HGETALL', KEYS[4]), suspects,
+  redis.call('GETDEL', KEYS[7]), redis.call('GETDEL', KEYS[8])
+}
+"""
+
+FINISH_ROUND: Final = """
+-- KEYS lease plans running resume  ARGV owner plans_ms running_ms resume suspects suspect… plan…
+-- Each plan is a ride id and a text.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
+redis.call('DEL', KEYS[2], KEYS[3])
+local last = 5 + tonumber(ARGV[5])
+for i = 6, last do redis.call('SADD', KEYS[3], ARGV[i]) end
+redis.call('PEXPIRE', KEYS[3], ARGV[3])
+for i = last + 1, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+if ARGV[4] ~= '' then redis.call('SET', KEYS[4], ARGV[4], 'PX', ARGV[2]) end
+return 1
+"""
+
+TRY_ALONE: Final = """
+-- KEYS lease alone  ARGV owner ride running_ms
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
+redis.call('HINCRBY', KEYS[2], ARGV[2], 1)
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return 1
+"""
+
+CLEAR_SUSPECT: Final = """
+-- KEYS lease running alone  ARGV owner ride
+-- That its process lives is true whoever has the turn by now.
+redis.call('HDEL', KEYS[3], ARGV[2])
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
+redis.call('SREM', KEYS[2], ARGV[2])
+return 1
 """
 
 MARK_IF_WAITING: Final = """
@@ -69,7 +132,6 @@ NOTE_STATE: Final = """
 local known = redis.call('HMGET', KEYS[1], 'version', 'noted', 'position')
 local lately = known[2] and tonumber(ARGV[3]) - tonumber(known[2]) < tonumber(ARGV[4])
 if lately and tonumber(known[1]) > tonumber(ARGV[1]) then return {0, false} end
-if known[1] ~= ARGV[1] then redis.call('HSET', KEYS[1], 'since', ARGV[3]) end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'state', ARGV[2], 'noted', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 return {1, known[3]}
@@ -82,4 +144,47 @@ local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '-inf')
 local now = tonumber(ARGV[1])
 if now - last > tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'since', ARGV[1]) end
 if now > last then redis.call('HSET', KEYS[1], 'last', ARGV[1]) end
+"""
+
+SEARCH_ZONE: Final = """
+-- KEYS usable… idle…  ARGV longitude latitude first_metres metres count equal_metres most_equal
+-- GEO sets of usable unicorns, and of each the hash of when its unicorns began to wait. Returns the
+-- ids of the nearest unicorns, and whether there are more within the metres. Among the ids are
+-- the longest waiting of those up to equal_metres farther: a cut by distance alone would fall into
+-- the midst of a row of parked ones.
+local sets, count, equal = #KEYS / 2, tonumber(ARGV[5]), tonumber(ARGV[6])
+local function search(name, radius, ...)
+  return redis.call('GEOSEARCH', name, 'FROMLONLAT', ARGV[1], ARGV[2], 'BYRADIUS', radius, 'm', ...)
+end
+local function nearest(radius)
+  local hits = {}
+  for i = 1, sets do
+    for _, hit in ipairs(search(KEYS[i], radius, 'ASC', 'COUNT', count + 1, 'WITHDIST')) do
+      table.insert(hits, {hit[1], tonumber(hit[2])})
+    end
+  end
+  table.sort(hits, function(a, b) return a[2] < b[2] end)
+  return hits
+end
+-- GEOSEARCH sorts every hit in the radius, so begin small and widen only where that is too few.
+local hits = nearest(ARGV[3])
+if #hits <= count then hits = nearest(ARGV[4]) end
+local ids = {}
+for i = 1, math.min(count, #hits) do ids[i] = hits[i][1] end
+if #hits <= count then return {ids, 0} end
+if equal == 0 then return {ids, 1} end
+local equals = {}
+for i = 1, sets do
+  local names = search(KEYS[i], hits[count][2] + equal)
+  for first = 1, #names, 1000 do
+    local last = math.min(first + 999, #names)
+    local since = redis.call('HMGET', KEYS[sets + i], unpack(names, first, last))
+    for j = first, last do
+      table.insert(equals, {names[j], tonumber(since[j - first + 1]) or math.huge})
+    end
+  end
+end
+table.sort(equals, function(a, b) return a[2] < b[2] end)
+for i = 1, math.min(tonumber(ARGV[7]), #equals) do table.insert(ids, equals[i][1]) end
+return {ids, 1}
 """

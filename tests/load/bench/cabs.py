@@ -82,7 +82,7 @@ class Cab:
         assert self.heading_for
         self.at = self._on_the_way(self.heading_for, now)
         rider.empty_metres -= TRAVEL.crow_metres(self.at, self.heading_for) * TRAVEL.detour
-        self.unicorn = self.unicorn.released(ride_id)
+        self.unicorn = self.unicorn.released(ride_id, instant(now))
         self.since, self.heading_for, self._standing = now, None, None
 
     def pick_up(self, ride_id: str, rider: Rider, now: float) -> None:
@@ -91,7 +91,7 @@ class Cab:
         self.at, self.heading_for, self._standing = rider.trip.pickup, None, None
 
     def finish(self, ride_id: str, rider: Rider, now: float) -> None:
-        self.unicorn = self.unicorn.released(ride_id)
+        self.unicorn = self.unicorn.released(ride_id, instant(now))
         self.at, self.since, self.rides = rider.trip.dropoff, now, self.rides + 1
         self._standing = None
 
@@ -108,8 +108,7 @@ class Cab:
         return self._standing
 
     def _entry(self, place: Location) -> FleetEntry:
-        idle_since = instant(self.since) if self.unicorn.can_take_a_ride else None
-        return FleetEntry(self.unicorn, Position(place, instant(self.since)), idle_since)
+        return FleetEntry(self.unicorn, Position(place, instant(self.since)))
 
     def _on_the_way(self, goal: Location, now: float) -> Location:
         """On the straight line to a pickup."""

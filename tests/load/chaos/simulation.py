@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from service.core import positions, rides, sweep, unicorns
-from service.core.rounds import Claim, Outcome
+from service.core.claims import Claim, Outcome
+from service.core.ports import WaitingZone
 from service.core.unicorns import Step
 from service.model import (
     Location,
-    Pairing,
     Position,
     Ride,
     RideStatus,
@@ -50,6 +50,7 @@ class Simulation:
         self._keys: dict[str, tuple[str, str]] = {}
         self._numbers = itertools.count()
         self._open = True
+        self._is_second = False
         self.service = Service()
         self.service.dispatcher = replace(self.service.dispatcher, commit_all=self._commit_all)
         self._interrupt_reading()
@@ -143,7 +144,7 @@ class Simulation:
         self._note("fault", fault="Redis killed, empty after")
         self._lose_jobs()
         waiting = self.service.waiting
-        for kept in (waiting.rides, waiting.plans, waiting.marks, waiting.again, waiting.running):
+        for kept in (waiting.rides, waiting.plans, waiting.marks, waiting.running):
             kept.clear()
         self.service.fleet.__dict__.update(FakeFleetIndex().__dict__)
 
@@ -155,7 +156,7 @@ class Simulation:
         self, claim: Callable[[Claim], Outcome], claims: Sequence[Claim]
     ) -> Iterable[Outcome]:
         """Before a round claims, another round of its zone may have claimed the same."""
-        if claims:
+        if claims and not self._is_second:
             self._perhaps(self._world.second_round, self._run_second_round)
         return map(claim, claims)
 
@@ -164,7 +165,9 @@ class Simulation:
         self._send_positions()
         self._request()
         self._expire_leases()
+        self._is_second = True
         self.service.run_published_rounds()
+        self._is_second = False
 
     def _interrupt_reading(self) -> None:
         """A rider may come just when a round has read who waits."""
@@ -179,9 +182,7 @@ class Simulation:
 
         self.service.waiting.take = taken  # type: ignore[method-assign]
 
-    def _interrupted(
-        self, begin: Callable[[], tuple[Sequence[Ride], Mapping[str, Pairing]]]
-    ) -> tuple[Sequence[Ride], Mapping[str, Pairing]]:
+    def _interrupted(self, begin: Callable[[], WaitingZone]) -> WaitingZone:
         found = begin()
         self._perhaps(self._world.arrival_while_reading, self._request_and_run)
         return found

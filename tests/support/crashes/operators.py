@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from service.core import (
@@ -14,7 +13,7 @@ from service.core import (
     staff,
 )
 from service.core.positions import Report
-from service.core.suspects import CRASHES_ALONE
+from service.core.suspects import DEATHS_ALONE
 from service.matching.zones import zone_of
 from service.model import Position
 from tests.support.crashes.given import (
@@ -33,14 +32,9 @@ from tests.unit.core.conftest import PICKUP, Service
 ZONE = zone_of(PICKUP)
 
 
-def a_suspect(service: Service, crashed_rounds: int = 0) -> None:
-    """A round with this ride began and never ended."""
+def a_suspect(service: Service) -> None:
+    """A round with this ride began, and its process died."""
     a_triggered_ride(service)
-    ride = service.rides.get(RIDE_ID)
-    assert ride
-    suspect = replace(ride, crashed_rounds=crashed_rounds)
-    service.rides.put(suspect)
-    service.waiting.correct(suspect)
     service.waiting.running[ZONE] = {RIDE_ID}
 
 
@@ -50,7 +44,8 @@ def a_suspect_nobody_can_take(service: Service) -> None:
 
 
 def a_proven_suspect(service: Service) -> None:
-    a_suspect(service, CRASHES_ALONE)
+    a_suspect(service)
+    service.waiting.alone[ZONE] = {RIDE_ID: DEATHS_ALONE}
 
 
 def a_ride_set_aside(service: Service) -> None:
@@ -60,16 +55,6 @@ def a_ride_set_aside(service: Service) -> None:
     dead_letters.set_aside_ride(service.ports, ride, "it crashed", service.now)
     service.later(1)
     service.on_duty()
-
-
-def an_unreadable_entry(service: Service) -> None:
-    a_triggered_ride(service)
-    service.waiting.unreadable[ZONE] = {"unreadable": "?"}
-
-
-def an_entry_set_aside(service: Service) -> None:
-    a_triggered_ride(service)
-    dead_letters.set_aside_entry(service.ports, ZONE, RIDE_ID, "?", service.now)
 
 
 def a_paused_zone(service: Service) -> None:
@@ -92,20 +77,9 @@ def a_round_sets_a_ride_aside(process: Process) -> None:
     process.round()
 
 
-@scenario(given=an_unreadable_entry)
-def a_round_sets_an_entry_aside(process: Process) -> None:
-    process.round()
-
-
 @scenario(given=a_ride_set_aside)
 def a_ride_is_replayed(process: Process) -> object:
     return dead_letters.replay(process.ports, f"ride-{RIDE_ID}", process.now)
-
-
-@scenario(given=an_entry_set_aside)
-def an_entry_is_replayed(process: Process) -> object:
-    (letter,) = process.service.dead_letters.newest(limit=1, start=None).items
-    return dead_letters.replay(process.ports, letter.dead_letter_id, process.now)
 
 
 @scenario(given=a_matched_ride)

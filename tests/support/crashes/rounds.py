@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from service.core.rounds import Claim, Outcome
+from service.core.claims import Claim, Outcome
 from service.matching.zones import zone_of
+from service.model.errors import Unavailable
 from tests.support.crashes.given import (
     a_returned_ride_believed_new,
     a_second_ride_waiting,
@@ -61,12 +63,22 @@ def a_round_forgets_an_overdue_ride(process: Process) -> None:
     process.round()
 
 
+@scenario(given=a_triggered_ride)
+def a_round_fails(process: Process) -> None:
+    def fail(claim: Callable[[Claim], Outcome], claims: Sequence[Claim]) -> Iterable[Outcome]:
+        raise Unavailable("no claim can be made")
+
+    process.dispatcher = replace(process.dispatcher, commit_all=fail)
+    with suppress(Unavailable):
+        process.round()
+
+
 @scenario(given=a_second_ride_waiting)
 def a_round_hands_over_to_a_successor(process: Process) -> None:
     def asked_again(
         claim: Callable[[Claim], Outcome], claims: Sequence[Claim]
     ) -> Iterable[Outcome]:
-        process.service.waiting.again.add(zone_of(PICKUP))
+        process.service.waiting.take(zone_of(PICKUP))
         return map(claim, claims)
 
     ticks = itertools.count(0, 2)

@@ -134,7 +134,6 @@ class World:
         if int(self.service.now.timestamp()) % 2:
             for zone in waiting.leased:
                 waiting.expire(zone)
-            waiting.again.clear()
 
 
 def _ride_facts(ride: Ride) -> tuple[object, ...]:

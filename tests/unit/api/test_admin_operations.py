@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from service.core.dead_letters import message_letter, set_aside_ride
+from service.core.dead_letters import set_aside_ride
 from service.http.context import Dependencies
 from service.matching.zones import zone_of
 from service.model.errors import Unavailable
-from service.model.operations import Beat, QueueLength
+from service.model.operations import Beat, DeadLetter, DeadLetterKind, QueueLength
 from tests.support.api import Api
 from tests.support.builders import BATTERY_PARK, NOW, a_ride
 
@@ -91,7 +91,14 @@ def test_dead_letters_are_listed_and_replayed(api: Api, caplog: pytest.LogCaptur
     ride = a_ride()
     api.ports.rides.create(ride)
     set_aside_ride(api.ports, ride, "it crashes", NOW)
-    api.ports.dead_letters.put(message_letter("?", "not a job", NOW + timedelta(seconds=1)))
+    of_the_release_before = DeadLetter(
+        dead_letter_id="message-1",
+        kind=DeadLetterKind.MESSAGE,
+        cause="not a job",
+        set_aside_at=NOW + timedelta(seconds=1),
+        excerpt="?",
+    )
+    api.ports.dead_letters.put(of_the_release_before)
     first = call(api, "GET", "/dead-letters?limit=1").json
     assert [letter["kind"] for letter in first["dead_letters"]] == ["message"]
     rest = call(api, "GET", f"/dead-letters?limit=1&cursor={first['next_cursor']}").json

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from service.core import dead_letters, rounds
 from service.core.erasure import erase_rider
-from service.core.suspects import CRASHES_ALONE
+from service.core.suspects import DEATHS_ALONE
 from service.core.sweep import sweep
 from service.core.transition import stored_ride
 from service.model import Location, Ride, RideStatus
 from service.model.errors import DeadLetterNotFound, IllegalTransition, Unavailable
-from service.model.operations import DeadLetterKind
+from service.model.operations import DeadLetter, DeadLetterKind
 from tests.support.builders import a_ride
 from tests.unit.core.conftest import Service
 
@@ -61,7 +63,7 @@ def test_a_ride_that_crashes_every_round_is_set_aside(
     service.on_duty()
     poison, healthy = service.request(dropoff=DEADLY), service.request("rider-2")
     with deadly(monkeypatch):
-        assert crashes(service, poison) == 1 + CRASHES_ALONE
+        assert crashes(service, poison) == 1 + DEATHS_ALONE
     assert service.stored(poison).status is RideStatus.UNMATCHED
     assert service.stored(healthy).status is RideStatus.MATCHED
     letter = service.dead_letters.get(f"ride-{poison.ride_id}")
@@ -70,9 +72,7 @@ def test_a_ride_that_crashes_every_round_is_set_aside(
     assert poison.ride_id not in service.waiting.rides[poison.zone]
 
 
-def test_one_crash_is_held_against_nobody_for_long(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_death_of_a_process_is_held_against_nobody_for_long(service: Service) -> None:
     rides = [service.request(f"rider-{number}") for number in range(3)]
     zone = rides[0].zone
     for _ in range(5):
@@ -80,8 +80,7 @@ def test_one_crash_is_held_against_nobody_for_long(
         service.waiting.running[zone] = {ride.ride_id for ride in rides}
         service.dispatcher.run(zone, "")
         assert service.waiting.running[zone] == set()
-    assert [service.stored(ride).crashed_rounds for ride in rides] == [0, 0, 0]
-    assert [ride.crashed_rounds for ride in service.waiting.rides[zone].values()] == [0, 0, 0]
+    assert service.waiting.alone[zone] == {}
     assert [service.stored(ride).status for ride in rides] == [RideStatus.REQUESTED] * 3
 
 
@@ -92,9 +91,23 @@ def test_the_count_is_written_before_the_ride_is_tried(
     service.waiting.running[poison.zone] = {poison.ride_id}
     with deadly(monkeypatch), pytest.raises(Crash):
         service.dispatcher.run(poison.zone, "")
-    assert service.stored(poison).crashed_rounds == 1
-    assert service.stored(poison).version == poison.version
-    assert poison.zone not in service.waiting.leased
+    assert service.waiting.alone[poison.zone] == {poison.ride_id: 1}
+    assert service.stored(poison) == poison
+
+
+def test_an_exception_with_a_suspect_alone_clears_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ride = service.request()
+    service.waiting.running[ride.zone] = {ride.ride_id}
+    failing = Mock(wraps=service.fleet, **{"near.side_effect": Unavailable("away")})
+    service.dispatcher = replace(service.dispatcher, ports=replace(service.ports, fleet=failing))
+    for _ in range(5):
+        service.waiting.running[ride.zone] = {ride.ride_id}
+        service.dispatcher.run(ride.zone, "")
+        assert not service.waiting.alone[ride.zone]
+        assert not service.waiting.running[ride.zone]
+    assert service.dead_letters.newest(limit=1, start=None).items == ()
 
 
 def test_new_rides_do_not_wait_for_the_suspects(
@@ -110,11 +123,12 @@ def test_new_rides_do_not_wait_for_the_suspects(
 
 
 def test_a_suspect_that_ended_meanwhile_is_left_alone(service: Service) -> None:
+    service.on_duty()
     ride = service.request()
     service.rides.put(a_ride(ride_id=ride.ride_id, status=RideStatus.CANCELED, version=2))
     service.waiting.running[ride.zone] = {ride.ride_id}
     service.dispatcher.run(ride.zone, "")
-    assert service.stored(ride).crashed_rounds == 0
+    assert not service.waiting.alone.get(ride.zone)
     assert service.waiting.rides[ride.zone] == {}
 
 
@@ -130,23 +144,9 @@ def test_suspects_wait_for_the_next_job_when_the_time_is_up(service: Service) ->
     assert service.rounds.published[-1] == (zone, "")
 
 
-def test_an_unreadable_entry_is_set_aside_and_the_others_are_paired(service: Service) -> None:
-    service.on_duty()
-    ride = service.request()
-    service.waiting.unreadable[ride.zone] = {"ride x": "{" * 5000}
-    service.dispatcher.run(ride.zone, "")
-    (letter,) = service.dead_letters.newest(limit=10, start=None).items
-    assert (letter.kind, letter.ride_id, letter.zone) == ("entry", "ride x", ride.zone)
-    assert letter.excerpt == "{" * dead_letters.EXCERPT
-    assert service.waiting.unreadable[ride.zone] == {}
-    assert service.stored(ride).status is RideStatus.MATCHED
-
-
 def set_aside(service: Service) -> Ride:
     ride = service.request(note="window seat")
-    service.rides.put(
-        a_ride(ride_id=ride.ride_id, zone=ride.zone, excluded=frozenset({"u9"}), crashed_rounds=2)
-    )
+    service.rides.put(a_ride(ride_id=ride.ride_id, zone=ride.zone, excluded=frozenset({"u9"})))
     dead_letters.set_aside_ride(service.ports, service.stored(ride), "a test", service.now)
     assert service.stored(ride).status is RideStatus.UNMATCHED
     return service.stored(ride)
@@ -162,7 +162,7 @@ def test_a_replayed_ride_is_requested_with_a_fresh_deadline(service: Service) ->
     again = service.stored(ride)
     assert (again.status, again.version) == (RideStatus.REQUESTED, ride.version + 1)
     assert again.deadline_at == now + timedelta(seconds=180)
-    assert (again.excluded, again.crashed_rounds) == (frozenset({"u9"}), 0)
+    assert again.excluded == frozenset({"u9"})
     assert service.rounds.published == [(ride.zone, ride.request_id)]
     service.later(181)
     sweep(service.ports, service.now)
@@ -216,13 +216,24 @@ def test_a_ride_whose_rider_was_forgotten_is_dispatched_for_nobody(service: Serv
     assert service.stored(ride).status is RideStatus.UNMATCHED
 
 
-def test_forgetting_a_rider_takes_the_excerpts_of_letters_along(service: Service) -> None:
-    ride = set_aside(service)
-    dead_letters.set_aside_entry(
-        service.ports, ride.zone, ride.ride_id, '[1, {"rider_id": …', service.now
+def an_old_letter(service: Service, ride: Ride) -> None:
+    """About an unreadable entry, with its content, as the release before this one kept it."""
+    _, name = dead_letters.letters_about(ride.ride_id)
+    letter = DeadLetter(
+        dead_letter_id=name,
+        kind=DeadLetterKind.ENTRY,
+        cause="unreadable",
+        set_aside_at=service.now,
+        ride_id=ride.ride_id,
+        excerpt='[1, {"rider_id": …',
     )
-    other = service.request("rider-2")
-    dead_letters.set_aside_entry(service.ports, other.zone, other.ride_id, "{", service.now)
+    service.dead_letters.put(letter)
+
+
+def test_forgetting_a_rider_takes_the_excerpts_of_letters_along(service: Service) -> None:
+    ride, other = set_aside(service), service.request("rider-2")
+    an_old_letter(service, ride)
+    an_old_letter(service, other)
     erase_rider(service.ports, ride.rider_id)
     (letter,) = service.dead_letters.newest(limit=10, start=None).items
     assert letter.ride_id == other.ride_id
@@ -255,23 +266,25 @@ def test_an_unknown_letter_cannot_be_replayed(service: Service) -> None:
         dead_letters.replay(service.ports, "ride-x", service.now)
 
 
-def test_the_entry_of_a_waiting_ride_is_replayed_as_a_trigger(service: Service) -> None:
+@pytest.mark.parametrize("kind", [DeadLetterKind.ENTRY, DeadLetterKind.MESSAGE])
+def test_a_letter_of_a_kind_no_longer_written_is_only_noted_as_replayed(
+    service: Service, kind: DeadLetterKind
+) -> None:
     ride = service.request()
-    dead_letters.set_aside_entry(service.ports, ride.zone, ride.ride_id, "?", service.now)
-    assert ride.ride_id not in service.waiting.rides[ride.zone]
-    (letter,) = service.dead_letters.newest(limit=1, start=None).items
-    dead_letters.replay(service.ports, letter.dead_letter_id, service.now)
-    assert ride.ride_id in service.waiting.rides[ride.zone]
-
-
-def test_a_message_is_only_noted_as_replayed(service: Service) -> None:
-    letter = dead_letters.message_letter("x" * 5000, "no job", service.now)
+    service.rounds.published.clear()
+    letter = DeadLetter(
+        dead_letter_id="old",
+        kind=kind,
+        cause="from the release before",
+        set_aside_at=service.now,
+        ride_id=ride.ride_id,
+        excerpt="?",
+    )
     service.dead_letters.put(letter)
-    dead_letters.replay(service.ports, letter.dead_letter_id, service.now)
-    stored = service.dead_letters.get(letter.dead_letter_id)
-    assert stored
-    assert stored.replayed_at == service.now
-    assert stored.excerpt == "x" * dead_letters.EXCERPT
+    replayed = dead_letters.replay(service.ports, "old", service.now)
+    assert replayed == replace(letter, replayed_at=service.now)
+    assert service.dead_letters.get("old") == replayed
+    assert service.rounds.published == []
 
 
 def test_a_ride_whose_letter_cannot_be_written_is_not_ended(

@@ -49,7 +49,7 @@ def create_again(self: FakeRides, ride: Ride) -> None:
 def release_at_the_pickup(
     step: Step, unicorn: Unicorn | None, ride_id: str, now: datetime
 ) -> Unicorn | None:
-    return unicorn and unicorn.released(ride_id)
+    return unicorn and unicorn.released(ride_id, now)
 
 
 def changed(method: Callable[..., Any], **changes: Any) -> Callable[..., Any]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
 
-from service.core.ports import WriteConflict
+from service.core import rounds
+from service.core.claims import Claim, Outcome
+from service.core.ports import Nearby, RoundLease, WriteConflict
 from service.core.rides import cancel_ride
-from service.core.rounds import WORK_BUDGET_SECONDS
+from service.core.rounds import FAILED_PAUSE_SECONDS, WORK_BUDGET_SECONDS
+from service.matching.zones import zone_of
 from service.model import (
     Location,
+    Pairing,
     Ride,
     RideStatus,
     Unicorn,
@@ -63,7 +68,7 @@ def test_a_unicorn_that_was_won_elsewhere_is_replaced_in_the_same_job(service: S
     won_elsewhere = service.on_duty("u1", PICKUP)
     service.on_duty("u2", CLOSE_BY)
     # The index still believes that u1 is free.
-    service.unicorns.save(won_elsewhere, won_elsewhere.with_availability(False))
+    service.unicorns.save(won_elsewhere, won_elsewhere.with_availability(False, service.now))
     ride = service.request()
     service.run_published_rounds()
     assert service.stored(ride).unicorn_id == "u2"
@@ -113,40 +118,154 @@ def test_a_job_over_its_budget_hands_over_to_a_successor(service: Service) -> No
     assert service.waiting.leased == set()
 
 
-def test_a_second_job_of_a_zone_does_nothing_but_ask_for_another_round(service: Service) -> None:
+def test_a_job_that_finds_the_lease_held_leaves_the_mark_to_the_holder(service: Service) -> None:
     ride = service.request()
     lease = service.waiting.take(ride.zone)
     assert lease
     service.run_published_rounds()
-    assert ride.zone in service.waiting.again
-    assert not lease.leave()
+    assert not lease.leave(), "the refused job's request for a round was forgotten"
+    assert service.waiting.mark([ride.zone]) == [], "another job is published for nothing"
 
 
-@pytest.mark.parametrize("window", [0.0, 0.25])
-def test_the_window_is_waited_once_before_the_first_round(service: Service, window: float) -> None:
-    sleeps: list[float] = []
-    service.dispatcher = replace(service.dispatcher, window_seconds=window, sleep=sleeps.append)
+def test_a_job_that_gives_up_leaves_no_mark_that_no_job_stands_behind(service: Service) -> None:
+    ride = service.request()
+    lease = service.waiting.take(ride.zone)
+    assert lease
+    assert service.waiting.take(ride.zone) is None
+    lease.release()
+    assert service.waiting.mark([ride.zone]) == [ride.zone]
+
+
+def test_a_round_that_fails_gives_its_lease_back_and_has_a_successor(service: Service) -> None:
     service.on_duty()
-    service.request()
-    service.run_published_rounds()
-    assert sleeps == ([window] if window else [])
-
-
-def test_a_round_that_fails_gives_its_lease_back(service: Service) -> None:
-    service.on_duty()
-    service.request()
+    ride = service.request()
     blind = Mock(wraps=service.fleet)
     blind.near.side_effect = Unavailable("Redis is away")
-    service.dispatcher = replace(service.dispatcher, ports=replace(service.ports, fleet=blind))
+    sound = service.dispatcher
+    pauses: list[float] = []
+    service.dispatcher = replace(
+        sound, ports=replace(service.ports, fleet=blind), sleep=pauses.append
+    )
     with pytest.raises(Unavailable):
         service.run_published_rounds()
     assert service.waiting.leased == set()
+    assert pauses == [FAILED_PAUSE_SECONDS], "a failure that repeats must not spin"
+    service.dispatcher = sound
+    service.run_published_rounds()
+    assert service.stored(ride).status is RideStatus.MATCHED
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), ValueError("a defect"), RecursionError()])
+def test_no_exception_makes_a_ride_a_suspect(service: Service, error: Exception) -> None:
+    """Only a dead process is a crash, however often the exception comes."""
+    service.on_duty()
+    rides = [service.request(f"rider-{number}") for number in range(3)]
+    failing = Mock(wraps=service.fleet)
+    failing.near.side_effect = error
+    sound = service.dispatcher
+    service.dispatcher = replace(sound, ports=replace(service.ports, fleet=failing))
+    for _ in range(10):
+        with pytest.raises(type(error)):
+            service.dispatcher.run(rides[0].zone, "")
+    assert not service.waiting.running.get(rides[0].zone)
+    assert service.dead_letters.newest(limit=1, start=None).items == ()
+    assert {service.stored(ride).status for ride in rides} == {RideStatus.REQUESTED}
+
+
+def test_a_round_whose_lease_is_gone_writes_nothing(service: Service) -> None:
+    service.on_duty()
+    ride = service.request()
+    other: list[RoundLease] = []
+
+    def taken_over(claim: object, claims: object) -> list[Outcome]:
+        service.waiting.expire(ride.zone)
+        lease = service.waiting.take(ride.zone)
+        assert lease
+        lease.begin_round()
+        lease.finish_round([Pairing(ride.ride_id, "u9", 60, 400)], None)
+        other.append(lease)
+        return []
+
+    service.dispatcher = replace(service.dispatcher, commit_all=taken_over)
+    service.run_published_rounds()
+    plan = service.waiting.plan_of(ride.zone, ride.ride_id)
+    assert plan
+    assert plan.unicorn_id == "u9", "the successor's plans were overwritten"
+    assert service.waiting.leased == {ride.zone}, "the successor's lease was given back"
+    assert other[0].leave()
+
+
+def test_claims_that_do_not_fit_the_budget_are_left_to_a_successor(service: Service) -> None:
+    for number in range(40):
+        service.on_duty(f"u{number:02}")
+    rides = [service.request(f"rider-{number}") for number in range(40)]
+
+    def slowly(claim: Callable[[Claim], Outcome], claims: Sequence[Claim]) -> list[Outcome]:
+        return [claim(each) for each in claims if service.later(0.05)]
+
+    service.dispatcher = replace(service.dispatcher, commit_all=slowly)
+    jobs = 0
+    while service.run_published_rounds():
+        jobs += 1
+        matched = [ride for ride in rides if service.stored(ride).status is RideStatus.MATCHED]
+        assert len(matched) <= 20 * jobs, "a job goes on after its time"
+    assert len(matched) == 40
+    assert service.waiting.leased == set()
+
+
+def test_slices_that_do_not_fit_the_budget_come_first_in_the_successor(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old riders whom nobody can reach starve nobody."""
+    monkeypatch.setattr(rounds, "SLICE", 2)
+    lonely = [service.request(f"lonely-{n}", pickup=Location(42.0, -74.0)) for n in range(4)]
+    zone = lonely[0].zone
+    for ride in lonely:
+        service.waiting.add(replace(ride, zone=zone_of(PICKUP)))
+        service.waiting.discard(zone, [ride.ride_id])
+    service.later(1)
+    service.on_duty()
+    service.waiting.marks.clear()
+    service.rounds.published.clear()
+    young = service.request()
+    slow = Mock(wraps=service.fleet)
+
+    def near(*places: object, **options: object) -> Nearby:
+        service.later(WORK_BUDGET_SECONDS)
+        return service.fleet.near(*places, **options)  # type: ignore[arg-type]
+
+    slow.near.side_effect = near
+    service.dispatcher = replace(service.dispatcher, ports=replace(service.ports, fleet=slow))
+    jobs = 0
+    while service.stored(young).status is RideStatus.REQUESTED:
+        assert service.run_published_rounds(), "no successor"
+        jobs += 1
+    assert jobs == 3
+    service.rounds.published.clear()
+    service.waiting.marks.clear()
+    service.dispatcher.run(zone_of(PICKUP), "")
+    for _ in range(5):
+        if not service.run_published_rounds():
+            break
+    else:
+        raise AssertionError("rounds go on though nothing is new")
+
+
+def test_a_later_slice_is_served_by_what_earlier_ones_left(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "SLICE", 3)
+    for number in range(10):
+        service.on_duty(f"u{number}")
+    rides = [service.request(f"rider-{number}") for number in range(10)]
+    assert service.run_published_rounds() == 1
+    assert {service.stored(ride).unicorn_id for ride in rides} == {f"u{n}" for n in range(10)}
 
 
 def test_a_long_round_with_nothing_new_is_not_followed_by_another(service: Service) -> None:
     service.request()
     slow = Mock(wraps=service.fleet)
-    slow.near.side_effect = lambda *a, **k: service.later(5) and ()
+    slow.near.side_effect = lambda *a, **k: service.later(5) and Nearby(())
     service.dispatcher = replace(service.dispatcher, ports=replace(service.ports, fleet=slow))
     service.run_published_rounds()
     assert service.rounds.published == []

@@ -1,4 +1,4 @@
-"""The two ways to match, on costs alone."""
+"""The matching, on costs alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from service.matching.assignment import cheapest, greedy
-from service.matching.edges import Edges
+from service.matching.assignment import Edges, cheapest
 
 UNMATCHED = 1000.0
 
@@ -29,8 +28,7 @@ def edges_of(table: np.ndarray) -> Edges:
     return Edges(riders, unicorns, costs, costs, costs)
 
 
-def total(edges: Edges, chosen: np.ndarray, unmatched: np.ndarray) -> float:
-    taken = edges.only(chosen)
+def total(taken: Edges, unmatched: np.ndarray) -> float:
     assert len(set(taken.riders)) == len(set(taken.unicorns)) == len(taken)
     return float(taken.costs.sum() + np.delete(unmatched, taken.riders).sum())
 
@@ -45,26 +43,10 @@ def optimum(table: np.ndarray, unmatched: np.ndarray) -> float:
 def test_the_cheapest_matching_costs_what_the_dense_optimum_costs(table, rng) -> None:
     unmatched = np.array([UNMATCHED + rng.randint(0, 500) for _ in table])
     edges = edges_of(table)
-    found = total(edges, cheapest(edges, unmatched), unmatched)
+    found = total(cheapest(edges, unmatched), unmatched)
     assert abs(found - optimum(table, unmatched)) < 1e-6
-    assert found <= total(edges, greedy(edges, unmatched), unmatched) + 1e-6
-
-
-@given(tables())
-def test_a_greedy_matching_leaves_no_edge_between_two_who_are_free(table: np.ndarray) -> None:
-    edges = edges_of(table)
-    taken = edges.only(greedy(edges, np.full(len(table), UNMATCHED)))
-    for rider, unicorn in zip(edges.riders, edges.unicorns, strict=True):
-        assert rider in taken.riders or unicorn in taken.unicorns
-
-
-def test_greedy_takes_the_pair_that_saves_most() -> None:
-    edges = edges_of(np.array([[10.0], [20.0]]))
-    assert greedy(edges, np.array([100.0, 100.0])).tolist() == [0]
-    assert greedy(edges, np.array([100.0, 150.0])).tolist() == [1]
 
 
 def test_nobody_is_matched_without_edges() -> None:
     edges = edges_of(np.full((2, 2), np.inf))
     assert len(cheapest(edges, np.full(2, UNMATCHED))) == 0
-    assert len(greedy(edges, np.full(2, UNMATCHED))) == 0

@@ -71,8 +71,16 @@ def test_a_rider_who_loses_a_unicorn_to_a_wider_search_searches_wider_too() -> N
 def test_the_longest_waiting_rider_comes_first_in_the_end() -> None:
     rides = [waiting("old", at(300), seconds=600), waiting("new", at(0))]
     fleet = [available("u", HERE)]
-    assert paired(rides, fleet, Tuning(waiting_weight=0))[0] == {"new": "u"}
-    assert paired(rides, fleet, Tuning(waiting_weight=1))[0] == {"old": "u"}
+    assert paired(rides, fleet, Tuning(deadline_seconds=1e9))[0] == {"new": "u"}
+    assert paired(rides, fleet)[0] == {"old": "u"}
+
+
+def test_a_rider_at_the_edge_of_reach_loses_to_nobody_who_came_half_a_deadline_later() -> None:
+    """The scene of five unicorns at a busy stand, reduced to the one that is free now."""
+    fleet = [available("u", HERE)]
+    for waited, served in ((179, "far"), (91, "far"), (1, "near")):
+        rides = [waiting("far", at(427), seconds=waited), waiting("near", HERE)]
+        assert paired(rides, fleet)[0] == {served: "u"}
 
 
 def test_a_rider_who_is_late_already_gets_the_nearer_unicorn() -> None:
@@ -90,21 +98,44 @@ def test_however_dear_driving_is_nobody_is_left_beside_a_free_unicorn() -> None:
     assert len(paired(rides, fleet, Tuning(driving_weight=3))[0]) == 2
 
 
-def test_a_long_idle_unicorn_may_come_from_farther_away() -> None:
-    fleet = [available("rested", at(100), idle_seconds=900), available("near", at(50), 10)]
+def test_among_equally_near_unicorns_the_one_that_waited_longest_goes() -> None:
     rides = [waiting("r", HERE)]
-    assert paired(rides, fleet, Tuning(idle_weight=0))[0] == {"r": "near"}
-    assert paired(rides, fleet, Tuning(idle_weight=0.1))[0] == {"r": "rested"}
+    fleet = [available("near", at(50), 10), available("rested", at(50 + 21), idle_seconds=900)]
+    assert paired(rides, fleet)[0] == {"r": "rested"}
+    fleet[1] = available("rested", at(50 + 22), idle_seconds=900)
+    assert paired(rides, fleet)[0] == {"r": "near"}, "more than 100 m farther is not equal"
+    assert paired(rides, fleet, Tuning(equal_metres=200))[0] == {"r": "rested"}
 
 
-def test_a_crowd_above_the_edge_budget_is_served_pass_by_pass() -> None:
+def test_the_longest_waiting_of_a_long_row_goes_however_many_are_nearer() -> None:
+    """More stand nearer than a rider is compared with: no cut comes before the choice."""
+    fleet = [available(f"u{n}", at(n / 10), idle_seconds=n) for n in range(60)]
+    assert paired([waiting("r", HERE)], fleet, Tuning(neighbours=4))[0] == {"r": "u59"}
+
+
+def test_a_crowd_gets_those_of_a_row_that_waited_longest() -> None:
+    crowd = [waiting(f"r{n}", HERE) for n in range(20)]
+    fleet = [available(f"u{n}", at(n / 10), idle_seconds=n) for n in range(60)]
+    claims, _ = paired(crowd, fleet, Tuning(neighbours=4))
+    assert set(claims.values()) == {f"u{n}" for n in range(40, 60)}
+
+
+def test_the_longest_waiting_is_nobody_excluded_or_out_of_reach() -> None:
+    rides = [waiting("r", at(470), excluded=frozenset({"rested"}))]
+    fleet = [available("near", HERE, 1), available("rested", HERE, 900)]
+    fleet.append(available("beyond", at(-11), 950))
+    assert paired(rides, fleet)[0] == {"r": "near"}
+
+
+def test_a_crowd_above_the_most_edges_is_served_older_half_first() -> None:
     crowd = [waiting(f"r{n:03}", HERE, seconds=n) for n in range(100)]
     fleet = [available(f"u{n:03}", at(n)) for n in range(80)]
-    claims, _ = paired(crowd, fleet, Tuning(edge_budget=50, neighbours=4))
+    claims, _ = paired(crowd, fleet, Tuning(most_edges=50, neighbours=4))
     assert len(claims) == len(set(claims.values())) == 80
+    assert set(claims) == {f"r{n:03}" for n in range(20, 100)}
 
 
-def test_above_the_edge_budget_nobody_is_passed_over_by_much_later_comers_either() -> None:
+def test_above_the_most_edges_nobody_is_passed_over_by_much_later_comers_either() -> None:
     """The unicorn that `old` sees is taken by one older still; `new` sees the other one at once."""
     rides = [
         waiting("oldest", at(0), seconds=1200),
@@ -112,11 +143,19 @@ def test_above_the_edge_budget_nobody_is_passed_over_by_much_later_comers_either
         waiting("new", at(300)),
     ]
     fleet = [available("u1", at(0)), available("u2", at(300))]
-    tuning = Tuning(waiting_weight=1, edge_budget=0, neighbours=1)
+    tuning = Tuning(most_edges=0, neighbours=1)
     assert paired(rides, fleet, tuning)[0] == {"oldest": "u1", "old": "u2"}
 
 
-def test_above_the_edge_budget_excluded_neighbours_hide_nobody() -> None:
+def test_a_plan_hides_no_available_unicorn_behind_those_that_declined() -> None:
+    near = {f"u{n}" for n in range(5)}
+    fleet = [available(name, at(10)) for name in near] + [available("far", at(200))]
+    fleet.append(busy("soon", at(-100), at(300), started_ago=0))
+    rides = [waiting("r", HERE, excluded=frozenset(near))]
+    assert paired(rides, fleet, Tuning(neighbours=2)) == ({"r": "far"}, {})
+
+
+def test_above_the_most_edges_excluded_neighbours_hide_nobody() -> None:
     rides = [waiting("r", HERE, excluded=frozenset({"near"}))]
     fleet = [available("near", HERE), available("far", at(200))]
-    assert paired(rides, fleet, Tuning(edge_budget=0, neighbours=1))[0] == {"r": "far"}
+    assert paired(rides, fleet, Tuning(most_edges=0, neighbours=1))[0] == {"r": "far"}

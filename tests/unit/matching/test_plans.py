@@ -69,7 +69,7 @@ def test_some_busy_unicorns_cannot_be_planned(entry: FleetEntry) -> None:
 
 def test_a_unicorn_that_goes_off_duty_after_its_ride_is_not_planned() -> None:
     entry = busy("u", at(-100), HERE, started_ago=50)
-    leaving = replace(entry, unicorn=entry.unicorn.with_availability(False))
+    leaving = replace(entry, unicorn=entry.unicorn.with_availability(False, NOW))
     assert paired([waiting("r", HERE)], [leaving]) == ({}, {})
 
 
@@ -103,7 +103,7 @@ def test_a_plan_does_not_outweigh_having_waited_so_much_longer() -> None:
     rides = [waiting("old", at(379), seconds=481), waiting("planned", at(0))]
     fleet = [busy("soon", at(-100), HERE, started_ago=0)]
     plans = {"planned": "soon"}
-    assert paired(rides, fleet, Tuning(waiting_weight=1), plans) == ({}, {"old": "soon"})
+    assert paired(rides, fleet, Tuning(deadline_seconds=960), plans) == ({}, {"old": "soon"})
 
 
 def test_a_nearby_unicorn_is_worth_a_moment_of_waiting() -> None:

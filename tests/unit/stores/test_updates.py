@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from service.stores.dynamodb.updates import new_write_id, ride_update, unicorn_update
-from tests.support.builders import a_matched_pair, a_ride, a_usable_unicorn
+from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
 
 
 def test_only_what_changed_is_written() -> None:
-    update = ride_update("Rides", a_ride(), replace(a_ride(), version=2, crashed_rounds=1), "w1")
+    update = ride_update("Rides", a_ride(), replace(a_ride(), version=2, fresh_deadlines=1), "w1")
     assert update["UpdateExpression"] == (
-        "SET #version = :version, #crashed_rounds = :crashed_rounds, "
+        "SET #version = :version, #fresh_deadlines = :fresh_deadlines, "
         "#last_write_id = :last_write_id"
     )
     assert update["ExpressionAttributeValues"] == {
         ":version": {"N": "2"},
-        ":crashed_rounds": {"N": "1"},
+        ":fresh_deadlines": {"N": "1"},
         ":last_write_id": {"S": "w1"},
         ":was_version": {"N": "1"},
         ":was_status": {"S": "requested"},
@@ -46,7 +46,7 @@ def test_a_claim_insists_on_both_sides_being_free() -> None:
 
 def test_a_release_insists_on_the_unicorn_being_on_this_ride() -> None:
     _, reserved = a_matched_pair(a_ride(), a_usable_unicorn())
-    update = unicorn_update("Unicorns", reserved, reserved.released("ride-1"), "w1")
+    update = unicorn_update("Unicorns", reserved, reserved.released("ride-1", NOW), "w1")
     assert "#ride_id = :was_ride_id" in update["ConditionExpression"]
     assert update["ExpressionAttributeValues"][":was_ride_id"] == {"S": "ride-1"}
 

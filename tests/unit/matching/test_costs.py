@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.neighbours import Neighbourhood
+from service.matching.costs import Neighbourhood
 from service.matching.travel import FloatArray, crow_metres
 
 degrees = st.tuples(st.floats(-90, 90), st.floats(-180, 180))

@@ -1,0 +1,93 @@
+"""Claims: the one place where a ride is won.
+
+A claim is one transaction on the ride and the unicorn, conditional on both being as the round saw
+them. All safety rests on it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from service.core import effects
+from service.core.ports import Ports, WriteConflict
+from service.model import (
+    FleetEntry,
+    Pairing,
+    Ride,
+    RideStatus,
+    Trip,
+)
+from service.model.errors import DispatchError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+
+class Outcome(Enum):
+    """What became of a claim."""
+
+    CLAIMED = auto()
+    LOST = auto()
+    """To somebody faster: the other side is free for another pairing, so pair again."""
+    FAILED = auto()
+    """Not written; pairing again would not help, the sweep will."""
+    POSTPONED = auto()
+    """Not tried: the job's time was up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A pairing with the two values it was decided on."""
+
+    pairing: Pairing
+    ride: Ride
+    entry: FleetEntry
+
+
+def claim(ports: Ports, claim: Claim, now: datetime) -> Outcome:
+    """Take both sides or neither, in one call of the store."""
+    ride, entry = claim.ride, claim.entry
+    assert entry.position is not None  # noqa: S101 - only fresh positions are paired
+    at = entry.position.location
+    try:
+        after = ride.claimed(entry.unicorn, at, claim.pairing, now, ports.rules.offer)
+        reserved = entry.unicorn.reserved(ride.ride_id, Trip(ride.pickup, ride.dropoff))
+        ports.assignments.commit((ride, after), (entry.unicorn, reserved))
+    except WriteConflict as lost:
+        return _repair(ports, ride, lost, now)
+    except DispatchError as error:
+        logger.warning("claim not written", extra={"ride_id": ride.ride_id, "cause": str(error)})
+        return Outcome.FAILED
+    except Exception:
+        # A defect that one ride brings to light must not cost the others of the round.
+        logger.exception("claim failed", extra={"ride_id": ride.ride_id})
+        return Outcome.FAILED
+    effects.tell(ports, now, ride=after, unicorn=reserved)
+    logger.info(
+        "ride %s",
+        after.status,
+        extra={
+            "ride_id": ride.ride_id,
+            "unicorn_id": entry.unicorn.unicorn_id,
+            "request_id": ride.request_id,
+            "waited_seconds": (now - ride.requested_at).total_seconds(),
+        },
+    )
+    return Outcome.CLAIMED
+
+
+def _repair(ports: Ports, ride: Ride, lost: WriteConflict, now: datetime) -> Outcome:
+    """Correct what this process believed by what is stored."""
+    try:
+        if lost.unicorn:
+            ports.fleet.refresh(lost.unicorn, now)
+        if lost.ride and lost.ride.status is RideStatus.REQUESTED:
+            ports.waiting.correct(lost.ride)
+        elif lost.ride or not lost.unicorn:
+            # Ended, taken, or not there at all; were it open, the sweep would add it again.
+            ports.waiting.discard(ride.zone, [ride.ride_id])
+    except Unavailable:
+        return Outcome.FAILED
+    return Outcome.LOST

@@ -1,0 +1,195 @@
+"""A job's turn on a zone: what a round reads at its start and writes at its end, fenced."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+from redis.commands.core import Script
+
+from service.core.ports import LeaseLost, PlaceInLine, WaitingZone
+from service.model import Pairing, Ride
+from service.model.errors import Unavailable
+from service.observability.instruments import ROUND_RIDES, ROUND_SECONDS, TRIGGER_LAG
+from service.stores.entries import (
+    UNREADABLE,
+    UnknownSchema,
+    dump_place,
+    dump_plan,
+    load_place,
+    load_plan,
+    load_waiting_ride,
+    note_unreadable,
+    readable,
+)
+from service.stores.redis import keys, scripts, triggers
+from service.stores.redis.link import RedisLink
+
+logger = logging.getLogger(__name__)
+
+LEASE_MS: Final = 2000
+"""Twice a job's work budget: a holder that died blocks its zone no longer than this."""
+RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
+"""Three renewals may fail in a row before the lease ends."""
+RUNNING_MS: Final = 600_000
+"""Longer than any zone goes without a round while a ride waits in it."""
+PLANS_MS: Final = 15_000
+"""Plans are made again in every round; waiting rides see one every few seconds."""
+
+READ_BY_A_ROUND: Final = (
+    keys.mark,
+    keys.waiting,
+    keys.plans,
+    keys.running,
+    keys.alone,
+    keys.triggered,
+    keys.resume,
+)
+
+
+class RoundScripts:
+    """The scripts of a lease, registered once per process."""
+
+    def __init__(self, register: Any) -> None:
+        self.renew: Script = register(scripts.RENEW_LEASE)
+        self.leave: Script = register(scripts.LEAVE_LEASE)
+        self.release: Script = register(scripts.RELEASE_LEASE)
+        self.begin: Script = register(scripts.BEGIN_ROUND)
+        self.finish: Script = register(scripts.FINISH_ROUND)
+        self.try_alone: Script = register(scripts.TRY_ALONE)
+        self.clear: Script = register(scripts.CLEAR_SUSPECT)
+
+
+class RedisRoundLease:
+    """One job's turn on a zone. A thread renews it, since a claim may take longer than it lasts."""
+
+    def __init__(self, link: RedisLink, round_scripts: RoundScripts, zone: str, owner: str) -> None:
+        self._link = link
+        self._scripts = round_scripts
+        self._owner = owner
+        self._began = 0.0
+        self._report: dict[str, object] = {}
+        self._suspects: set[str] | None = None
+        """None before the first round has begun."""
+        self._over = threading.Event()
+        self.zone = zone
+        self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._renewal.start()
+
+    def begin_round(self) -> WaitingZone:
+        self._began = time.perf_counter()
+        rides, plans, suspects, triggered, resume = self._fenced(
+            self._scripts.begin,
+            READ_BY_A_ROUND,
+            LEASE_MS,
+            RUNNING_MS,
+        )
+        self._observe(len(rides) // 2, triggered)
+        self._suspects = set(suspects[::2])
+        return WaitingZone(
+            rides=self._readable_rides(_pairs(rides)),
+            plans={
+                ride_id: plan
+                for ride_id, text in _pairs(plans)
+                if (plan := readable("plan", partial(load_plan, ride_id), text))
+            },
+            suspects={ride_id: int(count) for ride_id, count in _pairs(suspects)},
+            resume_at=readable("plan", load_place, resume) if resume else None,
+        )
+
+    def finish_round(self, plans: Sequence[Pairing], resume_at: PlaceInLine | None) -> None:
+        seconds = time.perf_counter() - self._began
+        ROUND_SECONDS.observe(seconds)
+        if self._report.get("rides"):
+            # docker/ecs/scaling.yaml makes metrics of these fields.
+            logger.info("round", extra={**self._report, "round_seconds": round(seconds, 4)})
+        suspects = self._suspects or ()
+        self._fenced(
+            self._scripts.finish,
+            (keys.plans, keys.running, keys.resume),
+            PLANS_MS,
+            RUNNING_MS,
+            dump_place(resume_at) if resume_at else "",
+            len(suspects),
+            *suspects,
+            *(part for plan in plans for part in (plan.ride_id, dump_plan(plan))),
+        )
+
+    def try_alone(self, ride_id: str) -> None:
+        self._fenced(self._scripts.try_alone, (keys.alone,), ride_id, RUNNING_MS)
+
+    def clear(self, ride_id: str) -> None:
+        self._fenced(self._scripts.clear, (keys.running, keys.alone), ride_id)
+        if self._suspects:
+            self._suspects.discard(ride_id)
+
+    def leave(self) -> bool:
+        left = bool(self._call(self._scripts.leave, (keys.mark,)))
+        if left:
+            self._over.set()
+        return left
+
+    def release(self) -> None:
+        self._give_back(0)
+
+    def fail(self) -> None:
+        self._give_back(0) if self._suspects is None else self._give_back(1, *self._suspects)
+
+    def _give_back(self, *failed: object) -> None:
+        self._over.set()
+        self._call(self._scripts.release, (keys.mark, keys.running), *failed)
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEW_SECONDS):
+            with suppress(Unavailable):
+                if not self._call(self._scripts.renew, (keys.mark,), LEASE_MS):
+                    return
+
+    def _fenced(self, script: Script, names: tuple[keys.OfZone, ...], *args: Any) -> Any:
+        answer = self._call(script, names, *args)
+        if answer is None:
+            raise LeaseLost(f"another job has the turn of zone {self.zone}")
+        return answer
+
+    def _call(self, script: Script, names: tuple[keys.OfZone, ...], *args: Any) -> Any:
+        of_zone = [name(self.zone) for name in (keys.lease, *names)]
+        with self._link.use():
+            return script(keys=of_zone, args=[self._owner, *args])
+
+    def _observe(self, rides: int, triggered: str | None) -> None:
+        self._report = {"zone": self.zone, "rides": rides}
+        ROUND_RIDES.observe(rides)
+        if triggered and triggered.isdecimal():
+            # Two machines' clocks: a round that seems to begin before its trigger began at once.
+            lag = max(0, triggers.now_ms() - int(triggered)) / 1000
+            TRIGGER_LAG.observe(lag)
+            self._report["trigger_lag_seconds"] = lag
+
+    def _readable_rides(self, entries: Iterable[tuple[str, str]]) -> Sequence[Ride]:
+        """The rides. An entry that nobody can read is dropped: the sweep adds its ride again.
+
+        What another release wrote is left to that release, or to the sweep.
+        """
+        rides, unreadable = [], []
+        for ride_id, text in entries:
+            try:
+                rides.append(load_waiting_ride(self.zone, ride_id, text))
+            except UnknownSchema as error:
+                logger.warning("waiting ride passed over", extra={"cause": repr(error)})
+            except UNREADABLE as error:
+                note_unreadable("ride", error)
+                unreadable.append(ride_id)
+        if unreadable:
+            with self._link.use() as client:
+                client.hdel(keys.waiting(self.zone), *unreadable)
+        return rides
+
+
+def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The fields of a hash, as a script returns them."""
+    return zip(flat[::2], flat[1::2], strict=True)
