@@ -9,19 +9,15 @@ from flask import Blueprint, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from service.api.fields import Latitude, Longitude, Point, Strict
-from service.api.views import EstimateView, LocationView, NearbyUnicornsView, NearbyUnicornView
+from service.api.views import EstimateView, NearbyUnicornsView, NearbyUnicornView
 from service.auth import policy
 from service.core import estimates
 from service.http.context import dependencies
 from service.http.responses import answer
 from service.http.route import route
-from service.model import FleetEntry, Location
+from service.model import Location
 
 blueprint: Final = Blueprint("estimates", __name__)
-
-DECIMALS: Final = 3
-"""Of degrees, some hundred metres: who looks on sees a herd, and can follow no unicorn home."""
-
 
 _DEGREES: Final = re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
@@ -74,13 +70,5 @@ def show_nearby(query: Place) -> Response:
     """Available unicorns around a place, roughly where they are."""
     deps = dependencies()
     found = estimates.nearby(deps.ports, Location(query.latitude, query.longitude), deps.now())
-    views = [NearbyUnicornView.of(each.unicorn, location=_rough_location(each)) for each in found]
+    views = [NearbyUnicornView.of(unicorn, location=at) for unicorn, at in found]
     return answer(200, NearbyUnicornsView(unicorns=views))
-
-
-def _rough_location(entry: FleetEntry) -> LocationView:
-    assert entry.position is not None  # noqa: S101 - only fresh positions are near
-    at = entry.position.location
-    return LocationView(
-        latitude=round(at.latitude, DECIMALS), longitude=round(at.longitude, DECIMALS)
-    )

@@ -11,10 +11,20 @@ import numpy as np
 
 from service.core.ports import Ports
 from service.matching.travel import GreatCircle, places
-from service.model import FleetEntry, Location
+from service.model import Location, Unicorn
 
 MOST_SHOWN: Final = 20
-"""Available unicorns that are looked at around a place."""
+"""Available unicorns that are told of around a place."""
+
+LOOKED_AT: Final = 3 * MOST_SHOWN
+"""The index counts from exact positions, so it is asked for more than are shown: which unicorn is
+the last one that it returns must not decide who is shown."""
+
+DECIMALS: Final = 3
+"""Of degrees, some hundred metres: who looks on sees a herd, and can follow no unicorn home."""
+
+BLUR_METRES: Final = 80.0
+"""How far apart a place and the same with so many decimals are, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ def estimate(ports: Ports, pickup: Location, dropoff: Location | None, now: date
 
     Raises `Unavailable`.
     """
-    starts = [at for _, at in _available(ports, pickup, now)]
+    starts = [at for _, at in nearby(ports, pickup, now)]
     etas, _ = ports.travel.estimate(places(starts), places([pickup] * len(starts)))
     in_time = etas[etas <= ports.rules.max_pickup_eta.total_seconds()]
     trip_seconds = trip_metres = None
@@ -44,23 +54,24 @@ def estimate(ports: Ports, pickup: Location, dropoff: Location | None, now: date
     return Estimate(first, trip_seconds, trip_metres, len(in_time))
 
 
-def nearby(ports: Ports, place: Location, now: datetime) -> Sequence[FleetEntry]:
-    """Available unicorns within reach, nearest first, at most `MOST_SHOWN`. Raises `Unavailable`"""
-    return [entry for entry, _ in _available(ports, place, now)]
+def nearby(ports: Ports, place: Location, now: datetime) -> Sequence[tuple[Unicorn, Location]]:
+    """Available unicorns within reach, nearest first, at most `MOST_SHOWN`, where they roughly are.
 
-
-def _available(
-    ports: Ports, place: Location, now: datetime
-) -> Sequence[tuple[FleetEntry, Location]]:
+    Everything told of a unicorn is computed from where it roughly is. A distance, a count at the
+    edge of the reach or an order by exact positions would give them away: answers for many places,
+    put together, lead to one point. Raises `Unavailable`.
+    """
     reach = ports.rules.reach_metres
-    found = ports.fleet.near([place], reach_metres=reach, per_place=MOST_SHOWN, now=now)
-    by_distance = sorted(
-        (GreatCircle().crow_metres(entry.position.location, place), entry.unicorn.unicorn_id, entry)
+    found = ports.fleet.near(
+        [place], reach_metres=reach + BLUR_METRES, per_place=LOOKED_AT, now=now
+    )
+    roughly = [
+        (entry.unicorn, entry.position.location.blurred(DECIMALS))
         for entry in found.entries
         if entry.position and entry.unicorn.can_take_a_ride
-    )
-    return [
-        (entry, entry.position.location)
-        for metres, _, entry in by_distance[:MOST_SHOWN]
-        if entry.position and metres <= reach
     ]
+    by_distance = sorted(
+        (GreatCircle().crow_metres(at, place), unicorn.unicorn_id, unicorn, at)
+        for unicorn, at in roughly
+    )
+    return [(unicorn, at) for metres, _, unicorn, at in by_distance if metres <= reach][:MOST_SHOWN]

@@ -18,9 +18,9 @@ class Location:
         if not (-90 <= self.latitude <= 90 and -180 <= self.longitude <= 180):
             raise ValueError("not a place on earth")
 
-    def blurred(self) -> Location:
-        """Somewhere within about a kilometre."""
-        return Location(round(self.latitude, 2), round(self.longitude, 2))
+    def blurred(self, decimals: int = 2) -> Location:
+        """The place with that many decimals of a degree: two are about a kilometre, three 100 m."""
+        return Location(round(self.latitude, decimals), round(self.longitude, decimals))
 
 
 @dataclass(frozen=True, slots=True)

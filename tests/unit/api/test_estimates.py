@@ -40,12 +40,12 @@ def nearby(api: Api, latitude: object = 40.7128, longitude: object = -74.006) ->
 
 
 def test_an_estimate_is_what_dispatch_would_expect(api: Api) -> None:
-    on_duty(api, "u1", Location(40.7128, -74.016))
-    on_duty(api, "u2", Location(40.7128, -74.026))
+    on_duty(api, "u1", Location(40.713, -74.016))
+    on_duty(api, "u2", Location(40.713, -74.026))
     told = estimate(api, dropoff=DROPOFF)
     here, there = Location(**PICKUP), Location(**DROPOFF)
     travel = GreatCircle()
-    to_pickup = travel.seconds_between(Location(40.7128, -74.016), here)
+    to_pickup = travel.seconds_between(Location(40.713, -74.016), here)
     assert told["pickup_eta_seconds"] == round(to_pickup)
     assert told["trip_seconds"] == round(travel.seconds_between(here, there))
     assert told["trip_metres"] > travel.crow_metres(here, there)
