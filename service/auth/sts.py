@@ -10,14 +10,11 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from typing import Final
-from urllib.parse import urlsplit
-
-import urllib3
-from urllib3.exceptions import HTTPError
 
 from service.auth.errors import AuthUnavailable, InvalidToken
+from service.breaker import Breaker
+from service.outbound import Outbound, RequestFailed, checked_url
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +27,7 @@ PAUSE_SECONDS: Final = 1.0
 """How long STS is left alone after it failed, so that requests do not queue up for it."""
 RETRY_AFTER_SECONDS: Final = 1
 
-_TIMEOUT: Final = urllib3.Timeout(connect=1, read=2)
+DEADLINE_SECONDS: Final = 3.0
 _SUFFIXES: Final = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
 _THROTTLED: Final = frozenset({b"Throttling", b"ThrottlingException", b"RequestLimitExceeded"})
 _CODE: Final = re.compile(rb"<Code>(\w+)</Code>")
@@ -51,28 +48,25 @@ class Sts:
         self, region: str, endpoint: str = "", monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         suffix = _SUFFIXES.get(region.partition("-")[0], "amazonaws.com")
-        parts = urlsplit(endpoint or f"https://sts.{region}.{suffix}")
-        if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
-            raise ValueError("the address of STS must be https unless on this machine")
+        parts = checked_url(endpoint or f"https://sts.{region}.{suffix}")
         self.region = region
         self.host = parts.netloc
         self._url = f"{parts.scheme}://{parts.netloc}/"
-        self._http = urllib3.PoolManager(maxsize=MOST_AT_ONCE, retries=False, timeout=_TIMEOUT)
+        self._outbound = Outbound(connections=MOST_AT_ONCE)
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
-        self._monotonic = monotonic
-        self._paused_until = 0.0
+        self._breaker = Breaker(PAUSE_SECONDS, monotonic)
 
     def caller(self, headers: Mapping[str, str]) -> str:
         """The ARN of who signed `BODY` with these headers.
 
         Raises `InvalidToken` if STS refuses them, `AuthUnavailable` if it does not say.
         """
-        if self._monotonic() < self._paused_until or not self._slots.acquire(blocking=False):
+        if self._breaker.is_open or not self._slots.acquire(blocking=False):
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
         try:
             status, answer = self._post(headers)
-        except HTTPError as error:
-            raise self._unavailable(type(error).__name__) from None
+        except RequestFailed as error:
+            raise self._unavailable(str(error)) from None
         finally:
             self._slots.release()
         if status == 200:
@@ -86,20 +80,22 @@ class Sts:
         raise InvalidToken(f"STS: {code[1].decode()}")
 
     def _post(self, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        response = self._http.request(
-            "POST", self._url, body=BODY, headers=headers, redirect=False, preload_content=False
+        return self._outbound.request(
+            "POST",
+            self._url,
+            body=BODY,
+            headers=headers,
+            seconds=DEADLINE_SECONDS,
+            most_bytes=LARGEST_ANSWER_BYTES,
         )
-        with closing(response):
-            body = response.read(LARGEST_ANSWER_BYTES + 1)
-            return response.status, body
 
     def _arn(self, answer: bytes) -> str:
         found = _ARN.match(answer)
-        if found is None or len(answer) > LARGEST_ANSWER_BYTES:
+        if found is None:
             raise self._unavailable("answered something else")
         return found[1].decode("ascii", "replace")
 
     def _unavailable(self, cause: str) -> AuthUnavailable:
         logger.warning("STS does not answer", extra={"cause": cause})
-        self._paused_until = self._monotonic() + PAUSE_SECONDS
+        self._breaker.trip()
         return AuthUnavailable(RETRY_AFTER_SECONDS)

@@ -12,22 +12,21 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
-import urllib3
-from urllib3.exceptions import HTTPError
 
+from service.breaker import Breaker
 from service.matching.travel import FloatArray, IntArray, TravelTimes
+from service.outbound import Outbound, RequestFailed
 
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS: Final = 5.0
 """How long a service that failed is left alone: rounds must not wait for it again and again."""
-
-
 MOST_BYTES_PER_CELL: Final = 40
 MOST_BYTES_PER_PLACE: Final = 2048
 """A place comes back with the name of its street."""
 MOST_AT_ONCE: Final = 8
 """Connections that are kept."""
+_ERROR_BYTES: Final = 4096
 
 FARTHEST_ROAD_METRES: Final = 500.0
 """A place with no road so near is not in the engine's city: a river, the sea, another continent."""
@@ -55,7 +54,7 @@ class RoutedTimes:
         self._budget = budget_seconds
         self._most_places = most_places
         self._monotonic = monotonic
-        self._paused_until = 0.0
+        self._breaker = Breaker(PAUSE_SECONDS, monotonic)
 
     def estimate(
         self, origins: FloatArray, destinations: FloatArray
@@ -63,14 +62,13 @@ class RoutedTimes:
         seconds, metres = self._otherwise.estimate(origins, destinations)
         deadline = self._monotonic() + self._budget
         for rows in _chunks(origins, destinations, self._most_places):
-            now = self._monotonic()
-            left = deadline - now
-            if now < self._paused_until or left < self._budget / 2:
+            left = deadline - self._monotonic()
+            if self._breaker.is_open or left < self._budget / 2:
                 break
             try:
                 told = self._ask(origins[rows], destinations[rows], left)
             except BadAnswer as error:
-                self._paused_until = self._monotonic() + PAUSE_SECONDS
+                self._breaker.trip()
                 logger.warning("travel times are estimated", extra={"cause": str(error)})
                 break
             is_told = np.isfinite(told).all(axis=0)
@@ -120,7 +118,7 @@ class TableService:
     def __init__(self, url: str) -> None:
         # Any name would do for the profile: the server has one, chosen when its data was prepared.
         self._url = f"{url.rstrip('/')}/table/v1/driving/"
-        self._http = urllib3.PoolManager(maxsize=MOST_AT_ONCE, retries=False)
+        self._outbound = Outbound(connections=MOST_AT_ONCE)
 
     def table(self, sources: FloatArray, targets: FloatArray, seconds: float) -> FloatArray:
         """Seconds and metres between the roads next to these places, and how far those roads are.
@@ -132,7 +130,7 @@ class TableService:
         """
         cells = len(sources) * len(targets)
         places = len(sources) + len(targets)
-        most = 4096 + 2 * cells * MOST_BYTES_PER_CELL + places * MOST_BYTES_PER_PLACE
+        most = _ERROR_BYTES + 2 * cells * MOST_BYTES_PER_CELL + places * MOST_BYTES_PER_PLACE
         body = self._get(_query(sources, targets), seconds, most)
         try:
             answer = json.loads(body)
@@ -148,33 +146,27 @@ class TableService:
             raise BadAnswer("numbers that make no sense")
         return np.stack(table)
 
-    def _get(self, query: str, seconds: float, most: int) -> bytes:
-        deadline = time.monotonic() + seconds
+    def answers(self, seconds: float) -> bool:
+        """Whether anybody is there: what it says of two places in the sea is no matter."""
+        query = _query(np.zeros((1, 2)), np.zeros((1, 2)))
         try:
-            response = self._http.request(
-                "GET",
-                self._url + query,
-                timeout=urllib3.Timeout(total=seconds),
-                redirect=False,
-                preload_content=False,
+            status, _ = self._outbound.request(
+                "GET", self._url + query, seconds=seconds, most_bytes=_ERROR_BYTES
             )
-            try:
-                if response.status != 200:
-                    raise BadAnswer(f"answered {response.status}")
-                body = bytearray()
-                while part := response.read1(65536):
-                    body += part
-                    if len(body) > most:
-                        raise BadAnswer("an answer too large")
-                    if time.monotonic() > deadline:
-                        raise BadAnswer("an answer too slow")
-            except BaseException:
-                response.close()
-                raise
-            response.release_conn()
-            return bytes(body)
-        except HTTPError as error:
-            raise BadAnswer(type(error).__name__) from None
+        except RequestFailed:
+            return False
+        return status < 500
+
+    def _get(self, query: str, seconds: float, most: int) -> bytes:
+        try:
+            status, body = self._outbound.request(
+                "GET", self._url + query, seconds=seconds, most_bytes=most
+            )
+        except RequestFailed as error:
+            raise BadAnswer(str(error)) from None
+        if status != 200:
+            raise BadAnswer(f"answered {status}")
+        return body
 
 
 def _query(sources: FloatArray, targets: FloatArray) -> str:

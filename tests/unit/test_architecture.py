@@ -39,7 +39,7 @@ ONLY_IN = {
     "flask": ("service/http/", "service/api/"),
     "flask_cors": ("service/http/", "service/api/"),
     "jwt": ("service/auth/", "service/local/"),
-    "urllib3": ("service/auth/sts.py", "service/stores/osrm.py", "service/local/"),
+    "urllib3": ("service/outbound.py", "service/local/"),
 }
 NUMERIC = {"numpy", "scipy", "h3"}
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from botocore.credentials import Credentials
 from pydantic import ValidationError
-from urllib3 import Timeout
 
 from service.auth import iam, sts
 from service.auth.errors import AuthUnavailable, InvalidToken, MalformedHeader
@@ -391,7 +390,7 @@ def test_sts_out_of_reach_is_unavailable() -> None:
 def test_sts_that_hangs_is_unavailable(
     server: StsServer, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sts, "_TIMEOUT", Timeout(0.1))
+    monkeypatch.setattr(sts, "DEADLINE_SECONDS", 0.1)
     verifier = IamVerifier(Sts(REGION, server.url), GRANTS, audience=AUDIENCE)
     server.may_answer.clear()
     with pytest.raises(AuthUnavailable):
@@ -401,7 +400,7 @@ def test_sts_that_hangs_is_unavailable(
 def test_only_so_many_questions_are_under_way_at_once(
     server: StsServer, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sts, "_TIMEOUT", Timeout(60))
+    monkeypatch.setattr(sts, "DEADLINE_SECONDS", 60.0)
     verifier = IamVerifier(Sts(REGION, server.url), GRANTS, audience=AUDIENCE)
     server.may_answer.clear()
     turned_away = threading.Semaphore(0)
