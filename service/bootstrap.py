@@ -28,6 +28,7 @@ from service.listening import start_listening
 from service.matching.travel import GreatCircle, TravelTimes
 from service.observability.exposition import before_answers
 from service.observability.instruments import KEYS_FETCHED
+from service.probes import probes_of
 from service.settings import ApiSettings, Settings
 from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
@@ -189,11 +190,7 @@ def build(settings: ApiSettings) -> Dependencies:
         limiter=limiter_of(settings),
         now=_now,
         monotonic=time.monotonic,
-        probes={
-            "dynamodb": lambda: _answers(ports),
-            "keys": keys.ready,
-            "redis": lambda: _pings(redis.link),
-        },
+        probes=probes_of(settings, dynamodb, redis.link, keys.ready),
     )
 
 
@@ -271,17 +268,6 @@ def _iam_verifier(settings: ApiSettings) -> IamVerifier | None:
         audience=settings.public_url,
         leeway_seconds=settings.auth_leeway_seconds,
     )
-
-
-def _answers(ports: Ports) -> bool:
-    """A consistent read of an item that does not exist: reaches the table, needs no more rights."""
-    ports.rides.get("readiness")
-    return True
-
-
-def _pings(link: RedisLink) -> bool:
-    with link.use() as client:
-        return bool(client.ping())
 
 
 def _now() -> datetime:

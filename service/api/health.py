@@ -20,8 +20,9 @@ blueprint: Final = Blueprint("health", __name__)
 _READINESS: Final = "readiness"
 logger = logging.getLogger(__name__)
 
-OPTIONAL: Final = frozenset({"redis"})
-"""What the service can do without: rides are stored, and the sweep finds them."""
+REQUIRED: Final = frozenset({"dynamodb", "keys"})
+"""What the service cannot do without. Anything else that fails degrades it: rides are stored, and
+matched when the part is back."""
 
 PROBE_SECONDS: Final = 0.8
 """All probes run at once, so the answer comes within a second."""
@@ -86,6 +87,6 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Whether what the service stands on can be used, within a second."""
     failing = current_app.extensions[_READINESS].failing()
-    if not OPTIONAL.issuperset(failing):
+    if not REQUIRED.isdisjoint(failing):
         return answer(503, ReadinessView(status="unavailable", failing=failing), RETRY_SOON)
     return answer(200, ReadinessView(status="degraded" if failing else "ready", failing=failing))

@@ -48,7 +48,7 @@ class Dependencies:
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     probes: Mapping[str, Probe]
-    """By the names that `/readyz` tells; without those in `health.OPTIONAL` it is degraded."""
+    """By the names that `/readyz` tells; only those in `health.REQUIRED` make it unavailable."""
     iam: Verifier | None = None
     """Verifies credentials of IAM roles, if any may call."""
     id_tokens: Verifier | None = None

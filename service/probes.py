@@ -1,0 +1,53 @@
+"""What `/readyz` asks of the dependencies; docker/RUNBOOK.md says which have no probe, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from service.settings import ApiSettings
+from service.stores.dynamodb.calls import get_batch
+from service.stores.dynamodb.schema import TABLES
+from service.stores.osrm import TableService
+from service.stores.redis.link import RedisLink, connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Probe = Callable[[], bool]
+
+PATIENCE_SECONDS: Final = 0.5
+"""For one dependency; all are asked at once, and the answer comes within a second."""
+
+
+def probes_of(
+    settings: ApiSettings, dynamodb: DynamoDBClient, redis: RedisLink, keys_ready: Probe
+) -> dict[str, Probe]:
+    """A probe for each dependency there is; each says no or raises if the part is unusable."""
+    probes: dict[str, Probe] = {
+        "dynamodb": lambda: _all_tables_answer(settings, dynamodb),
+        "keys": keys_ready,
+        "redis": lambda: _answers(redis),
+    }
+    # Where both are one server, it is told once.
+    if settings.broker_url != settings.redis_url:
+        broker = RedisLink(connect(settings.broker_url, timeout_seconds=PATIENCE_SECONDS))
+        probes["broker"] = lambda: _answers(broker)
+    if settings.travel_times_url:
+        routing = TableService(settings.travel_times_url)
+        probes["routing"] = lambda: routing.answers(PATIENCE_SECONDS)
+    return probes
+
+
+def _all_tables_answer(settings: ApiSettings, dynamodb: DynamoDBClient) -> bool:
+    """One consistent read of items that do not exist: reaches each table, needs no more rights."""
+    keys = {
+        str(getattr(settings, table.setting)): [{table.key: {"S": "readiness"}}] for table in TABLES
+    }
+    get_batch(dynamodb, keys, PATIENCE_SECONDS)  # type: ignore[arg-type] # Item's union
+    return True
+
+
+def _answers(link: RedisLink) -> bool:
+    with link.use() as client:
+        return bool(client.ping())
