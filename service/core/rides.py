@@ -172,7 +172,7 @@ def _require_room(ports: Ports, ride: Ride) -> None:
     newest = ports.rides.list_of_rider(
         ride.rider_id, status=None, limit=NEWEST_LOOKED_AT, start=None
     ).items
-    others_open = [r for r in newest if not r.is_terminal and r.ride_id != ride.ride_id]
-    replay = any(r.ride_id == ride.ride_id for r in newest)
-    if not replay and len(others_open) >= ports.rules.max_active_rides:
+    is_replay = any(each.ride_id == ride.ride_id for each in newest)
+    open_rides = sum(not each.is_terminal for each in newest)
+    if not is_replay and open_rides >= ports.rules.max_active_rides:
         raise TooManyActiveRides(f"at most {ports.rules.max_active_rides} open rides are allowed")

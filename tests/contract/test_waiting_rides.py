@@ -337,3 +337,12 @@ def test_an_exception_makes_no_suspects_and_clears_none(waiting: Waiting) -> Non
     assert lease
     assert lease.begin_round().suspects == {"suspect": 0}
     lease.release()
+
+
+def test_a_plan_that_no_round_makes_again_is_forgotten(redis_server: RedisServer) -> None:
+    link = RedisLink(connect(redis_server.url, timeout_seconds=2))
+    lease = RedisWaitingRides(link).take(ZONE)
+    assert lease
+    lease.finish_round([Pairing("ride-1", "u1", 60, 500)], None)
+    left = link.client.pttl(keys.plans(ZONE))
+    assert leases.PLANS_MS - 5000 < left <= leases.PLANS_MS

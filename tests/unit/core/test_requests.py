@@ -87,6 +87,13 @@ def test_a_rider_with_enough_open_rides_is_refused_one_more_but_not_a_replay(
     service.request()
 
 
+def test_a_replay_is_no_further_ride_even_where_the_limit_was_lowered(service: Service) -> None:
+    first = service.request(idempotency_key="key")
+    service.request()
+    service.ports = replace(service.ports, rules=Rules(max_active_rides=1))
+    assert service.request(idempotency_key="key") == first
+
+
 def test_another_riders_ride_is_not_found(service: Service) -> None:
     ride = service.request("rider-1")
     with pytest.raises(RideNotFound):

@@ -64,6 +64,18 @@ def test_an_entry_whose_ride_ended_long_ago_is_forgotten(service: Service) -> No
     assert ride.ride_id not in service.waiting.rides[ride.zone]
 
 
+def test_an_entry_is_forgotten_only_when_the_sweep_had_time_to_end_the_ride(
+    service: Service,
+) -> None:
+    ride = service.request()
+    service.now = ride.deadline_at + rounds.OVERDUE
+    service.dispatcher.run(ride.zone, "")
+    assert ride.ride_id in service.waiting.rides[ride.zone]
+    service.later(0.001)
+    service.dispatcher.run(ride.zone, "")
+    assert ride.ride_id not in service.waiting.rides[ride.zone]
+
+
 def test_a_unicorn_that_was_won_elsewhere_is_replaced_in_the_same_job(service: Service) -> None:
     won_elsewhere = service.on_duty("u1", PICKUP)
     service.on_duty("u2", CLOSE_BY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from service.core.sweep import sweep
@@ -50,6 +52,13 @@ def test_a_ride_nobody_can_take_is_tried_again_until_its_deadline(service: Servi
     run(service, 5)
     ended = service.stored(ride)
     assert (ended.status, ended.due_at) == (RideStatus.UNMATCHED, None)
+
+
+def test_the_last_try_is_at_the_deadline_and_not_after(service: Service) -> None:
+    ride = service.request()
+    service.now = ride.deadline_at - timedelta(seconds=0.5)
+    sweep(service.ports, service.now)
+    assert service.stored(ride).due_at == ride.deadline_at
 
 
 def test_a_ride_with_a_plan_outlives_its_deadline(service: Service) -> None:
