@@ -16,12 +16,14 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, Protocol
 
+from cachetools import LRUCache
+
 from service.auth.errors import InvalidToken, MalformedHeader
 from service.auth.principal import Principal, TokenKind
 from service.auth.roles import RoleGrants
 from service.auth.strict import base64url, json_object
 from service.auth.sts import BODY
-from service.auth.verified import VerifiedTokens
+from service.auth.verifier import VerifiedTokens
 
 AUDIENCE: Final = "x-wildrydes-audience"
 LONGEST_CREDENTIAL: Final = 7 * 1024
@@ -100,8 +102,7 @@ class IamVerifier:
         self._audience = audience
         self._leeway_seconds = leeway_seconds
         self._verified = VerifiedTokens(remembered)
-        self._remembered = remembered
-        self._refused: dict[bytes, InvalidToken] = {}
+        self._refused: LRUCache[bytes, str] = LRUCache(remembered)
 
     def verify(self, credential: str, now: float) -> Principal:
         """The role that is calling, as a machine. `now`: seconds since 1970.
@@ -112,10 +113,11 @@ class IamVerifier:
             raise InvalidToken("too long, or not ASCII")
         raw = credential.encode()
         digest = sha256(raw).digest()
-        principal = self._verified.get(digest, 0, now)
+        principal = self._verified.get(digest, self._sts, now)
         if principal is None:
-            if digest in self._refused:
-                raise InvalidToken(self._refused[digest].cause)
+            cause = self._refused.get(digest)
+            if cause is not None:
+                raise InvalidToken(cause)
             principal = self._asked(digest, self._question(_headers(raw), now))
         return principal
 
@@ -124,11 +126,9 @@ class IamVerifier:
         try:
             principal = self._principal(question, self._sts.caller(question.headers))
         except InvalidToken as refusal:
-            if len(self._refused) >= self._remembered:
-                self._refused.clear()
-            self._refused[digest] = refusal
+            self._refused[digest] = refusal.cause
             raise
-        self._verified.add(digest, 0, principal)
+        self._verified.add(digest, self._sts, principal)
         return principal
 
     def _question(self, given: Mapping[str, str], now: float) -> SignedQuestion:

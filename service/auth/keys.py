@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import random
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,9 +26,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Keys by kid. `generation` goes up when the keys change, not with each fetch."""
+    """Keys by kid: another mapping when the keys change, the same one after any other fetch."""
 
-    generation: int = 0
     keys: Mapping[str, Key] = field(default_factory=dict)
     fetched_at: float = -math.inf
 
@@ -59,7 +56,7 @@ class PinnedKeys:
 
     def __init__(self, path: Path) -> None:
         """Raises `OSError` or `BadKeySet`."""
-        self._snapshot = Snapshot(1, read_key_set(path.read_bytes()).keys, 0.0)
+        self._snapshot = Snapshot(read_key_set(path.read_bytes()).keys, 0.0)
 
     def current(self) -> Snapshot:
         return self._snapshot
@@ -75,10 +72,6 @@ class PinnedKeys:
 
     def age_seconds(self) -> float:
         return 0.0
-
-    @property
-    def generation(self) -> int:
-        return self._snapshot.generation
 
 
 class KeySet:
@@ -98,15 +91,8 @@ class KeySet:
         self._schedule = Schedule(timing, jitter)
         self._snapshot = NO_KEYS
         self._ignored: Mapping[str, int] = {}
-        self._begin_life()
-        os.register_at_fork(after_in_child=_revival(self))
-
-    def _begin_life(self) -> None:
-        """Everything with a lock or a thread in it, which a forked child needs anew."""
-        self._absent = AbsentKids(self._timing)
-        self._refresher = Refresher(
-            self._refresh, self._schedule, self._clock, self._timing.deadline
-        )
+        self._absent = AbsentKids(timing)
+        self._refresher = Refresher(self._refresh, self._schedule, clock, timing.deadline)
 
     def current(self) -> Snapshot:
         snapshot = self._snapshot
@@ -138,10 +124,6 @@ class KeySet:
         """Since the last good fetch; infinite before the first."""
         return self._age(self._snapshot)
 
-    @property
-    def generation(self) -> int:
-        return self._snapshot.generation
-
     def start(self) -> None:
         """Begin to fetch in the background; repeating it changes nothing."""
         self._refresher.start()
@@ -149,13 +131,6 @@ class KeySet:
     def close(self) -> None:
         """End the background thread."""
         self._refresher.close()
-
-    def revive(self) -> None:
-        """In a forked child, where the parent's thread is gone: go on with a thread of its own."""
-        was_started = self._refresher.is_started
-        self._begin_life()
-        if was_started:
-            self.start()
 
     def _is_worth_a_fetch(self, kid: str, now: float) -> bool:
         return self._refresher.can_attempt(now) and not self._absent.holds(kid, now)
@@ -176,7 +151,7 @@ class KeySet:
         if document.keys == before.keys:
             self._snapshot = replace(before, fetched_at=self._clock())
         else:
-            self._snapshot = Snapshot(before.generation + 1, document.keys, self._clock())
+            self._snapshot = Snapshot(document.keys, self._clock())
             logger.info("keys changed", extra={"kids": sorted(document.keys)})
         self._report(document.ignored)
 
@@ -184,15 +159,3 @@ class KeySet:
         if ignored and ignored != self._ignored:
             logger.warning("keys ignored", extra={"ignored": dict(ignored)})
         self._ignored = ignored
-
-
-def _revival(keys: KeySet) -> Callable[[], None]:
-    # A hook at fork cannot be taken back, so it must not keep the key set alive.
-    reference = weakref.ref(keys)
-
-    def revive() -> None:
-        survivor = reference()
-        if survivor is not None:
-            survivor.revive()
-
-    return revive

@@ -42,10 +42,6 @@ class Refresher:
         self._finished = 0
         self._waiting = 0
 
-    @property
-    def is_started(self) -> bool:
-        return self._thread is not None
-
     def start(self) -> None:
         """Start the thread; repeating it changes nothing."""
         if self._thread is None:

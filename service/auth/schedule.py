@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from cachetools import FIFOCache
+
 Jitter = Callable[[float, float], float]
 """A number between two; `random.uniform`."""
 
@@ -77,7 +79,7 @@ class AbsentKids:
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self._lock = threading.Lock()
-        self._until: dict[str, tuple[float, float]] = {}
+        self._until: FIFOCache[str, tuple[float, float]] = FIFOCache(ABSENT_KIDS)
 
     def holds(self, kid: str, now: float) -> bool:
         until, _ = self._until.get(kid, (-math.inf, 0.0))
@@ -88,5 +90,3 @@ class AbsentKids:
             _, last = self._until.pop(kid, (0.0, 0.0))
             pause = min(max(2 * last, self._timing.cooldown), self._timing.longest_absence)
             self._until[kid] = (now + pause, pause)
-            if len(self._until) > ABSENT_KIDS:
-                del self._until[next(iter(self._until))]

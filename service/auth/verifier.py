@@ -8,10 +8,13 @@ expired and foreign tokens cause no traffic.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
+
+from cachetools import LRUCache
 
 from service.auth.claims import LONGEST_SESSION_SECONDS, AccessClaims
 from service.auth.errors import InvalidToken, TokenTooLarge
@@ -19,7 +22,6 @@ from service.auth.jwks import ALGORITHM, Key
 from service.auth.keys import Keys, Snapshot
 from service.auth.principal import Principal
 from service.auth.strict import base64url, json_object
-from service.auth.verified import VerifiedTokens
 
 LONGEST_TOKEN: Final = 7 * 1024
 """Characters. With its scheme word the header still fits into the 8 KiB that proxies allow."""
@@ -32,6 +34,32 @@ _SIGNATURE_LENGTHS: Final = range(342, 684)
 
 _UNSUPPORTED: Final = frozenset({"crit", "b64", "zip"})
 """Header parameters that change what the rest means; we implement none."""
+
+
+class VerifiedTokens:
+    """Principals by token digest, at most `limit`, least recently used: the tokens are not kept.
+
+    `proof` is what the verification rests on, such as a set of keys; compared by identity.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._known: LRUCache[bytes, tuple[object, Principal]] = LRUCache(limit)
+        self._lock = threading.Lock()
+        self._is_on = limit > 0
+
+    def get(self, digest: bytes, proof: object, now: float) -> Principal | None:
+        """The principal, if it has not expired and what proved it is still in use."""
+        with self._lock:
+            entry = self._known.get(digest)
+        if entry is None:
+            return None
+        proved_with, principal = entry
+        return principal if proved_with is proof and now < principal.expires_at else None
+
+    def add(self, digest: bytes, proof: object, principal: Principal) -> None:
+        if self._is_on:
+            with self._lock:
+                self._known[digest] = proof, principal
 
 
 class TokenVerifier:
@@ -58,20 +86,22 @@ class TokenVerifier:
         raw = token.encode()
         digest = sha256(raw).digest()
         snapshot = self._keys.current()
-        principal = self._verified.get(digest, snapshot.generation, now)
+        principal = self._verified.get(digest, snapshot.keys, now)
         if principal is None:
-            principal, generation = self._prove(raw, snapshot, now)
-            self._verified.add(digest, generation, principal)
+            principal, keys = self._prove(raw, snapshot, now)
+            self._verified.add(digest, keys, principal)
         return principal
 
-    def _prove(self, raw: bytes, snapshot: Snapshot, now: float) -> tuple[Principal, int]:
-        """The principal, and the generation of the key that proves it."""
+    def _prove(
+        self, raw: bytes, snapshot: Snapshot, now: float
+    ) -> tuple[Principal, Mapping[str, Key]]:
+        """The principal, and the keys one of which proves it."""
         signed, header, payload, signature = _segments(raw)
         kid = _kid(header)
         key = snapshot.keys.get(kid)
         if key is not None:
             _check_signature(key, signed, signature)
-            return self._principal(payload, now), snapshot.generation
+            return self._principal(payload, now), snapshot.keys
         if self._keys.is_absent(kid):
             raise InvalidToken("unknown key")
         principal = self._principal(payload, now)
@@ -80,7 +110,7 @@ class TokenVerifier:
         if key is None:
             raise InvalidToken("unknown key")
         _check_signature(key, signed, signature)
-        return principal, snapshot.generation
+        return principal, snapshot.keys
 
     def _principal(self, payload: bytes, now: float) -> Principal:
         """What the payload claims. Without a checked signature only good for a refusal."""

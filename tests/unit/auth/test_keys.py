@@ -20,6 +20,7 @@ from service.auth.keys import KeySet, PinnedKeys
 from service.auth.refresher import WAITING_AT_MOST
 from service.auth.schedule import Timing
 from service.auth.verifier import AccessTokenVerifier
+from service.entrypoints import gunicorn
 from tests.support.key_server import KeyServer
 from tests.support.token_mint import (
     CLIENT_ID,
@@ -162,7 +163,7 @@ def test_stale_keys_serve_while_the_endpoint_fails_and_recover(server: KeyServer
         with pytest.raises(AuthUnavailable):
             pool.verify(MINT_B.access_token())
         server.serve(A, B)
-        eventually(lambda: pool.keys.generation == 2)
+        eventually(lambda: len(pool.keys.current().keys) == 2)
         assert pool.accepts(MINT_B.access_token())
     assert server.most_at_once == 1
 
@@ -244,8 +245,9 @@ def test_only_an_answer_of_200_is_a_key_set(server: KeyServer, status: int) -> N
     with pool_on(server) as pool:
         pool.warm()
         server.serve_body(jwks(A, B), status)
+        before = pool.keys.current()
         refetch(pool)
-        assert pool.keys.generation == 1
+        assert pool.keys.current() == before
     assert server.fetches == 2
 
 
@@ -316,10 +318,11 @@ BAD_BODIES = {
 def test_a_bad_document_never_replaces_a_good_set(server: KeyServer, body: bytes) -> None:
     with pool_on(server) as pool:
         pool.warm()
+        before = pool.keys.current()
         server.serve_body(body)
         refetch(pool)
         assert server.fetches == 2
-        assert pool.keys.generation == 1
+        assert pool.keys.current() == before
         assert pool.accepts(MINT_A.access_token())
 
 
@@ -383,13 +386,12 @@ def test_new_material_under_the_same_kid_replaces_the_old(server: KeyServer) -> 
         assert not pool.accepts(token)
 
 
-def test_an_unchanged_set_keeps_its_generation_and_so_the_remembered_tokens(
-    server: KeyServer,
-) -> None:
+def test_fetching_unchanged_keys_leaves_the_remembered_tokens_alone(server: KeyServer) -> None:
     with pool_on(server, QUICK) as pool:
         pool.warm()
+        before = pool.keys.current()
         eventually(lambda: server.fetches >= 3)
-        assert pool.keys.generation == 1
+        assert pool.keys.current().keys is before.keys
 
 
 @pytest.mark.parametrize(
@@ -428,36 +430,18 @@ def test_a_wall_clock_that_jumps_does_not_age_the_keys(server: KeyServer) -> Non
     assert server.fetches == 1
 
 
-FORKED = """
-import os, sys, time
-from service.auth.endpoint import Endpoint, FetchFailed
-from service.auth.keys import KeySet
-from service.auth.schedule import Timing
-
-keys = KeySet(Endpoint(sys.argv[1]), timing=Timing(soft=0.2, cooldown=0.1))
-while not keys.ready():
-    time.sleep(0.01)
-child = os.fork()
-if child == 0:
-    print(f"forked {keys.current().generation}", flush=True)
-    while keys.current().generation == 1:
-        time.sleep(0.01)
-    os._exit(0)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-def test_a_forked_child_keeps_refreshing(server: KeyServer) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", FORKED, server.url],
+def test_the_server_builds_keys_after_its_fork_only() -> None:
+    """A thread does not survive a fork, so gunicorn must not load the application before it."""
+    assert not hasattr(gunicorn, "preload_app")
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import service.entrypoints.gunicorn, sys; print(*sys.modules)"],
         cwd=Path(__file__).parents[3],
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "forked 1\n"
-        server.serve(B)
-        assert process.wait(timeout=60) == 0
+        check=True,
+    ).stdout.split()
+    assert "service.entrypoints.gunicorn" in loaded
+    assert "service.auth.keys" not in loaded
 
 
 @pytest.mark.parametrize(

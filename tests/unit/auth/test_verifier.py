@@ -14,8 +14,7 @@ from service.auth.jwks import read_key_set
 from service.auth.keys import PinnedKeys, Snapshot
 from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import remembered_for
-from service.auth.verified import VerifiedTokens
-from service.auth.verifier import AccessTokenVerifier
+from service.auth.verifier import AccessTokenVerifier, VerifiedTokens
 from tests.support.token_mint import (
     CLIENT_ID,
     DROP,
@@ -27,6 +26,7 @@ from tests.support.token_mint import (
 )
 
 RESOURCE = "https://api.example.com"
+KEYS = object()
 
 
 class CountingKeys:
@@ -39,7 +39,7 @@ class CountingKeys:
 
     def rotate(self, *keys: SigningKey) -> None:
         found = read_key_set(jwks(*keys)).keys
-        self.snapshot = Snapshot(self.snapshot.generation + 1, found, 0.0)
+        self.snapshot = Snapshot(found, 0.0)
 
     def current(self) -> Snapshot:
         return self.snapshot
@@ -328,9 +328,9 @@ def test_the_memory_of_tokens_is_bounded_and_keeps_what_is_asked_for() -> None:
     tokens = VerifiedTokens(limit=10)
     someone = principal_until(100)
     for number in range(1000):
-        tokens.add(b"%d" % number, 1, someone)
-        assert tokens.get(b"0", 1, 0.0) is someone
-    kept = [number for number in range(1000) if tokens.get(b"%d" % number, 1, 0.0)]
+        tokens.add(b"%d" % number, KEYS, someone)
+        assert tokens.get(b"0", KEYS, 0.0) is someone
+    kept = [number for number in range(1000) if tokens.get(b"%d" % number, KEYS, 0.0)]
     assert len(kept) <= 10
     assert kept[0] == 0
     assert 999 in kept
@@ -338,5 +338,5 @@ def test_the_memory_of_tokens_is_bounded_and_keeps_what_is_asked_for() -> None:
 
 def test_no_memory_at_all_can_be_asked_for() -> None:
     tokens = VerifiedTokens(limit=0)
-    tokens.add(b"a", 1, principal_until(100))
-    assert tokens.get(b"a", 1, 0.0) is None
+    tokens.add(b"a", KEYS, principal_until(100))
+    assert tokens.get(b"a", KEYS, 0.0) is None
