@@ -52,11 +52,12 @@ class Dependencies:
                 SWEPT.set(time.time())
 
 
-_built: list[Dependencies] = []
+_built: Dependencies | None = None
 
 
-def build(settings: Settings) -> None:
+def build(settings: Settings) -> Dependencies:
     """Build this process's dependencies; called when a pool child starts."""
+    global _built
     timeout = JOB_TIMEOUT_SECONDS
     redis = redis_stores(settings, timeout_seconds=timeout)
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
@@ -77,7 +78,8 @@ def build(settings: Settings) -> None:
         sleep=time.sleep,
         commit_all=_in_parallel(ThreadPoolExecutor(PARALLEL_CLAIMS, "claim")),
     )
-    _built[:] = [Dependencies(dispatcher, ports, redis.waiting)]
+    _built = Dependencies(dispatcher, ports, redis.waiting)
+    return _built
 
 
 def dependencies() -> Dependencies:
@@ -86,9 +88,7 @@ def dependencies() -> Dependencies:
     Built here if that failed when the child started: Celery does not end a child whose start-up
     hook raised, and it would fail every job from then on.
     """
-    if not _built:
-        build(load(Settings))
-    return _built[0]
+    return _built or build(load(Settings))
 
 
 def _in_parallel(

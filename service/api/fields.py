@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic.json_schema import WithJsonSchema
 
+from service.http.route import ID_PATTERN
 from service.model import Location
 from service.model.characters import has_control_or_direction_characters, is_blank
 
@@ -66,7 +67,7 @@ Instant = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_is_readable)]
 Text = Annotated[str, Field(max_length=280)]
-UnicornId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+UnicornId = Annotated[str, Field(pattern=f"^{ID_PATTERN}$")]
 Count = Annotated[int, Field(ge=1, le=100), BeforeValidator(_number)]
 AccountSub = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
 

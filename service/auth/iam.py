@@ -21,9 +21,10 @@ from cachetools import LRUCache
 from service.auth.errors import InvalidToken, MalformedHeader
 from service.auth.principal import Principal, TokenKind
 from service.auth.roles import RoleGrants
-from service.auth.strict import base64url, json_object
+from service.auth.strict import base64url
 from service.auth.sts import BODY
 from service.auth.verifier import VerifiedTokens
+from service.strict_json import read_json_object
 
 AUDIENCE: Final = "x-wildrydes-audience"
 LONGEST_CREDENTIAL: Final = 7 * 1024
@@ -178,7 +179,7 @@ class IamVerifier:
 def _headers(raw: bytes) -> Mapping[str, str]:
     """The credential's JSON object: header names, in any case, to values."""
     try:
-        members = json_object(base64url(raw))
+        members = read_json_object(base64url(raw))
     except ValueError as error:
         raise InvalidToken(f"credential: {error}") from None
     headers = {name.lower(): value for name, value in members.items()}

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from service.auth.strict import json_object
+from service.strict_json import read_json_object
 
 ALGORITHM: Final = "RS256"
 SMALLEST_KEY_BITS: Final = 2048
@@ -57,7 +57,7 @@ class _Unusable(Exception):
 def read_key_set(body: bytes) -> KeyDocument:
     """Read a JWKS document. Raises `BadKeySet`."""
     try:
-        entries = json_object(body).get("keys")
+        entries = read_json_object(body).get("keys")
     except ValueError as error:
         raise BadKeySet(f"not a JSON object: {error}") from None
     if not isinstance(entries, list):

@@ -21,7 +21,8 @@ from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import ALGORITHM, Key
 from service.auth.keys import Keys, Snapshot
 from service.auth.principal import Principal
-from service.auth.strict import base64url, json_object
+from service.auth.strict import base64url
+from service.strict_json import read_json_object
 
 LONGEST_TOKEN: Final = 7 * 1024
 """Characters. With its scheme word the header still fits into the 8 KiB that proxies allow."""
@@ -115,7 +116,7 @@ class TokenVerifier:
     def _principal(self, payload: bytes, now: float) -> Principal:
         """What the payload claims. Without a checked signature only good for a refusal."""
         try:
-            claims = json_object(base64url(payload))
+            claims = read_json_object(base64url(payload))
         except ValueError as error:
             raise InvalidToken(f"payload: {error}") from None
         return self._rules.principal_of(claims, now)
@@ -163,7 +164,7 @@ def _segments(raw: bytes) -> tuple[bytes, bytes, bytes, bytes]:
 def _kid(header_segment: bytes) -> str:
     """The key a header names. All tokens of one key share one header, hence the cache."""
     try:
-        header = json_object(base64url(header_segment))
+        header = read_json_object(base64url(header_segment))
     except ValueError as error:
         raise InvalidToken(f"header: {error}") from None
     kid = header.get("kid")

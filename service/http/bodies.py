@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
@@ -13,6 +10,7 @@ from pydantic_core import ErrorDetails
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from service.http.problems import Problem
+from service.strict_json import read_json
 
 BODY_LIMIT: Final = 16 * 1024
 FAULTS_NAMED: Final = 50
@@ -49,8 +47,8 @@ def read_query(model: type[Model]) -> Model:
 def parse(body: bytes) -> object:
     """Strict JSON (RFC 8259): UTF-8, finite numbers, no duplicate names, bounded depth."""
     try:
-        return _decode(body.decode("utf-8"))
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         # `from None`: the cause quotes the body.
         raise Problem(400, "malformed_body", "The body is not valid JSON.") from None
 
@@ -95,26 +93,3 @@ def _message(fault: ErrorDetails) -> str:
     if fault["type"] == "model_type":
         return "Input should be an object"
     return fault["msg"].removeprefix("Value error, ")
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate name")
-    return members
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("not a finite number")
-    return number
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode: Final = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
-).decode

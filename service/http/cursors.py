@@ -20,9 +20,10 @@ from typing import Final
 
 from service.http.problems import invalid
 from service.http.responses import encode
+from service.http.route import ID_PATTERN
 
 _CODE_BYTES: Final = 16
-_is_id: Final = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
+_is_id: Final = re.compile(ID_PATTERN).fullmatch
 _is_key: Final = re.compile(r"[\x21-\x7e]{1,160}").fullmatch
 _looks_like_instant: Final = re.compile(r"2[0-9]{3}-[0-9T:.-]{18}Z").fullmatch
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from service.auth.policy import SCOPES, Policy
 from service.auth.principal import TokenKind
 from service.http.problems import PROBLEM_TYPE
-from service.http.route import Route, Text
+from service.http.route import ID_PATTERN, Route, Text
 from service.http.schemas import Json, query_parameters, schemas_of
 from service.settings import ApiSettings
 
@@ -204,7 +204,7 @@ def _path_parameters(route: Route) -> list[Json]:
 
 
 def _path_parameter(converter: str, name: str) -> Json:
-    schema: Json = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
+    schema: Json = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
     if converter.startswith("any("):
         schema = {"type": "string", "enum": converter[4:-1].split(",")}
     return {"name": name, "in": "path", "required": True, "schema": schema}

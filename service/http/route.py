@@ -22,7 +22,9 @@ from service.http.problems import Problem
 
 View = Callable[..., Response]
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ID_PATTERN: Final = "[A-Za-z0-9_-]{1,64}"
+"""Ids of rides, unicorns and dead letters, wherever a client sends one."""
+_ID: Final = re.compile(ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)

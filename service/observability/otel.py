@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from cachetools import FIFOCache
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -36,7 +37,7 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("wildrydes")
         self._context = TraceContextTextMapPropagator()
-        self._origins: dict[str, str] = {}
+        self._origins: FIFOCache[str, str] = FIFOCache(MOST_REMEMBERED)
 
     @contextmanager
     def span(
@@ -59,8 +60,6 @@ class Tracing:
         return carried
 
     def remember(self, ride_id: str, traceparent: str) -> None:
-        if len(self._origins) >= MOST_REMEMBERED:
-            self._origins.clear()
         self._origins[ride_id] = traceparent
 
     def shutdown(self) -> None:

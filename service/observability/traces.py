@@ -21,25 +21,28 @@ Carrier = Mapping[str, str]
 NOTHING: Final[Carrier] = {}
 _NO_SPAN: Final[AbstractContextManager[None]] = nullcontext()
 
-_tracing: list[Tracing] = []
+_tracing: Tracing | None = None
 
 
 def begin(settings: Settings, role: str) -> None:
     """Trace from now on, if it is wanted; once per process, after any fork (it has a thread)."""
+    global _tracing
     if settings.otel_exporter_otlp_endpoint:
         from service.observability.otel import Tracing
 
-        _tracing[:] = [Tracing(role)]
+        _tracing = Tracing(role)
 
 
 def end() -> None:
     """Send what is not sent yet and stop: for processes that end without Python's own exit."""
-    while _tracing:
-        _tracing.pop().shutdown()
+    global _tracing
+    ending, _tracing = _tracing, None
+    if ending:
+        ending.shutdown()
 
 
 def is_on() -> bool:
-    return bool(_tracing)
+    return _tracing is not None
 
 
 def span(
@@ -50,21 +53,21 @@ def span(
     With `of_ride` it is linked to the request of the ride, should that be in another trace: under
     load many requests share one job.
     """
-    return _tracing[0].span(name, of_ride, kind, carrier) if _tracing else _NO_SPAN
+    return _tracing.span(name, of_ride, kind, carrier) if _tracing else _NO_SPAN
 
 
 def describe(**attributes: str | int) -> None:
     """Say more about the current span."""
     if _tracing:
-        _tracing[0].describe(attributes)
+        _tracing.describe(attributes)
 
 
 def carrier() -> dict[str, str]:
     """What continues the current span elsewhere; empty if there is none."""
-    return _tracing[0].carrier() if _tracing else {}
+    return _tracing.carrier() if _tracing else {}
 
 
 def remember(ride_id: str, traceparent: str | None) -> None:
     """Note with which span a waiting ride came, for the span of its claim."""
     if _tracing and traceparent:
-        _tracing[0].remember(ride_id, traceparent)
+        _tracing.remember(ride_id, traceparent)

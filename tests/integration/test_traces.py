@@ -137,7 +137,7 @@ def test_spans_carry_nothing_a_rider_wrote(stack: Stack, collector: Collector) -
 
 WITHOUT = """
 import sys
-from service import traces
+from service.observability import traces
 from service.settings import Settings
 traces.begin(Settings(aws_region="x", redis_url="redis://x"), "web")
 import service.api.app, worker.tasks

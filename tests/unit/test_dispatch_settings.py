@@ -7,14 +7,17 @@ from pydantic import ValidationError
 
 from service.matching.match import Tuning
 from service.settings import Settings
+from tests.support.infrastructure import CREDENTIALS
 from worker import dependencies
 
 ENVIRONMENT = {"aws_region": "eu-central-1", "redis_url": "redis://127.0.0.1:1"}
 
 
 def tuned(monkeypatch: pytest.MonkeyPatch, **changes: float) -> Tuning:
-    """Nothing connects before the first round."""
-    monkeypatch.setattr(dependencies, "_built", [])
+    """No store answers here; only the pause is asked for before the first round."""
+    for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(dependencies, "_built", None)
     dependencies.build(Settings.model_validate(ENVIRONMENT | changes))
     return dependencies.dependencies().dispatcher.tuning
 

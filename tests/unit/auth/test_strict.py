@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.auth.strict import base64url, json_object
+from service.auth.strict import base64url
+from service.strict_json import read_json_object
 from tests.support.token_mint import base64url as encoded
 
 
@@ -54,7 +55,7 @@ def test_any_json_object_is_read_as_the_standard_library_reads_it(
         text = json.dumps(value, ensure_ascii=escaped, allow_nan=False).encode()
     except ValueError:
         return
-    assert json_object(text) == value
+    assert read_json_object(text) == value
 
 
 @pytest.mark.parametrize(
@@ -89,12 +90,12 @@ def test_any_json_object_is_read_as_the_standard_library_reads_it(
 )
 def test_what_is_not_one_unambiguous_object_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any ValueError is the promise
-        json_object(data)
+        read_json_object(data)
 
 
 @given(st.binary(max_size=32))
 def test_no_bytes_whatever_raise_anything_else(data: bytes) -> None:
     try:
-        json_object(data)
+        read_json_object(data)
     except ValueError:
         return
