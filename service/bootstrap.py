@@ -30,7 +30,7 @@ from service.observability.exposition import before_answers
 from service.observability.instruments import KEYS_FETCHED
 from service.probes import probes_of
 from service.settings import ApiSettings, Settings
-from service.stores.broker import CeleryRoundQueue
+from service.stores.broker import CeleryRoundQueue, RedisQueues
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
@@ -41,7 +41,6 @@ from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
-from service.stores.redis.queues import RedisQueues
 from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
 from service.stores.revocations import TOPIC, DynamoRevocations, KnownRevocations
@@ -70,14 +69,20 @@ class RedisStores:
     changes: RedisChanges
 
 
-def redis_stores(settings: Settings, *, timeout_seconds: float) -> RedisStores:
-    """Stores that share one connection pool and one breaker."""
-    link = RedisLink(connect(settings.redis_url, timeout_seconds=timeout_seconds))
+def redis_stores(
+    settings: Settings, role: str = "command", *, timeout_seconds: float
+) -> RedisStores:
+    """Stores that share one connection pool and one breaker.
+
+    `role` is the process's, for the names of its connections.
+    """
+    client = connect(settings.redis_url, timeout_seconds=timeout_seconds, name=f"wildrydes-{role}")
+    link = RedisLink(client)
     return RedisStores(
         link=link,
         fleet=RedisFleetIndex(link, timedelta(seconds=settings.unicorn_stale_seconds)),
         waiting=RedisWaitingRides(link),
-        changes=RedisChanges(link, connect(settings.redis_url, timeout_seconds=timeout_seconds)),
+        changes=RedisChanges(link, client),
     )
 
 
@@ -126,7 +131,9 @@ def build_oversight(
     settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient, *, timeout_seconds: float
 ) -> Oversight:
     """What only operators ask, beside the ports. The broker may be another Redis."""
-    broker = RedisLink(connect(settings.broker_url, timeout_seconds=timeout_seconds))
+    broker = RedisLink(
+        connect(settings.broker_url, timeout_seconds=timeout_seconds, name="wildrydes-web")
+    )
     return Oversight(
         history=DynamoRideHistory(dynamodb, settings.rides_table),
         roster=DynamoRoster(dynamodb, settings.unicorns_table),
@@ -168,8 +175,8 @@ def build(settings: ApiSettings) -> Dependencies:
     from service.http.limits import limiter_of
 
     timeout = REQUEST_TIMEOUT_SECONDS
-    redis = redis_stores(settings, timeout_seconds=timeout)
-    rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
+    redis = redis_stores(settings, "web", timeout_seconds=timeout)
+    rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout, name="wildrydes-web")
     dynamodb = dynamodb_client(settings)
     ports = with_known_pauses(build_ports(settings, redis, rounds, dynamodb))
     start_listening(ports.fleet, ports.rules.stale, _now)

@@ -1,19 +1,30 @@
-"""The Celery application of workers and beat. The only worker module that reads the environment."""
+"""The Celery application of workers, beat and monitor. The only module here that reads the
+environment."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import Celery
+from celery.signals import beat_init, setup_logging, worker_init, worker_process_init
 
 from service.observability import directory
-from service.queues import DISPATCH_QUEUE, ROUND_TASK, SWEEP_QUEUE, SWEEP_TASK
 from service.settings import Settings, load
 
 settings = load(Settings)
 directory.prepare(settings.metrics_port)
 
-# Only now: the instruments are made on import, and where they count has just been decided.
-from service.stores.broker import broker_options  # noqa: E402
-from worker import broker_guard, consumer, lifecycle, liveness  # noqa: E402
+# Imported late: prometheus_client reads at import time where to count, which is set just above.
+from service.logs import configure_logging  # noqa: E402
+from service.stores.broker import (  # noqa: E402
+    DISPATCH_QUEUE,
+    ROUND_TASK,
+    SWEEP_QUEUE,
+    SWEEP_TASK,
+    broker_options,
+)
+from worker import consumer, dependencies, liveness, metrics  # noqa: E402
+from worker.heartbeat import Heartbeat  # noqa: E402
 
 app = Celery("dispatch", broker=settings.broker_url, include=["worker.tasks"])
 app.conf.update(
@@ -31,7 +42,10 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     # A worker outlives its broker: it tries for ever instead of exiting after 100 attempts.
     broker_connection_max_retries=None,
-    broker_transport_options=broker_options(timeout_seconds=5)
+    # The time-out is above the second that a worker's wait for jobs lasts, and so short that a
+    # silent broker holds no main loop for long: a dozen such waits fit into a stop time-out.
+    # The name is the monitor's; workers and beat set theirs when they start.
+    broker_transport_options=broker_options(timeout_seconds=2, name="wildrydes-monitor")
     | {
         # Above the hard time limit. The interval and throttle matter as much: with the defaults
         # re-delivery takes 90 s whatever the timeout says.
@@ -39,6 +53,10 @@ app.conf.update(
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     },
+    # Nor does an error that the broker answers end a worker.
+    broker_channel_error_retry=True,
+    # Beat publishes again in a second, and must not stand still meanwhile.
+    task_publish_retry_policy={"max_retries": 0},
     # Task events begin when a monitor asks for them; without remote control none can ask.
     worker_enable_remote_control=settings.monitor_enabled,
     # Our own logging; Celery's would print task arguments.
@@ -63,9 +81,38 @@ app.conf.update(
     worker_consumer="worker.consumer:DroppingConsumer",
 )
 app.Task.Request = "worker.heartbeat:CountedRequest"
-
+app.events_cls = "worker.consumer:Events"
 app.steps["worker"].add(liveness.LoopStep)
 
-broker_guard.install()
+
+def _name_connections(role: str) -> None:
+    app.conf.broker_transport_options["client_name"] = f"wildrydes-{role}"
+
+
+# Celery keeps weak references to receivers unless it is told otherwise.
+@setup_logging.connect(weak=False)
+def _start_logging(**_: Any) -> None:
+    configure_logging(settings.log_level)
+
+
+@worker_init.connect(weak=False)
+def _begin_worker(**_: Any) -> None:
+    _name_connections("worker")
+
+
+@beat_init.connect(weak=False)
+def _begin_beat(**_: Any) -> None:
+    _name_connections("beat")
+
+
+@worker_process_init.connect(weak=False)
+def _build_stores(**_: Any) -> None:
+    # Clients must not be shared across a fork. The import of the numeric libraries, on the other
+    # hand, happens in the parent (through worker.tasks), whose pages the children share.
+    dependencies.build(settings)
+
+
 consumer.install()
-lifecycle.install(settings)
+liveness.keep(settings.liveness_file)
+metrics.install(settings)
+Heartbeat(settings).install()

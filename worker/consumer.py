@@ -1,8 +1,12 @@
-"""Messages that no worker can make sense of are counted and dropped, and the queue moves on.
+"""What keeps a worker's main loop going, whatever comes from the broker and whatever it does.
 
-What such a message asked for, the sweep finds. Celery's own handlers would log its content, which
-may be personal. What is no message at all, or one with parts missing, would end the worker (kombu
-5.7.0, celery 5.7.0: the exception leaves the main loop), and with it each worker in turn.
+Messages that no worker can make sense of are counted and dropped. What such a message asked for,
+the sweep finds. Celery's own handlers would log its content, which may be personal. What is no
+message at all, or one with parts missing, would end the worker (kombu 5.7.0, celery 5.7.0: the
+exception leaves the main loop), and with it each worker in turn.
+
+Events for the monitor are sent once or not at all. Celery's own heartbeat connects and sends again
+inside the main loop until it succeeds: with a silent broker the loop stood still for good.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import kombu.transport.redis
+from celery.app import events
+from celery.events.dispatcher import EventDispatcher
 from kombu.utils.json import loads
 
 from service.observability.instruments import UNREADABLE_ENTRIES
@@ -23,6 +29,21 @@ logger = logging.getLogger(__name__)
 
 SENSELESS: Final = (AttributeError, KeyError, TypeError, ValueError)
 """What reading a message raises that is not as Celery writes it."""
+
+
+class OneAttempt(EventDispatcher):
+    """Sends each event once; one that cannot be sent is forgotten."""
+
+    def _publish(self, *args: Any, **options: Any) -> None:
+        super()._publish(*args, **options | {"retry": False})  # type: ignore[misc] # stubs lack it
+        # Celery keeps what failed, without bound, and would send it when it is stale.
+        self._outbound_buffer.clear()  # type: ignore[attr-defined]
+
+
+class Events(events.Events):
+    """Celery's `app.events` with the dispatcher above."""
+
+    dispatcher_cls = f"{__name__}:{OneAttempt.__name__}"
 
 
 class DroppingConsumer(PatientConsumer):

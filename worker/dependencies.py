@@ -59,8 +59,8 @@ def build(settings: Settings) -> Dependencies:
     """Build this process's dependencies; called when a pool child starts."""
     global _built
     timeout = JOB_TIMEOUT_SECONDS
-    redis = redis_stores(settings, timeout_seconds=timeout)
-    rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout)
+    redis = redis_stores(settings, "worker", timeout_seconds=timeout)
+    rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout, name="wildrydes-worker")
     ports = with_known_pauses(build_ports(settings, redis, rounds))
     dispatcher = Dispatcher(
         ports=ports,

@@ -44,7 +44,9 @@ class Heartbeat:
         self._version = settings.service_version
         self._started_at = datetime.now(UTC)
         self._pool: Any = None
-        link = RedisLink(connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS))
+        link = RedisLink(
+            connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS, name="wildrydes-worker")
+        )
         self._workers = RedisWorkers(link)
 
     def install(self) -> None:

@@ -44,8 +44,14 @@ class LoopStep(bootsteps.StartStopStep):
         parent.timer.call_repeatedly(TOUCH_SECONDS, touch)
 
 
+EVERY_SECOND: Final = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
+"""How often to try to connect. kombu's pauses grow to 30 s, which would count from the moment that
+Redis is back."""
+
+
 def _while_waiting(connection: Any) -> Any:
     """The connection, touching the file each second while it waits for its broker."""
+    touch()
     ensure = connection.ensure_connection
 
     def ensure_connection(*args: Any, callback: Touch | None = None, **options: Any) -> Any:
@@ -54,7 +60,7 @@ def _while_waiting(connection: Any) -> Any:
             if callback:
                 callback()
 
-        return ensure(*args, callback=beat, **options)
+        return ensure(*args, callback=beat, **options, **EVERY_SECOND)
 
     connection.ensure_connection = ensure_connection
     return connection

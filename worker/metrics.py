@@ -22,8 +22,8 @@ from service.observability import traces
 from service.observability.exposition import BEAT, WORKER, listen
 from service.observability.instruments import BUSY_SECONDS, JOBS, POOL_PROCESSES
 from service.settings import Settings
+from service.stores.broker import RedisQueues
 from service.stores.redis.link import RedisLink, connect
-from service.stores.redis.queues import RedisQueues
 
 SCRAPE_TIMEOUT_SECONDS: Final = 1.0
 
@@ -32,7 +32,9 @@ class Queues(Collector):
     """How many jobs wait and how many are being worked on; nothing while the broker is away."""
 
     def __init__(self, broker_url: str) -> None:
-        link = RedisLink(connect(broker_url, timeout_seconds=SCRAPE_TIMEOUT_SECONDS))
+        link = RedisLink(
+            connect(broker_url, timeout_seconds=SCRAPE_TIMEOUT_SECONDS, name="wildrydes-worker")
+        )
         self._queues = RedisQueues(link)
 
     def collect(self) -> Iterator[Metric]:

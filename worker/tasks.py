@@ -6,7 +6,7 @@ from celery import Task
 
 from service.logs import log_context
 from service.observability import traces
-from service.queues import ROUND_TASK, SWEEP_TASK
+from service.stores.broker import ROUND_TASK, SWEEP_TASK
 from worker.app import app
 from worker.dependencies import dependencies
 

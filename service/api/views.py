@@ -24,7 +24,7 @@ from service.model.operations import (
     QueueLength,
     WorkerState,
 )
-from service.queues import DISPATCH_QUEUE
+from service.stores.broker import DISPATCH_QUEUE
 
 
 def instant_text(at: datetime) -> str:

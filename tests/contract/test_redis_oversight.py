@@ -14,10 +14,9 @@ from service.model.operations import (
     QueueLength,
     WorkerState,
 )
-from service.queues import KEY_PREFIX
+from service.stores.broker import KEY_PREFIX, RedisQueues
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink, connect
-from service.stores.redis.queues import RedisQueues
 from service.stores.redis.waiting import RedisRoundLease, RedisWaitingRides
 from service.stores.redis.workers import REMEMBERED, RedisWorkers
 from tests.support.builders import NOW, a_ride

@@ -12,8 +12,7 @@ from typing import Any
 
 from redis import Redis
 
-from service.queues import DISPATCH_QUEUE, KEY_PREFIX
-from service.stores.broker import CeleryRoundQueue
+from service.stores.broker import DISPATCH_QUEUE, KEY_PREFIX, CeleryRoundQueue
 from service.stores.redis import keys
 from tests.support.infrastructure import MiniStack, RedisServer, wait_until
 from tests.support.stack import Stack

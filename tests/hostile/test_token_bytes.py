@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.queues import DISPATCH_QUEUE
-from service.stores.broker import KEY_PREFIX
+from service.stores.broker import DISPATCH_QUEUE, KEY_PREFIX
 from tests.support.infrastructure import MiniStack, RedisServer
 from tests.support.stack import Stack
 

@@ -12,7 +12,7 @@ import redis
 
 from service.matching.zones import zone_of
 from service.model import Location
-from service.queues import DISPATCH_QUEUE, KEY_PREFIX
+from service.stores.broker import DISPATCH_QUEUE, KEY_PREFIX
 from tests.support.infrastructure import MiniStack, RedisServer, wait_until
 from tests.support.stack import Stack
 

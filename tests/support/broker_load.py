@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from redis import Redis
 
 from service.model.errors import Unavailable
-from service.queues import DISPATCH_QUEUE
-from service.stores.broker import KEY_PREFIX, CeleryRoundQueue
+from service.stores.broker import DISPATCH_QUEUE, KEY_PREFIX, CeleryRoundQueue
 from tests.support.infrastructure import RedisServer
 
 QUEUE = f"{KEY_PREFIX}{DISPATCH_QUEUE}"

@@ -123,9 +123,10 @@ class Stack:
         values = {name.lower(): value for name, value in self.environment.items()}
         return Settings(**values)  # type: ignore[arg-type]
 
-    def start(self, role: str) -> None:
+    def start(self, role: str, *more: str) -> None:
+        """Start a role of the Procfile, with `more` arguments for its command."""
         named = procfile.read(PROJECT / "Procfile")[role]
-        command = [part.replace("worker.app", self._worker_app) for part in named]
+        command = [part.replace("worker.app", self._worker_app) for part in (*named, *more)]
         self.processes[role] = start_process(role, command, self.environment, self.folder)
 
     def kill(self, role: str) -> None:

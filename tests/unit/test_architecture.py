@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service import queues
+from service.stores import broker
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
@@ -21,7 +21,6 @@ SHARED = {
     "service.settings",
     "service.logs",
     "service.observability",
-    "service.queues",
 }
 
 ONLY_IN = {
@@ -32,7 +31,7 @@ ONLY_IN = {
         "service/stores/user_pool.py",
         "service/local/",
     ),
-    "redis": ("service/stores/redis/", "service/local/", "worker/broker_guard.py"),
+    "redis": ("service/stores/redis/", "service/stores/broker.py", "service/local/"),
     "celery": ("worker/", "service/stores/broker.py"),
     "kombu": ("worker/", "service/stores/broker.py"),
     "click": ("service/command/",),
@@ -124,7 +123,7 @@ def test_the_service_never_imports_the_worker_nor_the_development_stack(path: Pa
 def test_every_queue_has_a_consumer_in_the_procfile() -> None:
     procfile = (ROOT / "Procfile").read_text()
     consumed = re.findall(r"^worker:.*--queues[ =](\S+)", procfile, re.MULTILINE)
-    assert {name for names in consumed for name in names.split(",")} == set(queues.QUEUES)
+    assert {name for names in consumed for name in names.split(",")} == set(broker.QUEUES)
 
 
 def test_the_service_package_itself_is_empty() -> None:

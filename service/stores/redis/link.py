@@ -1,35 +1,143 @@
-"""A process's link to Redis: never hangs, fails fast while Redis is away, says `Unavailable`."""
+"""A process's link to Redis: bounded waits, one judgement of what Redis answers, `Unavailable`.
+
+Redis can fail in three ways, told apart here for every client of it, the broker's included:
+
+- The connection is lost, silent, or leads to a server that is not the primary. It is dropped, and
+  the next one resolves the name anew.
+- The server refuses a command for now (full, busy, not permitted). The connection is kept.
+- The command itself is wrong. That operation fails, and the log tells of a defect.
+"""
 
 from __future__ import annotations
 
+import logging
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum, auto
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import (
+    ConnectionError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 from redis.retry import Retry
 
 from service.model.errors import Unavailable
 from service.observability.instruments import REDIS_ERRORS, REDIS_SECONDS
 
-BREAK_SECONDS: Final = 1.0
-"""After a failed call nothing is tried for this long: a dead Redis costs one time-out a second,
-not one per request."""
+logger = logging.getLogger(__name__)
 
+NOT_PRIMARY: Final = frozenset({"LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED"})
+"""Answers of a server that is no primary, or not yet: the name may lead to another one by now."""
+
+REFUSES_FOR_NOW: Final = frozenset(
+    {
+        "BUSY",
+        "CLUSTERDOWN",
+        "DENIED",
+        "MISCONF",
+        "NOPERM",
+        "NOREPLICAS",
+        "OOM",
+        "TRYAGAIN",
+    }
+)
+"""Answers of a server that refuses the command until an operator or time mends the cause."""
+
+BREAK_SECONDS: Final = 1.0
+"""After a lost connection nothing is tried for this long: a dead Redis costs one time-out a second,
+not one per request."""
 
 MOST_CONNECTIONS: Final = 4096
 """As many as an API process serves clients at once; redis-py's 100 are an error to the next one,
 which then looks like a Redis that failed."""
 
+_IN_SCRIPT: Final = re.compile(r": -([A-Z]+) ")
+"""Before version 7 a server wraps the error of a script's command in an error of the script."""
 
-def connect(url: str, *, timeout_seconds: float) -> redis.Redis:
-    """A client for `redis://` or `rediss://` whose every wait is bounded."""
-    return redis.Redis.from_url(
+
+class NotPrimary(ConnectionError):
+    """The server at the other end is not the primary; its connection is closed."""
+
+
+class _Judging:
+    """Closes a connection whose server says that it is not the primary, and tries once more.
+
+    The command was not carried out, so it may be sent again. `on_not_primary` tells whoever has
+    other connections to the same server.
+    """
+
+    def __init__(
+        self, *args: Any, on_not_primary: Callable[[], None] | None = None, **options: Any
+    ) -> None:
+        # Any other failure is the answer: callers have a better plan B (the sweep) than waiting.
+        once_more = Retry(NoBackoff(), 1, supported_errors=(NotPrimary,))
+        super().__init__(*args, **options | {"retry": once_more})
+        self._on_not_primary = on_not_primary
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*args, **options)  # type: ignore[misc]
+        except ResponseError as error:
+            if judge(error) is not Verdict.LOST:
+                raise
+            if self._on_not_primary:
+                self._on_not_primary()
+            self.disconnect()  # type: ignore[attr-defined]
+            raise NotPrimary(str(error)) from error
+
+
+class JudgingConnection(_Judging, redis.Connection):
+    """For `redis://`."""
+
+
+class JudgingTlsConnection(_Judging, redis.SSLConnection):
+    """For `rediss://`."""
+
+
+class Verdict(Enum):
+    """What a failed call says about the server; see the top of this module."""
+
+    LOST = auto()
+    REFUSED = auto()
+    DEFECT = auto()
+
+
+def judge(error: BaseException | None) -> Verdict:
+    """Tell the three ways apart by the exception of a client; what is no answer is `LOST`."""
+    if not isinstance(error, RedisError) or isinstance(error, ConnectionError | TimeoutError):
+        return Verdict.LOST
+    code = _code_of(error)
+    if code in NOT_PRIMARY:
+        return Verdict.LOST
+    return Verdict.REFUSED if code in REFUSES_FOR_NOW else Verdict.DEFECT
+
+
+def _code_of(error: RedisError) -> str:
+    """The code at the beginning of an error answer, such as `OOM`; `ERR` is the general one."""
+    inside = _IN_SCRIPT.search(str(error))
+    return inside[1] if inside else error.status_code or str(error).partition(" ")[0]
+
+
+def connect(url: str, *, timeout_seconds: float, name: str = "wildrydes") -> redis.Redis:
+    """A client for `redis://` or `rediss://` whose every wait is bounded.
+
+    `name` is what `CLIENT LIST` shows. Nothing is connected yet.
+    """
+    is_secure = urlsplit(url).scheme == "rediss"
+    client = redis.Redis.from_url(
         url,
+        connection_class=JudgingTlsConnection if is_secure else JudgingConnection,
+        client_name=name,
         decode_responses=True,
         # Bytes that are no UTF-8 reach the reader of their entry; strict decoding would fail the
         # whole answer, and with it a round, for one entry.
@@ -41,9 +149,17 @@ def connect(url: str, *, timeout_seconds: float) -> redis.Redis:
         socket_keepalive=True,
         health_check_interval=5,
         max_connections=MOST_CONNECTIONS,
-        # One failure is the answer: callers have a better plan B (the sweep) than waiting.
-        retry=Retry(NoBackoff(), 0),
     )
+    pool = client.connection_pool
+    pool.connection_kwargs["on_not_primary"] = lambda: drop_connections(pool)
+    return client
+
+
+def drop_connections(pool: redis.ConnectionPool) -> None:
+    """Have every connection made anew: what one met, the others would meet, each at its cost."""
+    # Those in use belong to other threads, which close them when they are done.
+    pool.update_active_connections_for_reconnect()
+    pool.disconnect_free_connections()
 
 
 class RedisLink:
@@ -55,7 +171,7 @@ class RedisLink:
 
     @contextmanager
     def use(self) -> Iterator[redis.Redis]:
-        """The client; any failure inside becomes `Unavailable` and opens the breaker."""
+        """The client; any failure of Redis inside becomes `Unavailable`."""
         if time.monotonic() < self._broken_until:
             raise Unavailable("Redis failed a moment ago")
         began = time.perf_counter()
@@ -64,7 +180,12 @@ class RedisLink:
             REDIS_SECONDS.observe(time.perf_counter() - began)
         except RedisError as error:
             REDIS_ERRORS.labels(type(error).__name__).inc()
-            self._broken_until = time.monotonic() + BREAK_SECONDS
+            verdict = judge(error)
+            if verdict is Verdict.LOST:
+                self._broken_until = time.monotonic() + BREAK_SECONDS
+                drop_connections(self.client.connection_pool)
+            elif verdict is Verdict.DEFECT:
+                logger.exception("Redis refused a command that is wrong")
             raise Unavailable(f"Redis: {type(error).__name__}") from error
 
 

@@ -14,7 +14,7 @@ from botocore.config import Config
 from celery import Celery
 from flask import Flask, request
 
-from service.queues import DISPATCH_QUEUE
+from service.stores.broker import DISPATCH_QUEUE
 
 TABLE = os.environ["RIDES_TABLE"]
 app = Flask(__name__)

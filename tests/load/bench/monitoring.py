@@ -14,8 +14,7 @@ from contextlib import ExitStack, contextmanager
 from celery import Celery
 from redis import Redis
 
-from service.queues import DISPATCH_QUEUE, ROUND_TASK
-from service.stores.broker import KEY_PREFIX, broker_options
+from service.stores.broker import DISPATCH_QUEUE, KEY_PREFIX, ROUND_TASK, broker_options
 from tests.load.bench.processes import cpu_seconds
 from tests.load.bench.requests import burst
 from tests.load.bench.stage import stage

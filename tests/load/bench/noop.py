@@ -12,10 +12,10 @@ from service.stores.redis.link import connect
 
 app = Celery("noop", broker=os.environ["REDIS_URL"])
 app.conf.update(
+    broker_transport_options=broker_options(timeout_seconds=5),
     task_ignore_result=True,
     task_acks_late=True,
     worker_prefetch_multiplier=1,
-    broker_transport_options=broker_options(timeout_seconds=5),
     broker_connection_retry_on_startup=True,
 )
 redis = connect(os.environ["REDIS_URL"], timeout_seconds=2)

@@ -1,8 +1,10 @@
-"""A TCP proxy that misbehaves: `python -m tests.load.chaos.proxy PORT UPSTREAM CONTROL`.
+"""A TCP door that stands for a name: `python -m tests.load.chaos.proxy PORT UPSTREAM CONTROL`.
 
-Orders, one a line on the control port, each answered by a line: `hole SECONDS` (everything is
-accepted, nothing is passed on, then all of it is), `half_open` (links that exist stay open at our
-end and are dead; new ones work).
+Orders, one a line on the control port, each answered by a line:
+
+- `hole SECONDS`: everything is accepted and nothing is passed on; after that all of it is.
+- `half_open`: links that exist stay open at the client's end and are dead; new ones work.
+- `lead PORT`: new links go to this port; those that exist stay, as clients of a name keep theirs.
 """
 
 from __future__ import annotations
@@ -64,6 +66,8 @@ class Proxy:
                     task.add_done_callback(self._tasks.discard)
                 case ["half_open"]:
                     self._break_links()
+                case ["lead", port]:
+                    self._upstream_port = int(port)
             writer.write(b"done\n")
 
     async def _hole(self, seconds: float) -> None:

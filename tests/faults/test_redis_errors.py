@@ -1,0 +1,166 @@
+"""Redis answers errors: no process ends, and rides are matched when it is usable again."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.load.chaos.proxy import Remote, running
+from tests.support.infrastructure import MiniStack, RedisServer, free_port, wait_until
+from tests.support.stack import ROLES, Stack
+
+PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
+TROUBLE_SECONDS = 4.0
+"""Long enough for a sweep, a heartbeat and a restore of unacknowledged jobs to meet it."""
+
+
+class Pair:
+    """Two servers and a door that stands for their name; a stack that knows only the name."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        first, second = (RedisServer(folder / name) for name in ("first", "second"))
+        self.servers = [stack.enter_context(server) for server in (first, second)]
+        self.clients = [
+            stack.enter_context(redis.Redis.from_url(each.url, decode_responses=True))
+            for each in self.servers
+        ]
+        self.port = free_port()
+        self.door: Remote = stack.enter_context(running(self.port, first.port, folder))
+        self._follow(1, first.port)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def fail_over(self) -> None:
+        """The replica becomes the primary, the name leads to it, the old one follows it."""
+        self.clients[1].replicaof("NO", "ONE")
+        self.door.order(f"lead {self.servers[1].port}")
+        self._follow(0, self.servers[1].port)
+        self.clients.reverse()
+        self.servers.reverse()
+
+    def _follow(self, which: int, port: int) -> None:
+        client = self.clients[which]
+        client.replicaof("127.0.0.1", str(port))
+        wait_until(lambda: client.info("replication")["master_link_status"] == "up", "replication")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with ExitStack() as stack:
+        yield Pair(tmp_path_factory.mktemp("pair"), stack)
+
+
+@pytest.fixture(scope="module")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, pair: Pair
+) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("redis-errors")
+    with Stack(folder, ministack, pair.servers[0], REDIS_URL=pair.url) as stack:
+        stack.start("monitor", f"--port={free_port()}", "--address=127.0.0.1")
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def driver(stack: Stack) -> str:
+    """The token of a unicorn that is on duty."""
+    body = {"account_sub": "driver", "name": "Bill", "color": "White", "gender": "Male"}
+    assert stack.call("POST", "/v1/admin/unicorns", body, token=stack.admin_token()).status == 201
+    token = stack.unicorn_token("driver")
+    on_duty = stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
+    assert on_duty.status == 200
+    return token
+
+
+def fail_over_and_back(pair: Pair) -> None:
+    pair.fail_over()
+    time.sleep(TROUBLE_SECONDS)
+    pair.fail_over()
+
+
+def be_a_replica_for_a_while(pair: Pair) -> None:
+    """The name leads to the same server before and after, which is no primary meanwhile."""
+    pair.clients[0].replicaof("127.0.0.1", "1")
+    time.sleep(TROUBLE_SECONDS)
+    pair.clients[0].replicaof("NO", "ONE")
+
+
+def be_full_for_a_while(pair: Pair) -> None:
+    pair.clients[0].config_set("maxmemory", "1")
+    time.sleep(TROUBLE_SECONDS)
+    pair.clients[0].config_set("maxmemory", "0")
+
+
+def permit_nothing_for_a_while(pair: Pair) -> None:
+    admin = pair.clients[0]
+    admin.acl_setuser("default", enabled=True, nopass=True, categories=["-@all"], commands=["+acl"])
+    time.sleep(TROUBLE_SECONDS)
+    admin.acl_setuser("default", enabled=True, nopass=True, categories=["+@all"])
+
+
+def hold_a_text_where_a_queue_should_be(pair: Pair) -> None:
+    for queue in ("{wildrydes}:dispatch", "{wildrydes}:sweep", "{wildrydes}:unacked"):
+        pair.clients[0].set(queue, "a text")
+    time.sleep(TROUBLE_SECONDS)
+    for queue in ("{wildrydes}:dispatch", "{wildrydes}:sweep", "{wildrydes}:unacked"):
+        pair.clients[0].delete(queue)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        fail_over_and_back,
+        be_a_replica_for_a_while,
+        be_full_for_a_while,
+        permit_nothing_for_a_while,
+        hold_a_text_where_a_queue_should_be,
+    ],
+)
+def test_no_error_of_redis_ends_a_process_and_rides_are_matched_after_it(
+    stack: Stack, pair: Pair, driver: str, trouble: Callable[[Pair], None]
+) -> None:
+    before = pids(stack)
+    assert is_matched(stack, driver)
+    trouble(pair)
+    began = time.monotonic()
+    assert is_matched(stack, driver)
+    print(f"matched {time.monotonic() - began:.1f} s after Redis was usable again")
+    assert pids(stack) == before
+    wait_until(lambda: readiness(stack) == "ready", "readiness")
+
+
+def pids(stack: Stack) -> dict[str, int | None]:
+    """The running processes; an ended one counts as none."""
+    return {
+        name: process.pid if process.exit_code is None else None
+        for name, process in stack.processes.items()
+    }
+
+
+def readiness(stack: Stack) -> object:
+    return stack.call("GET", "/readyz").json["status"]
+
+
+def is_matched(stack: Stack, driver: str) -> bool:
+    """Whether a ride asked for now finds the unicorn; the ride is canceled again."""
+    rider = stack.rider_token(f"rider-{uuid.uuid4()}")
+    ride = stack.call("POST", "/v1/rides", {"pickup": PICKUP}, token=rider).json["ride_id"]
+
+    def has_unicorn() -> bool:
+        stack.call("PUT", "/v1/fleet/me/position", PICKUP, token=driver)
+        seen = stack.call("GET", f"/v1/rides/{ride}", token=rider).json
+        return bool(seen["status"] == "matched")
+
+    wait_until(has_unicorn, "the match")
+    return stack.call("POST", f"/v1/rides/{ride}/cancel", {}, token=rider).status == 200
+
+
+def test_the_whole_service_was_tried(stack: Stack) -> None:
+    assert set(stack.processes) == {*ROLES, "monitor"}
