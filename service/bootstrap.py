@@ -152,6 +152,7 @@ def rules_of(settings: Settings) -> Rules:
         max_pickup_eta=timedelta(seconds=settings.dispatch_max_pickup_eta_seconds),
         reach_metres=GreatCircle().reach_metres(settings.dispatch_max_pickup_eta_seconds),
         max_active_rides=settings.rider_max_active_rides,
+        plan=timedelta(seconds=settings.dispatch_plan_seconds),
     )
 
 

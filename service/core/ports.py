@@ -343,6 +343,12 @@ class Rules:
     reach_metres: float = 2250.0
     """How far away a unicorn may be to make the pickup ETA cap, straight line."""
     max_active_rides: int = 0
+    plan: timedelta = timedelta(seconds=480)
+    """How much longer than its deadline a ride waits at most for the unicorn planned for it."""
+
+    def ends_at(self, ride: Ride, *, planned: bool) -> datetime:
+        """When a waiting ride is given up."""
+        return ride.deadline_at + (self.plan if planned else timedelta())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ FAILED_PAUSE_SECONDS: Final = 0.25
 """Before the successor of a job that failed is published, lest a failure that repeats spins."""
 
 OVERDUE: Final = timedelta(seconds=10)
-"""A ride that waits here so long after its deadline has ended, but nobody could say so."""
+"""A ride that waits here so long after its end has ended, but nobody could say so."""
 
 CommitAll = Callable[[Callable[[Claim], Outcome], Sequence[Claim]], Iterable[Outcome]]
 """Applies the function to every claim, as far as possible at the same time."""
@@ -152,8 +152,9 @@ class Dispatcher:
     def _round(self, lease: RoundLease, is_time_up: Callable[[], bool]) -> tuple[bool, bool]:
         """Pair and claim once; whether a claim was lost, and whether all rides were looked at."""
         zone = lease.begin_round()
-        healthy = [ride for ride in zone.rides if ride.ride_id not in zone.suspects]
-        suspects = [ride for ride in zone.rides if ride.ride_id in zone.suspects]
+        rides = [ride for ride in zone.rides if self._still_waits(ride, zone)]
+        healthy = [ride for ride in rides if ride.ride_id not in zone.suspects]
+        suspects = [ride for ride in rides if ride.ride_id in zone.suspects]
         done = self._serve(_in_turn(healthy, zone.resume_at), zone, is_time_up)
         lease.finish_round(list(done.plans.values()), done.resume_at)
         tried = try_suspects(
@@ -193,7 +194,6 @@ class Dispatcher:
             done.resume_at = _place(rides[0])
         done.outcomes += outcomes
         done.add(rides, matching)
-        self._forget_overdue(rides, matching)
 
     def _try_alone(self, ride: Ride) -> None:
         self._serve_slice([ride], Round({}), lambda: False)
@@ -236,13 +236,15 @@ class Dispatcher:
                 return matching, claims
             count *= WIDER
 
-    def _forget_overdue(self, rides: Sequence[Ride], matching: Matching) -> None:
-        """Drop entries that the sweep should have ended: if they are still open it adds them."""
-        paired = {pairing.ride_id for pairing in (*matching.claims, *matching.plans)}
-        before = self.now() - OVERDUE
-        for ride in rides:
-            if ride.deadline_at < before and ride.ride_id not in paired:
-                self.ports.waiting.discard(ride.zone, [ride.ride_id])
+    def _still_waits(self, ride: Ride, zone: WaitingZone) -> bool:
+        """False for one that the sweep ends, or has ended already and nobody could say so here.
+
+        The entry of the latter is dropped; were it open, the sweep would add it again.
+        """
+        end = self.ports.rules.ends_at(ride, planned=ride.ride_id in zone.plans)
+        if end + OVERDUE < self.now():
+            self.ports.waiting.discard(ride.zone, [ride.ride_id])
+        return self.now() < end
 
 
 def _place(ride: Ride) -> PlaceInLine:

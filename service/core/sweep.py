@@ -66,14 +66,11 @@ def sweep(ports: Ports, now: datetime, time_left: Callable[[], bool] = lambda: T
 
 
 def _look_after_requested(ports: Ports, ride: Ride, now: datetime) -> None:
-    past_deadline = now >= ride.deadline_at
-    if past_deadline and not _has_plan(ports, ride):
+    planned = now >= ride.deadline_at and _has_plan(ports, ride)
+    end = ports.rules.ends_at(ride, planned=planned)
+    if now >= end:
         _apply(ports, ride, now, lambda stored: stored.unmatched())
-        return
-    next_try = now + RETRY_EVERY
-    if not past_deadline:
-        next_try = min(next_try, ride.deadline_at)
-    if ports.rides.postpone(ride, next_try):
+    elif ports.rides.postpone(ride, min(now + RETRY_EVERY, end)):
         effects.trigger_ride(ports, ride)
 
 

@@ -108,7 +108,11 @@ class City:
         self._ids.stop()
 
     def sweep(self) -> None:
+        trouble = self.trouble
+        quiet = not (trouble.meanwhile or trouble.answer_is_lost or trouble.writer_dies)
         self.attempt(lambda: sweep(self.ports, self.now))
+        if quiet:
+            self.witness.swept()
 
     def run_job(self, number: int, *, keep: bool = False) -> None:
         """A job of the queue, delivered; `keep`: and delivered again later."""

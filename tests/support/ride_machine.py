@@ -23,7 +23,7 @@ NUMBERS = st.integers(0, 5)
 SOMEWHERE = st.sampled_from([0, 0, 0, 1, 1, 2, 3])
 RIDERS = st.sampled_from(["rider-1", "rider-2"])
 KEYS = st.sampled_from([None, None, "key-1", "key-2"])
-WAITS = st.sampled_from([0.2, 1.5, 4.0, 16.0, 60.0, 170.0])
+WAITS = st.sampled_from([0.2, 1.5, 4.0, 16.0, 60.0, 170.0, 670.0])
 SILENCES = st.sampled_from([20.0, 61.0, 601.0, 2000.0])
 
 

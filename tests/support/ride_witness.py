@@ -34,6 +34,10 @@ MAY_FOLLOW = {
 HOLDS_A_UNICORN = {OFFERED, MATCHED, ARRIVED, IN_PROGRESS}
 ENDED = {COMPLETED, CANCELED, UNMATCHED}
 STALE = timedelta(seconds=60)
+PLAN = timedelta(seconds=480)
+"""A planned ride waits so much longer than its deadline at most."""
+RETURNED = timedelta(seconds=2)
+"""A ride that lost its unicorn is looked at again so soon."""
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Witness:
     unicorns: dict[str, Unicorn] = field(default_factory=dict)
     parted: set[tuple[str, str]] = field(default_factory=set)
     heard_at: dict[str, datetime] = field(default_factory=dict)
+    waits_since: dict[str, datetime] = field(default_factory=dict)
     seen_by_rider: dict[str, int] = field(default_factory=dict)
     silence_counts_from: datetime | None = None
     meddled: bool = False
@@ -56,7 +61,10 @@ class Witness:
     def saw(self, ride: Ride | None, unicorn: Unicorn | None) -> None:
         """A write is done: judge the step from what was stored before, then the whole."""
         if ride:
-            self._judge_ride(self.rides.get(ride.ride_id), ride)
+            before = self.rides.get(ride.ride_id)
+            self._judge_ride(before, ride)
+            if before is None or before.status is not ride.status:
+                self.waits_since[ride.ride_id] = self.now()
             self.rides[ride.ride_id] = ride
         if unicorn:
             self._judge_unicorn(self.unicorns.get(unicorn.unicorn_id), unicorn)
@@ -67,6 +75,14 @@ class Witness:
         """A rider got this answer: never an older one than the last."""
         assert ride.version >= self.seen_by_rider.get(ride.ride_id, 0), "a version went back"
         self.seen_by_rider[ride.ride_id] = ride.version
+
+    def swept(self) -> None:
+        """A sweep has just looked after everything, and nothing went wrong."""
+        for ride in self.rides.values():
+            if ride.status is REQUESTED:
+                looked_at = self.waits_since[ride.ride_id] + RETURNED
+                end = max(ride.deadline_at + PLAN, looked_at)
+                assert self.now() < end, "a ride that waits for ever"
 
     def check(self) -> None:
         for ride in self.rides.values():
@@ -113,7 +129,8 @@ class Witness:
         if after.status is UNMATCHED:
             poison = self.is_poison(after)
             assert poison or self.now() >= after.deadline_at, "given up too early"
-            assert poison or self.meddled or not self.has_plan(after), "given up in spite of a plan"
+            planned = self.has_plan(after) and self.now() < after.deadline_at + PLAN
+            assert poison or self.meddled or not planned, "given up in spite of a plan"
 
     def _judge_parting(self, before: Ride, after: Ride) -> None:
         if before.status in HOLDS_A_UNICORN and after.status is REQUESTED:

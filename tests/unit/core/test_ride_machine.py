@@ -15,6 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from service.api.views import driven_ride_view
 from service.core import sweep, unicorns
+from service.core.ports import Rules
 from service.core.unicorns import Step
 from service.model import Ride, Unicorn, UnicornState
 from tests.support import ride_city, ride_people
@@ -85,6 +86,11 @@ MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "no new version": lambda: patch.object(Ride, "arrived", changed(Ride.arrived, version=2)),
     "sweep off": lambda: patch.object(ride_city, "sweep", lambda *_: 0),
     "plan forgotten at the deadline": lambda: patch.object(sweep, "_has_plan", lambda *_: False),
+    "plan without end": lambda: patch.object(
+        Rules,
+        "ends_at",
+        lambda _, ride, planned: ride.deadline_at + timedelta(days=30) * planned,
+    ),
     "silence judged on an empty index": lambda: patch.object(
         FakeFleetIndex, "silent_for", silent_unless_heard
     ),

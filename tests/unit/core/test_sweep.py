@@ -179,3 +179,34 @@ def test_a_backlog_is_worked_off_oldest_first_by_sweep_after_sweep(service: Serv
     assert sweep(service.ports, service.now) == 1
     assert set(service.waiting.rides[rides[0].zone]) == {ride.ride_id for ride in rides}
     assert sweep(service.ports, service.now) == 0
+
+
+def test_a_planned_ride_is_given_up_when_its_plan_has_had_its_time(service: Service) -> None:
+    """However long its unicorn seems to need only a little more."""
+    service.on_duty()
+    busy = service.request(dropoff=PICKUP)
+    service.run_published_rounds()
+    planned = service.request("rider-2")
+    hard_end = planned.deadline_at + service.ports.rules.plan
+    while service.now < hard_end:
+        service.drives_to(PICKUP)
+        sweep(service.ports, service.now)
+        service.run_published_rounds()
+        if service.now >= planned.deadline_at:
+            assert service.waiting.plan_of(planned.zone, planned.ride_id)
+        assert service.stored(planned).status is RideStatus.REQUESTED
+        service.waiting.marks.clear()
+        service.later(3)
+    sweep(service.ports, service.now)
+    assert service.stored(planned).status is RideStatus.UNMATCHED
+    assert service.stored(busy).status is RideStatus.MATCHED
+
+
+def test_no_round_takes_a_ride_that_is_past_its_end(service: Service) -> None:
+    ride = service.request()
+    service.later(181)
+    service.on_duty()
+    service.dispatcher.run(ride.zone, "")
+    assert service.stored(ride).status is RideStatus.REQUESTED
+    sweep(service.ports, service.now)
+    assert service.stored(ride).status is RideStatus.UNMATCHED
