@@ -46,6 +46,9 @@ REREAD_SECONDS_EACH: Final = 0.05
 revocation, so that it costs about a read unit a second whatever its size. It finds what a release
 that counts no changes has revoked."""
 
+ITEMS_PER_PAGE: Final = 1000
+"""Reading a page takes 16 ms of CPU, during which a process of the API does nothing else."""
+
 _PREFIX: Final = "revocation#"
 _CHANGES: Final = "revocation-changes"
 
@@ -53,8 +56,9 @@ _CHANGES: Final = "revocation-changes"
 class DynamoRevocations(TableStore):
     """Revocations by kind (`jti`, `origin_jti` or `sub`) and value, on the table of operations.
 
-    Each call is one remote call, `read_all` one for each megabyte. All may raise `Unavailable`. An
-    item may stay for days after it expired (AWS, "Time to Live"), so readers look at the instant.
+    Each call is one remote call, `read_all` one for each thousand items. All may raise
+    `Unavailable`. An item may stay for days after it expired (AWS, "Time to Live"), so readers look
+    at the instant.
     """
 
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
@@ -130,6 +134,7 @@ class DynamoRevocations(TableStore):
             "FilterExpression": "begins_with(operation_id, :prefix)",
             "ExpressionAttributeValues": {":prefix": text(_PREFIX)},
             "ConsistentRead": True,
+            "Limit": ITEMS_PER_PAGE,
         }
         while True:
             answer = patiently(partial(self._client.scan, **scan), self._patience)

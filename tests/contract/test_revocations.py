@@ -14,6 +14,7 @@ from service.auth.principal import Principal
 from service.auth.revocation import RevocationCheck, RevocationStore
 from service.model.errors import Unavailable
 from service.settings import Settings
+from service.stores import revocations as revocations_module
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.revocations import (
     BELIEVED_SECONDS,
@@ -164,6 +165,17 @@ def test_the_whole_set_holds_what_has_not_ended(stored: DynamoRevocations) -> No
     assert stored.read_all(NOW, 3) == dict.fromkeys(MARKS.items(), NOW)
     assert stored.read_all(NOW, 2) is None
     assert stored.read_all(LATER + SECOND, 2) == {}
+
+
+def test_the_whole_set_is_read_page_after_page(
+    stored: DynamoRevocations, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocations_module, "ITEMS_PER_PAGE", 2)
+    for number in range(5):
+        revoke(stored, "jti", value=f"token-{number}")
+    counted.calls.clear()
+    assert len(stored.read_all(NOW, 100) or ()) == 5
+    assert counted.calls.count("Scan") >= 3
 
 
 @pytest.mark.parametrize("kind", MARKS)
