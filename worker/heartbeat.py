@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from celery.signals import heartbeat_sent, worker_ready, worker_shutdown
 from celery.worker import state
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS: Final = 0.5
 """Redis is told in the main loop, which must not stand still for it."""
 
-_failures: Final = [0]
-
 
 class CountedRequest(Request):
     """A job as the main process sees it; counts those that fail, which Celery does not."""
 
+    failures: ClassVar[int] = 0
+
     def on_failure(self, *args: Any, **options: Any) -> Any:
-        _failures[0] += 1
+        CountedRequest.failures += 1
         return super().on_failure(*args, **options)
 
 
@@ -71,7 +71,7 @@ class Heartbeat:
             self._workers.leave(worker_id(socket.gethostname(), os.getpid()))
 
     def _now(self) -> Beat:
-        active, failed = len(state.active_requests), _failures[0]
+        active, failed = len(state.active_requests), CountedRequest.failures
         children = self._pool.info.get("processes", ()) if self._pool else ()
         return Beat(
             host=socket.gethostname(),

@@ -21,17 +21,18 @@ TOUCH_SECONDS: Final = 2.0
 
 Touch = Callable[[], None]
 
-_touch: list[Touch] = []
+_file: Path | None = None
 
 
 def keep(file: str) -> None:
     """Touch this file from now on; none if it is empty."""
-    _touch[:] = [Path(file).touch] if file else []
+    global _file
+    _file = Path(file) if file else None
 
 
 def touch() -> None:
-    for each in _touch:
-        each()
+    if _file:
+        _file.touch()
 
 
 class LoopStep(bootsteps.StartStopStep):

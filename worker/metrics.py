@@ -79,14 +79,15 @@ def install(settings: Settings) -> None:
 
 def _count_jobs() -> None:
     """A pool process has one job at a time, so the time since one began is the job's."""
-    began = [0.0]
+    began = 0.0
 
     def start(**_: Any) -> None:
-        began[0] = time.perf_counter()
+        nonlocal began
+        began = time.perf_counter()
 
     def end(task: Any, state: str | None = None, **_: Any) -> None:
         JOBS.labels(task.name, state or "UNKNOWN").inc()
-        BUSY_SECONDS.inc(time.perf_counter() - began[0])
+        BUSY_SECONDS.inc(time.perf_counter() - began)
 
     task_prerun.connect(start, weak=False)
     task_postrun.connect(end, weak=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
@@ -20,6 +19,7 @@ from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError, RedisError
 
+from service.breaker import Breaker
 from service.model.errors import Unavailable
 from service.model.operations import QueueLength
 from service.observability import traces
@@ -111,10 +111,10 @@ class CeleryRoundQueue:
             # No result backend: results live in DynamoDB, and a backend costs 86 % more CPU.
             task_ignore_result=True,
         )
-        self._broken_until = 0.0
+        self._breaker = Breaker(BREAK_SECONDS)
 
     def publish(self, zone: str, request_id: str) -> None:
-        if time.monotonic() < self._broken_until:
+        if self._breaker.is_open:
             PUBLISHED.labels("not_tried").inc()
             raise Unavailable("the broker failed a moment ago")
         try:
@@ -125,7 +125,7 @@ class CeleryRoundQueue:
             PUBLISHED.labels("failed").inc()
             verdict = judge(error.__cause__)
             if verdict is Verdict.LOST:
-                self._broken_until = time.monotonic() + BREAK_SECONDS
+                self._breaker.trip()
             elif verdict is Verdict.DEFECT:
                 logger.exception("the broker refused a command that is wrong")
             raise Unavailable(f"broker: {type(error.__cause__ or error).__name__}") from error

@@ -31,6 +31,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from service.breaker import Breaker
 from service.model.errors import Unavailable
 from service.observability.instruments import REDIS_ERRORS, REDIS_SECONDS
 
@@ -167,12 +168,12 @@ class RedisLink:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self._broken_until = 0.0
+        self._breaker = Breaker(BREAK_SECONDS)
 
     @contextmanager
     def use(self) -> Iterator[redis.Redis]:
         """The client; any failure of Redis inside becomes `Unavailable`."""
-        if time.monotonic() < self._broken_until:
+        if self._breaker.is_open:
             raise Unavailable("Redis failed a moment ago")
         began = time.perf_counter()
         try:
@@ -182,7 +183,7 @@ class RedisLink:
             REDIS_ERRORS.labels(type(error).__name__).inc()
             verdict = judge(error)
             if verdict is Verdict.LOST:
-                self._broken_until = time.monotonic() + BREAK_SECONDS
+                self._breaker.trip()
                 drop_connections(self.client.connection_pool)
             elif verdict is Verdict.DEFECT:
                 logger.exception("Redis refused a command that is wrong")
