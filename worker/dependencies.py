@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,16 +23,20 @@ from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
 from service.matching.remaining import RemainingTime
 from service.matching.tuning import Tuning
+from service.model.errors import Unavailable
 from service.observability.instruments import SWEEP_SECONDS, SWEPT
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
-from service.stores.redis.waiting import RedisWaitingRides
+from service.stores.redis.sweeps import RedisSweepTurns
 
 PARALLEL_CLAIMS: Final = 8
 """A claim is mostly waiting for DynamoDB; more at a time only fight for the interpreter."""
 
-SWEEP_BUDGET_SECONDS: Final = 1.0
-"""Within the sweep's lease, and no longer than until the next sweep."""
+SWEEP_BUDGET_SECONDS: Final = 2.0
+"""Within a turn at a shard. An idle sweep takes some hundredths of it."""
+
+SHARDS_AT_ONCE: Final = 2
+"""One waits for a store while the other one works; the other shards are left to other workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +45,29 @@ class Dependencies:
 
     dispatcher: Dispatcher
     ports: Ports
-    turns: RedisWaitingRides
+    turns: RedisSweepTurns
+    queue: CeleryRoundQueue
+    shards_at_once: ThreadPoolExecutor
 
     def sweep(self) -> None:
-        """Sweep unless another process does; two at once would do no harm, only the work."""
-        with self.turns.sweep_turn() as mine:
-            if mine:
-                end = time.monotonic() + SWEEP_BUDGET_SECONDS
-                with SWEEP_SECONDS.time():
-                    sweep(self.ports, _now(), lambda: time.monotonic() < end)
-                SWEPT.set(time.time())
+        """Sweep what no other worker sweeps; two at once would do no harm, only the work."""
+        end = time.monotonic() + SWEEP_BUDGET_SECONDS
+        with SWEEP_SECONDS.time():
+            swept = sweep(
+                self.ports,
+                _now(),
+                lambda: time.monotonic() < end,
+                turn=self.turns.turn,
+                run_all=self.shards_at_once.map,
+                call_for_help=self._call_for_help,
+            )
+        if swept.shards:
+            SWEPT.set(time.time())
+
+    def _call_for_help(self) -> None:
+        # The next sweep comes within a second anyway.
+        with suppress(Unavailable):
+            self.queue.publish_sweep()
 
 
 _built: Dependencies | None = None
@@ -78,7 +96,9 @@ def build(settings: Settings) -> Dependencies:
         sleep=time.sleep,
         commit_all=_in_parallel(ThreadPoolExecutor(PARALLEL_CLAIMS, "claim")),
     )
-    _built = Dependencies(dispatcher, ports, redis.waiting)
+    shards = ThreadPoolExecutor(SHARDS_AT_ONCE, "sweep")
+    turns = RedisSweepTurns(redis.link)
+    _built = Dependencies(dispatcher, ports, turns, rounds, shards)
     return _built
 
 

@@ -67,11 +67,22 @@ class Rides(Protocol):
     def save(self, before: Ride, after: Ride) -> None:
         """Replace `before` by `after` if it still is what is stored; else `WriteConflict`."""
 
-    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
-        """Open rides whose `due_at` has passed, oldest first, over all shards."""
+    @property
+    def shards(self) -> Sequence[str]:
+        """Names of the parts of the index of open rides."""
 
-    def postpone(self, ride: Ride, due_at: datetime) -> bool:
+    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
+        """Open rides whose `due_at` has passed, oldest first, of a shard or of all.
+
+        Of a shard, rides that do more than wait (`Ride.only_waits`) are among them however many
+        older ones wait. A row that nobody can read is put back and left out.
+        """
+
+    def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
         """Push `due_at` without a new version, if status and `due_at` are as seen."""
+
+    def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
+        """`postpone` of many, each by itself, in few calls; returns those that were pushed."""
 
 
 class Unicorns(Protocol):
@@ -199,6 +210,9 @@ class WaitingRides(Protocol):
 
     def add(self, ride: Ride) -> bool:
         """Add a ride; true if the caller set the zone's mark and so has to publish a round."""
+
+    def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
+        """`add` of many with one call; returns the zones the caller has to publish."""
 
     def correct(self, ride: Ride) -> None:
         """Replace what is known of a waiting ride without asking for a round."""

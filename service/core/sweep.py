@@ -3,12 +3,19 @@
 Rides in DynamoDB carry the instant at which somebody has to look at them (`due_at`). Whatever was
 lost on the way (a job, a message, all of Redis, a process in the middle of its work), the sweep
 finds the ride here. It is harmless if two sweeps run: each write is conditional.
+
+The index of open rides has shards. Each is swept on its own, so that several workers can share a
+backlog. A ride that cannot be looked after is put back with a growing delay: it costs the others
+nothing.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,46 +35,172 @@ from service.model.errors import DispatchError, Unavailable
 logger = logging.getLogger(__name__)
 
 RETRY_EVERY: Final = timedelta(seconds=4)
-"""How long a waiting ride goes without a trigger at most: the tail of a fault is this plus one."""
+"""Longest time a waiting ride goes without a trigger: the tail of a fault is this plus a second."""
+
+LONGEST_PAUSE: Final = timedelta(seconds=60)
+"""Longest delay of a ride whose every look fails."""
 
 LOST_AFTER: Final = timedelta(minutes=30)
 """A unicorn silent this long (and three times its trip) while in progress is lost."""
 
 CHECK_MARGIN: Final = timedelta(seconds=1)
-"""So much later than the silence of a unicorn could be too long is when it is looked at."""
+"""Added to a liveness check's due time, so that the check runs just after the unicorn became
+stale."""
 
-BATCH: Final = 500
-"""Rides looked after in one run; the next run is a second away."""
+BATCH: Final = 1000
+"""Rides of a shard looked after in one run; the next run is a second away."""
+
+TOGETHER: Final = 100
+"""Waiting rides that are triggered with one call to Redis: no more wait for the time that is left
+to be looked at again."""
 
 
-def sweep(ports: Ports, now: datetime, time_left: Callable[[], bool] = lambda: True) -> int:
-    """Look after the rides that are due, oldest first; returns how many.
+RunAll = Callable[[Callable[[str], "Swept"], Sequence[str]], Iterable["Swept"]]
+"""`map`, or the like of it that runs several calls at the same time."""
 
-    Stops when `time_left` says no: a backlog that takes longer than the time between two sweeps
-    is worked off by one after the other, never by several at once that leave no worker to rounds.
+Turn = Callable[[str], AbstractContextManager[bool]]
+"""Whether it is the caller's turn to sweep the shard with this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did: shards it had the turn of, and rides it looked at."""
+
+    shards: int = 0
+    rides: int = 0
+
+
+def sweep(
+    ports: Ports,
+    now: datetime,
+    time_left: Callable[[], bool] = lambda: True,
+    *,
+    turn: Turn = lambda shard: nullcontext(True),
+    run_all: RunAll = map,
+    call_for_help: Callable[[], None] = lambda: None,
+) -> Swept:
+    """Look after the rides that are due, in every shard that is free.
+
+    Ends when nothing is due or `time_left` says no: the rest is for the next sweep. Calls for help
+    once if a shard has more than one run can look after, so that other workers take other shards.
     """
     # A new Redis knows no waiting ride; each is due within this interval, so look at them all.
-    horizon = RETRY_EVERY if _is_new(ports, now) else timedelta()
-    done = 0
-    for done, ride in enumerate(ports.rides.due(now + horizon, BATCH), 1):
+    until = now + (RETRY_EVERY if _is_new(ports, now) else timedelta())
+    helpers = [call_for_help]
+
+    def look(shard: str) -> Swept:
+        with turn(shard) as mine:
+            if not mine or not time_left():
+                return Swept()
+            rides = ports.rides.due(until, BATCH, shard)
+            if len(rides) == BATCH and helpers:
+                helpers.pop()()
+            return Swept(1, _look_after(ports, rides, now, time_left))
+
+    def run(shard: str) -> Swept:
         try:
-            _LOOK_AFTER[ride.status](ports, ride, now)
-        except DispatchError as error:
-            logger.warning(
-                "ride left for the next sweep",
-                extra={"ride_id": ride.ride_id, "cause": f"{type(error).__name__}: {error}"},
-            )
-        except Exception:
-            # A defect that one ride brings to light must not cost the others their guarantee.
-            logger.exception("sweep failed on a ride", extra={"ride_id": ride.ride_id})
-        if not time_left():
-            return done
-    return done
+            return look(shard)
+        except Exception as error:
+            # The other shards do not depend on it.
+            _report("shard not swept", error, {"shard": shard})
+            return Swept()
+
+    # In random order: where time runs out, no shard is always the last.
+    done = list(run_all(run, random.sample(ports.rides.shards, len(ports.rides.shards))))
+    return Swept(sum(each.shards for each in done), sum(each.rides for each in done))
+
+
+def _look_after(
+    ports: Ports, rides: Sequence[Ride], now: datetime, time_left: Callable[[], bool]
+) -> int:
+    """Ends and expiries first, since nobody else brings them about; returns how many were seen."""
+    waiting = [ride for ride in rides if ride.only_waits(now)]
+    others = [ride for ride in rides if not ride.only_waits(now)]
+    for seen, ride in enumerate(others):
+        if seen and not time_left():
+            return seen
+        _take_step(ports, ride, now)
+    for first in range(0, len(waiting), TOGETHER):
+        if (first or others) and not time_left():
+            return len(others) + first
+        _trigger_again(ports, waiting[first : first + TOGETHER], now)
+    return len(rides)
+
+
+def _take_step(ports: Ports, ride: Ride, now: datetime) -> None:
+    try:
+        _LOOK_AFTER[ride.status](ports, ride, now)
+    except Exception as error:
+        # A defect that one ride brings to light must not cost the others their guarantee.
+        _put_back(ports, ride, now, error)
+
+
+def _trigger_again(ports: Ports, rides: Sequence[Ride], now: datetime) -> None:
+    """Put waiting rides before the rounds of their zones, and look again before long."""
+    seen = {ride.ride_id: ride for ride in rides}
+    moved = _postpone(ports, rides, now)
+    try:
+        effects.trigger_rides(ports, moved)
+    except Exception:
+        # One of them is to blame: each is tried alone.
+        for ride in moved:
+            try:
+                effects.trigger_rides(ports, [ride])
+            except Exception as error:
+                failed_looks = seen[ride.ride_id].failed_looks
+                _put_back(ports, replace(ride, failed_looks=failed_looks), now, error)
+
+
+def _postpone(ports: Ports, rides: Sequence[Ride], now: datetime) -> Sequence[Ride]:
+    try:
+        return ports.rides.postpone_all(
+            [(ride, min(now + RETRY_EVERY, ride.deadline_at)) for ride in rides]
+        )
+    except Unavailable:
+        raise
+    except Exception as error:
+        if len(rides) == 1:
+            _put_back(ports, rides[0], now, error)
+            return ()
+        return [moved for ride in rides for moved in _postpone(ports, [ride], now)]
+
+
+def _put_back(ports: Ports, ride: Ride, now: datetime, error: Exception) -> None:
+    """Look again later, and each time it fails twice as late.
+
+    A store that is away is no fault of the ride, so it waits no longer than a liveness check.
+    """
+    longest = LIVENESS_CHECK if isinstance(error, Unavailable) else LONGEST_PAUSE
+    pause = min(RETRY_EVERY * 2 ** min(ride.failed_looks, 10), longest)
+    _report(
+        "ride put back",
+        error,
+        {
+            "ride_id": ride.ride_id,
+            "failed_looks": ride.failed_looks + 1,
+            "pause_seconds": pause.total_seconds(),
+        },
+    )
+    try:
+        ports.rides.postpone(ride, now + pause, failed_looks=ride.failed_looks + 1)
+    except Exception:
+        logger.exception("ride not put back", extra={"ride_id": ride.ride_id})
+
+
+def _report(what: str, error: Exception, facts: dict[str, object]) -> None:
+    """An error with its traceback, unless it is one of the domain's own."""
+    expected = isinstance(error, DispatchError)
+    logger.log(
+        logging.WARNING if expected else logging.ERROR,
+        what,
+        extra={**facts, "cause": f"{type(error).__name__}: {error}"},
+        exc_info=None if expected else error,
+    )
 
 
 def _look_after_requested(ports: Ports, ride: Ride, now: datetime) -> None:
-    planned = now >= ride.deadline_at and _has_plan(ports, ride)
-    end = ports.rules.ends_at(ride, planned=planned)
+    """The deadline has passed: only a plan keeps the ride open, and not for ever."""
+    end = ports.rules.ends_at(ride, planned=_has_plan(ports, ride))
     if now >= end:
         _apply(ports, ride, now, lambda stored: stored.unmatched())
     elif ports.rides.postpone(ride, min(now + RETRY_EVERY, end)):
@@ -83,7 +216,7 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
     if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show:
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, "no_show", now))
         return
-    silent = _silent_for(ports, ride, now)
+    silent = ports.fleet.silent_for(ride.unicorn_id or "", now)
     if silent > ports.rules.stale:
         deadline = ports.rules.deadline
         _apply(ports, ride, now, lambda r: r.returned(now, deadline), silent=True)
@@ -94,7 +227,8 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
 
 
 def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
-    silent, limit = _silent_for(ports, ride, now), max(LOST_AFTER, 3 * _trip_estimate(ports, ride))
+    silent = ports.fleet.silent_for(ride.unicorn_id or "", now)
+    limit = max(LOST_AFTER, 3 * _trip_estimate(ports, ride))
     if silent > limit:
         lost = "unicorn_lost"
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, lost, now), silent=True)
@@ -145,19 +279,6 @@ def _has_plan(ports: Ports, ride: Ride) -> bool:
     except Unavailable:
         # Plans live in Redis alone: without it there is none.
         return False
-
-
-def _silent_for(ports: Ports, ride: Ride, now: datetime) -> timedelta:
-    """How long the ride's unicorn has not been heard of.
-
-    Raises `Unavailable` while nobody can tell, and puts the ride off: left where it is, it would
-    take the place in the next batches of rides that can be looked after.
-    """
-    try:
-        return ports.fleet.silent_for(ride.unicorn_id or "", now)
-    except Unavailable:
-        ports.rides.postpone(ride, now + LIVENESS_CHECK)
-        raise
 
 
 def _next_check(now: datetime, silent: timedelta, limit: timedelta) -> datetime:

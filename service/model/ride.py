@@ -107,6 +107,8 @@ class Ride:
     fresh_deadlines: int = 0
     crashed_rounds: int = 0
     """Not used. The release before this one cannot read a ride without it; remove with the next."""
+    failed_looks: int = 0
+    """How often in a row the sweep could not look after the ride."""
     request_id: str = ""
     fingerprint: str | None = None
 
@@ -121,6 +123,10 @@ class Ride:
         if not self.is_terminal:
             return None
         return self.completed_at or self.canceled_at or self.deadline_at
+
+    def only_waits(self, now: datetime) -> bool:
+        """Whether nothing is to be done for the ride but to ask for a round once more."""
+        return self.status is RideStatus.REQUESTED and now < self.deadline_at
 
     @property
     def is_terminal(self) -> bool:

@@ -87,6 +87,9 @@ UNSEEN: Final = Counter(
 REENQUEUED: Final = Counter(
     "wildrydes_sweep_reenqueued", "How often the sweep put a waiting ride before a round again."
 )
+PUT_BACK: Final = Counter(
+    "wildrydes_sweep_put_back", "How often the sweep could not look after a ride and put it back."
+)
 SWEEP_SECONDS: Final = Histogram(
     "wildrydes_sweep_duration_seconds", "Of a sweep over the rides that are due.", buckets=QUICK
 )

@@ -114,12 +114,30 @@ class CeleryRoundQueue:
         self._breaker = Breaker(BREAK_SECONDS)
 
     def publish(self, zone: str, request_id: str) -> None:
+        """Ask for a round of the zone."""
+        # A round nobody could run within half a minute has been triggered again since.
+        self._send(ROUND_TASK, DISPATCH_QUEUE, (zone, request_id), expires=30)
+
+    def publish_sweep(self) -> None:
+        """Ask one more worker to sweep, at once or not at all."""
+        self._send(SWEEP_TASK, SWEEP_QUEUE, (), expires=1)
+
+    def _send(self, task: str, queue: str, args: tuple[str, ...], *, expires: int) -> None:
         if self._breaker.is_open:
             PUBLISHED.labels("not_tried").inc()
             raise Unavailable("the broker failed a moment ago")
         try:
             with traces.span("publish", kind="producer"):
-                self._send(zone, request_id)
+                self._app.send_task(
+                    task,
+                    args=args,
+                    queue=queue,
+                    headers=traces.carrier(),
+                    # retry=False is slower to fail (6.8 s measured): it takes connect's own
+                    # retries.
+                    retry_policy={"max_retries": 0},
+                    expires=expires,
+                )
             PUBLISHED.labels("sent").inc()
         except (OperationalError, OSError) as error:
             PUBLISHED.labels("failed").inc()
@@ -129,18 +147,6 @@ class CeleryRoundQueue:
             elif verdict is Verdict.DEFECT:
                 logger.exception("the broker refused a command that is wrong")
             raise Unavailable(f"broker: {type(error.__cause__ or error).__name__}") from error
-
-    def _send(self, zone: str, request_id: str) -> None:
-        self._app.send_task(
-            ROUND_TASK,
-            args=(zone, request_id),
-            queue=DISPATCH_QUEUE,
-            headers=traces.carrier(),
-            # retry=False is slower to fail (6.8 s measured): it takes connect's own retries.
-            retry_policy={"max_retries": 0},
-            # A round nobody could run within half a minute has been triggered again since.
-            expires=30,
-        )
 
 
 class RedisQueues:

@@ -16,6 +16,7 @@ from service.observability import traces
 from service.observability.instruments import (
     CLAIMS,
     OLDEST_WAITING,
+    PUT_BACK,
     REENQUEUED,
     RIDES_ENDED,
     RIDES_REQUESTED,
@@ -46,16 +47,23 @@ class ObservedRides(DynamoRides):
         super().save(before, after)
         _count_step(before, after)
 
-    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
-        due = super().due(now, limit)
+    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
+        due = super().due(now, limit, shard)
         self._note_oldest(due)
         return due
 
-    def postpone(self, ride: Ride, due_at: datetime) -> bool:
-        done = super().postpone(ride, due_at)
-        if done and ride.status is RideStatus.REQUESTED:
+    def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
+        done = super().postpone(ride, due_at, failed_looks)
+        if failed_looks:
+            PUT_BACK.inc()
+        elif done and ride.status is RideStatus.REQUESTED:
             REENQUEUED.inc()
         return done
+
+    def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
+        moved = super().postpone_all(times)
+        REENQUEUED.inc(len(moved))
+        return moved
 
     def _note_oldest(self, due: Sequence[Ride]) -> None:
         """Each sweep sees some of the waiting rides; within seconds they have seen all."""

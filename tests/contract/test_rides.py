@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,7 +16,9 @@ from service.model import (
     Ride,
     RideStatus,
 )
+from service.settings import Settings
 from service.stores.dynamodb import rides as dynamo_rides
+from service.stores.dynamodb.rides import DynamoRides
 from tests.support.builders import (
     NOW,
     a_finished_ride,
@@ -24,6 +27,9 @@ from tests.support.builders import (
     a_usable_unicorn,
 )
 from tests.support.racing import race, wins
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 def stored(rides: Rides, ride_id: str = "ride-1") -> Ride:
@@ -291,3 +297,62 @@ def test_anothers_continuation_leads_only_to_ones_own_rides(rides: Rides) -> Non
     others = rides.list_of_rider("other", status=None, limit=4, start=None)
     mine = rides.list_of_rider("rider-1", status=None, limit=9, start=others.next_key)
     assert {ride.rider_id for ride in mine.items} == {"rider-1"}
+
+
+def test_many_rides_are_postponed_at_once_each_by_itself(rides: Rides) -> None:
+    seen = [create(rides, a_ride(ride_id=f"ride-{number}", failed_looks=2)) for number in range(60)]
+    rides.save(seen[7], seen[7].unmatched())
+    rides.postpone(seen[8], NOW + timedelta(seconds=3))
+    later = NOW + timedelta(seconds=6)
+    moved = rides.postpone_all([(ride, later) for ride in seen])
+    assert {ride.ride_id for ride in seen} - {ride.ride_id for ride in moved} == {
+        "ride-7",
+        "ride-8",
+    }
+    assert all(stored(rides, ride.ride_id) == ride for ride in moved)
+    assert {(ride.due_at, ride.failed_looks) for ride in moved} == {(later, 0)}
+    assert rides.postpone_all([]) == []
+
+
+def test_a_shard_lists_its_own_rides_and_all_shards_list_them_all(rides: Rides) -> None:
+    for number in range(40):
+        create(rides, a_ride(ride_id=f"ride-{number}"))
+    now = NOW + timedelta(seconds=3)
+    parts = [{r.ride_id for r in rides.due(now, 100, shard)} for shard in rides.shards]
+    assert set().union(*parts) == {ride.ride_id for ride in rides.due(now, 100)}
+    assert sum(map(len, parts)) == 40
+    assert all(parts)
+
+
+def test_an_expired_offer_is_listed_however_many_older_rides_wait(rides: Rides) -> None:
+    offer, _ = a_matched_pair(a_ride(), a_usable_unicorn(auto_accept=False))
+    offer = create(rides, replace(offer, due_at=NOW + timedelta(seconds=2)))
+    past_deadline = NOW + timedelta(seconds=2)
+    ended = create(rides, a_ride(ride_id="ended", deadline_at=past_deadline, due_at=past_deadline))
+    for number in range(60):
+        create(rides, a_ride(ride_id=f"waits-{number}", due_at=NOW))
+    now = NOW + timedelta(seconds=3)
+    for ride in (offer, ended):
+        (shard,) = [s for s in rides.shards if ride in rides.due(now, 100, s)]
+        listed = rides.due(now, 3, shard)
+        assert ride in listed
+        assert len(listed) == 3
+
+
+def test_a_due_row_that_nobody_can_read_is_put_back_and_hides_no_other(
+    dynamodb: DynamoDBClient, tables: Settings
+) -> None:
+    rides = DynamoRides(dynamodb, tables.rides_table)
+    for number in range(12):
+        create(rides, a_ride(ride_id=f"bad-{number}", due_at=NOW))
+        dynamodb.update_item(
+            TableName=tables.rides_table,
+            Key={"ride_id": {"S": f"bad-{number}"}},
+            UpdateExpression="SET pickup = :nonsense",
+            ExpressionAttributeValues={":nonsense": {"S": "somewhere"}},
+        )
+    good = create(rides, a_ride(ride_id="good"))
+    now = NOW + timedelta(seconds=3)
+    found = [ride for _ in range(13) for ride in rides.due(now, 1)]
+    assert found == [good]
+    assert good in rides.due(now + timedelta(minutes=6), 100)

@@ -20,7 +20,7 @@ from tests.support.infrastructure import MiniStack
 
 JSON = "application/x-amz-json-1.0"
 EXCEPTIONS = "com.amazonaws.dynamodb.v20120810#"
-WRITES = ("PutItem", "UpdateItem", "TransactWriteItems")
+WRITES = ("PutItem", "UpdateItem", "BatchExecuteStatement", "TransactWriteItems")
 
 
 class Exchange:

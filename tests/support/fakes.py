@@ -6,7 +6,7 @@ The contract tests hold these and the real stores to the same behaviour.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import TypeVar
@@ -20,6 +20,7 @@ from service.model import (
     UnicornState,
 )
 from service.model.errors import AccountTaken, UnicornExists
+from service.stores.dynamodb.items import SHARDS, shard_of
 from service.stores.records import (
     instant_of,
     instant_text,
@@ -38,6 +39,8 @@ class FakeRides:
 
     def __init__(self) -> None:
         self._stored: dict[str, Ride] = {}
+        self.shards: Sequence[str] = SHARDS
+        self.shard_of: Callable[[str], str] = shard_of
 
     def create(self, ride: Ride) -> Ride | None:
         with _lock:
@@ -73,18 +76,31 @@ class FakeRides:
                 raise WriteConflict(ride=self._stored.get(before.ride_id))
             self.put(_merged(self._stored[before.ride_id], before, after))
 
-    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
-        due = [ride for ride in self.all() if ride.due_at and ride.due_at <= now]
-        return sorted(due, key=lambda ride: str(ride.due_at))[:limit]
+    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
+        due = [
+            ride
+            for ride in sorted(self.all(), key=lambda ride: str(ride.due_at))
+            if ride.due_at and ride.due_at <= now and shard in (None, self.shard_of(ride.ride_id))
+        ]
+        if shard and len(due) > limit:
+            due.sort(key=lambda ride: ride.only_waits(now))
+        return due[:limit]
 
-    def postpone(self, ride: Ride, due_at: datetime) -> bool:
+    def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
         with _lock:
             known = self._stored.get(ride.ride_id)
             seen = (ride.status, ride.due_at and instant_of(instant_text(ride.due_at)))
             if known is None or (known.status, known.due_at) != seen:
                 return False
-            self.put(replace(known, due_at=due_at))
+            self.put(replace(known, due_at=due_at, failed_looks=failed_looks))
             return True
+
+    def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
+        return [
+            replace(ride, due_at=due_at, failed_looks=0)
+            for ride, due_at in times
+            if self.postpone(ride, due_at)
+        ]
 
     def put(self, ride: Ride) -> None:
         """Store unconditionally, as precisely as a record does."""

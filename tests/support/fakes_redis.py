@@ -165,6 +165,9 @@ class FakeWaitingRides:
             self.rides.setdefault(ride.zone, {})[ride.ride_id] = ride
             return self._set_mark(ride.zone)
 
+    def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
+        return [ride.zone for ride in rides if self.add(ride)]
+
     def correct(self, ride: Ride) -> None:
         with self._lock:
             self.rides.setdefault(ride.zone, {})[ride.ride_id] = ride

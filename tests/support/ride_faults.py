@@ -6,6 +6,7 @@ Every write goes through `Trouble.around`, which shows the witness what is store
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -102,11 +103,19 @@ class TroubledRides:
     def save(self, before: Ride, after: Ride) -> None:
         self._around(lambda: self._rides.save(before, after), before.ride_id)
 
-    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
-        return self._rides.due(now, limit)
+    @property
+    def shards(self) -> Sequence[str]:
+        return self._rides.shards
 
-    def postpone(self, ride: Ride, due_at: datetime) -> bool:
-        return bool(self._around(lambda: self._rides.postpone(ride, due_at), ride.ride_id))
+    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
+        return self._rides.due(now, limit, shard)
+
+    def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
+        postpone = self._rides.postpone
+        return bool(self._around(lambda: postpone(ride, due_at, failed_looks), ride.ride_id))
+
+    def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
+        return [replace(r, due_at=due_at) for r, due_at in times if self.postpone(r, due_at)]
 
 
 class TroubledUnicorns:

@@ -34,6 +34,7 @@ RIGHTS: Final[Mapping[str, set[str]]] = {
     "scan": {"Scan"},
     "batch_get_item": {"BatchGetItem"},
     "get_batch": {"BatchGetItem"},
+    "batch_execute_statement": {"PartiQLUpdate"},
     "describe_table": {"DescribeTable"},
 }
 """IAM actions of calls."""
@@ -120,12 +121,19 @@ def test_only_the_web_role_may_sign_people_out_and_only_of_the_pool() -> None:
 def called_by_table(role: str) -> dict[str, set[str]]:
     """IAM actions by table, read from the stores' code and from where a role builds its stores."""
     tables = tables_of_stores(role)
+    stores = {
+        store.name: store
+        for module in (*STORES.glob("*.py"), *STORES.parent.glob("*.py"))
+        for store in ast.walk(ast.parse(module.read_text()))
+        if isinstance(store, ast.ClassDef)
+    }
     actions: dict[str, set[str]] = defaultdict(set)
-    for module in (*STORES.glob("*.py"), *STORES.parent.glob("*.py")):
-        for store in ast.walk(ast.parse(module.read_text())):
-            if isinstance(store, ast.ClassDef):
-                for table in tables.get(store.name, ()):
-                    actions[table.removesuffix("_table").capitalize()] |= actions_in(store)
+    for name in tables.keys() & stores.keys():
+        # What all stores inherit is named where it is called.
+        bases = {base.id for base in stores[name].bases if isinstance(base, ast.Name)}
+        for part in {name, *(bases & stores.keys() - {"TableStore"})}:
+            for table in tables[name]:
+                actions[table.removesuffix("_table").capitalize()] |= actions_in(stores[part])
     return dict(actions)
 
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from service.model import Page, Ride, RideStatus, Unicorn
 from service.stores.dynamodb.calls import BATCH, get_batch, patiently
+from service.stores.dynamodb.due import readable
 from service.stores.dynamodb.items import SHARDS, text, unicorn_from
-from service.stores.dynamodb.rides import readable
 from service.stores.dynamodb.table import TableStore
 from service.stores.records import instant_of, instant_text
 

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from service.core.ports import WriteConflict
 from service.model import Page, Ride, RideStatus
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently, write
-from service.stores.dynamodb.items import SHARDS, can_be_key, ride_from, ride_item, text
-from service.stores.dynamodb.table import TableStore
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently
+from service.stores.dynamodb.due import QUERY_PAGE, DueRides
+from service.stores.dynamodb.items import can_be_key, ride_from, ride_item, text
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef, UpdateTypeDef
+    from mypy_boto3_dynamodb.type_defs import (
+        QueryInputTypeDef,
+    )
 
     from service.stores.dynamodb.items import Item
 
 logger = logging.getLogger(__name__)
 
-QUERY_PAGE: Final = 100
-"""Items asked for at a time where it is unknown how many are needed."""
 
-
-class DynamoRides(TableStore):
+class DynamoRides(DueRides):
     """`Rides` on one table.
 
     `retention` is how long a ride is kept after its end (zero: for ever). DynamoDB removes it
@@ -96,25 +93,6 @@ class DynamoRides(TableStore):
             stored = failed.stored[0]
             raise WriteConflict(ride=ride_from(stored) if stored else None) from failed
 
-    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
-        per_shard = [self._due_in(shard, now, limit) for shard in SHARDS]
-        merged = heapq.merge(*per_shard, key=lambda item: item["due_at"]["S"])
-        return list(readable(islice(merged, limit)))
-
-    def postpone(self, ride: Ride, due_at: datetime) -> bool:
-        if ride.due_at is None:
-            return False
-        write_id, after = new_write_id(), replace(ride, due_at=due_at)
-        update = ride_update(self._table, ride, after, write_id, ("status", "due_at"))
-        try:
-            self._update(update, write_id)
-        except ConditionFailed:
-            return False
-        return True
-
-    def _update(self, update: UpdateTypeDef, write_id: str) -> None:
-        write(lambda: self._client.update_item(**update), write_id, self._patience)
-
     def _of_rider(
         self,
         rider_id: str,
@@ -143,29 +121,6 @@ class DynamoRides(TableStore):
             # The rider is the caller's, whatever the key says: it leads into no other's rides.
             asked["ExclusiveStartKey"] = _continuation(rider_id, start)
         return self._query(asked)
-
-    def _due_in(self, shard: str, now: datetime, limit: int) -> Iterator[Item]:
-        asked: QueryInputTypeDef = {
-            "TableName": self._table,
-            "IndexName": "due",
-            "KeyConditionExpression": "#shard = :shard AND due_at <= :now",
-            "ExpressionAttributeNames": {"#shard": "shard"},
-            "ExpressionAttributeValues": {
-                ":shard": text(shard),
-                ":now": text(instant_text(now)),
-            },
-            "Limit": min(limit, QUERY_PAGE),
-        }
-        return self._query(asked)
-
-
-def readable(items: Iterable[Item]) -> Iterator[Ride]:
-    """Rides, but for rows that make no sense: one of them must not hide all the others."""
-    for item in items:
-        try:
-            yield ride_from(item)
-        except (KeyError, TypeError, ValueError):
-            logger.exception("unreadable ride", extra={"ride_id": item["ride_id"]["S"]})
 
 
 def _place_of(ride: Ride) -> dict[str, str]:

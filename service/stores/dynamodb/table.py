@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
@@ -33,10 +34,10 @@ class TableStore:
         )
         return answer.get("Item")
 
-    def _query(self, first: QueryInputTypeDef) -> Iterator[Item]:
+    def _query(self, first: QueryInputTypeDef, most_pages: int | None = None) -> Iterator[Item]:
         """All items, page after page as they are asked for. Each page may raise `Unavailable`."""
         request = first.copy()
-        while True:
+        for _ in count() if most_pages is None else range(most_pages):
             answer = patiently(partial(self._client.query, **request), self._patience)
             yield from answer["Items"]
             if "LastEvaluatedKey" not in answer:

@@ -17,10 +17,14 @@ PREFIX: Final = "wildrydes"
 EPOCH: Final = f"{PREFIX}:epoch"
 LISTENING: Final = f"{PREFIX}:listening"
 """Hash: since when, and when last, a process said that it hears unicorns."""
-SWEEP_LEASE: Final = f"{PREFIX}:sweep:lease"
 CHANGES: Final = f"{PREFIX}:changes"
 """Pub/sub channel on which topics that changed (rides, unicorns, revocations) are announced."""
 WORKERS: Final = f"{PREFIX}:workers"
+
+
+def sweep_turn(shard: str) -> str:
+    """The lock of the process that sweeps this shard of the open rides."""
+    return f"{PREFIX}:sweep:{shard}"
 
 
 def waiting(zone: str) -> str:

@@ -41,11 +41,6 @@ if ARGV[2] == '1' then
 end
 """
 
-RELEASE_SWEEP: Final = """
--- KEYS lease  ARGV owner
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-"""
-
 BEGIN_ROUND: Final = """
 -- KEYS lease mark waiting plans running alone triggered resume  ARGV owner lease_ms running_ms
 -- Returns the waiting rides, the plans, those rides that a round took and never gave back (each

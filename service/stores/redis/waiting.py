@@ -9,13 +9,11 @@ mark *before* it reads the rides, so a ride that is added later asks for another
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Final, cast
 
 from service.model import Pairing, Ride
-from service.model.errors import Unavailable
 from service.observability.instruments import UNSEEN
 from service.stores.entries import dump_ride, load_plan, readable
 from service.stores.redis import keys, scripts, triggers
@@ -36,16 +34,25 @@ class RedisWaitingRides:
         self._rounds = RoundScripts(link.client.register_script)
 
     def add(self, ride: Ride) -> bool:
-        zone = ride.zone
-        with self._link.use() as client, client.pipeline() as pipe:
-            pipe.hset(keys.waiting(zone), ride.ride_id, dump_ride(ride))
-            pipe.set(keys.mark(zone), "1", nx=True, px=MARK_MS)
-            now = triggers.now_ms()
-            pipe.set(keys.triggered(zone), now, nx=True, get=True, px=triggers.NOTED_MS)
-            _, marked, unread_since = pipe.execute()
-        if unread_since and triggers.is_unseen(ride, int(unread_since), now):
-            UNSEEN.inc()
-        return bool(marked)
+        return bool(self.add_all([ride]))
+
+    def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
+        by_zone: dict[str, list[Ride]] = {}
+        for ride in rides:
+            by_zone.setdefault(ride.zone, []).append(ride)
+        now = triggers.now_ms()
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for zone, added in by_zone.items():
+                entries = [text for ride in added for text in (ride.ride_id, dump_ride(ride))]
+                pipe.hset(keys.waiting(zone), items=entries)
+                pipe.set(keys.mark(zone), "1", nx=True, px=MARK_MS)
+                pipe.set(keys.triggered(zone), now, nx=True, get=True, px=triggers.NOTED_MS)
+            answers = pipe.execute()
+        marked = [zone for zone, mine in zip(by_zone, answers[1::3], strict=True) if mine]
+        for added, unread_since in zip(by_zone.values(), answers[2::3], strict=True):
+            if unread_since:
+                UNSEEN.inc(sum(triggers.is_unseen(r, int(unread_since), now) for r in added))
+        return marked
 
     def correct(self, ride: Ride) -> None:
         with self._link.use() as client:
@@ -69,16 +76,6 @@ class RedisWaitingRides:
         with self._link.use() as client:
             text = cast("str | None", client.hget(keys.plans(zone), ride_id))
         return readable("plan", partial(load_plan, ride_id), text) if text else None
-
-    @contextmanager
-    def sweep_turn(self) -> Iterator[bool]:
-        """Whether it is this process's turn to sweep; while Redis is away it is everybody's."""
-        owner, mine = secrets.token_hex(8), True
-        with suppress(Unavailable), self._link.use() as client:
-            mine = bool(client.set(keys.SWEEP_LEASE, owner, nx=True, px=LEASE_MS))
-        yield mine
-        with suppress(Unavailable), self._link.use() as client:
-            client.eval(scripts.RELEASE_SWEEP, 1, keys.SWEEP_LEASE, owner)
 
     def take(self, zone: str) -> RedisRoundLease | None:
         owner = secrets.token_hex(8)

@@ -16,6 +16,7 @@ KINDS = {
     "Query": "read",
     "PutItem": "write",
     "UpdateItem": "write",
+    "BatchExecuteStatement": "write",
     "TransactWriteItems": "write",
 }
 

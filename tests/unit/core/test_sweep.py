@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from service.model import (
     RideStatus,
     UnicornState,
 )
+from service.stores.dynamodb.items import shard_of
 from tests.unit.core.conftest import PICKUP, Service
 
 
@@ -168,17 +171,126 @@ def test_two_sweeps_at_once_publish_one_job(service: Service) -> None:
     assert len(service.rounds.published) == 1
 
 
-def test_a_backlog_is_worked_off_oldest_first_by_sweep_after_sweep(service: Service) -> None:
+def test_a_sweep_without_time_looks_at_some_and_leaves_the_rest_to_the_next(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.core.sweep.TOGETHER", 2)
+    one_shard(service)
     rides = [service.request(f"rider-{number}") for number in range(5)]
     forget_everything(service)
     service.later(3)
     answers = iter([True, True, False])
-    assert sweep(service.ports, service.now, lambda: next(answers)) == 3
-    assert set(service.waiting.rides[rides[0].zone]) == {ride.ride_id for ride in rides[:3]}
-    assert sweep(service.ports, service.now, lambda: False) == 1
-    assert sweep(service.ports, service.now) == 1
-    assert set(service.waiting.rides[rides[0].zone]) == {ride.ride_id for ride in rides}
-    assert sweep(service.ports, service.now) == 0
+    assert sweep(service.ports, service.now, lambda: next(answers)).rides == 4
+    assert set(service.waiting.rides[rides[0].zone]) == {ride.ride_id for ride in rides[:4]}
+    assert sweep(service.ports, service.now).rides == 1
+    assert sweep(service.ports, service.now).rides == 0
+
+
+def one_shard(service: Service) -> None:
+    """All rides are due in the order of their requests."""
+    service.rides.shards = ("all",)
+    service.rides.shard_of = lambda _ride_id: "all"
+
+
+class Poison(Exception):
+    """A defect that one ride brings to light."""
+
+
+def poison(service: Service, monkeypatch: pytest.MonkeyPatch, ids: set[str], port: str) -> None:
+    """Every use of these rides by this method fails, whatever the method is called with."""
+    owner = service.waiting if port == "add_all" else service.rides
+    method = getattr(owner, port)
+
+    def failing(*args: Any, **options: Any) -> object:
+        if any(ride_id in repr(args) for ride_id in ids):
+            raise Poison(port)
+        return method(*args, **options)
+
+    monkeypatch.setattr(owner, port, failing)
+
+
+@pytest.mark.parametrize("port", ["save", "add_all"])
+def test_rides_whose_step_always_fails_cost_no_other_ride_its_look(
+    service: Service, monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    poisoned = {service.request(f"bad-{number}").ride_id for number in range(60)}
+    poison(service, monkeypatch, poisoned, port)
+    service.later(1)
+    healthy = [service.request(f"good-{number}") for number in range(60)]
+    service.later(200 if port == "save" else 3)
+    service.waiting.rides.clear()
+    monkeypatch.setattr("service.core.sweep.BATCH", 10)
+    for _ in range(8):
+        sweep(service.ports, service.now)
+    for ride in healthy:
+        ended = service.stored(ride).status is RideStatus.UNMATCHED
+        assert ended or ride.ride_id in service.waiting.rides[ride.zone]
+
+
+def test_a_ride_whose_step_fails_is_put_back_twice_as_late_each_time(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ride = service.request()
+    poison(service, monkeypatch, {ride.ride_id}, "save")
+    service.later(180)
+    pauses = []
+    for _ in range(6):
+        sweep(service.ports, service.now)
+        due_at = service.stored(ride).due_at
+        assert due_at
+        pauses.append((due_at - service.now).total_seconds())
+        service.now = due_at
+    assert pauses == [4, 8, 16, 32, 60, 60]
+    monkeypatch.undo()
+    sweep(service.ports, service.now)
+    assert service.stored(ride).status is RideStatus.UNMATCHED
+
+
+def test_a_look_that_succeeds_forgets_the_failures(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ride = service.request()
+    poison(service, monkeypatch, {ride.ride_id}, "add_all")
+    run(service, 3)
+    assert service.stored(ride).failed_looks == 1
+    monkeypatch.undo()
+    run(service, 4)
+    assert service.stored(ride).failed_looks == 0
+
+
+def test_ends_and_expiries_come_before_what_only_waits(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_shard(service)
+    offered = service.matched(auto_accept=False)
+    service.later(12)
+    for number in range(30):
+        service.request(f"rider-{number}")
+    service.later(4)
+    monkeypatch.setattr("service.core.sweep.BATCH", 10)
+    time_left = iter([True])
+    sweep(service.ports, service.now, lambda: next(time_left, False))
+    assert service.stored(offered).status is RideStatus.REQUESTED
+
+
+def test_a_backlog_calls_one_helper_and_leaves_it_the_shards_that_are_free(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rides = [service.request(f"rider-{number}") for number in range(80)]
+    service.waiting.rides.clear()
+    service.later(3)
+    monkeypatch.setattr("service.core.sweep.BATCH", 5)
+    calls: list[str] = []
+    mine = set(list(service.rides.shards)[:3])
+    swept = sweep(
+        service.ports,
+        service.now,
+        turn=lambda shard: nullcontext(shard in mine),
+        call_for_help=lambda: calls.append("help"),
+    )
+    assert (swept.shards, len(calls)) == (3, 1)
+    seen = service.waiting.rides[rides[0].zone]
+    assert {shard_of(ride_id) for ride_id in seen} == mine
 
 
 def test_a_planned_ride_is_given_up_when_its_plan_has_had_its_time(service: Service) -> None:

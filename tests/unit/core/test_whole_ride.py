@@ -8,10 +8,9 @@ from unittest.mock import Mock
 import pytest
 
 from service.core.rides import cancel_ride, rate_ride
-from service.core.sweep import sweep
+from service.core.sweep import RETRY_EVERY, sweep
 from service.core.unicorns import Step, advance
 from service.model import (
-    LIVENESS_CHECK,
     CanceledBy,
     Rating,
     Ride,
@@ -186,7 +185,7 @@ def test_nobody_is_lost_or_silent_while_redis_is_away(service: Service) -> None:
     away = Mock(**{"begin_epoch.side_effect": Unavailable, "silent_for.side_effect": Unavailable})
     service.later(600)
     sweep(replace(service.ports, fleet=away), service.now)
-    assert service.stored(ride) == replace(ride, due_at=service.now + LIVENESS_CHECK)
+    assert service.stored(ride) == replace(ride, due_at=service.now + RETRY_EVERY, failed_looks=1)
 
 
 def test_rides_that_need_redis_do_not_hold_up_the_others_while_it_is_away(

@@ -1,0 +1,197 @@
+"""The index of open rides, in shards: what is due, and when it is looked at again."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from service.model import Ride, RideStatus
+from service.model.errors import Unavailable
+from service.stores.dynamodb.calls import ConditionFailed, patiently, write
+from service.stores.dynamodb.items import SHARDS, ride_from, text
+from service.stores.dynamodb.table import TableStore
+from service.stores.dynamodb.updates import new_write_id, ride_update
+from service.stores.entries import UNREADABLE
+from service.stores.records import instant_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        BatchStatementRequestTypeDef,
+        BatchStatementResponseTypeDef,
+        QueryInputTypeDef,
+        UpdateTypeDef,
+    )
+
+    from service.stores.dynamodb.items import Item
+
+logger = logging.getLogger(__name__)
+
+QUERY_PAGE: Final = 100
+"""Items asked for at a time where it is unknown how many are needed."""
+QUERY_MOST: Final = 1000
+"""Rides in the largest answer (1 MB)."""
+ENDS_PAGES: Final = 10
+"""Answers looked through for ends and expiries behind a backlog of waiting rides."""
+STATEMENTS: Final = 25
+"""Statements of one BatchExecuteStatement call at most (AWS, "BatchExecuteStatement")."""
+LEFT_ALONE: Final = frozenset(
+    {
+        "ConditionalCheckFailed",
+        "InternalServerError",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "ThrottlingError",
+        "TransactionConflict",
+    }
+)
+"""Errors of a statement after which the ride is as it was and can be tried again."""
+UNREADABLE_PAUSE: Final = timedelta(minutes=5)
+"""Before a row that nobody can read is looked at again: a release that can may come meanwhile."""
+
+
+class DueRides(TableStore):
+    """The part of `Rides` that the sweep works with."""
+
+    shards = SHARDS
+
+    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
+        page = min(limit, QUERY_MOST if shard else QUERY_PAGE)
+        queries = [self._due_query(each, now, page) for each in ([shard] if shard else SHARDS)]
+        per_shard = map(self._query, queries)
+        merged = heapq.merge(*per_shard, key=lambda item: item["due_at"]["S"])
+        found = {item["ride_id"]["S"]: item for item in islice(merged, limit)}
+        if shard and len(found) == limit:
+            # A backlog: an end or an expiry does not wait until it is worked off.
+            further = self._query(_ends_first(self._due_query(shard, now, QUERY_MOST)), ENDS_PAGES)
+            found = {item["ride_id"]["S"]: item for item in islice(further, limit)} | found
+        return list(islice(self._readable(found.values(), now), limit))
+
+    def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
+        if ride.due_at is None:
+            return False
+        after = replace(ride, due_at=due_at, failed_looks=failed_looks)
+        return self._amend(ride, after, ("status", "due_at"))
+
+    def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
+        write_id = text(new_write_id())
+        moved: list[Ride] = []
+        for first in range(0, len(times), STATEMENTS):
+            chunk = times[first : first + STATEMENTS]
+            statements = [self._postponing(ride, due_at, write_id) for ride, due_at in chunk]
+            answer = patiently(
+                partial(self._client.batch_execute_statement, Statements=statements),
+                self._patience,
+            )
+            moved += [
+                replace(ride, due_at=due_at, failed_looks=0)
+                for (ride, due_at), each in zip(chunk, answer["Responses"], strict=True)
+                if _is_done(each, write_id)
+            ]
+        return moved
+
+    def _postponing(
+        self, ride: Ride, due_at: datetime, write_id: AttributeValueTypeDef
+    ) -> BatchStatementRequestTypeDef:
+        seen = instant_text(ride.due_at) if ride.due_at else ""
+        return {
+            "Statement": (
+                f'UPDATE "{self._table}" SET due_at=? SET failed_looks=? SET last_write_id=?'  # noqa: S608 - our own table
+                ' WHERE ride_id=? AND "status"=? AND due_at=?'
+            ),
+            "Parameters": [
+                *(text(instant_text(due_at)), {"N": "0"}, write_id),
+                *(text(ride.ride_id), text(ride.status), text(seen)),
+            ],
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _readable(self, items: Iterable[Item], now: datetime) -> Iterator[Ride]:
+        """The rides. A row that makes no sense is put back: it must not hide the others."""
+        for item in items:
+            rides = list(readable([item]))
+            yield from rides
+            if not rides:
+                self._put_back(item, now + UNREADABLE_PAUSE)
+
+    def _put_back(self, item: Item, due_at: datetime) -> None:
+        with suppress(ConditionFailed):
+            patiently(
+                lambda: self._client.update_item(
+                    TableName=self._table,
+                    Key={"ride_id": item["ride_id"]},
+                    UpdateExpression="SET due_at = :later",
+                    ConditionExpression="due_at = :seen",
+                    ExpressionAttributeValues={
+                        ":later": text(instant_text(due_at)),
+                        ":seen": item["due_at"],
+                    },
+                ),
+                self._patience,
+            )
+
+    def _amend(self, before: Ride, after: Ride, guards: Sequence[str]) -> bool:
+        """Write what no client sees, so without a new version; false if a guard has changed."""
+        write_id = new_write_id()
+        try:
+            self._update(ride_update(self._table, before, after, write_id, guards), write_id)
+        except ConditionFailed:
+            return False
+        return True
+
+    def _update(self, update: UpdateTypeDef, write_id: str) -> None:
+        write(lambda: self._client.update_item(**update), write_id, self._patience)
+
+    def _due_query(self, shard: str, now: datetime, page: int) -> QueryInputTypeDef:
+        return {
+            "TableName": self._table,
+            "IndexName": "due",
+            "KeyConditionExpression": "#shard = :shard AND due_at <= :now",
+            "ExpressionAttributeNames": {"#shard": "shard"},
+            "ExpressionAttributeValues": {
+                ":shard": text(shard),
+                ":now": text(instant_text(now)),
+            },
+            "Limit": page,
+        }
+
+
+def _ends_first(asked: QueryInputTypeDef) -> QueryInputTypeDef:
+    """The query, but for rides that only wait for a round (`Ride.only_waits`)."""
+    names, values = asked["ExpressionAttributeNames"], asked["ExpressionAttributeValues"]
+    return {
+        **asked,
+        "FilterExpression": "#status <> :requested OR deadline_at <= :now",
+        "ExpressionAttributeNames": {**names, "#status": "status"},
+        "ExpressionAttributeValues": {**values, ":requested": text(RideStatus.REQUESTED)},
+    }
+
+
+def _is_done(answer: BatchStatementResponseTypeDef, write_id: AttributeValueTypeDef) -> bool:
+    """Whether the statement was carried out, now or before its answer got lost.
+
+    A ride that was left alone because DynamoDB is busy stays due. Raises `Unavailable` where
+    DynamoDB refuses such statements.
+    """
+    error = answer.get("Error")
+    if error is None:
+        return True
+    if error["Code"] not in LEFT_ALONE:
+        raise Unavailable(f"DynamoDB: {error['Code']}")
+    return error.get("Item", {}).get("last_write_id") == write_id
+
+
+def readable(items: Iterable[Item]) -> Iterator[Ride]:
+    """Rides, but for rows that make no sense: one of them must not hide all the others."""
+    for item in items:
+        try:
+            yield ride_from(item)
+        except UNREADABLE:
+            logger.exception("unreadable ride", extra={"ride_id": item["ride_id"]["S"]})
