@@ -48,7 +48,6 @@ NO_USE_CASE_TAKES = {
     "FleetIndex.entries",
     "FleetIndex.listen",
     "Listener.wake",
-    "Pauses.refresh",
 }
 """Called by the API, by background threads, by the stores themselves or by tests."""
 
