@@ -6,8 +6,10 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -18,8 +20,9 @@ from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.schema import create_tables
 from service.stores.pauses import DynamoPauses
 from tests.support.dynamodb import fresh_settings
-from tests.support.infrastructure import MiniStack, wait_until
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
 from tests.support.local_server import LocalServer, QuietHandler
+from tests.support.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -171,3 +174,36 @@ def test_credentials_are_renewed_ahead_of_their_end(
     assert timed(store)[0]
     wait_until(lambda: server.asked > 1, "the renewal", 10)
     assert timed(store)[0]
+
+
+def test_twenty_requests_to_a_process_without_credentials_are_answered_in_time(
+    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer, server: CredentialsServer
+) -> None:
+    server.is_silent = True
+    with Stack(
+        tmp_path,
+        ministack,
+        redis_server,
+        roles=(),
+        AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{server.url}/role",
+        **dict.fromkeys(STATIC, ""),
+    ) as stack:
+        stack.start("web")
+
+        def is_there() -> bool:
+            with suppress(OSError):
+                return stack.call("GET", "/healthz").status == 200
+            return False
+
+        def asked(number: int) -> tuple[int, bool]:
+            began = time.monotonic()
+            answer = stack.call("GET", "/v1/rides", token=stack.rider_token(f"rider-{number}"))
+            return answer.status, time.monotonic() - began < PROMISED_SECONDS
+
+        wait_until(is_there, "the process")
+        with ThreadPoolExecutor(20) as pool:
+            assert set(pool.map(asked, range(20))) == {(503, True)}
+        assert server.asked == 1, "one attempt for all"
+        server.is_silent = False
+        server.release()
+        wait_until(lambda: asked(0) == (200, True), "an answer once there are credentials", 20)
