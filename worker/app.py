@@ -101,8 +101,9 @@ def _begin_worker(**_: Any) -> None:
 
 
 @beat_init.connect(weak=False)
-def _begin_beat(**_: Any) -> None:
+def _begin_beat(sender: Any, **_: Any) -> None:
     _name_connections("beat")
+    liveness.end_between_ticks(sender)
 
 
 @worker_process_init.connect(weak=False)

@@ -23,6 +23,9 @@ KINDS: Final = {
     "producer": trace.SpanKind.PRODUCER,
     "consumer": trace.SpanKind.CONSUMER,
 }
+EXPORT_SECONDS: Final = 2.0
+"""How long a batch of spans is offered to the collector: a silent one holds up the end of a process
+for as long (the SDK's default: 10 s)."""
 MOST_REMEMBERED: Final = 10_000
 """Waiting rides whose origin is known at once; beyond that all are forgotten, not the process."""
 
@@ -34,7 +37,9 @@ class Tracing:
         # The attribute only names the service where OTEL_SERVICE_NAME does not.
         resource = Resource.create({"service.name": f"wildrydes-{role}"})
         self._provider = TracerProvider(resource=resource)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._provider.add_span_processor(
+            BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_SECONDS))
+        )
         self._tracer = self._provider.get_tracer("wildrydes")
         self._context = TraceContextTextMapPropagator()
         self._origins: FIFOCache[str, str] = FIFOCache(MOST_REMEMBERED)
