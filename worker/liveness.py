@@ -92,7 +92,7 @@ class PatientScheduler(Scheduler):
         touch()
 
     @cached_property
-    def connection(self) -> Any:  # type: ignore[override] # kombu's own kind of cached property
+    def connection(self) -> Any:
         return _while_waiting(self.app.connection_for_write(), self._live)
 
 
