@@ -19,75 +19,16 @@ On real stores, 16 clients: POST of a ride takes 2.15 ms of CPU with gthread, 1.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from socket import SHUT_RD, socket
-from types import FrameType
-from typing import Any, Final
+from typing import Final
 
-import gevent  # type: ignore[import-untyped]
-from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
-
+from service.entrypoints.server import ApiWorker, ServerLog
 from service.logs import logging_config
-
-LINGER_SECONDS: Final = 0.5
-"""A stopping worker that promised to keep a connection alive waits this long for the request that
-may be on its way; the answer to it then says close."""
-
-
-class Worker(GeventWorker):  # type: ignore[misc]
-    """Closes idle connections when it stops, where gunicorn's own waits for their clients."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._clients: dict[gevent.Greenlet, socket] = {}
-        self._idle: set[gevent.Greenlet] = set()
-
-    def handle(self, listener: socket, client: socket, addr: object) -> None:
-        """Serve one connection, in a greenlet of its own."""
-        connection = gevent.getcurrent()
-        self._clients[connection] = client
-        try:
-            super().handle(listener, client, addr)
-        finally:
-            del self._clients[connection]
-
-    @contextmanager
-    def timeout_ctx(self) -> Iterator[None]:
-        """Around the wait for a connection's next request."""
-        connection = gevent.getcurrent()
-        self._idle.add(connection)
-        try:
-            with gevent.Timeout(self.cfg.keepalive if self.alive else LINGER_SECONDS, False):
-                yield
-        finally:
-            self._idle.discard(connection)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: requests under way are finished, connections between requests are closed.
-
-        Those who wait for news are answered at once: what is told later, they ask another process.
-        """
-        super().handle_exit(sig, frame)
-        # In a greenlet: waking takes a lock, for which a signal handler must not wait.
-        gevent.spawn(self._end_waits)
-        for connection in tuple(self._idle):
-            # Like the client's own end: what it has already sent is still read and answered.
-            with suppress(OSError):
-                self._clients[connection].shutdown(SHUT_RD)
-
-    def _end_waits(self) -> None:
-        # By name: what the application imports must not be loaded before gevent patches.
-        stop = getattr(self.wsgi, "extensions", {}).get("stop")
-        if stop:
-            stop()
-
 
 wsgi_app = "service.entrypoints.wsgi:app"
 
 # Left to itself gunicorn takes PORT as a wish to listen on every interface.
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8080')}"
-worker_class = Worker
+worker_class = ApiWorker
 
 # One request at a time per connection; a load balancer holds some connections idle.
 worker_connections = 4096
@@ -103,15 +44,17 @@ graceful_timeout = 25
 _MEMORY: Final = "/dev/shm"  # noqa: S108
 worker_tmp_dir = _MEMORY if os.path.isdir(_MEMORY) else None
 
-# A path with an id, or a cursor. Header fields: a token of 7 KiB and its scheme.
+# A path with an id, or a cursor. Header fields: a token of 7 KiB and its scheme. The head as a
+# whole has a bound of its own (`entrypoints.connection`).
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
 # Nobody's word on scheme or address is taken: absolute URLs come from PUBLIC_URL.
 forwarded_allow_ips = ""
 
-# The service writes a line per request itself, with the request id; this is gunicorn's own voice.
-accesslog = None
+# The service writes a line per request itself, with the request id. Without this class gunicorn
+# would build an access record per request and throw it away.
+logger_class = ServerLog
 logconfig_dict = logging_config("INFO")
 # A socket to command the running server: nothing here uses it, and it wants a writable home.
 control_socket_disable = True

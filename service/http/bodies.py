@@ -7,8 +7,9 @@ from typing import Final, TypeVar
 from flask import request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from service.http.client import client
 from service.http.problems import Problem
 from service.strict_json import read_json
 
@@ -20,18 +21,22 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_body(model: type[Model], *, optional: bool, limit: int = BODY_LIMIT) -> Model:
-    """The body, `limit` bytes at most, as `model`.
+    """The body, `limit` bytes at most, as `model`; the same in every framing.
 
-    Raises 413, 415, 400 and 422 problems, in this order.
+    Raises 413, 415, 408, 400 and 422 problems, in this order.
     """
-    length = request.content_length
+    environ, length = request.environ, request.content_length
     if length is not None and length > limit:
         raise RequestEntityTooLarge
-    if optional and not length and "HTTP_TRANSFER_ENCODING" not in request.environ:
+    _require_plain(environ.get("HTTP_CONTENT_ENCODING", "identity"), "identity")
+    _require_plain(environ.get("HTTP_TRANSFER_ENCODING", "chunked"), "chunked")
+    if not optional:
+        _require_json()
+    body = _received(limit)
+    if optional and not body:
         return model()
-    if request.mimetype != "application/json":
-        raise Problem(415, "unsupported_media_type", "The content type must be application/json.")
-    return validated(model, parse(_received(limit)), "body")
+    _require_json()
+    return validated(model, parse(body), "body")
 
 
 def read_query(model: type[Model]) -> Model:
@@ -67,17 +72,33 @@ def validated(model: type[Model], value: object, whole: str) -> Model:
         ) from None
 
 
+def _require_plain(codings: str, known: str) -> None:
+    """415 unless the header names no coding but the one that is known (RFC 9110, 15.5.16)."""
+    if any(coding.strip().lower() not in {known, ""} for coding in codings.split(",")):
+        detail = "The body must be sent without a content or transfer coding but chunked."
+        headers = {"Accept-Encoding": "identity"}
+        raise Problem(415, "unsupported_media_type", detail, headers=headers)
+
+
+def _require_json() -> None:
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset != "utf-8":
+        detail = "The content type must be application/json, in UTF-8."
+        raise Problem(415, "unsupported_media_type", detail)
+
+
 def _received(limit: int) -> bytes:
     # One byte more than allowed tells too large: at its limit werkzeug ends a chunked body in
     # silence, and half a body may still be valid JSON.
     request.max_content_length = limit + 1
     try:
         body = request.get_data(cache=False)
-    except HTTPException:
+    except RequestEntityTooLarge:
         raise
     except Exception as error:
         # What a server raises for a body with broken chunks is its own business (PEP 3333).
-        raise ClientDisconnected from error
+        refusal = client().refusal
+        raise (Problem(*refusal) if refusal else ClientDisconnected()) from error
     if len(body) > limit:
         raise RequestEntityTooLarge
     return body

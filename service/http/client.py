@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from flask import request
 
-KEY: Final = "wildrydes.client"
-"""Under this name the server hands on the client's connection (gunicorn's own names are others)."""
+KEY: Final = "gunicorn.socket"
+"""Under this name gunicorn hands on what it reads from and writes to (`entrypoints.connection`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the server could not read a request; the application only has to say so."""
-
-    status: int
-    reason: str
-    detail: str
+Refusal = tuple[int, str, str]
+"""Status, reason and detail of the problem if the server could not read a request."""
 
 
 class Client(Protocol):
     """The connection a request came on."""
 
     refusal: Refusal | None
-    """Set if the request could not be read."""
+    """Set if the request could not be read: the application only has to say so."""
 
     def watched(self, gone: Callable[[], None]) -> AbstractContextManager[None]:
         """While the context lasts, `gone` is called once if the client closes its connection."""

@@ -89,7 +89,7 @@ def _begin() -> None:
         traces.describe(**{"http.request.method": method, "http.route": route})
     refusal = client().refusal
     if refusal:
-        raise Problem(refusal.status, refusal.reason, refusal.detail)
+        raise Problem(*refusal)
 
 
 def _end(_: BaseException | None) -> None:

@@ -47,6 +47,9 @@ _GATE: Final = "gate"
 STOP: Final = "stop"
 """The extension the server calls, without arguments, when this process is to end."""
 
+IS_BEHIND_PROXY: Final = "is_behind_proxy"
+"""The extension by which the server knows whether its peers are clients or balancers."""
+
 PATIENCE_SECONDS: Final = 1.0
 """How long a request waits for its turn: bursts pass, and who asks again at once is slowed down."""
 
@@ -222,6 +225,7 @@ def install(app: Flask, settings: ApiSettings) -> None:
     """Give the application its gate."""
     here = Gate(max_in_flight=settings.api_max_in_flight, max_waiters=settings.api_max_waiters)
     app.extensions[_GATE], app.extensions[STOP] = here, here.stop
+    app.extensions[IS_BEHIND_PROXY] = settings.trusted_proxy_hops > 0
 
 
 def gate() -> Gate:

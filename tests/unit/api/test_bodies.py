@@ -231,7 +231,7 @@ def test_another_content_type_is_415(api: Api, target: Target, content_type: str
     assert_refused(api, answer, 415, "unsupported_media_type")
 
 
-def test_a_charset_does_not_matter(api: Api) -> None:
+def test_utf_8_may_be_named_as_charset(api: Api) -> None:
     good = json.dumps(GOOD[RIDES]).encode()
     answer = send(api, RIDES, good, **{"Content-Type": "application/json; charset=utf-8"})
     assert answer.status_code == 202

@@ -1,0 +1,175 @@
+"""One client's connection, with a bound on everything that depends on the client.
+
+gunicorn reads requests from it and writes answers to it. Imports nothing of the service: gunicorn's
+configuration does, before gevent patches the standard library.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from errno import ECONNRESET
+from time import monotonic
+from typing import Any, Final
+
+import gevent  # type: ignore[import-untyped]
+from gunicorn.http.errors import LimitRequestHeaders  # type: ignore[import-untyped]
+
+REQUEST_SECONDS: Final = 5.0
+"""From the first byte of a request to the last of its body; also from the connection to the first
+byte. A phone on a bad network sends 16 KiB in less."""
+
+ANSWER_SECONDS: Final = 10.0
+"""How long a client may take to make room for one piece of an answer or stream."""
+
+HEAD_BYTES: Final = 32 * 1024
+"""A token of 7 KiB, a path and what browsers add fit in half of it."""
+
+VANISHED_SECONDS: Final = 30
+"""A client that acknowledges nothing for this long is gone, as a phone without network is."""
+
+LINGER_SECONDS: Final = 0.5
+"""How long a connection stays half open after a refusal, so that the client can read it."""
+
+TOO_SLOW: Final = (408, "request_timeout", "The request did not arrive in time.")
+
+_AT_ONCE: Final = 0.001
+"""What has arrived is read even when the time is up. With 0 gevent raises another error."""
+
+_READABLE: Final = 1
+"""libev's EV_READ."""
+
+_DROP_WHAT_IS_UNSENT: Final = struct.pack("ii", 1, 0)
+
+
+class RequestTimeout(Exception):
+    """The head of a request did not arrive in time."""
+
+
+class Connection:
+    """What gunicorn takes for the client's socket."""
+
+    refusal: tuple[int, str, str] | None = None
+    """Status, reason and detail if the request cannot be read: the application answers so."""
+
+    def __init__(self, client: Any) -> None:
+        self._socket = client
+        self._patience = REQUEST_SECONDS
+        self._deadline: float | None = None
+        self._reads_head = True
+        self.head = bytearray()
+        """What has arrived of the head of the request that is being read."""
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_SECONDS * 1000)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing of the next request has arrived."""
+        return self._deadline is None
+
+    def head_is_read(self) -> None:
+        self._reads_head = False
+
+    def await_next(self, patience: float) -> None:
+        """The request is done with; the next one may begin within `patience` seconds."""
+        self._patience, self._deadline, self._reads_head = patience, None, True
+        self.head.clear()
+
+    def recv(self, size: int) -> bytes:
+        """The next bytes; none if the client has ended or sends no next request.
+
+        Raises `RequestTimeout` in the head of a request and `TimeoutError` in its body.
+        """
+        try:
+            data = self._receive(size)
+        except TimeoutError:
+            if self._deadline is None:
+                return b""
+            if self._reads_head:
+                raise RequestTimeout from None
+            self.refusal = TOO_SLOW
+            raise
+        if self._reads_head:
+            self.head += data
+            if len(self.head) > HEAD_BYTES:
+                raise LimitRequestHeaders(f"more than {HEAD_BYTES} bytes")
+        return data
+
+    def _receive(self, size: int) -> bytes:
+        is_first = self._deadline is None
+        left = self._patience if self._deadline is None else self._deadline - monotonic()
+        self._socket.settimeout(max(left, _AT_ONCE))
+        data: bytes = self._socket.recv(size)
+        if is_first and data:
+            self._deadline = monotonic() + REQUEST_SECONDS
+        return data
+
+    def sendall(self, data: bytes) -> None:
+        """Raises `ConnectionResetError` for a client that does not read."""
+        self._socket.settimeout(ANSWER_SECONDS)
+        try:
+            self._socket.sendall(data)
+        except TimeoutError:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_WHAT_IS_UNSENT)
+            raise ConnectionResetError(ECONNRESET, "the client does not read") from None
+
+    send = sendall
+
+    @contextmanager
+    def watched(self, gone: Callable[[], None]) -> Iterator[None]:
+        """While the context lasts, `gone` is called once if the client closes its connection."""
+        watcher = gevent.get_hub().loop.io(self._socket.fileno(), _READABLE)
+
+        def look() -> None:
+            # Once is enough: a client that sent more instead has its end hidden behind that.
+            watcher.stop()
+            if self._is_closed():
+                # Not here in the event loop: waking takes a lock.
+                gevent.spawn(gone)
+
+        watcher.start(look)
+        try:
+            yield
+        finally:
+            watcher.stop()
+            watcher.close()
+
+    def _is_closed(self) -> bool:
+        self._socket.settimeout(0)
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def read_on(self) -> None:
+        """Take in what else has been sent of a head that is refused: it may name the origin."""
+        self._until_quiet(lambda: b"\r\n\r\n" in self.head or len(self.head) > HEAD_BYTES)
+
+    def linger(self) -> None:
+        """Let the client read the refusal: closed while it sends, its system would discard it."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self.head.clear()
+        self._until_quiet(lambda: len(self.head) > 2 * HEAD_BYTES)
+
+    def _until_quiet(self, enough: Callable[[], bool]) -> None:
+        end = monotonic() + LINGER_SECONDS
+        with suppress(OSError):
+            while not enough():
+                self._socket.settimeout(max(end - monotonic(), _AT_ONCE))
+                data = self._socket.recv(8192)
+                if not data:
+                    return
+                self.head += data
+
+    def stop_reading(self) -> None:
+        """Like the client's own end: what it has already sent is still read and answered."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
+
+    def close(self) -> None:
+        self._socket.close()

@@ -1,0 +1,197 @@
+"""The gunicorn worker that serves the API: one greenlet per connection, one request at a time.
+
+It hands a request to the application as soon as its head is there, bounds what clients may take
+(`entrypoints.connection`), and lets the application itself say why a request could not be read, so
+that such a refusal has the form, the headers and the log line of every other answer.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, Final
+
+import gevent  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.http.errors import (  # type: ignore[import-untyped]
+    ExpectationFailed,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.http.message import Request  # type: ignore[import-untyped]
+from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
+from gunicorn.util import close  # type: ignore[import-untyped]
+from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
+
+from service.entrypoints.connection import TOO_SLOW, Connection, RequestTimeout
+
+STOPPING_SECONDS: Final = 0.5
+"""A stopping worker that promised to keep a connection alive waits this long for the request that
+may be on its way; the answer to it then says close."""
+
+DRAINED_BYTES: Final = 1024 * 1024
+"""Of a body that nobody read, so that the connection can be kept; a longer one ends it."""
+
+REFUSALS: Final[tuple[tuple[type[Exception], tuple[int, str, str]], ...]] = (
+    (InvalidResponseHeader, (500, "internal_error", "Something went wrong here.")),
+    (InvalidResponseHeaderName, (500, "internal_error", "Something went wrong here.")),
+    (RequestTimeout, TOO_SLOW),
+    (LimitRequestLine, (414, "uri_too_long", "The address is too long.")),
+    (LimitRequestHeaders, (431, "headers_too_large", "The headers are too large.")),
+    (ExpectationFailed, (417, "expectation_failed", "Only 100-continue can be expected.")),
+    (
+        UnsupportedTransferCoding,
+        (415, "unsupported_media_type", "The only transfer coding read here is chunked."),
+    ),
+    (ParseException, (400, "bad_request", "The request could not be read.")),
+    (Exception, (500, "internal_error", "Something went wrong here.")),
+)
+"""What is answered when a request cannot be read: the first that fits."""
+
+_HEADERS_OF_REFUSALS: Final = re.compile(
+    rb"\r\n(origin|x-request-id):[ \t]*([\x21-\x7e]+)[ \t]*(?=\r\n)", re.IGNORECASE
+)
+
+
+class ServerLog(Logger):  # type: ignore[misc]
+    """gunicorn's own voice."""
+
+    def access(self, *_: object) -> None:
+        """Build no record: the service writes a line per request itself."""
+
+
+class ReadableRequest(Request):  # type: ignore[misc]
+    """A request whose head was read."""
+
+    def should_close(self) -> bool:
+        """Whether the connection ends with the answer, as it says."""
+        # Where the next request would begin is unknown after a body that failed.
+        return self.body.failed or "close" in self._options() or super().should_close()
+
+    def _options(self) -> set[str]:
+        """Of `Connection`, which is a list and may come in several lines (RFC 9110, 7.6.1)."""
+        lists = (value for name, value in self.headers if name == "CONNECTION")
+        return {option.strip().lower() for each in lists for option in each.split(",")}
+
+
+class UnreadableRequest:
+    """Stands for a request whose head could not be read: what the answer depends on."""
+
+    method, uri, path, query, version, scheme = "UNREAD", "(unread)", "(unread)", "", (1, 1), "http"
+    proxy_protocol_info = None
+    _expected_100_continue = False
+
+    def __init__(self, head: bytes) -> None:
+        self.body = io.BytesIO()
+        self.headers = [
+            (name.decode().upper(), value.decode())
+            for name, value in _HEADERS_OF_REFUSALS.findall(head)
+        ]
+
+    def should_close(self) -> bool:
+        return True
+
+
+class Requests(RequestParser):  # type: ignore[misc]
+    """The requests of a connection, one after the other."""
+
+    mesg_class = ReadableRequest
+
+
+class ApiWorker(GeventWorker):  # type: ignore[misc]
+    """Serves connections until it is told to stop; then closes those that are idle."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._connections: set[Connection] = set()
+        self._of_peer: Counter[str] = Counter()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection, in a greenlet of its own."""
+        try:
+            with self._counted(addr[0]), self._known(Connection(client)) as connection:
+                self._serve(listener.getsockname(), connection, addr)
+        except (OSError, ParseException) as error:
+            # The second: nobody needed the body, and what is left of it makes no sense.
+            self.log.debug("a connection ends: %s", error)
+        finally:
+            close(client)
+
+    def _serve(self, name: Any, connection: Connection, addr: Any) -> None:
+        parser = Requests(self.cfg, connection, addr)
+        with suppress(StopIteration):
+            while True:
+                try:
+                    request = next(parser)
+                    connection.head_is_read()
+                    self.handle_request(name, request, connection, addr)
+                except (StopIteration, OSError):
+                    raise
+                except Exception as error:
+                    self._refuse(name, connection, addr, error)
+                    return
+                if not parser.finish_body(max_bytes=DRAINED_BYTES):
+                    return
+                connection.await_next(self.cfg.keepalive if self.alive else STOPPING_SECONDS)
+
+    def _refuse(self, name: Any, connection: Connection, addr: Any, error: Exception) -> None:
+        """Let the application answer for a request that it never saw."""
+        refusal = next(answer for kind, answer in REFUSALS if isinstance(error, kind))
+        if refusal[0] == 500:
+            self.log.error("a request failed in the server", exc_info=error)
+        # Not the error's own words, which quote the request.
+        self.log.info("unreadable request from %s: %s", addr[0], type(error).__name__)
+        if not isinstance(error, RequestTimeout):
+            connection.read_on()
+        connection.refusal = refusal
+        with suppress(StopIteration):
+            self.handle_request(name, UnreadableRequest(bytes(connection.head)), connection, addr)
+        connection.linger()
+
+    @contextmanager
+    def _known(self, connection: Connection) -> Iterator[Connection]:
+        self._connections.add(connection)
+        try:
+            yield connection
+        finally:
+            self._connections.remove(connection)
+
+    @contextmanager
+    def _counted(self, peer: str) -> Iterator[None]:
+        """One address may hold half of the connections, unless it is the balancer in front."""
+        if self._of_peer[peer] >= self.worker_connections // 2 and not self._is_behind_proxy():
+            raise ConnectionRefusedError(f"{peer} has too many connections")
+        self._of_peer[peer] += 1
+        try:
+            yield
+        finally:
+            self._of_peer[peer] -= 1
+            if not self._of_peer[peer]:
+                del self._of_peer[peer]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: requests under way are finished, connections between requests are closed.
+
+        Those who wait for news are answered at once: what is told later, they ask another process.
+        """
+        super().handle_exit(sig, frame)
+        # In a greenlet: waking takes a lock, for which a signal handler must not wait.
+        gevent.spawn(self._of_application("stop", lambda: None))
+        for connection in tuple(self._connections):
+            if connection.is_idle:
+                connection.stop_reading()
+
+    def _is_behind_proxy(self) -> bool:
+        return bool(self._of_application("is_behind_proxy", False))
+
+    def _of_application(self, name: str, otherwise: Any) -> Any:
+        # By name: what the application imports must not be loaded before gevent patches.
+        return getattr(self.wsgi, "extensions", {}).get(name, otherwise)

@@ -1,0 +1,251 @@
+"""Clients that are slow, or gone, over real sockets: they cost nobody else anything."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from service.entrypoints.connection import ANSWER_SECONDS, REQUEST_SECONDS
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.pressure import BODY
+from tests.support.slow_clients import (
+    SlowClients,
+    half_a_chunk,
+    half_a_head,
+    no_body,
+    unread_answers,
+)
+from tests.support.stack import Stack
+
+ORIGIN = "https://app.example.com"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("slow")
+    with (
+        RedisServer(folder / "redis") as redis,
+        Stack(
+            folder,
+            ministack,
+            redis,
+            roles=("web",),
+            RATE_LIMIT_ENABLED="false",
+            CORS_ORIGINS=ORIGIN,
+            LOG_LEVEL="DEBUG",
+        ) as stack,
+    ):
+        yield stack
+
+
+def connect(stack: Stack, *sent: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", stack.port), timeout=30)
+    for part in sent:
+        connection.sendall(part)
+    return connection
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    answer = b""
+    with connection:
+        while received := connection.recv(65536):
+            answer += received
+    return answer
+
+
+def problem(answer: bytes) -> tuple[int, dict[str, str], Any]:
+    """Status, headers (small letters) and body of an answer that ended its connection."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["connection"] == "close"
+    assert headers["cache-control"] == "no-store"
+    return int(status.split()[1]), headers, json.loads(body)
+
+
+@pytest.mark.parametrize("begin", [half_a_head, no_body, half_a_chunk])
+def test_a_request_that_does_not_arrive_is_408_after_five_seconds_and_takes_no_place(
+    stack: Stack, begin: Any
+) -> None:
+    token = stack.rider_token("slow")
+    start = time.monotonic()
+    slow = [connect(stack, begin(token, "none")) for _ in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        calls = [
+            pool.submit(stack.call, "POST", "/v1/rides", BODY, token=stack.rider_token(f"r{n}"))
+            for n in range(50)
+        ]
+        assert Counter(call.result().status for call in calls) == {202: 50}
+    for connection in slow:
+        status, _, body = problem(until_closed(connection))
+        assert (status, body["reason"]) == (408, "request_timeout")
+    assert time.monotonic() - start >= REQUEST_SECONDS
+    assert "Traceback" not in stack.log("web")
+
+
+def test_a_body_that_trickles_does_not_win_more_time(stack: Stack) -> None:
+    token = stack.rider_token("slow")
+    connection = connect(stack, no_body(token, ""))
+    start = time.monotonic()
+    connection.settimeout(0.5)
+    answer = b""
+    while not answer:
+        connection.sendall(b" ")
+        try:
+            answer = connection.recv(65536)
+        except TimeoutError:
+            assert time.monotonic() - start < 4 * REQUEST_SECONDS
+    connection.settimeout(30)
+    assert problem(answer + until_closed(connection))[0] == 408
+
+
+def test_a_connection_on_which_nothing_is_sent_is_closed_without_a_word(stack: Stack) -> None:
+    assert until_closed(connect(stack)) == b""
+
+
+def test_the_refusal_of_a_head_that_never_ends_can_be_read_by_a_page(stack: Stack) -> None:
+    head = f"GET / HTTP/1.1\r\nOrigin: {ORIGIN}\r\nX-Request-Id: mine\r\nX-Half".encode()
+    status, headers, body = problem(until_closed(connect(stack, head)))
+    assert (status, body["request_id"], headers["x-request-id"]) == (408, "mine", "mine")
+    assert headers["access-control-allow-origin"] == ORIGIN
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "reason"),
+    [
+        ("GET /{long} HTTP/1.1\r\nHost: x\r\n{origin}", 414, "uri_too_long"),
+        ("GET / HTTP/1.1\r\n{origin}X-Long: {long}{long}\r\n", 431, "headers_too_large"),
+        ("GET / HTTP/1.1\r\nX-Long: {long}{long}\r\n{origin}", 431, "headers_too_large"),
+        ("GET / HTTP/1.1\r\n{origin}{many}", 431, "headers_too_large"),
+        ("GET / HTTP/1.1\r\n{origin}no colon\r\n", 400, "bad_request"),
+        ("GET / HTTP/9.1\r\n{origin}", 400, "bad_request"),
+        ("GET / HTTP/1.1\r\n{origin}Expect: 200-maybe\r\n", 417, "expectation_failed"),
+        (
+            "POST /v1/rides HTTP/1.1\r\n{origin}Transfer-Encoding: br, chunked\r\n",
+            415,
+            "unsupported_media_type",
+        ),
+        ("GET / HTTP/1.1\r\n{origin}Host: x\r\nHost: y\r\n", 400, "bad_request"),
+        (
+            "GET / HTTP/1.1\r\n{origin}Content-Length: 1\r\nContent-Length: 1\r\n",
+            400,
+            "bad_request",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused_like_everything_else(
+    stack: Stack, head: str, status: int, reason: str
+) -> None:
+    text = head.format(
+        long="a" * 5000,
+        many="".join(f"X-{n}: 1\r\n" for n in range(70)),
+        origin=f"Origin: {ORIGIN}\r\nX-Request-Id: mine\r\n",
+    )
+    seen, headers, body = problem(until_closed(connect(stack, f"{text}\r\n".encode())))
+    assert (seen, body["reason"], body["request_id"]) == (status, reason, "mine")
+    assert headers["access-control-allow-origin"] == ORIGIN
+    assert headers["vary"] == "origin"
+    assert "X-Long" not in stack.log("web")
+
+
+def test_no_other_origin_may_read_such_a_refusal(stack: Stack) -> None:
+    head = b"GET / HTTP/9.1\r\nOrigin: https://evil.example\r\n\r\n"
+    _, headers, _ = problem(until_closed(connect(stack, head)))
+    assert "access-control-allow-origin" not in headers
+
+
+def test_answers_that_nobody_reads_are_dropped(stack: Stack) -> None:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", stack.port))
+    connection.sendall(unread_answers("", "") * 70)
+    connection.settimeout(3 * ANSWER_SECONDS)
+    time.sleep(1.5 * ANSWER_SECONDS)
+    with pytest.raises(ConnectionResetError):
+        until_closed(connection)
+    assert "Traceback" not in stack.log("web")
+
+
+def test_a_thousand_slow_clients_take_nothing_from_riders_and_unicorns(stack: Stack) -> None:
+    rides = {"slow": stack.call("POST", "/v1/rides", BODY, token=stack.rider_token("slow"))}
+    admin = stack.admin_token()
+    unicorns = {}
+    for number in range(50):
+        account, about = f"driver-{number}", {"color": "White", "gender": "Male"}
+        body = {"name": account, "account_sub": account, **about}
+        assert stack.call("POST", "/v1/admin/unicorns", body, token=admin).status == 201
+        unicorns[account] = stack.unicorn_token(account)
+    position = {"latitude": 40.71, "longitude": -73.95}
+
+    def ride(number: int) -> list[int]:
+        token, statuses = stack.rider_token(f"rider-{number}"), []
+        for _ in range(3):
+            made = stack.call("POST", "/v1/rides", BODY, token=token)
+            path = f"/v1/rides/{made.json.get('ride_id')}"
+            statuses += [made.status, stack.call("GET", path, token=token).status]
+            statuses.append(stack.call("POST", f"{path}/cancel", token=token).status)
+        return statuses
+
+    def drive(token: str) -> list[int]:
+        path = "/v1/fleet/me/position"
+        return [stack.call("PUT", path, position, token=token).status for _ in range(6)]
+
+    slow = SlowClients(
+        [stack.port], stack.rider_token("slow"), 1000, ride_id=rides["slow"].json["ride_id"]
+    )
+    with slow, ThreadPoolExecutor(10) as pool:
+        riders = [pool.submit(ride, number) for number in range(50)]
+        drivers = [pool.submit(drive, token) for token in unicorns.values()]
+        seen = Counter(status for each in (*riders, *drivers) for status in each.result())
+    assert slow.opened >= 1000
+    assert seen == {202: 150, 200: 300, 204: 300}, stack.log("web")[-2000:]
+
+
+def polls_ended(stack: Stack) -> int:
+    return stack.log("web").count('"path": "/v1/rides/<ride_id>"')
+
+
+def test_a_closed_socket_is_noticed_at_once_by_long_polls_and_streams(stack: Stack) -> None:
+    token = stack.rider_token("gone")
+    ride_id = stack.call("POST", "/v1/rides", BODY, token=token).json["ride_id"]
+    head = f"Host: x\r\nAuthorization: Bearer {token}\r\nPrefer: wait=30\r\n\r\n"
+    ended, path = polls_ended(stack), f"/v1/rides/{ride_id}"
+    polls = [connect(stack, f"GET {path} HTTP/1.1\r\n{head}".encode()) for _ in range(20)]
+    # A poll beyond the bound of one caller is answered at once, so now all of them are held.
+    wait_until(lambda: stack.call("GET", path, token=token, Prefer="wait=1").status, "the polls")
+    for poll in polls:
+        poll.close()
+    wait_until(lambda: polls_ended(stack) >= ended + 21, "the end of the polls", 2)
+    for _ in range(12):
+        stream = connect(stack, f"GET {path}/events HTTP/1.1\r\n{head}".encode())
+        assert stream.recv(12) == b"HTTP/1.1 200", "the place of a closed stream is free"
+        stream.close()
+        time.sleep(0.1)
+
+
+def test_upgrade_is_ignored(stack: Stack) -> None:
+    token = stack.rider_token("upgrading")
+    for protocol in ("websocket", "h2c", "TLS/1.0"):
+        head = (
+            f"GET /v1/rides HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            f"Connection: Upgrade, close\r\nUpgrade: {protocol}\r\n\r\n"
+        )
+        answer = until_closed(connect(stack, head.encode()))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_that_nobody_needs_does_not_become_the_next_request(stack: Stack) -> None:
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(smuggled)
+    last = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = until_closed(connect(stack, head + smuggled + last))
+    assert answer.count(b"HTTP/1.1 404") == 2
+    assert b"HTTP/1.1 200" not in answer
