@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from service.model.errors import Unavailable
 from service.observability import traces
-from service.observability.exposition import BEAT, WORKER, listen
+from service.observability.exposition import BEAT, WORKER, listen, tidy
 from service.observability.instruments import BUSY_SECONDS, JOBS, POOL_PROCESSES
 from service.settings import Settings
 from service.stores.broker import RedisQueues
@@ -59,6 +59,7 @@ def install(settings: Settings) -> None:
     _count_jobs()
 
     def begin_child(**_: Any) -> None:
+        tidy()
         POOL_PROCESSES.set(1)
         traces.begin(settings, "worker")
 

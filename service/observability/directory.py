@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -16,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+logger = logging.getLogger(__name__)
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the files are written on every count
@@ -35,7 +38,11 @@ def prepare(port: int) -> None:
         if pid == owner or not is_alive(pid):
             shutil.rmtree(left, ignore_errors=True)
     folder = parent / f"wildrydes-metrics-{port}-{owner}"
-    folder.mkdir(mode=0o700)
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        logger.error("no room for metrics: nothing is counted", extra={"cause": str(error)})
+        return
     os.environ[VARIABLE] = str(folder)
 
     def remove() -> None:

@@ -19,6 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.observability import directory
+from service.observability.files import CounterFile
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -59,12 +60,20 @@ class Role(Collector):
         )
 
 
-def bury(folder: Path) -> None:
-    """Move what dead processes counted to one file per kind and remove theirs.
+def tidy() -> None:
+    """Remove the files of dead processes; called by each process when it starts.
 
-    Without this each restart of a process would leave its files in memory for good, until the
-    file system is full and whoever counts next dies of it.
+    Scrapes do it too. A role that nobody scrapes and that is restarted over and over would
+    otherwise fill the memory with its predecessors' files.
     """
+    folder = directory.current()
+    if folder:
+        with directory.alone(folder):
+            bury(folder)
+
+
+def bury(folder: Path) -> None:
+    """Move what dead processes counted to one file per kind and remove theirs."""
     for file in list(directory.dead_files(folder)):
         kind = file.stem.rpartition("_")[0]
         if kind in LASTING and file.stat().st_size:
@@ -73,12 +82,12 @@ def bury(folder: Path) -> None:
 
 
 def _move(file: Path, target: Path, combine: Callable[[float, float], float]) -> None:
-    kept: Any = MmapedDict(str(target))  # type: ignore[no-untyped-call]
+    kept = CounterFile(str(target))
     counted: Any = MmapedDict.read_all_values_from_file(str(file))  # type: ignore[no-untyped-call]
     for key, value, _, _ in counted:
         before, _ = kept.read_value(key)
         kept.write_value(key, combine(before, value), 0.0)
-    kept.close()
+    kept.close()  # type: ignore[no-untyped-call]
 
 
 def _memory_bytes(pid: int) -> int:
@@ -114,6 +123,7 @@ def listen(settings: Settings, role: int, *more: Collector) -> None:
     if not settings.metrics_port or folder is None:
         return
     port = settings.metrics_port + role
+    tidy()
     try:
         serve(settings.host, port, Role(folder), *more)
     except OSError as error:

@@ -12,11 +12,13 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram, values
 
 from service.observability import directory
+from service.observability.files import CounterFile
 
 if directory.current():
     # The library chooses when it is imported, which may have been long ago: the celery command
     # imports Flower, and that does, before it looks at the application.
     values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+    values.MmapedDict = CounterFile  # type: ignore[attr-defined, assignment]
 
 QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Seconds of a call to a store."""

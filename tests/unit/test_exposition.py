@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from service.observability import directory
 from service.observability.exposition import Role
+from service.observability.files import FIRST_BYTES
 
 COUNT = """
 import os, sys
@@ -95,6 +96,53 @@ def test_memory_is_that_of_all_living_processes(tmp_path: Path) -> None:
         assert exposed(tmp_path)["wildrydes_memory_bytes"] > 1e6
     finally:
         process.kill()
+
+
+def test_without_room_a_process_works_on_uncounted_and_says_so_once(tmp_path: Path) -> None:
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n{COUNT}"
+    done = run_counting(limited, tmp_path)
+    assert done.stdout == "counted\n"
+    assert done.stderr.count("no room for metrics") == 1
+    assert "wildrydes_refusals_total" not in str(exposed(tmp_path))
+
+
+def test_series_that_find_no_more_room_are_left_out_and_the_others_count_on(tmp_path: Path) -> None:
+    many = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({FIRST_BYTES},) * 2)\n{COUNT}"
+        "for number in range(200): REFUSALS.labels(f'reason {number}').inc()\n"
+        "REFUSALS.labels('missing_token').inc()\n"
+    )
+    done = run_counting(many, tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.count("no room for metrics") == 1
+    found = exposed(tmp_path)
+    assert found['wildrydes_refusals_total{reason="missing_token"}'] == 6
+    assert 'wildrydes_refusals_total{reason="reason 199"}' not in found
+
+
+def test_the_files_of_the_dead_are_removed_by_who_starts_without_a_scrape(tmp_path: Path) -> None:
+    for amount in range(3):
+        Counting(tmp_path, amount).kill()
+    run_counting(f"from service.observability.exposition import tidy; tidy()\n{COUNT}", tmp_path)
+    files = {file.name for file in tmp_path.glob("counter_*")}
+    assert len(files) == 2  # that of the dead and of the one that came last
+    assert exposed(tmp_path)['wildrydes_refusals_total{reason="missing_token"}'] == 0 + 1 + 2 + 5
+
+
+def run_counting(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the code to its end; it counts 5 where it asks how many."""
+    return subprocess.run(
+        [sys.executable, "-c", code, "5"],
+        env={**os.environ, directory.VARIABLE: str(folder)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_where_no_folder_can_be_made_metrics_are_off() -> None:
+    assert prepared(Path("/proc"), 9100) == "None"
 
 
 PREPARE = """
