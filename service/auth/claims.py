@@ -49,7 +49,9 @@ class AccessClaims:
         kind, username = _kind(claims, subject)
         auth_time = self._signed_in_at(claims, kind, now)
         if kind is TokenKind.USER and auth_time is not None:
-            expires_at = min(expires_at, auth_time + self.session_seconds)
+            # The issuer's clock may be ahead by the leeway, and the sign-in with it.
+            session_ends_at = auth_time + self.session_seconds - self.leeway_seconds
+            expires_at = min(expires_at, session_ends_at)
             if expires_at <= now:
                 raise InvalidToken("signed in too long ago")
         return Principal(

@@ -51,10 +51,8 @@ Names = tuple[str, str | None, str]
 
 def remembered_for(kind: str, *, session_seconds: int, leeway_seconds: int) -> timedelta:
     """How long a revocation matters: until the last token it concerns has ended."""
-    longest = LONGEST_TOKEN_LIFE
-    if kind != "jti":
-        longest = max(longest, timedelta(seconds=session_seconds))
-    return longest + timedelta(seconds=2 * leeway_seconds)
+    longest = LONGEST_TOKEN_LIFE + timedelta(seconds=2 * leeway_seconds)
+    return longest if kind == "jti" else max(longest, timedelta(seconds=session_seconds))
 
 
 class RevocationStore(Protocol):
@@ -77,7 +75,7 @@ class SignOut(StrEnum):
     NOT_ASKED = "not asked"
     """A token or a sign-in was revoked, not a subject, or no pool is named."""
     NO_PERMISSION = "no permission"
-    """The role lacks `cognito-idp:AdminUserGlobalSignOut`: refresh tokens go on being honoured."""
+    """The role may not sign people out: their refresh tokens go on being honoured."""
     NO_SUCH_USER = "no such user"
     """A machine, or an account that is gone."""
     FAILED = "failed"

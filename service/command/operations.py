@@ -66,7 +66,7 @@ def status(output: Output) -> None:
 
 
 def _set(zone: str | None, paused: bool, output: Output) -> None:
-    with explained():
+    with explained("dispatch"):
         pause = staff.set_pause(Tools().ports, zone, paused, now())
     wrote("dispatch paused" if paused else "dispatch resumed", zone=zone or "everywhere")
     _show(pause, output)
@@ -107,7 +107,7 @@ def list_letters(limit: int, output: Output) -> None:
 def replay(dead_letter_id: str, output: Output) -> None:
     """Try one again: a ride is requested once more, with a fresh deadline."""
     tools = Tools()
-    with explained():
+    with explained("dead letter"):
         letter = replay_letter(tools.ports, dead_letter_id, now())
     wrote("dead letter replayed", dead_letter_id=dead_letter_id)
     output.show(dead_letter_view(letter), f"replayed {dead_letter_id}")
@@ -130,7 +130,7 @@ def revoke(sub: str | None, origin_jti: str | None, jti: str | None, output: Out
         raise click.UsageError("give exactly one of --sub, --origin-jti and --jti")
     ((kind, value),) = given.items()
     tools, mark = Tools(), (kind, value)
-    with explained():
+    with explained("revocations"):
         signed_out = revocation.revoke(
             tools.revocations,
             tools.pool,
@@ -156,7 +156,7 @@ def erase(sub: str, output: Output) -> None:
     May be repeated. Rides still open are named (exit code 1): let them end and repeat. Delete the
     account in the user pool first, and `revoke --sub` its tokens, so that no new rides come.
     """
-    with explained():
+    with explained("rides of a rider"):
         done = erase_rider(Tools().ports, sub)
     # Not who: the log would keep what was to be forgotten.
     wrote("rider erased", rides=str(done.erased), open_rides=str(len(done.open_rides)))

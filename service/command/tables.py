@@ -23,7 +23,7 @@ def create(output: Output) -> None:
     What exists is left as it is, so this may be run again at any time.
     """
     tools = Tools()
-    with explained():
+    with explained("tables"):
         create_tables(tools.dynamodb, tools.settings)
     names = tools.settings.table_names
     wrote("tables created", tables=", ".join(names))

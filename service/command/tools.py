@@ -30,7 +30,7 @@ from service.bootstrap import (
 from service.core.ports import Ports
 from service.core.staff import Oversight
 from service.logs import json_lines
-from service.model.errors import DispatchError
+from service.model.errors import DispatchError, Unavailable
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
@@ -155,10 +155,18 @@ def _account() -> str:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Errors of the domain as one line and exit code 1, not as a traceback."""
+def explained(changing: str = "") -> Iterator[None]:
+    """Errors of the domain as one line and exit code 1, not as a traceback.
+
+    `changing` says what the block changes, if anything: a store may fail after the write, and the
+    audit line must not be missing then.
+    """
     try:
         yield
+    except Unavailable as error:
+        if changing:
+            wrote("outcome unknown", changing=changing)
+        raise click.ClickException(str(error)) from error
     except DispatchError as error:
         raise click.ClickException(str(error)) from error
 

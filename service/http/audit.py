@@ -41,6 +41,13 @@ def wrote(what: str, **ids: str) -> None:
     audit.info(what, extra={**_who(), **ids})
 
 
+def outcome_unknown(status: int) -> None:
+    """A member of staff tried to change something, and nobody can say whether it was done."""
+    audit.warning(
+        "outcome unknown", extra={**_who(), "status": status, **(request.view_args or {})}
+    )
+
+
 def _who() -> dict[str, str | None]:
     rule, caller = request.url_rule, g.get("principal")
     return {

@@ -23,7 +23,7 @@ from service.auth.errors import (
     MissingToken,
     TokenTooLarge,
 )
-from service.auth.policy import Role, judge
+from service.auth.policy import ADMIN_SCOPE, Policy, Role, judge
 from service.auth.principal import Principal
 from service.auth.revocation import RevocationCheck
 from service.auth.workshop import workshop_token_from
@@ -68,6 +68,7 @@ def install(app: Flask, routes: Mapping[str, Route], deps: Dependencies) -> None
 
     app.before_request(begin)
     app.after_request(_with_standing)
+    app.after_request(_audit_failed_write)
     app.register_error_handler(AuthError, guard.refusal)
 
 
@@ -198,6 +199,15 @@ def _require_one_spelling(environ: Mapping[str, Any]) -> None:
 def _too_many(standing: Standing) -> Problem:
     detail = "Too many requests; try again later."
     return Problem(429, TOO_MANY, detail, headers={"Retry-After": str(standing.seconds_left)})
+
+
+def _audit_failed_write(response: Response) -> Response:
+    """A store may have failed after the write: that must not hide who made it."""
+    declared: Policy | None = g.get("policy")
+    is_staffs = declared is not None and ADMIN_SCOPE in declared.scopes
+    if is_staffs and request.method not in {"GET", "HEAD"} and response.status_code >= 500:
+        audit.outcome_unknown(response.status_code)
+    return response
 
 
 def _with_standing(response: Response) -> Response:

@@ -2,12 +2,14 @@
 
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/
 API_AdminUserGlobalSignOut.html: refresh tokens are void at once. Access tokens stay good until they
-expire, so a revocation goes with it. `Username` takes the `sub` of a local user.
+expire, so a revocation goes with it. `Username` takes the `sub` of a local user; one of another
+identity provider is found by it first.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from functools import cached_property
 from typing import Any, Final
 
@@ -20,20 +22,26 @@ from service.stores.credentials import session_with_kept_credentials
 
 logger = logging.getLogger(__name__)
 
+_SUB: Final = re.compile(r"[\w-]+", re.ASCII)
+"""Cognito's are UUIDs; anything else must not get into a filter."""
+
 _CONFIG: Final = Config(
     # An admin waits for the answer, and the revocation with it.
     connect_timeout=1,
     read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 1},
 )
+_NOT_FOUND: Final = "UserNotFoundException"
 _SAYS: Final = {
     "AccessDeniedException": SignOut.NO_PERMISSION,
-    "UserNotFoundException": SignOut.NO_SUCH_USER,
+    _NOT_FOUND: SignOut.NO_SUCH_USER,
+    # Such as the ARN of a role: no user can have that name.
+    "InvalidParameterException": SignOut.NO_SUCH_USER,
 }
 
 
 class CognitoUserPool:
-    """`UserPool` on Cognito. One remote call of 3 s at most for each `sign_out`; never raises.
+    """`UserPool` on Cognito. Three remote calls of 3 s at most for a `sign_out`; never raises.
 
     The client is made when it is first needed: few processes ever revoke anything.
     """
@@ -43,12 +51,29 @@ class CognitoUserPool:
 
     def sign_out(self, sub: str) -> SignOut:
         try:
-            self._client.admin_user_global_sign_out(UserPoolId=self._pool_id, Username=sub)
+            try:
+                self._sign_out(sub)
+            except self._client.exceptions.UserNotFoundException:
+                self._sign_out(self._username_of(sub))
         except ClientError as error:
             return _failed(error.response["Error"]["Code"])
         except BotoCoreError as error:
             return _failed(type(error).__name__)
+        except LookupError:
+            return SignOut.NO_SUCH_USER
         return SignOut.DONE
+
+    def _sign_out(self, username: str) -> None:
+        self._client.admin_user_global_sign_out(UserPoolId=self._pool_id, Username=username)
+
+    def _username_of(self, sub: str) -> str:
+        """Raises `LookupError` if the pool has no such user."""
+        if not _SUB.fullmatch(sub):
+            raise LookupError
+        found = self._client.list_users(
+            UserPoolId=self._pool_id, Filter=f'sub = "{sub}"', AttributesToGet=[], Limit=1
+        )
+        return str(found["Users"][0]["Username"])
 
     @cached_property
     def _client(self) -> Any:

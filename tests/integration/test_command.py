@@ -320,3 +320,11 @@ def test_a_command_that_changes_something_leaves_an_audit_line(
 
 def test_a_command_that_reads_leaves_none(command: Command) -> None:
     assert command.run("dispatch", "status").stderr == ""
+
+
+def test_a_command_whose_store_is_away_says_that_the_outcome_is_unknown(command: Command) -> None:
+    command.environment["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:9"
+    done = command.run("dispatch", "pause")
+    assert done.exit_code == 1
+    assert '"outcome unknown"' in done.stderr
+    assert '"changing": "dispatch"' in done.stderr

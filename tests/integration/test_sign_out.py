@@ -10,6 +10,7 @@ from typing import Any
 
 import jwt
 import pytest
+from botocore.stub import ANY, Stubber
 
 from service.auth.revocation import SignOut, revoke
 from service.local.identity import USER_SCOPES, Identity
@@ -70,8 +71,23 @@ def test_after_a_revocation_a_session_cannot_renew_itself(
     assert store.lookup(dict([mark]), now) == {"sub": now}
 
 
-def test_a_subject_that_is_no_user_of_the_pool_needs_no_sign_out(pool: CognitoUserPool) -> None:
-    assert pool.sign_out("a-machine") is SignOut.NO_SUCH_USER
+@pytest.mark.parametrize(
+    "sub", ["a-machine", "arn:aws:iam::123456789012:role/telemetry", 'x" or sub = "y']
+)
+def test_a_subject_that_is_no_user_of_the_pool_needs_no_sign_out(
+    pool: CognitoUserPool, sub: str
+) -> None:
+    assert pool.sign_out(sub) is SignOut.NO_SUCH_USER
+
+
+def test_a_user_of_another_identity_provider_is_found_by_its_sub(pool: CognitoUserPool) -> None:
+    with Stubber(pool._client) as stub:
+        stub.add_client_error("admin_user_global_sign_out", "UserNotFoundException")
+        stub.add_response("list_users", {"Users": [{"Username": "Google_1234"}]})
+        named = {"UserPoolId": ANY, "Username": "Google_1234"}
+        stub.add_response("admin_user_global_sign_out", {}, named)
+        assert pool.sign_out("0c7ff7f5-7d1d-4c9e-8f1c-0a4bcb5f2a11") is SignOut.DONE
+        stub.assert_no_pending_responses()
 
 
 class Refusing(QuietHandler):

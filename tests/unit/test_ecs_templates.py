@@ -114,7 +114,8 @@ def test_only_the_web_role_may_sign_people_out_and_only_of_the_pool() -> None:
         if "cognito-idp:" in str(statement["Action"])
     }
     assert set(grants) == {"WebRole"}
-    assert grants["WebRole"]["Action"] == "cognito-idp:AdminUserGlobalSignOut"
+    wanted = ["cognito-idp:AdminUserGlobalSignOut", "cognito-idp:ListUsers"]
+    assert grants["WebRole"]["Action"] == wanted
     assert "userpool/${UserPoolId}" in str(grants["WebRole"]["Resource"])
 
 

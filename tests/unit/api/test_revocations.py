@@ -185,3 +185,26 @@ def test_what_became_of_the_sign_out_is_in_the_audit_log_and_stops_nothing(
     (line,) = [record for record in caplog.records if record.getMessage() == "revoked"]
     assert line.__dict__["at_the_pool"] == says
     assert api.call("GET", "/v1/rides", token="rider").status_code == 401
+
+
+def test_a_staff_write_that_failed_leaves_a_line_because_it_may_have_been_done(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class StoredAndSilent(FakeRevocations):
+        def put(self, *args: Any, **options: Any) -> None:
+            super().put(*args, **options)
+            raise Unavailable("the answer was lost")
+
+    api = build_api(revocations=StoredAndSilent())
+    with caplog.at_level(logging.INFO, "service.audit"):
+        assert revoke(api, {"jti": "some"}).status_code == 503
+    (line,) = [record for record in caplog.records if record.getMessage() == "outcome unknown"]
+    assert line.__dict__["route"] == PATH
+    assert line.__dict__["sub"] == helpers.PRINCIPALS["admin"].subject
+
+
+def test_a_read_that_failed_leaves_none(caplog: pytest.LogCaptureFixture) -> None:
+    api = build_api(revocations=Gone())
+    with caplog.at_level(logging.INFO, "service.audit"):
+        assert api.call("GET", "/v1/admin/unicorns", token="admin").status_code == 503
+    assert "outcome unknown" not in caplog.messages
