@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from functools import cache
-from typing import BinaryIO, Final
+from typing import Final
 
 from prometheus_client.mmap_dict import MmapedDict
 
@@ -30,7 +30,7 @@ class CounterFile(MmapedDict):
         self._path = filename
         self._unseen: dict[str, Sample] = {}
         self._positions: dict[str, int] = {}
-        self._f: BinaryIO | None = None
+        self._f = None  # type: ignore[assignment] # as after `close`
         if self._reserve(FIRST_BYTES):
             super().__init__(filename)  # type: ignore[no-untyped-call]
 
