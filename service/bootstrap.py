@@ -147,6 +147,7 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(
         deadline=timedelta(seconds=settings.dispatch_deadline_seconds),
         offer=timedelta(seconds=settings.offer_seconds),
+        offers_missed_max=settings.offers_missed_max,
         no_show=timedelta(seconds=settings.no_show_seconds),
         stale=timedelta(seconds=settings.unicorn_stale_seconds),
         max_pickup_eta=timedelta(seconds=settings.dispatch_max_pickup_eta_seconds),

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     dispatch_equal_metres: int = Field(100, ge=0)
     dispatch_deadline_seconds: int = Field(180, gt=0)
     offer_seconds: int = Field(15, gt=0)
+    offers_missed_max: int = Field(3, ge=0)
     no_show_seconds: int = Field(600, gt=0)
     unicorn_stale_seconds: int = Field(60, gt=0)
     travel_times_url: str = ""

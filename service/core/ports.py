@@ -195,6 +195,9 @@ class FleetIndex(Protocol):
         API can make the fleet look silent.
         """
 
+    def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
+        """Whether the unicorn was heard of since then, and could be heard all the time."""
+
     def listen(self, now: datetime) -> None:
         """Say that unicorns can be heard; to be repeated all the time by every process that can.
 
@@ -351,6 +354,8 @@ class Rules:
 
     deadline: timedelta = timedelta(seconds=180)
     offer: timedelta = timedelta(seconds=15)
+    offers_missed_max: int = 3
+    """After so many missed offers of different rides in a row a unicorn is off duty; 0: never."""
     no_show: timedelta = timedelta(seconds=600)
     stale: timedelta = timedelta(seconds=60)
     max_pickup_eta: timedelta = timedelta(seconds=480)

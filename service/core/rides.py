@@ -129,7 +129,9 @@ def cancel_ride(
         if ride.status is RideStatus.CANCELED or (keep_settled and is_settled(ride)):
             return ride, unicorn
         canceled = ride.canceled(CanceledBy.RIDER, reason, now)
-        return canceled, unicorn and unicorn.released(ride_id, now)
+        return canceled, unicorn and unicorn.released(
+            ride_id, now, unanswered=ride.status is RideStatus.OFFERED
+        )
 
     return carry_out(ports, own_ride(ports, ride_id, rider_id), decide, now)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -231,10 +231,33 @@ class Dispatcher:
             claimed = {pairing.ride_id for pairing in matching.claims}
             searching = [ride for ride in rides if ride.ride_id in cut - claimed]
             if not searching:
-                by_id = {ride.ride_id: ride for ride in rides}
-                claims = [Claim(p, by_id[p.ride_id], fleet[p.unicorn_id]) for p in matching.claims]
-                return matching, claims
+                break
             count *= WIDER
+        matching = self._ask_again(rides, fleet, matching)
+        by_id = {ride.ride_id: ride for ride in rides}
+        claims = [Claim(p, by_id[p.ride_id], fleet[p.unicorn_id]) for p in matching.claims]
+        return matching, claims
+
+    def _ask_again(
+        self, rides: Sequence[Ride], fleet: Mapping[str, FleetEntry], matching: Matching
+    ) -> Matching:
+        """Pair rides that got nobody with unicorns that missed their offers, and are free."""
+        both = (*matching.claims, *matching.plans)
+        served = {pairing.ride_id for pairing in both}
+        alone = [ride for ride in rides if ride.missed_by and ride.ride_id not in served]
+        if not alone:
+            return matching
+        taken = {pairing.unicorn_id for pairing in both}
+        more = match(
+            [replace(ride, missed_by=frozenset()) for ride in alone],
+            [entry for name, entry in fleet.items() if name not in taken],
+            {},
+            self.now(),
+            self.tuning,
+            self.travel,
+            self.remaining,
+        )
+        return Matching(matching.claims + more.claims, matching.plans + more.plans)
 
     def _still_waits(self, ride: Ride, zone: WaitingZone) -> bool:
         """False for one that the sweep ends, or has ended already and nobody could say so here.

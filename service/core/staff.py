@@ -12,7 +12,7 @@ from service.core import effects
 from service.core.ports import Ports
 from service.core.positions import record_position
 from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
-from service.core.unicorns import LocatedUnicorn, view
+from service.core.unicorns import LocatedUnicorn, decline_offer, view
 from service.model import (
     CanceledBy,
     Location,
@@ -87,7 +87,9 @@ def cancel_as_admin(ports: Ports, ride_id: str, reason: str | None, now: datetim
         if ride.status is RideStatus.CANCELED:
             return ride, unicorn
         canceled = ride.canceled(CanceledBy.ADMIN, reason, now)
-        return canceled, unicorn and unicorn.released(ride_id, now)
+        return canceled, unicorn and unicorn.released(
+            ride_id, now, unanswered=ride.status is RideStatus.OFFERED
+        )
 
     return carry_out(ports, stored_ride(ports, ride_id), decide, now)
 
@@ -104,7 +106,9 @@ def reassign_ride(ports: Ports, ride_id: str, now: datetime) -> Ride:
             # It has lost that unicorn meanwhile; the next one has done nothing wrong.
             return ride, unicorn
         returned = ride.returned(now, ports.rules.deadline)
-        return returned, unicorn and unicorn.released(ride_id, now)
+        return returned, unicorn and unicorn.released(
+            ride_id, now, unanswered=ride.status is RideStatus.OFFERED
+        )
 
     return carry_out(ports, seen, decide, now)
 
@@ -137,6 +141,8 @@ def amend(
     Raises `UnicornNotFound`, `StaleVersion`, `AccountTaken`, `IllegalTransition` once removed.
     """
     unicorn = stored_unicorn(ports, unicorn_id)
+    if accepting is False and decline_offer(ports, unicorn, now, expected):
+        unicorn, expected = stored_unicorn(ports, unicorn_id), lambda _version: True
     return change_unicorn(
         ports, unicorn, lambda stored: stored.amended(particulars, accepting, now), now, expected
     )

@@ -208,8 +208,26 @@ def _look_after_requested(ports: Ports, ride: Ride, now: datetime) -> None:
 
 
 def _look_after_offered(ports: Ports, ride: Ride, now: datetime) -> None:
-    if ride.due_at is not None and now >= ride.due_at:
-        _apply(ports, ride, now, lambda stored: stored.returned(now, ports.rules.deadline))
+    if ride.due_at is None or now < ride.due_at:
+        return
+    counts, most = _could_answer(ports, ride, now), ports.rules.offers_missed_max
+    _apply(
+        ports,
+        ride,
+        now,
+        lambda stored: stored.offer_missed(now, ports.rules.deadline),
+        lambda unicorn: unicorn.offer_missed(ride.ride_id, now, counts=counts, most=most),
+    )
+
+
+def _could_answer(ports: Ports, ride: Ride, now: datetime) -> bool:
+    """Whether the unicorn was there, and we were, while the ride was offered to it."""
+    assert ride.due_at is not None  # noqa: S101 - that is when the offer expires
+    try:
+        offered_at = ride.due_at - ports.rules.offer
+        return ports.fleet.could_answer(ride.unicorn_id or "", offered_at, now)
+    except Unavailable:
+        return False
 
 
 def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
@@ -250,6 +268,7 @@ def _apply(
     seen: Ride,
     now: datetime,
     step: Callable[[Ride], Ride],
+    release: Callable[[Unicorn], Unicorn] | None = None,
     *,
     silent: bool = False,
 ) -> None:
@@ -258,10 +277,11 @@ def _apply(
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.version != seen.version:
             return ride, unicorn
-        released = unicorn and unicorn.released(
-            ride.ride_id, now, refused=ride.status is RideStatus.OFFERED, keep_accepting=not silent
-        )
-        return step(ride), released
+        if unicorn is None:
+            return step(ride), None
+        if release:
+            return step(ride), release(unicorn)
+        return step(ride), unicorn.released(ride.ride_id, now, keep_accepting=not silent)
 
     carry_out(ports, seen, decide, now)
 

@@ -16,7 +16,7 @@ from service.model import (
     Unicorn,
     UnicornState,
 )
-from service.model.errors import RideNotFound, Unavailable, UnicornNotFound
+from service.model.errors import RideNotFound, StaleVersion, Unavailable, UnicornNotFound
 
 
 class Step(StrEnum):
@@ -66,12 +66,14 @@ def advance(ports: Ports, step: Step, unicorn_id: str, ride_id: str, now: dateti
     ride, unicorn = ports.assignments.pair(ride_id, unicorn_id)
     if ride is None:
         raise RideNotFound("no such ride")
-    return carry_out(ports, ride, decide, now, unicorn)
+    after = carry_out(ports, ride, decide, now, unicorn)
+    return after.as_left_by(unicorn_id) if step is Step.DECLINE else after
 
 
 def _already_taken(step: Step, ride: Ride, unicorn_id: str) -> bool:
     if step is Step.DECLINE:
-        return unicorn_id in ride.excluded and ride.status is RideStatus.REQUESTED
+        # Whoever has the ride by now: a decline is repeated when its answer was lost.
+        return unicorn_id in ride.declined
     return ride.unicorn_id == unicorn_id and ride.status is _REACHES[step]
 
 
@@ -80,7 +82,7 @@ def _next_ride(ports: Ports, step: Step, ride: Ride, now: datetime) -> Ride:
         case Step.ACCEPT:
             return ride.accepted(now)
         case Step.DECLINE:
-            return ride.returned(now, ports.rules.deadline)
+            return ride.declined_by_unicorn(now, ports.rules.deadline)
         case Step.ARRIVE:
             return ride.arrived(now, ports.rules.no_show)
         case Step.START:
@@ -106,14 +108,39 @@ def set_availability(
     now: datetime,
     expected: Callable[[int], bool] = lambda _version: True,
 ) -> Unicorn:
-    """On or off duty; during a ride only what comes after it changes.
+    """On or off duty; during a ride only what comes after it changes. Off duty declines an offer.
 
     Raises `StaleVersion` unless the stored version is one `expected` by the caller.
     """
     unicorn = stored_unicorn(ports, unicorn_id)
+    if not accepting and decline_offer(ports, unicorn, now, expected):
+        return stored_unicorn(ports, unicorn_id)
     return change_unicorn(
         ports, unicorn, lambda u: u.with_availability(accepting, now), now, expected
     )
+
+
+def decline_offer(
+    ports: Ports, unicorn: Unicorn, now: datetime, expected: Callable[[int], bool]
+) -> bool:
+    """Decline the ride that is offered to the unicorn and go off duty, in one write.
+
+    False if it is offered none. Raises `StaleVersion` unless its version is one `expected`.
+    """
+    ride = ports.rides.get(unicorn.ride_id) if unicorn.ride_id else None
+    if ride is None:
+        return False
+
+    def decide(ride: Ride, stored: Unicorn | None) -> tuple[Ride, Unicorn | None]:
+        is_offered = ride.status is RideStatus.OFFERED and ride.unicorn_id == unicorn.unicorn_id
+        if not is_offered or stored is None:
+            return ride, stored
+        if not expected(stored.version):
+            raise StaleVersion(f"the unicorn is at version {stored.version} by now")
+        off_duty = stored.released(ride.ride_id, now, refused=True, keep_accepting=False)
+        return ride.declined_by_unicorn(now, ports.rules.deadline), off_duty
+
+    return unicorn.unicorn_id in carry_out(ports, ride, decide, now, unicorn).declined
 
 
 def unicorn_of(ports: Ports, account_sub: str) -> str:

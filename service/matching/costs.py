@@ -108,7 +108,7 @@ class CostTable:
         excluded = [
             rider * len(row_of) + row_of[unicorn_id]
             for rider, ride in enumerate(rides)
-            for unicorn_id in ride.excluded & row_of.keys()
+            for unicorn_id in (ride.excluded | ride.missed_by) & row_of.keys()
         ]
         waited = np.array([max(0.0, (now - ride.requested_at).total_seconds()) for ride in rides])
         has_plan = np.array([ride.ride_id in plans for ride in rides])

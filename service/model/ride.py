@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -104,6 +105,11 @@ class Ride:
     cancel_reason: str | None = None
     rating: Rating | None = None
     excluded: frozenset[str] = frozenset()
+    """Unicorns that never get this ride again: they declined, fell silent or were taken off it."""
+    missed_by: frozenset[str] = frozenset()
+    """Unicorns whose offer of this ride expired: asked again only when nobody else is in reach."""
+    declined: Mapping[str, int] = field(default_factory=dict)
+    """Unicorns that declined this ride, and the version that each decline made."""
     fresh_deadlines: int = 0
     crashed_rounds: int = 0
     """Not used. The release before this one cannot read a ride without it; remove with the next."""
@@ -199,6 +205,39 @@ class Ride:
             excluded=self.excluded | {self.unicorn.unicorn_id},
             deadline_at=now + deadline if fresh else self.deadline_at,
             fresh_deadlines=self.fresh_deadlines + fresh,
+        )
+
+    def declined_by_unicorn(self, now: datetime, deadline: timedelta) -> Ride:
+        """`returned`, since the unicorn does not want it."""
+        after = self.returned(now, deadline)
+        return replace(after, declined={**self.declined, self.unicorn_id or "": after.version})
+
+    def offer_missed(self, now: datetime, deadline: timedelta) -> Ride:
+        """`returned`, since the unicorn did not answer in time; it may be asked again."""
+        after = self.returned(now, deadline)
+        missed_by = self.missed_by | {self.unicorn_id or ""}
+        return replace(after, excluded=self.excluded, missed_by=missed_by)
+
+    def as_left_by(self, unicorn_id: str) -> Ride:
+        """The ride as the decline of this unicorn left it: whose it is now is none of its business.
+
+        Raises `KeyError` for a unicorn that did not decline it.
+        """
+        return replace(
+            self,
+            status=RideStatus.REQUESTED,
+            version=self.declined[unicorn_id],
+            unicorn=None,
+            pickup_eta_seconds=None,
+            pickup_distance_metres=None,
+            matched_at=None,
+            arrived_at=None,
+            started_at=None,
+            completed_at=None,
+            canceled_at=None,
+            canceled_by=None,
+            cancel_reason=None,
+            rating=None,
         )
 
     def unmatched(self) -> Ride:

@@ -65,6 +65,8 @@ class Unicorn:
 
     A ride that was taken from it before the rider was aboard does not count: it keeps its place.
     """
+    missed: frozenset[str] = frozenset()
+    """Rides whose offers it missed in a row, with no answer in between."""
 
     @property
     def can_take_a_ride(self) -> bool:
@@ -85,9 +87,19 @@ class Unicorn:
         return self._next(state=UnicornState.ON_TRIP, trip=replace(self.trip, started_at=now))
 
     def released(
-        self, ride_id: str, now: datetime, *, refused: bool = False, keep_accepting: bool = True
+        self,
+        ride_id: str,
+        now: datetime,
+        *,
+        refused: bool = False,
+        unanswered: bool = False,
+        keep_accepting: bool = True,
     ) -> Unicorn:
-        """Free again; one that fell silent takes no more rides until it says so."""
+        """Free again; one that fell silent takes no more rides until it says so.
+
+        `refused`: it did not want the ride, or did not answer. `unanswered`: the ride was taken
+        back while it was only offered, so nothing is known of whether anybody is there.
+        """
         self._require_ride(ride_id, True)
         accepting = self.accepting and keep_accepting
         served = refused or self.state is UnicornState.ON_TRIP
@@ -97,7 +109,18 @@ class Unicorn:
             ride_id=None,
             trip=None,
             idle_since=now if served else self.idle_since,
+            missed=self.missed if unanswered else frozenset(),
         )
+
+    def offer_missed(self, ride_id: str, now: datetime, *, counts: bool, most: int) -> Unicorn:
+        """`released` after an offer that expired; off duty after `most` in a row (0: never).
+
+        `counts`: the unicorn was heard, and could have answered.
+        """
+        missed = self.missed | {ride_id} if counts else self.missed
+        gone = 0 < most <= len(missed)
+        after = self.released(ride_id, now, refused=True, keep_accepting=not gone)
+        return replace(after, missed=frozenset() if gone else missed)
 
     def with_availability(self, accepting: bool, now: datetime) -> Unicorn:
         """On or off duty. A ride under way is finished first: only `accepting` changes then."""

@@ -1,8 +1,8 @@
 """The model's dataclasses as plain records: the one mapping that every store writes and reads.
 
 A record is a dict of strings, numbers, booleans, lists of strings and records, under the names of
-the dataclass's fields. A field that is None or an empty set is left out. A field that is left out
-is read as its default, or as None where it has no default. Instants are ISO 8601 in UTC with
+the dataclass's fields. A field that is None, an empty set or an empty mapping is left out; it is
+read as its default, or as None where it has no default. Instants are ISO 8601 in UTC with
 milliseconds (`2026-11-23T02:46:28.123Z`), so that they sort as text.
 """
 
@@ -89,6 +89,8 @@ def _converters(hint: Any) -> tuple[Convert, Convert]:
         return _same, kind
     if kind is datetime:
         return instant_text, instant_of
+    if get_origin(kind) is Mapping:
+        return lambda values: dict(values) or None, _counts
     if get_origin(kind) is frozenset:
         return lambda members: sorted(members) or None, frozenset
     if isinstance(kind, type) and is_dataclass(kind):
@@ -96,6 +98,10 @@ def _converters(hint: Any) -> tuple[Convert, Convert]:
     if issubclass(kind, StrEnum):
         return str, kind
     raise TypeError(f"no record has a field of type {kind}")
+
+
+def _counts(record: Mapping[str, Any]) -> Mapping[str, int]:
+    return {name: int(count) for name, count in record.items()}
 
 
 def _same(value: Any) -> Any:

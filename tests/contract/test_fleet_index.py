@@ -320,3 +320,22 @@ def test_unicorns_at_the_edges_of_the_map_are_found(fleet: FleetIndex, place: Lo
     fleet.refresh(a_usable_unicorn(), NOW)
     fleet.record("u1", at(place), NOW)
     assert [entry.unicorn.unicorn_id for entry in near(fleet, place)] == ["u1"]
+
+
+def test_a_unicorn_could_answer_if_it_was_heard_and_everybody_listened(fleet: FleetIndex) -> None:
+    fleet.begin_epoch(NOW - timedelta(hours=1))
+    since, later = NOW + timedelta(seconds=5), NOW + timedelta(seconds=20)
+    assert not fleet.could_answer("u1", since, later), "never heard"
+    fleet.record("u1", at(HERE), NOW)
+    assert not fleet.could_answer("u1", since, later), "heard before, not since"
+    fleet.record("u1", at(HERE, since), since)
+    assert fleet.could_answer("u1", since, later)
+    fleet.listen(NOW)
+    assert not fleet.could_answer("u1", since, later), "nobody listens any more"
+    fleet.listen(later)
+    assert not fleet.could_answer("u1", since, later), "listening began after a gap"
+    for seconds in range(20, 60, 5):
+        fleet.listen(NOW + timedelta(seconds=seconds))
+    offered, expired = NOW + timedelta(seconds=30), NOW + timedelta(seconds=45)
+    fleet.record("u1", at(HERE, expired), expired)
+    assert fleet.could_answer("u1", offered, expired)

@@ -82,6 +82,8 @@ def a_finished_ride(**changes: Any) -> Ride:
         "cancel_reason": "told otherwise",
         "rating": Rating(5, "sparkling"),
         "excluded": frozenset({"u8", "u9"}),
+        "missed_by": frozenset({"u7"}),
+        "declined": {"u9": 3},
         "fresh_deadlines": 2,
     }
     return a_ride(**fields | changes)

@@ -107,6 +107,12 @@ class FakeFleetIndex:
         start = max(self._epoch, since, self._heard.get(unicorn_id, self._epoch))
         return max(timedelta(), min(now, last + self._stale / 4) - start)
 
+    def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
+        begun, last = self._listening or (since, now)
+        listened = begun <= since and now - last <= self._stale / 4
+        heard = self._heard.get(unicorn_id)
+        return listened and heard is not None and heard >= since
+
     def listen(self, now: datetime) -> None:
         since, last = self._listening or (now, now)
         self._listening = (now if now - last > self._stale / 4 else since), max(now, last)

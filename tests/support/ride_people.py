@@ -142,7 +142,7 @@ class People(City):
             legal = legal and ride.due_at is not None and self.now < ride.due_at
         done = own and ride.status is REACHES.get(step)
         if step is Step.DECLINE:
-            done = ride.status is REQUESTED and unicorn_id in ride.excluded
+            done = unicorn_id in ride.declined
         self.expect(
             legal or done,
             lambda: unicorns.advance(self.ports, step, unicorn_id, ride_id, self.now),

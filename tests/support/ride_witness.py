@@ -134,7 +134,13 @@ class Witness:
 
     def _judge_parting(self, before: Ride, after: Ride) -> None:
         if before.status in HOLDS_A_UNICORN and after.status is REQUESTED:
-            self.parted.add((after.ride_id, before.unicorn_id or ""))
+            name = before.unicorn_id or ""
+            if before.status is OFFERED and name not in after.excluded:
+                assert name in after.missed_by, "left without a trace"
+            else:
+                assert name in after.excluded, "left without a trace"
+                self.parted.add((after.ride_id, name))
+            assert after.declined.get(name, after.version) == after.version
             told = before.status is not OFFERED
             assert told or after.deadline_at == before.deadline_at
         elif before.status is REQUESTED and after.status in HOLDS_A_UNICORN:
@@ -149,10 +155,16 @@ class Witness:
         assert after.version == before.version + 1
         assert before.state is not UnicornState.REMOVED, "a removed unicorn came back"
         if before.ride_id and before.accepting and not (after.ride_id or after.accepting):
-            self._judge_silence(after.unicorn_id)
+            self._judge_silence(before, self.rides[before.ride_id])
 
-    def _judge_silence(self, unicorn_id: str) -> None:
-        """It was sent off duty though nobody asked for it: then it must have been silent."""
+    def _judge_silence(self, unicorn: Unicorn, ride: Ride) -> None:
+        """Sent off duty with a ride: by its own decline, for missed offers, or for silence."""
+        unicorn_id = unicorn.unicorn_id
+        if unicorn_id in ride.declined:
+            return
+        if unicorn_id in ride.missed_by and ride.status is REQUESTED:
+            assert len(unicorn.missed | {ride.ride_id}) >= 3, "put off duty too early"
+            return
         last = [self.heard_at.get(unicorn_id), self.silence_counts_from]
         heard = any(at and self.now() - at <= STALE for at in last)
         assert self.meddled or not heard, "called silent too early"

@@ -158,6 +158,16 @@ class RedisFleetIndex:
         end = min(_millis(now), int(last) + _span(self._gap)) if last else _millis(now)
         return timedelta(milliseconds=max(0, end - start))
 
+    def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            pipe.hmget(keys.LISTENING, "since", "last")
+            pipe.hget(keys.unicorn(unicorn_id), "heard")
+            (begun, last), heard = pipe.execute()
+        listened = last is None or (
+            int(begun) <= _millis(since) and _millis(now) - int(last) <= _span(self._gap)
+        )
+        return listened and heard is not None and int(heard) >= _millis(since)
+
     def listen(self, now: datetime) -> None:
         with self._link.use():
             self._listen(keys=[keys.LISTENING], args=[_millis(now), _span(self._gap)])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from service.core import rides, staff, unicorns
 from service.core.rides import RideOrder
+from service.core.sweep import sweep
 from service.core.unicorns import Step
 from service.model import Location, RideStatus
 from tests.support.builders import a_unicorn
@@ -133,6 +134,12 @@ def an_expired_offer(service: Service) -> None:
     an_offered_ride(service)
     service.on_duty("u2")
     service.later(15)
+
+
+def an_offer_missed_by_the_only_unicorn(service: Service) -> None:
+    an_offered_ride(service)
+    service.later(15)
+    sweep(service.ports, service.now)
 
 
 def a_silent_unicorn(service: Service) -> None:

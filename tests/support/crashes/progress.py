@@ -67,6 +67,16 @@ def a_unicorn_goes_off_duty_during_a_ride(process: Process) -> object:
     return unicorns.set_availability(process.ports, "u1", False, process.now)
 
 
+@scenario(given=an_offered_ride)
+def a_unicorn_goes_off_duty_with_an_offer(process: Process) -> object:
+    return unicorns.set_availability(process.ports, "u1", False, process.now)
+
+
+@scenario(given=an_offered_ride)
+def a_unicorn_is_amended_with_an_offer(process: Process) -> object:
+    return staff.amend(process.ports, "u1", {}, False, process.now, lambda _: True)
+
+
 @scenario(given=a_unicorn_far_away)
 def a_unicorn_enters_a_zone(process: Process) -> object:
     position = Position(PICKUP, process.now + timedelta(seconds=1))

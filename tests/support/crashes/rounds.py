@@ -17,6 +17,7 @@ from tests.support.crashes.given import (
     a_triggered_ride,
     an_ended_ride_believed_waiting,
     an_ended_ride_waiting_long_after,
+    an_offer_missed_by_the_only_unicorn,
     two_rides_for_one_unicorn,
 )
 from tests.support.crashes.scenario import Process, scenario
@@ -30,6 +31,11 @@ def a_round_claims(process: Process) -> None:
 
 @scenario(given=lambda service: a_triggered_ride(service, auto_accept=False))
 def a_round_offers(process: Process) -> None:
+    process.round()
+
+
+@scenario(given=an_offer_missed_by_the_only_unicorn)
+def a_round_offers_again(process: Process) -> None:
     process.round()
 
 

@@ -79,10 +79,11 @@ def test_an_expired_offer_frees_both_sides_for_others(service: Service) -> None:
     ride = service.matched(auto_accept=False)
     run(service, 14)
     assert service.stored(ride).status is RideStatus.OFFERED
-    run(service, 2)
+    service.later(2)
+    sweep(service.ports, service.now)
     back = service.stored(ride)
     assert back.status is RideStatus.REQUESTED
-    assert back.excluded == {"u1"}
+    assert (back.excluded, back.missed_by) == (frozenset(), {"u1"})
     assert back.deadline_at == ride.deadline_at
     assert service.stored_unicorn().state is UnicornState.AVAILABLE
 

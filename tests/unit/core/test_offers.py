@@ -1,0 +1,291 @@
+"""Offers: who does not answer, who is back too late, who leaves, and who asks twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.api.views import driven_ride_view
+from service.core import staff
+from service.core.rides import cancel_ride
+from service.core.sweep import sweep
+from service.core.unicorns import Step, advance, set_availability
+from service.model import Location, Ride, RideStatus, Unicorn
+from service.model.errors import IllegalTransition, RideNotFound, StaleVersion
+from tests.unit.core.conftest import PICKUP, Service
+
+FARTHER = Location(PICKUP.latitude + 0.008, PICKUP.longitude)
+OFFER_SECONDS = 15
+
+
+@pytest.fixture(autouse=True)
+def an_epoch_long_ago(service: Service) -> None:
+    service.fleet.begin_epoch(service.now - timedelta(hours=1))
+    service.fleet.listen(service.now)
+
+
+def offered(service: Service, rider: str = "rider-1") -> Ride:
+    ride = service.request(rider)
+    service.run_published_rounds()
+    assert service.stored(ride).status is RideStatus.OFFERED
+    return service.stored(ride)
+
+
+def expires(service: Service, *heard: str, listened: bool = True) -> None:
+    """The offer's time passes; these unicorns send their positions, but nobody answers."""
+    for _ in range(OFFER_SECONDS):
+        service.later(1)
+        for name in heard:
+            at = service.fleet.position(name, service.now)
+            assert at
+            service.drives_to(at.location, name)
+        if listened:
+            service.fleet.listen(service.now)
+    sweep(service.ports, service.now)
+    service.waiting.marks.clear()
+    service.run_published_rounds()
+
+
+def misses(service: Service, number: int, **options: bool) -> Unicorn:
+    """A rider asks, the unicorn is heard and does not answer, and the rider gives up."""
+    ride = offered(service, f"rider-{number}")
+    expires(service, "u1", **options)
+    cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
+    return service.stored_unicorn()
+
+
+def test_a_unicorn_that_misses_three_offers_in_a_row_is_put_off_duty_and_told(
+    service: Service,
+) -> None:
+    service.on_duty(auto_accept=False)
+    assert misses(service, 1).accepting
+    assert misses(service, 2).accepting
+    service.changes.announced.clear()
+    assert not misses(service, 3).accepting
+    assert "unicorn:u1" in service.changes.announced
+    set_availability(service.ports, "u1", True, service.now)
+    assert misses(service, 4).accepting, "it begins anew"
+
+
+def test_the_bound_is_a_setting_and_can_be_off(service: Service) -> None:
+    for most, expected in ((1, False), (0, True)):
+        service.ports = replace(
+            service.ports, rules=replace(service.ports.rules, offers_missed_max=most)
+        )
+        service.on_duty(f"u{most}", auto_accept=False)
+        ride = offered(service, f"rider-{most}")
+        for _ in range(4):
+            expires(service, f"u{most}")
+        assert service.stored_unicorn(f"u{most}").accepting is expected
+        cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
+        set_availability(service.ports, f"u{most}", False, service.now)
+
+
+def test_offers_of_one_ride_count_once(service: Service) -> None:
+    service.on_duty(auto_accept=False)
+    ride = offered(service)
+    for _ in range(5):
+        expires(service, "u1")
+    assert service.stored(ride).status is RideStatus.OFFERED
+    assert service.stored_unicorn().accepting
+
+
+def test_an_accepted_ride_ends_the_row(service: Service) -> None:
+    service.on_duty(auto_accept=False)
+    for number in (1, 2):
+        misses(service, number)
+    ride = offered(service, "rider-3")
+    advance(service.ports, Step.ACCEPT, "u1", ride.ride_id, service.now)
+    cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
+    assert misses(service, 4).accepting
+
+
+def test_a_declined_ride_ends_the_row(service: Service) -> None:
+    service.on_duty(auto_accept=False)
+    for number in (1, 2):
+        misses(service, number)
+    ride = offered(service, "rider-3")
+    advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
+    assert misses(service, 4).accepting
+
+
+def test_a_riders_cancel_neither_counts_nor_ends_the_row(service: Service) -> None:
+    service.on_duty(auto_accept=False)
+    for number in (1, 2):
+        misses(service, number)
+    ride = offered(service, "rider-3")
+    service.later(OFFER_SECONDS - 1)
+    service.drives_to(PICKUP)
+    cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
+    assert service.stored_unicorn().accepting
+    assert not misses(service, 4).accepting
+
+
+def test_what_is_missed_while_nobody_could_hear_does_not_count(service: Service) -> None:
+    """The unicorn is silent, or the API does not listen: then nothing is known of the driver."""
+    service.on_duty(auto_accept=False)
+    for number in range(4):
+        assert misses(service, number, listened=False).accepting
+    for number in range(4, 8):
+        service.drives_to(PICKUP)
+        service.fleet.listen(service.later(1))
+        ride = offered(service, f"rider-{number}")
+        expires(service)
+        cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
+        assert service.stored_unicorn().accepting
+
+
+def test_the_nearest_that_never_answers_keeps_three_riders_waiting_and_no_fourth(
+    service: Service,
+) -> None:
+    service.on_duty("u1", auto_accept=False)
+    service.on_duty("u2", FARTHER)
+    for number in range(4):
+        ride = service.request(f"rider-{number}")
+        service.run_published_rounds()
+        if number < 3:
+            assert service.stored(ride).unicorn_id == "u1"
+            expires(service, "u1", "u2")
+        assert service.stored(ride).unicorn_id == "u2"
+        for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
+            advance(service.ports, step, "u2", ride.ride_id, service.now)
+        service.drives_to(FARTHER, "u2")
+
+
+def test_a_missed_offer_is_made_again_to_the_only_unicorn_in_reach(service: Service) -> None:
+    service.on_duty(auto_accept=False)
+    ride = offered(service)
+    expires(service, "u1")
+    again = service.stored(ride)
+    assert (again.status, again.unicorn_id) == (RideStatus.OFFERED, "u1")
+    advance(service.ports, Step.ACCEPT, "u1", ride.ride_id, service.now)
+    assert service.stored(ride).status is RideStatus.MATCHED
+
+
+def test_a_missed_offer_goes_to_somebody_else_in_reach_however_far(service: Service) -> None:
+    service.on_duty(auto_accept=False)
+    ride = offered(service)
+    service.on_duty("u2", FARTHER)
+    expires(service, "u1", "u2")
+    assert service.stored(ride).unicorn_id == "u2"
+
+
+def test_a_declined_offer_is_never_made_again(service: Service) -> None:
+    service.on_duty(auto_accept=False)
+    ride = offered(service)
+    expires(service, "u1")
+    advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    service.waiting.marks.clear()
+    service.dispatcher.run(ride.zone, "")
+    assert service.stored(ride).status is RideStatus.REQUESTED
+
+
+def test_offers_to_one_that_never_answers_end_with_the_ride(service: Service) -> None:
+    service.on_duty(auto_accept=False)
+    ride = offered(service)
+    while service.now < ride.deadline_at + timedelta(seconds=20):
+        expires(service, "u1")
+    assert service.stored(ride).status is RideStatus.UNMATCHED
+
+
+def go_off_duty(service: Service, name: str) -> Unicorn:
+    return set_availability(service.ports, name, False, service.now)
+
+
+def amend_off_duty(service: Service, name: str) -> Unicorn:
+    new = {"name": "Rocinante"}
+    return staff.amend(service.ports, name, new, False, service.now, lambda _: True)
+
+
+@pytest.mark.parametrize("leave", [go_off_duty, amend_off_duty])
+def test_off_duty_with_an_open_offer_is_a_decline(
+    service: Service, leave: Callable[[Service, str], Unicorn]
+) -> None:
+    service.on_duty(auto_accept=False)
+    ride = offered(service)
+    service.on_duty("u2", FARTHER)
+    unicorn = leave(service, "u1")
+    assert (unicorn.accepting, unicorn.ride_id) == (False, None)
+    assert unicorn == service.stored_unicorn()
+    service.waiting.marks.clear()
+    service.dispatcher.run(ride.zone, "")
+    assert service.stored(ride).unicorn_id == "u2", "the rider waits for an offer nobody answers"
+    assert "u1" in service.stored(ride).excluded
+    assert not leave(service, "u1").accepting, "repeated, it changes nothing"
+    set_availability(service.ports, "u1", True, service.now)
+    assert service.stored_unicorn().can_take_a_ride
+
+
+def test_off_duty_with_an_open_offer_insists_on_the_version_it_was_told(service: Service) -> None:
+    service.on_duty(auto_accept=False)
+    ride = offered(service)
+    with pytest.raises(StaleVersion):
+        set_availability(service.ports, "u1", False, service.now, lambda version: version == 1)
+    assert service.stored(ride) == ride
+
+
+def test_off_duty_with_a_matched_ride_keeps_the_ride(service: Service) -> None:
+    ride = service.matched()
+    assert set_availability(service.ports, "u1", False, service.now).ride_id == ride.ride_id
+    assert service.stored(ride) == ride
+
+
+def test_a_repeated_decline_shows_the_ride_as_the_decline_left_it(service: Service) -> None:
+    """Whose ride it is by now, and what became of it, is none of the decliner's business."""
+    service.on_duty("u1", auto_accept=False)
+    ride = offered(service)
+    service.on_duty("u2", FARTHER)
+    declined = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    assert (declined.status, declined.version) == (RideStatus.REQUESTED, ride.version + 1)
+    service.run_published_rounds()
+    assert service.stored(ride).unicorn_id == "u2"
+    for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
+        again = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+        assert driven_ride_view(again) == driven_ride_view(declined)
+        advance(service.ports, step, "u2", ride.ride_id, service.now)
+    again = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    assert driven_ride_view(again) == driven_ride_view(declined)
+
+
+def test_two_decliners_each_see_what_they_left(service: Service) -> None:
+    service.on_duty("u1", auto_accept=False)
+    ride = offered(service)
+    service.on_duty("u2", FARTHER, auto_accept=False)
+    first = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    service.run_published_rounds()
+    second = advance(service.ports, Step.DECLINE, "u2", ride.ride_id, service.now)
+    assert second.version == first.version + 2
+    for name, left in (("u1", first), ("u2", second)):
+        assert advance(service.ports, Step.DECLINE, name, ride.ride_id, service.now).version == (
+            left.version
+        )
+
+
+def test_a_decline_is_repeated_by_whoever_declined_and_nobody_else(service: Service) -> None:
+    service.on_duty("u1", auto_accept=False)
+    service.on_duty("u3", Location(45.0, -73.0))
+    ride = offered(service)
+    service.on_duty("u2", FARTHER)
+    staff.reassign_ride(service.ports, ride.ride_id, service.now)
+    service.run_published_rounds()
+    assert service.stored(ride).unicorn_id == "u2"
+    for name in ("u1", "u3"):
+        with pytest.raises(RideNotFound):
+            advance(service.ports, Step.DECLINE, name, ride.ride_id, service.now)
+    advance(service.ports, Step.ARRIVE, "u2", ride.ride_id, service.now)
+    advance(service.ports, Step.START, "u2", ride.ride_id, service.now)
+    with pytest.raises(IllegalTransition):
+        advance(service.ports, Step.DECLINE, "u2", ride.ride_id, service.now)
+
+
+def test_a_late_decline_of_a_missed_offer_is_not_found(service: Service) -> None:
+    service.on_duty("u1", auto_accept=False)
+    ride = offered(service)
+    service.on_duty("u2", FARTHER)
+    expires(service, "u1", "u2")
+    with pytest.raises(RideNotFound):
+        advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
