@@ -143,10 +143,12 @@ class People(City):
         done = own and ride.status is REACHES.get(step)
         if step is Step.DECLINE:
             done = unicorn_id in ride.declined
-        self.expect(
+        answer = self.expect(
             legal or done,
             lambda: unicorns.advance(self.ports, step, unicorn_id, ride_id, self.now),
         )
+        if step is Step.DECLINE and isinstance(answer, Ride):
+            assert (answer.status, answer.unicorn) == (REQUESTED, None), "another's ride is shown"
 
     def send_positions(self) -> None:
         """Every unicorn that is still there says where it is."""

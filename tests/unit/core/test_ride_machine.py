@@ -82,11 +82,8 @@ MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "excluded ignored": lambda: patch.object(
         Ride, "returned", changed(Ride.returned, excluded=frozenset())
     ),
-    "missed offer never made again": lambda: patch.object(
-        Ride, "offer_missed", lambda self, now, deadline: self.returned(now, deadline)
-    ),
-    "decline forgotten": lambda: patch.object(
-        Ride, "declined_by_unicorn", lambda self, now, deadline: self.returned(now, deadline)
+    "decliner shown whose ride it is": lambda: patch.object(
+        Ride, "as_left_by", lambda self, _: self
     ),
     "due_at missing": lambda: patch.object(Ride, "claimed", changed(Ride.claimed, due_at=None)),
     "no new version": lambda: patch.object(Ride, "arrived", changed(Ride.arrived, version=2)),
