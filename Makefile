@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop token demo test check lock bench chaos sbom test-docker
+.PHONY: help install run stop token demo test check lock bench chaos mutants sbom test-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ bench: install ## measure against the references of the README
 chaos: install ## kill everything for minutes, prove that nothing is lost: SEED=7 RIDES=2000 MINUTES=7
 	@$(BIN)/python -m tests.load.chaos --seed $(or $(SEED),1) --rides $(or $(RIDES),2000) \
 		--minutes $(or $(MINUTES),7) --folder $(DIR)/chaos $(ARGS)
+
+mutants: install ## make small mistakes, see whether the tests notice: SEED=1 COUNT=60
+	@$(BIN)/python -m tests.load.mutants --seed $(or $(SEED),1) --count $(or $(COUNT),60) $(ARGS)
 
 sbom: install ## write the software bill of materials (CycloneDX) of what ships
 	@$(BIN)/cyclonedx-py requirements requirements.txt --output-format JSON --output-file $(DIR)/sbom.json

@@ -205,5 +205,5 @@ def test_a_ride_in_progress_that_an_admin_cancels_is_left_alone_by_the_sweep(
     ride = ride_in(service, RideStatus.IN_PROGRESS)
     canceled = cancel_as_admin(service.ports, ride.ride_id, None, service.now)
     service.later(7200)
-    assert sweep(service.ports, service.now) == 0
+    assert sweep(service.ports, service.now).rides == 0
     assert service.stored(ride) == canceled

@@ -63,6 +63,7 @@ def test_a_new_ride_has_the_attributes_the_model_names() -> None:
         "version": {"N": "1"},
         "fresh_deadlines": {"N": "0"},
         "crashed_rounds": {"N": "0"},
+        "failed_looks": {"N": "0"},
         "request_id": {"S": "request-1"},
         "fingerprint": {"S": "fingerprint-1"},
         "shard": {"S": shard_of("ride-1")},

@@ -1,0 +1,148 @@
+"""Options of Celery and gunicorn that only hold together: limits in their order, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from cfnlint.decode import decode
+
+from service.auth.verifier import LONGEST_TOKEN
+from service.core.rounds import WORK_BUDGET_SECONDS
+from service.entrypoints import gunicorn
+from service.stores.broker import SWEEP_QUEUE, SWEEP_TASK, broker_options
+from tests.support.infrastructure import PROJECT
+
+ENVIRONMENT = {
+    "AWS_REGION": "us-east-1",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "MONITOR_ENABLED": "false",
+    "PATH": os.defpath,
+}
+NAMES = (
+    "task_ignore_result",
+    "result_backend",
+    "task_acks_late",
+    "task_reject_on_worker_lost",
+    "worker_prefetch_multiplier",
+    "task_soft_time_limit",
+    "task_time_limit",
+    "broker_connection_retry_on_startup",
+    "broker_connection_max_retries",
+    "broker_transport_options",
+    "broker_channel_error_retry",
+    "task_publish_retry_policy",
+    "worker_enable_remote_control",
+    "worker_hijack_root_logger",
+    "worker_soft_shutdown_timeout",
+    "task_default_queue",
+    "beat_schedule",
+    "beat_max_loop_interval",
+)
+
+
+@pytest.fixture(scope="module")
+def celery(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a worker is configured with; read in a process of its own, as importing installs it."""
+    code = (
+        "import json; from worker.app import app; "
+        f"print(json.dumps({{name: app.conf[name] for name in {NAMES!r}}}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=ENVIRONMENT | {"HOME": str(tmp_path_factory.mktemp("home"))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def stop_timeouts() -> dict[str, int]:
+    """Seconds that ECS gives each role to end."""
+
+    template, faults = decode(str(PROJECT / "docker" / "ecs" / "service.yaml"))
+    assert not faults
+    containers = [
+        container
+        for resource in template["Resources"].values()
+        for container in resource.get("Properties", {}).get("ContainerDefinitions", ())
+    ]
+    return {container["Name"]: container["StopTimeout"] for container in containers}
+
+
+def test_a_job_is_stopped_before_it_is_given_to_another_worker(celery: Any) -> None:
+    soft, hard = celery["task_soft_time_limit"], celery["task_time_limit"]
+    visibility = celery["broker_transport_options"]["visibility_timeout"]
+    assert 10 * WORK_BUDGET_SECONDS <= soft <= hard - 5
+    assert hard + 10 <= visibility <= 30
+
+
+def test_a_job_that_was_lost_is_given_to_another_worker_soon(celery: Any) -> None:
+    assert celery["task_acks_late"]
+    # A killed child's job would come back for ever; the sweep finds its rides.
+    assert not celery["task_reject_on_worker_lost"]
+    transport = celery["broker_transport_options"]
+    assert transport["unacked_restore_interval"] == transport["unacked_restore_throttle"] == 1
+
+
+def test_a_worker_takes_one_job_at_a_time_and_stores_no_results(celery: Any) -> None:
+    assert celery["worker_prefetch_multiplier"] == 1
+    assert celery["task_ignore_result"]
+    assert celery["result_backend"] is None
+
+
+def test_a_worker_outlives_its_broker(celery: Any) -> None:
+    assert celery["broker_connection_retry_on_startup"]
+    assert celery["broker_connection_max_retries"] is None
+    assert celery["broker_channel_error_retry"]
+
+
+def test_no_call_of_the_broker_hangs(celery: Any) -> None:
+    transport = celery["broker_transport_options"]
+    assert transport["socket_timeout"] == transport["socket_connect_timeout"] == 2
+    assert transport["socket_keepalive"]
+    assert transport["health_check_interval"] == 5
+    assert transport["max_retries"] == 0
+    assert celery["task_publish_retry_policy"] == {"max_retries": 0}
+    assert broker_options(timeout_seconds=0.25)["socket_timeout"] == 0.25
+
+
+def test_the_sweep_is_published_every_second_and_never_piles_up(celery: Any) -> None:
+    assert celery["beat_schedule"] == {
+        "sweep": {"task": SWEEP_TASK, "schedule": 1.0, "options": {"expires": 1}}
+    }
+    assert celery["beat_max_loop_interval"] == 1
+    assert celery["task_default_queue"] != SWEEP_QUEUE
+
+
+def test_without_a_monitor_nobody_controls_a_worker_and_its_log_is_ours(celery: Any) -> None:
+    assert celery["worker_enable_remote_control"] is False
+    assert celery["worker_hijack_root_logger"] is False
+
+
+def test_a_container_is_given_longer_to_stop_than_what_runs_in_it(celery: Any) -> None:
+    stop = stop_timeouts()
+    assert stop["worker"] > celery["worker_soft_shutdown_timeout"] + celery["task_time_limit"]
+    assert stop["web"] >= gunicorn.graceful_timeout + 5
+    # The longest that ECS allows on Fargate.
+    assert max(stop.values()) <= 120
+
+
+def test_the_balancer_closes_idle_connections_first() -> None:
+    idle_of_the_balancer = 60
+    assert idle_of_the_balancer + 10 <= gunicorn.keepalive <= 120
+
+
+def test_a_head_with_the_longest_token_is_read_and_little_more() -> None:
+    field = len("Authorization: Bearer ") + LONGEST_TOKEN
+    assert field < gunicorn.limit_request_field_size < 2 * field
+    assert 32 <= gunicorn.limit_request_fields <= 100
+    assert 2000 < gunicorn.limit_request_line < 8190
+    assert gunicorn.forwarded_allow_ips == ""
+    assert gunicorn.control_socket_disable
