@@ -24,6 +24,7 @@ from service.http import cursors, headers
 from service.http.context import caller, dependencies, request_id
 from service.http.gate import granted_wait, wait_for_ride
 from service.http.guard import judge_again
+from service.http.paths import link
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
 from service.logs import add_log_context
@@ -185,7 +186,7 @@ def _is_news(ride: Ride) -> bool:
 
 def _accepted(ride: Ride, replayed: bool, applied: dict[str, str]) -> Response:
     about = {
-        "Location": f"/v1/rides/{ride.ride_id}",
+        "Location": link(dependencies().settings.public_url, f"/v1/rides/{ride.ride_id}"),
         "ETag": entity_tag(ride.version),
         **applied,
     }

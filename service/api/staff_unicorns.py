@@ -16,6 +16,7 @@ from service.core.transition import stored_unicorn
 from service.core.unicorns import LocatedUnicorn
 from service.http import audit, cursors, headers
 from service.http.context import caller, dependencies
+from service.http.paths import link
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
 from service.model import Unicorn
@@ -102,7 +103,8 @@ def enroll_unicorn(body: NewUnicorn) -> Response:
     at = body.location.location() if body.location else None
     view = staff.enroll(deps.ports, unicorn, at, deps.now())
     audit.wrote("unicorn enrolled", unicorn_id=unicorn.unicorn_id)
-    return _shown(201, view, {"Location": f"/v1/admin/unicorns/{unicorn.unicorn_id}"})
+    path = f"/v1/admin/unicorns/{unicorn.unicorn_id}"
+    return _shown(201, view, {"Location": link(deps.settings.public_url, path)})
 
 
 @route(

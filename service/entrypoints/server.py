@@ -127,20 +127,29 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
 
     def _serve(self, name: Any, connection: Connection, addr: Any) -> None:
         parser = Requests(self.cfg, connection, addr)
-        with suppress(StopIteration):
-            while True:
-                try:
-                    request = next(parser)
-                    connection.head_is_read()
-                    self.handle_request(name, request, connection, addr)
-                except (StopIteration, OSError):
-                    raise
-                except Exception as error:
-                    self._refuse(name, connection, addr, error)
-                    return
-                if not parser.finish_body(max_bytes=DRAINED_BYTES):
-                    return
-                connection.await_next(self.cfg.keepalive if self.alive else STOPPING_SECONDS)
+        while self._serve_next(name, parser, connection, addr):
+            connection.await_next(self.cfg.keepalive if self.alive else STOPPING_SECONDS)
+
+    def _serve_next(self, name: Any, parser: Requests, connection: Connection, addr: Any) -> bool:
+        """Serve one request; whether the connection can take another."""
+        goes_on = True
+        try:
+            request = next(parser)
+            connection.head_is_read()
+            self.handle_request(name, request, connection, addr)
+        except StopIteration:
+            goes_on = False
+        except OSError:
+            raise
+        except Exception as error:
+            self._refuse(name, connection, addr, error)
+            return False
+        # Also when the connection ends: closed while the client still sends, its system would
+        # discard the answer.
+        if parser.finish_body(max_bytes=DRAINED_BYTES):
+            return goes_on
+        connection.linger()
+        return False
 
     def _refuse(self, name: Any, connection: Connection, addr: Any, error: Exception) -> None:
         """Let the application answer for a request that it never saw."""

@@ -30,7 +30,7 @@ from service.auth.workshop import workshop_token_from
 from service.http import audit, cors
 from service.http.context import Dependencies, Verifier, caller, dependencies
 from service.http.limits import Standing
-from service.http.paths import canonical_path
+from service.http.paths import absolute_url, canonical_path
 from service.http.problems import Problem
 from service.http.route import Route
 from service.settings import ApiSettings
@@ -132,7 +132,7 @@ class Guard:
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
         self._groups = groups_of(deps.settings)
-        self._metadata_url = f"{deps.settings.public_url}{METADATA_PATH}"
+        self._metadata_url = absolute_url(deps.settings.public_url, METADATA_PATH)
 
     def admit(self, route: Route) -> None:
         """Let the request pass, or raise `AuthError` or a 429 problem."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from werkzeug.test import TestResponse
 
@@ -74,3 +77,32 @@ def test_a_second_spelling_of_a_route_is_404_before_authentication(
 def test_an_absolute_target_is_served(api: Api) -> None:
     target = "http://elsewhere.example/v1/rides?limit=1"
     assert ask(api, target, "/v1/rides", Authorization="Bearer rider").status_code == 200
+
+
+STAGE = "https://abc123.execute-api.us-east-1.amazonaws.com/prod"
+NOBODY = {"name": "Shadowfax", "color": "White", "gender": "Male", "unicorn_id": "u2"}
+
+
+def test_every_address_keeps_the_path_of_the_public_url() -> None:
+    api = build_api(public_url=STAGE)
+    ride = api.call("POST", "/v1/rides", {"pickup": {"latitude": 1, "longitude": 2}})
+    assert ride.headers["Location"] == f"/prod/v1/rides/{ride.json['ride_id']}"
+    unicorn = api.call("POST", "/v1/admin/unicorns", NOBODY, token="admin")
+    assert unicorn.headers["Location"] == "/prod/v1/admin/unicorns/u2"
+    challenge = api.call("GET", "/v1/rides", token=None).headers["WWW-Authenticate"]
+    assert f'resource_metadata="{STAGE}/.well-known/oauth-protected-resource"' in challenge
+    assert api.call("GET", "/openapi.json").json["servers"] == [{"url": STAGE}]
+    page = api.call("GET", "/docs").text
+    local = re.findall(r'(?:href|src)="(/[^"]*)"', page)
+    assert local
+    assert [address for address in local if not address.startswith("/prod/")] == []
+
+
+def test_addresses_are_written_by_one_module() -> None:
+    written = {
+        path.as_posix(): line.strip()
+        for path in Path("service").rglob("*.py")
+        for line in path.read_text().splitlines()
+        if re.search(r'"Location": f?"|public_url\}[/{]', line)
+    }
+    assert set(written) == {"service/http/paths.py"}

@@ -1,0 +1,151 @@
+"""A request that waited is judged again when it wakes up: token, account and ownership."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.api.app import route_map
+from service.core.watch import Wait, wait_for_ride
+from service.http.gate import POLLS_PER_SUBJECT
+from service.model import Ride
+from tests.support.api import PRINCIPALS, Api, a_principal, build_api
+from tests.support.builders import NOW, a_ride, a_unicorn
+from tests.support.fakes import FakeRides, FakeUnicorns
+from tests.support.fakes_redis import FakeChanges, FakeListener
+from tests.support.fakes_revocations import FakeRevocations
+
+POINT = {"latitude": 40.71, "longitude": -73.95}
+WAITING = {
+    "POST /v1/rides": ("rider", {"pickup": POINT}),
+    "GET /v1/rides/ride-1": ("rider", None),
+    "GET /v1/fleet/me": ("driver", None),
+    "POST /ride": ("rider", {"PickupLocation": {"Latitude": 40.71, "Longitude": -73.95}}),
+}
+
+
+@pytest.fixture
+def revocations() -> FakeRevocations:
+    return FakeRevocations()
+
+
+@pytest.fixture
+def api(revocations: FakeRevocations) -> Api:
+    api = build_api(revocations=revocations)
+    api.ports.rides.create(a_ride())
+    api.ports.unicorns.create(a_unicorn(account_sub="driver-1"))
+    return api
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """What is to happen during the next wait."""
+
+    def during(act: Callable[[], object]) -> None:
+        class Listener(FakeListener):
+            acted = False
+
+            def wait(self, seconds: float) -> bool:
+                if not self.acted:
+                    self.acted = True
+                    act()
+                return True
+
+        @contextmanager
+        def listen(_: FakeChanges, topic: str) -> Iterator[Any]:
+            yield Listener()
+
+        monkeypatch.setattr(FakeChanges, "listen", listen)
+
+    return during
+
+
+def ask(api: Api, route: str) -> Any:
+    (method, path), (token, body) = route.split(), WAITING[route]
+    return api.call(method, path, body, token=token, headers={"Prefer": "wait=5"})
+
+
+def test_the_table_names_every_route_that_waits() -> None:
+    declared = {
+        f"{route.method} {route.rule.replace('<ride_id>', 'ride-1')}"
+        for route in route_map().declared.values()
+        if "Prefer" in route.headers
+    }
+    assert declared | {"POST /ride"} == set(WAITING)
+
+
+@pytest.mark.parametrize("route", WAITING)
+def test_a_token_that_is_revoked_during_the_wait_is_shown_nothing(
+    api: Api, revocations: FakeRevocations, meanwhile: Any, route: str
+) -> None:
+    def revoke() -> None:
+        revocations.put("jti", "jti", revoked_at=NOW, expires_at=NOW + timedelta(days=1))
+        api.pass_time(6)
+
+    meanwhile(revoke)
+    answer = ask(api, route)
+    assert (answer.status_code, answer.json["reason"]) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("route", WAITING)
+def test_a_token_that_expires_during_the_wait_is_shown_nothing(
+    api: Api, meanwhile: Any, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
+    for name, groups in (("rider", frozenset[str]()), ("driver", frozenset({"unicorns"}))):
+        expires = int(NOW.timestamp()) + 60
+        changed = a_principal(PRINCIPALS[name].subject, groups=groups, expires_at=expires)
+        monkeypatch.setitem(PRINCIPALS, name, changed)
+    meanwhile(lambda: api.pass_time(61))
+    answer = ask(api, route)
+    assert (answer.status_code, answer.json["reason"]) == (401, "invalid_token")
+
+
+def test_a_ride_that_is_no_longer_the_riders_is_not_shown(
+    api: Api, meanwhile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erased = replace(a_ride(), rider_id="erased", version=2)
+    meanwhile(lambda: monkeypatch.setattr(FakeRides, "get", lambda *_: erased))
+    assert ask(api, "GET /v1/rides/ride-1").status_code == 404
+
+
+@pytest.mark.parametrize("left", [None, a_unicorn(account_sub="driver-2", version=2)])
+def test_a_unicorn_that_the_account_no_longer_drives_is_not_shown(
+    api: Api, meanwhile: Any, monkeypatch: pytest.MonkeyPatch, left: Any
+) -> None:
+    meanwhile(lambda: monkeypatch.setattr(FakeUnicorns, "get", lambda *_: left))
+    assert ask(api, "GET /v1/fleet/me").status_code == 404
+
+
+def test_a_wait_that_was_ended_reads_no_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ride, wait, reads = a_ride(), Wait(), []
+    get = FakeRides.get
+
+    def count(rides: FakeRides, ride_id: str) -> Ride | None:
+        reads.append(ride_id)
+        wait.end("gone")
+        return get(rides, ride_id)
+
+    monkeypatch.setattr(FakeRides, "get", count)
+    waited = wait_for_ride(api.ports, ride, lambda _: False, 30, lambda: 0.0, wait)
+    assert (waited, len(reads)) == (ride, 1)
+
+
+def test_more_polls_of_one_caller_than_allowed_are_answered_at_once(
+    api: Api, meanwhile: Any
+) -> None:
+    asked = 0
+
+    def ask_once_more() -> None:
+        nonlocal asked
+        asked += 1
+        assert asked <= POLLS_PER_SUBJECT
+        ask(api, "GET /v1/rides/ride-1")
+
+    meanwhile(ask_once_more)
+    ask(api, "GET /v1/rides/ride-1")
+    assert asked == POLLS_PER_SUBJECT, "the last of them did not wait"
