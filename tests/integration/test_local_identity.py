@@ -7,11 +7,14 @@ from typing import Any
 
 import jwt
 import pytest
+from urllib3 import request
 
+from service.local.environment import identity_settings
 from service.local.identity import MACHINE_SCOPES, USER_SCOPES, Identity
 from service.local.login import Login, LoginFailed
 from service.local.provisioning import jwks_url, provision
 from service.settings import Settings
+from tests.support.api import build_api
 from tests.support.infrastructure import CREDENTIALS, MiniStack
 
 PASSWORD = "Aa1-correct-horse"
@@ -111,3 +114,20 @@ def test_a_wrong_password_gives_no_token(login: Login) -> None:
 def test_a_scope_the_client_may_not_ask_for_is_refused(login: Login) -> None:
     with pytest.raises(LoginFailed, match="invalid_scope"):
         login.sign_in("rider", PASSWORD, MACHINE_SCOPES)
+
+
+def test_the_pool_describes_itself_and_signs_people_in_where_the_api_says(
+    ministack: MiniStack, identity: Identity
+) -> None:
+    told = {
+        name.lower(): value for name, value in identity_settings(ministack.url, identity).items()
+    }
+    api = build_api(**told)
+    schemes = api.call("GET", "/openapi.json", token=None).json["components"]["securitySchemes"]
+    described = request("GET", schemes["cognito"]["openIdConnectUrl"]).json()
+    flow = schemes["oauth2"]["flows"]["authorizationCode"]
+    assert described["authorization_endpoint"] == flow["authorizationUrl"]
+    assert described["token_endpoint"] == flow["tokenUrl"]
+    metadata = api.call("GET", "/.well-known/oauth-protected-resource", token=None).json
+    (server,) = metadata["authorization_servers"]
+    assert request("GET", f"{server}/.well-known/openid-configuration").status == 200

@@ -34,11 +34,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "service/matching": ("tests/unit/matching", "tests/unit/core"),
     "service/auth": ("tests/unit/auth", "tests/unit/api"),
     "service/stores": ("tests/unit/stores", "tests/contract"),
-    "worker": (
-        "tests/unit/test_*.py",
-        "tests/faults/test_broker.py",
-        "tests/integration/test_ride.py",
-    ),
+    "worker": ("tests/unit/test_*.py", "tests/faults/test_broker.py"),
     "": ("tests/unit/test_*.py",),
 }
 """Tests to run for a file, nearest first; the first beginning of its path that fits counts."""
