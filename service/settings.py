@@ -1,4 +1,7 @@
-"""Settings, parsed once from the environment. A missing or bad one is named and stops the process.
+"""Settings: the one place that reads them from the environment.
+
+White space around a value is dropped, an empty value counts as absent, and everything else is used
+exactly as it was checked. A missing or bad setting is named and stops the process.
 
 `Settings` is what every process needs; `ApiSettings` adds what only the API may ask for, so that
 a worker runs without a word about tokens.
@@ -7,39 +10,93 @@ a worker runs without a word about tokens.
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final, NoReturn, Self, TypeVar
-from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-CommaList = Annotated[tuple[str, ...], NoDecode]
-RateLimit = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/(second|minute|hour)$")]
-
+from service import addresses
+from service.auth.endpoint import Endpoint
+from service.auth.roles import RoleGrants
+from service.auth.sts import Sts
 
 KEYS_PATH: Final = "/.well-known/jwks.json"
 
+_HARMFUL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-class Settings(BaseSettings):
+
+def _unless_empty(check: Callable[[str], str]) -> AfterValidator:
+    """An empty text is how a default says: none."""
+    return AfterValidator(lambda text: check(text) if text else text)
+
+
+def _parts(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _json(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _grants(scopes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    RoleGrants(scopes)
+    return scopes
+
+
+def _region_of(pool_id: str) -> str | None:
+    """The region that a user pool's id names: `eu-west-1_Abc123` is in eu-west-1."""
+    region = pool_id.rpartition("_")[0]
+    return region if re.fullmatch(_REGION_NAME, region) else None
+
+
+_REGION_NAME: Final = r"^[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}$"
+Region = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
+Table = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")]
+Host = Annotated[str, AfterValidator(addresses.listening_host)]
+RedisUrl = Annotated[str, _unless_empty(addresses.redis_url)]
+WebUrl = Annotated[str, _unless_empty(addresses.web_url)]
+Word = Annotated[str, Field(pattern=r"^[\x21\x23-\x26\x28-\x7e]*$")]
+"""Visible ASCII without quotes: what goes into headers and labels as it is."""
+Group = Annotated[str, Field(pattern=r"^\S{1,128}$")]
+RateLimit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour)$")]
+Parts = BeforeValidator(_parts)
+"""Of a list separated by commas."""
+
+
+class Settings(BaseModel):
     """Common settings; each field is the environment variable of the same name in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    aws_region: str
-    rides_table: str = "Rides"
-    unicorns_table: str = "Unicorns"
-    operations_table: str = "Operations"
-    redis_url: str
-    celery_broker_url: str = ""
+    aws_region: Region
+    rides_table: Table = "Rides"
+    unicorns_table: Table = "Unicorns"
+    operations_table: Table = "Operations"
+    aws_endpoint_url_dynamodb: WebUrl = ""
+    redis_url: RedisUrl = Field(min_length=1)
+    celery_broker_url: RedisUrl = ""
     log_level: str = "INFO"
     ride_retention_days: int = Field(0, ge=0)
-    service_version: str = "development"
-    host: str = "127.0.0.1"
+    service_version: Word = "development"
+    host: Host = "127.0.0.1"
     metrics_port: int = Field(0, ge=0, le=65533)
     liveness_file: str = ""
     monitor_enabled: bool = True
-    otel_exporter_otlp_endpoint: str = ""
+    otel_exporter_otlp_endpoint: WebUrl = ""
 
     rider_max_active_rides: int = Field(0, ge=0)
     dispatch_max_pickup_eta_seconds: int = Field(480, gt=0)
@@ -50,24 +107,20 @@ class Settings(BaseSettings):
     offers_missed_max: int = Field(3, ge=0)
     no_show_seconds: int = Field(600, gt=0)
     unicorn_stale_seconds: int = Field(60, gt=0)
-    travel_times_url: str = ""
+    travel_times_url: WebUrl = ""
     travel_times_budget_ms: int = Field(200, gt=0, le=5000)
     travel_times_max_table: int = Field(100, ge=2)
 
-    @field_validator("redis_url", "celery_broker_url")
+    @field_validator("*", mode="before")
     @classmethod
-    def _is_redis(cls, url: str) -> str:
-        if url and urlsplit(url).scheme not in {"redis", "rediss"}:
-            raise ValueError("must begin with redis:// or rediss://")
-        return url
-
-    @field_validator("travel_times_url")
-    @classmethod
-    def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query):
-            raise ValueError("must be an http or https URL without a query")
-        return url
+    def _is_bare(cls, value: object) -> object:
+        """Files for containers keep the quotes that a shell would take away."""
+        if isinstance(value, str):
+            if value[:1] in {'"', "'"} or value[-1:] in {'"', "'"}:
+                raise ValueError("stands in quotes: leave them out")
+            if _HARMFUL.search(value):
+                raise ValueError("holds a control character")
+        return value
 
     @field_validator("log_level")
     @classmethod
@@ -88,8 +141,11 @@ class Settings(BaseSettings):
 class ApiSettings(Settings):
     """What the API needs on top: who may call it, and how it names itself."""
 
-    public_url: str = Field(min_length=1)
-    cors_origins: CommaList = ()
+    port: int = Field(8080, ge=1, le=65535)
+    public_url: Annotated[str, AfterValidator(addresses.public_url)]
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(addresses.origin)], ...], Parts
+    ] = ()
     trusted_proxy_hops: int = Field(0, ge=0)
     rate_limit_enabled: bool = True
     rate_limit_subject: RateLimit = "3000/minute"
@@ -99,65 +155,29 @@ class ApiSettings(Settings):
     api_max_in_flight: int = Field(64, gt=0)
     api_max_waiters: int = Field(2000, gt=0)
 
-    cognito_user_pool_id: str = Field(pattern=r"^[\w-]+_[0-9a-zA-Z]+$")
-    cognito_client_ids: CommaList
-    cognito_issuers: CommaList = ()
-    cognito_jwks_url: str = ""
-    cognito_domain_url: str = ""
+    cognito_user_pool_id: str = Field(pattern=r"^[A-Za-z0-9_-]+_[0-9A-Za-z]+$", max_length=55)
+    cognito_client_ids: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")], ...],
+        Field(min_length=1),
+        Parts,
+    ]
+    cognito_issuers: Annotated[tuple[WebUrl, ...], Parts] = ()
+    cognito_jwks_url: WebUrl = ""
+    cognito_domain_url: Annotated[str, _unless_empty(addresses.public_url)] = ""
     auth_jwks_file: str = ""
-    auth_jwks_allow_http_hosts: CommaList = ()
+    auth_jwks_allow_http_hosts: Annotated[
+        tuple[Annotated[str, AfterValidator(addresses.plain_host)], ...], Parts
+    ] = ()
     auth_leeway_seconds: int = Field(30, ge=0, le=300)
-    auth_resource: str = ""
+    auth_resource: Word = ""
     auth_session_max_seconds: int = Field(30 * 86400, gt=0)
-    admin_group: str = "admin"
-    dispatcher_group: str = "dispatcher"
-    unicorn_group: str = "unicorns"
-    aws_endpoint_url_sts: str = ""
-    iam_role_scopes: Annotated[dict[str, tuple[str, ...]], NoDecode] = {}
-
-    @field_validator(
-        "cors_origins",
-        "cognito_client_ids",
-        "cognito_issuers",
-        "auth_jwks_allow_http_hosts",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("iam_role_scopes", mode="before")
-    @classmethod
-    def _parse(cls, value: object) -> object:
-        # Not by pydantic-settings, whose error would not be one of those that `load` names.
-        return json.loads(value) if isinstance(value, str) else value
-
-    @field_validator("cognito_client_ids")
-    @classmethod
-    def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value:
-            raise ValueError("must name at least one client id")
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            parts = urlsplit(origin)
-            exact = f"{parts.scheme}://{parts.netloc}"
-            if parts.scheme not in {"http", "https"} or not parts.netloc or origin != exact:
-                raise ValueError(f"{origin!r} is not an exact origin such as https://example.com")
-        return origins
-
-    @field_validator("public_url", "cognito_domain_url")
-    @classmethod
-    def _is_absolute(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in {"http", "https"} or not parts.netloc):
-            raise ValueError("must be an absolute http or https URL")
-        return url.rstrip("/")
+    admin_group: Group = "admin"
+    dispatcher_group: Group = "dispatcher"
+    unicorn_group: Group = "unicorns"
+    aws_endpoint_url_sts: WebUrl = ""
+    iam_role_scopes: Annotated[
+        dict[str, tuple[str, ...]], BeforeValidator(_json), AfterValidator(_grants)
+    ] = {}
 
     @model_validator(mode="after")
     def _issuers_name_the_pool(self) -> Self:
@@ -166,13 +186,36 @@ class ApiSettings(Settings):
                 raise ValueError(f"COGNITO_ISSUERS: {issuer!r} does not end in the user pool id")
         return self
 
+    @model_validator(mode="after")
+    def _pool_names_a_region(self) -> Self:
+        if not self.cognito_issuers and _region_of(self.cognito_user_pool_id) is None:
+            raise ValueError(
+                f"COGNITO_USER_POOL_ID: {self.cognito_user_pool_id!r} names no region as in "
+                "us-east-1_Example: set COGNITO_ISSUERS too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _addresses_are_safe(self) -> Self:
+        """Plain HTTP only where nobody can listen or somebody decided so, as their users demand."""
+        try:
+            Endpoint(self.jwks_url, allow_http_hosts=self.auth_jwks_allow_http_hosts)
+        except ValueError as error:
+            raise ValueError(f"COGNITO_JWKS_URL: {error}") from None
+        try:
+            Sts(self.aws_region, self.aws_endpoint_url_sts)
+        except ValueError as error:
+            raise ValueError(f"AWS_ENDPOINT_URL_STS: {error}") from None
+        return self
+
     @property
     def issuers(self) -> tuple[str, ...]:
         """Accepted `iss` values; by default both forms AWS uses (API_IssuerConfigurationType)."""
         pool = self.cognito_user_pool_id
+        region = _region_of(pool)
         return self.cognito_issuers or (
-            f"https://cognito-idp.{self.aws_region}.amazonaws.com/{pool}",
-            f"https://issuer-cognito-idp.{self.aws_region}.amazonaws.com/{pool}",
+            f"https://cognito-idp.{region}.amazonaws.com/{pool}",
+            f"https://issuer-cognito-idp.{region}.amazonaws.com/{pool}",
         )
 
     @property
@@ -186,20 +229,33 @@ class ApiSettings(Settings):
         return self.cognito_jwks_url or f"{self.issuers[0]}{KEYS_PATH}"
 
 
-AnySettings = TypeVar("AnySettings", bound=Settings)
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
 def load(kind: type[AnySettings]) -> AnySettings:
     """Read the environment, or end the process naming every variable that is missing or bad."""
     try:
-        return kind()
+        return read(kind, os.environ)
     except ValidationError as error:
         _refuse(error)
 
 
+def read(kind: type[AnySettings], environment: Mapping[str, str]) -> AnySettings:
+    """The settings of this kind that the environment holds. Raises `ValidationError`."""
+    stripped = {name: environment.get(name.upper(), "").strip() for name in kind.model_fields}
+    return kind.model_validate({name: value for name, value in stripped.items() if value})
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """A line for each setting that is missing or bad; a fault between settings names them itself.
+
+    Values are not repeated: some are secret.
+    """
+    faults = [(str(next(iter(fault["loc"]), "")).upper(), fault["msg"]) for fault in error.errors()]
+    lines = [f"{name}: {text}" if name else text for name, text in faults]
+    return [line.replace("Value error, ", "", 1) for line in lines]
+
+
 def _refuse(error: ValidationError) -> NoReturn:
-    lines = [
-        f"  {'_'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"
-        for fault in error.errors()
-    ]
-    sys.exit("cannot start, fix these environment variables:\n" + "\n".join(lines))
+    lines = "\n".join(f"  {line}" for line in faults_of(error))
+    sys.exit(f"cannot start, fix these environment variables:\n{lines}")

@@ -19,15 +19,13 @@ On real stores, 16 clients: POST of a ride takes 2.15 ms of CPU with gthread, 1.
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 
 from service.entrypoints.server import ApiWorker, ServerLog
 from service.logs import logging_config
 
 wsgi_app = "service.entrypoints.wsgi:app"
 
-# Left to itself gunicorn takes PORT as a wish to listen on every interface.
-bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8080')}"
 worker_class = ApiWorker
 
 # One request at a time per connection; a load balancer holds some connections idle.
@@ -60,10 +58,17 @@ logconfig_dict = logging_config("INFO")
 control_socket_disable = True
 
 
-def on_starting(_: object) -> None:
-    """End here, naming the fault, when a setting is bad: a worker that did would be restarted."""
+def on_starting(server: Any) -> None:
+    """Read the settings: a bad one ends the server here, where a worker would be restarted.
+
+    The address to listen on is set here too. Left to itself gunicorn takes `PORT` as a wish to
+    listen on every interface, and an empty `HOST` would be one as well.
+    """
     # Imported late: what pydantic pulls in must not be loaded before gevent patches the workers.
+    from service.addresses import socket_address
     from service.observability import directory
     from service.settings import ApiSettings, load
 
-    directory.prepare(load(ApiSettings).metrics_port)
+    settings = load(ApiSettings)
+    server.cfg.set("bind", socket_address(settings.host, settings.port))
+    directory.prepare(settings.metrics_port)

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from socket import AF_INET6
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -105,6 +106,10 @@ class _Server(ThreadingMixIn, WSGIServer):
     allow_reuse_port = True
 
 
+class _ServerOnIPv6(_Server):
+    address_family = AF_INET6
+
+
 class _Silent(WSGIRequestHandler):
     timeout = 5
 
@@ -136,7 +141,7 @@ def serve(host: str, port: int, *collectors: Collector) -> Callable[[], None]:
     for collector in collectors:
         registry.register(collector)
     app = make_wsgi_app(registry)
-    server = _Server((host, port), _Silent)
+    server = (_ServerOnIPv6 if ":" in host else _Server)((host, port), _Silent)
     server.set_app(app)
     # A forked child must not hold the port open for a parent that is gone.
     os.register_at_fork(after_in_child=server.socket.close)

@@ -1,4 +1,4 @@
-"""Spans by the OpenTelemetry SDK, which is configured by its own `OTEL_…` variables.
+"""Spans by the OpenTelemetry SDK, configured by its own `OTEL_…` variables, the endpoint excepted.
 
 Sent in batches by a thread, over OTLP/HTTP: what cannot be sent is dropped, never waited for.
 """
@@ -33,13 +33,15 @@ MOST_REMEMBERED: Final = 10_000
 class Tracing:
     """One process's tracer."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, collector_url: str) -> None:
         # The attribute only names the service where OTEL_SERVICE_NAME does not.
         resource = Resource.create({"service.name": f"wildrydes-{role}"})
-        self._provider = TracerProvider(resource=resource)
-        self._provider.add_span_processor(
-            BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_SECONDS))
+        # By the SDK's own reading of the variable this is the path for traces (OTLP/HTTP).
+        exporter = OTLPSpanExporter(
+            f"{collector_url.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS
         )
+        self._provider = TracerProvider(resource=resource)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("wildrydes")
         self._context = TraceContextTextMapPropagator()
         self._origins: FIFOCache[str, str] = FIFOCache(MOST_REMEMBERED)

@@ -30,7 +30,7 @@ def begin(settings: Settings, role: str) -> None:
     if settings.otel_exporter_otlp_endpoint:
         from service.observability.otel import Tracing
 
-        _tracing = Tracing(role)
+        _tracing = Tracing(role, settings.otel_exporter_otlp_endpoint)
 
 
 def end() -> None:

@@ -294,5 +294,5 @@ def test_a_bad_setting_is_named_and_ends_the_process(tmp_path: Path) -> None:
     wait_until(lambda: process.exit_code is not None, "the end of the process")
     assert process.exit_code == 1
     written = (tmp_path / "web.log").read_text()
-    assert "CORS_ORIGINS: Value error, '*' is not an exact origin" in written
+    assert "CORS_ORIGINS: '*' is not an exact origin" in written
     assert "PUBLIC_URL: Field required" in written

@@ -1,7 +1,7 @@
 """The DynamoDB client of a process. Create it after any fork; it is thread-safe, sessions are not.
 
-Credentials (`service.stores.credentials`), and the endpoint where it is not AWS itself
-(`AWS_ENDPOINT_URL_DYNAMODB`), come by boto3's own rules.
+Credentials (`service.stores.credentials`) come by boto3's own rules, and the endpoint too unless the
+settings name one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ _CONFIG = Config(
 def dynamodb_client(settings: Settings) -> DynamoDBClient:
     """A new client with its own connections. A call may raise `IncompleteReadError`, too."""
     session = boto3.Session(botocore_session=session_with_kept_credentials())
-    client = session.client("dynamodb", region_name=settings.aws_region, config=_CONFIG)
+    client = session.client(
+        "dynamodb",
+        region_name=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url_dynamodb or None,
+        config=_CONFIG,
+    )
     client.meta.events.register("after-call.dynamodb", _require_the_whole_answer)
     if settings.metrics_port:
         count_calls(client)

@@ -1,0 +1,122 @@
+"""What an address in a setting must look like. Each check returns its text or says what is wanted.
+
+An address is used exactly as it was checked, so only one spelling of each is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import idna
+
+_URL: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+"""The characters of a URL (RFC 3986, 2): no space, no double quote, nothing beyond ASCII."""
+
+_LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+_PATH: Final = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)*/?")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def listening_host(host: str) -> str:
+    """A name or an address to listen on; an IPv6 address without brackets."""
+    if not _is_host(host):
+        raise ValueError(f"{host!r} is not a host name or IP address such as 127.0.0.1 or ::1")
+    return host
+
+
+def socket_address(host: str, port: int) -> str:
+    """Host and port as one text: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def web_url(url: str) -> str:
+    """An absolute http or https URL without user, query and fragment."""
+    parts = _split(url)
+    if parts.scheme not in _DEFAULT_PORTS or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("must be an http or https URL without user, query and fragment")
+    return url
+
+
+def public_url(url: str) -> str:
+    """A web URL to which paths are appended. Clients compare it, so its path is canonical."""
+    if not _PATH.fullmatch(_split(web_url(url)).path):
+        raise ValueError("must have no other path than one of letters, digits, '.', '_', '~', '-'")
+    return url.rstrip("/")
+
+
+def redis_url(url: str) -> str:
+    """`redis://` or `rediss://`, with an optional database number."""
+    parts = _split(url)
+    if parts.scheme not in {"redis", "rediss"}:
+        raise ValueError("must begin with redis:// or rediss://")
+    if not re.fullmatch(r"/?|/[0-9]{1,4}", parts.path) or parts.fragment:
+        raise ValueError("must end in the number of a database, such as /0")
+    return url
+
+
+def plain_host(host: str) -> str:
+    """A host as it stands in a URL that names it: small letters, no brackets, no port."""
+    if not _is_host(host) or host != _normal_host(host):
+        raise ValueError(f"{host!r} is not a host alone, in small letters: no scheme, no port")
+    return host
+
+
+def origin(text: str) -> str:
+    """An origin exactly as browsers send it (RFC 6454, 6.2): anything else matches no request."""
+    wanted = _origin_of(text)
+    if wanted is None:
+        raise ValueError(f"{text!r} is not an exact origin such as https://example.com")
+    if wanted != text:
+        raise ValueError(f"{text!r} is never sent by a browser, write {wanted}")
+    return text
+
+
+def _origin_of(text: str) -> str | None:
+    """The origin that a browser sends for a page at this address; None if it is none."""
+    try:
+        parts = urlsplit(text)
+        scheme, port = parts.scheme.lower(), parts.port
+        host = _normal_host(parts.hostname or "")
+    except ValueError:
+        return None
+    if scheme not in _DEFAULT_PORTS or not _is_host(host):
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    is_default = port is None or port == _DEFAULT_PORTS[scheme]
+    return f"{scheme}://{shown}" if is_default else f"{scheme}://{shown}:{port}"
+
+
+def _split(url: str) -> SplitResult:
+    if not _URL.fullmatch(url):
+        raise ValueError("must be a URL in ASCII, without spaces and quotes")
+    parts = urlsplit(url)
+    if not parts.hostname or not _is_host(parts.hostname):
+        raise ValueError("must be an absolute URL with a host")
+    # Reading the port is what checks it.
+    if parts.port is None and parts.netloc.endswith(":"):
+        raise ValueError("must name a port after the colon")
+    return parts
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        # What ends in a number is meant as an IPv4 address, and is none.
+        last = host.rstrip(".").rpartition(".")[2]
+        return bool(_HOST_NAME.fullmatch(host)) and not _NUMBER.fullmatch(last)
+
+
+def _normal_host(host: str) -> str:
+    """Small letters, punycode, addresses in their short form. Raises `ValueError`."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        # As browsers do it (UTS 46); Python's own codec follows an older standard.
+        return host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()
+    return str(address)
