@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from service.local import demo, environment, occupancy
 from service.local.detaching import Detached
 from service.local.login import LoginFailed
 from service.local.provisioning import recall
-from service.local.stack import Ports, Stack, StackError
+from service.local.stack import Ports, Stack, StackError, StackSettings
 from service.local.up import up
 
 
@@ -42,11 +41,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    if arguments.ports is not None:
-        ports = Ports.consecutive(arguments.ports)
-    else:
-        ports = Ports.from_environment(os.environ)
-    stack = Stack.create(arguments.dir, ports)
+    given = StackSettings.given()
+    ports = Ports.of(given) if arguments.ports is None else Ports.consecutive(arguments.ports)
+    stack = Stack.create(arguments.dir, ports, given.aws_region)
     if not arguments.detach:
         up(stack, say=_say, announce=_say)
         return

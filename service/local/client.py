@@ -44,6 +44,7 @@ class Client:
         self._login = login
         self._account = account
         self._tokens: Tokens | None = None
+        self._is_renewed = False
 
     def call(
         self,
@@ -57,10 +58,11 @@ class Client:
         """One request; `patience` is how long the server was asked to wait, in seconds.
 
         Raises `urllib3.exceptions.HTTPError` when the API cannot be reached and `LoginFailed`
-        when the pool gives no token. A token refused once is replaced and tried again.
+        when the pool gives no token. A token that is refused is replaced by a new sign-in, once:
+        also a renewed one that is not allowed enough, since it may have lost its groups.
         """
         answer = self._request(method, path, body, headers or {}, patience)
-        if answer.status == 401:
+        if answer.status == 401 or (answer.status == 403 and self._is_renewed):
             self._tokens = None
             answer = self._request(method, path, body, headers or {}, patience)
         return answer
@@ -93,9 +95,13 @@ class Client:
     def _renewed(self) -> Tokens:
         if self._tokens and self._tokens.refresh_token:
             try:
-                return self._login.refresh(self._tokens.refresh_token)
+                tokens = self._login.refresh(self._tokens.refresh_token)
             except LoginFailed:
                 self._tokens = None
+            else:
+                self._is_renewed = True
+                return tokens
+        self._is_renewed = False
         return self._login.sign_in(
             self._account.username, self._account.password, self._account.scopes
         )

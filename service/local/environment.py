@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
-from pydantic import ValidationError
-
-from service.local.emulators import HOST, REGION
+from service.local.emulators import HOST
 from service.local.identity import MACHINE_SCOPES, USER_SCOPES, Identity
 from service.local.login import Login
 from service.local.provisioning import jwks_url
 from service.local.roads import MAX_TABLE_SIZE
-from service.local.stack import Stack, StackError
-from service.settings import ApiSettings, Settings
+from service.local.stack import Stack, StackError, faults_named
+from service.settings import ApiSettings, Settings, read
 
 CALLERS = (*USER_SCOPES, "machine")
 
@@ -27,18 +24,39 @@ def redirects_of(*web_urls: str) -> list[str]:
 
 
 def redirects(stack: Stack) -> list[str]:
-    return redirects_of(stack.web_url, f"http://localhost:{stack.ports.web}")
+    """Of the stack's own pages, then of the pages whose origins may call the API."""
+    own = redirects_of(stack.web_url, f"http://localhost:{stack.ports.web}")
+    return [*own, *redirects_of_origins(cors_origins(stack).split(","))]
+
+
+def redirects_of_origins(origins: Sequence[str]) -> list[str]:
+    """Where the login page may send people back to on each of these origins."""
+    return [f"{origin}{path}" for origin in origins for path in ("/", "/callback", "")]
+
+
+def cors_origins(stack: Stack) -> str:
+    """The origins given to this stack, else those of a development server and of its own pages."""
+    return given("CORS_ORIGINS") or (f"http://localhost:3000,http://localhost:{stack.ports.web}")
+
+
+def given(name: str) -> str:
+    """What the person who starts the stack set this variable to; empty if nothing."""
+    return os.environ.get(name, "").strip()
 
 
 def identity_settings(aws_url: str, identity: Identity) -> dict[str, str]:
     """What the API has to know of the pool."""
+    region = identity.pool_id.rpartition("_")[0]
     issuers = (
-        f"https://{prefix}.{REGION}.amazonaws.com/{identity.pool_id}"
+        f"https://{prefix}.{region}.amazonaws.com/{identity.pool_id}"
         for prefix in ("cognito-idp", "issuer-cognito-idp")
     )
+    own = (identity.web_client_id, identity.machine_client_id)
+    more = (part.strip() for part in given("COGNITO_CLIENT_IDS").split(","))
     return {
         "COGNITO_USER_POOL_ID": identity.pool_id,
-        "COGNITO_CLIENT_IDS": f"{identity.web_client_id},{identity.machine_client_id}",
+        # Clients that were given are accepted besides the stack's own.
+        "COGNITO_CLIENT_IDS": ",".join(dict.fromkeys([*own, *filter(None, more)])),
         "COGNITO_ISSUERS": ",".join(issuers),
         "COGNITO_JWKS_URL": jwks_url(aws_url, identity),
         "COGNITO_DOMAIN_URL": aws_url,
@@ -50,8 +68,8 @@ def of_service(stack: Stack, identity: Identity) -> dict[str, str]:
     return {
         **stack.secrets.aws_credentials,
         **identity_settings(stack.aws_url, identity),
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": stack.region,
+        "AWS_DEFAULT_REGION": stack.region,
         "AWS_ENDPOINT_URL_DYNAMODB": stack.aws_url,
         "AWS_ENDPOINT_URL_STS": stack.aws_url,
         "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": stack.aws_url,
@@ -61,7 +79,7 @@ def of_service(stack: Stack, identity: Identity) -> dict[str, str]:
         "HOST": HOST,
         "PORT": str(stack.ports.web),
         "PUBLIC_URL": stack.web_url,
-        "CORS_ORIGINS": f"http://localhost:3000,http://localhost:{stack.ports.web}",
+        "CORS_ORIGINS": cors_origins(stack),
         "FLOWER_ADDRESS": HOST,
         "FLOWER_PORT": str(stack.ports.monitor),
         "FLOWER_BASIC_AUTH": f"admin:{stack.secrets.monitor_password}",
@@ -77,18 +95,39 @@ def _routing_settings(stack: Stack) -> dict[str, str]:
 
 def common_settings(stack: Stack) -> Settings:
     """The settings all processes share, the caller's among them."""
-    with _faults_named():
-        return Settings(aws_region=REGION, redis_url=stack.redis_url)
+    with faults_named():
+        decided = {"AWS_REGION": stack.region, "REDIS_URL": stack.redis_url}
+        return read(Settings, {**os.environ, **decided})
 
 
-@contextmanager
-def _faults_named() -> Iterator[None]:
-    """Turns what is wrong with settings into a `StackError`."""
-    try:
-        yield
-    except ValidationError as error:
-        faults = [f"  {str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
-        raise StackError("\n".join(["bad settings:", *faults])) from error
+def require_effective(stack: Stack, identity: Identity) -> None:
+    """Raises `StackError` naming each setting that is bad, or that this stack decides otherwise.
+
+    What is given takes effect or is refused: a value that is replaced in silence costs an hour.
+    Credentials of a real AWS are no settings; the stack's processes never see them.
+    """
+    decided = of_service(stack, identity)
+    replaced = [
+        f"  {name}: the stack decides this itself, unset it{_HINTS.get(name, '')}"
+        for name, value in decided.items()
+        if (name.lower() in ApiSettings.model_fields or name.startswith("FLOWER_"))
+        and name not in {"COGNITO_CLIENT_IDS", "CORS_ORIGINS"}
+        and given(name) not in {"", value}
+    ]
+    if replaced:
+        raise StackError("\n".join(["cannot start with these settings:", *replaced]))
+    _all_settings({**os.environ, **decided})
+
+
+_HINTS: Mapping[str, str] = {
+    "HOST": f" (it listens on {HOST} only)",
+    "PORT": " (or leave out --ports)",
+    "FLOWER_PORT": " (MONITOR_PORT sets the port)",
+    "CELERY_BROKER_URL": " (REDIS_PORT sets the port)",
+    "REDIS_URL": " (REDIS_PORT sets the port)",
+    "AWS_ENDPOINT_URL_DYNAMODB": " (AWS_PORT sets the port)",
+    "PUBLIC_URL": " (PORT sets the port)",
+}
 
 
 def of_processes(stack: Stack, identity: Identity) -> dict[str, str]:
@@ -128,7 +167,6 @@ def of_shell(stack: Stack, identity: Identity, granted: Mapping[str, str]) -> st
     decided = of_service(stack, identity)
     values = {
         **_all_settings({**os.environ, **decided}),
-        "METRICS_PORT": os.environ.get("METRICS_PORT", "0"),
         **decided,
         "API_URL": stack.web_url,
         **granted,
@@ -139,11 +177,8 @@ def of_shell(stack: Stack, identity: Identity, granted: Mapping[str, str]) -> st
 
 def _all_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Each setting as the service would read it, defaults included."""
-    known = {name.lower(): value for name, value in environment.items() if value}
-    with _faults_named():
-        settings = ApiSettings.model_validate(
-            {name: known[name] for name in ApiSettings.model_fields if name in known}
-        )
+    with faults_named():
+        settings = read(ApiSettings, environment)
     return {name.upper(): _text(value) for name, value in settings.model_dump().items()}
 
 

@@ -21,6 +21,9 @@ WEB_SCOPES = (
 )
 MACHINE_SCOPES = (f"{RESOURCE_SERVER}/fleet.telemetry",)
 TOKEN_HOURS = 12
+MAIL_DOMAIN = "example.com"
+ALIASES = ("email", "preferred_username")
+"""What a user may type instead of the user name; a pool gets them when it is created."""
 
 HERD = tuple(f"herd-{number:02}" for number in range(1, 51))
 DEMO_USERS: Mapping[str, str | None] = {
@@ -66,7 +69,8 @@ class Pool:
             for pool in page["UserPools"]:
                 if pool["Name"] == POOL:
                     return cls(cognito, pool["Id"])
-        return cls(cognito, cognito.create_user_pool(PoolName=POOL)["UserPool"]["Id"])
+        created = cognito.create_user_pool(PoolName=POOL, AliasAttributes=list(ALIASES))
+        return cls(cognito, created["UserPool"]["Id"])
 
     def furnish(self, password: str, redirects: Sequence[str]) -> Identity:
         """Make scopes, groups, clients and users what they should be."""
@@ -135,7 +139,10 @@ class Pool:
     ) -> dict[str, Any]:
         user = {"UserPoolId": self.pool_id, "Username": name}
         if not exists:
-            self.cognito.admin_create_user(**user, MessageAction="SUPPRESS")
+            attributes = attributes_of(name)
+            self.cognito.admin_create_user(
+                **user, MessageAction="SUPPRESS", UserAttributes=attributes
+            )
         if group:
             self.cognito.admin_add_user_to_group(**user, GroupName=group)
         self.cognito.admin_set_user_password(**user, Password=password, Permanent=True)
@@ -147,6 +154,16 @@ def _sub(user: Mapping[str, Any]) -> str:
     """Of a listed user (`Attributes`) or of one got alone (`UserAttributes`)."""
     attributes = user.get("Attributes") or user["UserAttributes"]
     return str(next(item["Value"] for item in attributes if item["Name"] == "sub"))
+
+
+def attributes_of(name: str) -> list[dict[str, str]]:
+    """A user's e-mail address, and the name that the workshop's page makes of an address."""
+    attributes = {
+        "email": f"{name}@{MAIL_DOMAIN}",
+        "email_verified": "true",  # only a verified address is an alias
+        "preferred_username": f"{name}-at-{MAIL_DOMAIN}",
+    }
+    return [{"Name": key, "Value": value} for key, value in attributes.items()]
 
 
 def web_client(redirects: Sequence[str]) -> Mapping[str, Any]:

@@ -14,7 +14,6 @@ import boto3
 import jwt
 from botocore.config import Config
 
-from service.local.emulators import REGION
 from service.local.identity import MACHINE_SCOPES, Identity, Pool
 from service.local.login import Login
 from service.local.stack import StackError, write_private
@@ -35,7 +34,7 @@ def provision(
     def client(service: str) -> Any:
         return session.client(
             service,  # type: ignore[call-overload]
-            region_name=REGION,
+            region_name=settings.aws_region,
             endpoint_url=aws_url,
             config=Config(retries={"total_max_attempts": 3}, read_timeout=20),
         )

@@ -6,17 +6,53 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from service.local.emulators import HOST
+from pydantic import BaseModel, Field, ValidationError
+
+from service.local.emulators import HOST, REGION
 from service.local.install import EMULATORS, PROJECT
+from service.settings import Region, faults_of, read
 
 
 class StackError(Exception):
     """Why the stack cannot do what was asked, in words for the person who asked."""
+
+
+@contextmanager
+def faults_named() -> Iterator[None]:
+    """Turns what is wrong with settings into a `StackError`."""
+    try:
+        yield
+    except ValidationError as error:
+        faults = [f"  {fault}" for fault in faults_of(error)]
+        raise StackError("\n".join(["bad settings:", *faults])) from error
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class StackSettings(BaseModel):
+    """What the stack itself, and not the service in it, reads from the environment."""
+
+    port: Port = 8080
+    aws_port: Port = 4566
+    redis_port: Port = 6380
+    monitor_port: Port = 5555
+    roads_port: Port = 5001
+    aws_region: Region = REGION
+    herd: bool = True
+    herd_speed: float = Field(20.0, gt=0, allow_inf_nan=False)
+
+    @classmethod
+    def given(cls) -> Self:
+        """Raises `StackError` naming what is wrong."""
+        with faults_named():
+            return read(cls, os.environ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +71,10 @@ class Ports:
         return cls(*range(first, first + len(fields(cls))))
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """`PORT`, `AWS_PORT`, `REDIS_PORT`, `MONITOR_PORT`, `ROADS_PORT`: each has a default."""
-        chosen = {name: environment.get(setting) for name, setting in _PORT_SETTINGS.items()}
-        return cls(**{name: int(port) for name, port in chosen.items() if port})
+    def of(cls, settings: StackSettings) -> Self:
+        return cls(
+            *(getattr(settings, _PORT_SETTINGS[field.name].lower()) for field in fields(cls))
+        )
 
     def require_free(self) -> None:
         """Raises `StackError` naming each taken port, who wants it and how to choose another."""
@@ -111,14 +147,15 @@ class Stack:
     folder: Path
     ports: Ports
     secrets: Secrets
+    region: str = REGION
     project: Path = PROJECT
     emulators: Path = EMULATORS
 
     @classmethod
-    def create(cls, folder: Path, ports: Ports) -> Self:
+    def create(cls, folder: Path, ports: Ports, region: str = REGION) -> Self:
         """A stack that is about to start here, anew or again."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder.resolve(), ports, Secrets.of(folder))
+        return cls(folder.resolve(), ports, Secrets.of(folder), region)
 
     @classmethod
     def known(cls, folder: Path) -> Self:

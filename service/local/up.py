@@ -14,7 +14,7 @@ from service.local.identity import Identity
 from service.local.occupancy import Occupancy
 from service.local.processes import Program
 from service.local.provisioning import provision, recall, remember
-from service.local.stack import Stack, write_private
+from service.local.stack import Stack, StackSettings, write_private
 from service.local.supervisor import POLL_SECONDS, Stopped, Supervisor
 
 START_SECONDS = 60.0
@@ -25,6 +25,7 @@ def up(stack: Stack, say: Callable[[str], None], announce: Callable[[str], None]
 
     Raises `StackError` when it cannot start. Leaves no process behind either way.
     """
+    environment.require_effective(stack, known_identity(stack))
     occupancy = Occupancy(stack.folder)
     supervisor = Supervisor(occupancy, say)
     supervisor.end_on_signals()
@@ -134,7 +135,7 @@ class RunningStack:
         text = environment.of_shell(self._stack, identity, self.granted)
         write_private(self._stack.folder / "env", text)
         self._wait(lambda: is_ready(self._stack), "the service")
-        if os.environ.get("HERD", "1") != "0":
+        if StackSettings.given().herd:
             self._start_herd(identity, variables)
 
     def _start_herd(self, identity: Identity, variables: dict[str, str]) -> None:
@@ -156,6 +157,13 @@ class RunningStack:
 
     def _wait(self, ready: Callable[[], bool], what: str) -> None:
         self._supervisor.wait_until(ready, what, START_SECONDS)
+
+
+def known_identity(stack: Stack) -> Identity:
+    """What the last start found out of the pool; names that no pool has before the first."""
+    if (stack.folder / "identity.json").exists():
+        return recall(stack.folder)
+    return Identity(f"{stack.region}_unknown", "unknown", "unknown", "", {})
 
 
 def is_ready(stack: Stack) -> bool:

@@ -1,7 +1,7 @@
 """The DynamoDB client of a process. Create it after any fork; it is thread-safe, sessions are not.
 
-Credentials (`service.stores.credentials`) come by boto3's own rules, and the endpoint too unless the
-settings name one.
+Credentials (`service.stores.credentials`) come by boto3's own rules, and so does the endpoint where
+the settings name none.
 """
 
 from __future__ import annotations
