@@ -6,6 +6,7 @@ An address is used exactly as it was checked, so only one spelling of each is ta
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -39,6 +40,14 @@ def web_url(url: str) -> str:
     parts = _split(url)
     if parts.scheme not in _DEFAULT_PORTS or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("must be an http or https URL without user, query and fragment")
+    return url
+
+
+def protected_url(url: str, plain_hosts: Collection[str] = ()) -> str:
+    """A web URL by HTTPS; by HTTP only to this machine or to one of `plain_hosts`."""
+    host = _split(web_url(url)).hostname or ""
+    if not url.startswith("https:") and host not in plain_hosts and not _is_loopback(host):
+        raise ValueError("must be https unless on this machine or an allowed host")
     return url
 
 
@@ -101,6 +110,13 @@ def _split(url: str) -> SplitResult:
     if parts.port is None and parts.netloc.endswith(":"):
         raise ValueError("must name a port after the colon")
     return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_host(host: str) -> bool:

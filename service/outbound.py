@@ -10,11 +10,9 @@ from __future__ import annotations
 import io
 import socket
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from http.client import HTTPResponse
-from ipaddress import ip_address
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -25,23 +23,6 @@ _CHUNK_BYTES: Final = 64 * 1024
 
 class RequestFailed(Exception):
     """No answer: refused, late, broken off or too large."""
-
-
-def checked_url(url: str, *, allow_http_hosts: Collection[str] = ()) -> SplitResult:
-    """The parts of an address that may be asked for something that must not be forged.
-
-    Raises `ValueError` for one that is neither HTTPS nor on this machine nor on one of
-    `allow_http_hosts`, for one without a host and for one with a user name.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname
-    if not host or parts.username is not None:
-        # Not quoted: it may hold a password.
-        raise ValueError("an address needs a host and no user name")
-    may_be_http = host in allow_http_hosts or _is_loopback(host)
-    if parts.scheme != "https" and not (parts.scheme == "http" and may_be_http):
-        raise ValueError("an address must be https unless on this machine or an allowed host")
-    return parts
 
 
 class Outbound:
@@ -97,13 +78,6 @@ def _body(response: urllib3.BaseHTTPResponse, most_bytes: int) -> bytes:
         if len(body) > most_bytes:
             raise RequestFailed("the answer is too large")
     return bytes(body)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Until(io.RawIOBase):

@@ -28,9 +28,7 @@ from pydantic import (
 )
 
 from service import addresses
-from service.auth.endpoint import Endpoint
 from service.auth.roles import RoleGrants
-from service.auth.sts import Sts
 
 KEYS_PATH: Final = "/.well-known/jwks.json"
 
@@ -174,7 +172,7 @@ class ApiSettings(Settings):
     admin_group: Group = "admin"
     dispatcher_group: Group = "dispatcher"
     unicorn_group: Group = "unicorns"
-    aws_endpoint_url_sts: WebUrl = ""
+    aws_endpoint_url_sts: Annotated[str, _unless_empty(addresses.protected_url)] = ""
     iam_role_scopes: Annotated[
         dict[str, tuple[str, ...]], BeforeValidator(_json), AfterValidator(_grants)
     ] = {}
@@ -196,16 +194,12 @@ class ApiSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _addresses_are_safe(self) -> Self:
-        """Plain HTTP only where nobody can listen or somebody decided so, as their users demand."""
+    def _keys_are_protected(self) -> Self:
+        """Keys come in the clear only where somebody decided so."""
         try:
-            Endpoint(self.jwks_url, allow_http_hosts=self.auth_jwks_allow_http_hosts)
+            addresses.protected_url(self.jwks_url, self.auth_jwks_allow_http_hosts)
         except ValueError as error:
             raise ValueError(f"COGNITO_JWKS_URL: {error}") from None
-        try:
-            Sts(self.aws_region, self.aws_endpoint_url_sts)
-        except ValueError as error:
-            raise ValueError(f"AWS_ENDPOINT_URL_STS: {error}") from None
         return self
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from service.outbound import Outbound, RequestFailed, checked_url
+from service import addresses
+from service.outbound import Outbound, RequestFailed
 
 LARGEST_BODY_BYTES: Final = 64 * 1024
 
@@ -24,7 +25,7 @@ class Endpoint:
     def __init__(
         self, url: str, *, allow_http_hosts: Collection[str] = (), deadline_seconds: float = 3.0
     ) -> None:
-        self._url = checked_url(url, allow_http_hosts=allow_http_hosts).geturl()
+        self._url = addresses.protected_url(url, allow_http_hosts)
         self._deadline_seconds = deadline_seconds
         self._outbound = Outbound()
 

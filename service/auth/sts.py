@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
+from service import addresses
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.breaker import Breaker
-from service.outbound import Outbound, RequestFailed, checked_url
+from service.outbound import Outbound, RequestFailed
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Sts:
         self, region: str, endpoint: str = "", monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         suffix = _SUFFIXES.get(region.partition("-")[0], "amazonaws.com")
-        parts = checked_url(endpoint or f"https://sts.{region}.{suffix}")
+        parts = urlsplit(addresses.protected_url(endpoint or f"https://sts.{region}.{suffix}"))
         self.region = region
         self.host = parts.netloc
         self._url = f"{parts.scheme}://{parts.netloc}/"

@@ -481,13 +481,12 @@ def test_a_grant_that_is_not_exact_stops_the_start(grants: dict[str, list[str]])
         RoleGrants(grants)
 
 
-def test_the_setting_is_json_and_off_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_is_json_and_off_by_default() -> None:
     assert ApiSettings(**SETTINGS).iam_role_scopes == {}
-    monkeypatch.setenv("IAM_ROLE_SCOPES", f'{{"{ROLE}": ["{TELEMETRY}"]}}')
-    assert ApiSettings(**SETTINGS).iam_role_scopes == {ROLE: (TELEMETRY,)}
-    monkeypatch.setenv("IAM_ROLE_SCOPES", "{")
+    given = {**SETTINGS, "iam_role_scopes": f'{{"{ROLE}": ["{TELEMETRY}"]}}'}
+    assert ApiSettings(**given).iam_role_scopes == {ROLE: (TELEMETRY,)}
     with pytest.raises(ValidationError, match="iam_role_scopes"):
-        ApiSettings(**SETTINGS)
+        ApiSettings(**{**SETTINGS, "iam_role_scopes": "{"})
 
 
 def test_the_longest_credential_fits_into_a_header() -> None:
