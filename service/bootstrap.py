@@ -24,13 +24,16 @@ from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
 from service.core.arrivals import Arrivals
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
+from service.core.times import NEW_YORK, ZoneTimes
 from service.listening import start_listening
+from service.matching.correction import AS_ESTIMATED
 from service.matching.travel import GreatCircle, TravelTimes
 from service.observability.exposition import before_answers
 from service.observability.instruments import KEYS_FETCHED
 from service.probes import probes_of
 from service.settings import ApiSettings, Settings
 from service.stores.broker import CeleryRoundQueue, RedisQueues
+from service.stores.corrections import DynamoCorrections, KnownCorrections
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
@@ -40,6 +43,7 @@ from service.stores.osrm import RoutedTimes, TableService
 from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.fleet_index import RedisFleetIndex
+from service.stores.redis.legs import RedisLegs
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
@@ -92,10 +96,10 @@ def build_ports(
     rounds: RoundQueue,
     dynamodb: DynamoDBClient | None = None,
 ) -> Ports:
-    """The ports on their stores, none of which keeps a thread: see `with_known_pauses`."""
+    """The ports on their stores, none of which keeps a thread: see `with_background_reads`."""
     dynamodb = dynamodb or dynamodb_client(settings)
     retention = timedelta(days=settings.ride_retention_days)
-    travel = travel_times(settings)
+    times = zone_times(settings, dynamodb)
     return Ports(
         rides=ObservedRides(dynamodb, settings.rides_table, retention=retention),
         unicorns=DynamoUnicorns(dynamodb, settings.unicorns_table),
@@ -108,15 +112,22 @@ def build_ports(
         changes=redis.changes,
         pauses=DynamoPauses(dynamodb, settings.operations_table),
         dead_letters=DynamoDeadLetters(dynamodb, settings.operations_table),
-        travel=travel,
-        arrivals=Arrivals(travel, LRUCache(MOST_ARRIVALS)),
+        legs=RedisLegs(redis.link),
+        times=times,
+        arrivals=Arrivals(times, LRUCache(MOST_ARRIVALS)),
         rules=rules_of(settings),
     )
 
 
-def with_known_pauses(ports: Ports) -> Ports:
-    """The same for a process that lives long: it reads the pause in the background."""
-    return replace(ports, pauses=KnownPauses(ports.pauses).start())
+def with_background_reads(ports: Ports) -> Ports:
+    """The same for a process that lives long: it reads what all know in the background."""
+    times = replace(ports.times, corrections=KnownCorrections(ports.times.corrections).start())
+    return replace(
+        ports,
+        pauses=KnownPauses(ports.pauses).start(),
+        times=times,
+        arrivals=Arrivals(times, LRUCache(MOST_ARRIVALS)),
+    )
 
 
 def build_revocations(
@@ -157,6 +168,21 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
+def zone_times(settings: Settings, dynamodb: DynamoDBClient) -> ZoneTimes:
+    """Travel times that each zone corrects by what it has learned."""
+    return ZoneTimes(
+        base=travel_times(settings),
+        corrections=learned_corrections(settings, dynamodb),
+        prior=AS_ESTIMATED if settings.travel_times_url else NEW_YORK,
+    )
+
+
+def learned_corrections(settings: Settings, dynamodb: DynamoDBClient) -> DynamoCorrections:
+    """What zones have learned about the estimate in use."""
+    base = "engine" if settings.travel_times_url else "line"
+    return DynamoCorrections(dynamodb, settings.operations_table, base)
+
+
 def travel_times(settings: Settings) -> TravelTimes:
     """The routing engine's if there is one. Call once per process, after any fork."""
     straight = GreatCircle()
@@ -180,7 +206,7 @@ def build(settings: ApiSettings) -> Dependencies:
     redis = redis_stores(settings, "web", timeout_seconds=timeout)
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout, name="wildrydes-web")
     dynamodb = dynamodb_client(settings)
-    ports = with_known_pauses(build_ports(settings, redis, rounds, dynamodb))
+    ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
     start_listening(ports.fleet, ports.rules.stale, _now)
     keys = _keys(settings)
     before_answers(lambda: _tell_age(keys))

@@ -18,6 +18,7 @@ directory.prepare(settings.metrics_port)
 from service.logs import configure_logging  # noqa: E402
 from service.stores.broker import (  # noqa: E402
     DISPATCH_QUEUE,
+    LEARN_TASK,
     ROUND_TASK,
     SWEEP_QUEUE,
     SWEEP_TASK,
@@ -64,7 +65,11 @@ app.conf.update(
     # Warm shutdown finishes running jobs (milliseconds each); this is the belt for a stuck one,
     # below the containers' stop timeout.
     worker_soft_shutdown_timeout=10,
-    task_routes={ROUND_TASK: {"queue": DISPATCH_QUEUE}, SWEEP_TASK: {"queue": SWEEP_QUEUE}},
+    task_routes={
+        ROUND_TASK: {"queue": DISPATCH_QUEUE},
+        SWEEP_TASK: {"queue": SWEEP_QUEUE},
+        LEARN_TASK: {"queue": SWEEP_QUEUE},
+    },
     # Declared here, so a typing error in a queue name fails instead of making a new queue.
     task_create_missing_queues=True,
     task_default_queue=DISPATCH_QUEUE,
@@ -74,7 +79,13 @@ app.conf.update(
             "schedule": 1.0,
             # A sweep that could not run within a second is followed by the next one.
             "options": {"expires": 1},
-        }
+        },
+        "learn": {
+            "task": LEARN_TASK,
+            "schedule": 120.0,
+            # One that waited for two minutes is followed by the next one.
+            "options": {"expires": 120},
+        },
     },
     # Beat looks at its clock at least this often, whatever else it believes.
     beat_max_loop_interval=1,

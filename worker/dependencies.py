@@ -14,19 +14,21 @@ from typing import Final
 from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
     build_ports,
+    learned_corrections,
     redis_stores,
-    with_known_pauses,
+    with_background_reads,
 )
 from service.core.claims import Claim, Outcome
-from service.core.ports import Ports
+from service.core.experience import learn_from_legs
+from service.core.ports import LearnedCorrections, Ports
 from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
-from service.matching.remaining import RemainingTime
 from service.matching.tuning import Tuning
 from service.model.errors import Unavailable
 from service.observability.instruments import SWEEP_SECONDS, SWEPT
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
+from service.stores.dynamodb.client import dynamodb_client
 from service.stores.redis.sweeps import RedisSweepTurns
 
 PARALLEL_CLAIMS: Final = 8
@@ -48,6 +50,7 @@ class Dependencies:
     turns: RedisSweepTurns
     queue: CeleryRoundQueue
     shards_at_once: ThreadPoolExecutor
+    learned: LearnedCorrections
 
     def sweep(self) -> None:
         """Sweep what no other worker sweeps; two at once would do no harm, only the work."""
@@ -69,6 +72,10 @@ class Dependencies:
         with suppress(Unavailable):
             self.queue.publish_sweep()
 
+    def learn(self) -> None:
+        """Fit travel times; two processes at once would only do the same work twice."""
+        learn_from_legs(self.ports.legs, self.learned, self.ports.times.prior, _now())
+
 
 _built: Dependencies | None = None
 
@@ -79,7 +86,8 @@ def build(settings: Settings) -> Dependencies:
     timeout = JOB_TIMEOUT_SECONDS
     redis = redis_stores(settings, "worker", timeout_seconds=timeout)
     rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout, name="wildrydes-worker")
-    ports = with_known_pauses(build_ports(settings, redis, rounds))
+    dynamodb = dynamodb_client(settings)
+    ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
     dispatcher = Dispatcher(
         ports=ports,
         leases=redis.waiting,
@@ -89,8 +97,6 @@ def build(settings: Settings) -> Dependencies:
             deadline_seconds=settings.dispatch_deadline_seconds,
             equal_metres=settings.dispatch_equal_metres,
         ),
-        travel=ports.travel,
-        remaining=RemainingTime.default(),
         now=_now,
         monotonic=time.monotonic,
         sleep=time.sleep,
@@ -98,7 +104,8 @@ def build(settings: Settings) -> Dependencies:
     )
     shards = ThreadPoolExecutor(SHARDS_AT_ONCE, "sweep")
     turns = RedisSweepTurns(redis.link)
-    _built = Dependencies(dispatcher, ports, turns, rounds, shards)
+    learned = learned_corrections(settings, dynamodb)
+    _built = Dependencies(dispatcher, ports, turns, rounds, shards, learned)
     return _built
 
 

@@ -6,7 +6,7 @@ from celery import Task
 
 from service.logs import log_context
 from service.observability import traces
-from service.stores.broker import ROUND_TASK, SWEEP_TASK
+from service.stores.broker import LEARN_TASK, ROUND_TASK, SWEEP_TASK
 from worker.app import app
 from worker.dependencies import dependencies
 
@@ -26,3 +26,9 @@ def dispatch_round(job: Task[..., None], zone: str, request_id: str) -> None:
 def dispatch_sweep() -> None:
     """Look after the open rides whose time has come."""
     dependencies().sweep()
+
+
+@app.task(name=LEARN_TASK)
+def dispatch_learn() -> None:
+    """Learn travel times from the legs that were completed lately."""
+    dependencies().learn()

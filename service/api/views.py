@@ -85,6 +85,7 @@ class _AnyonesRideView(View):
     note: str | None
     unicorn: AssignedUnicornView | None
     pickup_eta_seconds: int | None
+    pickup_eta_latest_seconds: int | None
     pickup_distance_metres: int | None
     requested_at: Instant
     matched_at: Instant | None
@@ -119,6 +120,7 @@ class LiveRideView(View):
     version: int
     location: PositionView | None
     pickup_eta_seconds: int | None
+    pickup_eta_latest_seconds: int | None
     planned_pickup_eta_seconds: int | None
 
 
@@ -161,7 +163,9 @@ class PositionsNoted(View):
 
 class EstimateView(View):
     pickup_eta_seconds: int | None
+    pickup_eta_latest_seconds: int | None
     trip_seconds: int | None
+    trip_latest_seconds: int | None
     trip_metres: int | None
     available_nearby: int
 
@@ -233,7 +237,13 @@ class DispatchView(View):
 def ride_view(ride: Ride) -> RideView:
     """A ride as its rider sees it. A unicorn that was only asked is not yet shown."""
     if ride.matched_at is None:
-        ride = replace(ride, unicorn=None, pickup_eta_seconds=None, pickup_distance_metres=None)
+        ride = replace(
+            ride,
+            unicorn=None,
+            pickup_eta_seconds=None,
+            pickup_eta_latest_seconds=None,
+            pickup_distance_metres=None,
+        )
     return RideView.model_validate(ride)
 
 

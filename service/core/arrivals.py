@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.matching.travel import TravelTimes, seconds_between
+from service.core.times import ZoneTimes
+from service.matching.correction import Kind
+from service.matching.travel import seconds_between
 from service.model import Location, Ride
 
 ASK_EVERY: Final = timedelta(seconds=10)
@@ -37,8 +39,8 @@ class Arrivals:
     `told` remembers the last figures. It may forget any of them at any time.
     """
 
-    def __init__(self, travel: TravelTimes, told: MutableMapping[ArrivalKey, Arrival]) -> None:
-        self._travel = travel
+    def __init__(self, times: ZoneTimes, told: MutableMapping[ArrivalKey, Arrival]) -> None:
+        self._times = times
         self._told = told
         self._lock = threading.Lock()
 
@@ -51,7 +53,8 @@ class Arrivals:
                 return round(last.left(now))
             # Other threads count down from here while this one asks.
             self._told[key] = Arrival((last or _promised(ride, now)).left(now), now)
-        seconds = seconds_between(self._travel, position, ride.pickup)
+        travel = self._times.telling(ride.zone, Kind.PICKUP, now)
+        seconds = seconds_between(travel, position, ride.pickup)
         with self._lock:
             self._told[key] = Arrival(seconds, now)
         return round(seconds)

@@ -7,12 +7,16 @@ them. All safety rests on it.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 
 from service.core import effects
 from service.core.ports import Ports, WriteConflict
+from service.core.times import ZoneTimes
+from service.matching.correction import Kind
+from service.matching.travel import places
 from service.model import (
     FleetEntry,
     Pairing,
@@ -44,6 +48,18 @@ class Claim:
     pairing: Pairing
     ride: Ride
     entry: FleetEntry
+
+
+def told(times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime) -> Sequence[Claim]:
+    """The same claims with the pickup times that riders are told."""
+    starts = places(c.entry.position.location for c in claims if c.entry.position)
+    pickups = places(c.ride.pickup for c in claims)
+    factors = times.told_of_decided(zone, starts, pickups, now)
+    latest = times.latest_factor(zone, Kind.PICKUP)
+    return [
+        replace(c, pairing=c.pairing.retold(c.pairing.pickup_eta_seconds * factor, latest))
+        for c, factor in zip(claims, factors.tolist(), strict=True)
+    ]
 
 
 def claim(ports: Ports, claim: Claim, now: datetime) -> Outcome:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from service.core.ports import Ports
+from service.core.times import completed_legs
 from service.matching.zones import zones_within
 from service.model import (
     Location,
@@ -40,6 +41,8 @@ def tell(ports: Ports, now: datetime, *, ride: Ride | None, unicorn: Unicorn | N
             ports.fleet.refresh(unicorn, now)
         if ride and ride.status is not RideStatus.REQUESTED:
             ports.waiting.discard(ride.zone, [ride.ride_id])
+        if ride and ride.status is RideStatus.COMPLETED:
+            ports.legs.add(ride.zone, completed_legs(ride, ports.times.base))
     except Unavailable as error:
         logger.warning("effects lost, the sweep will catch up", extra={"cause": str(error)})
         return

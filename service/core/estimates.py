@@ -10,7 +10,9 @@ from typing import Final
 import numpy as np
 
 from service.core.ports import Ports
+from service.matching.correction import Kind
 from service.matching.travel import GreatCircle, places
+from service.matching.zones import zone_of
 from service.model import Location, Unicorn
 
 MOST_SHOWN: Final = 20
@@ -32,7 +34,10 @@ class Estimate:
     """Of a ride that would be requested now; none where it cannot be told."""
 
     pickup_eta_seconds: int | None
+    pickup_eta_latest_seconds: int | None
+    """Nine of ten unicorns are there by then; likewise `trip_latest_seconds`."""
     trip_seconds: int | None
+    trip_latest_seconds: int | None
     trip_metres: int | None
     available_nearby: int
     """Available unicorns that could be at the pickup in time, counted up to `MOST_SHOWN`."""
@@ -44,14 +49,35 @@ def estimate(ports: Ports, pickup: Location, dropoff: Location | None, now: date
     Raises `Unavailable`.
     """
     starts = [at for _, at in nearby(ports, pickup, now)]
-    etas, _ = ports.travel.estimate(places(starts), places([pickup] * len(starts)))
-    in_time = etas[etas <= ports.rules.max_pickup_eta.total_seconds()]
-    trip_seconds = trip_metres = None
+    origins, destinations = places(starts), places([pickup] * len(starts))
+    zone = zone_of(pickup)
+    decided, _ = ports.times.deciding(zone, now).estimate(origins, destinations)
+    told = decided * ports.times.told_of_decided(zone, origins, destinations, now)
+    told = told[decided <= ports.rules.max_pickup_eta.total_seconds()]
+    first = float(np.min(told)) if len(told) else None
+    trip = metres = None
     if dropoff:
-        seconds, metres = ports.travel.estimate(places([pickup]), places([dropoff]))
-        trip_seconds, trip_metres = round(seconds[0]), round(metres[0])
-    first = round(np.min(in_time)) if len(in_time) else None
-    return Estimate(first, trip_seconds, trip_metres, len(in_time))
+        trip, metres = _trip(ports, zone, pickup, dropoff, now)
+    return Estimate(
+        pickup_eta_seconds=_whole(first),
+        pickup_eta_latest_seconds=_whole(first, ports.times.latest_factor(zone, Kind.PICKUP)),
+        trip_seconds=_whole(trip),
+        trip_latest_seconds=_whole(trip, ports.times.latest_factor(zone, Kind.TRIP)),
+        trip_metres=_whole(metres),
+        available_nearby=len(told),
+    )
+
+
+def _trip(
+    ports: Ports, zone: str, pickup: Location, dropoff: Location, now: datetime
+) -> tuple[float, float]:
+    travel = ports.times.telling(zone, Kind.TRIP, now)
+    seconds, metres = travel.estimate(places([pickup]), places([dropoff]))
+    return float(seconds[0]), float(metres[0])
+
+
+def _whole(value: float | None, factor: float = 1.0) -> int | None:
+    return None if value is None else round(value * factor)
 
 
 def nearby(ports: Ports, place: Location, now: datetime) -> Sequence[tuple[Unicorn, Location]]:

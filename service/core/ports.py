@@ -14,7 +14,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from service.core.arrivals import Arrivals
-from service.matching.travel import GreatCircle, TravelTimes
+from service.core.times import Corrections, ZoneTimes
+from service.matching.correction import Correction, Kind, Leg
+from service.matching.travel import GreatCircle
 from service.model import (
     FleetEntry,
     Location,
@@ -339,6 +341,25 @@ class DeadLetters(Protocol):
         """Delete those of these letters that exist."""
 
 
+class Legs(Protocol):
+    """The latest completed drives of each zone; all of it may be lost. Raises `Unavailable`."""
+
+    def add(self, zone: str, legs: Mapping[Kind, Leg]) -> None: ...
+
+    def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
+        """Newest first, a few thousand at most."""
+
+    def zones(self) -> Collection[str]:
+        """Those that have legs to learn from."""
+
+
+class LearnedCorrections(Corrections, Protocol):
+    """What each zone has learned, as stored. Raises `Unavailable`."""
+
+    def put(self, zone: str, kind: Kind, correction: Correction) -> None:
+        """Take a correction into use, in place of the one before."""
+
+
 class Pauses(Protocol):
     """Whether dispatch is paused; what it says may be a few seconds old."""
 
@@ -383,8 +404,8 @@ class Ports:
     changes: Changes
     pauses: Pauses
     dead_letters: DeadLetters
-    travel: TravelTimes = field(default_factory=GreatCircle)
-    """The one source of travel times: for rounds, estimates, the live view and the sweep."""
-    arrivals: Arrivals = field(default_factory=lambda: Arrivals(GreatCircle(), {}))
-    """`travel` for those who follow a ride."""
+    legs: Legs
+    times: ZoneTimes = field(default_factory=lambda: ZoneTimes(GreatCircle()))
+    arrivals: Arrivals = field(default_factory=lambda: Arrivals(ZoneTimes(GreatCircle()), {}))
+    """`times` for those who follow a ride."""
     rules: Rules = Rules()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.claims import Claim, Outcome, claim
+from service.core.claims import Claim, Outcome, claim, told
 from service.core.ports import (
     LeaseLost,
     PlaceInLine,
@@ -26,8 +26,6 @@ from service.core.ports import (
 )
 from service.core.suspects import try_suspects
 from service.matching.match import Matching, match
-from service.matching.remaining import RemainingTime
-from service.matching.travel import TravelTimes
 from service.matching.tuning import Tuning
 from service.model import FleetEntry, Pairing, Ride
 
@@ -89,8 +87,6 @@ class Dispatcher:
     ports: Ports
     leases: RoundLeases
     tuning: Tuning
-    travel: TravelTimes
-    remaining: RemainingTime
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
@@ -205,12 +201,13 @@ class Dispatcher:
         ride. So it is asked again, more widely, for every ride that got no available unicorn while
         there are more of them within reach.
         """
-        now, fleet = self.now(), dict[str, FleetEntry]()
+        now, fleet, zone = self.now(), dict[str, FleetEntry](), rides[0].zone
+        travel = self.ports.times.deciding(zone, now)
         searching, cut, count = rides, set[str](), self.tuning.neighbours
         while True:
             near = self.ports.fleet.near(
                 [ride.pickup for ride in searching],
-                reach_metres=self.ports.rules.reach_metres,
+                reach_metres=travel.reach_metres(self.tuning.max_pickup_eta_seconds),
                 per_place=count,
                 equal_metres=self.tuning.equal_metres,
                 now=now,
@@ -219,15 +216,7 @@ class Dispatcher:
             fleet |= {name: entry for name, entry in found.items() if name not in done.taken}
             cut -= {ride.ride_id for ride in searching}
             cut |= {ride.ride_id for ride in searching if ride.pickup in near.cut}
-            matching = match(
-                rides,
-                list(fleet.values()),
-                done.plans,
-                now,
-                self.tuning,
-                self.travel,
-                self.remaining,
-            )
+            matching = self._match(rides, list(fleet.values()), done.plans, now)
             claimed = {pairing.ride_id for pairing in matching.claims}
             searching = [ride for ride in rides if ride.ride_id in cut - claimed]
             if not searching:
@@ -236,7 +225,20 @@ class Dispatcher:
         matching = self._ask_again(rides, fleet, matching)
         by_id = {ride.ride_id: ride for ride in rides}
         claims = [Claim(p, by_id[p.ride_id], fleet[p.unicorn_id]) for p in matching.claims]
-        return matching, claims
+        return matching, told(self.ports.times, zone, claims, now)
+
+    def _match(
+        self,
+        rides: Sequence[Ride],
+        fleet: Sequence[FleetEntry],
+        plans: Mapping[str, Pairing],
+        now: datetime,
+    ) -> Matching:
+        """The best pairs by the travel times of these rides' zone."""
+        times, zone = self.ports.times, rides[0].zone
+        trips, remaining = times.trips(zone, now)
+        travel = times.deciding(zone, now)
+        return match(rides, fleet, plans, now, self.tuning, travel, remaining, trips)
 
     def _ask_again(
         self, rides: Sequence[Ride], fleet: Mapping[str, FleetEntry], matching: Matching
@@ -248,14 +250,11 @@ class Dispatcher:
         if not alone:
             return matching
         taken = {pairing.unicorn_id for pairing in both}
-        more = match(
+        more = self._match(
             [replace(ride, missed_by=frozenset()) for ride in alone],
             [entry for name, entry in fleet.items() if name not in taken],
             {},
             self.now(),
-            self.tuning,
-            self.travel,
-            self.remaining,
         )
         return Matching(matching.claims + more.claims, matching.plans + more.plans)
 

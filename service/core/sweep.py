@@ -22,6 +22,7 @@ from typing import Final
 from service.core import effects
 from service.core.ports import Ports
 from service.core.transition import carry_out
+from service.matching.correction import Kind
 from service.matching.travel import seconds_between
 from service.model import (
     LIVENESS_CHECK,
@@ -246,7 +247,7 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
 
 def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
     silent = ports.fleet.silent_for(ride.unicorn_id or "", now)
-    limit = max(LOST_AFTER, 3 * _trip_estimate(ports, ride))
+    limit = max(LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
     if silent > limit:
         lost = "unicorn_lost"
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, lost, now), silent=True)
@@ -309,7 +310,8 @@ def _next_check(now: datetime, silent: timedelta, limit: timedelta) -> datetime:
     return now + (limit - silent) + CHECK_MARGIN
 
 
-def _trip_estimate(ports: Ports, ride: Ride) -> timedelta:
+def _trip_estimate(ports: Ports, ride: Ride, now: datetime) -> timedelta:
     if ride.dropoff is None:
         return timedelta()
-    return timedelta(seconds=seconds_between(ports.travel, ride.pickup, ride.dropoff))
+    travel = ports.times.telling(ride.zone, Kind.TRIP, now)
+    return timedelta(seconds=seconds_between(travel, ride.pickup, ride.dropoff))

@@ -11,6 +11,7 @@ from service.core.effects import ride_topic, unicorn_topic
 from service.core.ports import Ports
 from service.core.rides import own_ride
 from service.core.transition import stored_unicorn
+from service.matching.correction import Kind
 from service.model import Position, Ride, RideStatus, Unicorn
 from service.model.errors import Unavailable, UnicornNotFound
 
@@ -33,6 +34,7 @@ class LiveView:
     version: int
     position: Position | None
     pickup_eta_seconds: int | None
+    pickup_eta_latest_seconds: int | None
     planned_pickup_eta_seconds: int | None
 
 
@@ -179,7 +181,10 @@ def live_view(ports: Ports, ride: Ride, now: datetime) -> LiveView:
     except Unavailable:
         pass
     eta = _pickup_eta(ports, ride, position, now)
-    return LiveView(ride.status, ride.version, position, eta, planned)
+    latest = None
+    if eta is not None:
+        latest = round(eta * ports.times.latest_factor(ride.zone, Kind.PICKUP))
+    return LiveView(ride.status, ride.version, position, eta, latest, planned)
 
 
 def _pickup_eta(ports: Ports, ride: Ride, position: Position | None, now: datetime) -> int | None:

@@ -45,6 +45,7 @@ def gather(
     plan_seconds: float,
     travel: TravelTimes,
     remaining: RemainingTime,
+    trips: TravelTimes,
 ) -> Candidates:
     """Unicorns that are available, or should be within `plan_seconds`; the others cannot help.
 
@@ -53,7 +54,7 @@ def gather(
     heard = {entry.unicorn.unicorn_id: entry for entry in fleet if entry.position}
     entries = [heard[unicorn_id] for unicorn_id in sorted(heard)]
     free = [entry for entry in entries if entry.unicorn.can_take_a_ride]
-    busy, ready_in = _soon_free(entries, now, plan_seconds, travel, remaining)
+    busy, ready_in = _soon_free(entries, now, plan_seconds, travel, remaining, trips)
     starts = [entry.position.location for entry in free if entry.position]
     return Candidates(
         unicorn_ids=(*(e.unicorn.unicorn_id for e in free), *(b.unicorn_id for b in busy)),
@@ -72,15 +73,16 @@ def _soon_free(
     plan_seconds: float,
     travel: TravelTimes,
     remaining: RemainingTime,
+    trips: TravelTimes,
 ) -> tuple[Sequence[_Busy], FloatArray]:
     busy = [unicorn for unicorn in map(_busy, entries) if unicorn] if plan_seconds > 0 else []
     if not busy:
         return busy, np.empty(0)
     pickups = places(b.pickup for b in busy)
-    trips, _ = travel.estimate(pickups, places(b.dropoff for b in busy))
+    whole, _ = trips.estimate(pickups, places(b.dropoff for b in busy))
     approaches, _ = travel.estimate(places(b.start for b in busy), pickups)
     elapsed = np.array([_seconds_since(b.started_at, now) for b in busy])
-    ready_in = approaches + remaining.seconds(trips, elapsed)
+    ready_in = approaches + remaining.seconds(whole, elapsed)
     soon = np.flatnonzero(ready_in <= plan_seconds)
     return [busy[row] for row in soon], ready_in[soon]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
 import h3
@@ -28,6 +29,13 @@ NINETIETH: Final = 1.2816
 def hour_of_week(instant: float) -> str:
     """The UTC hour of the week, "0" to "167", of an instant in seconds since the epoch."""
     return str(int(instant // 3600) % 168)
+
+
+class Kind(StrEnum):
+    """The two kinds of drive. They are learned apart: a way to a pickup is short and searches."""
+
+    PICKUP = "pickup"
+    TRIP = "trip"
 
 
 class Leg(NamedTuple):
@@ -99,6 +107,11 @@ class Correction:
                 added += np.array([effects.get(key, 0.0) for key in keys])
         result: FloatArray = added
         return result
+
+    def factors(self, drives: Drives) -> FloatArray:
+        """What to multiply each drive's estimate by to get the median."""
+        factors: FloatArray = np.exp(self.logarithms(drives))
+        return factors
 
     @property
     def latest_factor(self) -> float:
@@ -174,7 +187,7 @@ class CorrectedTimes:
         if not len(seconds):
             return seconds, metres
         drives = drives_between(origins, destinations, self.hour)
-        return seconds * np.exp(self.correction.logarithms(drives)), metres
+        return seconds * self.correction.factors(drives), metres
 
     def reach_metres(self, seconds: float) -> float:
         """The longest straight line whose corrected time is no longer, ends and direction apart."""

@@ -36,24 +36,26 @@ def match(
     tuning: Tuning,
     travel: TravelTimes,
     remaining: RemainingTime,
+    trips: TravelTimes | None = None,
 ) -> Matching:
     """Pair waiting rides with unicorns; `plans` are those of the last round, by ride id.
 
+    `travel` estimates pickups, `trips` (else `travel` too) the trips that are under way.
     Each ride and each unicorn is paired at most once. Longest waiting rides come first.
     """
     by_id = {ride.ride_id: ride for ride in waiting}
     rides = sorted(by_id.values(), key=lambda ride: (ride.requested_at, ride.ride_id))
-    candidates = gather(fleet, now, tuning.plan_seconds, travel, remaining)
+    candidates = gather(fleet, now, tuning.plan_seconds, travel, remaining, trips or travel)
     if not rides or not candidates.unicorn_ids:
         return Matching()
     chosen = _choose(CostTable.of(rides, candidates, plans, now, tuning, travel))
     if chosen is not None:
         return _pairings(chosen, rides, candidates)
     half = len(rides) // 2
-    older = match(rides[:half], fleet, plans, now, tuning, travel, remaining)
+    older = match(rides[:half], fleet, plans, now, tuning, travel, remaining, trips)
     taken = {pairing.unicorn_id for pairing in (*older.claims, *older.plans)}
     left = [entry for entry in fleet if entry.unicorn.unicorn_id not in taken]
-    younger = match(rides[half:], left, plans, now, tuning, travel, remaining)
+    younger = match(rides[half:], left, plans, now, tuning, travel, remaining, trips)
     return Matching(older.claims + younger.claims, older.plans + younger.plans)
 
 

@@ -44,6 +44,11 @@ class RemainingTime:
         )
 
     @classmethod
+    def of_learned(cls) -> Self:
+        """For estimates that are themselves learned: they are what is usual."""
+        return cls(usual=((0.0,), (1.0,)), left=cls.default().left)
+
+    @classmethod
     def as_estimated(cls) -> Self:
         """Takes every estimate at its word: what is left is estimate minus elapsed."""
         return cls(usual=((0.0,), (1.0,)), left=((0.0, 1.0), (1.0, 0.0)))

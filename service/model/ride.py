@@ -68,6 +68,13 @@ class Pairing:
     unicorn_id: str
     pickup_eta_seconds: int
     pickup_distance_metres: int
+    pickup_eta_latest_seconds: int | None = None
+    """Nine of ten unicorns are there by then."""
+
+    def retold(self, seconds: float, latest_factor: float) -> Pairing:
+        """The same with another pickup ETA, and with `latest_factor` times that as the latest."""
+        latest = round(seconds * latest_factor)
+        return replace(self, pickup_eta_seconds=round(seconds), pickup_eta_latest_seconds=latest)
 
 
 ERASED = "erased"
@@ -95,6 +102,7 @@ class Ride:
     note: str | None = None
     unicorn: AssignedUnicorn | None = None
     pickup_eta_seconds: int | None = None
+    pickup_eta_latest_seconds: int | None = None
     pickup_distance_metres: int | None = None
     matched_at: datetime | None = None
     arrived_at: datetime | None = None
@@ -150,6 +158,7 @@ class Ride:
             due_at=now + (LIVENESS_CHECK if accepted else offer),
             unicorn=unicorn.seen_by_rider(at),
             pickup_eta_seconds=pairing.pickup_eta_seconds,
+            pickup_eta_latest_seconds=pairing.pickup_eta_latest_seconds,
             pickup_distance_metres=pairing.pickup_distance_metres,
             matched_at=now if accepted else None,
         )
@@ -199,6 +208,7 @@ class Ride:
             due_at=now + FIRST_RETRY,
             unicorn=None,
             pickup_eta_seconds=None,
+            pickup_eta_latest_seconds=None,
             pickup_distance_metres=None,
             matched_at=None,
             arrived_at=None,

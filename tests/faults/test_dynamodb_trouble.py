@@ -18,8 +18,6 @@ from service.bootstrap import build_ports, redis_stores
 from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
 from service.matching.match import Tuning
-from service.matching.remaining import RemainingTime
-from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import Location, RideStatus
 from service.settings import Settings
@@ -143,8 +141,6 @@ def city(
             ports=ports,
             leases=redis.waiting,
             tuning=Tuning(),
-            travel=GreatCircle(),
-            remaining=RemainingTime.default(),
             now=lambda: api.clock[0],
             monotonic=time.monotonic,
             sleep=time.sleep,

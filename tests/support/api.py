@@ -34,6 +34,7 @@ from tests.support.fakes_oversight import (
 from tests.support.fakes_redis import (
     FakeChanges,
     FakeFleetIndex,
+    FakeLegs,
     FakeRoundQueue,
     FakeWaitingRides,
 )
@@ -140,6 +141,7 @@ def build_api(
             changes=FakeChanges(),
             pauses=FakePauses(),
             dead_letters=FakeDeadLetters(),
+            legs=FakeLegs(),
         )
     clock, ticks = [NOW], itertools.count()
     api_settings = ApiSettings(**{**SETTINGS, **settings})

@@ -72,6 +72,7 @@ def a_finished_ride(**changes: Any) -> Ride:
         "note": "by the “fountain”",
         "unicorn": AssignedUnicorn("u1", "Shadowfax", "White", "Male", BATTERY_PARK),
         "pickup_eta_seconds": 240,
+        "pickup_eta_latest_seconds": 400,
         "pickup_distance_metres": 1540,
         "matched_at": NOW + timedelta(seconds=1),
         "arrived_at": NOW + timedelta(seconds=200),

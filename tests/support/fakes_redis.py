@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from service.core.ports import LeaseLost, Nearby, PlaceInLine, Sighting, WaitingZone
+from service.matching.correction import Correction, Kind, Leg
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (
@@ -19,6 +20,7 @@ from service.model import (
     Unicorn,
 )
 from service.model.errors import Unavailable
+from service.stores.redis.legs import MOST_LEGS
 
 
 class FakeFleetIndex:
@@ -313,3 +315,33 @@ class FakeChanges:
     @contextmanager
     def listen(self, topic: str) -> Iterator[FakeListener]:
         yield FakeListener()
+
+
+class FakeLegs:
+    """`Legs` in memory, with the bound of the real store."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, Kind], list[Leg]] = {}
+
+    def add(self, zone: str, legs: Mapping[Kind, Leg]) -> None:
+        for kind, leg in legs.items():
+            self.kept[zone, kind] = [leg, *self.kept.get((zone, kind), [])][:MOST_LEGS]
+
+    def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
+        return self.kept.get((zone, kind), [])
+
+    def zones(self) -> Collection[str]:
+        return {zone for zone, _ in self.kept}
+
+
+class FakeCorrections:
+    """`LearnedCorrections` in memory."""
+
+    def __init__(self) -> None:
+        self.learned: dict[tuple[str, Kind], Correction] = {}
+
+    def of(self, zone: str, kind: Kind) -> Correction | None:
+        return self.learned.get((zone, kind))
+
+    def put(self, zone: str, kind: Kind, correction: Correction) -> None:
+        self.learned[zone, kind] = correction

@@ -17,13 +17,11 @@ from service.core.ports import Ports
 from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
 from service.matching.match import Tuning
-from service.matching.remaining import RemainingTime
-from service.matching.travel import GreatCircle
 from service.model import Location, Ride
 from service.model.errors import DispatchError, Unavailable
 from tests.support.builders import NOW
 from tests.support.fakes_oversight import FakeDeadLetters, FakePauses
-from tests.support.fakes_redis import FakeRoundQueue
+from tests.support.fakes_redis import FakeLegs, FakeRoundQueue
 from tests.support.ride_faults import (
     Killed,
     Trouble,
@@ -83,13 +81,12 @@ class City:
             changes=Unreliable(stores.changes, trouble),
             pauses=FakePauses(),
             dead_letters=self.dead_letters,
+            legs=Unreliable(FakeLegs(), trouble),
         )
         self.dispatcher = Dispatcher(
             ports=self.ports,
             leases=UnreliableLeases(stores, trouble),
             tuning=Tuning(),
-            travel=GreatCircle(),
-            remaining=RemainingTime.default(),
             now=lambda: self.now,
             monotonic=lambda: self.now.timestamp(),
             sleep=lambda _: None,

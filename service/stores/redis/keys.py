@@ -21,6 +21,14 @@ CHANGES: Final = f"{PREFIX}:changes"
 """Pub/sub channel on which topics that changed (rides, unicorns, revocations) are announced."""
 WORKERS: Final = f"{PREFIX}:workers"
 
+LEARNING: Final = f"{PREFIX}:learning"
+"""Set of the zones that have legs to learn from."""
+
+
+def legs(zone: str, kind: str) -> str:
+    """List of the zone's latest completed drives of a kind, newest first."""
+    return f"{PREFIX}:{{{zone}}}:legs:{kind}"
+
 
 def sweep_turn(shard: str) -> str:
     """The lock of the process that sweeps this shard of the open rides."""

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from service.core.experience import learn_from_legs
+from service.core.times import completed_legs
+from service.matching.correction import AS_ESTIMATED
+from service.matching.travel import GreatCircle
+from service.matching.zones import zone_of
+from tests.support.builders import a_finished_ride
 from tests.support.crashes.given import (
     a_check_of_a_ride_in_progress,
     a_late_check_of_a_matched_ride,
@@ -14,6 +20,8 @@ from tests.support.crashes.given import (
     an_expired_offer,
 )
 from tests.support.crashes.scenario import Process, scenario
+from tests.support.fakes_redis import FakeCorrections
+from tests.unit.core.conftest import PICKUP
 
 
 @scenario(given=a_ride_whose_job_was_lost)
@@ -59,3 +67,9 @@ def a_sweep_ends_a_ride_whose_unicorn_is_lost(process: Process) -> None:
 @scenario(given=a_check_of_a_ride_in_progress)
 def a_sweep_checks_a_ride_in_progress(process: Process) -> None:
     process.sweep()
+
+
+@scenario(given=a_ride_whose_job_was_lost)
+def a_job_learns_travel_times(process: Process) -> None:
+    process.ports.legs.add(zone_of(PICKUP), completed_legs(a_finished_ride(), GreatCircle()))
+    learn_from_legs(process.ports.legs, FakeCorrections(), AS_ESTIMATED, process.now)

@@ -10,8 +10,6 @@ from typing import Any
 from service.auth.principal import Principal
 from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
-from service.matching.remaining import RemainingTime
-from service.matching.travel import GreatCircle
 from service.matching.tuning import Tuning
 from service.model import Location
 from tests.support.api import Api, a_principal, build_api
@@ -48,8 +46,6 @@ class Scene:
             ports=ports,
             leases=ports.waiting,  # type: ignore[arg-type]
             tuning=self.tuning,
-            travel=GreatCircle(),
-            remaining=RemainingTime.default(),
             now=self.now,
             monotonic=lambda: self.now().timestamp(),
             sleep=lambda _: None,

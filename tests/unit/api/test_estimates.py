@@ -55,7 +55,9 @@ def test_an_estimate_is_what_dispatch_would_expect(api: Api) -> None:
 def test_what_cannot_be_told_is_null(api: Api) -> None:
     assert estimate(api) == {
         "pickup_eta_seconds": None,
+        "pickup_eta_latest_seconds": None,
         "trip_seconds": None,
+        "trip_latest_seconds": None,
         "trip_metres": None,
         "available_nearby": 0,
     }

@@ -83,7 +83,13 @@ def test_a_request_is_accepted_and_shown_in_full(api: Api) -> None:
     assert "Preference-Applied" not in answer.headers
     unknown_yet = dict.fromkeys(
         (
-            *("unicorn", "pickup_eta_seconds", "pickup_distance_metres", "matched_at"),
+            *(
+                "unicorn",
+                "pickup_eta_seconds",
+                "pickup_eta_latest_seconds",
+                "pickup_distance_metres",
+                "matched_at",
+            ),
             *("arrived_at", "started_at", "completed_at", "canceled_at", "canceled_by"),
             *("cancel_reason", "rating"),
         )
@@ -255,7 +261,13 @@ def test_a_unicorn_that_was_only_asked_is_not_shown(api: Api) -> None:
     match(api, ride, auto_accept=False)
     shown = api.call("GET", f"/v1/rides/{ride.ride_id}").json
     assert (shown["status"], shown["version"]) == ("offered", 2)
-    hidden = ("unicorn", "pickup_eta_seconds", "pickup_distance_metres", "matched_at")
+    hidden = (
+        "unicorn",
+        "pickup_eta_seconds",
+        "pickup_eta_latest_seconds",
+        "pickup_distance_metres",
+        "matched_at",
+    )
     assert [shown[name] for name in hidden] == [None] * 4
 
 
@@ -280,7 +292,11 @@ def test_the_live_view_follows_the_unicorn(api: Api) -> None:
     ride = stored(api, request_ride(api))
     path = f"/v1/rides/{ride.ride_id}/live"
     unmatched = {"status": "requested", "version": 1, "location": None}
-    etas = {"pickup_eta_seconds": None, "planned_pickup_eta_seconds": None}
+    etas = {
+        "pickup_eta_seconds": None,
+        "pickup_eta_latest_seconds": None,
+        "planned_pickup_eta_seconds": None,
+    }
     assert api.call("GET", path).json == unmatched | etas
     match(api, ride)
     api.ports.fleet.record("u1", Position(CENTRAL_PARK, NOW, heading=90.0), NOW)

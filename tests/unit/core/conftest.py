@@ -12,8 +12,6 @@ from service.core.ports import Ports
 from service.core.rides import RideOrder, request_ride
 from service.core.rounds import Dispatcher
 from service.matching.match import Tuning
-from service.matching.remaining import RemainingTime
-from service.matching.travel import GreatCircle
 from service.model import (
     Location,
     Position,
@@ -26,6 +24,7 @@ from tests.support.fakes_oversight import FakeDeadLetters, FakePauses
 from tests.support.fakes_redis import (
     FakeChanges,
     FakeFleetIndex,
+    FakeLegs,
     FakeRoundQueue,
     FakeWaitingRides,
 )
@@ -46,6 +45,7 @@ class Service:
     changes: FakeChanges = field(default_factory=FakeChanges)
     pauses: FakePauses = field(default_factory=FakePauses)
     dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
+    legs: FakeLegs = field(default_factory=FakeLegs)
 
     def __post_init__(self) -> None:
         self.ports = Ports(
@@ -58,13 +58,12 @@ class Service:
             changes=self.changes,
             pauses=self.pauses,
             dead_letters=self.dead_letters,
+            legs=self.legs,
         )
         self.dispatcher = Dispatcher(
             ports=self.ports,
             leases=self.waiting,
             tuning=Tuning(),
-            travel=GreatCircle(),
-            remaining=RemainingTime.default(),
             now=lambda: self.now,
             monotonic=lambda: self.now.timestamp(),
             sleep=lambda _: None,

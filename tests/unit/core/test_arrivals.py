@@ -11,6 +11,7 @@ import pytest
 from service.core import estimates
 from service.core.arrivals import Arrivals
 from service.core.sweep import sweep
+from service.core.times import ZoneTimes
 from service.core.unicorns import Step, advance
 from service.core.watch import live_view
 from service.matching.travel import FloatArray
@@ -40,7 +41,8 @@ class CountedTimes:
 @pytest.fixture
 def times(service: Service) -> CountedTimes:
     times = CountedTimes()
-    service.ports = replace(service.ports, travel=times, arrivals=Arrivals(times, {}))
+    zone_times = ZoneTimes(times)
+    service.ports = replace(service.ports, times=zone_times, arrivals=Arrivals(zone_times, {}))
     return times
 
 

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from service.core.arrivals import ASK_EVERY
 from service.core.ports import Rules
 from service.core.rides import (
     RideOrder,
@@ -135,7 +136,7 @@ def test_the_live_view_follows_the_unicorn_to_the_pickup(service: Service) -> No
     assert view.position
     assert view.position.location == NEARBY
     assert view.pickup_eta_seconds == ride.pickup_eta_seconds
-    service.later(4)
+    service.later(ASK_EVERY.total_seconds())
     service.drives_to(PICKUP)
     assert live_view(service.ports, ride, service.now).pickup_eta_seconds == 0
 

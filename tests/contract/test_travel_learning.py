@@ -1,0 +1,118 @@
+"""Legs and corrections on their real stores, and on the fakes that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.core.ports import Legs
+from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
+from service.settings import Settings
+from service.stores import corrections
+from service.stores.corrections import DynamoCorrections, KnownCorrections
+from service.stores.redis import keys, legs
+from service.stores.redis.legs import RedisLegs
+from service.stores.redis.link import RedisLink, connect
+from tests.support import fakes_redis
+from tests.support.fakes_redis import FakeLegs
+from tests.support.infrastructure import RedisServer, wait_until
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+LEG = Leg("892a100d2d7ffff", "892a100d2d3ffff", 812.5, 1.25, 173.6, 1.7e9, 240.0, "u1")
+LEARNED = Correction(
+    by_distance=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
+    by_direction=(0.01, -0.02, 0.03, -0.04),
+    by_origin={"a": 0.1},
+    by_destination={"b": -0.1},
+    by_hour={"17": 0.05},
+    spread=0.35,
+)
+
+
+@pytest.fixture
+def redis_link(redis_server: RedisServer) -> RedisLink:
+    return RedisLink(connect(redis_server.url, timeout_seconds=2))
+
+
+@pytest.fixture(params=["fake", "redis"])
+def store(request: pytest.FixtureRequest) -> Legs:
+    if request.param == "fake":
+        return FakeLegs()
+    return RedisLegs(request.getfixturevalue("redis_link"))
+
+
+def test_legs_are_kept_by_zone_and_kind_newest_first(store: Legs) -> None:
+    store.add("zone-1", {Kind.PICKUP: LEG, Kind.TRIP: LEG._replace(seconds=900.0)})
+    store.add("zone-1", {Kind.PICKUP: LEG._replace(seconds=241.0)})
+    store.add("zone-2", {Kind.TRIP: LEG})
+    assert [leg.seconds for leg in store.recent("zone-1", Kind.PICKUP)] == [241.0, 240.0]
+    assert store.recent("zone-1", Kind.TRIP) == [LEG._replace(seconds=900.0)]
+    assert store.recent("zone-2", Kind.PICKUP) == []
+    assert set(store.zones()) == {"zone-1", "zone-2"}
+
+
+def test_only_so_many_legs_are_kept(store: Legs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (legs, fakes_redis):
+        monkeypatch.setattr(module, "MOST_LEGS", 3)
+    for seconds in range(5):
+        store.add("zone-1", {Kind.PICKUP: LEG._replace(seconds=float(seconds))})
+    assert [leg.seconds for leg in store.recent("zone-1", Kind.PICKUP)] == [4.0, 3.0, 2.0]
+
+
+@pytest.mark.parametrize("unreadable", ["", "no json", "[1, 2]", "{}", "null", "\x00"])
+def test_a_leg_nobody_can_read_is_left_out_alone(redis_link: RedisLink, unreadable: str) -> None:
+    store = RedisLegs(redis_link)
+    store.add("zone-1", {Kind.PICKUP: LEG})
+    with redis_link.use() as client:
+        client.lpush(keys.legs("zone-1", Kind.PICKUP), unreadable)
+    assert store.recent("zone-1", Kind.PICKUP) == [LEG]
+
+
+@pytest.fixture
+def stored(dynamodb: DynamoDBClient, tables: Settings) -> Callable[[str], DynamoCorrections]:
+    return lambda base: DynamoCorrections(dynamodb, tables.operations_table, base)
+
+
+def test_a_correction_is_stored_whole(stored: Callable[[str], DynamoCorrections]) -> None:
+    assert stored("line").of("zone-1", Kind.PICKUP) is None
+    stored("line").put("zone-1", Kind.PICKUP, LEARNED)
+    assert stored("line").of("zone-1", Kind.PICKUP) == LEARNED
+    assert stored("line").of("zone-1", Kind.TRIP) is None
+
+
+def test_what_was_learned_about_straight_lines_is_not_used_for_an_engine(
+    stored: Callable[[str], DynamoCorrections],
+) -> None:
+    stored("line").put("zone-1", Kind.PICKUP, LEARNED)
+    assert stored("engine").of("zone-1", Kind.PICKUP) is None
+
+
+@pytest.mark.parametrize(
+    "unsound",
+    [replace(LEARNED, by_distance=(0.1,)), replace(LEARNED, spread=float("nan"))],
+)
+def test_a_correction_nobody_can_believe_is_none(
+    stored: Callable[[str], DynamoCorrections], unsound: Correction
+) -> None:
+    stored("line").put("zone-1", Kind.PICKUP, unsound)
+    assert stored("line").of("zone-1", Kind.PICKUP) is None
+
+
+def test_a_process_learns_of_a_zone_soon_after_it_first_asked(
+    stored: Callable[[str], DynamoCorrections], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corrections, "READ_EVERY_SECONDS", 0.05)
+    stored("line").put("zone-1", Kind.PICKUP, LEARNED)
+    known = KnownCorrections(stored("line")).start()
+    try:
+        assert known.of("zone-1", Kind.PICKUP) is None
+        wait_until(lambda: known.of("zone-1", Kind.PICKUP) == LEARNED, "the first reading")
+        stored("line").put("zone-1", Kind.PICKUP, AS_ESTIMATED)
+        wait_until(lambda: known.of("zone-1", Kind.PICKUP) == AS_ESTIMATED, "the next reading")
+    finally:
+        known.close()
