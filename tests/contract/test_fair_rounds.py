@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from service.core.ports import FleetIndex
 from service.core.positions import Report, record_positions
 from service.core.rides import cancel_ride
+from service.core.times import ZoneTimes
 from service.core.unicorns import Step, advance
 from service.matching.travel import FloatArray, GreatCircle
 from service.model import Location, Position, Ride, RideStatus
@@ -50,8 +51,10 @@ def new_index(request: pytest.FixtureRequest) -> MakeIndex:
 
 
 def a_service(new_index: MakeIndex, **changes: Any) -> Service:
+    travel = changes.pop("travel", GreatCircle())
     service = Service(fleet=new_index())  # type: ignore[arg-type]
-    service.dispatcher = replace(service.dispatcher, **changes)
+    service.ports = replace(service.ports, times=ZoneTimes(travel))
+    service.dispatcher = replace(service.dispatcher, ports=service.ports, **changes)
     return service
 
 

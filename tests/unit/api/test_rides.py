@@ -268,7 +268,7 @@ def test_a_unicorn_that_was_only_asked_is_not_shown(api: Api) -> None:
         "pickup_distance_metres",
         "matched_at",
     )
-    assert [shown[name] for name in hidden] == [None] * 4
+    assert [shown[name] for name in hidden] == [None] * 5
 
 
 def test_a_matched_ride_shows_where_its_unicorn_stood(api: Api) -> None:
