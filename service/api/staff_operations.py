@@ -16,6 +16,7 @@ from service.api.views import (
     DeadLetterView,
     DispatchView,
     QueueListView,
+    ReconciledView,
     WorkerListView,
     dead_letter_view,
     dispatch_view,
@@ -24,13 +25,21 @@ from service.api.views import (
 )
 from service.auth import policy, revocation
 from service.core import dead_letters, staff
+from service.core.reconcile import reconcile as reconcile_all
 from service.http import audit, cursors
 from service.http.context import caller, dependencies
 from service.http.responses import answer, empty
 from service.http.route import route
 from service.matching.zones import RESOLUTION, is_zone
+from service.model import items_of
 
 blueprint: Final = Blueprint("admin_operations", __name__)
+
+PAGE: Final = 100
+RECONCILE_SECONDS: Final = 20.0
+"""Within what a load balancer waits for an answer; a larger fleet takes the command."""
+MOST_RIDES: Final = 10_000
+"""Open rides that one request reads."""
 
 
 Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
@@ -191,3 +200,22 @@ def change_dispatch(body: DispatchChange) -> Response:
     what = "dispatch paused" if body.paused else "dispatch resumed"
     audit.wrote(what, zone=body.zone or "everywhere")
     return answer(200, dispatch_view(pause))
+
+
+@route(
+    blueprint,
+    "POST",
+    "/v1/admin/reconcile",
+    policy=policy.ADMIN_WRITE,
+    body=Nothing,
+    answers={200: ReconciledView},
+)
+def reconcile(body: Nothing) -> Response:
+    """Mend rides and unicorns that do not agree, as after one of the tables was restored."""
+    deps = dependencies()
+    end = deps.monotonic() + RECONCILE_SECONDS
+    fleet = items_of(lambda at: deps.oversight.roster.unicorns(limit=PAGE, start=at))
+    done = reconcile_all(deps.ports, fleet, deps.now(), MOST_RIDES, lambda: deps.monotonic() < end)
+    for repair in done.repairs:
+        audit.wrote(repair.what, ride_id=repair.ride_id, unicorn_id=repair.unicorn_id)
+    return answer(200, ReconciledView.model_validate(done))

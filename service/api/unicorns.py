@@ -87,7 +87,7 @@ def show_me() -> Response:
     about = {"ETag": entity_tag(unicorn.version), **headers.wait_applied(wait)}
     if headers.not_modified(unicorn.version):
         return empty(304, about)
-    ride = unicorns.ride_of(deps.ports, unicorn)
+    ride = unicorns.ride_of(deps.ports, unicorn, deps.now())
     view = MyUnicornView(unicorn=_shown(unicorn), ride=ride and driven_ride_view(ride))
     return answer(200, view, about)
 

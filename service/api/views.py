@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.json_schema import WithJsonSchema
 
 from service.core.positions import Refusal
+from service.core.reconcile import Mended
 from service.core.unicorns import LocatedUnicorn
 from service.core.watch import LiveView
 from service.model import CanceledBy, Page, Ride, RideStatus, UnicornState
@@ -225,6 +226,21 @@ class DeadLetterView(View):
 class DeadLetterListView(View):
     dead_letters: list[DeadLetterView]
     next_cursor: str | None
+
+
+class RepairView(View):
+    what: Mended
+    ride_id: str
+    unicorn_id: str
+
+
+class ReconciledView(View):
+    """What was looked at and mended; `complete`: whether there was time for everything."""
+
+    unicorns: int
+    rides: int
+    repairs: list[RepairView]
+    complete: bool
 
 
 class DispatchView(View):

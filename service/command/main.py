@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from service.command.fleet import fleet
-from service.command.index import index
 from service.command.operations import dead_letters, dispatch, erase, revoke
+from service.command.reconcile import reconcile
 from service.command.tables import tables
 from service.command.tools import audit_lines_on_stderr
 
@@ -25,5 +25,5 @@ def main(context: click.Context) -> None:
     context.with_resource(audit_lines_on_stderr())
 
 
-for command in (tables, fleet, dead_letters, revoke, erase, index, dispatch):
+for command in (tables, fleet, dead_letters, revoke, erase, reconcile, dispatch):
     main.add_command(command)

@@ -21,6 +21,7 @@ from typing import Final
 
 from service.core import effects
 from service.core.ports import Ports
+from service.core.reconcile import mend
 from service.core.transition import carry_out
 from service.matching.correction import Kind
 from service.matching.travel import seconds_between
@@ -184,8 +185,8 @@ def _put_back(ports: Ports, ride: Ride, now: datetime, error: Exception) -> None
     )
     try:
         ports.rides.postpone(ride, now + pause, failed_looks=ride.failed_looks + 1)
-    except Exception:
-        logger.exception("ride not put back", extra={"ride_id": ride.ride_id})
+    except Exception as failure:
+        _report("ride not put back", failure, {"ride_id": ride.ride_id})
 
 
 def _report(what: str, error: Exception, facts: dict[str, object]) -> None:
@@ -235,6 +236,8 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
     if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show:
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, "no_show", now))
         return
+    if _is_mended(ports, ride, now):
+        return
     silent = ports.fleet.silent_for(ride.unicorn_id or "", now)
     if silent > ports.rules.stale:
         deadline = ports.rules.deadline
@@ -246,6 +249,8 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
 
 
 def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
+    if _is_mended(ports, ride, now):
+        return
     silent = ports.fleet.silent_for(ride.unicorn_id or "", now)
     limit = max(LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
     if silent > limit:
@@ -262,6 +267,18 @@ _LOOK_AFTER: Final[dict[RideStatus, Callable[[Ports, Ride, datetime], None]]] = 
     RideStatus.ARRIVED: _look_after_assigned,
     RideStatus.IN_PROGRESS: _look_after_in_progress,
 }
+
+
+def _is_mended(ports: Ports, ride: Ride, now: datetime) -> bool:
+    """Whether the ride and its unicorn did not agree, and were made to.
+
+    The fleet index tells whether that may be; only then both are read.
+    """
+    unicorn_id = ride.unicorn_id or ""
+    known = ports.fleet.entries([unicorn_id], now).get(unicorn_id)
+    if known is None or known.unicorn.ride_id == ride.ride_id:
+        return False
+    return mend(ports, ride.ride_id, unicorn_id, now) is not None
 
 
 def _apply(

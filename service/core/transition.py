@@ -50,8 +50,7 @@ def carry_out(
     fought over too hard.
     """
     for _ in range(ATTEMPTS):
-        if ride.status in ASSIGNED and (unicorn is None or unicorn.unicorn_id != ride.unicorn_id):
-            unicorn = ports.unicorns.get(ride.unicorn_id or "")
+        unicorn = _of_ride(ports, ride, unicorn)
         try:
             ride_after, unicorn_after = decide(ride, unicorn)
         except IllegalTransition:
@@ -72,6 +71,19 @@ def carry_out(
         effects.tell(ports, now, ride=ride_after, unicorn=unicorn_after)
         return ride_after
     raise Unavailable(f"ride {ride.ride_id} is being changed by too many at once")
+
+
+def _of_ride(ports: Ports, ride: Ride, known: Unicorn | None) -> Unicorn | None:
+    """The ride's unicorn, read after the ride unless the one that is known is on it.
+
+    None if it is not on the ride: a torn pair (a table was restored to an earlier instant) must
+    not keep a ride open. If it was freed after the ride was read, the write fails and tells.
+    """
+    if ride.status not in ASSIGNED:
+        return None
+    if known is None or (known.unicorn_id, known.ride_id) != (ride.unicorn_id, ride.ride_id):
+        known = ports.unicorns.get(ride.unicorn_id or "")
+    return known if known and known.ride_id == ride.ride_id else None
 
 
 def change_unicorn(

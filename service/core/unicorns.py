@@ -8,15 +8,23 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.core.ports import Ports
+from service.core.reconcile import mend
 from service.core.transition import carry_out, change_unicorn, stored_unicorn
 from service.model import (
+    ASSIGNED,
     Position,
     Ride,
     RideStatus,
     Unicorn,
     UnicornState,
 )
-from service.model.errors import RideNotFound, StaleVersion, Unavailable, UnicornNotFound
+from service.model.errors import (
+    IllegalTransition,
+    RideNotFound,
+    StaleVersion,
+    Unavailable,
+    UnicornNotFound,
+)
 
 
 class Step(StrEnum):
@@ -94,6 +102,8 @@ def _next_ride(ports: Ports, step: Step, ride: Ride, now: datetime) -> Ride:
 def _next_unicorn(
     step: Step, unicorn: Unicorn | None, ride_id: str, now: datetime
 ) -> Unicorn | None:
+    if unicorn is None and step is Step.START:
+        raise IllegalTransition("the unicorn is not on this ride")
     if unicorn is None or step in {Step.ACCEPT, Step.ARRIVE}:
         return unicorn
     if step is Step.START:
@@ -163,8 +173,13 @@ def view(ports: Ports, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
     return LocatedUnicorn(unicorn, position)
 
 
-def ride_of(ports: Ports, unicorn: Unicorn) -> Ride | None:
-    """The ride the unicorn is reserved for."""
-    ride = ports.rides.get(unicorn.ride_id) if unicorn.ride_id else None
-    # Read after the unicorn: by now the ride may be another one's.
-    return ride if ride and ride.unicorn_id == unicorn.unicorn_id else None
+def ride_of(ports: Ports, unicorn: Unicorn, now: datetime) -> Ride | None:
+    """The ride the unicorn is reserved for; one that it should not be reserved for is mended."""
+    if unicorn.ride_id is None:
+        return None
+    ride = ports.rides.get(unicorn.ride_id)
+    if ride and ride.status in ASSIGNED and ride.unicorn_id == unicorn.unicorn_id:
+        return ride
+    # It lost the ride after it was read, or the pair is torn.
+    mend(ports, unicorn.ride_id, unicorn.unicorn_id, now)
+    return None

@@ -86,6 +86,15 @@ class Unicorn:
         assert self.trip is not None  # noqa: S101 - a reserved unicorn has a trip
         return self._next(state=UnicornState.ON_TRIP, trip=replace(self.trip, started_at=now))
 
+    def rejoined(self, ride_id: str, trip: Trip) -> Unicorn | None:
+        """On this ride in the state that fits its trip; itself if it is, none if it cannot be."""
+        state = UnicornState.ON_TRIP if trip.started_at else UnicornState.RESERVED
+        if self.ride_id == ride_id and self.state is state:
+            return self
+        if self.ride_id != ride_id and not self.can_take_a_ride:
+            return None
+        return self._next(state=state, ride_id=ride_id, trip=trip)
+
     def released(
         self,
         ride_id: str,

@@ -250,7 +250,7 @@ def test_dead_letters_are_listed_and_replayed_and_the_index_rebuilt(
         assert stored.status is RideStatus.REQUESTED
         assert "no such dead letter" in command.run("dead-letters", "replay", "x").stderr
         redis.link.client.flushall()
-        assert command.json("index", "rebuild") == {"unicorns": 1, "waiting_rides": 1}
+        assert command.json("reconcile") == {"unicorns": 1, "open_rides": 1, "mended": 0}
         lease = redis.waiting.take(ride.zone)
         assert lease
         assert [waiting.ride_id for waiting in lease.begin_round()[0]] == ["ride-1"]

@@ -9,6 +9,7 @@ from service.core import (
     erasure,
     estimates,
     positions,
+    reconcile,
     rides,
     staff,
 )
@@ -22,6 +23,7 @@ from tests.support.crashes.given import (
     a_completed_ride,
     a_forgotten_unicorn,
     a_matched_ride,
+    a_second_ride_waiting,
     a_triggered_ride,
     a_unicorn_off_duty,
     a_waiting_ride,
@@ -133,3 +135,9 @@ def people_look_around(process: Process) -> object:
 @scenario(given=a_completed_ride)
 def a_rider_is_forgotten(process: Process) -> object:
     return erasure.erase_rider(process.ports, "rider-1")
+
+
+@scenario(given=a_second_ride_waiting)
+def an_operator_reconciles(process: Process) -> object:
+    fleet = process.service.unicorns.all()
+    return reconcile.reconcile(process.ports, fleet, process.now, 1000)

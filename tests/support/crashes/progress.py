@@ -100,7 +100,7 @@ def a_unicorn_looks_and_waits(process: Process) -> object:
     ports = process.ports
     process.service.unicorns._accounts["driver-1"] = "u1"
     unicorn = stored_unicorn(ports, unicorns.unicorn_of(ports, "driver-1"))
-    unicorns.ride_of(ports, unicorn)
+    unicorns.ride_of(ports, unicorn, process.now)
     process.service.fleet._positions.clear()
     unicorns.view(ports, unicorn, process.now)
     return watch.wait_for_unicorn(ports, unicorn, lambda _: False, 1.5, _ticks(), Wait())

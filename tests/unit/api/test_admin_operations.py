@@ -11,10 +11,11 @@ import pytest
 from service.core.dead_letters import set_aside_ride
 from service.http.context import Dependencies
 from service.matching.zones import zone_of
+from service.model import UnicornState
 from service.model.errors import Unavailable
 from service.model.operations import Beat, DeadLetter, DeadLetterKind, QueueLength
 from tests.support.api import Api
-from tests.support.builders import BATTERY_PARK, NOW, a_ride
+from tests.support.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
 
 ZONE = zone_of(BATTERY_PARK)
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
@@ -171,3 +172,19 @@ def test_a_zone_is_paused_alone(api: Api) -> None:
 def test_a_bad_change_of_dispatch_is_422(api: Api, body: Any) -> None:
     assert call(api, "PUT", "/dispatch", body).status_code == 422
     assert call(api, "GET", "/dispatch").json == {"paused": False, "zones": []}
+
+
+def test_an_admin_mends_a_unicorn_that_is_reserved_for_nothing(api: Api) -> None:
+    ports = api.app.extensions["dispatch"].ports
+    stuck = a_unicorn(state=UnicornState.RESERVED, accepting=True, ride_id="gone")
+    ports.unicorns.create(stuck)
+    answer = call(api, "POST", "/reconcile", {})
+    assert answer.status_code == 200
+    assert answer.json == {
+        "unicorns": 1,
+        "rides": 0,
+        "repairs": [{"what": "unicorn_freed", "ride_id": "gone", "unicorn_id": "u1"}],
+        "complete": True,
+    }
+    assert ports.unicorns.get("u1").can_take_a_ride
+    assert call(api, "POST", "/reconcile", {}).json["repairs"] == []

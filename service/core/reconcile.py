@@ -1,0 +1,153 @@
+"""Mends rides and unicorns that do not agree, as after one of the two tables was restored.
+
+No write of the service tears a pair: both sides change in one transaction. A restore does, or a
+hand. The ride's row decides, since the rider was told of it; a unicorn that is free goes on with
+the ride, and a ride whose unicorn cannot looks for another one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from service.core import effects
+from service.core.ports import Ports, WriteConflict
+from service.core.transition import ATTEMPTS
+from service.model import ASSIGNED, CanceledBy, Ride, RideStatus, Trip, Unicorn
+from service.model.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+ALL: Final = timedelta(days=36_500)
+"""Every open ride is due within this."""
+
+
+class Mended(StrEnum):
+    """What was done about a pair."""
+
+    UNICORN_FREED = "unicorn_freed"
+    """It was reserved for a ride that is not its own, has ended, or is gone."""
+    UNICORN_REJOINED = "unicorn_rejoined"
+    """It was free, or in another state than its ride, and goes on with the ride."""
+    RIDE_RETURNED = "ride_returned"
+    """Its unicorn is gone, off duty or on another ride, so another one is looked for."""
+    RIDE_ENDED = "ride_ended"
+    """The same, but the rider was aboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A pair that did not agree, and what was done."""
+
+    what: Mended
+    ride_id: str
+    unicorn_id: str
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What a run looked at. `complete`: whether there was time for everything."""
+
+    unicorns: int = 0
+    rides: int = 0
+    repairs: list[Repair] = field(default_factory=list)
+    complete: bool = False
+
+
+def reconcile(
+    ports: Ports,
+    fleet: Iterable[Unicorn],
+    now: datetime,
+    most_rides: int,
+    time_left: Callable[[], bool] = lambda: True,
+) -> Reconciled:
+    """Mend every pair, and tell Redis of every unicorn and waiting ride anew.
+
+    `fleet` is every unicorn as stored; `most_rides` bounds the open rides that are read. Reads two
+    items for each unicorn with a ride and for each ride with a unicorn. May be repeated at any
+    time. Raises `Unavailable`.
+    """
+    done = Reconciled()
+    # Unicorns first: one that is freed of a ride that ended can go on with the one it really has.
+    for unicorn in fleet:
+        if not time_left():
+            return done
+        if not unicorn.ride_id or not _note(done, ports, unicorn.ride_id, unicorn.unicorn_id, now):
+            ports.fleet.refresh(unicorn, now)
+        done.unicorns += 1
+    rides = ports.rides.due(now + ALL, most_rides)
+    for ride in rides:
+        if not time_left():
+            return done
+        if ride.status is RideStatus.REQUESTED:
+            effects.trigger_ride(ports, ride)
+        else:
+            _note(done, ports, ride.ride_id, ride.unicorn_id or "", now)
+        done.rides += 1
+    done.complete = len(rides) < most_rides
+    return done
+
+
+def _note(done: Reconciled, ports: Ports, ride_id: str, unicorn_id: str, now: datetime) -> bool:
+    what = mend(ports, ride_id, unicorn_id, now)
+    if what:
+        done.repairs.append(Repair(what, ride_id, unicorn_id))
+    return what is not None
+
+
+def mend(ports: Ports, ride_id: str, unicorn_id: str, now: datetime) -> Mended | None:
+    """Make this ride and this unicorn agree; none if they do. Raises `Unavailable`."""
+    for _ in range(ATTEMPTS):
+        ride, unicorn = ports.assignments.pair(ride_id, unicorn_id)
+        what, ride_after, unicorn_after = _agreed(ports, (ride_id, unicorn_id), ride, unicorn, now)
+        if what is None:
+            return None
+        try:
+            _write(ports, (ride, ride_after), (unicorn, unicorn_after))
+        except WriteConflict:
+            continue
+        effects.tell(ports, now, ride=ride_after, unicorn=unicorn_after)
+        logger.warning(
+            "torn pair mended",
+            extra={"ride_id": ride_id, "unicorn_id": unicorn_id, "what": what},
+        )
+        return what
+    raise Unavailable(f"ride {ride_id} is being changed by too many at once")
+
+
+def _agreed(
+    ports: Ports, ids: tuple[str, str], ride: Ride | None, unicorn: Unicorn | None, now: datetime
+) -> tuple[Mended | None, Ride | None, Unicorn | None]:
+    """What is wrong, and what both sides become."""
+    ride_id, unicorn_id = ids
+    if ride is None or ride.status not in ASSIGNED or ride.unicorn_id != unicorn_id:
+        if unicorn and unicorn.ride_id == ride_id:
+            return Mended.UNICORN_FREED, ride, unicorn.released(ride_id, now)
+        return None, ride, unicorn
+    trip = Trip(ride.pickup, ride.dropoff, ride.started_at)
+    rejoined = unicorn and unicorn.rejoined(ride.ride_id, trip)
+    if rejoined:
+        return (None if rejoined is unicorn else Mended.UNICORN_REJOINED), ride, rejoined
+    if ride.status is RideStatus.IN_PROGRESS:
+        ended = ride.canceled(CanceledBy.SYSTEM, "unicorn_lost", now)
+        return Mended.RIDE_ENDED, ended, unicorn
+    return Mended.RIDE_RETURNED, ride.returned(now, ports.rules.deadline), unicorn
+
+
+def _write(
+    ports: Ports,
+    ride: tuple[Ride | None, Ride | None],
+    unicorn: tuple[Unicorn | None, Unicorn | None],
+) -> None:
+    """A side that stays as it is is still a condition, if the other one rests on it."""
+    match ride, unicorn:
+        case (Ride() as before, Ride() as after), (Unicorn() as was, Unicorn() as becomes):
+            ports.assignments.commit((before, after), (was, becomes))
+        case (Ride() as before, Ride() as after), _:
+            ports.rides.save(before, after)
+        case _, (Unicorn() as was, Unicorn() as becomes):
+            ports.unicorns.save(was, becomes)
