@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from billiard.exceptions import WorkerLostError
 from celery.signals import heartbeat_sent, worker_ready, worker_shutdown
 from celery.worker import state
 from celery.worker.request import Request
 
 from service.model.errors import Unavailable
 from service.model.operations import Beat, worker_id
+from service.observability.instruments import JOBS
 from service.settings import Settings
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.workers import RedisWorkers
@@ -28,13 +30,24 @@ TIMEOUT_SECONDS: Final = 0.5
 
 
 class CountedRequest(Request):
-    """A job as the main process sees it; counts those that fail, which Celery does not."""
+    """A job as the main process sees it; counts those that fail, which Celery does not.
+
+    A job that is killed, or that the hard time limit ends, takes its pool process along: only the
+    main process can count it.
+    """
 
     failures: ClassVar[int] = 0
 
-    def on_failure(self, *args: Any, **options: Any) -> Any:
+    def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> Any:
         CountedRequest.failures += 1
-        return super().on_failure(*args, **options)
+        if issubclass(exc_info.type, WorkerLostError):
+            JOBS.labels(self.name, "LOST").inc()
+        return super().on_failure(exc_info, *args, **options)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        if not soft:
+            JOBS.labels(self.name, "TIMEOUT").inc()
+        super().on_timeout(soft, timeout)
 
 
 class Heartbeat:

@@ -20,9 +20,9 @@ from prometheus_client.registry import Collector
 from service.model.errors import Unavailable
 from service.observability import traces
 from service.observability.exposition import BEAT, WORKER, listen, tidy
-from service.observability.instruments import BUSY_SECONDS, JOBS, POOL_PROCESSES
+from service.observability.instruments import BUSY_SECONDS, JOB_STATES, JOBS, POOL_PROCESSES
 from service.settings import Settings
-from service.stores.broker import RedisQueues
+from service.stores.broker import ROUND_TASK, SWEEP_TASK, RedisQueues
 from service.stores.redis.link import RedisLink, connect
 
 SCRAPE_TIMEOUT_SECONDS: Final = 1.0
@@ -80,6 +80,9 @@ def install(settings: Settings) -> None:
 
 def _count_jobs() -> None:
     """A pool process has one job at a time, so the time since one began is the job's."""
+    for name in (ROUND_TASK, SWEEP_TASK):
+        for each in JOB_STATES:
+            JOBS.labels(name, each)
     began = 0.0
 
     def start(**_: Any) -> None:

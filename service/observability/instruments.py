@@ -7,6 +7,7 @@ several processes as one (prometheus_client, "Multiprocess Mode").
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, values
@@ -113,12 +114,10 @@ UNREADABLE_ENTRIES: Final = Counter(
     "Entries in Redis and broker messages that no process can make sense of, by kind.",
     ["kind"],
 )
-for _kind in ENTRY_KINDS:
-    # A series that is born at 1 fires no alert that looks at an increase.
-    UNREADABLE_ENTRIES.labels(_kind)
-
 
 # Jobs
+JOB_STATES: Final = ("SUCCESS", "FAILURE", "LOST", "TIMEOUT")
+"""Celery's own, and those of jobs that ended with their pool process: killed, or out of time."""
 JOBS: Final = Counter("wildrydes_jobs", "Jobs that ended, and how.", ["task", "state"])
 BUSY_SECONDS: Final = Counter(
     "wildrydes_worker_busy_seconds", "Time the worker's pool processes spent on jobs."
@@ -154,3 +153,18 @@ REDIS_SECONDS: Final = Histogram(
     "wildrydes_redis_call_duration_seconds", "Of a call (or pipeline) to Redis.", buckets=QUICK
 )
 REDIS_ERRORS: Final = Counter("wildrydes_redis_errors", "Calls that failed.", ["error"])
+
+# A series that is born at 1 shows no increase: what has few labels begins at 0.
+_LABELS: Final[Mapping[Counter, Iterable[tuple[str, ...]]]] = {
+    CLAIMS: [("won",), ("lost",), ("failed",)],
+    PUBLISHED: [("sent",), ("failed",), ("not_tried",)],
+    UNREADABLE_ENTRIES: [(kind,) for kind in ENTRY_KINDS],
+    RIDES_ENDED: [
+        ("completed", ""),
+        ("unmatched", ""),
+        *(("canceled", by) for by in ("rider", "admin", "system")),
+    ],
+}
+for _counter, _series in _LABELS.items():
+    for _labels in _series:
+        _counter.labels(*_labels)
