@@ -15,11 +15,14 @@ from contextvars import ContextVar
 from logging.config import dictConfig
 from typing import Any, Final
 
+from cachetools import TTLCache
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 _context: ContextVar[Mapping[str, str] | None] = ContextVar("log_context", default=None)
 
+LIBRARIES: Final = frozenset({"celery", "kombu"})
+"""Those that speak of the same trouble over and over. Their sentences are templates: few."""
 _TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
@@ -58,14 +61,14 @@ def logging_config(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"context": {"()": _AddContext}},
+        "filters": {"context": {"()": _AddContext}, "libraries": {"()": _OncePerMinute}},
         "formatters": {"line": {"()": _formatter}},
         "handlers": {
             "stdout": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stdout",
                 "formatter": "line",
-                "filters": ["context"],
+                "filters": ["libraries", "context"],
             }
         },
         "root": {"level": "WARNING", "handlers": ["stdout"]},
@@ -87,6 +90,26 @@ class _AddContext(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         for name, value in (_context.get() or {}).items():
             record.__dict__.setdefault(name, value)
+        return True
+
+
+class _OncePerMinute(logging.Filter):
+    """Lets a library say each of its sentences once a minute.
+
+    While a peer is away or full, Celery and kombu repeat theirs every second, with tracebacks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: TTLCache[tuple[str, object], bool] = TTLCache(maxsize=256, ttl=60)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] not in LIBRARIES or record.levelno < logging.WARNING:
+            return True
+        sentence = (record.name, record.msg)
+        if sentence in self._said:
+            return False
+        self._said[sentence] = True
         return True
 
 

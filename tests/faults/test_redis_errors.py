@@ -162,5 +162,12 @@ def is_matched(stack: Stack, driver: str) -> bool:
     return stack.call("POST", f"/v1/rides/{ride}/cancel", {}, token=rider).status == 200
 
 
+def test_beat_said_once_and_briefly_what_failed_every_second(stack: Stack) -> None:
+    """After all of the above, which took less than a minute each."""
+    said = [each for each in stack.log("beat").splitlines() if "not published" in each]
+    assert 1 <= len(said) <= 3
+    assert "Traceback" not in "".join(said)
+
+
 def test_the_whole_service_was_tried(stack: Stack) -> None:
     assert set(stack.processes) == {*ROLES, "monitor"}

@@ -97,3 +97,18 @@ def test_a_terminal_gets_readable_lines(
     assert "\033[33mWARNING\033[0m service.test  slow" in written
     assert 'path="/x\\n\\u001b[2J"' in written
     assert written.count("\n") == 1
+
+
+def test_a_library_says_each_sentence_once_a_minute_and_the_service_always(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("INFO")
+    for number in range(3):
+        logging.getLogger("celery.beat").error("job not published: %s", number)
+        logging.getLogger("kombu.transport.redis").warning("another sentence")
+        logger.warning("ride passed over")
+    said = [json.loads(each)["message"] for each in capsys.readouterr().out.splitlines()]
+    assert said.count("job not published: 0") == 1
+    assert said.count("another sentence") == 1
+    assert said.count("ride passed over") == 3
+    assert len(said) == 5

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from service.local import emulators, procfile
 from service.settings import ApiSettings
@@ -46,3 +47,12 @@ def test_every_published_port_of_the_containers_is_on_loopback() -> None:
     published = re.findall(r"ports: \[(.+)\]", compose)
     assert published
     assert all(port.startswith(f'"{emulators.HOST}:') for port in published)
+
+
+def test_no_container_is_stopped_by_a_log_that_nobody_reads() -> None:
+    services = yaml.safe_load((PROJECT / "docker" / "compose.yaml").read_text())["services"]
+    assert [
+        name
+        for name, service in services.items()
+        if service["logging"]["options"]["mode"] != "non-blocking"
+    ] == []
