@@ -42,7 +42,7 @@ lock: install ## pin what the .in files ask for, with hashes
 	@$(LOCK) requirements.in -o requirements.txt
 	@$(LOCK) requirements-dev.in -o requirements-dev.txt
 	@$(LOCK) service/local/requirements.in -o service/local/requirements.txt
-	@cd service/local && ../../$(LOCK:3.11=3.12) --no-deps roads-requirements.in -o roads-requirements.txt
+	@cd docker/roads && ../../$(LOCK:3.11=3.12) --no-deps requirements.in -o requirements.txt
 
 bench: install ## measure against the references of the README
 	@$(BIN)/python -m tests.load.bench $(ARGS)

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Final
 
 from service.local.emulators import HOST, get_json
+from service.local.install import PROJECT
 from service.local.processes import Program
 from service.local.stack import StackError
 
-LOCK: Final = Path(__file__).with_name("roads-requirements.txt")
+LOCK: Final = PROJECT / "docker" / "roads" / "requirements.txt"
 KINDS: Final = (".osm.pbf", ".osm.bz2", ".osm")
 MAX_TABLE_SIZE: Final = 1000
 """Places in one table question. OSRM's default of 100 is less than a busy round asks for."""

@@ -16,6 +16,8 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "capacity": (),
     "overload": (),
     "monitoring": (),
+    "learning": (),
+    "worlds": (["--seeds", "1", "--loads", "0.85"],),
     "simulation": (["--quick"],),
 }
 """Name → what its `main` is called with; its own `--help` tells what else there is."""
