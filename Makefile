@@ -23,8 +23,10 @@ run: ## start everything; ARGS=--detach returns when ready, ARGS="--ports N" lis
 stop: ## end what `make run` started
 	@$(LOCAL) down
 
-token: ## print a fresh access token: USER=rider, admin, dispatcher, unicorn or machine
-	@$(LOCAL) token $(USER)
+# Every shell sets USER to the login name, so USER counts only when it is given on the command line.
+ROLE ?= $(if $(filter command,$(origin USER)),$(USER),rider)
+token: ## print a fresh access token: ROLE=rider (default), admin, dispatcher, unicorn or machine
+	@$(LOCAL) token $(ROLE)
 
 demo: ## request a ride of the running stack and watch it
 	@$(LOCAL) demo

@@ -60,19 +60,39 @@ def _down(arguments: argparse.Namespace) -> None:
 
 
 def _token(arguments: argparse.Namespace) -> None:
-    print(_fresh_token(Stack.known(arguments.dir), arguments.user))
+    print(_fresh_token(_running(arguments.dir), arguments.user))
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    stack = Stack.known(arguments.dir)
-    demo.run(stack.web_url, _fresh_token(stack, "rider"))
+    stack = _running(arguments.dir)
+    token = _fresh_token(stack, "rider")
+    try:
+        demo.run(stack.web_url, token)
+    except HTTPError as error:
+        raise StackError(_silent("the API", stack.web_url, stack)) from error
+
+
+def _running(folder: Path) -> Stack:
+    """The stack in this folder. Raises `StackError` where none runs."""
+    stack = Stack.known(folder)
+    if not occupancy.is_running(folder):
+        raise StackError(f"the stack in {folder} is not running: `make run` starts it")
+    return stack
 
 
 def _fresh_token(stack: Stack, user: str) -> str:
     try:
         return environment.token(stack, recall(stack.folder), user)
-    except (HTTPError, LoginFailed) as error:
-        raise StackError(f"no token from {stack.aws_url}: {error}") from error
+    except FileNotFoundError as error:
+        raise StackError("the stack is still starting: wait until it says ready") from error
+    except LoginFailed as error:
+        raise StackError(str(error)) from error
+    except HTTPError as error:
+        raise StackError(_silent("AWS", stack.aws_url, stack)) from error
+
+
+def _silent(part: str, url: str, stack: Stack) -> str:
+    return f"{part} of the running stack does not answer at {url}: see {stack.logs}"
 
 
 def _say(line: str) -> None:

@@ -66,6 +66,11 @@ def stop(folder: Path, patience: float = 60.0) -> None:
         time.sleep(0.1)
 
 
+def is_running(folder: Path) -> bool:
+    """Whether any process of the stack in this folder runs."""
+    return _is_held(folder, "stack")
+
+
 def noted(folder: Path) -> dict[str, Any]:
     """What `Occupancy.note` wrote last."""
     note: dict[str, Any] = json.loads((folder / "processes.json").read_text())

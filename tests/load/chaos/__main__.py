@@ -22,7 +22,8 @@ def main() -> int:
     given = _arguments()
     if given.check:
         return _judge(given.check)
-    folder = given.folder / f"seed-{given.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    # The processes of the run have working directories of their own.
+    folder = given.folder.resolve() / f"seed-{given.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     schedule = draw(given.seed, given.rides, given.minutes * 60, given.fleet)
     print(f"seed {given.seed}: {given.rides} rides in {given.minutes:g} min", flush=True)
     bad = _judge(run(schedule, folder))
