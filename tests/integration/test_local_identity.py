@@ -14,6 +14,7 @@ from service.local.identity import MACHINE_SCOPES, USER_SCOPES, Identity
 from service.local.login import Login, LoginFailed
 from service.local.provisioning import jwks_url, provision
 from service.settings import Settings
+from tests.support import srp
 from tests.support.api import build_api
 from tests.support.infrastructure import CREDENTIALS, MiniStack
 
@@ -95,6 +96,37 @@ def test_a_refreshed_token_keeps_its_scopes(
     after = claims(ministack, identity, second.access_token)
     assert after["jti"] != before["jti"]
     assert set(after["scope"].split(" ")) == set(before["scope"].split(" "))
+
+
+@pytest.mark.parametrize(("user", "group"), [("admin", "admin"), ("unicorn", "unicorns")])
+def test_a_token_refreshed_twice_keeps_scopes_and_groups(
+    ministack: MiniStack, identity: Identity, login: Login, user: str, group: str
+) -> None:
+    tokens = login.sign_in(user, PASSWORD, USER_SCOPES[user])
+    for _ in range(2):
+        assert tokens.refresh_token
+        tokens = login.refresh(tokens.refresh_token)
+        said = claims(ministack, identity, tokens.access_token)
+        assert said["cognito:groups"] == [group]
+        assert set(said["scope"].split(" ")) == set(USER_SCOPES[user])
+
+
+@pytest.mark.parametrize("typed", ["rider", "rider@example.com", "rider-at-example.com"])
+def test_a_page_signs_in_by_srp_without_credentials(
+    ministack: MiniStack, identity: Identity, typed: str
+) -> None:
+    """By user name, by e-mail address, and by what the workshop's page makes of an address."""
+    client_id = identity.web_client_id
+    result = srp.sign_in(ministack.url, identity.pool_id, client_id, typed, PASSWORD)
+    said = claims(ministack, identity, result["AccessToken"])
+    assert said["sub"] == identity.subs["rider"]
+    # Which is why the API needs a sign-in by the login page: SRP brings no scopes of ours.
+    assert said["scope"] == "aws.cognito.signin.user.admin"
+
+
+def test_a_wrong_password_fails_by_srp_too(ministack: MiniStack, identity: Identity) -> None:
+    with pytest.raises(AssertionError, match="NotAuthorizedException"):
+        srp.sign_in(ministack.url, identity.pool_id, identity.web_client_id, "rider", "Aa1-wrong")
 
 
 def test_a_machine_token_names_no_user(ministack: MiniStack, identity: Identity) -> None:

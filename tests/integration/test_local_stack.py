@@ -18,8 +18,15 @@ import pytest
 import urllib3
 
 from service.local import emulators, occupancy
-from service.local.stack import Ports
+from service.local.identity import USER_SCOPES
+from service.local.login import Login
+from service.local.provisioning import recall
+from service.local.stack import Ports, Secrets
+from tests.support import srp
 from tests.support.infrastructure import PROJECT, free_port, wait_until
+
+PAGE = "http://localhost:5173"
+"""Where the page of an app's developer is served."""
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -83,7 +90,7 @@ def read_exports(path: Path) -> dict[str, str]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     stack = LocalStack(tmp_path_factory.mktemp("stack"))
     try:
-        stack.up(HERD_SPEED="500")
+        stack.up(HERD_SPEED="500", CORS_ORIGINS=PAGE, COGNITO_CLIENT_IDS="anotherclient")
         yield stack
     finally:
         stack.down()
@@ -96,6 +103,39 @@ def test_a_ride_is_matched_and_driven_to_its_end_by_the_herd(stack: LocalStack) 
         return bool(stack.call("GET", f"/v1/rides/{ride['ride_id']}")["status"] == "completed")
 
     wait_until(completed, "the completion of the ride", 60)
+
+
+def test_a_page_of_an_invited_origin_signs_in_and_rides(stack: LocalStack) -> None:
+    settings = stack.settings
+    identity = recall(stack.folder)
+    password = Secrets.of(stack.folder).demo_password
+    aws = f"http://127.0.0.1:{stack.ports.aws}"
+    for path in ("", "/", "/callback"):
+        login = Login(aws, identity.web_client_id, f"{PAGE}{path}")
+        token = login.sign_in("rider", password, USER_SCOPES["rider"]).access_token
+        answer = urllib3.request(
+            "POST",
+            f"{settings['API_URL']}/v1/rides",
+            json={"pickup": {"latitude": 40.72, "longitude": -74.0}},
+            headers={"Authorization": f"Bearer {token}", "Origin": PAGE},
+        )
+        assert answer.status in {201, 202}, answer.data
+        assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+
+
+def test_a_page_signs_in_by_srp_without_credentials(stack: LocalStack) -> None:
+    identity = recall(stack.folder)
+    password = Secrets.of(stack.folder).demo_password
+    aws = f"http://127.0.0.1:{stack.ports.aws}"
+    user = "rider@example.com"
+    assert srp.sign_in(aws, identity.pool_id, identity.web_client_id, user, password)["IdToken"]
+
+
+def test_settings_that_were_given_take_effect(stack: LocalStack) -> None:
+    assert stack.settings["CORS_ORIGINS"] == PAGE
+    clients = stack.settings["COGNITO_CLIENT_IDS"].split(",")
+    assert clients[-1] == "anotherclient"
+    assert recall(stack.folder).web_client_id in clients
 
 
 def test_every_address_it_prints_answers(stack: LocalStack) -> None:
