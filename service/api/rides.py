@@ -89,7 +89,7 @@ def request_ride(body: RideRequest) -> Response:
     answers={200: RideListView},
 )
 def list_rides(query: RideListing) -> Response:
-    """The caller's rides, newest first."""
+    """The caller's rides, newest first; a page may be short where a status is asked for."""
     subject = caller().subject
     page = rides.list_rides(
         dependencies().ports,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from service.core.arrivals import Arrivals
 from service.core.times import Corrections, ZoneTimes
@@ -48,6 +48,10 @@ class LeaseLost(DispatchError):
     """Another job has the zone's turn by now; nothing was written."""
 
 
+MOST_LISTED: Final = 1000
+"""Rides that one call of a rider's listing looks at. A page of the API (100 rides) is within it."""
+
+
 class Rides(Protocol):
     """Rides, written one at a time. Reads are strongly consistent except the listings."""
 
@@ -64,7 +68,11 @@ class Rides(Protocol):
         limit: int,
         start: Mapping[str, str] | None,
     ) -> Page[Ride]:
-        """The rider's rides, newest first, from the continuation key `start` on."""
+        """The rider's rides, newest first, from the continuation key `start` on.
+
+        A page may be short of `limit`, even empty, and still have a `next_key`: a call looks at
+        `MOST_LISTED` rides at most, however few of them have the status.
+        """
 
     def save(self, before: Ride, after: Ride) -> None:
         """Replace `before` by `after` if it still is what is stored; else `WriteConflict`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.core import ports
 from service.core.ports import Rides, WriteConflict
 from service.model import (
     CanceledBy,
@@ -356,3 +357,17 @@ def test_a_due_row_that_nobody_can_read_is_put_back_and_hides_no_other(
     found = [ride for _ in range(13) for ride in rides.due(now, 1)]
     assert found == [good]
     assert good in rides.due(now + timedelta(minutes=6), 100)
+
+
+def test_a_listing_by_status_looks_at_a_bounded_part_of_a_long_history(
+    rides: Rides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner in (ports, dynamo_rides):
+        monkeypatch.setattr(owner, "MOST_LISTED", 4)
+    for number in range(11):
+        requested_at = NOW + timedelta(seconds=number)
+        create(rides, a_ride(ride_id=f"ride-{number}", requested_at=requested_at))
+    first = stored(rides, "ride-0")
+    rides.save(first, first.unmatched())
+    found = list(pages(rides, "rider-1", 2, RideStatus.UNMATCHED))
+    assert found == [(), (), ("ride-0",)]

@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import TypeVar
 
+from service.core import ports
 from service.core.ports import WriteConflict
 from service.model import (
     Page,
@@ -64,11 +65,13 @@ class FakeRides:
             ride
             for ride in sorted(self.all(), key=_age, reverse=True)
             if ride.rider_id == rider_id
-            and (status is None or ride.status is status)
             and (start is None or _age(ride) < (start["requested_at"], start["ride_id"]))
         ]
-        page = tuple(rides[:limit])
-        return Page(page, _key(page[-1]) if len(rides) > limit else None)
+        seen = rides[: ports.MOST_LISTED]
+        found = [ride for ride in seen if status is None or ride.status is status]
+        if len(found) > limit:
+            return Page(tuple(found[:limit]), _key(found[limit - 1]))
+        return Page(tuple(found), _key(seen[-1]) if len(rides) > len(seen) else None)
 
     def save(self, before: Ride, after: Ride) -> None:
         with _lock:

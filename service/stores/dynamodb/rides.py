@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from itertools import islice
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from service.core.ports import WriteConflict
+from service.core.ports import MOST_LISTED, WriteConflict
 from service.model import Page, Ride, RideStatus
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently
 from service.stores.dynamodb.due import QUERY_PAGE, DueRides
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from service.stores.dynamodb.items import Item
 
 logger = logging.getLogger(__name__)
+
+CONTINUES: Final = ("ride_id", "requested_at")
+"""What a continuation key of a rider's listing consists of, besides the rider."""
 
 
 class DynamoRides(DueRides):
@@ -79,10 +82,21 @@ class DynamoRides(DueRides):
         limit: int,
         start: Mapping[str, str] | None,
     ) -> Page[Ride]:
-        found = self._of_rider(rider_id, status, start, limit + 1)
-        rides = tuple(ride_from(item) for item in islice(found, limit + 1))
-        page = rides[:limit]
-        return Page(page, _place_of(page[-1]) if len(rides) > limit else None)
+        asked = self._of_rider(rider_id, status, start, limit + 1)
+        found: list[Ride] = []
+        looked_at = 0
+        while True:
+            answer = patiently(partial(self._client.query, **asked), self._patience)
+            found += map(ride_from, answer["Items"])
+            looked_at += answer["ScannedCount"]
+            if len(found) > limit:
+                return Page(tuple(found[:limit]), _place_of(found[limit - 1]))
+            last = answer.get("LastEvaluatedKey")
+            if last is None:
+                return Page(tuple(found))
+            if looked_at >= MOST_LISTED:
+                return Page(tuple(found), {name: last[name]["S"] for name in CONTINUES})
+            asked["ExclusiveStartKey"] = last
 
     def save(self, before: Ride, after: Ride) -> None:
         write_id = new_write_id()
@@ -99,7 +113,7 @@ class DynamoRides(DueRides):
         status: RideStatus | None,
         start: Mapping[str, str] | None,
         limit: int,
-    ) -> Iterator[Item]:
+    ) -> QueryInputTypeDef:
         asked: QueryInputTypeDef = {
             "TableName": self._table,
             "IndexName": "by_rider",
@@ -110,7 +124,7 @@ class DynamoRides(DueRides):
         }
         if status is not None:
             # DynamoDB counts before it filters.
-            asked["Limit"] = max(limit, QUERY_PAGE)
+            asked["Limit"] = min(max(limit, QUERY_PAGE), MOST_LISTED)
             asked["FilterExpression"] = "#status = :status"
             asked["ExpressionAttributeNames"] = {"#status": "status"}
             asked["ExpressionAttributeValues"] = {
@@ -120,7 +134,7 @@ class DynamoRides(DueRides):
         if start is not None:
             # The rider is the caller's, whatever the key says: it leads into no other's rides.
             asked["ExclusiveStartKey"] = _continuation(rider_id, start)
-        return self._query(asked)
+        return asked
 
 
 def _place_of(ride: Ride) -> dict[str, str]:
