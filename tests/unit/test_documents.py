@@ -1,0 +1,44 @@
+"""What documents say is held to what is there: links, files, settings."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service.settings import ApiSettings
+from tests.support.infrastructure import PROJECT
+
+
+def pages() -> list[str]:
+    """Every Markdown page that git tracks."""
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=PROJECT, check=True, capture_output=True, text=True
+    )
+    return [name for name in listed.stdout.split("\n") if name]
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
+    path = PROJECT / page
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_file_a_page_names_is_there(page: str) -> None:
+    """A name in backticks with a folder of the project in front: `service/http/frame.py`."""
+    named = re.findall(
+        r"`((?:service|worker|tests|docker)/[\w./-]+\.\w+)(?::\d+)?`", (PROJECT / page).read_text()
+    )
+    assert [name for name in named if not Path(PROJECT / name).exists()] == []
+
+
+def test_the_page_of_settings_lists_exactly_the_settings() -> None:
+    rows = re.findall(
+        r"^\|\s*(`[A-Z].*?)\|", (PROJECT / "service/SETTINGS.md").read_text(), re.MULTILINE
+    )
+    listed = {name for row in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row)}
+    assert listed == {name.upper() for name in ApiSettings.model_fields}
