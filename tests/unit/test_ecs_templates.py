@@ -16,7 +16,7 @@ import pytest
 from cfnlint.decode import decode
 
 from service.entrypoints import gunicorn
-from service.settings import ApiSettings, Settings
+from service.settings import ApiSettings, Settings, read
 from service.stores.dynamodb.schema import TABLES, definition
 from tests.support.infrastructure import PROJECT
 
@@ -182,6 +182,90 @@ def test_a_task_gets_every_setting_that_is_required(role: str) -> None:
     model = ApiSettings if role == "web" else Settings
     required = {name for name, field in model.model_fields.items() if field.is_required()}
     assert required <= given <= model.model_fields.keys()
+
+
+LEFT_OUT: Final[Mapping[str, str]] = {
+    "admin_group": "data.yaml creates the group under the default name",
+    "api_max_in_flight": "web only",
+    "api_max_waiters": "web only",
+    "auth_jwks_allow_http_hosts": "keys never travel in the clear on AWS",
+    "auth_jwks_file": "the pool's own keys are fetched",
+    "auth_leeway_seconds": "clocks of tasks are kept by AWS",
+    "auth_resource": "Cognito's access tokens name no resource",
+    "auth_session_max_seconds": "the pool of data.yaml has Cognito's default session length",
+    "aws_endpoint_url_dynamodb": "AWS's own endpoint",
+    "aws_endpoint_url_sts": "AWS's own endpoint",
+    "celery_broker_url": "one cache is broker and index",
+    "cognito_domain_url": "the issuer's description names the login page",
+    "cognito_issuers": "derived from the pool's id",
+    "cognito_jwks_url": "derived from the pool's id",
+    "dispatcher_group": "data.yaml creates the group under the default name",
+    "host": "set by the image, and for web by the definition",
+    "iam_role_scopes": "off; a stack that lets roles in adds it",
+    "liveness_file": "worker and beat only",
+    "metrics_port": "off; CloudWatch measures there",
+    "monitor_enabled": "worker and beat only: web publishes no events",
+    "port": "set by the image",
+    "rider_max_active_rides": "web only",
+    "unicorn_group": "data.yaml creates the group under the default name",
+    "workshop_id_tokens": "off; the workshop's page is no production client",
+}
+"""Settings that a definition leaves to the default, each with its reason."""
+
+
+@pytest.mark.parametrize("role", ["web", "worker", "beat"])
+def test_a_task_forgets_no_setting(role: str) -> None:
+    """A new setting is passed on by the definition, or stands above with a reason."""
+    container = containers()[role]
+    given = {pair["Name"].lower() for pair in (*container["Environment"], *container["Secrets"])}
+    model = ApiSettings if role == "web" else Settings
+    assert model.model_fields.keys() - given - LEFT_OUT.keys() == set()
+
+
+def test_every_reason_is_needed_and_every_default_is_the_codes_own() -> None:
+    assert LEFT_OUT.keys() <= ApiSettings.model_fields.keys()
+    parameters = template("service.yaml")["Parameters"]
+    for container in containers().values():
+        for pair in container["Environment"]:
+            name, value = pair["Name"].lower(), pair["Value"]
+            field = ApiSettings.model_fields[name]
+            if isinstance(value, dict) and "Default" in parameters.get(value["Ref"], {}):
+                text = parameters[value["Ref"]]["Default"]
+                read_as = read(ApiSettings, REQUIRED | {pair["Name"]: str(text)})
+                assert getattr(read_as, name) == field.default, name
+
+
+REQUIRED: Final = {
+    "AWS_REGION": "us-east-1",
+    "REDIS_URL": "redis://cache:6379/0",
+    "PUBLIC_URL": "https://rides.example.com",
+    "COGNITO_USER_POOL_ID": "us-east-1_Example",
+    "COGNITO_CLIENT_IDS": "client",
+}
+
+
+def test_what_is_scaled_has_no_desired_count_that_a_deployment_would_restore() -> None:
+    services = resources("service.yaml", "AWS::ECS::Service")
+    targets = resources("scaling.yaml", "AWS::ApplicationAutoScaling::ScalableTarget")
+    scaled = {name for name in services for each in targets.values() if f"{name}Name" in str(each)}
+    assert scaled == {"WebService", "WorkerService"}
+    assert {name for name, each in services.items() if "DesiredCount" in each} == {"BeatService"}
+    assert services["BeatService"]["DesiredCount"] == 1
+
+
+def test_every_mounted_volume_is_declared_by_the_image_and_belongs_to_its_user() -> None:
+    """Fargate gives an undeclared one to root, where nobody else can write."""
+    dockerfile = (PROJECT / "docker" / "Dockerfile").read_text()
+    declared = re.findall(r'^VOLUME \["(.+)"\]$', dockerfile, re.M)
+    before = dockerfile.partition("\nVOLUME ")[0]
+    for container in containers().values():
+        for mount in container["MountPoints"]:
+            path = mount["ContainerPath"]
+            assert path in declared
+            assert f"install -d -o service -g service -m 1777 {path}\n" in before
+        environment = {pair["Name"]: pair["Value"] for pair in container["Environment"]}
+        file = environment.get("LIVENESS_FILE")
+        assert file is None or str(Path(file).parent) in declared
 
 
 def test_each_task_is_a_role_of_the_image() -> None:
