@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from service.matching.assignment import cheapest
 from service.matching.candidates import gather
-from service.matching.costs import Market
+from service.matching.costs import CostTable
 from service.matching.match import Tuning, match
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, GreatCircle
@@ -41,30 +41,30 @@ def main() -> None:
     for riders, unicorns in SIZES:
         rides, fleet = _city(riders, unicorns)
         candidates = gather(fleet, NOW, TUNING.plan_seconds, TRAVEL, REMAINING)
-        market = Market.of(rides, candidates, {}, NOW, TUNING, TRAVEL)
-        edges, _ = market.edges(market.riders, market.unicorns, TUNING.neighbours)
+        costs = CostTable.of(rides, candidates, {}, NOW, TUNING, TRAVEL)
+        edges, _, _ = costs.edges(costs.riders, TUNING.neighbours)
 
-        def assign(market: Market = market) -> None:
-            near, _ = market.edges(market.riders, market.unicorns, TUNING.neighbours)
-            cheapest(near, market.unmatched)
+        def assign(costs: CostTable = costs) -> None:
+            near, _, _ = costs.edges(costs.riders, TUNING.neighbours)
+            cheapest(near, costs.unmatched)
 
         def whole(rides: list[Ride] = rides, fleet: list[FleetEntry] = fleet) -> None:
             match(rides, fleet, {}, NOW, TUNING, TRAVEL, REMAINING)
 
-        solve = _cpu_ms(lambda edges=edges, market=market: cheapest(edges, market.unmatched))
+        solve = _cpu_ms(lambda edges=edges, costs=costs: cheapest(edges, costs.unmatched))
         figures = f"{solve:8.2f} {_cpu_ms(assign):8.2f} {_cpu_ms(whole):8.2f}"
-        print(f"{riders:5} × {unicorns:<6} {figures} {_dense(market):>9}", flush=True)
+        print(f"{riders:5} × {unicorns:<6} {figures} {_dense(costs):>9}", flush=True)
 
 
-def _dense(market: Market) -> str:
+def _dense(costs: CostTable) -> str:
     """The textbook way: all distances, then the Hungarian method."""
-    riders, unicorns = len(market.riders), len(market.unicorns)
+    riders, unicorns = len(costs.riders), len(costs.candidates.unicorn_ids)
     if riders * unicorns > 2_000_000:
         return "-"
 
     def solve() -> None:
-        starts = np.tile(market.candidates.places, (riders, 1))
-        ends: FloatArray = np.repeat(market.pickups, unicorns, axis=0)
+        starts = np.tile(costs.candidates.places, (riders, 1))
+        ends: FloatArray = np.repeat(costs.pickups, unicorns, axis=0)
         seconds, _ = TRAVEL.estimate(starts, ends)
         linear_sum_assignment(seconds.reshape(riders, unicorns))
 

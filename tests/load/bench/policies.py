@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +23,8 @@ class Policy:
     name: str
     tuning: Tuning = field(default_factory=Tuning)
     remaining: RemainingTime = field(default_factory=RemainingTime.default)
+    greedy: bool = False
+    """Pairs one after the other, without plans, instead of the best matching."""
     firm: bool = False
     """Plans bind the unicorn; otherwise every round makes them anew."""
     oracle: bool = False
@@ -71,13 +74,18 @@ def _key(pickup: Location, dropoff: Location) -> tuple[float, ...]:
 
 OURS = Policy("plans (ours)")
 
-_PLAIN = Tuning(driving_weight=0, lateness_weight=0, waiting_weight=0, plan_seconds=300)
-_NEAREST = replace(_PLAIN, plan_seconds=0, edge_budget=0)
+_PLAIN = Tuning(
+    driving_weight=0,
+    lateness_weight=0,
+    deadline_seconds=math.inf,
+    equal_metres=0,
+    plan_seconds=300,
+)
 _AS_ESTIMATED = RemainingTime.as_estimated()
 
 POLICIES = (
-    Policy("nearest, cap 15 min", replace(_NEAREST, max_pickup_eta_seconds=900)),
-    Policy("nearest, cap 8 min", _NEAREST),
+    Policy("nearest, cap 15 min", replace(_PLAIN, max_pickup_eta_seconds=900), greedy=True),
+    Policy("nearest, cap 8 min", _PLAIN, greedy=True),
     Policy("firm forward, estimates", _PLAIN, _AS_ESTIMATED, firm=True),
     OURS,
     replace(OURS, name="ours, future known", remaining=_AS_ESTIMATED, oracle=True),
@@ -99,9 +107,9 @@ COMPARISONS = (
 
 FAIRNESS = (
     OURS,
-    *(OURS.tuned(f"waiting weight {w}", waiting_weight=w) for w in (0.0, 0.1, 0.3)),
-    *(OURS.tuned(f"idle weight {w}", idle_weight=w) for w in (0.02, 0.05, 0.1, 0.2)),
+    *(OURS.tuned(f"overtaken by {s} s", deadline_seconds=2 * s) for s in (30, 180, 480)),
+    *(OURS.tuned(f"equal within {m} m", equal_metres=m) for m in (0, 50, 200, 400)),
     replace(OURS, name="20 % declined, remembered", declines=0.2),
     replace(OURS, name="20 % declined, forgotten", declines=0.2, remembers=False),
 )
-"""What the fairness knobs buy, and what they cost."""
+"""What fairness costs."""

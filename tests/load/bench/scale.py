@@ -92,14 +92,15 @@ def _measured(index: RedisFleetIndex, client: Redis, crowds: Sequence[Sequence[R
     matched, redis = 0, _redis_seconds(client)
     for rides in crowds:
         began = time.process_time()
-        fleet = index.near(
+        near = index.near(
             [ride.pickup for ride in rides],
             reach_metres=REACH_METRES,
             per_place=TUNING.neighbours,
+            equal_metres=TUNING.equal_metres,
             now=NOW,
         )
         found = time.process_time()
-        matched += len(match(rides, fleet, {}, NOW, TUNING, TRAVEL, REMAINING).claims)
+        matched += len(match(rides, near.entries, {}, NOW, TUNING, TRAVEL, REMAINING).claims)
         search += found - began
         matching += time.process_time() - found
     seconds = (search, _redis_seconds(client) - redis, matching)

@@ -18,6 +18,7 @@ from service.matching.match import match
 from service.matching.zones import zone_of
 from service.model import Location, Pairing, Ride
 from tests.load.bench.cabs import Cab, Rider, instant
+from tests.load.bench.nearest import nearest
 from tests.load.bench.nyc import NycTrip, thinned
 from tests.load.bench.policies import Policy
 
@@ -110,7 +111,10 @@ class World:
         before = {r.ride_id: self.plans.pop(r.ride_id) for r in rides if r.ride_id in self.plans}
         knobs, at = self.policy, instant(now)
         began = time.process_time()
-        matching = match(rides, fleet, before, at, knobs.tuning, self.travel, knobs.remaining)
+        if knobs.greedy:
+            matching = nearest(rides, fleet, at, knobs.tuning, self.travel)
+        else:
+            matching = match(rides, fleet, before, at, knobs.tuning, self.travel, knobs.remaining)
         self.rounds.append(time.process_time() - began)
         for pairing in (*matching.claims, *matching.plans):
             planned = before.get(pairing.ride_id, pairing)

@@ -1,0 +1,57 @@
+"""The reference that everybody ships: pairs one after the other, whichever saves most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+
+from service.matching.assignment import Edges
+from service.matching.candidates import gather
+from service.matching.costs import CostTable
+from service.matching.match import Matching
+from service.matching.remaining import RemainingTime
+from service.matching.travel import FloatArray, TravelTimes
+from service.matching.tuning import Tuning
+from service.model import FleetEntry, Pairing, Ride
+
+
+def nearest(
+    waiting: Sequence[Ride],
+    fleet: Sequence[FleetEntry],
+    now: datetime,
+    tuning: Tuning,
+    travel: TravelTimes,
+) -> Matching:
+    """A rider gets the nearest free unicorn, a unicorn that gets free the nearest rider."""
+    candidates = gather(fleet, now, 0, travel, RemainingTime.as_estimated())
+    if not waiting or not candidates.unicorn_ids:
+        return Matching()
+    costs = CostTable.of(waiting, candidates, {}, now, tuning, travel)
+    edges, _, _ = costs.edges(costs.riders, len(candidates.unicorn_ids))
+    chosen = _greedy(edges, costs.unmatched)
+    return Matching(
+        tuple(
+            Pairing(
+                waiting[edges.riders[row]].ride_id,
+                candidates.unicorn_ids[edges.unicorns[row]],
+                round(edges.etas[row]),
+                round(edges.metres[row]),
+            )
+            for row in chosen
+        )
+    )
+
+
+def _greedy(edges: Edges, unmatched: FloatArray) -> Sequence[int]:
+    served: set[int] = set()
+    taken: set[int] = set()
+    chosen = []
+    for row in np.argsort(edges.costs - unmatched[edges.riders], kind="stable").tolist():
+        rider, unicorn = int(edges.riders[row]), int(edges.unicorns[row])
+        if rider not in served and unicorn not in taken:
+            served.add(rider)
+            taken.add(unicorn)
+            chosen.append(row)
+    return chosen
