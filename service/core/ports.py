@@ -192,9 +192,10 @@ class FleetIndex(Protocol):
     ) -> Nearby:
         """Usable and busy unicorns with fresh positions near any of the places.
 
-        For each place at least the `per_place` nearest of each kind. And of the usable ones up to
-        `equal_metres` farther than those, the longest idle: at least `per_place`, and as many as
-        there are places, since the riders of all places may stand at the same one.
+        For each place at least the `per_place` nearest of each kind; of the usable ones one more
+        for each other place beside it. And of the usable ones up to `equal_metres` farther than
+        those, the longest waiting: at least `per_place`, and as many as there are places, since
+        all riders may stand at the same one.
         """
 
     def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:

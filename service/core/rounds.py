@@ -8,6 +8,7 @@ claim, which is one transaction on the ride and the unicorn.
 from __future__ import annotations
 
 import logging
+import math
 import random
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,9 +41,6 @@ LOST_CLAIM_ROUNDS: Final = 3
 SLICE: Final = 2000
 """Most rides that are paired at once: the time the best matching takes grows faster than they do
 (2,000 rides: 82 ms; 5,000: 1,461 ms)."""
-
-LEAST_CLAIMS: Final = 16
-"""Claims that are tried even when pairing took all the time, so that every job gets on."""
 
 WIDER: Final = 4
 """How many times more unicorns a rider is compared with who got none of the nearest."""
@@ -133,7 +131,7 @@ class Dispatcher:
         end = self.monotonic() + WORK_BUDGET_SECONDS
         lost_rounds = 0
         while True:
-            lost, finished = self._round(lease, lambda: self.monotonic() >= end)
+            lost, finished = self._round(lease, end)
             if not finished:
                 return False
             lost = lost and lost_rounds < LOST_CLAIM_ROUNDS
@@ -145,43 +143,52 @@ class Dispatcher:
                 lost_rounds += 1
                 self.sleep(random.uniform(0.005, 0.02 * lost_rounds))  # noqa: S311
 
-    def _round(self, lease: RoundLease, is_time_up: Callable[[], bool]) -> tuple[bool, bool]:
+    def _round(self, lease: RoundLease, end: float) -> tuple[bool, bool]:
         """Pair and claim once; whether a claim was lost, and whether all rides were looked at."""
         zone = lease.begin_round()
         rides = [ride for ride in zone.rides if self._still_waits(ride, zone)]
         healthy = [ride for ride in rides if ride.ride_id not in zone.suspects]
         suspects = [ride for ride in rides if ride.ride_id in zone.suspects]
-        done = self._serve(_in_turn(healthy, zone.resume_at), zone, is_time_up)
+        done = self._serve(_in_turn(healthy, zone.resume_at), zone, end)
         lease.finish_round(list(done.plans.values()), done.resume_at)
         tried = try_suspects(
-            self.ports, lease, suspects, zone.suspects, self._try_alone, self.now, is_time_up
+            self.ports,
+            lease,
+            suspects,
+            zone.suspects,
+            self._try_alone,
+            self.now,
+            lambda: self.monotonic() >= end,
         )
         return Outcome.LOST in done.outcomes, tried and done.resume_at is None
 
-    def _serve(
-        self, rides: Sequence[Ride], zone: WaitingZone, is_time_up: Callable[[], bool]
-    ) -> Round:
+    def _serve(self, rides: Sequence[Ride], zone: WaitingZone, end: float) -> Round:
         """Slice after slice, each over the unicorns that earlier ones left, while there is time."""
         waiting = {ride.ride_id for ride in rides}
         done = Round({name: plan for name, plan in zone.plans.items() if name in waiting})
         for first in range(0, len(rides), SLICE):
             start = _place(rides[first])
-            if first and is_time_up():
+            is_time_up = first and self.monotonic() >= end
+            if is_time_up:
                 # What is older than this job's own start was looked at by the job before it.
                 done.resume_at = None if zone.resume_at and start < zone.resume_at else start
-            if done.resume_at or (first and is_time_up()):
+            if done.resume_at or is_time_up:
                 break
-            self._serve_slice(rides[first : first + SLICE], done, is_time_up)
+            self._serve_slice(rides[first : first + SLICE], done, end)
         return done
 
-    def _serve_slice(
-        self, rides: Sequence[Ride], done: Round, is_time_up: Callable[[], bool]
-    ) -> None:
+    def _serve_slice(self, rides: Sequence[Ride], done: Round, end: float) -> None:
+        """Pair the rides, and claim as many pairs as there is time for.
+
+        At least as much time as the pairing took: however long that is, every job gets on.
+        """
+        began = self.monotonic()
         matching, claims = self._pair(rides, done)
-        at_any_rate = {each.ride.ride_id for each in claims[:LEAST_CLAIMS]}
+        paired = self.monotonic()
+        until = max(end, paired + (paired - began))
 
         def commit(each: Claim) -> Outcome:
-            if each.ride.ride_id not in at_any_rate and is_time_up():
+            if self.monotonic() >= until:
                 return Outcome.POSTPONED
             return claim(self.ports, each, self.now())
 
@@ -192,7 +199,7 @@ class Dispatcher:
         done.add(rides, matching)
 
     def _try_alone(self, ride: Ride) -> None:
-        self._serve_slice([ride], Round({}), lambda: False)
+        self._serve_slice([ride], Round({}), math.inf)
 
     def _pair(self, rides: Sequence[Ride], done: Round) -> tuple[Matching, Sequence[Claim]]:
         """The best pairs of these rides with unicorns that are not taken.

@@ -67,12 +67,14 @@ def _choose(costs: CostTable) -> Edges | None:
     neighbours = costs.tuning.neighbours
     edges, more_available, more_busy = costs.edges(costs.riders, neighbours)
     while len(edges) <= costs.tuning.most_edges or len(costs.riders) == 1:
-        chosen = cheapest(edges, costs.unmatched)
-        claims = chosen.only(chosen.unicorns < costs.candidates.available)
-        searching = more_available & ~np.isin(costs.riders, claims.riders)
-        searching |= more_busy & ~np.isin(costs.riders, chosen.riders)
-        if not searching.any():
-            return _fair(costs, chosen, claims)
+        searching = more_available
+        if not (_is_crowded(edges) and searching.any()):
+            chosen = cheapest(edges, costs.unmatched)
+            claims = chosen.only(chosen.unicorns < costs.candidates.available)
+            searching = more_available & ~np.isin(costs.riders, claims.riders)
+            searching |= more_busy & ~np.isin(costs.riders, chosen.riders)
+            if not searching.any():
+                return _fair(costs, chosen, claims)
         neighbours *= 2
         wider, available, busy = costs.edges(np.flatnonzero(searching), neighbours)
         # Others may lose their unicorn to these: they can search in their turn.
@@ -80,6 +82,11 @@ def _choose(costs: CostTable) -> Edges | None:
         more_busy = np.where(searching, busy, more_busy)
         edges = edges.only(~searching[edges.riders]).joined(wider)
     return None
+
+
+def _is_crowded(edges: Edges) -> bool:
+    """So few unicorns for so many riders that somebody is left out: no need to pair to see that."""
+    return len(np.unique(edges.unicorns)) < len(np.unique(edges.riders))
 
 
 def _fair(costs: CostTable, chosen: Edges, claims: Edges) -> Edges:

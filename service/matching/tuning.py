@@ -33,7 +33,7 @@ class Tuning:
 
     More for riders who would get none of them.
     """
-    most_edges: int = 250_000
+    most_edges: int = 100_000
     """Above so many possible pairs the matching takes too long: the older half of the riders is
     served first, the younger half by the unicorns that are left."""
 

@@ -91,11 +91,12 @@ class FakeFleetIndex:
             usable = _by_distance([e for e in known if e.unicorn.can_take_a_ride], place)
             usable = [(metres, e) for metres, e in usable if metres <= reach_metres]
             busy = _by_distance([e for e in known if not e.unicorn.can_take_a_ride], place)
-            chosen = usable[:per_place]
+            count = per_place + sum(_corner(other) == _corner(place) for other in places) - 1
+            chosen = usable[:count]
             chosen += [(metres, e) for metres, e in busy[:per_place] if metres <= reach_metres]
-            if len(usable) > per_place:
+            if len(usable) > count:
                 cut.add(place)
-                limit = usable[per_place - 1][0] + equal_metres
+                limit = usable[count - 1][0] + equal_metres
                 equals = [(m, e) for m, e in usable if m <= limit] if equal_metres else []
                 equals.sort(key=lambda pair: pair[1].unicorn.idle_since or now)
                 chosen += equals[: max(per_place, len(places))]
@@ -127,6 +128,10 @@ class FakeFleetIndex:
 
     def forget_state(self, unicorn_id: str) -> None:
         del self._states[unicorn_id]
+
+
+def _corner(place: Location) -> tuple[float, float]:
+    return round(place.latitude, 3), round(place.longitude, 3)
 
 
 def _by_distance(entries: Sequence[FleetEntry], place: Location) -> list[tuple[float, FleetEntry]]:

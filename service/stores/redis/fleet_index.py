@@ -7,6 +7,7 @@ candidates.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -132,11 +133,11 @@ class RedisFleetIndex:
         equal_metres: float = 0.0,
     ) -> Nearby:
         corners = {_corner(place): place for place in places}
+        crowd = Counter(map(_corner, places))
         reach = reach_metres + CORNER_METRES
+        counts = {at: per_place + crowd[corner] - 1 for corner, at in corners.items()}
         most_equal = max(per_place, len(places))
-        found = self._geo.usable(
-            list(corners.values()), reach, per_place, equal_metres, most_equal, now
-        )
+        found = self._geo.usable(counts, reach, equal_metres, most_equal, now)
         busy = self._geo.busy(list(corners.values()), reach, per_place, now)
         names = busy.union(*(each.names for each in found))
         entries = self.entries(sorted(names), now)

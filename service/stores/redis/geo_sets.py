@@ -73,21 +73,20 @@ class GeoSets:
 
     def usable(
         self,
-        places: Sequence[Location],
+        places: Mapping[Location, int],
         radius_metres: float,
-        count: int,
         equal_metres: float,
         most_equal: int,
         now: datetime,
     ) -> list[Found]:
-        """The nearest usable unicorns of each place, over zones in reach and live buckets.
+        """The so many nearest usable unicorns of each place, over zones in reach and live buckets.
 
         And up to `most_equal` of those within `equal_metres` of the last one: the longest waiting.
         """
         radii = min(FIRST_RADIUS_METRES, radius_metres), radius_metres
         searches = [
-            (number, zone)
-            for number, place in enumerate(places)
+            (number, zone, [*_point(place), *radii, count, equal_metres, most_equal])
+            for number, (place, count) in enumerate(places.items())
             for zone in sorted(zones_within(place, radius_metres))
         ]
         answers = run_all(
@@ -96,13 +95,13 @@ class GeoSets:
             [
                 (
                     [name(zone, b) for name in (keys.usable, keys.idle) for b in self._live(now)],
-                    [*_point(places[number]), *radii, count, equal_metres, most_equal],
+                    arguments,
                 )
-                for number, zone in searches
+                for _, zone, arguments in searches
             ],
         )
         found = [Found() for _ in places]
-        for (number, _), (names, cut) in zip(searches, answers, strict=True):
+        for (number, *_), (names, cut) in zip(searches, answers, strict=True):
             found[number].names.update(names)
             found[number].cut |= bool(cut)
         return found
