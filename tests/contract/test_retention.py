@@ -142,6 +142,14 @@ def test_a_forgotten_rider_leaves_rides_without_a_trace(service: Service) -> Non
     assert [ride.ride_id for ride in listed.items] == ["open"]
 
 
+def test_an_open_ride_keeps_no_older_one_from_being_forgotten(service: Service) -> None:
+    older = NOW - timedelta(days=1)
+    for name, at in (("1", NOW), ("3", older - timedelta(days=1))):
+        service.rides.create(a_ride(ride_id=f"open-{name}", rider_id="leaver", requested_at=at))
+    service.rides.create(a_finished_ride(ride_id="ended", rider_id="leaver", requested_at=older))
+    assert erase_rider(service.ports, "leaver") == Erasure(1, ("open-1", "open-3"))
+
+
 def test_forgetting_goes_on_where_it_was_cut_short(service: Service) -> None:
     for number in range(3):
         service.rides.create(a_finished_ride(ride_id=f"r{number}", rider_id="leaver"))

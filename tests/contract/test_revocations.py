@@ -20,6 +20,7 @@ from service.stores.revocations import (
     BELIEVED_SECONDS,
     READ_EVERY_SECONDS,
     REREAD_SECONDS,
+    REREAD_SECONDS_EACH,
     DynamoRevocations,
     KnownRevocations,
 )
@@ -218,6 +219,25 @@ def test_what_another_release_revokes_without_counting_is_found_in_time(
     process.pass_time(REREAD_SECONDS)
     assert REREAD_SECONDS + READ_EVERY_SECONDS < 5
     assert not process.admits()
+
+
+def test_a_large_set_is_read_anew_more_rarely_so_that_its_cost_is_bounded(
+    stored: DynamoRevocations, counted: Counted
+) -> None:
+    for number in range(80):
+        revoke(stored, "jti", value=f"token-{number}")
+    process = Process(stored)
+    process.pass_time(0)
+    counted.calls.clear()
+    process.pass_time(80 * REREAD_SECONDS_EACH - 0.1)
+    assert "Scan" not in counted.calls
+    process.pass_time(0.2)
+    assert "Scan" in counted.calls
+    assert REREAD_SECONDS_EACH == 0.05, "a read unit for twenty revocations"
+
+
+def test_the_promised_five_seconds_hold_whatever_is_lost() -> None:
+    assert max(READ_EVERY_SECONDS, BELIEVED_SECONDS) + READ_EVERY_SECONDS <= 5
 
 
 def test_requests_ask_dynamodb_nothing_and_a_quiet_second_costs_one_read(

@@ -55,6 +55,17 @@ def test_a_waiter_hears_what_is_announced_right_after_it_listens(
                 assert listener.wait(5)
 
 
+def test_who_stops_listening_takes_nobody_else_along_and_leaves_nothing_behind(
+    changes: RedisChanges,
+) -> None:
+    with changes.listen("ride:1") as stays:
+        with changes.listen("ride:1"):
+            pass
+        changes.announce("ride:1")
+        assert stays.wait(5)
+    assert changes._calls == {}
+
+
 def test_many_waiters_share_one_connection(
     changes: RedisChanges, redis_server: RedisServer
 ) -> None:

@@ -14,8 +14,10 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from service.model.errors import Unavailable
+from service.stores.credentials import KeptProvider
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.schema import create_tables
 from service.stores.pauses import DynamoPauses
@@ -207,3 +209,23 @@ def test_twenty_requests_to_a_process_without_credentials_are_answered_in_time(
         server.is_silent = False
         server.release()
         wait_until(lambda: asked(0) == (200, True), "an answer once there are credentials", 20)
+
+
+def test_credentials_that_come_later_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*STATIC, "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    kept = KeptProvider().load()
+    with pytest.raises(NoCredentialsError):
+        kept.get_frozen_credentials()
+    monkeypatch.setenv(STATIC[0], "key")
+    monkeypatch.setenv(STATIC[1], "secret")
+
+    def are_found() -> bool:
+        with suppress(NoCredentialsError):
+            return kept.get_frozen_credentials().access_key == "key"
+        return False
+
+    wait_until(are_found, "the credentials", 10)

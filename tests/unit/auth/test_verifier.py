@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from service.auth.claims import LONGEST_SESSION_SECONDS
 from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import read_key_set
 from service.auth.keys import PinnedKeys, Snapshot
 from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import remembered_for
 from service.auth.verifier import AccessTokenVerifier, VerifiedTokens
+from service.settings import ApiSettings
 from tests.support.token_mint import (
     CLIENT_ID,
     DROP,
@@ -118,6 +120,11 @@ def test_no_token_outlives_the_longest_session_and_with_it_the_memory_of_its_rev
         )
         # The issuer's clock may be ahead of ours by the leeway.
         assert now + memory.total_seconds() >= ends_at + leeway_seconds
+
+
+def test_a_session_lasts_as_long_as_the_setting_says_by_default() -> None:
+    setting = ApiSettings.model_fields["auth_session_max_seconds"]
+    assert setting.default == LONGEST_SESSION_SECONDS
 
 
 def test_a_machine_has_no_session_that_could_be_too_old(

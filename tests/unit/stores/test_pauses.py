@@ -49,6 +49,10 @@ def test_a_change_is_known_here_at_once_and_elsewhere_after_the_next_read(stored
     assert there.current() == Pause(zones=frozenset("a"))
 
 
+def test_the_pause_is_read_once_a_second() -> None:
+    assert pauses_module.READ_EVERY_SECONDS == 1.0
+
+
 def test_what_was_known_holds_while_nobody_can_say(stored: Stored) -> None:
     pauses = KnownPauses(stored)
     pauses.put(None, True)
