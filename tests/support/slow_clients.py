@@ -96,9 +96,9 @@ class SlowClients:
             self._fill()
 
     def _fill(self) -> None:
-        for _ in range(self._count - len(self._open)):
-            # A server that is just being restarted refuses; the next turn tries again.
-            with suppress(OSError):
+        # A server that is just being restarted refuses; the next turn tries again.
+        with suppress(OSError):
+            while len(self._open) < self._count:
                 self._open.append((time.monotonic(), self._begin()))
 
     def _begin(self) -> socket.socket:

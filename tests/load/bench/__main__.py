@@ -15,6 +15,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "positions": (),
     "capacity": (),
     "overload": (),
+    "slow_clients": (),
     "monitoring": (),
     "learning": (),
     "worlds": (["--seeds", "1", "--loads", "0.85"],),

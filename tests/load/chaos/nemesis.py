@@ -13,10 +13,13 @@ from typing import Final
 from tests.load.chaos.calls import Api
 from tests.load.chaos.cluster import Cluster
 from tests.load.chaos.schedule import Fault, Strike
+from tests.support.slow_clients import SlowClients
 
 AIM_SECONDS: Final = 3.0
 """How long a strike waits for a request to be under way."""
 INSIST_SECONDS: Final = 10.0
+SLOW_CLIENTS: Final = 300
+"""Several times the places of both APIs."""
 
 
 class Nemesis:
@@ -38,6 +41,7 @@ class Nemesis:
             Fault.AWS: self._pause_aws,
             Fault.HOLE: self._make_hole,
             Fault.HALF_OPEN: self._break_links,
+            Fault.SLOW_CLIENTS: self._come_slowly,
         }
 
     def strike_all(self, strikes: Sequence[Strike]) -> None:
@@ -62,6 +66,14 @@ class Nemesis:
     def _break_links(self, strike: Strike) -> None:
         self._note(strike, "redis")
         self._cluster.proxy.order("half_open")
+
+    def _come_slowly(self, strike: Strike) -> None:
+        """Many connections of one rider that never finish a request nor read an answer."""
+        token = self._cluster.stack.rider_token("slow")
+        with SlowClients(tuple(self._cluster.ports.values()), token, SLOW_CLIENTS):
+            self._note(strike, "web", seconds=strike.seconds)
+            self._ended.wait(strike.seconds)
+        self._back("web")
 
     def _kill_worker(self, strike: Strike) -> None:
         self._aim(strike)

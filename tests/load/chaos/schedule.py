@@ -42,6 +42,7 @@ class Fault(StrEnum):
     AWS = "DynamoDB paused"
     HOLE = "Redis black-holed"
     HALF_OPEN = "Redis links half-open"
+    SLOW_CLIENTS = "slow clients"
 
 
 PER_1000_RIDES: Final = {
@@ -53,6 +54,7 @@ PER_1000_RIDES: Final = {
     Fault.AWS: 4,
     Fault.HOLE: 3,
     Fault.HALF_OPEN: 3,
+    Fault.SLOW_CLIENTS: 3,
 }
 
 
@@ -171,6 +173,8 @@ def _lasting(chance: random.Random, fault: Fault) -> float:
             return chance.uniform(1, 3)
         case Fault.HOLE:
             return chance.uniform(1, 4)
+        case Fault.SLOW_CLIENTS:
+            return chance.uniform(4, 8)
         case Fault.REDIS:
             return chance.uniform(0, 1)
         case _:

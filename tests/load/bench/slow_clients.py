@@ -1,0 +1,103 @@
+"""What slow clients cost everybody else: `python -m tests.load.bench.slow_clients [--seconds 20]`.
+
+A real web process on real stores, 50 riders and 50 unicorns that each call once a second. Without,
+and with, 1,000 connections of one rider from the same address that never finish a request nor read
+an answer, each opened again when it is closed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+
+from tests.load.bench.overload import quantile
+from tests.load.bench.processes import cpu_seconds
+from tests.load.bench.stage import stage
+from tests.support.pressure import BODY
+from tests.support.slow_clients import SlowClients
+from tests.support.stack import Stack
+
+CALLERS = 50
+SLOW = 1000
+POSITION = {"latitude": 40.71, "longitude": -73.95}
+
+Told = tuple[int, float]
+"""Status and seconds of one call."""
+
+
+def timed(stack: Stack, method: str, path: str, token: str, body: object = None) -> Told:
+    start = time.monotonic()
+    status = stack.call(method, path, body, token=token).status
+    return status, time.monotonic() - start
+
+
+def ride(stack: Stack, number: int, seconds: float) -> list[Told]:
+    """A rider asks for a ride and looks at the list, in turns."""
+    token, told, end = stack.rider_token(f"rider-{number}"), [], time.monotonic() + seconds
+    time.sleep(number / CALLERS)
+    while time.monotonic() < end:
+        told.append(timed(stack, "POST", "/v1/rides", token, BODY))
+        time.sleep(1)
+        told.append(timed(stack, "GET", "/v1/rides?limit=1", token))
+        time.sleep(1)
+    return told
+
+
+def drive(stack: Stack, token: str, seconds: float) -> list[Told]:
+    """A unicorn says where it is."""
+    told, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        told.append(timed(stack, "PUT", "/v1/fleet/me/position", token, POSITION))
+        time.sleep(1)
+    return told
+
+
+def enrolled(stack: Stack) -> list[str]:
+    """Tokens of unicorns that may report positions."""
+    about = {"color": "White", "gender": "Male"}
+    for number in range(CALLERS):
+        unicorn = {"name": f"u{number}", "account_sub": f"driver-{number}", **about}
+        stack.call("POST", "/v1/admin/unicorns", unicorn, token=stack.admin_token())
+    return [stack.unicorn_token(f"driver-{number}") for number in range(CALLERS)]
+
+
+def show(stack: Stack, name: str, drivers: Sequence[str], seconds: float, slow: int) -> None:
+    pid, token = stack.processes["web"].pid, stack.rider_token("slow")
+    attack = SlowClients([stack.port], token, slow) if slow else nullcontext()
+    with attack, ThreadPoolExecutor(2 * CALLERS) as pool:
+        cpu, start = cpu_seconds(pid), time.monotonic()
+        work = [pool.submit(ride, stack, number, seconds) for number in range(CALLERS)]
+        work += [pool.submit(drive, stack, driver, seconds) for driver in drivers]
+        told = [each for done in work for each in done.result()]
+        share = (cpu_seconds(pid) - cpu) / (time.monotonic() - start)
+    times = [each for _, each in told]
+    print(
+        f"{name:<20} {len(told):5} calls, answers {dict(Counter(status for status, _ in told))}"
+        f"  p50 {1e3 * quantile(times, 0.5):5.1f} ms  p99 {1e3 * quantile(times, 0.99):5.1f} ms"
+        f"  web {100 * share:3.0f} % of a core",
+        flush=True,
+    )
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    seconds = parser.parse_args(arguments).seconds
+    if not sys.platform.startswith("linux"):
+        print("skipped: CPU of processes is read from /proc")
+        return
+    with stage(roles=("web",)) as stack:
+        drivers = enrolled(stack)
+        show(stack, "warming up", drivers, 5, 0)
+        for _ in range(2):
+            show(stack, "without", drivers, seconds, 0)
+            show(stack, f"{SLOW} slow clients", drivers, seconds, SLOW)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

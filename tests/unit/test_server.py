@@ -1,0 +1,76 @@
+"""The gunicorn worker: how many connections one address may hold; what a refused head tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from types import SimpleNamespace
+
+import pytest
+from gunicorn.http.errors import InvalidHeader, InvalidResponseHeader, LimitRequestHeaders
+
+from service.entrypoints.connection import RequestTimeout
+from service.entrypoints.server import REFUSALS, ApiWorker, UnreadableRequest
+
+
+def worker(*, is_behind_proxy: bool) -> ApiWorker:
+    """One with room for eight connections, as far as the counting needs it."""
+    made = ApiWorker.__new__(ApiWorker)
+    made.worker_connections, made._of_peer = 8, Counter()
+    made.wsgi = SimpleNamespace(extensions={"is_behind_proxy": is_behind_proxy})
+    return made
+
+
+def test_one_address_holds_half_of_the_connections_and_leaves_the_rest() -> None:
+    server = worker(is_behind_proxy=False)
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(server._counted("192.0.2.1"))
+        with pytest.raises(ConnectionRefusedError), server._counted("192.0.2.1"):
+            pass
+        held.enter_context(server._counted("192.0.2.2"))
+    assert not server._of_peer
+
+
+def test_a_balancer_may_hold_them_all() -> None:
+    server = worker(is_behind_proxy=True)
+    with ExitStack() as held:
+        for _ in range(8):
+            held.enter_context(server._counted("192.0.2.1"))
+        assert server._of_peer == {"192.0.2.1": 8}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RequestTimeout(), 408),
+        (LimitRequestHeaders("x"), 431),
+        (InvalidHeader("x"), 400),
+        (InvalidResponseHeader("ours"), 500),
+        (KeyError("ours"), 500),
+    ],
+)
+def test_each_failure_has_its_status(error: Exception, status: int) -> None:
+    assert next(answer for kind, answer in REFUSALS if isinstance(error, kind))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("lines", "headers"),
+    [
+        ("Origin: https://a.example", [("ORIGIN", "https://a.example")]),
+        ("oRiGiN:\thttps://a.example \t", [("ORIGIN", "https://a.example")]),
+        ("Origin: a b\r\nX-Request-Id: r1", [("X-REQUEST-ID", "r1")]),
+        ("Origin: a\r\nOrigin: b", [("ORIGIN", "a"), ("ORIGIN", "b")]),
+        ("X-Origin: a\r\nAuthorization: Bearer eyJ", []),
+        ("Origin: \xe4", []),
+    ],
+)
+def test_of_a_head_that_could_not_be_read_only_origin_and_request_id_are_taken(
+    lines: str, headers: list[tuple[str, str]]
+) -> None:
+    head = f"GET / HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+    assert UnreadableRequest(head).headers == headers
+
+
+def test_an_origin_that_is_still_arriving_is_not_taken_for_a_whole_one() -> None:
+    assert UnreadableRequest(b"GET / HTTP/1.1\r\nOrigin: https://a.exam").headers == []
