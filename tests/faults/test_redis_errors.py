@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-import redis
 
-from tests.load.chaos.proxy import Remote, running
+from tests.load.chaos.proxy import running
 from tests.support.infrastructure import MiniStack, RedisServer, free_port, wait_until
+from tests.support.redis_pair import RedisPair, admin
 from tests.support.stack import ROLES, Stack
 
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
@@ -20,51 +18,33 @@ TROUBLE_SECONDS = 4.0
 """Long enough for a sweep, a heartbeat and a restore of unacknowledged jobs to meet it."""
 
 
-class Pair:
-    """Two servers and a door that stands for their name; a stack that knows only the name."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        first, second = (RedisServer(folder / name) for name in ("first", "second"))
-        self.servers = [stack.enter_context(server) for server in (first, second)]
-        self.clients = [
-            stack.enter_context(redis.Redis.from_url(each.url, decode_responses=True))
-            for each in self.servers
-        ]
-        self.port = free_port()
-        self.door: Remote = stack.enter_context(running(self.port, first.port, folder))
-        self._follow(1, first.port)
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def fail_over(self) -> None:
-        """The replica becomes the primary, the name leads to it, the old one follows it."""
-        self.clients[1].replicaof("NO", "ONE")
-        self.door.order(f"lead {self.servers[1].port}")
-        self._follow(0, self.servers[1].port)
-        self.clients.reverse()
-        self.servers.reverse()
-
-    def _follow(self, which: int, port: int) -> None:
-        client = self.clients[which]
-        client.replicaof("127.0.0.1", str(port))
-        wait_until(lambda: client.info("replication")["master_link_status"] == "up", "replication")
-
-
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with ExitStack() as stack:
-        yield Pair(tmp_path_factory.mktemp("pair"), stack)
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisPair]:
+    folder = tmp_path_factory.mktemp("pair")
+    with RedisPair(RedisServer(folder / "first"), RedisServer(folder / "second")) as pair:
+        yield pair
 
 
 @pytest.fixture(scope="module")
 def stack(
-    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, pair: Pair
+    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, pair: RedisPair
 ) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("redis-errors")
-    with Stack(folder, ministack, pair.servers[0], REDIS_URL=pair.url) as stack:
-        stack.start("monitor", f"--port={free_port()}", "--address=127.0.0.1")
+    """A stack that knows only the name."""
+    folder, port = tmp_path_factory.mktemp("redis-errors"), free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    with (
+        running(port, pair.primary.port, folder) as door,
+        Stack(
+            folder,
+            ministack,
+            pair.primary,
+            REDIS_URL=url,
+            FLOWER_ADDRESS="127.0.0.1",
+            FLOWER_PORT=str(free_port()),
+        ) as stack,
+    ):
+        pair.doors.append(door)
+        stack.start("monitor")
         yield stack
 
 
@@ -79,38 +59,41 @@ def driver(stack: Stack) -> str:
     return token
 
 
-def fail_over_and_back(pair: Pair) -> None:
+def fail_over_and_back(pair: RedisPair) -> None:
     pair.fail_over()
     time.sleep(TROUBLE_SECONDS)
     pair.fail_over()
 
 
-def be_a_replica_for_a_while(pair: Pair) -> None:
+def be_a_replica_for_a_while(pair: RedisPair) -> None:
     """The name leads to the same server before and after, which is no primary meanwhile."""
-    pair.clients[0].replicaof("127.0.0.1", "1")
-    time.sleep(TROUBLE_SECONDS)
-    pair.clients[0].replicaof("NO", "ONE")
+    with admin(pair.primary) as client:
+        client.replicaof("127.0.0.1", "1")
+        time.sleep(TROUBLE_SECONDS)
+        client.replicaof("NO", "ONE")
 
 
-def be_full_for_a_while(pair: Pair) -> None:
-    pair.clients[0].config_set("maxmemory", "1")
-    time.sleep(TROUBLE_SECONDS)
-    pair.clients[0].config_set("maxmemory", "0")
+def be_full_for_a_while(pair: RedisPair) -> None:
+    with admin(pair.primary) as client:
+        client.config_set("maxmemory", "1")
+        time.sleep(TROUBLE_SECONDS)
+        client.config_set("maxmemory", "0")
 
 
-def permit_nothing_for_a_while(pair: Pair) -> None:
-    admin = pair.clients[0]
-    admin.acl_setuser("default", enabled=True, nopass=True, categories=["-@all"], commands=["+acl"])
-    time.sleep(TROUBLE_SECONDS)
-    admin.acl_setuser("default", enabled=True, nopass=True, categories=["+@all"])
+def permit_nothing_for_a_while(pair: RedisPair) -> None:
+    with admin(pair.primary) as client:
+        nothing = {"categories": ["-@all"], "commands": ["+acl"]}
+        client.acl_setuser("default", enabled=True, nopass=True, **nothing)
+        time.sleep(TROUBLE_SECONDS)
+        client.acl_setuser("default", enabled=True, nopass=True, categories=["+@all"])
 
 
-def hold_a_text_where_a_queue_should_be(pair: Pair) -> None:
-    for queue in ("{wildrydes}:dispatch", "{wildrydes}:sweep", "{wildrydes}:unacked"):
-        pair.clients[0].set(queue, "a text")
-    time.sleep(TROUBLE_SECONDS)
-    for queue in ("{wildrydes}:dispatch", "{wildrydes}:sweep", "{wildrydes}:unacked"):
-        pair.clients[0].delete(queue)
+def hold_a_text_where_a_queue_should_be(pair: RedisPair) -> None:
+    names = ("{wildrydes}:dispatch", "{wildrydes}:sweep", "{wildrydes}:unacked")
+    with admin(pair.primary) as client:
+        client.mset(dict.fromkeys(names, "a text"))
+        time.sleep(TROUBLE_SECONDS)
+        client.delete(*names)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +107,7 @@ def hold_a_text_where_a_queue_should_be(pair: Pair) -> None:
     ],
 )
 def test_no_error_of_redis_ends_a_process_and_rides_are_matched_after_it(
-    stack: Stack, pair: Pair, driver: str, trouble: Callable[[Pair], None]
+    stack: Stack, pair: RedisPair, driver: str, trouble: Callable[[RedisPair], None]
 ) -> None:
     before = pids(stack)
     assert is_matched(stack, driver)

@@ -1,7 +1,7 @@
 """The system under attack: two APIs, two workers, one beat, and a supervisor that restarts them.
 
-`web-1`, `worker-1` and `beat` reach Redis through a proxy that can misbehave; the others directly.
-Redis keeps nothing on disk.
+Redis is two servers with replication, which keep nothing on disk. `web-1`, `worker-1` and `beat`
+reach it through a door that can misbehave; the others through one that only stands for its name.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from tests.support.infrastructure import (
     free_port,
     wait_until,
 )
+from tests.support.redis_pair import RedisPair
 from tests.support.stack import Stack, start_process
 
 SETTINGS: Final = {
@@ -62,12 +63,14 @@ class Cluster:
     ) -> None:
         self.history = history
         self.aws = MiniStack(folder / "aws")
-        self.redis = ForgetfulRedis(folder / "redis")
+        self.pair = RedisPair(
+            ForgetfulRedis(folder / "redis-1"), ForgetfulRedis(folder / "redis-2")
+        )
         self.ports = {name: free_port() for name in members if name.startswith("web")}
         self._folder = folder
         self._members = members
         self._settings_given = SETTINGS | settings
-        self._proxy_port = free_port()
+        self._proxy_port, self._name_port = free_port(), free_port()
         self._processes: dict[str, Process] = {}
         self._started: dict[str, float] = {}
         self._before: dict[str, int] = {}
@@ -79,11 +82,14 @@ class Cluster:
     def __enter__(self) -> Self:
         enter = self._stack.enter_context
         enter(self.aws)
-        enter(self.redis)
-        self.stack = enter(
-            Stack(self._folder, self.aws, self.redis, roles=(), **self._settings_given)
-        )
+        enter(self.pair)
+        given = {"REDIS_URL": self.redis_url, **self._settings_given}
+        self.stack = enter(Stack(self._folder, self.aws, self.redis, roles=(), **given))
         self.proxy = enter(running(self._proxy_port, self.redis.port, self._folder))
+        self.pair.doors = [
+            self.proxy,
+            enter(running(self._name_port, self.redis.port, self._folder)),
+        ]
         self._stack.callback(self._end)
         for name in self._members:
             self._start(name)
@@ -99,6 +105,16 @@ class Cluster:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+    @property
+    def redis(self) -> RedisServer:
+        """The primary of the moment."""
+        return self.pair.primary
+
+    @property
+    def redis_url(self) -> str:
+        """Where the primary is by its name."""
+        return f"redis://127.0.0.1:{self._name_port}/0"
 
     @property
     def settings(self) -> Settings:

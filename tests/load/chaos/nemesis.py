@@ -42,6 +42,8 @@ class Nemesis:
             Fault.HOLE: self._make_hole,
             Fault.HALF_OPEN: self._break_links,
             Fault.SLOW_CLIENTS: self._come_slowly,
+            Fault.FAILOVER: self._fail_over,
+            Fault.SILENT: self._silence_and_fail_over,
         }
 
     def strike_all(self, strikes: Sequence[Strike]) -> None:
@@ -117,6 +119,26 @@ class Nemesis:
             self._cluster.redis.kill()
             time.sleep(strike.seconds)
             self._cluster.redis.start()
+            self._back("redis")
+
+    def _fail_over(self, strike: Strike) -> None:
+        """There, and at the next strike back."""
+        with self._redis:
+            self._note(strike, "redis")
+            self._cluster.pair.fail_over()
+            self._back("redis")
+
+    def _silence_and_fail_over(self, strike: Strike) -> None:
+        """The primary hangs; when it goes on, the other has been the primary for a while."""
+        with self._redis:
+            self._note(strike, "redis", seconds=strike.seconds)
+            hung = self._cluster.redis
+            hung.pause()
+            time.sleep(strike.seconds / 2)
+            self._cluster.pair.promote()
+            time.sleep(strike.seconds / 2)
+            hung.resume()
+            self._cluster.pair.follow()
             self._back("redis")
 
     def _pause_aws(self, strike: Strike) -> None:

@@ -35,7 +35,7 @@ def run(schedule: Schedule, folder: Path) -> Path:
         admin = Client(api, "admin", cluster.stack.admin_token(), random.Random(schedule.seed))
         herd = Herd(api, cluster.stack, schedule.fleet, admin)
         admin.close()
-        duplicator = Duplicator(cluster.redis.url, schedule.seed)
+        duplicator = Duplicator(cluster.redis_url, schedule.seed)
         riders = Riders(api, cluster.stack.rider_token)
         herd.start()
         duplicator.start()

@@ -43,6 +43,8 @@ class Fault(StrEnum):
     HOLE = "Redis black-holed"
     HALF_OPEN = "Redis links half-open"
     SLOW_CLIENTS = "slow clients"
+    FAILOVER = "Redis failed over"
+    SILENT = "Redis silent, then failed over"
 
 
 PER_1000_RIDES: Final = {
@@ -55,6 +57,8 @@ PER_1000_RIDES: Final = {
     Fault.HOLE: 3,
     Fault.HALF_OPEN: 3,
     Fault.SLOW_CLIENTS: 3,
+    Fault.FAILOVER: 6,
+    Fault.SILENT: 3,
 }
 
 
@@ -171,7 +175,7 @@ def _lasting(chance: random.Random, fault: Fault) -> float:
     match fault:
         case Fault.AWS:
             return chance.uniform(1, 3)
-        case Fault.HOLE:
+        case Fault.HOLE | Fault.SILENT:
             return chance.uniform(1, 4)
         case Fault.SLOW_CLIENTS:
             return chance.uniform(4, 8)
