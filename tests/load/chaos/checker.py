@@ -95,7 +95,10 @@ def claims_add_up(evidence: Evidence) -> Iterator[str]:
         if habits.get(unicorn.unicorn_id) == Habit.FORGETFUL:
             continue  # whether a silence was noticed before it ended is not written anywhere
         name, changed = unicorn.unicorn_id, unicorn.version - VERSIONS_BEFORE_RIDES
-        if changed != changes[name]:
+        more = changed - changes[name]
+        if habits.get(name) == Habit.CHOOSY and more > 0 and more % 2 == 0:
+            continue  # an offer that it missed is claimed and given back, and leaves no trace
+        if more:
             yield f"unicorn {name} changed {changed} times, its rides say {changes[name]}"
 
 
