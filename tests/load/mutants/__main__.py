@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--rooms", nargs="*", default=ROOMS, help="paths to draw from")
+    parser.add_argument("--nearest", action="store_true", help="a quick look: nearest tests only")
     options = parser.parse_args()
     known = known_equivalents()
     mutants = sample(PROJECT, options.count, options.seed, options.rooms)
@@ -31,7 +32,7 @@ def main() -> None:
     with copy_of_the_project() as folder:
         for number, mutant in enumerate(counted, start=1):
             began = time.monotonic()
-            verdict = try_out(mutant, folder)
+            verdict = try_out(mutant, folder, nearest=options.nearest)
             told = f"noticed by {verdict.noticed_by}" if verdict.noticed_by else "SURVIVED"
             seconds = time.monotonic() - began
             print(f"{number}/{len(counted)} {mutant.path}:{mutant.line} {told} ({seconds:.0f} s)")
