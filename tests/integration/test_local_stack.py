@@ -5,8 +5,11 @@ One stack serves the whole module, in a folder of its own and on ports of its ow
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +25,7 @@ from service.local.identity import USER_SCOPES
 from service.local.login import Login
 from service.local.provisioning import recall
 from service.local.stack import Ports, Secrets
+from tests.clients import tools
 from tests.support import srp
 from tests.support.infrastructure import PROJECT, free_port, wait_until
 
@@ -129,6 +133,30 @@ def test_a_page_signs_in_by_srp_without_credentials(stack: LocalStack) -> None:
     aws = f"http://127.0.0.1:{stack.ports.aws}"
     user = "rider@example.com"
     assert srp.sign_in(aws, identity.pool_id, identity.web_client_id, user, password)["IdToken"]
+
+
+@pytest.mark.skipif(not tools.has_npm(), reason=tools.MISSING)
+def test_the_examples_for_apps_sign_in_and_ride(stack: LocalStack, tmp_path: Path) -> None:
+    """oidc-client-ts and Amplify themselves, with the code that the page prints."""
+    tools.install()
+    (tmp_path / "node_modules").symlink_to(tools.MODULES)
+    shutil.copy(tools.FOLDER / "apps.mjs", tmp_path)
+    page = (PROJECT / "service" / "local" / "APPS.md").read_text()
+    blocks = re.findall(r"^## (\S+)\n.*?^```js\n(.*?)^```$", page, re.M | re.S)
+    names = {"oidc-client-ts": "oidc.mjs", "Amplify": "amplify.mjs"}
+    for heading, code in blocks:
+        (tmp_path / names[heading]).write_text(code)
+    password = Secrets.of(stack.folder).demo_password
+    environment = stack.settings | {"ORIGIN": PAGE, "PASSWORD": password}
+    printed = tools.run("node", "apps.mjs", folder=tmp_path, **environment)
+    assert json.loads(printed.splitlines()[-1]) == {
+        "ride": 202,
+        "email": "rider@example.com",
+        "signedOut": f"{PAGE}/",
+        "bySrp": "insufficient_scope",
+        "scope": "aws.cognito.signin.user.admin",
+        "isRenewed": True,
+    }
 
 
 def test_settings_that_were_given_take_effect(stack: LocalStack) -> None:
