@@ -160,6 +160,7 @@ def rules_of(settings: Settings) -> Rules:
         offer=timedelta(seconds=settings.offer_seconds),
         offers_missed_max=settings.offers_missed_max,
         no_show=timedelta(seconds=settings.no_show_seconds),
+        arrive_max_metres=settings.arrive_max_metres,
         stale=timedelta(seconds=settings.unicorn_stale_seconds),
         max_pickup_eta=timedelta(seconds=settings.dispatch_max_pickup_eta_seconds),
         reach_metres=GreatCircle().reach_metres(settings.dispatch_max_pickup_eta_seconds),

@@ -104,6 +104,7 @@ class Settings(BaseModel):
     offer_seconds: int = Field(15, gt=0)
     offers_missed_max: int = Field(3, ge=0)
     no_show_seconds: int = Field(600, gt=0)
+    arrive_max_metres: int = Field(500, ge=0)
     unicorn_stale_seconds: int = Field(60, gt=0)
     travel_times_url: WebUrl = ""
     travel_times_budget_ms: int = Field(200, gt=0, le=5000)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from service.api.fields import Instant, Listing, Nothing
 from service.api.rides import Cancelation
-from service.api.views import RideListView, RideView, ride_list_view, ride_view
+from service.api.views import StaffRideListView, StaffRideView, staff_ride_view
 from service.auth import policy
 from service.core import staff
 from service.core.transition import stored_ride
@@ -42,7 +42,7 @@ class AllRidesListing(Listing):
     "/v1/admin/rides",
     policy=policy.ADMIN_READ,
     query=AllRidesListing,
-    answers={200: RideListView},
+    answers={200: StaffRideListView},
 )
 def list_all_rides(query: AllRidesListing) -> Response:
     """All riders' rides since an instant (a day ago), newest first; a page may be short."""
@@ -56,7 +56,8 @@ def list_all_rides(query: AllRidesListing) -> Response:
         start=cursors.key_of(query.cursor, subject, cursors.ALL_RIDES),
     )
     next_cursor = cursors.cursor_of(page.next_key, subject, cursors.ALL_RIDES)
-    return answer(200, ride_list_view(page, next_cursor))
+    rides = [staff_ride_view(ride) for ride in page.items]
+    return answer(200, StaffRideListView(rides=rides, next_cursor=next_cursor))
 
 
 @route(
@@ -64,7 +65,7 @@ def list_all_rides(query: AllRidesListing) -> Response:
     "GET",
     "/v1/admin/rides/<ride_id>",
     policy=policy.ADMIN_READ,
-    answers={200: RideView},
+    answers={200: StaffRideView},
 )
 def show_any_ride(ride_id: str) -> Response:
     """One ride, whoever requested it."""
@@ -77,7 +78,7 @@ def show_any_ride(ride_id: str) -> Response:
     "/v1/admin/rides/<ride_id>/cancel",
     policy=policy.ADMIN_RIDES,
     body=Cancelation,
-    answers={200: RideView},
+    answers={200: StaffRideView},
 )
 def cancel_any_ride(ride_id: str, body: Cancelation) -> Response:
     """Cancel a ride in any open state; again changes nothing."""
@@ -94,7 +95,7 @@ def cancel_any_ride(ride_id: str, body: Cancelation) -> Response:
     "/v1/admin/rides/<ride_id>/reassign",
     policy=policy.ADMIN_RIDES,
     body=Nothing,
-    answers={200: RideView},
+    answers={200: StaffRideView},
 )
 def reassign_ride(ride_id: str, body: Nothing) -> Response:
     """Take the ride from its unicorn, which never gets it again, and look for another."""
@@ -106,4 +107,4 @@ def reassign_ride(ride_id: str, body: Nothing) -> Response:
 
 
 def _shown(ride: Ride) -> Response:
-    return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
+    return answer(200, staff_ride_view(ride), {"ETag": entity_tag(ride.version)})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from flask import Blueprint, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from service.api.fields import Instant, Nothing, Point, Strict, UnicornId
+from service.api.fields import Instant, Latitude, Longitude, Point, Strict, UnicornId
 from service.api.views import (
     DrivenRideView,
     MyUnicornView,
@@ -31,7 +31,7 @@ from service.http.problems import invalid
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
 from service.logs import add_log_context
-from service.model import Position, Unicorn
+from service.model import Location, Position, Unicorn
 
 blueprint: Final = Blueprint("fleet", __name__)
 
@@ -61,6 +61,26 @@ class PositionReports(Strict):
     """Where many unicorns are."""
 
     positions: Annotated[list[NamedPositionReport], Field(max_length=500)]
+
+
+class StepTaken(Strict):
+    """Where the unicorn is as it takes the step, if it says so: both degrees or none."""
+
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    recorded_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _is_a_place(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("must have both latitude and longitude, or none of them")
+        return self
+
+    def position(self, now: datetime) -> Position | None:
+        """None if the unicorn does not say."""
+        if self.latitude is None or self.longitude is None:
+            return None
+        return Position(Location(self.latitude, self.longitude), self.recorded_at or now)
 
 
 class Availability(Strict):
@@ -150,14 +170,15 @@ def set_availability(body: Availability) -> Response:
     "POST",
     "/v1/fleet/me/rides/<ride_id>/<any(accept,decline,arrive,start,complete):step>",
     policy=policy.FLEET_DRIVE,
-    body=Nothing,
+    body=StepTaken,
     answers={200: DrivenRideView},
 )
-def advance_ride(ride_id: str, step: str, body: Nothing) -> Response:
+def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
     """Take the next step of the unicorn's ride; repeating the last one changes nothing."""
     deps = dependencies()
     add_log_context(ride_id=ride_id)
-    ride = unicorns.advance(deps.ports, Step(step), _my_id(), ride_id, deps.now())
+    now = deps.now()
+    ride = unicorns.advance(deps.ports, Step(step), _my_id(), ride_id, now, body.position(now))
     return answer(200, driven_ride_view(ride), {"ETag": entity_tag(ride.version)})
 
 

@@ -104,9 +104,21 @@ class DrivenRideView(_AnyonesRideView):
 
 
 class RideView(_AnyonesRideView):
-    """A ride as its rider and staff see it."""
+    """A ride as its rider sees it."""
 
     rider_id: str
+
+
+class StaffRideView(RideView):
+    """A ride as staff sees it: also how far away its unicorn was when it said it was there."""
+
+    arrived_distance_metres: int | None
+    completed_distance_metres: int | None
+
+
+class StaffRideListView(View):
+    rides: list[StaffRideView]
+    next_cursor: str | None
 
 
 class RideListView(View):
@@ -252,6 +264,14 @@ class DispatchView(View):
 
 def ride_view(ride: Ride) -> RideView:
     """A ride as its rider sees it. A unicorn that was only asked is not yet shown."""
+    return RideView.model_validate(_without_offer(ride))
+
+
+def staff_ride_view(ride: Ride) -> StaffRideView:
+    return StaffRideView.model_validate(_without_offer(ride))
+
+
+def _without_offer(ride: Ride) -> Ride:
     if ride.matched_at is None:
         ride = replace(
             ride,
@@ -260,7 +280,7 @@ def ride_view(ride: Ride) -> RideView:
             pickup_eta_latest_seconds=None,
             pickup_distance_metres=None,
         )
-    return RideView.model_validate(ride)
+    return ride
 
 
 def driven_ride_view(ride: Ride) -> DrivenRideView:

@@ -392,6 +392,8 @@ class Rules:
     reach_metres: float = 2250.0
     """How far away a unicorn may be to make the pickup ETA cap, straight line."""
     max_active_rides: int = 0
+    arrive_max_metres: int = 500
+    """How far from the pickup a unicorn may be when it says that it has arrived; 0: anywhere."""
     plan: timedelta = timedelta(seconds=480)
     """How much longer than its deadline a ride waits at most for the unicorn planned for it."""
 

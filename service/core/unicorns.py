@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from service.core import arriving
 from service.core.ports import Ports
 from service.core.reconcile import mend
 from service.core.transition import carry_out, change_unicorn, stored_unicorn
 from service.model import (
     ASSIGNED,
+    Location,
     Position,
     Ride,
     RideStatus,
@@ -22,6 +24,7 @@ from service.model.errors import (
     IllegalTransition,
     RideNotFound,
     StaleVersion,
+    TooFarAway,
     Unavailable,
     UnicornNotFound,
 )
@@ -45,6 +48,9 @@ _REACHES = {
 }
 
 
+PLACED = frozenset({Step.ARRIVE, Step.COMPLETE})
+"""Steps that are taken at a place."""
+
 CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornState.ON_TRIP})
 """States in which a unicorn is expected to send positions."""
 
@@ -57,24 +63,37 @@ class LocatedUnicorn:
     position: Position | None
 
 
-def advance(ports: Ports, step: Step, unicorn_id: str, ride_id: str, now: datetime) -> Ride:
+def advance(
+    ports: Ports,
+    step: Step,
+    unicorn_id: str,
+    ride_id: str,
+    now: datetime,
+    sent: Position | None = None,
+) -> Ride:
     """Take the next step of the unicorn's own ride; repeating the last step changes nothing.
 
-    Raises `RideNotFound` if the ride is not this unicorn's, `IllegalTransition` if the step is
-    out of order.
+    `sent`: where the unicorn says it is with this step. Raises `RideNotFound` if the ride is not
+    this unicorn's, `IllegalTransition` if the step is out of order, `TooFarAway` if it arrives
+    elsewhere.
     """
+    at = arriving.place_of(ports, unicorn_id, sent, now) if step in PLACED else None
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if _already_taken(step, ride, unicorn_id):
             return ride, unicorn
         if ride.unicorn_id != unicorn_id:
             raise RideNotFound("no such ride of this unicorn")
-        return _next_ride(ports, step, ride, now), _next_unicorn(step, unicorn, ride_id, now)
+        return _next_ride(ports, step, ride, at, now), _next_unicorn(step, unicorn, ride_id, now)
 
     ride, unicorn = ports.assignments.pair(ride_id, unicorn_id)
     if ride is None:
         raise RideNotFound("no such ride")
-    after = carry_out(ports, ride, decide, now, unicorn)
+    try:
+        after = carry_out(ports, ride, decide, now, unicorn)
+    except TooFarAway:
+        arriving.note_refusal(ports, ride, now)
+        raise
     return after.as_left_by(unicorn_id) if step is Step.DECLINE else after
 
 
@@ -85,18 +104,18 @@ def _already_taken(step: Step, ride: Ride, unicorn_id: str) -> bool:
     return ride.unicorn_id == unicorn_id and ride.status is _REACHES[step]
 
 
-def _next_ride(ports: Ports, step: Step, ride: Ride, now: datetime) -> Ride:
+def _next_ride(ports: Ports, step: Step, ride: Ride, at: Location | None, now: datetime) -> Ride:
     match step:
         case Step.ACCEPT:
             return ride.accepted(now)
         case Step.DECLINE:
             return ride.declined_by_unicorn(now, ports.rules.deadline)
         case Step.ARRIVE:
-            return ride.arrived(now, ports.rules.no_show)
+            return arriving.arrived(ports, ride, at, now)
         case Step.START:
             return ride.started(now)
         case Step.COMPLETE:
-            return ride.completed(now)
+            return ride.completed(now, arriving.metres_from(at, ride.dropoff))
 
 
 def _next_unicorn(

@@ -32,6 +32,7 @@ RETRY_LATER: Final = {"Retry-After": "30"}
 DOMAIN: Final[Mapping[type[errors.DispatchError], tuple[int, str]]] = {
     errors.RideNotFound: (404, "not_found"),
     errors.UnicornNotFound: (404, "not_found"),
+    errors.TooFarAway: (409, "too_far_away"),
     errors.IllegalTransition: (409, "illegal_transition"),
     errors.NotCancelable: (409, "not_cancelable"),
     errors.UnicornBusy: (409, "unicorn_busy"),

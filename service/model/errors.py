@@ -27,6 +27,10 @@ class UnicornBusy(IllegalTransition):
     """The unicorn has a ride."""
 
 
+class TooFarAway(DispatchError):
+    """The unicorn says that it has arrived, and its position says that it has not."""
+
+
 class AccountTaken(DispatchError):
     """The account already has a unicorn."""
 

@@ -121,6 +121,11 @@ class Ride:
     fresh_deadlines: int = 0
     crashed_rounds: int = 0
     """Not used. The release before this one cannot read a ride without it; remove with the next."""
+    arrived_distance_metres: int | None = None
+    completed_distance_metres: int | None = None
+    """How far from the pickup and the dropoff the unicorn was when it said so, if that is known."""
+    arrive_refused_at: datetime | None = None
+    """Since when the unicorn says that it has arrived although it seems to be elsewhere."""
     failed_looks: int = 0
     """How often in a row the sweep could not look after the ride."""
     request_id: str = ""
@@ -169,20 +174,26 @@ class Ride:
         self._require(self.due_at is not None and now < self.due_at, "accepted after its expiry")
         return self._next(RideStatus.MATCHED, due_at=now + LIVENESS_CHECK, matched_at=now)
 
-    def arrived(self, now: datetime, no_show: timedelta) -> Ride:
+    def arrived(self, now: datetime, no_show: timedelta, metres: int | None = None) -> Ride:
         """The unicorn is at the pickup and waits for the rider, at most `no_show`."""
         self._require(self.status is RideStatus.MATCHED, "marked arrived")
         return self._next(
-            RideStatus.ARRIVED, due_at=now + min(LIVENESS_CHECK, no_show), arrived_at=now
+            RideStatus.ARRIVED,
+            due_at=now + min(LIVENESS_CHECK, no_show),
+            arrived_at=now,
+            arrived_distance_metres=metres,
+            arrive_refused_at=None,
         )
 
     def started(self, now: datetime) -> Ride:
         self._require(self.status is RideStatus.ARRIVED, "started")
         return self._next(RideStatus.IN_PROGRESS, due_at=now + LIVENESS_CHECK, started_at=now)
 
-    def completed(self, now: datetime) -> Ride:
+    def completed(self, now: datetime, metres: int | None = None) -> Ride:
         self._require(self.status is RideStatus.IN_PROGRESS, "completed")
-        return self._next(RideStatus.COMPLETED, due_at=None, completed_at=now)
+        return self._next(
+            RideStatus.COMPLETED, due_at=None, completed_at=now, completed_distance_metres=metres
+        )
 
     def canceled(self, by: CanceledBy, reason: str | None, now: datetime) -> Ride:
         """Ended early: by the rider before it is in progress, by others from any open state."""
@@ -212,6 +223,8 @@ class Ride:
             pickup_distance_metres=None,
             matched_at=None,
             arrived_at=None,
+            arrived_distance_metres=None,
+            arrive_refused_at=None,
             excluded=self.excluded | {self.unicorn.unicorn_id},
             deadline_at=now + deadline if fresh else self.deadline_at,
             fresh_deadlines=self.fresh_deadlines + fresh,
@@ -239,6 +252,7 @@ class Ride:
             version=self.declined[unicorn_id],
             unicorn=None,
             pickup_eta_seconds=None,
+            pickup_eta_latest_seconds=None,
             pickup_distance_metres=None,
             matched_at=None,
             arrived_at=None,

@@ -85,6 +85,9 @@ def a_finished_ride(**changes: Any) -> Ride:
         "excluded": frozenset({"u8", "u9"}),
         "missed_by": frozenset({"u7"}),
         "declined": {"u9": 3},
+        "arrived_distance_metres": 40,
+        "completed_distance_metres": 60,
+        "arrive_refused_at": NOW + timedelta(seconds=190),
         "fresh_deadlines": 2,
     }
     return a_ride(**fields | changes)

@@ -1,0 +1,58 @@
+"""Whether a unicorn is where it says it is: at the pickup when it arrives, and at the dropoff."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from service.core.ports import Ports, WriteConflict
+from service.matching.travel import GreatCircle
+from service.model import Location, Position, Ride
+from service.model.errors import TooFarAway, Unavailable
+
+FRESH: Final = timedelta(seconds=15)
+"""An older position says little about where a moving unicorn is."""
+
+INSIST_AFTER: Final = timedelta(seconds=30)
+"""A driver who says so again after this is believed: phones and maps are wrong at times."""
+
+
+def place_of(
+    ports: Ports, unicorn_id: str, sent: Position | None, now: datetime
+) -> Location | None:
+    """Where the unicorn is: what it sends with its step, else its last position if fresh."""
+    if sent:
+        return sent.location
+    try:
+        last = ports.fleet.position(unicorn_id, now)
+    except Unavailable:
+        return None
+    return last.location if last and now - last.recorded_at <= FRESH else None
+
+
+def metres_from(place: Location | None, at: Location | None) -> int | None:
+    """Straight line in whole metres; none if either place is unknown."""
+    return round(GreatCircle().crow_metres(place, at)) if place and at else None
+
+
+def arrived(ports: Ports, ride: Ride, place: Location | None, now: datetime) -> Ride:
+    """The ride with its unicorn at the pickup.
+
+    Raises `TooFarAway` if the unicorn is known to be elsewhere, unless it insists.
+    """
+    metres, most = metres_from(place, ride.pickup), ports.rules.arrive_max_metres
+    insists = ride.arrive_refused_at and now - ride.arrive_refused_at >= INSIST_AFTER
+    after = ride.arrived(now, ports.rules.no_show, metres)
+    if metres is not None and 0 < most < metres and not insists:
+        raise TooFarAway(f"{metres} m from the pickup; try again after 30 s if it is not so")
+    return after
+
+
+def note_refusal(ports: Ports, ride: Ride, now: datetime) -> None:
+    """Remember since when the unicorn says that it has arrived. No client sees it: no version."""
+    if ride.arrive_refused_at is None:
+        # Whoever was faster changed the ride; the unicorn will say so again.
+        with suppress(WriteConflict):
+            ports.rides.save(ride, replace(ride, arrive_refused_at=now))
