@@ -53,6 +53,6 @@ def arrived(ports: Ports, ride: Ride, place: Location | None, now: datetime) -> 
 def note_refusal(ports: Ports, ride: Ride, now: datetime) -> None:
     """Remember since when the unicorn says that it has arrived. No client sees it: no version."""
     if ride.arrive_refused_at is None:
-        # Whoever was faster changed the ride; the unicorn will say so again.
-        with suppress(WriteConflict):
+        # If it is not noted now, it is the next time that the unicorn says so.
+        with suppress(WriteConflict, Unavailable):
             ports.rides.save(ride, replace(ride, arrive_refused_at=now))

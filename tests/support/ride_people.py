@@ -6,7 +6,7 @@ Each act is judged by what was stored before it: what is legal succeeds, what is
 from __future__ import annotations
 
 from service.api.views import ride_view
-from service.core import positions, staff, unicorns
+from service.core import arriving, positions, staff, unicorns
 from service.core.rides import (
     RideOrder,
     cancel_ride,
@@ -15,6 +15,7 @@ from service.core.rides import (
 )
 from service.core.unicorns import Step
 from service.core.watch import live_view
+from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (
     Location,
@@ -140,6 +141,8 @@ class People(City):
         legal = own and ride.status in FROM[step]
         if step is Step.ACCEPT:
             legal = legal and ride.due_at is not None and self.now < ride.due_at
+        if step is Step.ARRIVE:
+            legal = legal and not self._is_elsewhere(unicorn_id, ride)
         done = own and ride.status is REACHES.get(step)
         if step is Step.DECLINE:
             done = unicorn_id in ride.declined
@@ -149,6 +152,17 @@ class People(City):
         )
         if step is Step.DECLINE and isinstance(answer, Ride):
             assert (answer.status, answer.unicorn) == (REQUESTED, None), "another's ride is shown"
+
+    def _is_elsewhere(self, unicorn_id: str, ride: Ride) -> bool:
+        """Whether its last seconds speak against its arrival, and it has not insisted."""
+        if self.trouble.redis_is_away:
+            return False
+        last = self.stores.fleet.position(unicorn_id, self.now)
+        since = ride.arrive_refused_at
+        if last is None or self.now - last.recorded_at > arriving.FRESH:
+            return False
+        insists = since is not None and self.now - since >= arriving.INSIST_AFTER
+        return not insists and GreatCircle().crow_metres(last.location, ride.pickup) > 500
 
     def send_positions(self) -> None:
         """Every unicorn that is still there says where it is."""

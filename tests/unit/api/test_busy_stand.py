@@ -95,8 +95,10 @@ class Scene:
     def drives(self, second: int) -> None:
         while self.busy and self.busy[0][0] <= second:
             _, name, ride_id = self.busy.popleft()
+            ride = self.call("GET", "/v1/fleet/me", None, name)["ride"]
             for step in ("arrive", "start", "complete"):
-                self.call("POST", f"/v1/fleet/me/rides/{ride_id}/{step}", None, name)
+                body = ride["pickup"] if step == "arrive" else None
+                self.call("POST", f"/v1/fleet/me/rides/{ride_id}/{step}", body, name)
         under_way = {ride_id for _, _, ride_id in self.busy}
         for number in range(HERD):
             if second % 20 == 0:
