@@ -30,7 +30,7 @@ SLOW = (
 
 _UNIT = ("tests/unit/core", "tests/unit/stores", "tests/unit/api", SLOW[0], "tests/unit/matching")
 SUITES: dict[str, tuple[str, ...]] = {
-    "service/model": _UNIT,
+    "service/model": ("tests/unit/model", *_UNIT),
     "service/core": _UNIT,
     "service/matching": ("tests/unit/matching", "tests/unit/core"),
     "service/auth": ("tests/unit/auth", "tests/unit/api"),

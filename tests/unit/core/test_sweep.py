@@ -64,6 +64,17 @@ def test_the_last_try_is_at_the_deadline_and_not_after(service: Service) -> None
     assert service.stored(ride).due_at == ride.deadline_at
 
 
+def test_the_last_look_at_a_planned_ride_is_when_its_plan_has_had_its_time(
+    service: Service,
+) -> None:
+    ride = service.request()
+    end = service.ports.rules.ends_at(ride, planned=True)
+    service.now = end - timedelta(seconds=0.5)
+    service.waiting.plans[ride.zone] = {ride.ride_id: Pairing(ride.ride_id, "u1", 60, 500)}
+    sweep(service.ports, service.now)
+    assert service.stored(ride).due_at == end
+
+
 def test_a_ride_with_a_plan_outlives_its_deadline(service: Service) -> None:
     ride = service.request()
     service.later(200)

@@ -1,0 +1,79 @@
+"""From which states a ride can take each step: exactly those of the table, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from service.model import (
+    ASSIGNED,
+    ERASED,
+    TERMINAL,
+    CanceledBy,
+    Rating,
+    Ride,
+    RideStatus,
+)
+from service.model.errors import IllegalTransition
+from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
+
+ALL = frozenset(RideStatus)
+OPEN = ALL - TERMINAL
+WAIT = timedelta(seconds=60)
+
+REQUESTED, OFFERED, MATCHED = RideStatus.REQUESTED, RideStatus.OFFERED, RideStatus.MATCHED
+ARRIVED, IN_PROGRESS = RideStatus.ARRIVED, RideStatus.IN_PROGRESS
+COMPLETED, UNMATCHED = RideStatus.COMPLETED, RideStatus.UNMATCHED
+
+STEPS: dict[str, tuple[frozenset[RideStatus], Callable[[Ride], object]]] = {
+    "claim": (frozenset({REQUESTED}), lambda ride: a_matched_pair(ride, a_usable_unicorn())),
+    "accept": (frozenset({OFFERED}), lambda ride: ride.accepted(NOW)),
+    "arrive": (frozenset({MATCHED}), lambda ride: ride.arrived(NOW, WAIT)),
+    "start": (frozenset({ARRIVED}), lambda ride: ride.started(NOW)),
+    "complete": (frozenset({IN_PROGRESS}), lambda ride: ride.completed(NOW)),
+    "return": (frozenset({OFFERED, MATCHED, ARRIVED}), lambda ride: ride.returned(NOW, WAIT)),
+    "give up": (frozenset({REQUESTED}), lambda ride: ride.unmatched()),
+    "replay": (frozenset({UNMATCHED}), lambda ride: ride.replayed(NOW, WAIT)),
+    "rate": (frozenset({COMPLETED}), lambda ride: ride.rated(Rating(5))),
+    "erase": (TERMINAL, lambda ride: ride.erased()),
+    "cancel by its rider": (
+        OPEN - {IN_PROGRESS},
+        lambda ride: ride.canceled(CanceledBy.RIDER, None, NOW),
+    ),
+    "cancel by an admin": (OPEN, lambda ride: ride.canceled(CanceledBy.ADMIN, None, NOW)),
+    "cancel by the system": (OPEN, lambda ride: ride.canceled(CanceledBy.SYSTEM, None, NOW)),
+}
+
+
+def a_ride_that_is(status: RideStatus) -> Ride:
+    unicorn = a_usable_unicorn().seen_by_rider(a_ride().pickup) if status in ASSIGNED else None
+    return a_ride(status=status, unicorn=unicorn)
+
+
+@pytest.mark.parametrize("status", sorted(ALL))
+@pytest.mark.parametrize(("allowed", "step"), STEPS.values(), ids=STEPS)
+def test_a_step_is_taken_from_its_states_only(
+    allowed: frozenset[RideStatus], step: Callable[[Ride], object], status: RideStatus
+) -> None:
+    ride = a_ride_that_is(status)
+    if status in allowed:
+        assert step(ride) != ride
+        return
+    with pytest.raises(IllegalTransition):
+        step(ride)
+
+
+def test_a_ride_whose_rider_is_forgotten_is_never_requested_again() -> None:
+    with pytest.raises(IllegalTransition):
+        a_ride(status=UNMATCHED, rider_id=ERASED).replayed(NOW, WAIT)
+
+
+def test_an_offer_is_taken_up_before_it_expires_only() -> None:
+    offered = a_ride(
+        status=OFFERED, due_at=NOW, unicorn=a_usable_unicorn().seen_by_rider(a_ride().pickup)
+    )
+    assert offered.accepted(NOW - timedelta(milliseconds=1)).status is MATCHED
+    with pytest.raises(IllegalTransition):
+        offered.accepted(NOW)
