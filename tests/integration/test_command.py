@@ -253,7 +253,7 @@ def test_dead_letters_are_listed_and_replayed_and_the_index_rebuilt(
         assert command.json("reconcile") == {"unicorns": 1, "open_rides": 1, "mended": 0}
         lease = redis.waiting.take(ride.zone)
         assert lease
-        assert [waiting.ride_id for waiting in lease.begin_round()[0]] == ["ride-1"]
+        assert [waiting.ride_id for waiting in lease.begin_round().rides] == ["ride-1"]
 
 
 def test_a_rider_is_forgotten_once_all_rides_have_ended(
