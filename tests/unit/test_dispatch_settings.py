@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
+from service.bootstrap import rules_of
+from service.core.ports import Rules
 from service.matching.match import Tuning
 from service.settings import Settings
 from tests.support.infrastructure import CREDENTIALS
@@ -24,6 +28,13 @@ def tuned(monkeypatch: pytest.MonkeyPatch, **changes: float) -> Tuning:
 
 def test_the_defaults_are_those_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tuned(monkeypatch) == Tuning()
+
+
+def test_the_defaults_are_those_of_the_rules() -> None:
+    rules = rules_of(Settings.model_validate(ENVIRONMENT))
+    assert replace(rules, reach_metres=Rules().reach_metres) == Rules()
+    # As far as the default travel time gets within the default cap, rounded in the rules.
+    assert rules.reach_metres == pytest.approx(Rules().reach_metres, rel=0.001)
 
 
 def test_the_weight_of_waiting_follows_from_cap_and_deadline(

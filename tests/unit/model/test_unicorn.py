@@ -1,0 +1,72 @@
+"""Since when a unicorn waits for its turn, and whether it goes on taking rides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from service.model import Trip, Unicorn, UnicornState
+from service.model.errors import IllegalTransition, UnicornBusy
+from tests.support.builders import BATTERY_PARK, NOW, a_unicorn, a_usable_unicorn
+
+EARLIER = NOW - timedelta(hours=1)
+TRIP = Trip(BATTERY_PARK, None)
+
+
+def on_a_ride() -> Unicorn:
+    return a_usable_unicorn(idle_since=EARLIER).reserved("ride-1", TRIP)
+
+
+def test_its_turn_begins_when_it_goes_on_duty() -> None:
+    on_duty = a_unicorn(idle_since=EARLIER).with_availability(True, NOW)
+    assert (on_duty.state, on_duty.idle_since) == (UnicornState.AVAILABLE, NOW)
+    off_duty = on_duty.with_availability(False, NOW + timedelta(seconds=9))
+    assert (off_duty.state, off_duty.idle_since) == (UnicornState.NON_OPERATIONAL, NOW)
+
+
+def test_saying_the_same_again_changes_nothing() -> None:
+    on_duty = a_usable_unicorn(idle_since=EARLIER)
+    assert on_duty.with_availability(True, NOW) is on_duty
+
+
+def test_it_keeps_its_turn_when_the_ride_is_taken_from_it() -> None:
+    assert on_a_ride().released("ride-1", NOW).idle_since == EARLIER
+
+
+def test_it_loses_its_turn_by_a_trip_and_by_a_refusal() -> None:
+    assert on_a_ride().released("ride-1", NOW, refused=True).idle_since == NOW
+    assert on_a_ride().departed("ride-1", NOW).released("ride-1", NOW).idle_since == NOW
+
+
+def test_one_that_fell_silent_takes_no_more_rides() -> None:
+    silent = on_a_ride().released("ride-1", NOW, keep_accepting=False)
+    assert (silent.state, silent.accepting) == (UnicornState.NON_OPERATIONAL, False)
+
+
+def test_only_the_ride_that_it_is_on_can_be_started_or_ended() -> None:
+    with pytest.raises(IllegalTransition):
+        on_a_ride().released("ride-2", NOW)
+    with pytest.raises(IllegalTransition):
+        on_a_ride().departed("ride-2", NOW)
+    with pytest.raises(IllegalTransition):
+        on_a_ride().departed("ride-1", NOW).departed("ride-1", NOW)
+
+
+def test_it_is_removed_for_good_and_not_while_it_has_a_ride() -> None:
+    removed = a_usable_unicorn().removed()
+    assert (removed.state, removed.accepting) == (UnicornState.REMOVED, False)
+    assert removed.removed() is removed
+    with pytest.raises(UnicornBusy):
+        on_a_ride().removed()
+    with pytest.raises(IllegalTransition):
+        removed.with_availability(True, NOW)
+    with pytest.raises(IllegalTransition):
+        removed.amended({"name": "Binky"}, None, NOW)
+
+
+def test_what_is_amended_is_one_version_more_or_the_same_unicorn() -> None:
+    unicorn = a_usable_unicorn()
+    assert unicorn.amended({"name": unicorn.name}, True, NOW) is unicorn
+    amended = unicorn.amended({"name": "Binky"}, False, NOW)
+    assert (amended.name, amended.accepting, amended.version) == ("Binky", False, 2)
