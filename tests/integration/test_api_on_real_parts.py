@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from service.http.gate import POLLS_PER_SUBJECT
 from tests.support.infrastructure import MiniStack, RedisServer, wait_until
 from tests.support.stack import Stack, start_process
 
@@ -186,23 +187,31 @@ def test_two_tokens_in_two_headers_are_malformed(stack: Stack) -> None:
     assert b"malformed_header" in answer
 
 
-def test_others_are_served_while_200_wait(stack: Stack) -> None:
-    token = stack.rider_token("rider-waiting")
-    made = stack.call("POST", "/v1/rides", BODY, token=token)
-    path = made.headers["Location"]
+def long_polls(stack: Stack, token: str, path: str) -> list[socket.socket]:
+    """As many as one rider may hold."""
     request = (
         f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
         'Prefer: wait=30\r\nIf-None-Match: "1"\r\n\r\n'
     ).encode()
-    waiting = [socket.create_connection(("127.0.0.1", stack.port)) for _ in range(200)]
+    waiting = []
+    for _ in range(POLLS_PER_SUBJECT):
+        waiting.append(socket.create_connection(("127.0.0.1", stack.port), timeout=20))
+        waiting[-1].sendall(request)
+    return waiting
+
+
+def test_others_are_served_while_200_wait(stack: Stack) -> None:
+    rides: dict[str, str] = {}
+    waiting: list[socket.socket] = []
     try:
+        for number in range(200 // POLLS_PER_SUBJECT):
+            token = stack.rider_token(f"rider-waiting-{number}")
+            rides[token] = stack.call("POST", "/v1/rides", BODY, token=token).headers["Location"]
+            waiting += long_polls(stack, token, rides[token])
+            assert stack.call("GET", rides[token], token=token).status == 200
+        for token, path in rides.items():
+            assert stack.call("POST", f"{path}/cancel", token=token).status == 200
         for connection in waiting:
-            connection.sendall(request)
-        for _ in range(20):
-            assert stack.call("GET", path, token=token).status == 200
-        assert stack.call("POST", f"{path}/cancel", token=token).status == 200
-        for connection in waiting:
-            connection.settimeout(20)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
     finally:
         for connection in waiting:
