@@ -5,6 +5,7 @@ Nothing connects here: each client connects when it is first used.
 
 from __future__ import annotations
 
+import atexit
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -21,11 +22,12 @@ from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.auth.verifier import AccessTokenVerifier
 from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
+from service.clock import Clock, Source
 from service.core.arrivals import Arrivals
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
 from service.core.times import NEW_YORK, ZoneTimes
-from service.listening import start_listening
+from service.listening import Listening
 from service.matching.correction import AS_ESTIMATED
 from service.matching.travel import GreatCircle, TravelTimes
 from service.observability.exposition import before_answers
@@ -33,6 +35,7 @@ from service.observability.instruments import KEYS_FETCHED
 from service.probes import probes_of
 from service.settings import ApiSettings, Settings
 from service.stores.broker import CeleryRoundQueue, RedisQueues
+from service.stores.clocks import DynamoClock, redis_clock
 from service.stores.corrections import DynamoCorrections, KnownCorrections
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
@@ -197,6 +200,16 @@ def travel_times(settings: Settings) -> TravelTimes:
     )
 
 
+def clock_of(link: RedisLink, dynamodb: DynamoDBClient | None = None) -> Clock:
+    """The service's time in this process, kept right in the background."""
+    sources: dict[str, Source] = {"redis": redis_clock(link)}
+    if dynamodb is not None:
+        sources["dynamodb"] = DynamoClock(dynamodb)
+    clock = Clock(sources)
+    clock.keep_reading()
+    return clock
+
+
 def build(settings: ApiSettings) -> Dependencies:
     """What the API stands on; its keys are fetched at once."""
     # Imported late: workers use the rest of this module and need no Flask.
@@ -205,10 +218,15 @@ def build(settings: ApiSettings) -> Dependencies:
 
     timeout = REQUEST_TIMEOUT_SECONDS
     redis = redis_stores(settings, "web", timeout_seconds=timeout)
-    rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout, name="wildrydes-web")
     dynamodb = dynamodb_client(settings)
+    clock = clock_of(redis.link, dynamodb)
+    rounds = CeleryRoundQueue(
+        settings.broker_url, timeout_seconds=timeout, name="wildrydes-web", now=clock.now
+    )
     ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
-    start_listening(ports.fleet, ports.rules.stale, _now)
+    listening = Listening(ports, clock.now)
+    listening.begin()
+    atexit.register(listening.end)
     keys = _keys(settings)
     before_answers(lambda: _tell_age(keys))
     revocations = build_revocations(settings, redis, dynamodb).start()
@@ -218,15 +236,17 @@ def build(settings: ApiSettings) -> Dependencies:
         ports=ports,
         oversight=build_oversight(settings, redis, dynamodb, timeout_seconds=timeout),
         verifier=_verifier(settings, keys),
+        refused=listening.refused,
         revocations=revocations,
         revoked=RevocationCheck(revocations, revocations.known),
         pool=CognitoUserPool(settings.cognito_user_pool_id),
         iam=_iam_verifier(settings),
         id_tokens=_workshop_verifier(settings, keys),
         limiter=limiter_of(settings),
-        now=_now,
+        now=clock.now,
         monotonic=time.monotonic,
-        probes=probes_of(settings, dynamodb, redis.link, keys.ready),
+        probes=probes_of(settings, dynamodb, redis.link, keys.ready)
+        | {"clock": clock.is_within_bound},
     )
 
 

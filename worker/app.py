@@ -20,14 +20,19 @@ from service.stores.broker import (  # noqa: E402
     DISPATCH_QUEUE,
     LEARN_TASK,
     ROUND_TASK,
+    SWEEP_EXPIRES,
     SWEEP_QUEUE,
     SWEEP_TASK,
     broker_options,
 )
 from worker import consumer, dependencies, liveness, metrics  # noqa: E402
-from worker.heartbeat import Heartbeat  # noqa: E402
+from worker.heartbeat import CountedRequest, Heartbeat, main_clock  # noqa: E402
 
 app = Celery("dispatch", broker=settings.broker_url, include=["worker.tasks"])
+# Jobs are due and expire by the service's time: hosts' clocks need not agree.
+clock = main_clock(settings)
+app.now = clock.now  # type: ignore[method-assign]
+CountedRequest.now = clock.now
 app.conf.update(
     # Results are in DynamoDB; a result backend would cost 86 % more CPU per task.
     task_ignore_result=True,
@@ -77,8 +82,7 @@ app.conf.update(
         "sweep": {
             "task": SWEEP_TASK,
             "schedule": 1.0,
-            # A sweep that could not run within a second is followed by the next one.
-            "options": {"expires": 1},
+            "options": {"expires": SWEEP_EXPIRES.total_seconds()},
         },
         "learn": {
             "task": LEARN_TASK,
@@ -109,12 +113,14 @@ def _start_logging(**_: Any) -> None:
 @worker_init.connect(weak=False)
 def _begin_worker(**_: Any) -> None:
     _name_connections("worker")
+    clock.keep_reading()
 
 
 @beat_init.connect(weak=False)
 def _begin_beat(sender: Any, **_: Any) -> None:
     _name_connections("beat")
     liveness.end_between_ticks(sender)
+    clock.keep_reading()
 
 
 @worker_process_init.connect(weak=False)
@@ -127,4 +133,4 @@ def _build_stores(**_: Any) -> None:
 consumer.install()
 liveness.keep(settings.liveness_file)
 metrics.install(settings)
-Heartbeat(settings).install()
+Heartbeat(settings, clock.now).install()

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
     build_ports,
+    clock_of,
     learned_corrections,
     redis_stores,
     with_background_reads,
@@ -51,6 +52,7 @@ class Dependencies:
     queue: CeleryRoundQueue
     shards_at_once: ThreadPoolExecutor
     learned: LearnedCorrections
+    now: Callable[[], datetime]
 
     def sweep(self) -> None:
         """Sweep what no other worker sweeps; two at once would do no harm, only the work."""
@@ -58,7 +60,7 @@ class Dependencies:
         with SWEEP_SECONDS.time():
             swept = sweep(
                 self.ports,
-                _now(),
+                self.now(),
                 lambda: time.monotonic() < end,
                 turn=self.turns.turn,
                 run_all=self.shards_at_once.map,
@@ -74,7 +76,7 @@ class Dependencies:
 
     def learn(self) -> None:
         """Fit travel times; two processes at once would only do the same work twice."""
-        learn_from_legs(self.ports.legs, self.learned, self.ports.times.prior, _now())
+        learn_from_legs(self.ports.legs, self.learned, self.ports.times.prior, self.now())
 
 
 _built: Dependencies | None = None
@@ -85,8 +87,11 @@ def build(settings: Settings) -> Dependencies:
     global _built
     timeout = JOB_TIMEOUT_SECONDS
     redis = redis_stores(settings, "worker", timeout_seconds=timeout)
-    rounds = CeleryRoundQueue(settings.broker_url, timeout_seconds=timeout, name="wildrydes-worker")
     dynamodb = dynamodb_client(settings)
+    clock = clock_of(redis.link, dynamodb)
+    rounds = CeleryRoundQueue(
+        settings.broker_url, timeout_seconds=timeout, name="wildrydes-worker", now=clock.now
+    )
     ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
     dispatcher = Dispatcher(
         ports=ports,
@@ -97,7 +102,7 @@ def build(settings: Settings) -> Dependencies:
             deadline_seconds=settings.dispatch_deadline_seconds,
             equal_metres=settings.dispatch_equal_metres,
         ),
-        now=_now,
+        now=clock.now,
         monotonic=time.monotonic,
         sleep=time.sleep,
         commit_all=_in_parallel(ThreadPoolExecutor(PARALLEL_CLAIMS, "claim")),
@@ -105,7 +110,7 @@ def build(settings: Settings) -> Dependencies:
     shards = ThreadPoolExecutor(SHARDS_AT_ONCE, "sweep")
     turns = RedisSweepTurns(redis.link)
     learned = learned_corrections(settings, dynamodb)
-    _built = Dependencies(dispatcher, ports, turns, rounds, shards, learned)
+    _built = Dependencies(dispatcher, ports, turns, rounds, shards, learned, clock.now)
     return _built
 
 
@@ -130,7 +135,3 @@ def _in_parallel(
         return pool.map(lambda context, each: context.run(claim, each), contexts, claims)
 
     return commit_all
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

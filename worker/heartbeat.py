@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from billiard.exceptions import WorkerLostError
 from celery.signals import heartbeat_sent, worker_ready, worker_shutdown
 from celery.worker import state
 from celery.worker.request import Request
 
+from service.clock import Clock
 from service.model.errors import Unavailable
 from service.model.operations import Beat, worker_id
 from service.observability.instruments import JOBS
 from service.settings import Settings
+from service.stores.clocks import redis_clock
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.workers import RedisWorkers
 
@@ -29,14 +31,30 @@ TIMEOUT_SECONDS: Final = 0.5
 """Redis is told in the main loop, which must not stand still for it."""
 
 
+def main_clock(settings: Settings) -> Clock:
+    """The service's time in a main process, by Redis alone; it connects when it is first read."""
+    link = RedisLink(
+        connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS, name="wildrydes-clock")
+    )
+    return Clock({"redis": redis_clock(link)})
+
+
 class CountedRequest(Request):
     """A job as the main process sees it; counts those that fail, which Celery does not.
 
     A job that is killed, or that the hard time limit ends, takes its pool process along: only the
-    main process can count it.
+    main process can count it. A job expires by `now`, the service's time, where Celery asks the
+    host's clock.
     """
 
     failures: ClassVar[int] = 0
+    now: ClassVar[Callable[[], datetime]]
+
+    def maybe_expire(self) -> Literal[True] | None:
+        if self.expires is None or CountedRequest.now() <= self.expires:
+            return None
+        state.revoked.add(self.id)
+        return True
 
     def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> Any:
         CountedRequest.failures += 1
@@ -53,9 +71,10 @@ class CountedRequest(Request):
 class Heartbeat:
     """Tells Redis of this worker's main process. Connects when the heart first beats."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
         self._version = settings.service_version
-        self._started_at = datetime.now(UTC)
+        self._clock = now
+        self._started_at = now()
         self._pool: Any = None
         link = RedisLink(
             connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS, name="wildrydes-worker")
@@ -91,7 +110,7 @@ class Heartbeat:
             pid=os.getpid(),
             version=self._version,
             started_at=self._started_at,
-            beat_at=datetime.now(UTC),
+            beat_at=self._clock(),
             active=active,
             done=max(0, state.all_total_count[0] - active - failed),
             failed=failed,

@@ -27,6 +27,7 @@ from service.http import (
     frame,
     gate,
     guard,
+    missed,
     problems,
 )
 from service.http.context import Dependencies, Probe
@@ -60,6 +61,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     settings = dependencies.settings
     context.provide(app, dependencies)
     frame.install(app, settings.public_url)
+    missed.install(app, dependencies.refused)
     problems.install(app)
     cors.install(app, settings.cors_origins)
     gate.install(app, settings)

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Annotated, Final, Self
 
 from flask import Blueprint, Response
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SkipValidation, ValidationError, model_validator
 
 from service.api.fields import Instant, Latitude, Longitude, Point, Strict, UnicornId
 from service.api.views import (
     DrivenRideView,
     MyUnicornView,
+    PositionIgnored,
     PositionsNoted,
     RefusedPosition,
     UnicornView,
@@ -22,14 +23,13 @@ from service.auth import policy
 from service.core import positions, unicorns
 from service.core.positions import Report
 from service.core.transition import stored_unicorn
-from service.core.unicorns import Step
+from service.core.unicorns import Duty, Step
 from service.http import headers
 from service.http.context import caller, dependencies
-from service.http.gate import granted_wait, wait_for_unicorn
+from service.http.gate import granted_wait, wait_for_duty
 from service.http.guard import judge_again
-from service.http.problems import invalid
-from service.http.responses import answer, empty, entity_tag
-from service.http.route import route
+from service.http.responses import answer, empty, entity_tag, weak_tag
+from service.http.route import is_id, route
 from service.logs import add_log_context
 from service.model import Location, Position, Unicorn
 
@@ -39,11 +39,22 @@ BULK_LIMIT: Final = 128 * 1024
 """Bytes of a body with positions of many unicorns."""
 
 
-class PositionReport(Point):
-    """Where a unicorn is: heading in degrees from north, speed in metres per second."""
+def _known(value: object) -> object:
+    return None if isinstance(value, int | float) and value == -1 else value
 
-    heading: Annotated[float, Field(ge=0, le=360)] | None = None
-    speed: Annotated[float, Field(ge=0, le=1000)] | None = None
+
+UNKNOWN: Final = BeforeValidator(_known)
+"""Phones send −1 for a heading or speed they do not know (Apple, CLLocation)."""
+
+
+class PositionReport(Point):
+    """Where a unicorn is: heading in degrees from north, speed in metres per second; −1: unknown.
+
+    `recorded_at`: when the phone was there; now, if it is left out.
+    """
+
+    heading: Annotated[Annotated[float, Field(ge=0, le=360)] | None, UNKNOWN] = None
+    speed: Annotated[Annotated[float, Field(ge=0, le=1000)] | None, UNKNOWN] = None
     recorded_at: Instant | None = None
 
     def position(self, now: datetime) -> Position:
@@ -58,9 +69,9 @@ class NamedPositionReport(PositionReport):
 
 
 class PositionReports(Strict):
-    """Where many unicorns are."""
+    """Where many unicorns are. Each entry is judged alone (`_entry_of`), not with the body."""
 
-    positions: Annotated[list[NamedPositionReport], Field(max_length=500)]
+    positions: Annotated[list[SkipValidation[NamedPositionReport]], Field(max_length=500)]
 
 
 class StepTaken(Strict):
@@ -98,17 +109,20 @@ class Availability(Strict):
     answers={200: MyUnicornView, 304: None},
 )
 def show_me() -> Response:
-    """The caller's unicorn and its ride; waits for news of them if asked to."""
+    """The caller's unicorn and its ride; waits for news of them if asked to.
+
+    The `ETag` covers both, but not the unicorn's place, which may have changed on a 304.
+    """
     deps, wait = dependencies(), granted_wait()
-    unicorn = stored_unicorn(deps.ports, _my_id())
-    if wait and not _is_news(unicorn):
-        unicorn = wait_for_unicorn(unicorn, _is_news, wait)
+    duty = unicorns.duty_of(deps.ports, stored_unicorn(deps.ports, _heard()), deps.now())
+    if wait and not _is_news(duty):
+        duty = wait_for_duty(duty, _is_news, wait)
         judge_again()
-    about = {"ETag": entity_tag(unicorn.version), **headers.wait_applied(wait)}
-    if headers.not_modified(unicorn.version):
+    about = {"ETag": weak_tag(_versions(duty)), **headers.wait_applied(wait)}
+    if headers.not_modified(_versions(duty)):
         return empty(304, about)
-    ride = unicorns.ride_of(deps.ports, unicorn, deps.now())
-    view = MyUnicornView(unicorn=_shown(unicorn), ride=ride and driven_ride_view(ride))
+    shown = unicorn_view(unicorns.view(deps.ports, duty.unicorn, deps.now()))
+    view = MyUnicornView(unicorn=shown, ride=duty.ride and driven_ride_view(duty.ride))
     return answer(200, view, about)
 
 
@@ -118,17 +132,21 @@ def show_me() -> Response:
     "/v1/fleet/me/position",
     policy=policy.FLEET_DRIVE,
     body=PositionReport,
-    answers={204: None},
+    answers={200: PositionIgnored, 204: None},
 )
 def report_position(body: PositionReport) -> Response:
-    """Say where the unicorn is; an older position than the last is ignored."""
+    """Say where the unicorn is; an older position than the last is ignored.
+
+    One that was recorded too long ago or in the future is ignored too, and the answer, 200, says
+    so. The `ETag` is that of `GET /v1/fleet/me`: if it is another than the last, there is news.
+    """
     deps = dependencies()
     now = deps.now()
-    position = body.position(now)
-    if positions.is_in_the_future(position, now):
-        raise invalid("recorded_at", "is in the future")
-    unicorn = positions.record_position(deps.ports, _my_id(), position, now)
-    return empty(204, {"ETag": entity_tag(unicorn.version)})
+    unicorn_id = unicorns.unicorn_of(deps.ports, caller().subject)
+    noted = positions.record_position(deps.ports, unicorn_id, body.position(now), now)
+    if noted.problem:
+        return answer(200, PositionIgnored(ignored=noted.problem, server_time=now))
+    return empty(204, _tag(noted.unicorn, noted.ride_version))
 
 
 @route(
@@ -144,10 +162,21 @@ def report_positions(body: PositionReports) -> Response:
     """Say where many unicorns are; what cannot be true is rejected one by one."""
     deps = dependencies()
     now = deps.now()
-    reports = [Report(each.unicorn_id, each.position(now)) for each in body.positions]
-    refused = positions.record_positions(deps.ports, reports, now)
-    rejected = [RefusedPosition(unicorn_id=r.unicorn_id, reason=why) for r, why in refused]
-    return answer(200, PositionsNoted(accepted=len(reports) - len(refused), rejected=rejected))
+    entries = [_entry_of(index, each) for index, each in enumerate(body.positions)]
+    readable = [
+        (index, Report(entry.unicorn_id, entry.position(now)))
+        for index, entry in enumerate(entries)
+        if isinstance(entry, NamedPositionReport)
+    ]
+    problems = positions.record_positions(deps.ports, [report for _, report in readable], now)
+    rejected = [entry for entry in entries if isinstance(entry, RefusedPosition)]
+    rejected += [
+        RefusedPosition(index=index, unicorn_id=report.unicorn_id, reason=problem)
+        for (index, report), problem in zip(readable, problems, strict=True)
+        if problem
+    ]
+    rejected.sort(key=lambda refused: refused.index)
+    return answer(200, PositionsNoted(accepted=len(entries) - len(rejected), rejected=rejected))
 
 
 @route(
@@ -161,8 +190,10 @@ def report_positions(body: PositionReports) -> Response:
 def set_availability(body: Availability) -> Response:
     """Go on or off duty; a ride under way is finished first."""
     deps = dependencies()
-    unicorn = unicorns.set_availability(deps.ports, _my_id(), body.available, deps.now())
-    return answer(200, _shown(unicorn), {"ETag": entity_tag(unicorn.version)})
+    now = deps.now()
+    unicorn = unicorns.set_availability(deps.ports, _heard(), body.available, now)
+    located = unicorns.view(deps.ports, unicorn, now)
+    return answer(200, unicorn_view(located), _tag(unicorn, located.ride_version))
 
 
 @route(
@@ -178,21 +209,44 @@ def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
     deps = dependencies()
     add_log_context(ride_id=ride_id)
     now = deps.now()
-    ride = unicorns.advance(deps.ports, Step(step), _my_id(), ride_id, now, body.position(now))
+    ride = unicorns.advance(deps.ports, Step(step), _heard(), ride_id, now, body.position(now))
     return answer(200, driven_ride_view(ride), {"ETag": entity_tag(ride.version)})
 
 
-def _my_id() -> str:
-    return unicorns.unicorn_of(dependencies().ports, caller().subject)
-
-
-def _shown(unicorn: Unicorn) -> UnicornView:
+def _heard() -> str:
+    """The id of the caller's unicorn, which is heard of by this call."""
     deps = dependencies()
-    return unicorn_view(unicorns.view(deps.ports, unicorn, deps.now()))
+    return unicorns.heard_from(deps.ports, caller().subject, deps.now())
 
 
-def _is_news(unicorn: Unicorn) -> bool:
-    """What a waiting unicorn has not seen: another version than it named, else a ride."""
+def _entry_of(index: int, raw: object) -> NamedPositionReport | RefusedPosition:
+    """The entry of a bulk, or its refusal: one that makes no sense costs its neighbours nothing."""
+    try:
+        return NamedPositionReport.model_validate(raw)
+    except ValidationError:
+        name = raw.get("unicorn_id") if isinstance(raw, dict) else None
+        known = name if isinstance(name, str) and is_id(name) else None
+        return RefusedPosition(index=index, unicorn_id=known, reason="validation_failed")
+
+
+def _versions(duty: Duty) -> str:
+    """What changes with every change of the unicorn or its ride."""
+    return f"{duty.unicorn.version}.{duty.ride.version}" if duty.ride else f"{duty.unicorn.version}"
+
+
+def _tag(unicorn: Unicorn | None, ride_version: int | None) -> dict[str, str]:
+    """The `ETag` of `GET /v1/fleet/me` by what the fleet index knows; none if that is too little.
+
+    It may lag behind the ride, which costs a client an unchanged answer and never hides a change.
+    """
+    if unicorn is None or (unicorn.ride_id and ride_version is None):
+        return {}
+    ride = f".{ride_version}" if unicorn.ride_id else ""
+    return {"ETag": weak_tag(f"{unicorn.version}{ride}")}
+
+
+def _is_news(duty: Duty) -> bool:
+    """What a waiting unicorn has not seen: other versions than it named, else a ride."""
     if headers.if_none_match_given():
-        return not headers.not_modified(unicorn.version)
-    return unicorn.ride_id is not None
+        return not headers.not_modified(_versions(duty))
+    return duty.unicorn.ride_id is not None

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.json_schema import WithJsonSchema
 
-from service.core.positions import Refusal
 from service.core.reconcile import Mended
 from service.core.unicorns import LocatedUnicorn
 from service.core.watch import LiveView
-from service.model import CanceledBy, Page, Ride, RideStatus, UnicornState
+from service.model import CanceledBy, Page, PositionProblem, Ride, RideStatus, UnicornState
 from service.model.operations import (
     Beat,
     DeadLetter,
@@ -151,6 +150,7 @@ class UnicornView(View):
     accepting: bool
     location: LocationView | None
     position_at: Instant | None
+    position_problem: PositionProblem | None
     ride_id: str | None
 
 
@@ -164,12 +164,24 @@ class MyUnicornView(View):
     ride: DrivenRideView | None
 
 
+class PositionIgnored(View):
+    """A report that was no position, with the service's time to compare one's own clock with."""
+
+    ignored: PositionProblem
+    server_time: Instant
+
+
 class RefusedPosition(View):
-    unicorn_id: str
-    reason: Refusal
+    """What was no position; `unicorn_id` is null where the entry has none that can be one."""
+
+    index: int
+    unicorn_id: str | None
+    reason: PositionProblem | Literal["validation_failed"]
 
 
 class PositionsNoted(View):
+    """How many positions were taken, and the entries that were not, by their place in the body."""
+
     accepted: int
     rejected: list[RefusedPosition]
 
@@ -303,7 +315,10 @@ def live_ride_view(live: LiveView) -> LiveRideView:
 def unicorn_view(located: LocatedUnicorn) -> UnicornView:
     at = located.position
     return UnicornView.of(
-        located.unicorn, location=at and at.location, position_at=at and at.recorded_at
+        located.unicorn,
+        location=at and at.location,
+        position_at=at and at.recorded_at,
+        position_problem=located.position_problem,
     )
 
 

@@ -38,7 +38,8 @@ def tell(ports: Ports, now: datetime, *, ride: Ride | None, unicorn: Unicorn | N
         # Who waits for the news is told first; nobody waits for the rest.
         ports.changes.announce(*_topics(ride, unicorn))
         if unicorn:
-            ports.fleet.refresh(unicorn, now)
+            has_it = ride and ride.ride_id == unicorn.ride_id
+            ports.fleet.refresh(unicorn, now, ride.version if ride and has_it else None)
         if ride and ride.status is not RideStatus.REQUESTED:
             ports.waiting.discard(ride.zone, [ride.ride_id])
         if ride and ride.status is RideStatus.COMPLETED:

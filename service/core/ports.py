@@ -23,8 +23,11 @@ from service.model import (
     Page,
     Pairing,
     Position,
+    PositionProblem,
+    Presence,
     Ride,
     RideStatus,
+    SilentTogether,
     Unicorn,
 )
 from service.model.errors import DispatchError
@@ -140,6 +143,8 @@ class Sighting:
 
     unicorn: Unicorn | None
     entered: bool
+    ride_version: int | None = None
+    """Of the ride the unicorn has, if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,7 @@ class FleetIndex(Protocol):
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         """Note a position, unless one recorded later is known. Costs no DynamoDB write.
 
+        One that is farther than 300 m/s from the last waits for a second report that agrees.
         If the sighting has no unicorn, its state is not known here (any more): `refresh` it, or
         `forget` it if there is no such unicorn.
         """
@@ -166,8 +172,8 @@ class FleetIndex(Protocol):
     ) -> Mapping[str, Sighting]:
         """`record` of many, by unicorn id, in as few calls as of one."""
 
-    def refresh(self, unicorn: Unicorn, now: datetime) -> None:
-        """Note a state, unless a newer version is known."""
+    def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
+        """Note a state, unless a newer version is known, and the version of its ride if told."""
 
     def refresh_all(self, unicorns: Collection[Unicorn], now: datetime) -> None:
         """`refresh` of many, in as few calls as of one."""
@@ -198,22 +204,30 @@ class FleetIndex(Protocol):
         all riders may stand at the same one.
         """
 
-    def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
-        """Time since the unicorn was last heard of, as far as somebody was there to hear it.
+    def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
+        """Note, by unicorn id, why a report was no position: neither a place nor a sign of life."""
 
-        Counted at most from the index's epoch and from when processes began to `listen` without
-        a gap, to when they last did: neither an index that lost its memory nor an outage of the
-        API can make the fleet look silent.
+    def hear(self, unicorn_id: str, now: datetime) -> None:
+        """Note a call of the unicorn that is no position."""
+
+    def presence(self, unicorn_id: str, now: datetime) -> Presence:
+        """What is known of the unicorn by its calls, in one call."""
+
+    def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
+        """How many of the unicorns with a ride fell silent when this one did; two calls."""
+
+    def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
+        """Say that the process hears unicorns, or (`is_deaf`) that it had to refuse some.
+
+        To be repeated all the time. No silence counts before every process hears: after a deaf
+        one, after a gap, and while one that said so before says nothing (see `model.presence`).
         """
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
         """Whether the unicorn was heard of since then, and could be heard all the time."""
 
-    def listen(self, now: datetime) -> None:
-        """Say that unicorns can be heard; to be repeated all the time by every process that can.
-
-        As long as nobody ever said so, it is taken for granted.
-        """
+    def stop_listening(self, process: str) -> None:
+        """Say that the process ends."""
 
     def begin_epoch(self, now: datetime) -> bool:
         """Start an epoch if there is none; true if the index is new and must be refilled."""

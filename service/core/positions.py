@@ -1,27 +1,25 @@
-"""Positions of many unicorns at once, as a telemetry gateway sends them."""
+"""Positions as unicorns report them, one by one or many at once from a telemetry gateway.
+
+Whether a report is a position is judged here by its time and in the fleet index by its place. A
+report that is none is answered and ignored: it is neither a place nor a sign of life.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from service.core import effects
 from service.core.ports import Ports, Sighting
 from service.core.transition import stored_unicorn
-from service.model import Position, Unicorn, UnicornState
+from service.core.unicorns import Duty, duty_of
+from service.model import Position, PositionProblem, Unicorn, UnicornState
+from service.model.errors import Unavailable
 
 CLOCK_SKEW: Final = timedelta(seconds=30)
-"""How far a unicorn's clock may be ahead of ours."""
-
-
-class Refusal(StrEnum):
-    """Why a position was not noted."""
-
-    IN_THE_FUTURE = "recorded_in_the_future"
-    NO_SUCH_UNICORN = "unknown_unicorn"
+"""How far a phone's clock may be ahead of ours; what it recorded meanwhile is taken as now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +30,72 @@ class Report:
     position: Position
 
 
-def is_in_the_future(position: Position, now: datetime) -> bool:
-    """Whether it was recorded later than any clock's error explains."""
-    return position.recorded_at > now + CLOCK_SKEW
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What became of a report."""
+
+    unicorn: Unicorn | None
+    """None if its state is not known at the moment; the position was noted all the same."""
+    ride_version: int | None = None
+    """Of the ride the unicorn has, if that is known."""
+    problem: PositionProblem | None = None
+    """Why the report was ignored."""
 
 
-def record_position(ports: Ports, unicorn_id: str, position: Position, now: datetime) -> Unicorn:
+def judged(position: Position, now: datetime, stale: timedelta) -> Position | PositionProblem:
+    """The position, recorded now if the phone's clock is a little ahead; or why it is none."""
+    if position.recorded_at > now + CLOCK_SKEW:
+        return PositionProblem.IN_THE_FUTURE
+    if now - position.recorded_at > stale:
+        return PositionProblem.TOO_LONG_AGO
+    # Kept as it is, it would hide every later report until its own time has come.
+    return replace(position, recorded_at=min(position.recorded_at, now))
+
+
+def record_position(ports: Ports, unicorn_id: str, position: Position, now: datetime) -> Noted:
     """Note where the unicorn is (an older position than the last is ignored).
 
-    Costs no DynamoDB write, and a read only when the index forgot the unicorn's state.
+    Costs no DynamoDB write, and a read only when the index forgot the unicorn's state. Raises
+    `Unavailable` if the position was not noted, `UnicornNotFound` if there is no such unicorn.
     """
-    sighting = ports.fleet.record(unicorn_id, position, now)
-    unicorn = sighting.unicorn
-    if unicorn is None:
-        unicorn = stored_unicorn(ports, unicorn_id)
-        ports.fleet.refresh(unicorn, now)
-    if sighting.entered and unicorn.can_take_a_ride:
-        effects.trigger_around(ports, [position.location])
-    return unicorn
+    place = judged(position, now, ports.rules.stale)
+    if isinstance(place, PositionProblem):
+        ports.fleet.ignore_all({unicorn_id: place}, now)
+        return Noted(None, problem=place)
+    sighting = ports.fleet.record(unicorn_id, place, now)
+    noted = Noted(sighting.unicorn, sighting.ride_version)
+    if sighting.unicorn is None and (duty := _refreshed(ports, unicorn_id, now)):
+        noted = Noted(duty.unicorn, duty.ride_version)
+    if sighting.entered and noted.unicorn and noted.unicorn.can_take_a_ride:
+        effects.trigger_around(ports, [place.location])
+    return noted
+
+
+def _refreshed(ports: Ports, unicorn_id: str, now: datetime) -> Duty | None:
+    """The unicorn and its ride as stored; none while the store is away: the position is noted."""
+    try:
+        duty = duty_of(ports, stored_unicorn(ports, unicorn_id), now)
+    except Unavailable:
+        return None
+    ports.fleet.refresh(duty.unicorn, now, duty.ride_version)
+    return duty
 
 
 def record_positions(
     ports: Ports, reports: Sequence[Report], now: datetime
-) -> Sequence[tuple[Report, Refusal]]:
-    """Note where unicorns are; returns the reports that were refused.
+) -> Sequence[PositionProblem | None]:
+    """Note where unicorns are; returns for each report why it is no position, if it is none.
 
-    As of a single position, an older one than the last is ignored, and accepted. Costs a few calls
-    of Redis for all, no DynamoDB write, and reads only of unicorns whose state is not known (any
-    more). Raises `Unavailable`; sending everything again is harmless.
+    A unicorn that does not exist is `PositionProblem.NO_SUCH_UNICORN`. As of a single position, an
+    older one than the last is ignored, and accepted. Costs a few calls of Redis for all, no
+    DynamoDB write, and reads only of unicorns whose state is not known (any more). Raises
+    `Unavailable`; sending everything again is harmless.
     """
-    positions = _newest(r for r in reports if not is_in_the_future(r.position, now))
+    places = [judged(report.position, now, ports.rules.stale) for report in reports]
+    pairs = list(zip(reports, places, strict=True))
+    positions = _newest((r.unicorn_id, p) for r, p in pairs if isinstance(p, Position))
+    problems = {r.unicorn_id: p for r, p in pairs if isinstance(p, PositionProblem)}
+    ports.fleet.ignore_all({n: p for n, p in problems.items() if n not in positions}, now)
     sightings = ports.fleet.record_all(positions, now)
     unicorns = _unicorns(ports, sightings, now)
     entered = [
@@ -70,8 +104,7 @@ def record_positions(
         if sightings[name].entered and unicorn.can_take_a_ride
     ]
     effects.trigger_around(ports, entered)
-    refusals = ((report, _refusal(report, unicorns, now)) for report in reports)
-    return [(report, refusal) for report, refusal in refusals if refusal]
+    return [_problem(report, place, unicorns) for report, place in pairs]
 
 
 def _unicorns(
@@ -89,12 +122,13 @@ def _unicorns(
     return {name: u for name, u in known.items() if u.state is not UnicornState.REMOVED}
 
 
-def _newest(reports: Iterable[Report]) -> dict[str, Position]:
-    in_order = sorted(reports, key=lambda report: report.position.recorded_at)
-    return {report.unicorn_id: report.position for report in in_order}
+def _newest(positions: Iterable[tuple[str, Position]]) -> dict[str, Position]:
+    return dict(sorted(positions, key=lambda named: named[1].recorded_at))
 
 
-def _refusal(report: Report, unicorns: Mapping[str, Unicorn], now: datetime) -> Refusal | None:
-    if is_in_the_future(report.position, now):
-        return Refusal.IN_THE_FUTURE
-    return None if report.unicorn_id in unicorns else Refusal.NO_SUCH_UNICORN
+def _problem(
+    report: Report, place: Position | PositionProblem, unicorns: Mapping[str, Unicorn]
+) -> PositionProblem | None:
+    if isinstance(place, PositionProblem):
+        return place
+    return None if report.unicorn_id in unicorns else PositionProblem.NO_SUCH_UNICORN

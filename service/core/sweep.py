@@ -22,6 +22,7 @@ from typing import Final
 from service.core import effects
 from service.core.ports import Ports
 from service.core.reconcile import mend
+from service.core.silence import is_outage
 from service.core.transition import carry_out
 from service.matching.correction import Kind
 from service.matching.travel import seconds_between
@@ -238,8 +239,10 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
         return
     if _is_mended(ports, ride, now):
         return
-    silent = ports.fleet.silent_for(ride.unicorn_id or "", now)
-    if silent > ports.rules.stale:
+    silent = ports.fleet.presence(ride.unicorn_id or "", now).silence
+    if silent > ports.rules.stale and is_outage(ports, ride, now):
+        ports.rides.postpone(ride, now + LIVENESS_CHECK)
+    elif silent > ports.rules.stale:
         deadline = ports.rules.deadline
         _apply(ports, ride, now, lambda r: r.returned(now, deadline), silent=True)
     else:
@@ -251,9 +254,11 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
 def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
     if _is_mended(ports, ride, now):
         return
-    silent = ports.fleet.silent_for(ride.unicorn_id or "", now)
+    silent = ports.fleet.presence(ride.unicorn_id or "", now).silence
     limit = max(LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
-    if silent > limit:
+    if silent > limit and is_outage(ports, ride, now):
+        ports.rides.postpone(ride, now + LIVENESS_CHECK)
+    elif silent > limit:
         lost = "unicorn_lost"
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, lost, now), silent=True)
     else:

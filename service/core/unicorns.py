@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +16,7 @@ from service.model import (
     ASSIGNED,
     Location,
     Position,
+    PositionProblem,
     Ride,
     RideStatus,
     Unicorn,
@@ -61,6 +63,22 @@ class LocatedUnicorn:
 
     unicorn: Unicorn
     position: Position | None
+    position_problem: PositionProblem | None = None
+    """Why its reports have all been ignored for a while."""
+    ride_version: int | None = None
+    """Of its ride, as far as the fleet index knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """A unicorn and the ride it has, as one who drives it sees them."""
+
+    unicorn: Unicorn
+    ride: Ride | None
+
+    @property
+    def ride_version(self) -> int | None:
+        return self.ride.version if self.ride else None
 
 
 def advance(
@@ -180,25 +198,41 @@ def unicorn_of(ports: Ports, account_sub: str) -> str:
     return unicorn_id
 
 
+def heard_from(ports: Ports, account_sub: str, now: datetime) -> str:
+    """`unicorn_of` for a call of the unicorn that is no position: it is heard of by it."""
+    unicorn_id = unicorn_of(ports, account_sub)
+    # Nobody counts as silent while nothing can be noted.
+    with suppress(Unavailable):
+        ports.fleet.hear(unicorn_id, now)
+    return unicorn_id
+
+
 def view(ports: Ports, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
-    """The unicorn with its last fresh position."""
+    """The unicorn with its last fresh position.
+
+    It is contactable while its position is fresh. While it has a ride any call of it counts: a
+    phone at rest may send no positions.
+    """
     try:
-        position = ports.fleet.position(unicorn.unicorn_id, now)
-        silent = position is None and ports.fleet.silent_for(unicorn.unicorn_id, now)
+        seen = ports.fleet.presence(unicorn.unicorn_id, now)
     except Unavailable:
         return LocatedUnicorn(unicorn, None)
-    if silent and silent > ports.rules.stale and unicorn.state in CONTACTABLE:
+    silence = seen.silence if unicorn.ride_id else seen.unplaced
+    if seen.position is None and silence > ports.rules.stale and unicorn.state in CONTACTABLE:
         unicorn = replace(unicorn, state=UnicornState.NON_CONTACTABLE)
-    return LocatedUnicorn(unicorn, position)
+    return LocatedUnicorn(unicorn, seen.position, seen.problem, seen.ride_version)
 
 
-def ride_of(ports: Ports, unicorn: Unicorn, now: datetime) -> Ride | None:
-    """The ride the unicorn is reserved for; one that it should not be reserved for is mended."""
+def duty_of(ports: Ports, unicorn: Unicorn, now: datetime) -> Duty:
+    """The unicorn with the ride it is reserved for; costs a read if it has one.
+
+    A reservation for a ride that is not the unicorn's is mended.
+    """
     if unicorn.ride_id is None:
-        return None
+        return Duty(unicorn, None)
     ride = ports.rides.get(unicorn.ride_id)
     if ride and ride.status in ASSIGNED and ride.unicorn_id == unicorn.unicorn_id:
-        return ride
+        return Duty(unicorn, ride)
     # It lost the ride after it was read, or the pair is torn.
     mend(ports, unicorn.ride_id, unicorn.unicorn_id, now)
-    return None
+    return Duty(unicorn, None)

@@ -11,8 +11,9 @@ from service.core.effects import ride_topic, unicorn_topic
 from service.core.ports import Ports
 from service.core.rides import own_ride
 from service.core.transition import stored_unicorn
+from service.core.unicorns import Duty, duty_of
 from service.matching.correction import Kind
-from service.model import Position, Ride, RideStatus, Unicorn
+from service.model import Position, Ride, RideStatus
 from service.model.errors import Unavailable, UnicornNotFound
 
 REREAD_SECONDS: Final = 5.0
@@ -21,9 +22,12 @@ REREAD_SECONDS: Final = 5.0
 LIVE_SECONDS: Final = 2.0
 """How often a follower is told where the unicorn is, at most."""
 
+BELIEVED_CAPS: Final = 4
+"""A pickup ETA beyond so many caps is a sensor's mistake, and no figure for a rider."""
+
 SHOWS_UNICORN: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
 
-Watched = TypeVar("Watched", Ride, Unicorn)
+Watched = TypeVar("Watched", Ride, Duty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +82,26 @@ def wait_for_ride(
     return _wait(ports, ride_topic(ride.ride_id), read, done, seconds, monotonic, wait)
 
 
-def wait_for_unicorn(
+def wait_for_duty(
     ports: Ports,
-    unicorn: Unicorn,
-    done: Callable[[Unicorn], bool],
+    duty: Duty,
+    done: Callable[[Duty], bool],
     seconds: float,
+    now: Callable[[], datetime],
     monotonic: Callable[[], float],
     wait: Wait,
-) -> Unicorn:
-    """The unicorn as soon as `done` holds of it, or as it is when the time is up or the wait ended.
+) -> Duty:
+    """Both as soon as `done` holds of them, or as they are when the time is up or the wait ended.
 
     Raises `UnicornNotFound` if it is gone or no longer driven by the same account.
     """
+    unicorn = duty.unicorn
 
-    def read() -> Unicorn:
+    def read() -> Duty:
         stored = stored_unicorn(ports, unicorn.unicorn_id)
         if stored.account_sub != unicorn.account_sub:
             raise UnicornNotFound("this account drives another unicorn now")
-        return stored
+        return duty_of(ports, stored, now())
 
     return _wait(ports, unicorn_topic(unicorn.unicorn_id), read, done, seconds, monotonic, wait)
 
@@ -192,4 +198,5 @@ def _pickup_eta(ports: Ports, ride: Ride, position: Position | None, now: dateti
         return 0
     if ride.status is not RideStatus.MATCHED or position is None:
         return None
-    return ports.arrivals.pickup_eta(ride, position.location, now)
+    eta = ports.arrivals.pickup_eta(ride, position.location, now)
+    return eta if eta <= BELIEVED_CAPS * ports.rules.max_pickup_eta.total_seconds() else None

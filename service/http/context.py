@@ -49,6 +49,8 @@ class Dependencies:
     monotonic: Callable[[], float]
     probes: Mapping[str, Probe]
     """By the names that `/readyz` tells; only those in `health.REQUIRED` make it unavailable."""
+    refused: Callable[[str | None], None] = lambda _subject: None
+    """Told of each call of a unicorn that was not accepted, and of whose account, if known."""
     iam: Verifier | None = None
     """Verifies credentials of IAM roles, if any may call."""
     id_tokens: Verifier | None = None

@@ -32,13 +32,14 @@ from cachetools import TTLCache
 from flask import Flask, current_app, g, request
 
 from service.core import watch
+from service.core.unicorns import Duty
 from service.core.watch import Wait
 from service.http import headers
 from service.http.audit import client_address
 from service.http.client import Client, client
 from service.http.context import caller, dependencies
 from service.http.problems import RETRY_SOON, Problem
-from service.model import Ride, Unicorn
+from service.model import Ride
 from service.observability.instruments import STREAMS, WAITERS
 from service.settings import ApiSettings
 
@@ -252,11 +253,11 @@ def wait_for_ride(ride: Ride, done: Callable[[Ride], bool], seconds: float) -> R
         return watch.wait_for_ride(deps.ports, ride, done, seconds, deps.monotonic, wait)
 
 
-def wait_for_unicorn(unicorn: Unicorn, done: Callable[[Unicorn], bool], seconds: float) -> Unicorn:
-    """The unicorn when `done` holds of it, the time is up or the wait ends; see `core.watch`."""
+def wait_for_duty(duty: Duty, done: Callable[[Duty], bool], seconds: float) -> Duty:
+    """Unicorn and ride when `done` holds of them, the time is up or the wait ends."""
     deps = dependencies()
     with gate().waiting(client(), caller().subject, *holders()) as wait:
-        return watch.wait_for_unicorn(deps.ports, unicorn, done, seconds, deps.monotonic, wait)
+        return watch.wait_for_duty(deps.ports, duty, done, seconds, deps.now, deps.monotonic, wait)
 
 
 def _busy(detail: str) -> Problem:

@@ -99,7 +99,7 @@ def if_none_match_given() -> bool:
     return "HTTP_IF_NONE_MATCH" in request.environ
 
 
-def not_modified(version: int) -> bool:
+def not_modified(version: int | str) -> bool:
     """Whether `If-None-Match` names this version (RFC 9110, 13.1.2: weak comparison)."""
     if not if_none_match_given():
         return False

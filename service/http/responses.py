@@ -39,3 +39,8 @@ def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
 
 def entity_tag(version: int) -> str:
     return f'"{version}"'
+
+
+def weak_tag(versions: str) -> str:
+    """A tag of a representation that may differ in what has no version, such as a place."""
+    return f'W/"{versions}"'

@@ -9,6 +9,12 @@ Instants are timezone-aware UTC. Distances are metres, durations seconds, positi
 
 from service.model.page import Page, items_of
 from service.model.places import Location, Position
+from service.model.presence import (
+    Hearing,
+    PositionProblem,
+    Presence,
+    SilentTogether,
+)
 from service.model.ride import (
     ASSIGNED,
     BEFORE_PROGRESS,
@@ -42,13 +48,17 @@ __all__ = [
     "AssignedUnicorn",
     "CanceledBy",
     "FleetEntry",
+    "Hearing",
     "Location",
     "Page",
     "Pairing",
     "Position",
+    "PositionProblem",
+    "Presence",
     "Rating",
     "Ride",
     "RideStatus",
+    "SilentTogether",
     "Trip",
     "Unicorn",
     "UnicornState",

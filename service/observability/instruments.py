@@ -115,6 +115,23 @@ UNREADABLE_ENTRIES: Final = Counter(
     ["kind"],
 )
 
+# Who is there
+SILENCES_LEFT: Final = Counter(
+    "wildrydes_silences_left",
+    "How often a ride was left with its silent unicorn since many had fallen silent together.",
+)
+FLEET_CALLS_REFUSED: Final = Counter(
+    "wildrydes_fleet_calls_refused",
+    "Calls of unicorns that could not be accepted, so that nobody counts as silent meanwhile.",
+)
+
+CLOCK_OFF: Final = Gauge(
+    "wildrydes_clock_off_seconds",
+    "How far a clock (host, redis, dynamodb) is from the middle one, where it is farthest.",
+    ["clock"],
+    multiprocess_mode="livemax",
+)
+
 # Jobs
 JOB_STATES: Final = ("SUCCESS", "FAILURE", "LOST", "TIMEOUT")
 """Celery's own, and those of jobs that ended with their pool process: killed, or out of time."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from celery import Celery
@@ -20,6 +21,7 @@ from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError, RedisError
 
 from service.breaker import Breaker
+from service.clock import BOUND
 from service.model.errors import Unavailable
 from service.model.operations import QueueLength
 from service.observability import traces
@@ -102,10 +104,24 @@ def broker_options(*, timeout_seconds: float, name: str = "wildrydes") -> dict[s
     }
 
 
+SWEEP_EXPIRES: Final = 2 * BOUND
+"""A sweep is followed by the next within a second, but seen late it must not be taken for expired:
+two clocks may each be off by the bound before anybody says so."""
+
+
 class CeleryRoundQueue:
     """`RoundQueue` on a Celery broker. Raises `Unavailable`; a breaker spares the time-outs."""
 
-    def __init__(self, broker_url: str, *, timeout_seconds: float, name: str = "wildrydes") -> None:
+    def __init__(
+        self,
+        broker_url: str,
+        *,
+        timeout_seconds: float,
+        name: str = "wildrydes",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`now`: the service's time, by which workers judge whether a job has expired."""
+        self._now = now
         self._app = Celery("producer", broker=broker_url, set_as_current=False)
         self._app.conf.update(
             broker_transport_options=broker_options(timeout_seconds=timeout_seconds, name=name),
@@ -117,13 +133,13 @@ class CeleryRoundQueue:
     def publish(self, zone: str, request_id: str) -> None:
         """Ask for a round of the zone."""
         # A round nobody could run within half a minute has been triggered again since.
-        self._send(ROUND_TASK, DISPATCH_QUEUE, (zone, request_id), expires=30)
+        self._send(ROUND_TASK, DISPATCH_QUEUE, (zone, request_id), expires=timedelta(seconds=30))
 
     def publish_sweep(self) -> None:
-        """Ask one more worker to sweep, at once or not at all."""
-        self._send(SWEEP_TASK, SWEEP_QUEUE, (), expires=1)
+        """Ask one more worker to sweep, soon or not at all."""
+        self._send(SWEEP_TASK, SWEEP_QUEUE, (), expires=SWEEP_EXPIRES)
 
-    def _send(self, task: str, queue: str, args: tuple[str, ...], *, expires: int) -> None:
+    def _send(self, task: str, queue: str, args: tuple[str, ...], *, expires: timedelta) -> None:
         if self._breaker.is_open:
             PUBLISHED.labels("not_tried").inc()
             raise Unavailable("the broker failed a moment ago")
@@ -137,7 +153,7 @@ class CeleryRoundQueue:
                     # retry=False is slower to fail (6.8 s measured): it takes connect's own
                     # retries.
                     retry_policy={"max_retries": 0},
-                    expires=expires,
+                    expires=self._now() + expires,
                 )
             PUBLISHED.labels("sent").inc()
         except (OperationalError, OSError) as error:

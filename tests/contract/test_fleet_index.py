@@ -20,12 +20,15 @@ from service.stores.redis.link import RedisLink, connect
 from tests.support.builders import NOW, a_unicorn
 from tests.support.fakes_redis import FakeFleetIndex
 from tests.support.infrastructure import RedisServer
+from tests.support.presence import hear_through
 
 HERE = Location(40.7128, -74.0060)
 NEAR = Location(40.7150, -74.0080)
 FAR = Location(40.9000, -73.5000)
 ELSEWHERE = Location(42.65, -73.75)
 """In another zone."""
+LEAVING = Location(40.80, -74.0060)
+"""Out of reach of here, and a drive of half a minute away at the fastest."""
 STALE = timedelta(seconds=60)
 
 
@@ -66,8 +69,9 @@ def test_a_known_unicorn_is_found_near_its_position(fleet: FleetIndex) -> None:
 def test_a_unicorn_is_found_where_it_went(fleet: FleetIndex) -> None:
     fleet.refresh(a_usable_unicorn(), NOW)
     fleet.record("u1", at(FAR), NOW)
-    later = NOW + timedelta(seconds=4)
-    fleet.record("u1", at(HERE, later), later)
+    for seconds in (4, 8):
+        later = NOW + timedelta(seconds=seconds)
+        fleet.record("u1", at(HERE, later), later)
     assert [entry.position for entry in near(fleet, now=later)] == [at(HERE, later)]
 
 
@@ -83,13 +87,13 @@ def test_a_unicorn_enters_once_and_again_after_silence_or_in_another_zone(
     fleet: FleetIndex,
 ) -> None:
     fleet.refresh(a_usable_unicorn(), NOW)
-    times = [NOW + timedelta(seconds=seconds) for seconds in (0, 4, 70, 74)]
-    places = [HERE, NEAR, NEAR, ELSEWHERE]
+    times = [NOW + timedelta(seconds=seconds) for seconds in (0, 4, 70, 74, 78)]
+    places = [HERE, NEAR, NEAR, ELSEWHERE, ELSEWHERE]
     entered = [
         fleet.record("u1", at(place, time), time).entered
         for place, time in zip(places, times, strict=True)
     ]
-    assert entered == [True, False, True, True]
+    assert entered == [True, False, True, False, True]
 
 
 def test_a_stale_position_is_no_position(fleet: FleetIndex) -> None:
@@ -135,18 +139,19 @@ def test_the_nearest_are_found_first_among_many(fleet: FleetIndex) -> None:
 
 
 def test_a_new_index_makes_nobody_look_silent(fleet: FleetIndex) -> None:
-    assert fleet.silent_for("u1", NOW) == timedelta()
+    assert fleet.presence("u1", NOW).silence == timedelta()
     assert fleet.begin_epoch(NOW)
+    hear_through(fleet, NOW, NOW + timedelta(seconds=7))
     assert not fleet.begin_epoch(NOW + timedelta(seconds=5))
-    assert fleet.silent_for("u1", NOW + timedelta(seconds=7)) == timedelta(seconds=7)
+    assert fleet.presence("u1", NOW + timedelta(seconds=7)).silence == timedelta(seconds=7)
     fleet.record("u1", at(HERE, NOW + timedelta(seconds=6)), NOW + timedelta(seconds=6))
-    assert fleet.silent_for("u1", NOW + timedelta(seconds=7)) == timedelta(seconds=1)
+    assert fleet.presence("u1", NOW + timedelta(seconds=7)).silence == timedelta(seconds=1)
 
 
 def test_many_positions_are_recorded_as_single_ones_are(fleet: FleetIndex) -> None:
     unicorns = [a_usable_unicorn(f"u{n}") for n in range(3)]
     fleet.refresh_all(unicorns[:2], NOW)
-    fleet.record("u1", at(ELSEWHERE), NOW)
+    fleet.record("u1", at(ELSEWHERE, NOW - timedelta(hours=1)), NOW)
     later = NOW + timedelta(seconds=4)
     seen = fleet.record_all({f"u{n}": at(HERE, later) for n in range(3)}, later)
     assert [seen[f"u{n}"].unicorn for n in range(3)] == [*unicorns[:2], None]
@@ -234,43 +239,45 @@ def test_places_searched_together_lose_nobody_at_the_edge_of_reach(fleet: FleetI
 def test_an_outage_of_those_who_listen_makes_nobody_look_silent(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW - timedelta(hours=1))
     fleet.record("u1", at(HERE), NOW)
-    fleet.listen(NOW)
+    fleet.listen("api-1", NOW)
     for seconds in (20, 59, 61, 600, 86_000):
-        assert fleet.silent_for("u1", NOW + timedelta(seconds=seconds)) <= STALE / 4
+        assert fleet.presence("u1", NOW + timedelta(seconds=seconds)).silence <= STALE / 4
     back = NOW + timedelta(seconds=600)
-    fleet.listen(back)
-    assert fleet.silent_for("u1", back) == timedelta()
+    fleet.listen("api-1", back)
+    assert fleet.presence("u1", back).silence == timedelta()
 
 
 def test_the_only_unicorn_is_silent_in_time_while_somebody_listens(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW)
     fleet.record("u1", at(HERE), NOW)
     for seconds in range(0, 62, 3):
-        fleet.listen(NOW + timedelta(seconds=seconds))
+        fleet.listen("api-1", NOW + timedelta(seconds=seconds))
     late = NOW + timedelta(seconds=61)
-    assert fleet.silent_for("u1", late) == timedelta(seconds=61)
+    assert fleet.presence("u1", late).silence == timedelta(seconds=61)
 
 
 def test_after_an_outage_who_does_not_come_back_is_silent_in_time(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW)
     fleet.record("u1", at(HERE), NOW)
-    fleet.listen(NOW)
+    fleet.listen("api-1", NOW)
     for seconds in range(300, 370, 3):
-        fleet.listen(NOW + timedelta(seconds=seconds))
-    assert fleet.silent_for("u1", NOW + timedelta(seconds=365)) == timedelta(seconds=65)
+        fleet.listen("api-1", NOW + timedelta(seconds=seconds))
+    assert fleet.presence("u1", NOW + timedelta(seconds=365)).silence == timedelta(seconds=65)
 
 
 def test_two_who_listen_need_not_agree_on_the_time(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW)
-    for seconds in (0, 10, 9, 20, 19, 30, 29):
-        fleet.listen(NOW + timedelta(seconds=seconds))
-    assert fleet.silent_for("u1", NOW + timedelta(seconds=31)) == timedelta(seconds=31)
+    for number, seconds in enumerate((0, 10, 9, 20, 19, 30, 29)):
+        fleet.listen(f"api-{number % 2}", NOW + timedelta(seconds=seconds))
+    assert fleet.presence("u1", NOW + timedelta(seconds=31)).silence == timedelta(seconds=31)
 
 
 def test_a_unicorn_that_jumps_is_found_only_where_it_is(fleet: FleetIndex) -> None:
     fleet.refresh(a_usable_unicorn(), NOW)
     fleet.record("u1", at(HERE), NOW)
-    later, far_away = NOW + timedelta(seconds=4), Location(45.5, -73.6)
+    far_away = Location(45.5, -73.6)
+    fleet.record("u1", at(far_away, NOW + timedelta(seconds=4)), NOW + timedelta(seconds=4))
+    later = NOW + timedelta(seconds=8)
     assert fleet.record("u1", at(far_away, later), later).entered
     assert near(fleet, HERE, later) == []
     assert [entry.position for entry in near(fleet, far_away, later)] == [at(far_away, later)]
@@ -279,15 +286,15 @@ def test_a_unicorn_that_jumps_is_found_only_where_it_is(fleet: FleetIndex) -> No
 def test_one_that_left_takes_nobodys_place_among_the_nearest(fleet: FleetIndex) -> None:
     for n in range(20):
         fleet.refresh(a_usable_unicorn(f"u{n}"), NOW)
-        fleet.record(f"u{n}", at(HERE), NOW)
-        fleet.record(f"u{n}", at(Location(45.5, -73.6), NOW + timedelta(seconds=1)), NOW)
+        fleet.record(f"u{n}", at(HERE, NOW - timedelta(seconds=40)), NOW - timedelta(seconds=40))
+        fleet.record(f"u{n}", at(LEAVING), NOW)
     fleet.refresh(a_usable_unicorn("stays"), NOW)
     fleet.record("stays", at(NEAR), NOW)
     assert [entry.unicorn.unicorn_id for entry in near(fleet)] == ["stays"]
 
 
 @pytest.mark.parametrize("recorded_at", [datetime(1, 1, 1, tzinfo=UTC), NOW - STALE * 2])
-def test_a_position_from_long_ago_is_heard_but_nobody_is_there(
+def test_a_position_from_long_ago_puts_nobody_anywhere(
     fleet: FleetIndex, recorded_at: datetime
 ) -> None:
     fleet.begin_epoch(NOW - timedelta(hours=1))
@@ -295,7 +302,7 @@ def test_a_position_from_long_ago_is_heard_but_nobody_is_there(
     fleet.record("u1", at(HERE, recorded_at), NOW)
     assert near(fleet) == []
     assert fleet.position("u1", NOW) is None
-    assert fleet.silent_for("u1", NOW) == timedelta()
+    assert fleet.presence("u1", NOW).silence == timedelta()
 
 
 @pytest.mark.parametrize("longitude", [179.999, -179.999])
@@ -325,17 +332,16 @@ def test_unicorns_at_the_edges_of_the_map_are_found(fleet: FleetIndex, place: Lo
 def test_a_unicorn_could_answer_if_it_was_heard_and_everybody_listened(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW - timedelta(hours=1))
     since, later = NOW + timedelta(seconds=5), NOW + timedelta(seconds=20)
+    hear_through(fleet, NOW, later)
     assert not fleet.could_answer("u1", since, later), "never heard"
     fleet.record("u1", at(HERE), NOW)
     assert not fleet.could_answer("u1", since, later), "heard before, not since"
     fleet.record("u1", at(HERE, since), since)
     assert fleet.could_answer("u1", since, later)
-    fleet.listen(NOW)
-    assert not fleet.could_answer("u1", since, later), "nobody listens any more"
-    fleet.listen(later)
-    assert not fleet.could_answer("u1", since, later), "listening began after a gap"
-    for seconds in range(20, 60, 5):
-        fleet.listen(NOW + timedelta(seconds=seconds))
-    offered, expired = NOW + timedelta(seconds=30), NOW + timedelta(seconds=45)
+    much_later = later + timedelta(seconds=60)
+    assert not fleet.could_answer("u1", since, much_later), "nobody listens any more"
+    hear_through(fleet, much_later, much_later + timedelta(seconds=40))
+    assert not fleet.could_answer("u1", since, much_later), "listening began after a gap"
+    offered, expired = much_later + timedelta(seconds=5), much_later + timedelta(seconds=20)
     fleet.record("u1", at(HERE, expired), expired)
     assert fleet.could_answer("u1", offered, expired)

@@ -11,14 +11,14 @@ import pytest
 from service.core import sweep, unicorns
 from service.core.rides import RideOrder
 from service.core.unicorns import Step
-from service.model import Ride, Unicorn
+from service.model import Hearing, Ride, Unicorn
 from tests.load.chaos import timing
 from tests.load.chaos.checker import check
 from tests.load.chaos.evidence import Evidence
 from tests.load.chaos.simulation import Simulation
 from tests.load.chaos.world import World
 from tests.support.fakes import FakeAssignments, FakeRides
-from tests.support.fakes_redis import FakeFleetIndex, FakeRoundLease
+from tests.support.fakes_redis import FakeRoundLease
 
 Patch = pytest.MonkeyPatch
 CALM = World(
@@ -95,11 +95,10 @@ def mark_cleared_after_the_read(patch: Patch) -> None:
 
 
 def silence_judged_on_an_empty_index(patch: Patch) -> None:
-    def silent_for(self: FakeFleetIndex, unicorn_id: str, now: datetime) -> timedelta:
-        heard = self._heard.get(unicorn_id)
+    def silence(self: Hearing, heard: datetime | None, now: datetime) -> timedelta:
         return now - heard if heard else timedelta(days=1)
 
-    patch.setattr(FakeFleetIndex, "silent_for", silent_for)
+    patch.setattr(Hearing, "silence", silence)
 
 
 def answer_before_it_is_stored(patch: Patch) -> None:

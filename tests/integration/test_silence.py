@@ -17,7 +17,7 @@ STALE = timedelta(seconds=2)
 
 
 def is_silent(fleet: FleetIndex) -> bool:
-    return fleet.silent_for("u1", datetime.now(UTC)) > STALE
+    return fleet.presence("u1", datetime.now(UTC)).silence > STALE
 
 
 def test_a_unicorn_is_silent_only_while_an_api_runs_that_would_hear_it(

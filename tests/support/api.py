@@ -126,6 +126,7 @@ def build_api(
     iam: Any = None,
     id_tokens: Any = None,
     verifier: Any = None,
+    refused: Any = None,
     **settings: Any,
 ) -> Api:
     """An application; every reading of its monotonic clock is a second later than the last."""
@@ -160,6 +161,7 @@ def build_api(
         pool=pool or NoUserPool(),
         revoked=RevocationCheck(revocations, monotonic=lambda: clock[0].timestamp()),
         limiter=limiter_of(api_settings),
+        refused=refused or (lambda _: None),
         iam=iam,
         id_tokens=id_tokens,
         now=lambda: clock[0],

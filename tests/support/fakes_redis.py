@@ -13,13 +13,24 @@ from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (
     FleetEntry,
+    Hearing,
     Location,
     Pairing,
     Position,
+    PositionProblem,
+    Presence,
     Ride,
+    SilentTogether,
     Unicorn,
 )
 from service.model.errors import Unavailable
+from service.model.presence import (
+    FASTEST_METRES_PER_SECOND,
+    FORGOTTEN_AFTER,
+    HEARING_GAP,
+    PROBLEM_AFTER,
+    silent_together,
+)
 from service.stores.redis.legs import MOST_LEGS
 
 
@@ -29,39 +40,82 @@ class FakeFleetIndex:
     def __init__(self, stale: timedelta = timedelta(seconds=60)) -> None:
         self._stale = stale
         self._positions: dict[str, Position] = {}
+        self._doubted: dict[str, Position] = {}
         self._states: dict[str, Unicorn] = {}
+        self._rides: dict[str, tuple[str, int]] = {}
         self._heard: dict[str, datetime] = {}
+        self._placed: dict[str, datetime] = {}
+        self._problems: dict[str, tuple[PositionProblem, datetime]] = {}
         self._epoch: datetime | None = None
         self._listening: tuple[datetime, datetime] | None = None
+        self._listeners: dict[str, datetime] = {}
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         known = self._positions.get(unicorn_id)
         unicorn = self._states.get(unicorn_id)
+        ride_version = self._ride_version(unicorn_id)
         self._heard[unicorn_id] = now
         if known and known.recorded_at >= position.recorded_at:
-            return Sighting(unicorn, entered=False)
+            self._placed[unicorn_id] = now
+            return Sighting(unicorn, entered=False, ride_version=ride_version)
+        if not self._is_plausible(unicorn_id, position):
+            self._doubted[unicorn_id] = position
+            self._note_problem(unicorn_id, PositionProblem.IMPLAUSIBLE_JUMP, now)
+            return Sighting(unicorn, entered=False, ride_version=ride_version)
+        self._doubted.pop(unicorn_id, None)
+        self._problems.pop(unicorn_id, None)
+        self._placed[unicorn_id] = now
         fresh = self.position(unicorn_id, now)
         self._positions[unicorn_id] = position
         entered = fresh is None or zone_of(fresh.location) != zone_of(position.location)
-        return Sighting(unicorn, entered)
+        return Sighting(unicorn, entered, ride_version)
 
     def record_all(
         self, positions: Mapping[str, Position], now: datetime
     ) -> Mapping[str, Sighting]:
         return {name: self.record(name, position, now) for name, position in positions.items()}
 
-    def refresh(self, unicorn: Unicorn, now: datetime) -> None:
+    def _is_plausible(self, unicorn_id: str, position: Position) -> bool:
+        known, doubted = self._positions.get(unicorn_id), self._doubted.get(unicorn_id)
+        others = [other for other in (known, doubted) if other]
+        return known is None or any(_agree(other, position) for other in others)
+
+    def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
+        for unicorn_id, problem in problems.items():
+            self._note_problem(unicorn_id, problem, now)
+
+    def _note_problem(self, unicorn_id: str, problem: PositionProblem, now: datetime) -> None:
+        _, since = self._problems.get(unicorn_id, (problem, now))
+        self._problems[unicorn_id] = (problem, since)
+
+    def hear(self, unicorn_id: str, now: datetime) -> None:
+        self._heard[unicorn_id] = now
+
+    def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
         known = self._states.get(unicorn.unicorn_id)
         if known is None or known.version <= unicorn.version:
             self._states[unicorn.unicorn_id] = unicorn
+            self._note_ride(unicorn, ride_version)
+
+    def _note_ride(self, unicorn: Unicorn, version: int | None) -> None:
+        name, ride_id = unicorn.unicorn_id, unicorn.ride_id or ""
+        known_id, known = self._rides.get(name, ("", 0))
+        if version is not None and not (known_id == ride_id and known > version):
+            self._rides[name] = (ride_id, version)
+        elif known_id != ride_id:
+            self._rides.pop(name, None)
+
+    def _ride_version(self, unicorn_id: str) -> int | None:
+        known = self._rides.get(unicorn_id)
+        return known[1] if known else None
 
     def refresh_all(self, unicorns: Collection[Unicorn], now: datetime) -> None:
         for unicorn in unicorns:
             self.refresh(unicorn, now)
 
     def forget(self, unicorn_ids: Collection[str]) -> None:
-        for known in (self._positions, self._states, self._heard):
-            for unicorn_id in unicorn_ids:
+        for unicorn_id in unicorn_ids:
+            for known in (self._positions, self._states, self._heard, self._placed):
                 known.pop(unicorn_id, None)
 
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
@@ -103,22 +157,42 @@ class FakeFleetIndex:
             found |= {e.unicorn.unicorn_id: e for _, e in chosen}
         return Nearby(list(found.values()), frozenset(cut))
 
-    def silent_for(self, unicorn_id: str, now: datetime) -> timedelta:
-        if self._epoch is None:
-            return timedelta()
-        since, last = self._listening or (self._epoch, now)
-        start = max(self._epoch, since, self._heard.get(unicorn_id, self._epoch))
-        return max(timedelta(), min(now, last + self._stale / 4) - start)
+    def presence(self, unicorn_id: str, now: datetime) -> Presence:
+        hearing = self._hearing()
+        problem, since = self._problems.get(unicorn_id, (None, now))
+        return Presence(
+            position=self.position(unicorn_id, now),
+            silence=hearing.silence(self._heard.get(unicorn_id), now),
+            unplaced=hearing.silence(self._placed.get(unicorn_id), now),
+            problem=problem if now - since >= PROBLEM_AFTER else None,
+            ride_version=self._ride_version(unicorn_id),
+        )
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
-        begun, last = self._listening or (since, now)
-        listened = begun <= since and now - last <= self._stale / 4
-        heard = self._heard.get(unicorn_id)
-        return listened and heard is not None and heard >= since
+        return self._hearing().could_answer(self._heard.get(unicorn_id), since, now)
 
-    def listen(self, now: datetime) -> None:
+    def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
+        busy = [name for name, unicorn in self._states.items() if unicorn.ride_id]
+        heard = {name: self._heard.get(name) for name in {unicorn_id, *busy}}
+        return silent_together(unicorn_id, heard, self._hearing(), now, self._stale)
+
+    def _hearing(self) -> Hearing:
+        since, last = self._listening or (None, None)
+        return Hearing(self._epoch, since, last, HEARING_GAP * self._stale)
+
+    def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
+        gap, forgotten = HEARING_GAP * self._stale, FORGOTTEN_AFTER * self._stale
+        said = {**self._listeners, process: now}
+        self._listeners = {n: at for n, at in said.items() if now - forgotten < at <= now + gap}
+        missing = any(now - at > gap for at in self._listeners.values())
         since, last = self._listening or (now, now)
-        self._listening = (now if now - last > self._stale / 4 else since), max(now, last)
+        if is_deaf or missing or abs(now - last) > gap:
+            self._listening = (now, now)
+        else:
+            self._listening = (since, max(now, last))
+
+    def stop_listening(self, process: str) -> None:
+        self._listeners.pop(process, None)
 
     def begin_epoch(self, now: datetime) -> bool:
         if self._epoch is not None:
@@ -132,6 +206,12 @@ class FakeFleetIndex:
 
 def _corner(place: Location) -> tuple[float, float]:
     return round(place.latitude, 3), round(place.longitude, 3)
+
+
+def _agree(one: Position, other: Position) -> bool:
+    seconds = max(1.0, abs((other.recorded_at - one.recorded_at).total_seconds()))
+    metres = GreatCircle().crow_metres(one.location, other.location)
+    return metres <= FASTEST_METRES_PER_SECOND * seconds
 
 
 def _by_distance(entries: Sequence[FleetEntry], place: Location) -> list[tuple[float, FleetEntry]]:

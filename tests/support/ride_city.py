@@ -22,6 +22,7 @@ from service.model.errors import DispatchError, Unavailable
 from tests.support.builders import NOW
 from tests.support.fakes_oversight import FakeDeadLetters, FakePauses
 from tests.support.fakes_redis import FakeLegs, FakeRoundQueue
+from tests.support.presence import hear_through
 from tests.support.ride_faults import (
     Killed,
     Trouble,
@@ -138,8 +139,9 @@ class City:
             self.attempt(lambda: [claim(c) for c in claims])  # noqa: B023
 
     def pass_time(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
+        start, self.now = self.now, self.now + timedelta(seconds=seconds)
         self.stores.pass_time(seconds)
+        hear_through(self.ports.fleet, start, self.now)
 
     def lose_redis(self) -> None:
         self.stores.lose_redis()

@@ -22,7 +22,6 @@ from service.model import (
     Position,
     Rating,
     Ride,
-    Unicorn,
     UnicornState,
 )
 from service.model.errors import IdempotencyKeyReused, Unavailable
@@ -174,7 +173,7 @@ class People(City):
         answer = self.attempt(
             lambda: positions.record_position(self.ports, unicorn_id, position, self.now)
         )
-        if isinstance(answer, Unicorn):
+        if isinstance(answer, positions.Noted):
             self.witness.heard_at[unicorn_id] = self.now
 
     def cancel_as_admin(self, ride_id: str) -> None:

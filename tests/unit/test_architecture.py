@@ -18,6 +18,7 @@ SOURCES = sorted(
 )
 SHARED = {
     "service.bootstrap",
+    "service.clock",
     "service.settings",
     "service.logs",
     "service.observability",

@@ -1,38 +1,137 @@
-"""A process says that it listens, whatever happens to it saying so."""
+"""A process says whether it hears unicorns, whatever happens to it saying so."""
 
 from __future__ import annotations
 
 import threading
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from service.listening import start_listening
+from service.core.ports import Rules
+from service.listening import MOST_REFUSED, Listening
 from service.model.errors import Unavailable
-from tests.support.builders import NOW
+from tests.support.api import Api, build_api
+from tests.support.builders import NOW, a_usable_unicorn
 from tests.support.fakes_redis import FakeFleetIndex
+from tests.unit.core.conftest import Service
 
 
-class Listening(FakeFleetIndex):
-    """Fails as told, in order; `enough` is set when it was told more often than that."""
+class Heard(FakeFleetIndex):
+    """Keeps what it was told: deaf or not. Fails as told, in order."""
 
     def __init__(self, *failures: Exception) -> None:
         super().__init__()
         self.failures = list(failures)
-        self.told: list[datetime] = []
+        self.told: list[bool] = []
         self.enough = threading.Event()
 
-    def listen(self, now: datetime) -> None:
-        self.told.append(now)
+    def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         if self.failures:
             raise self.failures.pop()
+        self.told.append(is_deaf)
         self.enough.set()
 
 
+def listening_on(fleet: FakeFleetIndex, **changes: Any) -> Listening:
+    service = Service(fleet=fleet)
+    service.unicorns.create(a_usable_unicorn(account_sub="driver-1"))
+    ports = service.ports
+    for name, value in changes.items():
+        object.__setattr__(ports, name, value)
+    return Listening(ports, lambda: NOW)
+
+
 @pytest.mark.parametrize("failure", [Unavailable("away"), ValueError("a defect")])
-def test_a_failure_does_not_end_it(failure: Exception) -> None:
-    fleet = Listening(failure)
-    stop = start_listening(fleet, timedelta(seconds=0.1), lambda: NOW)
+def test_a_failure_does_not_end_it_and_was_deafness(failure: Exception) -> None:
+    fleet = Heard(failure)
+    listening = listening_on(fleet, rules=Rules(stale=timedelta(seconds=0.1)))
+    listening.begin()
     assert fleet.enough.wait(20)
-    stop()
-    assert set(fleet.told) == {NOW}
+    listening.end()
+    assert fleet.told[0] is True
+
+
+def test_a_refused_driver_is_heard_all_the_same() -> None:
+    fleet = Heard()
+    listening = listening_on(fleet)
+    listening.refused("driver-1")
+    listening.refused("a rider who tries the routes of unicorns")
+    listening.beat()
+    assert fleet.told == [False]
+    assert fleet._heard == {"u1": NOW}
+
+
+def test_a_refused_call_of_nobody_known_is_deafness_once() -> None:
+    fleet = Heard()
+    listening = listening_on(fleet)
+    listening.refused(None)
+    listening.beat()
+    listening.beat()
+    assert fleet.told == [True, False]
+
+
+def test_a_refused_driver_whose_unicorn_cannot_be_read_is_deafness(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = Heard()
+    listening = listening_on(fleet)
+
+    def away(_: str) -> str:
+        raise Unavailable("DynamoDB is away")
+
+    monkeypatch.setattr(listening._ports.unicorns, "of_account", away)
+    listening.refused("driver-1")
+    listening.beat()
+    assert fleet.told == [True]
+
+
+def test_more_refused_callers_than_can_be_kept_are_deafness() -> None:
+    fleet = Heard()
+    listening = listening_on(fleet)
+    for number in range(2 * MOST_REFUSED):
+        listening.refused(f"stranger-{number}")
+    assert len(listening._refused) <= MOST_REFUSED + 1
+    listening.beat()
+    assert fleet.told == [True]
+
+
+class Refusals(list[str | None]):
+    """What the API tells of calls it refused."""
+
+
+def refusing_api(refusals: Refusals, **settings: Any) -> Api:
+    api = build_api(refused=refusals.append, **settings)
+    api.ports.unicorns.create(a_usable_unicorn(account_sub="driver-1"))
+    return api
+
+
+POSITION = ("PUT", "/v1/fleet/me/position", {"latitude": 1, "longitude": 1})
+BULK = ("POST", "/v1/fleet/positions", {"positions": []})
+
+
+def test_a_rate_limited_driver_is_known_and_a_gateway_stands_for_many() -> None:
+    refusals = Refusals()
+    api = refusing_api(refusals, rate_limit_subject="1/minute")
+    for token, call in (("driver", POSITION), ("machine", BULK)):
+        for _ in range(2):
+            api.call(*call, token=token)
+    assert refusals == ["driver-1", None]
+
+
+def test_a_store_that_is_away_is_told_and_a_bad_request_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refusals = Refusals()
+    api = refusing_api(refusals)
+
+    def away(*_: object) -> None:
+        raise Unavailable("Redis is away")
+
+    api.call("PUT", "/v1/fleet/me/position", {"latitude": 100, "longitude": 1}, token="driver")
+    api.call(*POSITION, token="no such token")
+    api.call(*POSITION, token="rider")
+    monkeypatch.setattr(api.ports.fleet, "record", away)
+    api.call(*POSITION, token="driver")
+    api.call("GET", "/v1/rides", token="rider")
+    assert refusals == ["driver-1"]

@@ -109,36 +109,76 @@ return 0
 """
 
 NOTE_POSITION: Final = """
--- KEYS unicorn  ARGV recorded_ms position now_ms ttl_seconds
--- Returns whether it was news, the position before, and the state with when it was noted.
-local seen = redis.call('HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted')
+-- KEYS unicorn  ARGV recorded_ms position now_ms ttl_seconds fastest_metres_per_second
+-- Returns whether it was taken, the position before, the state, when that was noted, and the ride.
+-- A position is JSON: schema, recorded (ms), latitude, longitude.
+local function metres(a, b)
+  local north, east = math.rad(b[3] - a[3]) / 2, math.rad(b[4] - a[4]) / 2
+  local across = math.cos(math.rad(a[3])) * math.cos(math.rad(b[3])) * math.sin(east) ^ 2
+  return 2 * 6371008.8 * math.asin(math.min(1, math.sqrt(math.sin(north) ^ 2 + across)))
+end
+local function agrees(text, place)
+  -- What cannot be read contradicts nothing.
+  local readable, is_near = pcall(function()
+    local other = cjson.decode(text)
+    -- Within a second GPS scatter looks like any speed.
+    local seconds = math.max(1, math.abs(place[2] - other[2]) / 1000)
+    return metres(other, place) <= tonumber(ARGV[5]) * seconds
+  end)
+  return not readable or is_near
+end
+local seen = redis.call(
+  'HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted', 'ride', 'doubted', 'problem')
 redis.call('HSET', KEYS[1], 'heard', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
-if seen[1] and tonumber(seen[1]) >= tonumber(ARGV[1]) then
-  return {0, seen[2], seen[3], seen[4]}
+local is_news = (tonumber(seen[1]) or -math.huge) < tonumber(ARGV[1])
+if is_news then
+  local place = cjson.decode(ARGV[2])
+  if seen[2] and not agrees(seen[2], place) and not (seen[6] and agrees(seen[6], place)) then
+    redis.call('HSET', KEYS[1], 'doubted', ARGV[2], 'problem', 'implausible_jump')
+    redis.call('HSETNX', KEYS[1], 'problem_since', ARGV[3])
+    return {0, seen[2], seen[3], seen[4], seen[5]}
+  end
+  redis.call('HSET', KEYS[1], 'recorded', ARGV[1], 'position', ARGV[2])
 end
-redis.call('HSET', KEYS[1], 'recorded', ARGV[1], 'position', ARGV[2])
-return {1, seen[2], seen[3], seen[4]}
+redis.call('HSET', KEYS[1], 'placed', ARGV[3])
+if seen[6] or seen[7] then redis.call('HDEL', KEYS[1], 'doubted', 'problem', 'problem_since') end
+return {is_news and 1 or 0, seen[2], seen[3], seen[4], seen[5]}
 """
 
 NOTE_STATE: Final = """
--- KEYS unicorn  ARGV version state now_ms state_ttl_ms ttl_seconds
+-- KEYS unicorn  ARGV version state now_ms state_ttl_ms ride ride_version ttl_seconds
 -- An older version than one noted lately is ignored. Returns the position if the state was written.
-local known = redis.call('HMGET', KEYS[1], 'version', 'noted', 'position')
+-- The ride is kept as "id version"; an empty ride_version is not known.
+local known = redis.call('HMGET', KEYS[1], 'version', 'noted', 'position', 'ride')
 local lately = known[2] and tonumber(ARGV[3]) - tonumber(known[2]) < tonumber(ARGV[4])
 if lately and tonumber(known[1]) > tonumber(ARGV[1]) then return {0, false} end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'state', ARGV[2], 'noted', ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[5])
+local ride, version = string.match(known[4] or '', '^(.*) (%d+)$')
+if ARGV[6] ~= '' and not (ride == ARGV[5] and tonumber(version) > tonumber(ARGV[6])) then
+  redis.call('HSET', KEYS[1], 'ride', ARGV[5] .. ' ' .. ARGV[6])
+elseif ride and ride ~= ARGV[5] then
+  redis.call('HDEL', KEYS[1], 'ride')
+end
+redis.call('EXPIRE', KEYS[1], ARGV[7])
 return {1, known[3]}
 """
 
 LISTEN: Final = """
--- KEYS listening  ARGV now_ms gap_ms
--- After a gap, listening begins anew.
+-- KEYS listening listeners  ARGV process now_ms gap_ms forgotten_ms is_deaf
+-- Listening begins anew after a gap, when a clock was set back, and as long as a process is deaf
+-- or missing: one that said it hears, and then neither repeated it nor said goodbye.
+local now, gap = tonumber(ARGV[2]), tonumber(ARGV[3])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[4]))
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. now + gap, '+inf')
 local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '-inf')
-local now = tonumber(ARGV[1])
-if now - last > tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'since', ARGV[1]) end
-if now > last then redis.call('HSET', KEYS[1], 'last', ARGV[1]) end
+local missing = redis.call('ZCOUNT', KEYS[2], '-inf', '(' .. now - gap) > 0
+if ARGV[5] == '1' or missing or math.abs(now - last) > gap then
+  redis.call('HSET', KEYS[1], 'since', ARGV[2], 'last', ARGV[2])
+elseif now > last then
+  redis.call('HSET', KEYS[1], 'last', ARGV[2])
+end
 """
 
 SEARCH_ZONE: Final = """

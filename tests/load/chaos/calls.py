@@ -97,6 +97,8 @@ class Client:
                 return reply
             if self.api.ended.is_set():
                 raise GaveUp(f"{verb} {path}")
+            # As a load balancer does with one that refuses.
+            self._move()
             time.sleep(self.chance.uniform(0, pause))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

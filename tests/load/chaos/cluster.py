@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +74,8 @@ class Cluster:
         self._proxy_port, self._name_port = free_port(), free_port()
         self._processes: dict[str, Process] = {}
         self._started: dict[str, float] = {}
+        self._odd: dict[str, dict[str, str]] = {}
+        """Settings that one process alone has."""
         self._before: dict[str, int] = {}
         """Length of the log when the process was started."""
         self._lock = threading.RLock()
@@ -131,6 +134,11 @@ class Cluster:
         self._restart_later(name)
         return True
 
+    def restart_as(self, name: str, settings: Mapping[str, str]) -> None:
+        """Kill the process; from now on it runs with these settings besides the others."""
+        self._odd[name] = dict(settings)
+        self.kill(name)
+
     def children(self, name: str) -> list[int]:
         with self._lock, suppress(OSError, ValueError):
             process = self._processes.get(name)
@@ -163,7 +171,7 @@ class Cluster:
     def _start(self, name: str) -> None:
         role = name.partition("-")[0]
         command = list(procfile.read(PROJECT / "Procfile")[role])
-        environment = dict(self.stack.environment)
+        environment = self.stack.environment | self._odd.get(name, {})
         if role == "worker":
             command += ["--hostname", f"{name}@%h"]
         if role == "web":

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from service.local.driving import Place
 from tests.load.chaos.calls import Api, Client, GaveUp
-from tests.load.chaos.riders import located
 from tests.load.chaos.schedule import Driver, Habit, place
 from tests.support.stack import Stack
 
@@ -17,7 +17,9 @@ WAIT_SECONDS: Final = 4
 """How long a unicorn waits for news; it then says again where it is."""
 SILENT_SECONDS: Final = 32.0
 """Longer than `UNICORN_STALE_SECONDS` and the interval of the sweep's look together."""
-LEG_SECONDS: Final = (0.1, 0.5)
+METRES_PER_SECOND: Final = 250.0
+"""Below what is believed: they drive, if not as in traffic."""
+STANDS_SECONDS: Final = (0.05, 0.2)
 STEPS: Final = {
     "offered": ("accept", "arrive", "start", "complete"),
     "matched": ("arrive", "start", "complete"),
@@ -34,6 +36,7 @@ class Unicorn:
         self._driver = driver
         self._client = Client(api, driver.unicorn_id, token, self._chance)
         self._tag = ""
+        self._at = Place(*place(self._chance, driver.city))
         self.off_duty = threading.Event()
         self.reliable = threading.Event()
 
@@ -53,7 +56,7 @@ class Unicorn:
 
     def _here(self) -> None:
         """Said once: the next one follows soon."""
-        at = located(place(self._chance, self._driver.city))
+        at = {"latitude": self._at.latitude, "longitude": self._at.longitude}
         self._client.call("PUT", "/v1/fleet/me/position", at)
 
     def _available(self) -> None:
@@ -79,16 +82,23 @@ class Unicorn:
         steps = STEPS.get(ride["status"], ())
         if ride["status"] == "offered" and self._chance.random() < 0.3:
             steps = ("decline",)
+        ends = {"arrive": ride["pickup"], "complete": ride["dropoff"]}
         for step in steps:
-            self._drive()
+            self._drive(ends.get(step))
             if step == "start" and self._vanishes():
                 return
             path = f"/v1/fleet/me/rides/{ride['ride_id']}/{step}"
             if self._client.insist("POST", path).status != 200:
                 return  # canceled, expired or given to another meanwhile
 
-    def _drive(self) -> None:
-        time.sleep(self._chance.uniform(*LEG_SECONDS))
+    def _drive(self, end: Any) -> None:
+        """To the end of a leg, if the step has one, and say that it is there."""
+        time.sleep(self._chance.uniform(*STANDS_SECONDS))
+        if end:
+            there = Place(**end)
+            time.sleep(self._at.metres_to(there) / METRES_PER_SECOND)
+            self._at = there
+            self._here()
 
     def _vanishes(self) -> bool:
         """Before the ride is in progress: the sweep gives it to another."""

@@ -20,6 +20,8 @@ AIM_SECONDS: Final = 3.0
 INSIST_SECONDS: Final = 10.0
 SLOW_CLIENTS: Final = 300
 """Several times the places of both APIs."""
+DEAF: Final = {"RATE_LIMIT_SUBJECT": "1/hour"}
+"""Settings of an API that refuses everybody's second call and so every position."""
 
 
 class Nemesis:
@@ -31,6 +33,7 @@ class Nemesis:
         self._ended = api.ended
         self._redis = threading.Lock()
         self._aws = threading.Lock()
+        self._deaf = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._ways: Mapping[Fault, Callable[[Strike], None]] = {
             Fault.WORKER: self._kill_worker,
@@ -44,6 +47,7 @@ class Nemesis:
             Fault.SLOW_CLIENTS: self._come_slowly,
             Fault.FAILOVER: self._fail_over,
             Fault.SILENT: self._silence_and_fail_over,
+            Fault.DEAF: self._make_deaf,
         }
 
     def strike_all(self, strikes: Sequence[Strike]) -> None:
@@ -76,6 +80,15 @@ class Nemesis:
             self._note(strike, "web", seconds=strike.seconds)
             self._ended.wait(strike.seconds)
         self._back("web")
+
+    def _make_deaf(self, strike: Strike) -> None:
+        """One API answers every call of a unicorn, and accepts none."""
+        with self._deaf:
+            self._note(strike, "web-2", seconds=strike.seconds)
+            self._cluster.restart_as("web-2", DEAF)
+            time.sleep(strike.seconds)
+            self._cluster.restart_as("web-2", {})
+            self._back("web-2")
 
     def _kill_worker(self, strike: Strike) -> None:
         self._aim(strike)

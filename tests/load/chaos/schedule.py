@@ -14,8 +14,9 @@ from typing import Final
 
 CITIES: Final = ((40.7228, -73.9960), (42.3601, -71.0589), (39.9526, -75.1652))
 """Three zones, so that rounds of several run at once."""
-HALF_WIDTH_DEGREES: Final = 0.008
-"""Some 900 m: every pickup is in reach of every unicorn of its city."""
+HALF_WIDTH_DEGREES: Final = 0.0008
+"""Some 90 m: every unicorn of a city is within a second's drive of every pickup, at a speed that is
+believed (300 m/s). They drive; a fleet that teleports would be one whose sensors fail."""
 
 CALM_SECONDS: Final = 8.0
 """Nothing is broken at first: what a ride takes when nothing fails."""
@@ -45,6 +46,7 @@ class Fault(StrEnum):
     SLOW_CLIENTS = "slow clients"
     FAILOVER = "Redis failed over"
     SILENT = "Redis silent, then failed over"
+    DEAF = "API alive but refusing positions"
 
 
 PER_1000_RIDES: Final = {
@@ -59,6 +61,7 @@ PER_1000_RIDES: Final = {
     Fault.SLOW_CLIENTS: 3,
     Fault.FAILOVER: 6,
     Fault.SILENT: 3,
+    Fault.DEAF: 1.5,
 }
 
 
@@ -181,6 +184,9 @@ def _lasting(chance: random.Random, fault: Fault) -> float:
             return chance.uniform(4, 8)
         case Fault.REDIS:
             return chance.uniform(0, 1)
+        case Fault.DEAF:
+            # Longer than a position stays fresh.
+            return chance.uniform(22, 30)
         case _:
             return 0.0
 

@@ -149,6 +149,16 @@ def a_silent_unicorn(service: Service) -> None:
     service.on_duty("u2")
 
 
+def an_outage_between_unicorns_and_api(service: Service) -> None:
+    """Nobody is heard of for a while; one of the silent unicorns is gone for good."""
+    a_matched_ride(service)
+    for number in (2, 3):
+        service.on_duty(f"u{number}")
+        service.request(f"rider-{number}", idempotency_key="key")
+        service.run_published_rounds()
+    service.later(61)
+
+
 def a_late_check_of_a_matched_ride(service: Service) -> None:
     a_matched_ride(service)
     service.later(120)

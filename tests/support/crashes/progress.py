@@ -99,11 +99,18 @@ def a_unicorn_is_enrolled(process: Process) -> object:
 def a_unicorn_looks_and_waits(process: Process) -> object:
     ports = process.ports
     process.service.unicorns._accounts["driver-1"] = "u1"
-    unicorn = stored_unicorn(ports, unicorns.unicorn_of(ports, "driver-1"))
-    unicorns.ride_of(ports, unicorn, process.now)
+    unicorn = stored_unicorn(ports, unicorns.heard_from(ports, "driver-1", process.now))
+    duty = unicorns.duty_of(ports, unicorn, process.now)
     process.service.fleet._positions.clear()
     unicorns.view(ports, unicorn, process.now)
-    return watch.wait_for_unicorn(ports, unicorn, lambda _: False, 1.5, _ticks(), Wait())
+    clock = lambda: process.now  # noqa: E731
+    return watch.wait_for_duty(ports, duty, lambda _: False, 1.5, clock, _ticks(), Wait())
+
+
+@scenario(given=a_matched_ride)
+def a_unicorn_reports_where_it_was_long_ago(process: Process) -> object:
+    position = Position(PICKUP, process.now - timedelta(hours=2))
+    return positions.record_position(process.ports, "u1", position, process.now)
 
 
 def _ticks() -> Callable[[], float]:

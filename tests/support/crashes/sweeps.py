@@ -18,6 +18,7 @@ from tests.support.crashes.given import (
     a_silent_unicorn,
     a_unicorn_lost_in_progress,
     an_expired_offer,
+    an_outage_between_unicorns_and_api,
 )
 from tests.support.crashes.scenario import Process, scenario
 from tests.support.fakes_redis import FakeCorrections
@@ -46,6 +47,11 @@ def a_sweep_ends_an_offer(process: Process) -> None:
 
 @scenario(given=a_silent_unicorn, silent=["u1"])
 def a_sweep_takes_a_ride_from_a_silent_unicorn(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=an_outage_between_unicorns_and_api, silent=["u1"])
+def a_sweep_leaves_rides_in_an_outage(process: Process) -> None:
     process.sweep()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from service.model import Location, Position
+from service.model.errors import Unavailable
 from tests.support.api import Api, build_api
 from tests.support.builders import (
     NOW,
@@ -15,6 +16,7 @@ from tests.support.builders import (
     a_ride,
     a_usable_unicorn,
 )
+from tests.support.presence import hear_through
 
 HERE = {"latitude": 40.7, "longitude": -74.0}
 
@@ -30,6 +32,12 @@ def call(api: Api, method: str, path: str, body: Any = None, **headers: str) -> 
     return api.call(method, f"/v1/fleet/me{path}", body, token="driver", headers=headers)
 
 
+def report(api: Api, seconds: float, **changes: float) -> Any:
+    """A position recorded so many seconds after the test began."""
+    recorded_at = (NOW + timedelta(seconds=seconds)).isoformat()
+    return call(api, "PUT", "/position", HERE | changes | {"recorded_at": recorded_at})
+
+
 def claim(api: Api, **unicorn: Any) -> None:
     ride, free = a_ride(), api.ports.unicorns.get("u1")
     assert free
@@ -40,7 +48,7 @@ def claim(api: Api, **unicorn: Any) -> None:
 
 def test_a_unicorn_without_a_ride_is_shown_alone(api: Api) -> None:
     answer = call(api, "GET", "")
-    assert answer.headers["ETag"] == '"1"'
+    assert answer.headers["ETag"] == 'W/"1"'
     assert answer.json == {
         "ride": None,
         "unicorn": {
@@ -55,6 +63,7 @@ def test_a_unicorn_without_a_ride_is_shown_alone(api: Api) -> None:
             "accepting": True,
             "location": None,
             "position_at": None,
+            "position_problem": None,
             "ride_id": None,
         },
     }
@@ -95,7 +104,7 @@ def test_an_account_without_a_unicorn_is_404(api: Api, monkeypatch: pytest.Monke
 
 def test_a_position_is_noted_and_answered_with_the_version(api: Api) -> None:
     answer = call(api, "PUT", "/position", HERE | {"heading": 359.9, "speed": 6})
-    assert (answer.status_code, answer.data, answer.headers["ETag"]) == (204, b"", '"1"')
+    assert (answer.status_code, answer.data, answer.headers["ETag"]) == (204, b"", 'W/"1"')
     assert "Content-Type" not in answer.headers
     assert api.ports.fleet.position("u1", NOW) == Position(Location(40.7, -74.0), NOW, 359.9, 6.0)
     assert call(api, "GET", "").json["unicorn"]["position_at"] == "2026-11-23T02:46:28.123Z"
@@ -111,17 +120,115 @@ def test_an_older_position_is_ignored(api: Api) -> None:
     assert position.location == Location(40.7, -74.0)
 
 
-@pytest.mark.parametrize(("ahead", "status"), [(30, 204), (30.001, 422)])
-def test_a_clock_may_be_half_a_minute_ahead(api: Api, ahead: float, status: int) -> None:
-    recorded_at = (NOW + timedelta(seconds=ahead)).isoformat()
-    answer = call(api, "PUT", "/position", HERE | {"recorded_at": recorded_at})
-    assert answer.status_code == status
+@pytest.mark.parametrize("ahead", [0.5, 30])
+def test_a_clock_a_little_ahead_means_now_and_hides_nothing(api: Api, ahead: float) -> None:
+    assert report(api, ahead).status_code == 204
+    api.pass_time(4)
+    assert report(api, 4, latitude=40.701).status_code == 204
+    position = api.ports.fleet.position("u1", api.clock[0])
+    assert position
+    assert position.location.latitude == 40.701
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason"),
+    [(30.001, "recorded_in_the_future"), (-60.001, "recorded_too_long_ago")],
+)
+def test_a_report_of_another_time_is_ignored_and_told_the_time(
+    api: Api, seconds: float, reason: str
+) -> None:
+    answer = report(api, seconds)
+    told = {"ignored": reason, "server_time": "2026-11-23T02:46:28.123Z"}
+    assert (answer.status_code, answer.json) == (200, told)
+    assert api.ports.fleet.position("u1", NOW) is None
+
+
+def test_a_phone_whose_reports_are_all_of_another_time_has_a_problem(api: Api) -> None:
+    for _ in range(7):
+        report(api, -7200)
+        api.pass_time(10)
+    assert call(api, "GET", "").json["unicorn"]["position_problem"] == "recorded_too_long_ago"
+    staff = api.call("GET", "/v1/admin/unicorns/u1", token="admin")
+    assert staff.json["position_problem"] == "recorded_too_long_ago"
+    report(api, 70)
+    assert call(api, "GET", "").json["unicorn"]["position_problem"] is None
+
+
+def test_a_phone_two_hours_behind_is_not_contactable(api: Api) -> None:
+    api.ports.fleet.begin_epoch(NOW - timedelta(hours=1))
+    for _ in range(10):
+        report(api, -7200)
+        hear_through(api.ports.fleet, api.clock[0], api.clock[0] + timedelta(seconds=10))
+        api.pass_time(10)
+    assert call(api, "GET", "").json["unicorn"]["state"] == "non_contactable"
+
+
+def test_a_phone_that_rests_and_polls_is_contactable_while_it_has_a_ride(api: Api) -> None:
+    api.ports.fleet.begin_epoch(NOW - timedelta(hours=1))
+    claim(api)
+    hear_through(api.ports.fleet, NOW, NOW + timedelta(minutes=5))
+    api.pass_time(300)
+    assert call(api, "GET", "").json["unicorn"]["state"] == "reserved"
+    assert api.ports.fleet.presence("u1", api.clock[0]).silence == timedelta()
+
+
+def test_minus_one_is_a_heading_or_speed_that_is_not_known(api: Api) -> None:
+    assert call(api, "PUT", "/position", HERE | {"heading": -1, "speed": -1.0}).status_code == 204
+    position = api.ports.fleet.position("u1", NOW)
+    assert position
+    assert (position.heading, position.speed) == (None, None)
+    assert call(api, "PUT", "/position", HERE | {"heading": -2}).status_code == 422
+
+
+def test_the_tag_covers_the_ride_too(api: Api) -> None:
+    claim(api)
+    tags = [call(api, "GET", "").headers["ETag"]]
+    for step in ("arrive", "start"):
+        call(api, "POST", f"/rides/ride-1/{step}")
+        answer = call(api, "GET", "", **{"If-None-Match": tags[-1], "Prefer": "wait=9"})
+        assert answer.status_code == 200
+        tags.append(answer.headers["ETag"])
+    assert len(set(tags)) == 3
+    assert call(api, "GET", "", **{"If-None-Match": tags[-1]}).status_code == 304
+
+
+def test_position_and_availability_answer_with_the_same_tag_and_no_read_of_the_ride(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(api)
+    call(api, "POST", "/rides/ride-1/arrive")
+    tag = call(api, "GET", "").headers["ETag"]
+    with monkeypatch.context() as patched:
+        patched.setattr(api.ports.rides, "get", lambda _: pytest.fail("a read"))
+        assert call(api, "PUT", "/position", HERE).headers["ETag"] == tag
+        on = call(api, "PUT", "/availability", {"available": True})
+        assert on.headers["ETag"] == tag
+    assert call(api, "PUT", "/availability", {"available": False}).headers["ETag"] != tag
+
+
+def test_a_ride_whose_version_is_not_known_has_no_tag(api: Api) -> None:
+    claim(api)
+    unicorn = api.ports.unicorns.get("u1")
+    assert unicorn
+    api.ports.fleet.refresh(unicorn, NOW)
+    assert "ETag" not in call(api, "PUT", "/position", HERE).headers
+
+
+def test_a_position_is_noted_while_the_unicorn_cannot_be_read(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: str) -> None:
+        raise Unavailable("DynamoDB is away")
+
+    monkeypatch.setattr(api.ports.unicorns, "get", away)
+    assert call(api, "PUT", "/position", HERE).status_code == 204
+    assert api.ports.fleet.position("u1", NOW)
 
 
 def test_going_off_duty_and_on_again(api: Api) -> None:
     off = call(api, "PUT", "/availability", {"available": False})
     assert (off.json["state"], off.json["version"]) == ("non_operational", 2)
-    assert off.headers["ETag"] == '"2"'
+    assert off.headers["ETag"] == 'W/"2"'
     again = call(api, "PUT", "/availability", {"available": False})
     assert again.json["version"] == 2
     on = call(api, "PUT", "/availability", {"available": True})

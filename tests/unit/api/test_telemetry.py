@@ -61,9 +61,9 @@ def test_what_cannot_be_true_is_rejected_and_the_rest_is_noted(api: Api) -> None
     assert answer.json == {
         "accepted": 2,
         "rejected": [
-            {"unicorn_id": "u1", "reason": "recorded_in_the_future"},
-            {"unicorn_id": "nobody", "reason": "unknown_unicorn"},
-            {"unicorn_id": "gone", "reason": "unknown_unicorn"},
+            {"index": 1, "unicorn_id": "u1", "reason": "recorded_in_the_future"},
+            {"index": 2, "unicorn_id": "nobody", "reason": "unknown_unicorn"},
+            {"index": 3, "unicorn_id": "gone", "reason": "unknown_unicorn"},
         ],
     }
     assert api.ports.fleet.position("u1", NOW) is None
@@ -71,18 +71,18 @@ def test_what_cannot_be_true_is_rejected_and_the_rest_is_noted(api: Api) -> None
 
 
 def test_the_newest_of_a_unicorns_positions_counts_and_older_ones_are_ignored(api: Api) -> None:
-    send(api, of("u0", latitude=1.0))
+    send(api, of("u0", latitude=1.0, recorded_at=seconds_from_now(-9)))
     answer = send(
         api,
-        of("u0", latitude=3.0, recorded_at=seconds_from_now(2)),
-        of("u0", latitude=2.0, recorded_at=seconds_from_now(1)),
+        of("u0", latitude=1.002, recorded_at=seconds_from_now(-1)),
+        of("u0", latitude=1.001, recorded_at=seconds_from_now(-2)),
         of("u1", latitude=2.0, recorded_at=seconds_from_now(-1)),
     )
     assert answer.json == {"accepted": 3, "rejected": []}
-    send(api, of("u0", latitude=4.0, recorded_at=seconds_from_now(-5)))
+    send(api, of("u0", latitude=1.003, recorded_at=seconds_from_now(-5)))
     position = api.ports.fleet.position("u0", NOW)
     assert position
-    assert position.location.latitude == 3.0
+    assert position.location.latitude == 1.002
 
 
 def test_unicorns_that_appear_trigger_the_rides_around_them_once(api: Api) -> None:
@@ -112,13 +112,32 @@ def test_states_are_read_only_when_they_are_not_known(
     assert read == [{"u0"}, {"u1"}]
 
 
-@pytest.mark.parametrize("broken", [{"latitude": 91}, {"unicorn_id": "a b"}, {"altitude": 7}])
-def test_a_broken_body_is_422_and_nothing_is_noted(api: Api, broken: dict[str, Any]) -> None:
-    answer = send(api, of("u0"), of("u1") | broken)
-    assert (answer.status_code, answer.json["reason"]) == (422, "validation_failed")
-    (name,) = broken
-    assert answer.json["errors"][0]["field"] == f"positions.1.{name}"
-    assert api.ports.fleet.position("u0", NOW) is None
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        ({"unicorn_id": "u1", **HERE, "latitude": 91}, "u1"),
+        ({"unicorn_id": "a b", **HERE}, None),
+        ({"unicorn_id": 7, **HERE}, None),
+        ({"unicorn_id": "u1", **HERE, "altitude": 7}, "u1"),
+        (HERE, None),
+        ("u1", None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_an_entry_that_makes_no_sense_costs_its_neighbours_nothing(
+    api: Api, broken: Any, named: str | None
+) -> None:
+    answer = send(api, of("u0"), broken, of("u2"))
+    rejected = [{"index": 1, "unicorn_id": named, "reason": "validation_failed"}]
+    assert (answer.status_code, answer.json) == (200, {"accepted": 2, "rejected": rejected})
+    assert api.ports.fleet.position("u0", NOW)
+    assert api.ports.fleet.position("u2", NOW)
+
+
+def test_what_phones_do_not_know_refuses_nobody(api: Api) -> None:
+    answer = send(api, of("u0", heading=-1, speed=-1), of("u1", speed=-1))
+    assert answer.json == {"accepted": 2, "rejected": []}
 
 
 def test_five_hundred_are_enough(api: Api) -> None:

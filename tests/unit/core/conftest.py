@@ -28,6 +28,7 @@ from tests.support.fakes_redis import (
     FakeRoundQueue,
     FakeWaitingRides,
 )
+from tests.support.presence import hear_through
 
 PICKUP = Location(40.7128, -74.0060)
 
@@ -71,7 +72,8 @@ class Service:
         )
 
     def later(self, seconds: float) -> datetime:
-        self.now += timedelta(seconds=seconds)
+        start, self.now = self.now, self.now + timedelta(seconds=seconds)
+        hear_through(self.fleet, start, self.now)
         return self.now
 
     def request(self, rider_id: str = "rider-1", **changes: object) -> Ride:
@@ -83,7 +85,7 @@ class Service:
         staff.enroll(self.ports, unicorn, at, self.now)
         return unicorns.set_availability(self.ports, unicorn_id, True, self.now)
 
-    def drives_to(self, at: Location, unicorn_id: str = "u1") -> Unicorn:
+    def drives_to(self, at: Location, unicorn_id: str = "u1") -> positions.Noted:
         return positions.record_position(self.ports, unicorn_id, Position(at, self.now), self.now)
 
     def run_published_rounds(self) -> int:

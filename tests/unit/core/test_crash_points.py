@@ -47,6 +47,7 @@ NO_USE_CASE_TAKES = {
     "DeadLetters.newest",
     "FleetIndex.entries",
     "FleetIndex.listen",
+    "FleetIndex.stop_listening",
     "Listener.wake",
 }
 """Called by the API, by background threads, by the stores themselves or by tests."""

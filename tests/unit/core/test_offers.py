@@ -24,7 +24,7 @@ OFFER_SECONDS = 15
 @pytest.fixture(autouse=True)
 def an_epoch_long_ago(service: Service) -> None:
     service.fleet.begin_epoch(service.now - timedelta(hours=1))
-    service.fleet.listen(service.now)
+    service.fleet.listen("api-1", service.now)
 
 
 def offered(service: Service, rider: str = "rider-1") -> Ride:
@@ -42,8 +42,7 @@ def expires(service: Service, *heard: str, listened: bool = True) -> None:
             at = service.fleet.position(name, service.now)
             assert at
             service.drives_to(at.location, name)
-        if listened:
-            service.fleet.listen(service.now)
+        service.fleet.listen("api-1", service.now, is_deaf=not listened)
     sweep(service.ports, service.now)
     service.waiting.marks.clear()
     service.run_published_rounds()
@@ -132,7 +131,7 @@ def test_what_is_missed_while_nobody_could_hear_does_not_count(service: Service)
         assert misses(service, number, listened=False).accepting
     for number in range(4, 8):
         service.drives_to(PICKUP)
-        service.fleet.listen(service.later(1))
+        service.later(1)
         ride = offered(service, f"rider-{number}")
         expires(service)
         cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)

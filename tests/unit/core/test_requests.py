@@ -8,7 +8,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.arrivals import ASK_EVERY
 from service.core.ports import Rules
 from service.core.rides import (
     RideOrder,
@@ -136,9 +135,21 @@ def test_the_live_view_follows_the_unicorn_to_the_pickup(service: Service) -> No
     assert view.position
     assert view.position.location == NEARBY
     assert view.pickup_eta_seconds == ride.pickup_eta_seconds
-    service.later(ASK_EVERY.total_seconds())
+    service.later(40)
     service.drives_to(PICKUP)
     assert live_view(service.ports, ride, service.now).pickup_eta_seconds == 0
+
+
+@pytest.mark.parametrize(("metres", "is_told"), [(8_000, True), (10_000, False), (100_000, False)])
+def test_the_live_view_tells_no_arrival_beyond_four_caps(
+    service: Service, metres: float, is_told: bool
+) -> None:
+    ride = service.matched()
+    service.later(400)
+    service.drives_to(Location(PICKUP.latitude + metres / 111_195, PICKUP.longitude))
+    view = live_view(service.ports, ride, service.now)
+    assert view.position
+    assert (view.pickup_eta_seconds is not None) == is_told
 
 
 def test_the_live_view_hides_a_stale_position(service: Service) -> None:

@@ -17,10 +17,9 @@ from service.api.views import driven_ride_view
 from service.core import sweep, unicorns
 from service.core.ports import Rules
 from service.core.unicorns import Step
-from service.model import Ride, Unicorn, UnicornState
+from service.model import Hearing, Ride, Unicorn, UnicornState
 from tests.support import ride_city, ride_people
 from tests.support.fakes import FakeAssignments, FakeRides
-from tests.support.fakes_redis import FakeFleetIndex
 from tests.support.ride_machine import RideMachine
 from tests.support.ride_stores import FakeStores
 
@@ -58,8 +57,7 @@ def changed(method: Callable[..., Any], **changes: Any) -> Callable[..., Any]:
     return lambda *args, **kwargs: replace(method(*args, **kwargs), **changes)
 
 
-def silent_unless_heard(self: FakeFleetIndex, unicorn_id: str, now: datetime) -> timedelta:
-    heard = self._heard.get(unicorn_id)
+def silent_unless_heard(self: Hearing, heard: datetime | None, now: datetime) -> timedelta:
     return now - heard if heard else timedelta.max
 
 
@@ -95,7 +93,7 @@ MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
         lambda _, ride, planned: ride.deadline_at + timedelta(days=30) * planned,
     ),
     "silence judged on an empty index": lambda: patch.object(
-        FakeFleetIndex, "silent_for", silent_unless_heard
+        Hearing, "silence", silent_unless_heard
     ),
     "offer shown to the rider": lambda: patch.object(ride_people, "ride_view", driven_ride_view),
 }

@@ -157,7 +157,9 @@ def test_a_removed_unicorn_gets_no_ride_and_cannot_come_back(service: Service) -
     ride = service.request()
     service.run_published_rounds()
     assert service.stored(ride).status is RideStatus.REQUESTED
-    assert not service.drives_to(PICKUP).can_take_a_ride
+    noted = service.drives_to(PICKUP)
+    assert noted.unicorn
+    assert not noted.unicorn.can_take_a_ride
     with pytest.raises(IllegalTransition):
         set_availability(service.ports, "u1", True, service.now)
     with pytest.raises(UnicornExists):

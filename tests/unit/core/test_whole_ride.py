@@ -171,7 +171,7 @@ def test_a_unicorn_on_a_long_trip_is_lost_only_after_three_times_its_length(
 def test_a_rider_does_not_show_up_while_redis_is_away(service: Service) -> None:
     ride = service.matched()
     take(service, ride, Step.ARRIVE)
-    away = Mock(**{"begin_epoch.side_effect": Unavailable, "silent_for.side_effect": Unavailable})
+    away = Mock(**{"begin_epoch.side_effect": Unavailable, "presence.side_effect": Unavailable})
     away.refresh.side_effect = Unavailable
     for minutes, status in ((9, RideStatus.ARRIVED), (1, RideStatus.CANCELED)):
         service.later(60 * minutes)
@@ -182,7 +182,7 @@ def test_a_rider_does_not_show_up_while_redis_is_away(service: Service) -> None:
 
 def test_nobody_is_lost_or_silent_while_redis_is_away(service: Service) -> None:
     ride = service.matched()
-    away = Mock(**{"begin_epoch.side_effect": Unavailable, "silent_for.side_effect": Unavailable})
+    away = Mock(**{"begin_epoch.side_effect": Unavailable, "presence.side_effect": Unavailable})
     service.later(600)
     sweep(replace(service.ports, fleet=away), service.now)
     assert service.stored(ride) == replace(ride, due_at=service.now + RETRY_EVERY, failed_looks=1)
@@ -200,7 +200,7 @@ def test_rides_that_need_redis_do_not_hold_up_the_others_while_it_is_away(
     offered = service.request()
     service.run_published_rounds()
     assert service.stored(offered).status is RideStatus.OFFERED
-    away = Mock(**{"begin_epoch.side_effect": Unavailable, "silent_for.side_effect": Unavailable})
+    away = Mock(**{"begin_epoch.side_effect": Unavailable, "presence.side_effect": Unavailable})
     away.refresh.side_effect = Unavailable
     service.later(16)
     for _ in range(2):

@@ -1,0 +1,85 @@
+"""The service's time: the middle one of three clocks, carried on by this host's monotonic one.
+
+Hosts' clocks disagree and jump. Each process reads three clocks every few seconds: its host's, the
+`TIME` of Redis and the `Date` of DynamoDB's answers, and takes the middle one. So one clock that is
+wrong, whichever it is, changes nothing; between two readings a jump of the host's clock is not even
+noticed. A clock that is off by more than `BOUND` is told in a metric and by `/readyz`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from service.model.errors import Unavailable
+from service.observability.instruments import CLOCK_OFF
+
+BOUND: Final = timedelta(seconds=5)
+"""How far a clock may be off unnoticed. `Date` alone is coarse by a second."""
+
+READ_EVERY_SECONDS: Final = 5.0
+
+HOST: Final = "host"
+
+Source = Callable[[], float | None]
+"""Seconds since 1970 by some clock, less the monotonic clock's at that instant; none: unknown."""
+
+
+class Clock:
+    """`now` is the service's time. `sources`: clocks beside the host's, by name."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
+        self._sources: Mapping[str, Source] = {
+            HOST: lambda: wall() - monotonic(),
+            **sources,
+        }
+        self._known: dict[str, float] = {}
+        self._base = wall() - monotonic()
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._base + self._monotonic(), UTC)
+
+    def read(self) -> None:
+        """Read every clock. One that does not answer is believed to go on as it was last read."""
+        for name, source in self._sources.items():
+            try:
+                reading = source()
+            except Unavailable:
+                continue
+            if reading is not None:
+                self._known[name] = reading
+        self._base = _middle(self._known)
+        for name, reading in self._known.items():
+            CLOCK_OFF.labels(name).set(abs(reading - self._base))
+
+    def is_within_bound(self) -> bool:
+        """Whether every clock was within `BOUND` of the service's time when last read."""
+        bound = BOUND.total_seconds()
+        return all(abs(reading - self._base) <= bound for reading in self._known.values())
+
+    def keep_reading(self) -> None:
+        """Read now, and in the background until the process ends."""
+        self.read()
+        threading.Thread(target=self._run, name="clock", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(READ_EVERY_SECONDS)
+            self.read()
+
+
+def _middle(readings: Mapping[str, float]) -> float:
+    """Of two the one that all processes share: the other is this host's."""
+    if len(readings) == 2:
+        return next(reading for name, reading in readings.items() if name != HOST)
+    return statistics.median(readings.values())

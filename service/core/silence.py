@@ -1,0 +1,32 @@
+"""Whether a unicorn fell silent, or those who should hear it did: asked before a ride is taken."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from service.core.ports import Ports
+from service.model import Ride
+
+logger = logging.getLogger(__name__)
+
+
+def is_outage(ports: Ports, ride: Ride, now: datetime) -> bool:
+    """Whether the ride's silent unicorn fell silent together with a large part of the fleet.
+
+    Then something between unicorns and API failed that no process noticed, and the ride stays
+    with its unicorn. Costs two calls: ask it only of a unicorn that has been silent for too long.
+    Raises `Unavailable`.
+    """
+    found = ports.fleet.silent_together(ride.unicorn_id or "", now)
+    if found.is_outage:
+        logger.error(
+            "ride left with its silent unicorn: many fell silent together",
+            extra={
+                "ride_id": ride.ride_id,
+                "unicorn_id": ride.unicorn_id,
+                "silent": found.silent,
+                "assigned": found.assigned,
+            },
+        )
+    return found.is_outage

@@ -1,0 +1,50 @@
+"""Clocks that all processes share, as sources of `service.clock`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from service.stores.redis.link import RedisLink
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+HALF_A_SECOND: Final = 0.5
+"""`Date` is cut off to whole seconds (RFC 9110, 5.6.7), so it is late by so much on average."""
+
+
+def redis_clock(link: RedisLink) -> Callable[[], float]:
+    """`TIME` of Redis; raises `Unavailable`."""
+
+    def read() -> float:
+        before = time.monotonic()
+        with link.use() as client:
+            seconds, micros = client.time()
+        return seconds + micros / 1e6 - (before + time.monotonic()) / 2
+
+    return read
+
+
+class DynamoClock:
+    """The `Date` of the last answer of a DynamoDB client; costs no call of its own."""
+
+    def __init__(self, client: DynamoDBClient) -> None:
+        self._last: tuple[str, float] | None = None
+        client.meta.events.register("after-call.dynamodb", self._note)
+
+    def __call__(self) -> float | None:
+        if self._last is None:
+            return None
+        date, at = self._last
+        try:
+            return parsedate_to_datetime(date).timestamp() + HALF_A_SECOND - at
+        except ValueError:
+            return None
+
+    def _note(self, http_response: Any, **_: Any) -> None:
+        date = http_response.headers.get("Date")
+        if date:
+            self._last = (date, time.monotonic())

@@ -1,0 +1,157 @@
+"""What is known of unicorns by their calls, and whether anybody is there to hear them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+from service.model import Hearing, Position, PositionProblem, Presence, SilentTogether, Unicorn
+from service.model.presence import FORGOTTEN_AFTER, HEARING_GAP, PROBLEM_AFTER, silent_together
+from service.observability.instruments import SILENCES_LEFT
+from service.stores.entries import load_position, readable
+from service.stores.redis import keys, scripts
+from service.stores.redis.link import RedisLink
+
+KEPT_SECONDS: Final = 86_400
+"""Long after a position is stale it still tells since when a unicorn has been silent."""
+
+
+class RedisPresence:
+    """The part of `FleetIndex` that is about calls. `stale`: how long a position counts.
+
+    Every instant is the service's own (`service.clock`). Raises `Unavailable`.
+    """
+
+    def __init__(self, link: RedisLink, stale: timedelta) -> None:
+        self._link = link
+        self._stale = stale
+        self._gap = HEARING_GAP * stale
+        self._listen = link.client.register_script(scripts.LISTEN)
+
+    def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
+        if not problems:
+            return
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for unicorn_id, problem in problems.items():
+                name = keys.unicorn(unicorn_id)
+                pipe.hsetnx(name, "problem_since", millis(now))
+                pipe.hset(name, "problem", problem)
+                pipe.expire(name, KEPT_SECONDS)
+            pipe.execute()
+
+    def hear(self, unicorn_id: str, now: datetime) -> None:
+        name = keys.unicorn(unicorn_id)
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            pipe.hset(name, "heard", millis(now))
+            pipe.expire(name, KEPT_SECONDS)
+            pipe.execute()
+
+    def presence(self, unicorn_id: str, now: datetime) -> Presence:
+        fields = ("position", "heard", "placed", "problem", "problem_since", "ride")
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            self._ask_hearing(pipe)
+            pipe.hmget(keys.unicorn(unicorn_id), fields)
+            *hearing_facts, found = pipe.execute()
+        position, heard, placed, problem, problem_since, ride = found
+        hearing = self._hearing(hearing_facts)
+        is_told = problem_since and now - _instant(problem_since) >= PROBLEM_AFTER
+        return Presence(
+            position=self._fresh(position_of(position), now),
+            silence=hearing.silence(_instant_or_none(heard), now),
+            unplaced=hearing.silence(_instant_or_none(placed), now),
+            problem=PositionProblem(problem) if problem and is_told else None,
+            ride_version=ride_version_of(ride),
+        )
+
+    def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            self._ask_hearing(pipe)
+            pipe.hget(keys.unicorn(unicorn_id), "heard")
+            *hearing_facts, heard = pipe.execute()
+        return self._hearing(hearing_facts).could_answer(_instant_or_none(heard), since, now)
+
+    def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
+        with self._link.use() as client:
+            busy = cast("set[str]", client.smembers(keys.BUSY))
+            names = sorted({unicorn_id, *busy})
+            with client.pipeline(transaction=False) as pipe:
+                self._ask_hearing(pipe)
+                for name in names:
+                    pipe.hget(keys.unicorn(name), "heard")
+                epoch, listening, *calls = pipe.execute()
+        heard = {name: _instant_or_none(at) for name, at in zip(names, calls, strict=True)}
+        hearing = self._hearing((epoch, listening))
+        found = silent_together(unicorn_id, heard, hearing, now, self._stale)
+        if found.is_outage:
+            SILENCES_LEFT.inc()
+        return found
+
+    def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
+        spans = (span(self._gap), span(FORGOTTEN_AFTER * self._stale))
+        with self._link.use():
+            self._listen(
+                keys=[keys.LISTENING, keys.LISTENERS],
+                args=[process, millis(now), *spans, int(is_deaf)],
+            )
+
+    def stop_listening(self, process: str) -> None:
+        with self._link.use() as client:
+            client.zrem(keys.LISTENERS, process)
+
+    def begin_epoch(self, now: datetime) -> bool:
+        with self._link.use() as client:
+            return bool(client.set(keys.EPOCH, millis(now), nx=True))
+
+    def _note_busy(self, unicorns: Collection[Unicorn]) -> None:
+        """Keep the set of unicorns that have a ride."""
+        if not unicorns:
+            return
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for unicorn in unicorns:
+                note = pipe.sadd if unicorn.ride_id else pipe.srem
+                note(keys.BUSY, unicorn.unicorn_id)
+            pipe.execute()
+
+    def _fresh(self, position: Position | None, now: datetime) -> Position | None:
+        return position if position and now - position.recorded_at <= self._stale else None
+
+    def _ask_hearing(self, pipe: Any) -> None:
+        pipe.get(keys.EPOCH)
+        pipe.hmget(keys.LISTENING, "since", "last")
+
+    def _hearing(self, facts: Any) -> Hearing:
+        epoch, (since, last) = facts
+        return Hearing(
+            epoch=_instant_or_none(epoch),
+            since=_instant_or_none(since),
+            last=_instant_or_none(last),
+            gap=self._gap,
+        )
+
+
+def position_of(text: str | None) -> Position | None:
+    """None for an entry that cannot be read, too."""
+    return readable("position", load_position, text) if text else None
+
+
+def ride_version_of(entry: str | None) -> int | None:
+    """The version in a unicorn's note of its ride ("id version"), if it has one."""
+    return int(entry.rpartition(" ")[2]) if entry else None
+
+
+def millis(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)
+
+
+def span(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)
+
+
+def _instant(millis: str) -> datetime:
+    return datetime.fromtimestamp(int(millis) / 1000, UTC)
+
+
+def _instant_or_none(millis: str | None) -> datetime | None:
+    """None for what is no instant, too."""
+    return _instant(millis) if millis and millis.isdecimal() else None

@@ -1,0 +1,173 @@
+"""Who is there, by calls and places: the same in Redis and in the fake."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from service.core.ports import FleetIndex
+from service.model import Location, Position, PositionProblem, SilentTogether, Trip
+from service.stores.redis.fleet_index import RedisFleetIndex
+from service.stores.redis.link import RedisLink, connect
+from tests.support.builders import NOW, a_usable_unicorn
+from tests.support.fakes_redis import FakeFleetIndex
+from tests.support.infrastructure import RedisServer
+from tests.support.presence import hear_through
+
+HERE, FAR = Location(40.7128, -74.0060), Location(45.5, -73.6)
+STALE = timedelta(seconds=60)
+LATER = NOW + timedelta(seconds=90)
+
+
+@pytest.fixture(params=["fake", "redis"])
+def fleet(request: pytest.FixtureRequest) -> FleetIndex:
+    """An index that remembers for an hour already."""
+    found: FleetIndex
+    if request.param == "fake":
+        found = FakeFleetIndex(STALE)
+    else:
+        server: RedisServer = request.getfixturevalue("redis_server")
+        found = RedisFleetIndex(RedisLink(connect(server.url, timeout_seconds=2)), STALE)
+    found.begin_epoch(NOW - timedelta(hours=1))
+    return found
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def at(location: Location, after: float = 0) -> Position:
+    return Position(location, NOW + seconds(after))
+
+
+def test_nobody_is_silent_as_long_as_nobody_listens(fleet: FleetIndex) -> None:
+    fleet.record("u1", at(HERE), NOW)
+    assert fleet.presence("u1", LATER).silence == timedelta()
+
+
+def test_a_deaf_process_makes_nobody_look_silent_though_another_hears(fleet: FleetIndex) -> None:
+    fleet.record("u1", at(HERE), NOW)
+    for second in range(0, 91, 3):
+        fleet.listen("hears", NOW + seconds(second))
+        fleet.listen("deaf", NOW + seconds(second), is_deaf=True)
+    assert fleet.presence("u1", LATER).silence == timedelta()
+    hear_through(fleet, LATER, LATER + seconds(30), "hears")
+
+
+def test_a_process_that_vanished_suspends_silence_until_it_is_taken_for_dead(
+    fleet: FleetIndex,
+) -> None:
+    fleet.listen("vanishes", NOW)
+    hear_through(fleet, NOW, NOW + seconds(400), "stays")
+    silences = [fleet.presence("u1", NOW + seconds(400)).silence]
+    assert seconds(200) < silences[0] <= seconds(230)
+
+
+def test_a_goodbye_suspends_nothing(fleet: FleetIndex) -> None:
+    fleet.listen("stays", NOW)
+    fleet.listen("leaves", NOW)
+    fleet.stop_listening("leaves")
+    hear_through(fleet, NOW, LATER, "stays")
+    assert fleet.presence("u1", LATER).silence == seconds(90)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_after_a_jump_of_the_clock_silence_counts_anew(fleet: FleetIndex, hours: int) -> None:
+    fleet.record("u1", at(HERE), NOW)
+    hear_through(fleet, NOW, NOW + seconds(10))
+    jumped = NOW + timedelta(hours=hours)
+    hear_through(fleet, jumped, jumped + seconds(30))
+    assert fleet.presence("u1", jumped + seconds(30)).silence == seconds(30)
+
+
+def test_any_call_breaks_the_silence_but_only_a_place_places(fleet: FleetIndex) -> None:
+    fleet.record("u1", at(HERE), NOW)
+    hear_through(fleet, NOW, LATER)
+    fleet.hear("u1", LATER)
+    seen = fleet.presence("u1", LATER)
+    assert (seen.position, seen.silence, seen.unplaced) == (None, timedelta(), seconds(90))
+
+
+def test_one_jump_is_not_believed_and_the_way_back_is_no_news(fleet: FleetIndex) -> None:
+    for second, place in enumerate([HERE, Location(0, 0), HERE]):
+        fleet.record("u1", at(place, 4 * second), NOW + seconds(4 * second))
+        assert fleet.presence("u1", NOW + seconds(8)).position != at(Location(0, 0), 4)
+    assert fleet.position("u1", NOW + seconds(8)) == at(HERE, 8)
+
+
+def test_a_jump_is_believed_when_a_second_report_agrees(fleet: FleetIndex) -> None:
+    fleet.refresh(a_usable_unicorn(), NOW)
+    fleet.record("u1", at(HERE), NOW)
+    doubted = fleet.record("u1", at(FAR, 4), NOW + seconds(4))
+    assert fleet.position("u1", NOW + seconds(4)) == at(HERE)
+    believed = fleet.record("u1", at(FAR, 8), NOW + seconds(8))
+    assert fleet.position("u1", NOW + seconds(8)) == at(FAR, 8)
+    assert (doubted.entered, believed.entered) == (False, True)
+
+
+def test_three_places_that_do_not_agree_are_none(fleet: FleetIndex) -> None:
+    for second, place in enumerate([HERE, FAR, Location(0, 0), Location(-40, 100)]):
+        fleet.record("u1", at(place, second), NOW + seconds(second))
+    assert fleet.position("u1", NOW + seconds(3)) == at(HERE)
+
+
+def test_reports_that_were_all_ignored_for_a_minute_are_a_problem(fleet: FleetIndex) -> None:
+    fleet.ignore_all({"u1": PositionProblem.TOO_LONG_AGO}, NOW)
+    assert fleet.presence("u1", NOW + seconds(59)).problem is None
+    fleet.ignore_all({"u1": PositionProblem.IN_THE_FUTURE}, NOW + seconds(30))
+    assert fleet.presence("u1", NOW + seconds(60)).problem is PositionProblem.IN_THE_FUTURE
+    fleet.record("u1", at(HERE, 61), NOW + seconds(61))
+    assert fleet.presence("u1", NOW + seconds(300)).problem is None
+
+
+def test_an_ignored_report_is_no_sign_of_life(fleet: FleetIndex) -> None:
+    hear_through(fleet, NOW, LATER)
+    fleet.ignore_all({"u1": PositionProblem.TOO_LONG_AGO}, LATER)
+    assert fleet.presence("u1", LATER).silence == seconds(90)
+
+
+def test_the_version_of_its_ride_stays_with_a_unicorn_until_the_ride_is_another(
+    fleet: FleetIndex,
+) -> None:
+    busy = a_usable_unicorn().reserved("ride-1", Trip(HERE, FAR))
+    fleet.refresh(busy, NOW, 2)
+    fleet.refresh(busy, NOW, 4)
+    fleet.refresh(busy, NOW, 3)
+    fleet.refresh(busy, NOW)
+    assert fleet.record("u1", at(HERE), NOW).ride_version == 4
+    assert fleet.presence("u1", NOW).ride_version == 4
+    fleet.refresh(busy.released("ride-1", NOW), NOW)
+    assert fleet.presence("u1", NOW).ride_version is None
+
+
+def rides_under_way(fleet: FleetIndex, number: int) -> None:
+    for n in range(number):
+        fleet.refresh(a_usable_unicorn(unicorn_id=f"u{n}").reserved(f"r{n}", Trip(HERE, FAR)), NOW)
+        fleet.record(f"u{n}", at(HERE), NOW)
+
+
+def test_a_whole_fleet_that_falls_silent_together_is_an_outage(fleet: FleetIndex) -> None:
+    rides_under_way(fleet, 12)
+    hear_through(fleet, NOW, LATER)
+    found = fleet.silent_together("u0", LATER)
+    assert (found, found.is_outage) == (SilentTogether(12, 12), True)
+
+
+@pytest.mark.parametrize(("silent", "assigned"), [(1, 1), (2, 2), (2, 12), (3, 40)])
+def test_a_few_are_lost_one_by_one(fleet: FleetIndex, silent: int, assigned: int) -> None:
+    rides_under_way(fleet, assigned)
+    for n in range(silent, assigned):
+        fleet.hear(f"u{n}", LATER)
+    hear_through(fleet, NOW, LATER)
+    found = fleet.silent_together("u0", LATER)
+    assert (found, found.is_outage) == (SilentTogether(silent, assigned), False)
+
+
+def test_those_who_fell_silent_one_after_the_other_are_no_outage(fleet: FleetIndex) -> None:
+    rides_under_way(fleet, 6)
+    late = NOW + seconds(500)
+    for n in range(6):
+        fleet.hear(f"u{n}", NOW + seconds(60 * n))
+    hear_through(fleet, NOW, late)
+    assert not fleet.silent_together("u0", late).is_outage

@@ -1,0 +1,99 @@
+"""Clocks of real parts, and jobs that expire by the service's time whatever a host's clock says."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import pytest
+
+from service.clock import Clock
+from service.stores.clocks import DynamoClock, redis_clock
+from service.stores.dynamodb.client import dynamodb_client
+from service.stores.redis.link import RedisLink, connect
+from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.stack import Stack
+from worker.heartbeat import CountedRequest
+
+HERE = {"latitude": 40.7128, "longitude": -74.006}
+
+
+def test_redis_and_dynamodb_tell_the_time(
+    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
+) -> None:
+    with Stack(tmp_path, ministack, redis_server, roles=()) as stack:
+        environment = {k: v for k, v in stack.environment.items() if k.startswith("AWS_")}
+        with patch.dict(os.environ, environment):
+            client = dynamodb_client(stack.settings())
+        dynamo = DynamoClock(client)
+        assert dynamo() is None
+        client.list_tables()
+        link = RedisLink(connect(redis_server.url, timeout_seconds=2))
+        wrong = Clock({"redis": redis_clock(link), "dynamodb": dynamo}, lambda: time.time() + 60)
+        wrong.read()
+        assert abs(wrong.now() - datetime.now(UTC)) < timedelta(seconds=2)
+        assert not wrong.is_within_bound()
+
+
+@contextmanager
+def service_time(now: datetime) -> Iterator[None]:
+    with patch.object(CountedRequest, "now", staticmethod(lambda: now), create=True):
+        yield
+
+
+@pytest.mark.parametrize("off", [-60, -2, 2, 60, 3600])
+def test_a_job_expires_by_the_services_time(off: float) -> None:
+    host = datetime.now(UTC)
+    for age, expired in ((1, False), (9, False), (11, True)):
+        sent = host + timedelta(seconds=off)
+        job = SimpleNamespace(expires=sent + timedelta(seconds=10), id=f"{off}-{age}")
+        with service_time(sent + timedelta(seconds=age)):
+            assert bool(CountedRequest.maybe_expire(job)) is expired  # type: ignore[arg-type]
+
+
+WRONG_CLOCK = """
+import datetime, time
+OFF = {off}
+real = time.time
+time.time = lambda: real() + OFF
+class Wrong(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(time.time(), tz)
+datetime.datetime = Wrong
+"""
+
+
+@pytest.mark.parametrize("off", [60, -60])
+def test_a_worker_whose_clock_is_off_by_a_minute_sweeps_and_dispatches(
+    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer, off: float
+) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    (wrong / "sitecustomize.py").write_text(WRONG_CLOCK.format(off=off))
+    with Stack(tmp_path, ministack, redis_server, roles=("web",)) as stack:
+        stack.environment["PYTHONPATH"] = str(wrong)
+        stack.start("worker")
+        stack.environment.pop("PYTHONPATH")
+        stack.start("beat")
+        wait_until(lambda: " ready." in stack.log("worker"), "start of the worker")
+        drive_on_duty(stack)
+        ride = {"pickup": HERE}
+        token = stack.rider_token("rider-1")
+        answer = stack.call("POST", "/v1/rides", ride, token=token, Prefer="wait=20")
+        assert answer.status == 201
+
+
+def drive_on_duty(stack: Stack) -> None:
+    unicorn = {"account_sub": "driver-1", "name": "Bill", "color": "White", "gender": "Male"}
+    enrolled = stack.call("POST", "/v1/admin/unicorns", unicorn, token=stack.admin_token())
+    assert enrolled.status == 201
+    token = stack.unicorn_token("driver-1")
+    stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
+    assert stack.call("PUT", "/v1/fleet/me/position", HERE, token=token).status == 204
