@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.ports import Ports, WriteConflict
+from service.core.ports import Stores, WriteConflict
 from service.matching.travel import GreatCircle
 from service.model import Location, Position, Ride
 from service.model.errors import TooFarAway, Unavailable
@@ -20,7 +20,7 @@ INSIST_AFTER: Final = timedelta(seconds=30)
 
 
 def place_of(
-    ports: Ports, unicorn_id: str, sent: Position | None, now: datetime
+    ports: Stores, unicorn_id: str, sent: Position | None, now: datetime
 ) -> Location | None:
     """Where the unicorn is: what it sends with its step, else its last position if fresh."""
     if sent:
@@ -37,7 +37,7 @@ def metres_from(place: Location | None, at: Location | None) -> int | None:
     return round(GreatCircle().crow_metres(place, at)) if place and at else None
 
 
-def arrived(ports: Ports, ride: Ride, place: Location | None, now: datetime) -> Ride:
+def arrived(ports: Stores, ride: Ride, place: Location | None, now: datetime) -> Ride:
     """The ride with its unicorn at the pickup.
 
     Raises `TooFarAway` if the unicorn is known to be elsewhere, unless it insists.
@@ -50,7 +50,7 @@ def arrived(ports: Ports, ride: Ride, place: Location | None, now: datetime) -> 
     return after
 
 
-def note_refusal(ports: Ports, ride: Ride, now: datetime) -> None:
+def note_refusal(ports: Stores, ride: Ride, now: datetime) -> None:
     """Remember since when the unicorn says that it has arrived. No client sees it: no version."""
     if ride.arrive_refused_at is None:
         # If it is not noted now, it is the next time that the unicorn says so.

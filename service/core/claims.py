@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from service.core import effects
-from service.core.ports import Ports, WriteConflict
+from service.core.ports import Stores, WriteConflict
 from service.core.times import ZoneTimes
 from service.matching.correction import Kind
 from service.matching.travel import places
@@ -62,7 +62,7 @@ def told(times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime) ->
     ]
 
 
-def claim(ports: Ports, claim: Claim, now: datetime) -> Outcome:
+def claim(ports: Stores, claim: Claim, now: datetime) -> Outcome:
     """Take both sides or neither, in one call of the store."""
     ride, entry = claim.ride, claim.entry
     assert entry.position is not None  # noqa: S101 - only fresh positions are paired
@@ -94,7 +94,7 @@ def claim(ports: Ports, claim: Claim, now: datetime) -> Outcome:
     return Outcome.CLAIMED
 
 
-def _repair(ports: Ports, ride: Ride, lost: WriteConflict, now: datetime) -> Outcome:
+def _repair(ports: Stores, ride: Ride, lost: WriteConflict, now: datetime) -> Outcome:
     """Correct what this process believed by what is stored."""
     try:
         if lost.unicorn:

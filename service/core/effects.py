@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from service.core.ports import Ports
+from service.core.ports import Hints
 from service.core.times import completed_legs
 from service.matching.zones import zones_within
 from service.model import (
@@ -32,7 +32,7 @@ def unicorn_topic(unicorn_id: str) -> str:
     return f"unicorn:{unicorn_id}"
 
 
-def tell(ports: Ports, now: datetime, *, ride: Ride | None, unicorn: Unicorn | None) -> None:
+def tell(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | None) -> None:
     """Spread the word of what a ride and its unicorn have just become."""
     try:
         # Who waits for the news is told first; nobody waits for the rest.
@@ -53,7 +53,7 @@ def tell(ports: Ports, now: datetime, *, ride: Ride | None, unicorn: Unicorn | N
         trigger_around_unicorn(ports, unicorn.unicorn_id, now)
 
 
-def trigger_ride(ports: Ports, ride: Ride) -> None:
+def trigger_ride(ports: Hints, ride: Ride) -> None:
     """Put a waiting ride before its zone's next round, and ask for one unless it is asked for."""
     try:
         if ports.waiting.add(ride):
@@ -65,7 +65,7 @@ def trigger_ride(ports: Ports, ride: Ride) -> None:
         )
 
 
-def trigger_rides(ports: Ports, rides: Sequence[Ride]) -> None:
+def trigger_rides(ports: Hints, rides: Sequence[Ride]) -> None:
     """`trigger_ride` of many, with one call to Redis and a message for each zone."""
     request_ids = {ride.zone: ride.request_id for ride in rides}
     try:
@@ -78,7 +78,7 @@ def trigger_rides(ports: Ports, rides: Sequence[Ride]) -> None:
         )
 
 
-def trigger_around_unicorn(ports: Ports, unicorn_id: str, now: datetime) -> None:
+def trigger_around_unicorn(ports: Hints, unicorn_id: str, now: datetime) -> None:
     """A unicorn became usable: look again at the waiting rides it can reach."""
     try:
         position = ports.fleet.position(unicorn_id, now)
@@ -89,7 +89,7 @@ def trigger_around_unicorn(ports: Ports, unicorn_id: str, now: datetime) -> None
         trigger_around(ports, [position.location])
 
 
-def trigger_around(ports: Ports, locations: Iterable[Location]) -> None:
+def trigger_around(ports: Hints, locations: Iterable[Location]) -> None:
     """Look again at the waiting rides within reach of usable unicorns that are new here."""
     zones = {z for at in locations for z in zones_within(at, ports.rules.reach_metres)}
     try:

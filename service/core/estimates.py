@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from service.core.ports import Ports
+from service.core.ports import Hints
 from service.matching.correction import Kind
 from service.matching.travel import GreatCircle, places
 from service.matching.zones import zone_of
@@ -43,7 +43,7 @@ class Estimate:
     """Available unicorns that could be at the pickup in time, counted up to `MOST_SHOWN`."""
 
 
-def estimate(ports: Ports, pickup: Location, dropoff: Location | None, now: datetime) -> Estimate:
+def estimate(ports: Hints, pickup: Location, dropoff: Location | None, now: datetime) -> Estimate:
     """What the dispatcher would expect of a ride from here, if nobody else wanted one.
 
     Raises `Unavailable`.
@@ -69,7 +69,7 @@ def estimate(ports: Ports, pickup: Location, dropoff: Location | None, now: date
 
 
 def _trip(
-    ports: Ports, zone: str, pickup: Location, dropoff: Location, now: datetime
+    ports: Hints, zone: str, pickup: Location, dropoff: Location, now: datetime
 ) -> tuple[float, float]:
     travel = ports.times.telling(zone, Kind.TRIP, now)
     seconds, metres = travel.estimate(places([pickup]), places([dropoff]))
@@ -80,7 +80,7 @@ def _whole(value: float | None, factor: float = 1.0) -> int | None:
     return None if value is None else round(value * factor)
 
 
-def nearby(ports: Ports, place: Location, now: datetime) -> Sequence[tuple[Unicorn, Location]]:
+def nearby(ports: Hints, place: Location, now: datetime) -> Sequence[tuple[Unicorn, Location]]:
     """Available unicorns within reach, nearest first, at most `MOST_SHOWN`, where they roughly are.
 
     Everything told of a unicorn is computed from where it roughly is. A distance, a count at the

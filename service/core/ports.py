@@ -417,20 +417,32 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """Everything a use case works with. Built once per process; fakes in unit tests."""
+class Hints:
+    """What is told of a committed write, and may lose it: the truth is in `Stores`."""
 
-    rides: Rides
-    unicorns: Unicorns
-    assignments: Assignments
     fleet: FleetIndex
     waiting: WaitingRides
     rounds: RoundQueue
     changes: Changes
-    pauses: Pauses
-    dead_letters: DeadLetters
     legs: Legs
     times: ZoneTimes = field(default_factory=lambda: ZoneTimes(GreatCircle()))
+    rules: Rules = Rules()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores(Hints):
+    """Rides and unicorns, and what is told of their changes: all that a transition needs."""
+
+    rides: Rides
+    unicorns: Unicorns
+    assignments: Assignments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports(Stores):
+    """All ports of a process, built once. A use case names the smallest part that it needs."""
+
+    pauses: Pauses
+    dead_letters: DeadLetters
     arrivals: Arrivals = field(default_factory=lambda: Arrivals(ZoneTimes(GreatCircle()), {}))
     """`times` for those who follow a ride."""
-    rules: Rules = Rules()

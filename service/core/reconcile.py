@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from service.core import effects
-from service.core.ports import Ports, WriteConflict
+from service.core.ports import Stores, WriteConflict
 from service.core.transition import ATTEMPTS
 from service.model import ASSIGNED, CanceledBy, Ride, RideStatus, Trip, Unicorn
 from service.model.errors import Unavailable
@@ -59,7 +59,7 @@ class Reconciled:
 
 
 def reconcile(
-    ports: Ports,
+    ports: Stores,
     fleet: Iterable[Unicorn],
     now: datetime,
     most_rides: int,
@@ -92,14 +92,14 @@ def reconcile(
     return done
 
 
-def _note(done: Reconciled, ports: Ports, ride_id: str, unicorn_id: str, now: datetime) -> bool:
+def _note(done: Reconciled, ports: Stores, ride_id: str, unicorn_id: str, now: datetime) -> bool:
     what = mend(ports, ride_id, unicorn_id, now)
     if what:
         done.repairs.append(Repair(what, ride_id, unicorn_id))
     return what is not None
 
 
-def mend(ports: Ports, ride_id: str, unicorn_id: str, now: datetime) -> Mended | None:
+def mend(ports: Stores, ride_id: str, unicorn_id: str, now: datetime) -> Mended | None:
     """Make this ride and this unicorn agree; none if they do. Raises `Unavailable`."""
     for _ in range(ATTEMPTS):
         ride, unicorn = ports.assignments.pair(ride_id, unicorn_id)
@@ -120,7 +120,7 @@ def mend(ports: Ports, ride_id: str, unicorn_id: str, now: datetime) -> Mended |
 
 
 def _agreed(
-    ports: Ports, ids: tuple[str, str], ride: Ride | None, unicorn: Unicorn | None, now: datetime
+    ports: Stores, ids: tuple[str, str], ride: Ride | None, unicorn: Unicorn | None, now: datetime
 ) -> tuple[Mended | None, Ride | None, Unicorn | None]:
     """What is wrong, and what both sides become."""
     ride_id, unicorn_id = ids
@@ -139,7 +139,7 @@ def _agreed(
 
 
 def _write(
-    ports: Ports,
+    ports: Stores,
     ride: tuple[Ride | None, Ride | None],
     unicorn: tuple[Unicorn | None, Unicorn | None],
 ) -> None:

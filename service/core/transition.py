@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from service.core import effects
-from service.core.ports import Ports, WriteConflict
+from service.core.ports import Stores, WriteConflict
 from service.model import ASSIGNED, Ride, Unicorn
 from service.model.errors import (
     IllegalTransition,
@@ -26,14 +26,14 @@ Returns the same ride to say that there is nothing to do; raises if the step is 
 """
 
 
-def stored_ride(ports: Ports, ride_id: str) -> Ride:
+def stored_ride(ports: Stores, ride_id: str) -> Ride:
     ride = ports.rides.get(ride_id)
     if ride is None:
         raise RideNotFound("no such ride")
     return ride
 
 
-def stored_unicorn(ports: Ports, unicorn_id: str) -> Unicorn:
+def stored_unicorn(ports: Stores, unicorn_id: str) -> Unicorn:
     unicorn = ports.unicorns.get(unicorn_id)
     if unicorn is None:
         raise UnicornNotFound("no such unicorn")
@@ -41,7 +41,7 @@ def stored_unicorn(ports: Ports, unicorn_id: str) -> Unicorn:
 
 
 def carry_out(
-    ports: Ports, ride: Ride, decide: Decide, now: datetime, unicorn: Unicorn | None = None
+    ports: Stores, ride: Ride, decide: Decide, now: datetime, unicorn: Unicorn | None = None
 ) -> Ride:
     """Apply `decide` to the ride and, if it has one, its unicorn, in one conditional write.
 
@@ -73,7 +73,7 @@ def carry_out(
     raise Unavailable(f"ride {ride.ride_id} is being changed by too many at once")
 
 
-def _of_ride(ports: Ports, ride: Ride, known: Unicorn | None) -> Unicorn | None:
+def _of_ride(ports: Stores, ride: Ride, known: Unicorn | None) -> Unicorn | None:
     """The ride's unicorn, read after the ride unless the one that is known is on it.
 
     None if it is not on the ride: a torn pair (a table was restored to an earlier instant) must
@@ -87,7 +87,7 @@ def _of_ride(ports: Ports, ride: Ride, known: Unicorn | None) -> Unicorn | None:
 
 
 def change_unicorn(
-    ports: Ports,
+    ports: Stores,
     unicorn: Unicorn,
     step: Callable[[Unicorn], Unicorn],
     now: datetime,
@@ -115,7 +115,7 @@ def change_unicorn(
 
 
 def _write(
-    ports: Ports, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn | None, Unicorn | None]
+    ports: Stores, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn | None, Unicorn | None]
 ) -> None:
     before, after = unicorn
     if before is None or after is None or before is after:

@@ -80,10 +80,12 @@ def dump_ride(ride: Ride) -> str:
 
 
 def load_ride(text: str) -> Ride:
-    record = _load(text)
-    ride = value_of(Ride, record)
-    traces.remember(ride.ride_id, record.get("traceparent"))
-    return ride
+    return value_of(Ride, _load(text))
+
+
+def trace_of(text: str) -> str | None:
+    """The trace of the request that wrote this entry of a ride, if there was one."""
+    return _load(text).get("traceparent")
 
 
 def load_waiting_ride(zone: str, ride_id: str, text: str) -> Ride:

@@ -15,6 +15,7 @@ from redis.commands.core import Script
 from service.core.ports import LeaseLost, PlaceInLine, WaitingZone
 from service.model import Pairing, Ride
 from service.model.errors import Unavailable
+from service.observability import traces
 from service.observability.instruments import ROUND_RIDES, ROUND_SECONDS, TRIGGER_LAG
 from service.stores.entries import (
     UNREADABLE,
@@ -26,6 +27,7 @@ from service.stores.entries import (
     load_waiting_ride,
     note_unreadable,
     readable,
+    trace_of,
 )
 from service.stores.redis import keys, scripts, triggers
 from service.stores.redis.link import RedisLink
@@ -179,6 +181,8 @@ class RedisRoundLease:
         for ride_id, text in entries:
             try:
                 rides.append(load_waiting_ride(self.zone, ride_id, text))
+                if traces.is_on():
+                    traces.remember(ride_id, trace_of(text))
             except UnknownSchema as error:
                 logger.warning("waiting ride passed over", extra={"cause": repr(error)})
             except UNREADABLE as error:

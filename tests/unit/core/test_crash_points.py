@@ -174,7 +174,7 @@ def use_cases() -> dict[str, CodeType]:
 
 
 def takes_ports(function: Any) -> bool:
-    return "Ports" in (str(kind) for kind in function.__annotations__.values())
+    return bool({"Ports", "Stores", "Hints"} & {str(k) for k in function.__annotations__.values()})
 
 
 @contextmanager

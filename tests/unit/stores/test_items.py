@@ -17,6 +17,7 @@ from service.model import (
     RideStatus,
     Trip,
 )
+from service.observability import traces
 from service.stores.dynamodb.items import (
     SHARDS,
     ride_from,
@@ -25,7 +26,14 @@ from service.stores.dynamodb.items import (
     unicorn_from,
     unicorn_item,
 )
-from service.stores.entries import UnknownSchema, dump_ride, dump_unicorn, load_ride, load_unicorn
+from service.stores.entries import (
+    UnknownSchema,
+    dump_ride,
+    dump_unicorn,
+    load_ride,
+    load_unicorn,
+    trace_of,
+)
 from service.stores.records import instant_of, instant_text
 from tests.support.builders import (
     NOW,
@@ -119,3 +127,13 @@ def test_an_entry_is_the_ride_without_its_note() -> None:
 def test_an_entry_of_another_schema_is_refused(load: type) -> None:
     with pytest.raises(UnknownSchema):
         load(json.dumps([2, {}]))
+
+
+def test_loading_a_ride_writes_no_tracing_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered: list[object] = []
+    monkeypatch.setattr(traces, "remember", lambda *noted: remembered.append(noted))
+    monkeypatch.setattr(traces, "carrier", lambda: {"traceparent": "00-1-2-01"})
+    entry = dump_ride(a_finished_ride())
+    assert load_ride(entry).ride_id == "ride-1"
+    assert trace_of(entry) == "00-1-2-01"
+    assert not remembered
