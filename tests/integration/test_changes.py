@@ -15,7 +15,8 @@ from redis.client import PubSub
 from service.model.errors import Unavailable
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.link import RedisLink, connect
-from tests.support.infrastructure import RedisServer, wait_until
+from tests.load.chaos.proxy import running
+from tests.support.infrastructure import RedisServer, free_port, wait_until
 
 SUBSCRIBING: Final = ("subscribe", "psubscribe", "unsubscribe", "punsubscribe")
 
@@ -182,3 +183,25 @@ def test_the_release_before_hears_an_announcement_and_this_one_hears_it_once(
         assert former.get_message(timeout=5)["channel"] == "wildrydes:changed:ride:1"
         assert last.wait(5)
     assert heard == ["ride:1"]
+
+
+def test_a_subscription_whose_other_end_is_gone_without_a_word_is_made_anew(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    port = free_port()
+    with running(port, redis_server.port, tmp_path) as proxy, changes_on(redis_server) as speaker:
+        url = f"redis://127.0.0.1:{port}/0"
+        deaf = RedisChanges(
+            RedisLink(connect(url, timeout_seconds=0.5)), connect(url, timeout_seconds=0.5)
+        )
+        with deaf.listen("ride:1") as listener:
+            speaker.announce("ride:1")
+            assert listener.wait(5)
+            proxy.order("half_open")
+
+            def announced_and_heard() -> bool:
+                speaker.announce("ride:1")
+                return listener.wait(0.1)
+
+            wait_until(announced_and_heard, "an announcement on a new connection", 25)
+        deaf.close()

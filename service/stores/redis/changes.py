@@ -24,6 +24,9 @@ ACKNOWLEDGED_WITHIN_SECONDS: Final = 0.25
 """How long a waiter waits until this process is subscribed; then it reads anyway."""
 POLL_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = 0.5
+MOST_UNANSWERED_PINGS: Final = 3
+"""redis-py asks after a connection that was silent for 5 s, then each second, and never minds the
+answer: one whose other end is gone without a word would stay deaf for a quarter of an hour."""
 
 _TOLD_ON_THE_CHANNEL: Final = "told"
 """What this release sends on the channels of the release before, which sent nothing there."""
@@ -119,6 +122,8 @@ class RedisChanges:
             message = pubsub.get_message(timeout=POLL_SECONDS)
             if message:
                 self._hear(message)
+            if pubsub.health_check_response_counter > MOST_UNANSWERED_PINGS:
+                raise ConnectionError("Redis no longer answers")
 
     def _hear(self, message: Mapping[str, Any]) -> None:
         match message["type"]:
