@@ -102,8 +102,12 @@ class Stack:
         keys = folder / "jwks.json"
         keys.write_bytes(jwks(self.mint.key))
         suffix = uuid.uuid4().hex[:8]
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir(exist_ok=True)
         self.environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+            # What killed processes leave behind stays in the test's own folder.
+            "TMPDIR": str(self.temporary),
             "PORT": str(self.port),
             "PUBLIC_URL": f"http://127.0.0.1:{self.port}",
             "REDIS_URL": redis.url,

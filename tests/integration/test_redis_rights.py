@@ -1,0 +1,140 @@
+"""Each role works with the Redis rights that `docker/redis.acl` gives it, and has no more."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+import urllib3
+from redis.exceptions import NoPermissionError
+
+from tests.support.infrastructure import (
+    PROJECT,
+    MiniStack,
+    RedisServer,
+    free_port,
+    wait_until,
+)
+from tests.support.stack import Stack, answers
+
+RULES = dict(
+    re.findall(
+        r"^user wildrydes-(\w+) off (.+)$",
+        (PROJECT / "docker" / "redis.acl").read_text(),
+        re.MULTILINE,
+    )
+)
+PASSWORD = "secret"
+PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def admin(server: RedisServer) -> Iterator[Any]:
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        for role, rules in RULES.items():
+            user = f"wildrydes-{role}"
+            client.execute_command("ACL SETUSER", user, "on", f">{PASSWORD}", *rules.split())
+        yield client
+
+
+@pytest.fixture(scope="module")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, server: RedisServer, admin: Any
+) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("rights")
+    metrics, monitor = free_port() - 2, free_port()
+    with Stack(
+        folder,
+        ministack,
+        server,
+        roles=(),
+        METRICS_PORT=str(metrics),
+        FLOWER_ADDRESS="127.0.0.1",
+        FLOWER_PORT=str(monitor),
+    ) as stack:
+        for role in RULES:
+            url = f"redis://wildrydes-{role}:{PASSWORD}@127.0.0.1:{server.port}/0"
+            stack.environment["REDIS_URL"] = url
+            stack.start(role)
+        wait_until(lambda: answers(stack.port), "the API")
+        wait_until(lambda: "ready" in stack.log("worker"), "the worker")
+        yield stack
+
+
+def test_a_ride_and_its_views_need_no_right_that_is_not_given(stack: Stack, admin: Any) -> None:
+    driver = a_driver(stack)
+    assert "\n".join(refused(admin)) == ""
+    ride = a_matched_ride(stack, driver)
+    for step in ("arrive", "start", "complete"):
+        stack.call("POST", f"/v1/fleet/me/rides/{ride}/{step}", PICKUP, token=driver)
+    look_at_everything(stack)
+    time.sleep(6)  # Flower asks for events every 5 s
+    assert "\n".join(refused(admin)) == ""
+    assert stack.call("GET", "/readyz").json == {"status": "ready", "failing": []}
+
+
+def test_no_role_may_do_what_only_operators_do(admin: Any, server: RedisServer) -> None:
+    for role in RULES:
+        url = f"redis://wildrydes-{role}:{PASSWORD}@127.0.0.1:{server.port}/0"
+        with redis.Redis.from_url(url) as client:
+            for words in (
+                ("FLUSHALL",),
+                ("KEYS", "*"),
+                ("CONFIG", "GET", "*"),
+                ("SHUTDOWN",),
+                ("REPLICAOF", "NO", "ONE"),
+                ("GET", "somebody-elses"),
+            ):
+                with pytest.raises(NoPermissionError):
+                    client.execute_command(*words)
+
+
+def refused(admin: Any) -> list[str]:
+    """Who was refused what, from the server's own log."""
+    return [f"{each['username']} {each['reason']} {each['object']}" for each in admin.acl_log()]
+
+
+def a_driver(stack: Stack) -> str:
+    body = {"account_sub": "driver", "name": "Bill", "color": "White", "gender": "Male"}
+    assert stack.call("POST", "/v1/admin/unicorns", body, token=stack.admin_token()).status == 201
+    token = stack.unicorn_token("driver")
+    stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
+    stack.call("PUT", "/v1/fleet/me/position", PICKUP, token=token)
+    return token
+
+
+def a_matched_ride(stack: Stack, driver: str) -> str:
+    rider = stack.rider_token(f"rider-{uuid.uuid4()}")
+    answer = stack.call("POST", "/v1/rides", {"pickup": PICKUP}, token=rider, Prefer="wait=20")
+    assert answer.status == 201, answer.body
+    return str(answer.json["ride_id"])
+
+
+def look_at_everything(stack: Stack) -> None:
+    admin, rider = stack.admin_token(), stack.rider_token("rider")
+    for path in ("workers", "queues", "rides", "unicorns", "dead-letters"):
+        assert stack.call("GET", f"/v1/admin/{path}", token=admin).status == 200
+    paused = stack.call("PUT", "/v1/admin/dispatch", {"paused": True}, token=admin)
+    resumed = stack.call("PUT", "/v1/admin/dispatch", {"paused": False}, token=admin)
+    assert {paused.status, resumed.status} <= {200, 204}
+    revoked = stack.call("POST", "/v1/admin/revocations", {"sub": "nobody"}, token=admin)
+    assert revoked.status == 204
+    place = {"pickup": PICKUP, "dropoff": PICKUP}
+    assert stack.call("POST", "/v1/estimates", place, token=rider).status == 200
+    nearby = f"/v1/unicorns/nearby?latitude={PICKUP['latitude']}&longitude={PICKUP['longitude']}"
+    assert stack.call("GET", nearby, token=rider).status == 200
+    first = int(stack.environment["METRICS_PORT"])
+    for port in (first, first + 1, first + 2):
+        url = f"http://127.0.0.1:{port}/metrics"
+        assert urllib3.request("GET", url, timeout=5, retries=False).status == 200
