@@ -1,0 +1,160 @@
+"""Every command of every Markdown page is run as it is printed, or there is a reason why not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+from cfnlint.decode import decode
+
+from service.local.stack import Ports
+from tests.support.documents import Command, commands
+from tests.support.infrastructure import PROJECT, free_port
+
+pytestmark = pytest.mark.timeout(400)
+
+IN_A_SHELL: Final = (
+    "README.md",
+    "docker/OPERATIONS.md",
+    "docker/RUNBOOK.md",
+    "service/local/APPS.md",
+)
+"""Pages whose commands are typed into one shell, one page after the other, on a stack that runs."""
+
+REASONS: Final[Mapping[str, str]] = {
+    r"make (test|check|lock|bench|mutants|sbom|run ROADS=.*)( .*)?": (
+        "takes minutes or more tools; make says what it would do"
+    ),
+    r"make chaos SEED=\d+": "nine minutes; tests/faults/test_chaos.py runs a minute of it",
+    r"(\w+=\S+ )*docker-compose .*": "needs a Docker engine; tests/docker runs the compose file",
+    r"python -m tests\.load\.bench.*": "a measurement of minutes; its module is looked for",
+    r"aws cloudformation deploy .*": "needs an AWS account; template and parameters are compared",
+    r"(npm pack|tar|sed) .*": "fetches a new release of a file that is committed",
+    r"IAM_ROLE_SCOPES='.*'": "a setting; tests/unit/test_settings.py reads such a value",
+}
+"""Why a command is not run as it stands. What can be checked of it is checked below."""
+
+ALL: Final = commands()
+
+
+def reason_of(command: Command) -> str | None:
+    return next((why for form, why in REASONS.items() if re.fullmatch(form, command.text)), None)
+
+
+def test_every_command_is_run_or_has_a_reason() -> None:
+    assert len(ALL) > 40
+    run = {command.text for command in typed()}
+    assert [str(each) for each in ALL if each.text not in run and not reason_of(each)] == []
+
+
+def test_every_reason_is_needed() -> None:
+    for form in REASONS:
+        assert any(re.fullmatch(form, command.text) for command in ALL), form
+
+
+def typed() -> list[Command]:
+    """The commands that a reader types into the shell."""
+    return [command for command in ALL if command.page in IN_A_SHELL and not reason_of(command)]
+
+
+def targets() -> Iterator[str]:
+    for command in ALL:
+        if command.text.startswith("make ") or " make " in command.text:
+            yield command.text
+
+
+@pytest.mark.parametrize("command", sorted(set(targets())))
+def test_make_knows_the_target_and_what_to_do(command: str) -> None:
+    dry = re.sub(r"\bmake\b", "make --dry-run", command, count=1)
+    done = subprocess.run(["sh", "-c", dry], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("command", sorted({c.text for c in ALL if "tests.load.bench" in c.text}))
+def test_the_measurement_of_a_command_exists(command: str) -> None:
+    words = command.split()
+    module = words[words.index("-m") + 1]
+    assert importlib.util.find_spec(module)
+    for name in words[words.index("-m") + 2 :]:
+        if name.isalpha() and module == "tests.load.bench":
+            assert importlib.util.find_spec(f"{module}.{name}")
+
+
+@pytest.mark.parametrize("command", [c.text for c in ALL if c.text.startswith("aws ")])
+def test_a_stack_takes_the_parameters_that_its_command_gives(command: str) -> None:
+    (path,) = re.findall(r"--template-file (\S+)", command)
+    template, faults = decode(str(PROJECT / path))
+    assert not faults
+    given = re.findall(r"(\w+)=", command.partition("--parameter-overrides")[2])
+    parameters = template["Parameters"]
+    assert set(given) <= parameters.keys()
+    required = {name for name, each in parameters.items() if "Default" not in each}
+    assert required <= {*given} or command.endswith("…")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the working tree, with the installed environments of this one."""
+    copy = tmp_path / "checkout"
+    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True)
+    for name in filter(str.strip, listed.stdout.splitlines()):
+        if (PROJECT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, copy / name)
+    (copy / ".venv").symlink_to(PROJECT / ".venv")
+    (copy / ".local").mkdir()
+    (copy / ".local" / "venv").symlink_to(PROJECT / ".local" / "venv")
+    return copy
+
+
+def environment() -> dict[str, str]:
+    """That of a shell of somebody's, on ports of our own; nothing is installed again."""
+    first = Ports(*(free_port() for _ in range(5)))
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],
+        "USER": "somebody",
+        "MAKEFLAGS": "-- INSTALL=true",
+        "PORT": str(first.web),
+        "AWS_PORT": str(first.aws),
+        "REDIS_PORT": str(first.redis),
+        "MONITOR_PORT": str(first.monitor),
+        "ROADS_PORT": str(first.roads),
+        "HERD_SPEED": "500",
+        "SUBJECT": str(uuid.uuid4()),
+    }
+
+
+START: Final = re.compile(r"((?:[A-Z_]+=\S+ )*make run)( ARGS=--detach)?")
+
+
+def script() -> str:
+    """All commands, each after a line that names its page; stops at the first that fails."""
+    lines = ["set -eu"]
+    for command in typed():
+        start = START.fullmatch(command.text)
+        text = f"make stop; {start[1]} ARGS=--detach" if start else command.text
+        lines += [f"echo '>>> {command.page}'", text]
+    return "\n".join([*lines, "make stop"])
+
+
+def test_the_pages_commands_work_as_printed(checkout: Path) -> None:
+    """Adjusted is only the start: detached and after a `make stop`, so that the shell goes on."""
+    shell = ["bash", "-c", script()]
+    try:
+        done = subprocess.run(
+            shell, cwd=checkout, env=environment(), capture_output=True, text=True, timeout=350
+        )
+    finally:
+        subprocess.run(["make", "stop"], cwd=checkout, env=environment(), capture_output=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "HTTP/1.1 20" in done.stdout
