@@ -99,6 +99,14 @@ def test_an_expired_offer_frees_both_sides_for_others(service: Service) -> None:
     assert service.stored_unicorn().state is UnicornState.AVAILABLE
 
 
+def test_a_new_redis_ends_no_offer_before_its_time(service: Service) -> None:
+    ride = service.matched(auto_accept=False)
+    service.fleet._epoch = None
+    service.later(14)
+    sweep(service.ports, service.now)
+    assert service.stored(ride).status is RideStatus.OFFERED
+
+
 def test_a_silent_unicorn_loses_its_ride_and_takes_no_more(service: Service) -> None:
     ride = service.matched()
     for _ in range(4):
