@@ -150,9 +150,9 @@ def test_the_nearest_that_never_answers_keeps_three_riders_waiting_and_no_fourth
             assert service.stored(ride).unicorn_id == "u1"
             expires(service, "u1", "u2")
         assert service.stored(ride).unicorn_id == "u2"
-        service.later(1)
+        service.later(4)
         service.drives_to(ride.pickup, "u2")
-        service.later(1)
+        service.later(4)
         for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
             advance(service.ports, step, "u2", ride.ride_id, service.now)
         service.drives_to(FARTHER, "u2")
@@ -245,7 +245,7 @@ def test_a_repeated_decline_shows_the_ride_as_the_decline_left_it(service: Servi
     assert (declined.status, declined.version) == (RideStatus.REQUESTED, ride.version + 1)
     service.run_published_rounds()
     assert service.stored(ride).unicorn_id == "u2"
-    service.later(1)
+    service.later(4)
     service.drives_to(ride.pickup, "u2")
     for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
         again = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
@@ -280,7 +280,7 @@ def test_a_decline_is_repeated_by_whoever_declined_and_nobody_else(service: Serv
     for name in ("u1", "u3"):
         with pytest.raises(RideNotFound):
             advance(service.ports, Step.DECLINE, name, ride.ride_id, service.now)
-    service.later(1)
+    service.later(4)
     service.drives_to(ride.pickup, "u2")
     advance(service.ports, Step.ARRIVE, "u2", ride.ride_id, service.now)
     advance(service.ports, Step.START, "u2", ride.ride_id, service.now)
