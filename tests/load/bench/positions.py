@@ -58,12 +58,13 @@ def send(
     machine, dice = stack.mint.machine_token(), random.Random(7)
     for begin in range(0, number, size):
         if size == 1:
-            method, path, token = "PUT", "/v1/fleet/me/position", tokens[begin % len(tokens)]
-            body: Any = place(dice)
+            driver = begin % len(tokens)
+            method, path, token = "PUT", "/v1/fleet/me/position", tokens[driver]
+            body: Any = place(driver, dice)
         else:
             method, path, token = "POST", "/v1/fleet/positions", machine
-            ids = [f"u{(begin + n) % UNICORNS}" for n in range(size)]
-            body = {"positions": [{"unicorn_id": each, **place(dice)} for each in ids]}
+            numbers = [(begin + n) % UNICORNS for n in range(size)]
+            body = {"positions": [{"unicorn_id": f"u{n}", **place(n, dice)} for n in numbers]}
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         connection.request(method, path, json.dumps(body), headers)
         answer = connection.getresponse()
@@ -71,8 +72,14 @@ def send(
         assert answer.status in {200, 204}, answer.status
 
 
-def place(dice: random.Random) -> dict[str, float]:
-    return {"latitude": 40.7 + dice.uniform(0, 0.1), "longitude": -74 + dice.uniform(0, 0.05)}
+def place(number: int, dice: random.Random) -> dict[str, float]:
+    """Each unicorn about its own place: one that jumps across the city is not believed."""
+    home = random.Random(number)
+    latitude, longitude = 40.7 + home.uniform(0, 0.1), -74 + home.uniform(0, 0.05)
+    return {
+        "latitude": latitude + dice.uniform(0, 0.001),
+        "longitude": longitude + dice.uniform(0, 0.001),
+    }
 
 
 if __name__ == "__main__":

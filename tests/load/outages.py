@@ -1,0 +1,152 @@
+"""Outages with many rides under way: `python -m tests.load.outages [--rides N] [--stale S]`.
+
+DynamoDB, Redis and the API go away in turn, each for three times the staleness of a position, while
+every unicorn keeps sending. Prints how many rides were taken from their unicorns; none may be. The
+key endpoint and the network are in `tests/unit/core/test_outages.py`, in virtual time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from tests.load.bench.stage import stage
+from tests.support.infrastructure import wait_until
+from tests.support.stack import Stack
+
+HERE = {"latitude": 40.7128, "longitude": -74.0060}
+AT_ONCE = 8
+"""Threads that act for the unicorns."""
+
+
+class Fleet:
+    """Unicorns that each have a ride, and keep sending where they are."""
+
+    def __init__(self, stack: Stack, size: int, every: float) -> None:
+        self._stack = stack
+        self._every = every
+        self._tokens = [stack.unicorn_token(f"driver-{number}") for number in range(size)]
+        self._ended = threading.Event()
+        self.answers: Counter[object] = Counter()
+
+    def sets_out(self) -> list[str]:
+        """Every unicorn gets a ride; returns their ids."""
+        numbers = range(len(self._tokens))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(self._on_duty, numbers))
+            rides = list(pool.map(self._requested, numbers))
+        return rides
+
+    def keeps_sending(self) -> Callable[[], None]:
+        """Until the returned function is called."""
+        threads = [
+            threading.Thread(target=self._send_in_turn, args=(self._tokens[part::AT_ONCE],))
+            for part in range(AT_ONCE)
+        ]
+        for thread in threads:
+            thread.start()
+
+        def end() -> None:
+            self._ended.set()
+            for thread in threads:
+                thread.join()
+
+        return end
+
+    def withdrawn(self, rides: list[str]) -> int:
+        """How many rides are no longer with their first unicorn."""
+        admin = self._stack.admin_token()
+
+        def is_withdrawn(ride_id: str) -> bool:
+            ride: Any = self._stack.call("GET", f"/v1/admin/rides/{ride_id}", token=admin).json
+            return bool((ride["status"], ride["version"]) != ("matched", 2))
+
+        return sum(map(is_withdrawn, rides))
+
+    def _on_duty(self, number: int) -> None:
+        call, token = self._stack.call, self._tokens[number]
+        unicorn = {"name": f"u{number}", "color": "White", "gender": "Male"}
+        body = unicorn | {"account_sub": f"driver-{number}", "location": HERE}
+        enrolled = call("POST", "/v1/admin/unicorns", body, token=self._stack.admin_token())
+        assert enrolled.status == 201, enrolled.body
+        on_duty = call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
+        assert on_duty.status == 200, on_duty.body
+
+    def _requested(self, number: int) -> str:
+        token = self._stack.rider_token(f"rider-{number}")
+        answer = self._stack.call(
+            "POST", "/v1/rides", {"pickup": HERE}, token=token, Prefer="wait=30"
+        )
+        assert answer.status == 201, answer.body
+        ride_id: str = answer.json["ride_id"]
+        return ride_id
+
+    def _send_in_turn(self, tokens: list[str]) -> None:
+        while not self._ended.is_set():
+            begun = time.monotonic()
+            for token in tokens:
+                self.answers[self._send(token)] += 1
+                if self._ended.is_set():
+                    return
+            self._ended.wait(max(0.0, self._every - (time.monotonic() - begun)))
+
+    def _send(self, token: str) -> object:
+        with suppress(OSError):
+            return self._stack.call(
+                "PUT", "/v1/fleet/me/position", HERE, token=token, timeout=3
+            ).status
+        return "no answer"
+
+
+def outages(stack: Stack) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
+    """By name, how each part goes away and comes back."""
+    aws = stack.ministack.process.pid
+
+    def api_back() -> None:
+        stack.start("web")
+
+    return {
+        "DynamoDB": (lambda: os.kill(aws, signal.SIGSTOP), lambda: os.kill(aws, signal.SIGCONT)),
+        "Redis": (stack.redis.pause, stack.redis.resume),
+        "API": (lambda: stack.kill("web"), api_back),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, prog="outages")
+    parser.add_argument("--rides", type=int, default=200)
+    parser.add_argument("--stale", type=int, default=10, help="UNICORN_STALE_SECONDS")
+    given = parser.parse_args()
+    settings = {"UNICORN_STALE_SECONDS": str(given.stale), "RATE_LIMIT_ENABLED": "false"}
+    lost = 0
+    with stage(**settings) as stack:
+        fleet = Fleet(stack, given.rides, given.stale / 4)
+        rides = fleet.sets_out()
+        end = fleet.keeps_sending()
+        try:
+            for name, (go, come_back) in outages(stack).items():
+                fleet.answers.clear()
+                go()
+                time.sleep(3 * given.stale)
+                come_back()
+                wait_until(stack._is_ready, "readiness")
+                time.sleep(2 * given.stale)
+                taken = fleet.withdrawn(rides)
+                lost += taken
+                print(f"{name:<10} {len(rides)} rides, {taken} withdrawn; {dict(fleet.answers)}")
+        finally:
+            end()
+    return int(lost > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
