@@ -13,7 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.local import herd
-from service.local.environment import CALLERS, identity_settings, redirects_of, token_of
+from service.local.environment import (
+    CALLERS,
+    identity_settings,
+    redirects_of,
+    redirects_of_origins,
+    token_of,
+)
 from service.local.identity import Identity
 from service.local.provisioning import provision, recall, remember
 from service.local.stack import Secrets, write_private
@@ -40,7 +46,10 @@ def provision_all(environment: Mapping[str, str]) -> None:
         environment,
         load(Settings),
         secrets.demo_password,
-        redirects_of(environment["PUBLIC_URL"]),
+        [
+            *redirects_of(environment["PUBLIC_URL"]),
+            *redirects_of_origins(environment["CORS_ORIGINS"].split(",")),
+        ],
     )
     remember(identity, FOLDER)
     settings = {
