@@ -9,12 +9,12 @@ noticed. A clock that is off by more than `BOUND` is told in a metric and by `/r
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from service.background import Repeated
 from service.model.errors import Unavailable
 from service.observability.instruments import CLOCK_OFF
 
@@ -22,6 +22,8 @@ BOUND: Final = timedelta(seconds=5)
 """How far a clock may be off unnoticed. `Date` alone is coarse by a second."""
 
 READ_EVERY_SECONDS: Final = 5.0
+FIRST_READ_SECONDS: Final = 1.0
+"""A process that starts waits no longer for stores that do not answer."""
 
 HOST: Final = "host"
 
@@ -68,14 +70,8 @@ class Clock:
         return all(abs(reading - self._base) <= bound for reading in self._known.values())
 
     def keep_reading(self) -> None:
-        """Read now, and in the background until the process ends."""
-        self.read()
-        threading.Thread(target=self._run, name="clock", daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(READ_EVERY_SECONDS)
-            self.read()
+        """Read now, for `FIRST_READ_SECONDS` at most, and in the background from then on."""
+        Repeated("reading the clocks", self.read, READ_EVERY_SECONDS).start(FIRST_READ_SECONDS)
 
 
 def _middle(readings: Mapping[str, float]) -> float:
