@@ -143,7 +143,8 @@ def serve(service: Service, ride: Ride) -> str:
     assert driver, "nobody was sent"
     for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
         service.later(1)
-        advance(service.ports, step, driver, ride.ride_id, service.now)
+        there = Position(ride.pickup, service.now)
+        advance(service.ports, step, driver, ride.ride_id, service.now, there)
     return driver
 
 

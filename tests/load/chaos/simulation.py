@@ -115,7 +115,9 @@ class Simulation:
     def _drive(self, ride: Ride) -> None:
         step = NEXT_STEP[ride.status]
         name = ride.unicorn_id or ""
-        unicorns.advance(self.service.ports, step, name, ride.ride_id, self.service.now)
+        now = self.service.now
+        there = Position(ride.pickup, now)
+        unicorns.advance(self.service.ports, step, name, ride.ride_id, now, there)
 
     def _look(self, ride: Ride) -> None:
         who, key = self._keys[ride.ride_id]
