@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
+import numpy as np
+
 from service.matching.correction import (
     AS_ESTIMATED,
     CorrectedTimes,
@@ -79,7 +81,7 @@ class ZoneTimes:
     ) -> FloatArray:
         """Factors that turn pickup times of `deciding` into those riders are told."""
         if self.corrections.of(zone, Kind.PICKUP) or not len(origins):
-            return 1.0 + 0.0 * origins[:, 0]
+            return np.ones(len(origins))
         return self.prior.factors(drives_between(origins, destinations, _hour(now)))
 
     def latest_factor(self, zone: str, kind: Kind) -> float:

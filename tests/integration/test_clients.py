@@ -16,6 +16,8 @@ from tests.integration.test_ride import PICKUP, Driver
 from tests.support.infrastructure import MiniStack, RedisServer
 from tests.support.stack import Stack
 
+# Packages are installed and compiled, which takes minutes on a busy machine.
+pytestmark = pytest.mark.timeout(600)
 needs_npm = pytest.mark.skipif(not tools.has_npm(), reason=tools.MISSING)
 MATCHED_AND_CANCELED = {"unicorn": "Shadowfax", "listed": 1, "status": "canceled"}
 

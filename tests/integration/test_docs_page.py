@@ -16,9 +16,12 @@ from tests.support.api import build_api
 from tests.support.infrastructure import free_port
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="Chromium is missing; .ci/run installs it on Debian"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="Chromium is missing; .ci/run installs it on Debian"
+    ),
+    pytest.mark.timeout(300),
+]
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_the_page_shows_every_kind_of_answer_and_its_console_is_silent(
         env={**os.environ, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
     )
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     for shown in ("/v1/rides/{ride_id}/events", "text/event-stream", "RequestTime", "limit"):

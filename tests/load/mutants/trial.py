@@ -28,7 +28,10 @@ SLOW = (
 )
 """Run only where they are named: they take minutes and notice what others notice sooner."""
 
-_UNIT = ("tests/unit/core", "tests/unit/stores", "tests/unit/api", SLOW[0], "tests/unit/matching")
+_UNIT = (
+    *("tests/unit/core", "tests/unit/stores", "tests/unit/test_dispatch_settings.py"),
+    *("tests/unit/api", SLOW[0], "tests/unit/matching"),
+)
 SUITES: dict[str, tuple[str, ...]] = {
     "service/model": ("tests/unit/model", *_UNIT),
     "service/core": _UNIT,
