@@ -17,7 +17,7 @@ from service.model import Location, Ride, RideStatus, Unicorn
 from service.model.errors import IllegalTransition, RideNotFound, StaleVersion
 from tests.unit.core.conftest import PICKUP, Service
 
-FARTHER = Location(PICKUP.latitude + 0.008, PICKUP.longitude)
+FARTHER = Location(PICKUP.latitude + 0.004, PICKUP.longitude)
 OFFER_SECONDS = 15
 
 
