@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 from service.core.ports import Hints
 from service.core.times import completed_legs
@@ -22,6 +23,11 @@ from service.model import (
 from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)
+
+LEFT_WAITING: Final = frozenset(
+    {RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.CANCELED, RideStatus.UNMATCHED}
+)
+"""What a waiting ride can become. The steps after that find it no longer in the waiting set."""
 
 
 def ride_topic(ride_id: str) -> str:
@@ -40,7 +46,7 @@ def tell(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | N
         if unicorn:
             has_it = ride and ride.ride_id == unicorn.ride_id
             ports.fleet.refresh(unicorn, now, ride.version if ride and has_it else None)
-        if ride and ride.status is not RideStatus.REQUESTED:
+        if ride and ride.status in LEFT_WAITING:
             ports.waiting.discard(ride.zone, [ride.ride_id])
         if ride and ride.status is RideStatus.COMPLETED:
             ports.legs.add(ride.zone, completed_legs(ride, ports.times.base))

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from service.matching.zones import zone_of, zones_within
-from service.model import Location, Unicorn
+from service.model import Location, Unicorn, UnicornState
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink, run_all
 
@@ -60,8 +60,10 @@ class GeoSets:
         idle: dict[str, list[float | str]] = defaultdict(list)
         for move in moves:
             name, zone = move.unicorn.unicorn_id, zone_of(move.at)
-            for left in {zone, zone_of(move.before) if move.before else zone}:
-                gone[left].append(name)
+            # One that is on a trip was taken away when it was reserved.
+            if move.unicorn.state is not UnicornState.ON_TRIP:
+                for left in {zone, zone_of(move.before) if move.before else zone}:
+                    gone[left].append(name)
             if move.unicorn.can_take_a_ride:
                 here[keys.usable(zone, _bucket(now))] += _member(name, move.at)
                 if since := move.unicorn.idle_since:
@@ -136,7 +138,7 @@ class GeoSets:
         now: datetime,
     ) -> None:
         """Take away first: what is put in the current bucket must stay."""
-        if not gone:
+        if not (gone or here):
             return
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for zone, names in gone.items():

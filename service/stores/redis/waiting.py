@@ -18,7 +18,7 @@ from service.observability.instruments import UNSEEN
 from service.stores.entries import dump_ride, load_plan, readable
 from service.stores.redis import keys, scripts, triggers
 from service.stores.redis.leases import LEASE_MS, RedisRoundLease, RoundScripts
-from service.stores.redis.link import RedisLink
+from service.stores.redis.link import RedisLink, run_all
 
 MARK_MS: Final = 1000
 """A job that was lost is published again by the next request after this."""
@@ -60,11 +60,10 @@ class RedisWaitingRides:
 
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
         ordered, args = sorted(zones), [MARK_MS, triggers.now_ms(), triggers.NOTED_MS]
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for zone in ordered:
-                names = [keys.waiting(zone), keys.mark(zone), keys.triggered(zone)]
-                self._mark(keys=names, args=args, client=pipe)
-            marked = pipe.execute()
+        calls = [
+            ([keys.waiting(zone), keys.mark(zone), keys.triggered(zone)], args) for zone in ordered
+        ]
+        marked = run_all(self._link, self._mark, calls)
         return [zone for zone, mine in zip(ordered, marked, strict=True) if mine]
 
     def discard(self, zone: str, ride_ids: Collection[str]) -> None:

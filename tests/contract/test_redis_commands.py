@@ -1,0 +1,60 @@
+"""Steps of a ride send Redis no command that they do not need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from service.matching.zones import zone_of
+from service.model import Location, Position
+from service.model.unicorn import Trip
+from service.stores.redis.fleet_index import RedisFleetIndex
+from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.waiting import RedisWaitingRides
+from tests.support.builders import NOW, a_ride, a_usable_unicorn
+from tests.support.infrastructure import RedisServer
+
+HERE = Location(40.71, -74.0)
+
+
+@pytest.fixture
+def link(redis_server: RedisServer) -> Iterator[RedisLink]:
+    with connect(redis_server.url, timeout_seconds=2) as client:
+        yield RedisLink(client)
+
+
+@pytest.fixture
+def server(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
+        yield client
+
+
+def sent(server: Any) -> dict[str, int]:
+    """How often each command was sent since the last reset."""
+    stats = server.info("commandstats")
+    return {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
+
+
+def test_marking_zones_asks_no_question_about_the_script(link: RedisLink, server: Any) -> None:
+    waiting = RedisWaitingRides(link)
+    ride = a_ride()
+    waiting.add(ride)
+    waiting.mark([ride.zone, zone_of(HERE)])
+    server.config_resetstat()
+    waiting.mark([ride.zone, zone_of(HERE)])
+    assert sent(server)["evalsha"] == 2
+    assert "script|exists" not in sent(server)
+
+
+def test_a_position_on_a_trip_takes_nothing_away(link: RedisLink, server: Any) -> None:
+    fleet = RedisFleetIndex(link, timedelta(seconds=60))
+    on_trip = a_usable_unicorn().reserved("ride-1", Trip(HERE, HERE)).departed("ride-1", NOW)
+    fleet.record("u1", Position(HERE, NOW), NOW)
+    fleet.refresh(on_trip, NOW)
+    server.config_resetstat()
+    fleet.record("u1", Position(HERE, NOW + timedelta(seconds=1)), NOW + timedelta(seconds=1))
+    assert "zrem" not in sent(server)
