@@ -107,8 +107,9 @@ def test_a_unicorn_is_enrolled_and_reports_the_strangest_positions(stack: Stack)
     for recorded_at in ("0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", None):
         for latitude, longitude in ((90, 180), (-90, -180), (5e-324, -0.0), (40.7, -74.0)):
             place = {"latitude": latitude, "longitude": longitude, "recorded_at": recorded_at}
-            answer = stack.call("PUT", "/v1/fleet/me/position", place, token=driver)
-            assert answer.status == 204, answer.body
+            for _ in range(2):  # a jump waits for a second report that agrees
+                answer = stack.call("PUT", "/v1/fleet/me/position", place, token=driver)
+                assert answer.status == (200 if recorded_at else 204), answer.body
     on = stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=driver)
     assert on.json["state"] == "available"
     assert stack.call("GET", "/v1/fleet/me", token=driver).json["unicorn"]["location"] == {

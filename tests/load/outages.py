@@ -38,13 +38,14 @@ class Fleet:
         self._ended = threading.Event()
         self.answers: Counter[object] = Counter()
 
-    def sets_out(self) -> list[str]:
-        """Every unicorn gets a ride; returns their ids."""
-        numbers = range(len(self._tokens))
+    def goes_on_duty(self) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(self._on_duty, numbers))
-            rides = list(pool.map(self._requested, numbers))
-        return rides
+            list(pool.map(self._on_duty, range(len(self._tokens))))
+
+    def gets_rides(self) -> list[str]:
+        """One for each unicorn; returns their ids."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(self._requested, range(len(self._tokens))))
 
     def keeps_sending(self) -> Callable[[], None]:
         """Until the returned function is called."""
@@ -130,9 +131,10 @@ def main() -> int:
     lost = 0
     with stage(**settings) as stack:
         fleet = Fleet(stack, given.rides, given.stale / 4)
-        rides = fleet.sets_out()
+        fleet.goes_on_duty()
         end = fleet.keeps_sending()
         try:
+            rides = fleet.gets_rides()
             for name, (go, come_back) in outages(stack).items():
                 fleet.answers.clear()
                 go()
