@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from service.core import positions, staff, unicorns, watch
@@ -11,8 +12,11 @@ from service.core.transition import stored_unicorn
 from service.core.unicorns import Step
 from service.core.watch import Wait
 from service.model import Position
+from service.model.errors import TooFarAway
 from tests.support.builders import a_unicorn
 from tests.support.crashes.given import (
+    NEARBY,
+    RIDE_ID,
     a_forgotten_unicorn,
     a_matched_ride,
     a_ride_in_progress,
@@ -40,6 +44,13 @@ def an_offer_is_declined(process: Process) -> object:
 @scenario(given=a_matched_ride)
 def a_unicorn_arrives(process: Process) -> object:
     return process.advance(Step.ARRIVE)
+
+
+@scenario(given=a_matched_ride)
+def a_unicorn_arrives_elsewhere(process: Process) -> None:
+    elsewhere = Position(NEARBY, process.now)
+    with suppress(TooFarAway):
+        unicorns.advance(process.ports, Step.ARRIVE, "u1", RIDE_ID, process.now, elsewhere)
 
 
 @scenario(given=an_arrived_ride)
