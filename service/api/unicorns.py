@@ -47,14 +47,18 @@ UNKNOWN: Final = BeforeValidator(_known)
 """Phones send −1 for a heading or speed they do not know (Apple, CLLocation)."""
 
 
+Heading = Annotated[Annotated[float, Field(ge=0, le=360)] | None, UNKNOWN]
+Speed = Annotated[Annotated[float, Field(ge=0, le=1000)] | None, UNKNOWN]
+
+
 class PositionReport(Point):
     """Where a unicorn is: heading in degrees from north, speed in metres per second; −1: unknown.
 
     `recorded_at`: when the phone was there; now, if it is left out.
     """
 
-    heading: Annotated[Annotated[float, Field(ge=0, le=360)] | None, UNKNOWN] = None
-    speed: Annotated[Annotated[float, Field(ge=0, le=1000)] | None, UNKNOWN] = None
+    heading: Heading = None
+    speed: Speed = None
     recorded_at: Instant | None = None
 
     def position(self, now: datetime) -> Position:
@@ -75,10 +79,12 @@ class PositionReports(Strict):
 
 
 class StepTaken(Strict):
-    """Where the unicorn is as it takes the step, if it says so: both degrees or none."""
+    """Where the unicorn is as it takes the step, if it says so: a position report or nothing."""
 
     latitude: Latitude | None = None
     longitude: Longitude | None = None
+    heading: Heading = None
+    speed: Speed = None
     recorded_at: Instant | None = None
 
     @model_validator(mode="after")

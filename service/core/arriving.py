@@ -11,6 +11,7 @@ from service.core.ports import Stores, WriteConflict
 from service.matching.travel import GreatCircle
 from service.model import Location, Position, Ride
 from service.model.errors import TooFarAway, Unavailable
+from service.model.presence import judged
 
 FRESH: Final = timedelta(seconds=15)
 """An older position says little about where a moving unicorn is."""
@@ -22,9 +23,13 @@ INSIST_AFTER: Final = timedelta(seconds=30)
 def place_of(
     ports: Stores, unicorn_id: str, sent: Position | None, now: datetime
 ) -> Location | None:
-    """Where the unicorn is: what it sends with its step, else its last position if fresh."""
-    if sent:
-        return sent.location
+    """Where the unicorn is: what it sends with its step, else its last position, if fresh.
+
+    Its clock is believed as little here as elsewhere.
+    """
+    place = judged(sent, now, FRESH) if sent else None
+    if isinstance(place, Position):
+        return place.location
     try:
         last = ports.fleet.position(unicorn_id, now)
     except Unavailable:

@@ -7,9 +7,8 @@ report that is none is answered and ignored: it is neither a place nor a sign of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Final
+from dataclasses import dataclass
+from datetime import datetime
 
 from service.core import effects
 from service.core.ports import Ports, Sighting
@@ -17,9 +16,7 @@ from service.core.transition import stored_unicorn
 from service.core.unicorns import Duty, duty_of
 from service.model import Position, PositionProblem, Unicorn, UnicornState
 from service.model.errors import Unavailable
-
-CLOCK_SKEW: Final = timedelta(seconds=30)
-"""How far a phone's clock may be ahead of ours; what it recorded meanwhile is taken as now."""
+from service.model.presence import judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +37,6 @@ class Noted:
     """Of the ride the unicorn has, if that is known."""
     problem: PositionProblem | None = None
     """Why the report was ignored."""
-
-
-def judged(position: Position, now: datetime, stale: timedelta) -> Position | PositionProblem:
-    """The position, recorded now if the phone's clock is a little ahead; or why it is none."""
-    if position.recorded_at > now + CLOCK_SKEW:
-        return PositionProblem.IN_THE_FUTURE
-    if now - position.recorded_at > stale:
-        return PositionProblem.TOO_LONG_AGO
-    # Kept as it is, it would hide every later report until its own time has come.
-    return replace(position, recorded_at=min(position.recorded_at, now))
 
 
 def record_position(ports: Ports, unicorn_id: str, position: Position, now: datetime) -> Noted:

@@ -20,9 +20,10 @@ def install(app: Flask, refused: Callable[[str | None], None]) -> None:
 
     def watch(response: Response) -> Response:
         status, route = response.status_code, request.url_rule
-        is_refused = status == TOO_MANY or status >= OUR_FAULT
+        principal: Principal | None = g.get("principal")
+        # A stranger who comes too often is nobody's unicorn: anyone could keep us deaf for ever.
+        is_refused = status >= OUR_FAULT or (status == TOO_MANY and principal)
         if is_refused and route and route.rule.startswith(FLEET):
-            principal: Principal | None = g.get("principal")
             is_driver = principal is not None and principal.kind is TokenKind.USER
             refused(principal.subject if principal and is_driver else None)
         return response

@@ -7,7 +7,7 @@ silence begins with its last call, and not before every process heard.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -31,6 +31,9 @@ OUTAGE_SHARE: Final = 0.25
 FASTEST_METRES_PER_SECOND: Final = 300
 """No unicorn is faster: a position that says so waits for a second one that agrees."""
 
+CLOCK_SKEW: Final = timedelta(seconds=30)
+"""How far a phone's clock may be ahead of ours; what it recorded meanwhile is taken as now."""
+
 PROBLEM_AFTER: Final = timedelta(seconds=60)
 """A unicorn whose reports have all been ignored for so long is shown to have a problem."""
 
@@ -43,6 +46,16 @@ class PositionProblem(StrEnum):
     IMPLAUSIBLE_JUMP = "implausible_jump"
     """Faster than 300 m/s from the last position; a second report that agrees is believed."""
     NO_SUCH_UNICORN = "unknown_unicorn"
+
+
+def judged(position: Position, now: datetime, stale: timedelta) -> Position | PositionProblem:
+    """The position, recorded now if the phone's clock is a little ahead; or why it is none."""
+    if position.recorded_at > now + CLOCK_SKEW:
+        return PositionProblem.IN_THE_FUTURE
+    if now - position.recorded_at > stale:
+        return PositionProblem.TOO_LONG_AGO
+    # Kept as it is, it would hide every later report until its own time has come.
+    return replace(position, recorded_at=min(position.recorded_at, now))
 
 
 @dataclass(frozen=True, slots=True)

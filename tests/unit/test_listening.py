@@ -119,6 +119,13 @@ def test_a_rate_limited_driver_is_known_and_a_gateway_stands_for_many() -> None:
     assert refusals == ["driver-1", None]
 
 
+def test_a_stranger_who_is_refused_too_often_makes_nobody_deaf() -> None:
+    refusals = Refusals()
+    api = refusing_api(refusals, rate_limit_failures="1/minute")
+    answers = [api.call(*POSITION, token="no such token").status_code for _ in range(3)]
+    assert (answers, refusals) == ([400, 429, 429], [])
+
+
 def test_a_store_that_is_away_is_told_and_a_bad_request_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -180,6 +180,14 @@ def test_minus_one_is_a_heading_or_speed_that_is_not_known(api: Api) -> None:
     assert call(api, "PUT", "/position", HERE | {"heading": -2}).status_code == 422
 
 
+def test_a_step_takes_the_position_that_the_app_reports(api: Api) -> None:
+    claim(api)
+    pickup = a_ride().pickup
+    sent = {"heading": -1, "speed": 0, "recorded_at": NOW.isoformat()}
+    at_pickup = {"latitude": pickup.latitude, "longitude": pickup.longitude, **sent}
+    assert call(api, "POST", "/rides/ride-1/arrive", at_pickup).status_code == 200
+
+
 def test_the_tag_covers_the_ride_too(api: Api) -> None:
     claim(api)
     tags = [call(api, "GET", "").headers["ETag"]]

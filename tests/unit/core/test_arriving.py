@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -66,6 +67,17 @@ def test_the_place_that_comes_with_the_step_counts_more_than_the_last_position(
 ) -> None:
     ride = service.matched(at=FAR)
     assert take(service, Step.ARRIVE, ride, PICKUP).arrived_distance_metres == 0
+
+
+@pytest.mark.parametrize("seconds_old", [16, 7200, -31])
+def test_a_place_that_was_recorded_at_another_time_is_none(
+    service: Service, seconds_old: int
+) -> None:
+    recorded_at = service.now - timedelta(seconds=seconds_old)
+    ride = service.matched(at=FAR)
+    at_pickup = Position(PICKUP, recorded_at)
+    with pytest.raises(TooFarAway):
+        advance(service.ports, Step.ARRIVE, "u1", ride.ride_id, service.now, at_pickup)
 
 
 def test_a_place_that_comes_with_the_step_can_be_too_far_away(service: Service) -> None:
