@@ -84,5 +84,5 @@ class Listening:
             return True
         except Unavailable:
             return False
-        self._ports.fleet.hear(unicorn_id, self._now())
+        self._ports.fleet.hear(unicorn_id, self._now(), refused=True)
         return True

@@ -170,7 +170,10 @@ class FleetIndex(Protocol):
     def record_all(
         self, positions: Mapping[str, Position], now: datetime
     ) -> Mapping[str, Sighting]:
-        """`record` of many, by unicorn id, in as few calls as of one."""
+        """`record` of many, by unicorn id, in as few calls as of one.
+
+        Somebody else speaks for them: it is no sign that their drivers could answer.
+        """
 
     def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
         """Note a state, unless a newer version is known, and the version of its ride if told."""
@@ -207,8 +210,8 @@ class FleetIndex(Protocol):
     def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
         """Note, by unicorn id, why a report was no position: neither a place nor a sign of life."""
 
-    def hear(self, unicorn_id: str, now: datetime) -> None:
-        """Note a call of the unicorn that is no position."""
+    def hear(self, unicorn_id: str, now: datetime, *, refused: bool = False) -> None:
+        """Note a call of the unicorn that is no position, or that had to be `refused`."""
 
     def presence(self, unicorn_id: str, now: datetime) -> Presence:
         """What is known of the unicorn by its calls, in one call."""
@@ -224,7 +227,10 @@ class FleetIndex(Protocol):
         """
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
-        """Whether the unicorn was heard of since then, and could be heard all the time."""
+        """Whether the unicorn itself called since then, and none of its calls was refused.
+
+        False as well if somebody may not have been heard meanwhile.
+        """
 
     def stop_listening(self, process: str) -> None:
         """Say that the process ends."""

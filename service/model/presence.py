@@ -84,11 +84,18 @@ class Hearing:
         end = min(now, self.last + self.gap) if self.last else now
         return max(timedelta(), end - self.start(heard, now))
 
-    def could_answer(self, heard: datetime | None, since: datetime, now: datetime) -> bool:
-        """Whether a unicorn was heard of after `since`, and could be heard all the time."""
-        if self.since is None or self.last is None or heard is None:
+    def could_answer(
+        self, called: datetime | None, refused: datetime | None, since: datetime, now: datetime
+    ) -> bool:
+        """Whether a unicorn `called` after `since`, and every call could be heard all the time.
+
+        `called`, `refused`: its last call that was answered, and its last one that was not.
+        """
+        if self.since is None or self.last is None or called is None:
             return False
-        return self.since <= since <= heard and now - self.last <= self.gap
+        if refused and refused >= since:
+            return False
+        return self.since <= since <= called and now - self.last <= self.gap
 
 
 @dataclass(frozen=True, slots=True)

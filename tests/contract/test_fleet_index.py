@@ -329,6 +329,22 @@ def test_unicorns_at_the_edges_of_the_map_are_found(fleet: FleetIndex, place: Lo
     assert [entry.unicorn.unicorn_id for entry in near(fleet, place)] == ["u1"]
 
 
+def test_a_unicorn_could_not_answer_whose_calls_are_refused_or_made_by_others(
+    fleet: FleetIndex,
+) -> None:
+    fleet.begin_epoch(NOW - timedelta(hours=1))
+    since, later = NOW + timedelta(seconds=5), NOW + timedelta(seconds=20)
+    hear_through(fleet, NOW, later)
+    fleet.record_all({"u1": at(HERE, since)}, since)
+    assert not fleet.could_answer("u1", since, later), "only a gateway speaks for it"
+    fleet.hear("u1", since)
+    assert fleet.could_answer("u1", since, later)
+    fleet.hear("u1", later, refused=True)
+    assert not fleet.could_answer("u1", since, later), "perhaps its answer was refused"
+    assert fleet.presence("u1", later).silence == timedelta()
+    assert not fleet.could_answer("u1", later + timedelta(seconds=1), later)
+
+
 def test_a_unicorn_could_answer_if_it_was_heard_and_everybody_listened(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW - timedelta(hours=1))
     since, later = NOW + timedelta(seconds=5), NOW + timedelta(seconds=20)

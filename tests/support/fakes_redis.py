@@ -44,6 +44,8 @@ class FakeFleetIndex:
         self._states: dict[str, Unicorn] = {}
         self._rides: dict[str, tuple[str, int]] = {}
         self._heard: dict[str, datetime] = {}
+        self._called: dict[str, datetime] = {}
+        self._refused: dict[str, datetime] = {}
         self._placed: dict[str, datetime] = {}
         self._problems: dict[str, tuple[PositionProblem, datetime]] = {}
         self._epoch: datetime | None = None
@@ -51,6 +53,10 @@ class FakeFleetIndex:
         self._listeners: dict[str, datetime] = {}
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
+        self._called[unicorn_id] = now
+        return self._record(unicorn_id, position, now)
+
+    def _record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         known = self._positions.get(unicorn_id)
         unicorn = self._states.get(unicorn_id)
         ride_version = self._ride_version(unicorn_id)
@@ -73,7 +79,7 @@ class FakeFleetIndex:
     def record_all(
         self, positions: Mapping[str, Position], now: datetime
     ) -> Mapping[str, Sighting]:
-        return {name: self.record(name, position, now) for name, position in positions.items()}
+        return {name: self._record(name, position, now) for name, position in positions.items()}
 
     def _is_plausible(self, unicorn_id: str, position: Position) -> bool:
         known, doubted = self._positions.get(unicorn_id), self._doubted.get(unicorn_id)
@@ -88,8 +94,9 @@ class FakeFleetIndex:
         _, since = self._problems.get(unicorn_id, (problem, now))
         self._problems[unicorn_id] = (problem, since)
 
-    def hear(self, unicorn_id: str, now: datetime) -> None:
+    def hear(self, unicorn_id: str, now: datetime, *, refused: bool = False) -> None:
         self._heard[unicorn_id] = now
+        (self._refused if refused else self._called)[unicorn_id] = now
 
     def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
         known = self._states.get(unicorn.unicorn_id)
@@ -115,7 +122,8 @@ class FakeFleetIndex:
 
     def forget(self, unicorn_ids: Collection[str]) -> None:
         for unicorn_id in unicorn_ids:
-            for known in (self._positions, self._states, self._heard, self._placed):
+            calls = self._heard, self._called, self._refused, self._placed
+            for known in (self._positions, self._states, *calls):
                 known.pop(unicorn_id, None)
 
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
@@ -169,7 +177,8 @@ class FakeFleetIndex:
         )
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
-        return self._hearing().could_answer(self._heard.get(unicorn_id), since, now)
+        called, refused = self._called.get(unicorn_id), self._refused.get(unicorn_id)
+        return self._hearing().could_answer(called, refused, since, now)
 
     def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
         busy = [name for name, unicorn in self._states.items() if unicorn.ride_id]

@@ -59,7 +59,7 @@ def test_a_refused_driver_is_heard_all_the_same() -> None:
     listening.refused("a rider who tries the routes of unicorns")
     listening.beat()
     assert fleet.told == [False]
-    assert fleet._heard == {"u1": NOW}
+    assert fleet._heard == fleet._refused == {"u1": NOW}
 
 
 def test_a_refused_call_of_nobody_known_is_deafness_once() -> None:

@@ -59,10 +59,15 @@ class RedisFleetIndex(RedisPresence):
         self._note_state = link.client.register_script(scripts.NOTE_STATE)
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
-        return self.record_all({unicorn_id: position}, now)[unicorn_id]
+        return self._record({unicorn_id: position}, now, is_own=True)[unicorn_id]
 
     def record_all(
         self, positions: Mapping[str, Position], now: datetime
+    ) -> Mapping[str, Sighting]:
+        return self._record(positions, now, is_own=False)
+
+    def _record(
+        self, positions: Mapping[str, Position], now: datetime, *, is_own: bool
     ) -> Mapping[str, Sighting]:
         answers = self._run(
             self._note_position,
@@ -74,6 +79,7 @@ class RedisFleetIndex(RedisPresence):
                     millis(now),
                     KEPT_SECONDS,
                     FASTEST_METRES_PER_SECOND,
+                    int(is_own),
                 )
                 for name, position in positions.items()
             ],

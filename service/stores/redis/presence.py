@@ -40,10 +40,10 @@ class RedisPresence:
                 pipe.expire(name, KEPT_SECONDS)
             pipe.execute()
 
-    def hear(self, unicorn_id: str, now: datetime) -> None:
-        name = keys.unicorn(unicorn_id)
+    def hear(self, unicorn_id: str, now: datetime, *, refused: bool = False) -> None:
+        name, at = keys.unicorn(unicorn_id), millis(now)
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            pipe.hset(name, "heard", millis(now))
+            pipe.hset(name, mapping={"heard": at, "refused" if refused else "called": at})
             pipe.expire(name, KEPT_SECONDS)
             pipe.execute()
 
@@ -67,9 +67,10 @@ class RedisPresence:
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             self._ask_hearing(pipe)
-            pipe.hget(keys.unicorn(unicorn_id), "heard")
-            *hearing_facts, heard = pipe.execute()
-        return self._hearing(hearing_facts).could_answer(_instant_or_none(heard), since, now)
+            pipe.hmget(keys.unicorn(unicorn_id), "called", "refused")
+            *hearing_facts, calls = pipe.execute()
+        called, refused = map(_instant_or_none, calls)
+        return self._hearing(hearing_facts).could_answer(called, refused, since, now)
 
     def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
         with self._link.use() as client:

@@ -109,7 +109,8 @@ return 0
 """
 
 NOTE_POSITION: Final = """
--- KEYS unicorn  ARGV recorded_ms position now_ms ttl_seconds fastest_metres_per_second
+-- KEYS unicorn  ARGV recorded_ms position now_ms ttl_seconds fastest_metres_per_second is_own
+-- is_own: 1 if the unicorn itself called, 0 if somebody spoke for it.
 -- Returns whether it was taken, the position before, the state, when that was noted, and the ride.
 -- A position is JSON: schema, recorded (ms), latitude, longitude.
 local function metres(a, b)
@@ -130,6 +131,7 @@ end
 local seen = redis.call(
   'HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted', 'ride', 'doubted', 'problem')
 redis.call('HSET', KEYS[1], 'heard', ARGV[3])
+if ARGV[6] == '1' then redis.call('HSET', KEYS[1], 'called', ARGV[3]) end
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 local is_news = (tonumber(seen[1]) or -math.huge) < tonumber(ARGV[1])
 if is_news then

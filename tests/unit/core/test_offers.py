@@ -124,6 +124,18 @@ def test_a_riders_cancel_neither_counts_nor_ends_the_row(service: Service) -> No
     assert not misses(service, 4).accepting
 
 
+def test_what_is_missed_while_the_drivers_calls_are_refused_does_not_count(
+    service: Service,
+) -> None:
+    service.on_duty(auto_accept=False)
+    for number in range(4):
+        ride = offered(service, f"rider-{number}")
+        service.fleet.hear("u1", service.now, refused=True)
+        expires(service, "u1")
+        cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
+        assert service.stored_unicorn().accepting
+
+
 def test_what_is_missed_while_nobody_could_hear_does_not_count(service: Service) -> None:
     """The unicorn is silent, or the API does not listen: then nothing is known of the driver."""
     service.on_duty(auto_accept=False)
