@@ -129,3 +129,51 @@ def test_every_queue_has_a_consumer_in_the_procfile() -> None:
 
 def test_the_service_package_itself_is_empty() -> None:
     assert (ROOT / "service/__init__.py").read_text().strip() == ""
+
+
+FLOORS = (
+    {"addresses", "background", "breaker", "logs", "model", "strict_json"},
+    {"matching", "outbound"},
+    {"auth"},
+    {"settings"},
+    {"observability"},
+    {"clock", "core"},
+    {"stores"},
+    {"listening", "probes"},
+    {"http"},
+    {"api"},
+    {"bootstrap"},
+    {"command", "entrypoints", "worker"},
+)
+"""The rooms from the ground up. A room imports nothing that lies above it, and of its own floor
+nothing but itself."""
+
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[0] if parts[0] == "worker" else parts[1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in SOURCES
+        if "/local/" not in located(path)
+        and located(path) not in {"service/__init__.py", "service/__main__.py"}
+    ],
+    ids=located,
+)
+def test_no_arrow_points_upwards(path: Path) -> None:
+    own = room_of(located(path).removesuffix(".py").replace("/", "."))
+    above = {
+        module
+        for module in modules_imported(path)
+        if in_package(module, "service", "worker")
+        and module not in {"service", "worker"}
+        and (room := room_of(module)) != own
+        and FLOOR_OF[room] >= FLOOR_OF[own]
+    }
+    assert above == set()
