@@ -189,11 +189,17 @@ class RideMachine(RuleBasedStateMachine):
         mistakes = self.people.mistakes.found
         assert not mistakes, mistakes[0].getMessage()
 
+    def decliners_see_no_more_than_their_decline(self) -> None:
+        for ride_id, ride in list(self.people.witness.rides.items()):
+            for unicorn_id in ride.declined:
+                self.people.step(unicorn_id, ride_id, Step.DECLINE)
+
     def teardown(self) -> None:
         """Also called when a step failed; nothing more is expected of such a run."""
         try:
             if sys.exc_info()[0] is None:
                 end_well(self.people, self._turn)
+                self.decliners_see_no_more_than_their_decline()
                 self.workers_make_no_mistakes()
         finally:
             self.people.end()
