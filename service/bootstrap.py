@@ -22,7 +22,7 @@ from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.auth.verifier import AccessTokenVerifier
 from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
-from service.clock import Clock, Source
+from service.clock import Clock
 from service.core.arrivals import Arrivals
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
@@ -200,12 +200,10 @@ def travel_times(settings: Settings) -> TravelTimes:
     )
 
 
-def clock_of(link: RedisLink, dynamodb: DynamoDBClient | None = None) -> Clock:
+def clock_of(settings: Settings, link: RedisLink, dynamodb: DynamoDBClient) -> Clock:
     """The service's time in this process, kept right in the background."""
-    sources: dict[str, Source] = {"redis": redis_clock(link)}
-    if dynamodb is not None:
-        sources["dynamodb"] = DynamoClock(dynamodb)
-    clock = Clock(sources)
+    dynamo = DynamoClock(dynamodb, settings.rides_table)
+    clock = Clock({"redis": redis_clock(link), "dynamodb": dynamo})
     clock.keep_reading()
     return clock
 
@@ -219,7 +217,7 @@ def build(settings: ApiSettings) -> Dependencies:
     timeout = REQUEST_TIMEOUT_SECONDS
     redis = redis_stores(settings, "web", timeout_seconds=timeout)
     dynamodb = dynamodb_client(settings)
-    clock = clock_of(redis.link, dynamodb)
+    clock = clock_of(settings, redis.link, dynamodb)
     rounds = CeleryRoundQueue(
         settings.broker_url, timeout_seconds=timeout, name="wildrydes-web", now=clock.now
     )

@@ -88,7 +88,7 @@ def build(settings: Settings) -> Dependencies:
     timeout = JOB_TIMEOUT_SECONDS
     redis = redis_stores(settings, "worker", timeout_seconds=timeout)
     dynamodb = dynamodb_client(settings)
-    clock = clock_of(redis.link, dynamodb)
+    clock = clock_of(settings, redis.link, dynamodb)
     rounds = CeleryRoundQueue(
         settings.broker_url, timeout_seconds=timeout, name="wildrydes-worker", now=clock.now
     )

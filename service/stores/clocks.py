@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from service.stores.redis.link import RedisLink
 
@@ -29,13 +32,22 @@ def redis_clock(link: RedisLink) -> Callable[[], float]:
 
 
 class DynamoClock:
-    """The `Date` of the last answer of a DynamoDB client; costs no call of its own."""
+    """The `Date` of the last answer of a DynamoDB client.
 
-    def __init__(self, client: DynamoDBClient) -> None:
+    It costs no call of its own but the first: a process that starts must not go by Redis alone.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
         self._last: tuple[str, float] | None = None
         client.meta.events.register("after-call.dynamodb", self._note)
 
     def __call__(self) -> float | None:
+        if self._last is None:
+            # Whatever is answered has a date; no ride has this id.
+            with suppress(BotoCoreError, ClientError):
+                self._client.get_item(TableName=self._table, Key={"ride_id": {"S": "clock"}})
         if self._last is None:
             return None
         date, at = self._last

@@ -11,7 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from service.clock import Clock
 from service.stores.clocks import DynamoClock, redis_clock
@@ -31,14 +33,37 @@ def test_redis_and_dynamodb_tell_the_time(
         environment = {k: v for k, v in stack.environment.items() if k.startswith("AWS_")}
         with patch.dict(os.environ, environment):
             client = dynamodb_client(stack.settings())
-        dynamo = DynamoClock(client)
-        assert dynamo() is None
-        client.list_tables()
+        dynamo = DynamoClock(client, "no such table")
         link = RedisLink(connect(redis_server.url, timeout_seconds=2))
         wrong = Clock({"redis": redis_clock(link), "dynamodb": dynamo}, lambda: time.time() + 60)
         wrong.read()
         assert abs(wrong.now() - datetime.now(UTC)) < timedelta(seconds=2)
         assert not wrong.is_within_bound()
+
+
+def test_a_process_that_starts_does_not_believe_a_wrong_redis(
+    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
+) -> None:
+    with Stack(tmp_path, ministack, redis_server, roles=()) as stack:
+        environment = {k: v for k, v in stack.environment.items() if k.startswith("AWS_")}
+        with patch.dict(os.environ, environment):
+            client = dynamodb_client(stack.settings())
+        dynamo = DynamoClock(client, stack.settings().rides_table)
+        clock = Clock({"redis": lambda: time.time() + 3600 - time.monotonic(), "dynamodb": dynamo})
+        clock.read()
+        assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=2)
+
+
+def test_a_dynamodb_that_does_not_answer_tells_no_time() -> None:
+    client = boto3.client(
+        "dynamodb",
+        region_name="us-east-1",
+        endpoint_url="http://127.0.0.1:9",
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    assert DynamoClock(client, "Rides")() is None
 
 
 @contextmanager
