@@ -23,6 +23,7 @@ from tests.load.chaos import evidence, timing
 from tests.load.chaos.checker import check
 from tests.load.chaos.evidence import Evidence
 from tests.load.chaos.history import History
+from tests.load.chaos.schedule import Habit
 from tests.support.builders import (
     BATTERY_PARK,
     NOW,
@@ -44,6 +45,7 @@ def completed(begin: float = 1, end: float = 20, **changes: Any) -> Ride:
         "version": 5,
         "unicorn": AssignedUnicorn("u1", "Shadowfax", "White", "Male", BATTERY_PARK),
         "matched_at": NOW + timedelta(seconds=begin),
+        "arrived_at": NOW + timedelta(seconds=begin + 0.5),
         "started_at": NOW + timedelta(seconds=begin + 1),
         "completed_at": NOW + timedelta(seconds=end),
     }
@@ -130,6 +132,44 @@ def test_a_claim_too_many_or_too_few_is_found(changes: int) -> None:
     assert found([completed()], changes=changes) == {"claims_add_up"}
 
 
+def test_a_version_of_a_ride_that_its_steps_do_not_make_is_found() -> None:
+    assert found([completed(version=6)]) == {"claims_add_up"}
+    assert found([completed(version=7)]) == {"claims_add_up"}
+
+
+def habit(unicorn_id: str, habit: Habit) -> dict[str, Any]:
+    return {"at": AT, "what": "habit", "unicorn_id": unicorn_id, "habit": habit}
+
+
+@pytest.mark.parametrize(("times", "changes", "good"), [(1, 5, True), (1, 7, False), (1, 3, False)])
+def test_a_missed_offer_is_a_claim_and_a_release(times: int, changes: int, good: bool) -> None:
+    """The completed ride is an offer that was accepted: one step more than that of others."""
+    ride = completed(missed_by=frozenset({"u1"}), version=6 + 2 * times)
+    broken = found([ride], habit("u1", Habit.CHOOSY), changes=changes)
+    assert broken == (set() if good else {"claims_add_up"})
+
+
+@pytest.mark.parametrize(("changes", "good"), [(5, True), (7, True), (9, False), (3, False)])
+def test_each_unicorn_that_missed_a_ride_missed_it_at_least_once(changes: int, good: bool) -> None:
+    """Three misses of two unicorns: one or two are of u1."""
+    ride = completed(missed_by=frozenset({"u1", "u2"}), version=6 + 2 * 3)
+    broken = found([ride], habit("u1", Habit.CHOOSY), changes=changes)
+    assert broken == (set() if good else {"claims_add_up"})
+
+
+def test_a_miss_that_the_version_does_not_tell_is_found() -> None:
+    ride = completed(missed_by=frozenset({"u1", "u2"}), version=6 + 2)
+    assert found([ride], habit("u1", Habit.CHOOSY), changes=5) == {"claims_add_up"}
+
+
+@pytest.mark.parametrize(("changes", "good"), [(1, False), (2, True), (3, True), (4, False)])
+def test_a_silence_is_a_claim_a_release_and_perhaps_a_return(changes: int, good: bool) -> None:
+    ride = completed(excluded=frozenset({"u2"}), version=7)
+    unicorns = [a_unicorn(version=5), a_unicorn(unicorn_id="u2", version=2 + changes)]
+    broken = found([ride], habit("u2", Habit.FORGETFUL), unicorns=unicorns)
+    assert broken == (set() if good else {"claims_add_up"})
+
+
 def test_a_rider_must_not_see_an_older_version() -> None:
     assert found([completed()], saw(3), saw(2)) == {"nothing_seen_goes_back"}
 
@@ -150,7 +190,7 @@ def test_a_unicorn_held_by_a_ride_that_ended_is_orphaned() -> None:
 
 
 def test_a_ride_whose_unicorn_does_not_know_is_orphaned() -> None:
-    ride = completed(status=RideStatus.IN_PROGRESS, due_at=NOW, completed_at=None)
+    ride = completed(status=RideStatus.IN_PROGRESS, version=4, due_at=NOW, completed_at=None)
     assert found([ride], changes=2) == {"no_reservation_is_orphaned"}
 
 
@@ -166,13 +206,27 @@ def test_what_ended_must_not_be_due_and_what_is_open_must() -> None:
 
 
 def test_a_unicorn_that_was_heard_must_keep_its_ride() -> None:
-    steady = {"at": AT, "what": "habit", "unicorn_id": "u2", "habit": "steady"}
-    ride = completed(excluded=frozenset({"u2"}))
+    steady = habit("u2", Habit.STEADY)
+    ride = completed(excluded=frozenset({"u2"}), version=7)
     assert found([ride], steady) == {"a_unicorn_that_is_heard_keeps_its_ride"}
 
 
+def test_a_choosy_unicorn_loses_a_ride_by_its_own_decline_only() -> None:
+    ride = completed(excluded=frozenset({"u2"}), version=7)
+    choosy = habit("u2", Habit.CHOOSY)
+    assert found([ride], choosy) == {"a_unicorn_that_is_heard_keeps_its_ride"}
+    assert found([replace(ride, declined={"u2": 3})], choosy) == set()
+
+
+def test_a_unicorn_that_was_heard_must_stay_on_duty() -> None:
+    off_duty = a_unicorn(version=5, state=UnicornState.NON_OPERATIONAL, accepting=False)
+    broken = found([completed()], habit("u1", Habit.STEADY), unicorns=[off_duty])
+    assert broken == {"a_unicorn_that_is_heard_keeps_its_ride"}
+
+
 def test_a_ride_given_up_is_found() -> None:
-    ride = completed(status=RideStatus.UNMATCHED, unicorn=None, matched_at=None, started_at=None)
+    never = dict.fromkeys(("unicorn", "matched_at", "arrived_at", "started_at", "completed_at"))
+    ride = completed(status=RideStatus.UNMATCHED, version=2, **never)
     assert found([ride], changes=0) == {"nothing_is_given_up"}
 
 
