@@ -29,8 +29,9 @@ from tests.clients import tools
 from tests.support import srp
 from tests.support.infrastructure import PROJECT, free_port, wait_until
 
-PAGE = "http://localhost:5173"
+PAGE = f"http://localhost:{free_port()}"
 """Where the page of an app's developer is served."""
+CHROMIUM = shutil.which("chromium")
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -135,27 +136,64 @@ def test_a_page_signs_in_by_srp_without_credentials(stack: LocalStack) -> None:
     assert srp.sign_in(aws, identity.pool_id, identity.web_client_id, user, password)["IdToken"]
 
 
-@pytest.mark.skipif(not tools.has_npm(), reason=tools.MISSING)
-def test_the_examples_for_apps_sign_in_and_ride(stack: LocalStack, tmp_path: Path) -> None:
-    """oidc-client-ts and Amplify themselves, with the code that the page prints."""
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """A folder with the two modules that the page for apps prints, and the packages they need."""
     tools.install()
     (tmp_path / "node_modules").symlink_to(tools.MODULES)
-    shutil.copy(tools.FOLDER / "apps.mjs", tmp_path)
     page = (PROJECT / "service" / "local" / "APPS.md").read_text()
     blocks = re.findall(r"^## (\S+)\n.*?^```js\n(.*?)^```$", page, re.M | re.S)
     names = {"oidc-client-ts": "oidc.mjs", "Amplify": "amplify.mjs"}
     for heading, code in blocks:
         (tmp_path / names[heading]).write_text(code)
+    return tmp_path
+
+
+def run_example(stack: LocalStack, folder: Path, *files: str, **more: str) -> Any:
+    """What the first of these files of tests/clients tells, when Node.js runs it as an app."""
+    for name in files:
+        shutil.copy(tools.FOLDER / name, folder)
     password = Secrets.of(stack.folder).demo_password
-    environment = stack.settings | {"ORIGIN": PAGE, "PASSWORD": password}
-    printed = tools.run("node", "apps.mjs", folder=tmp_path, **environment)
-    assert json.loads(printed.splitlines()[-1]) == {
+    environment = stack.settings | {"ORIGIN": PAGE, "PASSWORD": password} | more
+    return json.loads(tools.run("node", files[0], folder=folder, **environment).splitlines()[-1])
+
+
+@pytest.mark.skipif(not tools.has_npm(), reason=tools.MISSING)
+def test_the_examples_for_apps_sign_in_and_ride(stack: LocalStack, examples: Path) -> None:
+    """oidc-client-ts and Amplify themselves, with the code that the page prints."""
+    assert run_example(stack, examples, "apps.mjs") == {
         "ride": 202,
         "email": "rider@example.com",
         "signedOut": f"{PAGE}/",
         "bySrp": "insufficient_scope",
         "scope": "aws.cognito.signin.user.admin",
         "isRenewed": True,
+    }
+
+
+@pytest.mark.skipif(not tools.has_npm(), reason=tools.MISSING)
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing; .ci/run installs it on Debian")
+def test_the_example_signs_in_and_rides_in_a_browser_from_another_port(
+    stack: LocalStack, examples: Path, tmp_path: Path
+) -> None:
+    """The browser itself judges CORS: it keeps the API from a page of an origin not invited."""
+    files = ("browser.mjs", "app.html", "app.mjs")
+    told = run_example(
+        *(stack, examples, *files),
+        CHROMIUM=str(CHROMIUM),
+        HOME=str(tmp_path),
+        PROFILE=str(tmp_path / "profile"),
+        STRANGER=f"http://localhost:{free_port()}",
+    )
+    assert told == {
+        "email": "rider@example.com",
+        "ride": 202,
+        "isNew": True,
+        "pickup": {"latitude": 40.715, "longitude": -74},
+        "nowhere": 404,
+        "loginPage": f"http://127.0.0.1:{stack.ports.aws}",
+        "signedOut": f"{PAGE}/",
+        "stranger": "TypeError: Failed to fetch",
     }
 
 
