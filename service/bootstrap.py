@@ -9,6 +9,7 @@ import atexit
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,7 @@ from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.auth.verifier import AccessTokenVerifier
 from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
-from service.clock import Clock
+from service.clock import REDIS, Clock
 from service.core.arrivals import Arrivals
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
@@ -203,7 +204,7 @@ def travel_times(settings: Settings) -> TravelTimes:
 def clock_of(settings: Settings, link: RedisLink, dynamodb: DynamoDBClient) -> Clock:
     """The service's time in this process, kept right in the background."""
     dynamo = DynamoClock(dynamodb, settings.rides_table)
-    clock = Clock({"redis": redis_clock(link), "dynamodb": dynamo})
+    clock = Clock({REDIS: redis_clock(link), "dynamodb": dynamo})
     clock.keep_reading()
     return clock
 
@@ -219,7 +220,10 @@ def build(settings: ApiSettings) -> Dependencies:
     dynamodb = dynamodb_client(settings)
     clock = clock_of(settings, redis.link, dynamodb)
     rounds = CeleryRoundQueue(
-        settings.broker_url, timeout_seconds=timeout, name="wildrydes-web", now=clock.now
+        settings.broker_url,
+        timeout_seconds=timeout,
+        name="wildrydes-web",
+        now=partial(clock.by, REDIS),
     )
     ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
     listening = Listening(ports, clock.now)

@@ -26,6 +26,7 @@ FIRST_READ_SECONDS: Final = 1.0
 """A process that starts waits no longer for stores that do not answer."""
 
 HOST: Final = "host"
+REDIS: Final = "redis"
 
 Source = Callable[[], float | None]
 """Seconds since 1970 by some clock, less the monotonic clock's at that instant; none: unknown."""
@@ -50,6 +51,11 @@ class Clock:
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self._base + self._monotonic(), UTC)
+
+    def by(self, name: str) -> datetime:
+        """The time by one clock, right or wrong; the service's while that clock is not known."""
+        base = self._known.get(name, self._base)
+        return datetime.fromtimestamp(base + self._monotonic(), UTC)
 
     def read(self) -> None:
         """Read every clock. One that does not answer is believed to go on as it was last read."""

@@ -29,7 +29,7 @@ from worker import consumer, dependencies, liveness, metrics  # noqa: E402
 from worker.heartbeat import CountedRequest, Heartbeat, main_clock  # noqa: E402
 
 app = Celery("dispatch", broker=settings.broker_url, include=["worker.tasks"])
-# Jobs are due and expire by the service's time: hosts' clocks need not agree.
+# Jobs are due and expire by Redis' clock: hosts' clocks need not agree, nor need it be right.
 clock = main_clock(settings)
 app.now = clock.now  # type: ignore[method-assign]
 CountedRequest.now = clock.now

@@ -9,6 +9,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from service.bootstrap import (
@@ -19,6 +20,7 @@ from service.bootstrap import (
     redis_stores,
     with_background_reads,
 )
+from service.clock import REDIS
 from service.core.claims import Claim, Outcome
 from service.core.experience import learn_from_legs
 from service.core.ports import LearnedCorrections, Ports
@@ -90,7 +92,10 @@ def build(settings: Settings) -> Dependencies:
     dynamodb = dynamodb_client(settings)
     clock = clock_of(settings, redis.link, dynamodb)
     rounds = CeleryRoundQueue(
-        settings.broker_url, timeout_seconds=timeout, name="wildrydes-worker", now=clock.now
+        settings.broker_url,
+        timeout_seconds=timeout,
+        name="wildrydes-worker",
+        now=partial(clock.by, REDIS),
     )
     ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
     dispatcher = Dispatcher(

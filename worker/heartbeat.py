@@ -16,7 +16,7 @@ from celery.signals import heartbeat_sent, worker_ready, worker_shutdown
 from celery.worker import state
 from celery.worker.request import Request
 
-from service.clock import Clock
+from service.clock import REDIS, Clock
 from service.model.errors import Unavailable
 from service.model.operations import Beat, worker_id
 from service.observability.instruments import JOBS
@@ -36,7 +36,7 @@ def main_clock(settings: Settings) -> Clock:
     link = RedisLink(
         connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS, name="wildrydes-clock")
     )
-    return Clock({"redis": redis_clock(link)})
+    return Clock({REDIS: redis_clock(link)})
 
 
 class CountedRequest(Request):

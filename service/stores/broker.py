@@ -120,7 +120,7 @@ class CeleryRoundQueue:
         name: str = "wildrydes",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`now`: the service's time, by which workers judge whether a job has expired."""
+        """`now`: the time by Redis' clock, by which workers judge whether a job has expired."""
         self._now = now
         self._app = Celery("producer", broker=broker_url, set_as_current=False)
         self._app.conf.update(

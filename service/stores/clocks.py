@@ -8,8 +8,8 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from service.stores.dynamodb.calls import get_batch
+from service.stores.dynamodb.items import text
 from service.stores.redis.link import RedisLink
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ def redis_clock(link: RedisLink) -> Callable[[], float]:
     return read
 
 
+FIRST_SECONDS: Final = 0.5
+"""How long the first question may take, so that a process starts without an answer, too."""
+
+
 class DynamoClock:
     """The `Date` of the last answer of a DynamoDB client.
 
@@ -45,9 +49,9 @@ class DynamoClock:
 
     def __call__(self) -> float | None:
         if self._last is None:
-            # Whatever is answered has a date; no ride has this id.
-            with suppress(BotoCoreError, ClientError):
-                self._client.get_item(TableName=self._table, Key={"ride_id": {"S": "clock"}})
+            # Whatever is answered has a date, a refusal too. No ride has this id.
+            with suppress(Exception):
+                get_batch(self._client, {self._table: [{"ride_id": text("clock")}]}, FIRST_SECONDS)
         if self._last is None:
             return None
         date, at = self._last

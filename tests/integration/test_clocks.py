@@ -33,7 +33,7 @@ def test_redis_and_dynamodb_tell_the_time(
         environment = {k: v for k, v in stack.environment.items() if k.startswith("AWS_")}
         with patch.dict(os.environ, environment):
             client = dynamodb_client(stack.settings())
-        dynamo = DynamoClock(client, "no such table")
+        dynamo = DynamoClock(client, "no-such-table")
         link = RedisLink(connect(redis_server.url, timeout_seconds=2))
         wrong = Clock({"redis": redis_clock(link), "dynamodb": dynamo}, lambda: time.time() + 60)
         wrong.read()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.clock import BOUND, Clock
+from service.clock import BOUND, REDIS, Clock
 from service.model.errors import Unavailable
 
 
@@ -52,6 +52,16 @@ def test_one_wrong_clock_changes_nothing_and_is_told_beyond_the_bound(
     assert clock.is_within_bound() == (abs(seconds) <= BOUND.total_seconds())
 
 
+@pytest.mark.parametrize("seconds", [60, -60, 3600])
+def test_jobs_expire_by_one_clock_even_if_it_is_wrong(seconds: float) -> None:
+    """Main processes of workers, which judge it, know Redis' clock alone."""
+    host = Host(off={REDIS: seconds})
+    publisher = host.clock()
+    judge = Clock({REDIS: lambda: host.source(REDIS)}, host.wall, host.monotonic)
+    judge.read()
+    assert publisher.by(REDIS) == judge.now()
+
+
 @pytest.mark.parametrize("seconds", [2, -2, 60, -60])
 def test_hosts_that_disagree_agree_on_the_time(seconds: float) -> None:
     one, other = Host(), Host(off={"host": seconds})
@@ -92,5 +102,7 @@ def test_of_two_clocks_the_shared_one_counts(away: str) -> None:
 def test_alone_a_host_has_only_its_own_clock() -> None:
     host = Host(away={"redis", "dynamodb"})
     clock = host.clock()
+    assert clock.by(REDIS) == clock.now()
+    assert clock.by(REDIS) == clock.now()
     assert error(host, clock) == pytest.approx(0, abs=1e-3)
     assert clock.is_within_bound()
