@@ -92,18 +92,28 @@ class ZoneTimes:
         return self.corrections.of(zone, kind) or self.prior
 
 
+ENDS_WITHIN_METRES: Final = 500
+"""A leg said to end farther from its end was not driven to it: it would teach too short a time."""
+
+
 def completed_legs(ride: Ride, base: TravelTimes) -> dict[Kind, Leg]:
-    """What a completed ride teaches: each leg with both ends and both instants known."""
+    """What a completed ride teaches: each leg that ended where it should, with known instants."""
     unicorn, legs = ride.unicorn, dict[Kind, Leg]()
     if unicorn is None:
         return legs
-    if ride.matched_at and ride.arrived_at:
+    if ride.matched_at and ride.arrived_at and _is_there(ride.arrived_distance_metres):
         way = unicorn.location, ride.pickup
         legs[Kind.PICKUP] = _leg(base, way, ride.matched_at, ride.arrived_at, unicorn.unicorn_id)
+    if not _is_there(ride.completed_distance_metres):
+        return legs
     if ride.dropoff and ride.started_at and ride.completed_at:
         way = ride.pickup, ride.dropoff
         legs[Kind.TRIP] = _leg(base, way, ride.started_at, ride.completed_at, unicorn.unicorn_id)
     return legs
+
+
+def _is_there(metres: int | None) -> bool:
+    return metres is None or metres <= ENDS_WITHIN_METRES
 
 
 def _leg(

@@ -64,6 +64,25 @@ def test_a_leg_holds_cells_and_no_coordinates() -> None:
         assert len(leg.origin) == len(leg.destination) == 15
 
 
+@pytest.mark.parametrize(
+    ("metres", "taught"),
+    [
+        ((None, None), {*Kind}),
+        ((500, 500), {*Kind}),
+        ((501, 0), {Kind.TRIP}),
+        ((0, 9000), {Kind.PICKUP}),
+    ],
+)
+def test_a_leg_that_was_said_to_end_elsewhere_teaches_nothing(
+    metres: tuple[int | None, int | None], taught: set[Kind]
+) -> None:
+    arrived, completed = metres
+    ride = replace(
+        a_finished_ride(), arrived_distance_metres=arrived, completed_distance_metres=completed
+    )
+    assert completed_legs(ride, GreatCircle()).keys() == taught
+
+
 def test_a_ride_without_dropoff_teaches_its_pickup_only() -> None:
     assert completed_legs(a_finished_ride(dropoff=None), GreatCircle()).keys() == {Kind.PICKUP}
 
