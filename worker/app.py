@@ -24,6 +24,7 @@ from service.stores.broker import (  # noqa: E402
     SWEEP_QUEUE,
     SWEEP_TASK,
     broker_options,
+    broker_tls,
 )
 from worker import consumer, dependencies, liveness, metrics  # noqa: E402
 from worker.heartbeat import CountedRequest, Heartbeat, main_clock  # noqa: E402
@@ -59,6 +60,7 @@ app.conf.update(
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     },
+    broker_use_ssl=broker_tls(settings.broker_url),
     # Nor does an error that the broker answers end a worker.
     broker_channel_error_retry=True,
     # Beat publishes again in a second, and must not stand still meanwhile.
@@ -75,8 +77,6 @@ app.conf.update(
         SWEEP_TASK: {"queue": SWEEP_QUEUE},
         LEARN_TASK: {"queue": SWEEP_QUEUE},
     },
-    # Declared here, so a typing error in a queue name fails instead of making a new queue.
-    task_create_missing_queues=True,
     task_default_queue=DISPATCH_QUEUE,
     beat_schedule={
         "sweep": {

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from tests.support.infrastructure import (
     free_port,
     wait_until,
 )
+from tests.support.local_server import LocalServer, QuietHandler
 from tests.support.stack import Stack, answers
 
 ROLES = ("web", "worker", "beat", "monitor")
@@ -48,6 +49,25 @@ def a_silent_peer() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@contextmanager
+def a_refusing_peer() -> Iterator[int]:
+    """A port at which nobody listens."""
+    yield free_port()
+
+
+class _Failing(QuietHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_error(500)
+
+
+@contextmanager
+def an_erring_peer() -> Iterator[int]:
+    """A port that answers every call with an error of the server."""
+    with LocalServer(_Failing, clients_keep_alive=True) as server:
+        yield server.port
+
+
 def refuse(server: RedisServer) -> None:
     server.kill()
 
@@ -67,26 +87,37 @@ def go_on(server: RedisServer) -> None:
     """Redis is well; the others are not."""
 
 
+Peer = Callable[[], AbstractContextManager[int | None]]
+"""What stands for DynamoDB and the trace collector; none: DynamoDB as it is, no collector."""
+
+
 @pytest.mark.parametrize(
-    ("trouble", "others_are_silent"),
-    [(refuse, False), (fall_silent, False), (answer_errors, False), (go_on, True)],
+    ("trouble", "peer"),
+    [
+        (refuse, nullcontext),
+        (fall_silent, nullcontext),
+        (answer_errors, nullcontext),
+        (go_on, a_silent_peer),
+        (go_on, a_refusing_peer),
+        (go_on, an_erring_peer),
+    ],
 )
 def test_roles_live_on_and_end_within_their_stop_time_out(
     tmp_path: Path,
     ministack: MiniStack,
     trouble: Callable[[RedisServer], None],
-    others_are_silent: bool,
+    peer: Peer,
 ) -> None:
     port = free_port()
     settings = {"FLOWER_ADDRESS": "127.0.0.1", "FLOWER_PORT": str(port)}
     with (
-        a_silent_peer() as silent,
+        peer() as others,
         RedisServer(tmp_path / "redis") as server,
         Stack(tmp_path, ministack, server, roles=(), **settings) as stack,
     ):
-        if others_are_silent:
-            stack.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{silent}"
-            stack.environment["AWS_ENDPOINT_URL_DYNAMODB"] = f"http://127.0.0.1:{silent}"
+        if others:
+            stack.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{others}"
+            stack.environment["AWS_ENDPOINT_URL_DYNAMODB"] = f"http://127.0.0.1:{others}"
         for role in ROLES:
             stack.environment["LIVENESS_FILE"] = str(alive_file(tmp_path, role))
             stack.start(role)

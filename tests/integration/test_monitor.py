@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,11 @@ from urllib3.exceptions import HTTPError
 from service.stores.broker import broker_options
 from tests.support.infrastructure import MiniStack, RedisServer, free_port, wait_until
 from tests.support.stack import Stack
+
+LOGIN = "admin:secret"
+SIGNED_IN = urllib3.make_headers(basic_auth=LOGIN)
+MAX_TASKS = 5000
+"""Of the monitor: some 20 MB."""
 
 
 def asked_for_events(redis: RedisServer) -> list[object]:
@@ -33,27 +40,50 @@ def test_workers_send_events_for_a_monitor_only(
         assert bool(asked_for_events(redis_server)) == (enabled == "true")
 
 
-def test_all_of_the_monitor_but_its_health_is_behind_the_login(
-    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
+@dataclass(frozen=True)
+class Monitor:
+    """A monitor that runs on the test's Redis, and what a page of it answers."""
+
+    port: int
+
+    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        return urllib3.request("GET", url, headers=headers, retries=False, timeout=20)
+
+    def is_up(self) -> bool:
+        with suppress(HTTPError):
+            return self.get("/healthcheck").status == 200
+        return False
+
+
+@pytest.fixture
+def monitor(tmp_path: Path, ministack: MiniStack, redis_server: RedisServer) -> Iterator[Monitor]:
+    settings = {
+        "FLOWER_ADDRESS": "127.0.0.1",
+        "FLOWER_PORT": str(free_port()),
+        "FLOWER_BASIC_AUTH": LOGIN,
+    }
+    with Stack(tmp_path, ministack, redis_server, roles=("monitor",), **settings) as stack:
+        found = Monitor(int(settings["FLOWER_PORT"]))
+        wait_until(found.is_up, f"the monitor\n{stack.log('monitor')}")
+        yield found
+
+
+def test_all_of_the_monitor_but_its_health_is_behind_the_login(monitor: Monitor) -> None:
+    for path in ("/metrics", "/", "/api/workers", "/workers"):
+        assert monitor.get(path).status == 401, path
+        assert monitor.get(path, **SIGNED_IN).status == 200, path
+
+
+def test_the_monitor_remembers_no_more_than_its_bound_of_jobs(
+    monitor: Monitor, redis_server: RedisServer
 ) -> None:
-    port, login = free_port(), "admin:secret"
-    with Stack(
-        tmp_path,
-        ministack,
-        redis_server,
-        roles=("monitor",),
-        FLOWER_ADDRESS="127.0.0.1",
-        FLOWER_PORT=str(port),
-        FLOWER_BASIC_AUTH=login,
-    ) as stack:
-
-        def answered(path: str, **headers: str) -> int:
-            url = f"http://127.0.0.1:{port}{path}"
-            with suppress(HTTPError):
-                return urllib3.request("GET", url, headers=headers, retries=False, timeout=5).status
-            return 0
-
-        wait_until(lambda: answered("/healthcheck") == 200, f"the monitor\n{stack.log('monitor')}")
-        for path in ("/metrics", "/", "/api/workers", "/workers"):
-            assert answered(path) == 401, path
-            assert answered(path, **urllib3.make_headers(basic_auth=login)) == 200, path
+    """It has seen them all once it knows the last one."""
+    with Celery("reporting", broker=redis_server.url, set_as_current=False) as app:
+        app.conf.broker_transport_options = broker_options(timeout_seconds=2)
+        with app.connection_for_write() as link, app.events.Dispatcher(link, "w1") as events:
+            for number in range(MAX_TASKS + 200):
+                events.send("task-received", uuid=f"job-{number}", name="dispatch.round")
+    last = f"/api/task/info/job-{MAX_TASKS + 199}"
+    wait_until(lambda: monitor.get(last, **SIGNED_IN).status == 200, "the last job")
+    assert len(monitor.get("/api/tasks", **SIGNED_IN).json()) == MAX_TASKS
