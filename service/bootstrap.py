@@ -10,19 +10,13 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cachetools import LRUCache
 
-from service.auth.endpoint import Endpoint
-from service.auth.iam import IamVerifier
-from service.auth.keys import Keys, KeySet, PinnedKeys
+from service.auth.keys import KeySet, PinnedKeys
 from service.auth.revocation import RevocationCheck
-from service.auth.roles import RoleGrants
-from service.auth.sts import Sts
-from service.auth.verifier import AccessTokenVerifier
-from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
+from service.authority import iam_verifier_of, keys_of, verifier_of, workshop_verifier_of
 from service.clock import REDIS, Clock
 from service.core.arrivals import Arrivals
 from service.core.ports import Ports, RoundQueue, Rules
@@ -229,7 +223,7 @@ def build(settings: ApiSettings) -> Dependencies:
     listening = Listening(ports, clock.now)
     listening.begin()
     atexit.register(listening.end)
-    keys = _keys(settings)
+    keys = keys_of(settings)
     before_answers(lambda: _tell_age(keys))
     revocations = build_revocations(settings, redis, dynamodb).start()
     redis.changes.on(TOPIC, revocations.hurry)
@@ -237,13 +231,13 @@ def build(settings: ApiSettings) -> Dependencies:
         settings=settings,
         ports=ports,
         oversight=build_oversight(settings, redis, dynamodb, timeout_seconds=timeout),
-        verifier=_verifier(settings, keys),
+        verifier=verifier_of(settings, keys),
         refused=listening.refused,
         revocations=revocations,
         revoked=RevocationCheck(revocations, revocations.known),
         pool=CognitoUserPool(settings.cognito_user_pool_id),
-        iam=_iam_verifier(settings),
-        id_tokens=_workshop_verifier(settings, keys),
+        iam=iam_verifier_of(settings),
+        id_tokens=workshop_verifier_of(settings, keys),
         limiter=limiter_of(settings),
         now=clock.now,
         monotonic=time.monotonic,
@@ -252,80 +246,9 @@ def build(settings: ApiSettings) -> Dependencies:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
-    """What it takes to judge a caller, and nothing of what the API does for one."""
-
-    verifier: AccessTokenVerifier
-    iam: IamVerifier | None
-    id_tokens: WorkshopVerifier | None
-    revoked: RevocationCheck
-
-
-def build_authority(settings: ApiSettings) -> Authority:
-    """For the gateway's authorizer: keys, STS and the revocations of the operations table.
-
-    Revocations come straight from DynamoDB, because a Lambda function that starts anywhere need
-    not reach into Redis's network. Nothing here says that positions are heard.
-    """
-    keys = _keys(settings)
-    revocations = DynamoRevocations(dynamodb_client(settings), settings.operations_table)
-    return Authority(
-        verifier=_verifier(settings, keys),
-        iam=_iam_verifier(settings),
-        id_tokens=_workshop_verifier(settings, keys),
-        revoked=RevocationCheck(revocations),
-    )
-
-
-def _keys(settings: ApiSettings) -> KeySet | PinnedKeys:
-    if settings.auth_jwks_file:
-        return PinnedKeys(Path(settings.auth_jwks_file))
-    fetch = Endpoint(settings.jwks_url, allow_http_hosts=settings.auth_jwks_allow_http_hosts)
-    keys = KeySet(fetch)
-    # The first caller should not have to wait for them.
-    keys.start()
-    return keys
-
-
 def _tell_age(keys: KeySet | PinnedKeys) -> None:
     """Told as an instant, which does not grow old between two answers; 0 is never."""
     KEYS_FETCHED.set(max(0.0, time.time() - keys.age_seconds()))
-
-
-def _verifier(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:
-    return AccessTokenVerifier(
-        keys,
-        issuers=settings.issuers,
-        client_ids=settings.cognito_client_ids,
-        leeway_seconds=settings.auth_leeway_seconds,
-        resource=settings.auth_resource,
-        session_seconds=settings.auth_session_max_seconds,
-    )
-
-
-def _workshop_verifier(settings: ApiSettings, keys: Keys) -> WorkshopVerifier | None:
-    if not settings.workshop_id_tokens:
-        return None
-    id_tokens = IdTokenVerifier(
-        keys,
-        issuers=settings.issuers,
-        client_ids=settings.cognito_client_ids,
-        leeway_seconds=settings.auth_leeway_seconds,
-        session_seconds=settings.auth_session_max_seconds,
-    )
-    return WorkshopVerifier(_verifier(settings, keys), id_tokens)
-
-
-def _iam_verifier(settings: ApiSettings) -> IamVerifier | None:
-    if not settings.iam_role_scopes:
-        return None
-    return IamVerifier(
-        Sts(settings.aws_region, settings.aws_endpoint_url_sts),
-        RoleGrants(settings.iam_role_scopes),
-        audience=settings.public_url,
-        leeway_seconds=settings.auth_leeway_seconds,
-    )
 
 
 def _now() -> datetime:

@@ -19,7 +19,6 @@ from typing import Any
 
 from werkzeug.exceptions import HTTPException
 
-from service import bootstrap
 from service.api.app import RouteMap, route_map
 from service.auth.errors import (
     AuthError,
@@ -30,6 +29,7 @@ from service.auth.errors import (
 )
 from service.auth.policy import Role, judge
 from service.auth.principal import Principal
+from service.authority import build_authority
 from service.http.guard import Authority, caller_of, groups_of
 from service.http.paths import canonical_path
 from service.http.route import Route, is_id
@@ -82,7 +82,7 @@ def handle_simply(event: Event, context: object) -> Answer:
 @cache
 def _handler(*, simple: bool) -> Handler:
     settings = load(ApiSettings)
-    authority = bootstrap.build_authority(settings)
+    authority = build_authority(settings)
     return handler_for(authority, route_map(), groups_of(settings), simple=simple)
 
 

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from service.settings import ApiSettings
+from tests.support.documents import pages
 from tests.support.infrastructure import PROJECT
-
-
-def pages() -> list[str]:
-    """Every Markdown page that git tracks."""
-    listed = subprocess.run(
-        ["git", "ls-files", "*.md"], cwd=PROJECT, check=True, capture_output=True, text=True
-    )
-    return [name for name in listed.stdout.split("\n") if name]
 
 
 @pytest.mark.parametrize("page", pages())

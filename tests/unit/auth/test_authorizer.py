@@ -14,7 +14,7 @@ from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.policy import Policy, Role
 from service.auth.principal import Principal
 from service.auth.verifier import AccessTokenVerifier
-from service.bootstrap import Authority
+from service.authority import Authority
 from service.entrypoints.authorizer import Handler, Unauthorized, handler_for
 from tests.support.token_mint import CLIENT_ID, MACHINE_ID, Mint
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from flask import Flask, Response
 
-from service import bootstrap
 from service.api.app import route_map
 from service.auth.errors import AuthError
 from service.auth.keys import PinnedKeys
@@ -19,7 +18,7 @@ from service.auth.policy import SCOPES
 from service.auth.revocation import RevocationCheck
 from service.auth.verifier import AccessTokenVerifier
 from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
-from service.bootstrap import Authority
+from service.authority import Authority, build_authority
 from service.entrypoints.authorizer import Handler, Unauthorized, handler_for
 from service.http.guard import groups_of
 from service.settings import ApiSettings
@@ -159,7 +158,7 @@ def test_a_driver_may_take_every_step_of_a_ride(handle: Handler, mint: Mint) -> 
 def test_building_the_authorizer_does_not_say_that_positions_are_heard(key_file: Path) -> None:
     settings = ApiSettings(**SETTINGS | {"auth_jwks_file": str(key_file)})
     before = set(threading.enumerate())
-    authority = bootstrap.build_authority(settings)
+    authority = build_authority(settings)
     started = {thread.name for thread in set(threading.enumerate()) - before}
     assert started <= {"looking for credentials"}, "in a function they are there at once"
     with pytest.raises(AuthError):

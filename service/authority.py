@@ -1,0 +1,93 @@
+"""Builds what judges a caller, for the API and for the gateway's authorizer. See `bootstrap`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.auth.endpoint import Endpoint
+from service.auth.iam import IamVerifier
+from service.auth.keys import Keys, KeySet, PinnedKeys
+from service.auth.revocation import RevocationCheck
+from service.auth.roles import RoleGrants
+from service.auth.sts import Sts
+from service.auth.verifier import AccessTokenVerifier
+from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
+from service.settings import ApiSettings
+from service.stores.dynamodb.client import dynamodb_client
+from service.stores.revocations import DynamoRevocations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """What it takes to judge a caller, and nothing of what the API does for one."""
+
+    verifier: AccessTokenVerifier
+    iam: IamVerifier | None
+    id_tokens: WorkshopVerifier | None
+    revoked: RevocationCheck
+
+
+def build_authority(settings: ApiSettings) -> Authority:
+    """For the gateway's authorizer: keys, STS and the revocations of the operations table.
+
+    Revocations come straight from DynamoDB, because a Lambda function that starts anywhere need
+    not reach into Redis's network. Nothing here says that positions are heard.
+    """
+    keys = keys_of(settings)
+    revocations = DynamoRevocations(dynamodb_client(settings), settings.operations_table)
+    return Authority(
+        verifier=verifier_of(settings, keys),
+        iam=iam_verifier_of(settings),
+        id_tokens=workshop_verifier_of(settings, keys),
+        revoked=RevocationCheck(revocations),
+    )
+
+
+def keys_of(settings: ApiSettings) -> KeySet | PinnedKeys:
+    """The pinned keys, or the issuer's, which are fetched at once in the background."""
+    if settings.auth_jwks_file:
+        return PinnedKeys(Path(settings.auth_jwks_file))
+    fetch = Endpoint(settings.jwks_url, allow_http_hosts=settings.auth_jwks_allow_http_hosts)
+    keys = KeySet(fetch)
+    # The first caller should not have to wait for them.
+    keys.start()
+    return keys
+
+
+def verifier_of(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:
+    """For access tokens of the pool."""
+    return AccessTokenVerifier(
+        keys,
+        issuers=settings.issuers,
+        client_ids=settings.cognito_client_ids,
+        leeway_seconds=settings.auth_leeway_seconds,
+        resource=settings.auth_resource,
+        session_seconds=settings.auth_session_max_seconds,
+    )
+
+
+def workshop_verifier_of(settings: ApiSettings, keys: Keys) -> WorkshopVerifier | None:
+    """For the id tokens of the workshop's page; None unless the setting allows them."""
+    if not settings.workshop_id_tokens:
+        return None
+    id_tokens = IdTokenVerifier(
+        keys,
+        issuers=settings.issuers,
+        client_ids=settings.cognito_client_ids,
+        leeway_seconds=settings.auth_leeway_seconds,
+        session_seconds=settings.auth_session_max_seconds,
+    )
+    return WorkshopVerifier(verifier_of(settings, keys), id_tokens)
+
+
+def iam_verifier_of(settings: ApiSettings) -> IamVerifier | None:
+    """For callers that prove an IAM role; None if no role has a scope."""
+    if not settings.iam_role_scopes:
+        return None
+    return IamVerifier(
+        Sts(settings.aws_region, settings.aws_endpoint_url_sts),
+        RoleGrants(settings.iam_role_scopes),
+        audience=settings.public_url,
+        leeway_seconds=settings.auth_leeway_seconds,
+    )
