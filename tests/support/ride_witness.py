@@ -162,7 +162,8 @@ class Witness:
         unicorn_id = unicorn.unicorn_id
         if unicorn_id in ride.declined:
             return
-        if unicorn_id in ride.missed_by and ride.status is REQUESTED:
+        missed = unicorn_id in ride.missed_by - ride.excluded
+        if missed and ride.status is REQUESTED:
             assert len(unicorn.missed | {ride.ride_id}) >= 3, "put off duty too early"
             return
         last = [self.heard_at.get(unicorn_id), self.silence_counts_from]
