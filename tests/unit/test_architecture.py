@@ -139,7 +139,7 @@ FLOORS = (
     {"observability"},
     {"clock", "core"},
     {"stores"},
-    {"listening", "probes"},
+    {"authority", "listening", "probes"},
     {"http"},
     {"api"},
     {"bootstrap"},
