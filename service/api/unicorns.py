@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final, Self
 
 from flask import Blueprint, Response
@@ -121,14 +122,17 @@ def show_me() -> Response:
     """
     deps, wait = dependencies(), granted_wait()
     duty = unicorns.duty_of(deps.ports, stored_unicorn(deps.ports, _heard()), deps.now())
-    if wait and not _is_news(duty):
-        duty = wait_for_duty(duty, _is_news, wait)
+    located = unicorns.view(deps.ports, duty.unicorn, deps.now())
+    if wait and not _is_news(duty, located.trouble):
+        duty = wait_for_duty(duty, partial(_is_news, trouble=located.trouble), wait)
         judge_again()
-    about = {"ETag": weak_tag(_versions(duty)), **headers.wait_applied(wait)}
-    if headers.not_modified(_versions(duty)):
+        located = unicorns.view(deps.ports, duty.unicorn, deps.now())
+    versions = _versions(duty, located.trouble)
+    about = {"ETag": weak_tag(versions), **headers.wait_applied(wait)}
+    if headers.not_modified(versions):
         return empty(304, about)
-    shown = unicorn_view(unicorns.view(deps.ports, duty.unicorn, deps.now()))
-    view = MyUnicornView(unicorn=shown, ride=duty.ride and driven_ride_view(duty.ride))
+    ride = duty.ride and driven_ride_view(duty.ride)
+    view = MyUnicornView(unicorn=unicorn_view(located), ride=ride)
     return answer(200, view, about)
 
 
@@ -199,7 +203,8 @@ def set_availability(body: Availability) -> Response:
     now = deps.now()
     unicorn = unicorns.set_availability(deps.ports, _heard(), body.available, now)
     located = unicorns.view(deps.ports, unicorn, now)
-    return answer(200, unicorn_view(located), _tag(unicorn, located.ride_version))
+    tag = _tag(unicorn, located.ride_version, located.trouble)
+    return answer(200, unicorn_view(located), tag)
 
 
 @route(
@@ -235,24 +240,28 @@ def _entry_of(index: int, raw: object) -> NamedPositionReport | RefusedPosition:
         return RefusedPosition(index=index, unicorn_id=known, reason="validation_failed")
 
 
-def _versions(duty: Duty) -> str:
-    """What changes with every change of the unicorn or its ride."""
-    return f"{duty.unicorn.version}.{duty.ride.version}" if duty.ride else f"{duty.unicorn.version}"
+def _versions(duty: Duty, trouble: str) -> str:
+    """What changes with every change of the unicorn or its ride, and with its trouble."""
+    return _joined(duty.unicorn.version, duty.ride_version, trouble)
 
 
-def _tag(unicorn: Unicorn | None, ride_version: int | None) -> dict[str, str]:
+def _joined(unicorn: int, ride: int | None, trouble: str) -> str:
+    return ".".join(str(part) for part in (unicorn, ride, trouble) if part)
+
+
+def _tag(unicorn: Unicorn | None, ride_version: int | None, trouble: str = "") -> dict[str, str]:
     """The `ETag` of `GET /v1/fleet/me` by what the fleet index knows; none if that is too little.
 
     It may lag behind the ride, which costs a client an unchanged answer and never hides a change.
     """
     if unicorn is None or (unicorn.ride_id and ride_version is None):
         return {}
-    ride = f".{ride_version}" if unicorn.ride_id else ""
-    return {"ETag": weak_tag(f"{unicorn.version}{ride}")}
+    version = ride_version if unicorn.ride_id else None
+    return {"ETag": weak_tag(_joined(unicorn.version, version, trouble))}
 
 
-def _is_news(duty: Duty) -> bool:
+def _is_news(duty: Duty, trouble: str) -> bool:
     """What a waiting unicorn has not seen: other versions than it named, else a ride."""
     if headers.if_none_match_given():
-        return not headers.not_modified(_versions(duty))
+        return not headers.not_modified(_versions(duty, trouble))
     return duty.unicorn.ride_id is not None

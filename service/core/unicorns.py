@@ -68,6 +68,14 @@ class LocatedUnicorn:
     ride_version: int | None = None
     """Of its ride, as far as the fleet index knows."""
 
+    @property
+    def trouble(self) -> str:
+        """What is shown of it and changes without a version; empty if all is well."""
+        if self.position_problem:
+            return self.position_problem
+        is_silent = self.unicorn.state is UnicornState.NON_CONTACTABLE
+        return UnicornState.NON_CONTACTABLE if is_silent else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Duty:

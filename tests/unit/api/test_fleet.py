@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.model import Location, Position
+from service.model import Location, Position, PositionProblem
 from service.model.errors import Unavailable
 from tests.support.api import Api, build_api
 from tests.support.builders import (
@@ -198,6 +198,21 @@ def test_the_tag_covers_the_ride_too(api: Api) -> None:
         tags.append(answer.headers["ETag"])
     assert len(set(tags)) == 3
     assert call(api, "GET", "", **{"If-None-Match": tags[-1]}).status_code == 304
+
+
+def test_the_tag_covers_what_is_known_of_the_unicorn_by_its_calls(api: Api) -> None:
+    hear_through(api.ports.fleet, NOW - timedelta(hours=1), NOW)
+    api.ports.fleet.begin_epoch(NOW - timedelta(hours=1))
+    api.ports.fleet.record("u1", Position(Location(40.7, -74.0), NOW), NOW)
+    well = call(api, "GET", "").headers["ETag"]
+    problem = {"u1": PositionProblem.TOO_LONG_AGO}
+    api.ports.fleet.ignore_all(problem, NOW - timedelta(seconds=60))
+    answer = call(api, "GET", "", **{"If-None-Match": well, "Prefer": "wait=9"})
+    assert answer.status_code == 200
+    assert answer.json["unicorn"]["position_problem"] == "recorded_too_long_ago"
+    again = call(api, "GET", "", **{"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+    assert call(api, "PUT", "/position", HERE).headers["ETag"] != answer.headers["ETag"]
 
 
 def test_position_and_availability_answer_with_the_same_tag_and_no_read_of_the_ride(
