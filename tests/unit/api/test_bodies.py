@@ -69,6 +69,8 @@ BAD_FIELDS: list[tuple[Target, str, tuple[Any, ...]]] = [
     (POSITION, "speed", ("fast", True, [], -0.1, 1e9)),
     (POSITION, "recorded_at", NOT_INSTANTS),
     (POSITION, "unicorn_id", ("u2",)),
+    (STEP, "heading", (-2,)),
+    (STEP, "recorded_at", NOT_INSTANTS),
     (AVAILABILITY, "available", NOT_BOOLEANS),
     (AVAILABILITY, "accepting", (True,)),
     (STEP, "at", ("2026-11-23T02:46:00Z",)),
