@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from tests.support.local_server import LocalServer, QuietHandler
 from tests.support.stack import Stack
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_dynamodb import DynamoDBClient
 
 PROMISED_SECONDS = 5.5
@@ -41,6 +42,7 @@ class CredentialsServer(LocalServer):
         self.is_silent = False
         self.lives_for = timedelta(hours=6)
         self.asked = 0
+        self.session: Callable[[], str] = lambda: "session"
         self._end = Event()
         super().__init__(self._handler(), clients_keep_alive=True)
 
@@ -53,7 +55,7 @@ class CredentialsServer(LocalServer):
             {
                 "AccessKeyId": self._key,
                 "SecretAccessKey": self._secret,
-                "Token": "session",
+                "Token": self.session(),
                 "Expiration": expires_at.isoformat(),
             }
         ).encode()
@@ -176,6 +178,27 @@ def test_credentials_are_renewed_ahead_of_their_end(
     assert timed(store)[0]
     wait_until(lambda: server.asked > 1, "the renewal", 10)
     assert timed(store)[0]
+
+
+def test_renewed_credentials_sign_the_calls_and_are_renewed_again(
+    server: CredentialsServer, pauses: MakePauses
+) -> None:
+    server.lives_for = timedelta(minutes=14)
+    server.session = lambda: f"session-{server.asked}"
+    store = pauses()
+    signed_with: list[str] = []
+
+    def note(request: AWSPreparedRequest, **_: object) -> None:
+        signed_with.append(str(request.headers["X-Amz-Security-Token"]))
+
+    pauses.clients[-1].meta.events.register("before-send.dynamodb", note)
+
+    def calls() -> int:
+        """Calls once more; returns how many sessions have signed calls so far."""
+        assert timed(store)[0]
+        return len(set(signed_with))
+
+    wait_until(lambda: calls() >= 3, "calls signed with what two renewals brought", 15)
 
 
 def test_twenty_requests_to_a_process_without_credentials_are_answered_in_time(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -374,6 +375,21 @@ def test_a_removed_key_is_refused_after_the_next_refresh_though_its_token_was_re
         server.serve(B)
         eventually(lambda: not pool.accepts(token))
         assert pool.accepts(MINT_B.access_token())
+
+
+def test_keys_that_are_rotated_again_and_again_are_followed(server: KeyServer) -> None:
+    token_a, token_b = MINT_A.access_token(), MINT_B.access_token()
+    with pool_on(server, QUICK) as pool:
+
+        def accepts_only(one: str, other: str) -> bool:
+            return pool.accepts(one) and not pool.accepts(other)
+
+        for key, one, other in ((A, token_a, token_b), (B, token_b, token_a)) * 2:
+            server.serve(key)
+            eventually(partial(accepts_only, one, other))
+            enough = server.fetches + 3
+            eventually(lambda enough=enough: server.fetches >= enough)
+            assert accepts_only(one, other), "what was known is lost after some renewals"
 
 
 def test_new_material_under_the_same_kid_replaces_the_old(server: KeyServer) -> None:
