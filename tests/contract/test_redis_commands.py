@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 
+from service.core.effects import tell
 from service.matching.zones import zone_of
-from service.model import Location, Position
+from service.model import Location, Position, RideStatus
 from service.model.unicorn import Trip
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.infrastructure import RedisServer
+from tests.unit.core.conftest import Service
 
 HERE = Location(40.71, -74.0)
 
@@ -58,3 +61,30 @@ def test_a_position_on_a_trip_takes_nothing_away(link: RedisLink, server: Any) -
     server.config_resetstat()
     fleet.record("u1", Position(HERE, NOW + timedelta(seconds=1)), NOW + timedelta(seconds=1))
     assert "zrem" not in sent(server)
+
+
+def test_an_arrival_takes_nothing_away(link: RedisLink, server: Any) -> None:
+    """It changes the ride, not the unicorn, which was taken away when it was reserved."""
+    fleet = RedisFleetIndex(link, timedelta(seconds=60))
+    reserved = a_usable_unicorn().reserved("ride-1", Trip(HERE, HERE))
+    fleet.record("u1", Position(HERE, NOW), NOW)
+    fleet.refresh(reserved, NOW, 2)
+    server.config_resetstat()
+    fleet.refresh(reserved, NOW + timedelta(seconds=9), 3)
+    assert "zrem" not in sent(server)
+
+
+def test_the_later_steps_of_a_ride_delete_no_waiting_entry(link: RedisLink, server: Any) -> None:
+    service = Service()
+    ports = replace(
+        service.ports,
+        fleet=RedisFleetIndex(link, timedelta(seconds=60)),
+        waiting=RedisWaitingRides(link),
+    )
+    ride = a_ride(status=RideStatus.MATCHED)
+    server.config_resetstat()
+    tell(ports, NOW, ride=ride, unicorn=None)
+    assert sent(server)["hdel"] == 1
+    for status in (RideStatus.ARRIVED, RideStatus.IN_PROGRESS, RideStatus.COMPLETED):
+        tell(ports, NOW, ride=replace(ride, status=status), unicorn=None)
+    assert sent(server)["hdel"] == 1

@@ -124,10 +124,10 @@ class RedisFleetIndex(RedisPresence):
         )
         self._note_busy(unicorns)
         moves = []
-        for unicorn, (written, text) in zip(unicorns, answers, strict=True):
+        for unicorn, (written, text, was_known) in zip(unicorns, answers, strict=True):
             position = self._fresh(position_of(text), now)
             if written and position:
-                moves.append(Move(unicorn, position.location))
+                moves.append(Move(unicorn, position.location, is_known=bool(was_known)))
         self._geo.move(moves, now)
 
     def forget(self, unicorn_ids: Collection[str]) -> None:

@@ -30,11 +30,21 @@ FIRST_RADIUS_METRES: Final = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A unicorn that is at `at` now and was at `before`, if that is known."""
+    """A unicorn that is at `at` now and was at `before`, if that is known.
+
+    `is_known`: this version of the unicorn was moved before.
+    """
 
     unicorn: Unicorn
     at: Location
     before: Location | None = None
+    is_known: bool = False
+
+    @property
+    def was_taken_away(self) -> bool:
+        """Whether a round finds it no more since an earlier move: it was reserved then."""
+        is_busy = not self.unicorn.can_take_a_ride
+        return self.unicorn.state is UnicornState.ON_TRIP or (is_busy and self.is_known)
 
 
 @dataclass(slots=True)
@@ -60,8 +70,7 @@ class GeoSets:
         idle: dict[str, list[float | str]] = defaultdict(list)
         for move in moves:
             name, zone = move.unicorn.unicorn_id, zone_of(move.at)
-            # One that is on a trip was taken away when it was reserved.
-            if move.unicorn.state is not UnicornState.ON_TRIP:
+            if not move.was_taken_away:
                 for left in {zone, zone_of(move.before) if move.before else zone}:
                     gone[left].append(name)
             if move.unicorn.can_take_a_ride:

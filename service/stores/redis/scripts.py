@@ -150,11 +150,12 @@ return {is_news and 1 or 0, seen[2], seen[3], seen[4], seen[5]}
 
 NOTE_STATE: Final = """
 -- KEYS unicorn  ARGV version state now_ms state_ttl_ms ride ride_version ttl_seconds
--- An older version than one noted lately is ignored. Returns the position if the state was written.
+-- An older version than one noted lately is ignored. Returns whether the state was written, the
+-- position, and whether this version was known before.
 -- The ride is kept as "id version"; an empty ride_version is not known.
 local known = redis.call('HMGET', KEYS[1], 'version', 'noted', 'position', 'ride')
 local lately = known[2] and tonumber(ARGV[3]) - tonumber(known[2]) < tonumber(ARGV[4])
-if lately and tonumber(known[1]) > tonumber(ARGV[1]) then return {0, false} end
+if lately and tonumber(known[1]) > tonumber(ARGV[1]) then return {0, false, 0} end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'state', ARGV[2], 'noted', ARGV[3])
 local ride, version = string.match(known[4] or '', '^(.*) (%d+)$')
 if ARGV[6] ~= '' and not (ride == ARGV[5] and tonumber(version) > tonumber(ARGV[6])) then
@@ -163,7 +164,7 @@ elseif ride and ride ~= ARGV[5] then
   redis.call('HDEL', KEYS[1], 'ride')
 end
 redis.call('EXPIRE', KEYS[1], ARGV[7])
-return {1, known[3]}
+return {1, known[3], lately and known[1] == ARGV[1] and 1 or 0}
 """
 
 LISTEN: Final = """
