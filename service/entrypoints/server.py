@@ -56,9 +56,30 @@ REFUSALS: Final[tuple[tuple[type[Exception], tuple[int, str, str]], ...]] = (
 )
 """What is answered when a request cannot be read: the first that fits."""
 
+TOKEN_TOO_LARGE: Final = (
+    431,
+    "token_too_large",
+    "The access token is longer than 7 KiB; let it carry fewer groups.",
+)
+"""What the API answers to a token that is too large for it, though not for the server."""
+
+_TOO_LARGE_A_TOKEN: Final = re.compile(
+    rb"\r\nauthorization:[ \t]*bearer[ \t]+[^\r\n]{7169}", re.IGNORECASE
+)
+
 _HEADERS_OF_REFUSALS: Final = re.compile(
     rb"\r\n(origin|x-request-id):[ \t]*([\x21-\x7e]+)[ \t]*(?=\r\n)", re.IGNORECASE
 )
+
+
+def refusal_of(error: Exception, head: bytes) -> tuple[int, str, str]:
+    """Status, reason and detail for a request whose head could not be read beyond `head`.
+
+    Apps mend a token that is too large in another way than other headers, so it is named.
+    """
+    if isinstance(error, LimitRequestHeaders) and _TOO_LARGE_A_TOKEN.search(head):
+        return TOKEN_TOO_LARGE
+    return next(answer for kind, answer in REFUSALS if isinstance(error, kind))
 
 
 class ServerLog(Logger):  # type: ignore[misc]
@@ -153,7 +174,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
 
     def _refuse(self, name: Any, connection: Connection, addr: Any, error: Exception) -> None:
         """Let the application answer for a request that it never saw."""
-        refusal = next(answer for kind, answer in REFUSALS if isinstance(error, kind))
+        refusal = refusal_of(error, bytes(connection.head))
         if refusal[0] == 500:
             self.log.error("a request failed in the server", exc_info=error)
         # Not the error's own words, which quote the request.

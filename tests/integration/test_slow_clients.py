@@ -126,6 +126,9 @@ def test_the_refusal_of_a_head_that_never_ends_can_be_read_by_a_page(stack: Stac
         ("GET / HTTP/1.1\r\nX-Long: {long}{long}\r\n{origin}", 431, "headers_too_large"),
         ("GET / HTTP/1.1\r\n{origin}{many}", 431, "headers_too_large"),
         ("GET / HTTP/1.1\r\n{origin}{large}", 431, "headers_too_large"),
+        ("GET / HTTP/1.1\r\n{origin}Authorization: Bearer {token}\r\n", 431, "token_too_large"),
+        ("GET / HTTP/1.1\r\n{origin}Authorization: Bearer {huge}\r\n", 431, "token_too_large"),
+        ("GET / HTTP/1.1\r\n{origin}Authorization: Basic {token}\r\n", 431, "headers_too_large"),
         ("GET / HTTP/1.1\r\n{origin}no colon\r\n", 400, "bad_request"),
         ("GET / HTTP/9.1\r\n{origin}", 400, "bad_request"),
         ("GET / HTTP/1.1\r\n{origin}Expect: 200-maybe\r\n", 417, "expectation_failed"),
@@ -147,6 +150,8 @@ def test_what_cannot_be_read_is_refused_like_everything_else(
 ) -> None:
     text = head.format(
         long="a" * 5000,
+        token="a" * 9000,
+        huge="a" * 40_000,
         large="".join(f"X-{n}: {'a' * 8000}\r\n" for n in range(5)),
         many="".join(f"X-{n}: 1\r\n" for n in range(70)),
         origin=f"Origin: {ORIGIN}\r\nX-Request-Id: mine\r\n",

@@ -9,8 +9,18 @@ from types import SimpleNamespace
 import pytest
 from gunicorn.http.errors import InvalidHeader, InvalidResponseHeader, LimitRequestHeaders
 
+from service.auth.errors import TokenTooLarge
+from service.auth.verifier import LONGEST_TOKEN
 from service.entrypoints.connection import RequestTimeout
-from service.entrypoints.server import REFUSALS, ApiWorker, UnreadableRequest
+from service.entrypoints.server import (
+    TOKEN_TOO_LARGE,
+    ApiWorker,
+    UnreadableRequest,
+    refusal_of,
+)
+from service.http.guard import DETAILS
+
+LONG = "a" * (LONGEST_TOKEN + 1)
 
 
 def worker(*, is_behind_proxy: bool) -> ApiWorker:
@@ -51,7 +61,30 @@ def test_a_balancer_may_hold_them_all() -> None:
     ],
 )
 def test_each_failure_has_its_status(error: Exception, status: int) -> None:
-    assert next(answer for kind, answer in REFUSALS if isinstance(error, kind))[0] == status
+    assert refusal_of(error, b"")[0] == status
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("Authorization: Bearer " + LONG, "token_too_large"),
+        ("authorization:\tbearer  " + LONG, "token_too_large"),
+        ("Authorization: Bearer " + LONG[:LONGEST_TOKEN], "headers_too_large"),
+        ("Authorization: Basic " + LONG, "headers_too_large"),
+        ("X-Authorization: Bearer " + LONG, "headers_too_large"),
+    ],
+    ids=lambda text: text[:24],
+)
+def test_a_head_that_is_too_large_by_its_token_is_named_as_that(line: str, reason: str) -> None:
+    head = f"GET / HTTP/1.1\r\nHost: x\r\n{line}".encode()
+    assert refusal_of(LimitRequestHeaders("x"), head)[1] == reason
+    assert refusal_of(InvalidHeader("x"), head)[1] == "bad_request"
+
+
+def test_a_token_too_large_for_the_server_is_refused_in_the_words_of_the_guard() -> None:
+    status, reason, detail = TOKEN_TOO_LARGE
+    assert (status, reason) == (TokenTooLarge.status, TokenTooLarge.reason)
+    assert detail == DETAILS[TokenTooLarge]
 
 
 @pytest.mark.parametrize(
