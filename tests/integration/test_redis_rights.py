@@ -78,6 +78,12 @@ def test_a_ride_and_its_views_need_no_right_that_is_not_given(stack: Stack, admi
     ride = a_matched_ride(stack, driver)
     for step in ("arrive", "start", "complete"):
         stack.call("POST", f"/v1/fleet/me/rides/{ride}/{step}", PICKUP, token=driver)
+    for nowhere in (
+        PICKUP | {"recorded_at": "2020-01-01T00:00:00Z"},
+        {"latitude": 0, "longitude": 0},
+    ):
+        answer = stack.call("PUT", "/v1/fleet/me/position", nowhere, token=driver)
+        assert answer.status in {200, 204}
     look_at_everything(stack)
     time.sleep(6)  # Flower asks for events every 5 s
     assert "\n".join(refused(admin)) == ""
