@@ -7,8 +7,9 @@ report that is none is answered and ignored: it is neither a place nor a sign of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from service.core import effects
 from service.core.ports import Ports, Sighting
@@ -17,6 +18,10 @@ from service.core.unicorns import Duty, duty_of
 from service.model import Position, PositionProblem, Unicorn, UnicornState
 from service.model.errors import Unavailable
 from service.model.presence import judged
+
+MOST_WAVES: Final = 3
+"""Reports of one unicorn in one call that are looked at, the latest ones: a place, a jump, and one
+that agrees with it. Each costs a call of Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +85,11 @@ def record_positions(
     """
     places = [judged(report.position, now, ports.rules.stale) for report in reports]
     pairs = list(zip(reports, places, strict=True))
-    positions = _newest((r.unicorn_id, p) for r, p in pairs if isinstance(p, Position))
+    waves = _waves((r.unicorn_id, p) for r, p in pairs if isinstance(p, Position))
+    positions = {name: place for wave in waves for name, place in wave.items()}
     problems = {r.unicorn_id: p for r, p in pairs if isinstance(p, PositionProblem)}
     ports.fleet.ignore_all({n: p for n, p in problems.items() if n not in positions}, now)
-    sightings = ports.fleet.record_all(positions, now)
+    sightings = _recorded(ports, waves, now)
     unicorns = _unicorns(ports, sightings, now)
     entered = [
         positions[name].location
@@ -109,8 +115,30 @@ def _unicorns(
     return {name: u for name, u in known.items() if u.state is not UnicornState.REMOVED}
 
 
-def _newest(positions: Iterable[tuple[str, Position]]) -> dict[str, Position]:
-    return dict(sorted(positions, key=lambda named: named[1].recorded_at))
+def _waves(positions: Iterable[tuple[str, Position]]) -> Sequence[Mapping[str, Position]]:
+    """Every unicorn's latest reports, oldest first, at most one of each unicorn in a wave.
+
+    A report that the index holds back (a jump) must not take the one before it along.
+    """
+    latest: dict[str, list[Position]] = {}
+    for name, position in sorted(positions, key=lambda named: named[1].recorded_at):
+        latest[name] = [*latest.get(name, []), position][-MOST_WAVES:]
+    return [
+        {name: places[number] for name, places in latest.items() if number < len(places)}
+        for number in range(max(map(len, latest.values()), default=0))
+    ]
+
+
+def _recorded(
+    ports: Ports, waves: Sequence[Mapping[str, Position]], now: datetime
+) -> Mapping[str, Sighting]:
+    """What the last report of each unicorn told, and whether any of its reports entered a zone."""
+    sightings: dict[str, Sighting] = {}
+    for wave in waves:
+        for name, seen in ports.fleet.record_all(wave, now).items():
+            entered = seen.entered or (name in sightings and sightings[name].entered)
+            sightings[name] = replace(seen, entered=entered)
+    return sightings
 
 
 def _problem(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from service.core.positions import record_position
+from service.core.positions import Report, record_position, record_positions
 from service.core.unicorns import Step, advance, set_availability
 from service.model import (
     Location,
@@ -16,6 +18,8 @@ from service.model.errors import IllegalTransition, RideNotFound, UnicornNotFoun
 from tests.unit.core.conftest import PICKUP, Service
 
 ELSEWHERE = Location(40.7228, -74.0060)
+NEXT_CORNER = Location(PICKUP.latitude + 0.0005, PICKUP.longitude)
+FAR_AWAY = Location(41.5, -74.0060)
 
 
 def take(service: Service, ride_id: str, *steps: Step, unicorn_id: str = "u1") -> None:
@@ -144,3 +148,30 @@ def test_a_position_of_a_forgotten_unicorn_reads_its_state_again(service: Servic
 def test_a_position_of_an_unknown_unicorn_is_refused(service: Service) -> None:
     with pytest.raises(UnicornNotFound):
         service.drives_to(PICKUP, "nobody")
+
+
+def test_a_jump_in_a_bulk_does_not_take_the_place_before_it_along(service: Service) -> None:
+    service.on_duty()
+    service.later(10)
+    reports = [
+        Report("u1", Position(at, service.now - timedelta(seconds=age)))
+        for at, age in ((NEXT_CORNER, 2), (Location(0.0, 0.0), 1))
+    ]
+    assert record_positions(service.ports, reports, service.now) == [None, None]
+    seen = service.fleet.position("u1", service.now)
+    assert seen
+    assert seen.location == NEXT_CORNER
+
+
+def test_two_reports_of_a_bulk_that_agree_are_believed_like_two_that_come_alone(
+    service: Service,
+) -> None:
+    service.on_duty()
+    service.later(10)
+    reports = [
+        Report("u1", Position(FAR_AWAY, service.now - timedelta(seconds=age))) for age in (2, 1)
+    ]
+    record_positions(service.ports, reports, service.now)
+    seen = service.fleet.position("u1", service.now)
+    assert seen
+    assert seen.location == FAR_AWAY
