@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from flask import Blueprint, Response
-from pydantic import BeforeValidator, Field, SkipValidation, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    ValidationError,
+    model_validator,
+)
 
-from service.api.fields import Instant, Latitude, Longitude, Point, Strict, UnicornId
+from service.api.fields import (
+    Instant,
+    Latitude,
+    Longitude,
+    Point,
+    Strict,
+    UnicornId,
+    left_out,
+)
 from service.api.views import (
     DrivenRideView,
     MyUnicornView,
@@ -44,12 +59,18 @@ def _known(value: object) -> object:
     return None if isinstance(value, int | float) and value == -1 else value
 
 
-UNKNOWN: Final = BeforeValidator(_known)
-"""Phones send −1 for a heading or speed they do not know (Apple, CLLocation)."""
+_Degrees = Annotated[float, Field(ge=0, le=360)]
+_MetresPerSecond = Annotated[float, Field(ge=0, le=1000)]
+_UNKNOWN = Literal[-1]
+"""What phones send for a heading or speed they do not know (Apple, CLLocation)."""
 
-
-Heading = Annotated[Annotated[float, Field(ge=0, le=360)] | None, UNKNOWN]
-Speed = Annotated[Annotated[float, Field(ge=0, le=1000)] | None, UNKNOWN]
+Heading = Annotated[
+    _Degrees | None, BeforeValidator(_known, json_schema_input_type=_Degrees | _UNKNOWN | None)
+]
+Speed = Annotated[
+    _MetresPerSecond | None,
+    BeforeValidator(_known, json_schema_input_type=_MetresPerSecond | _UNKNOWN | None),
+]
 
 
 class PositionReport(Point):
@@ -82,21 +103,27 @@ class PositionReports(Strict):
 class StepTaken(Strict):
     """Where the unicorn is as it takes the step, if it says so: a position report or nothing."""
 
-    latitude: Latitude | None = None
-    longitude: Longitude | None = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "dependentRequired": {"latitude": ["longitude"], "longitude": ["latitude"]}
+        }
+    )
+
+    latitude: Latitude = Field(default_factory=left_out)
+    longitude: Longitude = Field(default_factory=left_out)
     heading: Heading = None
     speed: Speed = None
     recorded_at: Instant | None = None
 
     @model_validator(mode="after")
     def _is_a_place(self) -> Self:
-        if (self.latitude is None) != (self.longitude is None):
+        if len(self.model_fields_set & {"latitude", "longitude"}) == 1:
             raise ValueError("must have both latitude and longitude, or none of them")
         return self
 
     def position(self, now: datetime) -> Position | None:
         """None if the unicorn does not say."""
-        if self.latitude is None or self.longitude is None:
+        if "latitude" not in self.model_fields_set:
             return None
         return Position(Location(self.latitude, self.longitude), self.recorded_at or now)
 
