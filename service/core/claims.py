@@ -7,7 +7,7 @@ them. All safety rests on it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -19,6 +19,7 @@ from service.matching.correction import Kind
 from service.matching.travel import places
 from service.model import (
     FleetEntry,
+    Location,
     Pairing,
     Ride,
     RideStatus,
@@ -60,6 +61,38 @@ def told(times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime) ->
         replace(c, pairing=c.pairing.retold(c.pairing.pickup_eta_seconds * factor, latest))
         for c, factor in zip(claims, factors.tolist(), strict=True)
     ]
+
+
+def told_plans(
+    times: ZoneTimes,
+    plans: Sequence[Pairing],
+    rides: Mapping[str, Ride],
+    fleet: Mapping[str, FleetEntry],
+    now: datetime,
+) -> Sequence[Pairing]:
+    """The same plans with the pickup times that riders are told: their drives are corrected."""
+    if not plans:
+        return plans
+    starts = places(_dropoff(fleet[plan.unicorn_id]) for plan in plans)
+    pickups = places(rides[plan.ride_id].pickup for plan in plans)
+    zone = rides[plans[0].ride_id].zone
+    more = times.told_of_decided(zone, starts, pickups, now) - 1
+    if not more.any():
+        return plans
+    drives, _ = times.base.estimate(starts, pickups)
+    latest = times.latest_factor(zone, Kind.PICKUP)
+    return [
+        plan.retold(max(0.0, plan.pickup_eta_seconds + seconds), latest)
+        for plan, seconds in zip(plans, (more * drives).tolist(), strict=True)
+    ]
+
+
+def _dropoff(entry: FleetEntry) -> Location:
+    """Where a planned unicorn sets out from."""
+    trip = entry.unicorn.trip
+    if trip is None or trip.dropoff is None:
+        raise ValueError("a unicorn without a known dropoff cannot be planned")
+    return trip.dropoff
 
 
 def claim(ports: Stores, claim: Claim, now: datetime) -> Outcome:

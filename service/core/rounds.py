@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.claims import Claim, Outcome, claim, told
+from service.core.claims import Claim, Outcome, claim, told, told_plans
 from service.core.ports import (
     LeaseLost,
     PlaceInLine,
@@ -232,7 +232,9 @@ class Dispatcher:
         matching = self._ask_again(rides, fleet, matching)
         by_id = {ride.ride_id: ride for ride in rides}
         claims = [Claim(p, by_id[p.ride_id], fleet[p.unicorn_id]) for p in matching.claims]
-        return matching, told(self.ports.times, zone, claims, now)
+        plans = told_plans(self.ports.times, matching.plans, by_id, fleet, now)
+        told_matching = Matching(matching.claims, tuple(plans))
+        return told_matching, told(self.ports.times, zone, claims, now)
 
     def _match(
         self,

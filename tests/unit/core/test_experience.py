@@ -152,6 +152,26 @@ def test_the_live_view_says_when_it_comes_at_the_latest(service: Service) -> Non
     assert view.pickup_eta_latest_seconds > view.pickup_eta_seconds
 
 
+def test_a_planned_rider_hears_the_same_times_as_one_with_a_unicorn(service: Service) -> None:
+    knows(service, prior=NEW_YORK)
+    service.on_duty(at=NEARBY)
+    busy = service.request("rider-1", dropoff=NEARBY)
+    service.run_published_rounds()
+    waiting = service.request("rider-2")
+    service.run_published_rounds()
+    plan = service.waiting.plan_of(ZONE, waiting.ride_id)
+    assert service.stored(busy).unicorn_id == "u1"
+    assert plan
+    knows(service)
+    service.waiting.mark([ZONE])
+    service.rounds.publish(ZONE, "request-2")
+    service.run_published_rounds()
+    decided = service.waiting.plan_of(ZONE, waiting.ride_id)
+    assert decided
+    # 251 s instead of 119 s for the 556 m from the dropoff.
+    assert plan.pickup_eta_seconds - decided.pickup_eta_seconds == pytest.approx(132, abs=8)
+
+
 def test_a_leg_keeps_its_fields_in_order() -> None:
     # They are stored as a list: an order that changes would be read as something else.
     names = "origin destination metres bearing estimated started seconds unicorn_id"
