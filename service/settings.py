@@ -40,10 +40,13 @@ def _unless_empty(check: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(lambda text: check(text) if text else text)
 
 
+def parts_of(value: str) -> tuple[str, ...]:
+    """The parts of a setting that is a list: separated by commas, with or without spaces."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 def _parts(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+    return parts_of(value) if isinstance(value, str) else value
 
 
 def _json(value: object) -> object:

@@ -48,7 +48,7 @@ def provision_all(environment: Mapping[str, str]) -> None:
         secrets.demo_password,
         [
             *redirects_of(environment["PUBLIC_URL"]),
-            *redirects_of_origins(environment["CORS_ORIGINS"].split(",")),
+            *redirects_of_origins(environment["CORS_ORIGINS"]),
         ],
     )
     remember(identity, FOLDER)

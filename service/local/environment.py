@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from service.local.emulators import HOST
 from service.local.identity import MACHINE_SCOPES, USER_SCOPES, Identity
@@ -13,7 +13,7 @@ from service.local.login import Login
 from service.local.provisioning import jwks_url
 from service.local.roads import MAX_TABLE_SIZE
 from service.local.stack import Stack, StackError, faults_named
-from service.settings import ApiSettings, Settings, read
+from service.settings import ApiSettings, Settings, parts_of, read
 
 CALLERS = (*USER_SCOPES, "machine")
 
@@ -26,12 +26,14 @@ def redirects_of(*web_urls: str) -> list[str]:
 def redirects(stack: Stack) -> list[str]:
     """Of the stack's own pages, then of the pages whose origins may call the API."""
     own = redirects_of(stack.web_url, f"http://localhost:{stack.ports.web}")
-    return [*own, *redirects_of_origins(cors_origins(stack).split(","))]
+    return [*own, *redirects_of_origins(cors_origins(stack))]
 
 
-def redirects_of_origins(origins: Sequence[str]) -> list[str]:
-    """Where the login page may send people back to on each of these origins."""
-    return [f"{origin}{path}" for origin in origins for path in ("/", "/callback", "")]
+def redirects_of_origins(cors_origins: str) -> list[str]:
+    """Where the login page may send people back to on each origin of `CORS_ORIGINS`."""
+    return [
+        f"{origin}{path}" for origin in parts_of(cors_origins) for path in ("/", "/callback", "")
+    ]
 
 
 def cors_origins(stack: Stack) -> str:
@@ -52,11 +54,12 @@ def identity_settings(aws_url: str, identity: Identity) -> dict[str, str]:
         for prefix in ("cognito-idp", "issuer-cognito-idp")
     )
     own = (identity.web_client_id, identity.machine_client_id)
-    more = (part.strip() for part in given("COGNITO_CLIENT_IDS").split(","))
     return {
         "COGNITO_USER_POOL_ID": identity.pool_id,
         # Clients that were given are accepted besides the stack's own.
-        "COGNITO_CLIENT_IDS": ",".join(dict.fromkeys([*own, *filter(None, more)])),
+        "COGNITO_CLIENT_IDS": ",".join(
+            dict.fromkeys([*own, *parts_of(given("COGNITO_CLIENT_IDS"))])
+        ),
         "COGNITO_ISSUERS": ",".join(issuers),
         "COGNITO_JWKS_URL": jwks_url(aws_url, identity),
         "COGNITO_DOMAIN_URL": aws_url,
