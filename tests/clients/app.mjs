@@ -29,6 +29,7 @@ async function ride() {
     email: user.profile.email,
     ride: answer.status,
     isNew: renewed !== user.access_token,
+    ended: await client.renewed("ended").catch((error) => error.message),
     pickup: (await look(pathname, renewed)).pickup,
     nowhere: (await look("/v1/nowhere", renewed)).status,
   };

@@ -189,6 +189,7 @@ def test_the_example_signs_in_and_rides_in_a_browser_from_another_port(
         "email": "rider@example.com",
         "ride": 202,
         "isNew": True,
+        "ended": "Sign in anew: Invalid Refresh Token",
         "pickup": {"latitude": 40.715, "longitude": -74},
         "nowhere": 404,
         "loginPage": f"http://127.0.0.1:{stack.ports.aws}",
