@@ -90,6 +90,13 @@ class RideMachine(RuleBasedStateMachine):
         for _ in range(steps):
             take_next_step(self.people, self.unicorn(number))
 
+    @rule(number=NUMBERS)
+    def a_unicorn_declines_its_ride(self, number: int) -> None:
+        unicorn = self.unicorn(number)
+        ride = self.people.witness.unicorns[unicorn].ride_id
+        if ride:
+            self.people.step(unicorn, ride, Step.DECLINE)
+
     @rule(unicorn=NUMBERS, ride=NUMBERS, step=st.sampled_from(Step))
     def a_unicorn_takes_any_step(self, unicorn: int, ride: int, step: Step) -> None:
         self.people.step(self.unicorn(unicorn), self.ride(ride), step)

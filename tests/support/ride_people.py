@@ -110,7 +110,10 @@ class People(City):
         )
 
     def look(self, ride_id: str) -> None:
-        """The rider looks: no older version than before, no unicorn that was only asked."""
+        """The rider looks: no older version than before, no unicorn that was only asked.
+
+        Whoever declined the ride looks by saying so again.
+        """
         seen = self.ports.rides.get(ride_id)
         assert seen
         self._shown(seen)
@@ -119,6 +122,13 @@ class People(City):
             assert ride_view(seen).unicorn is None
             assert live.position is None
             assert live.pickup_eta_seconds is None
+        for unicorn_id in seen.declined:
+            self._repeat_decline(unicorn_id, ride_id)
+
+    def _repeat_decline(self, unicorn_id: str, ride_id: str) -> None:
+        """Changes nothing, and shows the unicorn nothing of what became of the ride."""
+        answer = unicorns.advance(self.ports, Step.DECLINE, unicorn_id, ride_id, self.now)
+        assert (answer.status, answer.unicorn) == (REQUESTED, None), "another's ride is shown"
 
     def enroll(self, unicorn_id: str, at: int, auto_accept: bool) -> None:
         unicorn = a_unicorn(unicorn_id=unicorn_id, auto_accept=auto_accept)
@@ -145,12 +155,10 @@ class People(City):
         done = own and ride.status is REACHES.get(step)
         if step is Step.DECLINE:
             done = unicorn_id in ride.declined
-        answer = self.expect(
+        self.expect(
             legal or done,
             lambda: unicorns.advance(self.ports, step, unicorn_id, ride_id, self.now),
         )
-        if step is Step.DECLINE and isinstance(answer, Ride):
-            assert (answer.status, answer.unicorn) == (REQUESTED, None), "another's ride is shown"
 
     def _is_elsewhere(self, unicorn_id: str, ride: Ride) -> bool:
         """Whether its last seconds speak against its arrival, and it has not insisted."""
