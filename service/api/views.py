@@ -109,8 +109,12 @@ class RideView(_AnyonesRideView):
 
 
 class StaffRideView(RideView):
-    """A ride as staff sees it: also how far away its unicorn was when it said it was there."""
+    """A ride as staff sees it: also how far away its unicorn was when it said it was there.
 
+    `attention`: `not_coming` while its unicorn does not come and it could not be given away.
+    """
+
+    attention: Literal["not_coming"] | None
     arrived_distance_metres: int | None
     completed_distance_metres: int | None
 

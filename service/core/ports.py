@@ -232,6 +232,13 @@ class FleetIndex(Protocol):
         False as well if somebody may not have been heard meanwhile.
         """
 
+    def may_take_back(self, ride_id: str, unicorn_id: str, now: datetime) -> bool:
+        """Whether this ride may be taken from its unicorn, which does not come; two calls.
+
+        No more than `matching.coming.most_taken_back` in any minute may. Who may counts, and may
+        again.
+        """
+
     def stop_listening(self, process: str) -> None:
         """Say that the process ends."""
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core import effects
+from service.core import coming, effects
 from service.core.ports import Ports
 from service.core.reconcile import mend
 from service.core.silence import is_outage
@@ -239,16 +239,18 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
         return
     if _is_mended(ports, ride, now):
         return
-    silent = ports.fleet.presence(ride.unicorn_id or "", now).silence
+    seen = ports.fleet.presence(ride.unicorn_id or "", now)
+    silent, deadline = seen.silence, ports.rules.deadline
     if silent > ports.rules.stale and is_outage(ports, ride, now):
         ports.rides.postpone(ride, now + LIVENESS_CHECK)
     elif silent > ports.rules.stale:
-        deadline = ports.rules.deadline
         _apply(ports, ride, now, lambda r: r.returned(now, deadline), silent=True)
+    elif (verdict := coming.judge(ports, ride, seen, now)) is coming.Verdict.TAKE_BACK:
+        _apply(ports, ride, now, lambda r: r.not_come_to(now, deadline))
     else:
         check = _next_check(now, silent, ports.rules.stale)
         show = ride.arrived_at + ports.rules.no_show if ride.arrived_at else check
-        ports.rides.postpone(ride, min(check, show))
+        coming.look_again(ports, ride, verdict, now, min(check, show))
 
 
 def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:

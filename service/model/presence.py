@@ -31,6 +31,11 @@ OUTAGE_SHARE: Final = 0.25
 FASTEST_METRES_PER_SECOND: Final = 300
 """No unicorn is faster: a position that says so waits for a second one that agrees."""
 
+TRAIL_METRES: Final = 50
+"""How far apart the places of a trail are at least: more than GPS scatters."""
+
+TRAIL_PLACES: Final = 3
+
 CLOCK_SKEW: Final = timedelta(seconds=30)
 """How far a phone's clock may be ahead of ours; what it recorded meanwhile is taken as now."""
 
@@ -112,6 +117,9 @@ class Presence:
     """Why its reports have all been ignored for a while."""
     ride_version: int | None = None
     """Of the ride it has, if that is known."""
+    trail: tuple[Position, ...] = ()
+    """Its last three places that are 50 m or more apart, oldest first, each fresh when it came:
+    where it drove, whatever it does now and however often it says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,9 @@ class Ride:
     """Unicorns that never get this ride again: they declined, fell silent or were taken off it."""
     missed_by: frozenset[str] = frozenset()
     """Unicorns whose offer of this ride expired: asked again only when nobody else is in reach."""
+    not_coming: frozenset[str] = frozenset()
+    """Unicorns that drove away or said nothing of their place instead of coming: those it was
+    taken from, and the present one while it does not come."""
     declined: Mapping[str, int] = field(default_factory=dict)
     """Unicorns that declined this ride, and the version that each decline made."""
     fresh_deadlines: int = 0
@@ -135,6 +138,12 @@ class Ride:
     def unicorn_id(self) -> str | None:
         """The unicorn reserved for (or, once terminal, last assigned to) this ride."""
         return self.unicorn.unicorn_id if self.unicorn else None
+
+    @property
+    def attention(self) -> str | None:
+        """Why staff should look at the ride; none if all is well."""
+        waits_for_it = self.status is RideStatus.MATCHED and self.unicorn_id in self.not_coming
+        return "not_coming" if waits_for_it else None
 
     @property
     def ended_at(self) -> datetime | None:
@@ -240,6 +249,11 @@ class Ride:
         after = self.returned(now, deadline)
         missed_by = self.missed_by | {self.unicorn_id or ""}
         return replace(after, excluded=self.excluded, missed_by=missed_by)
+
+    def not_come_to(self, now: datetime, deadline: timedelta) -> Ride:
+        """`returned`, since its unicorn does not come."""
+        not_coming = self.not_coming | {self.unicorn_id or ""}
+        return replace(self.returned(now, deadline), not_coming=not_coming)
 
     def as_left_by(self, unicorn_id: str) -> Ride:
         """The ride as the decline of this unicorn left it: whose it is now is none of its business.

@@ -120,6 +120,11 @@ SILENCES_LEFT: Final = Counter(
     "wildrydes_silences_left",
     "How often a ride was left with its silent unicorn since many had fallen silent together.",
 )
+NOT_COMING: Final = Counter(
+    "wildrydes_rides_not_coming",
+    "Rides whose unicorn does not come: taken back, left with it, held back since too many are.",
+    ["outcome"],
+)
 FLEET_CALLS_REFUSED: Final = Counter(
     "wildrydes_fleet_calls_refused",
     "Calls of unicorns that could not be accepted, so that nobody counts as silent meanwhile.",
@@ -174,6 +179,7 @@ REDIS_ERRORS: Final = Counter("wildrydes_redis_errors", "Calls that failed.", ["
 # A series that is born at 1 shows no increase: what has few labels begins at 0.
 _LABELS: Final[Mapping[Counter, Iterable[tuple[str, ...]]]] = {
     CLAIMS: [("won",), ("lost",), ("failed",)],
+    NOT_COMING: [("taken_back",), ("left",), ("held_back",)],
     PUBLISHED: [("sent",), ("failed",), ("not_tried",)],
     UNREADABLE_ENTRIES: [(kind,) for kind in ENTRY_KINDS],
     RIDES_ENDED: [

@@ -15,6 +15,7 @@ from service.model import Ride, RideStatus, Unicorn
 from service.observability import traces
 from service.observability.instruments import (
     CLAIMS,
+    NOT_COMING,
     OLDEST_WAITING,
     PUT_BACK,
     REENQUEUED,
@@ -101,6 +102,9 @@ class ObservedAssignments(DynamoAssignments):
 
 def _count_step(before: Ride, after: Ride) -> None:
     """Count what a committed write made of a ride."""
+    if came_not := after.not_coming - before.not_coming:
+        left = after.unicorn_id in came_not
+        NOT_COMING.labels("left" if left else "taken_back").inc()
     if after.status is before.status:
         return
     if after.is_terminal:

@@ -171,3 +171,59 @@ def test_those_who_fell_silent_one_after_the_other_are_no_outage(fleet: FleetInd
         fleet.hear(f"u{n}", NOW + seconds(60 * n))
     hear_through(fleet, NOW, late)
     assert not fleet.silent_together("u0", late).is_outage
+
+
+def north(metres: float, after: float) -> Position:
+    return at(Location(HERE.latitude + metres / 111_195, HERE.longitude), after)
+
+
+def record(fleet: FleetIndex, *positions: Position) -> None:
+    for each in positions:
+        fleet.record("u1", each, each.recorded_at)
+
+
+def test_a_trail_is_the_last_three_places_that_are_some_way_apart(fleet: FleetIndex) -> None:
+    places = [north(metres, after) for after, metres in enumerate((0, 49, 51, 99, 90, 120, 180))]
+    record(fleet, *places)
+    assert fleet.presence("u1", NOW).trail == (places[2], places[5], places[6])
+
+
+def test_whoever_stands_still_keeps_its_trail(fleet: FleetIndex) -> None:
+    way = [north(metres, 10 * number) for number, metres in enumerate((0, 100, 200))]
+    record(fleet, *way, *(north(200 + number % 9, 30 + number) for number in range(100)))
+    assert fleet.presence("u1", LATER).trail == tuple(way)
+
+
+def test_a_jump_nobody_believes_and_an_older_place_are_on_no_trail(fleet: FleetIndex) -> None:
+    way = [north(0, 0), north(100, 10)]
+    record(fleet, *way, at(FAR, 11), north(300, 5))
+    assert fleet.presence("u1", NOW).trail == tuple(way)
+
+
+def test_a_gateway_that_speaks_for_unicorns_makes_trails_too(fleet: FleetIndex) -> None:
+    for each in (north(0, 0), north(100, 10)):
+        fleet.record_all({"u1": each}, each.recorded_at)
+    assert fleet.presence("u1", NOW).trail == (north(0, 0), north(100, 10))
+    fleet.forget(["u1"])
+    assert fleet.presence("u1", NOW).trail == ()
+
+
+@pytest.mark.parametrize(("assigned", "most"), [(0, 1), (39, 1), (40, 2), (100, 5)])
+def test_one_ride_in_twenty_is_taken_back_in_any_minute(
+    fleet: FleetIndex, assigned: int, most: int
+) -> None:
+    unicorns = [a_usable_unicorn(unicorn_id=f"u{number}") for number in range(assigned)]
+    fleet.refresh_all([u.reserved(f"ride-{u.unicorn_id}", Trip(HERE, None)) for u in unicorns], NOW)
+
+    def allowed(second: float) -> int:
+        names = [f"ride-{number}-{second}" for number in range(10)]
+        return sum(fleet.may_take_back(name, "u", NOW + seconds(second)) for name in names)
+
+    assert [allowed(0), allowed(30), allowed(59), allowed(60), allowed(61)] == [most, 0, 0, most, 0]
+
+
+def test_whoever_may_take_a_ride_back_may_again_but_from_no_other_unicorn(
+    fleet: FleetIndex,
+) -> None:
+    assert [fleet.may_take_back("ride-1", "u1", NOW) for _ in range(3)] == [True] * 3
+    assert not fleet.may_take_back("ride-1", "u2", NOW)

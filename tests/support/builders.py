@@ -84,6 +84,7 @@ def a_finished_ride(**changes: Any) -> Ride:
         "rating": Rating(5, "sparkling"),
         "excluded": frozenset({"u8", "u9"}),
         "missed_by": frozenset({"u7"}),
+        "not_coming": frozenset({"u8"}),
         "declined": {"u9": 3},
         "arrived_distance_metres": 40,
         "completed_distance_metres": 60,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from service.core.ports import LeaseLost, Nearby, PlaceInLine, Sighting, WaitingZone
+from service.matching.coming import most_taken_back
 from service.matching.correction import Correction, Kind, Leg
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
@@ -29,6 +30,8 @@ from service.model.presence import (
     FORGOTTEN_AFTER,
     HEARING_GAP,
     PROBLEM_AFTER,
+    TRAIL_METRES,
+    TRAIL_PLACES,
     silent_together,
 )
 from service.stores.redis.legs import MOST_LEGS
@@ -51,6 +54,8 @@ class FakeFleetIndex:
         self._epoch: datetime | None = None
         self._listening: tuple[datetime, datetime] | None = None
         self._listeners: dict[str, datetime] = {}
+        self._trails: dict[str, tuple[Position, ...]] = {}
+        self._taken_back: dict[tuple[str, str], datetime] = {}
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         self._called[unicorn_id] = now
@@ -73,6 +78,7 @@ class FakeFleetIndex:
         self._placed[unicorn_id] = now
         fresh = self.position(unicorn_id, now)
         self._positions[unicorn_id] = position
+        self._extend_trail(unicorn_id, position)
         entered = fresh is None or zone_of(fresh.location) != zone_of(position.location)
         return Sighting(unicorn, entered, ride_version)
 
@@ -80,6 +86,12 @@ class FakeFleetIndex:
         self, positions: Mapping[str, Position], now: datetime
     ) -> Mapping[str, Sighting]:
         return {name: self._record(name, position, now) for name, position in positions.items()}
+
+    def _extend_trail(self, unicorn_id: str, position: Position) -> None:
+        known = self._trails.get(unicorn_id, ())
+        last = known[-1].location if known else None
+        if last is None or GreatCircle().crow_metres(last, position.location) >= TRAIL_METRES:
+            self._trails[unicorn_id] = (*known, position)[-TRAIL_PLACES:]
 
     def _is_plausible(self, unicorn_id: str, position: Position) -> bool:
         known, doubted = self._positions.get(unicorn_id), self._doubted.get(unicorn_id)
@@ -123,7 +135,7 @@ class FakeFleetIndex:
     def forget(self, unicorn_ids: Collection[str]) -> None:
         for unicorn_id in unicorn_ids:
             calls = self._heard, self._called, self._refused, self._placed
-            for known in (self._positions, self._states, *calls):
+            for known in (self._positions, self._states, self._trails, *calls):
                 known.pop(unicorn_id, None)
 
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
@@ -174,6 +186,7 @@ class FakeFleetIndex:
             unplaced=hearing.silence(self._placed.get(unicorn_id), now),
             problem=problem if now - since >= PROBLEM_AFTER else None,
             ride_version=self._ride_version(unicorn_id),
+            trail=self._trails.get(unicorn_id, ()),
         )
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
@@ -188,6 +201,16 @@ class FakeFleetIndex:
     def _hearing(self) -> Hearing:
         since, last = self._listening or (None, None)
         return Hearing(self._epoch, since, last, HEARING_GAP * self._stale)
+
+    def may_take_back(self, ride_id: str, unicorn_id: str, now: datetime) -> bool:
+        minute = timedelta(minutes=1)
+        lately = {name: at for name, at in self._taken_back.items() if now - at < minute}
+        assigned = sum(unicorn.ride_id is not None for unicorn in self._states.values())
+        pair = ride_id, unicorn_id
+        if pair not in lately and len(lately) >= most_taken_back(assigned):
+            return False
+        self._taken_back = {pair: now} | lately
+        return True
 
     def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         gap, forgotten = HEARING_GAP * self._stale, FORGOTTEN_AFTER * self._stale

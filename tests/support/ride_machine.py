@@ -108,6 +108,10 @@ class RideMachine(RuleBasedStateMachine):
             self.people.present[self.unicorn(number)] = PLACES[at]
             self.people.send_positions()
 
+    @rule(number=NUMBERS)
+    def a_unicorn_polls_without_a_place(self, number: int) -> None:
+        self.people.poll_without_a_place(self.unicorn(number), 240)
+
     @rule(act=st.sampled_from(["cancel", "reassign", "remove"]), number=NUMBERS)
     def an_admin_acts(self, act: str, number: int) -> None:
         self._act(act, self.ride(number), self.unicorn(number))

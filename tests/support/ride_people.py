@@ -184,6 +184,17 @@ class People(City):
         if isinstance(answer, positions.Noted):
             self.witness.heard_at[unicorn_id] = self.now
 
+    def poll_without_a_place(self, unicorn_id: str, seconds: float) -> None:
+        """Its app asks for news every half minute, and says nothing of where it is."""
+        self.present.pop(unicorn_id, None)
+        for _ in range(0, int(seconds), 30):
+            self.pass_time(30)
+            if not self.trouble.redis_is_away:
+                self.ports.fleet.hear(unicorn_id, self.now)
+                self.witness.heard_at[unicorn_id] = self.now
+            self.send_positions()
+            self.sweep()
+
     def cancel_as_admin(self, ride_id: str) -> None:
         status = self.witness.rides[ride_id].status
         self.expect(

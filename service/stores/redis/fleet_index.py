@@ -16,13 +16,8 @@ from redis.commands.core import Script
 
 from service.core.ports import Nearby, Sighting
 from service.matching.zones import zone_of
-from service.model import (
-    FleetEntry,
-    Location,
-    Position,
-    Unicorn,
-)
-from service.model.presence import FASTEST_METRES_PER_SECOND
+from service.model import FleetEntry, Location, Position, Unicorn
+from service.model.presence import FASTEST_METRES_PER_SECOND, TRAIL_METRES, TRAIL_PLACES
 from service.stores.entries import (
     dump_position,
     dump_unicorn,
@@ -80,6 +75,7 @@ class RedisFleetIndex(RedisPresence):
                     KEPT_SECONDS,
                     FASTEST_METRES_PER_SECOND,
                     int(is_own),
+                    *(TRAIL_METRES, TRAIL_PLACES),
                 )
                 for name, position in positions.items()
             ],

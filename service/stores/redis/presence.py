@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
+from service.matching.coming import most_taken_back
 from service.model import Hearing, Position, PositionProblem, Presence, SilentTogether, Unicorn
 from service.model.presence import FORGOTTEN_AFTER, HEARING_GAP, PROBLEM_AFTER, silent_together
-from service.observability.instruments import SILENCES_LEFT
+from service.observability.instruments import NOT_COMING, SILENCES_LEFT
 from service.stores.entries import load_position, readable
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
@@ -28,6 +29,7 @@ class RedisPresence:
         self._stale = stale
         self._gap = HEARING_GAP * stale
         self._listen = link.client.register_script(scripts.LISTEN)
+        self._take_back = link.client.register_script(scripts.TAKE_BACK)
 
     def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
         if not problems:
@@ -48,12 +50,12 @@ class RedisPresence:
             pipe.execute()
 
     def presence(self, unicorn_id: str, now: datetime) -> Presence:
-        fields = ("position", "heard", "placed", "problem", "problem_since", "ride")
+        fields = ("position", "heard", "placed", "problem", "problem_since", "ride", "trail")
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             self._ask_hearing(pipe)
             pipe.hmget(keys.unicorn(unicorn_id), fields)
             *hearing_facts, found = pipe.execute()
-        position, heard, placed, problem, problem_since, ride = found
+        position, heard, placed, problem, problem_since, ride, trail = found
         hearing = self._hearing(hearing_facts)
         is_told = problem_since and now - _instant(problem_since) >= PROBLEM_AFTER
         return Presence(
@@ -62,6 +64,7 @@ class RedisPresence:
             unplaced=hearing.silence(_instant_or_none(placed), now),
             problem=PositionProblem(problem) if problem and is_told else None,
             ride_version=ride_version_of(ride),
+            trail=trail_of(trail),
         )
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
@@ -87,6 +90,16 @@ class RedisPresence:
         if found.is_outage:
             SILENCES_LEFT.inc()
         return found
+
+    def may_take_back(self, ride_id: str, unicorn_id: str, now: datetime) -> bool:
+        member = f"{ride_id} {unicorn_id}"
+        with self._link.use() as client:
+            most = most_taken_back(client.scard(keys.BUSY))
+            args = (member, millis(now), most, span(timedelta(minutes=1)))
+            allowed = bool(self._take_back(keys=[keys.TAKEN_BACK], args=args))
+        if not allowed:
+            NOT_COMING.labels("held_back").inc()
+        return allowed
 
     def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         spans = (span(self._gap), span(FORGOTTEN_AFTER * self._stale))
@@ -134,6 +147,12 @@ class RedisPresence:
 def position_of(text: str | None) -> Position | None:
     """None for an entry that cannot be read, too."""
     return readable("position", load_position, text) if text else None
+
+
+def trail_of(text: str | None) -> tuple[Position, ...]:
+    """The positions of a trail, oldest first; what cannot be read is left out."""
+    lines = reversed((text or "").splitlines())
+    return tuple(each for line in lines if (each := position_of(line)))
 
 
 def ride_version_of(entry: str | None) -> int | None:

@@ -110,6 +110,7 @@ return 0
 
 NOTE_POSITION: Final = """
 -- KEYS unicorn  ARGV recorded_ms position now_ms ttl_seconds fastest_metres_per_second is_own
+--   trail_metres trail_places
 -- is_own: 1 if the unicorn itself called, 0 if somebody spoke for it.
 -- Returns whether it was taken, the position before, the state, when that was noted, and the ride.
 -- A position is JSON: schema, recorded (ms), latitude, longitude.
@@ -128,8 +129,20 @@ local function agrees(text, place)
   end)
   return not readable or is_near
 end
+local function trail(known, place)
+  -- The last positions that are some way apart, newest first, one a line.
+  local lines = {ARGV[2]}
+  for line in string.gmatch(known or '', '[^\\n]+') do
+    if #lines == 1 then
+      local readable, apart = pcall(function() return metres(cjson.decode(line), place) end)
+      if readable and apart < tonumber(ARGV[7]) then return known end
+    end
+    if #lines < tonumber(ARGV[8]) then table.insert(lines, line) end
+  end
+  return table.concat(lines, '\\n')
+end
 local seen = redis.call(
-  'HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted', 'ride', 'doubted', 'problem')
+  'HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted', 'ride', 'doubted', 'problem', 'trail')
 redis.call('HSET', KEYS[1], 'heard', ARGV[3])
 if ARGV[6] == '1' then redis.call('HSET', KEYS[1], 'called', ARGV[3]) end
 redis.call('EXPIRE', KEYS[1], ARGV[4])
@@ -141,7 +154,8 @@ if is_news then
     redis.call('HSETNX', KEYS[1], 'problem_since', ARGV[3])
     return {0, seen[2], seen[3], seen[4], seen[5]}
   end
-  redis.call('HSET', KEYS[1], 'recorded', ARGV[1], 'position', ARGV[2])
+  redis.call(
+    'HSET', KEYS[1], 'recorded', ARGV[1], 'position', ARGV[2], 'trail', trail(seen[8], place))
 end
 redis.call('HSET', KEYS[1], 'placed', ARGV[3])
 if seen[6] or seen[7] then redis.call('HDEL', KEYS[1], 'doubted', 'problem', 'problem_since') end
@@ -165,6 +179,19 @@ elseif ride and ride ~= ARGV[5] then
 end
 redis.call('EXPIRE', KEYS[1], ARGV[7])
 return {1, known[3], lately and known[1] == ARGV[1] and 1 or 0}
+"""
+
+TAKE_BACK: Final = """
+-- KEYS taken_back  ARGV member now_ms most minute_ms
+-- Whether the member is among the most that were allowed within the last minute.
+local now = tonumber(ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[4]))
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+  redis.call('ZADD', KEYS[1], now, ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+end
+return 1
 """
 
 LISTEN: Final = """

@@ -149,6 +149,20 @@ def a_silent_unicorn(service: Service) -> None:
     service.on_duty("u2")
 
 
+def a_unicorn_that_drives_away_from_the_only_rider(service: Service) -> None:
+    """It is heard of all the time, and nobody else is there."""
+    a_matched_ride(service)
+    for number in range(1, 5):
+        service.later(15)
+        service.drives_to(Location(PICKUP.latitude + 0.01 * number, PICKUP.longitude))
+
+
+def a_unicorn_that_drives_away(service: Service) -> None:
+    """Another one stands idle at the pickup."""
+    a_unicorn_that_drives_away_from_the_only_rider(service)
+    service.on_duty("u2")
+
+
 def an_outage_between_unicorns_and_api(service: Service) -> None:
     """Nobody is heard of for a while; one of the silent unicorns is gone for good."""
     a_matched_ride(service)

@@ -17,6 +17,8 @@ from tests.support.crashes.given import (
     a_rider_who_did_not_come,
     a_silent_unicorn,
     a_unicorn_lost_in_progress,
+    a_unicorn_that_drives_away,
+    a_unicorn_that_drives_away_from_the_only_rider,
     an_expired_offer,
     an_outage_between_unicorns_and_api,
 )
@@ -47,6 +49,16 @@ def a_sweep_ends_an_offer(process: Process) -> None:
 
 @scenario(given=a_silent_unicorn, silent=["u1"])
 def a_sweep_takes_a_ride_from_a_silent_unicorn(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_unicorn_that_drives_away, silent=["u1"])
+def a_sweep_takes_a_ride_from_a_unicorn_that_drives_away(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_unicorn_that_drives_away_from_the_only_rider)
+def a_sweep_tells_staff_of_a_unicorn_that_drives_away(process: Process) -> None:
     process.sweep()
 
 

@@ -14,7 +14,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from service.api.views import driven_ride_view
-from service.core import sweep, unicorns
+from service.core import coming, sweep, unicorns
 from service.core.ports import Rules
 from service.core.unicorns import Step
 from service.model import Hearing, Ride, Unicorn, UnicornState
@@ -94,6 +94,9 @@ MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
     ),
     "silence judged on an empty index": lambda: patch.object(
         Hearing, "silence", silent_unless_heard
+    ),
+    "ride taken from a unicorn at the pickup": lambda: patch.object(
+        coming, "judge", lambda *_: coming.Verdict.TAKE_BACK
     ),
     "offer shown to the rider": lambda: patch.object(ride_people, "ride_view", driven_ride_view),
 }

@@ -1,0 +1,168 @@
+"""A matched unicorn drives away, or says nothing of its place: somebody else comes instead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.api.views import staff_ride_view
+from service.core.sweep import sweep
+from service.core.unicorns import Step, advance
+from service.core.watch import live_view
+from service.model import Location, Ride, RideStatus
+from tests.unit.core.conftest import PICKUP, Service
+
+START = Location(PICKUP.latitude + 0.002, PICKUP.longitude)
+METRES = 1 / 111_195
+"""One metre in degrees of latitude."""
+
+
+def north(metres: float) -> Location:
+    return Location(PICKUP.latitude + metres * METRES, PICKUP.longitude)
+
+
+def goes_on(service: Service, seconds: int, *standing: str) -> None:
+    """These unicorns stand at the pickup and say so; sweeps and rounds run every five seconds."""
+    for _ in range(0, seconds, 5):
+        service.later(5)
+        for unicorn_id in standing:
+            service.drives_to(PICKUP, unicorn_id)
+        sweep(service.ports, service.now)
+        service.run_published_rounds()
+
+
+def drives_away(service: Service, seconds: int, *standing: str, start: float = 222.0) -> None:
+    """u1 drives north at 15 m/s."""
+    for second in range(5, seconds + 1, 5):
+        service.drives_to(north(start + 15 * second))
+        goes_on(service, 5, *standing)
+
+
+def test_a_ride_whose_unicorn_drives_away_goes_to_the_one_that_stands_at_the_pickup(
+    service: Service,
+) -> None:
+    ride = service.matched(at=START)
+    service.on_duty("u2")
+    drives_away(service, 300, "u2")
+    stored = service.stored(ride)
+    assert (stored.status, stored.unicorn_id) == (RideStatus.MATCHED, "u2")
+    assert (stored.excluded, stored.not_coming) == ({"u1"}, {"u1"})
+    assert service.stored_unicorn("u1").can_take_a_ride
+    live = live_view(service.ports, stored, service.now)
+    assert live.pickup_eta_seconds is not None
+    assert live.pickup_eta_seconds < 60
+
+
+def test_one_that_drove_away_and_stands_still_by_now_is_not_coming(service: Service) -> None:
+    ride = service.matched(at=START)
+    drives_away(service, 200)
+    service.on_duty("u2")
+    for _ in range(14):
+        service.drives_to(north(3222))
+        goes_on(service, 5, "u2")
+    assert service.stored(ride).unicorn_id == "u2"
+
+
+def test_it_stays_with_the_ride_and_staff_is_told_while_nobody_is_better(service: Service) -> None:
+    ride = service.matched(at=START)
+    drives_away(service, 300)
+    stored = service.stored(ride)
+    assert (stored.unicorn_id, stored.version) == ("u1", ride.version)
+    assert staff_ride_view(stored).attention == "not_coming"
+    service.on_duty("u2")
+    service.drives_to(north(4700))
+    goes_on(service, 20, "u2")
+    assert service.stored(ride).unicorn_id == "u2"
+    assert staff_ride_view(service.stored(ride)).attention is None
+
+
+def test_one_that_comes_again_needs_no_attention_any_more(service: Service) -> None:
+    ride = service.matched(at=START)
+    drives_away(service, 300)
+    for metres in range(4600, 0, -100):
+        service.drives_to(north(metres))
+        goes_on(service, 5)
+    stored = service.stored(ride)
+    assert (stored.unicorn_id, stored.attention, stored.not_coming) == ("u1", None, frozenset())
+
+
+def test_a_detour_is_not_taken_for_driving_away(service: Service) -> None:
+    ride = service.matched(at=START)
+    service.on_duty("u2")
+    drives_away(service, 20, "u2")
+    for _ in range(40):
+        service.drives_to(north(522))
+        goes_on(service, 5, "u2")
+    assert service.stored(ride).unicorn_id == "u1"
+    assert service.stored(ride).attention is None
+
+
+def test_places_from_before_the_match_say_nothing_of_the_way(service: Service) -> None:
+    service.on_duty(at=START)
+    for metres in (500, 1000, 1500):
+        service.later(10)
+        service.drives_to(north(metres))
+    ride = service.request()
+    service.run_published_rounds()
+    told = service.stored(ride).pickup_eta_seconds
+    service.rides.put(replace(service.stored(ride), pickup_eta_seconds=0))
+    service.on_duty("u2")
+    goes_on(service, 30, "u2")
+    assert told
+    assert service.stored(ride).unicorn_id == "u1"
+
+
+def polls(service: Service, ride: Ride, seconds: int, *standing: str) -> None:
+    for _ in range(0, seconds, 5):
+        service.fleet.hear(ride.unicorn_id or "", service.now)
+        goes_on(service, 5, *standing)
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(175, False), (270, True)])
+def test_nobody_keeps_a_ride_for_three_minutes_by_polling_alone(
+    service: Service, seconds: int, taken: bool
+) -> None:
+    service.fleet.begin_epoch(service.now - timedelta(hours=1))
+    ride = service.matched(at=START)
+    service.on_duty("u2")
+    polls(service, ride, seconds, "u2")
+    assert service.stored(ride).unicorn_id == ("u2" if taken else "u1")
+    assert service.stored_unicorn("u1").accepting
+
+
+def test_a_unicorn_at_the_pickup_waits_for_its_rider_without_a_place(service: Service) -> None:
+    ride = service.matched()
+    advance(service.ports, Step.ARRIVE, "u1", ride.ride_id, service.now)
+    service.on_duty("u2")
+    polls(service, ride, 300, "u2")
+    assert service.stored(ride).unicorn_id == "u1"
+
+
+def test_nothing_is_taken_back_in_a_zone_where_nobody_would_be_assigned(service: Service) -> None:
+    ride = service.matched(at=START)
+    service.on_duty("u2")
+    service.pauses.put(ride.zone, True)
+    drives_away(service, 300, "u2")
+    assert service.stored(ride).unicorn_id == "u1"
+    assert service.stored(ride).attention == "not_coming"
+
+
+def test_a_model_that_is_wrong_about_everybody_moves_one_ride_a_minute(service: Service) -> None:
+    rides = []
+    for number in range(10):
+        service.on_duty(f"u{number}", at=START)
+        rides.append(service.request(f"rider-{number}"))
+        service.run_published_rounds()
+    for number in range(10):
+        service.on_duty(f"free-{number}")
+    spares = [f"free-{number}" for number in range(10)]
+    for second in range(5, 245, 5):
+        for number in range(10):
+            service.drives_to(north(222 + 15 * second), f"u{number}")
+        goes_on(service, 5, *spares)
+    moved = [ride for ride in map(service.stored, rides) if "free" in (ride.unicorn_id or "")]
+    assert 1 <= len(moved) <= 3
+    left = [ride for ride in map(service.stored, rides) if ride not in moved]
+    assert {ride.attention for ride in left} == {"not_coming"}
