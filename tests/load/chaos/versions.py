@@ -54,7 +54,7 @@ def missed(ride: Ride, habits: Mapping[str, str]) -> Span:
     Unknown is whether a unicorn that fell silent had arrived: the ride does not tell afterwards.
     """
     rest = ride.version - 1 - _known_steps(ride, habits)
-    unknown = len(ride.excluded - set(ride.declined))
+    unknown = len(_silenced(ride))
     return Span(-((unknown - rest) // CLAIMED_AND_FREED), rest // CLAIMED_AND_FREED)
 
 
@@ -72,8 +72,13 @@ def _changes_by(ride: Ride, unicorn_id: str, habits: Mapping[str, str]) -> Span:
         certain += 1 + bool(ride.started_at) + ride.is_terminal
     if unicorn_id in ride.excluded:
         certain += CLAIMED_AND_FREED
-    fell_silent = unicorn_id in ride.excluded and unicorn_id not in ride.declined
+    fell_silent = unicorn_id in _silenced(ride)
     return Span(certain, certain + fell_silent) + _misses_of(ride, unicorn_id, habits)
+
+
+def _silenced(ride: Ride) -> frozenset[str]:
+    """Unicorns that lost the ride by their silence; one that did not come stays on duty."""
+    return ride.excluded - ride.declined.keys() - ride.not_coming
 
 
 def _misses_of(ride: Ride, unicorn_id: str, habits: Mapping[str, str]) -> Span:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -51,6 +52,19 @@ def test_rides_are_listed_since_an_instant_and_by_status(api: Api, rides: list[s
     assert ids(call(api, "GET", "?since=2026-11-23T02:46:28.123%2B01:00")) == rides[:2]
     assert ids(call(api, "GET", "?status=requested&limit=100")) == rides[:25:3]
     assert ids(call(api, "GET", "?since=2126-01-01T00:00:00Z")) == []
+
+
+def test_a_ride_whose_unicorn_does_not_come_needs_attention_until_it_is_there(api: Api) -> None:
+    for status, attention in (
+        (RideStatus.MATCHED, "not_coming"),
+        (RideStatus.ARRIVED, None),
+        (RideStatus.CANCELED, None),
+    ):
+        matched, _ = a_matched_pair(a_ride(ride_id=status.value), a_usable_unicorn())
+        changes = {"status": status, "not_coming": frozenset({matched.unicorn_id})}
+        api.ports.rides.create(replace(matched, **changes))
+        assert call(api, "GET", f"/{status}").json["attention"] == attention
+    assert "attention" not in api.call("GET", "/v1/rides/matched", token="rider").json
 
 
 def test_rides_are_listed_page_by_page(api: Api, rides: list[str]) -> None:
