@@ -88,6 +88,62 @@ def test_one_that_comes_again_needs_no_attention_any_more(service: Service) -> N
     assert (stored.unicorn_id, stored.attention, stored.not_coming) == ("u1", None, frozenset())
 
 
+def test_one_that_turned_needs_attention_until_it_is_near_enough(service: Service) -> None:
+    ride = service.matched(at=START)
+    drives_away(service, 300)
+    for metres in range(4600, 3000, -100):
+        service.drives_to(north(metres))
+        goes_on(service, 5)
+        stored = service.stored(ride)
+        assert stored.attention == "not_coming"
+        assert stored.due_at
+        assert stored.due_at <= service.now + timedelta(seconds=15)
+
+
+def goes_1200_metres_away(service: Service, other: Location) -> None:
+    """u1 then needs 256 s, told were 47; u2 is at the other place."""
+    for second in range(5, 306, 5):
+        service.drives_to(north(min(1200, 222 + 15 * second)))
+        service.drives_to(other, "u2")
+        goes_on(service, 5)
+
+
+@pytest.mark.parametrize(("metres", "unicorn_id"), [(650, "u1"), (625, "u2")])
+def test_another_one_has_to_be_two_minutes_nearer(
+    service: Service, metres: float, unicorn_id: str
+) -> None:
+    ride = service.matched(at=START)
+    service.on_duty("u2", at=north(metres))
+    goes_1200_metres_away(service, north(metres))
+    assert service.stored(ride).unicorn_id == unicorn_id
+
+
+def test_one_that_no_round_would_send_is_not_better(service: Service) -> None:
+    rules = replace(service.ports.rules, max_pickup_eta=timedelta(seconds=60))
+    service.ports = replace(service.ports, rules=rules)
+    ride = service.matched(at=START)
+    service.on_duty("u2", at=north(500))
+    goes_1200_metres_away(service, north(500))
+    assert service.stored(ride).unicorn_id == "u1"
+
+
+def test_one_that_never_gets_the_ride_is_not_better(service: Service) -> None:
+    ride = service.matched(at=START)
+    service.rides.put(replace(service.stored(ride), excluded=frozenset({"u2"})))
+    service.on_duty("u2")
+    goes_1200_metres_away(service, PICKUP)
+    assert service.stored(ride).unicorn_id == "u1"
+
+
+def test_one_that_has_a_ride_is_not_better(service: Service) -> None:
+    ride = service.matched(at=START)
+    service.on_duty("u2")
+    service.request("rider-2", dropoff=PICKUP)
+    goes_1200_metres_away(service, PICKUP)
+    assert service.stored_unicorn("u2").ride_id
+    assert service.stored(ride).unicorn_id == "u1"
+
+
 def test_a_detour_is_not_taken_for_driving_away(service: Service) -> None:
     ride = service.matched(at=START)
     service.on_duty("u2")
