@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,6 +18,7 @@ from service.model import (
     RideStatus,
     UnicornState,
 )
+from service.model.errors import Unavailable
 from service.stores.dynamodb.items import shard_of
 from tests.unit.core.conftest import PICKUP, Service
 
@@ -342,3 +345,22 @@ def test_no_round_takes_a_ride_that_is_past_its_end(service: Service) -> None:
     assert service.stored(ride).status is RideStatus.REQUESTED
     sweep(service.ports, service.now)
     assert service.stored(ride).status is RideStatus.UNMATCHED
+
+
+@pytest.mark.parametrize(
+    ("error", "level"), [(Unavailable("away"), "WARNING"), (ValueError("a defect"), "ERROR")]
+)
+def test_a_store_that_is_away_is_no_defect_even_if_a_ride_cannot_be_put_back(
+    service: Service, caplog: pytest.LogCaptureFixture, error: Exception, level: str
+) -> None:
+    service.on_duty()
+    service.request()
+    service.run_published_rounds()
+    service.later(3600)
+    away = Mock(wraps=service.rides, shards=service.rides.shards, **{"postpone.side_effect": error})
+    blind = Mock(wraps=service.fleet, **{"entries.side_effect": error})
+    sweep(replace(service.ports, rides=away, fleet=blind), service.now)
+    assert [(each.levelname, each.message) for each in caplog.records] == [
+        (level, "ride put back"),
+        (level, "ride not put back"),
+    ]
