@@ -235,6 +235,7 @@ class Ride:
             arrived_distance_metres=None,
             arrive_refused_at=None,
             excluded=self.excluded | {self.unicorn.unicorn_id},
+            not_coming=self.not_coming - {self.unicorn.unicorn_id},
             deadline_at=now + deadline if fresh else self.deadline_at,
             fresh_deadlines=self.fresh_deadlines + fresh,
         )

@@ -102,11 +102,12 @@ class ObservedAssignments(DynamoAssignments):
 
 def _count_step(before: Ride, after: Ride) -> None:
     """Count what a committed write made of a ride."""
-    if came_not := after.not_coming - before.not_coming:
-        left = after.unicorn_id in came_not
-        NOT_COMING.labels("left" if left else "taken_back").inc()
+    if after.attention and not before.attention:
+        NOT_COMING.labels("left").inc()
     if after.status is before.status:
         return
+    if after.status is RideStatus.REQUESTED and before.unicorn_id in after.not_coming:
+        NOT_COMING.labels("taken_back").inc()
     if after.is_terminal:
         RIDES_ENDED.labels(after.status.value, after.canceled_by or "").inc()
     elif after.status is RideStatus.MATCHED and after.matched_at:

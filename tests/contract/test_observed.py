@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -133,3 +134,19 @@ def test_a_counted_client_can_still_describe_its_tables(
     with service_client(ministack) as client:
         count_calls(client)
         assert client.describe_table(TableName=tables.rides_table)["Table"]
+
+
+def test_a_ride_whose_unicorn_does_not_come_is_counted_when_it_is_noticed_and_taken_back(
+    rides: ObservedRides,
+) -> None:
+    left, taken_back = (
+        Count("wildrydes_rides_not_coming_total", outcome=each) for each in ("left", "taken_back")
+    )
+    matched, _ = a_matched_pair(a_ride(ride_id=str(uuid.uuid4())), a_usable_unicorn())
+    rides.create(matched)
+    noticed = replace(matched, not_coming=frozenset({"u1"}))
+    rides.save(matched, noticed)
+    rides.save(noticed, replace(noticed, due_at=NOW))
+    assert (left.risen, taken_back.risen) == (1, 0)
+    rides.save(noticed, noticed.not_come_to(NOW, timedelta(seconds=180)))
+    assert (left.risen, taken_back.risen) == (1, 1)

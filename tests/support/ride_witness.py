@@ -141,7 +141,7 @@ class Witness:
                 assert name in after.excluded, "left without a trace"
                 self.parted.add((after.ride_id, name))
             assert after.declined.get(name, after.version) == after.version
-            if name in after.not_coming - before.not_coming or before.attention:
+            if name in after.not_coming:
                 assert before.status is MATCHED, "taken from a unicorn that is there"
             told = before.status is not OFFERED
             assert told or after.deadline_at == before.deadline_at

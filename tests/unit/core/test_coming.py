@@ -144,6 +144,22 @@ def test_one_that_has_a_ride_is_not_better(service: Service) -> None:
     assert service.stored(ride).unicorn_id == "u1"
 
 
+def test_one_that_falls_silent_after_it_drove_away_lost_the_ride_for_its_silence(
+    service: Service,
+) -> None:
+    ride = service.matched(at=START)
+    drives_away(service, 300)
+    assert service.stored(ride).attention
+    goes_on(service, 90)
+    back = service.stored(ride)
+    assert (back.status, back.excluded, back.not_coming) == (
+        RideStatus.REQUESTED,
+        {"u1"},
+        frozenset(),
+    )
+    assert not service.stored_unicorn("u1").accepting
+
+
 def test_a_detour_is_not_taken_for_driving_away(service: Service) -> None:
     ride = service.matched(at=START)
     service.on_duty("u2")
