@@ -74,7 +74,11 @@ def test_a_request_id_is_safe_to_repeat(value: str) -> None:
 @given(like('"', "W/", "7", "*", ",", " ", "٧"), st.integers(1, 10**6))
 def test_a_version_is_matched_only_by_its_own_tag(value: str, version: int) -> None:
     expected = reading("HTTP_IF_MATCH", value, headers.expected_version)
-    assert callable(expected)
+    if not callable(expected):
+        # `*` among entity tags is two forms at once: refused, not guessed at.
+        assert expected == (422, "validation_failed")
+        assert "*" in value
+        return
     names_it = f'"{version}"' in value or value.strip() == "*" or str(version) in value
     assert names_it or "*" in value or not expected(version)
 
@@ -82,16 +86,21 @@ def test_a_version_is_matched_only_by_its_own_tag(value: str, version: int) -> N
 @given(like('"', "W/", "7", "*", ",", " "), st.integers(1, 10**6))
 def test_unchanged_is_only_said_of_a_version_that_was_named(value: str, version: int) -> None:
     unchanged = reading("HTTP_IF_NONE_MATCH", value, lambda: headers.not_modified(version))
+    if isinstance(unchanged, tuple):
+        assert "*" in value
+        return
     assert not unchanged or str(version) in value or "*" in value
 
 
 @given(like("Bearer", " ", "bearer", "a.b.c", "\t", ",", "Basic", "=", "é"), st.booleans())
-def test_a_bearer_token_is_one_run_of_visible_ascii(value: str, in_query: bool) -> None:
+def test_a_bearer_token_is_one_run_without_breaks_and_control_characters(
+    value: str, in_query: bool
+) -> None:
     try:
         token = bearer.token_from(value, has_query_token=in_query)
     except AuthError:
         return
-    assert re.fullmatch(r"[\x21-\x7e]+", token)
+    assert re.fullmatch(r"[^\x00-\x20\x7f,]+", token)
     assert value.strip(" ").endswith(token)
     assert not in_query
 
