@@ -93,14 +93,12 @@ def test_unchanged_is_only_said_of_a_version_that_was_named(value: str, version:
 
 
 @given(like("Bearer", " ", "bearer", "a.b.c", "\t", ",", "Basic", "=", "é"), st.booleans())
-def test_a_bearer_token_is_one_run_without_breaks_and_control_characters(
-    value: str, in_query: bool
-) -> None:
+def test_a_bearer_token_is_one_word(value: str, in_query: bool) -> None:
     try:
         token = bearer.token_from(value, has_query_token=in_query)
     except AuthError:
         return
-    assert re.fullmatch(r"[^\x00-\x20\x7f,]+", token)
+    assert re.fullmatch(r"[^ \t,]+", token, re.DOTALL)
     assert value.strip(" ").endswith(token)
     assert not in_query
 
