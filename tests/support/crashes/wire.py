@@ -151,7 +151,7 @@ class RealWorld(World):
         return True
 
     def _expire(self) -> None:
-        for name in (keys.mark, keys.again, keys.lease):
+        for name in (keys.mark, keys.lease, keys.sweep_turn):
             self._delete(name("*"))
 
     def _delete(self, pattern: str) -> None:
