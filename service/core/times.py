@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -97,45 +97,53 @@ ENDS_WITHIN_METRES: Final = 500
 
 
 def completed_legs(ride: Ride, base: TravelTimes) -> dict[Kind, Leg]:
-    """What a completed ride teaches: each leg that ended where it should, with known instants."""
-    unicorn, legs = ride.unicorn, dict[Kind, Leg]()
-    if unicorn is None:
-        return legs
-    if ride.matched_at and ride.arrived_at and _is_there(ride.arrived_distance_metres):
-        way = unicorn.location, ride.pickup
-        legs[Kind.PICKUP] = _leg(base, way, ride.matched_at, ride.arrived_at, unicorn.unicorn_id)
-    if not _is_there(ride.completed_distance_metres):
-        return legs
-    if ride.dropoff and ride.started_at and ride.completed_at:
-        way = ride.pickup, ride.dropoff
-        legs[Kind.TRIP] = _leg(base, way, ride.started_at, ride.completed_at, unicorn.unicorn_id)
-    return legs
+    """What a completed ride teaches: each leg that ended where it should, with known instants.
+
+    Asks `base` once, for both legs together.
+    """
+    drives = _completed_drives(ride)
+    if ride.unicorn is None or not drives:
+        return {}
+    origins = places(drive.start for drive in drives.values())
+    destinations = places(drive.end for drive in drives.values())
+    # A leg tells its hour by when it began, so none is needed here.
+    known = drives_between(origins, destinations, hour="")
+    estimated, _ = base.estimate(origins, destinations)
+    return {
+        kind: Leg(
+            origin=known.origins[row],
+            destination=known.destinations[row],
+            metres=float(known.metres[row]),
+            bearing=float(known.bearings[row]),
+            estimated=float(estimated[row]),
+            started=drive.began.timestamp(),
+            seconds=(drive.ended - drive.began).total_seconds(),
+            unicorn_id=ride.unicorn.unicorn_id,
+        )
+        for row, (kind, drive) in enumerate(drives.items())
+    }
+
+
+class _Drive(NamedTuple):
+    start: Location
+    end: Location
+    began: datetime
+    ended: datetime
+
+
+def _completed_drives(ride: Ride) -> dict[Kind, _Drive]:
+    drives = dict[Kind, _Drive]()
+    at = ride.unicorn.location if ride.unicorn else None
+    if at and ride.matched_at and ride.arrived_at and _is_there(ride.arrived_distance_metres):
+        drives[Kind.PICKUP] = _Drive(at, ride.pickup, ride.matched_at, ride.arrived_at)
+    ended = ride.completed_at if _is_there(ride.completed_distance_metres) else None
+    if ride.dropoff and ride.started_at and ended:
+        drives[Kind.TRIP] = _Drive(ride.pickup, ride.dropoff, ride.started_at, ended)
+    return drives
 
 
 def _is_there(metres: int | None) -> bool:
     return metres is None or metres <= ENDS_WITHIN_METRES
-
-
-def _leg(
-    base: TravelTimes,
-    way: tuple[Location, Location],
-    began: datetime,
-    ended: datetime,
-    unicorn_id: str,
-) -> Leg:
-    origins, destinations = (places([end]) for end in way)
-    drives = drives_between(origins, destinations, _hour(began))
-    seconds, _ = base.estimate(origins, destinations)
-    return Leg(
-        origin=drives.origins[0],
-        destination=drives.destinations[0],
-        metres=float(drives.metres[0]),
-        bearing=float(drives.bearings[0]),
-        estimated=float(seconds[0]),
-        started=began.timestamp(),
-        seconds=(ended - began).total_seconds(),
-        unicorn_id=unicorn_id,
-    )
 
 
 def _hour(instant: datetime) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -170,6 +171,12 @@ def test_a_planned_rider_hears_the_same_times_as_one_with_a_unicorn(service: Ser
     assert decided
     # 251 s instead of 119 s for the 556 m from the dropoff.
     assert plan.pickup_eta_seconds - decided.pickup_eta_seconds == pytest.approx(132, abs=8)
+
+
+def test_a_completed_ride_asks_once_for_both_of_its_legs() -> None:
+    base = Mock(wraps=GreatCircle())
+    assert len(completed_legs(a_finished_ride(), base)) == 2
+    assert base.estimate.call_count == 1
 
 
 def test_a_leg_keeps_its_fields_in_order() -> None:
