@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from typing import Final
 
 from service.core.ports import Ports
 from service.model import Ride
 
 logger = logging.getLogger(__name__)
+LEFT_WITH_UNICORN: Final = "ride left with its silent unicorn: many fell silent together"
 
 
 def is_outage(ports: Ports, ride: Ride, now: datetime) -> bool:
@@ -21,7 +23,7 @@ def is_outage(ports: Ports, ride: Ride, now: datetime) -> bool:
     found = ports.fleet.silent_together(ride.unicorn_id or "", now)
     if found.is_outage:
         logger.error(
-            "ride left with its silent unicorn: many fell silent together",
+            LEFT_WITH_UNICORN,
             extra={
                 "ride_id": ride.ride_id,
                 "unicorn_id": ride.unicorn_id,
