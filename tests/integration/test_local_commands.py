@@ -59,7 +59,7 @@ def test_a_stack_that_is_down_is_named_as_that(tmp_path: Path, command: tuple[st
 def test_make_token_takes_its_role_from_the_command_line_and_not_from_the_login_name(
     arguments: tuple[str, ...], role: str
 ) -> None:
-    # Quiet also where this test runs inside `make test`: a nested make prints the directory it enters.
+    # Inside `make test` a nested make prints the directory it enters.
     done = run("make", "--no-print-directory", "--dry-run", "token", *arguments, USER="somebody")
     assert done.stdout.split()[-2:] == ["token", role]
 

@@ -48,7 +48,7 @@ SEEDED_IDS = SimpleNamespace(
 
 
 class Mistakes(logging.Handler):
-    """Errors that workers log and survive, but for those that name what the machine does on purpose."""
+    """Errors that workers log and survive, without those that the machine causes on purpose."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
