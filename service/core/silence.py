@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from service.core.ports import Ports
 from service.model import Ride
+from service.model.presence import OUTAGE_LASTS
 
 logger = logging.getLogger(__name__)
 LEFT_WITH_UNICORN: Final = "ride left with its silent unicorn: many fell silent together"
 
 
-def is_outage(ports: Ports, ride: Ride, now: datetime) -> bool:
+def is_outage(ports: Ports, ride: Ride, late: timedelta, now: datetime) -> bool:
     """Whether the ride's silent unicorn fell silent together with a large part of the fleet.
 
     Then something between unicorns and API failed that no process noticed, and the ride stays
-    with its unicorn. Costs two calls: ask it only of a unicorn that has been silent for too long.
-    Raises `Unavailable`.
+    with its unicorn, but not for ever. `late`: how much longer than allowed the unicorn has been
+    silent. Costs two calls: ask it only of a unicorn that is late. Raises `Unavailable`.
     """
+    if late > OUTAGE_LASTS * ports.rules.stale:
+        return False
     found = ports.fleet.silent_together(ride.unicorn_id or "", now)
     if found.is_outage:
         logger.error(

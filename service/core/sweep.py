@@ -211,9 +211,11 @@ def _look_after_requested(ports: Ports, ride: Ride, now: datetime) -> None:
 
 
 def _look_after_offered(ports: Ports, ride: Ride, now: datetime) -> None:
-    if ride.due_at is None or now < ride.due_at:
+    ends_at = ride.offer_ends_at
+    if ends_at is None or now < ends_at:
         return
-    counts, most = _could_answer(ports, ride, now), ports.rules.offers_missed_max
+    offered_at, most = ends_at - ports.rules.offer, ports.rules.offers_missed_max
+    counts = _could_answer(ports, ride, offered_at, now)
     _apply(
         ports,
         ride,
@@ -223,11 +225,9 @@ def _look_after_offered(ports: Ports, ride: Ride, now: datetime) -> None:
     )
 
 
-def _could_answer(ports: Ports, ride: Ride, now: datetime) -> bool:
+def _could_answer(ports: Ports, ride: Ride, offered_at: datetime, now: datetime) -> bool:
     """Whether the unicorn was there, and we were, while the ride was offered to it."""
-    assert ride.due_at is not None  # noqa: S101 - that is when the offer expires
     try:
-        offered_at = ride.due_at - ports.rules.offer
         return ports.fleet.could_answer(ride.unicorn_id or "", offered_at, now)
     except Unavailable:
         return False
@@ -240,15 +240,15 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
     if _is_mended(ports, ride, now):
         return
     seen = ports.fleet.presence(ride.unicorn_id or "", now)
-    silent, deadline = seen.silence, ports.rules.deadline
-    if silent > ports.rules.stale and is_outage(ports, ride, now):
+    late, deadline = seen.silence - ports.rules.stale, ports.rules.deadline
+    if late > timedelta() and is_outage(ports, ride, late, now):
         ports.rides.postpone(ride, now + LIVENESS_CHECK)
-    elif silent > ports.rules.stale:
+    elif late > timedelta():
         _apply(ports, ride, now, lambda r: r.returned(now, deadline), silent=True)
     elif (verdict := coming.judge(ports, ride, seen, now)) is coming.Verdict.TAKE_BACK:
         _apply(ports, ride, now, lambda r: r.not_come_to(now, deadline))
     else:
-        check = _next_check(now, silent, ports.rules.stale)
+        check = _next_check(now, late)
         show = ride.arrived_at + ports.rules.no_show if ride.arrived_at else check
         coming.look_again(ports, ride, verdict, now, min(check, show))
 
@@ -257,14 +257,14 @@ def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
     if _is_mended(ports, ride, now):
         return
     silent = ports.fleet.presence(ride.unicorn_id or "", now).silence
-    limit = max(LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
-    if silent > limit and is_outage(ports, ride, now):
+    late = silent - max(LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
+    if late > timedelta() and is_outage(ports, ride, late, now):
         ports.rides.postpone(ride, now + LIVENESS_CHECK)
-    elif silent > limit:
+    elif late > timedelta():
         lost = "unicorn_lost"
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, lost, now), silent=True)
     else:
-        ports.rides.postpone(ride, _next_check(now, silent, limit))
+        ports.rides.postpone(ride, _next_check(now, late))
 
 
 _LOOK_AFTER: Final[dict[RideStatus, Callable[[Ports, Ride, datetime], None]]] = {
@@ -326,12 +326,12 @@ def _has_plan(ports: Ports, ride: Ride) -> bool:
         return False
 
 
-def _next_check(now: datetime, silent: timedelta, limit: timedelta) -> datetime:
+def _next_check(now: datetime, late: timedelta) -> datetime:
     """Just after the silence could first exceed its limit.
 
     Each look at a ride costs writes (row and index), so one that cannot find anything is left out.
     """
-    return now + (limit - silent) + CHECK_MARGIN
+    return now - late + CHECK_MARGIN
 
 
 def _trip_estimate(ports: Ports, ride: Ride, now: datetime) -> timedelta:

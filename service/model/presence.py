@@ -28,6 +28,11 @@ OUTAGE_AT_LEAST: Final = 3
 OUTAGE_SHARE: Final = 0.25
 """So large a part of the unicorns that have a ride does not fall silent at once by chance."""
 
+OUTAGE_LASTS: Final = 3
+"""So much longer than one unicorn alone, in times of staleness, those that fell silent together
+keep their rides. An outage that ends by then costs no ride. Riders of a fleet that is really gone
+wait no longer for it: somebody else may be free."""
+
 FASTEST_METRES_PER_SECOND: Final = 300
 """No unicorn is faster: a position that says so waits for a second one that agrees."""
 

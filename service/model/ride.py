@@ -104,6 +104,8 @@ class Ride:
     pickup_eta_seconds: int | None = None
     pickup_eta_latest_seconds: int | None = None
     pickup_distance_metres: int | None = None
+    offer_expires_at: datetime | None = None
+    """Of the last offer that the service made; `offer_ends_at` is what counts."""
     matched_at: datetime | None = None
     arrived_at: datetime | None = None
     started_at: datetime | None = None
@@ -140,6 +142,17 @@ class Ride:
         return self.unicorn.unicorn_id if self.unicorn else None
 
     @property
+    def offer_ends_at(self) -> datetime | None:
+        """The instant from which an open offer can no longer be accepted; else none.
+
+        It is not `due_at`: the sweep moves that when a look at the ride fails.
+        """
+        if self.status is not RideStatus.OFFERED:
+            return None
+        # The release before this one made offers that ended at `due_at`. Remove with the next.
+        return self.offer_expires_at or self.due_at
+
+    @property
     def attention(self) -> str | None:
         """Why staff should look at the ride; none if all is well."""
         waits_for_it = self.status is RideStatus.MATCHED and self.unicorn_id in self.not_coming
@@ -174,13 +187,15 @@ class Ride:
             pickup_eta_seconds=pairing.pickup_eta_seconds,
             pickup_eta_latest_seconds=pairing.pickup_eta_latest_seconds,
             pickup_distance_metres=pairing.pickup_distance_metres,
+            offer_expires_at=None if accepted else now + offer,
             matched_at=now if accepted else None,
         )
 
     def accepted(self, now: datetime) -> Ride:
-        """An offer taken up in time; `due_at` of an offered ride is the instant it expires."""
-        self._require(self.status is RideStatus.OFFERED, "accepted")
-        self._require(self.due_at is not None and now < self.due_at, "accepted after its expiry")
+        """An offer taken up in time."""
+        ends_at = self.offer_ends_at
+        self._require(ends_at is not None, "accepted")
+        self._require(ends_at is not None and now < ends_at, "accepted after its expiry")
         return self._next(RideStatus.MATCHED, due_at=now + LIVENESS_CHECK, matched_at=now)
 
     def arrived(self, now: datetime, no_show: timedelta, metres: int | None = None) -> Ride:

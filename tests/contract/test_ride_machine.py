@@ -39,6 +39,14 @@ def test_every_promise_holds_on_real_stores(servers: RealServers) -> None:
     )
 
 
+def test_riders_of_a_herd_that_is_gone_are_not_left_with_it(servers: RealServers) -> None:
+    machine = RideMachine(lambda: RealStores(servers))
+    machine.a_whole_herd_vanishes(601)
+    rides = machine.people.witness.rides.values()
+    assert [ride.unicorn_id for ride in rides] == [None] * 3
+    machine.teardown()
+
+
 @pytest.mark.parametrize("guarded", [True, False])
 def test_the_machine_sees_a_claim_without_condition_on_real_stores(
     servers: RealServers, guarded: bool

@@ -74,6 +74,7 @@ def a_finished_ride(**changes: Any) -> Ride:
         "pickup_eta_seconds": 240,
         "pickup_eta_latest_seconds": 400,
         "pickup_distance_metres": 1540,
+        "offer_expires_at": NOW + timedelta(seconds=16),
         "matched_at": NOW + timedelta(seconds=1),
         "arrived_at": NOW + timedelta(seconds=200),
         "started_at": NOW + timedelta(seconds=260),

@@ -205,6 +205,12 @@ class RideMachine(RuleBasedStateMachine):
             for unicorn_id in ride.declined:
                 self.people.step(unicorn_id, ride_id, Step.DECLINE)
 
+    def a_whole_herd_vanishes(self, seconds: float) -> None:
+        """Three unicorns on their way to three riders, none of which is heard any more."""
+        self.a_day_begins(herd=[(0, True)] * 3, pickups=[0] * 3, steps=0)
+        self.people.present.clear()
+        self.time_passes_in_silence(seconds)
+
     def teardown(self) -> None:
         """Also called when a step failed; nothing more is expected of such a run."""
         try:

@@ -149,7 +149,7 @@ class People(City):
         own = ride.unicorn_id == unicorn_id
         legal = own and ride.status in FROM[step]
         if step is Step.ACCEPT:
-            legal = legal and ride.due_at is not None and self.now < ride.due_at
+            legal = legal and ride.offer_ends_at is not None and self.now < ride.offer_ends_at
         if step is Step.ARRIVE:
             legal = legal and not self._is_elsewhere(unicorn_id, ride)
         done = own and ride.status is REACHES.get(step)

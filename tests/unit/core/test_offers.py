@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,7 +15,7 @@ from service.core.rides import cancel_ride
 from service.core.sweep import sweep
 from service.core.unicorns import Step, advance, set_availability
 from service.model import Location, Ride, RideStatus, Unicorn
-from service.model.errors import IllegalTransition, RideNotFound, StaleVersion
+from service.model.errors import IllegalTransition, RideNotFound, StaleVersion, Unavailable
 from tests.unit.core.conftest import PICKUP, Service
 
 FARTHER = Location(PICKUP.latitude + 0.004, PICKUP.longitude)
@@ -232,6 +233,24 @@ def test_off_duty_with_an_open_offer_is_a_decline(
     assert not leave(service, "u1").accepting, "repeated, it changes nothing"
     set_availability(service.ports, "u1", True, service.now)
     assert service.stored_unicorn().can_take_a_ride
+
+
+@pytest.mark.parametrize("failure", [Unavailable, ValueError])
+def test_no_offer_outlives_its_time_because_the_look_at_it_failed(
+    service: Service, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
+) -> None:
+    service.on_duty("u1", auto_accept=False)
+    ride = offered(service)
+    service.later(OFFER_SECONDS)
+    with monkeypatch.context() as patch:
+        patch.setattr(service.ports.assignments, "commit", Mock(side_effect=failure("no")))
+        sweep(service.ports, service.now)
+    assert service.stored(ride).status is RideStatus.OFFERED
+    with pytest.raises(IllegalTransition):
+        advance(service.ports, Step.ACCEPT, "u1", ride.ride_id, service.now)
+    service.later(4)
+    sweep(service.ports, service.now)
+    assert service.stored(ride).status is RideStatus.REQUESTED
 
 
 def test_off_duty_with_an_open_offer_insists_on_the_version_it_was_told(service: Service) -> None:

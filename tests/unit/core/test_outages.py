@@ -146,6 +146,15 @@ def test_who_does_not_come_back_loses_its_ride_in_time(part: str) -> None:
     assert fleet.withdrawn() == {7}
 
 
+def test_a_fleet_that_never_comes_back_keeps_its_riders_waiting_for_240_seconds_only() -> None:
+    fleet = Fleet(20)
+    fleet.away = {"network"}
+    fleet.live(235)
+    assert fleet.withdrawn() == set()
+    fleet.live(30)
+    assert len(fleet.withdrawn()) == 20
+
+
 @pytest.mark.parametrize("rides", [1, 2])
 def test_a_small_fleet_loses_its_one_dead_unicorn(rides: int) -> None:
     fleet = Fleet(rides)

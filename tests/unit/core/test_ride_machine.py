@@ -35,6 +35,14 @@ def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
     run_machine(max_examples=2000)
 
 
+def test_riders_of_a_herd_that_is_gone_are_not_left_with_it() -> None:
+    machine = RideMachine(FakeStores)
+    machine.a_whole_herd_vanishes(601)
+    rides = machine.people.witness.rides.values()
+    assert [ride.unicorn_id for ride in rides] == [None] * 3
+    machine.teardown()
+
+
 def blind_commit(
     self: FakeAssignments, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]
 ) -> None:
