@@ -1,0 +1,122 @@
+"""Sign-in by a one-time code sent by e-mail: three triggers of the custom challenge.
+
+https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-challenge.html
+A code has eight digits, is good for three attempts, and ends with the session of the sign-in
+(`AuthSessionValidity`, 3 minutes). Cognito keeps `privateChallengeParameters` and the metadata of
+earlier attempts to itself; only `publicChallengeParameters` reach the app.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+from service.identity.aws import client
+from service.identity.events import (
+    BadEvent,
+    Event,
+    Trigger,
+    answered,
+    flag,
+    mapping,
+    read,
+    text,
+)
+from service.identity.messages import Purpose, wording
+
+DEFINE: Final = "DefineAuthChallenge_Authentication"
+CREATE: Final = "CreateAuthChallenge_Authentication"
+VERIFY: Final = "VerifyAuthChallengeResponse_Authentication"
+CHALLENGE: Final = "CUSTOM_CHALLENGE"
+ATTEMPTS: Final = 3
+DIGITS: Final = 8
+_CODE: Final = re.compile(rf"[0-9]{{{DIGITS}}}")
+
+
+def define(event: Event, _context: object) -> Event:
+    """Tokens after a right answer, another attempt after a wrong one, the end after three."""
+    trigger = read(event, DEFINE)
+    session = _session(trigger)
+    succeeded = bool(session) and session[-1]["challengeResult"] is True
+    failed = not succeeded and len(session) >= ATTEMPTS
+    return answered(
+        event,
+        challengeName=None if succeeded or failed else CHALLENGE,
+        issueTokens=succeeded and not flag(trigger.request, "userNotFound"),
+        failAuthentication=failed,
+    )
+
+
+def create(event: Event, _context: object) -> Event:
+    """Send a new code, or go on with the one that was sent. One remote call for a new code.
+
+    Raises `BadEvent`, botocore's errors. No message goes to a user who does not exist, nor to an
+    address that nobody confirmed; the app sees no difference.
+    """
+    trigger = read(event, CREATE)
+    if text(trigger.request, "challengeName") != CHALLENGE:
+        raise BadEvent("another challenge")
+    session = _session(trigger)
+    code = text(session[-1], "challengeMetadata") if session else _new_code()
+    if not _CODE.fullmatch(code):
+        raise BadEvent("an earlier challenge of another kind")
+    if not session and _may_be_sent_to(trigger):
+        _send(trigger, code)
+    return answered(
+        event,
+        publicChallengeParameters={"medium": "EMAIL"},
+        privateChallengeParameters={"code": code},
+        challengeMetadata=code,
+    )
+
+
+def verify(event: Event, _context: object) -> Event:
+    """Compare in a time that does not depend on where the answer differs. Raises `BadEvent`."""
+    trigger = read(event, VERIFY)
+    code = text(mapping(trigger.request, "privateChallengeParameters", of=str), "code")
+    if not _CODE.fullmatch(code):
+        raise BadEvent("no code to compare with")
+    given = text(trigger.request, "challengeAnswer", default="")
+    is_right = hmac.compare_digest(given.encode(), code.encode())
+    return answered(event, answerCorrect=is_right and not flag(trigger.request, "userNotFound"))
+
+
+def _may_be_sent_to(trigger: Trigger) -> bool:
+    exists = not flag(trigger.request, "userNotFound")
+    return exists and trigger.attributes.get("email_verified") == "true"
+
+
+def _new_code() -> str:
+    return f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+
+
+def _session(trigger: Trigger) -> Sequence[dict[str, Any]]:
+    """The attempts so far; all of them must be ours. Raises `BadEvent`."""
+    session = trigger.request.get("session") or []
+    if not isinstance(session, list) or not all(
+        isinstance(each, dict)
+        and each.get("challengeName") == CHALLENGE
+        and isinstance(each.get("challengeResult"), bool)
+        for each in session
+    ):
+        raise BadEvent("session holds something else")
+    return session
+
+
+def _send(trigger: Trigger, code: str) -> None:
+    words = wording(trigger.language)
+    body = f"{words.bodies[Purpose.SIGN_IN].format(code=code, username='')}\n\n{words.closing}"
+    client("sesv2").send_email(
+        FromEmailAddress=os.environ["CODE_SENDER"],
+        Destination={"ToAddresses": [text(trigger.attributes, "email")]},
+        Content={
+            "Simple": {
+                "Subject": {"Data": words.subjects[Purpose.SIGN_IN], "Charset": "UTF-8"},
+                "Body": {"Text": {"Data": body, "Charset": "UTF-8"}},
+            }
+        },
+    )

@@ -1,0 +1,65 @@
+"""The messages of the pool, in the user's language.
+
+https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-custom-message.html
+says which placeholders each message must hold, and the lengths: 140 characters for an SMS and for
+a subject, 20,000 for an e-mail.
+"""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+from service.identity.events import BadEvent, Event, Trigger, answered, read, text
+from service.identity.messages import Purpose, wording
+
+PURPOSES: Final[Mapping[str, Purpose]] = {
+    "CustomMessage_SignUp": Purpose.CONFIRM,
+    "CustomMessage_ResendCode": Purpose.CONFIRM,
+    "CustomMessage_ForgotPassword": Purpose.RESET,
+    "CustomMessage_UpdateUserAttribute": Purpose.VERIFY,
+    "CustomMessage_VerifyUserAttribute": Purpose.VERIFY,
+    "CustomMessage_Authentication": Purpose.SIGN_IN,
+    "CustomMessage_AdminCreateUser": Purpose.INVITE,
+}
+LONGEST_NAME: Final = 40
+
+
+def handle(event: Event, _context: object) -> Event:
+    """Raises `BadEvent`. No remote call."""
+    trigger = read(event, *PURPOSES)
+    purpose = PURPOSES[trigger.source]
+    code = _placeholder(trigger, "codeParameter")
+    username = _placeholder(trigger, "usernameParameter") if purpose is Purpose.INVITE else ""
+    words = wording(trigger.language)
+    body = words.bodies[purpose].format(code=code, username=username)
+    name = greeting_name(trigger.attributes.get("given_name", ""))
+    greeting = words.named_greeting.format(name=html.escape(name)) if name else words.greeting
+    paragraphs = (greeting, body, words.closing)
+    return answered(
+        event,
+        smsMessage=body,
+        emailSubject=words.subjects[purpose],
+        emailMessage="".join(f"<p>{paragraph}</p>" for paragraph in paragraphs),
+    )
+
+
+def greeting_name(name: str) -> str:
+    """The name if it is one, else nothing.
+
+    Whoever signs up with a stranger's address chooses the name that the stranger reads: no address
+    of a page, no sentence and no placeholder gets into a message that way.
+    """
+    fits = 0 < len(name) <= LONGEST_NAME and len(name.split()) <= 3
+    letters = all(unicodedata.category(each)[0] in "LM" or each in " '’-" for each in name)
+    return name.strip() if fits and letters else ""
+
+
+def _placeholder(trigger: Trigger, parameter: str) -> str:
+    """What Cognito replaces by the code or the user name: `{####}`, `{username}`."""
+    placeholder = text(trigger.request, parameter)
+    if placeholder not in {"{####}", "{username}"}:
+        raise BadEvent(f"{parameter} is no placeholder")
+    return placeholder

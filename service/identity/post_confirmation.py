@@ -1,0 +1,27 @@
+"""Who confirmed a sign-up becomes a rider; repeating it changes nothing.
+
+https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-post-confirmation.html
+A user whom this could not reach is in no group, and gets no scopes from the trigger that makes
+tokens: an operator adds the group (service/identity/README.md).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from service.identity.aws import client
+from service.identity.events import Event, answered, read
+from service.identity.grants import RIDERS
+
+SIGNED_UP: Final = "PostConfirmation_ConfirmSignUp"
+RESET: Final = "PostConfirmation_ConfirmForgotPassword"
+
+
+def handle(event: Event, _context: object) -> Event:
+    """Raises `BadEvent`, botocore's errors. One remote call of 3 s at most."""
+    trigger = read(event, SIGNED_UP, RESET)
+    if trigger.source == SIGNED_UP:
+        client("cognito-idp").admin_add_user_to_group(
+            UserPoolId=trigger.pool_id, Username=trigger.username, GroupName=RIDERS
+        )
+    return answered(event)

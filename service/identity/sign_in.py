@@ -1,0 +1,47 @@
+"""Before a sign-in: suspended users stay out. After it: an audit line that names nobody's data.
+
+https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-authentication.html
+https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-post-authentication.html
+Neither runs when a session is renewed: the trigger that makes tokens asks the same question.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Final
+
+from service.identity.events import Event, Refused, Trigger, answered, flag, read
+from service.identity.messages import Refusal, refusal
+
+BEFORE: Final = "PreAuthentication_Authentication"
+AFTER: Final = "PostAuthentication_Authentication"
+SUSPENDED: Final = "custom:suspended"
+"""The attribute that `account suspend` sets. No client may write it (docker/ecs/data.yaml)."""
+
+
+def before(event: Event, _context: object) -> Event:
+    """Raises `Refused`, `BadEvent`. No remote call."""
+    require_not_suspended(read(event, BEFORE))
+    return answered(event)
+
+
+def after(event: Event, _context: object) -> Event:
+    """Write who signed in where, by the pool's own ids. Raises `BadEvent`."""
+    trigger = read(event, AFTER)
+    line = {
+        "message": "signed in",
+        "audit": True,
+        "sub": trigger.attributes.get("sub", ""),
+        "client_id": trigger.client_id,
+        "new_device": flag(trigger.request, "newDeviceUsed"),
+    }
+    # Lambda's own log: one line, one event.
+    sys.stdout.write(f"{json.dumps(line)}\n")
+    return answered(event)
+
+
+def require_not_suspended(trigger: Trigger) -> None:
+    """Raises `Refused` for a user who was suspended: anything but `false` or nothing says so."""
+    if trigger.attributes.get(SUSPENDED, "false") != "false":
+        raise Refused(refusal(Refusal.SUSPENDED, trigger.language))

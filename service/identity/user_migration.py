@@ -1,0 +1,73 @@
+"""Users of an older directory move in when they first sign in. Off unless a directory is named.
+
+https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-migrate-user.html
+The pool sends the password in clear, so the client's flow must be `ALLOW_USER_PASSWORD_AUTH`.
+`USER_DIRECTORY` names a function, `package.module:function`, that has the type `Directory`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Final
+
+from cachetools import TTLCache
+
+from service.identity.events import BadEvent, Event, Refused, answered, read, text
+
+SIGN_IN: Final = "UserMigration_Authentication"
+RESET: Final = "UserMigration_ForgotPassword"
+
+Directory = Callable[[str, str | None], Mapping[str, str] | None]
+"""The attributes of a user by user name and password; without a password (a reset) of the user
+alone. None: no such user, or a wrong password. It has to answer within 3 s."""
+
+TRIES: Final = 5
+TRIES_SECONDS: Final = 900
+"""A user name may be tried this often in this time, so that nobody guesses passwords here."""
+CALLS: Final = 60
+CALLS_SECONDS: Final = 60
+"""And the directory asked this often. Both count in one instance of the function; the template
+lets two run at a time."""
+
+_tries: TTLCache[str, int] = TTLCache(10_000, TRIES_SECONDS)
+_calls: deque[float] = deque(maxlen=CALLS)
+
+
+def handle(event: Event, _context: object) -> Event:
+    """Raises `Refused` if there is no directory or it knows no such user, `BadEvent`."""
+    trigger = read(event, SIGN_IN, RESET)
+    password = text(trigger.request, "password") if trigger.source == SIGN_IN else None
+    directory = _directory()
+    _count(trigger.username.lower(), time.monotonic())
+    attributes = directory(trigger.username, password)
+    if attributes is None:
+        raise Refused("Incorrect username or password.")
+    return answered(
+        event,
+        userAttributes={**attributes, "username": trigger.username},
+        finalUserStatus="CONFIRMED" if password is not None else "RESET_REQUIRED",
+        messageAction="SUPPRESS",
+        desiredDeliveryMediums=["EMAIL"],
+        forceAliasCreation=False,
+    )
+
+
+def _directory() -> Directory:
+    module, _, name = os.environ.get("USER_DIRECTORY", "").partition(":")
+    if not name:
+        raise BadEvent("no directory to migrate users from")
+    found: Directory = getattr(import_module(module), name)
+    return found
+
+
+def _count(username: str, now: float) -> None:
+    """Raises `Refused` above the limits; an attempt that is refused counts, too."""
+    _tries[username] = tries = _tries.get(username, 0) + 1
+    is_busy = len(_calls) == CALLS and now - _calls[0] < CALLS_SECONDS
+    if tries > TRIES or is_busy:
+        raise Refused("Too many attempts. Please try again later.")
+    _calls.append(now)
