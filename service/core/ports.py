@@ -106,8 +106,11 @@ class Unicorns(Protocol):
 
     def get(self, unicorn_id: str) -> Unicorn | None: ...
 
-    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
-        """Those of these unicorns that exist, each read consistently, in as few calls as can be."""
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
+        """Those of these unicorns that exist, each read consistently, in as few calls as can be.
+
+        None stands for a unicorn whose row nobody can read.
+        """
 
     def of_account(self, account_sub: str) -> str | None:
         """The id of the account's unicorn."""

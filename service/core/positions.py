@@ -94,7 +94,7 @@ def record_positions(
     entered = [
         positions[name].location
         for name, unicorn in unicorns.items()
-        if sightings[name].entered and unicorn.can_take_a_ride
+        if unicorn and sightings[name].entered and unicorn.can_take_a_ride
     ]
     effects.trigger_around(ports, entered)
     return [_problem(report, place, unicorns) for report, place in pairs]
@@ -102,17 +102,24 @@ def record_positions(
 
 def _unicorns(
     ports: Ports, sightings: Mapping[str, Sighting], now: datetime
-) -> Mapping[str, Unicorn]:
-    """All that exist; states the index does not know (any more) are read and noted there."""
-    known = {name: seen.unicorn for name, seen in sightings.items() if seen.unicorn}
+) -> Mapping[str, Unicorn | None]:
+    """All that exist; states the index does not know (any more) are read and noted there.
+
+    None stands for a unicorn whose row nobody can read: its position is noted all the same.
+    """
+    known: dict[str, Unicorn | None] = {
+        name: seen.unicorn for name, seen in sightings.items() if seen.unicorn
+    }
     unknown = sightings.keys() - known.keys()
     if unknown:
         read = ports.unicorns.get_all(unknown)
-        ports.fleet.refresh_all(read.values(), now)
+        ports.fleet.refresh_all([each for each in read.values() if each], now)
         if nobody := unknown - read.keys():
             ports.fleet.forget(nobody)
         known.update(read)
-    return {name: u for name, u in known.items() if u.state is not UnicornState.REMOVED}
+    return {
+        name: u for name, u in known.items() if u is None or u.state is not UnicornState.REMOVED
+    }
 
 
 def _waves(positions: Iterable[tuple[str, Position]]) -> Sequence[Mapping[str, Position]]:
@@ -142,7 +149,7 @@ def _recorded(
 
 
 def _problem(
-    report: Report, place: Position | PositionProblem, unicorns: Mapping[str, Unicorn]
+    report: Report, place: Position | PositionProblem, unicorns: Mapping[str, Unicorn | None]
 ) -> PositionProblem | None:
     if isinstance(place, PositionProblem):
         return place

@@ -77,6 +77,7 @@ class Hearing:
     since: datetime | None
     """Since when every process hears; none: nobody ever said so."""
     last: datetime | None
+    """Until when, as far as all of them have said so."""
     gap: timedelta
 
     def start(self, heard: datetime | None, now: datetime) -> datetime:
@@ -91,7 +92,7 @@ class Hearing:
 
     def silence(self, heard: datetime | None, now: datetime) -> timedelta:
         """How long nothing was heard that could have been heard."""
-        end = min(now, self.last + self.gap) if self.last else now
+        end = min(now, self.last) if self.last else now
         return max(timedelta(), end - self.start(heard, now))
 
     def could_answer(

@@ -167,6 +167,25 @@ def test_an_unreadable_row_hides_no_other(
         UpdateExpression="REMOVE pickup",
     )
     assert [ride.ride_id for ride in newest(dynamo_desk)] == ["ride-1"]
+    own = dynamo_desk.rides.list_of_rider("rider-1", status=None, limit=9, start=None)
+    assert [ride.ride_id for ride in own.items] == ["ride-1"]
+
+
+def test_an_unreadable_unicorn_hides_no_other(
+    dynamo_desk: Desk, request: pytest.FixtureRequest
+) -> None:
+    tables: Settings = request.getfixturevalue("tables")
+    fleet = [a_unicorn(unicorn_id=f"u{number}") for number in range(2)]
+    for unicorn in fleet:
+        dynamo_desk.unicorns.create(unicorn)
+    request.getfixturevalue("dynamodb").update_item(
+        TableName=tables.unicorns_table,
+        Key={"unicorn_id": {"S": "u0"}},
+        UpdateExpression="REMOVE #name",
+        ExpressionAttributeNames={"#name": "name"},
+    )
+    assert dynamo_desk.unicorns.get_all(["u0", "u1", "u2"]) == {"u0": None, "u1": fleet[1]}
+    assert all_pages(lambda start: dynamo_desk.roster.unicorns(limit=1, start=start)) == [fleet[1]]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 50])

@@ -55,6 +55,29 @@ def test_a_deaf_process_makes_nobody_look_silent_though_another_hears(fleet: Fle
     hear_through(fleet, LATER, LATER + seconds(30), "hears")
 
 
+@pytest.mark.parametrize("after", [1, 14, 16, 180])
+def test_no_silence_counts_after_the_last_beat_of_the_only_process(
+    fleet: FleetIndex, after: float
+) -> None:
+    fleet.record("u1", at(HERE), NOW)
+    hear_through(fleet, NOW, NOW + seconds(50))
+    assert fleet.presence("u1", NOW + seconds(50 + after)).silence == seconds(50)
+
+
+@pytest.mark.parametrize("after", [1, 5, 14, 15, 16, 29])
+def test_no_silence_counts_after_the_last_beat_of_any_process(
+    fleet: FleetIndex, after: int
+) -> None:
+    """Whoever vanished took some unicorns' calls along, from that instant and not from later."""
+    fleet.record("u1", at(HERE), NOW)
+    for second in range(51):
+        fleet.listen("vanishes", NOW + seconds(second))
+        fleet.listen("stays", NOW + seconds(second))
+    for second in range(51, 51 + after):
+        fleet.listen("stays", NOW + seconds(second))
+    assert fleet.presence("u1", NOW + seconds(50 + after)).silence <= seconds(50)
+
+
 def test_a_process_that_vanished_suspends_silence_until_it_is_taken_for_dead(
     fleet: FleetIndex,
 ) -> None:

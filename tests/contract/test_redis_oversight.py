@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis
@@ -51,33 +51,66 @@ def take(waiting: RedisWaitingRides, zone: str) -> RedisRoundLease:
     return lease
 
 
-def test_a_worker_is_known_by_its_last_beat_until_it_leaves(link: RedisLink) -> None:
-    workers = RedisWorkers(link)
-    later = replace(BEAT, done=21, beat_at=NOW + timedelta(seconds=2))
-    other = replace(BEAT, pid=8)
-    for beat in (BEAT, later, other):
-        workers.beat(beat)
-    assert workers.beats(NOW) == [later, other]
-    workers.leave(other.worker_id)
-    assert workers.beats(NOW) == [later]
+def by_redis(client: Redis) -> datetime:
+    """The time by Redis' own clock, which workers go by."""
+    seconds, micros = client.time()
+    return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
 
-def test_a_silent_worker_is_lost_and_then_forgotten(link: RedisLink) -> None:
-    workers = RedisWorkers(link)
-    workers.beat(BEAT)
-    (beat,) = workers.beats(NOW + REMEMBERED)
-    assert beat.state_at(NOW + timedelta(seconds=4)) is WorkerState.RUNNING
-    assert beat.state_at(NOW + timedelta(seconds=10)) is WorkerState.LOST
-    assert workers.beats(NOW + REMEMBERED + timedelta(seconds=1)) == []
-    assert workers.beats(NOW) == []
+def seen(workers: RedisWorkers, now: datetime) -> dict[tuple[int, int], WorkerState]:
+    """How each worker is, by its process and the jobs it has done."""
+    return {(beat.pid, beat.done): beat.state_at(now) for beat in workers.beats(now)}
+
+
+def test_a_worker_is_known_by_its_last_beat_until_it_leaves(link: RedisLink, client: Redis) -> None:
+    workers, now = RedisWorkers(link), by_redis(client)
+    beat = replace(BEAT, beat_at=now)
+    for each in (beat, replace(beat, done=21), replace(beat, pid=8)):
+        workers.beat(each)
+    both = {(7, 21): WorkerState.RUNNING, (8, 20): WorkerState.RUNNING}
+    assert seen(workers, by_redis(client)) == both
+    workers.leave(replace(beat, pid=8).worker_id)
+    assert seen(workers, by_redis(client)) == {(7, 21): WorkerState.RUNNING}
+
+
+@pytest.mark.parametrize(
+    ("silent_seconds", "state"),
+    [
+        (4, WorkerState.RUNNING),
+        (10, WorkerState.LOST),
+        (REMEMBERED.total_seconds() - 60, WorkerState.LOST),
+        (REMEMBERED.total_seconds() + 1, None),
+    ],
+)
+def test_a_silent_worker_is_lost_and_then_forgotten(
+    link: RedisLink, client: Redis, silent_seconds: float, state: WorkerState | None
+) -> None:
+    workers, now = RedisWorkers(link), by_redis(client)
+    workers.beat(replace(BEAT, beat_at=now - timedelta(seconds=silent_seconds)))
+    assert seen(workers, now) == ({(7, 20): state} if state else {})
+    assert bool(client.hlen(keys.WORKERS)) == bool(state)
+
+
+@pytest.mark.parametrize("off_seconds", [-86_400, -60, 60, 86_400])
+def test_workers_are_judged_by_the_clock_they_go_by(
+    link: RedisLink, client: Redis, off_seconds: float
+) -> None:
+    """Redis' clock may be off: the API goes by the middle one of three, workers by Redis alone."""
+    workers, now = RedisWorkers(link), by_redis(client)
+    workers.beat(replace(BEAT, started_at=now - timedelta(seconds=50), beat_at=now))
+    true_now = by_redis(client) - timedelta(seconds=off_seconds)
+    (beat,) = workers.beats(true_now)
+    assert beat.state_at(true_now) is WorkerState.RUNNING
+    assert abs(true_now - beat.beat_at) < timedelta(seconds=5)
+    assert beat.beat_at - beat.started_at == timedelta(seconds=50)
 
 
 def test_a_beat_of_another_release_hides_no_other(link: RedisLink, client: Redis) -> None:
-    workers = RedisWorkers(link)
-    workers.beat(BEAT)
+    workers, now = RedisWorkers(link), by_redis(client)
+    workers.beat(replace(BEAT, beat_at=now))
     for number, text in enumerate(("?", "[]", "{}", '{"host": 5, "beat_at": 5}')):
         client.hset(keys.WORKERS, f"other-{number}", text)
-    assert workers.beats(NOW) == [BEAT]
+    assert seen(workers, now) == {(7, 20): WorkerState.RUNNING}
 
 
 def test_queues_tell_what_waits_and_what_is_taken(link: RedisLink, client: Redis) -> None:

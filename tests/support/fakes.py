@@ -140,7 +140,7 @@ class FakeUnicorns:
     def get(self, unicorn_id: str) -> Unicorn | None:
         return self._stored.get(unicorn_id)
 
-    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
         return {name: self._stored[name] for name in unicorn_ids if name in self._stored}
 
     def of_account(self, account_sub: str) -> str | None:

@@ -216,12 +216,12 @@ class FakeFleetIndex:
         gap, forgotten = HEARING_GAP * self._stale, FORGOTTEN_AFTER * self._stale
         said = {**self._listeners, process: now}
         self._listeners = {n: at for n, at in said.items() if now - forgotten < at <= now + gap}
-        missing = any(now - at > gap for at in self._listeners.values())
+        all_heard = min(self._listeners.values())
         since, last = self._listening or (now, now)
-        if is_deaf or missing or abs(now - last) > gap:
+        if is_deaf or now - all_heard > gap or abs(now - last) > gap:
             self._listening = (now, now)
         else:
-            self._listening = (since, max(now, last))
+            self._listening = (since, max(all_heard, last))
 
     def stop_listening(self, process: str) -> None:
         self._listeners.pop(process, None)

@@ -131,7 +131,7 @@ class TroubledUnicorns:
     def get(self, unicorn_id: str) -> Unicorn | None:
         return self._unicorns.get(unicorn_id)
 
-    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
         return self._unicorns.get_all(unicorn_ids)
 
     def of_account(self, account_sub: str) -> str | None:

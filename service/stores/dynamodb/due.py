@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Final
 from service.model import Ride, RideStatus
 from service.model.errors import Unavailable
 from service.stores.dynamodb.calls import ConditionFailed, patiently, write
-from service.stores.dynamodb.items import SHARDS, ride_from, text
+from service.stores.dynamodb.items import SHARDS, readable_rides, text
 from service.stores.dynamodb.table import TableStore
 from service.stores.dynamodb.updates import new_write_id, ride_update
-from service.stores.entries import UNREADABLE
 from service.stores.records import instant_text
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ class DueRides(TableStore):
     def _readable(self, items: Iterable[Item], now: datetime) -> Iterator[Ride]:
         """The rides. A row that makes no sense is put back: it must not hide the others."""
         for item in items:
-            rides = list(readable([item]))
+            rides = list(readable_rides([item]))
             yield from rides
             if not rides:
                 self._put_back(item, now + UNREADABLE_PAUSE)
@@ -186,12 +185,3 @@ def _is_done(answer: BatchStatementResponseTypeDef, write_id: AttributeValueType
     if error["Code"] not in LEFT_ALONE:
         raise Unavailable(f"DynamoDB: {error['Code']}")
     return error.get("Item", {}).get("last_write_id") == write_id
-
-
-def readable(items: Iterable[Item]) -> Iterator[Ride]:
-    """Rides, but for rows that make no sense: one of them must not hide all the others."""
-    for item in items:
-        try:
-            yield ride_from(item)
-        except UNREADABLE:
-            logger.exception("unreadable ride", extra={"ride_id": item["ride_id"]["S"]})

@@ -8,17 +8,22 @@ also leaves its `last_write_id`, a ride's first one its `first_write_id`.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from service.model import Ride, Unicorn, UnicornState
+from service.stores.entries import UNREADABLE
 from service.stores.records import Record, record_of, value_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     Item = dict[str, AttributeValueTypeDef]
+
+logger = logging.getLogger(__name__)
 
 SHARDS: Final = tuple(str(shard) for shard in range(8))
 """Partitions of the index of open rides. One takes 1,000 writes a second (AWS, "Designing
@@ -49,12 +54,30 @@ def ride_from(item: Item) -> Ride:
     return value_of(Ride, _record(item))
 
 
+def readable_rides(items: Iterable[Item]) -> Iterator[Ride]:
+    """Rides, but for rows that make no sense: one of them must not hide all the others."""
+    for item in items:
+        try:
+            yield ride_from(item)
+        except UNREADABLE:
+            logger.exception("unreadable ride", extra={"ride_id": item["ride_id"]["S"]})
+
+
 def unicorn_item(unicorn: Unicorn) -> Item:
     return _item(record_of(unicorn))
 
 
 def unicorn_from(item: Item) -> Unicorn:
     return value_of(Unicorn, _record(item))
+
+
+def readable_unicorn(item: Item) -> Unicorn | None:
+    """The unicorn, or none for a row that makes no sense: it must not hide all the others."""
+    try:
+        return unicorn_from(item)
+    except UNREADABLE:
+        logger.exception("unreadable unicorn", extra={"unicorn_id": item["unicorn_id"]["S"]})
+        return None
 
 
 def driver_of(unicorn: Unicorn) -> str | None:

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from service.model import Page, Ride, RideStatus, Unicorn
 from service.stores.dynamodb.calls import BATCH, get_batch, patiently
-from service.stores.dynamodb.due import readable
-from service.stores.dynamodb.items import SHARDS, text, unicorn_from
+from service.stores.dynamodb.items import SHARDS, readable_rides, readable_unicorn, text
 from service.stores.dynamodb.table import TableStore
 from service.stores.records import instant_of, instant_text
 
@@ -111,7 +110,7 @@ class DynamoRideHistory(TableStore):
         """The rides at these places, in this order, if they have the status."""
         keys: list[Item] = [{"ride_id": text(place.ride_id)} for place in places]
         items = get_batch(self._client, {self._table: keys}, self._patience)[self._table]
-        rides = {ride.ride_id: ride for ride in readable(items)}
+        rides = {ride.ride_id: ride for ride in readable_rides(items)}
         found = [rides[place.ride_id] for place in places if place.ride_id in rides]
         return [ride for ride in found if status is None or ride.status is status]
 
@@ -132,7 +131,7 @@ class DynamoRoster(TableStore):
         for page in count(1):
             asked["Limit"] = limit - len(found)
             answer = patiently(partial(self._client.scan, **asked), self._patience)
-            found += map(unicorn_from, answer["Items"])
+            found += filter(None, map(readable_unicorn, answer["Items"]))
             if "LastEvaluatedKey" not in answer:
                 break
             asked["ExclusiveStartKey"] = last = answer["LastEvaluatedKey"]

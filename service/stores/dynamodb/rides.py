@@ -12,7 +12,7 @@ from service.core.ports import MOST_LISTED, WriteConflict
 from service.model import Page, Ride, RideStatus
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently
 from service.stores.dynamodb.due import QUERY_PAGE, DueRides
-from service.stores.dynamodb.items import can_be_key, ride_from, ride_item, text
+from service.stores.dynamodb.items import can_be_key, readable_rides, ride_from, ride_item, text
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
 
@@ -87,7 +87,7 @@ class DynamoRides(DueRides):
         looked_at = 0
         while True:
             answer = patiently(partial(self._client.query, **asked), self._patience)
-            found += map(ride_from, answer["Items"])
+            found += readable_rides(answer["Items"])
             looked_at += answer["ScannedCount"]
             if len(found) > limit:
                 return Page(tuple(found[:limit]), _place_of(found[limit - 1]))

@@ -23,6 +23,7 @@ from service.stores.dynamodb.items import (
     account_key,
     can_be_key,
     driver_of,
+    readable_unicorn,
     text,
     unicorn_from,
     unicorn_item,
@@ -78,15 +79,14 @@ class DynamoUnicorns(TableStore):
         item = self._stored({"unicorn_id": text(unicorn_id)})
         return unicorn_from(item) if item else None
 
-    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn]:
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
         names = filter(_can_be_unicorn, dict.fromkeys(unicorn_ids))
         keys: list[Item] = [{"unicorn_id": text(name)} for name in names]
-        found = [
-            unicorn_from(item)
+        return {
+            item["unicorn_id"]["S"]: readable_unicorn(item)
             for start in range(0, len(keys), BATCH)
             for item in self._batch(keys[start : start + BATCH])
-        ]
-        return {unicorn.unicorn_id: unicorn for unicorn in found}
+        }
 
     def of_account(self, account_sub: str) -> str | None:
         unicorn_id = self._accounts.get(account_sub)

@@ -196,18 +196,19 @@ return 1
 
 LISTEN: Final = """
 -- KEYS listening listeners  ARGV process now_ms gap_ms forgotten_ms is_deaf
--- Listening begins anew after a gap, when a clock was set back, and as long as a process is deaf
--- or missing: one that said it hears, and then neither repeated it nor said goodbye.
+-- Notes since when, and until when, every process heard. Listening begins anew after a gap, when a
+-- clock was set back, and as long as a process is deaf or missing: one that said it hears, and then
+-- neither repeated it nor said goodbye.
 local now, gap = tonumber(ARGV[2]), tonumber(ARGV[3])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[4]))
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. now + gap, '+inf')
 local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '-inf')
-local missing = redis.call('ZCOUNT', KEYS[2], '-inf', '(' .. now - gap) > 0
-if ARGV[5] == '1' or missing or math.abs(now - last) > gap then
+local all = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+if ARGV[5] == '1' or tonumber(all) < now - gap or math.abs(now - last) > gap then
   redis.call('HSET', KEYS[1], 'since', ARGV[2], 'last', ARGV[2])
-elseif now > last then
-  redis.call('HSET', KEYS[1], 'last', ARGV[2])
+elseif tonumber(all) > last then
+  redis.call('HSET', KEYS[1], 'last', all)
 end
 """
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Final, cast
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from service.model.operations import Beat
 from service.stores.entries import UNREADABLE
@@ -36,13 +37,23 @@ class RedisWorkers:
             client.hdel(keys.WORKERS, worker_id)
 
     def beats(self, now: datetime) -> Sequence[Beat]:
+        # A worker's main process goes by Redis' clock alone, which may be off.
         with self._link.use() as client:
-            texts = cast("dict[str, str]", client.hgetall(keys.WORKERS))
-            beats = {name: beat for name, text in texts.items() if (beat := _beat(text))}
+            with client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.hgetall(keys.WORKERS)
+                (seconds, micros), texts = pipe.execute()
+            ahead = datetime.fromtimestamp(seconds + micros / 1e6, UTC) - now
+            found = {name: _beat(text) for name, text in texts.items()}
+            beats = {name: _set_back(beat, ahead) for name, beat in found.items() if beat}
             old = [name for name in texts if _is_old(beats.get(name), now)]
             if old:
                 client.hdel(keys.WORKERS, *old)
         return [beat for name, beat in sorted(beats.items()) if name not in old]
+
+
+def _set_back(beat: Beat, ahead: timedelta) -> Beat:
+    return replace(beat, beat_at=beat.beat_at - ahead, started_at=beat.started_at - ahead)
 
 
 def _is_old(beat: Beat | None, now: datetime) -> bool:

@@ -112,6 +112,16 @@ def test_states_are_read_only_when_they_are_not_known(
     assert read == [{"u0"}, {"u1"}]
 
 
+def test_a_unicorn_whose_row_nobody_can_read_costs_no_other_its_position(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_all = api.ports.unicorns.get_all
+    monkeypatch.setattr(api.ports.unicorns, "get_all", lambda names: {**get_all(names), "u0": None})
+    answer = send(api, of("u0"), of("u1"), of("nobody"))
+    assert [each["unicorn_id"] for each in answer.json["rejected"]] == ["nobody"]  # type: ignore[index]
+    assert all(api.ports.fleet.position(name, NOW) for name in ("u0", "u1"))
+
+
 @pytest.mark.parametrize(
     ("broken", "named"),
     [
