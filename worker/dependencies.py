@@ -100,6 +100,7 @@ def build(settings: Settings) -> Dependencies:
     ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
     dispatcher = Dispatcher(
         ports=ports,
+        dead_letters=ports.dead_letters,
         leases=redis.waiting,
         tuning=Tuning(
             max_pickup_eta_seconds=settings.dispatch_max_pickup_eta_seconds,

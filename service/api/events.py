@@ -59,7 +59,13 @@ def follow_ride(ride_id: str) -> Response:
     with ExitStack() as open_until_closed:
         wait = open_until_closed.enter_context(gate().streaming(client(), principal.subject))
         feed = watch.follow_ride(
-            deps.ports, ride_id, principal.subject, deps.now, deps.monotonic, wait
+            deps.ports,
+            deps.ports.arrivals,
+            ride_id,
+            principal.subject,
+            deps.now,
+            deps.monotonic,
+            wait,
         )
         open_until_closed.enter_context(closing(feed))
         ride = next(feed)

@@ -133,7 +133,7 @@ def show_live_ride(ride_id: str) -> Response:
     """What changes about a ride without a new version: where its unicorn is."""
     deps = dependencies()
     ride = rides.own_ride(deps.ports, ride_id, caller().subject)
-    return answer(200, live_ride_view(live_view(deps.ports, ride, deps.now())))
+    return answer(200, live_ride_view(live_view(deps.ports, deps.ports.arrivals, ride, deps.now())))
 
 
 @route(

@@ -140,7 +140,7 @@ def list_dead_letters(query: Listing) -> Response:
 def replay_dead_letter(dead_letter_id: str, body: Nothing) -> Response:
     """Try it again: a ride is requested once more with a fresh deadline. Again: no effect."""
     deps = dependencies()
-    letter = dead_letters.replay(deps.ports, dead_letter_id, deps.now())
+    letter = dead_letters.replay(deps.ports, deps.ports.dead_letters, dead_letter_id, deps.now())
     audit.wrote("dead letter replayed", dead_letter_id=dead_letter_id)
     return answer(202, dead_letter_view(letter))
 

@@ -108,7 +108,7 @@ def replay(dead_letter_id: str, output: Output) -> None:
     """Try one again: a ride is requested once more, with a fresh deadline."""
     tools = Tools()
     with explained("dead letter"):
-        letter = replay_letter(tools.ports, dead_letter_id, now())
+        letter = replay_letter(tools.ports, tools.ports.dead_letters, dead_letter_id, now())
     wrote("dead letter replayed", dead_letter_id=dead_letter_id)
     output.show(dead_letter_view(letter), f"replayed {dead_letter_id}")
 
@@ -157,7 +157,7 @@ def erase(sub: str, output: Output) -> None:
     account in the user pool first, and `revoke --sub` its tokens, so that no new rides come.
     """
     with explained("rides of a rider"):
-        done = erase_rider(Tools().ports, sub)
+        done = erase_rider(Tools().ports.rides, Tools().ports.dead_letters, sub)
     # Not who: the log would keep what was to be forgotten.
     wrote("rider erased", rides=str(done.erased), open_rides=str(len(done.open_rides)))
     output.show(

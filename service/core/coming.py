@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from service.core.ports import Ports, WriteConflict
+from service.core.ports import Stores, WriteConflict
 from service.matching import coming
 from service.matching.correction import Kind
 from service.matching.travel import TravelTimes, places
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
     TAKE_BACK = "take_back"
 
 
-def judge(ports: Ports, ride: Ride, seen: Presence, now: datetime) -> Verdict:
+def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
     """Whether the ride's unicorn is coming and, if not, whether to take the ride from it.
 
     Only of a ride that is matched. `seen`: what is known of its unicorn. Asks Redis for others
@@ -62,7 +62,7 @@ def judge(ports: Ports, ride: Ride, seen: Presence, now: datetime) -> Verdict:
     return Verdict.TAKE_BACK if allowed else Verdict.NOT_COMING
 
 
-def look_again(ports: Ports, ride: Ride, verdict: Verdict, now: datetime, check: datetime) -> None:
+def look_again(ports: Stores, ride: Ride, verdict: Verdict, now: datetime, check: datetime) -> None:
     """Postpone a ride that stays with its unicorn until `check`, sooner if that does not come.
 
     Notes on the ride for staff whether it comes; clients see nothing of it. Raises `Unavailable`.
@@ -78,7 +78,7 @@ def look_again(ports: Ports, ride: Ride, verdict: Verdict, now: datetime, check:
         ports.rides.save(ride, replace(ride, not_coming=not_coming, due_at=due_at))
 
 
-def _left(ports: Ports, ride: Ride, seen: Presence, now: datetime) -> float | None:
+def _left(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> float | None:
     """How many seconds the unicorn still needs if it is not coming, else none.
 
     Infinite if it has not said for too long where it is.
@@ -95,7 +95,7 @@ def _left(ports: Ports, ride: Ride, seen: Presence, now: datetime) -> float | No
     return left[-1] if coming.is_not_coming(told, left[-1], left[:-1], known=known) else None
 
 
-def _is_somebody_better(ports: Ports, ride: Ride, left: float, now: datetime) -> bool:
+def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -> bool:
     """Whether a free unicorn within the cap, which a round may pair with the ride, is better."""
     if ports.pauses.current().covers(ride.zone):
         return False

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from service.core.ports import Ports
+from service.core.ports import DeadLetters, Stores
 from service.core.transition import carry_out
 from service.model import ERASED, Ride, RideStatus, Unicorn
 from service.model.errors import DeadLetterNotFound, Unavailable
@@ -22,7 +22,9 @@ ENTRIES: Final = uuid.UUID("0d0a5f0e-9d0c-4c53-8a86-3a1f5c2a7e11")
 """Namespace of the ids of letters about unreadable entries, which the release before this wrote."""
 
 
-def set_aside_ride(ports: Ports, ride: Ride, cause: str, now: datetime) -> None:
+def set_aside_ride(
+    ports: Stores, letters: DeadLetters, ride: Ride, cause: str, now: datetime
+) -> None:
     """End a ride that nobody can work on as `unmatched`, and keep it for an operator.
 
     The letter is written first: at worst there is one for a ride that is still tried.
@@ -35,7 +37,7 @@ def set_aside_ride(ports: Ports, ride: Ride, cause: str, now: datetime) -> None:
         ride_id=ride.ride_id,
         zone=ride.zone,
     )
-    _keep(ports, letter)
+    _keep(letters, letter)
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.status is not RideStatus.REQUESTED:
@@ -45,14 +47,14 @@ def set_aside_ride(ports: Ports, ride: Ride, cause: str, now: datetime) -> None:
     carry_out(ports, ride, decide, now)
 
 
-def replay(ports: Ports, dead_letter_id: str, now: datetime) -> DeadLetter:
+def replay(ports: Stores, letters: DeadLetters, dead_letter_id: str, now: datetime) -> DeadLetter:
     """Try again what was set aside: an `unmatched` ride is requested with a fresh deadline.
 
     That may be done again when the ride ends unmatched again. Nothing happens to a ride in any
     other state. A letter of a kind that is no longer written is only noted as replayed. Raises
     `DeadLetterNotFound`, also for a ride whose rider was forgotten.
     """
-    letter = ports.dead_letters.get(dead_letter_id)
+    letter = letters.get(dead_letter_id)
     if letter is None:
         raise DeadLetterNotFound("no such dead letter")
     is_ride = letter.kind is DeadLetterKind.RIDE and letter.ride_id is not None
@@ -60,7 +62,7 @@ def replay(ports: Ports, dead_letter_id: str, now: datetime) -> DeadLetter:
     if did_something or letter.replayed_at is None:
         letter = replace(letter, replayed_at=now)
         try:
-            ports.dead_letters.mark_replayed(letter, now)
+            letters.mark_replayed(letter, now)
         except Unavailable as error:
             # The ride is requested already; that the letter does not say so harms nobody.
             logger.warning("replay not noted", extra={"cause": str(error)})
@@ -72,7 +74,7 @@ def letters_about(ride_id: str) -> Sequence[str]:
     return f"ride-{ride_id}", f"entry-{uuid.uuid5(ENTRIES, ride_id)}"
 
 
-def _replay_ride(ports: Ports, ride_id: str, now: datetime) -> bool:
+def _replay_ride(ports: Stores, ride_id: str, now: datetime) -> bool:
     """Whether there was something to do."""
     ride = ports.rides.get(ride_id)
     if ride is None:
@@ -88,8 +90,8 @@ def _replay_ride(ports: Ports, ride_id: str, now: datetime) -> bool:
     return carry_out(ports, ride, decide, now).version != ride.version
 
 
-def _keep(ports: Ports, letter: DeadLetter) -> None:
-    ports.dead_letters.put(letter)
+def _keep(letters: DeadLetters, letter: DeadLetter) -> None:
+    letters.put(letter)
     logger.error(
         "set aside",
         extra={

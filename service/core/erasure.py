@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from service.core.dead_letters import letters_about
-from service.core.ports import Ports, WriteConflict
+from service.core.ports import DeadLetters, Rides, WriteConflict
 from service.model import items_of
 
 PAGE = 100
@@ -20,16 +20,16 @@ class Erasure:
     open_rides: tuple[str, ...]
 
 
-def erase_rider(ports: Ports, rider_id: str) -> Erasure:
+def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
     """Remove a rider from all rides that have ended: status, times and distances stay.
 
     Dead letters about the rides go, too: they quote them. May be repeated, and goes on where it
     was cut short. Five remote calls for each ride. Raises `Unavailable`.
     """
     erased, still_open = 0, []
-    listing = partial(ports.rides.list_of_rider, rider_id, status=None, limit=PAGE)
+    listing = partial(rides.list_of_rider, rider_id, status=None, limit=PAGE)
     for listed in items_of(lambda start: listing(start=start)):
-        ride = ports.rides.get(listed.ride_id)  # the listing may be a moment old
+        ride = rides.get(listed.ride_id)  # the listing may be a moment old
         if ride is None or ride.rider_id != rider_id:
             continue
         if not ride.is_terminal:
@@ -37,8 +37,8 @@ def erase_rider(ports: Ports, rider_id: str) -> Erasure:
             continue
         try:
             # First: once the ride has no rider, nobody would find its letters.
-            ports.dead_letters.forget(letters_about(ride.ride_id))
-            ports.rides.save(ride, ride.erased())
+            letters.forget(letters_about(ride.ride_id))
+            rides.save(ride, ride.erased())
             erased += 1
         except WriteConflict:
             still_open.append(ride.ride_id)

@@ -452,13 +452,13 @@ class Stores(Hints):
     rides: Rides
     unicorns: Unicorns
     assignments: Assignments
+    pauses: Pauses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports(Stores):
     """All ports of a process, built once. A use case names the smallest part that it needs."""
 
-    pauses: Pauses
     dead_letters: DeadLetters
     arrivals: Arrivals = field(default_factory=lambda: Arrivals(ZoneTimes(GreatCircle()), {}))
     """`times` for those who follow a ride."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from service.core import effects
-from service.core.ports import Ports, Sighting
+from service.core.ports import Sighting, Stores
 from service.core.transition import stored_unicorn
 from service.core.unicorns import Duty, duty_of
 from service.model import Position, PositionProblem, Unicorn, UnicornState
@@ -44,7 +44,7 @@ class Noted:
     """Why the report was ignored."""
 
 
-def record_position(ports: Ports, unicorn_id: str, position: Position, now: datetime) -> Noted:
+def record_position(ports: Stores, unicorn_id: str, position: Position, now: datetime) -> Noted:
     """Note where the unicorn is (an older position than the last is ignored).
 
     Costs no DynamoDB write, and a read only when the index forgot the unicorn's state. Raises
@@ -63,7 +63,7 @@ def record_position(ports: Ports, unicorn_id: str, position: Position, now: date
     return noted
 
 
-def _refreshed(ports: Ports, unicorn_id: str, now: datetime) -> Duty | None:
+def _refreshed(ports: Stores, unicorn_id: str, now: datetime) -> Duty | None:
     """The unicorn and its ride as stored; none while the store is away: the position is noted."""
     try:
         duty = duty_of(ports, stored_unicorn(ports, unicorn_id), now)
@@ -74,7 +74,7 @@ def _refreshed(ports: Ports, unicorn_id: str, now: datetime) -> Duty | None:
 
 
 def record_positions(
-    ports: Ports, reports: Sequence[Report], now: datetime
+    ports: Stores, reports: Sequence[Report], now: datetime
 ) -> Sequence[PositionProblem | None]:
     """Note where unicorns are; returns for each report why it is no position, if it is none.
 
@@ -101,7 +101,7 @@ def record_positions(
 
 
 def _unicorns(
-    ports: Ports, sightings: Mapping[str, Sighting], now: datetime
+    ports: Stores, sightings: Mapping[str, Sighting], now: datetime
 ) -> Mapping[str, Unicorn | None]:
     """All that exist; states the index does not know (any more) are read and noted there.
 
@@ -137,7 +137,7 @@ def _waves(positions: Iterable[tuple[str, Position]]) -> Sequence[Mapping[str, P
 
 
 def _recorded(
-    ports: Ports, waves: Sequence[Mapping[str, Position]], now: datetime
+    ports: Stores, waves: Sequence[Mapping[str, Position]], now: datetime
 ) -> Mapping[str, Sighting]:
     """What the last report of each unicorn told, and whether any of its reports entered a zone."""
     sightings: dict[str, Sighting] = {}

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from service.core import effects
-from service.core.ports import Ports
+from service.core.ports import Stores
 from service.core.transition import carry_out
 from service.matching.zones import zone_of
 from service.model import (
@@ -63,7 +63,7 @@ class RideOrder:
         return hashlib.sha256(json.dumps([*places, self.note]).encode()).hexdigest()
 
 
-def request_ride(ports: Ports, order: RideOrder, now: datetime) -> tuple[Ride, bool]:
+def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, bool]:
     """Store a new ride and ask for a round; or find the ride this idempotency key made before.
 
     Returns the ride and whether it is a replay. Once this returns the ride is safe: the row is
@@ -86,7 +86,7 @@ def request_ride(ports: Ports, order: RideOrder, now: datetime) -> tuple[Ride, b
     return known, True
 
 
-def own_ride(ports: Ports, ride_id: str, rider_id: str) -> Ride:
+def own_ride(ports: Stores, ride_id: str, rider_id: str) -> Ride:
     """The rider's ride; another rider's is `RideNotFound`, like one that does not exist."""
     ride = ports.rides.get(ride_id)
     if ride is None or ride.rider_id != rider_id:
@@ -100,7 +100,7 @@ def is_settled(ride: Ride) -> bool:
 
 
 def list_rides(
-    ports: Ports,
+    ports: Stores,
     rider_id: str,
     *,
     status: RideStatus | None,
@@ -112,7 +112,7 @@ def list_rides(
 
 
 def cancel_ride(
-    ports: Ports,
+    ports: Stores,
     ride_id: str,
     rider_id: str,
     reason: str | None,
@@ -136,7 +136,7 @@ def cancel_ride(
     return carry_out(ports, own_ride(ports, ride_id, rider_id), decide, now)
 
 
-def rate_ride(ports: Ports, ride_id: str, rider_id: str, rating: Rating, now: datetime) -> Ride:
+def rate_ride(ports: Stores, ride_id: str, rider_id: str, rating: Rating, now: datetime) -> Ride:
     """Rate a completed ride; rating again replaces the rating."""
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
@@ -145,7 +145,7 @@ def rate_ride(ports: Ports, ride_id: str, rider_id: str, rating: Rating, now: da
     return carry_out(ports, own_ride(ports, ride_id, rider_id), decide, now)
 
 
-def _new_ride(ports: Ports, order: RideOrder, now: datetime) -> Ride:
+def _new_ride(ports: Stores, order: RideOrder, now: datetime) -> Ride:
     return Ride(
         ride_id=order.ride_id,
         rider_id=order.rider_id,
@@ -161,11 +161,11 @@ def _new_ride(ports: Ports, order: RideOrder, now: datetime) -> Ride:
     )
 
 
-def _is_known(ports: Ports, order: RideOrder) -> bool:
+def _is_known(ports: Stores, order: RideOrder) -> bool:
     return order.idempotency_key is not None and ports.rides.get(order.ride_id) is not None
 
 
-def _require_room(ports: Ports, ride: Ride) -> None:
+def _require_room(ports: Stores, ride: Ride) -> None:
     """Refuse a rider who has too many open rides; a replay is not one more.
 
     The listing is eventually consistent, so two requests in the same instant may both pass: the

@@ -18,11 +18,12 @@ from typing import Final
 
 from service.core.claims import Claim, Outcome, claim, told, told_plans
 from service.core.ports import (
+    DeadLetters,
     LeaseLost,
     PlaceInLine,
-    Ports,
     RoundLease,
     RoundLeases,
+    Stores,
     WaitingZone,
 )
 from service.core.suspects import try_suspects
@@ -82,7 +83,8 @@ class Round:
 class Dispatcher:
     """Runs rounds. Clock, sleep and parallelism come from the outside."""
 
-    ports: Ports
+    ports: Stores
+    dead_letters: DeadLetters
     leases: RoundLeases
     tuning: Tuning
     now: Callable[[], datetime]
@@ -153,6 +155,7 @@ class Dispatcher:
         lease.finish_round(list(done.plans.values()), done.resume_at)
         tried = try_suspects(
             self.ports,
+            self.dead_letters,
             lease,
             suspects,
             zone.suspects,

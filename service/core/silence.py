@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.ports import Ports
+from service.core.ports import Hints
 from service.model import Ride
 from service.model.presence import OUTAGE_LASTS
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 LEFT_WITH_UNICORN: Final = "ride left with its silent unicorn: many fell silent together"
 
 
-def is_outage(ports: Ports, ride: Ride, late: timedelta, now: datetime) -> bool:
+def is_outage(ports: Hints, ride: Ride, late: timedelta, now: datetime) -> bool:
     """Whether the ride's silent unicorn fell silent together with a large part of the fleet.
 
     Then something between unicorns and API failed that no process noticed, and the ride stays

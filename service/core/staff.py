@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from service.core import effects
-from service.core.ports import Ports
+from service.core.ports import Stores
 from service.core.positions import record_position
 from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
 from service.core.unicorns import LocatedUnicorn, decline_offer, view
@@ -77,7 +77,7 @@ class Oversight:
     queues: Queues
 
 
-def cancel_as_admin(ports: Ports, ride_id: str, reason: str | None, now: datetime) -> Ride:
+def cancel_as_admin(ports: Stores, ride_id: str, reason: str | None, now: datetime) -> Ride:
     """Cancel a ride in any open state and free its unicorn; canceling again changes nothing.
 
     Raises `RideNotFound`, `NotCancelable` once the ride is completed or unmatched.
@@ -94,7 +94,7 @@ def cancel_as_admin(ports: Ports, ride_id: str, reason: str | None, now: datetim
     return carry_out(ports, stored_ride(ports, ride_id), decide, now)
 
 
-def reassign_ride(ports: Ports, ride_id: str, now: datetime) -> Ride:
+def reassign_ride(ports: Stores, ride_id: str, now: datetime) -> Ride:
     """Take the ride from its unicorn, which is freed and never gets this ride again.
 
     Raises `RideNotFound`, `IllegalTransition` if the ride has no unicorn or is in progress.
@@ -114,7 +114,7 @@ def reassign_ride(ports: Ports, ride_id: str, now: datetime) -> Ride:
 
 
 def enroll(
-    ports: Ports, unicorn: Unicorn, location: Location | None, now: datetime
+    ports: Stores, unicorn: Unicorn, location: Location | None, now: datetime
 ) -> LocatedUnicorn:
     """Add a unicorn to the fleet; it is `non_operational` until someone makes it available.
 
@@ -129,7 +129,7 @@ def enroll(
 
 
 def amend(
-    ports: Ports,
+    ports: Stores,
     unicorn_id: str,
     particulars: Mapping[str, object],
     accepting: bool | None,
@@ -149,7 +149,7 @@ def amend(
 
 
 def remove_unicorn(
-    ports: Ports,
+    ports: Stores,
     unicorn_id: str,
     now: datetime,
     expected: Callable[[int], bool] = lambda _version: True,
@@ -162,7 +162,7 @@ def remove_unicorn(
     change_unicorn(ports, stored_unicorn(ports, unicorn_id), Unicorn.removed, now, expected)
 
 
-def set_pause(ports: Ports, zone: str | None, paused: bool, now: datetime) -> Pause:
+def set_pause(ports: Stores, zone: str | None, paused: bool, now: datetime) -> Pause:
     """Pause or resume a zone, or everything; what waits is looked at as soon as it may be.
 
     Raises `Unavailable` only if the change was not stored.
@@ -175,19 +175,19 @@ def set_pause(ports: Ports, zone: str | None, paused: bool, now: datetime) -> Pa
     return pause
 
 
-def _trigger_waiting(ports: Ports, pause: Pause, now: datetime) -> None:
+def _trigger_waiting(ports: Stores, pause: Pause, now: datetime) -> None:
     """Some hundreds of rides, if so many wait."""
     for ride in waiting_rides(ports, now):
         if not pause.covers(ride.zone):
             effects.trigger_ride(ports, ride)
 
 
-def waiting_rides(ports: Ports, now: datetime, limit: int = LOOKED_AT) -> Sequence[Ride]:
+def waiting_rides(ports: Stores, now: datetime, limit: int = LOOKED_AT) -> Sequence[Ride]:
     """The waiting among the rides that are due soonest: all that wait, unless that are hundreds."""
     due = ports.rides.due(now + SOON, limit)
     return [ride for ride in due if ride.status is RideStatus.REQUESTED]
 
 
-def oldest_waiting(ports: Ports, now: datetime) -> timedelta | None:
+def oldest_waiting(ports: Stores, now: datetime) -> timedelta | None:
     """How long the ride that waits longest has waited; none if none waits."""
     return max((now - ride.requested_at for ride in waiting_rides(ports, now)), default=None)

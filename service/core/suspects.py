@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from service.core.dead_letters import set_aside_ride
-from service.core.ports import Ports, RoundLease
+from service.core.ports import DeadLetters, RoundLease, Stores
 from service.model import Ride
 from service.model.errors import Unavailable
 
@@ -27,7 +27,8 @@ CAUSE: Final = f"{1 + DEATHS_ALONE} processes died on this ride, {DEATHS_ALONE} 
 
 
 def try_suspects(
-    ports: Ports,
+    ports: Stores,
+    letters: DeadLetters,
     lease: RoundLease,
     rides: Sequence[Ride],
     deaths: Mapping[str, int],
@@ -44,7 +45,7 @@ def try_suspects(
             return False
         if deaths[ride.ride_id] >= DEATHS_ALONE:
             try:
-                set_aside_ride(ports, ride, CAUSE, now())
+                set_aside_ride(ports, letters, ride, CAUSE, now())
             except Unavailable as error:
                 # Still a suspect: the next round tries to set it aside again.
                 logger.warning("ride not set aside", extra={"cause": str(error)})

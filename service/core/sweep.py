@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from service.core import coming, effects
-from service.core.ports import Ports
+from service.core.ports import Stores
 from service.core.reconcile import mend
 from service.core.silence import is_outage
 from service.core.transition import carry_out
@@ -74,7 +74,7 @@ class Swept:
 
 
 def sweep(
-    ports: Ports,
+    ports: Stores,
     now: datetime,
     time_left: Callable[[], bool] = lambda: True,
     *,
@@ -114,7 +114,7 @@ def sweep(
 
 
 def _look_after(
-    ports: Ports, rides: Sequence[Ride], now: datetime, time_left: Callable[[], bool]
+    ports: Stores, rides: Sequence[Ride], now: datetime, time_left: Callable[[], bool]
 ) -> int:
     """Ends and expiries first, since nobody else brings them about; returns how many were seen."""
     waiting = [ride for ride in rides if ride.only_waits(now)]
@@ -130,7 +130,7 @@ def _look_after(
     return len(rides)
 
 
-def _take_step(ports: Ports, ride: Ride, now: datetime) -> None:
+def _take_step(ports: Stores, ride: Ride, now: datetime) -> None:
     try:
         _LOOK_AFTER[ride.status](ports, ride, now)
     except Exception as error:
@@ -138,7 +138,7 @@ def _take_step(ports: Ports, ride: Ride, now: datetime) -> None:
         _put_back(ports, ride, now, error)
 
 
-def _trigger_again(ports: Ports, rides: Sequence[Ride], now: datetime) -> None:
+def _trigger_again(ports: Stores, rides: Sequence[Ride], now: datetime) -> None:
     """Put waiting rides before the rounds of their zones, and look again before long."""
     seen = {ride.ride_id: ride for ride in rides}
     moved = _postpone(ports, rides, now)
@@ -154,7 +154,7 @@ def _trigger_again(ports: Ports, rides: Sequence[Ride], now: datetime) -> None:
                 _put_back(ports, replace(ride, failed_looks=failed_looks), now, error)
 
 
-def _postpone(ports: Ports, rides: Sequence[Ride], now: datetime) -> Sequence[Ride]:
+def _postpone(ports: Stores, rides: Sequence[Ride], now: datetime) -> Sequence[Ride]:
     try:
         return ports.rides.postpone_all(
             [(ride, min(now + RETRY_EVERY, ride.deadline_at)) for ride in rides]
@@ -168,7 +168,7 @@ def _postpone(ports: Ports, rides: Sequence[Ride], now: datetime) -> Sequence[Ri
         return [moved for ride in rides for moved in _postpone(ports, [ride], now)]
 
 
-def _put_back(ports: Ports, ride: Ride, now: datetime, error: Exception) -> None:
+def _put_back(ports: Stores, ride: Ride, now: datetime, error: Exception) -> None:
     """Look again later, and each time it fails twice as late.
 
     A store that is away is no fault of the ride, so it waits no longer than a liveness check.
@@ -201,7 +201,7 @@ def _report(what: str, error: Exception, facts: dict[str, object]) -> None:
     )
 
 
-def _look_after_requested(ports: Ports, ride: Ride, now: datetime) -> None:
+def _look_after_requested(ports: Stores, ride: Ride, now: datetime) -> None:
     """The deadline has passed: only a plan keeps the ride open, and not for ever."""
     end = ports.rules.ends_at(ride, planned=_has_plan(ports, ride))
     if now >= end:
@@ -210,7 +210,7 @@ def _look_after_requested(ports: Ports, ride: Ride, now: datetime) -> None:
         effects.trigger_ride(ports, ride)
 
 
-def _look_after_offered(ports: Ports, ride: Ride, now: datetime) -> None:
+def _look_after_offered(ports: Stores, ride: Ride, now: datetime) -> None:
     ends_at = ride.offer_ends_at
     if ends_at is None or now < ends_at:
         return
@@ -225,7 +225,7 @@ def _look_after_offered(ports: Ports, ride: Ride, now: datetime) -> None:
     )
 
 
-def _could_answer(ports: Ports, ride: Ride, offered_at: datetime, now: datetime) -> bool:
+def _could_answer(ports: Stores, ride: Ride, offered_at: datetime, now: datetime) -> bool:
     """Whether the unicorn was there, and we were, while the ride was offered to it."""
     try:
         return ports.fleet.could_answer(ride.unicorn_id or "", offered_at, now)
@@ -233,7 +233,7 @@ def _could_answer(ports: Ports, ride: Ride, offered_at: datetime, now: datetime)
         return False
 
 
-def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
+def _look_after_assigned(ports: Stores, ride: Ride, now: datetime) -> None:
     if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show:
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, "no_show", now))
         return
@@ -253,7 +253,7 @@ def _look_after_assigned(ports: Ports, ride: Ride, now: datetime) -> None:
         coming.look_again(ports, ride, verdict, now, min(check, show))
 
 
-def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
+def _look_after_in_progress(ports: Stores, ride: Ride, now: datetime) -> None:
     if _is_mended(ports, ride, now):
         return
     silent = ports.fleet.presence(ride.unicorn_id or "", now).silence
@@ -267,7 +267,7 @@ def _look_after_in_progress(ports: Ports, ride: Ride, now: datetime) -> None:
         ports.rides.postpone(ride, _next_check(now, late))
 
 
-_LOOK_AFTER: Final[dict[RideStatus, Callable[[Ports, Ride, datetime], None]]] = {
+_LOOK_AFTER: Final[dict[RideStatus, Callable[[Stores, Ride, datetime], None]]] = {
     RideStatus.REQUESTED: _look_after_requested,
     RideStatus.OFFERED: _look_after_offered,
     RideStatus.MATCHED: _look_after_assigned,
@@ -276,7 +276,7 @@ _LOOK_AFTER: Final[dict[RideStatus, Callable[[Ports, Ride, datetime], None]]] = 
 }
 
 
-def _is_mended(ports: Ports, ride: Ride, now: datetime) -> bool:
+def _is_mended(ports: Stores, ride: Ride, now: datetime) -> bool:
     """Whether the ride and its unicorn did not agree, and were made to.
 
     The fleet index tells whether that may be; only then both are read.
@@ -289,7 +289,7 @@ def _is_mended(ports: Ports, ride: Ride, now: datetime) -> bool:
 
 
 def _apply(
-    ports: Ports,
+    ports: Stores,
     seen: Ride,
     now: datetime,
     step: Callable[[Ride], Ride],
@@ -311,14 +311,14 @@ def _apply(
     carry_out(ports, seen, decide, now)
 
 
-def _is_new(ports: Ports, now: datetime) -> bool:
+def _is_new(ports: Stores, now: datetime) -> bool:
     try:
         return ports.fleet.begin_epoch(now)
     except Unavailable:
         return False
 
 
-def _has_plan(ports: Ports, ride: Ride) -> bool:
+def _has_plan(ports: Stores, ride: Ride) -> bool:
     try:
         return ports.waiting.plan_of(ride.zone, ride.ride_id) is not None
     except Unavailable:
@@ -334,7 +334,7 @@ def _next_check(now: datetime, late: timedelta) -> datetime:
     return now - late + CHECK_MARGIN
 
 
-def _trip_estimate(ports: Ports, ride: Ride, now: datetime) -> timedelta:
+def _trip_estimate(ports: Stores, ride: Ride, now: datetime) -> timedelta:
     if ride.dropoff is None:
         return timedelta()
     travel = ports.times.telling(ride.zone, Kind.TRIP, now)

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.core import arriving
-from service.core.ports import Ports
+from service.core.ports import Stores
 from service.core.reconcile import mend
 from service.core.transition import carry_out, change_unicorn, stored_unicorn
 from service.model import (
@@ -90,7 +90,7 @@ class Duty:
 
 
 def advance(
-    ports: Ports,
+    ports: Stores,
     step: Step,
     unicorn_id: str,
     ride_id: str,
@@ -130,7 +130,7 @@ def _already_taken(step: Step, ride: Ride, unicorn_id: str) -> bool:
     return ride.unicorn_id == unicorn_id and ride.status is _REACHES[step]
 
 
-def _next_ride(ports: Ports, step: Step, ride: Ride, at: Location | None, now: datetime) -> Ride:
+def _next_ride(ports: Stores, step: Step, ride: Ride, at: Location | None, now: datetime) -> Ride:
     match step:
         case Step.ACCEPT:
             return ride.accepted(now)
@@ -157,7 +157,7 @@ def _next_unicorn(
 
 
 def set_availability(
-    ports: Ports,
+    ports: Stores,
     unicorn_id: str,
     accepting: bool,
     now: datetime,
@@ -176,7 +176,7 @@ def set_availability(
 
 
 def decline_offer(
-    ports: Ports, unicorn: Unicorn, now: datetime, expected: Callable[[int], bool]
+    ports: Stores, unicorn: Unicorn, now: datetime, expected: Callable[[int], bool]
 ) -> bool:
     """Decline the ride that is offered to the unicorn and go off duty, in one write.
 
@@ -198,7 +198,7 @@ def decline_offer(
     return unicorn.unicorn_id in carry_out(ports, ride, decide, now, unicorn).declined
 
 
-def unicorn_of(ports: Ports, account_sub: str) -> str:
+def unicorn_of(ports: Stores, account_sub: str) -> str:
     """The id of the unicorn this account drives."""
     unicorn_id = ports.unicorns.of_account(account_sub)
     if unicorn_id is None:
@@ -206,7 +206,7 @@ def unicorn_of(ports: Ports, account_sub: str) -> str:
     return unicorn_id
 
 
-def heard_from(ports: Ports, account_sub: str, now: datetime) -> str:
+def heard_from(ports: Stores, account_sub: str, now: datetime) -> str:
     """`unicorn_of` for a call of the unicorn that is no position: it is heard of by it."""
     unicorn_id = unicorn_of(ports, account_sub)
     # Nobody counts as silent while nothing can be noted.
@@ -215,7 +215,7 @@ def heard_from(ports: Ports, account_sub: str, now: datetime) -> str:
     return unicorn_id
 
 
-def view(ports: Ports, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
+def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
     """The unicorn with its last fresh position.
 
     It is contactable while its position is fresh. While it has a ride any call of it counts: a
@@ -231,7 +231,7 @@ def view(ports: Ports, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
     return LocatedUnicorn(unicorn, seen.position, seen.problem, seen.ride_version)
 
 
-def duty_of(ports: Ports, unicorn: Unicorn, now: datetime) -> Duty:
+def duty_of(ports: Stores, unicorn: Unicorn, now: datetime) -> Duty:
     """The unicorn with the ride it is reserved for; costs a read if it has one.
 
     A reservation for a ride that is not the unicorn's is mended.

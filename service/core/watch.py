@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
 
+from service.core.arrivals import Arrivals
 from service.core.effects import ride_topic, unicorn_topic
-from service.core.ports import Ports
+from service.core.ports import Hints, Stores
 from service.core.rides import own_ride
 from service.core.transition import stored_unicorn
 from service.core.unicorns import Duty, duty_of
@@ -64,7 +65,7 @@ class Wait:
 
 
 def wait_for_ride(
-    ports: Ports,
+    ports: Stores,
     ride: Ride,
     done: Callable[[Ride], bool],
     seconds: float,
@@ -83,7 +84,7 @@ def wait_for_ride(
 
 
 def wait_for_duty(
-    ports: Ports,
+    ports: Stores,
     duty: Duty,
     done: Callable[[Duty], bool],
     seconds: float,
@@ -107,7 +108,8 @@ def wait_for_duty(
 
 
 def follow_ride(
-    ports: Ports,
+    ports: Stores,
+    arrivals: Arrivals,
     ride_id: str,
     rider_id: str,
     now: Callable[[], datetime],
@@ -129,7 +131,7 @@ def follow_ride(
         while not ride.is_terminal:
             if monotonic() >= live_at:
                 live_at = monotonic() + LIVE_SECONDS
-                seen, shown = shown, live_view(ports, ride, now())
+                seen, shown = shown, live_view(ports, arrivals, ride, now())
                 yield shown if shown != seen else None
             announced = listener.wait(max(0.0, min(live_at, read_at) - monotonic()))
             if wait.ended_by:
@@ -140,7 +142,7 @@ def follow_ride(
                 yield ride if ride.version > known.version else None
 
 
-def _read_again(ports: Ports, ride: Ride) -> Ride:
+def _read_again(ports: Stores, ride: Ride) -> Ride:
     """The ride as stored; as it was if the store does not answer: no news is better than none."""
     try:
         return own_ride(ports, ride.ride_id, ride.rider_id)
@@ -149,7 +151,7 @@ def _read_again(ports: Ports, ride: Ride) -> Ride:
 
 
 def _wait(
-    ports: Ports,
+    ports: Stores,
     topic: str,
     read: Callable[[], Watched],
     done: Callable[[Watched], bool],
@@ -171,7 +173,7 @@ def _wait(
                 return value
 
 
-def live_view(ports: Ports, ride: Ride, now: datetime) -> LiveView:
+def live_view(ports: Hints, arrivals: Arrivals, ride: Ride, now: datetime) -> LiveView:
     """Where the ride's unicorn is and when it should be at the pickup, as last heard.
 
     Redis being away makes these unknown, never an error.
@@ -186,17 +188,19 @@ def live_view(ports: Ports, ride: Ride, now: datetime) -> LiveView:
             position = ports.fleet.position(ride.unicorn.unicorn_id, now)
     except Unavailable:
         pass
-    eta = _pickup_eta(ports, ride, position, now)
+    eta = _pickup_eta(ports, arrivals, ride, position, now)
     latest = None
     if eta is not None:
         latest = round(eta * ports.times.latest_factor(ride.zone, Kind.PICKUP))
     return LiveView(ride.status, ride.version, position, eta, latest, planned)
 
 
-def _pickup_eta(ports: Ports, ride: Ride, position: Position | None, now: datetime) -> int | None:
+def _pickup_eta(
+    ports: Hints, arrivals: Arrivals, ride: Ride, position: Position | None, now: datetime
+) -> int | None:
     if ride.status is RideStatus.ARRIVED:
         return 0
     if ride.status is not RideStatus.MATCHED or position is None:
         return None
-    eta = ports.arrivals.pickup_eta(ride, position.location, now)
+    eta = arrivals.pickup_eta(ride, position.location, now)
     return eta if eta <= BELIEVED_CAPS * ports.rules.max_pickup_eta.total_seconds() else None

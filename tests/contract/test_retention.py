@@ -121,7 +121,7 @@ def test_a_forgotten_rider_leaves_rides_without_a_trace(service: Service) -> Non
     service.rides.create(a_finished_ride(ride_id="ended", rider_id="leaver"))
     service.rides.create(a_ride(ride_id="open", rider_id="leaver"))
     service.rides.create(a_finished_ride(ride_id="other", rider_id="stayer"))
-    assert erase_rider(service.ports, "leaver") == Erasure(1, ("open",))
+    assert erase_rider(service.rides, service.dead_letters, "leaver") == Erasure(1, ("open",))
     ended = service.rides.get("ended")
     assert ended
     before = a_finished_ride(ride_id="ended")
@@ -147,7 +147,9 @@ def test_an_open_ride_keeps_no_older_one_from_being_forgotten(service: Service) 
     for name, at in (("1", NOW), ("3", older - timedelta(days=1))):
         service.rides.create(a_ride(ride_id=f"open-{name}", rider_id="leaver", requested_at=at))
     service.rides.create(a_finished_ride(ride_id="ended", rider_id="leaver", requested_at=older))
-    assert erase_rider(service.ports, "leaver") == Erasure(1, ("open-1", "open-3"))
+    assert erase_rider(service.rides, service.dead_letters, "leaver") == Erasure(
+        1, ("open-1", "open-3")
+    )
 
 
 def test_forgetting_goes_on_where_it_was_cut_short(service: Service) -> None:
@@ -156,8 +158,8 @@ def test_forgetting_goes_on_where_it_was_cut_short(service: Service) -> None:
     first = service.rides.get("r1")
     assert first
     service.rides.save(first, first.erased())
-    assert erase_rider(service.ports, "leaver") == Erasure(2, ())
-    assert erase_rider(service.ports, "leaver") == Erasure(0, ())
+    assert erase_rider(service.rides, service.dead_letters, "leaver") == Erasure(2, ())
+    assert erase_rider(service.rides, service.dead_letters, "leaver") == Erasure(0, ())
 
 
 ORDER = RideOrder(rider_id="rider-1", pickup=CENTRAL_PARK, idempotency_key="key", request_id="r")
@@ -182,6 +184,6 @@ def test_a_key_whose_ride_has_expired_makes_a_new_ride(tables: Tables) -> None:
 def test_a_key_whose_rider_was_forgotten_is_used_up(service: Service) -> None:
     ride, _ = request_ride(service.ports, ORDER, NOW)
     service.rides.save(ride, ride.canceled(CanceledBy.RIDER, None, NOW))
-    erase_rider(service.ports, "rider-1")
+    erase_rider(service.rides, service.dead_letters, "rider-1")
     with pytest.raises(IdempotencyKeyReused):
         request_ride(service.ports, ORDER, NOW)

@@ -139,6 +139,7 @@ def city(
         api = build_api(ports)
         dispatcher = Dispatcher(
             ports=ports,
+            dead_letters=ports.dead_letters,
             leases=redis.waiting,
             tuning=Tuning(),
             now=lambda: api.clock[0],

@@ -240,7 +240,7 @@ def test_dead_letters_are_listed_and_replayed_and_the_index_rebuilt(
         ride = a_ride()
         ports.rides.create(ride)
         ports.unicorns.create(a_unicorn())
-        set_aside_ride(ports, ride, "a test", NOW)
+        set_aside_ride(ports, ports.dead_letters, ride, "a test", NOW)
         (letter,) = command.json("dead-letters", "list")["dead_letters"]
         assert (letter["dead_letter_id"], letter["cause"]) == ("ride-ride-1", "a test")
         assert "open" in command.run("dead-letters", "list").stdout

@@ -87,6 +87,7 @@ class City:
         )
         self.dispatcher = Dispatcher(
             ports=self.ports,
+            dead_letters=self.ports.dead_letters,
             leases=UnreliableLeases(stores, trouble),
             tuning=Tuning(),
             now=lambda: self.now,

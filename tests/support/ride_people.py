@@ -117,7 +117,7 @@ class People(City):
         seen = self.ports.rides.get(ride_id)
         assert seen
         self._shown(seen)
-        live = live_view(self.ports, seen, self.now)
+        live = live_view(self.ports, self.ports.arrivals, seen, self.now)
         if seen.status in {REQUESTED, OFFERED}:
             assert ride_view(seen).unicorn is None
             assert live.position is None

@@ -54,7 +54,9 @@ def a_ride_set_aside(service: Service) -> None:
     a_waiting_ride(service)
     ride = service.rides.get(RIDE_ID)
     assert ride
-    dead_letters.set_aside_ride(service.ports, ride, "it crashed", service.now)
+    dead_letters.set_aside_ride(
+        service.ports, service.ports.dead_letters, ride, "it crashed", service.now
+    )
     service.later(1)
     service.on_duty()
 
@@ -81,7 +83,9 @@ def a_round_sets_a_ride_aside(process: Process) -> None:
 
 @scenario(given=a_ride_set_aside)
 def a_ride_is_replayed(process: Process) -> object:
-    return dead_letters.replay(process.ports, f"ride-{RIDE_ID}", process.now)
+    return dead_letters.replay(
+        process.ports, process.ports.dead_letters, f"ride-{RIDE_ID}", process.now
+    )
 
 
 @scenario(given=a_matched_ride)
@@ -134,7 +138,7 @@ def people_look_around(process: Process) -> object:
 
 @scenario(given=a_completed_ride)
 def a_rider_is_forgotten(process: Process) -> object:
-    return erasure.erase_rider(process.ports, "rider-1")
+    return erasure.erase_rider(process.ports.rides, process.ports.dead_letters, "rider-1")
 
 
 @scenario(given=a_second_ride_waiting)

@@ -68,15 +68,21 @@ def riders_look_and_wait(process: Process) -> object:
     rides.list_rides(ports, "rider-1", status=None, limit=20, start=None)
     seen = rides.own_ride(ports, RIDE_ID, "rider-1")
     waiting = rides.own_ride(ports, SECOND.ride_id, "rider-2")
-    watch.live_view(ports, seen, now)
-    watch.live_view(ports, waiting, now)
+    watch.live_view(ports, ports.arrivals, seen, now)
+    watch.live_view(ports, ports.arrivals, waiting, now)
     return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, _ticks(), Wait())
 
 
 @scenario(given=a_matched_ride)
 def a_rider_follows_a_ride(process: Process) -> object:
     seen = watch.follow_ride(
-        process.ports, RIDE_ID, "rider-1", lambda: process.now, _ticks(), Wait()
+        process.ports,
+        process.ports.arrivals,
+        RIDE_ID,
+        "rider-1",
+        lambda: process.now,
+        _ticks(),
+        Wait(),
     )
     with closing(seen):
         return list(itertools.islice(seen, 8))

@@ -91,7 +91,7 @@ def test_a_redis_that_is_away_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) 
 def test_dead_letters_are_listed_and_replayed(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     ride = a_ride()
     api.ports.rides.create(ride)
-    set_aside_ride(api.ports, ride, "it crashes", NOW)
+    set_aside_ride(api.ports, api.ports.dead_letters, ride, "it crashes", NOW)
     of_the_release_before = DeadLetter(
         dead_letter_id="message-1",
         kind=DeadLetterKind.MESSAGE,

@@ -44,6 +44,7 @@ class Scene:
         ports = self.api.ports
         self.dispatcher = Dispatcher(
             ports=ports,
+            dead_letters=ports.dead_letters,
             leases=ports.waiting,  # type: ignore[arg-type]
             tuning=self.tuning,
             now=self.now,

@@ -63,6 +63,7 @@ class Service:
         )
         self.dispatcher = Dispatcher(
             ports=self.ports,
+            dead_letters=self.ports.dead_letters,
             leases=self.waiting,
             tuning=Tuning(),
             now=lambda: self.now,

@@ -49,7 +49,7 @@ def times(service: Service) -> CountedTimes:
 def eta(service: Service, ride_id: str) -> int | None:
     ride = service.rides.get(ride_id)
     assert ride
-    return live_view(service.ports, ride, service.now).pickup_eta_seconds
+    return live_view(service.ports, service.ports.arrivals, ride, service.now).pickup_eta_seconds
 
 
 def test_a_thousand_looks_at_a_ride_in_ten_seconds_are_one_question(

@@ -13,8 +13,8 @@ from tests.unit.core.conftest import Service
 def test_ended_rides_are_erased_and_open_ones_named(service: Service) -> None:
     service.rides.put(a_finished_ride(ride_id="ended"))
     service.rides.put(a_ride(ride_id="open"))
-    assert erase_rider(service.ports, "rider-1") == Erasure(1, ("open",))
-    assert erase_rider(service.ports, "rider-1") == Erasure(0, ("open",))
+    assert erase_rider(service.rides, service.dead_letters, "rider-1") == Erasure(1, ("open",))
+    assert erase_rider(service.rides, service.dead_letters, "rider-1") == Erasure(0, ("open",))
 
 
 def test_a_ride_that_changed_at_the_same_moment_is_named_too(
@@ -25,4 +25,4 @@ def test_a_ride_that_changed_at_the_same_moment_is_named_too(
 
     service.rides.put(a_finished_ride(ride_id="contended"))
     monkeypatch.setattr(service.rides, "save", lose)
-    assert erase_rider(service.ports, "rider-1") == Erasure(0, ("contended",))
+    assert erase_rider(service.rides, service.dead_letters, "rider-1") == Erasure(0, ("contended",))

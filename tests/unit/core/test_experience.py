@@ -147,7 +147,9 @@ def test_a_round_leaves_out_a_unicorn_that_is_too_far_by_what_was_learned(
 
 def test_the_live_view_says_when_it_comes_at_the_latest(service: Service) -> None:
     ride = service.matched(at=NEARBY)
-    view = live_view(service.ports, ride, service.now + timedelta(seconds=1))
+    view = live_view(
+        service.ports, service.ports.arrivals, ride, service.now + timedelta(seconds=1)
+    )
     assert view.pickup_eta_seconds
     assert view.pickup_eta_latest_seconds
     assert view.pickup_eta_latest_seconds > view.pickup_eta_seconds

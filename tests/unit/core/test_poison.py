@@ -147,7 +147,9 @@ def test_suspects_wait_for_the_next_job_when_the_time_is_up(service: Service) ->
 def set_aside(service: Service) -> Ride:
     ride = service.request(note="window seat")
     service.rides.put(a_ride(ride_id=ride.ride_id, zone=ride.zone, excluded=frozenset({"u9"})))
-    dead_letters.set_aside_ride(service.ports, service.stored(ride), "a test", service.now)
+    dead_letters.set_aside_ride(
+        service.ports, service.dead_letters, service.stored(ride), "a test", service.now
+    )
     assert service.stored(ride).status is RideStatus.UNMATCHED
     return service.stored(ride)
 
@@ -157,7 +159,7 @@ def test_a_replayed_ride_is_requested_with_a_fresh_deadline(service: Service) ->
     now = service.later(600)
     service.rounds.published.clear()
     service.waiting.marks.clear()
-    letter = dead_letters.replay(service.ports, f"ride-{ride.ride_id}", now)
+    letter = dead_letters.replay(service.ports, service.dead_letters, f"ride-{ride.ride_id}", now)
     assert letter.replayed_at == now
     again = service.stored(ride)
     assert (again.status, again.version) == (RideStatus.REQUESTED, ride.version + 1)
@@ -172,9 +174,9 @@ def test_a_replayed_ride_is_requested_with_a_fresh_deadline(service: Service) ->
 def test_replaying_twice_does_no_more_than_once(service: Service) -> None:
     ride = set_aside(service)
     name = f"ride-{ride.ride_id}"
-    dead_letters.replay(service.ports, name, service.now)
+    dead_letters.replay(service.ports, service.dead_letters, name, service.now)
     once = service.stored(ride)
-    dead_letters.replay(service.ports, name, service.now)
+    dead_letters.replay(service.ports, service.dead_letters, name, service.now)
     assert service.stored(ride) == once
 
 
@@ -182,7 +184,7 @@ def test_a_replayed_ride_that_ends_unmatched_again_can_be_replayed_again(service
     ride = set_aside(service)
     name = f"ride-{ride.ride_id}"
     for _ in range(3):
-        letter = dead_letters.replay(service.ports, name, service.now)
+        letter = dead_letters.replay(service.ports, service.dead_letters, name, service.now)
         assert letter.replayed_at == service.now
         assert service.stored(ride).status is RideStatus.REQUESTED
         service.later(181)
@@ -198,7 +200,7 @@ def test_a_replay_that_cannot_be_noted_is_done_all_the_same(
 
     ride = set_aside(service)
     monkeypatch.setattr(service.dead_letters, "mark_replayed", away)
-    dead_letters.replay(service.ports, f"ride-{ride.ride_id}", service.now)
+    dead_letters.replay(service.ports, service.dead_letters, f"ride-{ride.ride_id}", service.now)
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
@@ -206,13 +208,13 @@ def test_a_ride_whose_rider_was_forgotten_is_dispatched_for_nobody(service: Serv
     ride = set_aside(service)
     letter = service.dead_letters.get(f"ride-{ride.ride_id}")
     assert letter
-    erase_rider(service.ports, ride.rider_id)
+    erase_rider(service.rides, service.dead_letters, ride.rider_id)
     with pytest.raises(DeadLetterNotFound):
-        dead_letters.replay(service.ports, letter.dead_letter_id, service.now)
+        dead_letters.replay(service.ports, service.dead_letters, letter.dead_letter_id, service.now)
     # A letter that a crashed round wrote meanwhile, or that the release before had kept.
     service.dead_letters.put(letter)
     with pytest.raises(DeadLetterNotFound):
-        dead_letters.replay(service.ports, letter.dead_letter_id, service.now)
+        dead_letters.replay(service.ports, service.dead_letters, letter.dead_letter_id, service.now)
     assert service.stored(ride).status is RideStatus.UNMATCHED
 
 
@@ -234,7 +236,7 @@ def test_forgetting_a_rider_takes_the_excerpts_of_letters_along(service: Service
     ride, other = set_aside(service), service.request("rider-2")
     an_old_letter(service, ride)
     an_old_letter(service, other)
-    erase_rider(service.ports, ride.rider_id)
+    erase_rider(service.rides, service.dead_letters, ride.rider_id)
     (letter,) = service.dead_letters.newest(limit=10, start=None).items
     assert letter.ride_id == other.ride_id
 
@@ -242,17 +244,19 @@ def test_forgetting_a_rider_takes_the_excerpts_of_letters_along(service: Service
 def test_a_ride_set_aside_anew_can_be_replayed_anew(service: Service) -> None:
     ride = set_aside(service)
     name = f"ride-{ride.ride_id}"
-    dead_letters.replay(service.ports, name, service.now)
-    dead_letters.set_aside_ride(service.ports, service.stored(ride), "again", service.later(10))
-    dead_letters.replay(service.ports, name, service.now)
+    dead_letters.replay(service.ports, service.dead_letters, name, service.now)
+    dead_letters.set_aside_ride(
+        service.ports, service.dead_letters, service.stored(ride), "again", service.later(10)
+    )
+    dead_letters.replay(service.ports, service.dead_letters, name, service.now)
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
 def test_a_ride_that_got_its_unicorn_is_not_replayed(service: Service) -> None:
     ride = service.matched()
-    dead_letters.set_aside_ride(service.ports, ride, "too late", service.now)
+    dead_letters.set_aside_ride(service.ports, service.dead_letters, ride, "too late", service.now)
     assert service.stored(ride) == ride
-    dead_letters.replay(service.ports, f"ride-{ride.ride_id}", service.now)
+    dead_letters.replay(service.ports, service.dead_letters, f"ride-{ride.ride_id}", service.now)
     assert service.stored(ride) == ride
 
 
@@ -263,7 +267,7 @@ def test_only_an_unmatched_ride_can_be_replayed() -> None:
 
 def test_an_unknown_letter_cannot_be_replayed(service: Service) -> None:
     with pytest.raises(DeadLetterNotFound):
-        dead_letters.replay(service.ports, "ride-x", service.now)
+        dead_letters.replay(service.ports, service.dead_letters, "ride-x", service.now)
 
 
 @pytest.mark.parametrize("kind", [DeadLetterKind.ENTRY, DeadLetterKind.MESSAGE])
@@ -281,7 +285,7 @@ def test_a_letter_of_a_kind_no_longer_written_is_only_noted_as_replayed(
         excerpt="?",
     )
     service.dead_letters.put(letter)
-    replayed = dead_letters.replay(service.ports, "old", service.now)
+    replayed = dead_letters.replay(service.ports, service.dead_letters, "old", service.now)
     assert replayed == replace(letter, replayed_at=service.now)
     assert service.dead_letters.get("old") == replayed
     assert service.rounds.published == []
@@ -297,6 +301,8 @@ def test_a_ride_whose_letter_cannot_be_written_is_not_ended(
 
     monkeypatch.setattr(service.dead_letters, "put", away)
     with pytest.raises(Unavailable):
-        dead_letters.set_aside_ride(service.ports, ride, "a test", service.now)
+        dead_letters.set_aside_ride(
+            service.ports, service.dead_letters, ride, "a test", service.now
+        )
     assert service.stored(ride).status is RideStatus.REQUESTED
     assert stored_ride(service.ports, ride.ride_id) == service.stored(ride)
