@@ -169,8 +169,10 @@ def rules_of(settings: Settings) -> Rules:
 
 def zone_times(settings: Settings, dynamodb: DynamoDBClient) -> ZoneTimes:
     """Travel times that each zone corrects by what it has learned."""
+    base = travel_times(settings)
     return ZoneTimes(
-        base=travel_times(settings),
+        base=base,
+        of_a_round=base.for_a_round if isinstance(base, RoutedTimes) else None,
         corrections=learned_corrections(settings, dynamodb),
         prior=AS_ESTIMATED if settings.travel_times_url else NEW_YORK,
     )

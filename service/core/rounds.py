@@ -27,6 +27,7 @@ from service.core.ports import (
     WaitingZone,
 )
 from service.core.suspects import try_suspects
+from service.core.times import ZoneTimes
 from service.matching.match import Matching, match
 from service.matching.tuning import Tuning
 from service.model import FleetEntry, Pairing, Ride
@@ -212,7 +213,8 @@ class Dispatcher:
         there are more of them within reach.
         """
         now, fleet, zone = self.now(), dict[str, FleetEntry](), rides[0].zone
-        travel = self.ports.times.deciding(zone, now)
+        times = self.ports.times.for_a_round()
+        travel = times.deciding(zone, now)
         searching, cut, count = rides, set[str](), self.tuning.neighbours
         while True:
             near = self.ports.fleet.near(
@@ -226,34 +228,39 @@ class Dispatcher:
             fleet |= {name: entry for name, entry in found.items() if name not in done.taken}
             cut -= {ride.ride_id for ride in searching}
             cut |= {ride.ride_id for ride in searching if ride.pickup in near.cut}
-            matching = self._match(rides, list(fleet.values()), done.plans, now)
+            matching = self._match(times, rides, list(fleet.values()), done.plans, now)
             claimed = {pairing.ride_id for pairing in matching.claims}
             searching = [ride for ride in rides if ride.ride_id in cut - claimed]
             if not searching:
                 break
             count *= WIDER
-        matching = self._ask_again(rides, fleet, matching)
+        matching = self._ask_again(times, rides, fleet, matching)
         by_id = {ride.ride_id: ride for ride in rides}
         claims = [Claim(p, by_id[p.ride_id], fleet[p.unicorn_id]) for p in matching.claims]
-        plans = told_plans(self.ports.times, matching.plans, by_id, fleet, now)
+        plans = told_plans(times, matching.plans, by_id, fleet, now)
         told_matching = Matching(matching.claims, tuple(plans))
-        return told_matching, told(self.ports.times, zone, claims, now)
+        return told_matching, told(times, zone, claims, now)
 
     def _match(
         self,
+        times: ZoneTimes,
         rides: Sequence[Ride],
         fleet: Sequence[FleetEntry],
         plans: Mapping[str, Pairing],
         now: datetime,
     ) -> Matching:
         """The best pairs by the travel times of these rides' zone."""
-        times, zone = self.ports.times, rides[0].zone
+        zone = rides[0].zone
         trips, remaining = times.trips(zone, now)
         travel = times.deciding(zone, now)
         return match(rides, fleet, plans, now, self.tuning, travel, remaining, trips)
 
     def _ask_again(
-        self, rides: Sequence[Ride], fleet: Mapping[str, FleetEntry], matching: Matching
+        self,
+        times: ZoneTimes,
+        rides: Sequence[Ride],
+        fleet: Mapping[str, FleetEntry],
+        matching: Matching,
     ) -> Matching:
         """Pair rides that got nobody with unicorns that missed their offers, and are free."""
         both = (*matching.claims, *matching.plans)
@@ -263,6 +270,7 @@ class Dispatcher:
             return matching
         taken = {pairing.unicorn_id for pairing in both}
         more = self._match(
+            times,
             [replace(ride, missed_by=frozenset()) for ride in alone],
             [entry for name, entry in fleet.items() if name not in taken],
             {},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -59,6 +60,12 @@ class ZoneTimes:
     base: TravelTimes
     corrections: Corrections = field(default_factory=Nothing)
     prior: Correction = AS_ESTIMATED
+    of_a_round: Callable[[], TravelTimes] | None = None
+    """Makes what one round uses in place of `base`, where a question costs a remote call."""
+
+    def for_a_round(self) -> ZoneTimes:
+        """The same, for the questions that belong to one pairing."""
+        return replace(self, base=self.of_a_round()) if self.of_a_round else self
 
     def deciding(self, zone: str, now: datetime) -> TravelTimes:
         """For pairing: pickups as the zone has learned them, else uncorrected."""

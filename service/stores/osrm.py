@@ -35,9 +35,10 @@ FARTHEST_ROAD_METRES: Final = 500.0
 class RoutedTimes:
     """`TravelTimes` of a table service; `otherwise` where it does not say, or not in time.
 
-    `budget_seconds` is what one `estimate` may spend on asking: whatever is not answered by then
-    is estimated otherwise. Nothing is asked after half of it, so that a question that comes late
-    for want of time does not pass for a failure. `most_places` is the server's `--max-table-size`.
+    `budget_seconds` is what one `estimate`, or one round, may spend on asking: whatever is not
+    answered by then is estimated otherwise. Nothing is asked after half of it, so that a question
+    that comes late for want of time does not pass for a failure. `most_places` is the server's
+    `--max-table-size`.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class RoutedTimes:
     ) -> None:
         self._service = service
         self._otherwise = otherwise
-        self._budget = budget_seconds
+        self.budget_seconds = budget_seconds
         self._most_places = most_places
         self._monotonic = monotonic
         self._breaker = Breaker(PAUSE_SECONDS, monotonic)
@@ -59,11 +60,22 @@ class RoutedTimes:
     def estimate(
         self, origins: FloatArray, destinations: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
+        seconds, metres, _ = self.estimate_within(self.budget_seconds, origins, destinations)
+        return seconds, metres
+
+    def for_a_round(self) -> TravelTimes:
+        """The same, asked about each pair once, within one budget for all that is asked."""
+        return _RoundTimes(self)
+
+    def estimate_within(
+        self, budget: float, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray, float]:
+        """`estimate`, and what is then left of this budget (seconds)."""
         seconds, metres = self._otherwise.estimate(origins, destinations)
-        deadline = self._monotonic() + self._budget
+        deadline = self._monotonic() + budget
         for rows in _chunks(origins, destinations, self._most_places):
             left = deadline - self._monotonic()
-            if self._breaker.is_open or left < self._budget / 2:
+            if self._breaker.is_open or left < self.budget_seconds / 2:
                 break
             try:
                 told = self._ask(origins[rows], destinations[rows], left)
@@ -73,7 +85,7 @@ class RoutedTimes:
                 break
             is_told = np.isfinite(told).all(axis=0)
             seconds[rows[is_told]], metres[rows[is_told]] = told[:, is_told]
-        return seconds, metres
+        return seconds, metres, deadline - self._monotonic()
 
     def reach_metres(self, seconds: float) -> float:
         return self._otherwise.reach_metres(seconds)
@@ -90,6 +102,34 @@ class RoutedTimes:
         took, metres, gaps = table[:, source_of.ravel(), target_of.ravel()]
         gaps[gaps > FARTHEST_ROAD_METRES] = np.nan
         return np.stack([took + gaps / self._otherwise.reach_metres(1), metres + gaps])
+
+
+class _RoundTimes:
+    """`RoutedTimes` as one round uses them: what was asked is remembered, and the budget shrinks.
+
+    A round asks about the same pairs again: it looks at more unicorns for some riders, or asks for
+    those that missed an offer.
+    """
+
+    def __init__(self, times: RoutedTimes) -> None:
+        self._times = times
+        self._left = times.budget_seconds
+        self._known = dict[tuple[float, ...], list[float]]()
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        pairs = list(map(tuple, np.hstack([origins, destinations]).tolist()))
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
+        if new:
+            asked = np.array(new)
+            *told, self._left = self._times.estimate_within(self._left, asked[:, :2], asked[:, 2:])
+            self._known.update(zip(new, np.transpose(told).tolist(), strict=True))
+        seconds, metres = np.array([self._known[pair] for pair in pairs]).reshape(-1, 2).T
+        return seconds, metres
+
+    def reach_metres(self, seconds: float) -> float:
+        return self._times.reach_metres(seconds)
 
 
 def _chunks(origins: FloatArray, destinations: FloatArray, most_places: int) -> Iterator[IntArray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from service.bootstrap import travel_times
+from service.core.times import ZoneTimes
 from service.matching.match import Tuning, match
 from service.matching.remaining import RemainingTime
 from service.matching.travel import (
@@ -31,6 +33,7 @@ from tests.support.table_server import (
     answer_of,
     drive,
 )
+from tests.unit.core.conftest import Service
 
 HERE, THERE = Location(40.71, -74.0), Location(40.75, -73.98)
 SETTINGS: dict[str, Any] = {"aws_region": "us-east-1", "redis_url": "redis://127.0.0.1:6379/0"}
@@ -240,6 +243,41 @@ def test_what_is_not_asked_in_time_is_estimated_and_no_failure(
     assert sum(a == b for a, b in zip(seconds, straight, strict=True)) == 2
     travel.estimate(origins, destinations)
     assert len(server.asked) == 4
+
+
+def test_a_round_asks_about_each_pair_once_within_one_budget(
+    server: TableServer, clock: Clock
+) -> None:
+    def slowly(question: Question) -> Any:
+        clock.seconds += 3
+        return answer_of(question)
+
+    server.answer = slowly
+    travel = routed(server.url, clock, budget=10).for_a_round()
+    origins, destinations = random_pairs(9, 500)
+    pairs = [(origins[at : at + 3], destinations[at : at + 3]) for at in (0, 3, 6)]
+    for asked in (pairs[0], pairs[0], *pairs):
+        travel.estimate(*asked)
+    assert len(server.asked) == 2, "too little is left for a third question"
+    expected = [told(*pairs[0]), told(*pairs[1]), GreatCircle().estimate(*pairs[2])[0]]
+    for asked, seconds in zip(pairs, expected, strict=True):
+        assert travel.estimate(*asked)[0] == pytest.approx(seconds)
+    assert len(server.asked) == 2
+
+
+def test_the_questions_of_a_pairing_share_one_budget(server: TableServer, clock: Clock) -> None:
+    travel = routed(server.url, clock)
+    service = Service()
+    times = ZoneTimes(travel, of_a_round=travel.for_a_round)
+    service.ports = replace(service.ports, times=times)
+    service.dispatcher = replace(service.dispatcher, ports=service.ports)
+    service.on_duty()
+    ride = replace(service.request(), missed_by=frozenset({"u1"}))
+    service.rides.put(ride)
+    service.waiting.correct(ride)
+    service.run_published_rounds()
+    assert service.stored(ride).unicorn_id == "u1", "looked at twice: with and without its miss"
+    assert len(server.asked) == 1
 
 
 def test_the_settings_say_whether_there_is_a_routing_engine(server: TableServer) -> None:
