@@ -7,6 +7,7 @@ import sys
 import click
 
 from service.command.tools import Output, Tools, explained, with_output, wrote
+from service.stores.dynamodb import schema
 from service.stores.dynamodb.schema import create_tables, faults_of_tables
 
 
@@ -16,15 +17,23 @@ def tables() -> None:
 
 
 @tables.command()
+@click.option(
+    "--drop-former-indexes",
+    is_flag=True,
+    help="Then delete the indexes that only the last release reads.",
+)
 @with_output
-def create(output: Output) -> None:
+def create(output: Output, drop_former_indexes: bool) -> None:
     """Create what is missing, tables and indexes, and wait until it can be used.
 
-    What exists is left as it is, so this may be run again at any time.
+    What exists is left as it is, so this may be run again at any time: before a new release is
+    started, and with --drop-former-indexes once no process of the last release runs.
     """
     tools = Tools()
     with explained("tables"):
         create_tables(tools.dynamodb, tools.settings)
+        if drop_former_indexes:
+            schema.drop_former_indexes(tools.dynamodb, tools.settings)
     names = tools.settings.table_names
     wrote("tables created", tables=", ".join(names))
     output.show({"tables": names}, f"ready: {', '.join(names)}")

@@ -70,12 +70,24 @@ class Rides(Protocol):
         status: RideStatus | None,
         limit: int,
         start: Mapping[str, str] | None,
+        since: datetime | None = None,
     ) -> Page[Ride]:
-        """The rider's rides, newest first, from the continuation key `start` on.
+        """The rider's rides requested since then, newest first, from the key `start` on.
 
         A page may be short of `limit`, even empty, and still have a `next_key`: a call looks at
         `MOST_LISTED` rides at most, however few of them have the status.
         """
+
+    def list_of_unicorn(
+        self,
+        unicorn_id: str,
+        *,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+        since: datetime | None = None,
+    ) -> Page[Ride]:
+        """`list_of_rider` of the rides that this unicorn has or had at their end."""
 
     def save(self, before: Ride, after: Ride) -> None:
         """Replace `before` by `after` if it still is what is stored; else `WriteConflict`."""
@@ -89,6 +101,12 @@ class Rides(Protocol):
 
         Of a shard, rides that do more than wait (`Ride.only_waits`) are among them however many
         older ones wait. A row that nobody can read is put back and left out.
+        """
+
+    def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
+        """Ids of the shard's rides that have a unicorn and are due after then, and of the unicorn.
+
+        From the index alone, which may be a moment old. Iterating makes a call for each 1 MB.
         """
 
     def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:

@@ -28,9 +28,10 @@ def test_tables_are_created_once_however_often_asked_for(
         for index in table["GlobalSecondaryIndexes"]
     }
     assert keys == {
-        "by_rider": ["rider_id", "requested_at"],
+        "by_unicorn": ["unicorn_id", "requested_at"],
+        "by_rider_keys": ["rider_id", "requested_at"],
         "by_day": ["day_shard", "requested_at"],
-        "due": ["shard", "due_at"],
+        "open_rides": ["shard", "due_at"],
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +17,10 @@ from service.model import (
     Rating,
     Ride,
     RideStatus,
+    items_of,
 )
 from service.settings import Settings
-from service.stores.dynamodb import rides as dynamo_rides
+from service.stores.dynamodb import due, parties
 from service.stores.dynamodb.rides import DynamoRides
 from tests.support.builders import (
     NOW,
@@ -37,6 +39,10 @@ def stored(rides: Rides, ride_id: str = "ride-1") -> Ride:
     ride = rides.get(ride_id)
     assert ride
     return ride
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
 
 
 def create(rides: Rides, ride: Ride) -> Ride:
@@ -180,7 +186,7 @@ def test_open_rides_are_due_oldest_first_over_all_shards(rides: Rides) -> None:
 def test_more_rides_are_due_than_fit_in_one_answer(
     rides: Rides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dynamo_rides, "QUERY_PAGE", 2)
+    monkeypatch.setattr(due, "QUERY_PAGE", 2)
     for n in range(50):
         create(rides, a_ride(ride_id=f"r{n}", due_at=NOW + timedelta(seconds=n)))
     assert due_ids(rides, 100) == [f"r{n}" for n in range(50)]
@@ -258,6 +264,59 @@ def create_history(rides: Rides, count: int) -> list[str]:
     return [f"r{n:02}" for n in range(count)]
 
 
+def test_a_unicorns_rides_are_those_it_has_or_had_at_their_end(rides: Rides) -> None:
+    unicorn = a_usable_unicorn()
+    for number, is_over in enumerate((True, True, False, False)):
+        ride = create(rides, a_ride(ride_id=f"ride-{number}", requested_at=later(number)))
+        matched, _ = a_matched_pair(ride, unicorn)
+        rides.save(ride, matched)
+        if is_over:
+            rides.save(matched, matched.canceled(CanceledBy.ADMIN, None, NOW))
+    lost = stored(rides, "ride-3")
+    rides.save(lost, lost.returned(NOW, timedelta(seconds=180)))
+    create(rides, a_ride(ride_id="without"))
+
+    def listed(status: RideStatus | None = None, seconds: float = 0, limit: int = 9) -> list[str]:
+        page = partial(rides.list_of_unicorn, "u1", status=status, limit=limit)
+        found = items_of(lambda start: page(start=start, since=later(seconds)))
+        return [ride.ride_id for ride in found]
+
+    assert listed() == listed(limit=1) == ["ride-2", "ride-1", "ride-0"]
+    assert listed(RideStatus.CANCELED, limit=1) == ["ride-1", "ride-0"]
+    assert listed(seconds=1) == ["ride-2", "ride-1"]
+    for name in ("u2", "", "x" * 2049):
+        assert not rides.list_of_unicorn(name, status=None, limit=9, start=None).items
+
+
+def test_a_riders_rides_are_listed_since_an_instant(rides: Rides) -> None:
+    create_history(rides, 12)
+    page = rides.list_of_rider("rider-1", status=None, limit=9, start=None, since=later(3))
+    assert {ride.ride_id for ride in page.items} == {"r09", "r10", "r11"}
+    first = rides.list_of_rider("rider-1", status=None, limit=2, start=None, since=later(3))
+    rest = rides.list_of_rider(
+        "rider-1", status=None, limit=2, start=first.next_key, since=later(3)
+    )
+    assert {ride.ride_id for ride in (*first.items, *rest.items)} == {"r09", "r10", "r11"}
+    assert rest.next_key is None
+
+
+def test_a_shard_names_its_assigned_rides_with_their_unicorns(rides: Rides) -> None:
+    for number in range(6):
+        ride = create(rides, a_ride(ride_id=f"ride-{number}", due_at=later(number)))
+        if number % 2:
+            matched, _ = a_matched_pair(ride, a_usable_unicorn(unicorn_id=f"u{number}"))
+            rides.save(ride, replace(matched, due_at=later(number)))
+
+    def assigned(after: float) -> set[tuple[str, str]]:
+        return {each for shard in rides.shards for each in rides.assigned(shard, later(after))}
+
+    assert assigned(0) == {("ride-1", "u1"), ("ride-3", "u3"), ("ride-5", "u5")}
+    assert assigned(1) == {("ride-3", "u3"), ("ride-5", "u5")}
+    ended = stored(rides, "ride-3")
+    rides.save(ended, ended.canceled(CanceledBy.ADMIN, None, NOW))
+    assert assigned(1) == {("ride-5", "u5")}
+
+
 @pytest.mark.parametrize("limit", [1, 4, 5, 20, 100])
 def test_pages_of_a_riders_rides_lose_and_repeat_nothing(rides: Rides, limit: int) -> None:
     history = create_history(rides, 20)
@@ -272,7 +331,7 @@ def test_pages_of_a_riders_rides_lose_and_repeat_nothing(rides: Rides, limit: in
 def test_a_status_can_be_picked_from_a_long_history(
     rides: Rides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dynamo_rides, "QUERY_PAGE", 3)
+    monkeypatch.setattr(parties, "QUERY_PAGE", 3)
     history = create_history(rides, 20)
     seen = list(pages(rides, "rider-1", 2, RideStatus.CANCELED))
     assert seen == [("r16", "r12"), ("r08", "r04"), ("r00",)]
@@ -362,7 +421,7 @@ def test_a_due_row_that_nobody_can_read_is_put_back_and_hides_no_other(
 def test_a_listing_by_status_looks_at_a_bounded_part_of_a_long_history(
     rides: Rides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for owner in (ports, dynamo_rides):
+    for owner in (ports, parties):
         monkeypatch.setattr(owner, "MOST_LISTED", 4)
     for number in range(11):
         requested_at = NOW + timedelta(seconds=number)

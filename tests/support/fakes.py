@@ -6,7 +6,7 @@ The contract tests hold these and the real stores to the same behaviour.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import TypeVar
@@ -60,12 +60,35 @@ class FakeRides:
         status: RideStatus | None,
         limit: int,
         start: Mapping[str, str] | None,
+        since: datetime | None = None,
+    ) -> Page[Ride]:
+        return self._page(lambda ride: ride.rider_id == rider_id, status, limit, start, since)
+
+    def list_of_unicorn(
+        self,
+        unicorn_id: str,
+        *,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+        since: datetime | None = None,
+    ) -> Page[Ride]:
+        return self._page(lambda ride: ride.unicorn_id == unicorn_id, status, limit, start, since)
+
+    def _page(
+        self,
+        is_theirs: Callable[[Ride], bool],
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+        since: datetime | None,
     ) -> Page[Ride]:
         rides = [
             ride
             for ride in sorted(self.all(), key=_age, reverse=True)
-            if ride.rider_id == rider_id
+            if is_theirs(ride)
             and (start is None or _age(ride) < (start["requested_at"], start["ride_id"]))
+            and (since is None or ride.requested_at >= since)
         ]
         seen = rides[: ports.MOST_LISTED]
         found = [ride for ride in seen if status is None or ride.status is status]
@@ -88,6 +111,16 @@ class FakeRides:
         if shard and len(due) > limit:
             due.sort(key=lambda ride: ride.only_waits(now))
         return due[:limit]
+
+    def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
+        return [
+            (ride.ride_id, ride.unicorn_id)
+            for ride in self.all()
+            if self.shard_of(ride.ride_id) == shard
+            and ride.unicorn_id
+            and ride.due_at
+            and ride.due_at > after
+        ]
 
     def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
         with _lock:

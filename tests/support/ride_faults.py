@@ -5,7 +5,7 @@ Every write goes through `Trouble.around`, which shows the witness what is store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 from service.model import (
     Page,
     Ride,
-    RideStatus,
     Unicorn,
 )
 from service.model.errors import Unavailable
@@ -90,15 +89,14 @@ class TroubledRides:
     def get(self, ride_id: str) -> Ride | None:
         return self._rides.get(ride_id)
 
-    def list_of_rider(
-        self,
-        rider_id: str,
-        *,
-        status: RideStatus | None,
-        limit: int,
-        start: Mapping[str, str] | None,
-    ) -> Page[Ride]:
-        return self._rides.list_of_rider(rider_id, status=status, limit=limit, start=start)
+    def list_of_rider(self, *args: Any, **options: Any) -> Page[Ride]:
+        return self._rides.list_of_rider(*args, **options)
+
+    def list_of_unicorn(self, *args: Any, **options: Any) -> Page[Ride]:
+        return self._rides.list_of_unicorn(*args, **options)
+
+    def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
+        return self._rides.assigned(shard, after)
 
     def save(self, before: Ride, after: Ride) -> None:
         self._around(lambda: self._rides.save(before, after), before.ride_id)

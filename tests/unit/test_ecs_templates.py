@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -71,12 +71,54 @@ def test_cfn_lint_finds_nothing() -> None:
     assert result.returncode == 0, result.stdout
 
 
+LAST_RELEASE: Final = ("by_rider", "by_day", "due")
+TAKEOVER: Final = (
+    {"IsStep1", "BeforeStep3"},
+    {"IsStep2", "BeforeStep3"},
+    {"IsStep3"},
+    {"IsStep4", "AfterStep3"},
+    {"IsStep5", "AfterStep3"},
+)
+"""What holds in the updates that take over a stack of the last release, one after the other. A new
+stack begins with the last one."""
+
+
+def with_conditions(part: Any, hold: Collection[str]) -> Any:
+    """The part of a template with its conditions decided."""
+    if isinstance(part, Mapping):
+        if "Fn::If" in part:
+            name, then, otherwise = part["Fn::If"]
+            return with_conditions(then if name in hold else otherwise, hold)
+        return {key: with_conditions(value, hold) for key, value in part.items()}
+    if isinstance(part, list):
+        decided = (with_conditions(each, hold) for each in part)
+        return [each for each in decided if each != {"Ref": "AWS::NoValue"}]
+    return part
+
+
+def test_each_update_of_a_takeover_adds_or_deletes_one_index() -> None:
+    rides = resources("data.yaml", "AWS::DynamoDB::Table")["Rides"]
+    before = set(LAST_RELEASE)
+    for hold in TAKEOVER:
+        decided = with_conditions(rides["GlobalSecondaryIndexes"], hold)
+        after = {index["IndexName"] for index in decided}
+        assert len(before ^ after) == 1
+        before = after
+    assert before == {index.name for index in TABLES[0].indexes}
+
+
+def test_the_former_indexes_are_those_that_the_code_would_drop() -> None:
+    assert set(LAST_RELEASE) - {index.name for index in TABLES[0].indexes} == set(
+        TABLES[0].former_indexes
+    )
+
+
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.setting)
 def test_tables_are_those_of_the_code(table: Any) -> None:
     wanted = dict(definition("any", table))
     del wanted["TableName"]
     name = table.setting.removesuffix("_table").capitalize()
-    deployed = resources("data.yaml", "AWS::DynamoDB::Table")[name]
+    deployed = with_conditions(resources("data.yaml", "AWS::DynamoDB::Table")[name], TAKEOVER[-1])
     assert {key: deployed[key] for key in wanted} == wanted
     expires = deployed.get("TimeToLiveSpecification", {}).get("AttributeName")
     assert expires == table.expires_at

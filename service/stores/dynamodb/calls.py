@@ -135,13 +135,13 @@ def write(call: Callable[[], object], write_id: str, seconds: float) -> None:
 
 
 def get_batch(
-    client: DynamoDBClient, keys: Mapping[str, list[Item]], seconds: float
+    client: DynamoDBClient, keys: Mapping[str, list[Item]], seconds: float, consistent: bool = True
 ) -> dict[str, list[Item]]:
-    """Items by table, each read consistently; absent ones are left out. Raises `Unavailable`."""
+    """Items by table, at most `BATCH`; absent ones are left out. Raises `Unavailable`."""
     patience = Patience(seconds)
     found: dict[str, list[Item]] = {table: [] for table in keys}
     wanted: Mapping[str, Any] = {
-        table: {"Keys": wanted, "ConsistentRead": True} for table, wanted in keys.items()
+        table: {"Keys": wanted, "ConsistentRead": consistent} for table, wanted in keys.items()
     }
     while True:
         asked = wanted

@@ -1,10 +1,14 @@
-"""The index of open rides, in shards: what is due, and when it is looked at again."""
+"""The index of open rides, in shards: what is due, and when it is looked at again.
+
+An entry of the index says which ride is due when, and which unicorn it has; the rides themselves
+are read in batches.
+"""
 
 from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +16,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from service.model import Ride, RideStatus
+from service.model import Ride
 from service.model.errors import Unavailable
 from service.stores.dynamodb.calls import ConditionFailed, patiently, write
 from service.stores.dynamodb.items import SHARDS, readable_rides, text
@@ -65,13 +69,20 @@ class DueRides(TableStore):
         page = min(limit, QUERY_MOST if shard else QUERY_PAGE)
         queries = [self._due_query(each, now, page) for each in ([shard] if shard else SHARDS)]
         per_shard = map(self._query, queries)
-        merged = heapq.merge(*per_shard, key=lambda item: item["due_at"]["S"])
-        found = {item["ride_id"]["S"]: item for item in islice(merged, limit)}
+        merged = heapq.merge(*per_shard, key=lambda entry: entry["due_at"]["S"])
+        found = [entry["ride_id"]["S"] for entry in islice(merged, limit)]
         if shard and len(found) == limit:
             # A backlog: an end or an expiry does not wait until it is worked off.
             further = self._query(_ends_first(self._due_query(shard, now, QUERY_MOST)), ENDS_PAGES)
-            found = {item["ride_id"]["S"]: item for item in islice(further, limit)} | found
-        return list(islice(self._readable(found.values(), now), limit))
+            found = [entry["ride_id"]["S"] for entry in islice(further, limit)] + found
+        return self._still_due(list(dict.fromkeys(found))[:limit], now)
+
+    def assigned(self, shard: str, after: datetime) -> Iterator[tuple[str, str]]:
+        query = self._due_query(shard, after, QUERY_MOST)
+        query["KeyConditionExpression"] = "#shard = :shard AND due_at > :now"
+        for entry in self._query(query):
+            if "unicorn_id" in entry:
+                yield entry["ride_id"]["S"], entry["unicorn_id"]["S"]
 
     def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
         if ride.due_at is None:
@@ -112,13 +123,20 @@ class DueRides(TableStore):
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
 
-    def _readable(self, items: Iterable[Item], now: datetime) -> Iterator[Ride]:
-        """The rides. A row that makes no sense is put back: it must not hide the others."""
-        for item in items:
-            rides = list(readable_rides([item]))
-            yield from rides
-            if not rides:
+    def _still_due(self, ride_ids: Sequence[str], now: datetime) -> list[Ride]:
+        """Those of the rides that are due by now, in this order: the index may be a moment old.
+
+        A row that makes no sense is put back: it must not hide the others.
+        """
+        keys: list[Item] = [{"ride_id": text(ride_id)} for ride_id in ride_ids]
+        found: dict[str, Ride] = {}
+        for item in self._items_of(keys, consistent=False):
+            for ride in readable_rides([item]):
+                found[ride.ride_id] = ride
+            if item["ride_id"]["S"] not in found and "due_at" in item:
                 self._put_back(item, now + UNREADABLE_PAUSE)
+        rides = (found[ride_id] for ride_id in ride_ids if ride_id in found)
+        return [ride for ride in rides if ride.due_at and ride.due_at <= now]
 
     def _put_back(self, item: Item, due_at: datetime) -> None:
         with suppress(ConditionFailed):
@@ -151,7 +169,7 @@ class DueRides(TableStore):
     def _due_query(self, shard: str, now: datetime, page: int) -> QueryInputTypeDef:
         return {
             "TableName": self._table,
-            "IndexName": "due",
+            "IndexName": "open_rides",
             "KeyConditionExpression": "#shard = :shard AND due_at <= :now",
             "ExpressionAttributeNames": {"#shard": "shard"},
             "ExpressionAttributeValues": {
@@ -164,13 +182,7 @@ class DueRides(TableStore):
 
 def _ends_first(asked: QueryInputTypeDef) -> QueryInputTypeDef:
     """The query, but for rides that only wait for a round (`Ride.only_waits`)."""
-    names, values = asked["ExpressionAttributeNames"], asked["ExpressionAttributeValues"]
-    return {
-        **asked,
-        "FilterExpression": "#status <> :requested OR deadline_at <= :now",
-        "ExpressionAttributeNames": {**names, "#status": "status"},
-        "ExpressionAttributeValues": {**values, ":requested": text(RideStatus.REQUESTED)},
-    }
+    return {**asked, "FilterExpression": "attribute_exists(unicorn_id) OR deadline_at <= :now"}
 
 
 def _is_done(answer: BatchStatementResponseTypeDef, write_id: AttributeValueTypeDef) -> bool:

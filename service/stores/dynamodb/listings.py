@@ -18,7 +18,7 @@ from itertools import count, groupby, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from service.model import Page, Ride, RideStatus, Unicorn
-from service.stores.dynamodb.calls import BATCH, get_batch, patiently
+from service.stores.dynamodb.calls import BATCH, patiently
 from service.stores.dynamodb.items import SHARDS, readable_rides, readable_unicorn, text
 from service.stores.dynamodb.table import TableStore
 from service.stores.records import instant_of, instant_text
@@ -109,8 +109,7 @@ class DynamoRideHistory(TableStore):
     def _rides(self, places: Sequence[Place], status: RideStatus | None) -> list[Ride]:
         """The rides at these places, in this order, if they have the status."""
         keys: list[Item] = [{"ride_id": text(place.ride_id)} for place in places]
-        items = get_batch(self._client, {self._table: keys}, self._patience)[self._table]
-        rides = {ride.ride_id: ride for ride in readable_rides(items)}
+        rides = {ride.ride_id: ride for ride in readable_rides(self._items_of(keys))}
         found = [rides[place.ride_id] for place in places if place.ride_id in rides]
         return [ride for ride in found if status is None or ride.status is status]
 

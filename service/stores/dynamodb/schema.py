@@ -1,9 +1,14 @@
 """The tables, as data, and their creation where no infrastructure code does it.
 
-`Rides` has three indexes: `by_rider` lists a rider's rides; `by_day` lists all rides of a day,
-spread over shards; `due` is sparse, it holds open rides only, and is what the sweep reads (whole
-rides, so that it decides without reading each again). None is keyed on plain status, which would
-be a few hot partitions. `Operations` has one, `dead_letters`: sparse, newest first.
+`Rides` has four indexes. `by_rider_keys` and `by_unicorn` list the rides of one of the two;
+`by_day` lists all rides of a day, spread over shards; `open_rides` is sparse, it holds open rides
+only, and is what the sweep reads. DynamoDB charges a write for every entry that a change of a ride
+alters, so an index holds nothing that changes without its key: rides are read by their ids. None is
+keyed on plain status, which would be a few hot partitions. `Operations` has one index,
+`dead_letters`: sparse, newest first.
+
+An index cannot change its projection, so one that should is replaced by another beside it. The
+former one stays until `drop_former_indexes`: processes of the last release read it.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
         CreateTableInputTypeDef,
         GlobalSecondaryIndexTypeDef,
         KeySchemaElementTypeDef,
+        ProjectionTypeDef,
         TableDescriptionTypeDef,
     )
 
@@ -39,7 +45,9 @@ class Index:
     name: str
     partition: str
     sort: str
-    projection: Literal["ALL", "KEYS_ONLY"] = "ALL"
+    projection: Literal["ALL", "KEYS_ONLY", "INCLUDE"] = "ALL"
+    attributes: tuple[str, ...] = ()
+    """What it holds besides keys, where the projection is `INCLUDE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,8 @@ class Table:
     key: str
     indexes: tuple[Index, ...] = ()
     expires_at: str | None = None
+    former_indexes: tuple[str, ...] = ()
+    """Names of indexes that the last release reads and this one does not."""
 
 
 TABLES: Final = (
@@ -57,11 +67,14 @@ TABLES: Final = (
         "rides_table",
         "ride_id",
         (
-            Index("by_rider", "rider_id", "requested_at"),
+            Index("by_unicorn", "unicorn_id", "requested_at", "KEYS_ONLY"),
+            Index("by_rider_keys", "rider_id", "requested_at", "KEYS_ONLY"),
             Index("by_day", "day_shard", "requested_at", "KEYS_ONLY"),
-            Index("due", "shard", "due_at"),
+            # Both change with `due_at` only, so they cost no further write.
+            Index("open_rides", "shard", "due_at", "INCLUDE", ("unicorn_id", "deadline_at")),
         ),
         expires_at="expires_at",
+        former_indexes=("by_rider", "due"),
     ),
     Table("unicorns_table", "unicorn_id"),
     Table(
@@ -93,6 +106,25 @@ def _create_all(client: DynamoDBClient, settings: Settings) -> None:
             _let_expire(client, name, table.expires_at)
 
 
+def drop_former_indexes(client: DynamoDBClient, settings: Settings) -> None:
+    """Delete the indexes that only the last release reads, one after the other.
+
+    Only when no process of that release runs any more. Raises `Unavailable`.
+    """
+
+    def drop() -> None:
+        for table in TABLES:
+            name = str(getattr(settings, table.setting))
+            while former := _indexes_of(_settled(client, name)).intersection(table.former_indexes):
+                client.update_table(
+                    TableName=name,
+                    GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": min(former)}}],
+                )
+                time.sleep(LOOK_EVERY_SECONDS)
+
+    patiently(drop, PATIENCE_SECONDS)
+
+
 def faults_of_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
     """What is missing of the tables, one sentence each. Raises `Unavailable`."""
 
@@ -119,8 +151,11 @@ def _missing_indexes(client: DynamoDBClient, name: str, table: Table) -> list[In
 
 
 def _missing(described: TableDescriptionTypeDef, table: Table) -> list[Index]:
-    known = {index.get("IndexName") for index in described.get("GlobalSecondaryIndexes", ())}
-    return [index for index in table.indexes if index.name not in known]
+    return [index for index in table.indexes if index.name not in _indexes_of(described)]
+
+
+def _indexes_of(described: TableDescriptionTypeDef) -> set[str]:
+    return {index["IndexName"] for index in described.get("GlobalSecondaryIndexes", ())}
 
 
 def _add_indexes(client: DynamoDBClient, name: str, table: Table) -> None:
@@ -173,10 +208,13 @@ def definition(name: str, table: Table) -> CreateTableInputTypeDef:
 
 
 def _index(index: Index) -> GlobalSecondaryIndexTypeDef:
+    projection: ProjectionTypeDef = {"ProjectionType": index.projection}
+    if index.attributes:
+        projection["NonKeyAttributes"] = list(index.attributes)
     return {
         "IndexName": index.name,
         "KeySchema": _schema(index.partition, index.sort),
-        "Projection": {"ProjectionType": index.projection},
+        "Projection": projection,
     }
 
 

@@ -11,13 +11,7 @@ from cachetools import TTLCache
 from service.core.ports import WriteConflict
 from service.model import Unicorn
 from service.model.errors import AccountTaken, UnicornExists
-from service.stores.dynamodb.calls import (
-    BATCH,
-    PATIENCE_SECONDS,
-    ConditionFailed,
-    get_batch,
-    write,
-)
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, write
 from service.stores.dynamodb.items import (
     ACCOUNT_PREFIX,
     account_key,
@@ -82,11 +76,7 @@ class DynamoUnicorns(TableStore):
     def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
         names = filter(_can_be_unicorn, dict.fromkeys(unicorn_ids))
         keys: list[Item] = [{"unicorn_id": text(name)} for name in names]
-        return {
-            item["unicorn_id"]["S"]: readable_unicorn(item)
-            for start in range(0, len(keys), BATCH)
-            for item in self._batch(keys[start : start + BATCH])
-        }
+        return {item["unicorn_id"]["S"]: readable_unicorn(item) for item in self._items_of(keys)}
 
     def of_account(self, account_sub: str) -> str | None:
         unicorn_id = self._accounts.get(account_sub)
@@ -147,9 +137,6 @@ class DynamoUnicorns(TableStore):
             write_id,
             self._patience,
         )
-
-    def _batch(self, keys: list[Item]) -> list[Item]:
-        return get_batch(self._client, {self._table: keys}, self._patience)[self._table]
 
 
 def _can_be_unicorn(unicorn_id: str) -> bool:

@@ -16,6 +16,7 @@ from tests.support.dynamodb import fresh_settings
 
 SETTINGS = fresh_settings()
 RIDES = SETTINGS.rides_table
+INDEXES = [index.name for index in TABLES[0].indexes]
 NAMES = (RIDES, SETTINGS.unicorns_table, SETTINGS.operations_table)
 
 
@@ -64,7 +65,7 @@ def expect_index(stub: Stubber, name: str) -> None:
 def finish(stub: Stubber) -> None:
     """The other tables are as they should be, and everything expires."""
     expires = {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED"}}
-    describe(stub, RIDES, by_rider="ACTIVE", by_day="ACTIVE", due="ACTIVE")
+    describe(stub, RIDES, **dict.fromkeys(INDEXES, "ACTIVE"))
     stub.add_response("describe_time_to_live", expires)
     describe(stub, SETTINGS.unicorns_table)
     describe(stub, SETTINGS.operations_table, dead_letters="ACTIVE")
@@ -72,13 +73,16 @@ def finish(stub: Stubber) -> None:
 
 
 def test_each_index_waits_until_the_one_before_can_be_used(client: Any, stub: Stubber) -> None:
-    describe(stub, RIDES, by_rider="ACTIVE")
-    expect_index(stub, "by_day")
-    describe(stub, RIDES, "UPDATING", by_rider="ACTIVE", by_day="CREATING")
-    describe(stub, RIDES, "ACTIVE", by_rider="ACTIVE", by_day="CREATING")
-    describe(stub, RIDES, "ACTIVE", by_rider="ACTIVE", by_day="ACTIVE")
-    expect_index(stub, "due")
-    describe(stub, RIDES, "ACTIVE", by_rider="ACTIVE", by_day="ACTIVE", due="CREATING")
+    first, second, third, last = INDEXES
+    ready = {first: "ACTIVE", second: "ACTIVE"}
+    describe(stub, RIDES, **ready)
+    expect_index(stub, third)
+    describe(stub, RIDES, "UPDATING", **ready, **{third: "CREATING"})
+    describe(stub, RIDES, "ACTIVE", **ready, **{third: "CREATING"})
+    ready[third] = "ACTIVE"
+    describe(stub, RIDES, "ACTIVE", **ready)
+    expect_index(stub, last)
+    describe(stub, RIDES, "ACTIVE", **ready, **{last: "CREATING"})
     finish(stub)
     create_tables(client, SETTINGS)
     stub.assert_no_pending_responses()
@@ -88,9 +92,11 @@ def test_each_index_waits_until_the_one_before_can_be_used(client: Any, stub: St
 def test_an_index_that_another_process_adds_is_waited_for(
     client: Any, stub: Stubber, code: str
 ) -> None:
-    describe(stub, RIDES, by_rider="ACTIVE", by_day="ACTIVE")
+    *others, last = INDEXES
+    ready = dict.fromkeys(others, "ACTIVE")
+    describe(stub, RIDES, **ready)
     stub.add_client_error("update_table", code)
-    describe(stub, RIDES, "UPDATING", by_rider="ACTIVE", by_day="ACTIVE", due="CREATING")
+    describe(stub, RIDES, "UPDATING", **ready, **{last: "CREATING"})
     finish(stub)
     create_tables(client, SETTINGS)
     stub.assert_no_pending_responses()
