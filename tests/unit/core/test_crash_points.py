@@ -49,6 +49,8 @@ NO_USE_CASE_TAKES = {
     "FleetIndex.listen",
     "FleetIndex.stop_listening",
     "Listener.wake",
+    "Rides.assigned",
+    "Rides.list_of_unicorn",
 }
 """Called by the API, by background threads, by the stores themselves or by tests."""
 
