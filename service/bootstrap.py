@@ -19,6 +19,7 @@ from service.auth.revocation import RevocationCheck
 from service.authority import iam_verifier_of, keys_of, verifier_of, workshop_verifier_of
 from service.clock import REDIS, Clock
 from service.core.arrivals import Arrivals
+from service.core.city_map import Picture
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
 from service.core.times import NEW_YORK, ZoneTimes
@@ -32,6 +33,7 @@ from service.settings import ApiSettings, Settings
 from service.stores.broker import CeleryRoundQueue, RedisQueues
 from service.stores.clocks import DynamoClock, redis_clock
 from service.stores.corrections import DynamoCorrections, KnownCorrections
+from service.stores.dynamodb.audit import DynamoAuditLog
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
@@ -40,9 +42,11 @@ from service.stores.observed import ObservedAssignments, ObservedRides
 from service.stores.osrm import RoutedTimes, TableService
 from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.redis.changes import RedisChanges
+from service.stores.redis.city_map import RedisCityMap
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.legs import RedisLegs
 from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.statistics import RedisStatistics
 from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
 from service.stores.revocations import TOPIC, DynamoRevocations, KnownRevocations
@@ -111,6 +115,7 @@ def build_ports(
         pauses=DynamoPauses(dynamodb, settings.operations_table),
         dead_letters=DynamoDeadLetters(dynamodb, settings.operations_table),
         legs=RedisLegs(redis.link),
+        statistics=RedisStatistics(redis.link),
         times=times,
         arrivals=Arrivals(times, LRUCache(MOST_ARRIVALS)),
         rules=rules_of(settings),
@@ -148,7 +153,15 @@ def build_oversight(
         roster=DynamoRoster(dynamodb, settings.unicorns_table),
         workers=RedisWorkers(redis.link),
         queues=RedisQueues(broker),
+        audit=DynamoAuditLog(dynamodb, settings.operations_table),
+        city=city_map(settings, redis),
+        statistics=RedisStatistics(redis.link),
     )
+
+
+def city_map(settings: Settings, redis: RedisStores) -> RedisCityMap:
+    """What the map for staff is drawn from, and the fleet is counted by."""
+    return RedisCityMap(redis.link, timedelta(seconds=settings.unicorn_stale_seconds))
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -229,10 +242,12 @@ def build(settings: ApiSettings) -> Dependencies:
     before_answers(lambda: _tell_age(keys))
     revocations = build_revocations(settings, redis, dynamodb).start()
     redis.changes.on(TOPIC, revocations.hurry)
+    oversight = build_oversight(settings, redis, dynamodb, timeout_seconds=timeout)
     return Dependencies(
         settings=settings,
         ports=ports,
-        oversight=build_oversight(settings, redis, dynamodb, timeout_seconds=timeout),
+        oversight=oversight,
+        picture=Picture(oversight.city, clock.now, time.monotonic),
         verifier=verifier_of(settings, keys),
         refused=listening.refused,
         revocations=revocations,

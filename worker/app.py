@@ -17,6 +17,7 @@ directory.prepare(settings.metrics_port)
 # Imported late: prometheus_client reads at import time where to count, which is set just above.
 from service.logs import configure_logging  # noqa: E402
 from service.stores.broker import (  # noqa: E402
+    COUNT_TASK,
     DISPATCH_QUEUE,
     LEARN_TASK,
     ROUND_TASK,
@@ -76,6 +77,7 @@ app.conf.update(
         ROUND_TASK: {"queue": DISPATCH_QUEUE},
         SWEEP_TASK: {"queue": SWEEP_QUEUE},
         LEARN_TASK: {"queue": SWEEP_QUEUE},
+        COUNT_TASK: {"queue": SWEEP_QUEUE},
     },
     task_default_queue=DISPATCH_QUEUE,
     beat_schedule={
@@ -89,6 +91,12 @@ app.conf.update(
             "schedule": 120.0,
             # One that waited for two minutes is followed by the next one.
             "options": {"expires": 120},
+        },
+        "count": {
+            "task": COUNT_TASK,
+            # Twice in each minute that is shown: one count may be lost.
+            "schedule": 30.0,
+            "options": {"expires": 30},
         },
     },
     # Beat looks at its clock at least this often, whatever else it believes.

@@ -15,16 +15,19 @@ from typing import Final
 from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
     build_ports,
+    city_map,
     clock_of,
     learned_corrections,
     redis_stores,
     with_background_reads,
 )
 from service.clock import REDIS
+from service.core.city_map import CityMap
 from service.core.claims import Claim, Outcome
 from service.core.experience import learn_from_legs
 from service.core.ports import LearnedCorrections, Ports
 from service.core.rounds import Dispatcher
+from service.core.statistics import Statistics, count_unicorns
 from service.core.sweep import sweep
 from service.matching.tuning import Tuning
 from service.model.errors import Unavailable
@@ -32,6 +35,7 @@ from service.observability.instruments import SWEEP_SECONDS, SWEPT
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
+from service.stores.redis.statistics import RedisStatistics
 from service.stores.redis.sweeps import RedisSweepTurns
 
 PARALLEL_CLAIMS: Final = 8
@@ -54,6 +58,8 @@ class Dependencies:
     queue: CeleryRoundQueue
     shards_at_once: ThreadPoolExecutor
     learned: LearnedCorrections
+    city: CityMap
+    statistics: Statistics
     now: Callable[[], datetime]
 
     def sweep(self) -> None:
@@ -79,6 +85,10 @@ class Dependencies:
     def learn(self) -> None:
         """Fit travel times; two processes at once would only do the same work twice."""
         learn_from_legs(self.ports.legs, self.learned, self.ports.times.prior, self.now())
+
+    def count(self) -> None:
+        """Count the fleet; the last of two processes has the word, and both say the same."""
+        count_unicorns(self.city, self.statistics, self.now())
 
 
 _built: Dependencies | None = None
@@ -116,7 +126,17 @@ def build(settings: Settings) -> Dependencies:
     shards = ThreadPoolExecutor(SHARDS_AT_ONCE, "sweep")
     turns = RedisSweepTurns(redis.link)
     learned = learned_corrections(settings, dynamodb)
-    _built = Dependencies(dispatcher, ports, turns, rounds, shards, learned, clock.now)
+    _built = Dependencies(
+        dispatcher,
+        ports,
+        turns,
+        rounds,
+        shards,
+        learned,
+        city_map(settings, redis),
+        RedisStatistics(redis.link),
+        clock.now,
+    )
     return _built
 
 

@@ -6,7 +6,7 @@ from celery import Task
 
 from service.logs import log_context
 from service.observability import traces
-from service.stores.broker import LEARN_TASK, ROUND_TASK, SWEEP_TASK
+from service.stores.broker import COUNT_TASK, LEARN_TASK, ROUND_TASK, SWEEP_TASK
 from worker.app import app
 from worker.dependencies import dependencies
 
@@ -32,3 +32,9 @@ def dispatch_sweep() -> None:
 def dispatch_learn() -> None:
     """Learn travel times from the legs that were completed lately."""
     dependencies().learn()
+
+
+@app.task(name=COUNT_TASK)
+def dispatch_count() -> None:
+    """Count the unicorns that have a ride and those that are free, for the statistics."""
+    dependencies().count()

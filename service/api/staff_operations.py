@@ -11,6 +11,7 @@ from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from service.api.fields import Listing, Nothing, Strict, left_out
+from service.api.staff_views import AuditListView, audit_entry_view
 from service.api.views import (
     DeadLetterListView,
     DeadLetterView,
@@ -131,6 +132,24 @@ def list_dead_letters(query: Listing) -> Response:
 
 @route(
     blueprint,
+    "GET",
+    "/v1/admin/audit",
+    policy=policy.ADMIN_READ,
+    query=Listing,
+    answers={200: AuditListView},
+)
+def list_audit_entries(query: Listing) -> Response:
+    """What staff changed by these routes in the last 90 days, newest first."""
+    deps, subject = dependencies(), caller().subject
+    start = cursors.key_of(query.cursor, subject, cursors.AUDIT)
+    page = deps.oversight.audit.newest(limit=query.limit, start=start)
+    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.AUDIT)
+    entries = [audit_entry_view(entry) for entry in page.items]
+    return answer(200, AuditListView(entries=entries, next_cursor=next_cursor))
+
+
+@route(
+    blueprint,
     "POST",
     "/v1/admin/dead-letters/<dead_letter_id>/replay",
     policy=policy.ADMIN_WRITE,
@@ -217,5 +236,6 @@ def reconcile(body: Nothing) -> Response:
     fleet = items_of(lambda at: deps.oversight.roster.unicorns(limit=PAGE, start=at))
     done = reconcile_all(deps.ports, fleet, deps.now(), MOST_RIDES, lambda: deps.monotonic() < end)
     for repair in done.repairs:
-        audit.wrote(repair.what, ride_id=repair.ride_id, unicorn_id=repair.unicorn_id)
+        audit.part_of_action(repair.what, ride_id=repair.ride_id, unicorn_id=repair.unicorn_id)
+    audit.wrote("reconciled", repairs=str(len(done.repairs)))
     return answer(200, ReconciledView.model_validate(done))

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from service.api.fields import Instant, Listing, Nothing
 from service.api.rides import Cancelation
+from service.api.staff_views import TimelineView, timeline_view
 from service.api.views import StaffRideListView, StaffRideView, staff_ride_view
 from service.auth import policy
 from service.core import staff
@@ -70,6 +71,18 @@ def list_all_rides(query: AllRidesListing) -> Response:
 def show_any_ride(ride_id: str) -> Response:
     """One ride, whoever requested it."""
     return _shown(stored_ride(dependencies().ports, ride_id))
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/rides/<ride_id>/timeline",
+    policy=policy.ADMIN_READ,
+    answers={200: TimelineView},
+)
+def show_timeline(ride_id: str) -> Response:
+    """What happened to a ride: each step with its cause, oldest first."""
+    return answer(200, timeline_view(stored_ride(dependencies().ports, ride_id)))
 
 
 @route(

@@ -11,7 +11,7 @@ from typing import Final
 
 from service.core.ports import DeadLetters, Stores
 from service.core.transition import carry_out
-from service.model import ERASED, Ride, RideStatus, Unicorn
+from service.model import ERASED, Ride, RideStatus, RideStep, Unicorn
 from service.model.errors import DeadLetterNotFound, Unavailable
 from service.model.operations import DeadLetter, DeadLetterKind
 
@@ -42,7 +42,7 @@ def set_aside_ride(
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.status is not RideStatus.REQUESTED:
             return ride, unicorn
-        return ride.unmatched(), unicorn
+        return ride.unmatched(now, RideStep.SET_ASIDE), unicorn
 
     carry_out(ports, ride, decide, now)
 

@@ -48,6 +48,8 @@ def tell(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | N
             ports.fleet.refresh(unicorn, now, ride.version if ride and has_it else None)
         if ride and ride.status in LEFT_WAITING:
             ports.waiting.discard(ride.zone, [ride.ride_id])
+        if ride and ride.status is RideStatus.MATCHED and ride.matched_at == now:
+            ports.statistics.matched((now - ride.requested_at).total_seconds(), now)
         if ride and ride.status is RideStatus.COMPLETED:
             ports.legs.add(ride.zone, completed_legs(ride, ports.times.base))
     except Unavailable as error:

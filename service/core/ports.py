@@ -410,6 +410,20 @@ class Legs(Protocol):
         """Those that have legs to learn from."""
 
 
+class Matches(Protocol):
+    """Told of matches; it may forget some."""
+
+    def matched(self, seconds: float, now: datetime) -> None:
+        """Count a ride that got its unicorn so long after its request. One call."""
+
+
+class Uncounted:
+    """`Matches` where nobody looks at statistics."""
+
+    def matched(self, seconds: float, now: datetime) -> None:
+        """Counts nothing."""
+
+
 class LearnedCorrections(Corrections, Protocol):
     """What each zone has learned, as stored. Raises `Unavailable`."""
 
@@ -459,6 +473,7 @@ class Hints:
     rounds: RoundQueue
     changes: Changes
     legs: Legs
+    statistics: Matches = field(default_factory=Uncounted)
     times: ZoneTimes = field(default_factory=lambda: ZoneTimes(GreatCircle()))
     rules: Rules = Rules()
 

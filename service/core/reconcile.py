@@ -17,7 +17,7 @@ from typing import Final
 from service.core import effects
 from service.core.ports import Stores, WriteConflict
 from service.core.transition import ATTEMPTS
-from service.model import ASSIGNED, CanceledBy, Ride, RideStatus, Trip, Unicorn
+from service.model import ASSIGNED, CanceledBy, Ride, RideStatus, RideStep, Trip, Unicorn
 from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,8 @@ def _agreed(
     if ride.status is RideStatus.IN_PROGRESS:
         ended = ride.canceled(CanceledBy.SYSTEM, "unicorn_lost", now)
         return Mended.RIDE_ENDED, ended, unicorn
-    return Mended.RIDE_RETURNED, ride.returned(now, ports.rules.deadline), unicorn
+    returned = ride.returned(now, ports.rules.deadline, RideStep.RECONCILED)
+    return Mended.RIDE_RETURNED, returned, unicorn
 
 
 def _write(

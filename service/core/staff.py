@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from service.core import effects
+from service.core.city_map import CityMap
 from service.core.ports import Stores
 from service.core.positions import record_position
+from service.core.statistics import Statistics
 from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
 from service.core.unicorns import LocatedUnicorn, decline_offer, view
 from service.model import (
@@ -20,10 +22,11 @@ from service.model import (
     Position,
     Ride,
     RideStatus,
+    RideStep,
     Unicorn,
 )
 from service.model.errors import Unavailable
-from service.model.operations import Beat, Pause, QueueLength
+from service.model.operations import AuditEntry, Beat, Pause, QueueLength
 
 SOON: Final = timedelta(seconds=10)
 """Every waiting ride is due for the sweep within this."""
@@ -67,6 +70,15 @@ class Roster(Protocol):
         """Unicorns from the continuation key `start` on; a page may be short of `limit`."""
 
 
+class AuditLog(Protocol):
+    """What staff changed, until it is forgotten."""
+
+    def put(self, entry: AuditEntry) -> None: ...
+
+    def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[AuditEntry]:
+        """Entries, newest first, from the continuation key `start` on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oversight:
     """What only operators ask."""
@@ -75,6 +87,9 @@ class Oversight:
     roster: Roster
     workers: Workers
     queues: Queues
+    audit: AuditLog
+    city: CityMap
+    statistics: Statistics
 
 
 def cancel_as_admin(ports: Stores, ride_id: str, reason: str | None, now: datetime) -> Ride:
@@ -105,7 +120,7 @@ def reassign_ride(ports: Stores, ride_id: str, now: datetime) -> Ride:
         if ride.unicorn_id != seen.unicorn_id:
             # It has lost that unicorn meanwhile; the next one has done nothing wrong.
             return ride, unicorn
-        returned = ride.returned(now, ports.rules.deadline)
+        returned = ride.returned(now, ports.rules.deadline, RideStep.REASSIGNED)
         return returned, unicorn and unicorn.released(
             ride_id, now, unanswered=ride.status is RideStatus.OFFERED
         )

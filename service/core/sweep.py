@@ -31,6 +31,7 @@ from service.model import (
     CanceledBy,
     Ride,
     RideStatus,
+    RideStep,
     Unicorn,
 )
 from service.model.errors import DispatchError, Unavailable
@@ -205,7 +206,7 @@ def _look_after_requested(ports: Stores, ride: Ride, now: datetime) -> None:
     """The deadline has passed: only a plan keeps the ride open, and not for ever."""
     end = ports.rules.ends_at(ride, planned=_has_plan(ports, ride))
     if now >= end:
-        _apply(ports, ride, now, lambda stored: stored.unmatched())
+        _apply(ports, ride, now, lambda stored: stored.unmatched(now))
     elif ports.rides.postpone(ride, min(now + RETRY_EVERY, end)):
         effects.trigger_ride(ports, ride)
 
@@ -244,7 +245,8 @@ def _look_after_assigned(ports: Stores, ride: Ride, now: datetime) -> None:
     if late > timedelta() and is_outage(ports, ride, late, now):
         ports.rides.postpone(ride, now + LIVENESS_CHECK)
     elif late > timedelta():
-        _apply(ports, ride, now, lambda r: r.returned(now, deadline), silent=True)
+        why = RideStep.FELL_SILENT
+        _apply(ports, ride, now, lambda r: r.returned(now, deadline, why), silent=True)
     elif (verdict := coming.judge(ports, ride, seen, now)) is coming.Verdict.TAKE_BACK:
         _apply(ports, ride, now, lambda r: r.not_come_to(now, deadline))
     else:

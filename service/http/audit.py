@@ -1,5 +1,8 @@
 """The audit log: who was refused, from where and why, and what staff changed. Never a token.
 
+What staff changed is also stored, with one write for each action, so that staff can read it. The
+log line comes first: a store that is away costs no action its line.
+
 The causes are our own words. Ids come from signed tokens and validated bodies, and the log's JSON
 escapes them.
 """
@@ -7,6 +10,7 @@ escapes them.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -14,9 +18,12 @@ from typing import Any, Final
 
 from flask import g, request
 
-from service.http.context import dependencies
+from service.http.context import dependencies, request_id
+from service.model.errors import Unavailable
+from service.model.operations import AuditEntry
 from service.observability.instruments import REFUSALS
 
+logger = logging.getLogger(__name__)
 audit: Final = logging.getLogger("service.audit")
 
 _LONGEST_CAUSE: Final = 200
@@ -37,15 +44,41 @@ def refused(reason: str, cause: str) -> None:
 
 
 def wrote(what: str, **ids: str) -> None:
-    """A member of staff changed something."""
+    """A member of staff changed something: one line in the log, one entry that staff can read."""
+    part_of_action(what, **ids)
+    _store(what, ids)
+
+
+def part_of_action(what: str, **ids: str) -> None:
+    """One of many changes that a single action made: a line in the log only."""
     audit.info(what, extra={**_who(), **ids})
 
 
 def outcome_unknown(status: int) -> None:
     """A member of staff tried to change something, and nobody can say whether it was done."""
-    audit.warning(
-        "outcome unknown", extra={**_who(), "status": status, **(request.view_args or {})}
+    ids = request.view_args or {}
+    audit.warning("outcome unknown", extra={**_who(), "status": status, **ids})
+    _store("outcome unknown", {**ids, "status": str(status)})
+
+
+def _store(action: str, subjects: Mapping[str, str]) -> None:
+    deps, who = dependencies(), _who()
+    entry = AuditEntry(
+        audit_id=uuid.uuid4().hex,
+        at=deps.now(),
+        action=action,
+        sub=who["sub"],
+        client_id=who["client_id"],
+        request_id=request_id(),
+        method=request.method,
+        route=who["route"],
+        subjects=subjects,
     )
+    try:
+        deps.oversight.audit.put(entry)
+    except Unavailable as error:
+        # The action is done, and its line is in the log.
+        logger.warning("audit entry not stored", extra={"cause": str(error)})
 
 
 def _who() -> dict[str, str | None]:

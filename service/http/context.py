@@ -12,6 +12,7 @@ from flask import Flask, current_app, g
 if TYPE_CHECKING:
     from service.auth.principal import Principal
     from service.auth.revocation import RevocationCheck, RevocationStore, UserPool
+    from service.core.city_map import Picture
     from service.core.ports import Ports
     from service.core.staff import Oversight
     from service.http.limits import Limiter
@@ -39,6 +40,8 @@ class Dependencies:
     settings: ApiSettings
     ports: Ports
     oversight: Oversight
+    picture: Picture
+    """Of `oversight.city`, for all who follow it in this process."""
     verifier: Verifier
     revocations: RevocationStore
     revoked: RevocationCheck

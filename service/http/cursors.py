@@ -47,6 +47,7 @@ UNICORNS: Final = Listing(b"unicorns cursor", {"unicorn_id": _is_key})
 DEAD_LETTERS: Final = Listing(
     b"dead letters", {"operation_id": _is_id, "set_aside_at": _is_instant}
 )
+AUDIT: Final = Listing(b"audit", DEAD_LETTERS.key)
 
 
 def cursor_of(key: Mapping[str, str] | None, subject: str, listing: Listing = RIDES) -> str | None:

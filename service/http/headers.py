@@ -41,7 +41,7 @@ LONGEST_WAIT_SECONDS: Final = 30
 """Below the idle timeout of load balancers (ALB: 60 s) and the graceful timeout of the server."""
 
 _WAIT: Final = re.compile(r'\s*wait\s*=\s*(?:([0-9]+)|"([0-9]+)")\s*(?:;.*)?', re.IGNORECASE)
-_VERSION: Final = re.compile(r"[0-9]{1,9}")
+_EVENT_ID: Final = re.compile(r"[0-9]{1,15}")
 _REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -88,11 +88,11 @@ def trace_carrier() -> dict[str, str]:
 
 
 def last_event_id() -> int:
-    """The version `Last-Event-ID` names: the last one a stream's reader has seen; else 0."""
+    """The event `Last-Event-ID` names: the last one that a stream's reader has seen; else 0."""
     given = request.environ.get("HTTP_LAST_EVENT_ID", "")
     if "," in given:
         raise invalid("Last-Event-ID", "must be one id")
-    return int(given) if _VERSION.fullmatch(given) else 0
+    return int(given) if _EVENT_ID.fullmatch(given) else 0
 
 
 def if_none_match_given() -> bool:

@@ -8,6 +8,7 @@ h3geo.org/docs/core-library/restable.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -21,7 +22,7 @@ from service.matching.travel import (
     chord,
     on_sphere,
 )
-from service.model import Location
+from service.model import Box, Location
 
 RESOLUTION: Final = 3
 
@@ -50,6 +51,23 @@ def zones_within(location: Location, reach_metres: float) -> frozenset[str]:
         if wider == found:
             return found
         found, rings = wider, rings + 1
+
+
+WIDEST_ZONE_DEGREES: Final = 1.0
+"""No zone's corner is farther from its centre (some 80 km are 0.7 degrees)."""
+
+
+def may_touch(zone: str, box: Box) -> bool:
+    """False only if no place of the zone is in the box."""
+    centre = _centre(zone)
+    at_corner = min(89.0, abs(centre.latitude) + WIDEST_ZONE_DEGREES)
+    margin_of_longitude = WIDEST_ZONE_DEGREES / math.cos(math.radians(at_corner))
+    return box.contains(centre, WIDEST_ZONE_DEGREES, margin_of_longitude)
+
+
+@lru_cache(maxsize=4096)
+def _centre(zone: str) -> Location:
+    return Location(*h3.cell_to_latlng(zone))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ Instants are timezone-aware UTC. Distances are metres, durations seconds, positi
 """
 
 from service.model.page import Page, items_of
-from service.model.places import Location, Position
+from service.model.pairing import Pairing
+from service.model.places import WORLD, Box, Location, Position
 from service.model.presence import (
     Hearing,
     PositionProblem,
@@ -16,19 +17,23 @@ from service.model.presence import (
     SilentTogether,
 )
 from service.model.ride import (
-    ASSIGNED,
-    BEFORE_PROGRESS,
     ERASED,
     FIRST_RETRY,
     FRESH_DEADLINES,
     LIVENESS_CHECK,
-    TERMINAL,
-    CanceledBy,
-    Pairing,
     Rating,
     Ride,
-    RideStatus,
 )
+from service.model.status import (
+    ASSIGNED,
+    BEFORE_PROGRESS,
+    STATUS_AFTER,
+    TERMINAL,
+    CanceledBy,
+    RideStatus,
+    RideStep,
+)
+from service.model.timeline import MOST_STEPS, Happened, steps_of
 from service.model.unicorn import (
     AssignedUnicorn,
     FleetEntry,
@@ -44,10 +49,15 @@ __all__ = [
     "FIRST_RETRY",
     "FRESH_DEADLINES",
     "LIVENESS_CHECK",
+    "MOST_STEPS",
+    "STATUS_AFTER",
     "TERMINAL",
+    "WORLD",
     "AssignedUnicorn",
+    "Box",
     "CanceledBy",
     "FleetEntry",
+    "Happened",
     "Hearing",
     "Location",
     "Page",
@@ -58,9 +68,11 @@ __all__ = [
     "Rating",
     "Ride",
     "RideStatus",
+    "RideStep",
     "SilentTogether",
     "Trip",
     "Unicorn",
     "UnicornState",
     "items_of",
+    "steps_of",
 ]

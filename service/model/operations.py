@@ -6,7 +6,8 @@ may raise `Unavailable`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -35,6 +36,21 @@ class DeadLetter:
     zone: str | None = None
     excerpt: str | None = None
     replayed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """A member of staff changed something. `subjects`: what it was about, by kind of id."""
+
+    audit_id: str
+    at: datetime
+    action: str
+    sub: str | None
+    client_id: str | None
+    request_id: str
+    method: str
+    route: str | None
+    subjects: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,27 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """An area between two meridians and two parallels, degrees; `west` > `east` crosses 180°."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    def contains(self, at: Location, margin: float = 0.0, margin_of_longitude: float = 0.0) -> bool:
+        """Whether the place is inside, or at most the margins (degrees) outside."""
+        if not self.south - margin <= at.latitude <= self.north + margin:
+            return False
+        width = self.east - self.west + 360 * (self.east < self.west)
+        eastwards = (at.longitude - self.west) % 360
+        return eastwards <= width + margin_of_longitude or eastwards >= 360 - margin_of_longitude
+
+
+WORLD = Box(-180, -90, 180, 90)
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """Where a unicorn said it was. `heading`: degrees from north; `speed`: metres per second."""
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from service.model.errors import IllegalTransition, NotCancelable
+from service.model.pairing import Pairing
 from service.model.places import Location
+from service.model.status import (
+    ASSIGNED,
+    BEFORE_PROGRESS,
+    STATUS_AFTER,
+    TERMINAL,
+    CanceledBy,
+    RideStatus,
+    RideStep,
+    canceling,
+)
+from service.model.timeline import Happened, with_step
 from service.model.unicorn import AssignedUnicorn, Unicorn
 
 FIRST_RETRY = timedelta(seconds=2)
@@ -21,60 +32,12 @@ FRESH_DEADLINES = 3
 """How many times a ride that lost its unicorn gets a full new deadline."""
 
 
-class RideStatus(StrEnum):
-    """States of a ride, in the order a good ride goes through them."""
-
-    REQUESTED = "requested"
-    OFFERED = "offered"
-    MATCHED = "matched"
-    ARRIVED = "arrived"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    CANCELED = "canceled"
-    UNMATCHED = "unmatched"
-
-
-TERMINAL = frozenset({RideStatus.COMPLETED, RideStatus.CANCELED, RideStatus.UNMATCHED})
-ASSIGNED = frozenset(
-    {RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS}
-)
-"""States in which exactly one unicorn is reserved for the ride."""
-BEFORE_PROGRESS = frozenset(
-    {RideStatus.REQUESTED, RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED}
-)
-
-
-class CanceledBy(StrEnum):
-    """Who ended a ride that was not completed."""
-
-    RIDER = "rider"
-    ADMIN = "admin"
-    SYSTEM = "system"
-
-
 @dataclass(frozen=True, slots=True)
 class Rating:
     """The rider's verdict, 1 to 5 stars."""
 
     stars: int
     comment: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pairing:
-    """A ride and the unicorn chosen for it, with what the choice costs."""
-
-    ride_id: str
-    unicorn_id: str
-    pickup_eta_seconds: int
-    pickup_distance_metres: int
-    pickup_eta_latest_seconds: int | None = None
-    """Nine of ten unicorns are there by then."""
-
-    def retold(self, seconds: float, latest_factor: float) -> Pairing:
-        """The same with another pickup ETA, and with `latest_factor` times that as the latest."""
-        latest = round(seconds * latest_factor)
-        return replace(self, pickup_eta_seconds=round(seconds), pickup_eta_latest_seconds=latest)
 
 
 ERASED = "erased"
@@ -133,6 +96,8 @@ class Ride:
     """Since when the unicorn says that it has arrived although it seems to be elsewhere."""
     failed_looks: int = 0
     """How often in a row the sweep could not look after the ride."""
+    timeline: str | None = None
+    """What happened to the ride after its request; see `model.timeline`."""
     request_id: str = ""
     fingerprint: str | None = None
 
@@ -181,7 +146,9 @@ class Ride:
         self._require(unicorn.unicorn_id not in self.excluded, "claimed by an excluded unicorn")
         accepted = unicorn.auto_accept
         return self._next(
-            RideStatus.MATCHED if accepted else RideStatus.OFFERED,
+            RideStep.MATCHED if accepted else RideStep.OFFERED,
+            now,
+            unicorn.unicorn_id,
             due_at=now + (LIVENESS_CHECK if accepted else offer),
             unicorn=unicorn.seen_by_rider(at),
             pickup_eta_seconds=pairing.pickup_eta_seconds,
@@ -196,13 +163,15 @@ class Ride:
         ends_at = self.offer_ends_at
         self._require(ends_at is not None, "accepted")
         self._require(ends_at is not None and now < ends_at, "accepted after its expiry")
-        return self._next(RideStatus.MATCHED, due_at=now + LIVENESS_CHECK, matched_at=now)
+        step = RideStep.ACCEPTED
+        return self._next(step, now, due_at=now + LIVENESS_CHECK, matched_at=now)
 
     def arrived(self, now: datetime, no_show: timedelta, metres: int | None = None) -> Ride:
         """The unicorn is at the pickup and waits for the rider, at most `no_show`."""
         self._require(self.status is RideStatus.MATCHED, "marked arrived")
         return self._next(
-            RideStatus.ARRIVED,
+            RideStep.ARRIVED,
+            now,
             due_at=now + min(LIVENESS_CHECK, no_show),
             arrived_at=now,
             arrived_distance_metres=metres,
@@ -211,12 +180,21 @@ class Ride:
 
     def started(self, now: datetime) -> Ride:
         self._require(self.status is RideStatus.ARRIVED, "started")
-        return self._next(RideStatus.IN_PROGRESS, due_at=now + LIVENESS_CHECK, started_at=now)
+        return self._next(
+            RideStep.STARTED,
+            now,
+            due_at=now + LIVENESS_CHECK,
+            started_at=now,
+        )
 
     def completed(self, now: datetime, metres: int | None = None) -> Ride:
         self._require(self.status is RideStatus.IN_PROGRESS, "completed")
         return self._next(
-            RideStatus.COMPLETED, due_at=None, completed_at=now, completed_distance_metres=metres
+            RideStep.COMPLETED,
+            now,
+            due_at=None,
+            completed_at=now,
+            completed_distance_metres=metres,
         )
 
     def canceled(self, by: CanceledBy, reason: str | None, now: datetime) -> Ride:
@@ -225,10 +203,15 @@ class Ride:
         if self.status not in allowed:
             raise NotCancelable(f"a ride that is {self.status} cannot be canceled by the {by}")
         return self._next(
-            RideStatus.CANCELED, due_at=None, canceled_at=now, canceled_by=by, cancel_reason=reason
+            canceling(by, reason),
+            now,
+            due_at=None,
+            canceled_at=now,
+            canceled_by=by,
+            cancel_reason=reason,
         )
 
-    def returned(self, now: datetime, deadline: timedelta) -> Ride:
+    def returned(self, now: datetime, deadline: timedelta, why: RideStep) -> Ride:
         """Back to `requested` without its unicorn, which never gets this ride again.
 
         A ride whose rider was already told of a unicorn gets a fresh deadline, at most
@@ -239,7 +222,9 @@ class Ride:
         told = self.status is not RideStatus.OFFERED
         fresh = told and self.fresh_deadlines < FRESH_DEADLINES
         return self._next(
-            RideStatus.REQUESTED,
+            why,
+            now,
+            self.unicorn.unicorn_id,
             due_at=now + FIRST_RETRY,
             unicorn=None,
             pickup_eta_seconds=None,
@@ -257,19 +242,20 @@ class Ride:
 
     def declined_by_unicorn(self, now: datetime, deadline: timedelta) -> Ride:
         """`returned`, since the unicorn does not want it."""
-        after = self.returned(now, deadline)
+        after = self.returned(now, deadline, RideStep.DECLINED)
         return replace(after, declined={**self.declined, self.unicorn_id or "": after.version})
 
     def offer_missed(self, now: datetime, deadline: timedelta) -> Ride:
         """`returned`, since the unicorn did not answer in time; it may be asked again."""
-        after = self.returned(now, deadline)
+        after = self.returned(now, deadline, RideStep.OFFER_EXPIRED)
         missed_by = self.missed_by | {self.unicorn_id or ""}
         return replace(after, excluded=self.excluded, missed_by=missed_by)
 
     def not_come_to(self, now: datetime, deadline: timedelta) -> Ride:
         """`returned`, since its unicorn does not come."""
         not_coming = self.not_coming | {self.unicorn_id or ""}
-        return replace(self.returned(now, deadline), not_coming=not_coming)
+        after = self.returned(now, deadline, RideStep.NOT_COMING)
+        return replace(after, not_coming=not_coming)
 
     def as_left_by(self, unicorn_id: str) -> Ride:
         """The ride as the decline of this unicorn left it: whose it is now is none of its business.
@@ -294,17 +280,18 @@ class Ride:
             rating=None,
         )
 
-    def unmatched(self) -> Ride:
-        """No unicorn could be found before the deadline."""
+    def unmatched(self, now: datetime, why: RideStep = RideStep.DEADLINE_PASSED) -> Ride:
+        """No unicorn could be found before the deadline, or the ride was set aside."""
         self._require(self.status is RideStatus.REQUESTED, "given up")
-        return self._next(RideStatus.UNMATCHED, due_at=None)
+        return self._next(why, now, due_at=None)
 
     def replayed(self, now: datetime, deadline: timedelta) -> Ride:
         """Requested once more after it was set aside; who was excluded stays so."""
         is_somebodys = self.rider_id != ERASED
         self._require(self.status is RideStatus.UNMATCHED and is_somebodys, "replayed")
         return self._next(
-            RideStatus.REQUESTED,
+            RideStep.REPLAYED,
+            now,
             due_at=now + FIRST_RETRY,
             deadline_at=now + deadline,
         )
@@ -316,8 +303,9 @@ class Ride:
     def erased(self) -> Ride:
         """Without what tells of its rider: who, where exactly, and anybody's words."""
         self._require(self.is_terminal, "erased")
-        return self._next(
-            self.status,
+        return replace(
+            self,
+            version=self.version + 1,
             rider_id=ERASED,
             pickup=self.pickup.blurred(),
             dropoff=self.dropoff and self.dropoff.blurred(),
@@ -328,8 +316,19 @@ class Ride:
             fingerprint=None,
         )
 
-    def _next(self, status: RideStatus, **changes: object) -> Ride:
-        return replace(self, status=status, version=self.version + 1, **changes)  # type: ignore[arg-type]
+    def _next(
+        self, step: RideStep, now: datetime, unicorn_id: str | None = None, /, **changes: object
+    ) -> Ride:
+        version = self.version + 1
+        happened = Happened(version, now, step, unicorn_id)
+        timeline = with_step(self.timeline, self.requested_at, happened)
+        return replace(
+            self,
+            status=STATUS_AFTER[step],
+            version=version,
+            timeline=timeline,
+            **changes,  # type: ignore[arg-type]
+        )
 
     def _require(self, legal: bool, verb: str) -> None:
         if not legal:

@@ -52,6 +52,7 @@ UNACKED: Final = f"{KEY_PREFIX}unacked"
 ROUND_TASK: Final = "dispatch.round"
 SWEEP_TASK: Final = "dispatch.sweep"
 LEARN_TASK: Final = "dispatch.learn"
+COUNT_TASK: Final = "dispatch.count"
 
 BREAK_SECONDS: Final = 1.0
 

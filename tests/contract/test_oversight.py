@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from service.core.ports import DeadLetters, Pauses, Rides, Unicorns
-from service.core.staff import RideHistory, Roster
+from service.core.staff import AuditLog, RideHistory, Roster
 from service.model import (
     Page,
     Ride,
     RideStatus,
     UnicornState,
 )
-from service.model.operations import DeadLetter, DeadLetterKind, Pause
+from service.model.operations import AuditEntry, DeadLetter, DeadLetterKind, Pause
 from service.settings import Settings
 from service.stores.dynamodb import listings
+from service.stores.dynamodb.audit import AUDIT, DynamoAuditLog
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.pauses import DynamoPauses
@@ -28,11 +29,15 @@ from tests.contract.conftest import Stores
 from tests.support.builders import NOW, a_ride, a_unicorn
 from tests.support.fakes import FakeRides, FakeUnicorns
 from tests.support.fakes_oversight import (
+    FakeAuditLog,
     FakeDeadLetters,
     FakePauses,
     FakeRideHistory,
     FakeRoster,
 )
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 Item = TypeVar("Item")
 
@@ -47,6 +52,7 @@ class Desk:
     roster: Roster
     dead_letters: DeadLetters
     pauses: Pauses | DynamoPauses
+    audit: AuditLog
 
 
 @pytest.fixture
@@ -60,6 +66,7 @@ def dynamo_desk(request: pytest.FixtureRequest, dynamo_stores: Stores) -> Desk:
         DynamoRoster(client, tables.unicorns_table),
         DynamoDeadLetters(client, tables.operations_table),
         DynamoPauses(client, tables.operations_table),
+        DynamoAuditLog(client, tables.operations_table),
     )
 
 
@@ -76,6 +83,7 @@ def desk(request: pytest.FixtureRequest) -> Desk:
         FakeRoster(unicorns),
         FakeDeadLetters(),
         FakePauses(),
+        FakeAuditLog(),
     )
 
 
@@ -289,3 +297,45 @@ def test_letters_that_are_forgotten_are_gone_and_the_others_stay(desk: Desk) -> 
     assert desk.dead_letters.get(kept) == a_letter(0)
     listed = desk.dead_letters.newest(limit=10, start=None).items
     assert [letter.dead_letter_id for letter in listed] == [kept]
+
+
+def an_audit_entry(number: int, **changes: object) -> AuditEntry:
+    fields: dict[str, Any] = {
+        "audit_id": f"entry-{number}",
+        "at": NOW + timedelta(seconds=number),
+        "action": "ride canceled",
+        "sub": "admin-1",
+        "client_id": "client",
+        "request_id": "request-1",
+        "method": "POST",
+        "route": "/v1/admin/rides/<ride_id>/cancel",
+        "subjects": {"ride_id": f"ride-{number}"},
+    }
+    return AuditEntry(**fields | changes)
+
+
+def test_audit_entries_are_listed_newest_first_and_page_by_page(desk: Desk) -> None:
+    sparse = an_audit_entry(3, sub=None, client_id=None, route=None, subjects={})
+    entries = [an_audit_entry(1), an_audit_entry(2), sparse]
+    for entry in entries:
+        desk.audit.put(entry)
+    first = desk.audit.newest(limit=2, start=None)
+    assert first.items == (entries[2], entries[1])
+    rest = desk.audit.newest(limit=2, start=first.next_key)
+    assert (rest.items, rest.next_key) == ((entries[0],), None)
+
+
+def test_audit_entries_and_dead_letters_do_not_mix(desk: Desk) -> None:
+    desk.audit.put(an_audit_entry(1))
+    desk.dead_letters.put(a_letter(1))
+    assert len(desk.audit.newest(limit=9, start=None).items) == 1
+    assert len(desk.dead_letters.newest(limit=9, start=None).items) == 1
+
+
+def test_an_audit_entry_expires_after_ninety_days(
+    dynamo_desk: Desk, dynamodb: DynamoDBClient, tables: Settings
+) -> None:
+    dynamo_desk.audit.put(an_audit_entry(0))
+    key = {"operation_id": {"S": AUDIT.key("entry-0")}}
+    item = dynamodb.get_item(TableName=tables.operations_table, Key=key)["Item"]
+    assert int(item["expires_at"]["N"]) - NOW.timestamp() == pytest.approx(90 * 86400, abs=1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.core.reconcile import Reconciled, reconcile
-from service.model import ASSIGNED, RideStatus, Trip, UnicornState, items_of
+from service.model import ASSIGNED, RideStatus, RideStep, Trip, UnicornState, items_of
 from service.settings import Settings
 from service.stores.dynamodb.listings import DynamoRoster
 from tests.contract.conftest import Stores
@@ -76,7 +76,7 @@ def ten_minutes(stores: Stores) -> None:
         elif ride.status is RideStatus.IN_PROGRESS:
             after, becomes = ride.completed(later), unicorn.released(name, later)
         elif other:
-            after = ride.returned(later, timedelta(minutes=3))
+            after = ride.returned(later, timedelta(minutes=3), RideStep.FELL_SILENT)
             becomes = unicorn.released(name, later)
         else:
             arrived = ride.arrived(later, timedelta(minutes=10))

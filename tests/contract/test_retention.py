@@ -103,7 +103,7 @@ def test_a_ride_expires_a_while_after_its_trip_and_a_rating_changes_nothing(
 def test_a_ride_that_is_requested_once_more_does_not_expire(tables: Tables) -> None:
     ride = a_ride()
     tables.rides.create(ride)
-    given_up = ride.unmatched()
+    given_up = ride.unmatched(NOW)
     tables.rides.save(ride, given_up)
     assert tables.expires_at() == epoch(given_up)
     tables.rides.save(given_up, given_up.replayed(NOW, timedelta(seconds=180)))

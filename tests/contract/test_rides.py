@@ -17,6 +17,7 @@ from service.model import (
     Rating,
     Ride,
     RideStatus,
+    RideStep,
     items_of,
 )
 from service.settings import Settings
@@ -106,7 +107,7 @@ def test_saving_replaces_what_changed(rides: Rides) -> None:
 def test_saving_clears_what_is_none_afterwards(rides: Rides) -> None:
     matched, _ = a_matched_pair(a_ride(), a_usable_unicorn())
     create(rides, matched)
-    after = matched.returned(NOW, timedelta(seconds=180))
+    after = matched.returned(NOW, timedelta(seconds=180), RideStep.FELL_SILENT)
     rides.save(matched, after)
     assert rides.get("ride-1") == after
 
@@ -123,14 +124,14 @@ def test_saving_on_an_outdated_version_tells_what_is_stored(rides: Rides) -> Non
     first = before.canceled(CanceledBy.RIDER, None, NOW)
     rides.save(before, first)
     with pytest.raises(WriteConflict) as lost:
-        rides.save(before, before.unmatched())
+        rides.save(before, before.unmatched(NOW))
     assert (lost.value.ride, lost.value.unicorn) == (first, None)
     assert rides.get("ride-1") == first
 
 
 def test_saving_a_ride_that_is_gone_tells_so(rides: Rides) -> None:
     with pytest.raises(WriteConflict) as lost:
-        rides.save(a_ride(), a_ride().unmatched())
+        rides.save(a_ride(), a_ride().unmatched(NOW))
     assert lost.value.ride is None
     assert rides.get("ride-1") is None
 
@@ -148,7 +149,7 @@ def test_the_version_alone_does_not_let_a_write_through(
 ) -> None:
     create(rides, a_ride(**other))
     with pytest.raises(WriteConflict):
-        rides.save(a_ride(), a_ride().unmatched())
+        rides.save(a_ride(), a_ride().unmatched(NOW))
 
 
 def test_of_many_writers_at_once_one_wins(rides: Rides) -> None:
@@ -208,7 +209,7 @@ def test_a_ride_that_ended_is_never_due(rides: Rides) -> None:
 def test_a_ride_that_came_back_is_due_again(rides: Rides) -> None:
     matched, _ = a_matched_pair(a_ride(), a_usable_unicorn())
     create(rides, matched)
-    rides.save(matched, matched.returned(NOW, timedelta(seconds=180)))
+    rides.save(matched, matched.returned(NOW, timedelta(seconds=180), RideStep.FELL_SILENT))
     assert due_ids(rides, 2) == ["ride-1"]
 
 
@@ -361,7 +362,7 @@ def test_anothers_continuation_leads_only_to_ones_own_rides(rides: Rides) -> Non
 
 def test_many_rides_are_postponed_at_once_each_by_itself(rides: Rides) -> None:
     seen = [create(rides, a_ride(ride_id=f"ride-{number}", failed_looks=2)) for number in range(60)]
-    rides.save(seen[7], seen[7].unmatched())
+    rides.save(seen[7], seen[7].unmatched(NOW))
     rides.postpone(seen[8], NOW + timedelta(seconds=3))
     later = NOW + timedelta(seconds=6)
     moved = rides.postpone_all([(ride, later) for ride in seen])
@@ -427,6 +428,6 @@ def test_a_listing_by_status_looks_at_a_bounded_part_of_a_long_history(
         requested_at = NOW + timedelta(seconds=number)
         create(rides, a_ride(ride_id=f"ride-{number}", requested_at=requested_at))
     first = stored(rides, "ride-0")
-    rides.save(first, first.unmatched())
+    rides.save(first, first.unmatched(NOW))
     found = list(pages(rides, "rider-1", 2, RideStatus.UNMATCHED))
     assert found == [(), (), ("ride-0",)]

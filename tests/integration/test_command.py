@@ -265,7 +265,7 @@ def test_a_rider_is_forgotten_once_all_rides_have_ended(
         rides.create(ride)
         erase = ("erase", "--sub", "leaver")
         assert command.json(*erase, code=1) == {"erased": 0, "open_rides": ["ride-1"]}
-        rides.save(ride, ride.unmatched())
+        rides.save(ride, ride.unmatched(NOW))
         assert command.json(*erase) == {"erased": 1, "open_rides": []}
         forgotten = rides.get("ride-1")
         assert forgotten

@@ -16,6 +16,7 @@ from service.auth.errors import InvalidToken
 from service.auth.policy import SCOPES
 from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import NoUserPool, RevocationCheck
+from service.core.city_map import Picture
 from service.core.ports import Ports
 from service.core.staff import Oversight
 from service.http.context import Dependencies
@@ -24,6 +25,7 @@ from service.settings import ApiSettings
 from tests.support.builders import NOW
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
 from tests.support.fakes_oversight import (
+    FakeAuditLog,
     FakeDeadLetters,
     FakePauses,
     FakeQueues,
@@ -33,9 +35,11 @@ from tests.support.fakes_oversight import (
 )
 from tests.support.fakes_redis import (
     FakeChanges,
+    FakeCityMap,
     FakeFleetIndex,
     FakeLegs,
     FakeRoundQueue,
+    FakeStatistics,
     FakeWaitingRides,
 )
 from tests.support.fakes_revocations import FakeRevocations
@@ -146,16 +150,21 @@ def build_api(
         )
     clock, ticks = [NOW], itertools.count()
     api_settings = ApiSettings(**{**SETTINGS, **settings})
+    city = FakeCityMap(ports.fleet, ports.waiting)  # type: ignore[arg-type]
     revocations = revocations or FakeRevocations()
     dependencies = Dependencies(
         settings=api_settings,
         ports=ports,
         oversight=Oversight(
+            city=city,
+            statistics=FakeStatistics(),
             history=FakeRideHistory(ports.rides),
             roster=FakeRoster(ports.unicorns),
             workers=FakeWorkers(),
             queues=FakeQueues(),
+            audit=FakeAuditLog(),
         ),
+        picture=Picture(city, lambda: clock[0], lambda: float(next(ticks))),
         verifier=verifier or KnownTokens(),
         revocations=revocations,
         pool=pool or NoUserPool(),

@@ -13,6 +13,7 @@ from service.model import (
     Unicorn,
 )
 from service.model.operations import (
+    AuditEntry,
     Beat,
     DeadLetter,
     Pause,
@@ -71,6 +72,26 @@ class FakeDeadLetters:
     def forget(self, dead_letter_ids: Collection[str]) -> None:
         for name in dead_letter_ids:
             self._stored.pop(name, None)
+
+
+class FakeAuditLog:
+    """`AuditLog` in memory."""
+
+    def __init__(self) -> None:
+        self._stored: list[AuditEntry] = []
+
+    def put(self, entry: AuditEntry) -> None:
+        self._stored.append(entry)
+
+    def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[AuditEntry]:
+        before = (start["set_aside_at"], start["operation_id"]) if start else ("~", "")
+        entries = sorted(self._stored, key=_written, reverse=True)
+        entries = [entry for entry in entries if _written(entry) < before]
+        page = tuple(entries[:limit])
+        if len(entries) <= limit:
+            return Page(page)
+        at, audit_id = _written(page[-1])
+        return Page(page, {"set_aside_at": at, "operation_id": audit_id})
 
 
 class FakeRideHistory:
@@ -136,6 +157,10 @@ class FakeQueues:
 
     def lengths(self) -> Sequence[QueueLength]:
         return self.known
+
+
+def _written(entry: AuditEntry) -> tuple[str, str]:
+    return instant_text(entry.at), entry.audit_id
 
 
 def _age(letter: DeadLetter) -> tuple[str, str]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from service.core.city_map import SeenUnicorn, WaitingRide
 from service.core.ports import LeaseLost, Nearby, PlaceInLine, Sighting, WaitingZone
+from service.core.statistics import Tally, minute_of, wait_class
 from service.matching.coming import most_taken_back
 from service.matching.correction import Correction, Kind, Leg
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (
+    Box,
     FleetEntry,
     Hearing,
     Location,
@@ -23,6 +28,7 @@ from service.model import (
     Ride,
     SilentTogether,
     Unicorn,
+    UnicornState,
 )
 from service.model.errors import Unavailable
 from service.model.presence import (
@@ -395,6 +401,72 @@ class FakeRoundLease:
     def _fence(self) -> None:
         if not self._has_turn():
             raise LeaseLost("another job has the turn")
+
+
+class FakeCityMap:
+    """`CityMap` over the fleet index and the waiting rides of other fakes."""
+
+    def __init__(self, fleet: FakeFleetIndex, waiting: FakeWaitingRides) -> None:
+        self._fleet, self._waiting = fleet, waiting
+
+    def unicorns(self, box: Box, limit: int, now: datetime) -> Sequence[SeenUnicorn]:
+        entries = self._fleet.entries(self._fleet._states, now).values()
+        seen = [_seen(entry.unicorn, entry.position) for entry in entries if entry.position]
+        return [
+            each
+            for each in seen
+            if box.contains(each.location) and each.state is not UnicornState.REMOVED
+        ][:limit]
+
+    def states(self, now: datetime) -> Mapping[UnicornState, int]:
+        states = [unicorn.state for unicorn in self._fleet._states.values()]
+        return Counter(state for state in states if state is not UnicornState.REMOVED)
+
+    def waiting(self, box: Box, limit: int) -> Sequence[WaitingRide]:
+        rides = [ride for zone in self._waiting.rides.values() for ride in zone.values()]
+        rides.sort(key=lambda ride: (ride.requested_at, ride.ride_id))
+        return [
+            WaitingRide(ride, self._waiting.plan_of(ride.zone, ride.ride_id))
+            for ride in rides
+            if box.contains(ride.pickup)
+        ][:limit]
+
+
+def _seen(unicorn: Unicorn, position: Position) -> SeenUnicorn:
+    return SeenUnicorn(
+        unicorn.unicorn_id,
+        unicorn.name,
+        unicorn.color,
+        unicorn.version,
+        unicorn.state,
+        unicorn.accepting,
+        unicorn.ride_id,
+        position.location,
+        position.heading,
+        position.recorded_at,
+    )
+
+
+class FakeStatistics:
+    """`Statistics` in memory."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[datetime, Tally] = {}
+
+    def matched(self, seconds: float, now: datetime) -> None:
+        known, place = self._of(now), wait_class(seconds)
+        waits = tuple(count + (at == place) for at, count in enumerate(known.waits))
+        after = replace(known, seconds=known.seconds + seconds, waits=waits)
+        self._tallies[minute_of(now)] = after
+
+    def counted(self, busy: int, on_duty: int, now: datetime) -> None:
+        self._tallies[minute_of(now)] = replace(self._of(now), busy=busy, on_duty=on_duty)
+
+    def of(self, minutes: Sequence[datetime]) -> Sequence[Tally]:
+        return [self._of(minute) for minute in minutes]
+
+    def _of(self, at: datetime) -> Tally:
+        return self._tallies.get(minute_of(at), Tally())
 
 
 class FakeRoundQueue:

@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from service.model import (
+    MOST_STEPS,
+    STATUS_AFTER,
     Ride,
     RideStatus,
+    RideStep,
     Unicorn,
     UnicornState,
+    steps_of,
 )
 
 REQUESTED, OFFERED, MATCHED = RideStatus.REQUESTED, RideStatus.OFFERED, RideStatus.MATCHED
@@ -36,6 +40,12 @@ ENDED = {COMPLETED, CANCELED, UNMATCHED}
 STALE = timedelta(seconds=60)
 PLAN = timedelta(seconds=480)
 """A planned ride waits so much longer than its deadline at most."""
+LEFT_BY = {
+    RideStep.DECLINED: lambda ride, name: name in ride.declined,
+    RideStep.OFFER_EXPIRED: lambda ride, name: name in ride.missed_by - ride.excluded,
+    RideStep.NOT_COMING: lambda ride, name: name in ride.not_coming,
+}
+"""What else a ride says of a unicorn that lost it for this reason."""
 RETURNED = timedelta(seconds=2)
 """A ride that lost its unicorn is looked at again so soon."""
 
@@ -55,6 +65,8 @@ class Witness:
     waits_since: dict[str, datetime] = field(default_factory=dict)
     seen_by_rider: dict[str, int] = field(default_factory=dict)
     silence_counts_from: datetime | None = None
+    history: dict[str, list[tuple[int, datetime, RideStatus]]] = field(default_factory=dict)
+    """By ride, each new state with its version and when it was written."""
     meddled: bool = False
     """Somebody wrote between a decision and its write: what it was decided on may be gone."""
 
@@ -65,6 +77,7 @@ class Witness:
             self._judge_ride(before, ride)
             if before is None or before.status is not ride.status:
                 self.waits_since[ride.ride_id] = self.now()
+            self._judge_timeline(before, ride)
             self.rides[ride.ride_id] = ride
         if unicorn:
             self._judge_unicorn(self.unicorns.get(unicorn.unicorn_id), unicorn)
@@ -131,6 +144,22 @@ class Witness:
             assert poison or self.now() >= after.deadline_at, "given up too early"
             planned = self.has_plan(after) and self.now() < after.deadline_at + PLAN
             assert poison or self.meddled or not planned, "given up in spite of a plan"
+
+    def _judge_timeline(self, before: Ride | None, after: Ride) -> None:
+        """Its timeline tells every change of state there ever was, and why a unicorn lost it."""
+        history = self.history.setdefault(after.ride_id, [])
+        if before is None or before.status is not after.status:
+            history.append((after.version, self.now(), after.status))
+        steps = steps_of(after.timeline, after.requested_at)
+        told = [(each.version, each.at, STATUS_AFTER[each.step]) for each in steps]
+        assert told == [*history[:1], *history[1:][-(MOST_STEPS - 1) :]], "a false timeline"
+        last, lost = steps[-1], before and before.status in HOLDS_A_UNICORN and before.unicorn_id
+        if lost and after.status is REQUESTED:
+            assert last.unicorn_id == lost, "taken from somebody else"
+            says = LEFT_BY.get(last.step)
+            assert says is None or says(after, lost), "left for another reason"
+        elif after.status in {OFFERED, MATCHED} and before and before.status is REQUESTED:
+            assert last.unicorn_id == after.unicorn_id, "given to somebody else"
 
     def _judge_parting(self, before: Ride, after: Ride) -> None:
         if before.status in HOLDS_A_UNICORN and after.status is REQUESTED:

@@ -24,7 +24,7 @@ from service.stores.entries import (
     load_unicorn,
     readable,
 )
-from service.stores.redis import keys, scripts
+from service.stores.redis import city_map, keys, scripts
 from service.stores.redis.geo_sets import GeoSets, Move
 from service.stores.redis.link import RedisLink, run_all
 from service.stores.redis.presence import (
@@ -81,6 +81,7 @@ class RedisFleetIndex(RedisPresence):
             ],
         )
         sightings, moves = {}, []
+        entered: list[tuple[Unicorn, Position]] = []
         for (name, position), (news, before_text, state, noted, ride) in zip(
             positions.items(), answers, strict=True
         ):
@@ -88,8 +89,11 @@ class RedisFleetIndex(RedisPresence):
             before = position_of(before_text)
             if news and unicorn and unicorn.can_take_a_ride and self._fresh(position, now):
                 moves.append(Move(unicorn, position.location, before.location if before else None))
-            entered = news and _has_entered(self._fresh(before, now), position)
-            sightings[name] = Sighting(unicorn, bool(entered), ride_version_of(ride))
+            has_entered = news and _has_entered(self._fresh(before, now), position)
+            if has_entered and unicorn:
+                entered.append((unicorn, position))
+            sightings[name] = Sighting(unicorn, bool(has_entered), ride_version_of(ride))
+        self._note((), entered, now)
         self._geo.move(moves, now)
         return sightings
 
@@ -118,13 +122,32 @@ class RedisFleetIndex(RedisPresence):
                 for u in unicorns
             ],
         )
-        self._note_busy(unicorns)
+        seen: list[tuple[Unicorn, Position]] = []
         moves = []
         for unicorn, (written, text, was_known) in zip(unicorns, answers, strict=True):
             position = self._fresh(position_of(text), now)
             if written and position:
+                seen.append((unicorn, position))
                 moves.append(Move(unicorn, position.location, is_known=bool(was_known)))
+        self._note(unicorns, seen, now)
         self._geo.move(moves, now)
+
+    def _note(
+        self,
+        refreshed: Collection[Unicorn],
+        seen: Collection[tuple[Unicorn, Position]],
+        now: datetime,
+    ) -> None:
+        """Keep the set of unicorns that have a ride, and what the map shows. One call."""
+        if not (refreshed or seen):
+            return
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for unicorn in refreshed:
+                change = pipe.sadd if unicorn.ride_id else pipe.srem
+                change(keys.BUSY, unicorn.unicorn_id)
+            for unicorn, position in seen:
+                city_map.note(pipe, unicorn, position, now)
+            pipe.execute()
 
     def forget(self, unicorn_ids: Collection[str]) -> None:
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:

@@ -31,6 +31,20 @@ LEARNING: Final = f"{PREFIX}:learning"
 """Set of the zones that have legs to learn from."""
 
 
+ZONES: Final = f"{PREFIX}:zones"
+"""Set of the zones that had a waiting ride or a unicorn."""
+
+
+def fleet(zone: str) -> str:
+    """Hash of unicorn id to what the map shows of it: those that were seen in this zone."""
+    return f"{PREFIX}:{{{zone}}}:fleet"
+
+
+def statistics(minute: int) -> str:
+    """Hash of what was counted in the minute that began then (seconds since 1970)."""
+    return f"{PREFIX}:statistics:{minute}"
+
+
 def legs(zone: str, kind: str) -> str:
     """List of the zone's latest completed drives of a kind, newest first."""
     return f"{PREFIX}:{{{zone}}}:legs:{kind}"

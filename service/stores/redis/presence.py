@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 from service.matching.coming import most_taken_back
-from service.model import Hearing, Position, PositionProblem, Presence, SilentTogether, Unicorn
+from service.model import Hearing, Position, PositionProblem, Presence, SilentTogether
 from service.model.presence import FORGOTTEN_AFTER, HEARING_GAP, PROBLEM_AFTER, silent_together
 from service.observability.instruments import NOT_COMING, SILENCES_LEFT
 from service.stores.entries import load_position, readable
@@ -116,16 +116,6 @@ class RedisPresence:
     def begin_epoch(self, now: datetime) -> bool:
         with self._link.use() as client:
             return bool(client.set(keys.EPOCH, millis(now), nx=True))
-
-    def _note_busy(self, unicorns: Collection[Unicorn]) -> None:
-        """Keep the set of unicorns that have a ride."""
-        if not unicorns:
-            return
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for unicorn in unicorns:
-                note = pipe.sadd if unicorn.ride_id else pipe.srem
-                note(keys.BUSY, unicorn.unicorn_id)
-            pipe.execute()
 
     def _fresh(self, position: Position | None, now: datetime) -> Position | None:
         return position if position and now - position.recorded_at <= self._stale else None

@@ -47,9 +47,10 @@ class RedisWaitingRides:
                 pipe.hset(keys.waiting(zone), items=entries)
                 pipe.set(keys.mark(zone), "1", nx=True, px=MARK_MS)
                 pipe.set(keys.triggered(zone), now, nx=True, get=True, px=triggers.NOTED_MS)
+                pipe.sadd(keys.ZONES, zone)
             answers = pipe.execute()
-        marked = [zone for zone, mine in zip(by_zone, answers[1::3], strict=True) if mine]
-        for added, unread_since in zip(by_zone.values(), answers[2::3], strict=True):
+        marked = [zone for zone, mine in zip(by_zone, answers[1::4], strict=True) if mine]
+        for added, unread_since in zip(by_zone.values(), answers[2::4], strict=True):
             if unread_since:
                 UNSEEN.inc(sum(triggers.is_unseen(r, int(unread_since), now) for r in added))
         return marked

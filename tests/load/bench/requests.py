@@ -160,7 +160,7 @@ class Probe:
         self.ports.rides.create(ride)
         reserved = unicorn.reserved(ride.ride_id, Trip(PICKUP, None))
         start = time.perf_counter()
-        self.ports.assignments.commit((ride, ride.unmatched()), (unicorn, reserved))
+        self.ports.assignments.commit((ride, ride.unmatched(ride.deadline_at)), (unicorn, reserved))
         return time.perf_counter() - start
 
     def close(self) -> None:

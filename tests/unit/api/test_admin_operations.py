@@ -188,3 +188,54 @@ def test_an_admin_mends_a_unicorn_that_is_reserved_for_nothing(api: Api) -> None
     }
     assert ports.unicorns.get("u1").can_take_a_ride
     assert call(api, "POST", "/reconcile", {}).json["repairs"] == []
+
+
+def test_what_staff_changes_is_kept_and_told_newest_first(api: Api) -> None:
+    call(api, "PUT", "/dispatch", {"paused": True})
+    api.pass_time(1)
+    api.ports.rides.create(a_ride())
+    call(api, "POST", "/rides/ride-1/cancel", {"reason": "storm"})
+    first = call(api, "GET", "/audit?limit=1").json
+    [entry] = first["entries"]
+    assert entry.pop("audit_id")
+    assert entry.pop("request_id")
+    assert entry == {
+        "at": "2026-11-23T02:46:29.123Z",
+        "action": "ride canceled",
+        "sub": "admin-1",
+        "client_id": "client",
+        "method": "POST",
+        "route": "/v1/admin/rides/<ride_id>/cancel",
+        "subjects": {"ride_id": "ride-1"},
+    }
+    rest = call(api, "GET", f"/audit?limit=1&cursor={first['next_cursor']}").json
+    assert [entry["action"] for entry in rest["entries"]] == ["dispatch paused"]
+    assert rest["next_cursor"] is None
+
+
+def test_reads_and_refusals_leave_no_audit_entry(api: Api) -> None:
+    call(api, "GET", "/workers")
+    api.call("POST", "/v1/admin/rides/ride-1/cancel", {}, token="rider")
+    assert call(api, "GET", "/audit").json == {"entries": [], "next_cursor": None}
+
+
+def test_one_action_leaves_one_audit_entry_however_much_it_mends(api: Api) -> None:
+    for name in ("u1", "u2"):
+        busy = a_unicorn(unicorn_id=name, ride_id="gone", state=UnicornState.RESERVED)
+        api.ports.unicorns.create(busy)
+    call(api, "POST", "/reconcile")
+    [entry] = call(api, "GET", "/audit").json["entries"]
+    assert (entry["action"], entry["subjects"]) == ("reconciled", {"repairs": "2"})
+
+
+def test_an_action_is_done_and_logged_although_its_audit_entry_cannot_be_kept(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(_: object) -> None:
+        raise Unavailable("DynamoDB: ProvisionedThroughputExceededException")
+
+    monkeypatch.setattr(oversight(api).audit, "put", away)
+    with caplog.at_level(logging.INFO):
+        assert call(api, "PUT", "/dispatch", {"paused": True}).status_code == 200
+    messages = [record.message for record in caplog.records]
+    assert {"dispatch paused", "audit entry not stored"} <= set(messages)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.http import cursors
-from service.model import RideStatus
+from service.model import MOST_STEPS, CanceledBy, RideStatus
 from tests.support.api import Api
 from tests.support.builders import (
     NOW,
@@ -178,3 +178,40 @@ def test_a_ride_that_is_not_there_is_404(api: Api) -> None:
     assert call(api, "POST", "/ride-1/cancel").status_code == 404
     assert call(api, "POST", "/ride-1/reassign").status_code == 404
     assert call(api, "GET", "/ride%201").status_code == 404
+
+
+def test_a_timeline_tells_each_step_and_who_lost_the_ride(api: Api) -> None:
+    second = timedelta(seconds=1)
+    offered, _ = a_matched_pair(a_ride(), a_usable_unicorn(auto_accept=False))
+    declined = offered.declined_by_unicorn(NOW + second, 180 * second)
+    api.ports.rides.create(declined.canceled(CanceledBy.ADMIN, "storm", NOW + 2 * second))
+    answer = call(api, "GET", "/ride-1/timeline")
+    at = "2026-11-23T02:46:{}.123Z".format
+    assert answer.json == {
+        "ride_id": "ride-1",
+        "left_out": 0,
+        "steps": [
+            dict(zip(("version", "at", "step", "status", "unicorn_id"), step, strict=True))
+            for step in (
+                (1, at(28), "requested", "requested", None),
+                (2, at(28), "offered", "offered", "u1"),
+                (3, at(29), "declined", "requested", "u1"),
+                (4, at(30), "canceled_by_admin", "canceled", None),
+            )
+        ],
+    }
+
+
+def test_a_long_timeline_says_how_much_of_it_is_gone(api: Api) -> None:
+    ride = a_ride()
+    for _ in range(MOST_STEPS):
+        offered, _ = a_matched_pair(ride, a_usable_unicorn(auto_accept=False))
+        ride = offered.offer_missed(NOW, timedelta(seconds=180))
+    api.ports.rides.create(ride)
+    answer = call(api, "GET", "/ride-1/timeline").json
+    assert len(answer["steps"]) == MOST_STEPS
+    assert answer["left_out"] + MOST_STEPS == ride.version
+
+
+def test_the_timeline_of_no_ride_is_404(api: Api) -> None:
+    assert call(api, "GET", "/ride-7/timeline").status_code == 404

@@ -60,7 +60,7 @@ def test_a_ride_that_was_canceled_meanwhile_leaves_its_unicorn_to_the_next(
 def test_a_ride_that_was_given_up_meanwhile_leaves_the_waiting_rides(service: Service) -> None:
     service.on_duty()
     ride = service.request()
-    service.rides.save(ride, ride.unmatched())
+    service.rides.save(ride, ride.unmatched(service.now))
     service.run_published_rounds()
     assert ride.ride_id not in service.waiting.rides[ride.zone]
 

@@ -15,6 +15,7 @@ from service.model import (
     Rating,
     Ride,
     RideStatus,
+    RideStep,
 )
 from service.model.errors import IllegalTransition
 from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
@@ -33,8 +34,11 @@ STEPS: dict[str, tuple[frozenset[RideStatus], Callable[[Ride], object]]] = {
     "arrive": (frozenset({MATCHED}), lambda ride: ride.arrived(NOW, WAIT)),
     "start": (frozenset({ARRIVED}), lambda ride: ride.started(NOW)),
     "complete": (frozenset({IN_PROGRESS}), lambda ride: ride.completed(NOW)),
-    "return": (frozenset({OFFERED, MATCHED, ARRIVED}), lambda ride: ride.returned(NOW, WAIT)),
-    "give up": (frozenset({REQUESTED}), lambda ride: ride.unmatched()),
+    "return": (
+        frozenset({OFFERED, MATCHED, ARRIVED}),
+        lambda ride: ride.returned(NOW, WAIT, RideStep.FELL_SILENT),
+    ),
+    "give up": (frozenset({REQUESTED}), lambda ride: ride.unmatched(NOW)),
     "replay": (frozenset({UNMATCHED}), lambda ride: ride.replayed(NOW, WAIT)),
     "rate": (frozenset({COMPLETED}), lambda ride: ride.rated(Rating(5))),
     "erase": (TERMINAL, lambda ride: ride.erased()),

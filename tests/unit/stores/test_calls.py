@@ -177,7 +177,7 @@ def test_an_enrolment_tells_a_used_id_from_a_used_account(
 def test_a_single_write_waits_for_a_busy_item(rides: DynamoRides, stub: Stubber, code: str) -> None:
     refuse(stub, "update_item", code)
     stub.add_response("update_item", {})
-    rides.save(a_ride(), a_ride().unmatched())
+    rides.save(a_ride(), a_ride().unmatched(NOW))
     stub.assert_no_pending_responses()
 
 

@@ -25,7 +25,7 @@ def test_only_what_changed_is_written() -> None:
 
 
 def test_a_ride_that_ends_leaves_the_index_of_due_rides() -> None:
-    update = ride_update("Rides", a_ride(), a_ride().unmatched(), "w1")
+    update = ride_update("Rides", a_ride(), a_ride().unmatched(NOW), "w1")
     assert update["UpdateExpression"].endswith(" REMOVE #due_at, #shard")
 
 

@@ -1,0 +1,229 @@
+"""Routes of staff about the city as a whole: its map, its changes, waiting rides, statistics.
+
+Maps hold thousands of things, so they are made of plain dicts; the views beside them say what form
+these have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from functools import lru_cache
+from typing import Annotated, Any, Final
+
+from flask import Blueprint, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.json_schema import WithJsonSchema
+from pydantic_core import to_json
+
+from service.api.fields import Count
+from service.api.staff_views import (
+    MapView,
+    StatisticsView,
+    WaitingRideListView,
+    statistics_view,
+)
+from service.api.streams import Stream, event
+from service.api.views import instant_text
+from service.auth import policy
+from service.core import city_map
+from service.core.city_map import Changes, SeenUnicorn, Snapshot, WaitingRide
+from service.core.statistics import last_hour
+from service.http import headers
+from service.http.client import client
+from service.http.context import caller, dependencies
+from service.http.gate import gate
+from service.http.openapi import EVENT_STREAM
+from service.http.responses import JSON_TYPE, answer
+from service.http.route import Text, route
+from service.model import WORLD, Box, Location
+
+blueprint: Final = Blueprint("admin_map", __name__)
+
+_NUMBER: Final = r"-?[0-9]{1,3}(?:\.[0-9]{1,15})?"
+_BOX: Final = f"^{_NUMBER}(?:,{_NUMBER}){{3}}$"
+
+
+def _box(value: object) -> Box:
+    if isinstance(value, str) and re.fullmatch(_BOX, value):
+        west, south, east, north = map(float, value.split(","))
+        if max(abs(west), abs(east)) <= 180 and -90 <= south <= north <= 90:
+            return Box(west, south, east, north)
+    raise ValueError("must be west,south,east,north in degrees, such as -74.1,40.6,-73.8,40.9")
+
+
+class Area(BaseModel):
+    """The area that is shown; the whole world if it is left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bbox: Annotated[
+        Box,
+        BeforeValidator(_box),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": _BOX,
+                "description": "west,south,east,north in degrees; west > east crosses 180°.",
+            }
+        ),
+    ] = Field(default_factory=lambda: WORLD)
+
+
+class Oldest(BaseModel):
+    """How many are listed."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    limit: Count = 20
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/map",
+    policy=policy.ADMIN_READ,
+    query=Area,
+    answers={200: MapView},
+)
+def show_map(query: Area) -> Response:
+    """Unicorns heard of in the last minute and rides that wait, at most 5,000 of each.
+
+    `event_id` names the instant: `/v1/admin/events` with it as `Last-Event-ID` tells what changed
+    since.
+    """
+    deps = dependencies()
+    return _json(_map(city_map.draw(deps.oversight.city, query.bbox, deps.now())))
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/waiting-rides",
+    policy=policy.ADMIN_READ,
+    query=Oldest,
+    answers={200: WaitingRideListView},
+)
+def list_waiting_rides(query: Oldest) -> Response:
+    """The rides that have waited longest for a unicorn, the oldest first."""
+    waiting = dependencies().oversight.city.waiting(WORLD, query.limit)
+    return _json({"rides": list(map(_ride, waiting)), "next_cursor": None})
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/statistics",
+    policy=policy.ADMIN_READ,
+    answers={200: StatisticsView},
+)
+def show_statistics() -> Response:
+    """Time to match and busy share in the last hour and each of its minutes.
+
+    Counted after the fact, in Redis: a few may be missing, and all of it is lost with Redis.
+    """
+    deps = dependencies()
+    hour = last_hour(deps.oversight.statistics, deps.now())
+    return answer(200, statistics_view(hour))
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/events",
+    policy=policy.ADMIN_READ,
+    headers=("Last-Event-ID",),
+    answers={200: Text(EVENT_STREAM, "Events `snapshot`, `changes` and `end`.")},
+)
+def follow_map() -> Response:
+    """A stream of what changes on the map of the whole world, at most once a second.
+
+    `snapshot` is the map itself: the first event, unless `Last-Event-ID` names an event of the last
+    minute. `changes` has the new and changed things, whole, and the ids of what is no longer there.
+    """
+    deps, principal, seen = dependencies(), caller(), headers.last_event_id() or None
+    with ExitStack() as open_until_closed:
+        wait = open_until_closed.enter_context(gate().streaming(client(), principal.subject))
+        feed = city_map.follow(deps.picture, seen, wait)
+        open_until_closed.enter_context(closing(feed))
+        # Whatever keeps the map from being drawn is told by the status.
+        first = next(feed)
+        stream = Stream(deps, wait, principal, policy.ADMIN_READ)
+        response = stream.response(_texts(first, feed))
+        response.call_on_close(open_until_closed.pop_all().close)
+        return response
+
+
+def _texts(
+    first: Snapshot | Changes | None, feed: Iterable[Snapshot | Changes | None]
+) -> Iterator[str]:
+    yield _text(first) if first else ""
+    for news in feed:
+        yield _text(news) if news else ""
+
+
+# All followers of a process get the same events, so each is written once.
+@lru_cache(maxsize=4)
+def _text(news: Snapshot | Changes) -> str:
+    if isinstance(news, Snapshot):
+        return event("snapshot", to_json(_map(news)).decode(), news.event_id)
+    return event("changes", to_json(_changes(news)).decode(), news.event_id)
+
+
+def _map(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "as_of": instant_text(snapshot.at),
+        "event_id": str(snapshot.event_id),
+        "truncated": snapshot.truncated,
+        "unicorns": list(map(_unicorn, snapshot.unicorns)),
+        "waiting_rides": list(map(_ride, snapshot.waiting)),
+    }
+
+
+def _changes(changes: Changes) -> dict[str, Any]:
+    return {
+        "as_of": instant_text(changes.at),
+        "unicorns": list(map(_unicorn, changes.unicorns)),
+        "gone_unicorns": changes.gone_unicorns,
+        "waiting_rides": list(map(_ride, changes.waiting)),
+        "gone_rides": changes.gone_rides,
+    }
+
+
+def _unicorn(seen: SeenUnicorn) -> dict[str, Any]:
+    return {
+        "unicorn_id": seen.unicorn_id,
+        "name": seen.name,
+        "color": seen.color,
+        "version": seen.version,
+        "state": seen.state,
+        "accepting": seen.accepting,
+        "ride_id": seen.ride_id,
+        "location": _point(seen.location),
+        "heading": seen.heading,
+        "position_at": instant_text(seen.position_at),
+    }
+
+
+def _ride(waiting: WaitingRide) -> dict[str, Any]:
+    ride, plan = waiting
+    return {
+        "ride_id": ride.ride_id,
+        "version": ride.version,
+        "zone": ride.zone,
+        "pickup": _point(ride.pickup),
+        "dropoff": ride.dropoff and _point(ride.dropoff),
+        "requested_at": instant_text(ride.requested_at),
+        "deadline_at": instant_text(ride.deadline_at),
+        "planned_unicorn_id": plan and plan.unicorn_id,
+        "planned_pickup_eta_seconds": plan and plan.pickup_eta_seconds,
+    }
+
+
+def _point(at: Location) -> dict[str, float]:
+    return {"latitude": at.latitude, "longitude": at.longitude}
+
+
+def _json(data: Mapping[str, Any]) -> Response:
+    return Response(to_json(data), content_type=JSON_TYPE)

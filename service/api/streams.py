@@ -1,0 +1,93 @@
+"""Streams of events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+`end` says why a stream ends, and that coming back as before is of no use. A stream that ends
+without it (this process stops, say) is to be taken up again, as browsers do, with the last id as
+`Last-Event-ID`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Response
+
+from service.auth.errors import AuthUnavailable, InvalidToken
+from service.auth.policy import Policy
+from service.auth.principal import Principal
+from service.core.watch import Wait
+from service.http.context import Dependencies
+from service.http.gate import SUPERSEDED
+from service.http.openapi import EVENT_STREAM
+from service.http.responses import encode
+
+COMMENT_SECONDS: Final = 15.0
+"""A stream that is silent for longer may be cut by what lies between (the standard, 9.2.7)."""
+
+OPENING: Final = "retry: 1000\n\n"
+"""Sent at once, so that the client sees the stream open; milliseconds before coming back."""
+
+HEADERS: Final = {"X-Accel-Buffering": "no"}
+"""nginx and what follows its customs must not collect the stream."""
+
+UNCERTAIN: Final = "uncertain"
+"""Ends a wait: nobody can say whether the stream's token was revoked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One open stream. It outlives its request, so it must not ask Flask for anything."""
+
+    deps: Dependencies
+    wait: Wait
+    principal: Principal
+    policy: Policy
+
+    def response(self, feed: Iterable[str]) -> Response:
+        """The answer that sends each text of the feed; an empty one says that there is no news."""
+        return Response(self.text(feed), headers=HEADERS, content_type=EVENT_STREAM)
+
+    def text(self, feed: Iterable[str]) -> Iterator[str]:
+        yield OPENING
+        sent_at = self.deps.monotonic()
+        for news in feed:
+            # Judged before it is told: the wait for it may have been long.
+            refusal = self._refusal()
+            if refusal:
+                yield end(refusal)
+            if refusal or self.wait.ended_by == UNCERTAIN:
+                return
+            is_silent = self.deps.monotonic() - sent_at >= COMMENT_SECONDS
+            text = news or (":\n\n" if is_silent else "")
+            if text:
+                yield text
+                sent_at = self.deps.monotonic()
+            if self.wait.ended_by:
+                break
+        if self.wait.ended_by == SUPERSEDED:
+            yield end(SUPERSEDED)
+
+    def _refusal(self) -> str | None:
+        """Why the token that opened the stream would not open it now."""
+        now = self.deps.now()
+        if now.timestamp() >= self.principal.expires_at:
+            return "token_expired"
+        try:
+            self.deps.revoked.check(self.principal, self.policy, "GET", now)
+        except InvalidToken:
+            return "token_revoked"
+        except AuthUnavailable:
+            self.wait.end(UNCERTAIN)
+        return None
+
+
+def event(name: str, data: str, event_id: int | None = None) -> str:
+    """One event; `data` is JSON on one line."""
+    number = "" if event_id is None else f"id: {event_id}\n"
+    return f"{number}event: {name}\ndata: {data}\n\n"
+
+
+def end(reason: str) -> str:
+    """The last event of a stream."""
+    return event("end", encode({"reason": reason}))

@@ -1,0 +1,223 @@
+"""The map of the city for staff: where unicorns are and which rides wait, and what changes of it.
+
+All of it comes from Redis: as last heard, never the truth. A process keeps one picture for all its
+followers, which costs the same however many they are, and nothing while there is none.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from service.core.watch import Wait
+from service.model import WORLD, Box, Location, Pairing, Ride, UnicornState
+from service.model.errors import Unavailable
+
+MOST_SHOWN: Final = 5000
+"""Unicorns, and waiting rides, on one map."""
+
+LOOK_SECONDS: Final = 1.0
+"""How often a followed picture is brought up to date, so how often a follower is told at most."""
+
+REMEMBERED: Final = timedelta(seconds=60)
+"""How long a follower may be away and still be told only what changed."""
+
+OVERLAP: Final = timedelta(seconds=2)
+"""What a returning follower is told twice: it may have been with a process that looked later."""
+
+
+class SeenUnicorn(NamedTuple):
+    """A unicorn as the map shows it: its state as last noted, where it last was."""
+
+    unicorn_id: str
+    name: str
+    color: str
+    version: int
+    state: UnicornState
+    accepting: bool
+    ride_id: str | None
+    location: Location
+    heading: float | None
+    position_at: datetime
+
+
+class WaitingRide(NamedTuple):
+    """A ride that waits for a unicorn, and the plan for it if there is one."""
+
+    ride: Ride
+    plan: Pairing | None
+
+
+Thing = TypeVar("Thing", SeenUnicorn, WaitingRide)
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class CityMap(Protocol):
+    """What the map is drawn from. Raises `Unavailable`."""
+
+    def unicorns(self, box: Box, limit: int, now: datetime) -> Sequence[SeenUnicorn]:
+        """At most `limit` unicorns of the fleet with a fresh position in the box, in any order."""
+
+    def states(self, now: datetime) -> Mapping[UnicornState, int]:
+        """How many unicorns that were heard of lately are in each state."""
+
+    def waiting(self, box: Box, limit: int) -> Sequence[WaitingRide]:
+        """At most `limit` rides that wait for a pickup in the box: the oldest, oldest first."""
+
+
+def event_id(at: datetime) -> int:
+    """Names what the map shows at an instant: milliseconds since 1970, by the service's time."""
+    return (at - _EPOCH) // _MILLISECOND
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Everything that is on the map. `truncated`: there is more than a map shows."""
+
+    at: datetime
+    unicorns: Sequence[SeenUnicorn]
+    waiting: Sequence[WaitingRide]
+    truncated: bool
+
+    @property
+    def event_id(self) -> int:
+        return event_id(self.at)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """What is new on the map, whole, and the ids of what is no longer on it."""
+
+    at: datetime
+    unicorns: Sequence[SeenUnicorn]
+    gone_unicorns: Sequence[str]
+    waiting: Sequence[WaitingRide]
+    gone_rides: Sequence[str]
+
+    @property
+    def event_id(self) -> int:
+        return event_id(self.at)
+
+
+def draw(city: CityMap, box: Box, now: datetime) -> Snapshot:
+    """The map of the box."""
+    unicorns = city.unicorns(box, MOST_SHOWN + 1, now)
+    waiting = city.waiting(box, MOST_SHOWN + 1)
+    truncated = max(len(unicorns), len(waiting)) > MOST_SHOWN
+    return Snapshot(now, unicorns[:MOST_SHOWN], waiting[:MOST_SHOWN], truncated)
+
+
+class _Layer(Generic[Thing]):
+    """Things of one kind by id, and when each last changed or went (milliseconds since 1970)."""
+
+    def __init__(self) -> None:
+        self.things: Mapping[str, Thing] = {}
+        self._changed: dict[str, int] = {}
+        self._gone: dict[str, int] = {}
+
+    def take(self, things: Mapping[str, Thing], at: int, forget_before: int) -> None:
+        """Replace the things by what they are now."""
+        for name, thing in things.items():
+            if self.things.get(name) != thing:
+                self._changed[name] = at
+                self._gone.pop(name, None)
+        for name in self.things.keys() - things.keys():
+            self._gone[name] = at
+            del self._changed[name]
+        self.things = things
+        self._gone = {name: since for name, since in self._gone.items() if since >= forget_before}
+
+    def since(self, at: int) -> tuple[Sequence[Thing], Sequence[str]]:
+        """What changed later than that, and the ids of what went."""
+        changed = [self.things[name] for name, since in self._changed.items() if since > at]
+        return changed, [name for name, since in self._gone.items() if since > at]
+
+
+class Picture:
+    """The whole map, kept up to date while somebody follows it. For one thread (gevent) or many."""
+
+    def __init__(
+        self, city: CityMap, now: Callable[[], datetime], monotonic: Callable[[], float]
+    ) -> None:
+        self._city, self._now, self._monotonic = city, now, monotonic
+        self._looking = threading.Lock()
+        self._looked_at = -math.inf
+        self._begun_at = 0
+        self._snapshot: Snapshot | None = None
+        self._unicorns: _Layer[SeenUnicorn] = _Layer()
+        self._waiting: _Layer[WaitingRide] = _Layer()
+        self._told: dict[int, Changes | None] = {}
+
+    def look(self) -> None:
+        """Bring the picture up to date unless it is, or somebody does it. Raises `Unavailable`."""
+        if self._monotonic() - self._looked_at < LOOK_SECONDS:
+            return
+        if not self._looking.acquire(blocking=False):
+            return
+        try:
+            self._looked_at = self._monotonic()
+            self._take(draw(self._city, WORLD, self._now()))
+        finally:
+            self._looking.release()
+
+    def news(self, seen: int | None) -> Snapshot | Changes | None:
+        """What a follower who saw the event `seen` has to know; none if nothing changed.
+
+        All followers who saw the same get the same object. Raises `Unavailable` before the first
+        look.
+        """
+        if self._snapshot is None:
+            raise Unavailable("the map was not drawn yet")
+        at = self._snapshot.event_id
+        oldest = max(self._begun_at, at - REMEMBERED // _MILLISECOND)
+        if seen is None or not oldest <= seen <= at + OVERLAP // _MILLISECOND:
+            return self._snapshot
+        if seen not in self._told:
+            self._told[seen] = self._changes(self._snapshot, seen)
+        return self._told[seen]
+
+    def _take(self, snapshot: Snapshot) -> None:
+        at = snapshot.event_id
+        self._begun_at = self._begun_at or at
+        forget_before = at - REMEMBERED // _MILLISECOND
+        self._unicorns.take({u.unicorn_id: u for u in snapshot.unicorns}, at, forget_before)
+        self._waiting.take({w.ride.ride_id: w for w in snapshot.waiting}, at, forget_before)
+        self._snapshot, self._told = snapshot, {}
+
+    def _changes(self, snapshot: Snapshot, seen: int) -> Changes | None:
+        unicorns, gone_unicorns = self._unicorns.since(seen)
+        waiting, gone_rides = self._waiting.since(seen)
+        if not (unicorns or gone_unicorns or waiting or gone_rides):
+            return None
+        return Changes(snapshot.at, unicorns, gone_unicorns, waiting, gone_rides)
+
+
+def follow(
+    picture: Picture, seen: int | None, wait: Wait
+) -> Generator[Snapshot | Changes | None, None, None]:
+    """What a follower has to know, at most every `LOOK_SECONDS`, until the wait ends.
+
+    `seen`: the event that a returning follower saw last, in whatever process. None says that there
+    is nothing new. The first step may raise `Unavailable`.
+    """
+    ended = threading.Event()
+    wait.wake_with(ended.set)
+    picture.look()
+    if seen is not None:
+        seen -= OVERLAP // _MILLISECOND
+    while not wait.ended_by:
+        news = picture.news(seen)
+        if news:
+            seen = news.event_id
+        yield news
+        ended.wait(LOOK_SECONDS)
+        # Without Redis the followers keep what they have.
+        with suppress(Unavailable):
+            picture.look()

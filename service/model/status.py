@@ -1,0 +1,116 @@
+"""The states of a ride, the steps that lead to them, and who ends a ride early."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class RideStatus(StrEnum):
+    """States of a ride, in the order a good ride goes through them."""
+
+    REQUESTED = "requested"
+    OFFERED = "offered"
+    MATCHED = "matched"
+    ARRIVED = "arrived"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+    UNMATCHED = "unmatched"
+
+
+TERMINAL = frozenset({RideStatus.COMPLETED, RideStatus.CANCELED, RideStatus.UNMATCHED})
+ASSIGNED = frozenset(
+    {RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS}
+)
+"""States in which exactly one unicorn is reserved for the ride."""
+BEFORE_PROGRESS = frozenset(
+    {RideStatus.REQUESTED, RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED}
+)
+
+
+class CanceledBy(StrEnum):
+    """Who ended a ride that was not completed."""
+
+    RIDER = "rider"
+    ADMIN = "admin"
+    SYSTEM = "system"
+
+
+class RideStep(StrEnum):
+    """What happened to a ride: a transition together with its cause."""
+
+    REQUESTED = "requested"
+    MATCHED = "matched"
+    """A round gave it a unicorn that takes rides without being asked."""
+    OFFERED = "offered"
+    """A round chose a unicorn that wants to be asked."""
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    OFFER_EXPIRED = "offer_expired"
+    FELL_SILENT = "fell_silent"
+    """Its unicorn was not heard of for too long."""
+    NOT_COMING = "not_coming"
+    """Its unicorn drove away, or said nothing of its place, instead of coming."""
+    REASSIGNED = "reassigned"
+    """Staff took it from its unicorn."""
+    RECONCILED = "reconciled"
+    """Its unicorn turned out to be gone, off duty or on another ride."""
+    ARRIVED = "arrived"
+    STARTED = "started"
+    COMPLETED = "completed"
+    CANCELED_BY_RIDER = "canceled_by_rider"
+    CANCELED_BY_ADMIN = "canceled_by_admin"
+    CANCELED_BY_SYSTEM = "canceled_by_system"
+    NO_SHOW = "no_show"
+    """The rider did not come to the unicorn that had arrived."""
+    UNICORN_LOST = "unicorn_lost"
+    """Its unicorn fell silent for good with the rider aboard."""
+    DEADLINE_PASSED = "deadline_passed"
+    """No unicorn was found in time."""
+    SET_ASIDE = "set_aside"
+    """Workers died on it; it is a dead letter."""
+    REPLAYED = "replayed"
+    """Staff replayed the dead letter."""
+
+
+STATUS_AFTER: Final[Mapping[RideStep, RideStatus]] = {
+    RideStep.REQUESTED: RideStatus.REQUESTED,
+    RideStep.MATCHED: RideStatus.MATCHED,
+    RideStep.OFFERED: RideStatus.OFFERED,
+    RideStep.ACCEPTED: RideStatus.MATCHED,
+    RideStep.DECLINED: RideStatus.REQUESTED,
+    RideStep.OFFER_EXPIRED: RideStatus.REQUESTED,
+    RideStep.FELL_SILENT: RideStatus.REQUESTED,
+    RideStep.NOT_COMING: RideStatus.REQUESTED,
+    RideStep.REASSIGNED: RideStatus.REQUESTED,
+    RideStep.RECONCILED: RideStatus.REQUESTED,
+    RideStep.ARRIVED: RideStatus.ARRIVED,
+    RideStep.STARTED: RideStatus.IN_PROGRESS,
+    RideStep.COMPLETED: RideStatus.COMPLETED,
+    RideStep.CANCELED_BY_RIDER: RideStatus.CANCELED,
+    RideStep.CANCELED_BY_ADMIN: RideStatus.CANCELED,
+    RideStep.CANCELED_BY_SYSTEM: RideStatus.CANCELED,
+    RideStep.NO_SHOW: RideStatus.CANCELED,
+    RideStep.UNICORN_LOST: RideStatus.CANCELED,
+    RideStep.DEADLINE_PASSED: RideStatus.UNMATCHED,
+    RideStep.SET_ASIDE: RideStatus.UNMATCHED,
+    RideStep.REPLAYED: RideStatus.REQUESTED,
+}
+
+_CANCELING: Final = {
+    CanceledBy.RIDER: RideStep.CANCELED_BY_RIDER,
+    CanceledBy.ADMIN: RideStep.CANCELED_BY_ADMIN,
+    CanceledBy.SYSTEM: RideStep.CANCELED_BY_SYSTEM,
+}
+_CANCELING_OF_SYSTEM: Final = {
+    step.value: step for step in (RideStep.NO_SHOW, RideStep.UNICORN_LOST)
+}
+"""By the reason that the system gives."""
+
+
+def canceling(by: CanceledBy, reason: str | None) -> RideStep:
+    """The step of a ride that is canceled by somebody for a reason."""
+    named = _CANCELING_OF_SYSTEM.get(reason or "") if by is CanceledBy.SYSTEM else None
+    return named or _CANCELING[by]

@@ -1,0 +1,80 @@
+"""Items of the operations table that expire and are listed newest first, by its sparse index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from service.stores.dynamodb.calls import patiently
+from service.stores.dynamodb.items import text
+from service.stores.dynamodb.table import TableStore
+from service.stores.records import instant_text
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
+
+    from service.stores.dynamodb.items import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of item: what it is listed as, how its keys begin, and how long it is kept."""
+
+    listed_as: str
+    prefix: str
+    remembered: timedelta
+
+    def key(self, name: str) -> str:
+        return f"{self.prefix}{name}"
+
+    def name(self, item: Item) -> str:
+        return item["operation_id"]["S"].removeprefix(self.prefix)
+
+
+class ListedStore(TableStore):
+    """A store of one kind of listed items. Every method makes one call; raises `Unavailable`."""
+
+    kind: Kind
+
+    def _put(self, name: str, at: datetime, attributes: Item) -> None:
+        """Keep an item that is listed by this instant, in place of the one of this name."""
+        forgotten_at = at + self.kind.remembered
+        item: Item = {
+            **attributes,
+            "operation_id": text(self.kind.key(name)),
+            "listed_as": text(self.kind.listed_as),
+            "set_aside_at": text(instant_text(at)),
+            "expires_at": {"N": str(math.ceil(forgotten_at.timestamp()))},
+        }
+        patiently(lambda: self._client.put_item(TableName=self._table, Item=item), self._patience)
+
+    def _newest(
+        self, limit: int, start: Mapping[str, str] | None
+    ) -> tuple[list[Item], Mapping[str, str] | None]:
+        """Items, newest first, and the key after the last one if there are more."""
+        listed_as = text(self.kind.listed_as)
+        query: QueryInputTypeDef = {
+            "TableName": self._table,
+            "IndexName": "dead_letters",
+            "KeyConditionExpression": "listed_as = :listed_as",
+            "ExpressionAttributeValues": {":listed_as": listed_as},
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+        if start is not None:
+            query["ExclusiveStartKey"] = {
+                "listed_as": listed_as,
+                "operation_id": text(self.kind.key(start["operation_id"])),
+                "set_aside_at": text(start["set_aside_at"]),
+            }
+        answer = patiently(partial(self._client.query, **query), self._patience)
+        items: list[Item] = answer["Items"]
+        if not items or "LastEvaluatedKey" not in answer:
+            return items, None
+        last = items[-1]
+        place = {"operation_id": self.kind.name(last), "set_aside_at": last["set_aside_at"]["S"]}
+        return items, place

@@ -1,0 +1,176 @@
+"""What the map for staff is drawn from: a hash per zone of what it shows of each unicorn, and where
+each unicorn last was.
+
+The hash is written with the state of a unicorn, in the same call, so a position costs nothing more.
+A unicorn that drives into another zone stays in the hash of the one before until that is tidied;
+the entry that was noted last counts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple, cast
+
+from service.core.city_map import MOST_SHOWN, SeenUnicorn, WaitingRide
+from service.matching.zones import may_touch, zone_of
+from service.model import WORLD, Box, Pairing, Position, Ride, Unicorn, UnicornState
+from service.stores.entries import UnknownSchema, load_plan, load_waiting_ride, readable
+from service.stores.redis import keys
+from service.stores.redis.link import RedisLink
+from service.stores.redis.presence import millis, position_of, span
+
+TOGETHER: Final = 250
+"""Unicorns that are read with one call. Other requests of the process have their turn in between:
+reading and parsing so many takes 5 ms of CPU."""
+MOST_LOOKED_AT: Final = 4 * MOST_SHOWN
+"""Unicorns of the box's zones whose places are read, however few of them are in the box."""
+SCHEMA: Final = 1
+TIDIED_AFTER: Final = timedelta(hours=1)
+"""So long after its state was last noted a unicorn leaves a zone's hash."""
+
+STATE_TTL: Final = timedelta(seconds=60)
+"""A state that was noted longer ago is not shown: a unicorn that keeps sending is noted again every
+30 s."""
+
+_CACHED: Final = 2 * MOST_SHOWN
+
+
+class Noted(NamedTuple):
+    """What the map shows of a unicorn but for its place; `at`: milliseconds since 1970."""
+
+    at: int
+    unicorn_id: str
+    name: str
+    color: str
+    version: int
+    state: UnicornState
+    accepting: bool
+    ride_id: str | None
+
+
+def note(pipe: Any, unicorn: Unicorn, position: Position, now: datetime) -> None:
+    """Add to the pipeline what the map shows of a unicorn that is here."""
+    zone = zone_of(position.location)
+    fields = (unicorn.name, unicorn.color, unicorn.version, unicorn.state, unicorn.accepting)
+    entry = [SCHEMA, millis(now), unicorn.unicorn_id, *fields, unicorn.ride_id]
+    pipe.hset(keys.fleet(zone), unicorn.unicorn_id, json.dumps(entry, separators=(",", ":")))
+    pipe.sadd(keys.ZONES, zone)
+
+
+def noted(
+    link: RedisLink, zones: Collection[str], now: datetime, ttl: timedelta
+) -> Sequence[Noted]:
+    """What was noted of each unicorn of these zones within `ttl`. One call; entries are tidied."""
+    with link.use() as client, client.pipeline(transaction=False) as pipe:
+        for zone in zones:
+            pipe.hvals(keys.fleet(zone))
+        answers = pipe.execute()
+    at, newest = millis(now), dict[str, Noted]()
+    for zone, texts in zip(zones, answers, strict=True):
+        entries = [entry for text in texts if (entry := _entry(text))]
+        _tidy(link, zone, [e.unicorn_id for e in entries if at - e.at > span(TIDIED_AFTER)])
+        for entry in entries:
+            other = newest.get(entry.unicorn_id)
+            is_newer = other is None or (entry.version, entry.at) > (other.version, other.at)
+            if is_newer and at - entry.at < span(ttl) and entry.state is not UnicornState.REMOVED:
+                newest[entry.unicorn_id] = entry
+    return list(newest.values())
+
+
+def _tidy(link: RedisLink, zone: str, unicorn_ids: Sequence[str]) -> None:
+    if unicorn_ids:
+        with link.use() as client:
+            client.hdel(keys.fleet(zone), *unicorn_ids)
+
+
+class RedisCityMap:
+    """`CityMap` on Redis. `stale`: how long a position counts. Raises `Unavailable`."""
+
+    def __init__(self, link: RedisLink, stale: timedelta) -> None:
+        self._link = link
+        self._stale = stale
+
+    def unicorns(self, box: Box, limit: int, now: datetime) -> Sequence[SeenUnicorn]:
+        """A call for each `TOGETHER` unicorns of the box's zones, and two more."""
+        found: list[SeenUnicorn] = []
+        entries = noted(self._link, self._zones(box), now, STATE_TTL)[:MOST_LOOKED_AT]
+        for first in range(0, len(entries), TOGETHER):
+            chunk = entries[first : first + TOGETHER]
+            for entry, text in zip(chunk, self._positions(chunk), strict=True):
+                seen = _seen(entry, text) if text else None
+                if seen and now - seen.position_at <= self._stale and box.contains(seen.location):
+                    found.append(seen)
+            if len(found) >= limit:
+                break
+            time.sleep(0)
+        return found[:limit]
+
+    def states(self, now: datetime) -> Mapping[UnicornState, int]:
+        """Two calls."""
+        entries = noted(self._link, self._zones(WORLD), now, STATE_TTL)
+        return Counter(entry.state for entry in entries)
+
+    def waiting(self, box: Box, limit: int) -> Sequence[WaitingRide]:
+        """Two calls."""
+        zones = self._zones(box)
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for zone in zones:
+                pipe.hgetall(keys.waiting(zone))
+                pipe.hgetall(keys.plans(zone))
+            answers = pipe.execute()
+        found = [
+            WaitingRide(ride, _plan(ride_id, plans[ride_id]) if ride_id in plans else None)
+            for zone, texts, plans in zip(zones, answers[::2], answers[1::2], strict=True)
+            for ride_id, text in texts.items()
+            if (ride := _ride(zone, ride_id, text)) and box.contains(ride.pickup)
+        ]
+        found.sort(key=lambda each: (each.ride.requested_at, each.ride.ride_id))
+        return found[:limit]
+
+    def _zones(self, box: Box) -> Sequence[str]:
+        with self._link.use() as client:
+            zones = cast("set[str]", client.smembers(keys.ZONES))
+        return sorted(zone for zone in zones if may_touch(zone, box))
+
+    def _positions(self, entries: Sequence[Noted]) -> Sequence[str | None]:
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for entry in entries:
+                pipe.hget(keys.unicorn(entry.unicorn_id), "position")
+            return pipe.execute()
+
+
+# Most of what a look reads was read a second ago.
+@lru_cache(_CACHED)
+def _entry(text: str) -> Noted | None:
+    return readable("unicorn", _load, text)
+
+
+def _load(text: str) -> Noted:
+    schema, at, unicorn_id, name, color, version, state, accepting, ride_id = json.loads(text)
+    if schema != SCHEMA:
+        raise UnknownSchema(f"entry of schema {schema}, expected {SCHEMA}")
+    place = (str(unicorn_id), str(name), str(color), int(version), UnicornState(state))
+    return Noted(int(at), *place, bool(accepting), ride_id and str(ride_id))
+
+
+@lru_cache(_CACHED)
+def _seen(entry: Noted, position: str) -> SeenUnicorn | None:
+    at = position_of(position)
+    if at is None:
+        return None
+    return SeenUnicorn(*entry[1:], at.location, at.heading, at.recorded_at)
+
+
+@lru_cache(_CACHED)
+def _ride(zone: str, ride_id: str, text: str) -> Ride | None:
+    return readable("ride", partial(load_waiting_ride, zone, ride_id), text)
+
+
+@lru_cache(_CACHED)
+def _plan(ride_id: str, text: str) -> Pairing | None:
+    return readable("plan", partial(load_plan, ride_id), text)

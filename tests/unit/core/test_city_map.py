@@ -1,0 +1,198 @@
+"""One picture of the city for all its followers: what changed, what went, who must start anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from service.core import city_map
+from service.core.city_map import (
+    Changes,
+    Picture,
+    SeenUnicorn,
+    Snapshot,
+    WaitingRide,
+    draw,
+    event_id,
+    follow,
+)
+from service.core.watch import Wait
+from service.model import WORLD, Box, UnicornState
+from service.model.errors import Unavailable
+from tests.support.builders import BATTERY_PARK, CENTRAL_PARK, NOW, a_ride
+
+SECOND = timedelta(seconds=1)
+
+
+def seen(name: str = "u1", **changes: object) -> SeenUnicorn:
+    unicorn = SeenUnicorn(
+        *(name, "Shadowfax", "White", 1, UnicornState.AVAILABLE, True, None),
+        *(BATTERY_PARK, None, NOW),
+    )
+    return unicorn._replace(**changes)
+
+
+@dataclass
+class City:
+    """A map that shows what the test puts on it, and a clock that obeys."""
+
+    now: datetime = NOW
+    things: list[SeenUnicorn] = field(default_factory=list)
+    rides: list[WaitingRide] = field(default_factory=list)
+    is_away: bool = False
+    looks: int = 0
+
+    def unicorns(self, box: Box, limit: int, now: datetime) -> Sequence[SeenUnicorn]:
+        self.looks += 1
+        if self.is_away:
+            raise Unavailable("Redis: ConnectionError")
+        return self.things[:limit]
+
+    def waiting(self, box: Box, limit: int) -> Sequence[WaitingRide]:
+        return self.rides[:limit]
+
+    def picture(self) -> Picture:
+        return Picture(self, lambda: self.now, lambda: self.now.timestamp())
+
+    def pass_time(self, picture: Picture, seconds: float = 1) -> None:
+        self.now += seconds * SECOND
+        picture.look()
+
+
+@pytest.fixture
+def city() -> City:
+    return City(things=[seen("u1"), seen("u2")], rides=[WaitingRide(a_ride(), None)])
+
+
+def test_a_new_follower_gets_everything(city: City) -> None:
+    picture = city.picture()
+    picture.look()
+    news = picture.news(None)
+    assert isinstance(news, Snapshot)
+    assert (news.unicorns, news.waiting, news.truncated) == (city.things, city.rides, False)
+
+
+def test_a_follower_is_told_what_changed_and_what_went(city: City) -> None:
+    picture = city.picture()
+    picture.look()
+    begun = event_id(NOW)
+    assert picture.news(begun) is None
+    moved = seen("u1", location=CENTRAL_PARK)
+    city.things, city.rides = [moved], []
+    city.pass_time(picture)
+    news = picture.news(begun)
+    assert isinstance(news, Changes)
+    assert (news.unicorns, news.gone_unicorns) == ([moved], ["u2"])
+    assert (news.waiting, news.gone_rides) == ([], ["ride-1"])
+    assert picture.news(news.event_id) is None
+
+
+def test_what_comes_back_is_no_longer_gone(city: City) -> None:
+    picture = city.picture()
+    picture.look()
+    both, city.things = city.things, []
+    city.pass_time(picture)
+    city.things = both
+    city.pass_time(picture)
+    news = picture.news(event_id(NOW))
+    assert isinstance(news, Changes)
+    assert (news.unicorns, news.gone_unicorns) == (both, [])
+
+
+def test_all_followers_cost_one_look_a_second_and_share_what_they_are_told(city: City) -> None:
+    picture = city.picture()
+    for _ in range(100):
+        picture.look()
+    assert city.looks == 1
+    city.things = [seen("u3")]
+    city.pass_time(picture)
+    assert picture.news(event_id(NOW)) is picture.news(event_id(NOW))
+    assert picture.news(None) is picture.news(None)
+
+
+@pytest.mark.parametrize(
+    ("behind", "is_resumed"), [(-90, False), (-1, False), (0, True), (5, True), (90, False)]
+)
+def test_a_follower_who_was_away_too_long_or_elsewhere_gets_everything(
+    city: City, behind: float, is_resumed: bool
+) -> None:
+    """`behind`: seconds between what was seen and the picture, which is as old as that."""
+    picture = city.picture()
+    picture.look()
+    city.now += max(behind, 0) * SECOND
+    city.things = [seen("u3")]
+    city.pass_time(picture)
+    last = event_id(NOW) if behind >= 0 else event_id(NOW + behind * SECOND)
+    assert isinstance(picture.news(last), Changes) is is_resumed
+
+
+def test_an_id_of_the_future_is_answered_by_everything(city: City) -> None:
+    picture = city.picture()
+    picture.look()
+    assert isinstance(picture.news(event_id(NOW + 3 * SECOND)), Snapshot)
+
+
+def test_followers_keep_what_they_have_while_redis_is_away(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.0)
+    feed = follow(city.picture(), None, Wait())
+    assert isinstance(next(feed), Snapshot)
+    city.is_away = True
+    assert next(feed) is None
+    city.is_away, city.things = False, [seen("u3")]
+    city.now += SECOND
+    assert isinstance(next(feed), Changes)
+
+
+def test_a_picture_that_was_never_drawn_is_no_picture(city: City) -> None:
+    city.is_away = True
+    with pytest.raises(Unavailable):
+        next(follow(city.picture(), None, Wait()))
+
+
+def test_a_returning_follower_is_rather_told_twice(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process it was with may have looked a moment later than this one."""
+    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.0)
+    picture = city.picture()
+    picture.look()
+    city.things = [seen("u3")]
+    city.pass_time(picture, 5)
+    news = next(follow(picture, event_id(city.now + SECOND), Wait()))
+    assert isinstance(news, Changes)
+    assert [each.unicorn_id for each in news.unicorns] == ["u3"]
+
+
+def test_following_ends_with_its_wait(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.0)
+    wait = Wait()
+    feed = follow(city.picture(), None, wait)
+    next(feed)
+    wait.end("gone")
+    assert list(feed) == []
+
+
+def test_a_map_shows_no_more_than_it_may_and_says_so(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(city_map, "MOST_SHOWN", 1)
+    shown = draw(city, WORLD, NOW)
+    assert (len(shown.unicorns), len(shown.waiting), shown.truncated) == (1, 1, True)
+    city.things = [seen("u9")]
+    assert not draw(city, WORLD, NOW).truncated
+
+
+def test_a_plan_that_changes_is_news(city: City) -> None:
+    picture = city.picture()
+    picture.look()
+    ride = a_ride()
+    city.rides = [WaitingRide(replace(ride, version=2), None)]
+    city.pass_time(picture)
+    news = picture.news(event_id(NOW))
+    assert isinstance(news, Changes)
+    assert news.waiting == city.rides
