@@ -5,6 +5,7 @@ They take its token without a scheme word too; see `service.auth.workshop`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from flask import Blueprint, Response
@@ -110,20 +111,33 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     blueprint,
     "GET",
     "/ride",
-    policy=policy.RIDES_READ,
+    policy=policy.WORKSHOP_RIDES,
     bare_tokens=True,
     answers={200: list[WorkshopListedRide]},
 )
 def list_workshop_rides() -> Response:
-    """The caller's newest rides that have a unicorn."""
-    page = rides.list_rides(
-        dependencies().ports, caller().subject, status=None, limit=LISTED, start=None
-    )
-    views = [
-        _listed_view(ride, ride.unicorn) for ride in page.items if ride.matched_at and ride.unicorn
-    ]
+    """The caller's newest rides that have a unicorn.
+
+    With the scope `UnicornManager/unicorn`: the newest rides of the unicorn that the caller drives.
+    """
+    if policy.UNICORN_MANAGER_SCOPE in caller().scopes:
+        views = [_listed_view(ride, ride.rider_id) for ride in _rides_of_own_unicorn()]
+    else:
+        page = rides.list_rides(
+            dependencies().ports, caller().subject, status=None, limit=LISTED, start=None
+        )
+        views = [_listed_view(ride, _user()) for ride in page.items]
     # A bare array, as the page expects it.
-    return Response(to_json(views), content_type=JSON_TYPE)
+    return Response(to_json([view for view in views if view]), content_type=JSON_TYPE)
+
+
+def _rides_of_own_unicorn() -> Sequence[Ride]:
+    """None for a caller who drives no unicorn."""
+    ports = dependencies().ports
+    unicorn_id = ports.unicorns.of_account(caller().subject)
+    if unicorn_id is None:
+        return ()
+    return ports.rides.list_of_unicorn(unicorn_id, status=None, limit=LISTED, start=None).items
 
 
 def _without_unicorn() -> Response:
@@ -141,13 +155,16 @@ def _requested_view(ride: Ride, unicorn: AssignedUnicorn) -> WorkshopRide:
     )
 
 
-def _listed_view(ride: Ride, unicorn: AssignedUnicorn) -> WorkshopListedRide:
+def _listed_view(ride: Ride, user: str) -> WorkshopListedRide | None:
+    """None for a ride that has no unicorn, or was only offered to one."""
+    if ride.matched_at is None or ride.unicorn is None:
+        return None
     return WorkshopListedRide(
         RideId=ride.ride_id,
         RequestTime=ride.requested_at,
-        Unicorn=_unicorn_view(unicorn),
-        UnicornName=unicorn.name,
-        User=_user(),
+        Unicorn=_unicorn_view(ride.unicorn),
+        UnicornName=ride.unicorn.name,
+        User=user,
     )
 
 

@@ -7,7 +7,7 @@ Scopes and groups are compared exactly: no case folding, no wildcards, no prefix
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -25,11 +25,15 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All of `scopes`, any of `roles` (none given: no group is asked for), tokens of `kind`."""
+    """All of `scopes`, any of `roles` (none given: no group is asked for), tokens of `kind`.
+
+    `instead`: one scope that does as well as all of `scopes`.
+    """
 
     scopes: tuple[str, ...]
     roles: tuple[Role, ...] | None = None
     kind: TokenKind | None = None
+    instead: str | None = None
 
     def __post_init__(self) -> None:
         if not self.scopes and (self.roles is not None or self.kind is not None):
@@ -38,6 +42,11 @@ class Policy:
     @property
     def is_public(self) -> bool:
         return not self.scopes
+
+    @property
+    def alternatives(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of scopes any one of which a caller needs."""
+        return (self.scopes, (self.instead,)) if self.instead else (self.scopes,)
 
 
 RIDES_READ_SCOPE: Final = "wildrydes/rides.read"
@@ -54,10 +63,14 @@ SCOPES: Final[Mapping[str, str]] = {
 }
 """What each scope of the resource server `wildrydes` gives."""
 
+UNICORN_MANAGER_SCOPE: Final = "UnicornManager/unicorn"
+"""What the workshop's second page asks for, of a resource server of its own."""
+
 _ANY_STAFF: Final = (Role.ADMIN, Role.DISPATCHER)
 
 PUBLIC: Final = Policy(())
 RIDES_READ: Final = Policy((RIDES_READ_SCOPE,), kind=TokenKind.USER)
+WORKSHOP_RIDES: Final = replace(RIDES_READ, instead=UNICORN_MANAGER_SCOPE)
 RIDES_WRITE: Final = Policy((RIDES_WRITE_SCOPE,), kind=TokenKind.USER)
 FLEET_DRIVE: Final = Policy((FLEET_DRIVE_SCOPE,), (Role.UNICORN,), TokenKind.USER)
 FLEET_TELEMETRY: Final = Policy((FLEET_TELEMETRY_SCOPE,), kind=TokenKind.MACHINE)
@@ -72,7 +85,7 @@ def judge(policy: Policy, principal: Principal, role_groups: Mapping[Role, str])
 
     Scope comes first, so that the answer never tells a caller without it who may do what.
     """
-    if not principal.scopes.issuperset(policy.scopes):
+    if not any(principal.scopes.issuperset(each) for each in policy.alternatives):
         raise InsufficientScope(policy.scopes)
     if policy.kind is not None and principal.kind is not policy.kind:
         raise Forbidden(f"a {principal.kind} token")

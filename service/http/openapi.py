@@ -137,7 +137,9 @@ def _callers(policy: Policy) -> str:
     """Who may call, in words: groups and kinds of token have no place in OpenAPI's security."""
     if policy.is_public:
         return "Public."
-    scopes = " and ".join(f"`{scope}`" for scope in policy.scopes)
+    scopes = " or ".join(
+        " and ".join(f"`{scope}`" for scope in scopes) for scopes in policy.alternatives
+    )
     holder = f"Needs a token of a {policy.kind or 'user or machine'} with scope {scopes}"
     if not policy.roles:
         return f"{holder}."
@@ -147,7 +149,9 @@ def _callers(policy: Policy) -> str:
 def _security(policy: Policy, settings: ApiSettings) -> list[Json]:
     """Any one of the schemes, with the policy's scopes."""
     schemes = [DISCOVERED, *([OAUTH2] if settings.cognito_domain_url else [])]
-    return [] if policy.is_public else [{scheme: list(policy.scopes)} for scheme in schemes]
+    if policy.is_public:
+        return []
+    return [{scheme: list(scopes)} for scopes in policy.alternatives for scheme in schemes]
 
 
 def _security_schemes(routes: Sequence[Route], settings: ApiSettings) -> Json:
@@ -166,6 +170,7 @@ def _security_schemes(routes: Sequence[Route], settings: ApiSettings) -> Json:
             "type": "oauth2",
             "description": "A Cognito access token: of a user by code and PKCE, or of a machine.",
             "flows": {
+                **_implicit(routes, domain),
                 "authorizationCode": {
                     "authorizationUrl": f"{domain}/oauth2/authorize",
                     **token_url,
@@ -176,6 +181,13 @@ def _security_schemes(routes: Sequence[Route], settings: ApiSettings) -> Json:
             },
         }
     return schemes
+
+
+def _implicit(routes: Sequence[Route], domain: str) -> Json:
+    """The flow of the workshop's second page."""
+    scopes = {each.policy.instead: "See the rides of one's own unicorn." for each in routes}
+    scopes.pop(None, None)
+    return {"implicit": {"authorizationUrl": f"{domain}/oauth2/authorize", "scopes": scopes}}
 
 
 def _scopes(routes: Sequence[Route], kind: TokenKind) -> dict[str, str]:

@@ -13,8 +13,8 @@ from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
 from service.http.client import SilentClient
 from service.model import Ride, RideStatus, UnicornState
-from tests.support.api import PRINCIPALS, Api, build_api
-from tests.support.builders import a_matched_pair, a_usable_unicorn
+from tests.support.api import PRINCIPALS, Api, a_principal, build_api
+from tests.support.builders import a_matched_pair, a_ride, a_usable_unicorn
 from tests.support.fakes_redis import FakeChanges, FakeListener
 
 BODY = {"PickupLocation": {"Latitude": 40.71, "Longitude": -73.95}}
@@ -176,3 +176,69 @@ def test_without_room_to_wait_no_ride_is_requested() -> None:
     with api.app.extensions["gate"].streaming(SilentClient(), str(uuid.uuid4())):
         assert api.call("POST", "/ride", BODY).json["Error"]
     assert not api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None).items
+
+
+def a_manager(**changes: Any) -> Principal:
+    """Who signed in at the second page, which asks for one scope."""
+    return a_principal("driver-1", scopes=frozenset({"UnicornManager/unicorn"}), **changes)
+
+
+def test_the_second_page_lists_the_rides_of_the_callers_unicorn(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRINCIPALS, BARE, a_manager())
+    for name, sub in (("u1", "driver-1"), ("u2", "driver-2")):
+        free = a_usable_unicorn(unicorn_id=name, account_sub=sub)
+        ride = a_ride(ride_id=f"ride-of-{name}")
+        api.ports.unicorns.create(free)
+        api.ports.rides.create(ride)
+        after, busy = a_matched_pair(ride, free)
+        api.ports.assignments.commit((ride, after), (free, busy))
+    answer = api.call("GET", "/ride", token=None, headers={"Authorization": BARE})
+    assert answer.json == [
+        {
+            "RideId": "ride-of-u1",
+            "RequestTime": "2026-11-23T02:46:28.123Z",
+            "Unicorn": {"Name": "Shadowfax", "Color": "White", "Gender": "Male"},
+            "UnicornName": "Shadowfax",
+            "User": "rider-1",
+        }
+    ]
+
+
+def test_the_second_page_shows_no_ride_that_was_only_offered(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRINCIPALS, "manager", a_manager())
+    free, ride = a_usable_unicorn(account_sub="driver-1", auto_accept=False), a_ride()
+    api.ports.unicorns.create(free)
+    api.ports.rides.create(ride)
+    after, busy = a_matched_pair(ride, free)
+    api.ports.assignments.commit((ride, after), (free, busy))
+    assert api.call("GET", "/ride", token="manager").json == []
+
+
+def test_who_drives_no_unicorn_has_no_rides_at_the_second_page(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRINCIPALS, "manager", a_manager())
+    answer = api.call("GET", "/ride", token="manager")
+    assert (answer.status_code, answer.json) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/ride", BODY),
+        ("GET", "/v1/rides", None),
+        ("GET", "/v1/fleet/me", None),
+        ("GET", "/v1/admin/map", None),
+    ],
+)
+def test_the_second_pages_scope_opens_nothing_else(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any
+) -> None:
+    groups = frozenset({"admin", "unicorns"})
+    monkeypatch.setitem(PRINCIPALS, "manager", a_manager(groups=groups))
+    answer = api.call(method, path, body, token="manager")
+    assert (answer.status_code, answer.json["reason"]) == (403, "insufficient_scope")

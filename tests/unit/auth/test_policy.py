@@ -50,6 +50,7 @@ def refusal(asked: Policy, principal: Principal) -> type[AuthError] | None:
     [
         ("RIDES_READ", USER, ((),)),
         ("RIDES_WRITE", USER, ((),)),
+        ("WORKSHOP_RIDES", USER, ((),)),
         ("FLEET_DRIVE", USER, (("horned",),)),
         ("FLEET_TELEMETRY", MACHINE, ((),)),
         ("ADMIN_READ", USER, (("ops",), ("desk",))),
@@ -69,7 +70,7 @@ def test_a_policy_lets_exactly_its_callers_pass(
 
 
 def test_every_policy_is_in_the_table() -> None:
-    assert len(NAMED) == 7
+    assert len(NAMED) == 8
 
 
 @pytest.mark.parametrize("asked", NAMED.values(), ids=NAMED)
@@ -121,3 +122,12 @@ def test_only_plain_reads_go_on_when_nobody_knows_the_revocations(
     name: str, method: str, certain: bool
 ) -> None:
     assert must_be_certain(NAMED[name], method) is certain
+
+
+def test_the_scope_of_the_workshops_second_page_opens_its_own_route_and_no_other() -> None:
+    manager = caller(scopes=("UnicornManager/unicorn",), groups=tuple(GROUPS.values()))
+    passed = [name for name, asked in NAMED.items() if refusal(asked, manager) is None]
+    assert passed == ["WORKSHOP_RIDES"]
+    machine = caller(scopes=("UnicornManager/unicorn",), kind=MACHINE)
+    assert refusal(policy.WORKSHOP_RIDES, machine) is Forbidden
+    assert refusal(policy.WORKSHOP_RIDES, caller(scopes=("openid",))) is InsufficientScope
