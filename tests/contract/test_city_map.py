@@ -94,8 +94,8 @@ def test_only_what_is_in_the_box_is_shown(town: Town) -> None:
 
 def test_a_unicorn_is_shown_where_it_is_now(town: Town) -> None:
     town.put("u1", BATTERY_PARK)
-    town.fleet.record("u1", Position(CENTRAL_PARK, NOW + 20 * SECOND), NOW + 20 * SECOND)
-    [seen] = town.city.unicorns(WORLD, 10, NOW + 20 * SECOND)
+    town.fleet.record("u1", Position(CENTRAL_PARK, NOW + 40 * SECOND), NOW + 40 * SECOND)
+    [seen] = town.city.unicorns(WORLD, 10, NOW + 40 * SECOND)
     assert seen.location == CENTRAL_PARK
 
 

@@ -274,7 +274,7 @@ def test_a_unicorns_rides_are_those_it_has_or_had_at_their_end(rides: Rides) -> 
         if is_over:
             rides.save(matched, matched.canceled(CanceledBy.ADMIN, None, NOW))
     lost = stored(rides, "ride-3")
-    rides.save(lost, lost.returned(NOW, timedelta(seconds=180)))
+    rides.save(lost, lost.returned(NOW, timedelta(seconds=180), RideStep.DECLINED))
     create(rides, a_ride(ride_id="without"))
 
     def listed(status: RideStatus | None = None, seconds: float = 0, limit: int = 9) -> list[str]:
