@@ -58,6 +58,27 @@ def public_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def tiles_url(template: str) -> str:
+    """A web URL in which `{z}`, `{x}` and `{y}` stand for the tile of a map."""
+    places = ("{z}", "{x}", "{y}")
+    if any(template.count(place) != 1 for place in places):
+        raise ValueError("must hold {z}, {x} and {y}, each once")
+    url = template
+    for place in places:
+        url = url.replace(place, "0")
+    _split(url)
+    origin(origin_of(url))
+    return template
+
+
+def origin_of(url: str) -> str:
+    """The origin of a web URL as browsers write it. Raises `ValueError` if it has none."""
+    found = _origin_of(url)
+    if found is None:
+        raise ValueError("must be an http or https URL")
+    return found
+
+
 def redis_url(url: str) -> str:
     """`redis://` or `rediss://`, with an optional database number."""
     parts = _split(url)

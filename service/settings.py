@@ -74,6 +74,8 @@ Word = Annotated[str, Field(pattern=r"^[\x21\x23-\x26\x28-\x7e]*$")]
 """Visible ASCII without quotes: what goes into headers and labels as it is."""
 Group = Annotated[str, Field(pattern=r"^\S{1,128}$")]
 RateLimit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour)$")]
+Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Parts = BeforeValidator(_parts)
 """Of a list separated by commas."""
 
@@ -154,6 +156,9 @@ class ApiSettings(Settings):
     rate_limit_address: RateLimit = "60000/minute"
     rate_limit_failures: RateLimit = "600/minute"
     workshop_id_tokens: bool = False
+    map_tiles_url: Annotated[str, _unless_empty(addresses.tiles_url)] = ""
+    map_attribution: str = ""
+    map_center: Annotated[tuple[Latitude, Longitude], Parts] = (40.72, -74.0)
     api_max_in_flight: int = Field(64, gt=0)
     api_max_waiters: int = Field(2000, gt=0)
 

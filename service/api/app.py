@@ -14,6 +14,7 @@ from service.api import (
     estimates,
     events,
     health,
+    pages,
     rides,
     staff_map,
     staff_operations,
@@ -45,6 +46,7 @@ BLUEPRINTS: Final = (
     staff_rides.blueprint,
     staff_operations.blueprint,
     discovery.blueprint,
+    pages.blueprint,
 )
 
 
@@ -70,6 +72,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     routes = declared_routes(app)
     guard.install(app, routes, dependencies)
     discovery.describe(app, routes, settings)
+    pages.install(app, settings)
     return app
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app
 
+from service.api.documents import HTML, Document
 from service.api.views import View
 from service.auth import policy
 from service.http import openapi
@@ -62,38 +60,6 @@ class ResourceView(View):
     bearer_methods_supported: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
-    """A document as it is sent: compressed once, under a tag that names its content."""
-
-    content: bytes
-    compressed: bytes
-    media_type: str
-    tag: str
-
-    @classmethod
-    def of(cls, text: str, media_type: str) -> Description:
-        return cls.of_compressed(gzip.compress(text.encode(), mtime=0), media_type)
-
-    @classmethod
-    def of_compressed(cls, compressed: bytes, media_type: str) -> Description:
-        content = gzip.decompress(compressed)
-        return cls(content, compressed, media_type, hashlib.sha256(content).hexdigest()[:32])
-
-    def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """The document, or 304 for a client that has it; clients keep it but ask each time."""
-        response = Response(self.content, headers=headers, content_type=self.media_type)
-        if request.accept_encodings.quality("gzip"):
-            response.set_data(self.compressed)
-            response.content_encoding = "gzip"
-        response.cache_control.no_cache = True
-        response.vary.add("Accept-Encoding")
-        # Weak: one tag for the same content in both encodings.
-        response.set_etag(self.tag, weak=True)
-        response.make_conditional(request)
-        return response
-
-
 class Descriptions:
     """The API's documents. They take 30 ms to build, which no start has to wait for."""
 
@@ -102,22 +68,21 @@ class Descriptions:
         self._settings = settings
 
     @cached_property
-    def openapi(self) -> Description:
-        return Description.of(
-            encode(openapi.document(self._routes.values(), self._settings)), JSON_TYPE
-        )
+    def openapi(self) -> Document:
+        described = openapi.document(self._routes.values(), self._settings)
+        return Document.of(encode(described).encode(), JSON_TYPE)
 
     @cached_property
-    def page(self) -> Description:
+    def page(self) -> Document:
         document, viewer = (
             link(self._settings.public_url, path) for path in ("/openapi.json", "/docs/viewer.js")
         )
         page = _PAGE.format(document=document, viewer=viewer)
-        return Description.of(page, "text/html; charset=utf-8")
+        return Document.of(page.encode(), HTML)
 
     @cached_property
-    def viewer(self) -> Description:
-        return Description.of_compressed(VIEWER.read_bytes(), "text/javascript; charset=utf-8")
+    def viewer(self) -> Document:
+        return Document.of_compressed(VIEWER.read_bytes(), "text/javascript; charset=utf-8")
 
 
 def describe(app: Flask, routes: Mapping[str, Route], settings: ApiSettings) -> None:

@@ -99,7 +99,9 @@ class _AnyonesRideView(View):
 
 
 class DrivenRideView(_AnyonesRideView):
-    """A ride as its unicorn sees it: without who the rider is."""
+    """A ride as its unicorn sees it: without who the rider is, with the end of an open offer."""
+
+    offer_ends_at: Instant | None
 
 
 class RideView(_AnyonesRideView):

@@ -216,7 +216,9 @@ def _path_parameters(route: Route) -> list[Json]:
 
 
 def _path_parameter(converter: str, name: str) -> Json:
-    schema: Json = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
+    schema: Json = {"type": "string"}
+    if not converter:
+        schema["pattern"] = f"^{ID_PATTERN}$"
     if converter.startswith("any("):
         schema = {"type": "string", "enum": converter[4:-1].split(",")}
     return {"name": name, "in": "path", "required": True, "schema": schema}

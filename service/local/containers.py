@@ -33,6 +33,7 @@ FROM_COMPOSE = (
     "AWS_ENDPOINT_URL_DYNAMODB",
     "REDIS_URL",
     "PUBLIC_URL",
+    "COGNITO_DOMAIN_URL",
     "CORS_ORIGINS",
 )
 
@@ -53,8 +54,8 @@ def provision_all(environment: Mapping[str, str]) -> None:
     )
     remember(identity, FOLDER)
     settings = {
-        **{name: environment[name] for name in FROM_COMPOSE},
         **identity_settings(aws_url, identity),
+        **{name: environment[name] for name in FROM_COMPOSE},
         # Keys travel over the compose network in the clear, from the container named so only.
         "AUTH_JWKS_ALLOW_HTTP_HOSTS": "aws",
         "FLOWER_ADDRESS": "0.0.0.0",  # noqa: S104 - inside the container; published on 127.0.0.1

@@ -20,7 +20,7 @@ CALLERS = (*USER_SCOPES, "machine")
 
 def redirects_of(*web_urls: str) -> list[str]:
     """Where the login page may send people back to."""
-    return [f"{url}{path}" for url in web_urls for path in ("/", "/console")]
+    return [f"{url}{path}" for url in web_urls for path in ("/", "/drive", "/console")]
 
 
 def redirects(stack: Stack) -> list[str]:
@@ -189,7 +189,7 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, dict):
         return json.dumps(value)
     return str(value)

@@ -192,6 +192,7 @@ def ready_text(stack: Stack, granted: dict[str, str]) -> str:
     env = _short(stack.folder / "env")
     return f"""\
 ready
+  pages     {stack.web_url}  (riders), /drive (drivers), /console (staff)
   API       {stack.web_url}
   docs      {stack.web_url}/docs
   monitor   {monitor if is_monitored(stack) else "off"}

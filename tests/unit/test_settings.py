@@ -38,6 +38,9 @@ GOOD: Mapping[str, str] = {
     "COGNITO_ISSUERS": "https://issuer.example.com/us-east-1_Example",
     "COGNITO_JWKS_URL": "https://keys.example.com/jwks.json",
     "COGNITO_DOMAIN_URL": "https://login.example.com",
+    "MAP_TILES_URL": "https://tiles.example.com/{z}/{x}/{y}.png",
+    "MAP_ATTRIBUTION": "© OpenStreetMap contributors",
+    "MAP_CENTER": "48.2,16.37",
     "AUTH_JWKS_FILE": "/etc/keys.json",
     "AUTH_JWKS_ALLOW_HTTP_HOSTS": "aws,10.0.0.7",
     "AUTH_RESOURCE": "https://rides.example.com",
@@ -103,7 +106,7 @@ def test_a_control_character_inside_is_refused_by_name(name: str, inside: str) -
     assert text == f"{name}: holds a control character"
 
 
-FREE_TEXT = {"LIVENESS_FILE", "AUTH_JWKS_FILE", "IAM_ROLE_SCOPES"}
+FREE_TEXT = {"LIVENESS_FILE", "AUTH_JWKS_FILE", "IAM_ROLE_SCOPES", "MAP_ATTRIBUTION"}
 """A file's name may hold a space, and so may JSON."""
 
 

@@ -20,6 +20,10 @@ PUBLIC = {
     "/openapi.json",
     "/docs",
     "/docs/viewer.js",
+    "/",
+    "/drive",
+    "/console",
+    "/assets/release-1/look.css",
     "/.well-known/oauth-protected-resource",
 }
 STAFF = {"admin", "dispatcher"}
@@ -54,7 +58,13 @@ CHALLENGES = {
         + METADATA
     ),
 }
-IDS = {"unicorn_id": "u1", "dead_letter_id": "ride-ride-3", "ride_id": "ride-1"}
+IDS = {
+    "unicorn_id": "u1",
+    "dead_letter_id": "ride-ride-3",
+    "ride_id": "ride-1",
+    "release": "release-1",
+    "name": "look.css",
+}
 SENT = {
     "POST /v1/admin/unicorns": {"name": "Shadowfax", "color": "White", "gender": "Male"},
     "PATCH /v1/admin/unicorns/u1": {"accepting": True},
@@ -67,7 +77,7 @@ SENT = {
 
 def every_route() -> list[str]:
     """Method and path of each rule, with an id or a step in place of parameters."""
-    parameter = re.compile(r"<(?:any.(\w+),[^>]*|(\w+))>")
+    parameter = re.compile(r"<(?:any.(\w+),[^>]*|(?:string:)?(\w+))>")
     return [
         f"{each.method} {parameter.sub(_filled, each.rule)}"
         for each in declared_routes(build_api().app).values()

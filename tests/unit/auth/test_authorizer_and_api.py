@@ -38,7 +38,7 @@ def paths() -> Iterator[str]:
         steps = re.search(r"<any\(([\w,]+)\):\w+>", route.rule)
         for step in steps[1].split(",") if steps else [""]:
             path = re.sub(r"<any\([\w,]+\):\w+>", step, route.rule)
-            yield re.sub(r"<\w+>", "id-1", path)
+            yield re.sub(r"<(?:string:)?\w+>", "id-1", path)
 
 
 PATHS = sorted({*paths(), "/", "/v1/rides/", "/v1/fleet/me/rides/r1/fly", "/v2/rides", "/V1/rides"})

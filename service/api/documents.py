@@ -1,0 +1,54 @@
+"""Public documents as they are sent: compressed once, under a tag that names their content."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Response, request
+
+HTML: Final = "text/html; charset=utf-8"
+KEPT: Final = "public, max-age=31536000, immutable"
+"""Of a document whose address changes with its content: a browser never asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document in both the forms it is sent in."""
+
+    content: bytes
+    compressed: bytes
+    media_type: str
+    tag: str
+
+    @classmethod
+    def of(cls, content: bytes, media_type: str) -> Document:
+        return cls._of(content, gzip.compress(content, mtime=0), media_type)
+
+    @classmethod
+    def of_compressed(cls, compressed: bytes, media_type: str) -> Document:
+        return cls._of(gzip.decompress(compressed), compressed, media_type)
+
+    @classmethod
+    def _of(cls, content: bytes, compressed: bytes, media_type: str) -> Document:
+        return cls(content, compressed, media_type, hashlib.sha256(content).hexdigest()[:32])
+
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """The document, or 304 for a client that has it.
+
+        Clients keep it but ask each time, unless `headers` say otherwise.
+        """
+        response = Response(self.content, headers=headers, content_type=self.media_type)
+        if request.accept_encodings.quality("gzip"):
+            response.set_data(self.compressed)
+            response.content_encoding = "gzip"
+        if "Cache-Control" not in response.headers:
+            response.cache_control.no_cache = True
+        response.vary.add("Accept-Encoding")
+        # Weak: one tag for the same content in both encodings.
+        response.set_etag(self.tag, weak=True)
+        response.make_conditional(request)
+        return response

@@ -1,0 +1,146 @@
+"""The pages for people: `/` for riders, `/drive` for drivers, `/console` for staff.
+
+They are the files of `service/web`, sent as they are. A page names its scripts and styles under
+`/assets/<release>/`, where the release is the digest of them all: a browser keeps them for ever,
+and asks for new ones with the next release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from flask import Blueprint, Flask, Response, current_app
+
+from service.addresses import origin_of
+from service.api.documents import HTML, KEPT, Document
+from service.auth import policy
+from service.http.paths import link
+from service.http.problems import Problem
+from service.http.route import Text, route
+from service.settings import ApiSettings
+
+blueprint: Final = Blueprint("pages", __name__)
+_PAGES: Final = "pages"
+
+WEB: Final = Path(__file__).parents[1] / "web"
+MEDIA_TYPES: Final = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+"""Of the files that are assets; the others there are for people."""
+
+_PAGE: Final = Text("text/html", "A page for people.")
+
+
+class Pages:
+    """Pages and assets, read and compressed when first asked for."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def assets(self) -> dict[str, Document]:
+        """By file name; files of libraries lie in a folder of their own, and have names as well."""
+        files = [path for path in sorted(WEB.glob("**/*")) if path.suffix in MEDIA_TYPES]
+        return {
+            path.name: Document.of(path.read_bytes(), MEDIA_TYPES[path.suffix]) for path in files
+        }
+
+    @cached_property
+    def release(self) -> str:
+        """Names the content of all assets."""
+        named = (f"{name} {each.tag}\n" for name, each in self.assets.items())
+        return hashlib.sha256("".join(named).encode()).hexdigest()[:16]
+
+    @cached_property
+    def policy(self) -> str:
+        """What a page may load: its own files, the API, the user pool, tiles if there are any."""
+        settings = self._settings
+        asked = [settings.authorization_servers[0], settings.cognito_domain_url]
+        pool = " ".join(dict.fromkeys(origin_of(url) for url in asked if url))
+        tiles = f" {origin_of(settings.map_tiles_url)}" if settings.map_tiles_url else ""
+        return (
+            "default-src 'none'; script-src 'self'; style-src 'self'; "
+            f"img-src 'self' data:{tiles}; connect-src 'self' {pool}; "
+            "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        )
+
+    def page(self, name: str) -> Response:
+        """The page of this name, under its policy."""
+        return self._documents[name].response({"Content-Security-Policy": self.policy})
+
+    def asset(self, release: str, name: str) -> Response:
+        """An asset. Raises 404; of another release it is the one here, which nobody keeps."""
+        if name not in self.assets:
+            raise Problem(404, "not_found", "There is nothing here.")
+        kept = {"Cache-Control": KEPT} if release == self.release else None
+        return self.assets[name].response(kept)
+
+    @cached_property
+    def _documents(self) -> dict[str, Document]:
+        values = {name: escape(value) for name, value in self._values().items()}
+        return {
+            path.stem: Document.of(Template(path.read_text()).substitute(values).encode(), HTML)
+            for path in WEB.glob("*.html")
+        }
+
+    def _values(self) -> dict[str, str]:
+        """What a page is told of the settings."""
+        settings = self._settings
+        return {
+            "assets": link(settings.public_url, f"/assets/{self.release}"),
+            "base": link(settings.public_url, ""),
+            "pool": settings.authorization_servers[0],
+            "domain": settings.cognito_domain_url,
+            "client": settings.cognito_client_ids[0],
+            "tiles": settings.map_tiles_url,
+            "attribution": settings.map_attribution,
+            "center": ",".join(map(str, settings.map_center)),
+            "admins": settings.admin_group,
+            "dispatchers": settings.dispatcher_group,
+        }
+
+
+def install(app: Flask, settings: ApiSettings) -> None:
+    app.extensions[_PAGES] = Pages(settings)
+
+
+def _pages() -> Pages:
+    pages: Pages = current_app.extensions[_PAGES]
+    return pages
+
+
+@route(blueprint, "GET", "/", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
+def rider_page() -> Response:
+    """The page on which riders request a unicorn and watch it come."""
+    return _pages().page("rider")
+
+
+@route(blueprint, "GET", "/drive", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
+def driver_page() -> Response:
+    """The page on which drivers take rides."""
+    return _pages().page("drive")
+
+
+@route(blueprint, "GET", "/console", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
+def console_page() -> Response:
+    """The page on which staff see the city and act on it."""
+    return _pages().page("console")
+
+
+@route(
+    blueprint,
+    "GET",
+    "/assets/<string:release>/<string:name>",
+    policy=policy.PUBLIC,
+    answers={200: Text("text/javascript", "A script, style or image of a page."), 304: None},
+)
+def page_asset(release: str, name: str) -> Response:
+    """A script, style or image of the pages, under an address that changes with its content."""
+    return _pages().asset(release, name)

@@ -1,0 +1,121 @@
+// Who is signed in: OAuth2 code with PKCE by oidc-client-ts. Tokens are in memory only; what is kept over the way to
+// the login page and back is the request's state, and that somebody was signed in here.
+import { settings } from "./dom.js";
+
+const { OidcClient, WebStorageStateStore } = globalThis.oidc;
+const REMEMBERED = `signed-in ${location.pathname}`;
+const home = `${location.origin}${location.pathname}`;
+
+function claimsOf(token) {
+  const part = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
+  return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (each) => each.charCodeAt(0))));
+}
+
+// The pool's own API: as on AWS it keeps scopes and groups in a renewed token, and it revokes.
+function askPool(operation, body) {
+  return fetch(`${new URL(settings.pool).origin}/`, {
+    method: "POST",
+    headers: {
+      "Content-Type": "application/x-amz-json-1.1",
+      "X-Amz-Target": `AWSCognitoIdentityProviderService.${operation}`,
+    },
+    body: JSON.stringify({ ClientId: settings.client, ...body }),
+  });
+}
+
+export class Session {
+  #client;
+  #tokens = null;
+  #renewing = null;
+
+  constructor(scope) {
+    const { domain } = settings;
+    this.#client = new OidcClient({
+      authority: settings.pool,
+      client_id: settings.client,
+      redirect_uri: home,
+      scope: `openid ${scope}`,
+      stateStore: new WebStorageStateStore({ store: sessionStorage, prefix: "sign-in." }),
+      metadata: {
+        issuer: settings.pool,
+        authorization_endpoint: `${domain}/oauth2/authorize`,
+        token_endpoint: `${domain}/oauth2/token`,
+        end_session_endpoint: `${domain}/logout`,
+      },
+    });
+  }
+
+  get token() {
+    return this.#tokens?.access ?? null;
+  }
+
+  get claims() {
+    return claimsOf(this.#tokens.access);
+  }
+
+  get name() {
+    return this.claims.username;
+  }
+
+  isIn(group) {
+    return (this.claims["cognito:groups"] ?? []).includes(group);
+  }
+
+  // True if somebody is signed in now: on the way back from the login page. A page that was reloaded goes there once.
+  async begin() {
+    const query = new URLSearchParams(location.search);
+    const remembered = sessionStorage.getItem(REMEMBERED);
+    sessionStorage.removeItem(REMEMBERED);
+    if (query.has("state") && (query.has("code") || query.has("error"))) {
+      const { href } = location;
+      history.replaceState(null, "", location.pathname);
+      await this.#take(href);
+    } else if (remembered) {
+      await this.signIn();
+    }
+    return this.token !== null;
+  }
+
+  async #take(href) {
+    const answer = await this.#client.processSigninResponse(href);
+    this.#tokens = { access: answer.access_token, refresh: answer.refresh_token };
+    sessionStorage.setItem(REMEMBERED, "yes");
+  }
+
+  // Leaves the page; never returns to its caller.
+  async signIn() {
+    location.assign((await this.#client.createSigninRequest({})).url);
+    return new Promise(() => {});
+  }
+
+  // A new access token for the refresh token; false if the pool gives none. Callers at the same time share one.
+  renew() {
+    this.#renewing ??= this.#renewed().finally(() => (this.#renewing = null));
+    return this.#renewing;
+  }
+
+  async #renewed() {
+    if (!this.#tokens?.refresh) return false;
+    const wanted = { AuthFlow: "REFRESH_TOKEN_AUTH", AuthParameters: { REFRESH_TOKEN: this.#tokens.refresh } };
+    const answer = await askPool("InitiateAuth", wanted);
+    if (!answer.ok) return false;
+    this.#tokens.access = (await answer.json()).AuthenticationResult.AccessToken;
+    return true;
+  }
+
+  // Revokes the refresh token with all that came of it, then ends the sign-in at the login page too.
+  async signOut() {
+    const refresh = this.#tokens?.refresh;
+    this.#tokens = null;
+    sessionStorage.removeItem(REMEMBERED);
+    if (refresh) await askPool("RevokeToken", { Token: refresh }).catch(() => {});
+    const query = new URLSearchParams({ client_id: settings.client, logout_uri: home });
+    location.assign(`${settings.domain}/logout?${query}`);
+  }
+
+  // Nobody is signed in any more, whatever the reason.
+  forget() {
+    this.#tokens = null;
+    sessionStorage.removeItem(REMEMBERED);
+  }
+}
