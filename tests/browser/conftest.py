@@ -1,0 +1,69 @@
+"""One stack without a herd and one Chromium for all walks over the pages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from service.local.provisioning import recall
+from service.local.stack import Secrets
+from tests.browser.windows import DESKTOP, Window
+from tests.support.local_stack import LocalStack
+
+CHROMIUM = shutil.which("chromium")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = pytest.mark.skip(reason="Chromium is missing; .ci/run installs it on Debian")
+    for item in items:
+        if "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.timeout(300))
+            if CHROMIUM is None:
+                item.add_marker(missing)
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    stack = LocalStack(tmp_path_factory.mktemp("pages"))
+    try:
+        stack.up(HERD="0", MONITOR_ENABLED="false", OFFER_SECONDS="60")
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="session")
+def password(pages: LocalStack) -> str:
+    return Secrets.of(pages.folder).demo_password
+
+
+@pytest.fixture(scope="session")
+def driver_account(pages: LocalStack) -> str:
+    """The `sub` of the demo user who drives."""
+    return recall(pages.folder).subs["unicorn"]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(pages: LocalStack, chromium: Browser) -> Iterator[Callable[..., Window]]:
+    """Opens windows; each must have kept its console clean."""
+    opened: list[Window] = []
+
+    def open_window(viewport: dict[str, int] = DESKTOP) -> Window:
+        opened.append(Window(chromium, pages.settings["API_URL"], viewport))
+        return opened[-1]
+
+    yield open_window
+    for each in opened:
+        each.close()
+    assert [fault for each in opened for fault in each.faults] == []

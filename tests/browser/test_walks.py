@@ -1,0 +1,171 @@
+"""A rider, a driver and staff do on the pages what the pages are for, on real parts."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from tests.browser.windows import PHONE, Window
+from tests.support.local_stack import LocalStack
+
+Open = Callable[..., Window]
+PICKUP, DROPOFF = "40.7202, -74.0004", "40.7281, -73.9902"
+
+
+def staff(pages: LocalStack, method: str, path: str, body: Any = None, **headers: str) -> int:
+    """What an admin does outside the window that is looked at; answers the status."""
+    sent = {"Authorization": f"Bearer {pages.settings['ADMIN_TOKEN']}", **headers}
+    url = pages.settings["API_URL"] + path
+    return int(urllib3.request(method, url, json=body, headers=sent, timeout=10).status)
+
+
+@pytest.fixture(scope="module")
+def unicorn(pages: LocalStack, driver_account: str) -> str:
+    """A unicorn that wants to be asked, driven by the demo user."""
+    unicorn = {
+        "unicorn_id": "rocinante",
+        "name": "Rocinante",
+        "color": "White",
+        "gender": "Female",
+        "account_sub": driver_account,
+        "auto_accept": False,
+    }
+    assert staff(pages, "POST", "/v1/admin/unicorns", unicorn) == 201
+    return "rocinante"
+
+
+@pytest.fixture
+def rider(window: Open, password: str, pages: LocalStack) -> Iterator[Window]:
+    """A rider who is signed in and has no open ride, before and after the test."""
+    cancel_rides(pages)
+    opened = window(PHONE)
+    opened.sign_in("/", "rider", password)
+    yield opened
+    cancel_rides(pages)
+
+
+def cancel_rides(pages: LocalStack) -> None:
+    for ride in pages.call("GET", "/v1/rides")["rides"]:
+        if ride["status"] not in {"completed", "canceled", "unmatched"}:
+            staff(pages, "POST", f"/v1/admin/rides/{ride['ride_id']}/cancel", {})
+
+
+def choose(rider: Window) -> None:
+    rider.page.get_by_label("Pickup").fill(PICKUP)
+    rider.page.get_by_label("Drop-off").fill(DROPOFF)
+    rider.page.get_by_label("Drop-off").press("Tab")
+
+
+def test_a_driver_without_a_unicorn_is_told_which_account_to_enroll(
+    window: Open, password: str, driver_account: str
+) -> None:
+    driver = window(PHONE)
+    driver.sign_in("/drive", "unicorn", password)
+    driver.sees("#account", driver_account)
+
+
+def test_a_rider_and_a_driver_complete_a_ride(
+    rider: Window, window: Open, password: str, unicorn: str
+) -> None:
+    driver = window(PHONE)
+    driver.sign_in("/drive", "unicorn", password)
+    driver.presses("Go on duty")
+    driver.sees("#state", "on duty, free")
+    choose(rider)
+    rider.sees("#expect", "Pickup in")
+    rider.presses("Request a unicorn")
+    driver.sees("#ride-title", "A ride for you")
+    driver.sees("#left", "seconds left")
+    driver.presses("Accept")
+    rider.sees("#ride-title", "Rocinante is on the way")
+    rider.sees("#map .unicorn:not(.far)")
+    driver.presses("I am at the pickup")
+    rider.sees("#ride-title", "It is here")
+    driver.presses("Start the ride")
+    rider.sees("#ride-title", "Enjoy the ride")
+    driver.presses("Complete the ride")
+    rider.sees("#ride-title", "You have arrived")
+    rider.page.get_by_label("4 of 5 stars").check(force=True)
+    rider.presses("Rate")
+    rider.sees("#notice", "Thank you")
+    driver.presses("Go off duty")
+    driver.sees("#state", "off duty")
+    driver.presses("Sign out")
+    driver.sees("#welcome")
+
+
+def test_what_the_api_refuses_is_said_beside_its_field(rider: Window) -> None:
+    rider.page.get_by_label("Pickup").fill("140.7, -74.0")
+    rider.page.get_by_label("Pickup").press("Tab")
+    rider.sees("#pickup-fault", "latitude")
+    rider.page.get_by_label("Drop-off").fill("somewhere")
+    rider.page.get_by_label("Drop-off").press("Tab")
+    rider.sees("#dropoff-fault", "latitude and longitude")
+
+
+def test_places_can_be_chosen_on_the_map_by_finger_and_by_keyboard(rider: Window) -> None:
+    rider.page.locator("#map").click(position={"x": 150, "y": 120})
+    rider.sees("#map .pin:not(.to)")
+    rider.page.locator("#map").focus()
+    rider.page.keyboard.press("Enter")
+    rider.sees("#map .pin.to")
+    rider.sees("#expect", "Nearby")
+
+
+def test_a_ride_goes_on_after_the_network_was_lost_and_after_a_reload(
+    rider: Window, pages: LocalStack, password: str
+) -> None:
+    choose(rider)
+    with rider.page.expect_response(lambda answer: answer.url.endswith("/v1/rides")) as answered:
+        rider.presses("Request a unicorn")
+    ride_id = answered.value.json()["ride_id"]
+    rider.sees("#ride-title", "Looking for your unicorn")
+    rider.page.reload()
+    rider.log_in("rider", password)
+    rider.sees("#ride-title", "Looking for your unicorn")
+    rider.context.set_offline(True)
+    rider.sees("#notice", "No network")
+    assert staff(pages, "POST", f"/v1/admin/rides/{ride_id}/cancel", {"reason": "Closed"}) == 200
+    rider.context.set_offline(False)
+    rider.sees("#ride-title", "Canceled")
+    rider.sees("#ride-text", "Closed")
+
+
+def claims(token: str) -> dict[str, Any]:
+    part = token.split(".")[1]
+    decoded: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return decoded
+
+
+def test_a_token_that_has_ended_is_renewed_and_a_revoked_account_is_signed_out(
+    rider: Window, pages: LocalStack
+) -> None:
+    choose(rider)
+    rider.sees("#expect", "Nearby")
+    (first,) = rider.tokens
+    assert staff(pages, "POST", "/v1/admin/revocations", {"jti": claims(first)["jti"]}) == 204
+    rider.page.get_by_label("Pickup").fill("40.7210, -74.0010")
+    with rider.page.expect_response(lambda answer: "/estimates" in answer.url and answer.ok):
+        rider.page.get_by_label("Pickup").press("Tab")
+    assert len(rider.tokens) == 2
+    sign_in = {"origin_jti": claims(first)["origin_jti"]}
+    assert staff(pages, "POST", "/v1/admin/revocations", sign_in) == 204
+    rider.page.get_by_label("Pickup").fill("40.7212, -74.0012")
+    rider.page.get_by_label("Pickup").press("Tab")
+    rider.sees("#welcome-problem", "Sign in again")
+
+
+@pytest.mark.parametrize("path", ["/drive", "/console"])
+def test_an_account_that_a_page_is_not_for_is_turned_away(
+    window: Open, password: str, path: str
+) -> None:
+    stranger = window(PHONE)
+    stranger.opens_login(path)
+    stranger.log_in("rider", password)
+    stranger.sees("#welcome-problem", "account")
+    stranger.sees("#sign-out")

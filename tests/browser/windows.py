@@ -1,0 +1,87 @@
+"""Windows of Chromium on the pages, as people use them: sign in, look, press, type."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Any
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1440, "height": 900}
+EXPECTED = re.compile(r"status of (401|403|404|409|422)|ERR_INTERNET_DISCONNECTED|net::ERR_FAILED")
+"""What Chromium itself writes to the console of a page that is refused something or offline."""
+
+expect.set_options(timeout=15_000)
+
+
+class Window:
+    """One person's window, with a profile of its own."""
+
+    def __init__(self, browser: Browser, address: str, viewport: dict[str, int]) -> None:
+        self.context = browser.new_context(
+            viewport={"width": viewport["width"], "height": viewport["height"]}
+        )
+        self.page: Page = self.context.new_page()
+        self.faults: list[str] = []
+        self.tokens: set[str] = set()
+        self.address = address
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", lambda request: self._sent(request.headers))
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"} and not EXPECTED.search(message.text):
+            self.faults.append(message.text)
+
+    def _sent(self, headers: dict[str, str]) -> None:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme == "Bearer":
+            self.tokens.add(token)
+
+    def sign_in(self, path: str, username: str, password: str) -> None:
+        """Open the page and come back to it through the pool's login page."""
+        self.opens_login(path)
+        self.log_in(username, password)
+        self.sees("#work")
+
+    def opens_login(self, path: str) -> None:
+        """Open the page and go to the pool's login page."""
+        self.page.goto(f"{self.address}{path}")
+        self.presses("Sign in")
+
+    def log_in(self, username: str, password: str) -> None:
+        """What the pool's login page asks for."""
+        self.page.locator("[name=username]").fill(username)
+        self.page.locator("[name=password]").fill(password)
+        self.page.locator("[type=submit]").click()
+
+    def sees(self, selector: str, text: str | None = None) -> None:
+        """Wait until it is visible, with this text if one is given."""
+        found = self.page.locator(selector)
+        expect(found).to_be_visible()
+        if text is not None:
+            expect(found).to_contain_text(text)
+
+    def sees_not(self, selector: str) -> None:
+        expect(self.page.locator(selector)).to_be_hidden()
+
+    def presses(self, name: str) -> None:
+        """Press the button of this name."""
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def violations(self, axe: str) -> list[Any]:
+        """What axe-core finds wrong with the page for people who use it otherwise."""
+        # As the debugger evaluates it: the page's own policy allows no script but the page's.
+        self.page.evaluate(axe)
+        found: list[Any] = self.page.evaluate(
+            "axe.run(document, {resultTypes: ['violations']}).then(({violations}) =>"
+            " violations.map(({id, nodes}) => [id, nodes.map(({html}) => html.slice(0, 200))]))"
+        )
+        return found
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self.page.unroute_all(behavior="ignoreErrors")
+        self.context.close()
