@@ -67,7 +67,7 @@ def tiles_url(template: str) -> str:
     for place in places:
         url = url.replace(place, "0")
     _split(url)
-    origin(origin_of(url))
+    origin_of(url)
     return template
 
 

@@ -238,7 +238,6 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "aws_endpoint_url_dynamodb": "AWS's own endpoint",
     "aws_endpoint_url_sts": "AWS's own endpoint",
     "celery_broker_url": "one cache is broker and index",
-    "cognito_domain_url": "the issuer's description names the login page",
     "cognito_issuers": "derived from the pool's id",
     "cognito_jwks_url": "derived from the pool's id",
     "dispatcher_group": "data.yaml creates the group under the default name",

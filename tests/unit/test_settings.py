@@ -249,3 +249,22 @@ def test_every_setting_has_a_value_here() -> None:
     texts: set[Any] = {name for name in EVERY if name not in NUMBERS}
     assert texts <= GOOD.keys()
     assert Settings.model_fields.keys() <= ApiSettings.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://tiles.example.com/1.png",
+        "https://tiles.example.com/{z}/{x}/{x}.png",
+        "ftp://tiles.example.com/{z}/{x}/{y}.png",
+        "/{z}/{x}/{y}.png",
+        "https://tiles.example.com;script-src/{z}/{x}/{y}.png",
+    ],
+)
+def test_tiles_come_from_one_origin_by_place(url: str) -> None:
+    assert refused(MAP_TILES_URL=url).startswith("MAP_TILES_URL: ")
+
+
+@pytest.mark.parametrize("center", ["40.7", "91,0", "0,181", "north,west", "1,2,3", "nan,0"])
+def test_the_map_begins_at_a_place_on_earth(center: str) -> None:
+    assert refused(MAP_CENTER=center).startswith("MAP_CENTER: ")
