@@ -31,8 +31,9 @@ token: ## print a fresh access token: ROLE=rider (default), admin, dispatcher, u
 demo: ## request a ride of the running stack and watch it
 	@$(LOCAL) demo
 
-test: install ## run the tests; ARGS are pytest's
-	@$(BIN)/pytest --ignore=tests/docker $(ARGS)
+# Three at a time on two cores: an integration test mostly waits. A file's tests stay together and in order.
+test: install ## run the tests; ARGS are pytest's, "-n 0" runs one at a time
+	@$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/docker $(ARGS)
 
 check: install ## lint, formatting, types, the OpenAPI document
 	@$(BIN)/ruff check .
