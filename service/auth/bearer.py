@@ -1,4 +1,4 @@
-"""The `Authorization` header in, the `WWW-Authenticate` challenge out (RFC 6750, RFC 9110, 11)."""
+"""Reads the `Authorization` header, writes the `WWW-Authenticate` challenge (RFC 6750, 9110)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _BREAK: Final = re.compile("([ \t,])")
 
 
 def token_from(authorization: str | None, has_query_token: bool) -> str:
-    """The bearer token of the header, the only place one is looked for.
+    """The bearer token of the `Authorization` header; the verifier judges the token itself.
 
-    What a token must look like is the verifier's business. `has_query_token`: the URL brings an
-    `access_token` too, and a client must not use two methods at once (RFC 6750, 2).
+    `has_query_token`: the URL has an `access_token` parameter too. That is an error, because a
+    client must not send a token in two ways at once (RFC 6750, 2).
 
     Raises `MissingToken` or `MalformedHeader`.
     """
@@ -39,9 +39,9 @@ def token_from(authorization: str | None, has_query_token: bool) -> str:
 
 
 def challenge(error: AuthError, metadata_url: str) -> str | None:
-    """`WWW-Authenticate` for a refusal; none if another sign-in could not help.
+    """The value of `WWW-Authenticate` for a refusal; None if signing in again would not help.
 
-    `metadata_url` is where the protected resource describes itself (RFC 9728, 5.1).
+    `metadata_url`: the address of the protected resource metadata (RFC 9728, 5.1).
     """
     if isinstance(error, (AuthUnavailable, TokenTooLarge)):
         return None

@@ -1,4 +1,4 @@
-"""What the claims of an access token must be, and the principal they make.
+"""Checks the claims of an access token and makes the principal from them.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
 """
@@ -17,22 +17,22 @@ Claims = Mapping[str, Any]
 
 LONGEST_IDENTIFIER: Final = 256
 LONGEST_LIFETIME_SECONDS: Final = 24 * 3600
-"""The most an app client can be set to (AWS, "AccessTokenValidity")."""
+"""The longest life of an access token that Cognito lets an app client set."""
 
 LONGEST_SESSION_SECONDS: Final = 30 * 24 * 3600
-"""Default for how long a sign-in may last; Cognito's default for refresh tokens."""
+"""The default for the longest life of a sign-in; it equals Cognito's default for refresh tokens."""
 
 _NONE: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessClaims:
-    """The rules; `principal_of` applies them all.
+    """The rules for the claims of an access token; `principal_of` applies them all.
 
-    `leeway_seconds` is for clocks that run ahead of ours and never prolongs a token. `resource`
-    must be named by tokens that are bound to any (RFC 8707); empty: such tokens are not for us.
-    `session_seconds` after a person signed in no token of that sign-in is good, whatever it says:
-    a revocation is remembered for so long, and must not be outlived by what it concerns.
+    `leeway_seconds`: how far the issuer's clock may be ahead of ours; it never prolongs a token.
+    `resource`: the audience that a token with `aud` must name (RFC 8707); if empty, every token
+    with `aud` is refused. `session_seconds`: a user's token is refused this long after the user
+    signed in, whatever its `exp` says, because a revocation is remembered no longer than that.
     """
 
     issuers: frozenset[str]
@@ -42,14 +42,14 @@ class AccessClaims:
     session_seconds: int = LONGEST_SESSION_SECONDS
 
     def principal_of(self, claims: Claims, now: float) -> Principal:
-        """Raises `InvalidToken`. `now`: seconds since 1970."""
+        """The principal of these claims. `now`: seconds since 1970. Raises `InvalidToken`."""
         self._check_origin(claims)
         issued_at, expires_at = self._check_times(claims, now)
         subject = _identifier(claims, "sub")
         kind, username = _kind(claims, subject)
         auth_time = self._signed_in_at(claims, kind, now)
         if kind is TokenKind.USER and auth_time is not None:
-            # The issuer's clock may be ahead by the leeway, and the sign-in with it.
+            # The issuer's clock, and so `auth_time`, may be ahead of ours by the leeway.
             session_ends_at = auth_time + self.session_seconds - self.leeway_seconds
             expires_at = min(expires_at, session_ends_at)
             if expires_at <= now:
@@ -94,7 +94,7 @@ class AccessClaims:
         return issued_at, expires_at
 
     def _signed_in_at(self, claims: Claims, kind: TokenKind, now: float) -> int | None:
-        # A person's token without it would escape the revocation of that person's sessions.
+        # A user's token without `auth_time` would escape the revocation of that user's sign-ins.
         if kind is TokenKind.USER or "auth_time" in claims:
             return self._past(claims, "auth_time", now)
         return None
@@ -116,7 +116,7 @@ def _kind(claims: Claims, subject: str) -> tuple[TokenKind, str | None]:
 
 
 def _scopes(claims: Claims) -> frozenset[str]:
-    """Separated by single spaces and nothing else (RFC 6749, 3.3)."""
+    """The scopes of the `scope` claim, which single spaces separate (RFC 6749, 3.3)."""
     if "scope" not in claims:
         return _NONE
     scope = claims["scope"]
@@ -146,10 +146,9 @@ def _text(claims: Claims, name: str) -> str:
 
 
 def _identifier(claims: Claims, name: str) -> str:
-    """Text that can be logged and be a key: no control or direction characters, at most 256.
+    """A claim fit for keys and logs: 1 to 256 characters, none of control or direction.
 
-    Cognito's own pattern for user names allows every letter, mark, symbol, digit and punctuation,
-    up to 128 of them.
+    Cognito allows user names of up to 128 letters, marks, symbols, digits and punctuation.
     """
     value = _text(claims, name)
     if len(value) > LONGEST_IDENTIFIER or has_control_or_direction_characters(value):
@@ -163,6 +162,6 @@ def _optional_identifier(claims: Claims, name: str) -> str | None:
 
 def _integer(claims: Claims, name: str) -> int:
     value = claims.get(name)
-    if type(value) is not int:  # which also tells true from 1
+    if type(value) is not int:  # not isinstance: true is an int too
         raise InvalidToken(f"{name} is not an integer")
     return value

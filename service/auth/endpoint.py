@@ -1,4 +1,4 @@
-"""One HTTP GET of a small document from an address we were configured with, and nothing else."""
+"""Fetches one small document by HTTP GET from an address of the settings."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ LARGEST_BODY_BYTES: Final = 64 * 1024
 
 
 class FetchFailed(Exception):
-    """No document: refused, late, too large, or not 200."""
+    """The document could not be fetched: no connection, too late, too large, or not status 200."""
 
 
 class Endpoint:
-    """Calling it fetches the document. Raises `FetchFailed`.
+    """One address to fetch a document from. A call makes one remote call; raises `FetchFailed`.
 
-    The constructor raises `ValueError` for an address that is neither HTTPS nor on this machine
-    nor on one of `allow_http_hosts`.
+    The constructor raises `ValueError` for a plain HTTP address, unless its host is this machine
+    or one of `allow_http_hosts`.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Why a caller is not let in. Each error knows its status and its stable `reason`.
+"""The reasons for refusing a caller. Each error has an HTTP status and a stable `reason`.
 
-`code` is the error of RFC 6750, 3.1; without one the challenge names no error. The message of an
-`InvalidToken` is for the log only: over HTTP every bad token gets the same answer.
+`code` is the error code of RFC 6750, 3.1; without a code the challenge names no error. The message
+of an `InvalidToken` goes to the log only: over HTTP every bad token gets the same answer.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ class AuthError(Exception):
 
 
 class MissingToken(AuthError):
-    """No credentials, or a scheme that is not Bearer."""
+    """The request has no credentials, or those of another scheme than Bearer."""
 
     status = 401
     reason = "missing_token"
 
 
 class MalformedHeader(AuthError):
-    """Credentials that are no single bearer token, or are given in two ways at once."""
+    """The header does not hold exactly one bearer token, or a token is sent in two ways at once."""
 
     status = 400
     reason = "malformed_header"
@@ -33,7 +33,7 @@ class MalformedHeader(AuthError):
 
 
 class InvalidToken(AuthError):
-    """Not a token of ours, or not any more. `cause` says why, to the log."""
+    """The token is not one we accept, or it has expired or been revoked. `cause` is for the log."""
 
     status = 401
     reason = "invalid_token"
@@ -45,14 +45,14 @@ class InvalidToken(AuthError):
 
 
 class TokenTooLarge(AuthError):
-    """A token longer than we read. Another sign-in would bring the same token again."""
+    """The token is longer than we read. Signing in again would give a token as long."""
 
     status = 431
     reason = "token_too_large"
 
 
 class InsufficientScope(AuthError):
-    """A good token that lacks one of `scopes`, all of which the route needs."""
+    """The token is valid but lacks at least one of `scopes`; the route needs all of them."""
 
     status = 403
     reason = "insufficient_scope"
@@ -64,7 +64,7 @@ class InsufficientScope(AuthError):
 
 
 class Forbidden(AuthError):
-    """The scopes are there, but the caller is of the wrong kind or in none of the groups."""
+    """The token has the scopes, but is of the wrong kind or in none of the groups needed."""
 
     status = 403
     reason = "forbidden"
@@ -72,7 +72,7 @@ class Forbidden(AuthError):
 
 
 class AuthUnavailable(AuthError):
-    """Keys or revocations cannot be had now; worth another try after `retry_after` seconds."""
+    """Keys or revocations are not available now; the client may retry after `retry_after` s."""
 
     status = 503
     reason = "auth_unavailable"

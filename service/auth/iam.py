@@ -1,9 +1,9 @@
-"""Programs with an IAM role as callers, without a token: they prove to STS who they are, via us.
+"""Verifies callers that have an IAM role instead of a token, with the help of STS.
 
-The caller signs `sts:GetCallerIdentity` (SigV4) and sends us the headers; STS tells us whose
-signature that is. Only those headers come from the caller: address, method and body are ours, so
-that the signature fits this one question or nothing. A signed header names this service, so that
-what was signed for another cannot be replayed here.
+The caller signs a request for `sts:GetCallerIdentity` (SigV4) and sends us its headers. We send
+that request to STS, which says whose signature it is. Address, method and body of the request are
+ours and only the headers are the caller's, so a signature for any other request does not fit. One
+signed header names this service, so a request signed for another service cannot be replayed here.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -32,14 +32,14 @@ OLDEST_SECONDS: Final = 5 * 60
 
 _SCHEME: Final = "wildrydes-iam"
 _REQUIRED: Final = frozenset({"host", "x-amz-date", "x-amz-security-token", AUDIENCE})
-"""Must be signed. An assumed role's credentials always have a session token."""
+"""Headers that must be signed. Credentials of an assumed role always have a session token."""
 _FORM: Final = "application/x-www-form-urlencoded"
 _FIXED: Final[Mapping[str, frozenset[str]]] = {
     "content-type": frozenset({_FORM, f"{_FORM}; charset=utf-8"}),
     "content-length": frozenset({str(len(BODY))}),
     "x-amz-content-sha256": frozenset({sha256(BODY).hexdigest()}),
 }
-"""What signers may add, and with which values. Any other header could make it another question."""
+"""Headers that may be signed too, with their allowed values. Any other could change the request."""
 
 _VISIBLE: Final = re.compile(r"[\x20-\x7e]+")
 _DATE: Final = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
@@ -51,7 +51,7 @@ _AUTHORIZATION: Final = re.compile(
 
 
 class CallerOf(Protocol):
-    """STS (`service.auth.sts.Sts`)."""
+    """Asks STS who signed a request (`service.auth.sts.Sts`)."""
 
     region: str
     host: str
@@ -61,7 +61,7 @@ class CallerOf(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignedQuestion:
-    """A well-formed, timely request to STS, made for us. Only STS can say if the signature fits."""
+    """A well-formed, recent request to STS that names us. Only STS can check its signature."""
 
     headers: Mapping[str, str]
     signature: str
@@ -69,7 +69,7 @@ class SignedQuestion:
 
 
 def credential_from(authorization: str | None, has_query_token: bool) -> str | None:
-    """What follows the scheme `WildRydes-IAM`; none if the header has another scheme.
+    """The credential after the scheme `WildRydes-IAM`; None if the header has another scheme.
 
     Raises `MalformedHeader`.
     """
@@ -83,10 +83,11 @@ def credential_from(authorization: str | None, has_query_token: bool) -> str | N
 
 
 class IamVerifier:
-    """Verifies what `credential_from` found. Safe to share between threads.
+    """Verifies the credential that `credential_from` returned. Safe to share between threads.
 
-    `audience` is what the signed header `x-wildrydes-audience` must say. Answers are remembered by
-    digest until the credential is five minutes old; revocation is the caller's to check, each time.
+    `audience`: the value that the signed header `x-wildrydes-audience` must have. Answers of STS
+    are remembered by digest until the credential is five minutes old. The verifier does not check
+    revocations: its caller does, on each request.
     """
 
     def __init__(
@@ -106,9 +107,9 @@ class IamVerifier:
         self._refused: LRUCache[bytes, str] = LRUCache(remembered)
 
     def verify(self, credential: str, now: float) -> Principal:
-        """The role that is calling, as a machine. `now`: seconds since 1970.
+        """The calling role, as a machine principal. `now`: seconds since 1970.
 
-        Raises `InvalidToken`, or `AuthUnavailable` if STS cannot be asked.
+        At most one remote call. Raises `InvalidToken`, or `AuthUnavailable` if STS gives no answer.
         """
         if len(credential) > LONGEST_CREDENTIAL or not credential.isascii():
             raise InvalidToken("too long, or not ASCII")
@@ -119,11 +120,11 @@ class IamVerifier:
             cause = self._refused.get(digest)
             if cause is not None:
                 raise InvalidToken(cause)
-            principal = self._asked(digest, self._question(_headers(raw), now))
+            principal = self._ask(digest, self._question(_headers(raw), now))
         return principal
 
-    def _asked(self, digest: bytes, question: SignedQuestion) -> Principal:
-        """Ask STS, once for a credential whatever it says: no crowd of repeats gets through."""
+    def _ask(self, digest: bytes, question: SignedQuestion) -> Principal:
+        """Ask STS once per credential; a refusal is remembered too, so repeats cause no calls."""
         try:
             principal = self._principal(question, self._sts.caller(question.headers))
         except InvalidToken as refusal:
@@ -167,7 +168,8 @@ class IamVerifier:
             username=None,
             scopes=grant.scopes,
             groups=frozenset(),
-            # Of what is signed and not of how it is written down, or a revocation could be evaded.
+            # The digest of the signature, not of the header: the same credential could be spelled
+            # in another way and so escape its revocation.
             jti=sha256(question.signature.encode()).hexdigest(),
             origin_jti=None,
             issued_at=question.signed_at,
@@ -192,7 +194,7 @@ def _headers(raw: bytes) -> Mapping[str, str]:
 
 
 def _check_signed(headers: Mapping[str, str], signed: list[str]) -> None:
-    """Every header is signed once and is one of those that leave the question what it is."""
+    """Check that each header is signed once and that none of them changes the request to STS."""
     if sorted(signed) != sorted(headers) or not _REQUIRED.issubset(headers):
         raise InvalidToken("not the headers that must be signed")
     for name in headers.keys() - _REQUIRED:

@@ -1,7 +1,7 @@
-"""A JSON Web Key Set, read with suspicion (RFC 7517).
+"""Reads a JSON Web Key Set strictly (RFC 7517).
 
-Only keys that can verify RS256 are taken; the others are ignored one by one, each with a reason,
-so that a bad key beside a good one stops nobody. A document without a usable key is refused.
+Only keys that can verify RS256 are used. Each of the others is ignored and counted with a reason,
+so that one bad key does not make the good ones useless. A set without a usable key is refused.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Key:
     jwk: PyJWK = field(compare=False, repr=False)
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Whether `signature` is that of `message`, by PyJWT's own algorithm object."""
+        """Whether this key made `signature` for `message`, by PyJWT's algorithm object."""
         return bool(self.jwk.Algorithm.verify(message, self.jwk.key, signature))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyDocument:
-    """The usable keys by kid, and why the others are not: reason to how many."""
+    """The usable keys by kid, and the number of ignored keys by reason."""
 
     keys: Mapping[str, Key]
     ignored: Mapping[str, int]
@@ -78,7 +78,7 @@ def _usable(entries: Iterable[object], ignored: defaultdict[str, int]) -> Iterat
 
 
 def _unambiguous(keys: Iterable[Key], ignored: defaultdict[str, int]) -> dict[str, Key]:
-    """Keys by kid; where one kid names different material, nobody can say which is meant."""
+    """Keys by kid. If different keys share a kid, all of them are ignored."""
     candidates: defaultdict[str, list[Key]] = defaultdict(list)
     for key in keys:
         if key not in candidates[key.kid]:
@@ -104,7 +104,7 @@ def _key(entry: object) -> Key:
 
 
 def _declared_fault(entry: Mapping[str, Any]) -> str | None:
-    """What is wrong with what the key says of itself; absent `use` and `alg` are fine."""
+    """The fault in the key's own description, or None; `use` and `alg` may be absent."""
     operations = entry.get("key_ops", ["verify"])
     faults = {
         "kty is not RSA": entry.get("kty") != "RSA",

@@ -1,8 +1,8 @@
-"""The issuer's public keys, kept fresh by one background thread that alone does the fetching.
+"""The issuer's public keys. One background thread fetches them and keeps them fresh.
 
-Readers take an immutable snapshot and never a lock, so a token whose kid is known never waits for
-the network. A token with an unknown kid asks the thread for a fetch and waits for its end: all who
-ask at once share one fetch, and the `Schedule` says whether there is one at all.
+Readers take an immutable snapshot without a lock, so a token whose kid is known never waits for
+the network. A token with an unknown kid asks the thread for a fetch and waits until it ends. All
+that wait at the same time share one fetch, and the `Schedule` decides whether one is allowed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Keys by kid: another mapping when the keys change, the same one after any other fetch."""
+    """Keys by kid. A fetch that changes no key keeps the same mapping object."""
 
     keys: Mapping[str, Key] = field(default_factory=dict)
     fetched_at: float = -math.inf
@@ -39,20 +39,20 @@ class Keys(Protocol):
     """Where a verifier gets its keys."""
 
     def current(self) -> Snapshot:
-        """What may be used now, at once; `NO_KEYS` if there is nothing usable."""
+        """The keys that may be used now, without waiting; `NO_KEYS` if there are none."""
 
     def is_absent(self, kid: str) -> bool:
-        """Whether it is certain, at once, that `seek` would not find the kid now."""
+        """Whether it is certain, without waiting, that `seek` would not find the kid."""
 
     def seek(self, kid: str) -> Snapshot:
-        """A snapshot that has the kid, or that proves there is no such key.
+        """A snapshot that has the kid, or that proves that there is no such key.
 
-        Raises `AuthUnavailable` if neither can be had now.
+        May wait for one fetch. Raises `AuthUnavailable` if neither snapshot is available.
         """
 
 
 class PinnedKeys:
-    """Keys from a file, for ever."""
+    """Keys read once from a file; they never change."""
 
     def __init__(self, path: Path) -> None:
         """Raises `OSError` or `BadKeySet`."""
@@ -99,7 +99,7 @@ class KeySet:
         return snapshot if self._age(snapshot) < self._timing.hard else NO_KEYS
 
     def is_absent(self, kid: str) -> bool:
-        # In this order: a fetch that ends in between has put its keys in place.
+        # The schedule first, the keys second: a fetch that ends in between has stored its keys.
         if self._is_worth_a_fetch(kid, self._clock()):
             return False
         snapshot = self._snapshot
@@ -116,16 +116,16 @@ class KeySet:
         return snapshot
 
     def ready(self) -> bool:
-        """Whether tokens can be verified; starts fetching if nothing did so far."""
+        """Whether tokens can be verified; starts the background thread if it is not running."""
         self.start()
         return self.current() is not NO_KEYS
 
     def age_seconds(self) -> float:
-        """Since the last good fetch; infinite before the first."""
+        """Seconds since the last successful fetch; infinite before the first."""
         return self._age(self._snapshot)
 
     def start(self) -> None:
-        """Begin to fetch in the background; repeating it changes nothing."""
+        """Start the background thread; a second call does nothing."""
         self._refresher.start()
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class KeySet:
         return self._clock() - snapshot.fetched_at
 
     def _prove_absent(self, kid: str, snapshot: Snapshot, asked_at: float) -> None:
-        """Only a set that is not stale proves that there is no such key."""
+        """Raise `AuthUnavailable` if the set is stale: a stale set does not prove a kid absent."""
         if self._age(snapshot) >= self._timing.soft:
             raise AuthUnavailable(self._schedule.retry_after(self._clock()))
         if snapshot.fetched_at >= asked_at:

@@ -1,6 +1,6 @@
-"""What each route asks of its caller, as plain data, and the one judgement over it.
+"""What each route requires of its caller, as plain data, and the function that judges it.
 
-The same declaration drives the guard, the challenge and the `security` of the OpenAPI document.
+The same declaration is used by the guard, the challenge and `security` in the OpenAPI document.
 Scopes and groups are compared exactly: no case folding, no wildcards, no prefixes.
 """
 
@@ -16,7 +16,7 @@ from service.auth.principal import Principal, TokenKind
 
 
 class Role(StrEnum):
-    """What a group of the user pool stands for; the settings say which group that is."""
+    """A role of callers; the settings name the user pool's group for each role."""
 
     ADMIN = "admin"
     DISPATCHER = "dispatcher"
@@ -25,9 +25,9 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All of `scopes`, any of `roles` (none given: no group is asked for), tokens of `kind`.
+    """A caller needs all of `scopes`, one of `roles` (if any are given) and a token of `kind`.
 
-    `instead`: one scope that does as well as all of `scopes`.
+    `instead`: one scope that is enough in place of all of `scopes`.
     """
 
     scopes: tuple[str, ...]
@@ -55,16 +55,16 @@ FLEET_DRIVE_SCOPE: Final = "wildrydes/fleet.drive"
 FLEET_TELEMETRY_SCOPE: Final = "wildrydes/fleet.telemetry"
 ADMIN_SCOPE: Final = "wildrydes/admin"
 SCOPES: Final[Mapping[str, str]] = {
-    RIDES_READ_SCOPE: "See one's own rides, what a ride would take, and unicorns nearby.",
+    RIDES_READ_SCOPE: "Read one's own rides, estimates and the unicorns nearby.",
     RIDES_WRITE_SCOPE: "Request, cancel and rate one's own rides.",
     FLEET_DRIVE_SCOPE: "Act as one's own unicorn.",
     FLEET_TELEMETRY_SCOPE: "Report the positions of many unicorns.",
-    ADMIN_SCOPE: "What staff does, as far as the caller's group allows.",
+    ADMIN_SCOPE: "Call the staff's routes that the caller's group allows.",
 }
-"""What each scope of the resource server `wildrydes` gives."""
+"""What each scope of the resource server `wildrydes` allows."""
 
 UNICORN_MANAGER_SCOPE: Final = "UnicornManager/unicorn"
-"""What the workshop's second page asks for, of a resource server of its own."""
+"""The scope of the workshop's second page, which has a resource server of its own."""
 
 _ANY_STAFF: Final = (Role.ADMIN, Role.DISPATCHER)
 
@@ -77,13 +77,13 @@ FLEET_TELEMETRY: Final = Policy((FLEET_TELEMETRY_SCOPE,), kind=TokenKind.MACHINE
 ADMIN_READ: Final = Policy((ADMIN_SCOPE,), _ANY_STAFF, TokenKind.USER)
 ADMIN_WRITE: Final = Policy((ADMIN_SCOPE,), (Role.ADMIN,), TokenKind.USER)
 ADMIN_RIDES: Final = Policy((ADMIN_SCOPE,), _ANY_STAFF, TokenKind.USER)
-"""Cancelling and reassigning rides, which dispatchers may do too."""
+"""For cancelling and reassigning rides, which dispatchers may do as well as admins."""
 
 
 def judge(policy: Policy, principal: Principal, role_groups: Mapping[Role, str]) -> None:
     """Let the principal pass, or raise `InsufficientScope`, then `Forbidden`.
 
-    Scope comes first, so that the answer never tells a caller without it who may do what.
+    The scope is judged first, so that a caller without it does not learn which roles are allowed.
     """
     if not any(principal.scopes.issuperset(each) for each in policy.alternatives):
         raise InsufficientScope(policy.scopes)
@@ -96,10 +96,10 @@ def judge(policy: Policy, principal: Principal, role_groups: Mapping[Role, str])
 
 
 def must_be_certain(policy: Policy, method: str) -> bool:
-    """Whether a request has to be refused while nobody can say if its token was revoked.
+    """Whether a request is refused while it is unknown if its token has been revoked.
 
-    True for all that staff does and for every write; plain reads go on. Estimates are a `POST`
-    that changes nothing, which is why the scope decides too.
+    True for every staff route and every write; plain reads are allowed. The scope counts too,
+    because estimates are a `POST` that changes nothing.
     """
     reads = method in {"GET", "HEAD"} or policy.scopes == (RIDES_READ_SCOPE,)
     return ADMIN_SCOPE in policy.scopes or not reads

@@ -1,4 +1,4 @@
-"""Who is calling, as a plain value: what a verified access token says."""
+"""The caller as a plain value, made from a verified token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class TokenKind(StrEnum):
-    """Whether a person is behind the token (code flow) or a program (client credentials)."""
+    """Whether the token is a user's (code flow) or a program's (client credentials)."""
 
     USER = "user"
     MACHINE = "machine"
@@ -17,7 +17,7 @@ class TokenKind(StrEnum):
 class Principal:
     """The caller. Instants are whole seconds since 1970, as in the token (RFC 7519, 2).
 
-    `auth_time` is when the person signed in: it outlives refreshes, `issued_at` does not.
+    `auth_time` is when the user signed in. A refresh renews `issued_at` but not `auth_time`.
     """
 
     subject: str

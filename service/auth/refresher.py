@@ -1,4 +1,4 @@
-"""One thread that does all the fetching, and those who wait for it: single flight by design."""
+"""Runs fetches in one background thread, so that all who wait at the same time share one fetch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from service.auth.schedule import Schedule
 logger = logging.getLogger(__name__)
 
 WAITING_AT_MOST: Final = 32
-"""Callers that may wait at once while others can be served: a flood holds no more of them."""
+"""Callers that may wait at once while keys are in use; a flood of unknown kids blocks no more."""
 
 
 class Refresher:
-    """Runs `attempt` when the schedule says so, and when a caller wants it and the schedule lets.
+    """Runs `attempt` when the schedule says so, or on request if the schedule allows it.
 
-    `attempt` returns when it succeeded and raises when it failed. No lock is held meanwhile.
+    `attempt` returns if it succeeds and raises if it fails. No lock is held while it runs.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Refresher:
         self._waiting = 0
 
     def start(self) -> None:
-        """Start the thread; repeating it changes nothing."""
+        """Start the thread; a second call does nothing."""
         if self._thread is None:
             with self._changed:
                 if self._thread is None and not self._closed:
@@ -51,7 +51,7 @@ class Refresher:
                     self._thread.start()
 
     def close(self) -> None:
-        """End the thread, after the attempt it may be in."""
+        """End the thread; an attempt under way is finished first."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -59,13 +59,13 @@ class Refresher:
             self._thread.join()
 
     def can_attempt(self, now: float) -> bool:
-        """Whether there is an attempt to wait for, or may be one now. Takes no lock."""
+        """Whether an attempt is under way or may begin now. Takes no lock."""
         return self._running or self._schedule.may_seek(now)
 
     def wait_for_attempt(self, *, is_serving: bool) -> None:
-        """Until the attempt under way ends, or a new one if the schedule allows that now.
+        """Wait until the attempt under way ends, or a new one if the schedule allows one now.
 
-        Returns at once if there is neither, and at the attempt's deadline at the latest.
+        Returns at once if there is neither, and at the latest at the attempt's deadline.
         """
         with self._changed:
             now = self._clock()
@@ -102,7 +102,7 @@ class Refresher:
                 self._changed.notify_all()
 
     def _sleep_until_due(self) -> bool:
-        """Until the next attempt; false if there is none because of `close`."""
+        """Sleep until the next attempt is due; False if `close` was called."""
         with self._changed:
             left = max(self._schedule.due_at - self._clock(), 0.0)
             self._changed.wait_for(lambda: self._closed or self._wanted, left)
@@ -114,10 +114,10 @@ class Refresher:
     def _try(self) -> bool:
         try:
             self._attempt()
-        except Exception as error:  # whatever it is, the thread has to outlive it
+        except Exception as error:  # any error: the thread must go on
             logger.warning(
                 "keys not refreshed",
-                # Cut: the message may quote what the other side sent.
+                # Cut, because the message may quote what the other side sent.
                 extra={"cause": f"{type(error).__name__}: {error}"[:200]},
             )
             return False

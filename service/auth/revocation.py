@@ -1,8 +1,8 @@
-"""Which tokens are refused before they expire.
+"""Revocations: tokens that are refused before they expire.
 
-A token is named in three ways: itself (`jti`), the sign-in it stems from (`origin_jti`), its
-subject (`sub`). The store says since when each is revoked. https://docs.aws.amazon.com/cognito/
-latest/developerguide/token-revocation.html: revoking at Cognito does not reach a verifier.
+A revocation names one token (`jti`), one sign-in (`origin_jti`) or a subject (`sub`). The store
+says since when each is revoked. Cognito's own revocation does not reach a verifier:
+https://docs.aws.amazon.com/cognito/latest/developerguide/token-revocation.html
 """
 
 from __future__ import annotations
@@ -27,69 +27,69 @@ from service.model.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS: Final = 3.0
-"""How long a process that looks tokens up believes that one is not revoked."""
+"""How long a process that looks single tokens up believes that a token is not revoked."""
 
 PROMPT_SECONDS: Final = 1.0
-"""An answer that took longer is not believed beyond its request: it may be too old by then."""
+"""An answer that took longer is used for its own request only: it may already be out of date."""
 
 PAUSE_SECONDS: Final = 1.0
-"""How long the store is left alone after it failed, so that requests do not queue up for it."""
+"""Time without calls to the store after it failed, so that requests do not queue up for it."""
 
 RETRY_AFTER_SECONDS: Final = 1
 
 LONGEST_TOKEN_LIFE: Final = timedelta(hours=24)
-"""Cognito's, and what the verifier accepts, but for the leeway at either end."""
+"""The longest life of a token that Cognito issues and the verifier accepts, without leeway."""
 
 _REMEMBERED: Final = 10_000
 
 Marks = Mapping[str, str]
-"""The names of one token: kind (`jti`, `origin_jti`, `sub`) to value."""
+"""What revocations may name about one token: kind (`jti`, `origin_jti`, `sub`) to value."""
 Mark = tuple[str, str]
-"""One of them: kind and value."""
+"""One entry of `Marks`: kind and value."""
 Names = tuple[str, str | None, str]
 
 
 def remembered_for(kind: str, *, session_seconds: int, leeway_seconds: int) -> timedelta:
-    """How long a revocation matters: until the last token it concerns has ended."""
+    """How long a revocation is kept: until the last token that it refuses has expired."""
     longest = LONGEST_TOKEN_LIFE + timedelta(seconds=2 * leeway_seconds)
     return longest if kind == "jti" else max(longest, timedelta(seconds=session_seconds))
 
 
 class RevocationStore(Protocol):
-    """The truth about revocations."""
+    """Stores revocations; each call is one remote call."""
 
     def lookup(self, marks: Marks, now: datetime) -> Mapping[str, datetime]:
-        """Since when each of these marks (kind to value) is revoked; the others are absent.
+        """The instant since which each of these marks is revoked; marks not revoked are absent.
 
         Raises `Unavailable`.
         """
 
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
-        """Refuse what `value` names from `revoked_at` on. Raises `Unavailable`."""
+        """Store a revocation that holds from `revoked_at` on. Raises `Unavailable`."""
 
 
 class SignOut(StrEnum):
-    """What became of signing a subject out at the pool; as the audit log says it."""
+    """The result of signing a subject out at the user pool, in the words of the audit log."""
 
     DONE = "signed out"
     NOT_ASKED = "not asked"
-    """A token or a sign-in was revoked, not a subject, or no pool is named."""
+    """A token or a sign-in was revoked, not a subject; or the settings name no pool."""
     NO_PERMISSION = "no permission"
-    """The role may not sign people out: their refresh tokens go on being honoured."""
+    """The service's role may not sign users out, so their refresh tokens stay valid."""
     NO_SUCH_USER = "no such user"
-    """A machine, or an account that is gone."""
+    """The subject is a machine or a deleted account."""
     FAILED = "failed"
 
 
 class UserPool(Protocol):
-    """Where people sign in (`service.stores.user_pool`)."""
+    """The Cognito user pool (`service.stores.user_pool`)."""
 
     def sign_out(self, sub: str) -> SignOut:
-        """End all sign-ins of a subject, so that its refresh tokens are good for nothing."""
+        """End all sign-ins of a subject, which makes its refresh tokens useless."""
 
 
 class NoUserPool:
-    """Stands in where no pool is named."""
+    """Used when the settings name no pool; signs nobody out."""
 
     def sign_out(self, sub: str) -> SignOut:
         return SignOut.NOT_ASKED
@@ -97,34 +97,34 @@ class NoUserPool:
 
 @dataclass(frozen=True, slots=True)
 class RevocationSet:
-    """All revocations as a process has read them; the empty one was never read."""
+    """All revocations as a process last read them; the empty set stands for "never read"."""
 
     since: Mapping[Mark, datetime] = field(default_factory=dict)
     is_cut_off: bool = False
-    """There are more than a process keeps."""
+    """True if the store has more revocations than a process keeps."""
     good_until: float = -math.inf
-    """Until this monotonic instant (seconds), what is not in the set is not revoked."""
+    """Up to this monotonic instant (seconds), a mark that is not in the set is not revoked."""
 
     @property
     def is_whole(self) -> bool:
         return self.good_until > -math.inf and not self.is_cut_off
 
     def of(self, marks: Marks) -> Mapping[str, datetime]:
-        """By kind, since when these marks are revoked; the others are absent."""
+        """The instant since which each of these marks is revoked, by kind; others are absent."""
         found = {kind: self.since.get((kind, value)) for kind, value in marks.items()}
         return {kind: since for kind, since in found.items() if since}
 
     def believed_until(self, monotonic: float) -> Self:
-        """The same set, read once more."""
+        """The same revocations, believed until a later monotonic instant (seconds)."""
         return replace(self, good_until=monotonic)
 
     def with_one(self, mark: Mark, at: datetime) -> Self:
-        """The set with one revocation more; an earlier instant changes nothing."""
+        """The set with one more revocation; an instant before the stored one changes nothing."""
         return replace(self, since={**self.since, mark: max(at, self.since.get(mark, at))})
 
 
 def marks_of(principal: Principal) -> Marks:
-    """The names under which this principal's token can be revoked."""
+    """The marks by which this principal's token can be revoked."""
     marks = {"jti": principal.jti, "sub": principal.subject}
     if principal.origin_jti is not None:
         marks["origin_jti"] = principal.origin_jti
@@ -132,10 +132,11 @@ def marks_of(principal: Principal) -> Marks:
 
 
 def is_revoked(principal: Principal, revoked: Mapping[str, datetime]) -> bool:
-    """Whether one of the revocations found for the principal's marks refuses it.
+    """Whether one of `revoked`, found for the principal's marks, refuses the principal.
 
-    One of a subject refuses what began at or before its instant: the issue of the token, or the
-    sign-in of the person behind it. Refreshing renews the first, and at some issuers the second.
+    The revocation of a subject refuses tokens that were issued, and sign-ins that began, at or
+    before its instant. Both count: a refresh renews the time of issue, and at some issuers
+    `auth_time` too.
     """
     if "jti" in revoked or "origin_jti" in revoked:
         return True
@@ -156,10 +157,10 @@ def revoke(
     session_seconds: int,
     leeway_seconds: int,
 ) -> SignOut:
-    """Refuse what the mark names from now on; a subject is signed out at the pool first.
+    """Revoke a mark from now on; a subject is signed out at the pool first.
 
-    In this order nothing that was issued before the sign-out is younger than the instant, and
-    nothing can be issued after it from an old sign-in. Raises `Unavailable`.
+    The order matters: every token issued before the sign-out is older than the revocation, and
+    after it an old sign-in yields no new token. Raises `Unavailable`.
     """
     kind, value = mark
     signed_out = pool.sign_out(value) if kind == "sub" else SignOut.NOT_ASKED
@@ -170,10 +171,10 @@ def revoke(
 
 
 class RevocationCheck:
-    """Judges principals by the set that `known` gives, which costs no remote call.
+    """Judges principals by the set that `known` returns, without a remote call.
 
-    While there is no whole set (none is kept, it was not read yet, it has outgrown its bound) the
-    store is asked, and its answer believed for `FRESH_SECONDS`.
+    If that set is not whole (none is kept, it was not read yet, or it is cut off), each token is
+    looked up in the store: one remote call, and the answer is believed for `FRESH_SECONDS`.
     """
 
     def __init__(
@@ -186,12 +187,15 @@ class RevocationCheck:
         self._known = known
         self._monotonic = monotonic
         self._breaker = Breaker(PAUSE_SECONDS, monotonic)
-        # A revocation is never taken back, so only the other answer goes stale.
+        # Never expires, because a revocation is never taken back.
         self._refused: LRUCache[Names, bool] = LRUCache(_REMEMBERED)
         self.forget()
 
     def check(self, principal: Principal, policy: Policy, method: str, now: datetime) -> None:
-        """Raises `InvalidToken` if revoked; `AuthUnavailable` if unknown where that matters."""
+        """Raise `InvalidToken` if the token is revoked.
+
+        Raises `AuthUnavailable` if that is unknown and the request must be certain.
+        """
         verdict = self._verdict(principal, now)
         if verdict:
             raise InvalidToken("revoked")
@@ -199,21 +203,21 @@ class RevocationCheck:
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
 
     def judge_again(self, principal: Principal, policy: Policy, method: str, now: datetime) -> None:
-        """Judge a token that was admitted before: for a request that waited and wakes up.
+        """Judge a token again, when a request that it admitted wakes up from waiting.
 
-        Only time and revocations can have changed what the token allows, so nothing else is
-        looked at. Raises as `check` does, and `InvalidToken` once the token has expired.
+        Checks only expiry and revocations, because nothing else can have changed. Raises as
+        `check` does, and `InvalidToken` if the token has expired.
         """
         if now.timestamp() >= principal.expires_at:
             raise InvalidToken("expired")
         self.check(principal, policy, method, now)
 
     def forget(self) -> None:
-        """Look everything up again: this process has just revoked something."""
+        """Forget all answers, because this process has just revoked something."""
         self._passed: TTLCache[Names, bool] = TTLCache(_REMEMBERED, FRESH_SECONDS, self._monotonic)
 
     def _verdict(self, principal: Principal, now: datetime) -> bool | None:
-        """Whether the token is revoked; none if nobody can say."""
+        """Whether the token is revoked; None if that is unknown."""
         known, marks = self._known(), marks_of(principal)
         if is_revoked(principal, known.of(marks)):
             return True
@@ -226,7 +230,7 @@ class RevocationCheck:
 
     def _looked_up(self, principal: Principal, marks: Marks, now: datetime) -> bool | None:
         names = (principal.jti, principal.origin_jti, principal.subject)
-        # The cache of before: an answer that `forget` overtook must not be remembered.
+        # Taken before the lookup: if `forget` replaces the cache meanwhile, the answer is dropped.
         passed = self._passed
         if names in self._refused:
             return True
@@ -247,7 +251,7 @@ class RevocationCheck:
         return verdict
 
     def _say_unknown(self, cause: str) -> None:
-        """At most once in `PAUSE_SECONDS`, in which the store is left alone, too."""
+        """Log at most once in `PAUSE_SECONDS`; the store is not called in that time either."""
         if not self._breaker.is_open:
             self._breaker.trip()
             logger.warning("revocations unknown", extra={"cause": cause})

@@ -1,4 +1,4 @@
-"""Which IAM roles may call, and what each may do."""
+"""The IAM roles that may call, and the scopes of each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Grant:
 
 
 class _Role(NamedTuple):
-    """A role as its sessions' ARNs name it: without the path; names are unique in an account."""
+    """A role as the ARNs of its sessions name it: without its path."""
 
     partition: str
     account: str
@@ -33,10 +33,10 @@ class _Role(NamedTuple):
 
 
 class RoleGrants:
-    """Scopes by role, compared exactly: no wildcards, no users, no role of another account.
+    """The scopes of each IAM role, compared exactly and without wildcards.
 
-    Made of scopes by ARN of an IAM role. Raises `ValueError` for another ARN, for two ARNs of one
-    role and for unknown scopes or none.
+    `scopes_by_arn` maps the ARN of a role to its scopes. Raises `ValueError` for an ARN that is
+    not a role's, for two ARNs of the same role, and for unknown or no scopes.
     """
 
     def __init__(self, scopes_by_arn: Mapping[str, Collection[str]]) -> None:
@@ -47,7 +47,7 @@ class RoleGrants:
             raise ValueError("two ARNs name the same role")
 
     def of(self, caller_arn: str) -> Grant | None:
-        """The grant of the role whose session has this ARN, as STS tells it."""
+        """The grant of the role whose session has this ARN (from STS); None if it may not call."""
         parts = _ASSUMED_ROLE.fullmatch(caller_arn)
         return self._by_role.get(_Role(*parts.groups())) if parts else None
 

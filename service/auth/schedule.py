@@ -1,4 +1,4 @@
-"""When the key set may and must be fetched, as plain arithmetic on a monotonic clock (seconds)."""
+"""Decides when the key set is fetched: plain arithmetic on a monotonic clock (seconds)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Final
 from cachetools import FIFOCache
 
 Jitter = Callable[[float, float], float]
-"""A number between two; `random.uniform`."""
+"""Returns a number between two others, such as `random.uniform`."""
 
 ABSENT_KIDS: Final = 1024
-"""How many kids are remembered as absent; a flood of them pushes out the oldest."""
+"""The number of kids remembered as absent; beyond it the oldest is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +22,13 @@ class Timing:
     """How a key set ages, in seconds."""
 
     soft: float = 600.0
-    """From this age on a set is stale: still served, but it proves no kid absent."""
+    """From this age on a set is stale: its keys are used, but it does not prove a kid absent."""
     hard: float = 6 * 3600.0
     """From this age on a set is not used at all."""
     cooldown: float = 5.0
-    """Between a fetch and the next one for the sake of an unknown kid."""
+    """The least time between a fetch and the next one for an unknown kid."""
     deadline: float = 3.0
-    """For one fetch, and for those who wait for it."""
+    """The longest time of one fetch, and of a wait for it."""
     first_retry: float = 1.0
     longest_retry: float = 30.0
     longest_absence: float = 60.0
@@ -43,18 +43,18 @@ class Schedule:
         self._failures = 0
         self._seek_at = -math.inf
         self.due_at = -math.inf
-        """When the next background fetch begins."""
+        """The instant at which the next background fetch begins."""
 
     def started(self, now: float) -> None:
         self._seek_at = now + self._timing.cooldown
 
     def succeeded(self, now: float) -> None:
-        """Next time comes a little before the set is stale, at another moment in each process."""
+        """Set the next fetch shortly before the set is stale, at a random moment per process."""
         self._failures = 0
         self.due_at = now + self._timing.soft * self._jitter(0.8, 0.95)
 
     def failed(self, now: float) -> None:
-        """Exponential back-off, for the background and for unknown kids alike."""
+        """Back off exponentially, for background fetches and for unknown kids alike."""
         self._failures += 1
         wait = self._timing.first_retry * 2 ** min(self._failures - 1, 30)
         self.due_at = now + min(wait, self._timing.longest_retry) * self._jitter(0.75, 1.0)
@@ -65,15 +65,16 @@ class Schedule:
         return now >= self._seek_at
 
     def retry_after(self, now: float) -> int:
-        """Whole seconds until asking again can help."""
+        """Whole seconds until the next fetch may begin."""
         return max(1, math.ceil(self.due_at - now)) if self._failures else 1
 
 
 class AbsentKids:
-    """Kids that a fetch did not bring, each left alone for as long as it was already sought.
+    """Kids that a fetch did not find; each is not sought again for a time that grows.
 
-    The first time that is one cooldown, so a key published just too late is found soon, while a
-    stray client with a kid of long ago does not cause a fetch every few seconds.
+    The first time is one cooldown, so that a key published a moment too late is found soon. Later
+    times are as long as the kid has been sought, so that a client that keeps sending an old kid
+    causes few fetches.
     """
 
     def __init__(self, timing: Timing) -> None:

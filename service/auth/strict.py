@@ -1,7 +1,7 @@
-"""Base64url without the leniency of the standard library.
+"""Decodes base64url more strictly than the standard library.
 
-Two texts that decode to the same token are how deny-lists are slipped past (RFC 7515, 10.12). So
-each value has exactly one accepted spelling. Every fault is a `ValueError`.
+Each value has exactly one accepted spelling: a token with a second spelling could pass a deny-list
+(RFC 7515, 10.12). Every fault is a `ValueError`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ _INVALID: Final = b"!"
 _TO_BASE64: Final = bytes(
     each if each in _ALPHABET else ord(_INVALID) for each in range(256)
 ).translate(bytes.maketrans(b"-_", b"+/"))
-"""Maps what is not base64url, the `+`, `/` and `=` of plain base64 included, to what fails."""
+"""Maps base64url to base64, and any other character (`+`, `/` and `=` too) to one that fails."""
 
 _PADDING: Final = (b"", None, b"==", b"=")
 _LAST: Final = (_ALPHABET, b"", b"AQgw", b"AEIMQUYcgkosw048")
-"""By length modulo 4, the last characters that leave no unused bit set."""
+"""The allowed last characters by length modulo 4: those that set no unused bit."""
 
 
 def base64url(text: bytes) -> bytes:
-    """Decode canonical, unpadded base64url (RFC 7515, 2)."""
+    """Decode canonical, unpadded base64url (RFC 7515, 2). Raises `ValueError`."""
     rest = len(text) % 4
     padding = _PADDING[rest]
     if padding is None or not text or text[-1] not in _LAST[rest]:

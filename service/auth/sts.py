@@ -1,4 +1,4 @@
-"""One question to STS, on behalf of whoever signed it: whose signature is this?
+"""Sends a signed `GetCallerIdentity` request to STS and returns who signed it.
 
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 """
@@ -24,9 +24,9 @@ BODY: Final = b"Action=GetCallerIdentity&Version=2011-06-15"
 
 LARGEST_ANSWER_BYTES: Final = 16 * 1024
 MOST_AT_ONCE: Final = 8
-"""Anybody can make us ask, so only this many may wait for an answer at the same time."""
+"""Calls to STS at the same time; bounded because anybody can cause one."""
 PAUSE_SECONDS: Final = 1.0
-"""How long STS is left alone after it failed, so that requests do not queue up for it."""
+"""Time without calls to STS after it failed, so that requests do not queue up for it."""
 RETRY_AFTER_SECONDS: Final = 1
 
 DEADLINE_SECONDS: Final = 3.0
@@ -37,11 +37,11 @@ _ARN: Final = re.compile(
     rb"\s*(?:<\?xml[^<>]*\?>)?\s*<GetCallerIdentityResponse[^<>]*>\s*<GetCallerIdentityResult>"
     rb"(?:\s*<(?:UserId|Account)>[^<>]*</(?:UserId|Account)>)*\s*<Arn>([^<>]+)</Arn>"
 )
-"""The whole beginning of the answer: an ARN anywhere else would not be STS's word for it."""
+"""Matches the answer from its beginning, so that an ARN in any other place does not count."""
 
 
 class Sts:
-    """The regional endpoint of STS, or `endpoint`. Safe to share between threads, not to fork.
+    """The regional endpoint of STS, or `endpoint`. Threads may share it; forked processes may not.
 
     The constructor raises `ValueError` for an endpoint that is neither HTTPS nor on this machine.
     """
@@ -59,9 +59,9 @@ class Sts:
         self._breaker = Breaker(PAUSE_SECONDS, monotonic)
 
     def caller(self, headers: Mapping[str, str]) -> str:
-        """The ARN of who signed `BODY` with these headers.
+        """The ARN of the caller that signed `BODY` with these headers. One remote call.
 
-        Raises `InvalidToken` if STS refuses them, `AuthUnavailable` if it does not say.
+        Raises `InvalidToken` if STS refuses the headers, `AuthUnavailable` if it does not answer.
         """
         if self._breaker.is_open or not self._slots.acquire(blocking=False):
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
@@ -77,7 +77,7 @@ class Sts:
             raise self._unavailable(f"answered {status}")
         code = _CODE.search(answer) if status in {400, 403} else None
         if code is None or code[1] in _THROTTLED:
-            # No pause: what one caller can bring about must not hold up the others.
+            # No pause here: one caller can cause this answer and must not stop the others.
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
         raise InvalidToken(f"STS: {code[1].decode()}")
 

@@ -1,9 +1,9 @@
-"""Access tokens in, principals out: compact JWS, RS256 only (RFC 7515, RFC 7519, RFC 8725).
+"""Verifies access tokens: compact JWS, RS256 only (RFC 7515, RFC 7519, RFC 8725).
 
-The order is that of cost and of trust. Size, shape and header come first and need no key. If the
-header names a key we have, the signature is next, and only what it covers is parsed. If it names
-one we do not have, and a fetch could change that, the claims are looked at first, so that stray,
-expired and foreign tokens cause no traffic.
+The cheap checks come first. Size, shape and header need no key. If we have the key that the header
+names, the signature is checked next, before the claims are parsed. If we do not have the key and a
+fetch could bring it, the claims are checked first, so that expired tokens and tokens of other
+issuers cause no fetch.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from service.auth.strict import base64url
 from service.strict_json import read_json_object
 
 LONGEST_TOKEN: Final = 7 * 1024
-"""Characters. With its scheme word the header still fits into the 8 KiB that proxies allow."""
+"""Characters. With its scheme the header still fits into the 8 KiB that proxies allow."""
 
 LONGEST_HEADER: Final = 1024
-"""Cognito's have about 100. Anybody can make us parse one, so it had better not be long."""
+"""Characters; Cognito's headers have about 100. Bounded because anybody can make us parse one."""
 
 _SIGNATURE_LENGTHS: Final = range(342, 684)
-"""Base64url of RSA signatures by keys of 2048 to 4096 bits."""
+"""Characters of a base64url signature by an RSA key of 2048 to 4096 bits."""
 
 _UNSUPPORTED: Final = frozenset({"crit", "b64", "zip"})
-"""Header parameters that change what the rest means; we implement none."""
+"""Header parameters that change the meaning of the token; we support none of them."""
 
 
 class VerifiedTokens:
-    """Principals by token digest, at most `limit`, least recently used: the tokens are not kept.
+    """Verified principals by token digest, at most `limit` (LRU). Tokens themselves are not kept.
 
-    `proof` is what the verification rests on, such as a set of keys; compared by identity.
+    `proof`: the object that the verification used, such as the set of keys; compared by identity.
     """
 
     def __init__(self, limit: int) -> None:
@@ -49,7 +49,7 @@ class VerifiedTokens:
         self._is_on = limit > 0
 
     def get(self, digest: bytes, proof: object, now: float) -> Principal | None:
-        """The principal, if it has not expired and what proved it is still in use."""
+        """The principal, unless it has expired or was verified with another `proof`."""
         with self._lock:
             entry = self._known.get(digest)
         if entry is None:
@@ -66,8 +66,9 @@ class VerifiedTokens:
 class TokenVerifier:
     """Verifies tokens of a user pool by the given rules. Safe to share between threads.
 
-    What was verified is remembered by digest until it expires or the keys change; with 0
-    `remembered_tokens` each is verified each time. Revocation is the caller's to check, every time.
+    A verified token is remembered by its digest until it expires or the keys change; with 0
+    `remembered_tokens` every request verifies its token. Revocations are not checked here: the
+    caller does that on every request.
     """
 
     def __init__(self, keys: Keys, rules: AccessClaims, remembered_tokens: int = 10_000) -> None:
@@ -76,9 +77,9 @@ class TokenVerifier:
         self._verified = VerifiedTokens(remembered_tokens)
 
     def verify(self, token: str, now: float) -> Principal:
-        """Who the token proves to be calling. `now`: seconds since 1970.
+        """The principal that the token proves. `now`: seconds since 1970.
 
-        Raises `TokenTooLarge`, `InvalidToken`, or `AuthUnavailable` if there are no keys to tell.
+        Raises `TokenTooLarge`, `InvalidToken`, or `AuthUnavailable` if no keys are available.
         """
         if len(token) > LONGEST_TOKEN:
             raise TokenTooLarge(f"{len(token)} characters")
@@ -96,7 +97,7 @@ class TokenVerifier:
     def _prove(
         self, raw: bytes, snapshot: Snapshot, now: float
     ) -> tuple[Principal, Mapping[str, Key]]:
-        """The principal, and the keys one of which proves it."""
+        """The principal, and the set of keys that verified it."""
         signed, header, payload, signature = _segments(raw)
         kid = _kid(header)
         key = snapshot.keys.get(kid)
@@ -114,7 +115,7 @@ class TokenVerifier:
         return principal, snapshot.keys
 
     def _principal(self, payload: bytes, now: float) -> Principal:
-        """What the payload claims. Without a checked signature only good for a refusal."""
+        """The principal of the payload; not to be trusted before the signature is checked."""
         try:
             claims = read_json_object(base64url(payload))
         except ValueError as error:
@@ -123,7 +124,7 @@ class TokenVerifier:
 
 
 class AccessTokenVerifier(TokenVerifier):
-    """Verifies access tokens, the only ones the API takes. See `AccessClaims` for the settings."""
+    """Verifies access tokens; `AccessClaims` explains the settings."""
 
     def __init__(
         self,
@@ -147,7 +148,7 @@ class AccessTokenVerifier(TokenVerifier):
 
 
 def _segments(raw: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """What is signed, then header and payload still encoded, then the signature itself."""
+    """The signed bytes, the header and payload (still encoded), and the decoded signature."""
     signed, _, encoded_signature = raw.rpartition(b".")
     header, _, payload = signed.partition(b".")
     if not header or not payload or b"." in payload:
@@ -162,7 +163,7 @@ def _segments(raw: bytes) -> tuple[bytes, bytes, bytes, bytes]:
 
 @lru_cache(maxsize=64)
 def _kid(header_segment: bytes) -> str:
-    """The key a header names. All tokens of one key share one header, hence the cache."""
+    """The kid of a header. Cached, because all tokens of one key have the same header."""
     try:
         header = read_json_object(base64url(header_segment))
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""What the workshop's unmodified page needs, for its own routes and nowhere else.
+"""Accepts the tokens of the workshop's unmodified page, on its own routes only.
 
-It sends its token without a scheme word, and sends the ID token. Kept apart from the rest on
-purpose: nothing outside this module can make an ID token acceptable.
+That page sends an ID token, without a scheme. The code is a module of its own so that nothing
+outside it can accept an ID token.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from service.auth.verifier import TokenVerifier
 _RAW: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 _SCOPES: Final = f"{policy.RIDES_READ_SCOPE} {policy.RIDES_WRITE_SCOPE}"
-"""What a sign-in at the workshop's page stands for: ID tokens carry no scopes."""
+"""The scopes that an ID token of the workshop's page stands for; ID tokens have no scopes."""
 
 
 def workshop_token_from(authorization: str | None, has_query_token: bool) -> str:
-    """As `token_from`, but three bare base64url segments will do as well."""
+    """As `token_from`, but a token without a scheme is accepted too."""
     if authorization is not None and _RAW.fullmatch(authorization):
         authorization = f"Bearer {authorization}"
     return token_from(authorization, has_query_token)
 
 
 class IdClaims(AccessClaims):
-    """Rules for ID tokens, told in those for access tokens: scopes waived, groups ignored."""
+    """The rules for ID tokens: those for access tokens, with fixed scopes and without groups."""
 
     __slots__ = ()
 
     def principal_of(self, claims: Claims, now: float) -> Principal:
         if claims.get("token_use") != "id":
             raise InvalidToken("not an ID token")
-        told = {name: claims[name] for name in claims.keys() - {"aud", "cognito:groups"}}
-        told |= {
+        access_claims = {name: claims[name] for name in claims.keys() - {"aud", "cognito:groups"}}
+        access_claims |= {
             "token_use": "access",
             "client_id": claims.get("aud"),
             "username": claims.get("cognito:username"),
             "scope": _SCOPES,
         }
-        return super().principal_of(told, now)
+        return super().principal_of(access_claims, now)
 
 
 class IdTokenVerifier(TokenVerifier):
-    """Verifies ID tokens of the same pool, made out to the same clients."""
+    """Verifies ID tokens of the same pool and the same clients."""
 
     def __init__(
         self,
@@ -71,14 +71,14 @@ class IdTokenVerifier(TokenVerifier):
 
 
 class WorkshopVerifier:
-    """Takes access tokens, and ID tokens where those are refused."""
+    """Verifies a token as an access token and, if that fails, as an ID token."""
 
     def __init__(self, access_tokens: TokenVerifier, id_tokens: TokenVerifier) -> None:
         self._access_tokens = access_tokens
         self._id_tokens = id_tokens
 
     def verify(self, token: str, now: float) -> Principal:
-        """Raises what `TokenVerifier.verify` does."""
+        """The principal of the token. Raises as `TokenVerifier.verify` does."""
         try:
             return self._access_tokens.verify(token, now)
         except InvalidToken:
