@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop token demo test check lock bench chaos mutants sbom test-docker
+.PHONY: help install run stop token demo test check lock bench chaos mutants sbom triggers test-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,10 @@ mutants: install ## make small mistakes, see whether the tests notice: SEED=1 CO
 sbom: install ## write the software bill of materials (CycloneDX) of what ships
 	@$(BIN)/cyclonedx-py requirements requirements.txt --output-format JSON --output-file $(DIR)/sbom.json
 	@echo $(DIR)/sbom.json
+
+triggers: install ## write the archive of the user pool's triggers for Lambda
+	@$(BIN)/python -m service.local.triggers $(DIR)/triggers.zip
+	@echo $(DIR)/triggers.zip
 
 test-docker: install ## build the image and run it with docker-compose (needs a Docker engine)
 	@$(BIN)/pytest tests/docker $(ARGS)

@@ -53,7 +53,7 @@ class Account(MiniStack):
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
             ],
-            Capabilities=["CAPABILITY_IAM"],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         stack = self._settled(formation, name)
         assert stack["StackStatus"] == "CREATE_COMPLETE", formation.describe_stack_events(
@@ -142,17 +142,25 @@ class Deployment:
     data: Mapping[str, str]
     tasks: Tasks
 
-    def token(self, email: str, *scopes: str) -> str:
-        login = Login(self.account.url, self.data["AppClientId"], REDIRECT)
+    def token(self, client: str, *scopes: str) -> str:
+        """Of the user `<client>@example.com`, by the app of the same name."""
+        login = Login(self.account.url, self.data[f"{client.title()}ClientId"], REDIRECT)
         wanted = [f"wildrydes/{scope}" for scope in scopes]
-        return login.sign_in(email, PASSWORD, wanted).access_token
+        return login.sign_in(f"{client}@example.com", PASSWORD, wanted).access_token
 
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("ecs")
     with Account(folder / "aws") as account, TlsRedisServer(folder / "redis") as redis:
-        data = account.deploy("data.yaml", CallbackUrls=REDIRECT, LoginDomain="wildrydes-test")
+        data = account.deploy(
+            "data.yaml",
+            RiderUrls=REDIRECT,
+            DriverUrls=REDIRECT,
+            ConsoleUrls=REDIRECT,
+            LoginDomain="wildrydes-test",
+            Branding="false",  # the emulator knows no AWS::Cognito::ManagedLoginBranding
+        )
         names = ("RidesTable", "UnicornsTable", "OperationsTable", "UserPoolId", "ClientIds")
         account.deploy(
             "service.yaml",
@@ -168,11 +176,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 def test_a_ride_goes_all_the_way_through_what_the_stacks_made(deployment: Deployment) -> None:
     pool, call = deployment.data["UserPoolId"], deployment.tasks.call
     deployment.account.sign_up(pool, "rider@example.com")
-    deployment.account.sign_up(pool, "admin@example.com", "admin")
+    deployment.account.sign_up(pool, "console@example.com", "admin")
     driver_sub = deployment.account.sign_up(pool, "driver@example.com", "unicorns")
-    admin = deployment.token("admin@example.com", "admin")
-    rider = deployment.token("rider@example.com", "rides.read", "rides.write")
-    driver = deployment.token("driver@example.com", "fleet.drive")
+    admin = deployment.token("console", "admin")
+    rider = deployment.token("rider", "rides.read", "rides.write")
+    driver = deployment.token("driver", "fleet.drive")
 
     unicorn = {"name": "Shadowfax", "color": "White", "gender": "Male", "account_sub": driver_sub}
     enrolled = call("POST", "/v1/admin/unicorns", unicorn | {"location": PICKUP}, token=admin)

@@ -1,0 +1,195 @@
+"""The templates of the identity side agree with the handlers, the policies and each other."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+import pytest
+
+from service.auth import policy
+from service.identity import events, grants, sign_in
+from tests.support.cognito_events import SHAPES
+from tests.support.infrastructure import PROJECT
+from tests.unit.test_ecs_templates import resources, template
+
+ROOM: Final = PROJECT / "service" / "identity"
+POOL_ARN: Final = (
+    "arn:${AWS::Partition}:cognito-idp:${AWS::Region}:${AWS::AccountId}:userpool/${UserPoolId}"
+)
+SAME_NAME: Final = {"VerifyAuthChallengeResponse": "VerifyAuthChallenge"}
+"""Cognito's name of a trigger, where ours is shorter."""
+
+
+def identity() -> Any:
+    return template("identity.yaml")
+
+
+def handlers() -> Mapping[str, str]:
+    found = identity()["Mappings"]["Triggers"].items()
+    return {name: entry["Handler"] for name, entry in found}
+
+
+def repeated(loop: str) -> tuple[list[str], Mapping[str, Any]]:
+    """What a loop of the template runs over, and what it makes each time, by the name's end."""
+    _, names, made = identity()["Resources"][f"Fn::ForEach::{loop}"]
+    return list(names), {key.removeprefix("${Trigger}"): value for key, value in made.items()}
+
+
+def single() -> Mapping[str, Any]:
+    found = identity()["Resources"].items()
+    return {name: entry for name, entry in found if not name.startswith("Fn::")}
+
+
+def test_every_function_has_a_handler_that_exists() -> None:
+    names, made = repeated("Functions")
+    assert names == list(handlers())
+    for handler in handlers().values():
+        module, _, function = handler.partition(".")
+        assert callable(getattr(import_module(f"service.identity.{module}"), function))
+    assert made["Function"]["Properties"]["Timeout"] < 5
+
+
+def test_the_pool_calls_the_functions_by_their_names() -> None:
+    """And every trigger that a handler was written for is one that the pool can call."""
+    (pool,) = resources("data.yaml", "AWS::Cognito::UserPool").values()
+    condition, called, otherwise = pool["LambdaConfig"]["Fn::If"]
+    assert (condition, otherwise) == ("HasTriggers", {"Ref": "AWS::NoValue"})
+    named = {
+        SAME_NAME.get(trigger.removesuffix("Config"), trigger.removesuffix("Config")): name
+        for trigger, entry in called.items()
+        for name in re.findall(r"\$\{Triggers\}-(\w+)", str(entry))
+    }
+    assert all(trigger == name for trigger, name in named.items())
+    assert named.keys() == handlers().keys() - {"PoolEvents"}
+    assert called["PreTokenGenerationConfig"]["LambdaVersion"] == "V3_0"
+
+
+def test_every_documented_source_has_its_trigger() -> None:
+    families = {name.partition("_")[0] for name in SHAPES}
+    own = {"TokenGeneration": "PreTokenGeneration", **SAME_NAME}
+    assert {own.get(family, family) for family in families} == handlers().keys() - {"PoolEvents"}
+
+
+def test_only_the_pool_may_call_the_triggers() -> None:
+    names, made = repeated("Permissions")
+    assert set(names) == handlers().keys() - {"PoolEvents"}
+    permission = made["Permission"]["Properties"]
+    assert permission["SourceArn"] == {"Fn::Sub": POOL_ARN}
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+    rule = single()["PoolEventsPermission"]["Properties"]["SourceArn"]
+    assert rule == {"Fn::GetAtt": ["PoolEventsRule", "Arn"]}
+
+
+def test_nobody_signs_up_alone_while_no_trigger_checks_the_address() -> None:
+    (pool,) = resources("data.yaml", "AWS::Cognito::UserPool").values()
+    alone = pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"]
+    assert alone == {"Fn::If": ["HasTriggers", False, True]}
+
+
+def calls_in(handler: str) -> set[str]:
+    """IAM actions of the calls in the handler's module: `client("service").operation(…)`."""
+    actions = set()
+    for node in ast.walk(ast.parse((ROOM / f"{handler.partition('.')[0]}.py").read_text())):
+        match node:
+            case ast.Attribute(attr=name) if name.startswith(("admin_", "list_", "describe_")):
+                actions.add("cognito-idp:" + "".join(part.title() for part in name.split("_")))
+            case ast.Attribute(attr="send_email"):
+                actions.add("ses:SendEmail")
+            case ast.Name(id="DynamoRevocations"):
+                actions |= {"dynamodb:PutItem", "dynamodb:UpdateItem"}
+    return actions
+
+
+@pytest.mark.parametrize("name", sorted(handlers()))
+def test_a_trigger_may_do_what_its_handler_does_and_no_more(name: str) -> None:
+    entry = single().get(f"{name}Rights")
+    statements = entry["Properties"]["PolicyDocument"]["Statement"] if entry else []
+    granted = {
+        action
+        for statement in statements
+        for action in (
+            [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+        )
+    }
+    module_is_shared = handlers()[name].startswith("challenge") and name != "CreateAuthChallenge"
+    assert granted == (set() if module_is_shared else calls_in(handlers()[name]))
+    for statement in statements:
+        assert "*" not in str(statement["Resource"])
+        if any(action.startswith("cognito-idp:") for action in granted):
+            assert statement["Resource"] == {"Fn::Sub": POOL_ARN}
+
+
+def test_each_function_writes_its_own_log_only() -> None:
+    _, made = repeated("Functions")
+    (log,) = made["Role"]["Properties"]["Policies"]
+    (statement,) = log["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert statement["Resource"] == {"Fn::GetAtt": [{"Fn::Sub": "${Trigger}Logs"}, "Arn"]}
+    assert made["Function"]["Properties"]["LoggingConfig"]["LogGroup"]
+    assert {"FailureAlarm", "SlowAlarm"} <= made.keys()
+
+
+def clients() -> Mapping[str, Any]:
+    found = resources("data.yaml", "AWS::Cognito::UserPoolClient").values()
+    return {client["ClientName"]: client for client in found}
+
+
+def test_each_client_may_ask_for_the_scopes_of_its_users_only() -> None:
+    wanted = {
+        "rider": grants.scopes_of([grants.RIDERS]),
+        "driver": grants.scopes_of([grants.UNICORNS]),
+        "console": grants.scopes_of([grants.ADMIN, grants.DISPATCHER]),
+        "machine": grants.MACHINE_SCOPES,
+    }
+    assert {
+        name: set(client["AllowedOAuthScopes"]) - {"openid"} for name, client in clients().items()
+    } == wanted
+
+
+def test_the_pool_has_the_scopes_and_groups_of_the_code() -> None:
+    (server,) = resources("data.yaml", "AWS::Cognito::UserPoolResourceServer").values()
+    scopes = {f"{server['Identifier']}/{scope['ScopeName']}" for scope in server["Scopes"]}
+    assert scopes == policy.SCOPES.keys()
+    groups = resources("data.yaml", "AWS::Cognito::UserPoolGroup").values()
+    assert {group["GroupName"] for group in groups} == grants.SCOPES_OF.keys()
+
+
+@pytest.mark.parametrize("name", ["rider", "driver", "console"])
+def test_a_public_client_is_safe(name: str) -> None:
+    client = clients()[name]
+    assert client["GenerateSecret"] is False
+    assert client["AllowedOAuthFlows"] == ["code"]
+    assert client["EnableTokenRevocation"] is True
+    assert client["PreventUserExistenceErrors"] == "ENABLED"
+    assert client["RefreshTokenRotation"]["Feature"] == "ENABLED"
+    # Cognito refuses the pair (API_RefreshTokenRotationType).
+    assert "ALLOW_REFRESH_TOKEN_AUTH" not in str(client["ExplicitAuthFlows"])
+    (pool,) = resources("data.yaml", "AWS::Cognito::UserPool").values()
+    assert {f"custom:{each['Name']}" for each in pool["Schema"]} == {sign_in.SUSPENDED}
+    assert not {sign_in.SUSPENDED, "email_verified"} & set(client["WriteAttributes"])
+
+
+def test_strangers_get_no_credentials_and_a_rider_reaches_one_key() -> None:
+    (pool,) = (e for e in single().values() if e["Type"] == "AWS::Cognito::IdentityPool")
+    assert pool["Properties"]["AllowUnauthenticatedIdentities"] is False
+    assert pool["Properties"]["AllowClassicFlow"] is False
+    roles = single()["IdentityPoolRoles"]["Properties"]
+    assert roles["Roles"].keys() == {"authenticated"}
+    assert "Policies" not in single()["StrangerRole"]["Properties"]
+    assert roles["RoleMappings"]["users"]["AmbiguousRoleResolution"] == "Deny"
+    (photo,) = single()["RiderRole"]["Properties"]["Policies"]
+    (statement,) = photo["PolicyDocument"]["Statement"]
+    own = "${Photos.Arn}/private/${!cognito-identity.amazonaws.com:sub}/photo"
+    assert statement["Resource"] == {"Fn::Sub": own}
+    assert not {"s3:GetObject", "s3:ListBucket", "s3:*"} & set(statement["Action"])
+
+
+def test_no_handler_reads_an_event_other_than_through_the_strict_reader() -> None:
+    for path in ROOM.glob("*.py"):
+        if path.stem not in {"events", "__init__"}:
+            assert not re.search(r"event\[|event\.get", path.read_text()), path.name
+    assert events.VERSION == "1"
