@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop token demo test check lock bench chaos mutants sbom triggers test-docker
+.PHONY: help install run stop token demo test check lock bench chaos mutants sbom triggers test-aws test-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,7 +33,7 @@ demo: ## request a ride of the running stack and watch it
 
 # Three at a time on two cores: an integration test mostly waits. A file's tests stay together and in order.
 test: install ## run the tests; ARGS are pytest's, "-n 0" runs one at a time
-	@$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/docker $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/docker --ignore=tests/aws $(ARGS)
 
 check: install ## lint, formatting, types, the OpenAPI document
 	@$(BIN)/ruff check .
@@ -64,6 +64,9 @@ sbom: install ## write the software bill of materials (CycloneDX) of what ships
 triggers: install ## write the archive of the user pool's triggers for Lambda
 	@$(BIN)/python -m service.local.triggers $(DIR)/triggers.zip
 	@echo $(DIR)/triggers.zip
+
+test-aws: install ## walk through the identity side in a real AWS account, under a prefix that is deleted (needs credentials, AWS_REGION; never run yet)
+	@$(BIN)/pytest tests/aws -s $(ARGS)
 
 test-docker: install ## build the image and run it with docker-compose (needs a Docker engine)
 	@$(BIN)/pytest tests/docker $(ARGS)

@@ -71,14 +71,18 @@ def workshop_verifier_of(settings: ApiSettings, keys: Keys) -> WorkshopVerifier 
     """For the id tokens of the workshop's page; None unless the setting allows them."""
     if not settings.workshop_id_tokens:
         return None
-    id_tokens = IdTokenVerifier(
+    return WorkshopVerifier(verifier_of(settings, keys), id_verifier_of(settings, keys))
+
+
+def id_verifier_of(settings: ApiSettings, keys: Keys) -> IdTokenVerifier:
+    """For ID tokens, which prove nothing here but which identity a user has."""
+    return IdTokenVerifier(
         keys,
         issuers=settings.issuers,
         client_ids=settings.cognito_client_ids,
         leeway_seconds=settings.auth_leeway_seconds,
         session_seconds=settings.auth_session_max_seconds,
     )
-    return WorkshopVerifier(verifier_of(settings, keys), id_tokens)
 
 
 def iam_verifier_of(settings: ApiSettings) -> IamVerifier | None:

@@ -16,7 +16,13 @@ from cachetools import LRUCache
 
 from service.auth.keys import KeySet, PinnedKeys
 from service.auth.revocation import RevocationCheck
-from service.authority import iam_verifier_of, keys_of, verifier_of, workshop_verifier_of
+from service.authority import (
+    iam_verifier_of,
+    id_verifier_of,
+    keys_of,
+    verifier_of,
+    workshop_verifier_of,
+)
 from service.clock import REDIS, Clock
 from service.core.arrivals import Arrivals
 from service.core.city_map import Picture
@@ -38,9 +44,11 @@ from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.identity_pool import IdentityPool
 from service.stores.observed import ObservedAssignments, ObservedRides
 from service.stores.osrm import RoutedTimes, TableService
 from service.stores.pauses import DynamoPauses, KnownPauses
+from service.stores.photos import DynamoPhotos, S3Photos
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.city_map import RedisCityMap
 from service.stores.redis.fleet_index import RedisFleetIndex
@@ -164,6 +172,14 @@ def city_map(settings: Settings, redis: RedisStores) -> RedisCityMap:
     return RedisCityMap(redis.link, timedelta(seconds=settings.unicorn_stale_seconds))
 
 
+def photos_of(settings: Settings, dynamodb: DynamoDBClient) -> S3Photos | None:
+    """None: photos are off."""
+    if not settings.photos_bucket:
+        return None
+    rows = DynamoPhotos(dynamodb, settings.operations_table)
+    return S3Photos(rows, settings.photos_bucket, settings.aws_region)
+
+
 def rules_of(settings: Settings) -> Rules:
     """The settings that are rules of the service, in the core's own units."""
     return Rules(
@@ -221,7 +237,7 @@ def clock_of(settings: Settings, link: RedisLink, dynamodb: DynamoDBClient) -> C
 def build(settings: ApiSettings) -> Dependencies:
     """What the API stands on; its keys are fetched at once."""
     # Imported late: workers use the rest of this module and need no Flask.
-    from service.http.context import Dependencies
+    from service.http.context import Dependencies, IdentityDesk
     from service.http.limits import limiter_of
 
     timeout = REQUEST_TIMEOUT_SECONDS
@@ -239,6 +255,7 @@ def build(settings: ApiSettings) -> Dependencies:
     listening.begin()
     atexit.register(listening.end)
     keys = keys_of(settings)
+    pool = CognitoUserPool(settings.cognito_user_pool_id)
     before_answers(lambda: _tell_age(keys))
     revocations = build_revocations(settings, redis, dynamodb).start()
     redis.changes.on(TOPIC, revocations.hurry)
@@ -252,7 +269,15 @@ def build(settings: ApiSettings) -> Dependencies:
         refused=listening.refused,
         revocations=revocations,
         revoked=RevocationCheck(revocations, revocations.known),
-        pool=CognitoUserPool(settings.cognito_user_pool_id),
+        pool=pool,
+        accounts=pool,
+        photos=photos_of(settings, dynamodb),
+        identities=IdentityDesk(
+            id_verifier_of(settings, keys),
+            IdentityPool(settings.identity_pool_id, settings.issuers[0]),
+        )
+        if settings.identity_pool_id
+        else None,
         iam=iam_verifier_of(settings),
         id_tokens=workshop_verifier_of(settings, keys),
         limiter=limiter_of(settings),

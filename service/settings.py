@@ -89,6 +89,7 @@ class Settings(BaseModel):
     rides_table: Table = "Rides"
     unicorns_table: Table = "Unicorns"
     operations_table: Table = "Operations"
+    photos_bucket: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")] = ""
     aws_endpoint_url_dynamodb: WebUrl = ""
     redis_url: RedisUrl = Field(min_length=1)
     celery_broker_url: RedisUrl = ""
@@ -168,6 +169,7 @@ class ApiSettings(Settings):
         Field(min_length=1),
         Parts,
     ]
+    identity_pool_id: Annotated[str, Field(pattern=r"^([a-z0-9-]+:[0-9a-f-]{36})?$")] = ""
     cognito_issuers: Annotated[tuple[WebUrl, ...], Parts] = ()
     cognito_jwks_url: WebUrl = ""
     cognito_domain_url: Annotated[str, _unless_empty(addresses.public_url)] = ""

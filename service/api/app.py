@@ -14,6 +14,7 @@ from service.api import (
     estimates,
     events,
     health,
+    me,
     pages,
     rides,
     staff_map,
@@ -38,6 +39,7 @@ from service.http.route import Route, declared_routes
 BLUEPRINTS: Final = (
     rides.blueprint,
     events.blueprint,
+    me.blueprint,
     workshop.blueprint,
     estimates.blueprint,
     unicorns.blueprint,

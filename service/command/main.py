@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from service.command.accounts import account
 from service.command.fleet import fleet
 from service.command.operations import dead_letters, dispatch, erase, revoke
 from service.command.reconcile import reconcile
@@ -25,5 +26,5 @@ def main(context: click.Context) -> None:
     context.with_resource(audit_lines_on_stderr())
 
 
-for command in (tables, fleet, dead_letters, revoke, erase, reconcile, dispatch):
+for command in (tables, fleet, account, dead_letters, revoke, erase, reconcile, dispatch):
     main.add_command(command)

@@ -9,6 +9,7 @@ import click
 
 from service.api.views import dead_letter_view, dispatch_view, instant_text
 from service.auth import revocation
+from service.bootstrap import photos_of
 from service.command.tools import Output, Tools, explained, now, with_output, wrote
 from service.core import staff
 from service.core.dead_letters import replay as replay_letter
@@ -152,12 +153,17 @@ def revoke(sub: str | None, origin_jti: str | None, jti: str | None, output: Out
 def erase(sub: str, output: Output) -> None:
     """Take a rider out of all rides that have ended.
 
-    Who it was, exact places, notes, reasons and comments go; times, distances and stars stay.
+    Who it was, exact places, notes, reasons and comments go, and the photo (PHOTOS_BUCKET); times,
+    distances and stars stay.
     May be repeated. Rides still open are named (exit code 1): let them end and repeat. Delete the
     account in the user pool first, and `revoke --sub` its tokens, so that no new rides come.
     """
     with explained("rides of a rider"):
-        done = erase_rider(Tools().ports.rides, Tools().ports.dead_letters, sub)
+        tools = Tools()
+        done = erase_rider(tools.ports.rides, tools.ports.dead_letters, sub)
+        photos = photos_of(tools.settings, tools.dynamodb)
+        if photos:
+            photos.forget(sub)
     # Not who: the log would keep what was to be forgotten.
     wrote("rider erased", rides=str(done.erased), open_rides=str(len(done.open_rides)))
     output.show(

@@ -12,7 +12,9 @@ from flask import Flask, current_app, g
 if TYPE_CHECKING:
     from service.auth.principal import Principal
     from service.auth.revocation import RevocationCheck, RevocationStore, UserPool
+    from service.core.accounts import Accounts
     from service.core.city_map import Picture
+    from service.core.photos import Photos
     from service.core.ports import Ports
     from service.core.staff import Oversight
     from service.http.limits import Limiter
@@ -25,6 +27,21 @@ class Verifier(Protocol):
     """Turns a token into the principal it proves; raises `AuthError`."""
 
     def verify(self, token: str, now: float) -> Principal: ...
+
+
+class Identities(Protocol):
+    """Says which identity of the identity pool a user has."""
+
+    def identity_of(self, id_token: str) -> str:
+        """Of the user of a verified ID token. Raises `Unavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityDesk:
+    """The identity pool, and what verifies the ID tokens that it is asked with."""
+
+    verifier: Verifier
+    pool: Identities
 
 
 class Probe(Protocol):
@@ -48,6 +65,7 @@ class Dependencies:
     """Asks `revocations`."""
     pool: UserPool
     """Signs a revoked subject out."""
+    accounts: Accounts
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     probes: Mapping[str, Probe]
@@ -58,6 +76,9 @@ class Dependencies:
     """Verifies credentials of IAM roles, if any may call."""
     id_tokens: Verifier | None = None
     """Verifies access and ID tokens, if the workshop's page may send those."""
+    photos: Photos | None = None
+    """None: photos are off, as is `identities`."""
+    identities: IdentityDesk | None = None
     limiter: Limiter | None = None
     """None: nobody is limited."""
 

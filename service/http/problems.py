@@ -39,6 +39,8 @@ DOMAIN: Final[Mapping[type[errors.DispatchError], tuple[int, str]]] = {
     errors.AccountTaken: (409, "account_taken"),
     errors.UnicornExists: (409, "unicorn_exists"),
     errors.DeadLetterNotFound: (404, "not_found"),
+    errors.PhotoNotFound: (404, "not_found"),
+    errors.OpenRides: (409, "open_rides"),
     errors.DispatchPaused: (503, "dispatch_paused"),
     errors.TooManyActiveRides: (409, "too_many_active_rides"),
     errors.StaleVersion: (412, "precondition_failed"),

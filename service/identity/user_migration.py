@@ -48,7 +48,7 @@ def handle(event: Event, _context: object) -> Event:
         raise Refused("Incorrect username or password.")
     return answered(
         event,
-        userAttributes={**attributes, "username": trigger.username},
+        userAttributes=dict(attributes),
         finalUserStatus="CONFIRMED" if password is not None else "RESET_REQUIRED",
         messageAction="SUPPRESS",
         desiredDeliveryMediums=["EMAIL"],

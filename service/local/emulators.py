@@ -39,7 +39,7 @@ def ministack(
         "BIND_HOST": HOST,  # default: every interface
         "IOT_MTLS_ENABLED": "0",  # else it opens 0.0.0.0:8883 whatever BIND_HOST says
         "SFTP_ENABLED": "0",
-        "SERVICES": "cognito-idp,dynamodb,iam,s3,sts",
+        "SERVICES": "cognito-identity,cognito-idp,dynamodb,iam,lambda,s3,sts",
         "AUTH": "true",  # else sign-outs, disabled flows and client secrets count for nothing
         "MINISTACK_COGNITO_PRETOKEN_STRICT": "1",  # a failing trigger must not yield a token
         "PERSIST_STATE": "1",

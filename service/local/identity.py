@@ -18,7 +18,7 @@ RESOURCE_SERVERS: Mapping[str, Mapping[str, str]] = {
     # the scope comes by code and PKCE.
     "UnicornManager": {"unicorn": "See the rides of one's own unicorn."},
 }
-GROUPS = ("admin", "dispatcher", "unicorns")
+GROUPS = ("riders", "admin", "dispatcher", "unicorns")
 WEB_SCOPES = (
     "openid",
     *(
@@ -36,7 +36,7 @@ ALIASES = ("email", "preferred_username")
 
 HERD = tuple(f"herd-{number:02}" for number in range(1, 51))
 DEMO_USERS: Mapping[str, str | None] = {
-    "rider": None,
+    "rider": "riders",
     "admin": "admin",
     "dispatcher": "dispatcher",
     "unicorn": "unicorns",
@@ -80,6 +80,10 @@ class Pool:
                     return cls(cognito, pool["Id"])
         created = cognito.create_user_pool(PoolName=POOL, AliasAttributes=list(ALIASES))
         return cls(cognito, created["UserPool"]["Id"])
+
+    def call(self, triggers: Mapping[str, Any]) -> None:
+        """Have the pool call these functions (`LambdaConfig`)."""
+        self.cognito.update_user_pool(UserPoolId=self.pool_id, LambdaConfig=dict(triggers))
 
     def furnish(self, password: str, redirects: Sequence[str]) -> Identity:
         """Make scopes, groups, clients and users what they should be."""

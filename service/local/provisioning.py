@@ -14,6 +14,7 @@ import boto3
 import jwt
 from botocore.config import Config
 
+from service.local import triggers
 from service.local.identity import MACHINE_SCOPES, Identity, Pool
 from service.local.login import Login
 from service.local.stack import StackError, write_private
@@ -27,8 +28,13 @@ def provision(
     settings: Settings,
     password: str,
     redirects: Sequence[str],
+    *,
+    triggered: Mapping[str, str] | None = None,
 ) -> Identity:
-    """Create what is missing and leave the rest; `password` is that of new demo users."""
+    """Create what is missing and leave the rest; `password` is that of new demo users.
+
+    `triggered`: the settings of the pool's triggers; none leaves the pool without them.
+    """
     session = boto3.Session(credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"])
 
     def client(service: str) -> Any:
@@ -40,7 +46,10 @@ def provision(
         )
 
     create_tables(client("dynamodb"), settings)
-    identity = Pool.ensure(client("cognito-idp")).furnish(password, redirects)
+    pool = Pool.ensure(client("cognito-idp"))
+    if triggered is not None:
+        pool.call(triggers.ensure(client("lambda"), client("iam"), triggered))
+    identity = pool.furnish(password, redirects)
     check_keys(aws_url, identity)
     return identity
 

@@ -119,6 +119,7 @@ class RunningStack:
             environment.common_settings(stack),
             stack.secrets.demo_password,
             environment.redirects(stack),
+            triggered={"ALLOWED_EMAIL_DOMAINS": environment.given("ALLOWED_EMAIL_DOMAINS")},
         )
         return remember(identity, stack.folder)
 
@@ -129,6 +130,8 @@ class RunningStack:
         commands = procfile.read(self._stack.project / "Procfile")
         if not is_monitored(self._stack):
             del commands["monitor"]
+        if not environment.given("PHOTOS_BUCKET"):
+            del commands["media"]
         for name, command in commands.items():
             self._supervisor.start(self._program(name, command, variables))
         self.granted = environment.tokens(self._stack, identity)

@@ -59,5 +59,17 @@ class DeadLetterNotFound(DispatchError):
     """No such dead letter, or it is forgotten by now."""
 
 
+class OpenRides(DispatchError):
+    """The account has rides that have not ended."""
+
+
+class PhotoNotFound(DispatchError):
+    """There is no photo to see."""
+
+
+class PhotoRefused(DispatchError):
+    """The upload is no picture that is shown; the text says why, in the user's terms."""
+
+
 class Unavailable(DispatchError):
     """A store did not answer in time; nothing is half done and the caller may try again."""

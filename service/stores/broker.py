@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 DISPATCH_QUEUE: Final = "dispatch"
 SWEEP_QUEUE: Final = "sweep"
 QUEUES: Final = (DISPATCH_QUEUE, SWEEP_QUEUE)
+MEDIA_QUEUE: Final = "media"
+"""Of the media role alone, which fills and drains it itself: no ride waits behind a photo."""
 
 KEY_PREFIX: Final = "{wildrydes}:"
 """Of all broker keys: the hash tag keeps them in one slot, as a Redis Cluster asks for."""
@@ -53,6 +55,7 @@ ROUND_TASK: Final = "dispatch.round"
 SWEEP_TASK: Final = "dispatch.sweep"
 LEARN_TASK: Final = "dispatch.learn"
 COUNT_TASK: Final = "dispatch.count"
+CLEAN_TASK: Final = "media.clean"
 
 BREAK_SECONDS: Final = 1.0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from service.auth.revocation import SignOut
+from service.model.errors import Unavailable
 from service.stores.credentials import session_with_kept_credentials
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ _CONFIG: Final = Config(
     read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 1},
 )
+SUSPENDED: Final = "custom:suspended"
+"""The attribute of a suspended account. Only administrators may write it (docker/ecs/data.yaml)."""
+_NO_TOKEN: Final = {"InvalidParameterException", "UnsupportedTokenTypeException"}
 _NOT_FOUND: Final = "UserNotFoundException"
 _SAYS: Final = {
     "AccessDeniedException": SignOut.NO_PERMISSION,
@@ -41,7 +46,9 @@ _SAYS: Final = {
 
 
 class CognitoUserPool:
-    """`UserPool` on Cognito. Three remote calls of 3 s at most for a `sign_out`; never raises.
+    """`UserPool` and `Accounts` on Cognito, each call 3 s at most.
+
+    A `sign_out` makes three at most and never raises; all else raises `Unavailable`.
 
     The client is made when it is first needed: few processes ever revoke anything.
     """
@@ -62,6 +69,60 @@ class CognitoUserPool:
         except LookupError:
             return SignOut.NO_SUCH_USER
         return SignOut.DONE
+
+    def delete(self, sub: str) -> None:
+        """Delete the account. Three remote calls at most."""
+        self._change(sub, lambda username: self._on("admin_delete_user", Username=username))
+
+    def end_session(self, refresh_token: str, client_id: str) -> None:
+        """Void a refresh token and the tokens made with it, as far as the pool is asked.
+
+        https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_RevokeToken.html
+        """
+        try:
+            self._client.revoke_token(Token=refresh_token, ClientId=client_id)
+        except ClientError as error:
+            # A text that is no refresh token of this client has nothing to end.
+            if error.response["Error"]["Code"] not in _NO_TOKEN:
+                raise Unavailable(f"user pool: {error.response['Error']['Code']}") from error
+        except BotoCoreError as error:
+            raise Unavailable(f"user pool: {type(error).__name__}") from error
+
+    def suspend(self, sub: str, suspended: bool) -> None:
+        """Set or clear the attribute that the triggers ask for."""
+        attribute = {"Name": SUSPENDED, "Value": str(suspended).lower()}
+        self._change(
+            sub,
+            lambda username: self._on(
+                "admin_update_user_attributes", Username=username, UserAttributes=[attribute]
+            ),
+        )
+
+    def leave(self, sub: str, group: str) -> None:
+        """Take the account out of a group."""
+        self._change(
+            sub,
+            lambda username: self._on(
+                "admin_remove_user_from_group", Username=username, GroupName=group
+            ),
+        )
+
+    def _on(self, operation: str, **parameters: Any) -> None:
+        getattr(self._client, operation)(UserPoolId=self._pool_id, **parameters)
+
+    def _change(self, sub: str, change: Callable[[str], None]) -> None:
+        """Change an account by its user name; one that does not exist is no error."""
+        try:
+            try:
+                change(sub)
+            except self._client.exceptions.UserNotFoundException:
+                change(self._username_of(sub))
+        except ClientError as error:
+            raise Unavailable(f"user pool: {error.response['Error']['Code']}") from error
+        except BotoCoreError as error:
+            raise Unavailable(f"user pool: {type(error).__name__}") from error
+        except LookupError:
+            return
 
     def _sign_out(self, username: str) -> None:
         self._client.admin_user_global_sign_out(UserPoolId=self._pool_id, Username=username)

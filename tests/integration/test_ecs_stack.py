@@ -6,103 +6,21 @@ are replaced. The cache is a real server with TLS and a password, as ElastiCache
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from service.local.login import Login
-from service.local.processes import Program
-from tests.support.infrastructure import CREDENTIALS, PROJECT, MiniStack
+from tests.support.aws_account import PASSWORD, Account
+from tests.support.infrastructure import PROJECT
 from tests.support.stack import Stack, start_process
 from tests.support.tls import TlsRedisServer
 
-TEMPLATES = PROJECT / "docker" / "ecs"
 REDIRECT = "http://127.0.0.1:8080/"
-PASSWORD = "Aa1-correct-horse"
 PICKUP = {"latitude": 40.7128, "longitude": -74.006}
-
-
-class Account(MiniStack):
-    """All of the emulated AWS, not only what the development stack needs."""
-
-    def program(self) -> Program:
-        program = super().program()
-        environment = {k: v for k, v in program.environment.items() if k != "SERVICES"}
-        return replace(program, environment=environment)
-
-    def client(self, service: str) -> Any:
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self.url,
-            region_name=self.region,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        )
-
-    def deploy(self, template: str, **parameters: str) -> dict[str, str]:
-        """Create the stack and return its outputs."""
-        name, formation = template.partition(".")[0], self.client("cloudformation")
-        formation.create_stack(
-            StackName=name,
-            TemplateBody=(TEMPLATES / template).read_text(),
-            Parameters=[
-                {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-            ],
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        )
-        stack = self._settled(formation, name)
-        assert stack["StackStatus"] == "CREATE_COMPLETE", formation.describe_stack_events(
-            StackName=name
-        )["StackEvents"]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-    def _settled(self, formation: Any, name: str) -> Any:
-        while True:
-            (stack,) = formation.describe_stacks(StackName=name)["Stacks"]
-            if not stack["StackStatus"].endswith("IN_PROGRESS"):
-                return stack
-            time.sleep(0.1)
-
-    def network(self) -> dict[str, str]:
-        """The parameters of service.yaml that are somebody else's work."""
-        ec2, acm = self.client("ec2"), self.client("acm")
-        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        subnets = ",".join(
-            ec2.create_subnet(
-                VpcId=vpc, CidrBlock=f"10.0.{n}.0/24", AvailabilityZone=f"{self.region}{zone}"
-            )["Subnet"]["SubnetId"]
-            for n, zone in enumerate("ab")
-        )
-        certificate = acm.request_certificate(DomainName="rides.example.com")["CertificateArn"]
-        return {
-            "VpcId": vpc,
-            "PublicSubnets": subnets,
-            "PrivateSubnets": subnets,
-            "CertificateArn": certificate,
-        }
-
-    def container(self, family: str) -> Any:
-        """The container of the newest task definition of this family."""
-        ecs = self.client("ecs")
-        task = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]
-        (container,) = task["containerDefinitions"]
-        return container
-
-    def sign_up(self, pool: str, email: str, group: str | None = None) -> str:
-        """A confirmed user; returns its `sub`."""
-        cognito = self.client("cognito-idp")
-        user = {"UserPoolId": pool, "Username": email}
-        cognito.admin_create_user(**user, MessageAction="SUPPRESS")
-        cognito.admin_set_user_password(**user, Password=PASSWORD, Permanent=True)
-        if group:
-            cognito.admin_add_user_to_group(**user, GroupName=group)
-        attributes = cognito.admin_get_user(**user)["UserAttributes"]
-        return str(next(a["Value"] for a in attributes if a["Name"] == "sub"))
 
 
 class Tasks(Stack):

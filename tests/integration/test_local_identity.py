@@ -69,7 +69,7 @@ def test_new_redirects_reach_a_client_that_exists(
 @pytest.mark.parametrize(
     ("user", "groups"),
     [
-        ("rider", None),
+        ("rider", ["riders"]),
         ("admin", ["admin"]),
         ("dispatcher", ["dispatcher"]),
         ("unicorn", ["unicorns"]),

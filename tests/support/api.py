@@ -33,6 +33,7 @@ from tests.support.fakes_oversight import (
     FakeRoster,
     FakeWorkers,
 )
+from tests.support.fakes_photos import FakeAccounts
 from tests.support.fakes_redis import (
     FakeChanges,
     FakeCityMap,
@@ -131,6 +132,9 @@ def build_api(
     id_tokens: Any = None,
     verifier: Any = None,
     refused: Any = None,
+    photos: Any = None,
+    accounts: Any = None,
+    identities: Any = None,
     **settings: Any,
 ) -> Api:
     """An application; every reading of its monotonic clock is a second later than the last."""
@@ -171,6 +175,9 @@ def build_api(
         revoked=RevocationCheck(revocations, monotonic=lambda: clock[0].timestamp()),
         limiter=limiter_of(api_settings),
         refused=refused or (lambda _: None),
+        photos=photos,
+        accounts=accounts or FakeAccounts(),
+        identities=identities,
         iam=iam,
         id_tokens=id_tokens,
         now=lambda: clock[0],

@@ -25,10 +25,18 @@ SHARED = {
 }
 
 ONLY_IN = {
-    "boto3": ("service/stores/dynamodb/", "service/stores/user_pool.py", "service/local/"),
+    "boto3": (
+        "service/stores/dynamodb/",
+        "service/stores/identity_pool.py",
+        "service/stores/photos.py",
+        "service/stores/user_pool.py",
+        "service/local/",
+    ),
     "botocore": (
         "service/stores/dynamodb/",
         "service/stores/credentials.py",
+        "service/stores/identity_pool.py",
+        "service/stores/photos.py",
         "service/stores/user_pool.py",
         "service/identity/",
         "service/local/",
@@ -40,6 +48,7 @@ ONLY_IN = {
     "flask": ("service/http/", "service/api/"),
     "flask_cors": ("service/http/", "service/api/"),
     "jwt": ("service/auth/", "service/local/"),
+    "PIL": ("service/identity/pictures.py",),
     "urllib3": ("service/outbound.py", "service/local/"),
 }
 NUMERIC = {"numpy", "scipy", "h3"}
@@ -108,7 +117,14 @@ def test_the_pure_rooms_read_no_clock_and_no_environment(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "worker").rglob("*.py")), ids=located)
 def test_the_worker_imports_only_the_shared_parts_of_the_service(path: Path) -> None:
-    allowed = ("service.core", "service.matching", "service.model", "service.stores", *SHARED)
+    allowed = (
+        "service.identity.pictures",
+        "service.core",
+        "service.matching",
+        "service.model",
+        "service.stores",
+        *SHARED,
+    )
     for module in modules_imported(path):
         if module.startswith("service."):
             assert in_package(module, *allowed), f"{path} imports {module}"
@@ -124,8 +140,11 @@ def test_the_service_never_imports_the_worker_nor_the_development_stack(path: Pa
 
 def test_every_queue_has_a_consumer_in_the_procfile() -> None:
     procfile = (ROOT / "Procfile").read_text()
-    consumed = re.findall(r"^worker:.*--queues[ =](\S+)", procfile, re.MULTILINE)
-    assert {name for names in consumed for name in names.split(",")} == set(broker.QUEUES)
+    consumed = re.findall(r"^(?:worker|media):.*--queues[ =](\S+)", procfile, re.MULTILINE)
+    assert {name for names in consumed for name in names.split(",")} == {
+        *broker.QUEUES,
+        broker.MEDIA_QUEUE,
+    }
 
 
 def test_the_service_package_itself_is_empty() -> None:

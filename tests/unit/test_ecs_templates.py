@@ -156,7 +156,11 @@ def test_only_the_web_role_may_sign_people_out_and_only_of_the_pool() -> None:
         if "cognito-idp:" in str(statement["Action"])
     }
     assert set(grants) == {"WebRole"}
-    wanted = ["cognito-idp:AdminUserGlobalSignOut", "cognito-idp:ListUsers"]
+    wanted = [
+        "cognito-idp:AdminDeleteUser",
+        "cognito-idp:AdminUserGlobalSignOut",
+        "cognito-idp:ListUsers",
+    ]
     assert grants["WebRole"]["Action"] == wanted
     assert "userpool/${UserPoolId}" in str(grants["WebRole"]["Resource"])
 
@@ -234,7 +238,6 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "auth_jwks_file": "the pool's own keys are fetched",
     "auth_leeway_seconds": "clocks of tasks are kept by AWS",
     "auth_resource": "Cognito's access tokens name no resource",
-    "auth_session_max_seconds": "the pool of data.yaml has Cognito's default session length",
     "aws_endpoint_url_dynamodb": "AWS's own endpoint",
     "aws_endpoint_url_sts": "AWS's own endpoint",
     "celery_broker_url": "one cache is broker and index",
@@ -242,10 +245,12 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "cognito_jwks_url": "derived from the pool's id",
     "dispatcher_group": "data.yaml creates the group under the default name",
     "host": "set by the image, and for web by the definition",
+    "identity_pool_id": "web only",
     "iam_role_scopes": "off; a stack that lets roles in adds it",
     "liveness_file": "worker and beat only",
     "metrics_port": "off; CloudWatch measures there",
     "monitor_enabled": "worker and beat only: web publishes no events",
+    "photos_bucket": "web and media only",
     "port": "set by the image",
     "rider_max_active_rides": "web only",
     "unicorn_group": "data.yaml creates the group under the default name",
@@ -290,7 +295,8 @@ def test_what_is_scaled_has_no_desired_count_that_a_deployment_would_restore() -
     targets = resources("scaling.yaml", "AWS::ApplicationAutoScaling::ScalableTarget")
     scaled = {name for name in services for each in targets.values() if f"{name}Name" in str(each)}
     assert scaled == {"WebService", "WorkerService"}
-    assert {name for name, each in services.items() if "DesiredCount" in each} == {"BeatService"}
+    alone = {"BeatService", "MediaService"}
+    assert {name for name, each in services.items() if "DesiredCount" in each} == alone
     assert services["BeatService"]["DesiredCount"] == 1
 
 

@@ -22,6 +22,8 @@ GOOD: Mapping[str, str] = {
     "RIDES_TABLE": "Rides-eu.1",
     "UNICORNS_TABLE": "Unicorns",
     "OPERATIONS_TABLE": "Operations",
+    "PHOTOS_BUCKET": "photos.rides-eu",
+    "IDENTITY_POOL_ID": "us-east-1:00000000-0000-4000-8000-000000000001",
     "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:4566",
     "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:4566",
     "CELERY_BROKER_URL": "redis://127.0.0.1:6380/1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ MAY: list[tuple[str, set[str]]] = [
     (r"\w+ /v1/admin/.*", {"admin"}),
     (r"POST /v1/fleet/positions", {"machine"}),
     (r"\w+ /v1/fleet/me.*", {"driver"}),
-    (r"\w+ (/v1/(rides|estimates|unicorns)|/ride).*", {"rider", "driver", *STAFF}),
+    (r"\w+ (/v1/(me|rides|estimates|unicorns)|/ride).*", {"rider", "driver", *STAFF}),
 ]
 """Who may call a route: the first line that fits counts."""
 
@@ -103,8 +104,9 @@ def refusal(route: str, caller: str | None) -> tuple[int, str] | None:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     """A service with something for each route to work on."""
-    for name, principal in CALLERS.items():
-        monkeypatch.setitem(helpers.PRINCIPALS, name, principal)
+    for name, principal in (helpers.PRINCIPALS | CALLERS).items():
+        # Each with a token of its own: signing out one must not sign out the others.
+        monkeypatch.setitem(helpers.PRINCIPALS, name, replace(principal, jti=name))
     api = build_api()
     for number in (1, 2, 3):
         api.ports.rides.create(a_ride(ride_id=f"ride-{number}"))

@@ -1,0 +1,74 @@
+"""What operators do to an account: suspend it, let it back in, take it out of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from service.auth import revocation
+from service.command.tools import Output, Tools, explained, now, with_output, wrote
+from service.stores.user_pool import CognitoUserPool
+
+sub_option = click.option("--sub", required=True, help="The account's `sub` in the user pool.")
+
+
+@click.group()
+def account() -> None:
+    """Change an account in the user pool (COGNITO_USER_POOL_ID) and its tokens with it.
+
+    The change is made at the pool first, then the tokens issued until now are refused, in every
+    process within 5 s. Whoever may go on signs in again.
+    """
+
+
+@account.command()
+@sub_option
+@with_output
+def suspend(sub: str, output: Output) -> None:
+    """Keep an account out: no sign-in, no renewal, and no token of before."""
+    _change(sub, lambda pool: pool.suspend(sub, True), "suspended", output)
+
+
+@account.command()
+@sub_option
+@with_output
+def resume(sub: str, output: Output) -> None:
+    """Let a suspended account sign in again."""
+    with explained("accounts"):
+        _pool(Tools()).suspend(sub, False)
+    wrote("account resumed", sub=sub)
+    output.show({"sub": sub, "outcome": "resumed"}, f"{sub} resumed")
+
+
+@account.command()
+@sub_option
+@click.option("--group", required=True, help="Such as admin, dispatcher or unicorns.")
+@with_output
+def leave(sub: str, group: str, output: Output) -> None:
+    """Take an account out of a group."""
+    _change(sub, lambda pool: pool.leave(sub, group), f"out of {group}", output)
+
+
+def _pool(tools: Tools) -> CognitoUserPool:
+    if not isinstance(tools.pool, CognitoUserPool):
+        raise click.UsageError("set COGNITO_USER_POOL_ID")
+    return tools.pool
+
+
+def _change(
+    sub: str, change: Callable[[CognitoUserPool], None], outcome: str, output: Output
+) -> None:
+    tools = Tools()
+    with explained("accounts"):
+        change(_pool(tools))
+        revocation.revoke(
+            tools.revocations,
+            tools.pool,
+            ("sub", sub),
+            now,
+            session_seconds=tools.settings.auth_session_max_seconds,
+            leeway_seconds=tools.settings.auth_leeway_seconds,
+        )
+    wrote("account changed", sub=sub, outcome=outcome)
+    output.show({"sub": sub, "outcome": outcome}, f"{sub} {outcome}")

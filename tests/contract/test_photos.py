@@ -1,0 +1,172 @@
+"""Photos on the fake and on a real bucket and table: uploads, links and the end of both."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import boto3
+import pytest
+import urllib3
+
+from service.core.photos import UPLOAD_BYTES, Picture
+from service.model.errors import PhotoRefused
+from service.settings import Settings
+from service.stores.dynamodb.schema import create_tables
+from service.stores.photos import DynamoPhotos, S3Photos
+from tests.support.fakes_photos import FakePhotos
+from tests.support.infrastructure import CREDENTIALS, MiniStack
+
+PICTURE = Picture(b"\xff\xd8 a photo", b"\xff\xd8 small")
+
+
+def a_bucket(ministack: MiniStack) -> tuple[Any, str]:
+    """S3 as its owner sees it, and a new bucket."""
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=ministack.url,
+        region_name=ministack.region,
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    )
+    bucket = f"photos-{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=bucket)
+    return s3, bucket
+
+
+class Real:
+    """The stores on MiniStack, and the bucket beneath them."""
+
+    def __init__(self, ministack: MiniStack) -> None:
+        self.s3, self.bucket = a_bucket(ministack)
+        settings = Settings(
+            aws_region=ministack.region,
+            redis_url="redis://127.0.0.1:1/0",
+            rides_table="Rides-photos",
+            unicorns_table="Unicorns-photos",
+            operations_table="Operations-photos",
+        )
+        client = ministack.dynamodb_client()
+        create_tables(client, settings)
+        rows = DynamoPhotos(client, settings.operations_table)
+        self.photos = S3Photos(rows, self.bucket, ministack.region)
+
+    def upload(self, identity_id: str, data: bytes) -> None:
+        key = f"private/{identity_id}/photo"
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=data)
+
+    def kept(self) -> int:
+        return int(self.s3.list_objects_v2(Bucket=self.bucket)["KeyCount"])
+
+
+class Fake:
+    def __init__(self) -> None:
+        self.photos = FakePhotos()
+
+    def upload(self, identity_id: str, data: bytes) -> None:
+        self.photos.uploaded[identity_id] = data
+
+    def kept(self) -> int:
+        return 2 * len(self.photos.shown) + len(self.photos.uploaded)
+
+
+@pytest.fixture(params=["fake", "real"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    if request.param == "fake":
+        return Fake()
+    ministack: MiniStack = request.getfixturevalue("ministack")
+    for name, value in (ministack.environment | {"AWS_ENDPOINT_URL_S3": ministack.url}).items():
+        monkeypatch.setenv(name, value)
+    return Real(ministack)
+
+
+@pytest.fixture
+def sub() -> str:
+    return str(uuid.uuid4())
+
+
+def test_of_nobody_is_nothing_known(place: Any, sub: str) -> None:
+    assert place.photos.get(sub) is None
+    assert place.photos.owner(sub) is None
+    assert list(place.photos.waiting()) == []
+    assert place.photos.take(sub) is None
+    place.photos.forget(sub)
+
+
+def test_an_upload_is_found_by_its_identity_and_taken_once(place: Any, sub: str) -> None:
+    place.photos.belongs("identity-1", sub)
+    place.photos.belongs("identity-1", sub)
+    place.upload("identity-1", b"a file")
+    assert list(place.photos.waiting()) == ["identity-1"]
+    assert place.photos.owner("identity-1") == sub
+    assert place.photos.take("identity-1") == b"a file"
+    assert place.photos.take("identity-1") is None
+    assert list(place.photos.waiting()) == []
+
+
+def test_what_is_too_large_is_taken_away_and_refused(place: Any, sub: str) -> None:
+    place.photos.belongs("identity-1", sub)
+    place.upload("identity-1", bytes(UPLOAD_BYTES + 1))
+    with pytest.raises(PhotoRefused):
+        place.photos.take("identity-1")
+    assert place.kept() == 0
+
+
+def test_a_new_photo_takes_the_place_of_the_one_before(place: Any, sub: str) -> None:
+    place.photos.belongs("identity-1", sub)
+    place.photos.refuse(sub, "the picture moves")
+    place.photos.keep(sub, PICTURE)
+    first = place.photos.get(sub)
+    assert (first.identity_id, first.refused) == ("identity-1", None)
+    place.photos.keep(sub, PICTURE)
+    assert place.photos.get(sub).name != first.name or isinstance(place, Fake)
+    assert place.kept() == 2
+    place.photos.refuse(sub, "the picture moves")
+    assert place.photos.get(sub).name
+    assert place.photos.get(sub).refused == "the picture moves"
+
+
+def test_what_is_forgotten_leaves_nothing(place: Any, sub: str) -> None:
+    place.photos.belongs("identity-1", sub)
+    place.photos.keep(sub, PICTURE)
+    place.upload("identity-1", b"one more")
+    place.photos.forget(sub)
+    assert place.kept() == 0
+    assert place.photos.get(sub) is None
+    assert place.photos.owner("identity-1") is None
+
+
+@pytest.fixture
+def real(ministack: MiniStack, monkeypatch: pytest.MonkeyPatch) -> Real:
+    for name, value in (ministack.environment | {"AWS_ENDPOINT_URL_S3": ministack.url}).items():
+        monkeypatch.setenv(name, value)
+    return Real(ministack)
+
+
+def sent(real: Real, data: bytes, **changes: str) -> int:
+    """The status of an upload by the form, with these fields changed."""
+    form = real.photos.form("identity-1", "image/jpeg")
+    fields: dict[str, Any] = {**form.fields, **changes, "file": ("photo.jpg", data)}
+    return urllib3.request("POST", form.url, fields=fields, timeout=10).status
+
+
+def test_the_form_takes_a_photo_and_nothing_else(real: Real) -> None:
+    assert sent(real, b"a photo") == 204
+    assert real.photos.take("identity-1") == b"a photo"
+    assert sent(real, b"") >= 400
+    assert sent(real, bytes(UPLOAD_BYTES + 1)) >= 400
+    assert sent(real, b"x", key="private/identity-2/photo") >= 400
+    assert sent(real, b"x", **{"Content-Type": "text/html"}) >= 400
+    assert real.kept() == 0
+
+
+def test_a_link_shows_the_photo_to_whoever_has_it_and_no_other_way(real: Real) -> None:
+    real.photos.belongs("identity-1", "rider-of-links")
+    real.photos.keep("rider-of-links", PICTURE)
+    links = real.photos.links(real.photos.get("rider-of-links").name)
+    for url, data in ((links.url, PICTURE.photo), (links.thumbnail_url, PICTURE.thumbnail)):
+        answer = urllib3.request("GET", url, timeout=10)
+        assert (answer.status, answer.data) == (200, data)
+        assert answer.headers["Content-Type"] == "image/jpeg"
+        assert "X-Amz-Expires=60" in url
+        assert urllib3.request("GET", url.partition("?")[0], timeout=10).status == 403

@@ -1,0 +1,97 @@
+"""The media role: cleans profile photos, apart from dispatch and off unless it is started.
+
+An application of its own with its own clock: only this role imports Pillow, its queue is filled by
+itself alone, and whatever a picture does to it, rides go on. Start it where `PHOTOS_BUCKET` is set.
+The bucket says what has to be done; a lost job costs the two seconds until the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from typing import Any, Final
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init
+
+from service.bootstrap import photos_of
+from service.core.photos import Uploads, clean_uploads
+from service.identity.pictures import clean
+from service.logs import configure_logging
+from service.model.errors import Unavailable
+from service.settings import Settings, load
+from service.stores.broker import CLEAN_TASK, MEDIA_QUEUE, broker_options, broker_tls
+from service.stores.dynamodb.client import dynamodb_client
+from worker import liveness
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS: Final = 2.0
+BUDGET_SECONDS: Final = 10.0
+"""No new photo is begun after this; one takes about a second at most."""
+
+settings = load(Settings)
+app = Celery("media", broker=settings.broker_url)
+app.conf.update(
+    task_ignore_result=True,
+    # One job at a time, and none kept back: each looks at the whole bucket.
+    worker_prefetch_multiplier=1,
+    # A picture that takes longer is no picture: the child is killed, and its upload is gone.
+    task_soft_time_limit=20,
+    task_time_limit=25,
+    # Kilobytes: twice what the largest picture needs. A child that has grown beyond is replaced.
+    worker_max_memory_per_child=400_000,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options=broker_options(timeout_seconds=2, name="wildrydes-media"),
+    broker_use_ssl=broker_tls(settings.broker_url),
+    broker_channel_error_retry=True,
+    task_publish_retry_policy={"max_retries": 0},
+    worker_enable_remote_control=False,
+    worker_hijack_root_logger=False,
+    task_default_queue=MEDIA_QUEUE,
+    beat_schedule={
+        "clean": {
+            "task": CLEAN_TASK,
+            "schedule": EVERY_SECONDS,
+            # One that waited behind a full bucket is followed by the next.
+            "options": {"expires": EVERY_SECONDS},
+        }
+    },
+    beat_max_loop_interval=1,
+)
+
+liveness.keep(settings.liveness_file)
+_uploads: Uploads | None = None
+
+
+@setup_logging.connect(weak=False)
+def _start_logging(**_: Any) -> None:
+    configure_logging(settings.log_level)
+
+
+@worker_process_init.connect(weak=False)
+def _build_stores(**_: Any) -> None:
+    # Clients must not be shared across a fork.
+    global _uploads
+    _uploads = photos_of(settings, dynamodb_client(settings))
+
+
+@app.task(name=CLEAN_TASK)
+def clean_photos() -> None:
+    """Clean what was uploaded; without a bucket there is nothing to do."""
+    if _uploads is None:
+        return
+    end = time.monotonic() + BUDGET_SECONDS
+    try:
+        kept = clean_uploads(_uploads, clean, partial(_is_before, end))
+    except Unavailable as error:
+        logger.warning("photos not cleaned", extra={"cause": str(error)})
+        return
+    if kept:
+        logger.info("photos cleaned", extra={"photos": kept})
+
+
+def _is_before(end: float) -> bool:
+    return time.monotonic() < end
