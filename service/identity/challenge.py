@@ -41,7 +41,7 @@ def define(event: Event, _context: object) -> Event:
     """Tokens after a right answer, another attempt after a wrong one, the end after three."""
     trigger = read(event, DEFINE)
     session = _session(trigger)
-    succeeded = bool(session) and session[-1]["challengeResult"] is True
+    succeeded = 0 < len(session) <= ATTEMPTS and session[-1]["challengeResult"] is True
     failed = not succeeded and len(session) >= ATTEMPTS
     return answered(
         event,

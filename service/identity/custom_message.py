@@ -24,6 +24,9 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
     "CustomMessage_Authentication": Purpose.SIGN_IN,
     "CustomMessage_AdminCreateUser": Purpose.INVITE,
 }
+CODE: Final = "{####}"
+USERNAME: Final = "{username}"
+"""What Cognito replaces by the code (or a temporary password) and by the user name."""
 LONGEST_NAME: Final = 40
 
 
@@ -31,10 +34,9 @@ def handle(event: Event, _context: object) -> Event:
     """Raises `BadEvent`. No remote call."""
     trigger = read(event, *PURPOSES)
     purpose = PURPOSES[trigger.source]
-    code = _placeholder(trigger, "codeParameter")
-    username = _placeholder(trigger, "usernameParameter") if purpose is Purpose.INVITE else ""
+    _require_placeholders(trigger, purpose)
     words = wording(trigger.language)
-    body = words.bodies[purpose].format(code=code, username=username)
+    body = words.bodies[purpose].format(code=CODE, username=USERNAME)
     name = greeting_name(trigger.attributes.get("given_name", ""))
     greeting = words.named_greeting.format(name=html.escape(name)) if name else words.greeting
     paragraphs = (greeting, body, words.closing)
@@ -57,9 +59,11 @@ def greeting_name(name: str) -> str:
     return name.strip() if fits and letters else ""
 
 
-def _placeholder(trigger: Trigger, parameter: str) -> str:
-    """What Cognito replaces by the code or the user name: `{####}`, `{username}`."""
-    placeholder = text(trigger.request, parameter)
-    if placeholder not in {"{####}", "{username}"}:
-        raise BadEvent(f"{parameter} is no placeholder")
-    return placeholder
+def _require_placeholders(trigger: Trigger, purpose: Purpose) -> None:
+    """Raises `BadEvent` if Cognito would not find the places that a message leaves for it."""
+    wanted = {"codeParameter": CODE}
+    if purpose is Purpose.INVITE:
+        wanted["usernameParameter"] = USERNAME
+    for parameter, placeholder in wanted.items():
+        if text(trigger.request, parameter) != placeholder:
+            raise BadEvent(f"{parameter} is another than is documented")

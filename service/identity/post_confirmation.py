@@ -18,7 +18,7 @@ RESET: Final = "PostConfirmation_ConfirmForgotPassword"
 
 
 def handle(event: Event, _context: object) -> Event:
-    """Raises `BadEvent`, botocore's errors. One remote call of 3 s at most."""
+    """Raises `BadEvent`, botocore's errors. One remote call."""
     trigger = read(event, SIGNED_UP, RESET)
     if trigger.source == SIGNED_UP:
         client("cognito-idp").admin_add_user_to_group(

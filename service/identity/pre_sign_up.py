@@ -25,7 +25,7 @@ change the filter of `ListUsers`."""
 
 
 def handle(event: Event, _context: object) -> Event:
-    """Raises `Refused` in the user's language, `BadEvent`. One or two remote calls of 3 s at most.
+    """Raises `Refused` in the user's language, `BadEvent`. One or two remote calls.
 
     Whom an administrator invites may have an address anywhere.
     """

@@ -45,6 +45,8 @@ class StackSettings(BaseModel):
     monitor_port: Port = 5555
     roads_port: Port = 5001
     aws_region: Region = REGION
+    allowed_email_domains: str = ""
+    """Whose addresses may sign up; see `service.identity.pre_sign_up`."""
     herd: bool = True
     herd_speed: float = Field(20.0, gt=0, allow_inf_nan=False)
 

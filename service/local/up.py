@@ -119,7 +119,7 @@ class RunningStack:
             environment.common_settings(stack),
             stack.secrets.demo_password,
             environment.redirects(stack),
-            triggered={"ALLOWED_EMAIL_DOMAINS": environment.given("ALLOWED_EMAIL_DOMAINS")},
+            triggered={"ALLOWED_EMAIL_DOMAINS": StackSettings.given().allowed_email_domains},
         )
         return remember(identity, stack.folder)
 

@@ -49,6 +49,7 @@ def attempts(*results: bool, code: str = "01234567") -> list[dict[str, Any]]:
         ([False, False, True], (None, True, False)),
         ([False, False, False], (None, False, True)),
         ([True, False], ("CUSTOM_CHALLENGE", False, False)),
+        ([False, False, False, True], (None, False, True)),
     ],
 )
 def test_three_attempts_and_only_a_right_one_gives_tokens(
