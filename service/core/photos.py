@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 from service.core.ports import Stores
 from service.core.unicorns import unicorn_of
-from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound
 from service.model import RideStatus
+from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound
 
 UPLOAD_BYTES: Final = 5 * 1024 * 1024
 """An upload may be this large: a phone's camera stays below it."""
