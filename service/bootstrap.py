@@ -46,7 +46,7 @@ from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.identity_pool import IdentityPool
 from service.stores.observed import ObservedAssignments, ObservedRides
-from service.stores.osrm import RoutedTimes, TableService
+from service.stores.osrm import TableService
 from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.photos import DynamoPhotos, S3Photos
 from service.stores.redis.changes import RedisChanges
@@ -58,6 +58,7 @@ from service.stores.redis.statistics import RedisStatistics
 from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
 from service.stores.revocations import TOPIC, DynamoRevocations, KnownRevocations
+from service.stores.routed import RoutedTimes
 from service.stores.user_pool import CognitoUserPool
 
 if TYPE_CHECKING:

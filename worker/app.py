@@ -88,9 +88,9 @@ app.conf.update(
         },
         "learn": {
             "task": LEARN_TASK,
-            "schedule": 120.0,
-            # One that waited for two minutes is followed by the next one.
-            "options": {"expires": 120},
+            "schedule": 60.0,
+            # One that waited for a minute is followed by the next one.
+            "options": {"expires": 60},
         },
         "count": {
             "task": COUNT_TASK,

@@ -21,6 +21,7 @@ from service.api import (
     staff_operations,
     staff_rides,
     staff_unicorns,
+    times,
     unicorns,
     workshop,
 )
@@ -47,6 +48,7 @@ BLUEPRINTS: Final = (
     staff_map.blueprint,
     staff_rides.blueprint,
     staff_operations.blueprint,
+    times.blueprint,
     discovery.blueprint,
     pages.blueprint,
 )

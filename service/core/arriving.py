@@ -37,6 +37,15 @@ def place_of(
     return last.location if last and now - last.recorded_at <= FRESH else None
 
 
+def reached_at(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+    """When the ride's unicorn was first seen at the pickup; none if it was not, or nobody knows."""
+    try:
+        reached = ports.fleet.reached(ride.unicorn_id or "", ride.ride_id)
+    except Unavailable:
+        return None
+    return max(reached, ride.matched_at or reached) if reached and reached <= now else None
+
+
 def metres_from(place: Location | None, at: Location | None) -> int | None:
     """Straight line in whole metres; none if either place is unknown."""
     return round(GreatCircle().crow_metres(place, at)) if place and at else None

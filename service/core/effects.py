@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Final
 
 from service.core.ports import Hints
-from service.core.times import completed_legs
 from service.matching.zones import zones_within
 from service.model import (
     Location,
@@ -50,8 +49,6 @@ def tell(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | N
             ports.waiting.discard(ride.zone, [ride.ride_id])
         if ride and ride.status is RideStatus.MATCHED and ride.matched_at == now:
             ports.statistics.matched((now - ride.requested_at).total_seconds(), now)
-        if ride and ride.status is RideStatus.COMPLETED:
-            ports.legs.add(ride.zone, completed_legs(ride, ports.times.base))
     except Unavailable as error:
         logger.warning("effects lost, the sweep will catch up", extra={"cause": str(error)})
         return

@@ -1,15 +1,97 @@
-"""Experience: legs are remembered when a ride is completed, and each zone learns from its own."""
+"""Experience: drives are remembered when they end, and each zone learns from its own."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from service.core.ports import LearnedCorrections, Legs
-from service.matching.correction import Correction, Kind
+from service.core.ports import Hints, LearnedCorrections, Legs
+from service.core.times import Drive, ended_drive
+from service.matching.correction import Correction, Drives, Kind
 from service.matching.learning import learn
+from service.matching.promises import Kept, Promise
+from service.model import Ride, RideStatus
+from service.model.errors import Unavailable
+from service.model.presence import AT_PICKUP_METRES
 
 logger = logging.getLogger(__name__)
+
+ON_THE_WAY: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED})
+"""A rider waits for a unicorn by a promise that was made."""
+
+
+def remember(ports: Hints, before: Ride, after: Ride, now: datetime) -> None:
+    """Note the drive that a ride's step has ended, beside what its rider was told of it.
+
+    Where Redis is away the zone just learns less.
+    """
+    try:
+        if drive := ended_drive(after):
+            _note(ports, after, drive)
+        elif late := _given_up_late(before, after, now):
+            ports.legs.add(after.zone, Kind.PICKUP, None, late)
+    except Unavailable as error:
+        logger.warning("a drive is not learned from", extra={"cause": str(error)})
+
+
+def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
+    leg = drive.leg(ports.times.base)
+    told, latest = ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds
+    if drive.kind is Kind.TRIP or told is None or latest is None:
+        # What whoever asked for an estimate would have been told when the drive began.
+        correction = ports.times.told_by(ride.zone, drive.kind)
+        told = round(leg.estimated * float(correction.factors(Drives.of([leg]))[0]))
+        latest = round(told * correction.latest_factor)
+    ports.legs.add(ride.zone, drive.kind, leg, Promise(told, latest, drive.seconds))
+
+
+def _given_up_late(before: Ride, after: Ride, now: datetime) -> Promise | None:
+    """The promise of a pickup that came to nothing after its latest: left out, the figures of
+    those that came would be too good."""
+    ended = after.status in {RideStatus.CANCELED, RideStatus.REQUESTED}
+    told, latest = before.pickup_eta_seconds, before.pickup_eta_latest_seconds
+    began = before.matched_at
+    if not ended or before.status not in ON_THE_WAY or not (told and latest and began):
+        return None
+    was_there = before.arrived_at if _is_at_pickup(before) else None
+    waited = ((was_there or now) - began).total_seconds()
+    return Promise(told, latest, None) if waited > latest else None
+
+
+def _is_at_pickup(ride: Ride) -> bool:
+    """Whether the unicorn of an arrived ride is where it says, as far as anybody knows."""
+    return (ride.arrived_distance_metres or 0) <= AT_PICKUP_METRES
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a zone knows of a kind of drive, and how its promises were kept."""
+
+    zone: str
+    kind: Kind
+    is_learned: bool
+    latest_factor: float
+    legs: int
+    kept: Kept
+
+
+def accounts(ports: Hints) -> Sequence[Account]:
+    """Of every zone that has drives, in the order of their names. Raises `Unavailable`."""
+    return [
+        Account(
+            zone,
+            kind,
+            is_learned=ports.times.corrections.of(zone, kind) is not None,
+            latest_factor=ports.times.latest_factor(zone, kind),
+            legs=len(ports.legs.recent(zone, kind)),
+            kept=Kept.of(ports.legs.promises(zone, kind)),
+        )
+        for zone in sorted(ports.legs.zones())
+        for kind in Kind
+    ]
 
 
 def learn_from_legs(

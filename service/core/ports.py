@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from service.core.arrivals import Arrivals
 from service.core.times import Corrections, ZoneTimes
 from service.matching.correction import Correction, Kind, Leg
+from service.matching.promises import Promise
 from service.matching.travel import GreatCircle
 from service.model import (
     FleetEntry,
@@ -211,6 +212,9 @@ class FleetIndex(Protocol):
     def position(self, unicorn_id: str, now: datetime) -> Position | None:
         """The last position, if it is fresh; known even while the state is not."""
 
+    def reached(self, unicorn_id: str, ride_id: str) -> datetime | None:
+        """When the unicorn of this ride was first recorded within 50 m of its pickup."""
+
     def near(
         self,
         places: Sequence[Location],
@@ -399,9 +403,13 @@ class DeadLetters(Protocol):
 
 
 class Legs(Protocol):
-    """The latest completed drives of each zone; all of it may be lost. Raises `Unavailable`."""
+    """The latest ended drives of each zone; all of it may be lost. Raises `Unavailable`."""
 
-    def add(self, zone: str, legs: Mapping[Kind, Leg]) -> None: ...
+    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: Promise) -> None:
+        """Note what a drive took (no leg: it came to nothing) beside what was told of it."""
+
+    def promises(self, zone: str, kind: Kind) -> Sequence[Promise]:
+        """Newest first, some hundreds."""
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
         """Newest first, a few thousand at most."""

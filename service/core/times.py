@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
+from service.matching.candidates import expected
 from service.matching.correction import (
     AS_ESTIMATED,
     CorrectedTimes,
@@ -26,9 +27,12 @@ from service.matching.travel import (
     TravelTimes,
     places,
 )
+from service.model import RideStatus
 
 if TYPE_CHECKING:
-    from service.model import Location, Ride
+    from collections.abc import Iterable
+
+    from service.model import FleetEntry, Location, Ride
 
 NEW_YORK: Final = power_law(353.0, 0.58, GreatCircle().reach_metres(1))
 """What riders are told by straight line until their zone has learned: short drives cost more than
@@ -74,7 +78,15 @@ class ZoneTimes:
 
     def telling(self, zone: str, kind: Kind, now: datetime) -> CorrectedTimes:
         """For what people are told: the median."""
-        return CorrectedTimes(self.base, self._told(zone, kind), _hour(now))
+        return CorrectedTimes(self.base, self.told_by(zone, kind), _hour(now))
+
+    def expect(self, rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> None:
+        """Ask for all that a round of these may need in one question; a straight line needs none.
+
+        A base that is asked over a network remembers what it said.
+        """
+        if not isinstance(self.base, GreatCircle):
+            self.base.estimate(*expected(rides, fleet))
 
     def trips(self, zone: str, now: datetime) -> tuple[TravelTimes, RemainingTime]:
         """How long trips take, and what is left of those under way."""
@@ -93,64 +105,64 @@ class ZoneTimes:
 
     def latest_factor(self, zone: str, kind: Kind) -> float:
         """Nine of ten drives take at most so many times what is told."""
-        return self._told(zone, kind).latest_factor
+        return self.told_by(zone, kind).latest_factor
 
-    def _told(self, zone: str, kind: Kind) -> Correction:
+    def told_by(self, zone: str, kind: Kind) -> Correction:
+        """What turns the base estimate into what people are told."""
         return self.corrections.of(zone, kind) or self.prior
 
 
 ENDS_WITHIN_METRES: Final = 500
-"""A leg said to end farther from its end was not driven to it: it would teach too short a time."""
+"""A trip said to end farther from its dropoff was not driven to it: it would teach too short a
+time."""
 
 
-def completed_legs(ride: Ride, base: TravelTimes) -> dict[Kind, Leg]:
-    """What a completed ride teaches: each leg that ended where it should, with known instants.
+class Drive(NamedTuple):
+    """A drive that a ride has just ended."""
 
-    Asks `base` once, for both legs together.
-    """
-    drives = _completed_drives(ride)
-    if ride.unicorn is None or not drives:
-        return {}
-    origins = places(drive.start for drive in drives.values())
-    destinations = places(drive.end for drive in drives.values())
-    # A leg tells its hour by when it began, so none is needed here.
-    known = drives_between(origins, destinations, hour="")
-    estimated, _ = base.estimate(origins, destinations)
-    return {
-        kind: Leg(
-            origin=known.origins[row],
-            destination=known.destinations[row],
-            metres=float(known.metres[row]),
-            bearing=float(known.bearings[row]),
-            estimated=float(estimated[row]),
-            started=drive.began.timestamp(),
-            seconds=(drive.ended - drive.began).total_seconds(),
-            unicorn_id=ride.unicorn.unicorn_id,
-        )
-        for row, (kind, drive) in enumerate(drives.items())
-    }
-
-
-class _Drive(NamedTuple):
+    kind: Kind
     start: Location
     end: Location
     began: datetime
     ended: datetime
+    unicorn_id: str
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended - self.began).total_seconds()
+
+    def leg(self, base: TravelTimes) -> Leg:
+        """What the drive teaches. Asks `base` once."""
+        origins, destinations = places([self.start]), places([self.end])
+        drives = drives_between(origins, destinations, _hour(self.began))
+        estimated, _ = base.estimate(origins, destinations)
+        return Leg(
+            origin=drives.origins[0],
+            destination=drives.destinations[0],
+            metres=float(drives.metres[0]),
+            bearing=float(drives.bearings[0]),
+            estimated=float(estimated[0]),
+            started=self.began.timestamp(),
+            seconds=self.seconds,
+            unicorn_id=self.unicorn_id,
+        )
 
 
-def _completed_drives(ride: Ride) -> dict[Kind, _Drive]:
-    drives = dict[Kind, _Drive]()
-    at = ride.unicorn.location if ride.unicorn else None
-    if at and ride.matched_at and ride.arrived_at and _is_there(ride.arrived_distance_metres):
-        drives[Kind.PICKUP] = _Drive(at, ride.pickup, ride.matched_at, ride.arrived_at)
-    ended = ride.completed_at if _is_there(ride.completed_distance_metres) else None
-    if ride.dropoff and ride.started_at and ended:
-        drives[Kind.TRIP] = _Drive(ride.pickup, ride.dropoff, ride.started_at, ended)
-    return drives
+def ended_drive(ride: Ride) -> Drive | None:
+    """The drive that ended with the step that the ride has just taken, if its end is known.
 
-
-def _is_there(metres: int | None) -> bool:
-    return metres is None or metres <= ENDS_WITHIN_METRES
+    The way to the pickup ended when the unicorn was first seen there, whenever its driver said so.
+    """
+    if ride.unicorn is None:
+        return None
+    unicorn_id, at = ride.unicorn.unicorn_id, ride.unicorn.location
+    if ride.status is RideStatus.IN_PROGRESS and ride.matched_at and ride.reached_at:
+        return Drive(Kind.PICKUP, at, ride.pickup, ride.matched_at, ride.reached_at, unicorn_id)
+    began, ended = ride.started_at, ride.completed_at
+    is_there = (ride.completed_distance_metres or 0) <= ENDS_WITHIN_METRES
+    if ride.status is RideStatus.COMPLETED and ride.dropoff and began and ended and is_there:
+        return Drive(Kind.TRIP, ride.pickup, ride.dropoff, began, ended, unicorn_id)
+    return None
 
 
 def _hour(instant: datetime) -> str:

@@ -139,7 +139,7 @@ def _next_ride(ports: Stores, step: Step, ride: Ride, at: Location | None, now: 
         case Step.ARRIVE:
             return arriving.arrived(ports, ride, at, now)
         case Step.START:
-            return ride.started(now)
+            return ride.started(now, arriving.reached_at(ports, ride, now))
         case Step.COMPLETE:
             return ride.completed(now, arriving.metres_from(at, ride.dropoff))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, TravelTimes, places
-from service.model import FleetEntry, Location
+from service.model import FleetEntry, Location, Ride
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,23 @@ def gather(
         ),
         available=len(free),
     )
+
+
+def expected(rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> tuple[FloatArray, FloatArray]:
+    """Every pair of places that `match` may ask travel times for, as origins and destinations.
+
+    Each unicorn's start with each pickup; of a busy unicorn its way to its own pickup, and its
+    trip.
+    """
+    entries = [entry for entry in fleet if entry.position]
+    busy = [unicorn for unicorn in map(_busy, entries) if unicorn]
+    free = [e.position.location for e in entries if e.unicorn.can_take_a_ride and e.position]
+    starts = places([*free, *(b.dropoff for b in busy)])
+    pickups = places(ride.pickup for ride in rides)
+    own = places(b.pickup for b in busy)
+    origins = [np.repeat(starts, len(pickups), axis=0), places(b.start for b in busy), own]
+    destinations = [np.tile(pickups, (len(starts), 1)), own, places(b.dropoff for b in busy)]
+    return np.concatenate(origins), np.concatenate(destinations)
 
 
 def _soon_free(

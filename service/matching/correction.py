@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 import h3
@@ -145,6 +146,9 @@ def waves(bearings: FloatArray) -> FloatArray:
 
 CELL_RESOLUTION: Final = 8
 """H3 cells of some 0.7 km²: large enough that a cell is no address."""
+RECENT_PLACES: Final = 20_000
+"""Places whose cells a process remembers: a round asks for many pairs of few places, and the next
+round for most of them again (2,000 pairs: 1 ms instead of 2.6 ms)."""
 
 
 def drives_between(origins: FloatArray, destinations: FloatArray, hour: str) -> Drives:
@@ -165,10 +169,12 @@ def drives_between(origins: FloatArray, destinations: FloatArray, hour: str) -> 
 
 
 def _cells(places: FloatArray) -> list[str]:
-    """Each distinct place is looked up once: a round asks for many pairs of few places."""
-    distinct, rows = np.unique(places, axis=0, return_inverse=True)
-    cells = [str(h3.latlng_to_cell(lat, lon, CELL_RESOLUTION)) for lat, lon in distinct.tolist()]
-    return [cells[row] for row in rows.ravel().tolist()]
+    return list(map(_cell, places[:, 0].tolist(), places[:, 1].tolist()))
+
+
+@lru_cache(maxsize=RECENT_PLACES)
+def _cell(latitude: float, longitude: float) -> str:
+    return str(h3.latlng_to_cell(latitude, longitude, CELL_RESOLUTION))
 
 
 @dataclass(frozen=True, slots=True)

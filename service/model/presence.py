@@ -41,6 +41,9 @@ TRAIL_METRES: Final = 50
 
 TRAIL_PLACES: Final = 3
 
+AT_PICKUP_METRES: Final = 50
+"""A unicorn that is so near to a pickup has reached it: streets are wide, and GPS scatters."""
+
 CLOCK_SKEW: Final = timedelta(seconds=30)
 """How far a phone's clock may be ahead of ours; what it recorded meanwhile is taken as now."""
 

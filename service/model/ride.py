@@ -92,6 +92,8 @@ class Ride:
     arrived_distance_metres: int | None = None
     completed_distance_metres: int | None = None
     """How far from the pickup and the dropoff the unicorn was when it said so, if that is known."""
+    reached_at: datetime | None = None
+    """When the unicorn was first seen at the pickup, if it was seen there."""
     arrive_refused_at: datetime | None = None
     """Since when the unicorn says that it has arrived although it seems to be elsewhere."""
     failed_looks: int = 0
@@ -178,13 +180,15 @@ class Ride:
             arrive_refused_at=None,
         )
 
-    def started(self, now: datetime) -> Ride:
+    def started(self, now: datetime, reached_at: datetime | None = None) -> Ride:
+        """The rider is aboard; the unicorn was first seen at the pickup at `reached_at`."""
         self._require(self.status is RideStatus.ARRIVED, "started")
         return self._next(
             RideStep.STARTED,
             now,
             due_at=now + LIVENESS_CHECK,
             started_at=now,
+            reached_at=reached_at,
         )
 
     def completed(self, now: datetime, metres: int | None = None) -> Ride:

@@ -137,6 +137,19 @@ CLOCK_OFF: Final = Gauge(
     multiprocess_mode="livemax",
 )
 
+# Promises
+TOLD_RATIO: Final = Histogram(
+    "wildrydes_told_ratio",
+    "What riders were told a drive takes ÷ what it really took, by zone and kind of drive.",
+    ["zone", "kind"],
+    buckets=(0.25, 0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.2, 1.25, 1.5, 2.0, 4.0),
+)
+PROMISES: Final = Counter(
+    "wildrydes_promises",
+    "Drives that ended by the latest time that riders were told, or later, by zone and kind.",
+    ["zone", "kind", "kept"],
+)
+
 # Jobs
 JOB_STATES: Final = ("SUCCESS", "FAILURE", "LOST", "TIMEOUT")
 """Celery's own, and those of jobs that ended with their pool process: killed, or out of time."""

@@ -250,3 +250,33 @@ def test_whoever_may_take_a_ride_back_may_again_but_from_no_other_unicorn(
 ) -> None:
     assert [fleet.may_take_back("ride-1", "u1", NOW) for _ in range(3)] == [True] * 3
     assert not fleet.may_take_back("ride-1", "u2", NOW)
+
+
+def on_the_way(fleet: FleetIndex, ride_id: str) -> None:
+    unicorn = a_usable_unicorn(version=len(ride_id))
+    fleet.refresh(unicorn.reserved(ride_id, Trip(north(0, 0).location, None)), NOW)
+
+
+def test_the_first_position_at_the_pickup_is_when_it_was_reached(fleet: FleetIndex) -> None:
+    on_the_way(fleet, "ride-1")
+    for metres, seconds in ((400, 0), (51, 40), (49, 50), (0, 60), (30, 70)):
+        fleet.record("u1", north(metres, seconds), LATER)
+    assert fleet.reached("u1", "ride-1") == north(49, 50).recorded_at
+    assert fleet.reached("u1", "ride-2") is None
+    assert fleet.reached("u2", "ride-1") is None
+
+
+def test_each_ride_has_its_own_instant_at_its_pickup(fleet: FleetIndex) -> None:
+    on_the_way(fleet, "ride-1")
+    fleet.record("u1", north(10, 0), LATER)
+    on_the_way(fleet, "the-next-ride")
+    assert fleet.reached("u1", "the-next-ride") is None
+    fleet.record_all({"u1": north(20, 10)}, LATER)
+    assert fleet.reached("u1", "the-next-ride") == north(20, 10).recorded_at
+    assert fleet.reached("u1", "ride-1") is None
+
+
+def test_whoever_has_no_ride_reaches_no_pickup(fleet: FleetIndex) -> None:
+    fleet.refresh(a_usable_unicorn(), NOW)
+    fleet.record("u1", north(0, 0), LATER)
+    assert fleet.reached("u1", "") is None

@@ -10,6 +10,9 @@ import pytest
 
 from service.core.ports import Legs
 from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
+from service.matching.promises import Promise
+from service.model.errors import Unavailable
+from service.observability.instruments import PROMISES, TOLD_RATIO
 from service.settings import Settings
 from service.stores import corrections
 from service.stores.corrections import DynamoCorrections, KnownCorrections
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 LEG = Leg("892a100d2d7ffff", "892a100d2d3ffff", 812.5, 1.25, 173.6, 1.7e9, 240.0, "u1")
+KEPT = Promise(200.0, 400.0, 240.0)
 LEARNED = Correction(
     by_distance=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
     by_direction=(0.01, -0.02, 0.03, -0.04),
@@ -47,9 +51,10 @@ def store(request: pytest.FixtureRequest) -> Legs:
 
 
 def test_legs_are_kept_by_zone_and_kind_newest_first(store: Legs) -> None:
-    store.add("zone-1", {Kind.PICKUP: LEG, Kind.TRIP: LEG._replace(seconds=900.0)})
-    store.add("zone-1", {Kind.PICKUP: LEG._replace(seconds=241.0)})
-    store.add("zone-2", {Kind.TRIP: LEG})
+    store.add("zone-1", Kind.PICKUP, LEG, KEPT)
+    store.add("zone-1", Kind.TRIP, LEG._replace(seconds=900.0), KEPT)
+    store.add("zone-1", Kind.PICKUP, LEG._replace(seconds=241.0), KEPT)
+    store.add("zone-2", Kind.TRIP, LEG, KEPT)
     assert [leg.seconds for leg in store.recent("zone-1", Kind.PICKUP)] == [241.0, 240.0]
     assert store.recent("zone-1", Kind.TRIP) == [LEG._replace(seconds=900.0)]
     assert store.recent("zone-2", Kind.PICKUP) == []
@@ -60,17 +65,44 @@ def test_only_so_many_legs_are_kept(store: Legs, monkeypatch: pytest.MonkeyPatch
     for module in (legs, fakes_redis):
         monkeypatch.setattr(module, "MOST_LEGS", 3)
     for seconds in range(5):
-        store.add("zone-1", {Kind.PICKUP: LEG._replace(seconds=float(seconds))})
+        store.add("zone-1", Kind.PICKUP, LEG._replace(seconds=float(seconds)), KEPT)
     assert [leg.seconds for leg in store.recent("zone-1", Kind.PICKUP)] == [4.0, 3.0, 2.0]
 
 
 @pytest.mark.parametrize("unreadable", ["", "no json", "[1, 2]", "{}", "null", "\x00"])
 def test_a_leg_nobody_can_read_is_left_out_alone(redis_link: RedisLink, unreadable: str) -> None:
     store = RedisLegs(redis_link)
-    store.add("zone-1", {Kind.PICKUP: LEG})
+    store.add("zone-1", Kind.PICKUP, LEG, KEPT)
     with redis_link.use() as client:
         client.lpush(keys.legs("zone-1", Kind.PICKUP), unreadable)
+        client.lpush(keys.promises("zone-1", Kind.PICKUP), unreadable)
     assert store.recent("zone-1", Kind.PICKUP) == [LEG]
+    assert store.promises("zone-1", Kind.PICKUP) == [KEPT]
+
+
+def test_promises_are_kept_beside_legs_also_of_drives_that_came_to_nothing(
+    store: Legs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (legs, fakes_redis):
+        monkeypatch.setattr(module, "MOST_PROMISES", 2)
+    late = Promise(60.0, 120.0, None)
+    for promise in (KEPT, late, KEPT):
+        store.add("zone-1", Kind.PICKUP, None, promise)
+    assert store.promises("zone-1", Kind.PICKUP) == [KEPT, late]
+    assert store.promises("zone-1", Kind.TRIP) == store.recent("zone-1", Kind.PICKUP) == []
+    assert set(store.zones()) == {"zone-1"}
+
+
+def test_the_metrics_count_how_promises_are_kept_even_if_redis_is_away() -> None:
+    nobody = RedisLegs(RedisLink(connect("redis://127.0.0.1:1/0", timeout_seconds=0.1)))
+    for promise in (KEPT, Promise(60.0, 120.0, None)):
+        with pytest.raises(Unavailable):
+            nobody.add("zone-9", Kind.TRIP, None, promise)
+    kept = {
+        name: PROMISES.labels("zone-9", "trip", name)._value.get() for name in ("in_time", "late")
+    }
+    assert kept == {"in_time": 1, "late": 1}
+    assert TOLD_RATIO.labels("zone-9", "trip")._sum.get() == pytest.approx(200 / 240)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from service.local.processes import Process
 from service.local.stack import StackError
 from service.matching.travel import GreatCircle, TravelTimes, places
 from service.model import Location
-from service.stores.osrm import RoutedTimes, TableService
+from service.stores.osrm import TableService
+from service.stores.routed import RoutedTimes
 from tests.support import grid_city
 from tests.support.grid_city import corner
 from tests.support.infrastructure import PROJECT, free_port, wait_until

@@ -24,7 +24,8 @@ from service.matching.travel import (
 )
 from service.model import FleetEntry, Location, Position
 from service.settings import Settings
-from service.stores.osrm import PAUSE_SECONDS, RoutedTimes, TableService
+from service.stores.osrm import TableService
+from service.stores.routed import PAUSE_SECONDS, REMEMBERED_SECONDS, RoutedTimes
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.infrastructure import free_port
 from tests.support.table_server import (
@@ -145,6 +146,42 @@ def test_where_there_is_no_way_the_pair_is_estimated(
     assert (seconds[0], metres[0]) == (0, 0)
     assert (seconds[1], metres[1]) == STRAIGHT
     assert travel.estimate(origins, destinations)[0][0] == 0
+
+
+def test_what_was_answered_is_not_asked_again_for_a_while(
+    server: TableServer, travel: RoutedTimes, clock: Clock
+) -> None:
+    assert one(travel) == one(travel) == (TOLD, 10 * TOLD)
+    assert len(server.asked) == 1
+    server.answer = lambda question: answer_of(question) | {"durations": [[7.0]]}
+    clock.seconds = 2 * REMEMBERED_SECONDS
+    one(travel)  # one half of the memory is dropped
+    clock.seconds = 3 * REMEMBERED_SECONDS
+    assert one(travel) == (7.0, 10 * TOLD)
+
+
+def test_a_round_asks_once_and_the_next_one_only_for_what_is_new(
+    server: TableServer, travel: RoutedTimes
+) -> None:
+    service = Service()
+    service.on_routes(ZoneTimes(travel, of_a_round=travel.for_a_round))
+    for number in range(6):
+        service.on_duty(f"busy{number}", at=Location(40.70 + number / 1000, -74.0))
+        service.request(pickup=Location(40.70 + number / 1000, -74.001), dropoff=THERE)
+    service.run_published_rounds()
+    server.asked.clear()
+    for number in range(9):
+        service.on_duty(f"free{number}", at=Location(40.72 + number / 1000, -74.0))
+        service.request(pickup=Location(40.72 + number / 1000, -74.002))
+    service.run_published_rounds()
+    (question,) = server.asked
+    for asked in (question.sources, question.targets):
+        assert len(asked) == len(set(asked))
+    assert (-74.002, 40.72) in question.targets
+    service.on_duty("late", at=Location(40.722, -74.003))
+    service.request(pickup=Location(40.722, -74.004))
+    service.run_published_rounds()
+    assert server.asked[1].targets == [(-74.004, 40.722)]
     assert len(server.asked) == 2
 
 
@@ -268,9 +305,7 @@ def test_a_round_asks_about_each_pair_once_within_one_budget(
 def test_the_questions_of_a_pairing_share_one_budget(server: TableServer, clock: Clock) -> None:
     travel = routed(server.url, clock)
     service = Service()
-    times = ZoneTimes(travel, of_a_round=travel.for_a_round)
-    service.ports = replace(service.ports, times=times)
-    service.dispatcher = replace(service.dispatcher, ports=service.ports)
+    service.on_routes(ZoneTimes(travel, of_a_round=travel.for_a_round))
     service.on_duty()
     ride = replace(service.request(), missed_by=frozenset({"u1"}))
     service.rides.put(ride)

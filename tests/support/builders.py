@@ -88,6 +88,7 @@ def a_finished_ride(**changes: Any) -> Ride:
         "not_coming": frozenset({"u8"}),
         "declined": {"u9": 3},
         "arrived_distance_metres": 40,
+        "reached_at": NOW + timedelta(seconds=195),
         "completed_distance_metres": 60,
         "arrive_refused_at": NOW + timedelta(seconds=190),
         "fresh_deadlines": 2,

@@ -14,6 +14,7 @@ from service.core.ports import LeaseLost, Nearby, PlaceInLine, Sighting, Waiting
 from service.core.statistics import Tally, minute_of, wait_class
 from service.matching.coming import most_taken_back
 from service.matching.correction import Correction, Kind, Leg
+from service.matching.promises import Promise
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (
@@ -32,6 +33,7 @@ from service.model import (
 )
 from service.model.errors import Unavailable
 from service.model.presence import (
+    AT_PICKUP_METRES,
     FASTEST_METRES_PER_SECOND,
     FORGOTTEN_AFTER,
     HEARING_GAP,
@@ -40,7 +42,7 @@ from service.model.presence import (
     TRAIL_PLACES,
     silent_together,
 )
-from service.stores.redis.legs import MOST_LEGS
+from service.stores.redis.legs import MOST_LEGS, MOST_PROMISES
 
 
 class FakeFleetIndex:
@@ -61,6 +63,7 @@ class FakeFleetIndex:
         self._listening: tuple[datetime, datetime] | None = None
         self._listeners: dict[str, datetime] = {}
         self._trails: dict[str, tuple[Position, ...]] = {}
+        self._reached: dict[str, tuple[str, datetime]] = {}
         self._taken_back: dict[tuple[str, str], datetime] = {}
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
@@ -85,6 +88,7 @@ class FakeFleetIndex:
         fresh = self.position(unicorn_id, now)
         self._positions[unicorn_id] = position
         self._extend_trail(unicorn_id, position)
+        self._note_reached(unicorn_id, position)
         entered = fresh is None or zone_of(fresh.location) != zone_of(position.location)
         return Sighting(unicorn, entered, ride_version)
 
@@ -98,6 +102,20 @@ class FakeFleetIndex:
         last = known[-1].location if known else None
         if last is None or GreatCircle().crow_metres(last, position.location) >= TRAIL_METRES:
             self._trails[unicorn_id] = (*known, position)[-TRAIL_PLACES:]
+
+    def _note_reached(self, unicorn_id: str, position: Position) -> None:
+        unicorn = self._states.get(unicorn_id)
+        if unicorn is None or unicorn.state is not UnicornState.RESERVED or unicorn.trip is None:
+            return
+        metres = GreatCircle().crow_metres(unicorn.trip.pickup, position.location)
+        known = self._reached.get(unicorn_id)
+        is_new = known is None or known[0] != unicorn.ride_id
+        if metres <= AT_PICKUP_METRES and is_new and unicorn.ride_id:
+            self._reached[unicorn_id] = unicorn.ride_id, position.recorded_at
+
+    def reached(self, unicorn_id: str, ride_id: str) -> datetime | None:
+        known = self._reached.get(unicorn_id)
+        return known[1] if known and known[0] == ride_id else None
 
     def _is_plausible(self, unicorn_id: str, position: Position) -> bool:
         known, doubted = self._positions.get(unicorn_id), self._doubted.get(unicorn_id)
@@ -141,7 +159,7 @@ class FakeFleetIndex:
     def forget(self, unicorn_ids: Collection[str]) -> None:
         for unicorn_id in unicorn_ids:
             calls = self._heard, self._called, self._refused, self._placed
-            for known in (self._positions, self._states, self._trails, *calls):
+            for known in (self._positions, self._states, self._trails, self._reached, *calls):
                 known.pop(unicorn_id, None)
 
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
@@ -511,16 +529,22 @@ class FakeLegs:
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, Kind], list[Leg]] = {}
+        self.kept_promises: dict[tuple[str, Kind], list[Promise]] = {}
 
-    def add(self, zone: str, legs: Mapping[Kind, Leg]) -> None:
-        for kind, leg in legs.items():
+    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: Promise) -> None:
+        if leg:
             self.kept[zone, kind] = [leg, *self.kept.get((zone, kind), [])][:MOST_LEGS]
+        known = self.kept_promises.get((zone, kind), [])
+        self.kept_promises[zone, kind] = [promise, *known][:MOST_PROMISES]
+
+    def promises(self, zone: str, kind: Kind) -> Sequence[Promise]:
+        return self.kept_promises.get((zone, kind), [])
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
         return self.kept.get((zone, kind), [])
 
     def zones(self) -> Collection[str]:
-        return {zone for zone, _ in self.kept}
+        return {zone for zone, _ in (*self.kept, *self.kept_promises)}
 
 
 class FakeCorrections:

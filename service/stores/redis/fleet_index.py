@@ -17,7 +17,12 @@ from redis.commands.core import Script
 from service.core.ports import Nearby, Sighting
 from service.matching.zones import zone_of
 from service.model import FleetEntry, Location, Position, Unicorn
-from service.model.presence import FASTEST_METRES_PER_SECOND, TRAIL_METRES, TRAIL_PLACES
+from service.model.presence import (
+    AT_PICKUP_METRES,
+    FASTEST_METRES_PER_SECOND,
+    TRAIL_METRES,
+    TRAIL_PLACES,
+)
 from service.stores.entries import (
     dump_position,
     dump_unicorn,
@@ -32,6 +37,7 @@ from service.stores.redis.presence import (
     RedisPresence,
     millis,
     position_of,
+    reached_of,
     ride_version_of,
     span,
 )
@@ -75,7 +81,7 @@ class RedisFleetIndex(RedisPresence):
                     KEPT_SECONDS,
                     FASTEST_METRES_PER_SECOND,
                     int(is_own),
-                    *(TRAIL_METRES, TRAIL_PLACES),
+                    *(TRAIL_METRES, TRAIL_PLACES, AT_PICKUP_METRES),
                 )
                 for name, position in positions.items()
             ],
@@ -171,6 +177,11 @@ class RedisFleetIndex(RedisPresence):
         with self._link.use() as client:
             text = cast("str | None", client.hget(keys.unicorn(unicorn_id), "position"))
         return self._fresh(position_of(text), now)
+
+    def reached(self, unicorn_id: str, ride_id: str) -> datetime | None:
+        with self._link.use() as client:
+            text = cast("str | None", client.hget(keys.unicorn(unicorn_id), "reached"))
+        return reached_of(text, ride_id)
 
     def near(
         self,

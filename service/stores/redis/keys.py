@@ -50,6 +50,11 @@ def legs(zone: str, kind: str) -> str:
     return f"{PREFIX}:{{{zone}}}:legs:{kind}"
 
 
+def promises(zone: str, kind: str) -> str:
+    """List of what riders of the zone were told of a kind of drive, and what became of it."""
+    return f"{PREFIX}:{{{zone}}}:promises:{kind}"
+
+
 def sweep_turn(shard: str) -> str:
     """The lock of the process that sweeps this shard of the open rides."""
     return f"{PREFIX}:sweep:{shard}"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final, cast
 
 from service.matching.correction import Kind, Leg
+from service.matching.promises import Promise
+from service.observability.instruments import PROMISES, TOLD_RATIO
 from service.stores.entries import UNREADABLE, note_unreadable
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 
 logger = logging.getLogger(__name__)
 
+MOST_PROMISES: Final = 500
+"""Of each zone and kind, for those who look at how they are kept."""
 MOST_LEGS: Final = 4000
 """Of each zone and kind. A fit on so many takes less than a tenth of a second."""
 REMEMBERED: Final = timedelta(days=7)
@@ -27,16 +31,23 @@ class RedisLegs:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
 
-    def add(self, zone: str, legs: Mapping[Kind, Leg]) -> None:
-        """One remote call."""
+    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: Promise) -> None:
+        """One remote call. The metrics count the promise even if it fails."""
+        _count(zone, kind, promise)
+        notes = [(keys.promises(zone, kind), promise, MOST_PROMISES)]
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             pipe.sadd(keys.LEARNING, zone)
-            for kind, leg in legs.items():
-                key = keys.legs(zone, kind)
-                pipe.lpush(key, json.dumps(leg))
-                pipe.ltrim(key, 0, MOST_LEGS - 1)
-                pipe.expire(key, REMEMBERED)
+            for key, note, most in [*notes, (keys.legs(zone, kind), leg, MOST_LEGS)]:
+                if note:
+                    pipe.lpush(key, json.dumps(note))
+                    pipe.ltrim(key, 0, most - 1)
+                    pipe.expire(key, REMEMBERED)
             pipe.execute()
+
+    def promises(self, zone: str, kind: Kind) -> Sequence[Promise]:
+        with self._link.use() as client:
+            texts = cast("list[str]", client.lrange(keys.promises(zone, kind), 0, -1))
+        return [promise for text in texts if (promise := _promise(text))]
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
         with self._link.use() as client:
@@ -46,6 +57,22 @@ class RedisLegs:
     def zones(self) -> Collection[str]:
         with self._link.use() as client:
             return cast("set[str]", client.smembers(keys.LEARNING))
+
+
+def _count(zone: str, kind: Kind, promise: Promise) -> None:
+    PROMISES.labels(zone, kind, "in_time" if promise.was_in_time else "late").inc()
+    if promise.ratio is not None:
+        TOLD_RATIO.labels(zone, kind).observe(promise.ratio)
+
+
+def _promise(text: str) -> Promise | None:
+    """None for what this release cannot read."""
+    try:
+        told, latest, took = json.loads(text)
+        return Promise(float(told), float(latest), None if took is None else float(took))
+    except (*UNREADABLE, TypeError) as error:
+        note_unreadable("leg", error)
+        return None
 
 
 def _leg(text: str) -> Leg | None:

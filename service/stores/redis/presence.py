@@ -150,6 +150,12 @@ def ride_version_of(entry: str | None) -> int | None:
     return int(entry.rpartition(" ")[2]) if entry else None
 
 
+def reached_of(note: str | None, ride_id: str) -> datetime | None:
+    """When a unicorn reached the pickup of this ride ("ride ms"); none for any other ride."""
+    ride, _, at = (note or "").rpartition(" ")
+    return _instant_or_none(at) if ride == ride_id else None
+
+
 def millis(instant: datetime) -> int:
     return int(instant.timestamp() * 1000)
 

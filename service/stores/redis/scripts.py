@@ -110,7 +110,7 @@ return 0
 
 NOTE_POSITION: Final = """
 -- KEYS unicorn  ARGV recorded_ms position now_ms ttl_seconds fastest_metres_per_second is_own
---   trail_metres trail_places
+--   trail_metres trail_places at_pickup_metres
 -- is_own: 1 if the unicorn itself called, 0 if somebody spoke for it.
 -- Returns whether it was taken, the position before, the state, when that was noted, and the ride.
 -- A position is JSON: schema, recorded (ms), latitude, longitude.
@@ -141,6 +141,20 @@ local function trail(known, place)
   end
   return table.concat(lines, '\\n')
 end
+local function reach(state, place)
+  -- Note when the unicorn was first at the pickup that it is on its way to, as "ride ms".
+  local readable, ride = pcall(function()
+    local unicorn = cjson.decode(state)[2]
+    local at = unicorn.trip.pickup
+    local is_there = metres(place, {0, 0, at.latitude, at.longitude}) <= tonumber(ARGV[9])
+    return is_there and unicorn.ride_id
+  end)
+  if not readable or not ride then return end
+  local known = redis.call('HGET', KEYS[1], 'reached')
+  if not known or string.sub(known, 1, #ride + 1) ~= ride .. ' ' then
+    redis.call('HSET', KEYS[1], 'reached', ride .. ' ' .. ARGV[1])
+  end
+end
 local seen = redis.call(
   'HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted', 'ride', 'doubted', 'problem', 'trail')
 redis.call('HSET', KEYS[1], 'heard', ARGV[3])
@@ -156,6 +170,7 @@ if is_news then
   end
   redis.call(
     'HSET', KEYS[1], 'recorded', ARGV[1], 'position', ARGV[2], 'trail', trail(seen[8], place))
+  if seen[3] and string.find(seen[3], '"reserved"', 1, true) then reach(seen[3], place) end
 end
 redis.call('HSET', KEYS[1], 'placed', ARGV[3])
 if seen[6] or seen[7] then redis.call('HDEL', KEYS[1], 'doubted', 'problem', 'problem_since') end

@@ -35,13 +35,13 @@ class Streets:
 
     def nearest(self, places: FloatArray) -> tuple[IntArray, FloatArray]:
         """The node next to each place, and how far it is, metres."""
-        rows = _tree().query(on_sphere(places))[1]
+        rows = _nearest_nodes(places)
         return rows, crow_metres(places, self.nodes[rows])
 
     def estimate(
         self, origins: FloatArray, destinations: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        start, end = self.nearest(origins)[0], self.nearest(destinations)[0]
+        start, end = _nearest_nodes(origins), _nearest_nodes(destinations)
         return (
             self.seconds[start, end].astype(np.float64),
             self.metres[start, end].astype(np.float64),
@@ -97,6 +97,20 @@ def _nodes() -> FloatArray:
 @cache
 def _tree() -> KDTree:
     return KDTree(on_sphere(_nodes()))
+
+
+_KNOWN: dict[complex, int] = {}
+"""Place → row of its node: a round asks for many pairs of few places, again and again. Places are
+complex numbers, which the garbage collector does not look at."""
+
+
+def _nearest_nodes(places: FloatArray) -> IntArray:
+    asked = (places[:, 0] + 1j * places[:, 1]).tolist()
+    new = list({place for place in asked if place not in _KNOWN})
+    if new:
+        rows = np.array([(place.real, place.imag) for place in new])
+        _KNOWN.update(zip(new, _tree().query(on_sphere(rows))[1].tolist(), strict=True))
+    return np.array(list(map(_KNOWN.__getitem__, asked)), dtype=np.intp)
 
 
 def _rows(name: str, kind: type) -> FloatArray:

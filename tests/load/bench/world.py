@@ -9,14 +9,14 @@ from __future__ import annotations
 import heapq
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
 
-from service.matching.match import match
+from service.matching.match import Matching, match
 from service.matching.zones import zone_of
-from service.model import Location, Pairing, Ride
+from service.model import FleetEntry, Location, Pairing, Ride
 from tests.load.bench.cabs import Cab, Rider, instant
 from tests.load.bench.nearest import nearest
 from tests.load.bench.nyc import NycTrip, thinned
@@ -114,7 +114,7 @@ class World:
         if knobs.greedy:
             matching = nearest(rides, fleet, at, knobs.tuning, self.travel)
         else:
-            matching = match(rides, fleet, before, at, knobs.tuning, self.travel, knobs.remaining)
+            matching = self._match(rides, fleet, before, now)
         self.rounds.append(time.process_time() - began)
         for pairing in (*matching.claims, *matching.plans):
             planned = before.get(pairing.ride_id, pairing)
@@ -125,6 +125,17 @@ class World:
             self._bind(matching.plans)
         else:
             self.plans.update((plan.ride_id, plan) for plan in matching.plans)
+
+    def _match(
+        self,
+        rides: Sequence[Ride],
+        fleet: Sequence[FleetEntry],
+        before: Mapping[str, Pairing],
+        now: float,
+    ) -> Matching:
+        """The engine's pairs; `before` are the plans of the last round."""
+        knobs, at = self.policy, instant(now)
+        return match(rides, fleet, before, at, knobs.tuning, self.travel, knobs.remaining)
 
     def _bind(self, plans: Iterable[Pairing]) -> None:
         for plan in plans:

@@ -8,94 +8,82 @@ is learned is learned during the run, from completed pickups only, starting from
 from __future__ import annotations
 
 import argparse
+import heapq
+import json
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from functools import cache, partial
 from itertools import product
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from scipy.stats import t as student
 
-from service.matching.correction import (
-    AS_ESTIMATED,
-    CorrectedTimes,
-    Correction,
-    Leg,
-    drives_between,
-    hour_of_week,
-)
-from service.matching.learning import learn
-from service.matching.travel import FloatArray, GreatCircle, TravelTimes, places
-from service.model import Location, Pairing
+from service.core.experience import learn_from_legs
+from service.core.times import NEW_YORK, ZoneTimes, ended_drive
+from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
+from service.matching.match import Matching, match
+from service.matching.travel import GreatCircle, TravelTimes, places
+from service.model import FleetEntry, Location, Pairing, Ride, RideStatus
+from service.stores.redis.legs import MOST_LEGS
 from tests.load.bench import nyc
-from tests.load.bench.cabs import Cab
+from tests.load.bench.cabs import Cab, Rider, instant
 from tests.load.bench.nyc import MEASURED, NycTrip, thinned
 from tests.load.bench.policies import OURS
 from tests.load.bench.streets import FOLDER, HEAVY, LIGHT, streets, trips_on
 from tests.load.bench.world import World
 
 LOADS: Final = (0.70, 0.85)
-FIRST_SEED: Final = 1000
 FIT_SECONDS: Final = 60.0
-LEGS_KEPT: Final = 4000
+"""As in the service."""
+ROUND_SECONDS: Final = 2.0
+ZONE: Final = "manhattan"
 
 
-@dataclass
-class LearningTimes:
-    """What the service does with completed pickups: `base`, corrected by the latest fit."""
+class Memory:
+    """What a zone remembers of its legs, and the `Corrections` that the service's job learns."""
 
-    base: TravelTimes
-    correction: Correction = AS_ESTIMATED
-    legs: list[Leg] = field(default_factory=list)
+    def __init__(self, way: Way) -> None:
+        self._way = way
+        self._base = way.base()
+        self._legs: dict[Kind, list[Leg]] = {kind: [] for kind in Kind}
+        self._learned: dict[Kind, Correction] = {}
+        self.times = ZoneTimes(self._base, self, way.prior)
 
-    def estimate(
-        self, origins: FloatArray, destinations: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        return self._corrected().estimate(origins, destinations)
+    def of(self, zone: str, kind: Kind) -> Correction | None:
+        return self._learned.get(kind)
 
-    def reach_metres(self, seconds: float) -> float:
-        return self._corrected().reach_metres(seconds)
+    def put(self, zone: str, kind: Kind, correction: Correction) -> None:
+        self._learned[kind] = correction
 
-    def observe(
-        self, unicorn_id: str, start: Location, end: Location, began: float, seconds: float
-    ) -> None:
-        origins, destinations = places([start]), places([end])
-        drive = drives_between(origins, destinations, hour_of_week(began))
-        self.legs.append(
-            Leg(
-                drive.origins[0],
-                drive.destinations[0],
-                float(drive.metres[0]),
-                float(drive.bearings[0]),
-                float(self.base.estimate(origins, destinations)[0][0]),
-                began,
-                seconds,
-                unicorn_id,
-            )
-        )
+    def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
+        return self._legs[kind][-MOST_LEGS:]
 
-    def fit(self, now: float) -> None:
-        found = learn(self.legs[-LEGS_KEPT:], now, AS_ESTIMATED, self.correction)
-        self.correction = found or self.correction
+    def zones(self) -> Sequence[str]:
+        return [ZONE]
 
-    def _corrected(self) -> CorrectedTimes:
-        return CorrectedTimes(self.base, self.correction, hour_of_week(0.0))
+    def observe(self, ride: Ride) -> None:
+        """A ride has taken a step."""
+        if self._way.learns and (drive := ended_drive(ride)):
+            self._legs[drive.kind].append(drive.leg(self._base))
+
+    def fit(self, now: datetime) -> None:
+        learn_from_legs(self, self, self._way.prior, now)
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to estimate; `learns` from the pickups of the run."""
+    """A way to estimate; `learns` from the rides of the run."""
 
     name: str
     base: Callable[[], TravelTimes]
+    prior: Correction = AS_ESTIMATED
     learns: bool = False
-
-    def travel(self) -> TravelTimes:
-        return LearningTimes(self.base()) if self.learns else self.base()
 
 
 def _light() -> TravelTimes:
@@ -107,7 +95,7 @@ def _heavy() -> TravelTimes:
 
 
 STRAIGHT = Way("straight line", GreatCircle)
-STRAIGHT_LEARNED = Way("straight line, learned", GreatCircle, learns=True)
+STRAIGHT_LEARNED = Way("straight line, learned", GreatCircle, NEW_YORK, learns=True)
 WORLDS: Final[dict[str, tuple[Callable[[], TravelTimes], tuple[Way, ...]]]] = {
     "straight lines": (GreatCircle, (STRAIGHT, STRAIGHT_LEARNED)),
     "streets, light traffic": (
@@ -139,37 +127,82 @@ class StreetWorld(World):
         starts: Sequence[Location],
     ) -> None:
         super().__init__(OURS, demand, starts)
-        self.travel = way.travel()
+        self.memory = Memory(way)
+        self.times = self.memory.times
         self.roads = roads
         self.told: dict[str, tuple[float, float]] = {}
         """Of each ride with a unicorn: the pickup ETA at the claim, and what it took, seconds."""
-        if isinstance(self.travel, LearningTimes):
+        self._round_at, self._has_next = 0.0, False
+        if way.learns:
             self._later(FIT_SECONDS, self._fit)
 
+    def run(self) -> World:
+        """The night until the last rider who counts is on board or gone."""
+        while self._events and (self._events[0][0] < MEASURED[1] or self._somebody_counts()):
+            now, _, happen = heapq.heappop(self._events)
+            happen(now)
+        return self
+
+    def _rounds(self, now: float) -> None:
+        """At most every two seconds: a third of the CPU, and as in the issue's prototype."""
+        if now >= self._round_at:
+            self._round_at, self._has_next = now + ROUND_SECONDS, False
+            super()._rounds(now)
+        elif not self._has_next:
+            self._has_next = True
+            self._later(self._round_at, self._rounds)
+
+    def _somebody_counts(self) -> bool:
+        on_the_way = (cab.unicorn.ride_id for cab in self.cabs.values() if cab.heading_for)
+        open_rides = {*self.waiting, *on_the_way}
+        return any(_counts(self.riders[name]) for name in open_rides if name)
+
     def _fit(self, now: float) -> None:
-        assert isinstance(self.travel, LearningTimes)
-        self.travel.fit(now)
+        self.memory.fit(instant(now))
         self._later(now + FIT_SECONDS, self._fit)
 
+    def _match(
+        self,
+        rides: Sequence[Ride],
+        fleet: Sequence[FleetEntry],
+        before: Mapping[str, Pairing],
+        now: float,
+    ) -> Matching:
+        at, tuning = instant(now), self.policy.tuning
+        trips, remaining = self.times.trips(ZONE, at)
+        travel = self.times.deciding(ZONE, at)
+        return match(rides, fleet, before, at, tuning, travel, remaining, trips)
+
     def _claim(self, pairing: Pairing, now: float) -> None:
-        self.told[pairing.ride_id] = (float(pairing.pickup_eta_seconds), 0.0)
+        cab, trip = self.cabs[pairing.unicorn_id], self.riders[pairing.ride_id].trip
+        factors = self.times.told_of_decided(
+            ZONE, places([cab.at]), places([trip.pickup]), instant(now)
+        )
+        self.told[pairing.ride_id] = pairing.pickup_eta_seconds * float(factors[0]), 0.0
         super()._claim(pairing, now)
 
     def _depart(self, cab: Cab, ride_id: str, now: float) -> None:
-        start, pickup = cab.at, self.riders[ride_id].trip.pickup
-        seconds, metres = self.roads.estimate(places([start]), places([pickup]))
-        rider, driven = self.riders[ride_id], self.riders[ride_id].empty_metres
+        rider, ride = self.riders[ride_id], self.claimed[ride_id]
+        seconds, metres = self.roads.estimate(places([cab.at]), places([rider.trip.pickup]))
+        driven, unicorn = rider.empty_metres, cab.unicorn.seen_by_rider(cab.at)
+        self.claimed[ride_id] = replace(ride, unicorn=unicorn, matched_at=instant(now))
         cab.depart(ride_id, rider, now)
         rider.empty_metres = driven + float(metres[0])
         cab.arrives = now + float(seconds[0])
-        self.told[ride_id] = (self.told[ride_id][0], float(seconds[0]))
-        self._later(cab.arrives, lambda at: self._arrive(cab, ride_id, start, now, at))
+        self.told[ride_id] = self.told[ride_id][0], float(seconds[0])
+        self._later(cab.arrives, partial(self._pick_up, cab, ride_id))
 
-    def _arrive(self, cab: Cab, ride_id: str, start: Location, began: float, now: float) -> None:
-        if isinstance(self.travel, LearningTimes):
-            pickup = self.riders[ride_id].trip.pickup
-            self.travel.observe(cab.unicorn.unicorn_id, start, pickup, began, now - began)
-        self._pick_up(cab, ride_id, now)
+    def _pick_up(self, cab: Cab, ride_id: str, now: float) -> None:
+        at, started = instant(now), RideStatus.IN_PROGRESS
+        ride = replace(self.claimed[ride_id], status=started, reached_at=at, started_at=at)
+        self.claimed[ride_id] = ride
+        self.memory.observe(ride)
+        super()._pick_up(cab, ride_id, now)
+
+    def _finish(self, cab: Cab, ride_id: str, now: float) -> None:
+        ride = self.claimed.pop(ride_id)
+        self.memory.observe(replace(ride, status=RideStatus.COMPLETED, completed_at=instant(now)))
+        super()._finish(cab, ride_id, now)
 
 
 @dataclass(frozen=True)
@@ -188,11 +221,7 @@ class Figures:
 
     @classmethod
     def of(cls, world: StreetWorld) -> Figures:
-        riders = {
-            key: rider
-            for key, rider in world.riders.items()
-            if MEASURED[0] <= rider.requested < MEASURED[1]
-        }
+        riders = {key: rider for key, rider in world.riders.items() if _counts(rider)}
         served = {key: rider for key, rider in riders.items() if rider.picked_up is not None}
         waits = np.array([r.picked_up - r.requested for r in served.values() if r.picked_up])
         told, real = np.array([world.told[key] for key in served]).T
@@ -206,6 +235,10 @@ class Figures:
             told=float(np.median((told / np.maximum(real, 1.0))[real > 0])),
             within_20=100 * float(apart.mean()),
         )
+
+
+def _counts(rider: Rider) -> bool:
+    return MEASURED[0] <= rider.requested < MEASURED[1]
 
 
 @cache
@@ -225,8 +258,40 @@ def run(world: str, way: Way, load: float, seed: int, unicorns: int = 500) -> Fi
     return Figures.of(night)
 
 
-def _numbered(world: str, number: int, load: float, seed: int) -> Figures:
-    return run(world, WORLDS[world][1][number], load, seed)
+@dataclass(frozen=True)
+class Run:
+    """One night of the table."""
+
+    world: str
+    load: float
+    seed: int
+    number: int
+    """Of the way among those of the world."""
+
+    @property
+    def key(self) -> str:
+        way = WORLDS[self.world][1][self.number]
+        return f"{self.world}; {self.load}; {self.seed}; {way.name}"
+
+    def figures(self) -> Figures:
+        return run(self.world, WORLDS[self.world][1][self.number], self.load, self.seed)
+
+
+def _results(runs: Sequence[Run], kept: Path | None, processes: int) -> Mapping[str, Figures]:
+    """Figures by key. Those in the file are taken from there; the others are added to it."""
+    known = dict[str, Figures]()
+    if kept and kept.exists():
+        for line in kept.read_text().splitlines():
+            key, figures = json.loads(line)
+            known[key] = Figures(**figures)
+    missing = [each for each in runs if each.key not in known]
+    with ProcessPoolExecutor(processes) as pool:
+        for each, figures in zip(missing, pool.map(Run.figures, missing), strict=True):
+            known[each.key] = figures
+            if kept:
+                with kept.open("a") as lines:
+                    lines.write(json.dumps([each.key, asdict(figures)]) + "\n")
+    return known
 
 
 def _interval(values: Sequence[float]) -> str:
@@ -256,27 +321,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--loads", type=float, nargs="+", default=LOADS)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--keep", type=Path, help="file that keeps the figures of each night")
     options = parser.parse_args(arguments)
     if not FOLDER.exists():
         print(f"skipped: no streets at {FOLDER}")
         return
     _trips(True), streets(HEAVY)  # before the fork, so that all processes share the tables
-    with ProcessPoolExecutor(options.processes) as pool:
-        for world, load in product(options.worlds, options.loads):
-            print(f"\n{world}, load {load:.2f}, 500 unicorns, {options.seeds} seeds")
-            print(f"{'':30} {'≤ 5 min %':>12} {'gain':>12} {'served %':>8} {'wait s':>6}", end="")
-            print(f" {'p95 s':>6} {'km':>7} {'told÷':>6} {'±20 %':>6}")
-            ways = WORLDS[world][1]
-            runs = [
-                [
-                    pool.submit(_numbered, world, number, load, FIRST_SEED + seed)
-                    for seed in range(options.seeds)
-                ]
-                for number in range(len(ways))
-            ]
-            results = [[future.result() for future in row] for row in runs]
-            for way, figures in zip(ways, results, strict=True):
-                print(_line(way.name, figures, results[0]), flush=True)
+    for world, load in product(options.worlds, options.loads):
+        seeds, ways = range(options.seeds), range(len(WORLDS[world][1]))
+        # Seed by seed, so that an interrupted run has whole rows of the comparison.
+        runs = [Run(world, load, seed, way) for seed in seeds for way in ways]
+        known = _results(runs, options.keep, options.processes)
+        print(f"\n{world}, load {load:.2f}, 500 unicorns, {options.seeds} seeds")
+        print(f"{'':30} {'≤ 5 min %':>12} {'gain':>12} {'served %':>8} {'wait s':>6}", end="")
+        print(f" {'p95 s':>6} {'km':>7} {'told÷':>6} {'±20 %':>6}")
+        by_way = [[known[Run(world, load, seed, way).key] for seed in seeds] for way in ways]
+        for way, figures in zip(WORLDS[world][1], by_way, strict=True):
+            print(_line(way.name, figures, by_way[0]), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from service.core.experience import learn_from_legs
-from service.core.times import completed_legs
+from service.core.times import ended_drive
 from service.matching.correction import AS_ESTIMATED
+from service.matching.promises import Promise
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from tests.support.builders import a_finished_ride
@@ -89,5 +90,8 @@ def a_sweep_checks_a_ride_in_progress(process: Process) -> None:
 
 @scenario(given=a_ride_whose_job_was_lost)
 def a_job_learns_travel_times(process: Process) -> None:
-    process.ports.legs.add(zone_of(PICKUP), completed_legs(a_finished_ride(), GreatCircle()))
+    drive = ended_drive(a_finished_ride())
+    assert drive
+    leg, promise = drive.leg(GreatCircle()), Promise(200.0, 400.0, drive.seconds)
+    process.ports.legs.add(zone_of(PICKUP), drive.kind, leg, promise)
     learn_from_legs(process.ports.legs, FakeCorrections(), AS_ESTIMATED, process.now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,6 +11,7 @@ from service.core import positions, staff, unicorns
 from service.core.ports import Ports
 from service.core.rides import RideOrder, request_ride
 from service.core.rounds import Dispatcher
+from service.core.times import ZoneTimes
 from service.matching.match import Tuning
 from service.model import (
     Location,
@@ -71,6 +72,11 @@ class Service:
             sleep=lambda _: None,
             commit_all=map,
         )
+
+    def on_routes(self, times: ZoneTimes) -> None:
+        """Rounds and riders go by these travel times from now on."""
+        self.ports = replace(self.ports, times=times)
+        self.dispatcher = replace(self.dispatcher, ports=self.ports)
 
     def later(self, seconds: float) -> datetime:
         start, self.now = self.now, self.now + timedelta(seconds=seconds)

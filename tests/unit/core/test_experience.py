@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from unittest.mock import Mock
 
 import pytest
 
-from service.core import unicorns
+from service.core import staff, unicorns
 from service.core.estimates import estimate
-from service.core.experience import learn_from_legs
-from service.core.times import NEW_YORK, ZoneTimes, completed_legs
+from service.core.experience import accounts, learn_from_legs
+from service.core.rides import cancel_ride
+from service.core.times import NEW_YORK, ZoneTimes, ended_drive
 from service.core.unicorns import Step
 from service.core.watch import live_view
 from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
+from service.matching.promises import Promise
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import Location, Ride
@@ -33,9 +35,7 @@ def knows(service: Service, *learned: Kind, prior: Correction = AS_ESTIMATED) ->
     corrections = FakeCorrections()
     for kind in learned:
         corrections.put(ZONE, kind, TWICE)
-    times = ZoneTimes(GreatCircle(), corrections, prior)
-    service.ports = replace(service.ports, times=times)
-    service.dispatcher = replace(service.dispatcher, ports=service.ports)
+    service.on_routes(ZoneTimes(GreatCircle(), corrections, prior))
 
 
 def driven(service: Service) -> Ride:
@@ -59,33 +59,94 @@ def test_a_completed_ride_leaves_both_of_its_legs(service: Service) -> None:
     assert pickup.unicorn_id == "u1"
 
 
-def test_a_leg_holds_cells_and_no_coordinates() -> None:
-    for leg in completed_legs(a_finished_ride(), GreatCircle()).values():
-        assert not {str(PICKUP.latitude), str(PICKUP.longitude)} & set(map(str, leg))
-        assert len(leg.origin) == len(leg.destination) == 15
+def metres_north(metres: float) -> Location:
+    return Location(PICKUP.latitude + metres / 111_195, PICKUP.longitude)
 
 
 @pytest.mark.parametrize(
-    ("metres", "taught"),
+    ("places", "tap", "taught"),
     [
-        ((None, None), {*Kind}),
-        ((500, 500), {*Kind}),
-        ((501, 0), {Kind.TRIP}),
-        ((0, 9000), {Kind.PICKUP}),
+        # metres from the pickup after so many seconds; when the driver says that it has arrived
+        ({60: 300, 120: 40, 180: 10}, 190, [120]),
+        ({60: 300, 120: 51, 180: 49}, 180, [180]),
+        ({60: 300, 120: 0}, 1, [120]),  # a driver who taps at once, 500 m early
+        ({60: 300, 100: 45, 130: 200, 160: 20}, 160, [100]),  # once around the block
+        ({60: 300, 120: 80}, 120, []),  # never seen at the pickup
+        ({}, 30, []),
     ],
 )
-def test_a_leg_that_was_said_to_end_elsewhere_teaches_nothing(
-    metres: tuple[int | None, int | None], taught: set[Kind]
+def test_a_pickup_leg_ends_at_the_first_position_at_the_pickup_whatever_the_driver_taps(
+    service: Service, places: dict[int, int], tap: int, taught: list[int]
 ) -> None:
-    arrived, completed = metres
-    ride = replace(
-        a_finished_ride(), arrived_distance_metres=arrived, completed_distance_metres=completed
-    )
-    assert completed_legs(ride, GreatCircle()).keys() == taught
+    ride = service.matched(at=metres_north(499))
+    for second in range(1, 200):
+        service.later(1)
+        if second in places:
+            service.drives_to(metres_north(places[second]))
+        if second == tap:
+            unicorns.advance(service.ports, Step.ARRIVE, "u1", ride.ride_id, service.now)
+    unicorns.advance(service.ports, Step.START, "u1", ride.ride_id, service.now)
+    assert [leg.seconds for leg in service.legs.recent(ZONE, Kind.PICKUP)] == taught
 
 
-def test_a_ride_without_dropoff_teaches_its_pickup_only() -> None:
-    assert completed_legs(a_finished_ride(dropoff=None), GreatCircle()).keys() == {Kind.PICKUP}
+def test_a_leg_holds_cells_and_no_coordinates() -> None:
+    drive = ended_drive(a_finished_ride())
+    assert drive
+    leg = drive.leg(GreatCircle())
+    assert not {str(drive.start.latitude), str(drive.end.latitude)} & set(map(str, leg))
+    assert len(leg.origin) == len(leg.destination) == 15
+
+
+@pytest.mark.parametrize(("metres", "is_taught"), [(None, True), (500, True), (501, False)])
+def test_a_trip_that_was_said_to_end_elsewhere_teaches_nothing(
+    metres: int | None, is_taught: bool
+) -> None:
+    ride = replace(a_finished_ride(), completed_distance_metres=metres)
+    assert (ended_drive(ride) is not None) == is_taught
+
+
+def test_a_trip_without_dropoff_teaches_nothing() -> None:
+    assert ended_drive(a_finished_ride(dropoff=None)) is None
+
+
+def test_a_drive_is_noted_beside_what_its_rider_was_told(service: Service) -> None:
+    ride = driven(service)
+    (pickup,) = service.legs.promises(ZONE, Kind.PICKUP)
+    assert pickup == (ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds, 200)
+    (trip,) = service.legs.promises(ZONE, Kind.TRIP)
+    assert trip.told == GreatCircle().seconds_between(PICKUP, DROPOFF)
+    assert trip.latest == pytest.approx(trip.told * AS_ESTIMATED.latest_factor, abs=1)
+    assert trip.took == 600
+
+
+def take_back(service: Service, ride: Ride) -> None:
+    staff.reassign_ride(service.ports, ride.ride_id, service.now)
+
+
+def cancel(service: Service, ride: Ride) -> None:
+    cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
+
+
+@pytest.mark.parametrize("give_up", [take_back, cancel])
+@pytest.mark.parametrize(("after", "late"), [(0, 0), (1, 1)])
+def test_a_ride_given_up_after_its_latest_counts_as_late(
+    service: Service, give_up: Callable[[Service, Ride], None], after: int, late: int
+) -> None:
+    ride = service.matched(at=NEARBY)
+    assert ride.pickup_eta_latest_seconds
+    service.later(ride.pickup_eta_latest_seconds + after)
+    give_up(service, ride)
+    promises = service.legs.promises(ZONE, Kind.PICKUP)
+    assert [promise.was_in_time for promise in promises] == [False] * late
+
+
+def test_staff_sees_how_promises_are_kept(service: Service) -> None:
+    driven(service)
+    pickup, trip = accounts(service.ports)
+    assert (pickup.zone, pickup.kind, pickup.is_learned) == (ZONE, Kind.PICKUP, False)
+    assert (pickup.legs, pickup.kept.promises, trip.kept.promises) == (1, 1, 1)
+    (promise,) = service.legs.promises(ZONE, Kind.PICKUP)
+    assert pickup.kept.median_ratio == promise.told / 200
 
 
 def test_what_many_legs_say_is_learned_by_their_zone_alone() -> None:
@@ -93,7 +154,7 @@ def test_what_many_legs_say_is_learned_by_their_zone_alone() -> None:
     now = NOW.timestamp()
     for leg in legs_of(800, factor=1.3):
         moved = leg._replace(started=leg.started - 100_000.0 + now)
-        service.legs.add(ZONE, {Kind.PICKUP: moved})
+        service.legs.add(ZONE, Kind.PICKUP, moved, Promise(200.0, 400.0, leg.seconds))
     assert learn_from_legs(service.legs, learned, AS_ESTIMATED, NOW) == 1
     assert learned.learned.keys() == {(ZONE, Kind.PICKUP)}
 
@@ -173,12 +234,6 @@ def test_a_planned_rider_hears_the_same_times_as_one_with_a_unicorn(service: Ser
     assert decided
     # 251 s instead of 119 s for the 556 m from the dropoff.
     assert plan.pickup_eta_seconds - decided.pickup_eta_seconds == pytest.approx(132, abs=8)
-
-
-def test_a_completed_ride_asks_once_for_both_of_its_legs() -> None:
-    base = Mock(wraps=GreatCircle())
-    assert len(completed_legs(a_finished_ride(), base)) == 2
-    assert base.estimate.call_count == 1
 
 
 def test_a_leg_keeps_its_fields_in_order() -> None:

@@ -1,0 +1,63 @@
+"""What staff sees of travel times: what each zone learned, and how promises to riders are kept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response
+
+from service.api.views import View
+from service.auth import policy
+from service.core.experience import accounts
+from service.http.context import dependencies
+from service.http.responses import answer
+from service.http.route import route
+from service.matching.correction import Kind
+
+blueprint: Final = Blueprint("admin_times", __name__)
+
+
+class TimesView(View):
+    """Of one zone and kind of drive; shares are of 1, null without promises."""
+
+    zone: str
+    kind: Kind
+    is_learned: bool
+    latest_factor: float
+    """What nine of ten drives take at most ÷ what is told."""
+    legs: int
+    promises: int
+    told_ratio_median: float | None
+    within_20_percent: float | None
+    by_latest: float | None
+
+
+class TimesListView(View):
+    travel_times: list[TimesView]
+    next_cursor: str | None
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/travel-times",
+    policy=policy.ADMIN_READ,
+    answers={200: TimesListView},
+)
+def list_travel_times() -> Response:
+    """Per zone and kind of drive: what was told beside what it took, over the last 500 drives."""
+    views = [
+        TimesView(
+            zone=each.zone,
+            kind=each.kind,
+            is_learned=each.is_learned,
+            latest_factor=each.latest_factor,
+            legs=each.legs,
+            promises=each.kept.promises,
+            told_ratio_median=each.kept.median_ratio,
+            within_20_percent=each.kept.near,
+            by_latest=each.kept.in_time,
+        )
+        for each in accounts(dependencies().ports)
+    ]
+    return answer(200, TimesListView(travel_times=views, next_cursor=None))

@@ -1,0 +1,189 @@
+"""Travel times of a routing engine, for as long as it answers well."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from service.breaker import Breaker
+from service.matching.travel import FloatArray, IntArray, TravelTimes
+from service.stores.osrm import BadAnswer, TableService
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS: Final = 5.0
+"""How long a service that failed is left alone: rounds must not wait for it again and again."""
+REMEMBERED_SECONDS: Final = 60.0
+MOST_REMEMBERED: Final = 50_000
+"""Pairs in each half of the memory; some 10 MB."""
+UNKNOWN: Final = [np.nan, np.nan]
+_Pair: TypeAlias = tuple[complex, complex]
+
+FARTHEST_ROAD_METRES: Final = 500.0
+"""A place with no road so near is not in the engine's city: a river, the sea, another continent."""
+
+
+class _Memory:
+    """What was answered in the last minute or two: rounds and followers ask again and again.
+
+    Two halves: the younger one takes the place of the older one when it is a minute old or full.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._younger: dict[_Pair, list[float]] = {}
+        self._older = self._younger
+        self._since = monotonic()
+
+    def get(self, pair: _Pair) -> list[float] | None:
+        return self._younger.get(pair) or self._older.get(pair)
+
+    def __setitem__(self, pair: _Pair, answer: list[float]) -> None:
+        self._younger[pair] = answer
+
+    def age(self) -> None:
+        """Forget what is too old."""
+        is_old = self._monotonic() - self._since >= REMEMBERED_SECONDS
+        if is_old or len(self._younger) > MOST_REMEMBERED:
+            self._older, self._younger, self._since = self._younger, {}, self._monotonic()
+
+
+class RoutedTimes:
+    """`TravelTimes` of a table service; `otherwise` where it does not say, or not in time.
+
+    `budget_seconds` is what one `estimate`, or one round, may spend on asking: whatever is not
+    answered by then is estimated otherwise. Nothing is asked after half of it, so that a question
+    that comes late for want of time does not pass for a failure. `most_places` is the server's
+    `--max-table-size`.
+    Answers are remembered for a minute or two: a round and its next ones ask only for what is new.
+    """
+
+    def __init__(
+        self,
+        service: TableService,
+        otherwise: TravelTimes,
+        *,
+        budget_seconds: float,
+        most_places: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service = service
+        self._otherwise = otherwise
+        self.budget_seconds = budget_seconds
+        self._most_places = most_places
+        self._monotonic = monotonic
+        self._breaker = Breaker(PAUSE_SECONDS, monotonic)
+        self._memory = _Memory(monotonic)
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        seconds, metres, _ = self.estimate_within(self.budget_seconds, origins, destinations)
+        return seconds, metres
+
+    def for_a_round(self) -> TravelTimes:
+        """The same, within one budget for all that the round asks."""
+        return _RoundTimes(self)
+
+    def estimate_within(
+        self, budget: float, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray, float]:
+        """`estimate`, and what is then left of this budget (seconds)."""
+        deadline = self._monotonic() + budget
+        self._memory.age()
+        pairs = list(zip(_points(origins), _points(destinations), strict=True))
+        answers = list(map(self._memory.get, pairs))
+        missing = np.flatnonzero([answer is None for answer in answers])
+        for rows, table in self._answers(origins, destinations, missing, deadline):
+            for row, answer in zip(rows.tolist(), table.T.tolist(), strict=True):
+                answers[row] = self._memory[pairs[row]] = answer
+        told = np.array([answer or UNKNOWN for answer in answers]).reshape(-1, 2).T
+        estimated = self._otherwise.estimate(origins, destinations)
+        seconds, metres = np.where(np.isfinite(told).all(axis=0), told, estimated)
+        return seconds, metres, deadline - self._monotonic()
+
+    def reach_metres(self, seconds: float) -> float:
+        return self._otherwise.reach_metres(seconds)
+
+    def _answers(
+        self, origins: FloatArray, destinations: FloatArray, missing: IntArray, deadline: float
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Rows of these pairs with what the service says of them, as far as it does in time."""
+        for chunk in _chunks(origins[missing], destinations[missing], self._most_places):
+            rows, left = missing[chunk], deadline - self._monotonic()
+            if self._breaker.is_open or left < self.budget_seconds / 2:
+                return
+            try:
+                yield rows, self._ask(origins[rows], destinations[rows], left)
+            except BadAnswer as error:
+                self._breaker.trip()
+                logger.warning("travel times are estimated", extra={"cause": str(error)})
+                return
+
+    def _ask(self, origins: FloatArray, destinations: FloatArray, seconds: float) -> FloatArray:
+        """Seconds and metres of these pairs, NaN where there is no way; each place is sent once.
+
+        The engine drives from road to road. The gaps between places and roads are added, so that a
+        pickup off the road is never 0 seconds away.
+        """
+        sources, source_of = _distinct(origins)
+        targets, target_of = _distinct(destinations)
+        table = self._service.table(sources, targets, seconds)
+        took, metres, gaps = table[:, source_of, target_of]
+        gaps[gaps > FARTHEST_ROAD_METRES] = np.nan
+        return np.stack([took + gaps / self._otherwise.reach_metres(1), metres + gaps])
+
+
+class _RoundTimes:
+    """`RoutedTimes` as one round uses them: its questions share one budget."""
+
+    def __init__(self, times: RoutedTimes) -> None:
+        self._times = times
+        self._left = times.budget_seconds
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        within = self._times.estimate_within(self._left, origins, destinations)
+        seconds, metres, self._left = within
+        return seconds, metres
+
+    def reach_metres(self, seconds: float) -> float:
+        return self._times.reach_metres(seconds)
+
+
+def _points(places: FloatArray) -> list[complex]:
+    """Each place as one number: quicker to compare and to look up than a row."""
+    points: list[complex] = (places[:, 0] + 1j * places[:, 1]).tolist()
+    return points
+
+
+def _distinct(places: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Each place once, and for each row the number of its place."""
+    points, number = np.unique(places[:, 0] + 1j * places[:, 1], return_inverse=True)
+    return np.stack([points.real, points.imag], axis=1), number.ravel()
+
+
+def _chunks(origins: FloatArray, destinations: FloatArray, most_places: int) -> Iterator[IntArray]:
+    """Rows of pairs that have at most so many places together, those of one destination side by
+    side: the pairs of a chunk are a part of its table, and asking for the rest is waste."""
+    if not len(origins):
+        return
+    if len(_distinct(origins)[0]) + len(_distinct(destinations)[0]) <= most_places:
+        yield np.arange(len(origins))
+        return
+    chunk: list[int] = []
+    places: set[tuple[str, float, float]] = set()
+    for row in np.lexsort((*origins.T, *destinations.T)):
+        pair = {("from", *origins[row]), ("to", *destinations[row])}
+        if len(places | pair) > most_places:
+            yield np.array(chunk)
+            chunk, places = [], set()
+        chunk.append(int(row))
+        places |= pair
+    if chunk:
+        yield np.array(chunk)
