@@ -1,4 +1,4 @@
-"""The Celery application of workers, beat and monitor. The only module here that reads the
+"""The Celery application of workers, beat and monitor; the one module here that reads settings."""
 environment."""
 
 from __future__ import annotations

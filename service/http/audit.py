@@ -1,10 +1,10 @@
-"""The audit log: who was refused, from where and why, and what staff changed. Never a token.
+"""The audit log: who was refused, from where and why, and what staff changed.
 
-What staff changed is also stored, with one write for each action, so that staff can read it. The
-log line comes first: a store that is away costs no action its line.
+Each change by staff is also stored (one write), so that staff can read it. The log line is written
+first, so that it is there even if the store fails.
 
-The causes are our own words. Ids come from signed tokens and validated bodies, and the log's JSON
-escapes them.
+The log never holds a token. Causes are texts of ours. Ids come from signed tokens and validated
+bodies, and the log's JSON escapes them.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _LONGEST_ADDRESS: Final = 64
 
 
 def refused(reason: str, cause: str) -> None:
-    """The request is not let in; `cause` is not told to the client."""
+    """Log and count a refused request; `cause` goes to the log only, not to the client."""
     REFUSALS.labels(reason).inc()
     hops = dependencies().settings.trusted_proxy_hops
-    about = {
+    refusal = {
         "reason": reason,
         "cause": cause[:_LONGEST_CAUSE],
         "address": client_address(request.environ, hops),
     }
-    audit.info("refused", extra={**_who(), **about})
+    audit.info("refused", extra={**_who(), **refusal})
 
 
 def wrote(what: str, **ids: str) -> None:
@@ -93,11 +93,11 @@ def _who() -> dict[str, str | None]:
 
 
 def client_address(environ: Mapping[str, Any], trusted_hops: int) -> str:
-    """The client's IPv4 address or IPv6 /64 network, which is what one client has (RFC 6177).
+    """The client's IPv4 address or its IPv6 /64 network (one client has a whole one, RFC 6177).
 
-    Each of `trusted_hops` proxies in front of us has put the address it saw at the end of
-    `X-Forwarded-For`; whatever stands before may be invented. Without proxies, and when the header
-    is shorter than that, it is the address the connection comes from.
+    Each of the `trusted_hops` proxies in front of us appends the address that it saw to
+    `X-Forwarded-For`; a client can invent what stands before those. Without proxies, or if the
+    header has fewer entries, the result is the address of the connection.
     """
     peer = environ.get("REMOTE_ADDR", "")
     forwarded = environ.get("HTTP_X_FORWARDED_FOR")

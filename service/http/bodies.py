@@ -1,4 +1,4 @@
-"""Request bodies and query strings: read within bounds, parsed strictly, every fault named."""
+"""Reads request bodies and query strings: bounded in size, parsed strictly, each fault named."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from service.strict_json import read_json
 
 BODY_LIMIT: Final = 16 * 1024
 FAULTS_NAMED: Final = 50
-"""A body made of nothing but mistakes does not get an answer many times its size."""
+"""Faults named at most, so that the answer to a bad body is not many times its size."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_body(model: type[Model], *, optional: bool, limit: int = BODY_LIMIT) -> Model:
-    """The body, `limit` bytes at most, as `model`; the same in every framing.
+    """The body as `model`: at most `limit` bytes, with a content length or chunked.
 
-    Raises 413, 415, 408, 400 and 422 problems, in this order.
+    An empty body is allowed if `optional`. Raises 413, 415, 408, 400 and 422 problems, in this
+    order.
     """
     environ, length = request.environ, request.content_length
     if length is not None and length > limit:
@@ -54,7 +55,7 @@ def parse(body: bytes) -> object:
     try:
         return read_json(body)
     except ValueError:
-        # `from None`: the cause quotes the body.
+        # `from None`, because the cause quotes the body.
         raise Problem(400, "malformed_body", "The body is not valid JSON.") from None
 
 
@@ -72,10 +73,10 @@ def validated(model: type[Model], value: object, whole: str) -> Model:
         ) from None
 
 
-def _require_plain(codings: str, known: str) -> None:
-    """415 unless the header names no coding but the one that is known (RFC 9110, 15.5.16)."""
-    if any(coding.strip().lower() not in {known, ""} for coding in codings.split(",")):
-        detail = "The body must be sent without a content or transfer coding but chunked."
+def _require_plain(codings: str, allowed: str) -> None:
+    """Raise a 415 problem if the header names another coding than `allowed` (RFC 9110, 15.5.16)."""
+    if any(coding.strip().lower() not in {allowed, ""} for coding in codings.split(",")):
+        detail = "The body must have no content coding, and no transfer coding but chunked."
         headers = {"Accept-Encoding": "identity"}
         raise Problem(415, "unsupported_media_type", detail, headers=headers)
 
@@ -83,20 +84,20 @@ def _require_plain(codings: str, known: str) -> None:
 def _require_json() -> None:
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != "application/json" or charset != "utf-8":
-        detail = "The content type must be application/json, in UTF-8."
+        detail = "The content type must be application/json in UTF-8."
         raise Problem(415, "unsupported_media_type", detail)
 
 
 def _received(limit: int) -> bytes:
-    # One byte more than allowed tells too large: at its limit werkzeug ends a chunked body in
-    # silence, and half a body may still be valid JSON.
+    # One byte more than `limit`, to notice a larger body: werkzeug silently cuts a chunked body at
+    # its limit, and half a body may still be valid JSON.
     request.max_content_length = limit + 1
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise
     except Exception as error:
-        # What a server raises for a body with broken chunks is its own business (PEP 3333).
+        # Any exception: PEP 3333 does not say what a server raises for a body with broken chunks.
         refusal = client().refusal
         raise (Problem(*refusal) if refusal else ClientDisconnected()) from error
     if len(body) > limit:
@@ -110,7 +111,7 @@ def _fault(fault: ErrorDetails, whole: str) -> dict[str, str]:
 
 
 def _message(fault: ErrorDetails) -> str:
-    # Pydantic would name our class here.
+    # Pydantic's own message would show the name of our class.
     if fault["type"] == "model_type":
         return "Input should be an object"
     return fault["msg"].removeprefix("Value error, ")

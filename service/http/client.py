@@ -1,4 +1,4 @@
-"""The client's end of a request, as far as the server below tells the application of it."""
+"""The client of a request, as the server shows it to the application."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Final, Protocol, cast
 from flask import request
 
 KEY: Final = "gunicorn.socket"
-"""Under this name gunicorn hands on what it reads from and writes to (`entrypoints.connection`)."""
+"""The WSGI variable in which gunicorn passes the connection (`entrypoints.connection`)."""
 
 
 Refusal = tuple[int, str, str]
-"""Status, reason and detail of the problem if the server could not read a request."""
+"""Status, reason and detail of the answer to a request that the server could not read."""
 
 
 class Client(Protocol):
-    """The connection a request came on."""
+    """The connection on which a request came."""
 
     refusal: Refusal | None
-    """Set if the request could not be read: the application only has to say so."""
+    """Set if the server could not read the request; the application then answers with it."""
 
     def watched(self, gone: Callable[[], None]) -> AbstractContextManager[None]:
         """While the context lasts, `gone` is called once if the client closes its connection."""
 
 
 class SilentClient:
-    """Stands in where the server tells nothing of its clients, as in tests over WSGI."""
+    """Used where the server passes no connection, as in tests over WSGI."""
 
     refusal: Refusal | None = None
 
@@ -39,5 +39,5 @@ _SILENT: Final = SilentClient()
 
 
 def client() -> Client:
-    """The client of the request under way."""
+    """The client of the current request."""
     return cast(Client, request.environ.get(KEY, _SILENT))

@@ -1,4 +1,4 @@
-"""What a view works with: the process's dependencies and who is calling."""
+"""What a view can ask for: the process's dependencies, the caller and the request id."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class IdentityDesk:
 
 
 class Probe(Protocol):
-    """Asks whether a part the service stands on is usable; raises or says no."""
+    """Checks whether a part that the service needs can be used; returns False or raises if not."""
 
     def __call__(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
-    """Everything the API works with. Built once per process, after any fork."""
+    """Everything that the API works with. Built once per process, after any fork."""
 
     settings: ApiSettings
     ports: Ports
@@ -62,25 +62,25 @@ class Dependencies:
     verifier: Verifier
     revocations: RevocationStore
     revoked: RevocationCheck
-    """Asks `revocations`."""
+    """Judges tokens by `revocations`."""
     pool: UserPool
-    """Signs a revoked subject out."""
+    """Where a revoked subject is signed out."""
     accounts: Accounts
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     probes: Mapping[str, Probe]
-    """By the names that `/readyz` tells; only those in `health.REQUIRED` make it unavailable."""
+    """By the names that `/readyz` shows. Only those in `health.REQUIRED` make it answer 503."""
     refused: Callable[[str | None], None] = lambda _subject: None
-    """Told of each call of a unicorn that was not accepted, and of whose account, if known."""
+    """Called for each refused call of a unicorn, with the caller's account or None (unknown)."""
     iam: Verifier | None = None
-    """Verifies credentials of IAM roles, if any may call."""
+    """Verifies credentials of IAM roles; None if no role may call."""
     id_tokens: Verifier | None = None
-    """Verifies access and ID tokens, if the workshop's page may send those."""
+    """Verifies access and ID tokens; None unless the workshop's page may send ID tokens."""
     photos: Photos | None = None
-    """None: photos are off, as is `identities`."""
+    """None if photos are off; then `identities` is None too."""
     identities: IdentityDesk | None = None
     limiter: Limiter | None = None
-    """None: nobody is limited."""
+    """None if there are no rate limits."""
 
 
 def provide(app: Flask, dependencies: Dependencies) -> None:
@@ -93,7 +93,7 @@ def dependencies() -> Dependencies:
 
 
 def caller() -> Principal:
-    """Who is calling; only on routes whose policy is not public."""
+    """The caller's principal; only for routes whose policy is not public."""
     return cast("Principal", g.principal)
 
 

@@ -1,4 +1,4 @@
-"""CORS by named origins, on errors too; only a real preflight is answered without a token."""
+"""CORS for the origins in the settings, on errors too; preflights need no token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.http import headers
 from service.http.responses import empty
 
 ALLOWED_HEADERS: Final = (*headers.READ, "X-Amz-Date", "X-Api-Key", "X-Amz-Security-Token")
-"""What the service reads, and what a gateway in front of it may want."""
+"""The headers that the service reads, and those that a gateway in front of it may read."""
 
 EXPOSED_HEADERS: Final = (
     "ETag",
@@ -45,16 +45,16 @@ def install(app: Flask, origins: Sequence[str]) -> None:
         always_send=False,
         # Errors pass through after_request like every answer.
         intercept_exceptions=False,
-        # Said on every answer, see `vary_by_origin`.
+        # `vary_by_origin` sets it on every answer.
         vary_header=False,
     )
     app.after_request(vary_by_origin)
 
 
 def preflight() -> Response | None:
-    """The answer to a preflight of any path; anything else is not this module's.
+    """The answer to a preflight request for any path; None if the request is not a preflight.
 
-    Without it a page would see a failure of CORS where the answer to its request is a 404.
+    Unknown paths are answered too, so that a page sees the 404 and not a CORS error.
     """
     if (
         request.method == "OPTIONS"
@@ -66,7 +66,7 @@ def preflight() -> Response | None:
 
 
 def vary_by_origin(response: Response) -> Response:
-    """Also on answers without CORS headers: a cache must not give one origin's to another."""
+    """Add `Vary: Origin` to every answer, so that no cache serves it to another origin."""
     response.headers.add("Vary", "Origin")
     return response
 

@@ -1,8 +1,8 @@
-"""Cursors: where a listing goes on, opaque to clients and good only for who got it.
+"""Cursors name where the next page of a listing begins. They are opaque, and bound to one caller.
 
-The authentication code is keyed by the subject the cursor was made for, so any process can check
-it without shared secrets. It is not what keeps riders apart: a listing is always of the token's
-own subject, so a rider who forged a cursor for himself would only skip through his own rides.
+The key of a cursor's authentication code is the subject that the cursor was made for, so any
+process can check it without a shared secret. The code does not keep riders apart: a listing shows
+only rides of the token's subject, so a forged cursor skips through one's own rides.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _looks_like_instant: Final = re.compile(r"2[0-9]{3}-[0-9T:.-]{18}Z").fullmatch
 
 
 def _is_instant(text: str) -> bool:
-    """Of this millennium: no arithmetic with it leaves the calendar."""
+    """Whether the text is an instant from 2000 to 2999, so that no date arithmetic overflows."""
     return bool(_looks_like_instant(text) and datetime.fromisoformat(text))
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a cursor is of: its name (at most 16 bytes), and the form of each part of its key."""
+    """A listing with cursors: its name (at most 16 bytes) and the form of each part of a key."""
 
     name: bytes
     key: Mapping[str, Callable[[str], object]]
@@ -73,7 +73,7 @@ def key_of(cursor: str | None, subject: str, listing: Listing = RIDES) -> Mappin
 
 
 def _key_in(payload: bytes, listing: Listing) -> Mapping[str, str]:
-    """The code is no secret from who reads this source, so the key is checked for its form too."""
+    """The key in the payload. Its form is checked, because a reader of this code can forge it."""
     try:
         key = json.loads(payload)
         if key.keys() == listing.key.keys() and all(

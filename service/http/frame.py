@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, log line, metrics and trace; headers of every answer."""
+"""What every request gets: an id, a log line, metrics, a trace, and headers on its answer."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ UNLESS_SET: Final = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
 )
-"""Of every answer, unless its route says otherwise."""
+"""Headers of every answer, unless its route sets them itself."""
 
 QUIET: Final = frozenset({"/healthz", "/readyz"})
-"""Asked every few seconds by load balancers; their lines would drown the others."""
+"""Paths that load balancers call every few seconds; they are logged at DEBUG only."""
 
 NO_ROUTE: Final = "none"
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 def install(app: Flask, public_url: str) -> None:
-    """Must come first: what is installed later runs inside."""
+    """Register the outermost hooks; call it before all other `install` functions."""
     always = security_headers(public_url)
 
     def finish(response: Response) -> Response:
@@ -53,13 +53,13 @@ def install(app: Flask, public_url: str) -> None:
 
 
 def security_headers(public_url: str) -> list[tuple[str, str]]:
-    """An API's answer is never sniffed or cached (OWASP REST Security Cheat Sheet)."""
+    """The security headers of an API (OWASP REST Security Cheat Sheet)."""
     headers = [
         ("X-Content-Type-Options", "nosniff"),
         ("Referrer-Policy", "no-referrer"),
     ]
     if public_url.startswith("https://"):
-        # Two years, as browsers' preload lists ask for. Subdomains are not ours to decide about.
+        # Two years, as browsers' preload lists require. Not for subdomains, which may not be ours.
         headers.append(("Strict-Transport-Security", "max-age=63072000"))
     return headers
 
@@ -100,7 +100,7 @@ def _end(_: BaseException | None) -> None:
 
 
 def _method_and_route() -> tuple[str, str]:
-    """Of the request, in words of ours: names that a client made up would be series without end."""
+    """Method and route as labels: a bounded set, whatever paths and methods clients make up."""
     method = request.method if request.method in METHODS else "other"
     return method, request.url_rule.rule if request.url_rule else NO_ROUTE
 
@@ -120,7 +120,7 @@ def _line(response: Response, seconds: float) -> dict[str, object]:
     rule, principal = request.url_rule, g.get("principal")
     return {
         "method": request.method,
-        # Without a route the path may be anything a stranger made up. Never the query.
+        # A path without a route can be anything, so it is cut. The query is never logged.
         "path": rule.rule if rule else request.path[:100],
         "status": response.status_code,
         "milliseconds": round(seconds * 1000, 1),

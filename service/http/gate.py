@@ -1,21 +1,20 @@
-"""How much one process takes on at a time, and the end of all waiting when it is told to stop.
+"""Limits how many requests a process works on at once, and ends all waiting when it stops.
 
-Load is what works, so a place is held for exactly that: from when a request is there as a whole,
-and it is known whose it is, until its answer is ready. Neither reading a request nor writing an
-answer takes a place: their pace is the client's. A request that waits for news and a stream cost
-a greenlet and no CPU; they have bounds of their own.
+Each request that the process works on holds a place: from when the whole request has arrived and
+its caller is known until its answer is ready. Reading a request and writing an answer take no
+place, because a slow client can make them last. A request that waits for news and an open stream
+hold no place either: they cost a greenlet and no CPU, and have limits of their own.
 
-Places are shared: one caller may hold a quarter of them and one client address a half, so that
-whatever keeps their requests (a slow store, say) leaves room for everybody else. A request that
-finds no place waits a moment for its turn and is then refused; nothing was done for it, and it
-may safely come again.
+One caller may hold a quarter of the places and one client address a half, so that the others have
+room even if those requests hang (on a slow store, for example). A request that finds no place waits
+up to a second for one and is then refused with 503. Nothing was done for it, so a client may retry.
 
-Why wait: refusing costs about as much CPU as half a request. Refused at once, 400 clients that ask
-again at once left it time for 27 instead of 490 rides a second; so it is 380
-(`tests.load.bench.overload`). The newest has the next turn: the oldest is the most likely to be
-refused or gone by then.
+It waits because a refusal costs about half the CPU of a request. With 400 clients that retry
+without a pause, refusing at once leaves time for 27 of 490 rides a second; waiting leaves 380
+(`tests.load.bench.overload`). The newest request gets the next place, because the oldest one is the
+most likely to be refused, or its client to be gone, before it is done.
 
-All requests of a process run in one thread (gevent), hence no lock.
+There is no lock: all requests of a process run in one thread (gevent).
 """
 
 from __future__ import annotations
@@ -46,38 +45,38 @@ from service.settings import ApiSettings
 _GATE: Final = "gate"
 
 STOP: Final = "stop"
-"""The extension the server calls, without arguments, when this process is to end."""
+"""The Flask extension that the server calls, without arguments, when the process stops."""
 
 IS_BEHIND_PROXY: Final = "is_behind_proxy"
-"""The extension by which the server knows whether its peers are clients or balancers."""
+"""The Flask extension that says whether connections come from a load balancer."""
 
 PATIENCE_SECONDS: Final = 1.0
-"""How long a request waits for its turn: bursts pass, and who asks again at once is slowed down."""
+"""How long a request waits for a place: outlasts a burst, and slows clients that retry at once."""
 
 SHARES: Final[Mapping[str, int]] = {"subject": 4, "address": 2}
-"""One subject, one client address may hold one in so many places."""
+"""The share of all places that one holder may have: 4 means a quarter, 2 a half."""
 
 POLLS_PER_SUBJECT: Final = 20
-"""Long polls of one caller in one process: several devices with several rides each."""
+"""Long polls of one caller in one process: enough for several devices with several rides each."""
 
 STREAMS_PER_SUBJECT: Final = 5
-"""In one process; a page opened many times over stays one rider's problem."""
+"""Open streams of one caller in one process, so that a page opened many times takes no more."""
 
 SUPERSEDE_SECONDS: Final = 10
-"""A caller's stream may end the oldest this often, so that pages which all come back do not chase
-one another."""
+"""A new stream may end the caller's oldest once in this time. Without that limit, pages that
+reconnect would end one another's streams for ever."""
 
 _CALLERS_REMEMBERED: Final = 10_000
 
 STOPPING, GONE, SUPERSEDED = "stopping", "gone", "superseded"
-"""What ends a wait early: the process, the client, a newer stream of the same caller."""
+"""Why a wait ends early: the process stops, the client is gone, or the caller's newer stream."""
 
 Holder = tuple[str, str]
-"""Of a share: its kind, as in `SHARES`, and who."""
+"""Who holds a place: the kind (a key of `SHARES`), and the subject or the client address."""
 
 
 class Gate:
-    """Counts what is under way."""
+    """Counts the requests, long polls and streams of this process, and limits them."""
 
     def __init__(
         self,
@@ -103,11 +102,14 @@ class Gate:
 
     @contextmanager
     def place(self, *holders: Holder) -> Iterator[None]:
-        """While a request is worked on. Raises a 503 problem if there is no place in time."""
+        """Hold a place while the process works on a request.
+
+        Raises a 503 problem if no place becomes free in time.
+        """
         if self._has_room(holders):
             self._take(holders)
         elif not self._gets_a_turn(holders):
-            raise _busy("This is more than can be done at once; try again.")
+            raise _busy("The service has too many requests at once; try again.")
         try:
             yield
         finally:
@@ -115,12 +117,12 @@ class Gate:
 
     @property
     def queued(self) -> int:
-        """How many wait for their turn."""
+        """The number of requests that wait for a place."""
         return len(self._queue)
 
     @property
     def waiters(self) -> int:
-        """How many long polls and streams there are."""
+        """The number of long polls and streams."""
         return len(self._waits)
 
     def has_room_to_wait(self, subject: str) -> bool:
@@ -129,9 +131,10 @@ class Gate:
 
     @contextmanager
     def waiting(self, client: Client, subject: str, *holders: Holder) -> Iterator[Wait]:
-        """While a request only waits: its place is free meanwhile.
+        """Give up the request's place while the request waits for news.
 
-        Afterwards it has a place again even if there is none: what it waited for is done.
+        Afterwards the request has a place again, even if that makes one too many: the news that it
+        waited for must be answered.
         """
         self._leave(holders)
         self._polls[subject] += 1
@@ -145,9 +148,12 @@ class Gate:
 
     @contextmanager
     def streaming(self, client: Client, subject: str) -> Iterator[Wait]:
-        """While a stream is open, which outlives its request. Raises a 429 or 503 problem."""
+        """Count a stream while it is open, which is longer than its request.
+
+        Raises a 429 problem (too many of this caller) or a 503 problem (too many of all).
+        """
         if self.waiters >= self._max_waiters:
-            raise _busy("No more streams can be held open; try again, or ask now and then.")
+            raise _busy("The service has too many open streams; try again, or poll instead.")
         self._make_room_for_a_stream(subject)
         with self._registered(client) as wait, STREAMS.track_inprogress():
             self._streams[subject].append(wait)
@@ -176,7 +182,7 @@ class Gate:
         self._held.update(holders)
 
     def _leave(self, holders: tuple[Holder, ...]) -> None:
-        """Give the place to the newest of those in the queue who may have it."""
+        """Free the place and give it to the newest request in the queue that may have it."""
         self.in_flight -= 1
         for holder in holders:
             self._held[holder] -= 1
@@ -189,11 +195,11 @@ class Gate:
                 return
 
     def _gets_a_turn(self, holders: tuple[Holder, ...]) -> bool:
-        # As many queue as the server takes connections.
+        # The queue is bounded by the server's limit on connections.
         turn = Event()
         self._queue[turn] = holders
         turn.wait(self._patience)
-        # Not by what `wait` returns: the turn may have come when the time was just up.
+        # `wait` may return False although the turn came just after the time was up.
         return self._queue.pop(turn, None) is None
 
     def _make_room_for_a_stream(self, subject: str) -> None:
@@ -205,12 +211,12 @@ class Gate:
             later = {"Retry-After": str(SUPERSEDE_SECONDS)}
             raise Problem(429, "too_many_streams", detail, headers=later)
         self._superseded[subject] = True
-        # No longer counted, although a client that vanished may keep it open for a while.
+        # Not counted from here on; if its client has vanished, it may stay open for a while.
         open_streams.pop(0).end(SUPERSEDED)
 
     @contextmanager
     def _registered(self, client: Client) -> Iterator[Wait]:
-        """A wait that ends with its client and with this process."""
+        """A wait that ends when its client disconnects or this process stops."""
         wait = Wait()
         self._waits.add(wait)
         if self.is_stopping:
@@ -223,7 +229,7 @@ class Gate:
 
 
 def install(app: Flask, settings: ApiSettings) -> None:
-    """Give the application its gate."""
+    """Give the application a gate with the limits of the settings."""
     here = Gate(max_in_flight=settings.api_max_in_flight, max_waiters=settings.api_max_waiters)
     app.extensions[_GATE], app.extensions[STOP] = here, here.stop
     app.extensions[IS_BEHIND_PROXY] = settings.trusted_proxy_hops > 0
@@ -235,26 +241,26 @@ def gate() -> Gate:
 
 
 def holders() -> tuple[Holder, ...]:
-    """Whose places the request under way takes."""
+    """The holders whose share the current request uses: its address and, if known, its subject."""
     hops = dependencies().settings.trusted_proxy_hops
     address = ("address", client_address(request.environ, hops))
     return (address, ("subject", caller().subject)) if "principal" in g else (address,)
 
 
 def granted_wait() -> int | None:
-    """Seconds of `Prefer: wait` if there is room to wait; a preference may be left aside."""
+    """Seconds of `Prefer: wait`; None if absent, or if there is no room for one more long poll."""
     return headers.preferred_wait() if gate().has_room_to_wait(caller().subject) else None
 
 
 def wait_for_ride(ride: Ride, done: Callable[[Ride], bool], seconds: float) -> Ride:
-    """The ride when `done` holds of it, the time is up or the wait ends; see `core.watch`."""
+    """The ride as soon as `done` is true of it, the time is up or the wait ends (`core.watch`)."""
     deps = dependencies()
     with gate().waiting(client(), caller().subject, *holders()) as wait:
         return watch.wait_for_ride(deps.ports, ride, done, seconds, deps.monotonic, wait)
 
 
 def wait_for_duty(duty: Duty, done: Callable[[Duty], bool], seconds: float) -> Duty:
-    """Unicorn and ride when `done` holds of them, the time is up or the wait ends."""
+    """Unicorn and ride as soon as `done` is true of them, the time is up or the wait ends."""
     deps = dependencies()
     with gate().waiting(client(), caller().subject, *holders()) as wait:
         return watch.wait_for_duty(deps.ports, duty, done, seconds, deps.now, deps.monotonic, wait)

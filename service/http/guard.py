@@ -1,6 +1,6 @@
-"""The guard: nothing behind a policy is reached without a token that satisfies it.
+"""The guard: admits a request only with a token that satisfies its route's policy.
 
-It runs before the body is read. An endpoint it does not know is refused, not let through.
+It runs before the body is read, and refuses an endpoint that it does not know.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ DETAILS: Final[Mapping[type[AuthError], str]] = {
     MalformedHeader: "Send exactly one bearer token, in the Authorization header only.",
     InvalidToken: "The access token is not valid.",
     TokenTooLarge: "The access token is longer than 7 KiB; let it carry fewer groups.",
-    InsufficientScope: "The access token lacks a scope this needs.",
-    Forbidden: "This is not for you.",
+    InsufficientScope: "The access token lacks a scope that this route needs.",
+    Forbidden: "You are not allowed to do this.",
     AuthUnavailable: "Access tokens cannot be checked at the moment; try again.",
 }
-"""One text per refusal: what exactly was wrong with a token is for the log only."""
+"""One text per kind of refusal: what exactly is wrong with a token goes to the log only."""
 
 
 def install(app: Flask, routes: Mapping[str, Route], deps: Dependencies) -> None:
@@ -58,7 +58,7 @@ def install(app: Flask, routes: Mapping[str, Route], deps: Dependencies) -> None
     def begin() -> Response | None:
         preflight = cors.preflight()
         if preflight or request.routing_exception is not None:
-            # 404 and 405 come first: Flask raises them next.
+            # No route: Flask raises 404 or 405 next.
             return preflight
         _require_one_spelling(request.environ)
         route = routes[request.endpoint or ""]
@@ -73,7 +73,7 @@ def install(app: Flask, routes: Mapping[str, Route], deps: Dependencies) -> None
 
 
 def groups_of(settings: ApiSettings) -> Mapping[Role, str]:
-    """Which group of the user pool stands for each role."""
+    """The user pool's group for each role."""
     return {
         Role.ADMIN: settings.admin_group,
         Role.DISPATCHER: settings.dispatcher_group,
@@ -82,7 +82,7 @@ def groups_of(settings: ApiSettings) -> Mapping[Role, str]:
 
 
 def judge_again() -> None:
-    """To be called when a request wakes up that waited: its token may have ended meanwhile.
+    """Check the current request's token again after a wait, in which it may have ended.
 
     Raises `AuthError`.
     """
@@ -91,7 +91,7 @@ def judge_again() -> None:
 
 
 class Authority(Protocol):
-    """Whoever can say who calls and whether that was revoked."""
+    """The verifiers and the revocation check that `caller_of` needs."""
 
     @property
     def verifier(self) -> Verifier: ...
@@ -111,10 +111,10 @@ def caller_of(
     now: float,
     before_sts: Callable[[], None] = lambda: None,
 ) -> Principal:
-    """Who calls this route with this `Authorization` header. Raises `AuthError`.
+    """The principal that calls this route with this `Authorization` header. Raises `AuthError`.
 
-    `now`: seconds since 1970. `before_sts` runs before a credential is put to STS, which costs a
-    remote call, and may refuse by raising.
+    `now`: seconds since 1970. `before_sts` runs before the remote call to STS that a credential of
+    an IAM role needs, and may refuse the request by raising.
     """
     if authority.iam:
         credential = iam.credential_from(authorization, has_query_token)
@@ -127,7 +127,7 @@ def caller_of(
 
 
 class Guard:
-    """Authentication, revocation, policy and rate limits, in this order."""
+    """Applies authentication, revocations, policy and rate limits, in this order."""
 
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
@@ -156,7 +156,7 @@ class Guard:
                 raise _too_many(g.standing)
 
     def refusal(self, error: AuthError) -> Response:
-        """The answer to a request that may not pass."""
+        """The answer to a refused request; also counts and logs it."""
         limiter = self._deps.limiter
         if limiter and not isinstance(error, AuthUnavailable):
             standing = limiter.refused(self._address(), self._deps.now().timestamp())
@@ -168,7 +168,7 @@ class Guard:
         return self._challenged(error)
 
     def _require_good_standing(self, now: datetime) -> None:
-        """No question to STS for an address that has been refused too often already."""
+        """Raise a 429 problem for an address refused too often: it causes no more calls to STS."""
         limiter = self._deps.limiter
         if limiter:
             standing = limiter.failures(self._address(), now.timestamp())
@@ -191,7 +191,7 @@ class Guard:
 
 
 def _require_one_spelling(environ: Mapping[str, Any]) -> None:
-    """404 unless the raw target spells the path as the route does that the server found for it."""
+    """Raise 404 unless the raw target spells the path exactly as the server decoded it."""
     if canonical_path(environ["RAW_URI"]) != environ["PATH_INFO"]:
         raise NotFound
 
@@ -202,7 +202,7 @@ def _too_many(standing: Standing) -> Problem:
 
 
 def _audit_failed_write(response: Response) -> Response:
-    """A store may have failed after the write: that must not hide who made it."""
+    """Write an audit line if a staff write fails with 5xx: the store may have done the write."""
     declared: Policy | None = g.get("policy")
     is_staffs = declared is not None and ADMIN_SCOPE in declared.scopes
     if is_staffs and request.method not in {"GET", "HEAD"} and response.status_code >= 500:
@@ -211,7 +211,7 @@ def _audit_failed_write(response: Response) -> Response:
 
 
 def _with_standing(response: Response) -> Response:
-    """Tell callers how often they may still come, before they have to be refused."""
+    """Add rate-limit headers, so that callers know how many requests they have left."""
     standing: Standing | None = g.get("standing")
     if standing:
         response.headers.extend(standing.headers())

@@ -1,11 +1,11 @@
-"""Request headers with a grammar of their own: `Prefer`, `Idempotency-Key`, entity tags, ids.
+"""Reads request headers that have a grammar: `Prefer`, `Idempotency-Key`, entity tags, ids.
 
-A server joins the lines of a repeated header by commas. Of a list, that means the same (RFC 9110,
-5.3). Of a header with one meaning it is one value, which is judged like any other: never as one
-of its lines, and refused where the value would otherwise be passed over.
+A server joins the lines of a repeated header with commas. For a header that is a list this changes
+nothing (RFC 9110, 5.3). A header with a single value is judged as the joined text, never by one of
+its lines, and is refused if the text is not a valid value.
 
-Read from the environment (PEP 3333), where absence, the usual case, costs nothing: werkzeug's
-`headers.get` raises and catches an exception for it.
+Headers are read from the WSGI environment (PEP 3333), because werkzeug's `headers.get` raises and
+catches an exception for each absent header, which is the usual case.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from werkzeug.datastructures import ETags
 from service.http.problems import Problem, invalid
 
 TRACE: Final = ("traceparent", "tracestate", "baggage")
-"""W3C Trace Context, and what tracers of browsers send along with it."""
+"""Headers of W3C Trace Context, and `baggage`, which tracers in browsers send with them."""
 
 READ: Final = (
     "Authorization",
@@ -35,7 +35,7 @@ READ: Final = (
     "X-Request-Id",
     *TRACE,
 )
-"""Every request header a client may send to this service; see `cors`."""
+"""Every request header that this service reads; `cors` allows them."""
 
 LONGEST_WAIT_SECONDS: Final = 30
 """Below the idle timeout of load balancers (ALB: 60 s) and the graceful timeout of the server."""
@@ -51,7 +51,7 @@ def preferred_wait() -> int | None:
     header = request.environ.get("HTTP_PREFER")
     if header is None:
         return None
-    # Not by every comma: that in a quoted value belongs to it.
+    # Not `split(",")`: a comma inside a quoted value belongs to the value.
     for preference in parse_http_list(header):
         found = _WAIT.fullmatch(preference)
         if found:
@@ -76,19 +76,19 @@ def idempotency_key() -> str | None:
 
 
 def given_request_id() -> str:
-    """The client's request id if it is safe to repeat everywhere, else a new one."""
+    """The client's request id if it is safe to put into logs and headers, else a new one."""
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def trace_carrier() -> dict[str, str]:
-    """The headers that say which trace the request belongs to."""
+    """The headers that name the trace of the request."""
     environ = request.environ
     return {name: environ[key] for name in TRACE if (key := f"HTTP_{name.upper()}") in environ}
 
 
 def last_event_id() -> int:
-    """The event `Last-Event-ID` names: the last one that a stream's reader has seen; else 0."""
+    """The number in `Last-Event-ID`: the last event that the client has seen; 0 without one."""
     given = request.environ.get("HTTP_LAST_EVENT_ID", "")
     if "," in given:
         raise invalid("Last-Event-ID", "must be one id")
@@ -107,18 +107,20 @@ def not_modified(version: int | str) -> bool:
 
 
 def expected_version() -> Callable[[int], bool]:
-    """Says of a version whether `If-Match` names it (RFC 9110, 13.1.1: strong comparison).
+    """A function that says whether `If-Match` names a version (RFC 9110, 13.1.1, strong).
 
-    Raises 428 without the header: a change must say what it is based on (RFC 6585, 3).
+    Raises a 428 problem if the header is absent: a change must name its base (RFC 6585, 3).
     """
     if "HTTP_IF_MATCH" not in request.environ:
-        raise Problem(428, "precondition_required", "Send the version you saw as If-Match.")
+        raise Problem(
+            428, "precondition_required", "Send the ETag of the version you saw as If-Match."
+        )
     tags = _in_one_form(request.if_match, "If-Match")
     return lambda version: str(version) in tags
 
 
 def _in_one_form(tags: ETags, header: str) -> ETags:
-    """Refuse `*` among entity tags: read by werkzeug, it is a tag of that name."""
+    """Refuse `*` among other tags, which werkzeug would read as a tag named `*`."""
     if "*" in tags.as_set():
         raise invalid(header, "must be * or a list of entity tags")
     return tags

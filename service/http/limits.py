@@ -1,8 +1,8 @@
-"""How often one caller may come: limits per subject and per client address.
+"""Rate limits per subject and per client address.
 
-Each process counts for itself, so the limits protect a process; a quota over all processes belongs
-to a gateway or a firewall in front of them. Windows are fixed and the same for everybody (the
-clock's minutes), so a caller may come twice as often around the turn of one.
+Each process counts for itself, so the limits protect one process; a quota over all processes
+belongs into a gateway or a firewall in front of them. Windows are fixed (the clock's minutes), so
+around the turn of a minute a caller can make twice as many requests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from service.settings import ApiSettings
 
 MOST_COUNTED: Final = 50_000
-"""Callers counted at once per limit. Beyond that, whoever has not come for longest is forgotten."""
+"""Callers counted at once per limit. Beyond it, the one whose last request is oldest is dropped."""
 
 UNITS: Final = {"second": 1, "minute": 60, "hour": 3600}
 
@@ -28,10 +28,10 @@ class Limit:
     amount: int
     seconds: int
     _counts: LRUCache[str, tuple[int, int]] = field(default_factory=lambda: LRUCache(MOST_COUNTED))
-    """By caller, the number of the window and the requests counted in it."""
+    """The number of the window and the requests counted in it, by caller."""
 
     def count(self, who: str, now: float, *, more: int = 1) -> Standing:
-        """Count `more` requests of a caller, who stands so afterwards; `now` in epoch seconds."""
+        """Count `more` requests of a caller and return its standing. `now`: seconds since 1970."""
         window = int(now) // self.seconds
         last_window, used = self._counts.get(who, (window, 0))
         used = more + (used if last_window == window else 0)
@@ -41,7 +41,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a caller stands with a limit."""
+    """How much of a limit a caller has used in the current window."""
 
     limit: Limit
     used: int
@@ -61,7 +61,7 @@ class Standing:
 
 
 class Limiter:
-    """The limits of one process, each given as in the settings: `600/minute`."""
+    """The limits of one process, each written as in the settings: `600/minute`."""
 
     def __init__(self, *, subject: str, address: str, failures: str) -> None:
         self._subject = _limit("subject", subject)
@@ -69,20 +69,20 @@ class Limiter:
         self._failures = _limit("failures", failures)
 
     def admitted(self, subject: str, address: str, now: float) -> Standing:
-        """Count a request of somebody we know.
+        """Count an authenticated request and return the caller's standing.
 
-        How busy others at the same address are is not shown, unless that is what stops it.
+        The standing of the address, which others share, is returned only if it alone is exceeded.
         """
         own = self._subject.count(subject, now)
         shared = self._address.count(address, now)
         return shared if shared.is_exceeded and not own.is_exceeded else own
 
     def refused(self, address: str, now: float) -> Standing:
-        """Count a request that was not let in."""
+        """Count a refused request of an address."""
         return self._failures.count(address, now)
 
     def failures(self, address: str, now: float) -> Standing:
-        """How an address stands with its refused requests, without counting one more."""
+        """The standing of an address by its refused requests; counts nothing."""
         return self._failures.count(address, now, more=0)
 
 

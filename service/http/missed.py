@@ -1,4 +1,4 @@
-"""Calls of unicorns that this process had to refuse: whoever judges silence is told of them."""
+"""Reports each call of a unicorn that this process refused, so that it does not count as silent."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from service.auth.principal import Principal, TokenKind
 FLEET: Final = "/v1/fleet"
 TOO_MANY: Final = 429
 OUR_FAULT: Final = 500
-"""Answers from here on are the service's doing, not the caller's."""
+"""From this status on the failure is the service's, not the caller's."""
 
 
 def install(app: Flask, refused: Callable[[str | None], None]) -> None:
-    """Tell `refused` of each such call: the account that made it, or none if that is not known."""
+    """Call `refused` for each such call, with the caller's account, or None if it is unknown."""
 
     def watch(response: Response) -> Response:
         status, route = response.status_code, request.url_rule
         principal: Principal | None = g.get("principal")
-        # A stranger who comes too often is nobody's unicorn: anyone could keep us deaf for ever.
+        # A 429 without a principal does not count: else anybody could make us count as deaf.
         is_refused = status >= OUR_FAULT or (status == TOO_MANY and principal)
         if is_refused and route and route.rule.startswith(FLEET):
             is_driver = principal is not None and principal.kind is TokenKind.USER

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, derived from the routes' own declarations."""
+"""Builds the OpenAPI 3.1 document from the declarations of the routes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.settings import ApiSettings
 
 DISCOVERED: Final = "cognito"
 OAUTH2: Final = "oauth2"
-"""The security schemes: where the pool describes itself, and how to sign in."""
+"""Names of the security schemes: the pool's discovery document, and the OAuth 2 flows."""
 
 EVENT_STREAM: Final = "text/event-stream"
 STREAMS: Final = "Streams"
@@ -28,30 +28,31 @@ _HEADERS: Final[Mapping[str, Json]] = {
     # reference as deep as this, which spares its users a call that blocks until the ride ends.
     "Last-Event-ID": {"schema": {"$ref": "#/components/schemas/RideView/properties/version"}},
 }
-"""What can be said of request headers beyond that they are text."""
+"""Schemas of request headers that are more than plain text."""
 
 _TAGS: Final[Mapping[str, tuple[str, str]]] = {
-    "/v1": ("Riders", "What a rider does."),
-    "/v1/fleet": ("Unicorns", "What a unicorn and its driver do."),
-    "/v1/admin": ("Staff", "The fleet, anyone's rides and the service itself, for staff."),
-    "/ride": ("Workshop", "The two routes of the workshop's page, in its words."),
-    "": ("Service", "Public descriptions and health of the service."),
+    "/v1": ("Riders", "Request, follow, cancel and rate rides."),
+    "/v1/fleet": ("Unicorns", "Report positions, go on and off duty, and carry out rides."),
+    "/v1/admin": ("Staff", "Look after the fleet, all rides and the service itself."),
+    "/ride": ("Workshop", "The two routes of the workshop's page, with its own field names."),
+    "": ("Service", "Health of the service and public descriptions of the API."),
 }
-"""Name and description of the tag, by how the path begins; the longest beginning counts."""
+"""Name and description of each tag, by prefix of the path; the longest matching prefix counts."""
 
 _ABOUT_STREAMS: Final = (
-    "Answers that go on until the ride ends. A client reads them as they come; one that waits for "
-    "the whole answer waits for the whole ride, so generators of such clients leave these out."
+    "Event streams, which stay open for as long as there are events. Read events as they arrive: a "
+    "client that waits for the whole answer waits until the stream ends. Generators of such "
+    "clients should leave these operations out."
 )
 _STREAM_MARKS: Final[Json] = {"tags": [STREAMS], "x-internal": True}
-"""What generators know streams by: openapi-generator passes over what is `x-internal`, others over
-a tag; openapi-python-client knows no mark, see `Last-Event-ID`."""
+"""How generators of clients recognise streams: openapi-generator skips `x-internal`, others skip a
+tag. openapi-python-client supports neither; see `Last-Event-ID`."""
 
 _PROBLEM: Final[Json] = {"$ref": "#/components/responses/Problem"}
 
 
 def document(routes: Iterable[Route], settings: ApiSettings) -> Json:
-    """The whole document."""
+    """The OpenAPI document of these routes."""
     ordered = sorted(routes, key=lambda route: (_path(route), route.method))
     schemas, named = schemas_of(ordered)
     paths: dict[str, Json] = {}
@@ -63,12 +64,12 @@ def document(routes: Iterable[Route], settings: ApiSettings) -> Json:
         "info": {
             "title": "Wild Rydes Dispatch",
             "version": "1",
-            "description": "Request a unicorn, follow it, drive one, and look after the fleet.",
+            "description": "Request and follow rides, drive a unicorn, and look after the fleet.",
             "contact": {"name": "Wild Rydes", "url": settings.public_url},
         },
         "servers": [{"url": settings.public_url}],
         "tags": [
-            *({"name": name, "description": about} for name, about in _TAGS.values()),
+            *({"name": name, "description": text} for name, text in _TAGS.values()),
             {"name": STREAMS, "description": _ABOUT_STREAMS},
         ],
         "paths": paths,
@@ -76,7 +77,7 @@ def document(routes: Iterable[Route], settings: ApiSettings) -> Json:
             "schemas": named,
             "responses": {
                 "Problem": {
-                    "description": "What went wrong (RFC 9457).",
+                    "description": "The request failed; the body says why (RFC 9457).",
                     "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
             },
@@ -128,13 +129,13 @@ def _tag(route: Route) -> str:
 
 
 def _description(route: Route) -> str:
-    """What the summary leaves out, and who may call."""
+    """The view's docstring without its first line, and who may call."""
     more = (getdoc(route.view) or "").partition("\n\n")[2]
     return f"{more}\n\n{_callers(route.policy)}".strip()
 
 
 def _callers(policy: Policy) -> str:
-    """Who may call, in words: groups and kinds of token have no place in OpenAPI's security."""
+    """Who may call, in words: OpenAPI's `security` cannot express groups and kinds of token."""
     if policy.is_public:
         return "Public."
     scopes = " or ".join(
@@ -147,7 +148,7 @@ def _callers(policy: Policy) -> str:
 
 
 def _security(policy: Policy, settings: ApiSettings) -> list[Json]:
-    """Any one of the schemes, with the policy's scopes."""
+    """The security requirement: any one of the schemes, with the policy's scopes."""
     schemes = [DISCOVERED, *([OAUTH2] if settings.cognito_domain_url else [])]
     if policy.is_public:
         return []
@@ -168,7 +169,7 @@ def _security_schemes(routes: Sequence[Route], settings: ApiSettings) -> Json:
         token_url = {"tokenUrl": f"{domain}/oauth2/token"}
         schemes[OAUTH2] = {
             "type": "oauth2",
-            "description": "A Cognito access token: of a user by code and PKCE, or of a machine.",
+            "description": "A Cognito access token of a user (code flow with PKCE) or a machine.",
             "flows": {
                 **_implicit(routes, domain),
                 "authorizationCode": {
@@ -191,7 +192,7 @@ def _implicit(routes: Sequence[Route], domain: str) -> Json:
 
 
 def _scopes(routes: Sequence[Route], kind: TokenKind) -> dict[str, str]:
-    """What tokens of this kind may ask for."""
+    """The scopes that tokens of this kind may have, with their descriptions."""
     named = {s for r in routes if r.policy.kind in {kind, None} for s in r.policy.scopes}
     return {scope: SCOPES[scope] for scope in sorted(named)}
 
@@ -203,8 +204,8 @@ def _answer(kind: Any, schemas: Mapping[Any, Json]) -> Json:
         case Text():
             content = {kind.media_type: {"schema": {"type": "string"}}}
             return {"description": kind.description, "content": content}
-    # Not `getdoc`, which would give that of a base.
-    description = kind.__doc__ if isinstance(kind, type) and kind.__doc__ else "As the schema says."
+    # Not `getdoc`, which would return the docstring of a base class.
+    description = kind.__doc__ if isinstance(kind, type) and kind.__doc__ else "See the schema."
     return {"description": description, "content": {"application/json": {"schema": schemas[kind]}}}
 
 

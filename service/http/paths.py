@@ -1,4 +1,4 @@
-"""One spelling of each path: judged when it comes in, written when it goes out."""
+"""Paths in their one canonical spelling: checks those of requests, writes those of links."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _CANONICAL: Final = re.compile(r"/|(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)+")
-"""Segments of unreserved characters (RFC 3986, 2.3). Nothing we serve needs another one, so an
-escape, an empty segment, a dot segment or a `;` is always a second spelling of something."""
+"""Segments of unreserved characters (RFC 3986, 2.3). Our paths need no others, so a path with an
+escape, an empty segment, a dot segment or a `;` is a second spelling of another path."""
 
 _ABSOLUTE_FORM: Final = re.compile(r"\Ahttps?://[^/?#\\]*", re.IGNORECASE)
 
@@ -33,5 +33,5 @@ def link(public_url: str, path: str) -> str:
 
 
 def absolute_url(public_url: str, path: str) -> str:
-    """The address of `path` for everybody else. The `Host` header is never asked."""
+    """The full address of `path`, for clients elsewhere; never taken from the `Host` header."""
     return f"{public_url}{path}"

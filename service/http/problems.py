@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_SOON: Final = {"Retry-After": "1"}
 RETRY_LATER: Final = {"Retry-After": "30"}
-"""A pause lasts until an operator ends it: minutes rather than seconds."""
+"""For a pause of dispatch, which an operator ends: minutes rather than seconds."""
 
 DOMAIN: Final[Mapping[type[errors.DispatchError], tuple[int, str]]] = {
     errors.RideNotFound: (404, "not_found"),
@@ -46,11 +46,11 @@ DOMAIN: Final[Mapping[type[errors.DispatchError], tuple[int, str]]] = {
     errors.StaleVersion: (412, "precondition_failed"),
     errors.IdempotencyKeyReused: (422, "idempotency_key_reused"),
 }
-"""What each error of the domain is over HTTP; those not named are a store's trouble: 503."""
+"""Status and reason of each error of the domain; all others mean that a store failed: 503."""
 
 
 class Problem(Exception):
-    """An answer that is an error, raised from wherever it is found."""
+    """An error answer (RFC 9457); any code below a view may raise it."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Problem(Exception):
 
 
 def invalid(field: str, message: str, reason: str = "validation_failed") -> Problem:
-    """422 for one field, header or query parameter."""
+    """A 422 problem for one field, header or query parameter."""
     faults = [{"field": field, "message": message}]
     return Problem(422, reason, "The request does not have the expected form.", faults=faults)
 
@@ -97,10 +97,10 @@ def install(app: Flask) -> None:
 
 
 def _of_domain(error: errors.DispatchError) -> Response:
-    known = DOMAIN.get(type(error))
-    if known:
+    status_and_reason = DOMAIN.get(type(error))
+    if status_and_reason:
         later = RETRY_LATER if isinstance(error, errors.DispatchPaused) else None
-        return Problem(*known, _sentence(error), headers=later).response()
+        return Problem(*status_and_reason, _sentence(error), headers=later).response()
     logger.warning("unavailable", extra={"cause": str(error)})
     return Problem(
         503, "unavailable", "A store did not answer in time; try again.", headers=RETRY_SOON
@@ -119,7 +119,7 @@ def _of_http(error: HTTPException) -> Response:
             problem = Problem(
                 405,
                 "method_not_allowed",
-                "This method is not known here.",
+                "This path does not support this method.",
                 headers={"Allow": allowed},
             )
         case RequestEntityTooLarge():
@@ -135,5 +135,5 @@ def _of_http(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     logger.error("unexpected error", exc_info=error)
-    detail = "Something went wrong here; the request id finds it in the log."
+    detail = "The service failed; its log has the details under this request id."
     return Problem(500, "internal_error", detail).response()

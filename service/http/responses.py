@@ -1,4 +1,4 @@
-"""Answers: JSON bodies, empty ones, entity tags."""
+"""Makes answers: with a JSON body, with none, and their entity tags."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pydantic import BaseModel
 
 JSON_TYPE: Final = "application/json"
 
-# One encoder for the life of the process: `json.dumps` with options builds one per call. ASCII
-# output, so that no string a client sent, lone surrogates included, can fail to be encoded.
+# One encoder per process, because `json.dumps` with options builds one per call. Its output is
+# ASCII, so that any string a client sent can be encoded, lone surrogates too.
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def encode(payload: BaseModel | Mapping[str, object]) -> str:
-    """JSON text of a view or of plain values."""
+    """The JSON text of a view or of plain values."""
     return payload.model_dump_json() if isinstance(payload, BaseModel) else _encode(payload)
 
 
@@ -32,7 +32,7 @@ def answer(
 
 def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
     response = Response(status=status, headers=headers)
-    # RFC 9110, 8.3: a content type describes content, and here is none.
+    # A content type describes content, and here is none (RFC 9110, 8.3).
     del response.headers["Content-Type"]
     return response
 
@@ -42,5 +42,5 @@ def entity_tag(version: int) -> str:
 
 
 def weak_tag(versions: str) -> str:
-    """A tag of a representation that may differ in what has no version, such as a place."""
+    """A tag that ignores changes without a version, such as those of a place."""
     return f'W/"{versions}"'

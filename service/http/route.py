@@ -1,7 +1,7 @@
-"""Routes that say everything about themselves in one place: who may call, what goes in and out.
+"""Declarations of routes: who may call, what goes in and what comes out, in one place.
 
-The declaration drives the guard, the parsing of bodies and the OpenAPI document. An application
-with a route that lacks one refuses to start.
+The guard, the parsing of bodies and the OpenAPI document use the declaration. The application does
+not start if a route has none.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from service.http.problems import Problem
 View = Callable[..., Response]
 
 ID_PATTERN: Final = "[A-Za-z0-9_-]{1,64}"
-"""Ids of rides, unicorns and dead letters, wherever a client sends one."""
+"""The form of the ids of rides, unicorns and dead letters."""
 _ID: Final = re.compile(ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """An answer that is text of this media type, not JSON."""
+    """An answer whose body is text of this media type, not JSON."""
 
     media_type: str
     description: str
@@ -44,17 +44,17 @@ class Route:
     policy: Policy
     view: View
     answers: Mapping[int, Any]
-    """By status, the type of the answer's body: a view, `Text` or None (no body)."""
+    """The type of the answer's body by status: a view, `Text` or None (no body)."""
     body: type[BaseModel] | None = None
     body_limit: int = BODY_LIMIT
-    """Bytes."""
+    """The largest body in bytes."""
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
-    """Request headers that matter here, for the OpenAPI document."""
+    """Request headers that this route reads, for the OpenAPI document."""
     bare_tokens: bool = False
-    """Takes tokens without a scheme word too."""
+    """Accepts tokens without a scheme too."""
     id_tokens: bool = False
-    """Takes ID tokens too, where `WORKSHOP_ID_TOKENS` says so."""
+    """Accepts ID tokens too, if the setting `WORKSHOP_ID_TOKENS` is on."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class Route:
 
     @property
     def body_is_optional(self) -> bool:
-        """A body that may be an empty object may be left out."""
+        """Whether a client may leave the body out: true if an empty object would be valid."""
         if self.body is None:
             return False
         try:
@@ -95,9 +95,9 @@ def route(
     bare_tokens: bool = False,
     id_tokens: bool = False,
 ) -> Callable[[View], View]:
-    """Serve `method rule` by the decorated view.
+    """Declare that the decorated view serves `method rule`.
 
-    The view gets the path's parameters, and `body` and `query` as validated models.
+    The view is called with the path's parameters, and with `body` and `query` as validated models.
     """
 
     def register(view: View) -> View:
@@ -127,7 +127,7 @@ def route(
 
 
 def declared_routes(app: Flask) -> Mapping[str, Route]:
-    """Every route of the application by endpoint. Raises `UndeclaredRoute` if one has no policy."""
+    """All routes of the application by endpoint. Raises `UndeclaredRoute` if one has no policy."""
     routes = {}
     for rule in app.url_map.iter_rules():
         declared = getattr(app.view_functions.get(rule.endpoint), "route", None)
@@ -158,11 +158,11 @@ def _endpoint(declared: Route) -> View:
 
 
 def is_id(value: str) -> bool:
-    """Whether this can be the id of a ride or a unicorn."""
+    """Whether the text has the form of an id."""
     return _ID.fullmatch(value) is not None
 
 
 def _require_id(value: str) -> None:
-    # Checked here and not by a converter, so that without a token even a bad id is 401.
+    # Checked here and not by a URL converter, so that a request without a token gets 401 first.
     if not is_id(value):
         raise Problem(404, "not_found", "There is nothing here.")

@@ -1,7 +1,7 @@
-"""JSON Schemas of what goes in and out, named as the classes that declare it.
+"""JSON Schemas of bodies and answers, named as the classes that declare them.
 
-What clients may leave out is absent from `required` and has no `default`: generators of typed
-clients take a property with a default for one that is always there.
+A property that clients may leave out is not in `required` and has no `default`, because generators
+of typed clients take a property with a default for one that is always there.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ PROBLEM: Final[Json] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "reason": {"type": "string", "description": "Stable, for programs."},
+        "reason": {"type": "string", "description": "A stable code for programs."},
         "request_id": {"type": "string"},
         "errors": {"type": "array", "items": {"$ref": REFERENCES.format(model="Fault")}},
     },
 }
 FAULT: Final[Json] = {
     "type": "object",
-    "description": "A field that was refused, and why.",
+    "description": "A field that is not valid, and why.",
     "required": ["field", "message"],
     "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
 }
 
 
 class _Schemas(GenerateJsonSchema):
-    """Pydantic's schemas without the titles it makes up from field names."""
+    """Pydantic's schemas without titles, which it would make from field names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
 class _Bodies(_Schemas):
-    """Those of bodies: without defaults."""
+    """Schemas of bodies and answers, without defaults."""
 
     def default_schema(self, schema: Any) -> Json:
         described = super().default_schema(schema)
@@ -56,7 +56,7 @@ class _Bodies(_Schemas):
 
 
 def schemas_of(routes: Iterable[Route]) -> tuple[Mapping[Any, Json], Json]:
-    """The schema of each type of a body or an answer, and the named ones they refer to."""
+    """The schema of each type of a body or an answer, and the named schemas they refer to."""
     modes: dict[Any, JsonSchemaMode] = {
         kind: "serialization"
         for route in routes
@@ -78,7 +78,7 @@ def schemas_of(routes: Iterable[Route]) -> tuple[Mapping[Any, Json], Json]:
 
 
 def query_parameters(query: type[BaseModel] | None) -> list[Json]:
-    """A query string has no null: what may be left out is only ever absent."""
+    """The parameters of a query string. None is nullable: an optional one is simply absent."""
     if query is None:
         return []
     schema = _query_schema(query)

@@ -1,8 +1,8 @@
-"""The files in which the processes of one role keep their counters, so that one can add them up.
+"""The directory in which the processes of one role keep their metrics, so that one can add them up.
 
-prometheus_client maps one file per process and kind of instrument into memory, in the directory
-`PROMETHEUS_MULTIPROC_DIR`. Call `prepare` before the instruments are imported. Nothing here
-imports prometheus_client, so that gunicorn's parent stays free of what gevent must patch first.
+prometheus_client keeps one memory-mapped file per process and kind of instrument in the directory
+`PROMETHEUS_MULTIPROC_DIR`. Call `prepare` before the instruments are imported. This module does
+not import prometheus_client, because gunicorn's parent uses it before gevent patches the library.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the files are written on every
 
 
 def prepare(port: int) -> None:
-    """Make an empty directory for this process and its children; the parent's exit removes it.
+    """Make an empty directory for this process and its children, removed when this process exits.
 
-    What killed predecessors left behind goes too. Does nothing if `port` is 0: metrics are off.
+    Also removes what killed predecessors left behind. Does nothing if `port` is 0 (metrics off).
     """
     if not port:
         return
@@ -46,7 +46,7 @@ def prepare(port: int) -> None:
     os.environ[VARIABLE] = str(folder)
 
     def remove() -> None:
-        # Forked children run this too when they exit.
+        # Forked children run this function too when they exit.
         if os.getpid() == owner:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -54,13 +54,13 @@ def prepare(port: int) -> None:
 
 
 def current() -> Path | None:
-    """This process's directory, if its metrics are on."""
+    """This process's directory; None if metrics are off."""
     name = os.environ.get(VARIABLE)
     return Path(name) if name else None
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process, and not only what its parent has yet to take note of."""
+    """Whether the process exists and is not a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -79,13 +79,13 @@ def _is_zombie(pid: int) -> bool:
 
 
 def processes(folder: Path) -> Sequence[int]:
-    """The living processes that count here."""
+    """The living processes that have files in the directory."""
     pids = {int(file.stem.rpartition("_")[2]) for file in folder.glob("*_[0-9]*.db")}
     return sorted(pid for pid in pids if is_alive(pid))
 
 
 def dead_files(folder: Path) -> Iterator[Path]:
-    """Files of processes that are no more."""
+    """The files of processes that have ended."""
     for file in folder.glob("*_[0-9]*.db"):
         if not is_alive(int(file.stem.rpartition("_")[2])):
             yield file
@@ -93,11 +93,11 @@ def dead_files(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Meanwhile no other process reads or tidies the directory."""
+    """Lock the directory against other processes that read or tidy it."""
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             yield
         finally:
-            # Closing the file would not do: a child forked meanwhile has it open too.
+            # Closing the file is not enough: a child forked meanwhile has it open too.
             fcntl.flock(lock, fcntl.LOCK_UN)

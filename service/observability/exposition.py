@@ -1,4 +1,4 @@
-"""Answers Prometheus on a port of its own, from any one process for all processes of its role."""
+"""Serves metrics to Prometheus on a port of its own: any process answers for its whole role."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from service.settings import Settings
 logger = logging.getLogger(__name__)
 
 WEB, WORKER, BEAT = range(3)
-"""What each role adds to `METRICS_PORT`."""
+"""The number that each role adds to `METRICS_PORT`."""
 
 LASTING: Final[Mapping[str, Callable[[float, float], float]]] = {
     "counter": operator.add,
     "histogram": operator.add,
     "gauge_max": max,
 }
-"""What of a process outlives it, by the kind of its file, and how it is put to the others'."""
+"""Kinds of files whose values are kept when their process ends, and how values are combined."""
 
 _updates: list[Callable[[], None]] = []
 
 
 class Role(Collector):
-    """All processes of this role as one: what they counted, how many they are, their memory."""
+    """Collects the metrics of all processes of this role, their number and their memory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -52,11 +52,11 @@ class Role(Collector):
             yield from MultiProcessCollector(None, str(self._folder)).collect()  # type: ignore[no-untyped-call]
             pids = directory.processes(self._folder)
         yield GaugeMetricFamily(
-            "wildrydes_processes", "Processes of this role that count.", value=len(pids)
+            "wildrydes_processes", "Living processes of this role.", value=len(pids)
         )
         yield GaugeMetricFamily(
             "wildrydes_memory_bytes",
-            "Memory of this role's processes, shared pages counted once (PSS).",
+            "Memory of this role's processes in bytes; shared pages count once (PSS).",
             value=sum(map(_memory_bytes, pids)),
         )
 
@@ -64,8 +64,8 @@ class Role(Collector):
 def tidy() -> None:
     """Remove the files of dead processes; called by each process when it starts.
 
-    Scrapes do it too. A role that nobody scrapes and that is restarted over and over would
-    otherwise fill the memory with its predecessors' files.
+    Scrapes do it too. Without this, a role that nobody scrapes and that restarts often would fill
+    the memory with files.
     """
     folder = directory.current()
     if folder:
@@ -74,7 +74,7 @@ def tidy() -> None:
 
 
 def bury(folder: Path) -> None:
-    """Move what dead processes counted to one file per kind and remove theirs."""
+    """Move the counts of dead processes to one file per kind, and remove their files."""
     for file in list(directory.dead_files(folder)):
         kind = file.stem.rpartition("_")[0]
         if kind in LASTING and file.stat().st_size:
@@ -102,7 +102,7 @@ def _memory_bytes(pid: int) -> int:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    # Several processes of a role may listen; each answers for all.
+    # All processes of a role serve the same port; each answers for all.
     allow_reuse_port = True
 
 
@@ -114,16 +114,19 @@ class _Silent(WSGIRequestHandler):
     timeout = 5
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a line per scrape says nothing."""
+        """Log nothing: a line per scrape is of no use."""
 
 
 def before_answers(update: Callable[[], None]) -> None:
-    """Have this called before each answer, for gauges that are asked rather than told."""
+    """Call `update` before each answer, for gauges that are read only when scraped."""
     _updates.append(update)
 
 
 def listen(settings: Settings, role: int, *more: Collector) -> None:
-    """Answer for this process's role, if metrics are on; a taken port costs no ride."""
+    """Serve the metrics of this process's role, if metrics are on.
+
+    A port that is in use is logged, and the process goes on.
+    """
     folder = directory.current()
     if not settings.metrics_port or folder is None:
         return
@@ -132,18 +135,18 @@ def listen(settings: Settings, role: int, *more: Collector) -> None:
     try:
         serve(settings.host, port, Role(folder), *more)
     except OSError as error:
-        logger.error("no metrics", extra={"port": port, "cause": str(error)})
+        logger.error("metrics not served", extra={"port": port, "cause": str(error)})
 
 
 def serve(host: str, port: int, *collectors: Collector) -> Callable[[], None]:
-    """Listen in a thread of this process. Returns how to stop. Raises `OSError`."""
+    """Serve in a thread of this process; returns a function that stops it. Raises `OSError`."""
     registry = CollectorRegistry()
     for collector in collectors:
         registry.register(collector)
     app = make_wsgi_app(registry)
     server = (_ServerOnIPv6 if ":" in host else _Server)((host, port), _Silent)
     server.set_app(app)
-    # A forked child must not hold the port open for a parent that is gone.
+    # A forked child must not hold the port open after its parent has gone.
     os.register_at_fork(after_in_child=server.socket.close)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()

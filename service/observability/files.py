@@ -1,8 +1,8 @@
-"""Files of counters in memory that never cost the process its life.
+"""Memory-mapped files of counters that do not kill the process when the file system is full.
 
 prometheus_client (0.26) maps sparse files. On a full file system, such as the 64 MB of `/dev/shm`
-that a container has by default, the write to a page that cannot be had is a SIGBUS. Here the space
-is taken before it is mapped; where there is none, the process counts for itself alone.
+that a container has by default, a write to a page without space raises SIGBUS. This class reserves
+the space before it maps a page; without space, the process counts in its own memory only.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from prometheus_client.mmap_dict import MmapedDict
 logger = logging.getLogger(__name__)
 
 FIRST_BYTES: Final = 8192
-"""Room for some fifty series; doubled when it is used up."""
+"""Enough for about fifty series; the size doubles when it is used up."""
 
 Sample = tuple[float, float]
 """A value and its timestamp."""
 
 
 class CounterFile(MmapedDict):
-    """One file of one process. Series for which there is no room are not seen by a scrape."""
+    """One file of one process. A series for which there is no room is missing in scrapes."""
 
     def __init__(self, filename: str) -> None:
         self._path = filename
@@ -67,5 +67,5 @@ class CounterFile(MmapedDict):
 
 @cache
 def _tell(cause: str) -> None:
-    """Say once that there is no room."""
+    """Log once that there is no room."""
     logger.error("no room for metrics: this process is not counted", extra={"cause": cause})

@@ -1,6 +1,6 @@
-"""Spans by the OpenTelemetry SDK, configured by its own `OTEL_…` variables, the endpoint excepted.
+"""Traces by the OpenTelemetry SDK. Its `OTEL_…` variables configure it, except for the endpoint.
 
-Sent in batches by a thread, over OTLP/HTTP: what cannot be sent is dropped, never waited for.
+A thread sends spans in batches over OTLP/HTTP. Spans that it cannot send are dropped.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ KINDS: Final = {
     "consumer": trace.SpanKind.CONSUMER,
 }
 EXPORT_SECONDS: Final = 2.0
-"""How long a batch of spans is offered to the collector: a silent one holds up the end of a process
-for as long (the SDK's default: 10 s)."""
+"""Time limit for sending a batch of spans. A collector that does not answer delays the end of a
+process by as much, hence less than the SDK's 10 s."""
 MOST_REMEMBERED: Final = 10_000
-"""Waiting rides whose origin is known at once; beyond that all are forgotten, not the process."""
+"""Waiting rides whose span is remembered at once; bounds the memory of the process."""
 
 
 class Tracing:
     """One process's tracer."""
 
     def __init__(self, role: str, collector_url: str) -> None:
-        # The attribute only names the service where OTEL_SERVICE_NAME does not.
+        # OTEL_SERVICE_NAME takes precedence over this attribute.
         resource = Resource.create({"service.name": f"wildrydes-{role}"})
-        # By the SDK's own reading of the variable this is the path for traces (OTLP/HTTP).
+        # The path that the SDK itself appends for traces (OTLP/HTTP).
         exporter = OTLPSpanExporter(
             f"{collector_url.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS
         )

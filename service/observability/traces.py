@@ -1,7 +1,7 @@
-"""Traces across processes: from the request over the broker to the claim.
+"""Traces across processes: from the request, through the broker, to the claim.
 
-Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set; then nothing of OpenTelemetry is imported and a
-span costs one function call. Spans carry routes, zones and ids, never what a rider wrote.
+Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set. While off, OpenTelemetry is not imported and a span
+costs one function call. Spans hold routes, zones and ids, but no text of a rider.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _tracing: Tracing | None = None
 
 
 def begin(settings: Settings, role: str) -> None:
-    """Trace from now on, if it is wanted; once per process, after any fork (it has a thread)."""
+    """Start tracing if the settings say so; once per process, after any fork (it has a thread)."""
     global _tracing
     if settings.otel_exporter_otlp_endpoint:
         from service.observability.otel import Tracing
@@ -34,7 +34,7 @@ def begin(settings: Settings, role: str) -> None:
 
 
 def end() -> None:
-    """Send what is not sent yet and stop: for processes that end without Python's own exit."""
+    """Send the remaining spans and stop; for processes that do not end by Python's own exit."""
     global _tracing
     ending, _tracing = _tracing, None
     if ending:
@@ -48,26 +48,26 @@ def is_on() -> bool:
 def span(
     name: str, *, of_ride: str = "", kind: str = "internal", carrier: Carrier = NOTHING
 ) -> AbstractContextManager[None]:
-    """A span around the block: a child of the carrier's span, else of this thread's current one.
+    """A span around the block: a child of the carrier's span, or else of this thread's current one.
 
-    With `of_ride` it is linked to the request of the ride, should that be in another trace: under
-    load many requests share one job.
+    With `of_ride`, the span is linked to the request of that ride, which may be in another trace,
+    because under load many requests share one job.
     """
     return _tracing.span(name, of_ride, kind, carrier) if _tracing else _NO_SPAN
 
 
 def describe(**attributes: str | int) -> None:
-    """Say more about the current span."""
+    """Add attributes to the current span."""
     if _tracing:
         _tracing.describe(attributes)
 
 
 def carrier() -> dict[str, str]:
-    """What continues the current span elsewhere; empty if there is none."""
+    """The headers by which another process continues the current span; empty without a span."""
     return _tracing.carrier() if _tracing else {}
 
 
 def remember(ride_id: str, traceparent: str | None) -> None:
-    """Note with which span a waiting ride came, for the span of its claim."""
+    """Remember the span of a ride's request, so that the span of its claim can be linked to it."""
     if _tracing and traceparent:
         _tracing.remember(ride_id, traceparent)

@@ -30,8 +30,12 @@ DETAILS: Final = {
         "Request Header Fields Too Large",
         "The access token is longer than 7 KiB; let it carry fewer groups.",
     ),
-    "insufficient_scope": (403, "Forbidden", "The access token lacks a scope this needs."),
-    "forbidden": (403, "Forbidden", "This is not for you."),
+    "insufficient_scope": (
+        403,
+        "Forbidden",
+        "The access token lacks a scope that this route needs.",
+    ),
+    "forbidden": (403, "Forbidden", "You are not allowed to do this."),
 }
 ERRORS: Final = {
     "missing_token": "",
