@@ -1,4 +1,4 @@
-"""The command line of operators; `python -m service --help` says what there is."""
+"""Runs the operators' command line; `python -m service --help` lists its commands."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What an address in a setting must look like. Each check returns its text or says what is wanted.
+"""Checks addresses in settings. Each check returns its text or raises `ValueError`.
 
-An address is used exactly as it was checked, so only one spelling of each is taken.
+An address is used exactly as it was checked, so each has only one accepted spelling.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 import idna
 
 _URL: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
-"""The characters of a URL (RFC 3986, 2): no space, no double quote, nothing beyond ASCII."""
+"""The characters of a URL (RFC 3986, 2): ASCII without space and double quote."""
 
 _LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -24,7 +24,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def listening_host(host: str) -> str:
-    """A name or an address to listen on; an IPv6 address without brackets."""
+    """A host name or IP address to serve on; an IPv6 address without brackets."""
     if not _is_host(host):
         raise ValueError(f"{host!r} is not a host name or IP address such as 127.0.0.1 or ::1")
     return host
@@ -44,7 +44,7 @@ def web_url(url: str) -> str:
 
 
 def protected_url(url: str, plain_hosts: Collection[str] = ()) -> str:
-    """A web URL by HTTPS; by HTTP only to this machine or to one of `plain_hosts`."""
+    """An HTTPS URL; plain HTTP only for this machine or one of `plain_hosts`."""
     host = _split(web_url(url)).hostname or ""
     if not url.startswith("https:") and host not in plain_hosts and not _is_loopback(host):
         raise ValueError("must be https unless on this machine or an allowed host")
@@ -52,9 +52,9 @@ def protected_url(url: str, plain_hosts: Collection[str] = ()) -> str:
 
 
 def public_url(url: str) -> str:
-    """A web URL to which paths are appended. Clients compare it, so its path is canonical."""
+    """A URL to which paths are appended. Its path must be canonical, because clients compare it."""
     if not _PATH.fullmatch(_split(web_url(url)).path):
-        raise ValueError("must have no other path than one of letters, digits, '.', '_', '~', '-'")
+        raise ValueError("its path may hold only letters, digits, '.', '_', '~', '-' and '/'")
     return url.rstrip("/")
 
 
@@ -90,19 +90,19 @@ def redis_url(url: str) -> str:
 
 
 def plain_host(host: str) -> str:
-    """A host as it stands in a URL that names it: small letters, no brackets, no port."""
+    """A host as in a URL, but without brackets and port; in lower case."""
     if not _is_host(host) or host != _normal_host(host):
-        raise ValueError(f"{host!r} is not a host alone, in small letters: no scheme, no port")
+        raise ValueError(f"{host!r} must be a host in lower case, without scheme and port")
     return host
 
 
 def origin(text: str) -> str:
-    """An origin exactly as browsers send it (RFC 6454, 6.2): anything else matches no request."""
+    """An origin exactly as browsers send it (RFC 6454, 6.2); another spelling would never match."""
     wanted = _origin_of(text)
     if wanted is None:
         raise ValueError(f"{text!r} is not an exact origin such as https://example.com")
     if wanted != text:
-        raise ValueError(f"{text!r} is never sent by a browser, write {wanted}")
+        raise ValueError(f"{text!r} is not how browsers send it, write {wanted}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Builds what judges a caller, for the API and for the gateway's authorizer. See `bootstrap`."""
+"""Builds what judges callers, for the API and for the gateway's authorizer; see `bootstrap` too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from service.stores.revocations import DynamoRevocations
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """What it takes to judge a caller, and nothing of what the API does for one."""
+    """The verifiers and revocations needed to judge a caller, and nothing else of the API."""
 
     verifier: AccessTokenVerifier
     iam: IamVerifier | None
@@ -29,10 +29,10 @@ class Authority:
 
 
 def build_authority(settings: ApiSettings) -> Authority:
-    """For the gateway's authorizer: keys, STS and the revocations of the operations table.
+    """The authority of the gateway's authorizer: keys, STS and revocations.
 
-    Revocations come straight from DynamoDB, because a Lambda function that starts anywhere need
-    not reach into Redis's network. Nothing here says that positions are heard.
+    Revocations are read from DynamoDB, because the Lambda function may have no route to Redis. The
+    function does not report that it hears positions, because it hears none.
     """
     keys = keys_of(settings)
     revocations = DynamoRevocations(dynamodb_client(settings), settings.operations_table)
@@ -45,18 +45,18 @@ def build_authority(settings: ApiSettings) -> Authority:
 
 
 def keys_of(settings: ApiSettings) -> KeySet | PinnedKeys:
-    """The pinned keys, or the issuer's, which are fetched at once in the background."""
+    """The pinned keys, or the issuer's, which are fetched in the background."""
     if settings.auth_jwks_file:
         return PinnedKeys(Path(settings.auth_jwks_file))
     fetch = Endpoint(settings.jwks_url, allow_http_hosts=settings.auth_jwks_allow_http_hosts)
     keys = KeySet(fetch)
-    # The first caller should not have to wait for them.
+    # Fetched now, so that the first caller need not wait.
     keys.start()
     return keys
 
 
 def verifier_of(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:
-    """For access tokens of the pool."""
+    """The verifier of the pool's access tokens."""
     return AccessTokenVerifier(
         keys,
         issuers=settings.issuers,
@@ -68,7 +68,7 @@ def verifier_of(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:
 
 
 def workshop_verifier_of(settings: ApiSettings, keys: Keys) -> WorkshopVerifier | None:
-    """For the id tokens of the workshop's page; None unless the setting allows them."""
+    """The verifier for the workshop's page; None unless the setting allows ID tokens."""
     if not settings.workshop_id_tokens:
         return None
     return WorkshopVerifier(verifier_of(settings, keys), id_verifier_of(settings, keys))
@@ -86,7 +86,7 @@ def id_verifier_of(settings: ApiSettings, keys: Keys) -> IdTokenVerifier:
 
 
 def iam_verifier_of(settings: ApiSettings) -> IamVerifier | None:
-    """For callers that prove an IAM role; None if no role has a scope."""
+    """The verifier of IAM roles; None if no role has a scope."""
     if not settings.iam_role_scopes:
         return None
     return IamVerifier(

@@ -1,4 +1,4 @@
-"""Work that a process repeats beside its requests and jobs."""
+"""Repeats work in the background of a process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ logger = logging.getLogger(__name__)
 
 
 class Repeated:
-    """Runs `work` in a thread of its own: `seconds` after its last end, and at once on `hurry`.
+    """Runs `work` in a thread of its own, `seconds` after its last run ended or at once on `hurry`.
 
-    The thread ends on `close`, and when `work` returns false (not none). Whatever `work` raises is
-    logged, once for a row of failures, and the thread goes on. Start it after any fork.
+    The thread ends on `close`, or when `work` returns False (None does not end it). An exception
+    from `work` is logged as a warning, the ones directly after it at DEBUG, and the thread goes on.
+    Start it after any fork.
     """
 
     def __init__(self, name: str, work: Callable[[], object], seconds: float) -> None:
@@ -26,16 +27,16 @@ class Repeated:
         self._failing = False
 
     def start(self, first_within: float = 0.0) -> None:
-        """Begin, and wait up to `first_within` seconds for the end of the first run."""
+        """Start the thread, and wait up to `first_within` seconds for its first run to end."""
         self._thread.start()
         self._ran_once.wait(first_within)
 
     def hurry(self) -> None:
-        """Run once more without waiting; during a run: after it."""
+        """Run once more at once, or after the run under way."""
         self._hurried.set()
 
     def close(self) -> None:
-        """End the thread, after the run it may be in."""
+        """End the thread; a run under way is finished first."""
         self._closed = True
         self._hurried.set()
         self._thread.join()
@@ -54,7 +55,7 @@ class Repeated:
             result = self._work()
             self._failing = False
             return result
-        except Exception as error:  # whatever it is, the thread has to outlive it
+        except Exception as error:  # any error: the thread must go on
             level = logging.DEBUG if self._failing else logging.WARNING
             logger.log(level, "%s failed", self._thread.name, extra={"cause": repr(error)[:200]})
             self._failing = True

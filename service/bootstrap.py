@@ -1,6 +1,6 @@
-"""Builds what the processes work with: the one wiring. Call once per process, after any fork.
+"""Builds everything that a process works with. Call once per process, after any fork.
 
-Nothing connects here: each client connects when it is first used.
+Nothing connects here: each client connects on first use.
 """
 
 from __future__ import annotations
@@ -67,16 +67,16 @@ if TYPE_CHECKING:
     from service.http.context import Dependencies
 
 REQUEST_TIMEOUT_SECONDS: Final = 0.25
-"""In a request: a rider must not wait for a cache."""
+"""Time limit of a Redis call in a request: a rider must not wait for a cache."""
 MOST_ARRIVALS: Final = 10_000
-"""Rides whose arrival a process remembers: several times those it has followers for."""
+"""Rides whose arrival a process remembers: several times as many as it has followers for."""
 JOB_TIMEOUT_SECONDS: Final = 2.0
-"""In a job: patience within the lease, then the sweep."""
+"""Time limit of a Redis call in a job: within the life of a lease; the sweep repairs the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisStores:
-    """The Redis side of the ports."""
+    """The stores in Redis."""
 
     link: RedisLink
     fleet: RedisFleetIndex
@@ -89,7 +89,7 @@ def redis_stores(
 ) -> RedisStores:
     """Stores that share one connection pool and one breaker.
 
-    `role` is the process's, for the names of its connections.
+    `role`: the role of the process, which names its connections.
     """
     client = connect(settings.redis_url, timeout_seconds=timeout_seconds, name=f"wildrydes-{role}")
     link = RedisLink(client)
@@ -107,7 +107,7 @@ def build_ports(
     rounds: RoundQueue,
     dynamodb: DynamoDBClient | None = None,
 ) -> Ports:
-    """The ports on their stores, none of which keeps a thread: see `with_background_reads`."""
+    """The ports on their stores, without background threads (see `with_background_reads`)."""
     dynamodb = dynamodb or dynamodb_client(settings)
     retention = timedelta(days=settings.ride_retention_days)
     times = zone_times(settings, dynamodb)
@@ -132,7 +132,7 @@ def build_ports(
 
 
 def with_background_reads(ports: Ports) -> Ports:
-    """The same for a process that lives long: it reads what all know in the background."""
+    """The same ports for a long-lived process, which reads the pause and more in the background."""
     times = replace(ports.times, corrections=KnownCorrections(ports.times.corrections).start())
     return replace(
         ports,
@@ -145,7 +145,7 @@ def with_background_reads(ports: Ports) -> Ports:
 def build_revocations(
     settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient
 ) -> KnownRevocations:
-    """Revocations, not yet read."""
+    """The process's copy of the revocations; `start` it to read them."""
     stored = DynamoRevocations(dynamodb, settings.operations_table)
     return KnownRevocations(stored, redis.changes.announce, _now)
 
@@ -153,7 +153,7 @@ def build_revocations(
 def build_oversight(
     settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient, *, timeout_seconds: float
 ) -> Oversight:
-    """What only operators ask, beside the ports. The broker may be another Redis."""
+    """What only operators use, beside the ports. The broker may be on another Redis."""
     broker = RedisLink(
         connect(settings.broker_url, timeout_seconds=timeout_seconds, name="wildrydes-web")
     )
@@ -182,7 +182,7 @@ def photos_of(settings: Settings, dynamodb: DynamoDBClient) -> S3Photos | None:
 
 
 def rules_of(settings: Settings) -> Rules:
-    """The settings that are rules of the service, in the core's own units."""
+    """The rules of the service from its settings, in the units of the core."""
     return Rules(
         deadline=timedelta(seconds=settings.dispatch_deadline_seconds),
         offer=timedelta(seconds=settings.offer_seconds),
@@ -198,7 +198,7 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def zone_times(settings: Settings, dynamodb: DynamoDBClient) -> ZoneTimes:
-    """Travel times that each zone corrects by what it has learned."""
+    """Travel times, corrected in each zone by what the zone has learned."""
     base = travel_times(settings)
     return ZoneTimes(
         base=base,
@@ -209,13 +209,16 @@ def zone_times(settings: Settings, dynamodb: DynamoDBClient) -> ZoneTimes:
 
 
 def learned_corrections(settings: Settings, dynamodb: DynamoDBClient) -> DynamoCorrections:
-    """What zones have learned about the estimate in use."""
+    """The corrections that zones have learned for the estimate in use."""
     base = "engine" if settings.travel_times_url else "line"
     return DynamoCorrections(dynamodb, settings.operations_table, base)
 
 
 def travel_times(settings: Settings) -> TravelTimes:
-    """The routing engine's if there is one. Call once per process, after any fork."""
+    """Travel times of the routing engine, if the settings name one; otherwise estimates.
+
+    Call once per process, after any fork.
+    """
     straight = GreatCircle()
     if not settings.travel_times_url:
         return straight
@@ -228,7 +231,7 @@ def travel_times(settings: Settings) -> TravelTimes:
 
 
 def clock_of(settings: Settings, link: RedisLink, dynamodb: DynamoDBClient) -> Clock:
-    """The service's time in this process, kept right in the background."""
+    """The service's time in this process; a background thread keeps it right."""
     dynamo = DynamoClock(dynamodb, settings.rides_table)
     clock = Clock({REDIS: redis_clock(link), "dynamodb": dynamo})
     clock.keep_reading()
@@ -236,8 +239,8 @@ def clock_of(settings: Settings, link: RedisLink, dynamodb: DynamoDBClient) -> C
 
 
 def build(settings: ApiSettings) -> Dependencies:
-    """What the API stands on; its keys are fetched at once."""
-    # Imported late: workers use the rest of this module and need no Flask.
+    """Everything that the API works with; starts to fetch the keys."""
+    # Imported late, because workers use the rest of this module and need no Flask.
     from service.http.context import Dependencies, IdentityDesk
     from service.http.limits import limiter_of
 
@@ -290,7 +293,10 @@ def build(settings: ApiSettings) -> Dependencies:
 
 
 def _tell_age(keys: KeySet | PinnedKeys) -> None:
-    """Told as an instant, which does not grow old between two answers; 0 is never."""
+    """Set the metric to the instant of the last fetch, or 0 before the first.
+
+    An instant, unlike an age, stays true between two scrapes.
+    """
     KEYS_FETCHED.set(max(0.0, time.time() - keys.age_seconds()))
 
 

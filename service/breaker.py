@@ -1,4 +1,4 @@
-"""A breaker: after a failure something is left alone for a while, so that callers fail fast."""
+"""A breaker: after a failure a peer is not called for a while, so that callers fail fast."""
 
 from __future__ import annotations
 

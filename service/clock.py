@@ -1,9 +1,10 @@
-"""The service's time: the middle one of three clocks, carried on by this host's monotonic one.
+"""The service's time: the middle one of three clocks.
 
-Hosts' clocks disagree and jump. Each process reads three clocks every few seconds: its host's, the
-`TIME` of Redis and the `Date` of DynamoDB's answers, and takes the middle one. So one clock that is
-wrong, whichever it is, changes nothing; between two readings a jump of the host's clock is not even
-noticed. A clock that is off by more than `BOUND` is told in a metric and by `/readyz`.
+The clocks of hosts disagree and jump. So each process reads three clocks every few seconds (its
+host's, the `TIME` of Redis and the `Date` of DynamoDB's answers) and takes the middle one, so that
+one wrong clock changes nothing. Between readings the host's monotonic clock counts on, so a jump of
+the host's clock has no effect. A metric shows how far each clock is off, and `/readyz` whether one
+is off by more than `BOUND`.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from service.model.errors import Unavailable
 from service.observability.instruments import CLOCK_OFF
 
 BOUND: Final = timedelta(seconds=5)
-"""How far a clock may be off unnoticed. `Date` alone is coarse by a second."""
+"""How far a clock may be off without being reported; `Date` has a resolution of one second."""
 
 READ_EVERY_SECONDS: Final = 5.0
 FIRST_READ_SECONDS: Final = 1.0
-"""A process that starts waits no longer for stores that do not answer."""
+"""How long a starting process waits for the first reading, if stores do not answer."""
 
 HOST: Final = "host"
 REDIS: Final = "redis"
 
 Source = Callable[[], float | None]
-"""Seconds since 1970 by some clock, less the monotonic clock's at that instant; none: unknown."""
+"""Returns a clock's seconds since 1970 minus the monotonic clock's; None if it is unknown."""
 
 
 class Clock:
-    """`now` is the service's time. `sources`: clocks beside the host's, by name."""
+    """Tells the service's time. `sources`: the clocks beside the host's, by name."""
 
     def __init__(
         self,
@@ -53,12 +54,12 @@ class Clock:
         return datetime.fromtimestamp(self._base + self._monotonic(), UTC)
 
     def by(self, name: str) -> datetime:
-        """The time by one clock, right or wrong; the service's while that clock is not known."""
+        """The time by one clock, right or wrong; the service's time if it has not been read yet."""
         base = self._known.get(name, self._base)
         return datetime.fromtimestamp(base + self._monotonic(), UTC)
 
     def read(self) -> None:
-        """Read every clock. One that does not answer is believed to go on as it was last read."""
+        """Read every clock. One that does not answer keeps its last reading."""
         for name, source in self._sources.items():
             try:
                 reading = source()
@@ -71,17 +72,18 @@ class Clock:
             CLOCK_OFF.labels(name).set(abs(reading - self._base))
 
     def is_within_bound(self) -> bool:
-        """Whether every clock was within `BOUND` of the service's time when last read."""
+        """Whether every clock was within `BOUND` of the service's time at its last reading."""
         bound = BOUND.total_seconds()
         return all(abs(reading - self._base) <= bound for reading in self._known.values())
 
     def keep_reading(self) -> None:
-        """Read now, for `FIRST_READ_SECONDS` at most, and in the background from then on."""
+        """Read in the background from now on; wait for the first reading at most
+        `FIRST_READ_SECONDS`."""
         Repeated("reading the clocks", self.read, READ_EVERY_SECONDS).start(FIRST_READ_SECONDS)
 
 
 def _middle(readings: Mapping[str, float]) -> float:
-    """Of two the one that all processes share: the other is this host's."""
+    """The median; of two clocks the one that is not this host's, because all processes share it."""
     if len(readings) == 2:
         return next(reading for name, reading in readings.items() if name != HOST)
     return statistics.median(readings.values())

@@ -1,8 +1,8 @@
-"""A process that takes calls of unicorns says all the time whether it hears them.
+"""Reports, from each process that takes calls of unicorns, whether it hears them.
 
-Whoever judges a unicorn's silence can then tell it from an outage of those who would have heard it.
-A call that had to be refused is not lost for that: if it is known who made it, its unicorn was
-heard; if not, the process says that it was deaf, and nobody's silence counts until then.
+With these reports the sweep can tell a silent unicorn from an outage of the service. A refused call
+does not make its unicorn silent: if the caller is known, its unicorn counts as heard; if not, the
+process reports that it was deaf, and until then no unicorn counts as silent.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from service.observability.instruments import FLEET_CALLS_REFUSED
 logger = logging.getLogger(__name__)
 
 TIMES: Final = 20
-"""How often while a unicorn comes to count as silent: some may get lost."""
+"""Reports within the time after which a position is stale; several, because some may get lost."""
 
 MOST_REFUSED: Final = 1000
-"""So many callers refused between two beats are looked up; more are deafness."""
+"""Refused callers looked up between two reports; with more, the process reports that it is deaf."""
 
 
 class Listening:
-    """What one process says; `begin` starts it, `refused` may be called by any thread."""
+    """The reports of one process. `begin` starts them; any thread may call `refused`."""
 
     def __init__(self, ports: Ports, now: Callable[[], datetime]) -> None:
         self._ports = ports
@@ -39,21 +39,21 @@ class Listening:
         self._ended = threading.Event()
 
     def refused(self, subject: str | None) -> None:
-        """A call of a unicorn was not accepted; `subject`: its account, if that is known."""
+        """Note that a call of a unicorn was refused. `subject`: its account; None if unknown."""
         FLEET_CALLS_REFUSED.inc()
         self._refused.add(subject if len(self._refused) < MOST_REFUSED else None)
 
     def begin(self) -> None:
-        """Say it in the background until the process ends, or `end` is called."""
+        """Report in the background until the process ends or `end` is called."""
         threading.Thread(target=self._run, name="listening", daemon=True).start()
 
     def end(self) -> None:
-        """Say goodbye: the others need not wait for this process."""
+        """Withdraw this process, so that the others need not wait for its reports."""
         self._ended.set()
         try:
             self._ports.fleet.stop_listening(self._process)
         except Unavailable as error:
-            logger.info("goodbye not heard", extra={"cause": str(error)})
+            logger.info("hearing not withdrawn", extra={"cause": str(error)})
 
     def _run(self) -> None:
         period = self._ports.rules.stale.total_seconds() / TIMES
@@ -61,21 +61,21 @@ class Listening:
             self.beat()
 
     def beat(self) -> None:
-        """Say once whether every call since the last beat was heard."""
+        """Report once whether every call since the last report was heard."""
         refused, self._refused = self._refused, set()
         try:
             unknown = [subject for subject in refused if not self._is_heard(subject)]
             self._ports.fleet.listen(self._process, self._now(), is_deaf=bool(unknown))
         except Unavailable as error:
-            # No call is heard while Redis is away; that is said as soon as it is back.
+            # Without Redis no call is heard. Report that as soon as Redis is back.
             self._refused.add(None)
-            logger.debug("nobody heard that we listen", extra={"cause": str(error)})
+            logger.debug("hearing not reported", extra={"cause": str(error)})
         except Exception:
             self._refused.add(None)
-            logger.exception("listening failed")
+            logger.exception("hearing not reported: unexpected error")
 
     def _is_heard(self, subject: str | None) -> bool:
-        """Note a refused caller's unicorn as heard; false if it is not known whose call it was."""
+        """Note a refused caller's unicorn as heard; False if the unicorn is unknown."""
         if subject is None:
             return False
         try:

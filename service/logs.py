@@ -1,6 +1,6 @@
-"""Log lines on stdout: JSON for machines, coloured and readable on a terminal. Never a token.
+"""Log lines on stdout: JSON, or coloured text on a terminal. They never hold a token.
 
-`log_context` (or `set_log_context`) puts request id and ride id into every line logged meanwhile.
+`log_context` and `set_log_context` add fields, such as the request id, to every line that follows.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from pythonjsonlogger.json import JsonFormatter
 _context: ContextVar[Mapping[str, str] | None] = ContextVar("log_context", default=None)
 
 LIBRARIES: Final = frozenset({"celery", "kombu"})
-"""Those that speak of the same trouble over and over. Their sentences are templates: few."""
+"""Libraries that repeat the same message while a failure lasts. Their message templates are few."""
 _TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
 @contextmanager
 def log_context(**fields: str) -> Iterator[None]:
-    """Add these fields to each line logged inside, in this thread (or greenlet)."""
+    """Add these fields to each line logged inside the block, in this thread (or greenlet)."""
     token = _context.set({**(_context.get() or {}), **fields})
     try:
         yield
@@ -38,12 +38,12 @@ def log_context(**fields: str) -> Iterator[None]:
 
 
 def set_log_context(**fields: str) -> None:
-    """Replace the fields for what follows in this thread: the next request sets its own."""
+    """Replace the fields for all further lines of this thread; the next request sets its own."""
     _context.set(fields)
 
 
 def add_log_context(**fields: str) -> None:
-    """Add fields that only became known meanwhile."""
+    """Add fields to all further lines of this thread."""
     _context.set({**(_context.get() or {}), **fields})
 
 
@@ -53,9 +53,9 @@ def configure_logging(level: str) -> None:
 
 
 def logging_config(level: str) -> dict[str, Any]:
-    """The `logging.config` dictionary behind `configure_logging`, for servers that want it.
+    """The `logging.config` dictionary of `configure_logging`, for servers that take one.
 
-    Libraries are heard from WARNING on: at DEBUG some print headers and with them tokens.
+    Libraries log from WARNING on, because at DEBUG some print headers and with them tokens.
     """
     own = {"level": level}
     return {
@@ -76,10 +76,10 @@ def logging_config(level: str) -> dict[str, Any]:
             "service": own,
             "worker": own,
             "celery": own,
-            # One line per received and per succeeded job; what a job did, it says itself.
+            # It logs a line per job received and done; what a job did, the job logs itself.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
-            # A line per second that says nothing happened.
+            # It logs a line per second about nothing.
             "celery.beat": {"level": "WARNING"},
             "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
         },
@@ -94,9 +94,10 @@ class _AddContext(logging.Filter):
 
 
 class _OncePerMinute(logging.Filter):
-    """Lets a library say each of its sentences once a minute.
+    """Passes each message template of a library once a minute.
 
-    While a peer is away or full, Celery and kombu repeat theirs every second, with tracebacks.
+    While a peer is down or full, Celery and kombu repeat their messages every second, with
+    tracebacks.
     """
 
     def __init__(self) -> None:
@@ -130,7 +131,7 @@ class _Readable(logging.Formatter):
             for name, value in record.__dict__.items()
             if name not in _STANDARD
         )
-        # Only the traceback may have line breaks; whatever came from a client is JSON.
+        # Only the traceback has line breaks: text from clients is written as JSON.
         head = f"{self.formatTime(record)} {_coloured(record.levelname)} {record.name}"
         parts = [f"{head}  {record.getMessage()}  {extras}".rstrip()]
         if record.exc_info:
@@ -146,7 +147,7 @@ def _coloured(level: str) -> str:
 
 
 def _without_tokens(line: str) -> str:
-    # The belt: nothing logs a token, and no library's message gets one past this either.
+    # A safety net: no code logs a token, but a library's message might.
     return _TOKEN.sub("[token]", line) if "eyJ" in line else line
 
 

@@ -1,8 +1,8 @@
-"""Requests to other services: bounded in time and in size, and sent nowhere but where they should.
+"""HTTP requests to other services, bounded in time and size.
 
 No retries, no redirects, no proxy from the environment, no compression. One deadline covers
-connecting, headers and body: a time-out for each read would let a server that sends one byte a
-second go on for ever.
+connecting, headers and body, because with a time-out per read a server that sends one byte a second
+could go on for ever.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _CHUNK_BYTES: Final = 64 * 1024
 
 
 class RequestFailed(Exception):
-    """No answer: refused, late, broken off or too large."""
+    """There is no usable answer: refused, too late, broken off or too large."""
 
 
 class Outbound:
-    """Sends requests over kept connections. Safe to share between threads, not across a fork.
+    """Sends requests over kept connections. Threads may share it; forked processes may not.
 
-    `connections`: how many are kept for each host.
+    `connections`: the number of connections kept for each host.
     """
 
     def __init__(self, *, connections: int = 1) -> None:
@@ -45,7 +45,7 @@ class Outbound:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        """Status and body of the answer, within `seconds` after connecting began.
+        """Make one request; returns status and body within `seconds`, connecting included.
 
         Raises `RequestFailed`, also for a body of more than `most_bytes`.
         """
@@ -81,7 +81,7 @@ def _body(response: urllib3.BaseHTTPResponse, most_bytes: int) -> bytes:
 
 
 class _Until(io.RawIOBase):
-    """A socket's incoming bytes until a deadline, in seconds of the monotonic clock."""
+    """A socket's incoming bytes until `deadline` (seconds of the monotonic clock)."""
 
     def __init__(self, deadline: float, connected: socket.socket, incoming: io.RawIOBase) -> None:
         self._deadline = deadline
@@ -104,7 +104,7 @@ class _Until(io.RawIOBase):
 
 
 class _Response(HTTPResponse):
-    """Reads its head and body within the time-out that urllib3 has just set: what is left."""
+    """Reads head and body within the socket's time-out, which urllib3 sets to the time left."""
 
     def __init__(self, sock: socket.socket, *args: object, **kwargs: object) -> None:
         super().__init__(sock, *args, **kwargs)  # type: ignore[arg-type]

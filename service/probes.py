@@ -1,4 +1,4 @@
-"""What `/readyz` asks of the dependencies; docker/RUNBOOK.md says which have no probe, and why."""
+"""The probes of `/readyz`; docker/RUNBOOK.md says which dependencies have none, and why."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 Probe = Callable[[], bool]
 
 PATIENCE_SECONDS: Final = 0.5
-"""For one dependency; all are asked at once, and the answer comes within a second."""
+"""Time limit of one probe; all run at once, so that `/readyz` answers within a second."""
 
 
 def probes_of(
     settings: ApiSettings, dynamodb: DynamoDBClient, redis: RedisLink, keys_ready: Probe
 ) -> dict[str, Probe]:
-    """A probe for each dependency there is; each says no or raises if the part is unusable."""
+    """A probe for each dependency; it returns False or raises if the part cannot be used."""
     probes: dict[str, Probe] = {
         "dynamodb": lambda: _all_tables_answer(settings, dynamodb),
         "keys": keys_ready,
         "redis": lambda: _answers(redis),
     }
-    # Where both are one server, it is told once.
+    # If broker and Redis are one server, it has one probe.
     if settings.broker_url != settings.redis_url:
         broker = RedisLink(connect(settings.broker_url, timeout_seconds=PATIENCE_SECONDS))
         probes["broker"] = lambda: _answers(broker)
@@ -40,7 +40,7 @@ def probes_of(
 
 
 def _all_tables_answer(settings: ApiSettings, dynamodb: DynamoDBClient) -> bool:
-    """One consistent read of items that do not exist: reaches each table, needs no more rights."""
+    """One consistent read of absent items: reaches each table and needs no extra right."""
     keys = {
         str(getattr(settings, table.setting)): [{table.key: {"S": "readiness"}}] for table in TABLES
     }

@@ -1,10 +1,10 @@
-"""Settings: the one place that reads them from the environment.
+"""Reads the settings from the environment; no other module does.
 
-White space around a value is dropped, an empty value counts as absent, and everything else is used
-exactly as it was checked. A missing or bad setting is named and stops the process.
+White space around a value is dropped, an empty value counts as absent, and any other value is used
+exactly as it was checked. If a setting is missing or bad, the process stops and names it.
 
-`Settings` is what every process needs; `ApiSettings` adds what only the API may ask for, so that
-a worker runs without a word about tokens.
+`Settings` is for every process; `ApiSettings` adds those that only the API needs, so that a worker
+needs no settings about tokens.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _HARMFUL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _unless_empty(check: Callable[[str], str]) -> AfterValidator:
-    """An empty text is how a default says: none."""
+    """Check a value unless it is empty: an empty default means that there is none."""
     return AfterValidator(lambda text: check(text) if text else text)
 
 
 def parts_of(value: str) -> tuple[str, ...]:
-    """The parts of a setting that is a list: separated by commas, with or without spaces."""
+    """The parts of a setting that is a list, separated by commas with or without spaces."""
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
@@ -59,7 +59,7 @@ def _grants(scopes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
 
 
 def _region_of(pool_id: str) -> str | None:
-    """The region that a user pool's id names: `eu-west-1_Abc123` is in eu-west-1."""
+    """The region in a user pool's id: eu-west-1 for `eu-west-1_Abc123`."""
     region = pool_id.rpartition("_")[0]
     return region if re.fullmatch(_REGION_NAME, region) else None
 
@@ -71,17 +71,17 @@ Host = Annotated[str, AfterValidator(addresses.listening_host)]
 RedisUrl = Annotated[str, _unless_empty(addresses.redis_url)]
 WebUrl = Annotated[str, _unless_empty(addresses.web_url)]
 Word = Annotated[str, Field(pattern=r"^[\x21\x23-\x26\x28-\x7e]*$")]
-"""Visible ASCII without quotes: what goes into headers and labels as it is."""
+"""Visible ASCII without quotes, which can go into headers and labels as it is."""
 Group = Annotated[str, Field(pattern=r"^\S{1,128}$")]
 RateLimit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour)$")]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Parts = BeforeValidator(_parts)
-"""Of a list separated by commas."""
+"""Splits a list that is separated by commas."""
 
 
 class Settings(BaseModel):
-    """Common settings; each field is the environment variable of the same name in capitals."""
+    """Settings of every process; each field is the environment variable of its name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -119,10 +119,10 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _is_bare(cls, value: object) -> object:
-        """Files for containers keep the quotes that a shell would take away."""
+        """Refuse quotes: env files of containers keep the quotes that a shell would remove."""
         if isinstance(value, str):
             if value[:1] in {'"', "'"} or value[-1:] in {'"', "'"}:
-                raise ValueError("stands in quotes: leave them out")
+                raise ValueError("is in quotes: leave them out")
             if _HARMFUL.search(value):
                 raise ValueError("holds a control character")
         return value
@@ -144,7 +144,7 @@ class Settings(BaseModel):
 
 
 class ApiSettings(Settings):
-    """What the API needs on top: who may call it, and how it names itself."""
+    """Settings of the API only: who may call it, and its own address."""
 
     port: int = Field(8080, ge=1, le=65535)
     public_url: Annotated[str, AfterValidator(addresses.public_url)]
@@ -206,7 +206,7 @@ class ApiSettings(Settings):
 
     @model_validator(mode="after")
     def _keys_are_protected(self) -> Self:
-        """Keys come in the clear only where somebody decided so."""
+        """Refuse a key address with plain HTTP, unless a setting allows its host."""
         try:
             addresses.protected_url(self.jwks_url, self.auth_jwks_allow_http_hosts)
         except ValueError as error:
@@ -225,7 +225,7 @@ class ApiSettings(Settings):
 
     @property
     def authorization_servers(self) -> tuple[str, ...]:
-        """Where a client finds the pool's description: beside the keys, where those are set."""
+        """The issuers' addresses for clients; derived from the keys' address if that is set."""
         place = self.cognito_jwks_url.removesuffix(KEYS_PATH)
         return (place,) if place != self.cognito_jwks_url else self.issuers
 
@@ -238,7 +238,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
 def load(kind: type[AnySettings]) -> AnySettings:
-    """Read the environment, or end the process naming every variable that is missing or bad."""
+    """Read the settings, or end the process and name every variable that is missing or bad."""
     try:
         return read(kind, os.environ)
     except ValidationError as error:
@@ -246,15 +246,15 @@ def load(kind: type[AnySettings]) -> AnySettings:
 
 
 def read(kind: type[AnySettings], environment: Mapping[str, str]) -> AnySettings:
-    """The settings of this kind that the environment holds. Raises `ValidationError`."""
+    """The settings of this kind from `environment`. Raises `ValidationError`."""
     stripped = {name: environment.get(name.upper(), "").strip() for name in kind.model_fields}
     return kind.model_validate({name: value for name, value in stripped.items() if value})
 
 
 def faults_of(error: ValidationError) -> list[str]:
-    """A line for each setting that is missing or bad; a fault between settings names them itself.
+    """A line for each setting that is missing or bad.
 
-    Values are not repeated: some are secret.
+    The lines do not repeat values, because some are secret.
     """
     faults = [(str(next(iter(fault["loc"]), "")).upper(), fault["msg"]) for fault in error.errors()]
     lines = [f"{name}: {text}" if name else text for name, text in faults]

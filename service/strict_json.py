@@ -1,7 +1,7 @@
-"""JSON without the leniency of the standard library (RFC 8259, RFC 8725).
+"""Reads JSON more strictly than the standard library (RFC 8259, RFC 8725).
 
-One text that two parsers read differently is how checks are slipped past: so a name occurs once and
-a number is finite.
+Each name must occur once and each number must be finite: a text that two parsers read differently
+could pass the check of one and mean something else to the other.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final, NoReturn
 
 
 def read_json(data: bytes) -> object:
-    """The value of a UTF-8 text without a byte-order mark. Every fault is a `ValueError`.
+    """The value of a UTF-8 text without a byte-order mark. Raises `ValueError`.
 
-    A string may hold half a character by an escape: who takes it as text has to look.
+    A string may hold half a character (a lone surrogate, by an escape); the caller must check that.
     """
     try:
         return _decode(data.decode())
@@ -24,12 +24,12 @@ def read_json(data: bytes) -> object:
 
 
 def read_json_object(data: bytes) -> dict[str, Any]:
-    """As `read_json`, for a text that must be an object of whole characters."""
+    """As `read_json`, for an object whose strings hold no lone surrogates."""
     value = read_json(data)
     if type(value) is not dict:
         raise ValueError("not a JSON object")
     if b"\\u" in data:
-        # Only an escape can smuggle half a character in; nobody could store or log it.
+        # Fails for a lone surrogate, which only an escape can bring and nothing can store or log.
         json.dumps(value, ensure_ascii=False).encode()
     return value
 

@@ -1,5 +1,4 @@
 """The Celery application of workers, beat and monitor; the one module here that reads settings."""
-environment."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ from worker import consumer, dependencies, liveness, metrics  # noqa: E402
 from worker.heartbeat import CountedRequest, Heartbeat, main_clock  # noqa: E402
 
 app = Celery("dispatch", broker=settings.broker_url, include=["worker.tasks"])
-# Jobs are due and expire by Redis' clock: hosts' clocks need not agree, nor need it be right.
+# Due times and expiry of jobs go by the clock of Redis, because the clocks of hosts may disagree.
 clock = main_clock(settings)
 app.now = clock.now  # type: ignore[method-assign]
 CountedRequest.now = clock.now
@@ -39,39 +38,39 @@ app.conf.update(
     # Results are in DynamoDB; a result backend would cost 86 % more CPU per task.
     task_ignore_result=True,
     result_backend=None,
-    # A job is acknowledged when its work is done: one that dies with its worker is run again.
-    # For a pool child that is killed alone the sweep re-delivers (no crash loop on a poison job).
+    # A job is acknowledged when it is done, so a job that dies with its worker runs again. If only
+    # a pool process is killed, the job is lost and the sweep asks for another: no crash loop.
     task_acks_late=True,
-    # A job waits for its turn in the queue, where another worker can take it, not in a worker.
+    # Jobs wait in the queue, where any worker can take them, and not inside a busy worker.
     worker_prefetch_multiplier=1,
-    # soft < hard < visibility timeout, else a job runs twice at once.
+    # Soft limit < hard limit < visibility timeout; otherwise a job could run twice at once.
     task_soft_time_limit=15,
     task_time_limit=20,
     broker_connection_retry_on_startup=True,
-    # A worker outlives its broker: it tries for ever instead of exiting after 100 attempts.
+    # A worker waits for its broker for ever instead of exiting after 100 attempts.
     broker_connection_max_retries=None,
-    # The time-out is above the second that a worker's wait for jobs lasts, and so short that a
-    # silent broker holds no main loop for long: a dozen such waits fit into a stop time-out.
-    # The name is the monitor's; workers and beat set theirs when they start.
+    # The time-out is longer than a worker's wait for jobs (1 s), and so short that a broker that
+    # does not answer blocks no main loop for long: a dozen fit into a container's stop time-out.
+    # The name is the monitor's; workers and beat set their own when they start.
     broker_transport_options=broker_options(timeout_seconds=2, name="wildrydes-monitor")
     | {
-        # Above the hard time limit. The interval and throttle matter as much: with the defaults
-        # re-delivery takes 90 s whatever the timeout says.
+        # Above the hard time limit. Interval and throttle matter too: with their defaults a job is
+        # delivered again after 90 s, whatever the timeout.
         "visibility_timeout": 30,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     },
     broker_use_ssl=broker_tls(settings.broker_url),
-    # Nor does an error that the broker answers end a worker.
+    # An error from the broker does not end a worker.
     broker_channel_error_retry=True,
-    # Beat publishes again in a second, and must not stand still meanwhile.
+    # No retries: beat publishes again in a second and must not block until then.
     task_publish_retry_policy={"max_retries": 0},
-    # Task events begin when a monitor asks for them; without remote control none can ask.
+    # A monitor turns task events on by remote control, so without a monitor there is none.
     worker_enable_remote_control=settings.monitor_enabled,
-    # Our own logging; Celery's would print task arguments.
+    # The service configures its own logging, because Celery's would print task arguments.
     worker_hijack_root_logger=False,
-    # Warm shutdown finishes running jobs (milliseconds each); this is the belt for a stuck one,
-    # below the containers' stop timeout.
+    # A warm shutdown finishes running jobs (milliseconds each). This limit is for a stuck job; it
+    # is below the stop timeout of containers.
     worker_soft_shutdown_timeout=10,
     task_routes={
         ROUND_TASK: {"queue": DISPATCH_QUEUE},
@@ -89,7 +88,7 @@ app.conf.update(
         "learn": {
             "task": LEARN_TASK,
             "schedule": 60.0,
-            # One that waited for a minute is followed by the next one.
+            # A job that waited for a minute is not needed: the next one follows.
             "options": {"expires": 60},
         },
         "count": {
@@ -99,7 +98,7 @@ app.conf.update(
             "options": {"expires": 30},
         },
     },
-    # Beat looks at its clock at least this often, whatever else it believes.
+    # Beat checks its schedule at least every second.
     beat_max_loop_interval=1,
     worker_consumer="worker.consumer:DroppingConsumer",
 )
@@ -112,7 +111,7 @@ def _name_connections(role: str) -> None:
     app.conf.broker_transport_options["client_name"] = f"wildrydes-{role}"
 
 
-# Celery keeps weak references to receivers unless it is told otherwise.
+# `weak=False`, because Celery otherwise keeps weak references to receivers.
 @setup_logging.connect(weak=False)
 def _start_logging(**_: Any) -> None:
     configure_logging(settings.log_level)
@@ -133,8 +132,8 @@ def _begin_beat(sender: Any, **_: Any) -> None:
 
 @worker_process_init.connect(weak=False)
 def _build_stores(**_: Any) -> None:
-    # Clients must not be shared across a fork. The import of the numeric libraries, on the other
-    # hand, happens in the parent (through worker.tasks), whose pages the children share.
+    # Clients must not be shared across a fork, so they are built here. The numeric libraries are
+    # imported in the parent (through worker.tasks), because children share its memory pages.
     dependencies.build(settings)
 
 

@@ -1,12 +1,12 @@
-"""What keeps a worker's main loop going, whatever comes from the broker and whatever it does.
+"""Keeps a worker's main loop running, whatever the broker delivers and however it behaves.
 
-Messages that no worker can make sense of are counted and dropped. What such a message asked for,
-the sweep finds. Celery's own handlers would log its content, which may be personal. What is no
-message at all, or one with parts missing, would end the worker (kombu 5.7.0, celery 5.7.0: the
-exception leaves the main loop), and with it each worker in turn.
+A message that a worker cannot read is counted and dropped; the sweep repairs what it was for.
+Celery's own handlers would log its content, which may be personal. A message with parts missing, or
+an entry that is no message, would end one worker after the other (kombu 5.7.0, celery 5.7.0: the
+exception leaves the main loop).
 
-Events for the monitor are sent once or not at all. Celery's own heartbeat connects and sends again
-inside the main loop until it succeeds: with a silent broker the loop stood still for good.
+Events for the monitor are sent at most once. Celery's own dispatcher connects and sends again
+inside the main loop until it succeeds, so with a broker that does not answer the loop would block.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from worker.liveness import PatientConsumer
 logger = logging.getLogger(__name__)
 
 SENSELESS: Final = (AttributeError, KeyError, TypeError, ValueError)
-"""What reading a message raises that is not as Celery writes it."""
+"""The exceptions from reading a message that is not as Celery writes it."""
 
 
 class OneAttempt(EventDispatcher):
-    """Sends each event once; one that cannot be sent is forgotten."""
+    """Sends each event once; an event that cannot be sent is dropped."""
 
     def _publish(self, *args: Any, **options: Any) -> None:
         super()._publish(*args, **options | {"retry": False})  # type: ignore[misc] # stubs lack it
-        # Celery keeps what failed, without bound, and would send it when it is stale.
+        # Celery keeps failed events without a limit and would send them when they are out of date.
         self._outbound_buffer.clear()  # type: ignore[attr-defined]
 
 
 class Events(events.Events):
-    """Celery's `app.events` with the dispatcher above."""
+    """Celery's `app.events` with `OneAttempt` as its dispatcher."""
 
     dispatcher_cls = f"{__name__}:{OneAttempt.__name__}"
 
 
 class DroppingConsumer(PatientConsumer):
-    """Celery's consumer, which drops what it cannot use without a word of its content."""
+    """Celery's consumer, but it drops unreadable messages and does not log their content."""
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         handle = super().create_task_handler(*args, **options)
@@ -74,7 +74,7 @@ class DroppingConsumer(PatientConsumer):
 
 
 def drop(message: Any, cause: str) -> None:
-    """Take the message off its queue."""
+    """Acknowledge an unreadable message, count it and log why it was dropped."""
     if not message.acknowledged:
         message.reject_log_error(logger, message.channel.connection_errors)
     UNREADABLE_ENTRIES.labels("message").inc()
@@ -82,13 +82,13 @@ def drop(message: Any, cause: str) -> None:
 
 
 def install() -> None:
-    """Let kombu read anything: what is no message is read as one that is not a job."""
+    """Let kombu read anything: an entry that is no message becomes one that is not a job."""
     transport: Any = kombu.transport.redis
     transport.loads = readable
 
 
 def readable(text: str) -> Any:
-    """What kombu keeps in Redis, read; what is none of it, as a message with that as its body."""
+    """An entry that kombu keeps in Redis; any other text becomes the body of a message."""
     try:
         value = loads(text)
         if _is_restorable(value) or _is_message(value):
@@ -106,7 +106,7 @@ def readable(text: str) -> Any:
 
 
 def _is_restorable(value: Any) -> bool:
-    """A message that a worker took, with its exchange and routing key."""
+    """Whether it is a message that a worker took, with its exchange and routing key."""
     return isinstance(value, list) and len(value) == 3 and _is_message(value[0])
 
 

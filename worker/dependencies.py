@@ -1,4 +1,4 @@
-"""Everything a pool child works with, built once per process, after the fork."""
+"""Everything that a pool process works with, built once per process, after the fork."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ from service.stores.redis.statistics import RedisStatistics
 from service.stores.redis.sweeps import RedisSweepTurns
 
 PARALLEL_CLAIMS: Final = 8
-"""A claim is mostly waiting for DynamoDB; more at a time only fight for the interpreter."""
+"""Claims at once. A claim mostly waits for DynamoDB; more would compete for the interpreter."""
 
 SWEEP_BUDGET_SECONDS: Final = 2.0
-"""Within a turn at a shard. An idle sweep takes some hundredths of it."""
+"""Time limit of a sweep; less than a turn at a shard lasts. An idle sweep takes about 0.05 s."""
 
 SHARDS_AT_ONCE: Final = 2
-"""One waits for a store while the other one works; the other shards are left to other workers."""
+"""Shards swept at once: one waits for a store while the other works; the rest is for others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the tasks hand their ids to."""
+    """The use cases and ports of the tasks."""
 
     dispatcher: Dispatcher
     ports: Ports
@@ -63,7 +63,7 @@ class Dependencies:
     now: Callable[[], datetime]
 
     def sweep(self) -> None:
-        """Sweep what no other worker sweeps; two at once would do no harm, only the work."""
+        """Sweep the shards that no other worker sweeps; sweeping one twice would only cost work."""
         end = time.monotonic() + SWEEP_BUDGET_SECONDS
         with SWEEP_SECONDS.time():
             swept = sweep(
@@ -78,12 +78,12 @@ class Dependencies:
             SWEPT.set(time.time())
 
     def _call_for_help(self) -> None:
-        # The next sweep comes within a second anyway.
+        # A failure does not matter: the next sweep comes within a second.
         with suppress(Unavailable):
             self.queue.publish_sweep()
 
     def learn(self) -> None:
-        """Fit travel times; two processes at once would only do the same work twice."""
+        """Learn travel times; two processes at once would only do the same work twice."""
         learn_from_legs(self.ports.legs, self.learned, self.ports.times.prior, self.now())
 
     def count(self) -> None:
@@ -143,8 +143,8 @@ def build(settings: Settings) -> Dependencies:
 def dependencies() -> Dependencies:
     """This process's dependencies.
 
-    Built here if that failed when the child started: Celery does not end a child whose start-up
-    hook raised, and it would fail every job from then on.
+    They are built here if that failed at the start of the process: Celery does not end a process
+    whose start-up hook raised, and without this every later job would fail.
     """
     return _built or build(load(Settings))
 
@@ -153,10 +153,10 @@ def _in_parallel(
     pool: ThreadPoolExecutor,
 ) -> Callable[[Callable[[Claim], Outcome], Sequence[Claim]], Iterable[Outcome]]:
     def commit_all(claim: Callable[[Claim], Outcome], claims: Sequence[Claim]) -> Iterable[Outcome]:
-        # A single claim, the usual case when idle, needs no other thread.
+        # A single claim, the usual case under low load, needs no other thread.
         if len(claims) < 2:
             return map(claim, claims)
-        # Each in a copy of this thread's context, so that logs and traces know the job.
+        # Each runs in a copy of this thread's context, so that its logs and traces name the job.
         contexts = [copy_context() for _ in claims]
         return pool.map(lambda context, each: context.run(claim, each), contexts, claims)
 

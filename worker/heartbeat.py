@@ -1,4 +1,4 @@
-"""A worker says every two seconds how it is, from its main loop: one that hangs falls silent."""
+"""A worker's heartbeat: every two seconds, from the main loop, so that a hung worker sends none."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from service.stores.redis.workers import RedisWorkers
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS: Final = 0.5
-"""Redis is told in the main loop, which must not stand still for it."""
+"""Time limit of a heartbeat's Redis call, which runs in the main loop and must not block it."""
 
 
 def main_clock(settings: Settings) -> Clock:
-    """The service's time in a main process, by Redis alone; it connects when it is first read."""
+    """The service's time in a main process, by Redis and host only; connects on first reading."""
     link = RedisLink(
         connect(settings.redis_url, timeout_seconds=TIMEOUT_SECONDS, name="wildrydes-clock")
     )
@@ -40,11 +40,11 @@ def main_clock(settings: Settings) -> Clock:
 
 
 class CountedRequest(Request):
-    """A job as the main process sees it; counts those that fail, which Celery does not.
+    """A job in the main process. Counts jobs that end with their pool process.
 
-    A job that is killed, or that the hard time limit ends, takes its pool process along: only the
-    main process can count it. A job expires by `now`, the service's time, where Celery asks the
-    host's clock.
+    A job that is killed, or ended by the hard time limit, ends its pool process too, so only the
+    main process can count it. Jobs expire by `now`, the service's time, and not by the host's clock
+    as in Celery.
     """
 
     failures: ClassVar[int] = 0
@@ -69,7 +69,7 @@ class CountedRequest(Request):
 
 
 class Heartbeat:
-    """Tells Redis of this worker's main process. Connects when the heart first beats."""
+    """Writes heartbeats of this worker's main process to Redis. Connects at the first one."""
 
     def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
         self._version = settings.service_version
@@ -82,7 +82,7 @@ class Heartbeat:
         self._workers = RedisWorkers(link)
 
     def install(self) -> None:
-        """Connect to the worker's signals; Celery keeps weak references, hence `weak=False`."""
+        """Connect to the worker's signals; `weak=False`, because Celery keeps weak references."""
         worker_ready.connect(self._begin, weak=False)
         heartbeat_sent.connect(self._beat, weak=False)
         worker_shutdown.connect(self._end, weak=False)
@@ -94,10 +94,10 @@ class Heartbeat:
         try:
             self._workers.beat(self._now())
         except Unavailable as error:
-            logger.info("heartbeat not heard", extra={"cause": str(error)})
+            logger.info("heartbeat not stored", extra={"cause": str(error)})
 
     def _end(self, **_: Any) -> None:
-        # The heart beats once more when its connection is closed.
+        # Celery sends the signal once more when its connection is closed.
         heartbeat_sent.disconnect(self._beat)
         with suppress(Unavailable):
             self._workers.leave(worker_id(socket.gethostname(), os.getpid()))
@@ -119,7 +119,7 @@ class Heartbeat:
 
 
 def _resident_bytes(pids: Iterable[int]) -> int:
-    """Resident memory of these processes, pages they share counted for each; 0 where unknown."""
+    """Resident memory of these processes in bytes; shared pages count for each; 0 if unknown."""
     pages = 0
     for pid in pids:
         with suppress(OSError):

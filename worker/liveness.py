@@ -1,7 +1,7 @@
-"""Whether the main loop of a worker or of beat still turns, told by a file it touches.
+"""Touches a file from the main loop of a worker or of beat, to show that the loop runs.
 
-A container's health check looks at the file's age (`docker/alive`). It asks no broker: with Redis
-gone the processes wait for it and are well; restarting them would help nobody.
+A container's health check reads the file's age (`docker/alive`). It does not depend on the broker:
+while Redis is down the processes wait for it, and restarting them would not help.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from celery.worker.consumer import Consumer
 from service.observability.instruments import BEAT_TICKED
 
 logger = get_logger("celery.beat")
-"""Celery's own: its sentences are written once a minute."""
+"""The name of Celery's own logger, whose messages are written once a minute (`service.logs`)."""
 
 TOUCH_SECONDS: Final = 2.0
 
@@ -31,7 +31,7 @@ _file: Path | None = None
 
 
 def keep(file: str) -> None:
-    """Touch this file from now on; none if it is empty."""
+    """Touch this file from now on; no file if the name is empty."""
     global _file
     _file = Path(file) if file else None
 
@@ -52,12 +52,12 @@ class LoopStep(bootsteps.StartStopStep):
 
 
 EVERY_SECOND: Final = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
-"""How often to try to connect. kombu's pauses grow to 30 s, which would count from the moment that
-Redis is back."""
+"""Try to connect every second. kombu's own pauses grow to 30 s, so a worker could stay idle for
+that long after Redis is back."""
 
 
 def _while_waiting(connection: Any, live: Touch = touch) -> Any:
-    """The connection, which calls `live` each second while it waits for its broker."""
+    """The connection; it calls `live` every second while it waits for its broker."""
     live()
     ensure = connection.ensure_connection
 
@@ -74,14 +74,14 @@ def _while_waiting(connection: Any, live: Touch = touch) -> Any:
 
 
 class PatientConsumer(Consumer):
-    """A consumer whose loop stands still while the broker is away, and who says so."""
+    """A consumer that shows that it is alive while its loop waits for the broker."""
 
     def ensure_connected(self, conn: Any) -> Any:
         return super().ensure_connected(_while_waiting(conn))
 
 
 class PatientScheduler(Scheduler):
-    """Beat's scheduler, its schedule in memory: no file that a restart could find broken."""
+    """Beat's scheduler with its schedule in memory, so that a restart finds no broken file."""
 
     is_ending = False
 
@@ -91,7 +91,7 @@ class PatientScheduler(Scheduler):
         return float(super().tick(*args, **options))
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """As Celery's, without its stack of frames: what beat cannot publish, it is told why."""
+        """As Celery's, but a failure is logged as one line with its cause, without a traceback."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
@@ -108,10 +108,10 @@ class PatientScheduler(Scheduler):
 
 
 def end_between_ticks(service: Any) -> None:
-    """Have SIGTERM end beat between two steps.
+    """Let SIGTERM end beat between two ticks.
 
-    Celery's own handler raises wherever beat is. Inside a read from Redis the exception can be
-    replaced by another one (redis-py 8.1.0), and beat goes on until it is killed.
+    Celery's own handler raises an exception wherever beat is. Inside a read from Redis another
+    exception can replace it (redis-py 8.1.0), and beat would go on until it is killed.
     """
 
     def end(*_: object) -> None:

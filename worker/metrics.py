@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus: its jobs, how busy it is, how long its queues are."""
+"""A worker's metrics: its jobs, how busy it is, and the length of its queues."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRAPE_TIMEOUT_SECONDS: Final = 1.0
 
 
 class Queues(Collector):
-    """How many jobs wait and how many are being worked on; nothing while the broker is away."""
+    """Collects the numbers of waiting and running jobs; nothing while the broker is down."""
 
     def __init__(self, broker_url: str) -> None:
         link = RedisLink(
@@ -39,10 +39,12 @@ class Queues(Collector):
 
     def collect(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily(
-            "wildrydes_queue_jobs", "Jobs that wait in a queue.", labels=["queue"]
+            "wildrydes_queue_jobs", "Jobs that are waiting in a queue.", labels=["queue"]
         )
         unacked = GaugeMetricFamily(
-            "wildrydes_unacked_jobs", "Jobs that were taken and are not done.", labels=["queue"]
+            "wildrydes_unacked_jobs",
+            "Jobs that a worker has taken and not finished.",
+            labels=["queue"],
         )
         try:
             lengths = self._queues.lengths()
@@ -55,7 +57,7 @@ class Queues(Collector):
 
 
 def install(settings: Settings) -> None:
-    """Count jobs and pool processes; listen for Prometheus if that is wanted."""
+    """Count jobs and pool processes, and serve metrics if they are on."""
     _count_jobs()
 
     def begin_child(**_: Any) -> None:
@@ -79,7 +81,7 @@ def install(settings: Settings) -> None:
 
 
 def _count_jobs() -> None:
-    """A pool process has one job at a time, so the time since one began is the job's."""
+    """Count jobs and their time; one start time is enough, as a process runs one job at a time."""
     for name in (ROUND_TASK, SWEEP_TASK):
         for each in JOB_STATES:
             JOBS.labels(name, each)

@@ -1,6 +1,7 @@
-"""The `monitor` role: Flower, with all of it but `/healthcheck` behind its login.
+"""The `monitor` role: Flower, with everything except `/healthcheck` behind its login.
 
-Flower serves `/metrics` to anybody who reaches its port, and they name tasks, hosts and workers.
+Without this, Flower serves `/metrics` to anybody who reaches its port, and those metrics name
+tasks, hosts and workers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tornado.web import authenticated
 from worker.app import app
 
 MAX_TASKS: Final = 5000
-"""Jobs that Flower remembers, some 4 KB each; its own 100,000 are 400 MB after a day."""
+"""Jobs that Flower remembers, about 4 KB each; its default of 100,000 takes 400 MB after a day."""
 
 
 def main() -> None:

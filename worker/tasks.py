@@ -1,4 +1,4 @@
-"""Jobs. Only ids travel; each task hands them to one use case."""
+"""The Celery tasks. Each takes only ids and calls one use case."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def dispatch_round(job: Task[..., None], zone: str, request_id: str) -> None:
 
 @app.task(name=SWEEP_TASK)
 def dispatch_sweep() -> None:
-    """Look after the open rides whose time has come."""
+    """Look after the open rides that are due."""
     dependencies().sweep()
 
 

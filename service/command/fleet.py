@@ -1,7 +1,7 @@
-"""`fleet import`: enrol the unicorns of a CSV file that a person may have written.
+"""`fleet import`: enrols the unicorns of a CSV file, which may be written by hand.
 
-One line of the file is one unicorn: no value holds a line break, so a quote that is not closed is
-a fault of its own line and of no other.
+Each line is one unicorn. No value holds a line break, so an unclosed quote is a fault of its own
+line only.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class BadLine(Exception):
-    """A line that cannot be enrolled; the message says what was found."""
+    """A line that cannot be enrolled; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line after the first, with the columns that the first one names."""
+    """A line after the first, with the columns that the first line names."""
 
     number: int
     text: str
@@ -49,7 +49,7 @@ class Line:
 
 @click.group()
 def fleet() -> None:
-    """The unicorns."""
+    """Manage the unicorns."""
 
 
 @fleet.command(
@@ -57,9 +57,9 @@ def fleet() -> None:
     help=f"""Enrol the unicorns in FILE, a CSV file in UTF-8 whose first line names its columns.
 
     Columns: {", ".join(COLUMNS)}; all but the first three may be left out or empty. A line that
-    cannot be enrolled is reported with its number, the others are enrolled, and the exit code is
-    1. Give each a unicorn_id and the file may be imported again: a line that says what is stored
-    changes nothing, one that contradicts it is reported.
+    cannot be enrolled is reported with its number; the others are enrolled, and the exit code is
+    1. If each line has a unicorn_id, the file can be imported again: a line that equals the stored
+    unicorn changes nothing, and a line that differs from it is reported.
     """,
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -84,12 +84,12 @@ def import_file(file: Path, output: Output) -> None:
 
 
 def lines_of(path: Path) -> Iterator[Line]:
-    """The lines that hold anything. Raises `click.ClickException` for a file of another kind."""
+    """The lines that are not empty. Raises `click.ClickException` if the file is not such a CSV."""
     with path.open("rb") as file:
         head = file.read(64)
         if head.startswith(_UTF16_MARKS) or b"\0" in head:
             raise click.ClickException("the file is UTF-16: save it as CSV in UTF-8")
-    # A byte that is no UTF-8 becomes a surrogate, so that its line can be reported.
+    # A byte that is not UTF-8 becomes a surrogate, so that its line can be reported.
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as text:
         columns = _columns(text.readline().rstrip("\n"))
         for number, line in enumerate(text, start=2):
@@ -98,13 +98,13 @@ def lines_of(path: Path) -> Iterator[Line]:
 
 
 def _count_lines(path: Path) -> int:
-    """About how many unicorns there are: for the progress bar only."""
+    """The approximate number of unicorns, for the progress bar."""
     with path.open("rb") as file:
         return max(0, sum(1 for _ in file) - 1)
 
 
 def _columns(first: str) -> Sequence[str]:
-    """The names in the first line. Raises `click.ClickException` saying what is wrong with them."""
+    """The names in the first line. Raises `click.ClickException` if one is wrong or missing."""
     try:
         names = _cells(first)
     except BadLine as error:
@@ -129,7 +129,7 @@ def _name_faults(names: Sequence[str]) -> Iterator[str]:
             known = name.lower() in COLUMNS
             yield f"there is no column {name!r}" + (f", write {name.lower()!r}" if known else "")
         if names.count(name) > 1:
-            yield f"the column {name!r} stands there twice"
+            yield f"the column {name!r} occurs twice"
     for name in REQUIRED:
         if name not in names:
             yield f"the column {name!r} is missing, found {', '.join(map(repr, names))}"
@@ -145,7 +145,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_enrolled(ports: Ports, line: Line) -> bool:
-    """Enrol the unicorn of a line; False if the same one is there already. Raises `BadLine`."""
+    """Enrol the unicorn of a line; False if it is already stored. Raises `BadLine`."""
     new = _new_unicorn(_fields(line))
     at = new.location.location() if new.location else None
     try:
@@ -159,7 +159,7 @@ def _is_enrolled(ports: Ports, line: Line) -> bool:
 
 
 def _fields(line: Line) -> dict[str, Any]:
-    """The fields of a line, as a body of `POST /v1/admin/unicorns` has them."""
+    """The fields of a line, in the form of a body of `POST /v1/admin/unicorns`."""
     if any("\udc80" <= character <= "\udcff" for character in line.text):
         raise BadLine("this line is not UTF-8: save the file as CSV in UTF-8")
     cells = _cells(line.text)
@@ -178,9 +178,9 @@ def _fields(line: Line) -> dict[str, Any]:
 
 
 def _number(text: str) -> float | str:
-    """Degrees as people write them. Anything else stays text and is refused with its name.
+    """A number in degrees; any other text is returned as it is and refused later with its name.
 
-    `float` alone would also take `4_0.7`, `nan` and the digits of other scripts.
+    `float` alone would also accept `4_0.7`, `nan` and digits of other scripts.
     """
     return float(text) if _DECIMAL.fullmatch(text) else text
 
@@ -195,7 +195,7 @@ def _new_unicorn(fields: Mapping[str, Any]) -> NewUnicorn:
 
 
 def _require_same(ports: Ports, new: NewUnicorn, refusal: Exception) -> None:
-    """Raises `BadLine` unless the unicorn that is in the way is what the line says."""
+    """Raise `BadLine` unless the stored unicorn equals that of the line."""
     stored_id = new.unicorn_id
     if isinstance(refusal, AccountTaken) and new.account_sub:
         stored_id = ports.unicorns.of_account(new.account_sub)
@@ -208,7 +208,7 @@ def _require_same(ports: Ports, new: NewUnicorn, refusal: Exception) -> None:
 
 
 def _contradictions(new: NewUnicorn, stored: Unicorn) -> list[str]:
-    """What the line says otherwise. Where a unicorn is may change, so places are not compared."""
+    """The differences between line and stored unicorn. Places are not compared: unicorns move."""
     if stored.state is UnicornState.REMOVED:
         return ["was removed, and its id is never used again"]
     said = new.model_dump(exclude_unset=True, exclude={"location"})

@@ -1,4 +1,4 @@
-"""All commands, and how they begin and fail."""
+"""The group of all commands: their common options, start and errors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from service.command.tools import audit_lines_on_stderr
 def main(context: click.Context) -> None:
     """Look after a Wild Rydes Dispatch service.
 
-    Works on the stores that the environment names, with the settings the service itself has
-    (AWS_REGION, REDIS_URL and so on) and the credentials boto3 finds. No token is needed; who may
-    run this is a matter of IAM. With --json each command prints one JSON document. The exit code
-    is 0 if all went well, 1 if something did not, 2 if the command was not understood. What a
-    command changes it says on stderr, too, as audit lines in JSON.
+    The commands use the stores named by the service's own settings (AWS_REGION, REDIS_URL and so
+    on) and the credentials that boto3 finds. They need no token; IAM decides who may run them. With
+    --json each command prints one JSON document. The exit code is 0 if everything succeeded, 1 if
+    something failed, 2 if the command was not understood. Each change is also written to stderr, as
+    an audit line in JSON.
     """
     context.with_resource(audit_lines_on_stderr())
 

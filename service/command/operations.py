@@ -1,4 +1,4 @@
-"""What operators do to a running service: pause dispatch, replay dead letters, revoke, erase."""
+"""Commands on a running service: pause dispatch, replay dead letters, revoke, erase."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.model import items_of
 from service.model.operations import Pause
 
 PAGE: Final = 100
-"""Dead letters read from the table at a time, and listed unless `--limit` says otherwise."""
+"""Dead letters per read of the table, and the default of `--limit`."""
 
 
 def _zone(_context: click.Context, _parameter: click.Parameter, zone: str | None) -> str | None:
@@ -29,7 +29,7 @@ def _zone(_context: click.Context, _parameter: click.Parameter, zone: str | None
 
 
 zone_option = click.option(
-    "--zone", callback=_zone, help="Only here: an H3 cell, as rides carry it."
+    "--zone", callback=_zone, help="Only in this zone: the H3 cell in a ride's `zone`."
 )
 
 
@@ -37,7 +37,7 @@ zone_option = click.option(
 def dispatch() -> None:
     """Pause the pairing of rides and unicorns.
 
-    While it is paused new rides are refused (503, dispatch_paused), waiting ones wait until their
+    During a pause new rides are refused (503, dispatch_paused), waiting rides wait until their
     deadline, and trips under way go on.
     """
 
@@ -46,7 +46,7 @@ def dispatch() -> None:
 @zone_option
 @with_output
 def pause(zone: str | None, output: Output) -> None:
-    """Pause everywhere, or in a zone."""
+    """Pause dispatch everywhere or in a zone."""
     _set(zone, True, output)
 
 
@@ -54,14 +54,14 @@ def pause(zone: str | None, output: Output) -> None:
 @zone_option
 @with_output
 def resume(zone: str | None, output: Output) -> None:
-    """Resume everywhere (and in each zone), or in a zone."""
+    """Resume dispatch everywhere (each zone included) or in a zone."""
     _set(zone, False, output)
 
 
 @dispatch.command()
 @with_output
 def status(output: Output) -> None:
-    """Say where dispatch is paused."""
+    """Show where dispatch is paused."""
     with explained():
         _show(Tools().ports.pauses.current(), output)
 
@@ -79,9 +79,9 @@ def _show(pause: Pause, output: Output) -> None:
     output.show(dispatch_view(pause), everywhere, *zones)
 
 
-@click.group(name="dead-letters", short_help="What could not be worked on.")
+@click.group(name="dead-letters", short_help="Rides that were set aside.")
 def dead_letters() -> None:
-    """Rides, entries and messages that were set aside, and why; kept for 30 days."""
+    """Rides that were set aside, and why; kept for 30 days."""
 
 
 @dead_letters.command(name="list")
@@ -106,7 +106,7 @@ def list_letters(limit: int, output: Output) -> None:
 @click.argument("dead_letter_id")
 @with_output
 def replay(dead_letter_id: str, output: Output) -> None:
-    """Try one again: a ride is requested once more, with a fresh deadline."""
+    """Request the ride of a dead letter again, with a new deadline."""
     tools = Tools()
     with explained("dead letter"):
         letter = replay_letter(tools.ports, tools.ports.dead_letters, dead_letter_id, now())
@@ -115,15 +115,15 @@ def replay(dead_letter_id: str, output: Output) -> None:
 
 
 @click.command(short_help="Refuse tokens before they expire.")
-@click.option("--sub", help="All tokens of this subject until now.")
+@click.option("--sub", help="All tokens of this subject that were issued until now.")
 @click.option("--origin-jti", help="All tokens of this sign-in.")
 @click.option("--jti", help="This token.")
 @with_output
 def revoke(sub: str | None, origin_jti: str | None, jti: str | None, output: Output) -> None:
-    """Refuse tokens within seconds, everywhere; give exactly one of the names tokens carry.
+    """Refuse tokens everywhere within seconds. Give exactly one of the options.
 
-    A subject is signed out at the user pool first (COGNITO_USER_POOL_ID); "no permission" means
-    that its refresh tokens go on being honoured until somebody signs it out there.
+    A subject is signed out at the user pool first (COGNITO_USER_POOL_ID). "no permission" means
+    that its refresh tokens stay valid until somebody signs it out there.
     """
     marks = {"sub": sub, "origin_jti": origin_jti, "jti": jti}
     given = {kind: value for kind, value in marks.items() if value}
@@ -147,16 +147,16 @@ def revoke(sub: str | None, origin_jti: str | None, jti: str | None, output: Out
     )
 
 
-@click.command(short_help="Take a rider out of all rides that have ended.")
+@click.command(short_help="Erase a rider from all rides that have ended.")
 @click.option("--sub", required=True, help="The rider's `sub` in the user pool.")
 @with_output
 def erase(sub: str, output: Output) -> None:
-    """Take a rider out of all rides that have ended.
+    """Erase a rider from all rides that have ended.
 
-    Who it was, exact places, notes, reasons and comments go, and the photo (PHOTOS_BUCKET); times,
-    distances and stars stay.
-    May be repeated. Rides still open are named (exit code 1): let them end and repeat. Delete the
-    account in the user pool first, and `revoke --sub` its tokens, so that no new rides come.
+    The rider's id, exact places, notes, reasons and comments are removed, and the photo
+    (PHOTOS_BUCKET); times, distances and stars stay. Open rides are listed and the exit code is 1:
+    wait until they end and repeat the command. First delete the account in the user pool and
+    `revoke --sub` its tokens, so that the rider requests no new rides.
     """
     with explained("rides of a rider"):
         tools = Tools()
@@ -164,7 +164,7 @@ def erase(sub: str, output: Output) -> None:
         photos = photos_of(tools.settings, tools.dynamodb)
         if photos:
             photos.forget(sub)
-    # Not who: the log would keep what was to be forgotten.
+    # Without the rider's id, because the log would keep what is erased here.
     wrote("rider erased", rides=str(done.erased), open_rides=str(len(done.open_rides)))
     output.show(
         {"erased": done.erased, "open_rides": list(done.open_rides)},

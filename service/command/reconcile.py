@@ -1,4 +1,4 @@
-"""`reconcile`: rides and unicorns agree again, and Redis knows of both."""
+"""`reconcile`: makes rides, unicorns and Redis agree again."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ALL: Final = 1_000_000
 @click.command()
 @with_output
 def reconcile(output: Output) -> None:
-    """Mend what the two tables and Redis do not agree on.
+    """Repair differences between the two tables and Redis.
 
-    Run it after one of the tables was restored to an earlier instant, or after a hand or a bug
-    changed what it should not: a unicorn that is reserved for a ride that is not its own is freed,
-    a ride whose unicorn is free gets it back, a ride whose unicorn is gone looks for another. The
-    service goes on meanwhile. Redis is told of every unicorn and every waiting ride anew.
+    Run it after a table was restored to an earlier instant, or after a wrong change by hand or by a
+    bug. A unicorn that is reserved for a ride of another unicorn is released, a ride whose unicorn
+    is free gets it back, and a ride whose unicorn is gone waits for another. Every unicorn and
+    every waiting ride is written to Redis again. The service keeps running meanwhile.
     """
     tools = Tools()
     with explained():

@@ -1,4 +1,4 @@
-"""`tables`: create them, and see whether they are as the service needs them."""
+"""`tables`: creates the DynamoDB tables and checks them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def tables() -> None:
 @click.option(
     "--drop-former-indexes",
     is_flag=True,
-    help="Then delete the indexes that only the last release reads.",
+    help="Afterwards delete the indexes that only the last release reads.",
 )
 @with_output
 def create(output: Output, drop_former_indexes: bool) -> None:
-    """Create what is missing, tables and indexes, and wait until it can be used.
+    """Create missing tables and indexes, and wait until they can be used.
 
-    What exists is left as it is, so this may be run again at any time: before a new release is
-    started, and with --drop-former-indexes once no process of the last release runs.
+    Existing ones are not changed, so the command can be run at any time. Run it before you start a
+    new release, and with --drop-former-indexes after the last process of the old release has ended.
     """
     tools = Tools()
     with explained("tables"):
@@ -42,7 +42,7 @@ def create(output: Output, drop_former_indexes: bool) -> None:
 @tables.command()
 @with_output
 def check(output: Output) -> None:
-    """Say what is missing; exit code 1 if anything is."""
+    """List what is missing or different; exit code 1 if anything is."""
     tools = Tools()
     with explained():
         faults = faults_of_tables(tools.dynamodb, tools.settings)

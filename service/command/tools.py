@@ -1,4 +1,4 @@
-"""What every command works with: settings, stores, and one way to answer."""
+"""What the commands share: settings, stores, output and audit lines."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class CommandSettings(Settings):
-    """What commands need on top of what a worker needs; the API has the same."""
+    """A worker's settings and the one that commands need too."""
 
     cognito_user_pool_id: str = ""
-    """Without it a revoked subject is not signed out at the pool."""
+    """If it is empty, a revoked subject is not signed out at the pool."""
     auth_leeway_seconds: int = Field(30, ge=0, le=300)
     auth_session_max_seconds: int = Field(30 * 86400, gt=0)
 
@@ -93,12 +93,12 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One JSON document, or lines for a person."""
+    """Prints one JSON document, or lines for a person."""
 
     as_json: bool
 
     def show(self, document: object, *lines: str) -> None:
-        """Print the document, or the lines that say the same."""
+        """Print the document, or the lines with the same content."""
         if self.as_json:
             click.echo(to_json(document).decode())
         else:
@@ -108,7 +108,7 @@ class Output:
     def progress(
         self, items: Iterable[Item], label: str, length: int | None = None
     ) -> Iterator[Item]:
-        """The items; on a terminal a bar says how many have gone by."""
+        """Yield the items; on a terminal a bar shows the progress."""
         hidden = self.as_json or not sys.stderr.isatty()
         with click.progressbar(
             items, length=length, label=label, file=sys.stderr, hidden=hidden
@@ -117,7 +117,7 @@ class Output:
 
 
 def with_output(command: Command) -> Command:
-    """Give the command `--json`, as its argument `output`."""
+    """Add the option `--json`, which the command gets as its argument `output`."""
     return click.option(
         "--json",
         "output",
@@ -129,7 +129,7 @@ def with_output(command: Command) -> Command:
 
 @contextmanager
 def audit_lines_on_stderr() -> Iterator[None]:
-    """While it lasts, audit lines go to stderr as JSON: stdout is for what commands answer."""
+    """Write audit lines to stderr as JSON inside the block; stdout is for the command's output."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(json_lines())
     _audit.addHandler(handler)
@@ -142,7 +142,7 @@ def audit_lines_on_stderr() -> Iterator[None]:
 
 
 def wrote(what: str, **ids: str) -> None:
-    """Leave an audit line: an operator changed something by command, on which machine."""
+    """Write an audit line: who changed what by command, and on which machine."""
     _audit.info(what, extra={"operator": f"{_account()}@{socket.gethostname()}", **ids})
 
 
@@ -150,16 +150,16 @@ def _account() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # A container's user need not have a name.
+        # A container's user may have no name.
         return str(os.getuid())
 
 
 @contextmanager
 def explained(changing: str = "") -> Iterator[None]:
-    """Errors of the domain as one line and exit code 1, not as a traceback.
+    """Show errors of the domain as one line, with exit code 1 and no traceback.
 
-    `changing` says what the block changes, if anything: a store may fail after the write, and the
-    audit line must not be missing then.
+    `changing`: what the block changes, if anything. If a store fails, the write may have been done,
+    so an audit line is written in that case too.
     """
     try:
         yield

@@ -1,11 +1,11 @@
 """The API Gateway Lambda authorizer: `handle`, and `handle_simply` for simple responses.
 
-It finds the route in the application's own URL map and reads and judges the credentials with the
-guard's own function, so it admits exactly what the API would admit. Event formats:
+It finds the route in the application's URL map and judges the credentials with the guard's own
+function, so it admits exactly the requests that the API would admit. Event formats:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
 
-The environment is read at the first event. See `service/auth/GATEWAY.md` for what it needs.
+The settings are read at the first event. `service/auth/GATEWAY.md` lists what it needs.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ Handler = Callable[[Event, object], Answer]
 
 
 class Unauthorized(Exception):
-    """API Gateway answers 401 if the message is exactly this class's name, else 500."""
+    """API Gateway answers 401 if the message is exactly this class's name, otherwise 500."""
 
     def __init__(self) -> None:
         super().__init__("Unauthorized")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request that API Gateway asks about."""
+class GatewayRequest:
+    """One request that API Gateway asks the authorizer about."""
 
     arn: str
     method: str
@@ -62,7 +62,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the request may pass, for whom, and what the API behind is told of it."""
+    """Whether the request may pass, who calls, and the context that API Gateway passes on."""
 
     is_allowed: bool
     caller: str
@@ -70,12 +70,12 @@ class Verdict:
 
 
 def handle(event: Event, context: object) -> Answer:
-    """For a REST API's TOKEN authorizer, and an HTTP API's that expects an IAM policy."""
+    """Answers a REST API's TOKEN authorizer, and an HTTP API's that expects an IAM policy."""
     return _handler(simple=False)(event, context)
 
 
 def handle_simply(event: Event, context: object) -> Answer:
-    """For an HTTP API's authorizer with simple responses."""
+    """Answers an HTTP API's authorizer with simple responses."""
     return _handler(simple=True)(event, context)
 
 
@@ -94,56 +94,56 @@ def handler_for(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     simple: bool = False,
 ) -> Handler:
-    """A Lambda handler that lets pass what the API's guard would let pass.
+    """A Lambda handler that admits exactly the requests that the API's guard would admit.
 
     With `simple`, HTTP APIs get the short form of the answer instead of an IAM policy. The handler
-    raises `Unauthorized` to a REST API, `AuthUnavailable` if keys or revocations cannot be had,
-    and `KeyError` or `ValueError` for an event of another shape.
+    raises `Unauthorized` for a REST API, `AuthUnavailable` if keys or revocations are not
+    available, and `KeyError` or `ValueError` for an event of another shape.
     """
 
-    def admit(asked: Asked) -> Principal | None:
-        route = _route(routes, asked)
+    def admit(request: GatewayRequest) -> Principal | None:
+        route = _route(routes, request)
         if route.policy.is_public:
             return None
         instant = now()
         principal = caller_of(
-            authority, route, asked.authorization, asked.has_query_token, instant.timestamp()
+            authority, route, request.authorization, request.has_query_token, instant.timestamp()
         )
-        authority.revoked.check(principal, route.policy, asked.method, instant)
+        authority.revoked.check(principal, route.policy, request.method, instant)
         judge(route.policy, principal, role_groups)
         return principal
 
     def handle(event: Event, context: object) -> Answer:
         is_rest = event.get("type") == "TOKEN"
-        asked = _asked_by_rest_api(event) if is_rest else _asked_by_http_api(event)
+        request = _request_of_rest_api(event) if is_rest else _request_of_http_api(event)
         try:
-            verdict = _allowed(admit(asked))
+            verdict = _allowed(admit(request))
         except AuthError as error:
             logger.info("refused", extra={"reason": error.reason, "cause": str(error)})
             verdict = _refused(error, is_rest)
         if simple and not is_rest:
             return {"isAuthorized": verdict.is_allowed, "context": verdict.context}
-        return _iam_policy(asked, verdict)
+        return _iam_policy(request, verdict)
 
     return handle
 
 
-def _asked_by_rest_api(event: Event) -> Asked:
+def _request_of_rest_api(event: Event) -> GatewayRequest:
     arn = event["methodArn"]
     _api, _stage, method, path = arn.split("/", 3)
-    return Asked(arn, method, f"/{path}", event["authorizationToken"])
+    return GatewayRequest(arn, method, f"/{path}", event["authorizationToken"])
 
 
-def _asked_by_http_api(event: Event) -> Asked:
+def _request_of_http_api(event: Event) -> GatewayRequest:
     if event["version"] != "2.0":
         raise ValueError("not an event of format 2.0")
-    request, stage = event["requestContext"]["http"], event["requestContext"]["stage"]
+    http, stage = event["requestContext"]["http"], event["requestContext"]["stage"]
     headers = {name.lower(): value for name, value in event["headers"].items()}
-    return Asked(
+    return GatewayRequest(
         event["routeArn"],
-        request["method"],
-        # The path begins with the stage, unless that is the default one.
-        _without_stage(request["path"], stage),
+        http["method"],
+        # The path begins with the stage, unless it is the default stage.
+        _without_stage(http["path"], stage),
         headers.get("authorization"),
         "access_token" in (event.get("queryStringParameters") or ()),
     )
@@ -153,19 +153,19 @@ def _without_stage(path: str, stage: str) -> str:
     return path.removeprefix(f"/{stage}") if path.startswith(f"/{stage}/") else path
 
 
-def _route(routes: RouteMap, asked: Asked) -> Route:
-    """The route that the application would choose; `Forbidden` where it would answer 404 or 405."""
-    if canonical_path(asked.path) != asked.path:
+def _route(routes: RouteMap, request: GatewayRequest) -> Route:
+    """The route that the application would choose. Raises `Forbidden` for its 404 and 405."""
+    if canonical_path(request.path) != request.path:
         raise Forbidden("no such route")
     try:
-        endpoint, arguments = routes.urls.match(asked.path, asked.method)
+        endpoint, arguments = routes.urls.match(request.path, request.method)
     except HTTPException:
         raise Forbidden("no such route") from None
     route = routes.declared[endpoint]
-    # The URL map ignores the case of methods; HTTP does not, nor does the server in front of it.
-    if asked.method not in {route.method, "HEAD"}:
+    # The URL map ignores the case of methods, but HTTP does not.
+    if request.method not in {route.method, "HEAD"}:
         raise Forbidden("no such route")
-    # The API checks ids behind the guard. Here nothing may pass that it would not look up.
+    # The API checks ids after its guard; the authorizer must refuse a bad id itself.
     if not all(is_id(arguments[name]) for name in route.ids):
         raise Forbidden("no such route")
     return route
@@ -186,9 +186,9 @@ def _allowed(principal: Principal | None) -> Verdict:
 
 
 def _refused(error: AuthError, is_rest: bool) -> Verdict:
-    """A denial, which becomes 403; or another exception, if the caller should get 401 or 5xx.
+    """A denial, which becomes 403. Raises another exception if the caller should get 401 or 5xx.
 
-    A token that is too large is a denial: after a 401 an app would sign in again, for ever.
+    A token that is too large is a denial, because after a 401 an app would sign in again and again.
     """
     if isinstance(error, AuthUnavailable):
         raise error
@@ -197,23 +197,23 @@ def _refused(error: AuthError, is_rest: bool) -> Verdict:
     return Verdict(False, "nobody", {"reason": error.reason})
 
 
-def _names_one_request(asked: Asked) -> bool:
-    """Whether the ARN stands for this request only.
+def _names_one_request(request: GatewayRequest) -> bool:
+    """Whether the ARN names this request only.
 
-    A route wider than the request (`ANY/{proxy+}`, `$default`) must not be allowed by a policy:
-    the policy would allow everything behind that route. A canonical path holds no character that
-    a policy's Resource would take for a pattern.
+    A policy must not allow a route that is wider than the request (`ANY/{proxy+}`, `$default`),
+    because it would allow everything behind that route. A canonical path has no character that is
+    a wildcard in a policy's Resource.
     """
-    _api, _stage, asked_for = asked.arn.split("/", 2)
-    return asked_for == f"{asked.method}{asked.path}"
+    _api, _stage, path = request.arn.split("/", 2)
+    return path == f"{request.method}{request.path}"
 
 
-def _iam_policy(asked: Asked, verdict: Verdict) -> Answer:
-    is_allowed = verdict.is_allowed and _names_one_request(asked)
+def _iam_policy(request: GatewayRequest, verdict: Verdict) -> Answer:
+    is_allowed = verdict.is_allowed and _names_one_request(request)
     statement = {
         "Action": "execute-api:Invoke",
         "Effect": "Allow" if is_allowed else "Deny",
-        "Resource": asked.arn,
+        "Resource": request.arn,
     }
     return {
         "principalId": verdict.caller,

@@ -1,7 +1,7 @@
-"""One client's connection, with a bound on everything that depends on the client.
+"""One client's connection, with a limit on everything that depends on the client.
 
-gunicorn reads requests from it and writes answers to it. Imports nothing of the service: gunicorn's
-configuration does, before gevent patches the standard library.
+gunicorn reads requests from it and writes answers to it. This module imports nothing of the
+service, because gunicorn's configuration loads it before gevent patches the standard library.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ import gevent  # type: ignore[import-untyped]
 from gunicorn.http.errors import LimitRequestHeaders  # type: ignore[import-untyped]
 
 REQUEST_SECONDS: Final = 5.0
-"""From the first byte of a request to the last of its body; also from the connection to the first
-byte. A phone on a bad network sends 16 KiB in less."""
+"""Time limit from the first byte of a request to the last of its body, and from connecting to the
+first byte. A phone on a bad network sends 16 KiB in less."""
 
 ANSWER_SECONDS: Final = 10.0
-"""How long a client may take to make room for one piece of an answer or stream."""
+"""How long the client may take to accept one piece of an answer or stream."""
 
 HEAD_BYTES: Final = 32 * 1024
-"""A token of 7 KiB, a path and what browsers add fit in half of it."""
+"""The longest head of a request. A token of 7 KiB, a path and browsers' headers need half of it."""
 
 VANISHED_SECONDS: Final = 30
-"""A client that acknowledges nothing for this long is gone, as a phone without network is."""
+"""A client that acknowledges nothing for this long is gone, for example a phone without network."""
 
 LINGER_SECONDS: Final = 0.5
-"""How long a connection stays half open after a refusal, so that the client can read it."""
+"""How long a connection stays half open after a refusal, so that the client can read the answer."""
 
 TOO_SLOW: Final = (408, "request_timeout", "The request did not arrive in time.")
 
 _AT_ONCE: Final = 0.001
-"""What has arrived is read even when the time is up. With 0 gevent raises another error."""
+"""The least time-out of a read, which still gets bytes that have arrived; with 0 gevent raises
+another error."""
 
 _READABLE: Final = 1
 """libev's EV_READ."""
@@ -49,10 +50,10 @@ class RequestTimeout(Exception):
 
 
 class Connection:
-    """What gunicorn takes for the client's socket."""
+    """Takes the place of the client's socket in gunicorn."""
 
     refusal: tuple[int, str, str] | None = None
-    """Status, reason and detail if the request cannot be read: the application answers so."""
+    """Status, reason and detail of the application's answer if the request cannot be read."""
 
     def __init__(self, client: Any) -> None:
         self._socket = client
@@ -60,25 +61,25 @@ class Connection:
         self._deadline: float | None = None
         self._reads_head = True
         self.head = bytearray()
-        """What has arrived of the head of the request that is being read."""
+        """The bytes of the current request's head that have arrived."""
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_SECONDS * 1000)
 
     @property
     def is_idle(self) -> bool:
-        """Nothing of the next request has arrived."""
+        """Whether no byte of the next request has arrived."""
         return self._deadline is None
 
     def head_is_read(self) -> None:
         self._reads_head = False
 
     def await_next(self, patience: float) -> None:
-        """The request is done with; the next one may begin within `patience` seconds."""
+        """Prepare for the next request, which must begin within `patience` seconds."""
         self._patience, self._deadline, self._reads_head = patience, None, True
         self.head.clear()
 
     def recv(self, size: int) -> bytes:
-        """The next bytes; none if the client has ended or sends no next request.
+        """The next bytes; empty if the client has closed or sends no further request in time.
 
         Raises `RequestTimeout` in the head of a request and `TimeoutError` in its body.
         """
@@ -107,7 +108,7 @@ class Connection:
         return data
 
     def sendall(self, data: bytes) -> None:
-        """Raises `ConnectionResetError` for a client that does not read."""
+        """Send all of `data`. Raises `ConnectionResetError` if the client does not read it."""
         self._socket.settimeout(ANSWER_SECONDS)
         try:
             self._socket.sendall(data)
@@ -123,10 +124,10 @@ class Connection:
         watcher = gevent.get_hub().loop.io(self._socket.fileno(), _READABLE)
 
         def look() -> None:
-            # Once is enough: a client that sent more instead has its end hidden behind that.
+            # Looks once only: if the client has sent more data, that hides a later close.
             watcher.stop()
             if self._is_closed():
-                # Not here in the event loop: waking takes a lock.
+                # In a greenlet, because `gone` takes a lock and the event loop must not wait.
                 gevent.spawn(gone)
 
         watcher.start(look)
@@ -146,11 +147,14 @@ class Connection:
             return True
 
     def read_on(self) -> None:
-        """Take in what else has been sent of a head that is refused: it may name the origin."""
+        """Read the rest of a refused head, because it may name the origin that CORS needs."""
         self._until_quiet(lambda: b"\r\n\r\n" in self.head or len(self.head) > HEAD_BYTES)
 
     def linger(self) -> None:
-        """Let the client read the refusal: closed while it sends, its system would discard it."""
+        """Give the client time to read the refusal.
+
+        If the connection closed while the client still sends, its system would discard the answer.
+        """
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
         self.head.clear()
@@ -167,7 +171,7 @@ class Connection:
                 self.head += data
 
     def stop_reading(self) -> None:
-        """Like the client's own end: what it has already sent is still read and answered."""
+        """Take no further requests; requests that have already arrived are still answered."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
 

@@ -30,41 +30,41 @@ worker_class = ApiWorker
 
 # One request at a time per connection; a load balancer holds some connections idle.
 worker_connections = 4096
-# Above the idle timeout of a load balancer (ALB: 60 s): the balancer must be the one to close,
-# else it sends requests into connections that are just being closed, and answers 502.
+# Above the idle timeout of a load balancer (ALB: 60 s), so that the balancer closes first. If the
+# server closed first, the balancer could send a request into a closing connection and answer 502.
 keepalive = 75
-# Requests under way get this long to end. Below the container's stop timeout (30 s), so that it
-# is gunicorn that ends the process.
+# Requests under way have this long to end. Below the container's stop timeout (30 s), so that
+# gunicorn ends the process and not the container runtime.
 graceful_timeout = 25
 
-# The heartbeat file: on a disk its fsync can block a worker until it counts as hung, and a
+# For the heartbeat file. On a disk its fsync can block a worker until it counts as hung, and a
 # container's root file system is read-only.
 _MEMORY: Final = "/dev/shm"  # noqa: S108
 worker_tmp_dir = _MEMORY if os.path.isdir(_MEMORY) else None
 
-# A path with an id, or a cursor. Header fields: a token of 7 KiB and its scheme. The head as a
-# whole has a bound of its own (`entrypoints.connection`).
+# Enough for a path with an id or a cursor; a header field fits a token of 7 KiB and its scheme. The
+# head as a whole has its own limit (`entrypoints.connection`).
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
-# Nobody's word on scheme or address is taken: absolute URLs come from PUBLIC_URL.
+# No proxy's headers on scheme or address are believed: absolute URLs come from PUBLIC_URL.
 forwarded_allow_ips = ""
 
-# The service writes a line per request itself, with the request id. Without this class gunicorn
-# would build an access record per request and throw it away.
+# The service logs each request itself, with the request id. Without this class gunicorn would build
+# an access record per request and throw it away.
 logger_class = ServerLog
 logconfig_dict = logging_config("INFO")
-# A socket to command the running server: nothing here uses it, and it wants a writable home.
+# gunicorn's control socket is not used here, and it needs a writable home directory.
 control_socket_disable = True
 
 
 def on_starting(server: Any) -> None:
-    """Read the settings: a bad one ends the server here, where a worker would be restarted.
+    """Read the settings, so that a bad one ends the server; in a worker it would cause restarts.
 
-    The address to listen on is set here too. Left to itself gunicorn takes `PORT` as a wish to
-    listen on every interface, and an empty `HOST` would be one as well.
+    Also set the address to serve on. By default gunicorn would take `PORT` to mean every interface,
+    and so it would take an empty `HOST`.
     """
-    # Imported late: what pydantic pulls in must not be loaded before gevent patches the workers.
+    # Imported late: pydantic's imports must not be loaded before gevent patches the workers.
     from service.addresses import socket_address
     from service.observability import directory
     from service.settings import ApiSettings, load

@@ -1,8 +1,8 @@
 """The gunicorn worker that serves the API: one greenlet per connection, one request at a time.
 
-It hands a request to the application as soon as its head is there, bounds what clients may take
-(`entrypoints.connection`), and lets the application itself say why a request could not be read, so
-that such a refusal has the form, the headers and the log line of every other answer.
+It passes a request to the application as soon as its head has arrived, and limits what clients may
+use (`entrypoints.connection`). If a request cannot be read, the application answers it too, so that
+the refusal has the form, the headers and the log line of every other answer.
 """
 
 from __future__ import annotations
@@ -34,34 +34,37 @@ from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped
 from service.entrypoints.connection import TOO_SLOW, Connection, RequestTimeout
 
 STOPPING_SECONDS: Final = 0.5
-"""A stopping worker that promised to keep a connection alive waits this long for the request that
-may be on its way; the answer to it then says close."""
+"""How long a stopping worker waits on a kept connection for a request that may be on its way; its
+answer then says `Connection: close`."""
 
 DRAINED_BYTES: Final = 1024 * 1024
-"""Of a body that nobody read, so that the connection can be kept; a longer one ends it."""
+"""Bytes of an unread body that are skipped to keep the connection; a longer one ends it."""
 
 REFUSALS: Final[tuple[tuple[type[Exception], tuple[int, str, str]], ...]] = (
-    (InvalidResponseHeader, (500, "internal_error", "Something went wrong here.")),
-    (InvalidResponseHeaderName, (500, "internal_error", "Something went wrong here.")),
+    (InvalidResponseHeader, (500, "internal_error", "The service failed.")),
+    (InvalidResponseHeaderName, (500, "internal_error", "The service failed.")),
     (RequestTimeout, TOO_SLOW),
-    (LimitRequestLine, (414, "uri_too_long", "The address is too long.")),
+    (LimitRequestLine, (414, "uri_too_long", "The URI is too long.")),
     (LimitRequestHeaders, (431, "headers_too_large", "The headers are too large.")),
-    (ExpectationFailed, (417, "expectation_failed", "Only 100-continue can be expected.")),
+    (
+        ExpectationFailed,
+        (417, "expectation_failed", "The only supported expectation is 100-continue."),
+    ),
     (
         UnsupportedTransferCoding,
-        (415, "unsupported_media_type", "The only transfer coding read here is chunked."),
+        (415, "unsupported_media_type", "The only supported transfer coding is chunked."),
     ),
     (ParseException, (400, "bad_request", "The request could not be read.")),
-    (Exception, (500, "internal_error", "Something went wrong here.")),
+    (Exception, (500, "internal_error", "The service failed.")),
 )
-"""What is answered when a request cannot be read: the first that fits."""
+"""The answers to requests that cannot be read, by exception; the first that matches counts."""
 
 TOKEN_TOO_LARGE: Final = (
     431,
     "token_too_large",
     "The access token is longer than 7 KiB; let it carry fewer groups.",
 )
-"""What the API answers to a token that is too large for it, though not for the server."""
+"""The same answer that the API gives to a token that only it finds too large."""
 
 _TOO_LARGE_A_TOKEN: Final = re.compile(
     rb"\r\nauthorization:[ \t]*bearer[ \t]+[^\r\n]{7169}", re.IGNORECASE
@@ -73,9 +76,9 @@ _HEADERS_OF_REFUSALS: Final = re.compile(
 
 
 def refusal_of(error: Exception, head: bytes) -> tuple[int, str, str]:
-    """Status, reason and detail for a request whose head could not be read beyond `head`.
+    """Status, reason and detail for a request whose head could be read only as far as `head`.
 
-    Apps mend a token that is too large in another way than other headers, so it is named.
+    A token that is too large has a reason of its own, because an app must react to it differently.
     """
     if isinstance(error, LimitRequestHeaders) and _TOO_LARGE_A_TOKEN.search(head):
         return TOKEN_TOO_LARGE
@@ -83,28 +86,28 @@ def refusal_of(error: Exception, head: bytes) -> tuple[int, str, str]:
 
 
 class ServerLog(Logger):  # type: ignore[misc]
-    """gunicorn's own voice."""
+    """gunicorn's logger, without access records."""
 
     def access(self, *_: object) -> None:
-        """Build no record: the service writes a line per request itself."""
+        """Build no record, because the service logs each request itself."""
 
 
 class ReadableRequest(Request):  # type: ignore[misc]
     """A request whose head was read."""
 
     def should_close(self) -> bool:
-        """Whether the connection ends with the answer, as it says."""
-        # Where the next request would begin is unknown after a body that failed.
+        """Whether the connection ends after the answer."""
+        # After a body that failed, the beginning of the next request is unknown.
         return self.body.failed or "close" in self._options() or super().should_close()
 
     def _options(self) -> set[str]:
-        """Of `Connection`, which is a list and may come in several lines (RFC 9110, 7.6.1)."""
+        """The options in `Connection`, a list that may have several lines (RFC 9110, 7.6.1)."""
         lists = (value for name, value in self.headers if name == "CONNECTION")
         return {option.strip().lower() for each in lists for option in each.split(",")}
 
 
 class UnreadableRequest:
-    """Stands for a request whose head could not be read: what the answer depends on."""
+    """Takes the place of a request whose head could not be read; has what the answer needs."""
 
     method, uri, path, query, version, scheme = "UNREAD", "(unread)", "(unread)", "", (1, 1), "http"
     proxy_protocol_info = None
@@ -128,7 +131,7 @@ class Requests(RequestParser):  # type: ignore[misc]
 
 
 class ApiWorker(GeventWorker):  # type: ignore[misc]
-    """Serves connections until it is told to stop; then closes those that are idle."""
+    """Serves connections until it is told to stop, and then closes the idle ones."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -141,8 +144,8 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
             with self._counted(addr[0]), self._known(Connection(client)) as connection:
                 self._serve(listener.getsockname(), connection, addr)
         except (OSError, ParseException) as error:
-            # The second: nobody needed the body, and what is left of it makes no sense.
-            self.log.debug("a connection ends: %s", error)
+            # The second error is a broken rest of a body that the application did not need.
+            self.log.debug("connection ended: %s", error)
         finally:
             close(client)
 
@@ -152,7 +155,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
             connection.await_next(self.cfg.keepalive if self.alive else STOPPING_SECONDS)
 
     def _serve_next(self, name: Any, parser: Requests, connection: Connection, addr: Any) -> bool:
-        """Serve one request; whether the connection can take another."""
+        """Serve one request; return whether the connection can take another."""
         goes_on = True
         try:
             request = next(parser)
@@ -165,8 +168,8 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         except Exception as error:
             self._refuse(name, connection, addr, error)
             return False
-        # Also when the connection ends: closed while the client still sends, its system would
-        # discard the answer.
+        # Skip the body even if the connection ends: if it closed while the client still sends, the
+        # client's system would discard the answer.
         if parser.finish_body(max_bytes=DRAINED_BYTES):
             return goes_on
         connection.linger()
@@ -176,8 +179,8 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         """Let the application answer for a request that it never saw."""
         refusal = refusal_of(error, bytes(connection.head))
         if refusal[0] == 500:
-            self.log.error("a request failed in the server", exc_info=error)
-        # Not the error's own words, which quote the request.
+            self.log.error("request failed in the server", exc_info=error)
+        # Without the error's own text, which quotes the request.
         self.log.info("unreadable request from %s: %s", addr[0], type(error).__name__)
         if not isinstance(error, RequestTimeout):
             connection.read_on()
@@ -196,7 +199,10 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
 
     @contextmanager
     def _counted(self, peer: str) -> Iterator[None]:
-        """One address may hold half of the connections, unless it is the balancer in front."""
+        """Count a connection. An address may hold half of all, unless it is the load balancer's.
+
+        Raises `ConnectionRefusedError` if it has more.
+        """
         if self._of_peer[peer] >= self.worker_connections // 2 and not self._is_behind_proxy():
             raise ConnectionRefusedError(f"{peer} has too many connections")
         self._of_peer[peer] += 1
@@ -208,12 +214,12 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
                 del self._of_peer[peer]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: requests under way are finished, connections between requests are closed.
+        """SIGTERM: finish requests under way and close connections between requests.
 
-        Those who wait for news are answered at once: what is told later, they ask another process.
+        Requests that wait for news are answered at once; their clients then ask another process.
         """
         super().handle_exit(sig, frame)
-        # In a greenlet: waking takes a lock, for which a signal handler must not wait.
+        # In a greenlet, because waking takes a lock and a signal handler must not wait for one.
         gevent.spawn(self._of_application("stop", lambda: None))
         for connection in tuple(self._connections):
             if connection.is_idle:
@@ -223,5 +229,6 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         return bool(self._of_application("is_behind_proxy", False))
 
     def _of_application(self, name: str, otherwise: Any) -> Any:
-        # By name: what the application imports must not be loaded before gevent patches.
+        # Found by name, because the application's modules must not be imported before gevent
+        # patches the standard library.
         return getattr(self.wsgi, "extensions", {}).get(name, otherwise)

@@ -1,4 +1,4 @@
-"""The application gunicorn serves, built in each worker process, so after the fork."""
+"""The application that gunicorn serves; each worker process builds its own, after the fork."""
 
 from __future__ import annotations
 

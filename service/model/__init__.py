@@ -1,8 +1,8 @@
 """Rides and unicorns: immutable values with their legal transitions.
 
 A transition is a method that returns the next value, or raises `IllegalTransition`. Nothing here
-knows a clock or a store: the instant is an argument, and a store writes (before, after) only if
-the stored version still is that of *before*.
+knows a clock or a store: the instant is an argument, and a store writes the pair (before, after)
+only if the stored version is still that of *before*.
 
 Instants are timezone-aware UTC. Distances are metres, durations seconds, positions WGS-84 degrees.
 """

@@ -1,18 +1,18 @@
-"""What can go wrong, in the words of the domain. The API maps each to one answer, in one table."""
+"""The errors of the domain. `http.problems` maps each of them to an answer."""
 
 from __future__ import annotations
 
 
 class DispatchError(Exception):
-    """Base of every error a use case raises on purpose."""
+    """Base of every error that a use case raises on purpose."""
 
 
 class RideNotFound(DispatchError):
-    """No such ride, or not one this caller may see."""
+    """The ride does not exist, or this caller may not see it."""
 
 
 class UnicornNotFound(DispatchError):
-    """No such unicorn, or none for this account."""
+    """The unicorn does not exist, or this account has none."""
 
 
 class IllegalTransition(DispatchError):
@@ -28,7 +28,7 @@ class UnicornBusy(IllegalTransition):
 
 
 class TooFarAway(DispatchError):
-    """The unicorn says that it has arrived, and its position says that it has not."""
+    """The unicorn says that it has arrived, but its position is too far away."""
 
 
 class AccountTaken(DispatchError):
@@ -36,27 +36,27 @@ class AccountTaken(DispatchError):
 
 
 class UnicornExists(DispatchError):
-    """The unicorn id is, or was, in use."""
+    """The unicorn id is or was in use."""
 
 
 class StaleVersion(DispatchError):
-    """What the caller wants to change is no longer the version the caller has seen."""
+    """The thing to be changed has another version than the one that the caller has seen."""
 
 
 class IdempotencyKeyReused(DispatchError):
-    """The idempotency key came before with another body."""
+    """The idempotency key was used before with another body."""
 
 
 class TooManyActiveRides(DispatchError):
-    """The rider has as many open rides as allowed."""
+    """The rider already has as many open rides as allowed."""
 
 
 class DispatchPaused(DispatchError):
-    """An operator has paused dispatch where the ride would begin."""
+    """An operator has paused dispatch in the zone of the pickup."""
 
 
 class DeadLetterNotFound(DispatchError):
-    """No such dead letter, or it is forgotten by now."""
+    """The dead letter does not exist, or it has expired."""
 
 
 class OpenRides(DispatchError):

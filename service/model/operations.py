@@ -1,8 +1,4 @@
-"""What operators look at and steer: dead letters, the pause, workers, queues, rides by time.
-
-The protocols are apart from those of the use cases of riders and unicorns; as there, every method
-may raise `Unavailable`.
-"""
+"""Values that operators look at and steer: dead letters, audit entries, pauses, workers, queues."""
 
 from __future__ import annotations
 
@@ -14,19 +10,19 @@ from typing import Final
 
 
 class DeadLetterKind(StrEnum):
-    """What was set aside."""
+    """What kind of thing a dead letter holds."""
 
     RIDE = "ride"
     """A ride that kills the process that works on it."""
     ENTRY = "entry"
     MESSAGE = "message"
-    # The last two are no longer written. Letters of the release before this one are still listed;
-    # remove both kinds with the next release.
+    # The last two kinds are no longer written, but letters of the last release are still listed.
+    # Remove both kinds with the next release.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """Something that could not be worked on, and why. `excerpt`: how its content begins."""
+    """Something that could not be worked on, and why. `excerpt`: the beginning of its content."""
 
     dead_letter_id: str
     kind: DeadLetterKind
@@ -40,7 +36,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """A member of staff changed something. `subjects`: what it was about, by kind of id."""
+    """A change that a member of staff made. `subjects`: ids of what was changed, by their kind."""
 
     audit_id: str
     at: datetime
@@ -55,7 +51,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Where dispatch stands still: `everywhere`, or in some zones."""
+    """Where dispatch is paused: `everywhere`, or in some zones."""
 
     everywhere: bool = False
     zones: frozenset[str] = frozenset()
@@ -64,12 +60,12 @@ class Pause:
         return self.everywhere or zone in self.zones
 
 
-LOST_AFTER: Final = timedelta(seconds=8)
-"""Workers beat every two seconds: one that missed four is gone, or hangs."""
+WORKER_LOST_AFTER: Final = timedelta(seconds=8)
+"""A worker without a heartbeat for this long is gone or hangs: it has missed four of them."""
 
 
 class WorkerState(StrEnum):
-    """Whether a worker is heard of."""
+    """Whether a worker sends heartbeats."""
 
     RUNNING = "running"
     LOST = "lost"
@@ -77,7 +73,7 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """What a worker says of itself every few seconds. `memory_bytes`: resident, children too."""
+    """A worker's heartbeat. `memory_bytes`: resident memory, with that of its pool processes."""
 
     host: str
     pid: int
@@ -95,17 +91,17 @@ class Beat:
 
     def state_at(self, now: datetime) -> WorkerState:
         silent = now - self.beat_at
-        return WorkerState.LOST if silent > LOST_AFTER else WorkerState.RUNNING
+        return WorkerState.LOST if silent > WORKER_LOST_AFTER else WorkerState.RUNNING
 
 
 def worker_id(host: str, pid: int) -> str:
-    """Names a worker's main process among all machines."""
+    """The id of a worker's main process, unique over all machines."""
     return f"{host}:{pid}"
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLength:
-    """Messages of a queue that wait, and that a worker took and has not acknowledged."""
+    """The messages of a queue that are waiting, and those taken but not yet acknowledged."""
 
     name: str
     ready: int

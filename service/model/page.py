@@ -11,16 +11,16 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """One page of a listing; `next_key` continues it (none on the last page)."""
+    """One page of a listing. `next_key` continues it; None on the last page."""
 
     items: tuple[Item, ...]
     next_key: Mapping[str, str] | None = None
 
 
 def items_of(page_from: Callable[[Mapping[str, str] | None], Page[Item]]) -> Iterator[Item]:
-    """All items of a listing, page after page as they are asked for.
+    """All items of a listing; each page is read when its first item is needed.
 
-    `page_from` reads the page that begins at a `next_key`, or (none) the first.
+    `page_from` reads the page that begins at a `next_key`, or the first page for None.
     """
     start: Mapping[str, str] | None = None
     while True:

@@ -1,4 +1,4 @@
-"""Where something is: WGS-84 degrees, metres, seconds."""
+"""Places and positions: WGS-84 degrees, metres, seconds."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A point, WGS-84 degrees. Raises `ValueError` for what is no place on earth."""
+    """A point in WGS-84 degrees. Raises `ValueError` if it is not a place on earth."""
 
     latitude: float
     longitude: float
 
     def __post_init__(self) -> None:
-        # Written so that NaN, of which every comparison is false, is refused too.
+        # In this form NaN is refused too: every comparison with NaN is false.
         if not (-90 <= self.latitude <= 90 and -180 <= self.longitude <= 180):
             raise ValueError("not a place on earth")
 
     def blurred(self, decimals: int = 2) -> Location:
-        """The place with that many decimals of a degree: two are about a kilometre, three 100 m."""
+        """The place rounded to `decimals` of a degree: two are about 1 km, three about 100 m."""
         return Location(round(self.latitude, decimals), round(self.longitude, decimals))
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An area between two meridians and two parallels, degrees; `west` > `east` crosses 180°."""
+    """An area between two meridians and two parallels in degrees; `west` > `east` crosses 180°."""
 
     west: float
     south: float
@@ -33,7 +33,7 @@ class Box:
     north: float
 
     def contains(self, at: Location, margin: float = 0.0, margin_of_longitude: float = 0.0) -> bool:
-        """Whether the place is inside, or at most the margins (degrees) outside."""
+        """Whether the place is inside, or outside by no more than the margins (degrees)."""
         if not self.south - margin <= at.latitude <= self.north + margin:
             return False
         width = self.east - self.west + 360 * (self.east < self.west)
@@ -46,7 +46,7 @@ WORLD = Box(-180, -90, 180, 90)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a unicorn said it was. `heading`: degrees from north; `speed`: metres per second."""
+    """Where a unicorn reported to be. `heading`: degrees from north; `speed`: metres per second."""
 
     location: Location
     recorded_at: datetime

@@ -1,8 +1,8 @@
-"""Who is there: when a unicorn's silence counts, and what is known of a unicorn by its calls.
+"""When a unicorn counts as silent, and what its calls tell about it.
 
-Silence counts only while a call of the unicorn could have been accepted. Each process that takes
-such calls says every few seconds that it hears them, or that it had to refuse some. A unicorn's
-silence begins with its last call, and not before every process heard.
+Silence counts only while the service could have accepted a call of the unicorn. Each process that
+takes such calls reports every few seconds that it hears them, or that it had to refuse some. The
+silence of a unicorn begins with its last call, but not before every process hears.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from typing import Final
 from service.model.places import Position
 
 HEARING_GAP: Final = 0.25
-"""How long nobody may say that calls are heard until it counts as an outage, in parts of the time
-after which a position is stale."""
+"""A gap this long in which no process reports that it hears counts as an outage. The unit is the
+time after which a position is stale."""
 
 FORGOTTEN_AFTER: Final = 3
-"""A process that vanished without a goodbye may still be refusing calls, cut off from Redis. So
-long, in times of staleness, nobody counts as silent; then the process is taken for dead."""
+"""How long a process that stopped reporting is waited for, in times of staleness. It may be cut off
+from Redis and still be refusing calls, so nobody counts as silent until it is taken for dead."""
 
 OUTAGE_AT_LEAST: Final = 3
-"""So many unicorns that fell silent together may be an outage; fewer are lost one by one."""
+"""The least number of unicorns falling silent together that may be an outage."""
 
 OUTAGE_SHARE: Final = 0.25
-"""So large a part of the unicorns that have a ride does not fall silent at once by chance."""
+"""The least part of the unicorns with a ride that does not fall silent at once by chance."""
 
 OUTAGE_LASTS: Final = 3
-"""So much longer than one unicorn alone, in times of staleness, those that fell silent together
-keep their rides. An outage that ends by then costs no ride. Riders of a fleet that is really gone
-wait no longer for it: somebody else may be free."""
+"""How much longer unicorns that fell silent together keep their rides than a single silent one, in
+times of staleness. An outage that ends by then costs no ride. After it the fleet is taken for gone,
+and its riders get other unicorns."""
 
 FASTEST_METRES_PER_SECOND: Final = 300
-"""No unicorn is faster: a position that says so waits for a second one that agrees."""
+"""No unicorn is faster. A position that implies more is kept aside until a second one agrees."""
 
 TRAIL_METRES: Final = 50
-"""How far apart the places of a trail are at least: more than GPS scatters."""
+"""The least distance between two places of a trail: more than the scatter of GPS."""
 
 TRAIL_PLACES: Final = 3
 
@@ -45,65 +45,69 @@ AT_PICKUP_METRES: Final = 50
 """A unicorn that is so near to a pickup has reached it: streets are wide, and GPS scatters."""
 
 CLOCK_SKEW: Final = timedelta(seconds=30)
-"""How far a phone's clock may be ahead of ours; what it recorded meanwhile is taken as now."""
+"""How far a phone's clock may be ahead of ours; a position from such a clock counts as recorded
+now."""
 
 PROBLEM_AFTER: Final = timedelta(seconds=60)
-"""A unicorn whose reports have all been ignored for so long is shown to have a problem."""
+"""A unicorn whose reports have all been ignored for this long is shown with a problem."""
 
 
 class PositionProblem(StrEnum):
-    """Why a report is no position of its unicorn."""
+    """Why a report does not count as a position."""
 
     TOO_LONG_AGO = "recorded_too_long_ago"
     IN_THE_FUTURE = "recorded_in_the_future"
     IMPLAUSIBLE_JUMP = "implausible_jump"
-    """Faster than 300 m/s from the last position; a second report that agrees is believed."""
+    """More than 300 m/s from the last position; it counts once a second report agrees."""
     NO_SUCH_UNICORN = "unknown_unicorn"
 
 
 def judged(position: Position, now: datetime, stale: timedelta) -> Position | PositionProblem:
-    """The position, recorded now if the phone's clock is a little ahead; or why it is none."""
+    """The position, or why it does not count.
+
+    If the phone's clock is ahead by at most `CLOCK_SKEW`, the position is recorded now.
+    """
     if position.recorded_at > now + CLOCK_SKEW:
         return PositionProblem.IN_THE_FUTURE
     if now - position.recorded_at > stale:
         return PositionProblem.TOO_LONG_AGO
-    # Kept as it is, it would hide every later report until its own time has come.
+    # A position recorded in the future would hide every report until that instant.
     return replace(position, recorded_at=min(position.recorded_at, now))
 
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """Since when, and until when, unicorns can be heard. `gap`: `HEARING_GAP` as a time."""
+    """From when to when all processes hear unicorns. `gap`: `HEARING_GAP` as a duration."""
 
     epoch: datetime | None
-    """When the index began to remember; none: it is new."""
+    """When the index began to record calls; None if it is new."""
     since: datetime | None
-    """Since when every process hears; none: nobody ever said so."""
+    """Since when every process hears; None if none has reported."""
     last: datetime | None
-    """Until when, as far as all of them have said so."""
+    """The instant up to which every process has reported that it hears."""
     gap: timedelta
 
     def start(self, heard: datetime | None, now: datetime) -> datetime:
-        """When a silence that lasts until now began; `heard`: the last call, if there was one.
+        """When a silence that lasts until now began; `heard`: the unicorn's last call or None.
 
-        An instant that has not come yet was written before a clock was set back: it is left out.
+        Instants in the future are ignored: they were written before a clock was set back.
         """
         if self.epoch is None or self.since is None:
             return now
-        known = (self.epoch, self.since, heard)
-        return max((at for at in known if at and at <= now + self.gap), default=now)
+        instants = (self.epoch, self.since, heard)
+        return max((at for at in instants if at and at <= now + self.gap), default=now)
 
     def silence(self, heard: datetime | None, now: datetime) -> timedelta:
-        """How long nothing was heard that could have been heard."""
+        """How long a unicorn has been silent, counting only time in which it could be heard."""
         end = min(now, self.last) if self.last else now
         return max(timedelta(), end - self.start(heard, now))
 
     def could_answer(
         self, called: datetime | None, refused: datetime | None, since: datetime, now: datetime
     ) -> bool:
-        """Whether a unicorn `called` after `since`, and every call could be heard all the time.
+        """Whether a unicorn called after `since` and every call since then could be heard.
 
-        `called`, `refused`: its last call that was answered, and its last one that was not.
+        `called`: its last call that was answered; `refused`: its last one that was not.
         """
         if self.since is None or self.last is None or called is None:
             return False
@@ -114,33 +118,33 @@ class Hearing:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What is known of a unicorn by its calls."""
+    """What a unicorn's calls tell about it."""
 
     position: Position | None
-    """Where it is, if it said so lately."""
+    """Its last position if that is fresh."""
     silence: timedelta
-    """Since its last call of any kind, as far as a call could have been accepted."""
+    """Time since its last call of any kind, counting only time in which it could be heard."""
     unplaced: timedelta
-    """Since its last fresh position, likewise."""
+    """Time since its last fresh position, counted in the same way."""
     problem: PositionProblem | None = None
-    """Why its reports have all been ignored for a while."""
+    """Why all its reports have been ignored for a while; None if they have not."""
     ride_version: int | None = None
-    """Of the ride it has, if that is known."""
+    """The version of its ride, if the index knows it."""
     trail: tuple[Position, ...] = ()
-    """Its last three places that are 50 m or more apart, oldest first, each fresh when it came:
-    where it drove, whatever it does now and however often it says so."""
+    """Its last three places that are at least 50 m apart, oldest first; each was fresh when it was
+    reported. They show where it drove, even if it now stands still and keeps reporting."""
 
 
 @dataclass(frozen=True, slots=True)
 class SilentTogether:
-    """How many unicorns fell silent at about the same time, of those that have a ride."""
+    """How many of the unicorns with a ride (`assigned`) fell silent at about the same time."""
 
     silent: int
     assigned: int
 
     @property
     def is_outage(self) -> bool:
-        """Whether that is too large a part of the fleet to be chance."""
+        """Whether too large a part of the fleet is silent for it to be chance."""
         return self.silent >= max(OUTAGE_AT_LEAST, OUTAGE_SHARE * self.assigned)
 
 
@@ -151,10 +155,11 @@ def silent_together(
     now: datetime,
     stale: timedelta,
 ) -> SilentTogether:
-    """Of the unicorns with a ride (`heard`: their last calls), those that share its silence.
+    """How many unicorns with a ride fell silent together with `unicorn_id`.
 
-    They are silent for half the time after which one is stale, and began at most so much earlier
-    or later: in an outage the calls of all stop within one interval of reporting.
+    `heard`: the last call of each unicorn with a ride. Counted are those that have been silent for
+    more than half of `stale` and whose silence began within half of `stale` of this one's: in an
+    outage all calls stop within one interval of reporting.
     """
     start = hearing.start(heard[unicorn_id], now)
     shared = [

@@ -23,13 +23,13 @@ from service.model.timeline import Happened, with_step
 from service.model.unicorn import AssignedUnicorn, Unicorn
 
 FIRST_RETRY = timedelta(seconds=2)
-"""How long a new ride may wait for its job before the sweep looks for it."""
+"""How long a new ride waits for its job before the sweep looks after it."""
 
 LIVENESS_CHECK = timedelta(seconds=15)
-"""How often the sweep checks that the unicorn of an assigned ride is still heard of."""
+"""How often the sweep checks that the unicorn of an assigned ride is not silent."""
 
 FRESH_DEADLINES = 3
-"""How many times a ride that lost its unicorn gets a full new deadline."""
+"""How many times a ride that lost its unicorn gets a new deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,15 @@ class Rating:
 
 
 ERASED = "erased"
-"""Stands for a rider who is forgotten; no token's `sub` (a UUID) is like it."""
+"""The rider id of a ride whose rider was erased; a token's `sub` is a UUID and never equals it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ride:
-    """One request for a ride and all that became of it.
+    """A ride, from its request to its end.
 
-    `version` counts changes of what the rider can see. `due_at` is when the sweep looks at the
-    ride next (none once terminal): the row itself is the outbox, the queue only a hint.
+    `version` counts the changes that the rider can see. `due_at` is when the sweep looks after the
+    ride next, None once it is terminal. The row itself is the outbox; the queue is only a hint.
     """
 
     ride_id: str
@@ -68,7 +68,7 @@ class Ride:
     pickup_eta_latest_seconds: int | None = None
     pickup_distance_metres: int | None = None
     offer_expires_at: datetime | None = None
-    """Of the last offer that the service made; `offer_ends_at` is what counts."""
+    """When the last offer that the service made expires; readers use `offer_ends_at`."""
     matched_at: datetime | None = None
     arrived_at: datetime | None = None
     started_at: datetime | None = None
@@ -78,12 +78,12 @@ class Ride:
     cancel_reason: str | None = None
     rating: Rating | None = None
     excluded: frozenset[str] = frozenset()
-    """Unicorns that never get this ride again: they declined, fell silent or were taken off it."""
+    """Unicorns that never get this ride again: they declined, fell silent or lost it to staff."""
     missed_by: frozenset[str] = frozenset()
-    """Unicorns whose offer of this ride expired: asked again only when nobody else is in reach."""
+    """Unicorns whose offer of this ride expired; asked again only if no other is in reach."""
     not_coming: frozenset[str] = frozenset()
-    """Unicorns that drove away or said nothing of their place instead of coming: those it was
-    taken from, and the present one while it does not come."""
+    """Unicorns that drove away or reported no position instead of coming: those that lost the ride
+    for it, and the present one while it does not come."""
     declined: Mapping[str, int] = field(default_factory=dict)
     """Unicorns that declined this ride, and the version that each decline made."""
     fresh_deadlines: int = 0
@@ -91,13 +91,14 @@ class Ride:
     """Not used. The release before this one cannot read a ride without it; remove with the next."""
     arrived_distance_metres: int | None = None
     completed_distance_metres: int | None = None
-    """How far from the pickup and the dropoff the unicorn was when it said so, if that is known."""
+    """Distance in metres between the unicorn and the dropoff when it completed the ride (before it,
+    the same for its arrival at the pickup); None if its position is unknown."""
     reached_at: datetime | None = None
-    """When the unicorn was first seen at the pickup, if it was seen there."""
+    """When the unicorn was first seen at the pickup; None if it was not seen there."""
     arrive_refused_at: datetime | None = None
-    """Since when the unicorn says that it has arrived although it seems to be elsewhere."""
+    """When the unicorn first reported its arrival while its position was too far away."""
     failed_looks: int = 0
-    """How often in a row the sweep could not look after the ride."""
+    """How many times in a row the sweep failed on this ride."""
     timeline: str | None = None
     """What happened to the ride after its request; see `model.timeline`."""
     request_id: str = ""
@@ -110,30 +111,30 @@ class Ride:
 
     @property
     def offer_ends_at(self) -> datetime | None:
-        """The instant from which an open offer can no longer be accepted; else none.
+        """The instant from which the open offer can no longer be accepted; None without an offer.
 
-        It is not `due_at`: the sweep moves that when a look at the ride fails.
+        It is not `due_at`, because the sweep moves that when it fails on the ride.
         """
         if self.status is not RideStatus.OFFERED:
             return None
-        # The release before this one made offers that ended at `due_at`. Remove with the next.
+        # Offers of the last release end at `due_at`. Remove this with the next release.
         return self.offer_expires_at or self.due_at
 
     @property
     def attention(self) -> str | None:
-        """Why staff should look at the ride; none if all is well."""
-        waits_for_it = self.status is RideStatus.MATCHED and self.unicorn_id in self.not_coming
-        return "not_coming" if waits_for_it else None
+        """Why staff should look at the ride; None if all is well."""
+        is_waiting = self.status is RideStatus.MATCHED and self.unicorn_id in self.not_coming
+        return "not_coming" if is_waiting else None
 
     @property
     def ended_at(self) -> datetime | None:
-        """None while it is open; for an unmatched ride, when it could last have been matched."""
+        """When the ride ended; None while it is open. An unmatched ride ended at its deadline."""
         if not self.is_terminal:
             return None
         return self.completed_at or self.canceled_at or self.deadline_at
 
     def only_waits(self, now: datetime) -> bool:
-        """Whether nothing is to be done for the ride but to ask for a round once more."""
+        """Whether the ride needs nothing but another round."""
         return self.status is RideStatus.REQUESTED and now < self.deadline_at
 
     @property
@@ -143,7 +144,7 @@ class Ride:
     def claimed(
         self, unicorn: Unicorn, at: Location, pairing: Pairing, now: datetime, offer: timedelta
     ) -> Ride:
-        """The ride taken by `unicorn`: matched, or offered if the unicorn wants to be asked."""
+        """The ride with `unicorn`: matched, or offered if the unicorn wants to be asked first."""
         self._require(self.status is RideStatus.REQUESTED, "claimed")
         self._require(unicorn.unicorn_id not in self.excluded, "claimed by an excluded unicorn")
         accepted = unicorn.auto_accept
@@ -161,7 +162,7 @@ class Ride:
         )
 
     def accepted(self, now: datetime) -> Ride:
-        """An offer taken up in time."""
+        """The offer accepted before it expires."""
         ends_at = self.offer_ends_at
         self._require(ends_at is not None, "accepted")
         self._require(ends_at is not None and now < ends_at, "accepted after its expiry")
@@ -169,7 +170,7 @@ class Ride:
         return self._next(step, now, due_at=now + LIVENESS_CHECK, matched_at=now)
 
     def arrived(self, now: datetime, no_show: timedelta, metres: int | None = None) -> Ride:
-        """The unicorn is at the pickup and waits for the rider, at most `no_show`."""
+        """The unicorn is at the pickup and waits for the rider for at most `no_show`."""
         self._require(self.status is RideStatus.MATCHED, "marked arrived")
         return self._next(
             RideStep.ARRIVED,
@@ -202,7 +203,7 @@ class Ride:
         )
 
     def canceled(self, by: CanceledBy, reason: str | None, now: datetime) -> Ride:
-        """Ended early: by the rider before it is in progress, by others from any open state."""
+        """Canceled: by the rider before the ride is in progress, by others in any open state."""
         allowed = BEFORE_PROGRESS if by is CanceledBy.RIDER else BEFORE_PROGRESS | ASSIGNED
         if self.status not in allowed:
             raise NotCancelable(f"a ride that is {self.status} cannot be canceled by the {by}")
@@ -218,13 +219,13 @@ class Ride:
     def returned(self, now: datetime, deadline: timedelta, why: RideStep) -> Ride:
         """Back to `requested` without its unicorn, which never gets this ride again.
 
-        A ride whose rider was already told of a unicorn gets a fresh deadline, at most
-        `FRESH_DEADLINES` times; an offer that came to nothing does not.
+        If the rider had already seen the unicorn, the ride gets a new deadline, at most
+        `FRESH_DEADLINES` times. After an offer that was not accepted the deadline stays.
         """
         self._require(self.status in BEFORE_PROGRESS & ASSIGNED, "returned")
         assert self.unicorn is not None  # noqa: S101 - an assigned ride has a unicorn
-        told = self.status is not RideStatus.OFFERED
-        fresh = told and self.fresh_deadlines < FRESH_DEADLINES
+        was_shown = self.status is not RideStatus.OFFERED
+        fresh = was_shown and self.fresh_deadlines < FRESH_DEADLINES
         return self._next(
             why,
             now,
@@ -245,26 +246,26 @@ class Ride:
         )
 
     def declined_by_unicorn(self, now: datetime, deadline: timedelta) -> Ride:
-        """`returned`, since the unicorn does not want it."""
+        """`returned`, because the unicorn declined it."""
         after = self.returned(now, deadline, RideStep.DECLINED)
         return replace(after, declined={**self.declined, self.unicorn_id or "": after.version})
 
     def offer_missed(self, now: datetime, deadline: timedelta) -> Ride:
-        """`returned`, since the unicorn did not answer in time; it may be asked again."""
+        """`returned`, because the unicorn did not answer in time; it may be asked again."""
         after = self.returned(now, deadline, RideStep.OFFER_EXPIRED)
         missed_by = self.missed_by | {self.unicorn_id or ""}
         return replace(after, excluded=self.excluded, missed_by=missed_by)
 
     def not_come_to(self, now: datetime, deadline: timedelta) -> Ride:
-        """`returned`, since its unicorn does not come."""
+        """`returned`, because its unicorn does not come."""
         not_coming = self.not_coming | {self.unicorn_id or ""}
         after = self.returned(now, deadline, RideStep.NOT_COMING)
         return replace(after, not_coming=not_coming)
 
     def as_left_by(self, unicorn_id: str) -> Ride:
-        """The ride as the decline of this unicorn left it: whose it is now is none of its business.
+        """The ride as it was after this unicorn declined it; who has it now is not shown.
 
-        Raises `KeyError` for a unicorn that did not decline it.
+        Raises `KeyError` if the unicorn did not decline it.
         """
         return replace(
             self,
@@ -285,12 +286,12 @@ class Ride:
         )
 
     def unmatched(self, now: datetime, why: RideStep = RideStep.DEADLINE_PASSED) -> Ride:
-        """No unicorn could be found before the deadline, or the ride was set aside."""
+        """Ended without a unicorn: the deadline has passed, or the ride was set aside."""
         self._require(self.status is RideStatus.REQUESTED, "given up")
         return self._next(why, now, due_at=None)
 
     def replayed(self, now: datetime, deadline: timedelta) -> Ride:
-        """Requested once more after it was set aside; who was excluded stays so."""
+        """Requested again after it was set aside; excluded unicorns stay excluded."""
         is_somebodys = self.rider_id != ERASED
         self._require(self.status is RideStatus.UNMATCHED and is_somebodys, "replayed")
         return self._next(
@@ -305,7 +306,7 @@ class Ride:
         return replace(self, version=self.version + 1, rating=rating)
 
     def erased(self) -> Ride:
-        """Without what tells of its rider: who, where exactly, and anybody's words."""
+        """The ride without personal data: no rider, no exact places, no texts."""
         self._require(self.is_terminal, "erased")
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""The states of a ride, the steps that lead to them, and who ends a ride early."""
+"""The states of a ride, the steps that lead to them, and who can cancel a ride."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class RideStatus(StrEnum):
-    """States of a ride, in the order a good ride goes through them."""
+    """The states of a ride, in the order in which a completed ride has them."""
 
     REQUESTED = "requested"
     OFFERED = "offered"
@@ -43,20 +43,20 @@ class RideStep(StrEnum):
 
     REQUESTED = "requested"
     MATCHED = "matched"
-    """A round gave it a unicorn that takes rides without being asked."""
+    """A round gave the ride a unicorn that takes rides without being asked."""
     OFFERED = "offered"
     """A round chose a unicorn that wants to be asked."""
     ACCEPTED = "accepted"
     DECLINED = "declined"
     OFFER_EXPIRED = "offer_expired"
     FELL_SILENT = "fell_silent"
-    """Its unicorn was not heard of for too long."""
+    """Its unicorn was silent for too long."""
     NOT_COMING = "not_coming"
-    """Its unicorn drove away, or said nothing of its place, instead of coming."""
+    """Its unicorn drove away, or reported no position, instead of coming."""
     REASSIGNED = "reassigned"
     """Staff took it from its unicorn."""
     RECONCILED = "reconciled"
-    """Its unicorn turned out to be gone, off duty or on another ride."""
+    """`reconcile` found that its unicorn was gone, off duty or on another ride."""
     ARRIVED = "arrived"
     STARTED = "started"
     COMPLETED = "completed"
@@ -70,7 +70,7 @@ class RideStep(StrEnum):
     DEADLINE_PASSED = "deadline_passed"
     """No unicorn was found in time."""
     SET_ASIDE = "set_aside"
-    """Workers died on it; it is a dead letter."""
+    """It killed workers and became a dead letter."""
     REPLAYED = "replayed"
     """Staff replayed the dead letter."""
 
@@ -107,10 +107,10 @@ _CANCELING: Final = {
 _CANCELING_OF_SYSTEM: Final = {
     step.value: step for step in (RideStep.NO_SHOW, RideStep.UNICORN_LOST)
 }
-"""By the reason that the system gives."""
+"""The step of a ride that the system cancels, by its reason."""
 
 
 def canceling(by: CanceledBy, reason: str | None) -> RideStep:
-    """The step of a ride that is canceled by somebody for a reason."""
+    """The step of a ride that is canceled by `by` for `reason`."""
     named = _CANCELING_OF_SYSTEM.get(reason or "") if by is CanceledBy.SYSTEM else None
     return named or _CANCELING[by]

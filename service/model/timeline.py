@@ -1,7 +1,7 @@
-"""What happened to a ride, step by step, as a bounded text on the ride's own row.
+"""The timeline of a ride: its steps as a bounded text on the ride's own row.
 
-The text costs no write of its own: each transition adds a line to the ride that it writes anyway.
-Lines are short, since DynamoDB bills a write by the kilobyte, and are parsed only for staff.
+The text needs no extra write: each transition adds a line to the ride, which it writes anyway.
+Lines are short, because DynamoDB bills a write by the kilobyte. Only staff's routes parse them.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Final
 from service.model.status import RideStep
 
 MOST_STEPS: Final = 32
-"""Steps kept of one ride, its request included; the oldest after the request are dropped first."""
+"""Steps kept of one ride, with its request; the oldest after the request are dropped first."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One step. `version`: the ride's after it. `unicorn_id`: who was given or lost the ride."""
+    """One step. `version`: of the ride after it. `unicorn_id`: who got or lost the ride."""
 
     version: int
     at: datetime
@@ -30,7 +30,7 @@ class Happened:
 
 
 def with_step(timeline: str | None, requested_at: datetime, happened: Happened) -> str:
-    """The text with one more line; the first line is dropped where there are too many."""
+    """The text with one more line; drops the first line if there are too many."""
     after = (happened.at - requested_at) // _MILLISECOND
     words = [str(happened.version), str(after), happened.step, happened.unicorn_id or ""]
     lines = [*(timeline or "").splitlines(), " ".join(words).rstrip()]

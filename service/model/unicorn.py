@@ -1,4 +1,4 @@
-"""A unicorn, its legal transitions, and what the fleet index knows of it."""
+"""A unicorn, its legal transitions, and its entry in the fleet index."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UnicornState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """What a reserved unicorn is busy with, so that a round can tell when it will be free."""
+    """The trip of a reserved unicorn; a round computes from it when the unicorn will be free."""
 
     pickup: Location
     dropoff: Location | None
@@ -36,7 +36,7 @@ class Trip:
 
 @dataclass(frozen=True, slots=True)
 class AssignedUnicorn:
-    """What the rider is told of the unicorn; `location` is where it stood when it was matched."""
+    """The unicorn as its rider sees it; `location` is where it was when it was matched."""
 
     unicorn_id: str
     name: str
@@ -47,7 +47,7 @@ class AssignedUnicorn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unicorn:
-    """A unicorn of the fleet as stored; where it is lives in the fleet index."""
+    """A unicorn as stored. Its position is in the fleet index."""
 
     unicorn_id: str
     name: str
@@ -61,12 +61,10 @@ class Unicorn:
     ride_id: str | None = None
     trip: Trip | None = None
     idle_since: datetime | None = None
-    """Waits for a ride since then: its last ride, its last refusal, or its going on duty.
-
-    A ride that was taken from it before the rider was aboard does not count: it keeps its place.
-    """
+    """Since when it has waited for a ride: the end of its last ride, its last decline, or when it
+    went on duty. A ride that it lost before the rider was aboard does not change it."""
     missed: frozenset[str] = frozenset()
-    """Rides whose offers it missed in a row, with no answer in between."""
+    """Rides whose offers expired one after the other without an answer from it."""
 
     @property
     def can_take_a_ride(self) -> bool:
@@ -87,7 +85,10 @@ class Unicorn:
         return self._next(state=UnicornState.ON_TRIP, trip=replace(self.trip, started_at=now))
 
     def rejoined(self, ride_id: str, trip: Trip) -> Unicorn | None:
-        """On this ride in the state that fits its trip; itself if it is, none if it cannot be."""
+        """Put on this ride, in the state that fits the trip; unchanged if it is on it already.
+
+        None if it cannot be: it has another ride or may take none.
+        """
         state = UnicornState.ON_TRIP if trip.started_at else UnicornState.RESERVED
         if self.ride_id == ride_id and self.state is state:
             return self
@@ -104,10 +105,10 @@ class Unicorn:
         unanswered: bool = False,
         keep_accepting: bool = True,
     ) -> Unicorn:
-        """Free again; one that fell silent takes no more rides until it says so.
+        """Free again. A unicorn that fell silent gets no rides until it goes on duty again.
 
-        `refused`: it did not want the ride, or did not answer. `unanswered`: the ride was taken
-        back while it was only offered, so nothing is known of whether anybody is there.
+        `refused`: it declined the ride or did not answer. `unanswered`: the ride was taken back
+        while it was only offered, so it is unknown whether anybody is there.
         """
         self._require_ride(ride_id, True)
         accepting = self.accepting and keep_accepting
@@ -122,9 +123,9 @@ class Unicorn:
         )
 
     def offer_missed(self, ride_id: str, now: datetime, *, counts: bool, most: int) -> Unicorn:
-        """`released` after an offer that expired; off duty after `most` in a row (0: never).
+        """`released` after an offer expired; off duty after `most` such offers in a row (0: never).
 
-        `counts`: the unicorn was heard, and could have answered.
+        `counts`: whether the unicorn was heard and could have answered.
         """
         missed = self.missed | {ride_id} if counts else self.missed
         gone = 0 < most <= len(missed)
@@ -132,7 +133,7 @@ class Unicorn:
         return replace(after, missed=frozenset() if gone else missed)
 
     def with_availability(self, accepting: bool, now: datetime) -> Unicorn:
-        """On or off duty. A ride under way is finished first: only `accepting` changes then."""
+        """On or off duty. During a ride only `accepting` changes: the ride is finished first."""
         if self.state is UnicornState.REMOVED:
             raise IllegalTransition("a removed unicorn cannot change its availability")
         if self.ride_id is not None:
@@ -146,9 +147,9 @@ class Unicorn:
     def amended(
         self, particulars: Mapping[str, object], accepting: bool | None, now: datetime
     ) -> Unicorn:
-        """With other particulars (fields that say what it is), and on or off duty if that is said.
+        """With other particulars (name, color …), and on or off duty unless `accepting` is None.
 
-        One step, so one version more, or the same unicorn if nothing is changed.
+        One step, so one version more; the same unicorn if nothing changes.
         """
         if self.state is UnicornState.REMOVED:
             raise IllegalTransition("a removed unicorn cannot be changed")
@@ -158,7 +159,7 @@ class Unicorn:
         return self if after == self else after._next()
 
     def removed(self) -> Unicorn:
-        """Gone for good; its id is never used again. Removing it again changes nothing."""
+        """Removed for good: its id is never used again. Removing it twice changes nothing."""
         if self.state is UnicornState.REMOVED:
             return self
         if self.ride_id is not None:
@@ -177,7 +178,7 @@ class Unicorn:
 
 @dataclass(frozen=True, slots=True)
 class FleetEntry:
-    """A unicorn as the fleet index knows it: its state as last seen, its position if fresh."""
+    """A unicorn in the fleet index: its state as last noted, and its position if fresh."""
 
     unicorn: Unicorn
     position: Position | None

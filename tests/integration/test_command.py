@@ -188,7 +188,7 @@ def test_importing_a_file_again_changes_nothing_and_contradictions_are_named(
         ("name,color\n", "'gender' is missing, found 'name', 'color'"),
         ("name,color,gender,wings\n", "no column 'wings'"),
         ("Name,color,gender\n", "no column 'Name', write 'name'"),
-        ("name,color,gender,name\n", "'name' stands there twice"),
+        ("name,color,gender,name\n", "'name' occurs twice"),
         ("name;color;gender\n", "separated by semicolons"),
         ("name\tcolor\tgender\n", "separated by tabs"),
         ('"name,color,gender\n', "quote"),

@@ -94,7 +94,7 @@ def test_what_the_stack_decides_itself_is_refused_by_name(tmp_path: Path) -> Non
         ("HERD", "perhaps", "HERD: Input should be a valid boolean"),
         ("CORS_ORIGINS", "http://localhost:5173/", "CORS_ORIGINS: 'http://localhost:5173/' is nev"),
         ("COGNITO_CLIENT_IDS", "a b", "COGNITO_CLIENT_IDS: String should match"),
-        ("LOG_LEVEL", '"INFO"', "LOG_LEVEL: stands in quotes"),
+        ("LOG_LEVEL", '"INFO"', "LOG_LEVEL: is in quotes"),
         ("OFFER_SECONDS", "soon", "OFFER_SECONDS: Input should be a valid integer"),
         ("PORT", "70000", "PORT: Input should be less than"),
     ],

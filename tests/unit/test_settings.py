@@ -95,7 +95,7 @@ def test_an_empty_value_is_no_value(name: str, empty: str) -> None:
 @pytest.mark.parametrize("quote", ['"', "'"])
 def test_quotes_are_refused_by_name(name: str, quote: str) -> None:
     assert refused(**{name: f"{quote}{value_of(name)}{quote}"}) == (
-        f"{name}: stands in quotes: leave them out"
+        f"{name}: is in quotes: leave them out"
     )
 
 
@@ -177,7 +177,7 @@ def test_an_origin_that_no_browser_sends_is_refused_with_the_wanted_form(
     origin: str, wanted: str
 ) -> None:
     assert refused(CORS_ORIGINS=f"https://good.example.com,{origin}") == (
-        f"CORS_ORIGINS: {origin!r} is never sent by a browser, write {wanted}"
+        f"CORS_ORIGINS: {origin!r} is not how browsers send it, write {wanted}"
     )
     assert settings(CORS_ORIGINS=wanted).cors_origins == (wanted,)
 
