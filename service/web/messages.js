@@ -26,6 +26,7 @@ export const MESSAGES = {
   precondition_failed: "Somebody else changed this in the meantime. Look again, then repeat it.",
   idempotency_key_reused: "This request was sent before with other places. Change something and request again.",
   too_many_active_rides: "You have as many open rides as allowed. Finish or cancel one first.",
+  open_rides: "A ride of yours has not ended. Finish or cancel it first.",
   dispatch_paused: "Unicorns are resting: no new rides here at the moment. Try again in a while.",
   not_cancelable: "Too late to cancel: the ride has begun or has ended.",
   illegal_transition: "The ride has moved on; this is no longer possible.",
