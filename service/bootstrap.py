@@ -54,6 +54,7 @@ from service.stores.redis.city_map import RedisCityMap
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.legs import RedisLegs
 from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.moves import RedisMoves
 from service.stores.redis.statistics import RedisStatistics
 from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
@@ -125,6 +126,7 @@ def build_ports(
         dead_letters=DynamoDeadLetters(dynamodb, settings.operations_table),
         legs=RedisLegs(redis.link),
         statistics=RedisStatistics(redis.link),
+        moves=RedisMoves(redis.link),
         times=times,
         arrivals=Arrivals(times, LRUCache(MOST_ARRIVALS)),
         rules=rules_of(settings),
@@ -214,17 +216,17 @@ def learned_corrections(settings: Settings, dynamodb: DynamoDBClient) -> DynamoC
     return DynamoCorrections(dynamodb, settings.operations_table, base)
 
 
-def travel_times(settings: Settings) -> TravelTimes:
+def travel_times(settings: Settings, otherwise: TravelTimes | None = None) -> TravelTimes:
     """Travel times of the routing engine, if the settings name one; otherwise estimates.
 
-    Call once per process, after any fork.
+    `otherwise` is used where the engine does not say; without it that is the straight line. Call
+    once per process, after any fork.
     """
-    straight = GreatCircle()
     if not settings.travel_times_url:
-        return straight
+        return GreatCircle()
     return RoutedTimes(
         TableService(settings.travel_times_url),
-        straight,
+        otherwise or GreatCircle(),
         budget_seconds=settings.travel_times_budget_ms / 1000,
         most_places=settings.travel_times_max_table,
     )

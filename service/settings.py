@@ -112,6 +112,7 @@ class Settings(BaseModel):
     no_show_seconds: int = Field(600, gt=0)
     arrive_max_metres: int = Field(500, ge=0)
     unicorn_stale_seconds: int = Field(60, gt=0)
+    reposition_seconds: int = Field(30, ge=0, le=300)
     travel_times_url: WebUrl = ""
     travel_times_budget_ms: int = Field(200, gt=0, le=5000)
     travel_times_max_table: int = Field(100, ge=2)

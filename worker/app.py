@@ -19,6 +19,8 @@ from service.stores.broker import (  # noqa: E402
     COUNT_TASK,
     DISPATCH_QUEUE,
     LEARN_TASK,
+    REPOSITION_ALL_TASK,
+    REPOSITION_TASK,
     ROUND_TASK,
     SWEEP_EXPIRES,
     SWEEP_QUEUE,
@@ -77,6 +79,9 @@ app.conf.update(
         SWEEP_TASK: {"queue": SWEEP_QUEUE},
         LEARN_TASK: {"queue": SWEEP_QUEUE},
         COUNT_TASK: {"queue": SWEEP_QUEUE},
+        # Beside the sweep, so that no round waits in line behind it.
+        REPOSITION_ALL_TASK: {"queue": SWEEP_QUEUE},
+        REPOSITION_TASK: {"queue": SWEEP_QUEUE},
     },
     task_default_queue=DISPATCH_QUEUE,
     beat_schedule={
@@ -102,6 +107,13 @@ app.conf.update(
     beat_max_loop_interval=1,
     worker_consumer="worker.consumer:DroppingConsumer",
 )
+if settings.reposition_seconds:
+    app.conf.beat_schedule["reposition"] = {
+        "task": REPOSITION_ALL_TASK,
+        "schedule": float(settings.reposition_seconds),
+        # One that waited so long is followed by the next one.
+        "options": {"expires": settings.reposition_seconds},
+    }
 app.Task.Request = "worker.heartbeat:CountedRequest"
 app.events_cls = "worker.consumer:Events"
 app.steps["worker"].add(liveness.LoopStep)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -19,19 +19,32 @@ from service.bootstrap import (
     clock_of,
     learned_corrections,
     redis_stores,
+    travel_times,
     with_background_reads,
 )
 from service.clock import REDIS
 from service.core.city_map import CityMap
 from service.core.claims import Claim, Outcome
 from service.core.experience import learn_from_legs
+from service.core.moves import Report, Repositioner
 from service.core.ports import LearnedCorrections, Ports
 from service.core.rounds import Dispatcher
 from service.core.statistics import Statistics, count_unicorns
 from service.core.sweep import sweep
+from service.core.times import ZoneTimes
+from service.matching.travel import GreatCircle, NoWay
 from service.matching.tuning import Tuning
 from service.model.errors import Unavailable
-from service.observability.instruments import SWEEP_SECONDS, SWEPT
+from service.observability.instruments import (
+    DEMAND,
+    DEMAND_KINDS,
+    MOVE_OUTCOMES,
+    MOVED_METRES,
+    MOVES,
+    MOVES_SECONDS,
+    SWEEP_SECONDS,
+    SWEPT,
+)
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
@@ -60,6 +73,7 @@ class Dependencies:
     learned: LearnedCorrections
     city: CityMap
     statistics: Statistics
+    repositioner: Repositioner
     now: Callable[[], datetime]
 
     def sweep(self) -> None:
@@ -89,6 +103,18 @@ class Dependencies:
     def count(self) -> None:
         """Count the fleet; the last of two processes has the word, and both say the same."""
         count_unicorns(self.city, self.statistics, self.now())
+
+    def reposition_all(self) -> None:
+        """Publish a job for each zone; a zone whose job is lost is told nothing new for a while."""
+        for zone in self.ports.moves.zones(self.now()):
+            self.queue.publish_reposition(zone, self.repositioner.period)
+
+    def reposition(self, zone: str) -> None:
+        """Take the zone's step, unless another worker takes it."""
+        with self.turns.turn(f"moves:{zone}") as is_mine, MOVES_SECONDS.time():
+            report = self.repositioner.step(zone, self.now()) if is_mine else None
+        if report:
+            _count(report)
 
 
 _built: Dependencies | None = None
@@ -122,10 +148,22 @@ def build(settings: Settings) -> Dependencies:
         monotonic=time.monotonic,
         sleep=time.sleep,
         commit_all=_in_parallel(ThreadPoolExecutor(PARALLEL_CLAIMS, "claim")),
+        is_repositioning=settings.reposition_seconds > 0,
     )
     shards = ThreadPoolExecutor(SHARDS_AT_ONCE, "sweep")
     turns = RedisSweepTurns(redis.link)
     learned = learned_corrections(settings, dynamodb)
+    has_engine = bool(settings.travel_times_url)
+    repositioner = Repositioner(
+        moves=ports.moves,
+        fleet=ports.fleet,
+        pauses=ports.pauses,
+        changes=ports.changes,
+        # Where to wait hardly needs a routing engine: it is asked only whether there is a way.
+        times=ZoneTimes(GreatCircle()) if has_engine else ports.times,
+        ways=travel_times(settings, otherwise=NoWay()) if has_engine else None,
+        period=timedelta(seconds=settings.reposition_seconds),
+    )
     _built = Dependencies(
         dispatcher,
         ports,
@@ -135,6 +173,7 @@ def build(settings: Settings) -> Dependencies:
         learned,
         city_map(settings, redis),
         RedisStatistics(redis.link),
+        repositioner,
         clock.now,
     )
     return _built
@@ -147,6 +186,14 @@ def dependencies() -> Dependencies:
     whose start-up hook raised, and without this every later job would fail.
     """
     return _built or build(load(Settings))
+
+
+def _count(report: Report) -> None:
+    for outcome in MOVE_OUTCOMES:
+        MOVES.labels(outcome).inc(getattr(report, outcome))
+    for what in DEMAND_KINDS:
+        DEMAND.labels(what).inc(getattr(report, what))
+    MOVED_METRES.inc(report.metres)
 
 
 def _in_parallel(

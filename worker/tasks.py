@@ -6,7 +6,14 @@ from celery import Task
 
 from service.logs import log_context
 from service.observability import traces
-from service.stores.broker import COUNT_TASK, LEARN_TASK, ROUND_TASK, SWEEP_TASK
+from service.stores.broker import (
+    COUNT_TASK,
+    LEARN_TASK,
+    REPOSITION_ALL_TASK,
+    REPOSITION_TASK,
+    ROUND_TASK,
+    SWEEP_TASK,
+)
 from worker.app import app
 from worker.dependencies import dependencies
 
@@ -38,3 +45,15 @@ def dispatch_learn() -> None:
 def dispatch_count() -> None:
     """Count the unicorns that have a ride and those that are free, for the statistics."""
     dependencies().count()
+
+
+@app.task(name=REPOSITION_ALL_TASK)
+def dispatch_reposition_all() -> None:
+    """Ask for a step of repositioning in each zone where riders asked for rides lately."""
+    dependencies().reposition_all()
+
+
+@app.task(name=REPOSITION_TASK)
+def dispatch_reposition(zone: str) -> None:
+    """Tell a zone's idle unicorns where to wait."""
+    dependencies().reposition(zone)

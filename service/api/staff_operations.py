@@ -32,7 +32,7 @@ from service.http.context import caller, dependencies
 from service.http.responses import answer, empty
 from service.http.route import route
 from service.matching.zones import RESOLUTION, is_zone
-from service.model import items_of
+from service.model import Weight, items_of
 
 blueprint: Final = Blueprint("admin_operations", __name__)
 
@@ -68,10 +68,24 @@ class Revocation(Strict):
 
 
 class DispatchChange(Strict):
-    """Pause or resume dispatch in a zone (an H3 cell as rides carry it), or everywhere."""
+    """Pause or resume dispatch, or choose how idle unicorns are repositioned, or both.
 
-    paused: bool
+    In a zone (an H3 cell as rides carry it), or everywhere.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["paused"]}, {"required": ["repositioning"]}]}
+    )
+
+    paused: bool = Field(default_factory=left_out)
+    repositioning: Annotated[Weight, Field(strict=False)] = Field(default_factory=left_out)
     zone: Annotated[str, Field(pattern=r"^[0-9a-f]{15}$")] | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set & {"paused", "repositioning"}:
+            raise ValueError("must have paused, repositioning or both")
+        return self
 
     @field_validator("zone")
     @classmethod
@@ -213,11 +227,18 @@ def show_dispatch() -> Response:
     answers={200: DispatchView},
 )
 def change_dispatch(body: DispatchChange) -> Response:
-    """Pause or resume dispatch in a zone, or (without one) everywhere, within seconds."""
-    deps = dependencies()
-    pause = staff.set_pause(deps.ports, body.zone, body.paused, deps.now())
-    what = "dispatch paused" if body.paused else "dispatch resumed"
-    audit.wrote(what, zone=body.zone or "everywhere")
+    """Pause or resume dispatch, or choose the weight of repositioning, within seconds.
+
+    In a zone, or (without one) everywhere; off everywhere is off in each zone.
+    """
+    deps, where = dependencies(), body.zone or "everywhere"
+    pause = deps.ports.pauses.current()
+    if "repositioning" in body.model_fields_set:
+        pause = deps.ports.pauses.reposition(body.zone, body.repositioning)
+        audit.wrote("repositioning changed", zone=where, weight=body.repositioning)
+    if "paused" in body.model_fields_set:
+        pause = staff.set_pause(deps.ports, body.zone, body.paused, deps.now())
+        audit.wrote("dispatch paused" if body.paused else "dispatch resumed", zone=where)
     return answer(200, dispatch_view(pause))
 
 

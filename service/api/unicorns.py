@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Final, Literal, Self
@@ -32,6 +33,7 @@ from service.api.views import (
     PositionsNoted,
     RefusedPosition,
     UnicornView,
+    advice_view,
     driven_ride_view,
     unicorn_view,
 )
@@ -47,7 +49,7 @@ from service.http.guard import judge_again
 from service.http.responses import answer, empty, entity_tag, weak_tag
 from service.http.route import is_id, route
 from service.logs import add_log_context
-from service.model import Location, Position, Unicorn
+from service.model import Advice, Location, Position, Unicorn
 
 blueprint: Final = Blueprint("fleet", __name__)
 
@@ -150,16 +152,20 @@ def show_me() -> Response:
     deps, wait = dependencies(), granted_wait()
     duty = unicorns.duty_of(deps.ports, stored_unicorn(deps.ports, _heard()), deps.now())
     located = unicorns.view(deps.ports, duty.unicorn, deps.now())
-    if wait and not _is_news(duty, located.trouble):
-        duty = wait_for_duty(duty, partial(_is_news, trouble=located.trouble), wait)
+    duty = replace(duty, advice=located.advice)
+    if wait and not _is_news(duty, located.trouble, duty.advice):
+        is_news = partial(_is_news, trouble=located.trouble, seen=duty.advice)
+        duty = wait_for_duty(duty, is_news, wait)
         judge_again()
         located = unicorns.view(deps.ports, duty.unicorn, deps.now())
+        duty = replace(duty, advice=located.advice)
     versions = _versions(duty, located.trouble)
     about = {"ETag": weak_tag(versions), **headers.wait_applied(wait)}
     if headers.not_modified(versions):
         return empty(304, about)
     ride = duty.ride and driven_ride_view(duty.ride)
-    view = MyUnicornView(unicorn=unicorn_view(located), ride=ride)
+    advice = duty.advice and advice_view(duty.advice)
+    view = MyUnicornView(unicorn=unicorn_view(located), ride=ride, advice=advice)
     return answer(200, view, about)
 
 
@@ -183,7 +189,7 @@ def report_position(body: PositionReport) -> Response:
     noted = positions.record_position(deps.ports, unicorn_id, body.position(now), now)
     if noted.problem:
         return answer(200, PositionIgnored(ignored=noted.problem, server_time=now))
-    return empty(204, _tag(noted.unicorn, noted.ride_version))
+    return empty(204, _tag(noted.unicorn, noted.ride_version, noted.advice))
 
 
 @route(
@@ -230,7 +236,7 @@ def set_availability(body: Availability) -> Response:
     now = deps.now()
     unicorn = unicorns.set_availability(deps.ports, _heard(), body.available, now)
     located = unicorns.view(deps.ports, unicorn, now)
-    tag = _tag(unicorn, located.ride_version, located.trouble)
+    tag = _tag(unicorn, located.ride_version, located.advice, located.trouble)
     return answer(200, unicorn_view(located), tag)
 
 
@@ -269,14 +275,17 @@ def _entry_of(index: int, raw: object) -> NamedPositionReport | RefusedPosition:
 
 def _versions(duty: Duty, trouble: str) -> str:
     """What changes with every change of the unicorn or its ride, and with its trouble."""
-    return _joined(duty.unicorn.version, duty.ride_version, trouble)
+    return _joined(duty.unicorn.version, duty.ride_version, trouble, duty.advice)
 
 
-def _joined(unicorn: int, ride: int | None, trouble: str) -> str:
-    return ".".join(str(part) for part in (unicorn, ride, trouble) if part)
+def _joined(unicorn: int, ride: int | None, trouble: str, advice: Advice | None) -> str:
+    goal = advice.cell if advice else ""
+    return ".".join(str(part) for part in (unicorn, ride, trouble, goal) if part)
 
 
-def _tag(unicorn: Unicorn | None, ride_version: int | None, trouble: str = "") -> dict[str, str]:
+def _tag(
+    unicorn: Unicorn | None, ride_version: int | None, advice: Advice | None, trouble: str = ""
+) -> dict[str, str]:
     """The `ETag` of `GET /v1/fleet/me` by what the fleet index knows; none if that is too little.
 
     It may lag behind the ride, which costs a client an unchanged answer and never hides a change.
@@ -284,11 +293,13 @@ def _tag(unicorn: Unicorn | None, ride_version: int | None, trouble: str = "") -
     if unicorn is None or (unicorn.ride_id and ride_version is None):
         return {}
     version = ride_version if unicorn.ride_id else None
-    return {"ETag": weak_tag(_joined(unicorn.version, version, trouble))}
+    return {"ETag": weak_tag(_joined(unicorn.version, version, trouble, advice))}
 
 
-def _is_news(duty: Duty, trouble: str) -> bool:
-    """What a waiting unicorn has not seen: other versions than it named, else a ride."""
+def _is_news(duty: Duty, trouble: str, seen: Advice | None) -> bool:
+    """What a waiting unicorn has not seen: other versions than it named; else a ride, or a goal
+    that it did not have when it asked."""
     if headers.if_none_match_given():
         return not headers.not_modified(_versions(duty, trouble))
-    return duty.unicorn.ride_id is not None
+    is_sent = duty.advice and duty.advice.cell != (seen.cell if seen else None)
+    return duty.unicorn.ride_id is not None or bool(is_sent)

@@ -15,7 +15,17 @@ from pydantic.json_schema import WithJsonSchema
 from service.core.reconcile import Mended
 from service.core.unicorns import LocatedUnicorn
 from service.core.watch import LiveView
-from service.model import CanceledBy, Page, PositionProblem, Ride, RideStatus, UnicornState
+from service.model import (
+    Advice,
+    AdviceReason,
+    CanceledBy,
+    Page,
+    PositionProblem,
+    Ride,
+    RideStatus,
+    UnicornState,
+    Weight,
+)
 from service.model.operations import (
     Beat,
     DeadLetter,
@@ -165,9 +175,29 @@ class UnicornListView(View):
     next_cursor: str | None
 
 
+class AdviceView(LocationView):
+    """Where an idle unicorn should wait, until when that holds, and why."""
+
+    reason: AdviceReason
+    expires_at: Instant
+
+
+class NamedAdviceView(AdviceView):
+    """Where the unicorn of this id should wait."""
+
+    unicorn_id: str
+
+
+class AdviceListView(View):
+    advice: list[NamedAdviceView]
+
+
 class MyUnicornView(View):
+    """A unicorn as it sees itself; `advice` only while it is idle and should wait elsewhere."""
+
     unicorn: UnicornView
     ride: DrivenRideView | None
+    advice: AdviceView | None
 
 
 class PositionIgnored(View):
@@ -274,10 +304,16 @@ class ReconciledView(View):
 
 
 class DispatchView(View):
-    """Whether dispatch is paused everywhere, and in which zones besides."""
+    """Whether dispatch is paused everywhere, and in which zones besides.
+
+    `repositioning`: how strongly idle unicorns are sent to where riders will be, but in zones that
+    have a weight of their own.
+    """
 
     paused: bool
     zones: list[str]
+    repositioning: Weight
+    repositioning_by_zone: dict[str, Weight]
 
 
 def ride_view(ride: Ride) -> RideView:
@@ -342,5 +378,22 @@ def dead_letter_view(letter: DeadLetter) -> DeadLetterView:
     return DeadLetterView.model_validate(letter)
 
 
+def advice_view(advice: Advice) -> AdviceView:
+    return AdviceView.of(advice, **_place(advice))
+
+
+def named_advice_view(advice: Advice) -> NamedAdviceView:
+    return NamedAdviceView.of(advice, **_place(advice))
+
+
+def _place(advice: Advice) -> dict[str, float]:
+    return {"latitude": advice.location.latitude, "longitude": advice.location.longitude}
+
+
 def dispatch_view(pause: Pause) -> DispatchView:
-    return DispatchView(paused=pause.everywhere, zones=sorted(pause.zones))
+    return DispatchView(
+        paused=pause.everywhere,
+        zones=sorted(pause.zones),
+        repositioning=pause.weight,
+        repositioning_by_zone=dict(sorted(pause.weights.items())),
+    )

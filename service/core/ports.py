@@ -14,11 +14,13 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from service.core.arrivals import Arrivals
+from service.core.outlook import MoveMemory
 from service.core.times import Corrections, ZoneTimes
 from service.matching.correction import Correction, Kind, Leg
 from service.matching.promises import Promise
 from service.matching.travel import GreatCircle
 from service.model import (
+    Advice,
     FleetEntry,
     Location,
     Page,
@@ -30,6 +32,7 @@ from service.model import (
     RideStatus,
     SilentTogether,
     Unicorn,
+    Weight,
 )
 from service.model.errors import DispatchError
 from service.model.operations import DeadLetter, Pause
@@ -167,6 +170,8 @@ class Sighting:
     entered: bool
     ride_version: int | None = None
     """Of the ride the unicorn has, if that is known."""
+    advice: Advice | None = None
+    """Where it was told to wait, if that holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +236,9 @@ class FleetIndex(Protocol):
         those, the longest waiting: at least `per_place`, and as many as there are places, since
         all riders may stand at the same one.
         """
+
+    def of_zone(self, zone: str, now: datetime) -> Sequence[FleetEntry]:
+        """Usable unicorns with fresh positions in the zone, and busy ones that drop off there."""
 
     def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
         """Note, by unicorn id, why a report was no position: neither a place nor a sign of life."""
@@ -447,6 +455,10 @@ class Pauses(Protocol):
     def put(self, zone: str | None, paused: bool) -> Pause:
         """Pause or resume a zone, or (none) everything; resuming everything resumes each zone."""
 
+    def reposition(self, zone: str | None, weight: Weight) -> Pause:
+        """Choose how strongly a zone's idle unicorns are repositioned, or (none) those of all
+        zones that have no weight of their own; off for all is off everywhere."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -501,5 +513,6 @@ class Ports(Stores):
     """All ports of a process, built once. A use case names the smallest part that it needs."""
 
     dead_letters: DeadLetters
+    moves: MoveMemory
     arrivals: Arrivals = field(default_factory=lambda: Arrivals(ZoneTimes(GreatCircle()), {}))
     """`times` for those who follow a ride."""

@@ -15,7 +15,7 @@ from service.core import effects
 from service.core.ports import Sighting, Stores
 from service.core.transition import stored_unicorn
 from service.core.unicorns import Duty, duty_of
-from service.model import Position, PositionProblem, Unicorn, UnicornState
+from service.model import Advice, Position, PositionProblem, Unicorn, UnicornState
 from service.model.errors import Unavailable
 from service.model.presence import judged
 
@@ -40,6 +40,8 @@ class Noted:
     """None if its state is not known at the moment; the position was noted all the same."""
     ride_version: int | None = None
     """Of the ride the unicorn has, if that is known."""
+    advice: Advice | None = None
+    """Where the unicorn was told to wait, if it is idle."""
     problem: PositionProblem | None = None
     """Why the report was ignored."""
 
@@ -55,12 +57,22 @@ def record_position(ports: Stores, unicorn_id: str, position: Position, now: dat
         ports.fleet.ignore_all({unicorn_id: place}, now)
         return Noted(None, problem=place)
     sighting = ports.fleet.record(unicorn_id, place, now)
-    noted = Noted(sighting.unicorn, sighting.ride_version)
+    noted = Noted(sighting.unicorn, sighting.ride_version, advice_for(sighting))
     if sighting.unicorn is None and (duty := _refreshed(ports, unicorn_id, now)):
-        noted = Noted(duty.unicorn, duty.ride_version)
+        noted = Noted(
+            duty.unicorn,
+            duty.ride_version,
+            advice_for(replace(sighting, unicorn=duty.unicorn)),
+        )
     if sighting.entered and noted.unicorn and noted.unicorn.can_take_a_ride:
         effects.trigger_around(ports, [place.location])
     return noted
+
+
+def advice_for(sighting: Sighting) -> Advice | None:
+    """None for a unicorn that cannot take a ride: a claim ends its advice."""
+    unicorn = sighting.unicorn
+    return sighting.advice if unicorn and unicorn.can_take_a_ride else None
 
 
 def _refreshed(ports: Stores, unicorn_id: str, now: datetime) -> Duty | None:

@@ -29,7 +29,7 @@ from service.core.ports import (
 from service.core.suspects import try_suspects
 from service.core.times import ZoneTimes
 from service.matching.match import Matching, match
-from service.matching.tuning import Tuning
+from service.matching.tuning import Tuning, beside
 from service.model import FleetEntry, Pairing, Ride
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,8 @@ class Dispatcher:
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
     commit_all: CommitAll
+    is_repositioning: bool = False
+    """Idle unicorns are sent to where riders will be, unless staff has turned that off."""
 
     def run(self, zone: str, request_id: str) -> None:
         """One job: rounds on a zone while there is something new, at most a second of them.
@@ -254,7 +256,12 @@ class Dispatcher:
         zone = rides[0].zone
         trips, remaining = times.trips(zone, now)
         travel = times.deciding(zone, now)
-        return match(rides, fleet, plans, now, self.tuning, travel, remaining, trips)
+        return match(rides, fleet, plans, now, self._tuning(zone), travel, remaining, trips)
+
+    def _tuning(self, zone: str) -> Tuning:
+        if not self.is_repositioning:
+            return self.tuning
+        return beside(self.tuning, self.ports.pauses.current().weight_of(zone))
 
     def _ask_again(
         self,

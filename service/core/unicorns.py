@@ -14,6 +14,7 @@ from service.core.reconcile import mend
 from service.core.transition import carry_out, change_unicorn, stored_unicorn
 from service.model import (
     ASSIGNED,
+    Advice,
     Location,
     Position,
     PositionProblem,
@@ -68,6 +69,9 @@ class LocatedUnicorn:
     ride_version: int | None = None
     """Of its ride, as far as the fleet index knows."""
 
+    advice: Advice | None = None
+    """Where it was told to wait, if it is idle."""
+
     @property
     def trouble(self) -> str:
         """What is shown of it and changes without a version; empty if all is well."""
@@ -83,6 +87,12 @@ class Duty:
 
     unicorn: Unicorn
     ride: Ride | None
+    advice: Advice | None = None
+    """Where the unicorn was told to wait, if it is idle."""
+
+    @property
+    def is_idle(self) -> bool:
+        return self.unicorn.can_take_a_ride
 
     @property
     def ride_version(self) -> int | None:
@@ -228,7 +238,13 @@ def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
     silence = seen.silence if unicorn.ride_id else seen.unplaced
     if seen.position is None and silence > ports.rules.stale and unicorn.state in CONTACTABLE:
         unicorn = replace(unicorn, state=UnicornState.NON_CONTACTABLE)
-    return LocatedUnicorn(unicorn, seen.position, seen.problem, seen.ride_version)
+    advice = seen.advice if unicorn.can_take_a_ride else None
+    return LocatedUnicorn(unicorn, seen.position, seen.problem, seen.ride_version, advice)
+
+
+def advised(ports: Stores, duty: Duty, now: datetime) -> Duty:
+    """The same, with where the unicorn was told to wait; costs a call of Redis if it is idle."""
+    return replace(duty, advice=view(ports, duty.unicorn, now).advice) if duty.is_idle else duty
 
 
 def duty_of(ports: Stores, unicorn: Unicorn, now: datetime) -> Duty:

@@ -12,7 +12,7 @@ from service.core.effects import ride_topic, unicorn_topic
 from service.core.ports import Hints, Stores
 from service.core.rides import own_ride
 from service.core.transition import stored_unicorn
-from service.core.unicorns import Duty, duty_of
+from service.core.unicorns import Duty, advised, duty_of
 from service.matching.correction import Kind
 from service.model import Position, Ride, RideStatus
 from service.model.errors import Unavailable, UnicornNotFound
@@ -102,7 +102,7 @@ def wait_for_duty(
         stored = stored_unicorn(ports, unicorn.unicorn_id)
         if stored.account_sub != unicorn.account_sub:
             raise UnicornNotFound("this account drives another unicorn now")
-        return duty_of(ports, stored, now())
+        return advised(ports, duty_of(ports, stored, now()), now())
 
     return _wait(ports, unicorn_topic(unicorn.unicorn_id), read, done, seconds, monotonic, wait)
 

@@ -46,6 +46,7 @@ class Driver:
         self._speed = speed
         self._leg = Leg.standing(somewhere_in_manhattan(_dice(description.unicorn_id)))
         self.ride: dict[str, Any] | None = None
+        self._advice: dict[str, Any] | None = None
         self._etag = ""
 
     def join(self, admin: Client) -> None:
@@ -109,7 +110,10 @@ class Driver:
                 "dropoff": dropoff,
             }:
                 return "complete", self._drive(_destination(ride_id, pickup, dropoff), now)
-        self._leg = Leg.standing(self._leg.at(now))
+        if self._advice:
+            self._drive(Place(self._advice["latitude"], self._advice["longitude"]), now)
+        else:
+            self._leg = Leg.standing(self._leg.at(now))
         return "", math.inf
 
     def _drive(self, destination: Place, now: float) -> float:
@@ -134,7 +138,7 @@ class Driver:
 
     def _learn(self, answer: Answer) -> None:
         self._etag = answer.headers.get("ETag", "")
-        self.ride = answer.body["ride"]
+        self.ride, self._advice = answer.body["ride"], answer.body["advice"]
         if not answer.body["unicorn"]["accepting"]:
             # It was silent for too long, say while this machine slept.
             self._make_available()
@@ -146,7 +150,8 @@ class Driver:
             self._learn(_require(self._client.call("GET", "/v1/fleet/me")))
             return
         ride = _require(answer).body
-        self.ride = None if ride["status"] == "completed" else ride
+        # Where to wait after a ride the next answer says.
+        self.ride, self._advice = None if ride["status"] == "completed" else ride, None
 
     def _make_available(self) -> None:
         _require(self._client.call("PUT", "/v1/fleet/me/availability", {"available": True}))

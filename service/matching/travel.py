@@ -76,6 +76,18 @@ class GreatCircle:
         return self.speed_kmh / 3.6
 
 
+class NoWay:
+    """`TravelTimes` of somebody who knows no way: for where a guess would be worse than nothing."""
+
+    def estimate(
+        self, origins: FloatArray, destinations: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        return np.full(len(origins), np.inf), np.full(len(origins), np.inf)
+
+    def reach_metres(self, seconds: float) -> float:
+        return GreatCircle().reach_metres(seconds)
+
+
 def seconds_between(travel: TravelTimes, origin: Location, destination: Location) -> float:
     """What a single drive takes, seconds."""
     seconds, _ = travel.estimate(places([origin]), places([destination]))

@@ -7,6 +7,7 @@ only if the stored version is still that of *before*.
 Instants are timezone-aware UTC. Distances are metres, durations seconds, positions WGS-84 degrees.
 """
 
+from service.model.advice import Advice, AdviceReason, Weight
 from service.model.page import Page, items_of
 from service.model.pairing import Pairing
 from service.model.places import WORLD, Box, Location, Position
@@ -53,6 +54,8 @@ __all__ = [
     "STATUS_AFTER",
     "TERMINAL",
     "WORLD",
+    "Advice",
+    "AdviceReason",
     "AssignedUnicorn",
     "Box",
     "CanceledBy",
@@ -73,6 +76,7 @@ __all__ = [
     "Trip",
     "Unicorn",
     "UnicornState",
+    "Weight",
     "items_of",
     "steps_of",
 ]

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from service.model.advice import Weight
+
 
 class DeadLetterKind(StrEnum):
     """What kind of thing a dead letter holds."""
@@ -51,13 +53,25 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Where dispatch is paused: `everywhere`, or in some zones."""
+    """What staff told dispatch: where it stands still, and how idle unicorns are repositioned."""
 
     everywhere: bool = False
+    """Dispatch is paused in all zones."""
     zones: frozenset[str] = frozenset()
+    """Zones where it is paused besides."""
+    weight: Weight = Weight.LEAN
+    """Of repositioning, in zones that have none of their own."""
+    weights: Mapping[str, Weight] = field(default_factory=dict)
+    """Of repositioning, by zone."""
 
     def covers(self, zone: str) -> bool:
         return self.everywhere or zone in self.zones
+
+    def weight_of(self, zone: str) -> Weight:
+        """How strongly the zone's idle unicorns are repositioned; off everywhere is off here."""
+        if self.weight is Weight.OFF or self.covers(zone):
+            return Weight.OFF
+        return self.weights.get(zone, self.weight)
 
 
 WORKER_LOST_AFTER: Final = timedelta(seconds=8)

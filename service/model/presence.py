@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from service.model.advice import Advice
 from service.model.places import Position
 
 HEARING_GAP: Final = 0.25
@@ -130,6 +131,8 @@ class Presence:
     """Why all its reports have been ignored for a while; None if they have not."""
     ride_version: int | None = None
     """The version of its ride, if the index knows it."""
+    advice: Advice | None = None
+    """Where it was told to wait, if that still holds."""
     trail: tuple[Position, ...] = ()
     """Its last three places that are at least 50 m apart, oldest first; each was fresh when it was
     reported. They show where it drove, even if it now stands still and keeps reporting."""

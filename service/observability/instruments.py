@@ -117,7 +117,10 @@ OLDEST_WAITING: Final = Gauge(
 DEAD_LETTERS: Final = Counter(
     "wildrydes_dead_letters", "Rides that were set aside as dead letters."
 )
-ENTRY_KINDS: Final = ("ride", "plan", "unicorn", "position", "message")
+ENTRY_KINDS: Final = (
+    *("ride", "plan", "unicorn", "position", "message"),
+    *("advice", "request", "step"),
+)
 UNREADABLE_ENTRIES: Final = Counter(
     "wildrydes_unreadable_entries",
     "Redis entries and broker messages that could not be read and were dropped, by kind.",
@@ -138,6 +141,27 @@ NOT_COMING: Final = Counter(
 FLEET_CALLS_REFUSED: Final = Counter(
     "wildrydes_fleet_calls_refused",
     "Calls of unicorns that were refused through no fault of theirs; they do not count as silence.",
+)
+
+# Repositioning
+MOVE_OUTCOMES: Final = ("sent", "followed", "ignored", "rewarded")
+MOVES: Final = Counter(
+    "wildrydes_moves",
+    "Idle unicorns told of a new place to wait (sent); what they did about it half a minute later "
+    "(followed, ignored); and those that got a ride after they had followed (rewarded).",
+    ["outcome"],
+)
+MOVED_METRES: Final = Counter(
+    "wildrydes_moved_metres", "Way that idle unicorns drove to where they were told to wait."
+)
+DEMAND_KINDS: Final = ("predicted", "real", "apart")
+DEMAND: Final = Counter(
+    "wildrydes_demand_riders",
+    "Riders in five minutes, predicted and real, and how far both are apart, summed over cells.",
+    ["what"],
+)
+MOVES_SECONDS: Final = Histogram(
+    "wildrydes_moves_duration_seconds", "Of a zone's step of repositioning.", buckets=QUICK
 )
 
 CLOCK_OFF: Final = Gauge(
@@ -212,6 +236,8 @@ REDIS_ERRORS: Final = Counter(
 _LABELS: Final[Mapping[Counter, Iterable[tuple[str, ...]]]] = {
     CLAIMS: [("won",), ("lost",), ("failed",)],
     NOT_COMING: [("taken_back",), ("left",), ("held_back",)],
+    MOVES: [(outcome,) for outcome in MOVE_OUTCOMES],
+    DEMAND: [(what,) for what in DEMAND_KINDS],
     PUBLISHED: [("sent",), ("failed",), ("not_tried",)],
     UNREADABLE_ENTRIES: [(kind,) for kind in ENTRY_KINDS],
     RIDES_ENDED: [

@@ -56,6 +56,8 @@ SWEEP_TASK: Final = "dispatch.sweep"
 LEARN_TASK: Final = "dispatch.learn"
 COUNT_TASK: Final = "dispatch.count"
 CLEAN_TASK: Final = "media.clean"
+REPOSITION_ALL_TASK: Final = "dispatch.reposition_all"
+REPOSITION_TASK: Final = "dispatch.reposition"
 
 BREAK_SECONDS: Final = 1.0
 
@@ -154,6 +156,10 @@ class CeleryRoundQueue:
     def publish_sweep(self) -> None:
         """Ask one more worker to sweep, soon or not at all."""
         self._send(SWEEP_TASK, SWEEP_QUEUE, (), expires=SWEEP_EXPIRES)
+
+    def publish_reposition(self, zone: str, expires: timedelta) -> None:
+        """Ask for a step of repositioning in the zone, soon or not at all."""
+        self._send(REPOSITION_TASK, SWEEP_QUEUE, (zone,), expires=expires)
 
     def _send(self, task: str, queue: str, args: tuple[str, ...], *, expires: timedelta) -> None:
         if self._breaker.is_open:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from service.model import (
+    Advice,
+    AdviceReason,
     Location,
     Pairing,
     Position,
@@ -135,6 +137,19 @@ def load_position(text: str) -> Position:
     _, recorded, latitude, longitude, heading, speed = json.loads(text)
     recorded_at = datetime.fromtimestamp(recorded / 1000, UTC)
     return Position(Location(latitude, longitude), recorded_at, heading, speed)
+
+
+def dump_advice(advice: Advice) -> str:
+    at, given, expires = advice.location, advice.given_at, advice.expires_at
+    instants = [int(each.timestamp() * 1000) for each in (given, expires)]
+    return json.dumps([1, advice.cell, at.latitude, at.longitude, *instants, advice.reason])
+
+
+def load_advice(unicorn_id: str, text: str) -> Advice:
+    _, cell, latitude, longitude, given, expires, reason = json.loads(text)
+    given_at, expires_at = (datetime.fromtimestamp(each / 1000, UTC) for each in (given, expires))
+    at = Location(latitude, longitude)
+    return Advice(unicorn_id, str(cell), at, given_at, expires_at, AdviceReason(reason))
 
 
 def _dump(record: Record) -> str:

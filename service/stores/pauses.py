@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from service.background import Repeated
+from service.model import Weight
 from service.model.operations import Pause
 from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.items import text
@@ -28,6 +29,8 @@ FIRST_READ_SECONDS: Final = 1.0
 Below the 4 s that Celery gives a pool child to start."""
 
 _KEY: Final = "dispatch#pause"
+_WEIGHT: Final = "weight#"
+"""Begins the names of the attributes that hold weights; a zone's ends in the zone."""
 
 
 class DynamoPauses(TableStore):
@@ -51,6 +54,22 @@ class DynamoPauses(TableStore):
             everything = "SET everywhere = :paused"
             update["UpdateExpression"] = everything if paused else f"{everything} REMOVE zones"
             update["ExpressionAttributeValues"] = {":paused": {"BOOL": paused}}
+        return self._updated(update)
+
+    def reposition(self, zone: str | None, weight: Weight) -> Pause:
+        """A zone's weight is an attribute of its own, so two changes do not undo one another."""
+        return self._updated(
+            {
+                "TableName": self._table,
+                "Key": {"operation_id": text(_KEY)},
+                "ReturnValues": "ALL_NEW",
+                "UpdateExpression": "SET #weight = :weight",
+                "ExpressionAttributeNames": {"#weight": f"{_WEIGHT}{zone or ''}"},
+                "ExpressionAttributeValues": {":weight": text(weight)},
+            }
+        )
+
+    def _updated(self, update: UpdateItemInputTypeDef) -> Pause:
         answer = patiently(partial(self._client.update_item, **update), self._patience)
         return _pause(answer["Attributes"])
 
@@ -78,7 +97,13 @@ class KnownPauses:
 
     def put(self, zone: str | None, paused: bool) -> Pause:
         """One remote call; counts in this process at once. Raises `Unavailable`."""
-        pause = self._stored.put(zone, paused)
+        return self._changed(self._stored.put(zone, paused))
+
+    def reposition(self, zone: str | None, weight: Weight) -> Pause:
+        """As `put`."""
+        return self._changed(self._stored.reposition(zone, weight))
+
+    def _changed(self, pause: Pause) -> Pause:
         self._changes += 1
         self._known = pause
         return pause
@@ -93,5 +118,15 @@ class KnownPauses:
 
 
 def _pause(item: Item) -> Pause:
-    everywhere = item.get("everywhere", {}).get("BOOL", False)
-    return Pause(everywhere, frozenset(item.get("zones", {}).get("SS", ())))
+    weights = {
+        name.removeprefix(_WEIGHT): Weight(value["S"])
+        for name, value in item.items()
+        # One that this release does not know counts as none.
+        if name.startswith(_WEIGHT) and value.get("S") in set(Weight)
+    }
+    return Pause(
+        everywhere=item.get("everywhere", {}).get("BOOL", False),
+        zones=frozenset(item.get("zones", {}).get("SS", ())),
+        weight=weights.pop("", Weight.LEAN),
+        weights=weights,
+    )

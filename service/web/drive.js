@@ -41,6 +41,7 @@ class Driver {
   #tag = null;
   #ending = new AbortController();
   #pins = [];
+  #goal = null;
   #counting = 0;
 
   constructor(session, api, turnAway) {
@@ -91,12 +92,13 @@ class Driver {
     if (status === 200) this.#take(data);
   }
 
-  #take({ unicorn, ride }) {
+  #take({ unicorn, ride, advice = null }) {
     const before = this.#ride;
     this.#unicorn = unicorn;
     this.#ride = ride;
     this.#where.reporting = unicorn.accepting || ride !== null;
     this.#showDuty();
+    this.#showAdvice(advice);
     if (before && !ride && before.status !== "in_progress") notice("The ride was taken back or canceled.", 6);
     if (before?.ride_id !== ride?.ride_id || before?.status !== ride?.status) this.#showRide();
   }
@@ -111,6 +113,14 @@ class Driver {
     write(byId("available"), accepting ? "Go off duty" : "Go on duty");
     byId("available").classList.toggle("primary", !accepting);
     write(byId("duty-problem"), problem ? `Your positions are ignored (${problem.replaceAll("_", " ")}).` : "");
+  }
+
+  // Where riders are expected. A driver may stay where it is.
+  #showAdvice(advice) {
+    this.#goal?.remove();
+    this.#goal = advice && pin(map, advice, "Wait here", "to");
+    show(byId("advice"), advice !== null);
+    write(byId("advice"), advice ? `Riders are expected at ${degrees(advice)}: wait there if you like.` : "");
   }
 
   #showRide() {

@@ -16,6 +16,7 @@ from service.model import (
     Ride,
     RideStatus,
     UnicornState,
+    Weight,
 )
 from service.model.operations import AuditEntry, DeadLetter, DeadLetterKind, Pause
 from service.settings import Settings
@@ -278,6 +279,22 @@ def test_zones_and_everything_are_paused_and_resumed(desk: Desk) -> None:
     pauses.put("c", True)
     assert pauses.put(None, False) == pauses.current() == Pause()
     assert pauses.put("x", False) == Pause()
+
+
+def test_a_weight_holds_for_its_zone_and_off_everywhere_for_all(desk: Desk) -> None:
+    pauses = desk.pauses
+    assert pauses.current().weight_of("a") is Weight.LEAN
+    assert pauses.reposition("a", Weight.STRONG) == Pause(weights={"a": Weight.STRONG})
+    pauses.reposition("b", Weight.OFF)
+    pauses.put("a", True)
+    assert pauses.current().weight_of("a") is Weight.OFF
+    pauses.put(None, False)
+    now = pauses.current()
+    assert now == Pause(weights={"a": Weight.STRONG, "b": Weight.OFF})
+    assert [now.weight_of(zone) for zone in "abc"] == [Weight.STRONG, Weight.OFF, Weight.LEAN]
+    off = pauses.reposition(None, Weight.OFF)
+    assert [off.weight_of(zone) for zone in "abc"] == [Weight.OFF] * 3
+    assert pauses.reposition(None, Weight.LEAN) == pauses.current() == now
 
 
 def test_a_replayed_ride_is_due_again(desk: Desk) -> None:

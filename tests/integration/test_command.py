@@ -215,10 +215,12 @@ def test_a_file_in_utf_16_is_named_as_that(command: Command, tmp_path: Path, enc
 
 
 def test_dispatch_is_paused_and_resumed(command: Command) -> None:
-    assert command.json("dispatch", "pause", "--zone", ZONE) == {"paused": False, "zones": [ZONE]}
+    lean = {"repositioning": "lean", "repositioning_by_zone": {}}
+    paused = command.json("dispatch", "pause", "--zone", ZONE)
+    assert paused == {"paused": False, "zones": [ZONE]} | lean
     assert command.json("dispatch", "pause")["paused"] is True
-    assert command.json("dispatch", "status") == {"paused": True, "zones": [ZONE]}
-    assert command.json("dispatch", "resume") == {"paused": False, "zones": []}
+    assert command.json("dispatch", "status") == {"paused": True, "zones": [ZONE]} | lean
+    assert command.json("dispatch", "resume") == {"paused": False, "zones": []} | lean
     assert command.run("dispatch", "pause", "--zone", "downtown").exit_code == 2
 
 

@@ -24,6 +24,7 @@ from service.http.limits import limiter_of
 from service.settings import ApiSettings
 from tests.support.builders import NOW
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.support.fakes_moves import FakeMoves
 from tests.support.fakes_oversight import (
     FakeAuditLog,
     FakeDeadLetters,
@@ -140,17 +141,19 @@ def build_api(
     """An application; every reading of its monotonic clock is a second later than the last."""
     if ports is None:
         rides, unicorns = FakeRides(), FakeUnicorns()
+        fleet, waiting = FakeFleetIndex(), FakeWaitingRides()
         ports = Ports(
             rides=rides,
             unicorns=unicorns,
             assignments=FakeAssignments(rides, unicorns),
-            fleet=FakeFleetIndex(),
-            waiting=FakeWaitingRides(),
+            fleet=fleet,
+            waiting=waiting,
             rounds=FakeRoundQueue(),
             changes=FakeChanges(),
             pauses=FakePauses(),
             dead_letters=FakeDeadLetters(),
             legs=FakeLegs(),
+            moves=FakeMoves(fleet, waiting),
         )
     clock, ticks = [NOW], itertools.count()
     api_settings = ApiSettings(**{**SETTINGS, **settings})

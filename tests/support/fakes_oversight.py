@@ -11,6 +11,7 @@ from service.model import (
     Ride,
     RideStatus,
     Unicorn,
+    Weight,
 )
 from service.model.operations import (
     AuditEntry,
@@ -35,10 +36,17 @@ class FakePauses:
     def put(self, zone: str | None, paused: bool) -> Pause:
         if zone is None:
             zones = self._pause.zones if paused else frozenset()
-            self._pause = Pause(paused, zones)
+            self._pause = replace(self._pause, everywhere=paused, zones=zones)
         else:
             changed = self._pause.zones | {zone} if paused else self._pause.zones - {zone}
             self._pause = replace(self._pause, zones=changed)
+        return self._pause
+
+    def reposition(self, zone: str | None, weight: Weight) -> Pause:
+        if zone is None:
+            self._pause = replace(self._pause, weight=weight)
+        else:
+            self._pause = replace(self._pause, weights={**self._pause.weights, zone: weight})
         return self._pause
 
 

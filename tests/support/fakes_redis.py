@@ -9,15 +9,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import h3
+
 from service.core.city_map import SeenUnicorn, WaitingRide
+from service.core.outlook import Asked
 from service.core.ports import LeaseLost, Nearby, PlaceInLine, Sighting, WaitingZone
 from service.core.statistics import Tally, minute_of, wait_class
 from service.matching.coming import most_taken_back
 from service.matching.correction import Correction, Kind, Leg
 from service.matching.promises import Promise
+from service.matching.repositioning import PICKUP_RESOLUTION
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (
+    Advice,
     Box,
     FleetEntry,
     Hearing,
@@ -43,6 +48,7 @@ from service.model.presence import (
     silent_together,
 )
 from service.stores.redis.legs import MOST_LEGS, MOST_PROMISES
+from service.stores.redis.moves import QUARTER
 
 
 class FakeFleetIndex:
@@ -59,18 +65,28 @@ class FakeFleetIndex:
         self._refused: dict[str, datetime] = {}
         self._placed: dict[str, datetime] = {}
         self._problems: dict[str, tuple[PositionProblem, datetime]] = {}
-        self._epoch: datetime | None = None
+        self.epoch: datetime | None = None
         self._listening: tuple[datetime, datetime] | None = None
         self._listeners: dict[str, datetime] = {}
         self._trails: dict[str, tuple[Position, ...]] = {}
         self._reached: dict[str, tuple[str, datetime]] = {}
         self._taken_back: dict[tuple[str, str], datetime] = {}
+        self.advice: dict[str, Advice] = {}
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         self._called[unicorn_id] = now
         return self._record(unicorn_id, position, now)
 
     def _record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
+        return replace(
+            self._noted(unicorn_id, position, now), advice=self._advice_of(unicorn_id, now)
+        )
+
+    def _advice_of(self, unicorn_id: str, now: datetime) -> Advice | None:
+        advice = self.advice.get(unicorn_id)
+        return advice if advice and advice.holds(now) else None
+
+    def _noted(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         known = self._positions.get(unicorn_id)
         unicorn = self._states.get(unicorn_id)
         ride_version = self._ride_version(unicorn_id)
@@ -201,6 +217,14 @@ class FakeFleetIndex:
             found |= {e.unicorn.unicorn_id: e for _, e in chosen}
         return Nearby(list(found.values()), frozenset(cut))
 
+    def of_zone(self, zone: str, now: datetime) -> Sequence[FleetEntry]:
+        known = self.entries(sorted(self._states), now).values()
+        return [
+            entry
+            for entry in known
+            if entry.position and (at := _starts_from(entry)) and zone_of(at) == zone
+        ]
+
     def presence(self, unicorn_id: str, now: datetime) -> Presence:
         hearing = self._hearing()
         problem, since = self._problems.get(unicorn_id, (None, now))
@@ -210,6 +234,7 @@ class FakeFleetIndex:
             unplaced=hearing.silence(self._placed.get(unicorn_id), now),
             problem=problem if now - since >= PROBLEM_AFTER else None,
             ride_version=self._ride_version(unicorn_id),
+            advice=self._advice_of(unicorn_id, now),
             trail=self._trails.get(unicorn_id, ()),
         )
 
@@ -224,7 +249,7 @@ class FakeFleetIndex:
 
     def _hearing(self) -> Hearing:
         since, last = self._listening or (None, None)
-        return Hearing(self._epoch, since, last, HEARING_GAP * self._stale)
+        return Hearing(self.epoch, since, last, HEARING_GAP * self._stale)
 
     def may_take_back(self, ride_id: str, unicorn_id: str, now: datetime) -> bool:
         minute = timedelta(minutes=1)
@@ -251,9 +276,9 @@ class FakeFleetIndex:
         self._listeners.pop(process, None)
 
     def begin_epoch(self, now: datetime) -> bool:
-        if self._epoch is not None:
+        if self.epoch is not None:
             return False
-        self._epoch = now
+        self.epoch = now
         return True
 
     def forget_state(self, unicorn_id: str) -> None:
@@ -297,6 +322,8 @@ class FakeWaitingRides:
         self.running: dict[str, set[str]] = {}
         self.alone: dict[str, dict[str, int]] = {}
         self.resume: dict[str, PlaceInLine] = {}
+        self.asked: dict[tuple[str, int, str], Asked] = {}
+        """By zone, quarter of an hour and rider."""
         self._holders: dict[str, FakeRoundLease] = {}
 
     @property
@@ -312,7 +339,14 @@ class FakeWaitingRides:
     def add(self, ride: Ride) -> bool:
         with self._lock:
             self.rides.setdefault(ride.zone, {})[ride.ride_id] = ride
+            self._count(ride)
             return self._set_mark(ride.zone)
+
+    def _count(self, ride: Ride) -> None:
+        at, pickup = ride.requested_at, ride.pickup
+        cell = h3.latlng_to_cell(pickup.latitude, pickup.longitude, PICKUP_RESOLUTION)
+        rider = ride.zone, int(at.timestamp()) // QUARTER, ride.rider_id
+        self.asked.setdefault(rider, Asked(cell=cell, at=at))
 
     def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
         return [ride.zone for ride in rides if self.add(ride)]

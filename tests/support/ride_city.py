@@ -21,6 +21,7 @@ from service.matching.match import Tuning
 from service.model import Location, Ride
 from service.model.errors import DispatchError, Unavailable
 from tests.support.builders import NOW
+from tests.support.fakes_moves import FakeMoves
 from tests.support.fakes_oversight import FakeDeadLetters, FakePauses
 from tests.support.fakes_redis import FakeLegs, FakeRoundQueue
 from tests.support.presence import hear_through
@@ -84,6 +85,7 @@ class City:
             pauses=FakePauses(),
             dead_letters=self.dead_letters,
             legs=Unreliable(FakeLegs(), trouble),
+            moves=FakeMoves(),
         )
         self.dispatcher = Dispatcher(
             ports=self.ports,

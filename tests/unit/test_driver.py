@@ -27,6 +27,7 @@ class Api(Client):
         self.accepting = False
         self.knows_the_account = True
         self.enrolled: list[dict[str, Any]] = []
+        self.advice: dict[str, Any] | None = None
         ride = {"ride_id": "r1", "status": status, "pickup": PICKUP, "dropoff": dropoff}
         self.ride: dict[str, Any] | None = ride if status else None
 
@@ -53,8 +54,8 @@ class Api(Client):
     def _me(self) -> Answer:
         if not self.knows_the_account:
             return Answer(404, {"reason": "not_found"}, {})
-        unicorn = {"accepting": self.accepting}
-        return Answer(200, {"unicorn": unicorn, "ride": self.ride}, {"ETag": '"1"'})
+        body = {"unicorn": {"accepting": self.accepting}, "ride": self.ride, "advice": self.advice}
+        return Answer(200, body, {"ETag": '"1"'})
 
     def _step(self, verb: str) -> Answer:
         self.steps.append(verb)
@@ -119,6 +120,25 @@ def test_a_ride_that_was_canceled_meanwhile_is_let_go() -> None:
         driver.take_turn(api.done)  # drives, and is told 409
     assert api.steps == ["complete"]
     assert driver.ride is None
+
+
+def test_an_idle_unicorn_drives_to_where_it_should_wait_and_stops_when_it_no_longer_should() -> (
+    None
+):
+    api = Api(None)
+    driver = Driver(Description("herd-01", "Shadowfax", "White", "Male"), api, 1e6)
+    driver.report()
+    start = api.positions[-1]
+    api.advice = DROPOFF | {"reason": "riders_expected", "expires_at": "2026-11-23T02:47:28.123Z"}
+    for _ in range(2):
+        driver.take_turn(api.done)
+    api.done.wait(0.05)  # the drive takes half a millisecond
+    driver.report()
+    assert api.positions[-1] == Place(**DROPOFF) != start
+    api.advice = None
+    driver.take_turn(api.done)
+    driver.report()
+    assert api.positions[-1] == Place(**DROPOFF)
 
 
 def test_joining_enrols_once_and_stands_ready() -> None:

@@ -35,6 +35,7 @@ from service.stores.redis.link import RedisLink, run_all
 from service.stores.redis.presence import (
     KEPT_SECONDS,
     RedisPresence,
+    advice_of,
     millis,
     position_of,
     reached_of,
@@ -88,7 +89,7 @@ class RedisFleetIndex(RedisPresence):
         )
         sightings, moves = {}, []
         entered: list[tuple[Unicorn, Position]] = []
-        for (name, position), (news, before_text, state, noted, ride) in zip(
+        for (name, position), (news, before_text, state, noted, ride, advice) in zip(
             positions.items(), answers, strict=True
         ):
             unicorn = _state(state, noted, now, STATE_CHECK)
@@ -98,7 +99,9 @@ class RedisFleetIndex(RedisPresence):
             has_entered = news and _has_entered(self._fresh(before, now), position)
             if has_entered and unicorn:
                 entered.append((unicorn, position))
-            sightings[name] = Sighting(unicorn, bool(has_entered), ride_version_of(ride))
+            sightings[name] = Sighting(
+                unicorn, bool(has_entered), ride_version_of(ride), advice_of(name, advice, now)
+            )
         self._note((), entered, now)
         self._geo.move(moves, now)
         return sightings
@@ -206,6 +209,10 @@ class RedisFleetIndex(RedisPresence):
             [entry for entry in entries.values() if entry.position],
             frozenset(place for place in places if _corner(place) in cut),
         )
+
+    def of_zone(self, zone: str, now: datetime) -> Sequence[FleetEntry]:
+        entries = self.entries(self._geo.of_zone(zone, now), now)
+        return [entry for entry in entries.values() if entry.position]
 
     def _run(self, script: Script, calls: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
         """The script's answers for many unicorns (id, arguments), in one call."""

@@ -139,6 +139,14 @@ class GeoSets:
                 found.update(hits)
         return found
 
+    def of_zone(self, zone: str, now: datetime) -> Sequence[str]:
+        """Ids of the unicorns of the zone's live sets, in order."""
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for bucket in self._live(now):
+                pipe.zrange(keys.usable(zone, bucket), 0, -1)
+                pipe.zrange(keys.busy(zone, bucket), 0, -1)
+            return sorted(set[str]().union(*pipe.execute()))
+
     def _write(
         self,
         gone: Mapping[str, Sequence[str]],

@@ -55,6 +55,25 @@ def promises(zone: str, kind: str) -> str:
     return f"{PREFIX}:{{{zone}}}:promises:{kind}"
 
 
+ASKED: Final = f"{PREFIX}:asked"
+"""Sorted set: the zones where riders asked for rides lately, by when one last did."""
+
+
+def asked(zone: str, quarter: int) -> str:
+    """Hash of a rider's number to cell and instant of its first request in a quarter of an hour."""
+    return f"{PREFIX}:{{{zone}}}:asked:{quarter}"
+
+
+def moves(zone: str) -> str:
+    """What the zone's last step of repositioning left behind."""
+    return f"{PREFIX}:{{{zone}}}:moves"
+
+
+def advice(zone: str) -> str:
+    """Hash of unicorn id to where it was told to wait by the zone's last step."""
+    return f"{PREFIX}:{{{zone}}}:advice"
+
+
 def sweep_turn(shard: str) -> str:
     """The lock of the process that sweeps this shard of the open rides."""
     return f"{PREFIX}:sweep:{shard}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, cast
 
 from service.matching.coming import most_taken_back
-from service.model import Hearing, Position, PositionProblem, Presence, SilentTogether
+from service.model import Advice, Hearing, Position, PositionProblem, Presence, SilentTogether
 from service.model.presence import FORGOTTEN_AFTER, HEARING_GAP, PROBLEM_AFTER, silent_together
 from service.observability.instruments import NOT_COMING, SILENCES_LEFT
-from service.stores.entries import load_position, readable
+from service.stores.entries import load_advice, load_position, readable
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
 
@@ -50,12 +51,13 @@ class RedisPresence:
             pipe.execute()
 
     def presence(self, unicorn_id: str, now: datetime) -> Presence:
-        fields = ("position", "heard", "placed", "problem", "problem_since", "ride", "trail")
+        calls = ("position", "heard", "placed", "problem", "problem_since")
+        fields = (*calls, "ride", "trail", "advice")
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             self._ask_hearing(pipe)
             pipe.hmget(keys.unicorn(unicorn_id), fields)
             *hearing_facts, found = pipe.execute()
-        position, heard, placed, problem, problem_since, ride, trail = found
+        position, heard, placed, problem, problem_since, ride, trail, advice = found
         hearing = self._hearing(hearing_facts)
         is_told = problem_since and now - _instant(problem_since) >= PROBLEM_AFTER
         return Presence(
@@ -65,6 +67,7 @@ class RedisPresence:
             problem=PositionProblem(problem) if problem and is_told else None,
             ride_version=ride_version_of(ride),
             trail=trail_of(trail),
+            advice=advice_of(unicorn_id, advice, now),
         )
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
@@ -137,6 +140,12 @@ class RedisPresence:
 def position_of(text: str | None) -> Position | None:
     """None for an entry that cannot be read, too."""
     return readable("position", load_position, text) if text else None
+
+
+def advice_of(unicorn_id: str, text: str | None, now: datetime) -> Advice | None:
+    """None if it does not hold, too."""
+    advice = readable("advice", partial(load_advice, unicorn_id), text) if text else None
+    return advice if advice and advice.holds(now) else None
 
 
 def trail_of(text: str | None) -> tuple[Position, ...]:

@@ -112,7 +112,8 @@ NOTE_POSITION: Final = """
 -- KEYS unicorn  ARGV recorded_ms position now_ms ttl_seconds fastest_metres_per_second is_own
 --   trail_metres trail_places at_pickup_metres
 -- is_own: 1 if the unicorn itself called, 0 if somebody spoke for it.
--- Returns whether it was taken, the position before, the state, when that was noted, and the ride.
+-- Returns whether it was taken, the position before, the state, when that was noted, the ride and
+-- the advice.
 -- A position is JSON: schema, recorded (ms), latitude, longitude.
 local function metres(a, b)
   local north, east = math.rad(b[3] - a[3]) / 2, math.rad(b[4] - a[4]) / 2
@@ -156,7 +157,8 @@ local function reach(state, place)
   end
 end
 local seen = redis.call(
-  'HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted', 'ride', 'doubted', 'problem', 'trail')
+  'HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted', 'ride', 'doubted', 'problem', 'trail',
+  'advice')
 redis.call('HSET', KEYS[1], 'heard', ARGV[3])
 if ARGV[6] == '1' then redis.call('HSET', KEYS[1], 'called', ARGV[3]) end
 redis.call('EXPIRE', KEYS[1], ARGV[4])
@@ -166,7 +168,7 @@ if is_news then
   if seen[2] and not agrees(seen[2], place) and not (seen[6] and agrees(seen[6], place)) then
     redis.call('HSET', KEYS[1], 'doubted', ARGV[2], 'problem', 'implausible_jump')
     redis.call('HSETNX', KEYS[1], 'problem_since', ARGV[3])
-    return {0, seen[2], seen[3], seen[4], seen[5]}
+    return {0, seen[2], seen[3], seen[4], seen[5], seen[9]}
   end
   redis.call(
     'HSET', KEYS[1], 'recorded', ARGV[1], 'position', ARGV[2], 'trail', trail(seen[8], place))
@@ -174,7 +176,7 @@ if is_news then
 end
 redis.call('HSET', KEYS[1], 'placed', ARGV[3])
 if seen[6] or seen[7] then redis.call('HDEL', KEYS[1], 'doubted', 'problem', 'problem_since') end
-return {is_news and 1 or 0, seen[2], seen[3], seen[4], seen[5]}
+return {is_news and 1 or 0, seen[2], seen[3], seen[4], seen[5], seen[9]}
 """
 
 NOTE_STATE: Final = """

@@ -19,6 +19,7 @@ from service.stores.entries import dump_ride, load_plan, readable
 from service.stores.redis import keys, scripts, triggers
 from service.stores.redis.leases import LEASE_MS, RedisRoundLease, RoundScripts
 from service.stores.redis.link import RedisLink, run_all
+from service.stores.redis.moves import RequestCounter
 
 MARK_MS: Final = 1000
 """A job that was lost is published again by the next request after this."""
@@ -29,6 +30,7 @@ class RedisWaitingRides:
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
+        self._counter = RequestCounter()
         self._mark = link.client.register_script(scripts.MARK_IF_WAITING)
         self._take = link.client.register_script(scripts.TAKE_LEASE)
         self._rounds = RoundScripts(link.client.register_script)
@@ -48,7 +50,9 @@ class RedisWaitingRides:
                 pipe.set(keys.mark(zone), "1", nx=True, px=MARK_MS)
                 pipe.set(keys.triggered(zone), now, nx=True, get=True, px=triggers.NOTED_MS)
                 pipe.sadd(keys.ZONES, zone)
-            answers = pipe.execute()
+            for ride in rides:
+                self._counter.add(pipe, ride)
+            answers = pipe.execute()[: 4 * len(by_zone)]
         marked = [zone for zone, mine in zip(by_zone, answers[1::4], strict=True) if mine]
         for added, unread_since in zip(by_zone.values(), answers[2::4], strict=True):
             if unread_since:

@@ -12,6 +12,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "scale": (),
     "requests": (),
     "burst": (),
+    "moves": (),
     "positions": (),
     "capacity": (),
     "overload": (),

@@ -46,6 +46,8 @@ class Cab:
     rides: int = 0
     idle_seconds: float = 0.0
     """In all, until it last set out."""
+    moving: bool = False
+    """On its way to where it should wait; free all the while."""
     _standing: FleetEntry | None = None
     """What the fleet index tells of it until something happens to it."""
 
@@ -66,15 +68,33 @@ class Cab:
         """Nobody else is promised its next ride."""
         return self.next_ride is None and not self.offered
 
-    def depart(self, ride_id: str, rider: Rider, now: float) -> None:
-        """Take the ride and set out for the pickup."""
+    def move(self, target: Location, now: float, slowness: float = 1.0) -> float:
+        """Set out for where it should wait; returns the metres driven there in vain until now."""
+        driven = self.halt(now)
+        self.idle_seconds += now - self.since
+        self.since, self.heading_for, self.moving = now, target, True
+        self.arrives = now + slowness * TRAVEL.crow_metres(self.at, target) / TRAVEL.reach_metres(1)
+        return driven
+
+    def halt(self, now: float) -> float:
+        """Stay where it is by now; returns the straight metres that it moved."""
+        if not self.moving or self.heading_for is None:
+            return 0.0
+        start = self.at
+        self.at = self._on_the_way(self.heading_for, now)
+        self.idle_seconds += now - self.since
+        self.since, self.heading_for, self.moving, self._standing = now, None, False, None
+        return TRAVEL.crow_metres(start, self.at)
+
+    def depart(self, ride_id: str, rider: Rider, now: float, slowness: float = 1.0) -> None:
+        """Take the ride and set out for the pickup; drives take `slowness` times their estimate."""
         trip = rider.trip
         self.unicorn = self.unicorn.reserved(ride_id, Trip(trip.pickup, trip.dropoff))
         self._standing = None
         self.idle_seconds += now - self.since
         self.since, self.heading_for = now, trip.pickup
         crow = TRAVEL.crow_metres(self.at, trip.pickup)
-        self.arrives = now + crow / TRAVEL.reach_metres(1)
+        self.arrives = now + slowness * crow / TRAVEL.reach_metres(1)
         rider.empty_metres += crow * TRAVEL.detour
 
     def stop(self, ride_id: str, rider: Rider, now: float) -> None:
@@ -111,8 +131,9 @@ class Cab:
         return FleetEntry(self.unicorn, Position(place, instant(self.since)))
 
     def _on_the_way(self, goal: Location, now: float) -> Location:
-        """On the straight line to a pickup."""
-        done = (now - self.since) / (self.arrives - self.since)
+        """On the straight line to a pickup, or to where it should wait."""
+        duration = self.arrives - self.since
+        done = min(1.0, (now - self.since) / duration) if duration > 0 else 1.0
         return Location(
             self.at.latitude + done * (goal.latitude - self.at.latitude),
             self.at.longitude + done * (goal.longitude - self.at.longitude),

@@ -30,6 +30,10 @@ class Outcome:
     """Straight line to the pickup per ride, as the references count it."""
     road_km: float
     """The same with the detour factor."""
+    moved_km: float
+    """Straight line to where idle unicorns should wait, per ride."""
+    total_km: float
+    """Straight line to the pickup and to where unicorns should wait, per ride."""
     swaps: float
     """Changes of the planned unicorn per ride."""
     rides_spread: float
@@ -57,6 +61,8 @@ class Outcome:
             worst_wait_seconds=float(waits.max()),
             empty_km=road_km / GreatCircle().detour,
             road_km=road_km,
+            moved_km=world.moved_metres / len(served) / 1000,
+            total_km=road_km / GreatCircle().detour + world.moved_metres / len(served) / 1000,
             swaps=sum(r.swaps for r in riders) / len(riders),
             rides_spread=float(work.std() / work.mean()),
             idle_spread=float(idle.std() / idle.mean()),

@@ -11,6 +11,7 @@ import numpy as np
 from service.matching.match import Tuning
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, GreatCircle, TravelTimes
+from service.matching.tuning import Repositioning
 from service.matching.zones import RESOLUTION
 from service.model import Location
 from tests.load.bench.nyc import NycTrip
@@ -37,6 +38,12 @@ class Policy:
     """Share of pairs (rider, unicorn) that the unicorn declines, ten seconds after the offer."""
     remembers: bool = True
     """A pair that was declined is never offered again."""
+    moves: Repositioning | None = None
+    """How idle unicorns are sent to where riders will be, if they are."""
+    obedience: float = 1.0
+    """Share of unicorns that follow where they are sent; the others never do."""
+    scatter: float = 0.0
+    """Drives to pickups and goals take their estimate ± so much (uniformly)."""
 
     def travel(self, trips: Iterable[NycTrip]) -> TravelTimes:
         return Foreknowledge.of(trips) if self.oracle else GreatCircle()
@@ -113,3 +120,21 @@ FAIRNESS = (
     replace(OURS, name="20 % declined, forgotten", declines=0.2, remembers=False),
 )
 """What fairness costs."""
+
+LEAN, STRONG = Repositioning(), Repositioning(drive_weight=0.7)
+_P1 = OURS.tuned("lean", driving_weight=1.0, on_time_seconds=210)
+_P2 = OURS.tuned("strong", driving_weight=0.6, on_time_seconds=210)
+
+REPOSITIONING = (
+    OURS,
+    replace(_P1, name="the weights of lean alone"),
+    replace(_P1, moves=LEAN),
+    replace(_P2, moves=STRONG),
+    replace(_P1, name="lean, 70 % follow", moves=LEAN, obedience=0.7),
+    replace(_P1, name="lean, 40 % follow", moves=LEAN, obedience=0.4),
+    replace(OURS, name="plans, drives ± 30 %", scatter=0.3),
+    replace(_P1, name="lean, drives ± 30 %", moves=LEAN, scatter=0.3),
+    replace(OURS, name="re-assigning", reassigns=True),
+    replace(_P1, name="lean, re-assigning", moves=LEAN, reassigns=True),
+)
+"""Idle unicorns wait where riders will be. Re-assigning is not built."""

@@ -19,13 +19,20 @@ from tests.load.bench.policies import (
     FAIRNESS,
     OURS,
     POLICIES,
+    REPOSITIONING,
     Policy,
 )
 from tests.load.bench.world import run
 
 LOADS = (0.50, 0.70, 0.85, 0.95)
 FIRST_SEED = 1000
-TABLES = {"policies": POLICIES, "comparisons": COMPARISONS, "fairness": FAIRNESS}
+TABLES = {
+    "policies": POLICIES,
+    "comparisons": COMPARISONS,
+    "fairness": FAIRNESS,
+    "repositioning": REPOSITIONING,
+}
+
 
 COLUMNS = {
     "within_5": ("≤ 5 min %", 1),
@@ -35,6 +42,8 @@ COLUMNS = {
     "longest_waits_seconds": ("p95 s", 0),
     "worst_wait_seconds": ("worst s", 0),
     "empty_km": ("empty km", 3),
+    "moved_km": ("moved km", 3),
+    "total_km": ("total km", 3),
     "swaps": ("swaps", 2),
     "rides_spread": ("rides ±", 2),
     "idle_spread": ("idle ±", 2),
@@ -63,18 +72,21 @@ class Case:
     policy: Policy
     unicorns: int
     load: float
+    is_shifted: bool = False
+    """With the second demand (`nyc.shifted`)."""
 
 
 Results = dict[Case, dict[str, Estimate]]
 
 
 @cache
-def _trips() -> Sequence[nyc.NycTrip]:
-    return nyc.load()
+def _trips(is_shifted: bool) -> Sequence[nyc.NycTrip]:
+    return nyc.shifted(nyc.load()) if is_shifted else nyc.load()
 
 
 def _outcome(case: Case, seed: int) -> Outcome:
-    return Outcome.of(run(case.policy, _trips(), case.unicorns, case.load, seed))
+    trips = _trips(case.is_shifted)
+    return Outcome.of(run(case.policy, trips, case.unicorns, case.load, seed))
 
 
 def simulate(
@@ -143,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--quick", action="store_true", help="three seeds, two loads")
     parser.add_argument("--table", choices=TABLES, default="policies")
+    parser.add_argument("--shifted", action="store_true", help="the second demand")
     parser.add_argument("--only", nargs="+", help="policies whose name contains one of these")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--picture", type=Path, help="write an SVG of the first fleet size here")
@@ -156,9 +169,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for policy in TABLES[options.table]
         if not options.only or any(part in policy.name for part in options.only)
     ]
-    cases = [Case(p, n, load) for n, load, p in product(options.unicorns, loads, policies)]
+    cases = [
+        Case(p, n, load, options.shifted)
+        for n, load, p in product(options.unicorns, loads, policies)
+    ]
     seeds = 3 if options.quick else options.seeds
-    print(f"{len(_trips())} trips; mean of {seeds} seeds ±95 % interval (standard deviation)")
+    trips = len(_trips(options.shifted))
+    print(f"{trips} trips; mean of {seeds} seeds ±95 % interval (standard deviation)")
     results = report(cases, seeds, options.processes)
     judge(results)
     if options.picture:

@@ -18,8 +18,9 @@ from service.matching.match import Matching, match
 from service.matching.zones import zone_of
 from service.model import FleetEntry, Location, Pairing, Ride
 from tests.load.bench.cabs import Cab, Rider, instant
+from tests.load.bench.moving import STEP_SECONDS, Herding
 from tests.load.bench.nearest import nearest
-from tests.load.bench.nyc import NycTrip, thinned
+from tests.load.bench.nyc import MEASURED, NycTrip, thinned
 from tests.load.bench.policies import Policy
 
 PATIENCE_SECONDS = 180.0
@@ -46,14 +47,19 @@ class World:
         self.cabs = {f"u{n:05}": Cab.on_duty(f"u{n:05}", at) for n, at in enumerate(starts)}
         self.rounds: list[float] = []
         """CPU seconds of each round."""
+        self.moved_metres = 0.0
+        """Straight lines to where idle unicorns should wait, driven in the measured time."""
+        self.herding = Herding(policy.moves, policy.obedience) if policy.moves else None
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
         self._sweep_at = 0.0
         for number, (at, trip) in enumerate(demand):
             self._later(at, partial(self._request, f"r{number:05}", trip))
+        if self.herding:
+            self._later(STEP_SECONDS, self._reposition)
 
-    def run(self) -> World:
-        while self._events and self._events[0][0] < END:
+    def run(self, until: float = END) -> World:
+        while self._events and self._events[0][0] < until:
             now, _, happen = heapq.heappop(self._events)
             happen(now)
         return self
@@ -63,6 +69,8 @@ class World:
 
     def _request(self, ride_id: str, trip: NycTrip, now: float) -> None:
         self.riders[ride_id] = Rider(trip, now)
+        if self.herding:
+            self.herding.note_request(trip.pickup, now)
         self.waiting[ride_id] = Ride(
             ride_id=ride_id,
             rider_id=ride_id,
@@ -158,8 +166,36 @@ class World:
         self._rounds(now)
 
     def _depart(self, cab: Cab, ride_id: str, now: float) -> None:
-        cab.depart(ride_id, self.riders[ride_id], now)
+        self._halt(cab, now)
+        cab.depart(ride_id, self.riders[ride_id], now, self._slowness(ride_id, cab))
         self._later(cab.arrives, partial(self._pick_up, cab, ride_id))
+
+    def _reposition(self, now: float) -> None:
+        """Every half minute, each zone by itself as in the service."""
+        assert self.herding
+        fleet = [cab.entry(now) for cab in self.cabs.values() if cab.unbound]
+        planned = {plan.unicorn_id for plan in self.plans.values()}
+        targets = self.herding.step(fleet, planned, now, self.travel, self.policy)
+        for name, cab in self.cabs.items():
+            if not cab.unicorn.can_take_a_ride or not self.herding.obeys(name):
+                continue
+            if target := targets.get(name):
+                self._drove(cab.move(target, now, self._slowness(f"{target}", cab)), now)
+            else:
+                self._halt(cab, now)
+        self._later(now + STEP_SECONDS, self._reposition)
+
+    def _halt(self, cab: Cab, now: float) -> None:
+        self._drove(cab.halt(now), now)
+
+    def _drove(self, metres: float, now: float) -> None:
+        if MEASURED[0] <= now < MEASURED[1]:
+            self.moved_metres += metres
+
+    def _slowness(self, drive: str, cab: Cab) -> float:
+        """What a drive takes ÷ its estimate: drawn once for each drive of each unicorn."""
+        spread = self.policy.scatter
+        return random.Random(f"{drive} {cab.unicorn.unicorn_id}").uniform(1 - spread, 1 + spread)
 
     def _pick_up(self, cab: Cab, ride_id: str, now: float) -> None:
         if cab.heading_for is None or cab.arrives != now:

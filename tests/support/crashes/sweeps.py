@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from service.core.experience import learn_from_legs
-from service.core.times import ended_drive
+from service.core.moves import Repositioner, advised
+from service.core.times import ZoneTimes, ended_drive
 from service.matching.correction import AS_ESTIMATED
 from service.matching.promises import Promise
 from service.matching.travel import GreatCircle
@@ -95,3 +98,12 @@ def a_job_learns_travel_times(process: Process) -> None:
     leg, promise = drive.leg(GreatCircle()), Promise(200.0, 400.0, drive.seconds)
     process.ports.legs.add(zone_of(PICKUP), drive.kind, leg, promise)
     learn_from_legs(process.ports.legs, FakeCorrections(), AS_ESTIMATED, process.now)
+
+
+@scenario(given=a_ride_whose_job_was_lost)
+def a_job_tells_unicorns_where_to_wait(process: Process) -> None:
+    ports = process.ports
+    needed = ports.moves, ports.fleet, ports.pauses, ports.changes
+    times, period, zone = ZoneTimes(GreatCircle()), timedelta(seconds=30), zone_of(PICKUP)
+    Repositioner(*needed, times, None, period).step(zone, process.now)
+    advised(ports.moves, ports.fleet, process.now)

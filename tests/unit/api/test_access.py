@@ -33,6 +33,7 @@ MAY: list[tuple[str, set[str]]] = [
     (r"POST /v1/admin/rides/[^/]+/(cancel|reassign)", STAFF),
     (r"\w+ /v1/admin/.*", {"admin"}),
     (r"POST /v1/fleet/positions", {"machine"}),
+    (r"GET /v1/fleet/advice", {"machine"}),
     (r"\w+ /v1/fleet/me.*", {"driver"}),
     (r"\w+ (/v1/(me|rides|estimates|unicorns)|/ride).*", {"rider", "driver", *STAFF}),
 ]

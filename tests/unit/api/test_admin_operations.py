@@ -11,7 +11,7 @@ import pytest
 from service.core.dead_letters import set_aside_ride
 from service.http.context import Dependencies
 from service.matching.zones import zone_of
-from service.model import UnicornState
+from service.model import UnicornState, Weight
 from service.model.errors import Unavailable
 from service.model.operations import Beat, DeadLetter, DeadLetterKind, QueueLength
 from tests.support.api import Api
@@ -19,6 +19,7 @@ from tests.support.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
 
 ZONE = zone_of(BATTERY_PARK)
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
+LEAN: dict[str, Any] = {"repositioning": "lean", "repositioning_by_zone": {}}
 
 
 def call(api: Api, method: str, path: str, body: Any = None) -> Any:
@@ -131,7 +132,7 @@ def test_dead_letters_are_listed_and_replayed(api: Api, caplog: pytest.LogCaptur
 def test_riders_are_told_of_a_pause(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "service.audit"):
         answer = call(api, "PUT", "/dispatch", {"paused": True})
-    assert (answer.status_code, answer.json) == (200, {"paused": True, "zones": []})
+    assert (answer.status_code, answer.json) == (200, {"paused": True, "zones": []} | LEAN)
     (line,) = [record for record in caplog.records if record.name == "service.audit"]
     assert (line.message, line.zone) == ("dispatch paused", "everywhere")
     refused = api.call("POST", "/v1/rides", {"pickup": PICKUP})
@@ -145,13 +146,13 @@ def test_riders_are_told_of_a_pause(api: Api, caplog: pytest.LogCaptureFixture) 
 
 def test_a_zone_is_paused_alone(api: Api) -> None:
     answer = call(api, "PUT", "/dispatch", {"paused": True, "zone": ZONE})
-    assert answer.json == {"paused": False, "zones": [ZONE]}
+    assert answer.json == {"paused": False, "zones": [ZONE]} | LEAN
     assert call(api, "GET", "/dispatch").json == answer.json
     assert api.call("POST", "/v1/rides", {"pickup": PICKUP}).status_code == 503
     london = {"latitude": 51.5, "longitude": -0.12}
     assert api.call("POST", "/v1/rides", {"pickup": london}).status_code == 202
     answer = call(api, "PUT", "/dispatch", {"paused": False, "zone": ZONE})
-    assert answer.json == {"paused": False, "zones": []}
+    assert answer.json == {"paused": False, "zones": []} | LEAN
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,12 @@ def test_a_zone_is_paused_alone(api: Api) -> None:
         {},
         {"paused": "yes"},
         {"paused": 1},
+        {"paused": None},
+        {"zone": ZONE},
+        {"repositioning": "strongest"},
+        {"repositioning": True},
+        {"repositioning": None},
+        {"repositioning": "lean", "zone": "downtown"},
         {"paused": True, "zone": "downtown"},
         {"paused": True, "zone": ""},
         {"paused": True, "zone": "852a1073fffffff"},
@@ -171,7 +178,25 @@ def test_a_zone_is_paused_alone(api: Api) -> None:
 )
 def test_a_bad_change_of_dispatch_is_422(api: Api, body: Any) -> None:
     assert call(api, "PUT", "/dispatch", body).status_code == 422
-    assert call(api, "GET", "/dispatch").json == {"paused": False, "zones": []}
+    assert call(api, "GET", "/dispatch").json == {"paused": False, "zones": []} | LEAN
+
+
+def test_repositioning_is_chosen_for_a_zone_and_turned_off_everywhere(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses = api.ports.pauses
+    with caplog.at_level(logging.INFO, "service.audit"):
+        answer = call(api, "PUT", "/dispatch", {"repositioning": "strong", "zone": ZONE})
+    (line,) = [record for record in caplog.records if record.name == "service.audit"]
+    assert (line.message, line.zone, line.weight) == ("repositioning changed", ZONE, "strong")
+    assert answer.json["repositioning_by_zone"] == {ZONE: "strong"}
+    assert answer.json["repositioning"] == "lean"
+    assert (answer.json["paused"], answer.json["zones"]) == (False, [])
+    assert pauses.current().weight_of(ZONE) is Weight.STRONG
+    call(api, "PUT", "/dispatch", {"repositioning": "off", "paused": True})
+    answer = call(api, "PUT", "/dispatch", {"paused": False})
+    assert (answer.json["repositioning"], answer.json["paused"]) == ("off", False)
+    assert pauses.current().weight_of(ZONE) is Weight.OFF
 
 
 def test_an_admin_mends_a_unicorn_that_is_reserved_for_nothing(api: Api) -> None:

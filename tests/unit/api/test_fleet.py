@@ -51,6 +51,7 @@ def test_a_unicorn_without_a_ride_is_shown_alone(api: Api) -> None:
     assert answer.headers["ETag"] == 'W/"1"'
     assert answer.json == {
         "ride": None,
+        "advice": None,
         "unicorn": {
             "unicorn_id": "u1",
             "version": 1,

@@ -21,6 +21,7 @@ from service.model import (
 )
 from tests.support.builders import NOW, a_unicorn
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.support.fakes_moves import FakeMoves
 from tests.support.fakes_oversight import FakeDeadLetters, FakePauses
 from tests.support.fakes_redis import (
     FakeChanges,
@@ -48,8 +49,10 @@ class Service:
     pauses: FakePauses = field(default_factory=FakePauses)
     dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
     legs: FakeLegs = field(default_factory=FakeLegs)
+    moves: FakeMoves = field(init=False)
 
     def __post_init__(self) -> None:
+        self.moves = FakeMoves(self.fleet, self.waiting)
         self.ports = Ports(
             rides=self.rides,
             unicorns=self.unicorns,
@@ -61,6 +64,7 @@ class Service:
             pauses=self.pauses,
             dead_letters=self.dead_letters,
             legs=self.legs,
+            moves=self.moves,
         )
         self.dispatcher = Dispatcher(
             ports=self.ports,

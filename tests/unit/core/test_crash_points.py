@@ -45,10 +45,10 @@ CATALOGUE = (requests, progress, rounds, sweeps, operators)
 
 NO_USE_CASE_TAKES = {
     "DeadLetters.newest",
-    "FleetIndex.entries",
     "FleetIndex.listen",
     "FleetIndex.stop_listening",
     "Listener.wake",
+    "Pauses.reposition",
     "Rides.assigned",
     "Rides.list_of_unicorn",
 }

@@ -1,0 +1,31 @@
+"""The route of machines that steer idle unicorns to where riders will be."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Response
+
+from service.api.views import AdviceListView, named_advice_view
+from service.auth import policy
+from service.core import moves
+from service.http.context import dependencies
+from service.http.responses import answer
+from service.http.route import route
+
+blueprint: Final = Blueprint("moves", __name__)
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/fleet/advice",
+    policy=policy.FLEET_TELEMETRY,
+    answers={200: AdviceListView},
+)
+def list_advice() -> Response:
+    """Where idle unicorns should wait, for machines that steer whole fleets; made anew every
+    half minute. A unicorn that is not named may stay where it is."""
+    deps = dependencies()
+    advice = moves.advised(deps.ports.moves, deps.ports.fleet, deps.now())
+    return answer(200, AdviceListView(advice=[named_advice_view(each) for each in advice]))

@@ -1,0 +1,233 @@
+"""Repositioning: every half minute each zone's idle unicorns are told where riders will be.
+
+All of it is a hint. A unicorn that does not follow is simply where it is, and a claim ends the
+advice; what is lost is made again by the next steps.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import h3
+
+from service.core.effects import unicorn_topic
+from service.core.outlook import Asked, LastStep, MoveMemory, Outlook
+from service.core.ports import Changes, FleetIndex, Pauses
+from service.core.times import ZoneTimes
+from service.matching.following import Progress, progress, trust_after
+from service.matching.repositioning import (
+    GOAL_RESOLUTION,
+    Demand,
+    Move,
+    Moves,
+    reposition,
+)
+from service.matching.travel import TravelTimes, places
+from service.matching.tuning import KNOBS, Repositioning
+from service.model import Advice, FleetEntry, Weight
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a step saw and did, for those who count. Riders are per goal and five minutes."""
+
+    sent: int = 0
+    """Unicorns that were told of a goal which is new to them."""
+    followed: int = 0
+    ignored: int = 0
+    rewarded: int = 0
+    """Unicorns that got a ride after they had followed."""
+    metres: float = 0.0
+    """That unicorns drove towards their goals."""
+    predicted: float = 0.0
+    real: float = 0.0
+    apart: float = 0.0
+    """How far predicted and real are apart, summed over the goals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repositioner:
+    """Takes a zone's step. `period`: from one step to the next."""
+
+    moves: MoveMemory
+    fleet: FleetIndex
+    pauses: Pauses
+    changes: Changes
+    times: ZoneTimes
+    """By which goals are chosen."""
+    ways: TravelTimes | None
+    """The routing engine, infinite where it knows no way or does not answer; none: there is none.
+
+    Who is chosen by straight line is asked of it, so that nobody is sent across a river."""
+    period: timedelta
+
+    def step(self, zone: str, now: datetime) -> Report | None:
+        """Tell the zone's idle unicorns where to wait. None if that was done a moment ago.
+
+        Raises `Unavailable`.
+        """
+        outlook = self.moves.outlook(zone, now)
+        last = _of_now(outlook.last, now, 3 * self.period)
+        if last.at > now - self.period / 2:
+            return None
+        weight = self.pauses.current().weight_of(zone)
+        if weight is Weight.OFF and not last.moves:
+            return None
+        fleet = self.fleet.of_zone(zone, now)
+        seen = progress(
+            last.moves, fleet, (now - last.at).total_seconds(), self.times.deciding(zone, now)
+        )
+        trust = trust_after(last.trust, seen)
+        found = self._moves(zone, weight, outlook, fleet, replace(last, trust=trust), now)
+        after, report = _judged(replace(last, at=now), trust, seen, found, fleet)
+        after, report = _compared(after, report, found.expected, outlook.asked, now)
+        self.moves.advise(zone, after, [self._advice(move, now) for move in found.moves])
+        self.changes.announce(*map(unicorn_topic, _news(last.moves, found.moves)))
+        return report
+
+    def _moves(
+        self,
+        zone: str,
+        weight: Weight,
+        outlook: Outlook,
+        fleet: Sequence[FleetEntry],
+        last: LastStep,
+        now: datetime,
+    ) -> Moves:
+        """Nobody's, while too little is known: a new Redis knows few riders and few unicorns."""
+        knobs = KNOBS.get(weight)
+        rate = timedelta(seconds=knobs.rate_seconds) if knobs else timedelta()
+        if knobs is None or outlook.since is None or not outlook.since <= now - rate:
+            return Moves()
+        trips, remaining = self.times.trips(zone, now)
+        found = reposition(
+            fleet,
+            demand_of(outlook.asked, now, knobs),
+            now,
+            knobs,
+            self.times.deciding(zone, now),
+            remaining,
+            trips,
+            planned=outlook.planned,
+            heading=last.heading,
+            trust=last.trust,
+        )
+        return self._reachable(found, fleet, knobs) if self.ways and found.moves else found
+
+    def _reachable(self, found: Moves, fleet: Sequence[FleetEntry], knobs: Repositioning) -> Moves:
+        """Without those whose drive is too long, or no way at all, by the routing engine."""
+        assert self.ways  # noqa: S101 - asked only where there is one
+        at = {e.unicorn.unicorn_id: e.position.location for e in fleet if e.position}
+        seconds, _ = self.ways.estimate(
+            places(at[move.unicorn_id] for move in found.moves),
+            places(move.target for move in found.moves),
+        )
+        moves = tuple(
+            move
+            for move, drive in zip(found.moves, seconds.tolist(), strict=True)
+            if drive <= knobs.longest_drive_seconds
+        )
+        dropped = {move.unicorn_id for move in found.moves} - {m.unicorn_id for m in moves}
+        heading = {name: cell for name, cell in found.heading.items() if name not in dropped}
+        return replace(found, moves=moves, heading=heading)
+
+    def _advice(self, move: Move, now: datetime) -> Advice:
+        # It holds until the next step, and for one that is late or missed.
+        return Advice(move.unicorn_id, move.cell, move.target, now, now + 2 * self.period)
+
+
+def demand_of(asked: Sequence[Asked], now: datetime, knobs: Repositioning) -> Demand:
+    """The riders that count now."""
+    ages = [((now - each.at).total_seconds(), each.cell) for each in asked]
+    return Demand(
+        by_cell=Counter(cell for age, cell in ages if 0 <= age < knobs.remembered_seconds),
+        lately=sum(0 <= age < knobs.rate_seconds for age, _ in ages),
+    )
+
+
+def advised(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Advice]:
+    """Where idle unicorns are told to wait, by id. Three calls of Redis.
+
+    Raises `Unavailable`.
+    """
+    advice = moves.advised(moves.zones(now), now)
+    known = fleet.entries([each.unicorn_id for each in advice], now)
+    idle = {name for name, entry in known.items() if entry.unicorn.can_take_a_ride}
+    return [each for each in advice if each.unicorn_id in idle]
+
+
+def _of_now(last: LastStep | None, now: datetime, most: timedelta) -> LastStep:
+    """The last step, or an empty one if that is too long ago or, by a clock set back, to come."""
+    if last is None:
+        return LastStep(at=now - most)
+    if now - most <= last.at <= now:
+        return last
+    return LastStep(at=now - most, trust=last.trust)
+
+
+def _judged(
+    last: LastStep,
+    trust: Mapping[str, float],
+    seen: Mapping[str, Progress],
+    found: Moves,
+    fleet: Sequence[FleetEntry],
+) -> tuple[LastStep, Report]:
+    """What this step leaves behind but for predictions, and what became of the last one."""
+    has_ride = {entry.unicorn.unicorn_id for entry in fleet if entry.unicorn.ride_id}
+    known = {entry.unicorn.unicorn_id for entry in fleet}
+    followers = last.followers | {name for name, each in seen.items() if each.followed}
+    before = {move.unicorn_id: move.cell for move in last.moves}
+    after = replace(
+        last,
+        moves=found.moves,
+        heading=found.heading,
+        trust=trust,
+        followers=(followers & known) - has_ride,
+    )
+    return after, Report(
+        sent=sum(before.get(move.unicorn_id) != move.cell for move in found.moves),
+        followed=sum(each.followed for each in seen.values()),
+        ignored=sum(not each.followed for each in seen.values()),
+        rewarded=len(followers & has_ride),
+        metres=sum(each.metres for each in seen.values()),
+    )
+
+
+def _compared(
+    after: LastStep,
+    report: Report,
+    expected: Mapping[str, float],
+    asked: Sequence[Asked],
+    now: datetime,
+) -> tuple[LastStep, Report]:
+    """With what was predicted five minutes ago beside what came, and then a new prediction."""
+    made_at, horizon = after.predicted_at, timedelta(seconds=Repositioning().horizon_seconds)
+    if made_at and now - made_at < horizon:
+        return after, report
+    renewed = replace(after, predicted_at=now, predicted=expected)
+    if made_at is None:
+        return renewed, report
+    real = Counter(
+        h3.cell_to_parent(each.cell, GOAL_RESOLUTION)
+        for each in asked
+        if made_at < each.at <= made_at + horizon
+    )
+    goals = after.predicted.keys() | real.keys()
+    return renewed, replace(
+        report,
+        predicted=sum(after.predicted.values()),
+        real=float(real.total()),
+        apart=sum(abs(after.predicted.get(goal, 0.0) - real[goal]) for goal in goals),
+    )
+
+
+def _news(before: Collection[Move], after: Collection[Move]) -> list[str]:
+    """Unicorns whose goal is another than before, or that have one no longer."""
+    changed = {(m.unicorn_id, m.cell) for m in before} ^ {(m.unicorn_id, m.cell) for m in after}
+    return sorted({name for name, _ in changed})

@@ -1,0 +1,59 @@
+"""Who follows: what became of the moves that unicorns were told, and how far each is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from service.matching.repositioning import Move
+from service.matching.travel import TravelTimes, places
+from service.model import FleetEntry
+
+TRUST_STEP: Final = 0.5
+"""How far one observation moves a unicorn's trust."""
+
+TRUST_REGAINED: Final = 0.01
+"""Of the trust that is lost, so much comes back in each step: half of it in 35 minutes, so that the
+unicorn is tried again some time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a unicorn that was sent somewhere has come."""
+
+    followed: bool
+    """It drove at least half of the way that the time allowed."""
+    metres: float
+    """That it came nearer, on the road."""
+
+
+def progress(
+    given: Sequence[Move], fleet: Sequence[FleetEntry], elapsed: float, travel: TravelTimes
+) -> Mapping[str, Progress]:
+    """What became, `elapsed` seconds later, of the moves of unicorns that are still idle."""
+    at = {
+        entry.unicorn.unicorn_id: entry.position.location
+        for entry in fleet
+        if entry.position and entry.unicorn.can_take_a_ride
+    }
+    judged = [move for move in given if move.unicorn_id in at]
+    left, metres = travel.estimate(
+        places(at[move.unicorn_id] for move in judged), places(move.target for move in judged)
+    )
+    return {
+        move.unicorn_id: Progress(
+            followed=move.seconds - seconds >= 0.5 * min(elapsed, move.seconds),
+            metres=max(0.0, move.metres - metres_left),
+        )
+        for move, seconds, metres_left in zip(judged, left.tolist(), metres.tolist(), strict=True)
+    }
+
+
+def trust_after(trust: Mapping[str, float], seen: Mapping[str, Progress]) -> Mapping[str, float]:
+    """How much is to be expected of each unicorn's following; those fully trusted are left out."""
+    after = {name: each + TRUST_REGAINED * (1 - each) for name, each in trust.items()}
+    for name, found in seen.items():
+        before = trust.get(name, 1.0)
+        after[name] = before + TRUST_STEP * (found.followed - before)
+    return {name: each for name, each in after.items() if each < 0.99}

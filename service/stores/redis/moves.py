@@ -1,0 +1,167 @@
+"""Where riders asked for rides lately, and where idle unicorns were told to wait. All may be lost.
+
+A rider counts once in a quarter of an hour and zone, wherever and however often it asks: it takes
+one of 65,536 fields, by a hash that is another one in each quarter of an hour. So the hash is
+bounded, holds no rider, and nobody weighs more than anybody else. Of 1,000 riders some 8 share a
+field with another and are not counted, of 5,000 some 190.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final, cast
+
+import h3
+from cachetools import TTLCache
+
+from service.core.outlook import Asked, LastStep, Outlook
+from service.matching.repositioning import PICKUP_RESOLUTION, Move
+from service.model import Advice, Location, Ride
+from service.stores.entries import dump_advice, load_advice, load_plan, readable
+from service.stores.redis import keys
+from service.stores.redis.link import RedisLink
+from service.stores.redis.presence import KEPT_SECONDS, millis
+
+QUARTER: Final = 900
+"""Seconds in which a rider counts once."""
+FIELDS: Final = 1 << 16
+PROLONGED_SECONDS: Final = 2.0
+"""So often a process prolongs the life of what it counts in: a new Redis is told so soon."""
+MOST_ZONES: Final = 512
+REMEMBERED: Final = timedelta(seconds=2 * QUARTER)
+"""How long ago a rider's request can count, the quarter of an hour that it fell in included."""
+STEP_KEPT: Final = timedelta(hours=1)
+"""So long a zone without steps still knows who follows."""
+
+
+class RequestCounter:
+    """Counts riders who ask for rides, in the pipeline of a call that is made anyway."""
+
+    def __init__(self) -> None:
+        self._prolonged: TTLCache[str, bool] = TTLCache(MOST_ZONES, PROLONGED_SECONDS)
+        """Hashes whose life was prolonged a moment ago."""
+
+    def add(self, pipe: Any, ride: Ride) -> None:
+        """Count the ride's rider; again: no effect. Adds its answers behind those before it."""
+        at = ride.requested_at.timestamp()
+        quarter = int(at) // QUARTER
+        digest = hashlib.blake2b(f"{quarter} {ride.rider_id}".encode(), digest_size=2).digest()
+        pickup = ride.pickup
+        cell = h3.latlng_to_cell(pickup.latitude, pickup.longitude, PICKUP_RESOLUTION)
+        name = keys.asked(ride.zone, quarter)
+        pipe.hsetnx(name, int.from_bytes(digest), f"{cell} {int(at * 1000)}")
+        if name not in self._prolonged:
+            # Not with each request: two commands more would cost three times as much.
+            self._prolonged[name] = True
+            pipe.expire(name, REMEMBERED)
+            pipe.zadd(keys.ASKED, {ride.zone: at})
+
+
+class RedisMoves:
+    """`MoveMemory` on Redis. Raises `Unavailable`."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    def zones(self, now: datetime) -> Sequence[str]:
+        oldest = (now - REMEMBERED).timestamp()
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            pipe.zremrangebyscore(keys.ASKED, "-inf", oldest)
+            pipe.zrange(keys.ASKED, 0, -1)
+            _, zones = pipe.execute()
+        return sorted(zones)
+
+    def outlook(self, zone: str, now: datetime) -> Outlook:
+        quarter = int(now.timestamp()) // QUARTER
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            pipe.hvals(keys.asked(zone, quarter - 1))
+            pipe.hvals(keys.asked(zone, quarter))
+            pipe.hvals(keys.plans(zone))
+            pipe.hkeys(keys.plans(zone))
+            pipe.get(keys.moves(zone))
+            pipe.get(keys.EPOCH)
+            before, here, plans, ride_ids, last, epoch = pipe.execute()
+        return Outlook(
+            asked=list(_asked([*before, *here])),
+            planned=frozenset(
+                plan.unicorn_id
+                for ride_id, text in zip(ride_ids, plans, strict=True)
+                if (plan := readable("plan", partial(load_plan, ride_id), text))
+            ),
+            last=readable("step", _load_step, last) if last else None,
+            since=_instant(int(epoch)) if epoch and epoch.isdecimal() else None,
+        )
+
+    def advise(self, zone: str, step: LastStep, advice: Sequence[Advice]) -> None:
+        with self._link.use() as client:
+            told = cast("list[str]", client.hkeys(keys.advice(zone)))
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            pipe.set(keys.moves(zone), _dump_step(step), ex=STEP_KEPT)
+            pipe.delete(keys.advice(zone))
+            for name in {*told} - {each.unicorn_id for each in advice}:
+                pipe.hdel(keys.unicorn(name), "advice")
+            for each in advice:
+                text = dump_advice(each)
+                pipe.hset(keys.unicorn(each.unicorn_id), "advice", text)
+                pipe.expire(keys.unicorn(each.unicorn_id), KEPT_SECONDS)
+                pipe.hset(keys.advice(zone), each.unicorn_id, text)
+            pipe.expire(keys.advice(zone), STEP_KEPT)
+            pipe.execute()
+
+    def advised(self, zones: Collection[str], now: datetime) -> Sequence[Advice]:
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for zone in zones:
+                pipe.hgetall(keys.advice(zone))
+            found = [
+                readable("advice", partial(load_advice, name), text)
+                for told in pipe.execute()
+                for name, text in told.items()
+            ]
+        return sorted((a for a in found if a and a.holds(now)), key=lambda each: each.unicorn_id)
+
+
+def _asked(texts: Sequence[str]) -> Iterator[Asked]:
+    for text in texts:
+        if found := readable("request", _load_asked, text):
+            yield found
+
+
+def _load_asked(text: str) -> Asked:
+    cell, at = text.split(" ")
+    if h3.get_resolution(cell) != PICKUP_RESOLUTION:
+        raise ValueError("the cell of another release")
+    return Asked(cell=cell, at=_instant(int(at)))
+
+
+def _instant(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000, UTC)
+
+
+def _dump_step(step: LastStep) -> str:
+    moves = [
+        [m.unicorn_id, m.cell, m.target.latitude, m.target.longitude, m.seconds, m.metres]
+        for m in step.moves
+    ]
+    predicted = [millis(step.predicted_at), step.predicted] if step.predicted_at else None
+    rest = [dict(step.heading), dict(step.trust), sorted(step.followers), predicted]
+    return json.dumps([1, millis(step.at), moves, *rest])
+
+
+def _load_step(text: str) -> LastStep:
+    _, at, moves, heading, trust, followers, predicted = json.loads(text)
+    return LastStep(
+        at=_instant(at),
+        moves=[
+            Move(name, cell, Location(latitude, longitude), seconds, metres)
+            for name, cell, latitude, longitude, seconds, metres in moves
+        ],
+        heading=heading,
+        trust=trust,
+        followers=frozenset(followers),
+        predicted_at=_instant(predicted[0]) if predicted else None,
+        predicted=predicted[1] if predicted else {},
+    )

@@ -1,0 +1,116 @@
+"""CPU of repositioning: `python -m tests.load.bench.moves`.
+
+A step as a zone's job takes it, for two fleets of the same density, with three in ten unicorns idle
+as at load 0.70, and with all; and what counting a rider adds to the call that puts its ride among
+the waiting ones.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import h3
+
+from service.matching.remaining import RemainingTime
+from service.matching.repositioning import PICKUP_RESOLUTION, Demand, reposition
+from service.matching.travel import GreatCircle
+from service.matching.tuning import Repositioning
+from service.model import FleetEntry, Location, Position, Ride, Trip
+from service.stores.redis.link import connect
+from service.stores.redis.moves import RequestCounter
+from tests.load.bench.assignment import DEGREES_PER_UNICORN, NOW
+from tests.load.bench.cabs import Cab
+from tests.support.builders import a_ride
+from tests.support.infrastructure import RedisServer
+
+KNOBS, TRAVEL, REMAINING = Repositioning(), GreatCircle(), RemainingTime.default()
+FLEETS: Final = ((500, 0.3), (500, 1.0), (10_000, 0.3), (10_000, 1.0))
+REQUESTS: Final = 2000
+
+
+def main() -> None:
+    print("unicorns, idle: CPU ms of a step (median), moves, goals")
+    for unicorns, share in FLEETS:
+        fleet, demand = _city(unicorns, share)
+        found = reposition(fleet, demand, NOW, KNOBS, TRAVEL, REMAINING)
+
+        def step(fleet: list[FleetEntry] = fleet, demand: Demand = demand) -> None:
+            reposition(fleet, demand, NOW, KNOBS, TRAVEL, REMAINING)
+
+        figures = f"{_cpu(step) * 1000:8.1f} {len(found.moves):6} {len(found.expected):6}"
+        print(f"{unicorns:6} {share:5.0%} {figures}", flush=True)
+    print(f"counting a rider: {_counting() * 1e6:.0f} µs CPU in the process that asks")
+
+
+def _cpu(work: Callable[[], None]) -> float:
+    samples: list[float] = []
+    while len(samples) < 7:
+        began = time.process_time()
+        work()
+        samples.append(time.process_time() - began)
+    return median(samples)
+
+
+def _city(unicorns: int, idle: float) -> tuple[list[FleetEntry], Demand]:
+    """Unicorns anywhere in a square, riders in heaps, as many as make a load of 0.70."""
+    rng = random.Random(1)
+    side = DEGREES_PER_UNICORN * unicorns**0.5
+    heaps = [
+        (40.5 + side * rng.random(), -74.2 + side * rng.random()) for _ in range(unicorns // 10)
+    ]
+
+    def somewhere() -> Location:
+        return Location(40.5 + side * rng.random(), -74.2 + side * rng.random())
+
+    heaps = [somewhere() for _ in range(unicorns // 10)]
+
+    def asked() -> str:
+        heap = rng.choice(heaps)
+        at = rng.gauss(heap.latitude, 0.005), rng.gauss(heap.longitude, 0.005)
+        return str(h3.latlng_to_cell(*at, PICKUP_RESOLUTION))
+
+    fleet = []
+    for number in range(unicorns):
+        unicorn, at = Cab.on_duty(f"u{number:05}", somewhere()).unicorn, somewhere()
+        if rng.random() >= idle:
+            started = NOW - timedelta(seconds=rng.uniform(0, 900))
+            unicorn = unicorn.reserved("r", Trip(at, somewhere(), started))
+        fleet.append(FleetEntry(unicorn, Position(at, NOW)))
+    riders = round(0.7 * unicorns / 750 * 900)
+    return fleet, Demand(Counter(asked() for _ in range(riders)), riders // 3)
+
+
+def _counting() -> float:
+    """CPU seconds per request: the same pipeline with the count and without it, in turn."""
+    rng = random.Random(1)
+    rides = [
+        a_ride(rider_id=f"rider-{n}", pickup=Location(40.7 + 0.1 * rng.random(), -74.0))
+        for n in range(REQUESTS)
+    ]
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
+        client, counter = connect(server.url, timeout_seconds=2), RequestCounter()
+
+        def cost(ride: Ride, *, counts: bool) -> float:
+            began = time.process_time()
+            with client.pipeline(transaction=False) as pipe:
+                pipe.hset("waiting", ride.ride_id, "x" * 400)
+                pipe.set("mark", "1", nx=True, px=1000)
+                if counts:
+                    counter.add(pipe, ride)
+                pipe.execute()
+            return time.process_time() - began
+
+        costs = [(cost(ride, counts=True), cost(ride, counts=False)) for ride in rides]
+    return median(more for more, _ in costs) - median(less for _, less in costs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Idle unicorns are told where to wait, and what becomes of it is noted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from service.core.moves import Report, Repositioner, advised
+from service.core.times import ZoneTimes
+from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes
+from service.matching.zones import zone_of
+from service.model import Advice, Location, Weight
+from tests.unit.core.conftest import Service
+
+TIMES_SQUARE = Location(40.7580, -73.9855)
+SOUTH = Location(40.7430, -73.9855)
+ZONE = zone_of(TIMES_SQUARE)
+PERIOD = timedelta(seconds=30)
+
+
+@pytest.fixture
+def busy(service: Service) -> Service:
+    """Forty riders asked at one place lately, and an idle unicorn stands a mile away."""
+    service.fleet.begin_epoch(service.now)
+    service.later(300)
+    for number in range(40):
+        service.later(1)
+        ride = service.request(f"rider-{number}", pickup=TIMES_SQUARE)
+        service.waiting.discard(ride.zone, [ride.ride_id])
+    service.on_duty("u1", SOUTH)
+    return service
+
+
+def step(service: Service, ways: TravelTimes | None = None) -> Report | None:
+    times = ZoneTimes(GreatCircle())
+    ports = service.moves, service.fleet, service.pauses, service.changes
+    return Repositioner(*ports, times, ways, PERIOD).step(ZONE, service.now)
+
+
+def told(service: Service, unicorn_id: str = "u1") -> Advice | None:
+    return service.fleet.presence(unicorn_id, service.now).advice
+
+
+def test_an_idle_unicorn_is_told_where_riders_will_be(busy: Service) -> None:
+    assert step(busy) == Report(sent=1)
+    advice = told(busy)
+    assert advice
+    assert GreatCircle().crow_metres(advice.location, TIMES_SQUARE) < 100
+    assert advice.expires_at == busy.now + 2 * PERIOD
+    assert "unicorn:u1" in busy.changes.announced
+    assert advised(busy.moves, busy.fleet, busy.now) == [advice]
+
+
+def test_whoever_follows_is_told_the_same_again_and_wakes_nobody(busy: Service) -> None:
+    step(busy)
+    first = told(busy)
+    busy.later(30)
+    busy.drives_to(Location(40.7443, -73.9855))
+    busy.changes.announced.clear()
+    report = step(busy)
+    assert report
+    assert (report.sent, report.followed, report.ignored) == (0, 1, 0)
+    assert report.metres == pytest.approx(198, abs=3)
+    again = told(busy)
+    assert first
+    assert again
+    assert again.cell == first.cell
+    assert "unicorn:u1" not in busy.changes.announced
+
+
+def test_whoever_stays_is_trusted_less_until_it_is_left_alone(busy: Service) -> None:
+    step(busy)
+    ignored = 0
+    for _ in range(4):
+        busy.later(30)
+        busy.drives_to(SOUTH)
+        report = step(busy)
+        ignored += report.ignored if report else 0
+    assert ignored >= 1
+    assert busy.moves.steps[ZONE].trust["u1"] < 0.6
+    assert told(busy) is None
+
+
+def test_a_ride_ends_the_advice_and_rewards_who_had_followed(busy: Service) -> None:
+    step(busy)
+    busy.later(30)
+    busy.drives_to(Location(40.7443, -73.9855))
+    step(busy)
+    busy.request("another", pickup=TIMES_SQUARE, dropoff=SOUTH)
+    busy.run_published_rounds()
+    assert busy.stored_unicorn().ride_id
+    assert advised(busy.moves, busy.fleet, busy.now) == []
+    busy.later(30)
+    report = step(busy)
+    assert report
+    assert report.rewarded == 1
+    assert told(busy) is None
+    busy.later(30)
+    assert step(busy) == replace(report, rewarded=0, followed=0, ignored=0, metres=0.0)
+
+
+def test_advice_ends_by_itself(busy: Service) -> None:
+    step(busy)
+    busy.later(60)
+    assert told(busy) is None
+    assert advised(busy.moves, busy.fleet, busy.now) == []
+
+
+def test_a_clock_that_is_set_back_leaves_no_advice(busy: Service) -> None:
+    step(busy)
+    busy.now -= timedelta(seconds=3600)
+    assert told(busy) is None
+    assert step(busy) == Report()
+    assert busy.moves.told[ZONE] == []
+
+
+def test_a_clock_that_jumps_ahead_leaves_no_advice(busy: Service) -> None:
+    busy.now += timedelta(hours=1)
+    busy.drives_to(SOUTH)
+    assert step(busy) == Report()
+    assert told(busy) is None
+
+
+def test_a_new_redis_gives_no_advice_until_it_knows_enough(busy: Service) -> None:
+    busy.fleet.epoch = busy.now - timedelta(seconds=299)
+    assert step(busy) == Report()
+    busy.fleet.epoch = None
+    busy.later(30)
+    assert step(busy) == Report()
+    assert told(busy) is None
+
+
+def test_one_rider_who_asks_again_and_again_moves_nobody(service: Service) -> None:
+    service.fleet.begin_epoch(service.now)
+    service.on_duty("u1", SOUTH)
+    for _ in range(300):
+        service.later(1)
+        ride = service.request("the same", pickup=TIMES_SQUARE)
+        service.waiting.discard(ride.zone, [ride.ride_id])
+    service.drives_to(SOUTH)
+    assert len(service.waiting.asked) <= 2
+    assert step(service) == Report()
+
+
+@pytest.mark.parametrize("where", [ZONE, None])
+def test_staff_turns_it_off_and_whoever_was_sent_is_told(busy: Service, where: str | None) -> None:
+    step(busy)
+    assert told(busy)
+    busy.pauses.reposition(where, Weight.OFF)
+    busy.later(30)
+    busy.changes.announced.clear()
+    step(busy)
+    assert told(busy) is None
+    assert "unicorn:u1" in busy.changes.announced
+
+
+def test_a_paused_zone_sends_nobody(busy: Service) -> None:
+    busy.pauses.put(ZONE, True)
+    assert step(busy) is None
+    assert told(busy) is None
+
+
+def test_a_second_job_right_after_the_first_does_nothing(busy: Service) -> None:
+    step(busy)
+    busy.later(1)
+    assert step(busy) is None
+    assert told(busy)
+
+
+def test_a_goal_the_routing_engine_knows_no_way_to_gets_nobody(busy: Service) -> None:
+    assert step(busy, ways=NoWay()) == Report()
+    assert told(busy) is None
+    assert busy.moves.steps[ZONE].heading == {}
+
+
+class Detour:
+    """Every drive takes so many times as long as the straight line."""
+
+    def __init__(self, factor: float) -> None:
+        self._factor = factor
+
+    def estimate(self, origins: FloatArray, ends: FloatArray) -> tuple[FloatArray, FloatArray]:
+        seconds, metres = GreatCircle().estimate(origins, ends)
+        return np.multiply(seconds, self._factor), metres
+
+    def reach_metres(self, seconds: float) -> float:
+        return GreatCircle().reach_metres(seconds / self._factor)
+
+
+def test_a_goal_too_far_by_road_gets_nobody(busy: Service) -> None:
+    assert step(busy, ways=Detour(2.0)) == Report()
+    busy.later(30)
+    busy.drives_to(SOUTH)
+    assert step(busy, ways=Detour(1.05)) == Report(sent=1)
+
+
+def test_what_was_predicted_is_compared_with_what_came(busy: Service) -> None:
+    step(busy)
+    predicted = sum(busy.moves.steps[ZONE].predicted.values())
+    assert predicted == pytest.approx(40)
+    for number in range(10):
+        busy.later(30)
+        ride = busy.request(f"new-{number}", pickup=TIMES_SQUARE)
+        busy.waiting.discard(ride.zone, [ride.ride_id])
+        busy.drives_to(SOUTH)
+        report = step(busy)
+    assert report
+    assert (report.predicted, report.real) == (pytest.approx(40), 10)
+    assert report.apart == pytest.approx(30)

@@ -1,0 +1,258 @@
+"""Where idle unicorns are sent, over many cities."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import h3
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.matching import repositioning
+from service.matching.following import Progress, progress, trust_after
+from service.matching.remaining import RemainingTime
+from service.matching.repositioning import (
+    GOAL_RESOLUTION,
+    PICKUP_RESOLUTION,
+    Demand,
+    Move,
+    Moves,
+    reposition,
+)
+from service.matching.travel import FloatArray, GreatCircle, seconds_between
+from service.matching.tuning import Repositioning
+from service.model import FleetEntry, Location, Position, Trip
+from tests.support.builders import NOW, a_usable_unicorn
+
+TRAVEL, REMAINING, KNOBS = GreatCircle(), RemainingTime.default(), Repositioning()
+TIMES_SQUARE = Location(40.7580, -73.9855)
+SOUTH = Location(40.7250, -73.9950)
+
+
+def idle(name: str, at: Location) -> FleetEntry:
+    return FleetEntry(a_usable_unicorn(unicorn_id=name), Position(at, NOW))
+
+
+def soon_free(name: str, at: Location) -> FleetEntry:
+    unicorn = a_usable_unicorn(unicorn_id=name).reserved("ride", Trip(at, at, NOW))
+    return FleetEntry(unicorn, Position(at, NOW))
+
+
+def demand_at(*places: Location, each: int = 40) -> Demand:
+    cells = [h3.latlng_to_cell(p.latitude, p.longitude, PICKUP_RESOLUTION) for p in places]
+    return Demand(Counter(dict.fromkeys(cells, each)), lately=each * len(places) // 3)
+
+
+def step(fleet: Sequence[FleetEntry], demand: Demand, **others: object) -> Moves:
+    return reposition(fleet, demand, NOW, KNOBS, TRAVEL, REMAINING, **others)  # type: ignore[arg-type]
+
+
+places = st.builds(Location, st.floats(40.70, 40.78), st.floats(-74.02, -73.94))
+
+
+@st.composite
+def cities(draw: st.DrawFn) -> tuple[list[FleetEntry], Demand]:
+    dice = random.Random(draw(st.integers(0, 10_000)))
+
+    def somewhere() -> Location:
+        return Location(dice.uniform(40.70, 40.78), dice.uniform(-74.02, -73.94))
+
+    fleet = [idle(f"u{n}", somewhere()) for n in range(draw(st.integers(1, 40)))]
+    fleet += [soon_free(f"v{n}", somewhere()) for n in range(draw(st.integers(0, 15)))]
+    asked = [somewhere() for _ in range(draw(st.integers(1, 60)))]
+    cells = [h3.latlng_to_cell(at.latitude, at.longitude, PICKUP_RESOLUTION) for at in asked]
+    return fleet, Demand(Counter(dice.choices(cells, k=200)), draw(st.integers(0, 120)))
+
+
+@given(cities())
+@settings(max_examples=40)
+def test_nobody_is_sent_twice_nor_beyond_the_longest_drive_nor_while_it_is_near_enough(
+    city: tuple[list[FleetEntry], Demand],
+) -> None:
+    fleet, demand = city
+    at = {entry.unicorn.unicorn_id: entry for entry in fleet}
+    moves = step(fleet, demand).moves
+    assert len({move.unicorn_id for move in moves}) == len(moves)
+    for move in moves:
+        entry = at[move.unicorn_id]
+        assert entry.unicorn.can_take_a_ride
+        assert entry.position
+        drive = seconds_between(TRAVEL, entry.position.location, move.target)
+        assert KNOBS.stay_seconds < drive <= KNOBS.longest_drive_seconds
+        assert drive == pytest.approx(move.seconds)
+
+
+@given(cities())
+@settings(max_examples=40)
+def test_riders_have_asked_where_unicorns_are_sent(city: tuple[list[FleetEntry], Demand]) -> None:
+    fleet, demand = city
+    for move in step(fleet, demand).moves:
+        small = h3.latlng_to_cell(move.target.latitude, move.target.longitude, PICKUP_RESOLUTION)
+        assert small in demand.by_cell
+        assert h3.cell_to_parent(small, GOAL_RESOLUTION) == move.cell
+
+
+@given(cities(), st.randoms(use_true_random=False))
+@settings(max_examples=30)
+def test_the_order_of_the_input_means_nothing(
+    city: tuple[list[FleetEntry], Demand], dice: random.Random
+) -> None:
+    fleet, demand = city
+    shuffled, cells = list(fleet), list(demand.by_cell.items())
+    dice.shuffle(shuffled)
+    dice.shuffle(cells)
+    again = step(shuffled, replace(demand, by_cell=dict(cells)))
+    assert sorted(again.moves, key=str) == sorted(step(fleet, demand).moves, key=str)
+
+
+@given(cities())
+@settings(max_examples=30)
+def test_whoever_follows_is_never_sent_back_and_forth(
+    city: tuple[list[FleetEntry], Demand],
+) -> None:
+    fleet, demand = city
+    found, first = step(fleet, demand), dict[str, str]()
+    for _ in range(15):
+        for move in found.moves:
+            assert first.setdefault(move.unicorn_id, move.cell) == move.cell
+        fleet = [driven(entry, found.moves, 30.0) for entry in fleet]
+        found = step(fleet, demand, heading=found.heading)
+    assert found.moves == ()
+
+
+def driven(entry: FleetEntry, moves: Sequence[Move], seconds: float) -> FleetEntry:
+    """The unicorn, that much later on its way."""
+    move = next((m for m in moves if m.unicorn_id == entry.unicorn.unicorn_id), None)
+    if move is None or entry.position is None:
+        return entry
+    start, share = entry.position.location, min(1.0, seconds / move.seconds)
+    at = Location(
+        start.latitude + share * (move.target.latitude - start.latitude),
+        start.longitude + share * (move.target.longitude - start.longitude),
+    )
+    return replace(entry, position=Position(at, NOW))
+
+
+def test_without_enough_riders_nobody_moves() -> None:
+    fleet = [idle("u1", SOUTH)]
+    assert step(fleet, Demand()) == Moves()
+    assert step(fleet, demand_at(TIMES_SQUARE, each=KNOBS.least_riders - 1)) == Moves()
+    asked_once_but_no_longer = replace(demand_at(TIMES_SQUARE), lately=0)
+    assert step(fleet, asked_once_but_no_longer).moves == ()
+
+
+def test_a_unicorn_goes_to_where_riders_ask() -> None:
+    start = Location(40.7430, -73.9855)
+    (move,) = step([idle("u1", start)], demand_at(TIMES_SQUARE)).moves
+    assert TRAVEL.crow_metres(move.target, TIMES_SQUARE) < 100
+    assert move.metres == pytest.approx(TRAVEL.metres_between(start, move.target), abs=1)
+
+
+def test_one_that_will_be_free_there_covers_as_much_as_one_that_waits() -> None:
+    start = Location(40.7470, -73.9855)
+    few = replace(demand_at(TIMES_SQUARE, each=20), lately=1)
+    assert step([idle("u1", start)], few).moves
+    there = [soon_free(f"v{n}", TIMES_SQUARE) for n in range(6)]
+    assert step([idle("u1", start), *there], few).moves == ()
+    planned = [entry.unicorn.unicorn_id for entry in there]
+    assert step([idle("u1", start), *there], few, planned=planned).moves
+
+
+def test_enough_unicorns_that_stand_near_keep_others_away() -> None:
+    start = Location(40.7430, -73.9855)
+    standing = [idle(f"s{n:02}", TIMES_SQUARE) for n in range(30)]
+    assert step([idle("u1", start), *standing], demand_at(TIMES_SQUARE)).moves == ()
+
+
+def test_whoever_does_not_follow_is_sent_only_if_nobody_else_can_be() -> None:
+    few = replace(demand_at(TIMES_SQUARE, each=20), lately=1)
+    near, far = idle("near", Location(40.7470, -73.9855)), idle("far", Location(40.7460, -73.9855))
+    assert [m.unicorn_id for m in step([near, far], few).moves[:1]] == ["near"]
+    told = step([near, far], few, trust={"near": 0.3}).moves
+    assert [move.unicorn_id for move in told] == ["far"]
+    assert step([near], few, trust={"near": 0.0}).moves == ()
+
+
+class WithRiver:
+    """Nobody gets across the latitude of the river."""
+
+    def estimate(self, origins: FloatArray, ends: FloatArray) -> tuple[FloatArray, FloatArray]:
+        seconds, metres = TRAVEL.estimate(origins, ends)
+        across = (origins[:, 0] < 40.75) != (ends[:, 0] < 40.75)
+        return np.where(across, np.inf, seconds), np.where(across, np.inf, metres)
+
+    def reach_metres(self, seconds: float) -> float:
+        return TRAVEL.reach_metres(seconds)
+
+
+def test_a_goal_without_a_way_there_gets_nobody() -> None:
+    fleet = [idle("u1", Location(40.7430, -73.9855))]
+    found = reposition(fleet, demand_at(TIMES_SQUARE), NOW, KNOBS, WithRiver(), REMAINING)
+    assert found.moves == ()
+
+
+def seen_of(at: Location, *, elapsed: float = 30.0) -> Mapping[str, Progress]:
+    start = Location(40.7430, -73.9855)
+    moves = step([idle("u1", start)], demand_at(TIMES_SQUARE)).moves
+    return progress(moves, [idle("u1", at)], elapsed, TRAVEL)
+
+
+def test_following_is_seen_by_the_way_that_is_left() -> None:
+    assert seen_of(Location(40.7430, -73.9855))["u1"] == Progress(followed=False, metres=0.0)
+    on_its_way = seen_of(Location(40.7442, -73.9855))["u1"]
+    assert on_its_way.followed
+    assert on_its_way.metres == pytest.approx(183, abs=3)
+    assert not seen_of(Location(40.7418, -73.9855))["u1"].followed
+    assert progress((), [], 30.0, TRAVEL) == {}
+
+
+def test_whoever_got_a_ride_is_not_judged() -> None:
+    moves = step([idle("u1", Location(40.7430, -73.9855))], demand_at(TIMES_SQUARE)).moves
+    assert progress(moves, [soon_free("u1", SOUTH)], 30.0, TRAVEL) == {}
+
+
+def test_trust_is_lost_quickly_and_regained_slowly() -> None:
+    ignored = {"u1": Progress(followed=False, metres=0.0)}
+    trust: Mapping[str, float] = {}
+    for _ in range(4):
+        trust = trust_after(trust, ignored)
+    assert trust["u1"] < 0.25
+    rested = trust
+    for _ in range(70):
+        rested = trust_after(rested, {})
+    assert 0.5 < rested["u1"] < 0.75
+    for _ in range(14):
+        trust = trust_after(trust, {"u1": Progress(followed=True, metres=100.0)})
+    assert trust == {}
+
+
+def test_a_unicorn_whose_place_nobody_knows_stays_out_of_it() -> None:
+    lost = FleetEntry(a_usable_unicorn(unicorn_id="u1"), None)
+    assert step([lost], demand_at(TIMES_SQUARE)).moves == ()
+
+
+def test_very_many_pairs_are_decided_block_by_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dice = random.Random(7)
+
+    def somewhere() -> Location:
+        return Location(dice.uniform(40.70, 40.90), dice.uniform(-74.10, -73.90))
+
+    asked = Counter[str]()
+    for _ in range(400):
+        at = somewhere()
+        asked[h3.latlng_to_cell(at.latitude, at.longitude, PICKUP_RESOLUTION)] += 1
+    fleet = [idle(f"u{number}", somewhere()) for number in range(60)]
+    demand = Demand(asked, 200)
+    at_once = step(fleet, demand).moves
+    monkeypatch.setattr(repositioning, "MOST_PAIRS", 10)
+    in_blocks = step(fleet, demand).moves
+    assert len({move.unicorn_id for move in in_blocks}) == len(in_blocks)
+    assert max(move.seconds for move in in_blocks) <= KNOBS.longest_drive_seconds
+    assert len(at_once) <= len(in_blocks) <= 1.5 * len(at_once)
