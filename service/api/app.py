@@ -1,4 +1,4 @@
-"""The HTTP application, put together. No I/O happens here; the first request brings it."""
+"""Builds the HTTP application. Nothing here does I/O; that begins with the first request."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ BLUEPRINTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RouteMap:
-    """The application's own way from a path to a route, for whoever judges requests outside it."""
+    """Maps paths to routes as the application does; the gateway's authorizer uses it."""
 
     urls: MapAdapter
     declared: Mapping[str, Route]
-    """By endpoint, as `urls` names it."""
+    """The routes by endpoint, as `urls` names it."""
 
 
 def create_app(dependencies: Dependencies) -> Flask:
-    """The application on these dependencies. Raises `UndeclaredRoute`: a route has no policy."""
+    """The application on these dependencies. Raises `UndeclaredRoute` if a route has no policy."""
     app = _with_routes(dependencies.probes)
     settings = dependencies.settings
     context.provide(app, dependencies)
@@ -90,7 +90,7 @@ def route_map() -> RouteMap:
 
 def _with_routes(probes: Mapping[str, Probe]) -> Flask:
     app = Flask("service", static_folder=None, template_folder=None)
-    # One path, one route: no redirects that repeat a request, body and all, somewhere else.
+    # Off, because a redirect would repeat the request, with its body, at another path.
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     health.install(app, probes)

@@ -1,4 +1,4 @@
-"""Public descriptions of the API: for programs, for people, and where tokens come from."""
+"""Public descriptions: the OpenAPI document, a page to read, and where tokens come from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ blueprint: Final = Blueprint("discovery", __name__)
 _DESCRIPTIONS: Final = "descriptions"
 
 VIEWER: Final = Path(__file__).parent / "viewer" / "redoc.standalone.js.gz"
-"""Draws the page; see the README beside it."""
+"""The script that draws the page; see the README beside it."""
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; "
@@ -61,7 +61,7 @@ class ResourceView(View):
 
 
 class Descriptions:
-    """The API's documents. They take 30 ms to build, which no start has to wait for."""
+    """The API's documents. Building them takes 30 ms, so it is left until they are first needed."""
 
     def __init__(self, routes: Mapping[str, Route], settings: ApiSettings) -> None:
         self._routes = routes
@@ -86,7 +86,7 @@ class Descriptions:
 
 
 def describe(app: Flask, routes: Mapping[str, Route], settings: ApiSettings) -> None:
-    """Know the routes that the descriptions tell of; each is built when first asked for."""
+    """Keep the routes for the descriptions, each of which is built when it is first requested."""
     app.extensions[_DESCRIPTIONS] = Descriptions(routes, settings)
 
 
@@ -104,7 +104,7 @@ def _descriptions() -> Descriptions:
     answers={200: OpenApiView, 304: None},
 )
 def openapi_json() -> Response:
-    """This API as an OpenAPI 3.1 document."""
+    """The OpenAPI 3.1 document of this API."""
     return _descriptions().openapi.response()
 
 
@@ -116,7 +116,7 @@ def openapi_json() -> Response:
     answers={200: Text("text/html", "A page to read."), 304: None},
 )
 def readable() -> Response:
-    """This API as a page to read; it shows what `/openapi.json` says."""
+    """A page that shows `/openapi.json` for reading."""
     return _descriptions().page.response({"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 

@@ -1,4 +1,4 @@
-"""Public documents as they are sent: compressed once, under a tag that names their content."""
+"""Public documents: compressed once, with an entity tag made from their content."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from flask import Response, request
 
 HTML: Final = "text/html; charset=utf-8"
 KEPT: Final = "public, max-age=31536000, immutable"
-"""Of a document whose address changes with its content: a browser never asks again."""
+"""Cache-Control of a document whose address changes with its content: browsers keep it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document in both the forms it is sent in."""
+    """A document, plain and compressed."""
 
     content: bytes
     compressed: bytes
@@ -37,9 +37,9 @@ class Document:
         return cls(content, compressed, media_type, hashlib.sha256(content).hexdigest()[:32])
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """The document, or 304 for a client that has it.
+        """The document, or 304 if the client already has it.
 
-        Clients keep it but ask each time, unless `headers` say otherwise.
+        Clients keep it but ask for changes each time, unless `headers` say otherwise.
         """
         response = Response(self.content, headers=headers, content_type=self.media_type)
         if request.accept_encodings.quality("gzip"):
@@ -48,7 +48,7 @@ class Document:
         if "Cache-Control" not in response.headers:
             response.cache_control.no_cache = True
         response.vary.add("Accept-Encoding")
-        # Weak: one tag for the same content in both encodings.
+        # Weak, because both encodings of the content have the same tag.
         response.set_etag(self.tag, weak=True)
         response.make_conditional(request)
         return response

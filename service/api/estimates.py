@@ -1,4 +1,4 @@
-"""Routes that tell what a rider may expect before asking for a ride."""
+"""Routes that tell a rider what to expect before requesting a ride."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _degrees(value: object) -> object:
 
 
 class EstimateRequest(Strict):
-    """A ride that may be asked for."""
+    """A ride that the rider may request."""
 
     pickup: Point
     dropoff: Point | None = None
 
 
 class Place(BaseModel):
-    """A point, WGS-84 degrees, as a query says it."""
+    """A point in WGS-84 degrees, as query parameters."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
@@ -51,7 +51,7 @@ class Place(BaseModel):
     answers={200: EstimateView},
 )
 def estimate_ride(body: EstimateRequest) -> Response:
-    """What a ride requested now would take; null where it cannot be told."""
+    """Estimate how long a ride requested now would take; null if that is unknown."""
     deps = dependencies()
     dropoff = body.dropoff.location() if body.dropoff else None
     expected = estimates.estimate(deps.ports, body.pickup.location(), dropoff, deps.now())
@@ -67,7 +67,7 @@ def estimate_ride(body: EstimateRequest) -> Response:
     answers={200: NearbyUnicornsView},
 )
 def show_nearby(query: Place) -> Response:
-    """Available unicorns around a place, roughly where they are."""
+    """List available unicorns near a place, with approximate positions."""
     deps = dependencies()
     found = estimates.nearby(deps.ports, Location(query.latitude, query.longitude), deps.now())
     views = [NearbyUnicornView.of(unicorn, location=at) for unicorn, at in found]

@@ -1,6 +1,7 @@
-"""A ride as a stream of events; see `service.api.streams`.
+"""The route that follows a ride as a stream of events; see `service.api.streams`.
 
-`ride` carries each new version under its number as id; `live`, without one, where the unicorn is.
+`ride` holds each new version of the ride, with its number as id; `live`, without an id, holds the
+unicorn's position.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ blueprint: Final = Blueprint("events", __name__)
     answers={200: Text(EVENT_STREAM, "Events `ride`, `live` and `end`."), 204: None},
 )
 def follow_ride(ride_id: str) -> Response:
-    """A stream of what happens to a ride; 204 if all of it was seen."""
+    """Follow a ride as a stream of events; 204 if it has ended and you have seen all of it."""
     deps, principal, seen = dependencies(), caller(), headers.last_event_id()
     with ExitStack() as open_until_closed:
         wait = open_until_closed.enter_context(gate().streaming(client(), principal.subject))
@@ -58,7 +59,7 @@ def follow_ride(ride_id: str) -> Response:
             if ride.is_terminal and seen == ride.version:
                 return empty(204)
             if seen > ride.version:
-                seen = 0  # no version of this ride, so nothing of it was seen
+                seen = 0  # not a version of this ride, so the client has seen nothing
         stream = Stream(deps, wait, principal, policy.RIDES_READ)
         response = stream.response(_texts(chain([ride], feed), seen, wait))
         response.call_on_close(open_until_closed.pop_all().close)
@@ -66,7 +67,7 @@ def follow_ride(ride_id: str) -> Response:
 
 
 def _texts(feed: Iterable[Ride | LiveView | None], seen: int, wait: Wait) -> Iterator[str]:
-    """What is sent of a ride to a client who has seen this version."""
+    """The events for a client that has seen version `seen` of the ride."""
     try:
         for news in feed:
             yield _text(news, seen)

@@ -1,6 +1,6 @@
-"""The fields and bases of what clients may send; the models stand beside the routes that take them.
+"""Field types and base classes of request bodies; the models are beside their routes.
 
-Strict: no coercion, no unknown fields, finite numbers within range.
+Bodies are read strictly: no coercion, no unknown fields, finite numbers within range.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SMALLEST_DEGREES: Final = 1e-9
 
 
 def _no_dust(degrees: float) -> float:
-    # A tenth of a millimetre is zero; numbers below 1e-130 do not fit into DynamoDB at all.
+    # Less than 0.1 mm is zero: DynamoDB cannot store numbers below 1e-130.
     return degrees if abs(degrees) >= _SMALLEST_DEGREES else 0.0
 
 
@@ -44,7 +44,7 @@ def _instant(value: object) -> datetime:
 
 
 def whole_number(value: object) -> object:
-    # To JSON Schema, as to many a serialiser, 4.0 is an integer.
+    # In JSON Schema, and for many serialisers, 4.0 is an integer.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -54,7 +54,7 @@ def _number(value: object) -> object:
 
 def _is_readable(name: str) -> str:
     if has_control_or_direction_characters(name):
-        raise ValueError("must not hold control or direction characters")
+        raise ValueError("must not contain control or direction characters")
     if is_blank(name):
         raise ValueError("must not be blank")
     return name
@@ -73,22 +73,22 @@ AccountSub = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
 
 
 def left_out() -> Any:
-    """What an absent field holds. A default of None would make null a value of the field."""
+    """The value of an absent field. A default of None would allow null in the body."""
     return None
 
 
 class Strict(BaseModel):
-    """Base of all bodies."""
+    """Base of all request bodies."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Nothing(Strict):
-    """No fields: the body may be left out or be an empty object."""
+    """An empty object; the body may be left out."""
 
 
 class Point(Strict):
-    """A point, WGS-84 degrees."""
+    """A point in WGS-84 degrees."""
 
     latitude: Latitude
     longitude: Longitude
@@ -98,7 +98,7 @@ class Point(Strict):
 
 
 class Listing(BaseModel):
-    """Which part of a list."""
+    """The part of a list to return."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 

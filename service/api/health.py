@@ -1,4 +1,4 @@
-"""Public routes for load balancers and operators: is it alive, is it ready."""
+"""Public health routes for load balancers and operators."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _READINESS: Final = "readiness"
 logger = logging.getLogger(__name__)
 
 REQUIRED: Final = frozenset({"dynamodb", "keys"})
-"""What the service cannot do without. Anything else that fails degrades it: rides are stored, and
-matched when the part is back."""
+"""Parts without which the service cannot work. If any other part fails, rides are still stored and
+are matched when that part is back."""
 
 PROBE_SECONDS: Final = 0.8
 """All probes run at once, so the answer comes within a second."""
@@ -38,7 +38,7 @@ class ReadinessView(View):
 
 
 class Readiness:
-    """Runs the probes side by side. One that hangs is failing, and is not started again."""
+    """Runs the probes in parallel. A probe that hangs counts as failed and is not started again."""
 
     def __init__(self, probes: Mapping[str, Probe]) -> None:
         self._probes = probes
@@ -73,7 +73,7 @@ def install(app: Flask, probes: Mapping[str, Probe]) -> None:
 
 @route(blueprint, "GET", "/healthz", policy=policy.PUBLIC, answers={200: HealthView})
 def healthz() -> Response:
-    """Whether the process answers; touches nothing else."""
+    """Tell that the process answers; checks nothing else."""
     return answer(200, HealthView(status="ok"))
 
 
@@ -85,7 +85,7 @@ def healthz() -> Response:
     answers={200: ReadinessView, 503: ReadinessView},
 )
 def readyz() -> Response:
-    """Whether what the service stands on can be used, within a second."""
+    """Tell within a second whether the parts that the service needs can be used."""
     failing = current_app.extensions[_READINESS].failing()
     if not REQUIRED.isdisjoint(failing):
         return answer(503, ReadinessView(status="unavailable", failing=failing), RETRY_SOON)

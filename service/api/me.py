@@ -1,4 +1,4 @@
-"""Routes of an account: what is known of it, its photo, its sign-out and its end."""
+"""Routes of one's own account: show, export and delete it, its photo, sign-out."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from service.logs import add_log_context
 blueprint: Final = Blueprint("me", __name__)
 
 NOT_KEPT: Final = {"Cache-Control": "no-store"}
-"""Of answers with links that let in whoever has them."""
+"""For answers with links that anybody who has them can open."""
 
 
 class PhotoView(View):
-    """Links to a photo and a small one of it, good for a minute and for whoever has them."""
+    """Links to a photo and its small version; anybody who has them can open them for a minute."""
 
     url: str
     thumbnail_url: str
@@ -37,7 +37,7 @@ class PhotoView(View):
 
 
 class MeView(View):
-    """What the access token says, and the photo. `photo_refused`: why the last upload was."""
+    """The caller by the access token, with the photo. `photo_refused`: why the last one was."""
 
     sub: str
     username: str | None
@@ -49,7 +49,7 @@ class MeView(View):
 
 
 class ExportView(View):
-    """All that is kept of an account, the rides a page at a time."""
+    """All stored data of an account; rides come in pages."""
 
     account: MeView
     rides: list[RideView]
@@ -57,7 +57,7 @@ class ExportView(View):
 
 
 class UploadFormView(View):
-    """A form (multipart/form-data) for one upload: these fields first, `file` last."""
+    """A form (multipart/form-data) for one upload: send these fields first and `file` last."""
 
     url: str
     fields: dict[str, str]
@@ -65,21 +65,21 @@ class UploadFormView(View):
 
 
 class PhotoUpload(Strict):
-    """What is going to be uploaded. `id_token`: needed the first time, to know the identity."""
+    """The photo to be uploaded. `id_token`: needed for the first one, to find the identity."""
 
     content_type: Literal["image/jpeg", "image/png", "image/webp"]
     id_token: Annotated[str, Field(max_length=7168)] | None = None
 
 
 class SignOut(Strict):
-    """The refresh token of the session that ends, so that the pool forgets it, too."""
+    """The refresh token of the session, which the user pool revokes too."""
 
     refresh_token: Annotated[str, Field(max_length=4096)] | None = None
 
 
 @route(blueprint, "GET", "/v1/me", policy=policy.RIDES_READ, answers={200: MeView})
 def show_account() -> Response:
-    """What the access token says of the caller, and the caller's photo."""
+    """Show the caller, as the access token says, and the caller's photo."""
     return answer(200, _me(), NOT_KEPT)
 
 
@@ -92,7 +92,7 @@ def show_account() -> Response:
     answers={200: ExportView},
 )
 def export_account(query: Listing) -> Response:
-    """All that is kept of the caller: the account and every ride, newest first."""
+    """Export all stored data of the caller: the account and every ride, newest first."""
     subject = caller().subject
     page = rides.list_rides(
         dependencies().ports,
@@ -111,9 +111,9 @@ def export_account(query: Listing) -> Response:
 
 @route(blueprint, "DELETE", "/v1/me", policy=policy.RIDES_WRITE, answers={204: None})
 def delete_me() -> Response:
-    """Forget the caller: rides lose their rider, photo and account go, tokens end.
+    """Delete the caller's account, photo and personal data in rides, and revoke its tokens.
 
-    409 `open_rides` while a ride has not ended. If it fails half way, sign in again and repeat.
+    409 `open_rides` while a ride has not ended. If the request fails, sign in again and repeat it.
     """
     deps, subject = dependencies(), caller().subject
     delete_account(
@@ -124,7 +124,7 @@ def delete_me() -> Response:
         lambda: _revoke("sub", subject),
         subject,
     )
-    # Not who: the log would keep what was to be forgotten.
+    # Without the caller's id, because the log would keep what is erased here.
     audit.audit.info("account deleted")
     return empty(204)
 
@@ -138,9 +138,9 @@ def delete_me() -> Response:
     answers={200: UploadFormView},
 )
 def upload_photo(body: PhotoUpload) -> Response:
-    """A form for the upload of a photo, good for five minutes; 404 where photos are off.
+    """Get a form for the upload of a photo, valid for five minutes; 404 if photos are off.
 
-    The photo is private until it was cleaned, which takes some seconds.
+    The photo is shown after it has been cleaned, which takes some seconds.
     """
     deps = dependencies()
     identity_id = _identity(_photos(), body.id_token)
@@ -177,7 +177,7 @@ def sign_out(body: SignOut) -> Response:
     answers={200: PhotoView},
 )
 def show_rider(ride_id: str) -> Response:
-    """The photo of the rider, from the match to the end of the ride; else 404."""
+    """Show the rider's photo to the ride's driver, from the match to the end; otherwise 404."""
     deps = dependencies()
     add_log_context(ride_id=ride_id)
     links = photos.photo_of_rider(deps.ports, _photos(), caller().subject, ride_id)
@@ -216,12 +216,12 @@ def _photos() -> Photos:
 
 
 def _identity(kept: Photos, id_token: str | None) -> str:
-    """The caller's identity: known from before, or that of the ID token. Raises `Problem`."""
+    """The caller's identity: the stored one, or that of the ID token. Raises `Problem`."""
     subject = caller().subject
     if id_token is None:
         known = kept.get(subject)
         if known is None:
-            raise invalid("id_token", "is needed the first time")
+            raise invalid("id_token", "is needed for the first photo")
         return known.identity_id
     deps = dependencies()
     if deps.identities is None:
@@ -229,16 +229,16 @@ def _identity(kept: Photos, id_token: str | None) -> str:
     try:
         owner = deps.identities.verifier.verify(id_token, deps.now().timestamp())
     except InvalidToken:
-        raise invalid("id_token", "is no valid ID token") from None
+        raise invalid("id_token", "is not a valid ID token") from None
     if owner.subject != subject:
-        raise invalid("id_token", "is of another user")
+        raise invalid("id_token", "belongs to another user")
     identity_id = deps.identities.pool.identity_of(id_token)
     kept.belongs(identity_id, subject)
     return identity_id
 
 
 def _revoke(kind: str, value: str) -> None:
-    """Refuse what the mark names within 5 s in every process, and at once in this one."""
+    """Revoke a mark: in this process at once, in all others within 5 s."""
     deps, settings = dependencies(), dependencies().settings
     revocation.revoke(
         deps.revocations,

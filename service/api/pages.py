@@ -1,8 +1,7 @@
-"""The pages for people: `/` for riders, `/drive` for drivers, `/console` for staff.
+"""The web pages: `/` for riders, `/drive` for drivers, `/console` for staff.
 
-They are the files of `service/web`, sent as they are. A page names its scripts and styles under
-`/assets/<release>/`, where the release is the digest of them all: a browser keeps them for ever,
-and asks for new ones with the next release.
+They are the files of `service/web`. A page loads its scripts and styles from `/assets/<release>/`,
+where the release is a digest of all of them, so browsers keep them until the next release.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-"""Of the files that are assets; the others there are for people."""
+"""Media types of the files that are assets; other files in the folder are documentation."""
 
 _PAGE: Final = Text("text/html", "A page for people.")
 
 
 class Pages:
-    """Pages and assets, read and compressed when first asked for."""
+    """Pages and assets, read and compressed when they are first requested."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self._settings = settings
 
     @cached_property
     def assets(self) -> dict[str, Document]:
-        """By file name; files of libraries lie in a folder of their own, and have names as well."""
+        """All assets by file name, those of libraries in their own folder included."""
         files = [path for path in sorted(WEB.glob("**/*")) if path.suffix in MEDIA_TYPES]
         return {
             path.name: Document.of(path.read_bytes(), MEDIA_TYPES[path.suffix]) for path in files
@@ -54,13 +53,13 @@ class Pages:
 
     @cached_property
     def release(self) -> str:
-        """Names the content of all assets."""
+        """A digest of the content of all assets."""
         named = (f"{name} {each.tag}\n" for name, each in self.assets.items())
         return hashlib.sha256("".join(named).encode()).hexdigest()[:16]
 
     @cached_property
     def policy(self) -> str:
-        """What a page may load: its own files, the API, the user pool, tiles if there are any."""
+        """The content security policy: own files, the API, the user pool, and map tiles if any."""
         settings = self._settings
         asked = [settings.authorization_servers[0], settings.cognito_domain_url]
         pool = " ".join(dict.fromkeys(origin_of(url) for url in asked if url))
@@ -72,11 +71,11 @@ class Pages:
         )
 
     def page(self, name: str) -> Response:
-        """The page of this name, under its policy."""
+        """The page of this name, with the content security policy."""
         return self._documents[name].response({"Content-Security-Policy": self.policy})
 
     def asset(self, release: str, name: str) -> Response:
-        """An asset. Raises 404; of another release it is the one here, which nobody keeps."""
+        """An asset; raises a 404 problem. For another release it is this one's, and not cached."""
         if name not in self.assets:
             raise Problem(404, "not_found", "There is nothing here.")
         kept = {"Cache-Control": KEPT} if release == self.release else None
@@ -91,7 +90,7 @@ class Pages:
         }
 
     def _values(self) -> dict[str, str]:
-        """What a page is told of the settings."""
+        """The settings that a page gets."""
         settings = self._settings
         return {
             "assets": link(settings.public_url, f"/assets/{self.release}"),

@@ -1,4 +1,4 @@
-"""Routes of riders: request a ride, look at it, wait for it, cancel it, rate it."""
+"""Routes of riders: request, show, wait for, cancel and rate rides."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ blueprint: Final = Blueprint("rides", __name__)
 
 
 class RideRequest(Strict):
-    """A ride from `pickup`, perhaps to a known `dropoff`."""
+    """A ride from `pickup`, to `dropoff` if that is known."""
 
     pickup: Point
     dropoff: Point | None = None
@@ -42,20 +42,20 @@ class RideRequest(Strict):
 
 
 class Cancelation(Strict):
-    """Why a ride is canceled."""
+    """The reason for which a ride is canceled."""
 
     reason: Text | None = None
 
 
 class RideRating(Strict):
-    """What the rider thought of the ride."""
+    """The rider's rating of a completed ride."""
 
     stars: Annotated[int, Field(ge=1, le=5), BeforeValidator(whole_number)]
     comment: Text | None = None
 
 
 class RideListing(Listing):
-    """Which of the caller's rides, newest first."""
+    """The part of the caller's rides to return, newest first."""
 
     status: Annotated[RideStatus, Field(strict=False)] | None = None
 
@@ -70,7 +70,7 @@ class RideListing(Listing):
     answers={201: RideView, 202: RideView},
 )
 def request_ride(body: RideRequest) -> Response:
-    """Request a ride; 201 if a unicorn was found while waiting, else 202."""
+    """Request a ride; 201 if a unicorn was found during the wait, otherwise 202."""
     deps, wait = dependencies(), granted_wait()
     ride, replayed = rides.request_ride(deps.ports, _order(body), deps.now())
     add_log_context(ride_id=ride.ride_id)
@@ -89,7 +89,7 @@ def request_ride(body: RideRequest) -> Response:
     answers={200: RideListView},
 )
 def list_rides(query: RideListing) -> Response:
-    """The caller's rides, newest first; a page may be short where a status is asked for."""
+    """List the caller's rides, newest first; with `status`, a page may hold fewer than `limit`."""
     subject = caller().subject
     page = rides.list_rides(
         dependencies().ports,
@@ -110,7 +110,7 @@ def list_rides(query: RideListing) -> Response:
     answers={200: RideView, 304: None},
 )
 def show_ride(ride_id: str) -> Response:
-    """One ride; waits for news of it if asked to."""
+    """Show a ride; with `Prefer: wait`, wait until it changes."""
     deps, wait = dependencies(), granted_wait()
     ride = rides.own_ride(deps.ports, ride_id, caller().subject)
     if wait and not _is_news(ride):
@@ -130,7 +130,7 @@ def show_ride(ride_id: str) -> Response:
     answers={200: LiveRideView},
 )
 def show_live_ride(ride_id: str) -> Response:
-    """What changes about a ride without a new version: where its unicorn is."""
+    """Show what changes without a new version of the ride: its unicorn's position and ETAs."""
     deps = dependencies()
     ride = rides.own_ride(deps.ports, ride_id, caller().subject)
     return answer(200, live_ride_view(live_view(deps.ports, deps.ports.arrivals, ride, deps.now())))
@@ -145,7 +145,7 @@ def show_live_ride(ride_id: str) -> Response:
     answers={200: RideView},
 )
 def cancel_ride(ride_id: str, body: Cancelation) -> Response:
-    """Cancel a ride that is not yet in progress; again changes nothing."""
+    """Cancel a ride that is not yet in progress; repeating it changes nothing."""
     deps = dependencies()
     ride = rides.cancel_ride(deps.ports, ride_id, caller().subject, body.reason, deps.now())
     return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
@@ -160,7 +160,7 @@ def cancel_ride(ride_id: str, body: Cancelation) -> Response:
     answers={200: RideView},
 )
 def rate_ride(ride_id: str, body: RideRating) -> Response:
-    """Rate a completed ride; another rating replaces the first."""
+    """Rate a completed ride; a second rating replaces the first."""
     deps, rating = dependencies(), Rating(body.stars, body.comment)
     ride = rides.rate_ride(deps.ports, ride_id, caller().subject, rating, deps.now())
     return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
@@ -178,7 +178,8 @@ def _order(body: RideRequest) -> RideOrder:
 
 
 def _is_news(ride: Ride) -> bool:
-    """What a waiting client has not seen: another version than it named, else a settled ride."""
+    """Whether a waiting client needs an answer: the ride has another version than the client named
+    or, if it named none, is no longer waiting for a unicorn."""
     if headers.if_none_match_given():
         return ride.is_terminal or not headers.not_modified(ride.version)
     return is_settled(ride)

@@ -1,7 +1,7 @@
-"""Routes of staff about the city as a whole: its map, its changes, waiting rides, statistics.
+"""Routes of staff about the whole city: map, changes, waiting rides, statistics.
 
-Maps hold thousands of things, so they are made of plain dicts; the views beside them say what form
-these have.
+Maps hold thousands of entries, so they are built as plain dicts; the views beside them declare
+their form.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _box(value: object) -> Box:
 
 
 class Area(BaseModel):
-    """The area that is shown; the whole world if it is left out."""
+    """The area of the map; the whole world if `bbox` is left out."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,7 +72,7 @@ class Area(BaseModel):
 
 
 class Oldest(BaseModel):
-    """How many are listed."""
+    """The number of rides to return."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -88,10 +88,9 @@ class Oldest(BaseModel):
     answers={200: MapView},
 )
 def show_map(query: Area) -> Response:
-    """Unicorns heard of in the last minute and rides that wait, at most 5,000 of each.
+    """Show unicorns heard in the last minute and waiting rides, at most 5,000 of each.
 
-    `event_id` names the instant: `/v1/admin/events` with it as `Last-Event-ID` tells what changed
-    since.
+    Send `event_id` as `Last-Event-ID` to `/v1/admin/events` to get the changes since this map.
     """
     deps = dependencies()
     return _json(_map(city_map.draw(deps.oversight.city, query.bbox, deps.now())))
@@ -106,7 +105,7 @@ def show_map(query: Area) -> Response:
     answers={200: WaitingRideListView},
 )
 def list_waiting_rides(query: Oldest) -> Response:
-    """The rides that have waited longest for a unicorn, the oldest first."""
+    """List the rides that have waited longest for a unicorn, oldest first."""
     waiting = dependencies().oversight.city.waiting(WORLD, query.limit)
     return _json({"rides": list(map(_ride, waiting)), "next_cursor": None})
 
@@ -119,9 +118,10 @@ def list_waiting_rides(query: Oldest) -> Response:
     answers={200: StatisticsView},
 )
 def show_statistics() -> Response:
-    """Time to match and busy share in the last hour and each of its minutes.
+    """Show time to match and share of busy unicorns for the last hour and each of its minutes.
 
-    Counted after the fact, in Redis: a few may be missing, and all of it is lost with Redis.
+    The figures are approximate: they are counted in Redis after each event, so a few events may be
+    missing, and all figures are lost with Redis.
     """
     deps = dependencies()
     hour = last_hour(deps.oversight.statistics, deps.now())
@@ -137,17 +137,17 @@ def show_statistics() -> Response:
     answers={200: Text(EVENT_STREAM, "Events `snapshot`, `changes` and `end`.")},
 )
 def follow_map() -> Response:
-    """A stream of what changes on the map of the whole world, at most once a second.
+    """Follow the changes on the map of the whole world, at most one event a second.
 
-    `snapshot` is the map itself: the first event, unless `Last-Event-ID` names an event of the last
-    minute. `changes` has the new and changed things, whole, and the ids of what is no longer there.
+    The first event is `snapshot`, the map itself, unless `Last-Event-ID` names an event of the last
+    minute. `changes` holds new and changed entries in full, and the ids of removed ones.
     """
     deps, principal, seen = dependencies(), caller(), headers.last_event_id() or None
     with ExitStack() as open_until_closed:
         wait = open_until_closed.enter_context(gate().streaming(client(), principal.subject))
         feed = city_map.follow(deps.picture, seen, wait)
         open_until_closed.enter_context(closing(feed))
-        # Whatever keeps the map from being drawn is told by the status.
+        # Read before the answer begins, so that an error becomes its status.
         first = next(feed)
         stream = Stream(deps, wait, principal, policy.ADMIN_READ)
         response = stream.response(_texts(first, feed))
@@ -163,7 +163,7 @@ def _texts(
         yield _text(news) if news else ""
 
 
-# All followers of a process get the same events, so each is written once.
+# Cached, because all followers in a process get the same events.
 @lru_cache(maxsize=4)
 def _text(news: Snapshot | Changes) -> str:
     if isinstance(news, Snapshot):

@@ -38,17 +38,17 @@ blueprint: Final = Blueprint("admin_operations", __name__)
 
 PAGE: Final = 100
 RECONCILE_SECONDS: Final = 20.0
-"""Within what a load balancer waits for an answer; a larger fleet takes the command."""
+"""Less than the time that a load balancer waits for an answer; a larger fleet needs the command."""
 MOST_RIDES: Final = 10_000
-"""Open rides that one request reads."""
+"""Open rides that one request reads at most."""
 
 
 Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
-"""A claim that names a token. The longest that occur are ARNs of roles with long paths."""
+"""A claim that identifies tokens. The longest ones are ARNs of roles with long paths."""
 
 
 class Revocation(Strict):
-    """Exactly one name of what is revoked, as tokens carry it."""
+    """What to revoke: exactly one of a subject, a sign-in and a token."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
@@ -63,7 +63,7 @@ class Revocation(Strict):
         return self
 
     def marks(self) -> dict[str, str]:
-        """By kind, what was given."""
+        """The given claim, by its name."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -103,7 +103,7 @@ class DispatchChange(Strict):
     answers={200: WorkerListView},
 )
 def list_workers() -> Response:
-    """Each worker as it said itself seconds ago, and those that fell silent in the last hour."""
+    """List all workers by their last heartbeats, with those lost in the last hour."""
     deps = dependencies()
     now = deps.now()
     beats = deps.oversight.workers.beats(now)
@@ -119,7 +119,7 @@ def list_workers() -> Response:
     answers={200: QueueListView},
 )
 def list_queues() -> Response:
-    """Messages that wait and that are being worked on, and how long the oldest ride waits."""
+    """List the queues: waiting and running jobs, and how long the oldest ride has waited."""
     deps = dependencies()
     oldest = staff.oldest_waiting(deps.ports, deps.now())
     views = [queue_view(queue, oldest) for queue in deps.oversight.queues.lengths()]
@@ -135,7 +135,7 @@ def list_queues() -> Response:
     answers={200: DeadLetterListView},
 )
 def list_dead_letters(query: Listing) -> Response:
-    """What could not be worked on in the last 30 days, and why; newest first."""
+    """List the rides set aside in the last 30 days, with the cause, newest first."""
     deps, subject = dependencies(), caller().subject
     start = cursors.key_of(query.cursor, subject, cursors.DEAD_LETTERS)
     page = deps.ports.dead_letters.newest(limit=query.limit, start=start)
@@ -153,7 +153,7 @@ def list_dead_letters(query: Listing) -> Response:
     answers={200: AuditListView},
 )
 def list_audit_entries(query: Listing) -> Response:
-    """What staff changed by these routes in the last 90 days, newest first."""
+    """List the changes that staff made by these routes in the last 90 days, newest first."""
     deps, subject = dependencies(), caller().subject
     start = cursors.key_of(query.cursor, subject, cursors.AUDIT)
     page = deps.oversight.audit.newest(limit=query.limit, start=start)
@@ -171,7 +171,7 @@ def list_audit_entries(query: Listing) -> Response:
     answers={202: DeadLetterView},
 )
 def replay_dead_letter(dead_letter_id: str, body: Nothing) -> Response:
-    """Try it again: a ride is requested once more with a fresh deadline. Again: no effect."""
+    """Request the ride of a dead letter again, with a new deadline; repeats change nothing."""
     deps = dependencies()
     letter = dead_letters.replay(deps.ports, deps.ports.dead_letters, dead_letter_id, deps.now())
     audit.wrote("dead letter replayed", dead_letter_id=dead_letter_id)
@@ -187,9 +187,9 @@ def replay_dead_letter(dead_letter_id: str, body: Nothing) -> Response:
     answers={204: None},
 )
 def revoke(body: Revocation) -> Response:
-    """Refuse a token, all tokens of a sign-in, or all of a subject until now, within seconds.
+    """Revoke a token, all tokens of a sign-in, or all of a subject until now, within seconds.
 
-    A subject is signed out at the user pool first, if the service may do that.
+    A subject is signed out at the user pool first, if the service is allowed to do that.
     """
     deps, settings = dependencies(), dependencies().settings
     ((kind, value),) = body.marks().items()
@@ -214,7 +214,7 @@ def revoke(body: Revocation) -> Response:
     answers={200: DispatchView},
 )
 def show_dispatch() -> Response:
-    """Whether dispatch is paused everywhere, and the zones where it is."""
+    """Show whether dispatch is paused everywhere, and the zones in which it is."""
     return answer(200, dispatch_view(dependencies().ports.pauses.current()))
 
 
@@ -227,9 +227,9 @@ def show_dispatch() -> Response:
     answers={200: DispatchView},
 )
 def change_dispatch(body: DispatchChange) -> Response:
-    """Pause or resume dispatch, or choose the weight of repositioning, within seconds.
+    """Pause or resume dispatch, or set the weight of repositioning, within seconds.
 
-    In a zone, or (without one) everywhere; off everywhere is off in each zone.
+    Applies to a zone or (without `zone`) everywhere. Off everywhere means off in each zone.
     """
     deps, where = dependencies(), body.zone or "everywhere"
     pause = deps.ports.pauses.current()
@@ -251,7 +251,7 @@ def change_dispatch(body: DispatchChange) -> Response:
     answers={200: ReconciledView},
 )
 def reconcile(body: Nothing) -> Response:
-    """Mend rides and unicorns that do not agree, as after one of the tables was restored."""
+    """Repair rides and unicorns that contradict each other, as after a table was restored."""
     deps = dependencies()
     end = deps.monotonic() + RECONCILE_SECONDS
     fleet = items_of(lambda at: deps.oversight.roster.unicorns(limit=PAGE, start=at))

@@ -1,4 +1,4 @@
-"""Routes of staff about anyone's rides. Each write leaves an audit line."""
+"""Routes of staff about the rides of all riders. Each write makes an audit entry."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from service.model import Ride, RideStatus
 blueprint: Final = Blueprint("admin_rides", __name__)
 
 LISTED: Final = timedelta(days=1)
-"""How far back the list of rides goes unless it is told."""
+"""How far back the list of rides goes by default."""
 CLOCK_SKEW: Final = timedelta(seconds=30)
 """How far the clock of another process that stores rides may be ahead of ours."""
 
 
 class AllRidesListing(Listing):
-    """Rides of all riders, newest first: those of the last day unless `since` says otherwise."""
+    """The part of all rides to return, newest first; by default those of the last day."""
 
     status: Annotated[RideStatus, Field(strict=False)] | None = None
     since: Instant | None = None
@@ -46,7 +46,10 @@ class AllRidesListing(Listing):
     answers={200: StaffRideListView},
 )
 def list_all_rides(query: AllRidesListing) -> Response:
-    """All riders' rides since an instant (a day ago), newest first; a page may be short."""
+    """List all riders' rides since an instant (default: a day ago), newest first.
+
+    A page may hold fewer rides than `limit` although more follow.
+    """
     deps, subject = dependencies(), caller().subject
     now = deps.now()
     page = deps.oversight.history.newest(
@@ -69,7 +72,7 @@ def list_all_rides(query: AllRidesListing) -> Response:
     answers={200: StaffRideView},
 )
 def show_any_ride(ride_id: str) -> Response:
-    """One ride, whoever requested it."""
+    """Show a ride of any rider."""
     return _shown(stored_ride(dependencies().ports, ride_id))
 
 
@@ -81,7 +84,7 @@ def show_any_ride(ride_id: str) -> Response:
     answers={200: TimelineView},
 )
 def show_timeline(ride_id: str) -> Response:
-    """What happened to a ride: each step with its cause, oldest first."""
+    """Show the timeline of a ride: each step with its cause, oldest first."""
     return answer(200, timeline_view(stored_ride(dependencies().ports, ride_id)))
 
 
@@ -94,7 +97,7 @@ def show_timeline(ride_id: str) -> Response:
     answers={200: StaffRideView},
 )
 def cancel_any_ride(ride_id: str, body: Cancelation) -> Response:
-    """Cancel a ride in any open state; again changes nothing."""
+    """Cancel a ride in any open state; repeating it changes nothing."""
     deps = dependencies()
     add_log_context(ride_id=ride_id)
     ride = staff.cancel_as_admin(deps.ports, ride_id, body.reason, deps.now())
@@ -111,7 +114,7 @@ def cancel_any_ride(ride_id: str, body: Cancelation) -> Response:
     answers={200: StaffRideView},
 )
 def reassign_ride(ride_id: str, body: Nothing) -> Response:
-    """Take the ride from its unicorn, which never gets it again, and look for another."""
+    """Take a ride from its unicorn, which never gets it again, and find another unicorn."""
     deps = dependencies()
     add_log_context(ride_id=ride_id)
     ride = staff.reassign_ride(deps.ports, ride_id, deps.now())

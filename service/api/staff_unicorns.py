@@ -1,4 +1,4 @@
-"""Routes of admins about the fleet. Each write leaves an audit line."""
+"""Routes of admins about the fleet. Each write makes an audit entry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ blueprint: Final = Blueprint("admin_fleet", __name__)
 
 
 class NewUnicorn(Strict):
-    """A unicorn to enrol; `location` counts as a position now."""
+    """A unicorn to enrol; `location` counts as a position reported now."""
 
     name: Name
     color: Name
@@ -36,7 +36,7 @@ class NewUnicorn(Strict):
     location: Point | None = None
 
     def unicorn(self, new_id: str) -> Unicorn:
-        """As a unicorn, with this id unless one is given."""
+        """The unicorn, with `new_id` unless the body has an id."""
         return Unicorn(
             unicorn_id=self.unicorn_id or new_id,
             name=self.name,
@@ -48,7 +48,7 @@ class NewUnicorn(Strict):
 
 
 class UnicornPatch(Strict):
-    """What an admin may change of a unicorn: what is left out stays; `account_sub` may be null."""
+    """Changes of a unicorn: fields left out stay as they are; `account_sub` may be null."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -62,11 +62,11 @@ class UnicornPatch(Strict):
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("must change something")
+            raise ValueError("must have at least one field")
         return self
 
     def particulars(self) -> dict[str, Any]:
-        """What is changed, but for `accepting`."""
+        """The changed fields without `accepting`."""
         return self.model_dump(exclude_unset=True, exclude={"accepting"})
 
 
@@ -79,7 +79,7 @@ class UnicornPatch(Strict):
     answers={200: UnicornListView},
 )
 def list_unicorns(query: Listing) -> Response:
-    """The whole fleet, removed unicorns too, in no particular order."""
+    """List the whole fleet, removed unicorns too, in no particular order."""
     deps, subject = dependencies(), caller().subject
     start = cursors.key_of(query.cursor, subject, cursors.UNICORNS)
     page = deps.oversight.roster.unicorns(limit=query.limit, start=start)
@@ -97,7 +97,7 @@ def list_unicorns(query: Listing) -> Response:
     answers={201: UnicornView},
 )
 def enroll_unicorn(body: NewUnicorn) -> Response:
-    """Add a unicorn to the fleet; off duty until its account or an admin says otherwise."""
+    """Add a unicorn to the fleet; it is off duty until its account or an admin changes that."""
     deps = dependencies()
     unicorn = body.unicorn(str(uuid.uuid4()))
     at = body.location.location() if body.location else None
@@ -115,7 +115,7 @@ def enroll_unicorn(body: NewUnicorn) -> Response:
     answers={200: UnicornView},
 )
 def show_unicorn(unicorn_id: str) -> Response:
-    """One unicorn as stored, with its last position."""
+    """Show a unicorn as stored, with its last position."""
     deps = dependencies()
     unicorn = stored_unicorn(deps.ports, unicorn_id)
     return _shown(200, unicorns.view(deps.ports, unicorn, deps.now()))
@@ -131,7 +131,7 @@ def show_unicorn(unicorn_id: str) -> Response:
     answers={200: UnicornView},
 )
 def change_unicorn(unicorn_id: str, body: UnicornPatch) -> Response:
-    """Change a unicorn, or put it on or off duty, if it is the version named by If-Match."""
+    """Change a unicorn or put it on or off duty, if it still has the version in If-Match."""
     deps = dependencies()
     now, expected = deps.now(), headers.expected_version()
     unicorn = staff.amend(deps.ports, unicorn_id, body.particulars(), body.accepting, now, expected)
@@ -148,13 +148,13 @@ def change_unicorn(unicorn_id: str, body: UnicornPatch) -> Response:
     answers={204: None},
 )
 def remove_unicorn(unicorn_id: str) -> Response:
-    """Take a unicorn out of the fleet for good, if it is the version named by If-Match."""
+    """Remove a unicorn for good, if it still has the version in If-Match."""
     deps = dependencies()
     staff.remove_unicorn(deps.ports, unicorn_id, deps.now(), headers.expected_version())
     audit.wrote("unicorn removed", unicorn_id=unicorn_id)
     return empty(204)
 
 
-def _shown(status: int, located: LocatedUnicorn, about: dict[str, str] | None = None) -> Response:
+def _shown(status: int, located: LocatedUnicorn, extra: dict[str, str] | None = None) -> Response:
     tag = {"ETag": entity_tag(located.unicorn.version)}
-    return answer(status, unicorn_view(located), tag | (about or {}))
+    return answer(status, unicorn_view(located), tag | (extra or {}))

@@ -1,4 +1,4 @@
-"""What staff is shown of the city and of what happened: map, timelines, audit lines, statistics."""
+"""Views for staff: map, timelines, audit entries, statistics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from service.model.operations import AuditEntry
 
 
 class RideStepView(View):
-    """What happened to a ride (with its cause), and the state and version that it led to.
+    """A step of a ride with its cause, and the status and version after it.
 
-    `unicorn_id`: who was given the ride, or lost it.
+    `unicorn_id`: the unicorn that got or lost the ride.
     """
 
     version: int
@@ -22,9 +22,9 @@ class RideStepView(View):
 
 
 class TimelineView(View):
-    """What happened to a ride, oldest first.
+    """The steps of a ride, oldest first.
 
-    The request and the latest steps are kept; `left_out` steps between them are not.
+    The request and the latest steps are kept. `left_out`: the number of steps between them.
     """
 
     ride_id: str
@@ -33,7 +33,7 @@ class TimelineView(View):
 
 
 class MapUnicornView(View):
-    """A unicorn on the map: its state as last noted, where it last was."""
+    """A unicorn on the map, with its last noted state and its last position."""
 
     unicorn_id: str
     name: str
@@ -48,7 +48,7 @@ class MapUnicornView(View):
 
 
 class WaitingRideView(View):
-    """A ride that waits for a unicorn, and the plan for it if there is one."""
+    """A ride that is waiting for a unicorn, with the plan for it if there is one."""
 
     ride_id: str
     version: int
@@ -67,7 +67,7 @@ class WaitingRideListView(View):
 
 
 class MapView(View):
-    """What is on the map; `truncated`: there is more than a map shows."""
+    """The map. `truncated`: there are more entries than a map shows."""
 
     as_of: Instant
     event_id: str
@@ -77,7 +77,7 @@ class MapView(View):
 
 
 class MapChangesView(View):
-    """What is new on the map, whole, and the ids of what is no longer on it."""
+    """New and changed entries of the map in full, and the ids of removed ones."""
 
     as_of: Instant
     unicorns: list[MapUnicornView]
@@ -87,7 +87,7 @@ class MapChangesView(View):
 
 
 class _TallyView(View):
-    """Seconds are from a ride's request to its unicorn; null where there is nothing to tell."""
+    """Seconds are from the request of a ride to its match; null if there is no figure."""
 
     matches: int
     time_to_match_mean_seconds: float | None
@@ -97,7 +97,7 @@ class _TallyView(View):
 
 
 class MinuteView(_TallyView):
-    """A minute. `busy`: unicorns with a ride; `on_duty`: those and the available ones."""
+    """Figures of a minute. `busy`: unicorns with a ride; `on_duty`: those and available ones."""
 
     at: Instant
     busy: int | None
@@ -105,14 +105,14 @@ class MinuteView(_TallyView):
 
 
 class StatisticsView(_TallyView):
-    """The last hour as a whole, and its minutes, oldest first, the running one last."""
+    """Figures of the last hour and of its minutes, oldest first; the last one is still running."""
 
     since: Instant
     minutes: list[MinuteView]
 
 
 class AuditEntryView(View):
-    """What a member of staff changed; `subjects` are ids and values by their kind."""
+    """A change made by a member of staff. `subjects`: what was changed, as ids by their kind."""
 
     audit_id: str
     at: Instant
@@ -137,7 +137,7 @@ def audit_entry_view(entry: AuditEntry) -> AuditEntryView:
 def timeline_view(ride: Ride) -> TimelineView:
     steps = steps_of(ride.timeline, ride.requested_at)
     views = [RideStepView.of(each, status=STATUS_AFTER[each.step]) for each in steps]
-    # Versions are counted by one: a gap tells of steps that the row no longer has.
+    # Each step is one version more, so a gap in versions counts the steps that were dropped.
     left_out = steps[1].version - 2 if len(steps) > 1 else 0
     return TimelineView(ride_id=ride.ride_id, left_out=left_out, steps=views)
 

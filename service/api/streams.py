@@ -1,8 +1,8 @@
 """Streams of events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-`end` says why a stream ends, and that coming back as before is of no use. A stream that ends
-without it (this process stops, say) is to be taken up again, as browsers do, with the last id as
-`Last-Event-ID`.
+The event `end` says why a stream ends; the client should not reconnect. If a stream ends without it
+(for example because this process stops), the client should reconnect, as browsers do, and send the
+last id as `Last-Event-ID`.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from service.http.openapi import EVENT_STREAM
 from service.http.responses import encode
 
 COMMENT_SECONDS: Final = 15.0
-"""A stream that is silent for longer may be cut by what lies between (the standard, 9.2.7)."""
+"""Time between comments on a silent stream; proxies may cut longer silences (standard, 9.2.7)."""
 
 OPENING: Final = "retry: 1000\n\n"
-"""Sent at once, so that the client sees the stream open; milliseconds before coming back."""
+"""Sent at once, so that the client sees an open stream. `retry`: milliseconds to reconnect in."""
 
 HEADERS: Final = {"X-Accel-Buffering": "no"}
-"""nginx and what follows its customs must not collect the stream."""
+"""Tells nginx, and proxies that copy it, not to buffer the stream."""
 
 UNCERTAIN: Final = "uncertain"
-"""Ends a wait: nobody can say whether the stream's token was revoked."""
+"""Ends a wait because it is unknown whether the stream's token has been revoked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One open stream. It outlives its request, so it must not ask Flask for anything."""
+    """An open stream. It outlasts its request, so it must not use Flask's `request` or `g`."""
 
     deps: Dependencies
     wait: Wait
@@ -45,14 +45,14 @@ class Stream:
     policy: Policy
 
     def response(self, feed: Iterable[str]) -> Response:
-        """The answer that sends each text of the feed; an empty one says that there is no news."""
+        """The answer that sends each text of the feed; an empty text means "no news"."""
         return Response(self.text(feed), headers=HEADERS, content_type=EVENT_STREAM)
 
     def text(self, feed: Iterable[str]) -> Iterator[str]:
         yield OPENING
         sent_at = self.deps.monotonic()
         for news in feed:
-            # Judged before it is told: the wait for it may have been long.
+            # The token is judged again before each text, because the wait for it may be long.
             refusal = self._refusal()
             if refusal:
                 yield end(refusal)
@@ -69,7 +69,7 @@ class Stream:
             yield end(SUPERSEDED)
 
     def _refusal(self) -> str | None:
-        """Why the token that opened the stream would not open it now."""
+        """Why the stream's token is no longer accepted; None if it still is."""
         now = self.deps.now()
         if now.timestamp() >= self.principal.expires_at:
             return "token_expired"

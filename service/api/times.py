@@ -1,4 +1,4 @@
-"""What staff sees of travel times: what each zone learned, and how promises to riders are kept."""
+"""Routes of staff about travel times: what each zone has learned, and how well ETAs came true."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ blueprint: Final = Blueprint("admin_times", __name__)
 
 
 class TimesView(View):
-    """Of one zone and kind of drive; shares are of 1, null without promises."""
+    """Travel times of one zone and kind of drive; shares are from 0 to 1, null without drives."""
 
     zone: str
     kind: Kind
     is_learned: bool
     latest_factor: float
-    """What nine of ten drives take at most ÷ what is told."""
+    """The time within which nine of ten drives end, divided by the time that riders are told."""
     legs: int
     promises: int
     told_ratio_median: float | None
@@ -45,7 +45,7 @@ class TimesListView(View):
     answers={200: TimesListView},
 )
 def list_travel_times() -> Response:
-    """Per zone and kind of drive: what was told beside what it took, over the last 500 drives."""
+    """List the ETAs told beside the times taken, by zone and kind of drive (last 500 drives)."""
     views = [
         TimesView(
             zone=each.zone,

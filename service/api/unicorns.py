@@ -1,4 +1,4 @@
-"""Routes of unicorns: see what there is to do, say where one is, move a ride along."""
+"""Routes of unicorns: show the current ride, report positions, carry out a ride."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from service.model import Advice, Location, Position, Unicorn
 blueprint: Final = Blueprint("fleet", __name__)
 
 BULK_LIMIT: Final = 128 * 1024
-"""Bytes of a body with positions of many unicorns."""
+"""The largest body, in bytes, with positions of many unicorns."""
 
 
 def _known(value: object) -> object:
@@ -64,7 +64,7 @@ def _known(value: object) -> object:
 _Degrees = Annotated[float, Field(ge=0, le=360)]
 _MetresPerSecond = Annotated[float, Field(ge=0, le=1000)]
 _UNKNOWN = Literal[-1]
-"""What phones send for a heading or speed they do not know (Apple, CLLocation)."""
+"""Sent by phones for an unknown heading or speed (Apple, CLLocation)."""
 
 Heading = Annotated[
     _Degrees | None, BeforeValidator(_known, json_schema_input_type=_Degrees | _UNKNOWN | None)
@@ -76,9 +76,9 @@ Speed = Annotated[
 
 
 class PositionReport(Point):
-    """Where a unicorn is: heading in degrees from north, speed in metres per second; −1: unknown.
+    """A unicorn's position. `heading`: degrees from north; `speed`: metres per second; −1: unknown.
 
-    `recorded_at`: when the phone was there; now, if it is left out.
+    `recorded_at`: when the phone took the position; by default now.
     """
 
     heading: Heading = None
@@ -86,24 +86,24 @@ class PositionReport(Point):
     recorded_at: Instant | None = None
 
     def position(self, now: datetime) -> Position:
-        """As a position; recorded now unless the report says when."""
+        """The position, recorded now unless the report names an instant."""
         return Position(self.location(), self.recorded_at or now, self.heading, self.speed)
 
 
 class NamedPositionReport(PositionReport):
-    """Where the unicorn of this id is."""
+    """The position of the unicorn with this id."""
 
     unicorn_id: UnicornId
 
 
 class PositionReports(Strict):
-    """Where many unicorns are. Each entry is judged alone (`_entry_of`), not with the body."""
+    """Positions of many unicorns. Each entry is validated alone, so a bad one fails no other."""
 
     positions: Annotated[list[SkipValidation[NamedPositionReport]], Field(max_length=500)]
 
 
 class StepTaken(Strict):
-    """Where the unicorn is as it takes the step, if it says so: a position report or nothing."""
+    """The unicorn's position as it takes the step: a position report, or nothing."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -120,18 +120,18 @@ class StepTaken(Strict):
     @model_validator(mode="after")
     def _is_a_place(self) -> Self:
         if len(self.model_fields_set & {"latitude", "longitude"}) == 1:
-            raise ValueError("must have both latitude and longitude, or none of them")
+            raise ValueError("must have both latitude and longitude, or neither")
         return self
 
     def position(self, now: datetime) -> Position | None:
-        """None if the unicorn does not say."""
+        """The position; None if the body has none."""
         if "latitude" not in self.model_fields_set:
             return None
         return Position(Location(self.latitude, self.longitude), self.recorded_at or now)
 
 
 class Availability(Strict):
-    """On duty or off."""
+    """Whether the unicorn is on duty."""
 
     available: bool
 
@@ -145,9 +145,9 @@ class Availability(Strict):
     answers={200: MyUnicornView, 304: None},
 )
 def show_me() -> Response:
-    """The caller's unicorn and its ride; waits for news of them if asked to.
+    """Show the caller's unicorn and its ride; with `Prefer: wait`, wait until they change.
 
-    The `ETag` covers both, but not the unicorn's place, which may have changed on a 304.
+    The `ETag` covers both, but not the unicorn's position, which may have changed on a 304.
     """
     deps, wait = dependencies(), granted_wait()
     duty = unicorns.duty_of(deps.ports, stored_unicorn(deps.ports, _heard()), deps.now())
@@ -178,10 +178,10 @@ def show_me() -> Response:
     answers={200: PositionIgnored, 204: None},
 )
 def report_position(body: PositionReport) -> Response:
-    """Say where the unicorn is; an older position than the last is ignored.
+    """Report the unicorn's position; a position older than the last one is ignored.
 
-    One that was recorded too long ago or in the future is ignored too, and the answer, 200, says
-    so. The `ETag` is that of `GET /v1/fleet/me`: if it is another than the last, there is news.
+    A position recorded too long ago or in the future is ignored too; the answer is 200 with the
+    reason. The `ETag` is that of `GET /v1/fleet/me`: if it differs from the last, there is news.
     """
     deps = dependencies()
     now = deps.now()
@@ -202,7 +202,7 @@ def report_position(body: PositionReport) -> Response:
     answers={200: PositionsNoted},
 )
 def report_positions(body: PositionReports) -> Response:
-    """Say where many unicorns are; what cannot be true is rejected one by one."""
+    """Report the positions of many unicorns; each invalid entry is rejected alone."""
     deps = dependencies()
     now = deps.now()
     entries = [_entry_of(index, each) for index, each in enumerate(body.positions)]
@@ -231,7 +231,7 @@ def report_positions(body: PositionReports) -> Response:
     answers={200: UnicornView},
 )
 def set_availability(body: Availability) -> Response:
-    """Go on or off duty; a ride under way is finished first."""
+    """Go on duty or off duty; a ride under way is finished first."""
     deps = dependencies()
     now = deps.now()
     unicorn = unicorns.set_availability(deps.ports, _heard(), body.available, now)
@@ -249,7 +249,7 @@ def set_availability(body: Availability) -> Response:
     answers={200: DrivenRideView},
 )
 def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
-    """Take the next step of the unicorn's ride; repeating the last one changes nothing."""
+    """Take the next step of the unicorn's ride; repeating the last step changes nothing."""
     deps = dependencies()
     add_log_context(ride_id=ride_id)
     now = deps.now()
@@ -258,13 +258,13 @@ def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
 
 
 def _heard() -> str:
-    """The id of the caller's unicorn, which is heard of by this call."""
+    """The id of the caller's unicorn; notes that the unicorn was heard."""
     deps = dependencies()
     return unicorns.heard_from(deps.ports, caller().subject, deps.now())
 
 
 def _entry_of(index: int, raw: object) -> NamedPositionReport | RefusedPosition:
-    """The entry of a bulk, or its refusal: one that makes no sense costs its neighbours nothing."""
+    """An entry of a bulk report, or its refusal; other entries are not affected."""
     try:
         return NamedPositionReport.model_validate(raw)
     except ValidationError:
@@ -274,7 +274,7 @@ def _entry_of(index: int, raw: object) -> NamedPositionReport | RefusedPosition:
 
 
 def _versions(duty: Duty, trouble: str) -> str:
-    """What changes with every change of the unicorn or its ride, and with its trouble."""
+    """The versions of unicorn and ride, the trouble and the advice, as the text of a tag."""
     return _joined(duty.unicorn.version, duty.ride_version, trouble, duty.advice)
 
 
@@ -286,9 +286,9 @@ def _joined(unicorn: int, ride: int | None, trouble: str, advice: Advice | None)
 def _tag(
     unicorn: Unicorn | None, ride_version: int | None, advice: Advice | None, trouble: str = ""
 ) -> dict[str, str]:
-    """The `ETag` of `GET /v1/fleet/me` by what the fleet index knows; none if that is too little.
+    """The `ETag` of `GET /v1/fleet/me` from the fleet index; no header if the index lacks a part.
 
-    It may lag behind the ride, which costs a client an unchanged answer and never hides a change.
+    The tag may lag behind the ride. Then a client may get an unchanged answer, but misses nothing.
     """
     if unicorn is None or (unicorn.ride_id and ride_version is None):
         return {}
@@ -297,8 +297,8 @@ def _tag(
 
 
 def _is_news(duty: Duty, trouble: str, seen: Advice | None) -> bool:
-    """What a waiting unicorn has not seen: other versions than it named; else a ride, or a goal
-    that it did not have when it asked."""
+    """Whether a waiting client needs an answer: other versions than it named or, if it named none,
+    a ride or a goal that it did not have when it asked."""
     if headers.if_none_match_given():
         return not headers.not_modified(_versions(duty, trouble))
     is_sent = duty.advice and duty.advice.cell != (seen.cell if seen else None)

@@ -1,4 +1,4 @@
-"""What clients are shown, field by field: each view is made of the attributes of what it shows.
+"""Views: the answers of the API, field by field, made from the attributes of the things they show.
 
 The OpenAPI document is derived from these classes.
 """
@@ -38,7 +38,7 @@ from service.stores.broker import DISPATCH_QUEUE
 
 
 def instant_text(at: datetime) -> str:
-    """RFC 3339 in UTC, milliseconds."""
+    """An instant in RFC 3339 format: UTC, with milliseconds."""
     return f"{at.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
@@ -56,7 +56,7 @@ class View(BaseModel):
 
     @classmethod
     def of(cls, source: object, **others: object) -> Self:
-        """The view of `source`: its attributes, and those in `others` instead of them."""
+        """The view of `source`, with its attributes; values in `others` replace them."""
         names = cls.model_fields.keys() - others.keys()
         return cls.model_validate({name: getattr(source, name) for name in names} | others)
 
@@ -85,7 +85,7 @@ class RatingView(View):
 
 
 class _AnyonesRideView(View):
-    """What riders and unicorns see of a ride alike."""
+    """The fields of a ride that both riders and unicorns see."""
 
     ride_id: str
     status: RideStatus
@@ -109,7 +109,7 @@ class _AnyonesRideView(View):
 
 
 class DrivenRideView(_AnyonesRideView):
-    """A ride as its unicorn sees it: without who the rider is, with the end of an open offer."""
+    """A ride as its unicorn sees it: without the rider's id, with the end of an open offer."""
 
     offer_ends_at: Instant | None
 
@@ -121,9 +121,9 @@ class RideView(_AnyonesRideView):
 
 
 class StaffRideView(RideView):
-    """A ride as staff sees it: also how far away its unicorn was when it said it was there.
+    """A ride as staff sees it, with the unicorn's distance when it reported arrival and completion.
 
-    `attention`: `not_coming` while its unicorn does not come and it could not be given away.
+    `attention`: `not_coming` while its unicorn does not come and no other has the ride.
     """
 
     attention: Literal["not_coming"] | None
@@ -142,7 +142,7 @@ class RideListView(View):
 
 
 class LiveRideView(View):
-    """What changes about a ride without a new version."""
+    """The part of a ride that changes without a new version: the unicorn's position and ETAs."""
 
     status: RideStatus
     version: int
@@ -153,7 +153,7 @@ class LiveRideView(View):
 
 
 class UnicornView(View):
-    """A unicorn as its driver and staff see it; `location` is the last fresh one."""
+    """A unicorn as its driver and staff see it; `location` is its last position, if fresh."""
 
     unicorn_id: str
     version: int
@@ -201,14 +201,14 @@ class MyUnicornView(View):
 
 
 class PositionIgnored(View):
-    """A report that was no position, with the service's time to compare one's own clock with."""
+    """A report that was ignored, and why; compare `server_time` with your own clock."""
 
     ignored: PositionProblem
     server_time: Instant
 
 
 class RefusedPosition(View):
-    """What was no position; `unicorn_id` is null where the entry has none that can be one."""
+    """An entry that was rejected, and why; `unicorn_id` is null if the entry has no valid one."""
 
     index: int
     unicorn_id: str | None
@@ -216,7 +216,7 @@ class RefusedPosition(View):
 
 
 class PositionsNoted(View):
-    """How many positions were taken, and the entries that were not, by their place in the body."""
+    """The number of accepted positions, and the rejected entries by their index in the body."""
 
     accepted: int
     rejected: list[RefusedPosition]
@@ -295,7 +295,7 @@ class RepairView(View):
 
 
 class ReconciledView(View):
-    """What was looked at and mended; `complete`: whether there was time for everything."""
+    """What was checked and repaired. `complete`: whether there was time for everything."""
 
     unicorns: int
     rides: int
@@ -304,10 +304,10 @@ class ReconciledView(View):
 
 
 class DispatchView(View):
-    """Whether dispatch is paused everywhere, and in which zones besides.
+    """Whether dispatch is paused everywhere, and the zones that are paused by themselves.
 
-    `repositioning`: how strongly idle unicorns are sent to where riders will be, but in zones that
-    have a weight of their own.
+    `repositioning`: how strongly idle unicorns are sent to where riders will be, except in zones
+    with a weight of their own.
     """
 
     paused: bool
@@ -317,7 +317,7 @@ class DispatchView(View):
 
 
 def ride_view(ride: Ride) -> RideView:
-    """A ride as its rider sees it. A unicorn that was only asked is not yet shown."""
+    """A ride as its rider sees it: an open offer to a unicorn is not shown."""
     return RideView.model_validate(_without_offer(ride))
 
 
@@ -369,7 +369,7 @@ def worker_view(beat: Beat, now: datetime) -> WorkerView:
 
 
 def queue_view(queue: QueueLength, oldest_waiting: timedelta | None) -> QueueView:
-    """A queue; `oldest_waiting` is shown of the one through which rounds come."""
+    """A queue; `oldest_waiting` is shown for the queue of rounds only."""
     waited = oldest_waiting if queue.name == DISPATCH_QUEUE else None
     return QueueView.of(queue, oldest_waiting_seconds=waited.total_seconds() if waited else None)
 

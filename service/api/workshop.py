@@ -1,6 +1,6 @@
-"""The two routes of the workshop's page (aws-serverless-workshops, WebApplication), in its words.
+"""The two routes of the workshop's page (aws-serverless-workshops), with its field names.
 
-They take its token without a scheme word too; see `service.auth.workshop`.
+They also accept its tokens, which have no scheme; see `service.auth.workshop`.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from service.model import AssignedUnicorn, Location, Ride
 blueprint: Final = Blueprint("workshop", __name__)
 
 WAIT_SECONDS: Final = 10
-"""The page shows a ride or an error, nothing in between."""
+"""How long a request waits for a unicorn: the page cannot show a waiting ride."""
 
 LISTED: Final = 100
-"""The newest rides that are looked through."""
+"""The number of newest rides that are searched."""
 
 
 class WorkshopPoint(Strict):
-    """A point, WGS-84 degrees."""
+    """A point in WGS-84 degrees."""
 
     latitude: Latitude = Field(alias="Latitude")
     longitude: Longitude = Field(alias="Longitude")
 
 
 class WorkshopRequest(Strict):
-    """Where the rider is to be picked up."""
+    """The place where the rider wants to be picked up."""
 
     pickup: WorkshopPoint = Field(alias="PickupLocation")
 
@@ -86,7 +86,7 @@ class WorkshopListedRide(View):
     answers={201: WorkshopRide, 503: WorkshopError},
 )
 def request_workshop_ride(body: WorkshopRequest) -> Response:
-    """Request a ride and wait for its unicorn; without one the ride is canceled."""
+    """Request a ride and wait for its unicorn; if none is found, the ride is canceled."""
     deps, subject = dependencies(), caller().subject
     if not gate().has_room_to_wait(subject):
         return _without_unicorn()
@@ -97,7 +97,7 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
     if not is_settled(ride):
         reason = "no unicorn in time"
-        # May lose to a match in this very moment, which is as good.
+        # If a match wins the race against this cancelation, the rider has a unicorn: good too.
         ride = rides.cancel_ride(
             deps.ports, ride.ride_id, subject, reason, deps.now(), keep_settled=True
         )
@@ -116,7 +116,7 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     answers={200: list[WorkshopListedRide]},
 )
 def list_workshop_rides() -> Response:
-    """The caller's newest rides that have a unicorn.
+    """List the caller's newest rides that have a unicorn.
 
     With the scope `UnicornManager/unicorn`: the newest rides of the unicorn that the caller drives.
     """
@@ -132,7 +132,7 @@ def list_workshop_rides() -> Response:
 
 
 def _rides_of_own_unicorn() -> Sequence[Ride]:
-    """None for a caller who drives no unicorn."""
+    """The newest rides of the caller's unicorn; empty if the caller has none."""
     ports = dependencies().ports
     unicorn_id = ports.unicorns.of_account(caller().subject)
     if unicorn_id is None:
@@ -156,7 +156,7 @@ def _requested_view(ride: Ride, unicorn: AssignedUnicorn) -> WorkshopRide:
 
 
 def _listed_view(ride: Ride, user: str) -> WorkshopListedRide | None:
-    """None for a ride that has no unicorn, or was only offered to one."""
+    """The view of a ride; None if it has no unicorn or was only offered to one."""
     if ride.matched_at is None or ride.unicorn is None:
         return None
     return WorkshopListedRide(
