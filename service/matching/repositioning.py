@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import h3
@@ -48,11 +49,10 @@ MOST_SLOTS: Final = 12
 """Unicorns that one goal can want."""
 
 MOST_PAIRS: Final = 30_000
-"""Of unicorns and slots that are solved at once: the time grows faster than they do. Fleets of some
-thousand unicorns stay below."""
+"""Of unicorns and slots that are solved at once: the time grows faster than they do."""
 
 GOALS_COMPARED: Final = 24
-"""Nearest goals that a unicorn is compared with; about as many lie within the longest drive."""
+"""Nearest goals that a unicorn is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def reposition(
     worths = np.array([trust.get(name, 1.0) for name in names], dtype=np.float64)
     kept = pairs.are_kept(goals, names, heading)
     bonus: FloatArray = np.where(kept, knobs.hysteresis_seconds, 0.0)
-    chosen = _most_worth(pairs.slots(values, worths, bonus, knobs), goals.blocks)
+    chosen = _most_worth(pairs.slots(values, worths, bonus, knobs), goals)
     sent, stands = _sent(chosen, goals, names, knobs.stay_seconds)
     kept_to = {name: cell for name, cell in stands.items() if heading.get(name) == cell}
     return Moves(tuple(sent), kept_to | {move.unicorn_id: move.cell for move in sent}, expected)
@@ -153,15 +153,15 @@ class _Goals:
     @property
     def blocks(self) -> IntArray:
         """The block that each goal is in, as a number."""
-        parents = [h3.cell_to_parent(cell, BLOCK_RESOLUTION) for cell in self.cells]
+        parents = [_parent(cell, BLOCK_RESOLUTION) for cell in self.cells]
         return np.unique(parents, return_inverse=True)[1]
 
     @classmethod
     def of(cls, demand: Demand, knobs: Repositioning) -> _Goals:
         small = sorted(demand.by_cell)
         riders = np.array([demand.by_cell[cell] for cell in small], dtype=np.float64)
-        spots = np.array([h3.cell_to_latlng(cell) for cell in small])
-        parents = [h3.cell_to_parent(cell, GOAL_RESOLUTION) for cell in small]
+        spots = np.array([_center(cell) for cell in small])
+        parents = [_parent(cell, GOAL_RESOLUTION) for cell in small]
         cells, goal_of = np.unique(parents, return_inverse=True)
         central = _most_central(spots, riders, goal_of)
         smooth = _spread(spots, riders, spots[central], knobs.smooth_metres)
@@ -180,6 +180,11 @@ class _Goals:
             chances > knobs.least_chance, chances, 0.0
         )
         return values
+
+
+# Most cells of a step were in the last one: h3 takes longer than everything else about them.
+_center = lru_cache(maxsize=1 << 16)(h3.cell_to_latlng)
+_parent = lru_cache(maxsize=1 << 16)(h3.cell_to_parent)
 
 
 def _most_central(spots: FloatArray, riders: FloatArray, goal_of: IntArray) -> IntArray:
@@ -257,14 +262,14 @@ class _Pairs:
         )
 
 
-def _most_worth(slots: Edges, blocks: IntArray) -> Edges:
+def _most_worth(slots: Edges, goals: _Goals) -> Edges:
     """The pairs that are worth most in all, each unicorn and each slot once; columns are goals.
 
-    Where there are very many, one block of goals after the other chooses among the unicorns that
-    are left.
+    Where there are very many, one block of goals after the other chooses of the unicorns left.
     """
-    goals = slots.unicorns // MOST_SLOTS
-    block_of = blocks[goals] if len(slots) > MOST_PAIRS else np.zeros(len(slots), dtype=np.intp)
+    block_of = np.zeros(len(slots), dtype=np.intp)
+    if len(slots) > MOST_PAIRS:
+        block_of = goals.blocks[slots.unicorns // MOST_SLOTS]
     is_left = np.ones(int(slots.riders.max(initial=0)) + 1, dtype=np.bool_)
     chosen = slots.only(np.empty(0, dtype=np.intp))
     for block in np.unique(block_of):
