@@ -102,7 +102,7 @@ class Settings(BaseModel):
     monitor_enabled: bool = True
     otel_exporter_otlp_endpoint: WebUrl = ""
 
-    rider_max_active_rides: int = Field(0, ge=0)
+    rider_max_active_rides: int = Field(3, ge=0)
     dispatch_max_pickup_eta_seconds: int = Field(480, gt=0)
     dispatch_plan_seconds: int = Field(480, ge=0)
     dispatch_equal_metres: int = Field(100, ge=0)

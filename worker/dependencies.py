@@ -87,6 +87,7 @@ class Dependencies:
                 turn=self.turns.turn,
                 run_all=self.shards_at_once.map,
                 call_for_help=self._call_for_help,
+                monotonic=time.monotonic,
             )
         if swept.shards:
             SWEPT.set(time.time())

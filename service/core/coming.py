@@ -62,20 +62,23 @@ def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
     return Verdict.TAKE_BACK if allowed else Verdict.NOT_COMING
 
 
-def look_again(ports: Stores, ride: Ride, verdict: Verdict, now: datetime, check: datetime) -> None:
-    """Postpone a ride that stays with its unicorn until `check`, sooner if that does not come.
+def look_again(
+    ports: Stores, ride: Ride, verdict: Verdict, now: datetime, check: datetime
+) -> datetime | None:
+    """When to look again at a ride that stays with its unicorn, sooner if that does not come.
 
-    Notes on the ride for staff whether it comes; clients see nothing of it. Raises `Unavailable`.
+    None where that is noted, together with whether the unicorn comes: for staff, clients see
+    nothing of it. Raises `Unavailable`.
     """
     is_coming, unicorn = verdict is Verdict.COMING, {ride.unicorn_id or ""}
     due_at = check if is_coming else min(check, now + LIVENESS_CHECK)
     not_coming = ride.not_coming - unicorn if is_coming else ride.not_coming | unicorn
     if not_coming == ride.not_coming:
-        ports.rides.postpone(ride, due_at)
-        return
+        return due_at
     # Whoever changed the ride meanwhile has set when it is looked at next.
     with suppress(WriteConflict):
         ports.rides.save(ride, replace(ride, not_coming=not_coming, due_at=due_at))
+    return None
 
 
 def _left(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> float | None:

@@ -103,8 +103,8 @@ class Rides(Protocol):
     def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
         """Open rides whose `due_at` has passed, oldest first, of a shard or of all.
 
-        Of a shard, rides that do more than wait (`Ride.only_waits`) are among them however many
-        older ones wait. A row that nobody can read is put back and left out.
+        Of a shard, the oldest that do more than wait (`Ride.only_waits`) are among them however
+        many older ones wait. A row that nobody can read is put back and left out.
         """
 
     def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:

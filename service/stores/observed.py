@@ -63,7 +63,7 @@ class ObservedRides(DynamoRides):
 
     def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
         moved = super().postpone_all(times)
-        REENQUEUED.inc(len(moved))
+        REENQUEUED.inc(sum(ride.status is RideStatus.REQUESTED for ride in moved))
         return moved
 
     def _note_oldest(self, due: Sequence[Ride]) -> None:

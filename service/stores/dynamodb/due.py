@@ -70,8 +70,9 @@ class DueRides(TableStore):
         queries = [self._due_query(each, now, page) for each in ([shard] if shard else SHARDS)]
         per_shard = map(self._query, queries)
         merged = heapq.merge(*per_shard, key=lambda entry: entry["due_at"]["S"])
-        found = [entry["ride_id"]["S"] for entry in islice(merged, limit)]
-        if shard and len(found) == limit:
+        first = list(islice(merged, limit))
+        found = [entry["ride_id"]["S"] for entry in first]
+        if shard and len(found) == limit and all(_only_waits(entry, now) for entry in first):
             # A backlog: an end or an expiry does not wait until it is worked off.
             further = self._query(_ends_first(self._due_query(shard, now, QUERY_MOST)), ENDS_PAGES)
             found = [entry["ride_id"]["S"] for entry in islice(further, limit)] + found
@@ -178,6 +179,11 @@ class DueRides(TableStore):
             },
             "Limit": page,
         }
+
+
+def _only_waits(entry: Item, now: datetime) -> bool:
+    """`Ride.only_waits`, told by the index."""
+    return "unicorn_id" not in entry and entry["deadline_at"]["S"] > instant_text(now)
 
 
 def _ends_first(asked: QueryInputTypeDef) -> QueryInputTypeDef:

@@ -13,6 +13,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "requests": (),
     "burst": (),
     "moves": (),
+    "backlog": (),
     "positions": (),
     "capacity": (),
     "overload": (),

@@ -14,7 +14,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from service.api.views import driven_ride_view
-from service.core import coming, sweep, unicorns
+from service.core import coming, looks, unicorns
 from service.core.ports import Rules
 from service.core.unicorns import Step
 from service.model import Hearing, Ride, Unicorn, UnicornState
@@ -41,6 +41,27 @@ def test_riders_of_a_herd_that_is_gone_are_not_left_with_it() -> None:
     rides = machine.people.witness.rides.values()
     assert [ride.unicorn_id for ride in rides] == [None] * 3
     machine.teardown()
+
+
+def a_unicorn_never_ends_its_ride() -> None:
+    """A second rider waits for it, with a plan."""
+    machine = RideMachine(FakeStores)
+    try:
+        machine.a_day_begins(herd=[(0, True)], pickups=[0, 0], steps=0)
+        machine.all_goes_on_as_usual(700.0)
+        machine.people.send_positions()
+    finally:
+        machine.people.end()
+
+
+def test_the_machine_finds_a_plan_without_end() -> None:
+    """Directed: at random it takes a thousand days until somebody waits so long."""
+    a_unicorn_never_ends_its_ride()
+    endless = patch.object(
+        Rules, "ends_at", lambda _, ride, planned: ride.deadline_at + timedelta(days=30) * planned
+    )
+    with endless, pytest.raises(AssertionError, match="waits for ever"):
+        a_unicorn_never_ends_its_ride()
 
 
 def blind_commit(
@@ -94,12 +115,7 @@ MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "due_at missing": lambda: patch.object(Ride, "claimed", changed(Ride.claimed, due_at=None)),
     "no new version": lambda: patch.object(Ride, "arrived", changed(Ride.arrived, version=2)),
     "sweep off": lambda: patch.object(ride_city, "sweep", lambda *_: 0),
-    "plan forgotten at the deadline": lambda: patch.object(sweep, "_has_plan", lambda *_: False),
-    "plan without end": lambda: patch.object(
-        Rules,
-        "ends_at",
-        lambda _, ride, planned: ride.deadline_at + timedelta(days=30) * planned,
-    ),
+    "plan forgotten at the deadline": lambda: patch.object(looks, "_has_plan", lambda *_: False),
     "silence judged on an empty index": lambda: patch.object(
         Hearing, "silence", silent_unless_heard
     ),

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.sweep import sweep
+from service.core.sweep import Swept, sweep
 from service.core.unicorns import Step, advance
 from service.model import (
     CanceledBy,
@@ -294,6 +294,46 @@ def test_ends_and_expiries_come_before_what_only_waits(
     time_left = iter([True])
     sweep(service.ports, service.now, lambda: next(time_left, False))
     assert service.stored(offered).status is RideStatus.REQUESTED
+
+
+def test_a_store_that_is_slow_to_read_is_not_read_for_a_single_ride(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As much time goes into the rides as reading them took, whatever the budget was."""
+    one_shard(service)
+    for number in range(9):
+        service.request(f"rider-{number}")
+    service.later(200)
+    due, save, clock = service.rides.due, service.rides.save, [0.0]
+
+    def slowly(*args: Any) -> Any:
+        clock[0] += 5
+        return due(*args)
+
+    def end(*args: Any) -> None:
+        clock[0] += 1
+        save(*args)
+
+    monkeypatch.setattr(service.rides, "due", slowly)
+    monkeypatch.setattr(service.rides, "save", end)
+    swept = sweep(service.ports, service.now, lambda: clock[0] < 2, monotonic=lambda: clock[0])
+    assert swept == Swept(shards=1, rides=5)
+
+
+def test_rides_that_are_well_are_postponed_together(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_shard(service)
+    for number in range(30):
+        service.on_duty(f"u{number}")
+        service.request(f"rider-{number}")
+    service.run_published_rounds()
+    service.later(16)
+    postpone_all = Mock(wraps=service.rides.postpone_all)
+    monkeypatch.setattr(service.rides, "postpone_all", postpone_all)
+    sweep(service.ports, service.now)
+    assert [len(call.args[0]) for call in postpone_all.call_args_list] == [30]
+    assert not service.rides.due(service.now, 99)
 
 
 def test_a_backlog_calls_one_helper_and_leaves_it_the_shards_that_are_free(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -28,8 +28,8 @@ REQUESTED, OFFERED, MATCHED = RideStatus.REQUESTED, RideStatus.OFFERED, RideStat
 ARRIVED, IN_PROGRESS = RideStatus.ARRIVED, RideStatus.IN_PROGRESS
 COMPLETED, UNMATCHED = RideStatus.COMPLETED, RideStatus.UNMATCHED
 
-STEPS: dict[str, tuple[frozenset[RideStatus], Callable[[Ride], object]]] = {
-    "claim": (frozenset({REQUESTED}), lambda ride: a_matched_pair(ride, a_usable_unicorn())),
+STEPS: dict[str, tuple[frozenset[RideStatus], Callable[[Ride], Ride]]] = {
+    "claim": (frozenset({REQUESTED}), lambda ride: a_matched_pair(ride, a_usable_unicorn())[0]),
     "accept": (frozenset({OFFERED}), lambda ride: ride.accepted(NOW)),
     "arrive": (frozenset({MATCHED}), lambda ride: ride.arrived(NOW, WAIT)),
     "start": (frozenset({ARRIVED}), lambda ride: ride.started(NOW)),
@@ -58,12 +58,12 @@ def a_ride_that_is(status: RideStatus) -> Ride:
 
 @pytest.mark.parametrize("status", sorted(ALL))
 @pytest.mark.parametrize(("allowed", "step"), STEPS.values(), ids=STEPS)
-def test_a_step_is_taken_from_its_states_only(
-    allowed: frozenset[RideStatus], step: Callable[[Ride], object], status: RideStatus
+def test_a_step_is_taken_from_its_states_only_and_makes_the_next_version(
+    allowed: frozenset[RideStatus], step: Callable[[Ride], Ride], status: RideStatus
 ) -> None:
     ride = a_ride_that_is(status)
     if status in allowed:
-        assert step(ride) != ride
+        assert step(ride).version == ride.version + 1
         return
     with pytest.raises(IllegalTransition):
         step(ride)
@@ -81,3 +81,18 @@ def test_an_offer_is_taken_up_before_it_expires_only() -> None:
     assert offered.accepted(NOW - timedelta(milliseconds=1)).status is MATCHED
     with pytest.raises(IllegalTransition):
         offered.accepted(NOW)
+
+
+@pytest.mark.parametrize(
+    ("ride", "ended_at"),
+    [
+        (a_ride(), None),
+        (a_ride(status=COMPLETED, completed_at=NOW, canceled_at=NOW - WAIT), NOW),
+        (a_ride(status=RideStatus.CANCELED, canceled_at=NOW, deadline_at=NOW + WAIT), NOW),
+        (a_ride(status=UNMATCHED, deadline_at=NOW + WAIT), NOW + WAIT),
+    ],
+)
+def test_a_ride_ended_when_it_was_completed_canceled_or_given_up(
+    ride: Ride, ended_at: datetime | None
+) -> None:
+    assert ride.ended_at == ended_at

@@ -25,6 +25,17 @@ def test_its_turn_begins_when_it_goes_on_duty() -> None:
     assert (off_duty.state, off_duty.idle_since) == (UnicornState.NON_OPERATIONAL, NOW)
 
 
+@pytest.mark.parametrize("state", sorted(UnicornState))
+@pytest.mark.parametrize("accepting", [True, False])
+@pytest.mark.parametrize("ride_id", [None, "ride-1"])
+def test_it_takes_a_ride_if_it_is_available_accepting_and_free(
+    state: UnicornState, accepting: bool, ride_id: str | None
+) -> None:
+    unicorn = a_unicorn(state=state, accepting=accepting, ride_id=ride_id)
+    expected = (state, accepting, ride_id) == (UnicornState.AVAILABLE, True, None)
+    assert unicorn.can_take_a_ride == expected
+
+
 def test_saying_the_same_again_changes_nothing() -> None:
     on_duty = a_usable_unicorn(idle_since=EARLIER)
     assert on_duty.with_availability(True, NOW) is on_duty

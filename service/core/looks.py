@@ -1,0 +1,183 @@
+"""What a look at an open ride does, by its status: the step that is due, or a later look.
+
+Every step is a conditional write on the ride as the sweep saw it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from service.core import coming, effects
+from service.core.ports import Stores
+from service.core.reconcile import mend
+from service.core.silence import is_outage
+from service.core.transition import carry_out
+from service.matching.correction import Kind
+from service.matching.travel import seconds_between
+from service.model import (
+    LIVENESS_CHECK,
+    CanceledBy,
+    Ride,
+    RideStatus,
+    RideStep,
+    Unicorn,
+)
+from service.model.errors import Unavailable
+
+RETRY_EVERY: Final = timedelta(seconds=4)
+"""Longest time a waiting ride goes without a trigger: the tail of a fault is this plus a second."""
+
+LOST_AFTER: Final = timedelta(minutes=30)
+"""A unicorn silent this long (and three times its trip) while in progress is lost."""
+
+CHECK_MARGIN: Final = timedelta(seconds=1)
+"""Added to a liveness check's due time, so that the check runs just after the unicorn became
+stale."""
+
+
+def look(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+    """Take the step that is due; or return when to look again, which is for the caller to note.
+
+    None where the step has set that, or somebody else changed the ride. Raises `Unavailable`.
+    """
+    return _LOOK_AFTER[ride.status](ports, ride, now)
+
+
+def _look_after_requested(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+    """The deadline has passed: only a plan keeps the ride open, and not for ever."""
+    end = ports.rules.ends_at(ride, planned=_has_plan(ports, ride))
+    if now >= end:
+        _apply(ports, ride, now, lambda stored: stored.unmatched(now))
+    elif ports.rides.postpone(ride, min(now + RETRY_EVERY, end)):
+        effects.trigger_ride(ports, ride)
+    return None
+
+
+def _look_after_offered(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+    ends_at = ride.offer_ends_at
+    if ends_at is None or now < ends_at:
+        return None
+    offered_at, most = ends_at - ports.rules.offer, ports.rules.offers_missed_max
+    counts = _could_answer(ports, ride, offered_at, now)
+    _apply(
+        ports,
+        ride,
+        now,
+        lambda stored: stored.offer_missed(now, ports.rules.deadline),
+        lambda unicorn: unicorn.offer_missed(ride.ride_id, now, counts=counts, most=most),
+    )
+    return None
+
+
+def _could_answer(ports: Stores, ride: Ride, offered_at: datetime, now: datetime) -> bool:
+    """Whether the unicorn was there, and we were, while the ride was offered to it."""
+    try:
+        return ports.fleet.could_answer(ride.unicorn_id or "", offered_at, now)
+    except Unavailable:
+        return False
+
+
+def _look_after_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+    if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show:
+        _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, "no_show", now))
+        return None
+    if _is_mended(ports, ride, now):
+        return None
+    seen = ports.fleet.presence(ride.unicorn_id or "", now)
+    late, deadline = seen.silence - ports.rules.stale, ports.rules.deadline
+    if late > timedelta() and is_outage(ports, ride, late, now):
+        return now + LIVENESS_CHECK
+    if late > timedelta():
+        why = RideStep.FELL_SILENT
+        _apply(ports, ride, now, lambda r: r.returned(now, deadline, why), silent=True)
+        return None
+    verdict = coming.judge(ports, ride, seen, now)
+    if verdict is coming.Verdict.TAKE_BACK:
+        _apply(ports, ride, now, lambda r: r.not_come_to(now, deadline))
+        return None
+    check = _next_check(now, late)
+    show = ride.arrived_at + ports.rules.no_show if ride.arrived_at else check
+    return coming.look_again(ports, ride, verdict, now, min(check, show))
+
+
+def _look_after_in_progress(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+    if _is_mended(ports, ride, now):
+        return None
+    silent = ports.fleet.presence(ride.unicorn_id or "", now).silence
+    late = silent - max(LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
+    if late <= timedelta():
+        return _next_check(now, late)
+    if is_outage(ports, ride, late, now):
+        return now + LIVENESS_CHECK
+    lost = "unicorn_lost"
+    _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, lost, now), silent=True)
+    return None
+
+
+_LOOK_AFTER: Final[dict[RideStatus, Callable[[Stores, Ride, datetime], datetime | None]]] = {
+    RideStatus.REQUESTED: _look_after_requested,
+    RideStatus.OFFERED: _look_after_offered,
+    RideStatus.MATCHED: _look_after_assigned,
+    RideStatus.ARRIVED: _look_after_assigned,
+    RideStatus.IN_PROGRESS: _look_after_in_progress,
+}
+
+
+def _is_mended(ports: Stores, ride: Ride, now: datetime) -> bool:
+    """Whether the ride and its unicorn did not agree, and were made to.
+
+    The fleet index tells whether that may be; only then both are read.
+    """
+    unicorn_id = ride.unicorn_id or ""
+    known = ports.fleet.entries([unicorn_id], now).get(unicorn_id)
+    if known is None or known.unicorn.ride_id == ride.ride_id:
+        return False
+    return mend(ports, ride.ride_id, unicorn_id, now) is not None
+
+
+def _apply(
+    ports: Stores,
+    seen: Ride,
+    now: datetime,
+    step: Callable[[Ride], Ride],
+    release: Callable[[Unicorn], Unicorn] | None = None,
+    *,
+    silent: bool = False,
+) -> None:
+    """Take the step if the ride still is in the state the sweep saw, and free its unicorn."""
+
+    def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
+        if ride.version != seen.version:
+            return ride, unicorn
+        if unicorn is None:
+            return step(ride), None
+        if release:
+            return step(ride), release(unicorn)
+        return step(ride), unicorn.released(ride.ride_id, now, keep_accepting=not silent)
+
+    carry_out(ports, seen, decide, now)
+
+
+def _has_plan(ports: Stores, ride: Ride) -> bool:
+    try:
+        return ports.waiting.plan_of(ride.zone, ride.ride_id) is not None
+    except Unavailable:
+        # Plans live in Redis alone: without it there is none.
+        return False
+
+
+def _next_check(now: datetime, late: timedelta) -> datetime:
+    """Just after the silence could first exceed its limit.
+
+    Each look at a ride costs writes (row and index), so one that cannot find anything is left out.
+    """
+    return now - late + CHECK_MARGIN
+
+
+def _trip_estimate(ports: Stores, ride: Ride, now: datetime) -> timedelta:
+    if ride.dropoff is None:
+        return timedelta()
+    travel = ports.times.telling(ride.zone, Kind.TRIP, now)
+    return timedelta(seconds=seconds_between(travel, ride.pickup, ride.dropoff))
