@@ -8,7 +8,8 @@ from service.core import rides, staff, unicorns
 from service.core.rides import RideOrder
 from service.core.sweep import sweep
 from service.core.unicorns import Step
-from service.model import Location, RideStatus
+from service.matching.zones import zone_of
+from service.model import Location, Pairing, RideStatus
 from tests.support.builders import a_unicorn
 from tests.unit.core.conftest import PICKUP, Service
 
@@ -128,6 +129,15 @@ def a_new_redis(service: Service) -> None:
 def a_ride_past_its_deadline(service: Service) -> None:
     a_waiting_ride(service)
     service.later(181)
+
+
+def a_planned_ride_past_its_deadline(service: Service) -> None:
+    a_ride_past_its_deadline(service)
+    lease = service.waiting.take(zone_of(PICKUP))
+    assert lease
+    lease.begin_round()
+    lease.finish_round([Pairing(RIDE_ID, "u1", 60, 500)], None)
+    lease.release()
 
 
 def an_expired_offer(service: Service) -> None:

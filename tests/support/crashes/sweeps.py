@@ -16,6 +16,7 @@ from tests.support.crashes.given import (
     a_check_of_a_ride_in_progress,
     a_late_check_of_a_matched_ride,
     a_new_redis,
+    a_planned_ride_past_its_deadline,
     a_ride_past_its_deadline,
     a_ride_whose_job_was_lost,
     a_rider_who_did_not_come,
@@ -43,6 +44,11 @@ def a_sweep_finds_a_new_redis(process: Process) -> None:
 
 @scenario(given=a_ride_past_its_deadline)
 def a_sweep_gives_a_ride_up(process: Process) -> None:
+    process.sweep()
+
+
+@scenario(given=a_planned_ride_past_its_deadline)
+def a_sweep_leaves_a_planned_ride_open(process: Process) -> None:
     process.sweep()
 
 
