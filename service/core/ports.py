@@ -257,6 +257,7 @@ class FleetIndex(Protocol):
 
         To be repeated all the time. No silence counts before every process hears: after a deaf
         one, after a gap, and while one that said so before says nothing (see `model.presence`).
+        Nor does it count after the last beat of any of them.
         """
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:

@@ -2,7 +2,8 @@
 
 Silence counts only while the service could have accepted a call of the unicorn. Each process that
 takes such calls reports every few seconds that it hears them, or that it had to refuse some. The
-silence of a unicorn begins with its last call, but not before every process hears.
+silence of a unicorn begins with its last call, but not before every process hears, and ends with
+the last report of any of them: an outage adds nothing to it.
 """
 
 from __future__ import annotations
