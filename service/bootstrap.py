@@ -71,6 +71,8 @@ REQUEST_TIMEOUT_SECONDS: Final = 0.25
 """Time limit of a Redis call in a request: a rider must not wait for a cache."""
 MOST_ARRIVALS: Final = 10_000
 """Rides whose arrival a process remembers: several times as many as it has followers for."""
+AUDIT_PATIENCE_SECONDS: Final = 0.25
+"""The action is done and logged, so its answer does not wait long for the audit entry."""
 JOB_TIMEOUT_SECONDS: Final = 2.0
 """Time limit of a Redis call in a job: within the life of a lease; the sweep repairs the rest."""
 
@@ -164,7 +166,9 @@ def build_oversight(
         roster=DynamoRoster(dynamodb, settings.unicorns_table),
         workers=RedisWorkers(redis.link),
         queues=RedisQueues(broker),
-        audit=DynamoAuditLog(dynamodb, settings.operations_table),
+        audit=DynamoAuditLog(
+            dynamodb, settings.operations_table, patience_seconds=AUDIT_PATIENCE_SECONDS
+        ),
         city=city_map(settings, redis),
         statistics=RedisStatistics(redis.link),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,9 @@ _DESCRIPTIONS: Final = "descriptions"
 
 VIEWER: Final = Path(__file__).parent / "viewer" / "redoc.standalone.js.gz"
 """The script that draws the page; see the README beside it."""
+
+EXAMPLES: Final = Path(__file__).parent / "examples.json"
+"""What was sent and answered in a run; `tests/integration/test_examples.py` writes it."""
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; "
@@ -69,7 +73,8 @@ class Descriptions:
 
     @cached_property
     def openapi(self) -> Document:
-        described = openapi.document(self._routes.values(), self._settings)
+        examples = json.loads(EXAMPLES.read_text())
+        described = openapi.document(self._routes.values(), self._settings, examples)
         return Document.of(encode(described).encode(), JSON_TYPE)
 
     @cached_property
@@ -101,6 +106,7 @@ def _descriptions() -> Descriptions:
     "/openapi.json",
     policy=policy.PUBLIC,
     headers=("If-None-Match",),
+    sends=("ETag",),
     answers={200: OpenApiView, 304: None},
 )
 def openapi_json() -> Response:
@@ -113,6 +119,7 @@ def openapi_json() -> Response:
     "GET",
     "/docs",
     policy=policy.PUBLIC,
+    sends=("ETag",),
     answers={200: Text("text/html", "A page to read."), 304: None},
 )
 def readable() -> Response:
@@ -125,6 +132,7 @@ def readable() -> Response:
     "GET",
     "/docs/viewer.js",
     policy=policy.PUBLIC,
+    sends=("ETag",),
     answers={200: Text("text/javascript", "The script of the page."), 304: None},
 )
 def viewer() -> Response:

@@ -6,15 +6,15 @@ unicorn's position.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
 from typing import Final
 
 from flask import Blueprint, Response
 
-from service.api.streams import Stream, end, event
-from service.api.views import live_ride_view, ride_view
+from service.api.streams import EndView, Stream, end, event
+from service.api.views import LiveRideView, RideView, View, live_ride_view, ride_view
 from service.auth import policy
 from service.core import watch
 from service.core.watch import LiveView, Wait
@@ -30,6 +30,8 @@ from service.model.errors import RideNotFound
 
 blueprint: Final = Blueprint("events", __name__)
 
+EVENTS: Final[Mapping[str, type[View]]] = {"ride": RideView, "live": LiveRideView, "end": EndView}
+
 
 @route(
     blueprint,
@@ -37,7 +39,7 @@ blueprint: Final = Blueprint("events", __name__)
     "/v1/rides/<ride_id>/events",
     policy=policy.RIDES_READ,
     headers=("Last-Event-ID",),
-    answers={200: Text(EVENT_STREAM, "Events `ride`, `live` and `end`."), 204: None},
+    answers={200: Text(EVENT_STREAM, "Events `ride`, `live` and `end`.", EVENTS), 204: None},
 )
 def follow_ride(ride_id: str) -> Response:
     """Follow a ride as a stream of events; 204 if it has ended and you have seen all of it."""

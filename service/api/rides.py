@@ -67,6 +67,7 @@ class RideListing(Listing):
     policy=policy.RIDES_WRITE,
     body=RideRequest,
     headers=("Idempotency-Key", "Prefer"),
+    sends=("ETag", "Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied"),
     answers={201: RideView, 202: RideView},
 )
 def request_ride(body: RideRequest) -> Response:
@@ -107,6 +108,7 @@ def list_rides(query: RideListing) -> Response:
     "/v1/rides/<ride_id>",
     policy=policy.RIDES_READ,
     headers=("If-None-Match", "Prefer"),
+    sends=("ETag", "Preference-Applied"),
     answers={200: RideView, 304: None},
 )
 def show_ride(ride_id: str) -> Response:
@@ -142,6 +144,7 @@ def show_live_ride(ride_id: str) -> Response:
     "/v1/rides/<ride_id>/cancel",
     policy=policy.RIDES_WRITE,
     body=Cancelation,
+    sends=("ETag",),
     answers={200: RideView},
 )
 def cancel_ride(ride_id: str, body: Cancelation) -> Response:
@@ -157,6 +160,7 @@ def cancel_ride(ride_id: str, body: Cancelation) -> Response:
     "/v1/rides/<ride_id>/rating",
     policy=policy.RIDES_WRITE,
     body=RideRating,
+    sends=("ETag",),
     answers={200: RideView},
 )
 def rate_ride(ride_id: str, body: RideRating) -> Response:

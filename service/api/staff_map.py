@@ -19,13 +19,14 @@ from pydantic_core import to_json
 
 from service.api.fields import Count
 from service.api.staff_views import (
+    MapChangesView,
     MapView,
     StatisticsView,
     WaitingRideListView,
     statistics_view,
 )
-from service.api.streams import Stream, event
-from service.api.views import instant_text
+from service.api.streams import EndView, Stream, event
+from service.api.views import View, instant_text
 from service.auth import policy
 from service.core import city_map
 from service.core.city_map import Changes, SeenUnicorn, Snapshot, WaitingRide
@@ -40,6 +41,12 @@ from service.http.route import Text, route
 from service.model import WORLD, Box, Location
 
 blueprint: Final = Blueprint("admin_map", __name__)
+
+EVENTS: Final[Mapping[str, type[View]]] = {
+    "snapshot": MapView,
+    "changes": MapChangesView,
+    "end": EndView,
+}
 
 _NUMBER: Final = r"-?[0-9]{1,3}(?:\.[0-9]{1,15})?"
 _BOX: Final = f"^{_NUMBER}(?:,{_NUMBER}){{3}}$"
@@ -134,7 +141,7 @@ def show_statistics() -> Response:
     "/v1/admin/events",
     policy=policy.ADMIN_READ,
     headers=("Last-Event-ID",),
-    answers={200: Text(EVENT_STREAM, "Events `snapshot`, `changes` and `end`.")},
+    answers={200: Text(EVENT_STREAM, "Events `snapshot`, `changes` and `end`.", EVENTS)},
 )
 def follow_map() -> Response:
     """Follow the changes on the map of the whole world, at most one event a second.

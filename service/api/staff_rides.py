@@ -69,6 +69,7 @@ def list_all_rides(query: AllRidesListing) -> Response:
     "GET",
     "/v1/admin/rides/<ride_id>",
     policy=policy.ADMIN_READ,
+    sends=("ETag",),
     answers={200: StaffRideView},
 )
 def show_any_ride(ride_id: str) -> Response:
@@ -94,6 +95,7 @@ def show_timeline(ride_id: str) -> Response:
     "/v1/admin/rides/<ride_id>/cancel",
     policy=policy.ADMIN_RIDES,
     body=Cancelation,
+    sends=("ETag",),
     answers={200: StaffRideView},
 )
 def cancel_any_ride(ride_id: str, body: Cancelation) -> Response:
@@ -111,6 +113,7 @@ def cancel_any_ride(ride_id: str, body: Cancelation) -> Response:
     "/v1/admin/rides/<ride_id>/reassign",
     policy=policy.ADMIN_RIDES,
     body=Nothing,
+    sends=("ETag",),
     answers={200: StaffRideView},
 )
 def reassign_ride(ride_id: str, body: Nothing) -> Response:

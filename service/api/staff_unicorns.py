@@ -94,6 +94,7 @@ def list_unicorns(query: Listing) -> Response:
     "/v1/admin/unicorns",
     policy=policy.ADMIN_WRITE,
     body=NewUnicorn,
+    sends=("ETag", "Location"),
     answers={201: UnicornView},
 )
 def enroll_unicorn(body: NewUnicorn) -> Response:
@@ -112,6 +113,7 @@ def enroll_unicorn(body: NewUnicorn) -> Response:
     "GET",
     "/v1/admin/unicorns/<unicorn_id>",
     policy=policy.ADMIN_READ,
+    sends=("ETag",),
     answers={200: UnicornView},
 )
 def show_unicorn(unicorn_id: str) -> Response:
@@ -128,6 +130,7 @@ def show_unicorn(unicorn_id: str) -> Response:
     policy=policy.ADMIN_WRITE,
     body=UnicornPatch,
     headers=("If-Match",),
+    sends=("ETag",),
     answers={200: UnicornView},
 )
 def change_unicorn(unicorn_id: str, body: UnicornPatch) -> Response:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from flask import Response
 
+from service.api.views import View
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.policy import Policy
 from service.auth.principal import Principal
@@ -80,6 +81,12 @@ class Stream:
         except AuthUnavailable:
             self.wait.end(UNCERTAIN)
         return None
+
+
+class EndView(View):
+    """Why the stream ends. After `ride_ended`, `ride_not_found` or a refusal: do not come back."""
+
+    reason: Literal["ride_ended", "ride_not_found", "superseded", "token_expired", "token_revoked"]
 
 
 def event(name: str, data: str, event_id: int | None = None) -> str:

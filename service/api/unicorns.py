@@ -142,6 +142,7 @@ class Availability(Strict):
     "/v1/fleet/me",
     policy=policy.FLEET_DRIVE,
     headers=("If-None-Match", "Prefer"),
+    sends=("ETag", "Preference-Applied"),
     answers={200: MyUnicornView, 304: None},
 )
 def show_me() -> Response:
@@ -175,6 +176,7 @@ def show_me() -> Response:
     "/v1/fleet/me/position",
     policy=policy.FLEET_DRIVE,
     body=PositionReport,
+    sends=("ETag",),
     answers={200: PositionIgnored, 204: None},
 )
 def report_position(body: PositionReport) -> Response:
@@ -228,6 +230,7 @@ def report_positions(body: PositionReports) -> Response:
     "/v1/fleet/me/availability",
     policy=policy.FLEET_DRIVE,
     body=Availability,
+    sends=("ETag",),
     answers={200: UnicornView},
 )
 def set_availability(body: Availability) -> Response:
@@ -246,6 +249,7 @@ def set_availability(body: Availability) -> Response:
     "/v1/fleet/me/rides/<ride_id>/<any(accept,decline,arrive,start,complete):step>",
     policy=policy.FLEET_DRIVE,
     body=StepTaken,
+    sends=("ETag",),
     answers={200: DrivenRideView},
 )
 def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:

@@ -9,6 +9,15 @@ from typing import Any, Final
 
 from service.auth.policy import SCOPES, Policy
 from service.auth.principal import TokenKind
+from service.http.described import (
+    EVERY_ANSWER,
+    OF_CALLERS,
+    OF_PROBLEMS,
+    REQUEST_HEADERS,
+    curl,
+    header_components,
+    sent,
+)
 from service.http.problems import PROBLEM_TYPE
 from service.http.route import ID_PATTERN, Route, Text
 from service.http.schemas import Json, query_parameters, schemas_of
@@ -20,15 +29,6 @@ OAUTH2: Final = "oauth2"
 
 EVENT_STREAM: Final = "text/event-stream"
 STREAMS: Final = "Streams"
-
-_HEADERS: Final[Mapping[str, Json]] = {
-    "Idempotency-Key": {"schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}},
-    "If-Match": {"schema": {"type": "string"}, "required": True},
-    # The event's id is the ride's version. openapi-python-client passes over an operation with a
-    # reference as deep as this, which spares its users a call that blocks until the ride ends.
-    "Last-Event-ID": {"schema": {"$ref": "#/components/schemas/RideView/properties/version"}},
-}
-"""Schemas of request headers that are more than plain text."""
 
 _TAGS: Final[Mapping[str, tuple[str, str]]] = {
     "/v1": ("Riders", "Request, follow, cancel and rate rides."),
@@ -42,7 +42,7 @@ _TAGS: Final[Mapping[str, tuple[str, str]]] = {
 _ABOUT_STREAMS: Final = (
     "Event streams, which stay open for as long as there are events. Read events as they arrive: a "
     "client that waits for the whole answer waits until the stream ends. Generators of such "
-    "clients should leave these operations out."
+    "clients should leave these operations out. `x-events` describes the data of each event."
 )
 _STREAM_MARKS: Final[Json] = {"tags": [STREAMS], "x-internal": True}
 """How generators of clients recognise streams: openapi-generator skips `x-internal`, others skip a
@@ -51,13 +51,16 @@ tag. openapi-python-client supports neither; see `Last-Event-ID`."""
 _PROBLEM: Final[Json] = {"$ref": "#/components/responses/Problem"}
 
 
-def document(routes: Iterable[Route], settings: ApiSettings) -> Json:
-    """The OpenAPI document of these routes."""
+def document(
+    routes: Iterable[Route], settings: ApiSettings, examples: Mapping[str, Any] | None = None
+) -> Json:
+    """The OpenAPI document of these routes. `examples`: by operation id, from a real run."""
     ordered = sorted(routes, key=lambda route: (_path(route), route.method))
     schemas, named = schemas_of(ordered)
     paths: dict[str, Json] = {}
     for route in ordered:
-        operation = _operation(route, schemas, settings)
+        example = (examples or {}).get(route.view.__name__, {})
+        operation = _operation(route, schemas, settings, example)
         paths.setdefault(_path(route), {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -75,12 +78,8 @@ def document(routes: Iterable[Route], settings: ApiSettings) -> Json:
         "paths": paths,
         "components": {
             "schemas": named,
-            "responses": {
-                "Problem": {
-                    "description": "The request failed; the body says why (RFC 9457).",
-                    "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-                }
-            },
+            "headers": header_components(),
+            "responses": {"Problem": _problem((examples or {}).get("problem"))},
             "securitySchemes": _security_schemes(ordered, settings),
         },
     }
@@ -98,15 +97,35 @@ def _path(route: Route) -> str:
     return re.sub(r"<(?:[^>]*:)?(\w+)>", r"{\1}", route.rule)
 
 
-def _operation(route: Route, schemas: Mapping[Any, Json], settings: ApiSettings) -> Json:
+def _problem(example: Json | None) -> Json:
+    content: Json = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    if example:
+        content["example"] = example
+    return {
+        "description": "The request failed; the body says why (RFC 9457).",
+        "headers": sent(OF_PROBLEMS),
+        "content": {PROBLEM_TYPE: content},
+    }
+
+
+def _operation(
+    route: Route, schemas: Mapping[Any, Json], settings: ApiSettings, example: Mapping[str, Any]
+) -> Json:
     operation: Json = {
         "operationId": route.view.__name__,
         **(_STREAM_MARKS if _is_stream(route) else {"tags": [_tag(route)]}),
         "summary": route.summary,
         "description": _description(route),
         "security": _security(route.policy, settings),
+        "x-codeSamples": [
+            {"lang": "Shell", "label": "curl", "source": curl(route, _path(route), example)}
+        ],
         "responses": {
-            **{str(status): _answer(kind, schemas) for status, kind in route.answers.items()},
+            **{
+                str(status): _answer(kind, schemas, example.get("answers", {}).get(str(status)))
+                | {"headers": sent(_sent_by(route))}
+                for status, kind in route.answers.items()
+            },
             "4XX": _PROBLEM,
             "default": _PROBLEM,
         },
@@ -120,8 +139,16 @@ def _operation(route: Route, schemas: Mapping[Any, Json], settings: ApiSettings)
         operation["parameters"] = parameters
     if route.body:
         content = {"application/json": {"schema": schemas[route.body]}}
+        if "request" in example:
+            content["application/json"]["example"] = example["request"]
         operation["requestBody"] = {"content": content, "required": not route.body_is_optional}
     return operation
+
+
+def _sent_by(route: Route) -> tuple[str, ...]:
+    """Names of the headers of an answer of success."""
+    limited = () if route.policy.is_public else OF_CALLERS
+    return (*route.sends, *EVERY_ANSWER, *limited)
 
 
 def _tag(route: Route) -> str:
@@ -197,16 +224,25 @@ def _scopes(routes: Sequence[Route], kind: TokenKind) -> dict[str, str]:
     return {scope: SCOPES[scope] for scope in sorted(named)}
 
 
-def _answer(kind: Any, schemas: Mapping[Any, Json]) -> Json:
+def _answer(kind: Any, schemas: Mapping[Any, Json], example: Any) -> Json:
     match kind:
         case None:
             return {"description": "No content."}
         case Text():
-            content = {kind.media_type: {"schema": {"type": "string"}}}
-            return {"description": kind.description, "content": content}
+            described = _described(kind.description, kind.media_type, {"type": "string"}, example)
+            # OpenAPI 3.1 cannot describe the events of a stream.
+            events = {name: schemas[data] for name, data in kind.events.items()}
+            return described | ({"x-events": events} if events else {})
     # Not `getdoc`, which would return the docstring of a base class.
     description = kind.__doc__ if isinstance(kind, type) and kind.__doc__ else "See the schema."
-    return {"description": description, "content": {"application/json": {"schema": schemas[kind]}}}
+    return _described(description, "application/json", schemas[kind], example)
+
+
+def _described(description: str, media_type: str, schema: Json, example: Any) -> Json:
+    content: Json = {"schema": schema}
+    if example is not None:
+        content["example"] = example
+    return {"description": description, "content": {media_type: content}}
 
 
 def _path_parameters(route: Route) -> list[Json]:
@@ -226,5 +262,5 @@ def _path_parameter(converter: str, name: str) -> Json:
 
 
 def _header_parameter(name: str) -> Json:
-    about = _HEADERS.get(name, {"schema": {"type": "string"}})
+    about = REQUEST_HEADERS.get(name, {"schema": {"type": "string"}})
     return {"name": name, "in": "header", "required": False} | about

@@ -49,6 +49,42 @@ DOMAIN: Final[Mapping[type[errors.DispatchError], tuple[int, str]]] = {
 """Status and reason of each error of the domain; all others mean that a store failed: 503."""
 
 
+REASONS: Final[Mapping[str, str]] = {
+    "missing_token": "no bearer token was sent",
+    "malformed_header": "the Authorization header holds not exactly one bearer token",
+    "invalid_token": "the token is not good (any more); sign in again",
+    "token_too_large": "the token is longer than 7 KiB",
+    "insufficient_scope": "the token lacks a scope, which the challenge names",
+    "forbidden": "the token is of the wrong kind, or its user in none of the groups",
+    "auth_unavailable": "nobody can say at the moment whether the token is good",
+    "rate_limited": "too many calls; come again later",
+    "too_many_streams": "too many event streams of this caller are open",
+    "bad_request": "the request could not be read",
+    "malformed_body": "the body is not JSON",
+    "body_too_large": "the body is too large",
+    "unsupported_media_type": "the body is of another type or coding",
+    "validation_failed": "a field, header or parameter is not as it has to be; `errors` names it",
+    "invalid_cursor": "the cursor is not one that this listing gave the caller",
+    "idempotency_key_reused": "the key was used before, with another body",
+    "precondition_required": "the change has to name the version that it is based on",
+    "precondition_failed": "the version is not the stored one any more",
+    "not_found": "there is no such thing, or it is somebody else's",
+    "method_not_allowed": "this path knows other methods",
+    "illegal_transition": "the ride or unicorn is in a state that does not allow this",
+    "not_cancelable": "the ride is in progress or has ended",
+    "too_far_away": "the unicorn is not at the pickup",
+    "too_many_active_rides": "the rider has as many open rides as are allowed",
+    "open_rides": "the rider has a ride that has not ended",
+    "unicorn_busy": "the unicorn has a ride",
+    "unicorn_exists": "there is, or was, a unicorn of this id",
+    "account_taken": "the account drives another unicorn",
+    "dispatch_paused": "no rides are accepted here at the moment",
+    "unavailable": "a store did not answer in time, or there is too much to do; try again",
+    "internal_error": "something went wrong here",
+}
+"""What `reason` may say, and what that means."""
+
+
 class Problem(Exception):
     """An error answer (RFC 9457); any code below a view may raise it."""
 

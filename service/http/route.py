@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flask import Blueprint, Flask, Response
@@ -33,6 +33,8 @@ class Text:
 
     media_type: str
     description: str
+    events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
+    """Of a stream: by name, what the data of its events are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Route:
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
     """Request headers that this route reads, for the OpenAPI document."""
+    sends: tuple[str, ...] = ()
+    """Headers of successful answers, besides those that all answers have, for the document."""
     bare_tokens: bool = False
     """Accepts tokens without a scheme too."""
     id_tokens: bool = False
@@ -92,6 +96,7 @@ def route(
     body_limit: int = BODY_LIMIT,
     query: type[BaseModel] | None = None,
     headers: tuple[str, ...] = (),
+    sends: tuple[str, ...] = (),
     bare_tokens: bool = False,
     id_tokens: bool = False,
 ) -> Callable[[View], View]:
@@ -111,6 +116,7 @@ def route(
             body_limit=body_limit,
             query=query,
             headers=headers,
+            sends=sends,
             bare_tokens=bare_tokens,
             id_tokens=id_tokens,
         )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
+from service.http.problems import REASONS
 from service.http.route import Route, Text
 
 Json = dict[str, Any]
@@ -26,10 +27,16 @@ PROBLEM: Final[Json] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "reason": {"type": "string", "description": "A stable code for programs."},
+        "reason": {"$ref": REFERENCES.format(model="Reason")},
         "request_id": {"type": "string"},
         "errors": {"type": "array", "items": {"$ref": REFERENCES.format(model="Fault")}},
     },
+}
+REASON: Final[Json] = {
+    "type": "string",
+    "enum": list(REASONS),
+    "description": "A stable code for programs:\n"
+    + "\n".join(f"- `{name}`: {meaning}" for name, meaning in REASONS.items()),
 }
 FAULT: Final[Json] = {
     "type": "object",
@@ -57,11 +64,11 @@ class _Bodies(_Schemas):
 
 def schemas_of(routes: Iterable[Route]) -> tuple[Mapping[Any, Json], Json]:
     """The schema of each type of a body or an answer, and the named schemas they refer to."""
+    answers = [kind for route in routes for kind in route.answers.values() if kind]
     modes: dict[Any, JsonSchemaMode] = {
         kind: "serialization"
-        for route in routes
-        for kind in route.answers.values()
-        if kind and not isinstance(kind, Text)
+        for answer in answers
+        for kind in (answer.events.values() if isinstance(answer, Text) else (answer,))
     }
     modes |= {route.body: "validation" for route in routes if route.body}
     inputs = [
@@ -70,7 +77,7 @@ def schemas_of(routes: Iterable[Route]) -> tuple[Mapping[Any, Json], Json]:
     by_key, rest = TypeAdapter.json_schemas(
         inputs, ref_template=REFERENCES, schema_generator=_Bodies
     )
-    named = {"Problem": PROBLEM, "Fault": FAULT}
+    named = {"Problem": PROBLEM, "Fault": FAULT, "Reason": REASON}
     for route in routes:
         if route.query:
             named |= _query_schema(route.query).get("$defs", {})

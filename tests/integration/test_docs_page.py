@@ -54,5 +54,5 @@ def test_the_page_shows_every_kind_of_answer_and_its_console_is_silent(
         timeout=240,
     )
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    for shown in ("/v1/rides/{ride_id}/events", "text/event-stream", "RequestTime", "limit"):
+    for shown in ("/v1/rides/{ride_id}/events", "text/event-stream", "RequestTime", "curl"):
         assert shown in done.stdout, shown

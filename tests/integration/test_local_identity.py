@@ -86,6 +86,13 @@ def test_a_user_gets_the_scopes_of_its_app_and_its_group(
     assert said.get("cognito:groups") == groups
 
 
+def test_a_driver_gets_the_scope_of_the_workshops_second_page(
+    ministack: MiniStack, identity: Identity, login: Login
+) -> None:
+    token = login.sign_in("unicorn", PASSWORD, ("UnicornManager/unicorn",)).access_token
+    assert claims(ministack, identity, token)["scope"] == "UnicornManager/unicorn"
+
+
 def test_a_refreshed_token_keeps_its_scopes(
     ministack: MiniStack, identity: Identity, login: Login
 ) -> None:

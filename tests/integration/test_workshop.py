@@ -44,6 +44,7 @@ def test_the_page_gets_its_unicorn_for_its_bare_id_token(stack: Stack) -> None:
         "name": "Rocinante",
         "color": "Yellow",
         "gender": "Female",
+        "account_sub": "driver-1",
         "location": {"latitude": 40.7128, "longitude": -74.0060},
     }
     assert stack.call("POST", "/v1/admin/unicorns", unicorn, token=admin).status == 201
@@ -60,6 +61,13 @@ def test_the_page_gets_its_unicorn_for_its_bare_id_token(stack: Stack) -> None:
     bare = stack.rider_token("rider-1")
     [listed] = stack.call("GET", "/ride", Authorization=bare).json
     assert (listed["RideId"], listed["User"]) == (ride["RideId"], "rider-1")
+    # The second page sends what the implicit grant gave it, bare, with this content type.
+    manager = stack.mint.access_token(
+        sub="driver-1", username="driver-1", scope="UnicornManager/unicorn"
+    )
+    sent = {"Authorization": manager, "Content_Type": "application/json"}
+    [own] = stack.call("GET", "/ride", **sent).json
+    assert own == {**listed, "User": "rider-1"}
 
 
 @pytest.mark.parametrize(

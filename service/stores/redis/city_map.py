@@ -22,7 +22,7 @@ from service.model import WORLD, Box, Pairing, Position, Ride, Unicorn, UnicornS
 from service.stores.entries import UnknownSchema, load_plan, load_waiting_ride, readable
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
-from service.stores.redis.presence import millis, position_of, span
+from service.stores.redis.presence import millis, position_of
 
 TOGETHER: Final = 250
 """Unicorns that are read with one call. Other requests of the process have their turn in between:
@@ -70,14 +70,15 @@ def noted(
         for zone in zones:
             pipe.hvals(keys.fleet(zone))
         answers = pipe.execute()
-    at, newest = millis(now), dict[str, Noted]()
+    newest: dict[str, Noted] = {}
+    shown_since, kept_since = millis(now - ttl), millis(now - TIDIED_AFTER)
     for zone, texts in zip(zones, answers, strict=True):
         entries = [entry for text in texts if (entry := _entry(text))]
-        _tidy(link, zone, [e.unicorn_id for e in entries if at - e.at > span(TIDIED_AFTER)])
+        _tidy(link, zone, [e.unicorn_id for e in entries if e.at < kept_since])
         for entry in entries:
             other = newest.get(entry.unicorn_id)
             is_newer = other is None or (entry.version, entry.at) > (other.version, other.at)
-            if is_newer and at - entry.at < span(ttl) and entry.state is not UnicornState.REMOVED:
+            if is_newer and entry.at > shown_since and entry.state is not UnicornState.REMOVED:
                 newest[entry.unicorn_id] = entry
     return list(newest.values())
 
@@ -98,12 +99,13 @@ class RedisCityMap:
     def unicorns(self, box: Box, limit: int, now: datetime) -> Sequence[SeenUnicorn]:
         """A call for each `TOGETHER` unicorns of the box's zones, and two more."""
         found: list[SeenUnicorn] = []
+        fresh_since = now - self._stale
         entries = noted(self._link, self._zones(box), now, STATE_TTL)[:MOST_LOOKED_AT]
         for first in range(0, len(entries), TOGETHER):
             chunk = entries[first : first + TOGETHER]
             for entry, text in zip(chunk, self._positions(chunk), strict=True):
                 seen = _seen(entry, text) if text else None
-                if seen and now - seen.position_at <= self._stale and box.contains(seen.location):
+                if seen and seen.position_at >= fresh_since and box.contains(seen.location):
                     found.append(seen)
             if len(found) >= limit:
                 break

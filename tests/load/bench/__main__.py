@@ -18,6 +18,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "capacity": (),
     "overload": (),
     "slow_clients": (),
+    "event_streams": (),
     "monitoring": (),
     "learning": (),
     "worlds": (["--seeds", "1", "--loads", "0.85"],),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from service.auth.policy import SCOPES
 from service.http import openapi
+from service.http.problems import DOMAIN
 from service.http.route import declared_routes
 from tests.support.api import Api, build_api
+from tests.support.infrastructure import PROJECT
 
 
 def document(api: Api) -> Any:
@@ -229,3 +233,131 @@ def test_the_resource_says_where_tokens_come_from(api: Api) -> None:
         ],
         "bearer_methods_supported": ["header"],
     }
+
+
+def operations(whole: Any) -> Iterator[tuple[str, Any]]:
+    for path, methods in whole["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_reasons_are_enumerated_and_each_is_explained(api: Api) -> None:
+    source = "".join(path.read_text() for path in (PROJECT / "service").rglob("*.py"))
+    said = re.findall(r'(?:Problem\(\s*\d{3},\s*|\n    reason = )"(\w+)"', source)
+    found = {*said, *(reason for _, reason in DOMAIN.values())}
+    reason = document(api)["components"]["schemas"]["Reason"]
+    spoken = {"validation_failed", "invalid_cursor", "rate_limited"}
+    assert set(reason["enum"]) == found | spoken
+    assert all(f"`{name}`" in reason["description"] for name in reason["enum"])
+
+
+def test_answers_name_their_headers_and_each_header_is_explained(api: Api) -> None:
+    whole = document(api)
+    assert all(each["description"] for each in whole["components"]["headers"].values())
+    for label, operation in operations(whole):
+        for status, described in operation["responses"].items():
+            if status.isdecimal():
+                assert "X-Request-Id" in described["headers"], label
+    post = whole["paths"]["/v1/rides"]["post"]["responses"]["202"]["headers"]
+    assert {"ETag", "Location", "Retry-After", "Idempotency-Replayed", "RateLimit"} <= post.keys()
+    assert "WWW-Authenticate" in whole["components"]["responses"]["Problem"]["headers"]
+
+
+def test_no_answer_has_a_header_that_is_not_described(api: Api) -> None:
+    whole = document(api)
+    answer = api.call("POST", "/v1/rides", {"pickup": {"latitude": 40.7, "longitude": -74.0}})
+    described = whole["paths"]["/v1/rides"]["post"]["responses"]["202"]["headers"].keys()
+    ours = whole["components"]["headers"].keys() & answer.headers.keys()
+    assert ours <= described
+    assert {"ETag", "Location", "Retry-After", "X-Request-Id"} <= ours
+
+
+WITHOUT_EXAMPLE = {
+    "GET /openapi.json",
+    # Photos need a bucket and an identity pool.
+    "POST /v1/me/photo",
+    "GET /v1/fleet/me/rides/{ride_id}/photo",
+    # New or changed since the last recording; the next one takes them in.
+    "GET /v1/me",
+    "GET /v1/me/export",
+    "POST /v1/me/sign-out",
+    "GET /v1/fleet/me",
+    "GET /v1/fleet/advice",
+    "GET /v1/admin/dispatch",
+    "PUT /v1/admin/dispatch",
+    "GET /v1/admin/travel-times",
+}
+
+
+def test_every_operation_has_examples_of_what_is_sent_and_answered(api: Api) -> None:
+    whole = document(api)
+    for label, operation in operations(whole):
+        if label in WITHOUT_EXAMPLE:
+            continue
+        contents = [
+            content
+            for status, described in operation["responses"].items()
+            if status.startswith("2")
+            for kind, content in described.get("content", {}).items()
+            if kind in {"application/json", "text/event-stream"}
+        ]
+        contents += operation.get("requestBody", {}).get("content", {}).values()
+        for content in contents:
+            assert "example" in content, label
+    assert whole["components"]["responses"]["Problem"]["content"]["application/problem+json"][
+        "example"
+    ]
+
+
+def test_examples_are_as_the_schemas_say(api: Api) -> None:
+    whole = document(api)
+    contents = [
+        content
+        for _, operation in operations(whole)
+        for part in (*operation["responses"].values(), operation.get("requestBody", {}))
+        for content in part.get("content", {}).values()
+        if "example" in content
+    ]
+    contents += whole["components"]["responses"]["Problem"]["content"].values()
+    assert len(contents) > 50
+    for content in contents:
+        schema = {**content["schema"], "components": whole["components"]}
+        jsonschema_rs.validate(schema, content["example"])
+
+
+def test_every_operation_has_a_curl_line(api: Api) -> None:
+    lines = {
+        label: operation["x-codeSamples"][0]["source"]
+        for label, operation in operations(document(api))
+    }
+    assert lines["GET /healthz"] == 'curl "$API_URL/healthz"'
+    assert lines["DELETE /v1/admin/unicorns/{unicorn_id}"] == (
+        'curl -X DELETE "$API_URL/v1/admin/unicorns/binky"'
+        " -H \"Authorization: Bearer $TOKEN\" -H 'If-Match: *'"
+    )
+    assert lines["PUT /v1/fleet/me/availability"] == (
+        'curl -X PUT "$API_URL/v1/fleet/me/availability" -H "Authorization: Bearer $TOKEN"'
+        " -H 'Content-Type: application/json' -d '{\"available\": true}'"
+    )
+    assert lines["GET /v1/admin/events"].startswith("curl --no-buffer ")
+    unfilled = {label for label, line in lines.items() if "{" in line.partition(" -d ")[0]}
+    assert unfilled == {
+        "GET /assets/{release}/{name}",
+        "GET /v1/fleet/me/rides/{ride_id}/photo",
+    }
+
+
+def test_the_data_of_each_event_of_a_stream_is_described(api: Api) -> None:
+    whole = document(api)
+    for path, names in (
+        ("/v1/rides/{ride_id}/events", {"ride", "live", "end"}),
+        ("/v1/admin/events", {"snapshot", "changes", "end"}),
+    ):
+        answer = whole["paths"][path]["get"]["responses"]["200"]
+        assert answer["x-events"].keys() == names
+        example = answer["content"]["text/event-stream"]["example"]
+        seen = re.findall(r"event: (\w+)\ndata: (.*)\n", example)
+        assert seen
+        for name, data in seen:
+            schema = {**answer["x-events"][name], "components": whole["components"]}
+            jsonschema_rs.validate(schema, json.loads(data))

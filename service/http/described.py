@@ -1,0 +1,78 @@
+"""What the OpenAPI document says of headers, and how to call a route by curl."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from service.http.route import Route
+from service.http.schemas import Json
+
+EVERY_ANSWER: Final = ("X-Request-Id",)
+OF_PROBLEMS: Final = (*EVERY_ANSWER, "Retry-After", "WWW-Authenticate")
+OF_CALLERS: Final = ("RateLimit", "RateLimit-Policy")
+"""Of every answer to a known caller, where calls are limited."""
+
+_TEXT: Final[Json] = {"type": "string"}
+REQUEST_HEADERS: Final[Mapping[str, Json]] = {
+    "Idempotency-Key": {"schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}},
+    "If-Match": {"schema": _TEXT, "required": True},
+    # The event's id is the ride's version. openapi-python-client passes over an operation with a
+    # reference as deep as this, which spares its users a call that blocks until the ride ends.
+    "Last-Event-ID": {"schema": {"$ref": "#/components/schemas/RideView/properties/version"}},
+}
+"""What can be said of request headers beyond that they are text."""
+
+RESPONSE_HEADERS: Final[Mapping[str, Json]] = {
+    "ETag": {"description": "The version that is shown; send it as If-None-Match or If-Match."},
+    "Location": {"description": "The address of what was made.", "format": "uri-reference"},
+    "Retry-After": {"description": "Seconds until it is worth coming again.", "type": "integer"},
+    "Idempotency-Replayed": {"description": "Sent where an earlier request made this ride."},
+    "Preference-Applied": {"description": "`wait=N`: the answer was held for N seconds at most."},
+    "WWW-Authenticate": {"description": "What a caller has to show (RFC 6750, RFC 9728)."},
+    "X-Request-Id": {"description": "Finds the request in the log: as sent, or made up here."},
+    "RateLimit": {"description": "Calls that are left, and the seconds until there are more."},
+    "RateLimit-Policy": {"description": "The limit, and the seconds that it is for."},
+}
+
+
+def header_components() -> Json:
+    """Each response header, described once."""
+    return {
+        name: {
+            "description": about["description"],
+            "schema": {"type": "string"} | {k: v for k, v in about.items() if k != "description"},
+        }
+        for name, about in RESPONSE_HEADERS.items()
+    }
+
+
+def sent(names: Sequence[str]) -> Json:
+    """References to the response headers of these names."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def curl(route: Route, path: str, example: Mapping[str, Any]) -> str:
+    """A command that calls the route as the example does; the environment names API and token."""
+    filled = path
+    for name, value in example.get("path", {}).items():
+        filled = filled.replace(f"{{{name}}}", value)
+    query = f"?{urlencode(example['query'])}" if "query" in example else ""
+    words = ["curl", "--no-buffer"] if path.endswith("/events") else ["curl"]
+    if route.method != "GET":
+        words += ["-X", route.method]
+    words.append(f'"$API_URL{filled}{query}"')
+    if not route.policy.is_public:
+        words.append('-H "Authorization: Bearer $TOKEN"')
+    words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in _sends(example)]
+    if "request" in example:
+        words.append(f"-d {shlex.quote(json.dumps(example['request'], ensure_ascii=False))}")
+    return " ".join(words)
+
+
+def _sends(example: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    typed = {"Content-Type": "application/json"} if "request" in example else {}
+    return list((typed | example.get("headers", {})).items())

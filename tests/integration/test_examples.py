@@ -1,0 +1,45 @@
+"""The examples of the OpenAPI document have the form of what the API answers today.
+
+`RECORD_EXAMPLES=1` keeps what this run sent and was answered as the new examples.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.api.discovery import EXAMPLES
+from tests.support import examples
+from tests.support.infrastructure import MiniStack, RedisServer
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path, ministack: MiniStack) -> Iterator[Stack]:
+    with (
+        RedisServer(tmp_path / "redis") as redis,
+        Stack(tmp_path, ministack, redis, PUBLIC_URL="https://rides.example.com") as stack,
+    ):
+        yield stack
+
+
+def form(value: Any) -> Any:
+    """The names in it, at every depth; of a list those of its first entry."""
+    if isinstance(value, dict):
+        return {name: form(each) for name, each in value.items()}
+    return [form(value[0])] if isinstance(value, list) and value else None
+
+
+def test_a_run_through_every_operation_answers_as_the_examples_say(stack: Stack) -> None:
+    kept = examples.run(stack)
+    if os.environ.get("RECORD_EXAMPLES"):
+        examples.write(kept)
+    recorded = json.loads(EXAMPLES.read_text())
+    assert recorded.keys() <= kept.keys()
+    for operation in recorded:
+        assert form(kept[operation]) == form(recorded[operation]), operation
