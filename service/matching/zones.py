@@ -60,9 +60,12 @@ WIDEST_ZONE_DEGREES: Final = 1.0
 def may_touch(zone: str, box: Box) -> bool:
     """False only if no place of the zone is in the box."""
     centre = _centre(zone)
-    at_corner = min(89.0, abs(centre.latitude) + WIDEST_ZONE_DEGREES)
-    margin_of_longitude = WIDEST_ZONE_DEGREES / math.cos(math.radians(at_corner))
-    return box.contains(centre, WIDEST_ZONE_DEGREES, margin_of_longitude)
+    to_the_pole = 90 - abs(centre.latitude)
+    reach = 180.0  # a zone at a pole has places of every longitude
+    if to_the_pole > WIDEST_ZONE_DEGREES:
+        widest, across = math.radians(WIDEST_ZONE_DEGREES), math.radians(to_the_pole)
+        reach = math.degrees(math.asin(math.sin(widest) / math.sin(across)))
+    return box.contains(centre, WIDEST_ZONE_DEGREES, reach)
 
 
 @lru_cache(maxsize=4096)
