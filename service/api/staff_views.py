@@ -138,8 +138,8 @@ def timeline_view(ride: Ride) -> TimelineView:
     steps = steps_of(ride.timeline, ride.requested_at)
     views = [RideStepView.of(each, status=STATUS_AFTER[each.step]) for each in steps]
     # Each step is one version more, so a gap in versions counts the steps that were dropped.
-    left_out = steps[1].version - 2 if len(steps) > 1 else 0
-    return TimelineView(ride_id=ride.ride_id, left_out=left_out, steps=views)
+    next_kept = steps[1].version if len(steps) > 1 else ride.version + 1
+    return TimelineView(ride_id=ride.ride_id, left_out=next_kept - 2, steps=views)
 
 
 def statistics_view(hour: LastHour) -> StatisticsView:

@@ -215,3 +215,11 @@ def test_a_long_timeline_says_how_much_of_it_is_gone(api: Api) -> None:
 
 def test_the_timeline_of_no_ride_is_404(api: Api) -> None:
     assert call(api, "GET", "/ride-7/timeline").status_code == 404
+
+
+def test_a_ride_from_before_timelines_says_that_its_steps_are_not_kept(api: Api) -> None:
+    api.ports.rides.create(a_ride(status=RideStatus.UNMATCHED, version=5))
+    answer = call(api, "GET", "/ride-1/timeline").json
+    assert (answer["left_out"], len(answer["steps"])) == (4, 1)
+    api.ports.rides.create(a_ride(ride_id="ride-2"))
+    assert call(api, "GET", "/ride-2/timeline").json["left_out"] == 0
