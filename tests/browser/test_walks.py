@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import urllib3
 
-from tests.browser.windows import PHONE, Window
+from tests.browser.windows import DESKTOP, PHONE, Window
 from tests.support.local_stack import LocalStack
 
 Open = Callable[..., Window]
@@ -158,6 +161,69 @@ def test_a_token_that_has_ended_is_renewed_and_a_revoked_account_is_signed_out(
     rider.page.get_by_label("Pickup").fill("40.7212, -74.0012")
     rider.page.get_by_label("Pickup").press("Tab")
     rider.sees("#welcome-problem", "Sign in again")
+
+
+def test_an_admin_enrolls_changes_and_finds_a_unicorn_and_pauses_dispatch(
+    window: Open, pages: LocalStack, password: str
+) -> None:
+    admin = window(DESKTOP)
+    admin.sign_in("/console", "admin", password)
+    admin.sees("#role", "admin")
+    admin.sees("#chart-match svg")
+    admin.page.get_by_role("tab", name="Fleet").click()
+    admin.presses("Enroll a unicorn")
+    unicorn_id = f"u-{uuid.uuid4().hex[:8]}"
+    admin.page.locator("#f-unicorn_id").fill(unicorn_id)
+    admin.presses("Enroll")
+    admin.sees("#f-name-fault", "at least 1 character")
+    for field, value in {"name": "Bucephalus", "color": "Black", "gender": "Male"}.items():
+        admin.page.locator(f"#f-{field}").fill(value)
+    admin.presses("Enroll")
+    admin.sees("#unicorn", unicorn_id)
+    admin.presses("Put on duty")
+    admin.sees("#unicorn", "Take off duty")
+    rows = f"name,color,gender,unicorn_id\nPegasus,White,Male,{unicorn_id}-2\n,Red,Female,\n"
+    file = {"name": "herd.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    admin.page.locator("#csv").set_input_files(files=[file])  # type: ignore[list-item]
+    admin.sees("#import", "1 of 2 unicorns enrolled")
+    admin.sees("#import", "Line 3: name")
+    admin.page.get_by_role("tab", name="Service").click()
+    admin.sees("#workers", "running")
+    admin.presses("Pause dispatch")
+    admin.presses("Pause")
+    admin.sees("#dispatch", "Paused everywhere")
+    admin.presses("Resume dispatch")
+    admin.sees("#dispatch", "Rides are matched everywhere")
+    (worker,) = pages.call("GET", "/v1/admin/workers", token="ADMIN_TOKEN")["workers"]
+    os.kill(worker["pid"], signal.SIGKILL)
+    admin.sees("#workers", "lost")
+    admin.sees("#workers", "running")
+    admin.page.get_by_role("tab", name="Audit").click()
+    admin.sees("#entries li:first-child strong", "dispatch resumed")
+
+
+def test_a_dispatcher_sees_a_waiting_ride_with_its_timeline_and_no_button_that_is_refused(
+    window: Open, rider: Window, password: str
+) -> None:
+    choose(rider)
+    rider.presses("Request a unicorn")
+    rider.sees("#ride-title", "Looking for your unicorn")
+    dispatcher = window(DESKTOP)
+    dispatcher.sign_in("/console", "dispatcher", password)
+    dispatcher.page.locator("#waiting button").first.click()
+    dispatcher.sees("#ride .timeline", "Requested")
+    for tab, refused in {
+        "Rides": [],
+        "Fleet": ["Enroll a unicorn", "Edit", "Remove"],
+        "Service": ["Pause dispatch", "Replay", "Revoke"],
+    }.items():
+        dispatcher.page.get_by_role("tab", name=tab).click()
+        for name in refused:
+            assert dispatcher.page.get_by_role("button", name=name, exact=True).count() == 0
+    dispatcher.page.get_by_role("tab", name="Rides").click()
+    dispatcher.page.locator("#ride").get_by_role("button", name="Cancel ride").click()
+    dispatcher.page.locator("#sure-yes").click()
+    rider.sees("#ride-title", "Canceled")
 
 
 @pytest.mark.parametrize("path", ["/drive", "/console"])
