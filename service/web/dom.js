@@ -47,6 +47,12 @@ export function placeOf(text) {
   return found && { latitude: Number(found[1]), longitude: Number(found[2]) };
 }
 
+// Says what is wrong with a field, beside it; an empty text takes it back.
+export function fault(name, text) {
+  write(byId(`${name}-fault`), text);
+  byId(name).setAttribute("aria-invalid", String(Boolean(text)));
+}
+
 let hiding;
 // A line at the top of the page; without `seconds` it stays until the next one.
 export function notice(text, seconds = 0) {

@@ -81,19 +81,19 @@ const Pattern = L.GridLayer.extend({
 });
 
 export function createMap(element, options = {}) {
-  const map = L.map(element, { ...options, zoomControl: false, attributionControl: false, minZoom: 3, maxZoom: 18, worldCopyJump: true });
+  const map = L.map(element, { ...options, zoomControl: false, minZoom: 3, maxZoom: 18, worldCopyJump: true });
   map.setView(settings.center.split(",").map(Number), 15);
-  L.control.attribution({ prefix: false }).addTo(map);
+  map.attributionControl.setPrefix(false);
   L.control.scale({ position: "bottomright", maxWidth: 90 }).addTo(map);
   L.control.zoom({ position: "topright" }).addTo(map);
   new ResizeObserver(() => map.invalidateSize({ animate: false })).observe(element);
-  const pattern = new Pattern({ attribution: "A drawn pattern, no street map" });
+  // Under the tiles too: where one is missing, the map stays a map.
+  const pattern = new Pattern({ zIndex: 0 }).addTo(map);
   dark.addEventListener("change", () => pattern.redraw());
-  if (!settings.tiles) return map.addLayer(pattern);
-  const tiles = L.tileLayer(settings.tiles, { attribution: L.Util.template("{text}", { text: escaped(settings.attribution) }) });
-  // Without its tiles the map stays a map.
-  tiles.once("tileerror", () => map.removeLayer(tiles).addLayer(pattern));
-  return map.addLayer(tiles);
+  const tell = () => map.attributionControl.addAttribution("A drawn pattern, no street map");
+  if (settings.tiles) L.tileLayer(settings.tiles, { attribution: escaped(settings.attribution) }).once("tileerror", tell).addTo(map);
+  else tell();
+  return map;
 }
 
 const escaped = (text) => text.replace(/[&<>"]/g, (each) => `&#${each.charCodeAt(0)};`);

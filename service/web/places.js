@@ -1,5 +1,5 @@
 // The two places of an order: typed, tapped on the map, or the map's middle by the keyboard.
-import { byId, degrees, placeOf, write } from "./dom.js";
+import { byId, degrees, fault, placeOf } from "./dom.js";
 import { pin, placeAt } from "./map.js";
 
 const NAMES = ["pickup", "dropoff"];
@@ -69,12 +69,6 @@ export class Places {
     this.#picking = name;
     for (const each of NAMES) byId(`${each}-row`).classList.toggle("picking", each === name);
   }
-}
-
-// Says what is wrong with a field, beside it; an empty text takes it back.
-export function fault(name, text) {
-  write(byId(`${name}-fault`), text);
-  byId(name).setAttribute("aria-invalid", String(Boolean(text)));
 }
 
 // Puts each fault the API names beside its field; false if one has no field here.

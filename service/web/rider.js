@@ -1,8 +1,8 @@
 // The rider's page: choose places, see what to expect, request, watch, cancel, rate.
 import { refusedIn } from "./api.js";
-import { acts, byId, make, notice, show, write } from "./dom.js";
+import { acts, byId, fault, make, notice, show, write } from "./dom.js";
 import { createMap, frame, pin, Steed } from "./map.js";
-import { fault, faults, Places } from "./places.js";
+import { faults, Places } from "./places.js";
 import { bodyOf, entryOf, estimateOf, isOver, ratingForm, wordsOf } from "./ride_view.js";
 import { begin } from "./shell.js";
 import { Stream } from "./stream.js";

@@ -1,7 +1,7 @@
 // The service itself: the pause, workers, queues, dead letters, revocations.
 import { refusedIn } from "./api.js";
 import { ask } from "./ask.js";
-import { acts, byId, make, moment, notice, write } from "./dom.js";
+import { acts, byId, fault, make, moment, notice, write } from "./dom.js";
 
 const REFRESH_MILLISECONDS = 3000;
 const MEGABYTE = 1024 * 1024;
@@ -47,15 +47,31 @@ export class ServiceTab {
 
   #showDispatch({ paused, zones }) {
     this.#paused = paused;
-    const some = zones.length ? `Paused in ${zones.length === 1 ? "the zone" : "the zones"} ${zones.join(", ")}.` : "Rides are matched everywhere.";
-    write(byId("dispatch"), paused ? "Paused everywhere: no new rides are taken." : some);
+    const elsewhere = zones.length ? "Paused in these zones:" : "Rides are matched everywhere.";
+    write(byId("dispatch"), paused ? "Paused everywhere: no new rides are taken." : elsewhere);
+    byId("zones").replaceChildren(...zones.map((zone) => this.#zoneEntry(zone)));
     if (this.#isAdmin) write(byId("pause"), paused ? "Resume dispatch" : "Pause dispatch");
   }
 
+  #zoneEntry(zone) {
+    const resume = this.#isAdmin && acts(make("button", { class: "slim" }, "Resume"), () => this.#sent(() => this.#api.put("/v1/admin/dispatch", { paused: false, zone })));
+    return make("li", { class: "row" }, make("code", { class: "grow" }, zone), resume);
+  }
+
+  // Pauses the zone that is named, or everywhere; resumes everywhere what was paused everywhere.
   async #toggle() {
-    const pauses = !this.#paused;
-    if (pauses && !(await ask("Pause dispatch everywhere?", "New rides are refused until somebody resumes it. Rides under way go on.", "Pause"))) return;
-    await this.#sent(() => this.#api.put("/v1/admin/dispatch", { paused: pauses }));
+    const zone = byId("zone").value.trim() || null;
+    const pauses = zone !== null || !this.#paused;
+    fault("zone", "");
+    if (pauses && !(await ask(`Pause dispatch ${zone ? "in this zone" : "everywhere"}?`, "New rides are refused until somebody resumes it. Rides under way go on.", "Pause"))) return;
+    try {
+      await this.#api.put("/v1/admin/dispatch", { paused: pauses, zone });
+      byId("zone").value = "";
+      await this.#look();
+    } catch (error) {
+      const refused = refusedIn(error);
+      fault("zone", refused.faults[0]?.message ?? refused.text);
+    }
   }
 
   #letterEntry(letter) {
@@ -67,10 +83,7 @@ export class ServiceTab {
 
   async #revoke() {
     const value = byId("revoke-value").value.trim();
-    const say = (text) => {
-      write(byId("revoke-value-fault"), text);
-      byId("revoke-value").setAttribute("aria-invalid", String(Boolean(text)));
-    };
+    const say = (text) => fault("revoke-value", text);
     say(value ? "" : "Say whose.");
     if (!value || !(await ask("Revoke?", `Every token of ${value} is refused within seconds.`, "Revoke"))) return;
     try {

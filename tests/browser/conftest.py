@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 from service.local.provisioning import recall
 from service.local.stack import Secrets
 from tests.browser.windows import DESKTOP, Window
+from tests.support.infrastructure import free_port
 from tests.support.local_stack import LocalStack
 
 CHROMIUM = shutil.which("chromium")
@@ -29,7 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     stack = LocalStack(tmp_path_factory.mktemp("pages"))
     try:
-        stack.up(HERD="0", MONITOR_ENABLED="false", OFFER_SECONDS="60")
+        # Nobody serves these tiles: every page has to do without.
+        tiles = f"http://127.0.0.1:{free_port()}/{{z}}/{{x}}/{{y}}.png"
+        stack.up(HERD="0", MONITOR_ENABLED="false", OFFER_SECONDS="60", MAP_TILES_URL=tiles)
         yield stack
     finally:
         stack.down()

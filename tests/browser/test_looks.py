@@ -29,6 +29,7 @@ def test_a_page_is_accessible_before_and_after_the_sign_in(
     opened = window(DESKTOP)
     opened.page.goto(f"{opened.address}{path}")
     opened.sees("#welcome")
+    opened.sees(".leaflet-control-attribution", "no street map")
     found = [opened.violations(axe)]
     opened.sign_in(path, user, password)
     for viewport in (DESKTOP, PHONE):

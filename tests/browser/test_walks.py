@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -72,10 +74,11 @@ def test_a_driver_without_a_unicorn_is_told_which_account_to_enroll(
     driver.sees("#account", driver_account)
 
 
-def test_a_rider_and_a_driver_complete_a_ride(
+def test_a_rider_and_a_driver_whose_clock_is_wrong_complete_a_ride(
     rider: Window, window: Open, password: str, unicorn: str
 ) -> None:
     driver = window(PHONE)
+    driver.page.clock.set_system_time(datetime.now() + timedelta(hours=1))
     driver.sign_in("/drive", "unicorn", password)
     driver.presses("Go on duty")
     driver.sees("#state", "on duty, free")
@@ -83,7 +86,7 @@ def test_a_rider_and_a_driver_complete_a_ride(
     rider.sees("#expect", "Pickup in")
     rider.presses("Request a unicorn")
     driver.sees("#ride-title", "A ride for you")
-    driver.sees("#left", "seconds left")
+    driver.sees("#left", re.compile("^[1-9][0-9]? seconds left"))
     driver.presses("Accept")
     rider.sees("#ride-title", "Rocinante is on the way")
     rider.sees("#map .unicorn:not(.far)")
@@ -189,6 +192,11 @@ def test_an_admin_enrolls_changes_and_finds_a_unicorn_and_pauses_dispatch(
     admin.sees("#import", "Line 3: name")
     admin.page.get_by_role("tab", name="Service").click()
     admin.sees("#workers", "running")
+    admin.page.locator("#zone").fill("nowhere")
+    admin.presses("Pause dispatch")
+    admin.presses("Pause")
+    admin.sees("#zone-fault", "match")
+    admin.page.locator("#zone").fill("")
     admin.presses("Pause dispatch")
     admin.presses("Pause")
     admin.sees("#dispatch", "Paused everywhere")

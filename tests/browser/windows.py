@@ -10,8 +10,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1440, "height": 900}
-EXPECTED = re.compile(r"status of (401|403|404|409|422)|ERR_INTERNET_DISCONNECTED|net::ERR_FAILED")
-"""What Chromium itself writes to the console of a page that is refused something or offline."""
+EXPECTED = re.compile(
+    r"status of (401|403|404|409|422)|ERR_(INTERNET_DISCONNECTED|CONNECTION_REFUSED)"
+)
+"""What Chromium itself writes to the console: it was refused, is offline, has no tiles."""
 
 expect.set_options(timeout=15_000)
 
@@ -57,7 +59,7 @@ class Window:
         self.page.locator("[name=password]").fill(password)
         self.page.locator("[type=submit]").click()
 
-    def sees(self, selector: str, text: str | None = None) -> None:
+    def sees(self, selector: str, text: str | re.Pattern[str] | None = None) -> None:
         """Wait until it is visible, with this text if one is given."""
         found = self.page.locator(selector)
         expect(found).to_be_visible()
