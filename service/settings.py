@@ -158,6 +158,9 @@ class ApiSettings(Settings):
     rate_limit_address: RateLimit = "60000/minute"
     rate_limit_failures: RateLimit = "600/minute"
     workshop_id_tokens: bool = False
+    page_client_ids: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")], ...], Parts
+    ] = ()
     map_tiles_url: Annotated[str, _unless_empty(addresses.tiles_url)] = ""
     map_attribution: str = ""
     map_center: Annotated[tuple[Latitude, Longitude], Parts] = (40.72, -74.0)
@@ -194,6 +197,18 @@ class ApiSettings(Settings):
         for issuer in self.issuers:
             if not issuer.endswith(f"/{self.cognito_user_pool_id}"):
                 raise ValueError(f"COGNITO_ISSUERS: {issuer!r} does not end in the user pool id")
+        return self
+
+    @model_validator(mode="after")
+    def _each_page_has_a_client(self) -> Self:
+        if self.page_client_ids and (
+            len(self.page_client_ids) != 3
+            or not set(self.page_client_ids) <= set(self.cognito_client_ids)
+        ):
+            raise ValueError(
+                "PAGE_CLIENT_IDS: must be three of COGNITO_CLIENT_IDS, those of the rider's, the "
+                "driver's and the staff's page"
+            )
         return self
 
     @model_validator(mode="after")

@@ -34,6 +34,9 @@ MEDIA_TYPES: Final = {
 }
 """Media types of the files that are assets; other files in the folder are documentation."""
 
+PAGES: Final = ("rider", "drive", "console")
+"""In the order of `PAGE_CLIENT_IDS`."""
+
 _PAGE: Final = Text("text/html", "A page for people.")
 
 
@@ -83,21 +86,25 @@ class Pages:
 
     @cached_property
     def _documents(self) -> dict[str, Document]:
-        values = {name: escape(value) for name, value in self._values().items()}
+        clients = self._settings.page_client_ids or self._settings.cognito_client_ids[:1] * 3
         return {
-            path.stem: Document.of(Template(path.read_text()).substitute(values).encode(), HTML)
-            for path in WEB.glob("*.html")
+            name: Document.of(self._filled(name, client).encode(), HTML)
+            for name, client in zip(PAGES, clients, strict=True)
         }
 
-    def _values(self) -> dict[str, str]:
-        """The settings that a page gets."""
+    def _filled(self, name: str, client: str) -> str:
+        """The page with the settings that it gets."""
+        values = {key: escape(value) for key, value in self._values(client).items()}
+        return Template((WEB / f"{name}.html").read_text()).substitute(values)
+
+    def _values(self, client: str) -> dict[str, str]:
         settings = self._settings
         return {
             "assets": link(settings.public_url, f"/assets/{self.release}"),
             "base": link(settings.public_url, ""),
             "pool": settings.authorization_servers[0],
             "domain": settings.cognito_domain_url,
-            "client": settings.cognito_client_ids[0],
+            "client": client,
             "tiles": settings.map_tiles_url,
             "attribution": settings.map_attribution,
             "center": ",".join(map(str, settings.map_center)),

@@ -116,7 +116,10 @@ export class City {
       const y = (v * scale - top) * ratio - sprite.height / 2;
       if (x > -40 && y > -40 && x < this.#canvas.width && y < this.#canvas.height) pen.drawImage(sprite, x, y);
     };
-    for (const each of this.#unicorns.values()) put(this.#sprites[each.accepting ? each.state : each.ride_id ? each.state : "non_operational"], placed(each, now));
+    for (const each of this.#unicorns.values()) {
+      const isOn = each.accepting || each.ride_id !== null;
+      put((isOn && this.#sprites[each.state]) || this.#sprites.non_operational, placed(each, now));
+    }
     for (const each of this.#rides.values()) put(this.#sprites.waits, each.at);
   }
 

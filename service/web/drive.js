@@ -196,13 +196,27 @@ class Driver {
 
   async #today() {
     try {
-      const { rides } = await this.#api.get("/v1/fleet/me/rides");
+      const rides = await this.#ridesOfToday();
       const done = rides.filter((ride) => ride.status === "completed");
       write(byId("today-sum"), rides.length ? `${done.length} completed` : "No rides yet.");
       byId("rides").replaceChildren(...rides.map(entryOf));
     } catch (error) {
       write(byId("today-sum"), refusedIn(error).text);
     }
+  }
+
+  // They come newest first: read on until one is of yesterday.
+  async #ridesOfToday() {
+    const midnight = new Date(this.#api.now()).setHours(0, 0, 0, 0);
+    const isOfToday = (ride) => Date.parse(ride.requested_at) >= midnight;
+    const rides = [];
+    let cursor = "";
+    do {
+      const page = await this.#api.get(`/v1/fleet/me/rides?limit=50${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+      rides.push(...page.rides.filter(isOfToday));
+      cursor = page.rides.every(isOfToday) ? page.next_cursor : null;
+    } while (cursor);
+    return rides;
   }
 }
 

@@ -60,6 +60,8 @@ export class Places {
     const place = placeOf(text);
     if (text && !place) {
       this.#values[name] = null;
+      this.#pins[name]?.remove();
+      this.#changed();
       return fault(name, "Write latitude and longitude, such as 40.715, -74.0, or tap the map.");
     }
     this.set(name, place);

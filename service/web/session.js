@@ -11,7 +11,7 @@ function claimsOf(token) {
   return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (each) => each.charCodeAt(0))));
 }
 
-// The pool's own API: as on AWS it keeps scopes and groups in a renewed token, and it revokes.
+// The pool's own API: in the emulator too it keeps scopes and groups in a renewed token, and it revokes.
 function askPool(operation, body) {
   return fetch(`${new URL(settings.pool).origin}/`, {
     method: "POST",
@@ -96,21 +96,32 @@ export class Session {
 
   async #renewed() {
     if (!this.#tokens?.refresh) return false;
-    const wanted = { AuthFlow: "REFRESH_TOKEN_AUTH", AuthParameters: { REFRESH_TOKEN: this.#tokens.refresh } };
-    const answer = await askPool("InitiateAuth", wanted);
+    const answer = await askPool("GetTokensFromRefreshToken", { RefreshToken: this.#tokens.refresh });
     if (!answer.ok) return false;
-    this.#tokens.access = (await answer.json()).AuthenticationResult.AccessToken;
+    const { AccessToken: access, RefreshToken: refresh } = (await answer.json()).AuthenticationResult;
+    // A pool that rotates refresh tokens brings a new one each time.
+    this.#tokens = { access, refresh: refresh ?? this.#tokens.refresh };
     return true;
   }
 
-  // Revokes the refresh token with all that came of it, then ends the sign-in at the login page too.
+  // Revokes the session's tokens, then ends the sign-in at the login page too.
   async signOut() {
-    const refresh = this.#tokens?.refresh;
-    this.#tokens = null;
-    sessionStorage.removeItem(REMEMBERED);
-    if (refresh) await askPool("RevokeToken", { Token: refresh }).catch(() => {});
+    const revoking = this.#tokens && this.#revoke().catch(() => {});
+    this.forget();
+    await revoking;
     const query = new URLSearchParams({ client_id: settings.client, logout_uri: home });
     location.assign(`${settings.domain}/logout?${query}`);
+  }
+
+  // A rider's session ends at the service, which tells the pool; others' only at the pool.
+  #revoke() {
+    const { access, refresh } = this.#tokens;
+    if (!this.claims.scope.includes("wildrydes/rides.read")) return askPool("RevokeToken", { Token: refresh });
+    return fetch(`${settings.base}/v1/me/sign-out`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${access}`, "Content-Type": "application/json" },
+      body: JSON.stringify({ refresh_token: refresh }),
+    });
   }
 
   // Nobody is signed in any more, whatever the reason.

@@ -40,6 +40,7 @@ GOOD: Mapping[str, str] = {
     "COGNITO_ISSUERS": "https://issuer.example.com/us-east-1_Example",
     "COGNITO_JWKS_URL": "https://keys.example.com/jwks.json",
     "COGNITO_DOMAIN_URL": "https://login.example.com",
+    "PAGE_CLIENT_IDS": "client1,client2,client2",
     "MAP_TILES_URL": "https://tiles.example.com/{z}/{x}/{y}.png",
     "MAP_ATTRIBUTION": "© OpenStreetMap contributors",
     "MAP_CENTER": "48.2,16.37",
@@ -270,3 +271,8 @@ def test_tiles_come_from_one_origin_by_place(url: str) -> None:
 @pytest.mark.parametrize("center", ["40.7", "91,0", "0,181", "north,west", "1,2,3", "nan,0"])
 def test_the_map_begins_at_a_place_on_earth(center: str) -> None:
     assert refused(MAP_CENTER=center).startswith("MAP_CENTER: ")
+
+
+@pytest.mark.parametrize("clients", ["client1", "client1,client2", "client1,client2,other"])
+def test_each_page_has_a_client_that_is_accepted(clients: str) -> None:
+    assert refused(PAGE_CLIENT_IDS=clients).startswith("PAGE_CLIENT_IDS: ")

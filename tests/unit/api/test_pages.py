@@ -73,6 +73,16 @@ def test_the_policy_allows_the_service_the_user_pool_and_the_tiles_and_nobody_el
     }
 
 
+def test_people_sign_in_on_each_page_by_its_own_client() -> None:
+    one, three = build_api(), build_api(cognito_client_ids="r,d,c", page_client_ids="r,d,c")
+    assert [clients_of(one, page) for page in PAGES] == [["client"]] * 3
+    assert [clients_of(three, page) for page in PAGES] == [["r"], ["d"], ["c"]]
+
+
+def clients_of(api: Api, page: str) -> list[str]:
+    return re.findall(r'data-client="(\w+)"', get(api, page).text)
+
+
 def test_settings_are_escaped_in_the_page() -> None:
     api = build_api(map_attribution="<b>© O'Hara & Co</b>")
     assert "&lt;b&gt;© O&#x27;Hara &amp; Co&lt;/b&gt;" in get(api, "/").text
