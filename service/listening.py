@@ -79,7 +79,7 @@ class Listening:
         if subject is None:
             return False
         try:
-            unicorn_id = unicorns.unicorn_of(self._ports, subject)
+            unicorn_id = unicorns.unicorn_id_of(self._ports, subject)
         except UnicornNotFound:
             return True
         except Unavailable:

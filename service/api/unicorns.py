@@ -187,7 +187,7 @@ def report_position(body: PositionReport) -> Response:
     """
     deps = dependencies()
     now = deps.now()
-    unicorn_id = unicorns.unicorn_of(deps.ports, caller().subject)
+    unicorn_id = unicorns.unicorn_id_of(deps.ports, caller().subject)
     noted = positions.record_position(deps.ports, unicorn_id, body.position(now), now)
     if noted.problem:
         return answer(200, PositionIgnored(ignored=noted.problem, server_time=now))

@@ -1,1 +1,1 @@
-"""The pure heart: what a ride and a unicorn may do, and who takes which ride. No I/O, no clock."""
+"""The use cases and the ports they need. Pure: no I/O of its own, no clock."""

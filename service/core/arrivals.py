@@ -1,4 +1,4 @@
-"""When the unicorn of a ride will be at the pickup, told to everyone who follows the ride."""
+"""Pickup ETAs for those who follow a ride."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from service.matching.travel import seconds_between
 from service.model import Location, Ride
 
 ASK_EVERY: Final = timedelta(seconds=10)
-"""How long a figure is counted down before the travel times are asked again: 1,000 followers must
-not be 500 questions a second to a routing engine."""
+"""How long an ETA is counted down before the travel times are asked again. Without it 1,000
+followers would cause 500 calls a second to a routing engine."""
 
 ArrivalKey = tuple[str, str | None]
-"""Ids of the ride and of its unicorn: another unicorn is another arrival."""
+"""The ids of a ride and its unicorn; with another unicorn the ETA is another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What was left, in seconds, at an instant."""
+    """The seconds that were left at an instant."""
 
     seconds: float
     at: datetime
 
     def left(self, now: datetime) -> float:
-        """Seconds left by now, never less than 0."""
+        """The seconds left now, at least 0."""
         return max(0.0, self.seconds - (now - self.at).total_seconds())
 
 
 class Arrivals:
-    """Asks for a ride at most once in `ASK_EVERY` and counts down between. Shared by threads.
+    """ETAs that are computed at most once in `ASK_EVERY` per ride and counted down in between.
 
-    `told` remembers the last figures. It may forget any of them at any time.
+    Threads may share it. `told`: the last ETAs; it may drop any of them at any time.
     """
 
     def __init__(self, times: ZoneTimes, told: MutableMapping[ArrivalKey, Arrival]) -> None:
@@ -45,13 +45,13 @@ class Arrivals:
         self._lock = threading.Lock()
 
     def pickup_eta(self, ride: Ride, position: Location, now: datetime) -> int:
-        """Seconds until the ride's unicorn, which is at `position`, is at the pickup."""
+        """Seconds until the ride's unicorn, which is at `position`, arrives at the pickup."""
         key = ride.ride_id, ride.unicorn_id
         with self._lock:
             last = self._told.get(key)
             if last and now - last.at < ASK_EVERY:
                 return round(last.left(now))
-            # Other threads count down from here while this one asks.
+            # Other threads count down from this value while this thread asks.
             self._told[key] = Arrival((last or _promised(ride, now)).left(now), now)
         travel = self._times.telling(ride.zone, Kind.PICKUP, now)
         seconds = seconds_between(travel, position, ride.pickup)
@@ -61,5 +61,5 @@ class Arrivals:
 
 
 def _promised(ride: Ride, now: datetime) -> Arrival:
-    """What the rider was told when the unicorn took the ride."""
+    """The ETA that the rider was told when the ride was matched."""
     return Arrival(ride.pickup_eta_seconds or 0, ride.matched_at or now)

@@ -14,18 +14,18 @@ from service.model.errors import TooFarAway, Unavailable
 from service.model.presence import judged
 
 FRESH: Final = timedelta(seconds=15)
-"""An older position says little about where a moving unicorn is."""
+"""A position older than this says little about where a moving unicorn is."""
 
 INSIST_AFTER: Final = timedelta(seconds=30)
-"""A driver who says so again after this is believed: phones and maps are wrong at times."""
+"""A driver who reports the arrival again after this is believed: phones and maps can be wrong."""
 
 
 def place_of(
     ports: Stores, unicorn_id: str, sent: Position | None, now: datetime
 ) -> Location | None:
-    """Where the unicorn is: what it sends with its step, else its last position, if fresh.
+    """Where the unicorn is: the position sent with its step, or else its last position if fresh.
 
-    Its clock is believed as little here as elsewhere.
+    Its clock is checked as for every position.
     """
     place = judged(sent, now, FRESH) if sent else None
     if isinstance(place, Position):
@@ -38,7 +38,7 @@ def place_of(
 
 
 def reached_at(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
-    """When the ride's unicorn was first seen at the pickup; none if it was not, or nobody knows."""
+    """When the ride's unicorn was first seen at the pickup; None if it was not or if unknown."""
     try:
         reached = ports.fleet.reached(ride.unicorn_id or "", ride.ride_id)
     except Unavailable:
@@ -47,7 +47,7 @@ def reached_at(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
 
 
 def metres_from(place: Location | None, at: Location | None) -> int | None:
-    """Straight line in whole metres; none if either place is unknown."""
+    """The straight-line distance in whole metres; None if either place is unknown."""
     return round(GreatCircle().crow_metres(place, at)) if place and at else None
 
 
@@ -65,8 +65,8 @@ def arrived(ports: Stores, ride: Ride, place: Location | None, now: datetime) ->
 
 
 def note_refusal(ports: Stores, ride: Ride, now: datetime) -> None:
-    """Remember since when the unicorn says that it has arrived. No client sees it: no version."""
+    """Store since when the unicorn reports its arrival; clients do not see it: no new version."""
     if ride.arrive_refused_at is None:
-        # If it is not noted now, it is the next time that the unicorn says so.
+        # A failure does not matter: it is stored when the unicorn reports its arrival again.
         with suppress(WriteConflict, Unavailable):
             ports.rides.save(ride, replace(ride, arrive_refused_at=now))

@@ -1,7 +1,7 @@
-"""The map of the city for staff: where unicorns are and which rides wait, and what changes of it.
+"""The map of the city for staff: positions of unicorns, waiting rides, and changes of both.
 
-All of it comes from Redis: as last heard, never the truth. A process keeps one picture for all its
-followers, which costs the same however many they are, and nothing while there is none.
+All of it comes from Redis, which may be out of date. A process keeps one picture for all its
+followers; its cost does not depend on their number, and it costs nothing without followers.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ MOST_SHOWN: Final = 5000
 """Unicorns, and waiting rides, on one map."""
 
 LOOK_SECONDS: Final = 1.0
-"""How often a followed picture is brought up to date, so how often a follower is told at most."""
+"""How often a followed picture is updated, and so how often a follower gets changes at most."""
 
 REMEMBERED: Final = timedelta(seconds=60)
-"""How long a follower may be away and still be told only what changed."""
+"""How long a follower may be away and still get only the changes."""
 
 OVERLAP: Final = timedelta(seconds=2)
-"""What a returning follower is told twice: it may have been with a process that looked later."""
+"""A returning follower gets the changes of this time again, because it may come from a process
+whose picture was older."""
 
 
 class SeenUnicorn(NamedTuple):
-    """A unicorn as the map shows it: its state as last noted, where it last was."""
+    """A unicorn on the map: its last noted state and its last position."""
 
     unicorn_id: str
     name: str
@@ -47,7 +48,7 @@ class SeenUnicorn(NamedTuple):
 
 
 class WaitingRide(NamedTuple):
-    """A ride that waits for a unicorn, and the plan for it if there is one."""
+    """A ride that is waiting for a unicorn, with the plan for it if there is one."""
 
     ride: Ride
     plan: Pairing | None
@@ -60,26 +61,26 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CityMap(Protocol):
-    """What the map is drawn from. Raises `Unavailable`."""
+    """The data of the map. Every method may raise `Unavailable`."""
 
     def unicorns(self, box: Box, limit: int, now: datetime) -> Sequence[SeenUnicorn]:
         """At most `limit` unicorns of the fleet with a fresh position in the box, in any order."""
 
     def states(self, now: datetime) -> Mapping[UnicornState, int]:
-        """How many unicorns that were heard of lately are in each state."""
+        """The number of recently heard unicorns by state."""
 
     def waiting(self, box: Box, limit: int) -> Sequence[WaitingRide]:
-        """At most `limit` rides that wait for a pickup in the box: the oldest, oldest first."""
+        """The oldest rides that wait for a pickup in the box, at most `limit`, oldest first."""
 
 
 def event_id(at: datetime) -> int:
-    """Names what the map shows at an instant: milliseconds since 1970, by the service's time."""
+    """The id of the map at an instant: milliseconds since 1970, by the service's time."""
     return (at - _EPOCH) // _MILLISECOND
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Everything that is on the map. `truncated`: there is more than a map shows."""
+    """Everything on the map. `truncated`: there are more entries than a map shows."""
 
     at: datetime
     unicorns: Sequence[SeenUnicorn]
@@ -93,7 +94,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changes:
-    """What is new on the map, whole, and the ids of what is no longer on it."""
+    """New and changed entries of the map in full, and the ids of removed ones."""
 
     at: datetime
     unicorns: Sequence[SeenUnicorn]
@@ -115,7 +116,7 @@ def draw(city: CityMap, box: Box, now: datetime) -> Snapshot:
 
 
 class _Layer(Generic[Thing]):
-    """Things of one kind by id, and when each last changed or went (milliseconds since 1970)."""
+    """Things of one kind by id, and when each was last changed or removed (ms since 1970)."""
 
     def __init__(self) -> None:
         self.things: Mapping[str, Thing] = {}
@@ -123,7 +124,7 @@ class _Layer(Generic[Thing]):
         self._gone: dict[str, int] = {}
 
     def take(self, things: Mapping[str, Thing], at: int, forget_before: int) -> None:
-        """Replace the things by what they are now."""
+        """Replace the things by the present ones."""
         for name, thing in things.items():
             if self.things.get(name) != thing:
                 self._changed[name] = at
@@ -135,13 +136,13 @@ class _Layer(Generic[Thing]):
         self._gone = {name: since for name, since in self._gone.items() if since >= forget_before}
 
     def since(self, at: int) -> tuple[Sequence[Thing], Sequence[str]]:
-        """What changed later than that, and the ids of what went."""
+        """The things changed after `at`, and the ids of those removed after it."""
         changed = [self.things[name] for name, since in self._changed.items() if since > at]
         return changed, [name for name, since in self._gone.items() if since > at]
 
 
 class Picture:
-    """The whole map, kept up to date while somebody follows it. For one thread (gevent) or many."""
+    """The whole map, which is updated while somebody follows it. Safe for threads and greenlets."""
 
     def __init__(
         self, city: CityMap, now: Callable[[], datetime], monotonic: Callable[[], float]
@@ -156,7 +157,7 @@ class Picture:
         self._told: dict[int, Changes | None] = {}
 
     def look(self) -> None:
-        """Bring the picture up to date unless it is, or somebody does it. Raises `Unavailable`."""
+        """Update the picture unless it is fresh or being updated. Raises `Unavailable`."""
         if self._monotonic() - self._looked_at < LOOK_SECONDS:
             return
         if not self._looking.acquire(blocking=False):
@@ -168,13 +169,13 @@ class Picture:
             self._looking.release()
 
     def news(self, seen: int | None) -> Snapshot | Changes | None:
-        """What a follower who saw the event `seen` has to know; none if nothing changed.
+        """The news for a follower that has seen the event `seen`; None if nothing has changed.
 
-        All followers who saw the same get the same object. Raises `Unavailable` before the first
-        look.
+        Followers that have seen the same event get the same object. Raises `Unavailable` before
+        the first look.
         """
         if self._snapshot is None:
-            raise Unavailable("the map was not drawn yet")
+            raise Unavailable("the map has not been read yet")
         at = self._snapshot.event_id
         oldest = max(self._begun_at, at - REMEMBERED // _MILLISECOND)
         if seen is None or not oldest <= seen <= at + OVERLAP // _MILLISECOND:
@@ -202,9 +203,9 @@ class Picture:
 def follow(
     picture: Picture, seen: int | None, wait: Wait
 ) -> Generator[Snapshot | Changes | None, None, None]:
-    """What a follower has to know, at most every `LOOK_SECONDS`, until the wait ends.
+    """Yield the news for a follower, at most every `LOOK_SECONDS`, until the wait ends.
 
-    `seen`: the event that a returning follower saw last, in whatever process. None says that there
+    `seen`: the last event that a returning follower has seen, in any process. Yields None if there
     is nothing new. The first step may raise `Unavailable`.
     """
     ended = threading.Event()
@@ -218,6 +219,6 @@ def follow(
             seen = news.event_id
         yield news
         ended.wait(LOOK_SECONDS)
-        # Without Redis the followers keep what they have.
+        # Without Redis the followers keep the last picture.
         with suppress(Unavailable):
             picture.look()

@@ -1,7 +1,7 @@
-"""Claims: the one place where a ride is won.
+"""Claims: the one place where a ride gets its unicorn.
 
-A claim is one transaction on the ride and the unicorn, conditional on both being as the round saw
-them. All safety rests on it.
+A claim is one transaction on the ride and the unicorn. It succeeds only if both are stored as the
+round saw them, and all safety depends on that.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ logger = logging.getLogger(__name__)
 
 
 class Outcome(Enum):
-    """What became of a claim."""
+    """The result of a claim."""
 
     CLAIMED = auto()
     LOST = auto()
-    """To somebody faster: the other side is free for another pairing, so pair again."""
+    """Another write was faster. One side may still be free, so the round pairs again."""
     FAILED = auto()
-    """Not written; pairing again would not help, the sweep will."""
+    """Not written. Pairing again would not help; the sweep looks after the ride."""
     POSTPONED = auto()
-    """Not tried: the job's time was up."""
+    """Not tried, because the job's time was up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A pairing with the two values it was decided on."""
+    """A pairing, with the ride and the unicorn as the round saw them."""
 
     pairing: Pairing
     ride: Ride
@@ -52,7 +52,7 @@ class Claim:
 
 
 def told(times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime) -> Sequence[Claim]:
-    """The same claims with the pickup times that riders are told."""
+    """The same claims with the pickup ETAs that riders are told."""
     starts = places(c.entry.position.location for c in claims if c.entry.position)
     pickups = places(c.ride.pickup for c in claims)
     factors = times.told_of_decided(zone, starts, pickups, now)
@@ -70,7 +70,7 @@ def told_plans(
     fleet: Mapping[str, FleetEntry],
     now: datetime,
 ) -> Sequence[Pairing]:
-    """The same plans with the pickup times that riders are told: their drives are corrected."""
+    """The same plans with the pickup ETAs that riders are told, corrected by what was learned."""
     if not plans:
         return plans
     starts = places(_dropoff(fleet[plan.unicorn_id]) for plan in plans)
@@ -88,7 +88,7 @@ def told_plans(
 
 
 def _dropoff(entry: FleetEntry) -> Location:
-    """Where a planned unicorn sets out from."""
+    """Where a planned unicorn starts: the dropoff of its present trip."""
     trip = entry.unicorn.trip
     if trip is None or trip.dropoff is None:
         raise ValueError("a unicorn without a known dropoff cannot be planned")
@@ -96,7 +96,7 @@ def _dropoff(entry: FleetEntry) -> Location:
 
 
 def claim(ports: Stores, claim: Claim, now: datetime) -> Outcome:
-    """Take both sides or neither, in one call of the store."""
+    """Write both sides or neither, in one remote call; more after a lost claim."""
     ride, entry = claim.ride, claim.entry
     assert entry.position is not None  # noqa: S101 - only fresh positions are paired
     at = entry.position.location
@@ -110,7 +110,7 @@ def claim(ports: Stores, claim: Claim, now: datetime) -> Outcome:
         logger.warning("claim not written", extra={"ride_id": ride.ride_id, "cause": str(error)})
         return Outcome.FAILED
     except Exception:
-        # A defect that one ride brings to light must not cost the others of the round.
+        # A defect that shows with one ride must not stop the claims of the others.
         logger.exception("claim failed", extra={"ride_id": ride.ride_id})
         return Outcome.FAILED
     effects.tell(ports, now, ride=after, unicorn=reserved)
@@ -128,14 +128,14 @@ def claim(ports: Stores, claim: Claim, now: datetime) -> Outcome:
 
 
 def _repair(ports: Stores, ride: Ride, lost: WriteConflict, now: datetime) -> Outcome:
-    """Correct what this process believed by what is stored."""
+    """Correct Redis by what is stored, after a lost claim."""
     try:
         if lost.unicorn:
             ports.fleet.refresh(lost.unicorn, now)
         if lost.ride and lost.ride.status is RideStatus.REQUESTED:
             ports.waiting.correct(lost.ride)
         elif lost.ride or not lost.unicorn:
-            # Ended, taken, or not there at all; were it open, the sweep would add it again.
+            # The ride has ended, is taken or is gone. If it is open, the sweep adds it again.
             ports.waiting.discard(ride.zone, [ride.ride_id])
     except Unavailable:
         return Outcome.FAILED

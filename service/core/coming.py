@@ -1,4 +1,4 @@
-"""Watches whether the unicorn of a matched ride is coming, and who could come instead."""
+"""Judges whether the unicorn of a matched ride is coming, and whether another should take over."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from service.model import LIVENESS_CHECK, Location, Position, Presence, Ride, Ri
 logger = logging.getLogger(__name__)
 
 UNPLACED_AFTER: Final = timedelta(seconds=180)
-"""Whoever says nothing of its place for so long does not keep a rider waiting by its calls."""
+"""A unicorn that reports no position for this long does not keep its ride by calls alone."""
 
 LOOKED_AT: Final = 8
-"""Free unicorns nearest to the pickup that are compared, besides those that never get the ride."""
+"""Free unicorns nearest to the pickup that are compared; excluded ones do not count."""
 
 
 class Verdict(StrEnum):
-    """What is to be done about a ride."""
+    """The judgement about a ride's unicorn."""
 
     COMING = "coming"
     NOT_COMING = "not_coming"
-    """It stays with its unicorn: nobody free is better, or too many were taken back lately."""
+    """The unicorn does not come but keeps the ride: no free one is better, or too many were taken
+    back lately."""
     TAKE_BACK = "take_back"
 
 
 def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
-    """Whether the ride's unicorn is coming and, if not, whether to take the ride from it.
+    """Whether the unicorn of a matched ride is coming and, if not, whether it loses the ride.
 
-    Only of a ride that is matched. `seen`: what is known of its unicorn. Asks Redis for others
-    only if the unicorn is not coming. Raises `Unavailable`.
+    `seen`: what the unicorn's calls tell about it. Calls Redis only if the unicorn is not coming.
+    Raises `Unavailable`.
     """
     if ride.status is not RideStatus.MATCHED:
         return Verdict.COMING
@@ -65,26 +66,26 @@ def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
 def look_again(
     ports: Stores, ride: Ride, verdict: Verdict, now: datetime, check: datetime
 ) -> datetime | None:
-    """When to look again at a ride that stays with its unicorn, sooner if that does not come.
+    """When a ride that keeps its unicorn is due again: at `check`, or sooner if it does not come.
 
-    None where that is noted, together with whether the unicorn comes: for staff, clients see
-    nothing of it. Raises `Unavailable`.
+    None if that is already stored, because whether the unicorn comes has changed; only staff sees
+    that. One write at most. Raises `Unavailable`.
     """
     is_coming, unicorn = verdict is Verdict.COMING, {ride.unicorn_id or ""}
     due_at = check if is_coming else min(check, now + LIVENESS_CHECK)
     not_coming = ride.not_coming - unicorn if is_coming else ride.not_coming | unicorn
     if not_coming == ride.not_coming:
         return due_at
-    # Whoever changed the ride meanwhile has set when it is looked at next.
+    # After a conflict the other write has set when the ride is due.
     with suppress(WriteConflict):
         ports.rides.save(ride, replace(ride, not_coming=not_coming, due_at=due_at))
     return None
 
 
 def _left(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> float | None:
-    """How many seconds the unicorn still needs if it is not coming, else none.
+    """The seconds that the unicorn still needs if it is not coming; None if it is coming.
 
-    Infinite if it has not said for too long where it is.
+    Infinite if it has reported no position for too long.
     """
     since = ride.matched_at or now
     if min(seen.unplaced, now - since) > UNPLACED_AFTER:
@@ -99,7 +100,7 @@ def _left(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> float | N
 
 
 def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -> bool:
-    """Whether a free unicorn within the cap, which a round may pair with the ride, is better."""
+    """Whether a free unicorn that a round may pair with the ride would arrive much sooner."""
     if ports.pauses.current().covers(ride.zone):
         return False
     never = ride.excluded | ride.missed_by

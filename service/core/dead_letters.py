@@ -1,4 +1,4 @@
-"""A ride that kills the process working on it is set aside; an operator can have it tried again."""
+"""Sets aside a ride that kills the process working on it; an operator can replay it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ logger = logging.getLogger(__name__)
 
 
 ENTRIES: Final = uuid.UUID("0d0a5f0e-9d0c-4c53-8a86-3a1f5c2a7e11")
-"""Namespace of the ids of letters about unreadable entries, which the release before this wrote."""
+"""Namespace of the ids of letters about unreadable entries, which only the last release writes."""
 
 
 def set_aside_ride(
     ports: Stores, letters: DeadLetters, ride: Ride, cause: str, now: datetime
 ) -> None:
-    """End a ride that nobody can work on as `unmatched`, and keep it for an operator.
+    """End a ride that kills workers as `unmatched`, and keep a dead letter for operators.
 
-    The letter is written first: at worst there is one for a ride that is still tried.
+    The letter is written first. At worst there is a letter for a ride that is still tried.
     """
     letter = DeadLetter(
         dead_letter_id=f"ride-{ride.ride_id}",
@@ -48,11 +48,11 @@ def set_aside_ride(
 
 
 def replay(ports: Stores, letters: DeadLetters, dead_letter_id: str, now: datetime) -> DeadLetter:
-    """Try again what was set aside: an `unmatched` ride is requested with a fresh deadline.
+    """Request the ride of a dead letter again, with a new deadline.
 
-    That may be done again when the ride ends unmatched again. Nothing happens to a ride in any
-    other state. A letter of a kind that is no longer written is only noted as replayed. Raises
-    `DeadLetterNotFound`, also for a ride whose rider was forgotten.
+    Only an `unmatched` ride is requested, as often as it ends unmatched again; in any other state
+    nothing happens to it. A letter of a kind that is no longer written is only marked as replayed.
+    Raises `DeadLetterNotFound`, also if the ride's rider was erased.
     """
     letter = letters.get(dead_letter_id)
     if letter is None:
@@ -64,18 +64,18 @@ def replay(ports: Stores, letters: DeadLetters, dead_letter_id: str, now: dateti
         try:
             letters.mark_replayed(letter, now)
         except Unavailable as error:
-            # The ride is requested already; that the letter does not say so harms nobody.
+            # The ride is requested already; a letter without the mark does no harm.
             logger.warning("replay not noted", extra={"cause": str(error)})
     return letter
 
 
 def letters_about(ride_id: str) -> Sequence[str]:
-    """The ids that letters about a ride have, if there are any."""
+    """The ids of all letters that there may be about a ride."""
     return f"ride-{ride_id}", f"entry-{uuid.uuid5(ENTRIES, ride_id)}"
 
 
 def _replay_ride(ports: Stores, ride_id: str, now: datetime) -> bool:
-    """Whether there was something to do."""
+    """Request the ride again; returns whether it was `unmatched`."""
     ride = ports.rides.get(ride_id)
     if ride is None:
         return False

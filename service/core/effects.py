@@ -1,7 +1,7 @@
-"""What follows a committed write: tell the fleet index, the waiting sets, the waiters, the workers.
+"""The effects of a committed write: updates of the hints in Redis, announcements, jobs.
 
-All of it may be lost without harm (the sweep finds what nobody was told of), so a store that does
-not answer here is noted and never fails the operation that is already committed.
+All of them may be lost without harm, because the sweep repairs them. So if a store does not answer
+here, that is logged, and the operation, which is already committed, succeeds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 LEFT_WAITING: Final = frozenset(
     {RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.CANCELED, RideStatus.UNMATCHED}
 )
-"""What a waiting ride can become. The steps after that find it no longer in the waiting set."""
+"""States that a waiting ride can enter next; only these remove it from the waiting set."""
 
 
 def ride_topic(ride_id: str) -> str:
@@ -38,9 +38,9 @@ def unicorn_topic(unicorn_id: str) -> str:
 
 
 def tell(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | None) -> None:
-    """Spread the word of what a ride and its unicorn have just become."""
+    """Announce the new ride and unicorn, and update the hints in Redis. Raises nothing."""
     try:
-        # Who waits for the news is told first; nobody waits for the rest.
+        # Waiters first, because nobody waits for the rest.
         ports.changes.announce(*_topics(ride, unicorn))
         if unicorn:
             has_it = ride and ride.ride_id == unicorn.ride_id
@@ -59,7 +59,7 @@ def tell(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | N
 
 
 def trigger_ride(ports: Hints, ride: Ride) -> None:
-    """Put a waiting ride before its zone's next round, and ask for one unless it is asked for."""
+    """Add a waiting ride to its zone, and publish a round unless one is already asked for."""
     try:
         if ports.waiting.add(ride):
             ports.rounds.publish(ride.zone, ride.request_id)
@@ -71,7 +71,7 @@ def trigger_ride(ports: Hints, ride: Ride) -> None:
 
 
 def trigger_rides(ports: Hints, rides: Sequence[Ride]) -> None:
-    """`trigger_ride` of many, with one call to Redis and a message for each zone."""
+    """`trigger_ride` for many rides: one call to Redis, and one message for each zone."""
     request_ids = {ride.zone: ride.request_id for ride in rides}
     try:
         for zone in ports.waiting.add_all(rides) if rides else ():
@@ -84,7 +84,7 @@ def trigger_rides(ports: Hints, rides: Sequence[Ride]) -> None:
 
 
 def trigger_around_unicorn(ports: Hints, unicorn_id: str, now: datetime) -> None:
-    """A unicorn became usable: look again at the waiting rides it can reach."""
+    """Ask for a round for the waiting rides that a newly usable unicorn can reach."""
     try:
         position = ports.fleet.position(unicorn_id, now)
     except Unavailable as error:
@@ -95,7 +95,7 @@ def trigger_around_unicorn(ports: Hints, unicorn_id: str, now: datetime) -> None
 
 
 def trigger_around(ports: Hints, locations: Iterable[Location]) -> None:
-    """Look again at the waiting rides within reach of usable unicorns that are new here."""
+    """Ask for rounds for the waiting rides within reach of newly usable unicorns."""
     zones = {z for at in locations for z in zones_within(at, ports.rules.reach_metres)}
     try:
         for zone in ports.waiting.mark(zones) if zones else ():

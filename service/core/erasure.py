@@ -1,4 +1,4 @@
-"""Forget a rider: what a rider may ask for (GDPR, article 17)."""
+"""Erases a rider's personal data, which every rider may demand (GDPR, article 17)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """`open_rides` have to end first; then erase again."""
+    """The result of an erasure. `open_rides` must end first; then erase again."""
 
     erased: int
     open_rides: tuple[str, ...]
 
 
 def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
-    """Remove a rider from all rides that have ended: status, times and distances stay.
+    """Erase a rider from all rides that have ended; status, times and distances stay.
 
-    Dead letters about the rides go, too: they quote them. May be repeated, and goes on where it
-    was cut short. Five remote calls for each ride. Raises `Unavailable`.
+    Also deletes dead letters about the rides, because they quote them. May be repeated, and then
+    goes on where it was interrupted. Five remote calls for each ride. Raises `Unavailable`.
     """
     erased, still_open = 0, []
     listing = partial(rides.list_of_rider, rider_id, status=None, limit=PAGE)
@@ -36,7 +36,7 @@ def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
             still_open.append(ride.ride_id)
             continue
         try:
-            # First: once the ride has no rider, nobody would find its letters.
+            # Letters first: once the ride has no rider, a repeated erasure would not find them.
             letters.forget(letters_about(ride.ride_id))
             rides.save(ride, ride.erased())
             erased += 1

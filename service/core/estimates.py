@@ -1,4 +1,4 @@
-"""What a rider may expect before asking for a ride; nobody is promised anything."""
+"""Estimates for a rider before a ride is requested; they promise nothing."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from service.matching.zones import zone_of
 from service.model import Location, Unicorn
 
 MOST_SHOWN: Final = 20
-"""Available unicorns that are told of around a place."""
+"""Available unicorns shown around a place at most."""
 
 LOOKED_AT: Final = 3 * MOST_SHOWN
-"""The index counts from exact positions, so it is asked for more than are shown: which unicorn is
-the last one that it returns must not decide who is shown."""
+"""Unicorns read from the index. It sorts by exact positions, so more are read than shown: otherwise
+the last one shown would reveal exact distances."""
 
 DECIMALS: Final = 3
-"""Of degrees, some hundred metres: who looks on sees a herd, and can follow no unicorn home."""
+"""Decimals of a degree (about 100 m), so that nobody can follow a unicorn home."""
 
 BLUR_METRES: Final = 80.0
-"""How far apart a place and the same with so many decimals are, at most."""
+"""The greatest distance between a place and its rounded form."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Of a ride that would be requested now; none where it cannot be told."""
+    """The estimate for a ride requested now; a field is None if it is unknown."""
 
     pickup_eta_seconds: int | None
     pickup_eta_latest_seconds: int | None
-    """Nine of ten unicorns are there by then; likewise `trip_latest_seconds`."""
+    """The time within which nine of ten unicorns arrive; `trip_latest_seconds` likewise."""
     trip_seconds: int | None
     trip_latest_seconds: int | None
     trip_metres: int | None
@@ -44,7 +44,7 @@ class Estimate:
 
 
 def estimate(ports: Hints, pickup: Location, dropoff: Location | None, now: datetime) -> Estimate:
-    """What the dispatcher would expect of a ride from here, if nobody else wanted one.
+    """The estimate for a ride from `pickup`, as if no other ride were waiting.
 
     Raises `Unavailable`.
     """
@@ -81,11 +81,11 @@ def _whole(value: float | None, factor: float = 1.0) -> int | None:
 
 
 def nearby(ports: Hints, place: Location, now: datetime) -> Sequence[tuple[Unicorn, Location]]:
-    """Available unicorns within reach, nearest first, at most `MOST_SHOWN`, where they roughly are.
+    """Available unicorns within reach at rounded places, nearest first, at most `MOST_SHOWN`.
 
-    Everything told of a unicorn is computed from where it roughly is. A distance, a count at the
-    edge of the reach or an order by exact positions would give them away: answers for many places,
-    put together, lead to one point. Raises `Unavailable`.
+    Everything is computed from the rounded places. Distances, counts at the edge of the reach or
+    an order by exact positions would reveal them, because answers for many places can be combined.
+    Raises `Unavailable`.
     """
     reach = ports.rules.reach_metres
     found = ports.fleet.near(

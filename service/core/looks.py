@@ -27,10 +27,10 @@ from service.model import (
 from service.model.errors import Unavailable
 
 RETRY_EVERY: Final = timedelta(seconds=4)
-"""Longest time a waiting ride goes without a trigger: the tail of a fault is this plus a second."""
+"""The longest time without a trigger for a waiting ride; a fault delays it by this plus 1 s."""
 
-LOST_AFTER: Final = timedelta(minutes=30)
-"""A unicorn silent this long (and three times its trip) while in progress is lost."""
+TRIP_LOST_AFTER: Final = timedelta(minutes=30)
+"""A ride in progress is lost if its unicorn is silent for this long and three times its trip."""
 
 CHECK_MARGIN: Final = timedelta(seconds=1)
 """Added to a liveness check's due time, so that the check runs just after the unicorn became
@@ -46,7 +46,7 @@ def look(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
 
 
 def _look_after_requested(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
-    """The deadline has passed: only a plan keeps the ride open, and not for ever."""
+    """End a ride whose deadline has passed, unless a plan keeps it open for a limited time."""
     end = ports.rules.ends_at(ride, planned=_has_plan(ports, ride))
     if now >= end:
         _apply(ports, ride, now, lambda stored: stored.unmatched(now))
@@ -72,7 +72,7 @@ def _look_after_offered(ports: Stores, ride: Ride, now: datetime) -> datetime | 
 
 
 def _could_answer(ports: Stores, ride: Ride, offered_at: datetime, now: datetime) -> bool:
-    """Whether the unicorn was there, and we were, while the ride was offered to it."""
+    """Whether the unicorn called during the offer and the service could hear it all the time."""
     try:
         return ports.fleet.could_answer(ride.unicorn_id or "", offered_at, now)
     except Unavailable:
@@ -106,7 +106,7 @@ def _look_after_in_progress(ports: Stores, ride: Ride, now: datetime) -> datetim
     if _is_mended(ports, ride, now):
         return None
     silent = ports.fleet.presence(ride.unicorn_id or "", now).silence
-    late = silent - max(LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
+    late = silent - max(TRIP_LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
     if late <= timedelta():
         return _next_check(now, late)
     if is_outage(ports, ride, late, now):
@@ -126,9 +126,9 @@ _LOOK_AFTER: Final[dict[RideStatus, Callable[[Stores, Ride, datetime], datetime 
 
 
 def _is_mended(ports: Stores, ride: Ride, now: datetime) -> bool:
-    """Whether the ride and its unicorn did not agree, and were made to.
+    """Whether the ride and its unicorn contradicted each other and were repaired.
 
-    The fleet index tells whether that may be; only then both are read.
+    Both are read only if the fleet index says that they may contradict each other.
     """
     unicorn_id = ride.unicorn_id or ""
     known = ports.fleet.entries([unicorn_id], now).get(unicorn_id)
@@ -146,7 +146,7 @@ def _apply(
     *,
     silent: bool = False,
 ) -> None:
-    """Take the step if the ride still is in the state the sweep saw, and free its unicorn."""
+    """Take the step and free the unicorn, if the ride still has the status that the sweep saw."""
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.version != seen.version:
@@ -164,14 +164,14 @@ def _has_plan(ports: Stores, ride: Ride) -> bool:
     try:
         return ports.waiting.plan_of(ride.zone, ride.ride_id) is not None
     except Unavailable:
-        # Plans live in Redis alone: without it there is none.
+        # Plans are kept in Redis only: without Redis there is none.
         return False
 
 
 def _next_check(now: datetime, late: timedelta) -> datetime:
-    """Just after the silence could first exceed its limit.
+    """The next liveness check: just after the silence could first exceed its limit.
 
-    Each look at a ride costs writes (row and index), so one that cannot find anything is left out.
+    An earlier check could not find anything, and each one costs writes (row and index).
     """
     return now - late + CHECK_MARGIN
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from service.core.ports import Stores
-from service.core.unicorns import unicorn_of
+from service.core.unicorns import unicorn_id_of
 from service.model import RideStatus
 from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound
 
@@ -105,7 +105,7 @@ def photo_of_rider(stores: Stores, photos: Photos, account_sub: str, ride_id: st
 
     Raises `UnicornNotFound`, `RideNotFound`, `PhotoNotFound`.
     """
-    unicorn_id = unicorn_of(stores, account_sub)
+    unicorn_id = unicorn_id_of(stores, account_sub)
     ride = stores.rides.get(ride_id)
     if ride is None or ride.unicorn_id != unicorn_id or ride.status not in ASSIGNED:
         raise RideNotFound("no such ride of this unicorn")

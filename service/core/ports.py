@@ -1,8 +1,8 @@
-"""What the use cases need from the outside. A protocol stands here only where a fake exists too.
+"""The ports of the use cases, as protocols; for each of them there is a fake too.
 
-Every method may raise `Unavailable`. The DynamoDB side (`Rides`, `Unicorns`, `Assignments`) is the
-truth and decides by conditional writes; the Redis side (`FleetIndex`, `WaitingRides`, `Changes`)
-may lose everything at any time.
+Every method may raise `Unavailable`. The stores in DynamoDB (`Rides`, `Unicorns`, `Assignments`)
+hold the truth and decide by conditional writes. The stores in Redis (`FleetIndex`, `WaitingRides`,
+`Changes`) may lose everything at any time.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from service.model.operations import DeadLetter, Pause
 
 
 class WriteConflict(DispatchError):
-    """A conditional write lost: what is stored now is not what the decision was made on.
+    """A conditional write failed, because another write was faster.
 
-    Carries the stored values (none where the item is gone), so that the caller can decide again
-    without another read.
+    Holds the stored values (None if the item is gone), so that the caller can decide again without
+    another read.
     """
 
     def __init__(self, *, ride: Ride | None = None, unicorn: Unicorn | None = None) -> None:
@@ -52,18 +52,18 @@ class WriteConflict(DispatchError):
 
 
 class LeaseLost(DispatchError):
-    """Another job has the zone's turn by now; nothing was written."""
+    """Another job has the zone's lease now; nothing was written."""
 
 
 MOST_LISTED: Final = 1000
-"""Rides that one call of a rider's listing looks at. A page of the API (100 rides) is within it."""
+"""Rides that one call of a rider's listing reads at most; more than a page of the API (100)."""
 
 
 class Rides(Protocol):
     """Rides, written one at a time. Reads are strongly consistent except the listings."""
 
     def create(self, ride: Ride) -> Ride | None:
-        """Store a new ride. Returns the ride that has this `ride_id` already, if there is one."""
+        """Store a new ride. Returns None, or the existing ride with this `ride_id`."""
 
     def get(self, ride_id: str) -> Ride | None: ...
 
@@ -78,8 +78,8 @@ class Rides(Protocol):
     ) -> Page[Ride]:
         """The rider's rides requested since then, newest first, from the key `start` on.
 
-        A page may be short of `limit`, even empty, and still have a `next_key`: a call looks at
-        `MOST_LISTED` rides at most, however few of them have the status.
+        A page may have fewer than `limit` rides, or none, and still have a `next_key`: a call reads
+        at most `MOST_LISTED` rides, however few of them have the status.
         """
 
     def list_of_unicorn(
@@ -91,57 +91,58 @@ class Rides(Protocol):
         start: Mapping[str, str] | None,
         since: datetime | None = None,
     ) -> Page[Ride]:
-        """`list_of_rider` of the rides that this unicorn has or had at their end."""
+        """As `list_of_rider`, for the rides that this unicorn has, or had when they ended."""
 
     def save(self, before: Ride, after: Ride) -> None:
-        """Replace `before` by `after` if it still is what is stored; else `WriteConflict`."""
+        """Replace `before` by `after`. Raises `WriteConflict` unless `before` is still stored."""
 
     @property
     def shards(self) -> Sequence[str]:
-        """Names of the parts of the index of open rides."""
+        """The names of the shards of the index of open rides."""
 
     def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
-        """Open rides whose `due_at` has passed, oldest first, of a shard or of all.
+        """Open rides whose `due_at` has passed, oldest first, of one shard or of all.
 
-        Of a shard, the oldest that do more than wait (`Ride.only_waits`) are among them however
-        many older ones wait. A row that nobody can read is put back and left out.
+        For one shard the result has the oldest rides that need more than a round (`Ride.only_waits`
+        is False), even behind many older waiting rides. A row that cannot be read is postponed and
+        left out.
         """
 
     def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
-        """Ids of the shard's rides that have a unicorn and are due after then, and of the unicorn.
+        """Pairs of ride id and unicorn id, for the shard's rides with a unicorn due after then.
 
-        From the index alone, which may be a moment old. Iterating makes a call for each 1 MB.
+        Read from the index only, which may be a moment old. Iterating makes one call per 1 MB.
         """
 
     def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
-        """Push `due_at` without a new version, if status and `due_at` are as seen."""
+        """Set a later `due_at` without a new version; False if status or `due_at` has changed."""
 
     def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
-        """`postpone` of many, each by itself, in few calls; returns those that were pushed."""
+        """`postpone` for many rides, each on its own, in few calls; returns the postponed ones."""
 
 
 class Unicorns(Protocol):
     """Unicorns, written one at a time."""
 
     def create(self, unicorn: Unicorn) -> None:
-        """Store a new unicorn and its account item; `UnicornExists`, `AccountTaken`."""
+        """Store a new unicorn and its account item. Raises `UnicornExists`, `AccountTaken`."""
 
     def get(self, unicorn_id: str) -> Unicorn | None: ...
 
     def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
-        """Those of these unicorns that exist, each read consistently, in as few calls as can be.
+        """The existing ones of these unicorns, each read consistently; one call per 100.
 
-        None stands for a unicorn whose row nobody can read.
+        None stands for a unicorn whose row cannot be read.
         """
 
     def of_account(self, account_sub: str) -> str | None:
-        """The id of the account's unicorn."""
+        """The id of the account's unicorn, or None; it may be remembered for some seconds."""
 
     def save(self, before: Unicorn, after: Unicorn) -> None:
-        """Replace `before` by `after` if it still is what is stored; else `WriteConflict`.
+        """Replace `before` by `after`. Raises `WriteConflict` unless `before` is still stored.
 
-        The account item follows in the same write: moved with `account_sub` (`AccountTaken` if
-        the new account drives another unicorn), freed when the unicorn is removed.
+        The account item changes in the same write: it moves with `account_sub` (raises
+        `AccountTaken` if the new account has another unicorn) and is deleted with the unicorn.
         """
 
 
@@ -152,26 +153,26 @@ class Assignments(Protocol):
         """Both items, each read consistently."""
 
     def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
-        """Write what changed in both (before, after) pairs if both befores are still stored.
+        """Write the changes of both (before, after) pairs if both befores are still stored.
 
-        Only changed fields are written, so a `before` from a cache may lack fields that play no
-        part. Else `WriteConflict` with what is stored for each side that lost.
+        Only changed fields are written, so a `before` from a cache may lack fields that do not
+        change. Raises `WriteConflict` with the stored value of each side that lost.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What recording a position told: the unicorn if its state is known, whether it `entered`.
+    """The result of recording a position: the unicorn if its state is known, and if it `entered`.
 
-    A unicorn enters a zone when its last position was elsewhere, stale or unknown.
+    A unicorn enters a zone if its last position was in another one, stale or unknown.
     """
 
     unicorn: Unicorn | None
     entered: bool
     ride_version: int | None = None
-    """Of the ride the unicorn has, if that is known."""
+    """The version of the unicorn's ride, if known."""
     advice: Advice | None = None
-    """Where it was told to wait, if that holds."""
+    """Where it was told to wait, if that still holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,42 +181,42 @@ class Nearby:
 
     entries: Sequence[FleetEntry]
     cut: frozenset[Location] = frozenset()
-    """Those of the places that may have more usable unicorns within reach."""
+    """The places around which there may be more usable unicorns within reach."""
 
 
 class FleetIndex(Protocol):
-    """Where unicorns are and what they are doing, as last heard. Never the truth."""
+    """Positions and states of unicorns as last heard; hints only, may be out of date."""
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
-        """Note a position, unless one recorded later is known. Costs no DynamoDB write.
+        """Record a position, unless a later one is known. One call, no DynamoDB write.
 
-        One that is farther than 300 m/s from the last waits for a second report that agrees.
-        If the sighting has no unicorn, its state is not known here (any more): `refresh` it, or
-        `forget` it if there is no such unicorn.
+        A position that implies more than 300 m/s is kept aside until a second report agrees. If
+        the sighting has no unicorn, the index lacks its state: the caller must `refresh` it, or
+        `forget` it if it does not exist.
         """
 
     def record_all(
         self, positions: Mapping[str, Position], now: datetime
     ) -> Mapping[str, Sighting]:
-        """`record` of many, by unicorn id, in as few calls as of one.
+        """`record` for many unicorns, by id, in as few calls as for one.
 
-        Somebody else speaks for them: it is no sign that their drivers could answer.
+        A gateway reports them, so this does not show that their drivers could answer an offer.
         """
 
     def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
-        """Note a state, unless a newer version is known, and the version of its ride if told."""
+        """Note a state unless a newer version is known, and the version of its ride if given."""
 
     def refresh_all(self, unicorns: Collection[Unicorn], now: datetime) -> None:
-        """`refresh` of many, in as few calls as of one."""
+        """`refresh` for many unicorns, in as few calls as for one."""
 
     def forget(self, unicorn_ids: Collection[str]) -> None:
-        """Drop what is known of unicorns that turned out not to exist."""
+        """Remove unicorns that do not exist from the index."""
 
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
-        """What is known of these unicorns; unknown ones are absent, stale positions none."""
+        """The entries of these unicorns; unknown ones are absent, stale positions are None."""
 
     def position(self, unicorn_id: str, now: datetime) -> Position | None:
-        """The last position, if it is fresh; known even while the state is not."""
+        """The last position if it is fresh; known even if the state is not."""
 
     def reached(self, unicorn_id: str, ride_id: str) -> datetime | None:
         """When the unicorn of this ride was first recorded within 50 m of its pickup."""
@@ -231,74 +232,74 @@ class FleetIndex(Protocol):
     ) -> Nearby:
         """Usable and busy unicorns with fresh positions near any of the places.
 
-        For each place at least the `per_place` nearest of each kind; of the usable ones one more
-        for each other place beside it. And of the usable ones up to `equal_metres` farther than
-        those, the longest waiting: at least `per_place`, and as many as there are places, since
-        all riders may stand at the same one.
+        For each place the result has at least the `per_place` nearest of each kind, and one more
+        usable one for each other place beside it. Of the usable ones up to `equal_metres` farther
+        than those it has the longest waiting: at least `per_place`, and as many as there are
+        places, because all riders may be at the same one.
         """
 
     def of_zone(self, zone: str, now: datetime) -> Sequence[FleetEntry]:
         """Usable unicorns with fresh positions in the zone, and busy ones that drop off there."""
 
     def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
-        """Note, by unicorn id, why a report was no position: neither a place nor a sign of life."""
+        """Note why a report was ignored, by unicorn id. It does not count as a call."""
 
     def hear(self, unicorn_id: str, now: datetime, *, refused: bool = False) -> None:
-        """Note a call of the unicorn that is no position, or that had to be `refused`."""
+        """Note a call of the unicorn that is not a position, or one that was `refused`."""
 
     def presence(self, unicorn_id: str, now: datetime) -> Presence:
-        """What is known of the unicorn by its calls, in one call."""
+        """What the unicorn's calls tell about it. One remote call."""
 
     def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
-        """How many of the unicorns with a ride fell silent when this one did; two calls."""
+        """How many unicorns with a ride fell silent together with this one. Two remote calls."""
 
     def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
-        """Say that the process hears unicorns, or (`is_deaf`) that it had to refuse some.
+        """Report that the process hears unicorns, or (`is_deaf`) that it had to refuse some.
 
-        To be repeated all the time. No silence counts before every process hears: after a deaf
-        one, after a gap, and while one that said so before says nothing (see `model.presence`).
-        Nor does it count after the last beat of any of them.
+        Each process must repeat it every few seconds. Silence counts only from when every process
+        hears: not before a deaf report or a gap has passed, nor while a process that reported
+        before is missing, nor after the last report of any of them (see `model.presence`).
         """
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
-        """Whether the unicorn itself called since then, and none of its calls was refused.
+        """Whether the unicorn itself called since then and none of its calls was refused.
 
-        False as well if somebody may not have been heard meanwhile.
+        False too if a call may have been missed in that time.
         """
 
     def may_take_back(self, ride_id: str, unicorn_id: str, now: datetime) -> bool:
-        """Whether this ride may be taken from its unicorn, which does not come; two calls.
+        """Whether this ride may be taken from its unicorn, which does not come. Two remote calls.
 
-        No more than `matching.coming.most_taken_back` in any minute may. Who may counts, and may
-        again.
+        At most `matching.coming.most_taken_back` rides in any minute may be. A True answer counts
+        the ride, and asking again for it gives the same answer.
         """
 
     def stop_listening(self, process: str) -> None:
-        """Say that the process ends."""
+        """Withdraw the reports of a process that ends."""
 
     def begin_epoch(self, now: datetime) -> bool:
-        """Start an epoch if there is none; true if the index is new and must be refilled."""
+        """Start an epoch if there is none; True if the index is new and must be refilled."""
 
 
 class WaitingRides(Protocol):
     """Rides waiting per zone, and the marks that make one round serve many requests."""
 
     def add(self, ride: Ride) -> bool:
-        """Add a ride; true if the caller set the zone's mark and so has to publish a round."""
+        """Add a ride; True if the caller set the zone's mark and so must publish a round."""
 
     def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
-        """`add` of many with one call; returns the zones the caller has to publish."""
+        """`add` for many rides with one call; returns the zones that the caller must publish."""
 
     def correct(self, ride: Ride) -> None:
-        """Replace what is known of a waiting ride without asking for a round."""
+        """Replace the entry of a waiting ride without triggering a round."""
 
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
-        """Mark the zones that have waiting rides; returns those the caller has to publish."""
+        """Mark the zones that have waiting rides; returns those that the caller must publish."""
 
     def discard(self, zone: str, ride_ids: Collection[str]) -> None: ...
 
     def plan_of(self, zone: str, ride_id: str) -> Pairing | None:
-        """The plan of a waiting ride: a unicorn that should be free soon."""
+        """The plan of a waiting ride with a unicorn that should be free soon, or None."""
 
 
 PlaceInLine = tuple[datetime, str]
@@ -307,58 +308,59 @@ PlaceInLine = tuple[datetime, str]
 
 @dataclass(frozen=True, slots=True)
 class WaitingZone:
-    """What a round of a zone begins with."""
+    """A zone's waiting rides, plans and suspects at the start of a round."""
 
     rides: Sequence[Ride]
     plans: Mapping[str, Pairing]
-    """The plans of the last round, by ride id."""
+    """The plans of the last round by ride id."""
     suspects: Mapping[str, int]
-    """Rides that were in a round whose process died, by id: how often it died with one alone."""
+    """Rides of a round whose process died; by id, how often it died with this one alone."""
     resume_at: PlaceInLine | None = None
-    """The last job had no time for the rides from here on; they come first."""
+    """The first ride for which the last job had no time; the rides from here on come first."""
 
 
 class RoundLease(Protocol):
-    """One job's turn on a zone, renewed until it is given back.
+    """One job's lease on a zone, renewed until it is given back.
 
-    Every write is fenced: it raises `LeaseLost`, and changes nothing, once another job has the
-    turn. Each method makes one call.
+    Every write is fenced: once another job has the lease, it raises `LeaseLost` and changes
+    nothing. Each method makes one remote call.
     """
 
     @property
     def zone(self) -> str: ...
 
     def begin_round(self) -> WaitingZone:
-        """Clear the mark, *then* read what waits.
+        """Delete the mark, and *then* read the waiting rides.
 
-        Notes that this process holds these rides: if it dies, the next round knows them.
+        Also notes that this process holds the rides: if it dies, they are suspects of the next
+        round.
         """
 
     def finish_round(self, plans: Sequence[Pairing], resume_at: PlaceInLine | None) -> None:
-        """Keep these plans for the riders and the next round; only suspects stay noted as held.
+        """Store the plans for the riders and the next round; only suspects stay noted as held.
 
-        `resume_at`: where the successor of this job begins, if there were too many rides.
+        `resume_at`: the ride with which the successor of this job begins, if there were too many.
         """
 
     def try_alone(self, ride_id: str) -> None:
-        """Count one more round with this suspect alone, before it is begun."""
+        """Count a round with this suspect alone, before that round begins."""
 
     def clear(self, ride_id: str) -> None:
-        """The process outlived the round with this suspect alone: forget the suspicion.
+        """End the suspicion: the process survived the round with this suspect alone.
 
-        The count is taken back even if another job has the turn by now.
+        The count is taken back even if another job has the lease now.
         """
 
     def leave(self) -> bool:
-        """Give the lease back; false, keeping it, if the mark asks for another round."""
+        """Give the lease back; False, and the lease is kept, if the mark asks for another round."""
 
     def release(self) -> None:
-        """Give the lease back, and the mark if a refused job left it; suspects stay noted."""
+        """Give the lease back, and delete the mark if a refused job set it; suspects stay noted."""
 
     def fail(self) -> None:
-        """`release` after an exception: the process lives, so its rides become no suspects.
+        """`release` after an exception: the process lives, so its rides do not become suspects.
 
-        Those that were suspects before it began, and were not cleared, remain so.
+        Rides that were suspects before and were not cleared stay suspects.
         """
 
 
@@ -366,19 +368,20 @@ class RoundLeases(Protocol):
     def take(self, zone: str) -> RoundLease | None:
         """Take the zone's lease and delete the mark.
 
-        None if another job has the lease: the mark then stays for as long as the lease does, and
-        tells the holder to go round once more.
+        None if another job has the lease. Then the mark stays for as long as the lease, and makes
+        the holder run one more round.
         """
 
 
 class RoundQueue(Protocol):
-    """Tells workers that a zone has something to do. A hint: the sweep is the guarantee."""
+    """Tells workers that a zone needs a round. Only a hint: the sweep guarantees delivery."""
 
     def publish(self, zone: str, request_id: str) -> None: ...
 
 
 class Changes(Protocol):
-    """Wakes those who wait for a ride or unicorn to change. Lossy: waiters read again anyway."""
+    """Wakes those who wait for a ride or unicorn to change. Announcements may be lost, so waiters
+    read again at intervals."""
 
     def announce(self, *topics: str) -> None: ...
 
@@ -387,17 +390,17 @@ class Changes(Protocol):
 
 class Listener(Protocol):
     def wait(self, seconds: float) -> bool:
-        """Until the topic is announced or the time is up; true if announced."""
+        """Wait until the topic is announced or the time is up; True if it was announced."""
 
     def wake(self) -> None:
-        """End the wait under way, or else the next one, as if the topic had been announced."""
+        """End the wait under way, or the next one, as if the topic had been announced."""
 
 
 class DeadLetters(Protocol):
-    """What was set aside, until it is forgotten."""
+    """Dead letters, until they expire."""
 
     def put(self, letter: DeadLetter) -> None:
-        """Keep a letter, in place of the one with this id."""
+        """Store a letter, in place of the one with its id."""
 
     def get(self, dead_letter_id: str) -> DeadLetter | None: ...
 
@@ -405,89 +408,89 @@ class DeadLetters(Protocol):
         """Letters, newest first, from the continuation key `start` on."""
 
     def mark_replayed(self, letter: DeadLetter, at: datetime) -> None:
-        """Note that this letter was replayed, unless it has been set aside anew since."""
+        """Note that this letter was replayed, unless its ride has been set aside again since."""
 
     def forget(self, dead_letter_ids: Collection[str]) -> None:
         """Delete those of these letters that exist."""
 
 
 class Legs(Protocol):
-    """The latest ended drives of each zone; all of it may be lost. Raises `Unavailable`."""
+    """The latest drives of each zone; all of them may be lost."""
 
     def add(self, zone: str, kind: Kind, leg: Leg | None, promise: Promise) -> None:
-        """Note what a drive took (no leg: it came to nothing) beside what was told of it."""
+        """Add a drive (None: it was given up) and what the rider had been told of it."""
 
     def promises(self, zone: str, kind: Kind) -> Sequence[Promise]:
-        """Newest first, some hundreds."""
+        """The latest promises, newest first, some hundreds."""
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
-        """Newest first, a few thousand at most."""
+        """The latest legs, newest first, a few thousand at most."""
 
     def zones(self) -> Collection[str]:
-        """Those that have legs to learn from."""
+        """The zones that have legs to learn from."""
 
 
 class Matches(Protocol):
-    """Told of matches; it may forget some."""
+    """Counts matches for statistics; it may lose some."""
 
     def matched(self, seconds: float, now: datetime) -> None:
-        """Count a ride that got its unicorn so long after its request. One call."""
+        """Count a ride that was matched this many seconds after its request. One call."""
 
 
 class Uncounted:
-    """`Matches` where nobody looks at statistics."""
+    """`Matches` that counts nothing."""
 
     def matched(self, seconds: float, now: datetime) -> None:
-        """Counts nothing."""
+        """Count nothing."""
 
 
 class LearnedCorrections(Corrections, Protocol):
-    """What each zone has learned, as stored. Raises `Unavailable`."""
+    """The stored corrections that zones have learned."""
 
     def put(self, zone: str, kind: Kind, correction: Correction) -> None:
-        """Take a correction into use, in place of the one before."""
+        """Store a correction, in place of the one before."""
 
 
 class Pauses(Protocol):
-    """Whether dispatch is paused; what it says may be a few seconds old."""
+    """Where dispatch is paused; may be a few seconds out of date."""
 
     def current(self) -> Pause: ...
 
     def put(self, zone: str | None, paused: bool) -> Pause:
-        """Pause or resume a zone, or (none) everything; resuming everything resumes each zone."""
+        """Pause or resume a zone, or everything for None; the latter resumes each zone too."""
 
     def reposition(self, zone: str | None, weight: Weight) -> Pause:
-        """Choose how strongly a zone's idle unicorns are repositioned, or (none) those of all
-        zones that have no weight of their own; off for all is off everywhere."""
+        """Set how strongly a zone's idle unicorns are repositioned; None: those of all zones that
+        have no weight of their own. Off for all zones means off everywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The time limits and bounds of the service; see the settings of the same names."""
+    """The limits of the service; see the settings of the same names."""
 
     deadline: timedelta = timedelta(seconds=180)
     offer: timedelta = timedelta(seconds=15)
     offers_missed_max: int = 3
-    """After so many missed offers of different rides in a row a unicorn is off duty; 0: never."""
+    """A unicorn goes off duty after missing the offers of this many rides in a row; 0: never."""
     no_show: timedelta = timedelta(seconds=600)
     stale: timedelta = timedelta(seconds=60)
     max_pickup_eta: timedelta = timedelta(seconds=480)
     reach_metres: float = 2250.0
-    """How far away a unicorn may be to make the pickup ETA cap, straight line."""
+    """The straight-line distance within which a unicorn can meet the cap on the pickup ETA."""
     max_active_rides: int = 0
     arrive_max_metres: int = 500
-    """How far from the pickup a unicorn may be when it says that it has arrived; 0: anywhere."""
+    """How far from the pickup a unicorn may be when it reports its arrival; 0: anywhere."""
     plan: timedelta = timedelta(seconds=480)
-    """How much longer than its deadline a ride waits at most for the unicorn planned for it."""
+    """How much longer than its deadline a ride may wait for the unicorn planned for it."""
 
     def ends_at(self, ride: Ride, *, planned: bool) -> datetime:
-        """When a waiting ride is given up."""
+        """When a waiting ride ends unmatched: at its deadline or, if `planned`, later."""
         return ride.deadline_at + (self.plan if planned else timedelta())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """What is told of a committed write, and may lose it: the truth is in `Stores`."""
+    """The ports that may lose everything; they are updated after a committed write."""
 
     fleet: FleetIndex
     waiting: WaitingRides
@@ -501,7 +504,7 @@ class Hints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores(Hints):
-    """Rides and unicorns, and what is told of their changes: all that a transition needs."""
+    """The truth about rides and unicorns, and the hints: all that a transition needs."""
 
     rides: Rides
     unicorns: Unicorns
@@ -511,9 +514,9 @@ class Stores(Hints):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports(Stores):
-    """All ports of a process, built once. A use case names the smallest part that it needs."""
+    """All ports of a process, built once. A use case takes the smallest part that it needs."""
 
     dead_letters: DeadLetters
     moves: MoveMemory
     arrivals: Arrivals = field(default_factory=lambda: Arrivals(ZoneTimes(GreatCircle()), {}))
-    """`times` for those who follow a ride."""
+    """The ETAs of `times`, for those who follow a ride."""

@@ -1,7 +1,7 @@
-"""Positions as unicorns report them, one by one or many at once from a telemetry gateway.
+"""Records positions that unicorns report one by one, or a telemetry gateway in bulk.
 
-Whether a report is a position is judged here by its time and in the fleet index by its place. A
-report that is none is answered and ignored: it is neither a place nor a sign of life.
+A report is judged here by its time and in the fleet index by its place. A report that is not a
+position is answered and ignored: it counts neither as a position nor as a call.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from service.model.errors import Unavailable
 from service.model.presence import judged
 
 MOST_WAVES: Final = 3
-"""Reports of one unicorn in one call that are looked at, the latest ones: a place, a jump, and one
-that agrees with it. Each costs a call of Redis."""
+"""The latest reports of one unicorn that are read from one call: a position, a jump, and a report
+that agrees with the jump. Each costs a call to Redis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one unicorn of many is said to have sent."""
+    """A position that a gateway reports for one unicorn."""
 
     unicorn_id: str
     position: Position
@@ -34,12 +34,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What became of a report."""
+    """The result of a report."""
 
     unicorn: Unicorn | None
-    """None if its state is not known at the moment; the position was noted all the same."""
+    """None if its state is unknown at the moment; the position was recorded all the same."""
     ride_version: int | None = None
-    """Of the ride the unicorn has, if that is known."""
+    """The version of the unicorn's ride, if known."""
     advice: Advice | None = None
     """Where the unicorn was told to wait, if it is idle."""
     problem: PositionProblem | None = None
@@ -47,10 +47,10 @@ class Noted:
 
 
 def record_position(ports: Stores, unicorn_id: str, position: Position, now: datetime) -> Noted:
-    """Note where the unicorn is (an older position than the last is ignored).
+    """Record a unicorn's position; a position older than the last one is ignored.
 
-    Costs no DynamoDB write, and a read only when the index forgot the unicorn's state. Raises
-    `Unavailable` if the position was not noted, `UnicornNotFound` if there is no such unicorn.
+    One call to Redis, no DynamoDB write, and a read only if the index lacks the unicorn's state.
+    Raises `Unavailable` if the position was not recorded, `UnicornNotFound`.
     """
     place = judged(position, now, ports.rules.stale)
     if isinstance(place, PositionProblem):
@@ -88,12 +88,11 @@ def _refreshed(ports: Stores, unicorn_id: str, now: datetime) -> Duty | None:
 def record_positions(
     ports: Stores, reports: Sequence[Report], now: datetime
 ) -> Sequence[PositionProblem | None]:
-    """Note where unicorns are; returns for each report why it is no position, if it is none.
+    """Record positions of many unicorns; returns, for each report, why it does not count or None.
 
-    A unicorn that does not exist is `PositionProblem.NO_SUCH_UNICORN`. As of a single position, an
-    older one than the last is ignored, and accepted. Costs a few calls of Redis for all, no
-    DynamoDB write, and reads only of unicorns whose state is not known (any more). Raises
-    `Unavailable`; sending everything again is harmless.
+    `PositionProblem.NO_SUCH_UNICORN` means that the unicorn does not exist. A position older than
+    the last one is ignored but accepted. A few calls to Redis for all, no DynamoDB write, and reads
+    only for unicorns whose state the index lacks. Raises `Unavailable`; repeating is harmless.
     """
     places = [judged(report.position, now, ports.rules.stale) for report in reports]
     pairs = list(zip(reports, places, strict=True))
@@ -115,9 +114,9 @@ def record_positions(
 def _unicorns(
     ports: Stores, sightings: Mapping[str, Sighting], now: datetime
 ) -> Mapping[str, Unicorn | None]:
-    """All that exist; states the index does not know (any more) are read and noted there.
+    """The unicorns that exist; states that the index lacks are read and noted there.
 
-    None stands for a unicorn whose row nobody can read: its position is noted all the same.
+    None stands for a unicorn whose row cannot be read; its position is recorded all the same.
     """
     known: dict[str, Unicorn | None] = {
         name: seen.unicorn for name, seen in sightings.items() if seen.unicorn
@@ -135,9 +134,9 @@ def _unicorns(
 
 
 def _waves(positions: Iterable[tuple[str, Position]]) -> Sequence[Mapping[str, Position]]:
-    """Every unicorn's latest reports, oldest first, at most one of each unicorn in a wave.
+    """The latest reports of each unicorn, oldest first; a wave has at most one of each unicorn.
 
-    A report that the index holds back (a jump) must not take the one before it along.
+    They are recorded one after the other, so that a jump does not hide the report before it.
     """
     latest: dict[str, list[Position]] = {}
     for name, position in sorted(positions, key=lambda named: named[1].recorded_at):
@@ -151,7 +150,7 @@ def _waves(positions: Iterable[tuple[str, Position]]) -> Sequence[Mapping[str, P
 def _recorded(
     ports: Stores, waves: Sequence[Mapping[str, Position]], now: datetime
 ) -> Mapping[str, Sighting]:
-    """What the last report of each unicorn told, and whether any of its reports entered a zone."""
+    """The sighting of each unicorn's last report, and whether any of its reports entered a zone."""
     sightings: dict[str, Sighting] = {}
     for wave in waves:
         for name, seen in ports.fleet.record_all(wave, now).items():

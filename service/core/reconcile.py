@@ -1,8 +1,8 @@
-"""Mends rides and unicorns that do not agree, as after one of the two tables was restored.
+"""Repairs rides and unicorns that contradict each other, for example after a table was restored.
 
-No write of the service tears a pair: both sides change in one transaction. A restore does, or a
-hand. The ride's row decides, since the rider was told of it; a unicorn that is free goes on with
-the ride, and a ride whose unicorn cannot looks for another one.
+The service itself changes both sides in one transaction, so only a restore or a change by hand can
+make them differ. The ride's row decides, because the rider has seen it. A free unicorn goes on with
+the ride; if its unicorn cannot, the ride waits for another.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from service.model.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 ALL: Final = timedelta(days=36_500)
-"""Every open ride is due within this."""
+"""Longer than any `due_at` is away, so that every open ride counts as due."""
 
 
 class Mended(StrEnum):
-    """What was done about a pair."""
+    """The repair of a pair."""
 
     UNICORN_FREED = "unicorn_freed"
-    """It was reserved for a ride that is not its own, has ended, or is gone."""
+    """It was reserved for a ride that is not its own, has ended or does not exist."""
     UNICORN_REJOINED = "unicorn_rejoined"
-    """It was free, or in another state than its ride, and goes on with the ride."""
+    """It was free or in a state that does not fit its ride, and goes on with the ride."""
     RIDE_RETURNED = "ride_returned"
-    """Its unicorn is gone, off duty or on another ride, so another one is looked for."""
+    """Its unicorn is gone, off duty or on another ride, so it waits for another one."""
     RIDE_ENDED = "ride_ended"
-    """The same, but the rider was aboard."""
+    """The same, but the rider was aboard, so the ride ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A pair that did not agree, and what was done."""
+    """A pair that was repaired, and how."""
 
     what: Mended
     ride_id: str
@@ -50,7 +50,7 @@ class Repair:
 
 @dataclass(slots=True)
 class Reconciled:
-    """What a run looked at. `complete`: whether there was time for everything."""
+    """What a run checked and repaired. `complete`: whether there was time for everything."""
 
     unicorns: int = 0
     rides: int = 0
@@ -65,14 +65,14 @@ def reconcile(
     most_rides: int,
     time_left: Callable[[], bool] = lambda: True,
 ) -> Reconciled:
-    """Mend every pair, and tell Redis of every unicorn and waiting ride anew.
+    """Repair every pair, and write every unicorn and waiting ride to Redis again.
 
-    `fleet` is every unicorn as stored; `most_rides` bounds the open rides that are read. Reads two
+    `fleet`: every unicorn as stored. `most_rides`: open rides that are read at most. Reads two
     items for each unicorn with a ride and for each ride with a unicorn. May be repeated at any
     time. Raises `Unavailable`.
     """
     done = Reconciled()
-    # Unicorns first: one that is freed of a ride that ended can go on with the one it really has.
+    # Unicorns first: a unicorn freed from an ended ride can then go on with its real one.
     for unicorn in fleet:
         if not time_left():
             return done
@@ -100,7 +100,7 @@ def _note(done: Reconciled, ports: Stores, ride_id: str, unicorn_id: str, now: d
 
 
 def mend(ports: Stores, ride_id: str, unicorn_id: str, now: datetime) -> Mended | None:
-    """Make this ride and this unicorn agree; none if they do. Raises `Unavailable`."""
+    """Make a ride and a unicorn agree; None if they already do. Raises `Unavailable`."""
     for _ in range(ATTEMPTS):
         ride, unicorn = ports.assignments.pair(ride_id, unicorn_id)
         what, ride_after, unicorn_after = _agreed(ports, (ride_id, unicorn_id), ride, unicorn, now)
@@ -112,7 +112,7 @@ def mend(ports: Stores, ride_id: str, unicorn_id: str, now: datetime) -> Mended 
             continue
         effects.tell(ports, now, ride=ride_after, unicorn=unicorn_after)
         logger.warning(
-            "torn pair mended",
+            "pair repaired",
             extra={"ride_id": ride_id, "unicorn_id": unicorn_id, "what": what},
         )
         return what
@@ -122,7 +122,7 @@ def mend(ports: Stores, ride_id: str, unicorn_id: str, now: datetime) -> Mended 
 def _agreed(
     ports: Stores, ids: tuple[str, str], ride: Ride | None, unicorn: Unicorn | None, now: datetime
 ) -> tuple[Mended | None, Ride | None, Unicorn | None]:
-    """What is wrong, and what both sides become."""
+    """The repair that is needed, and what both sides become."""
     ride_id, unicorn_id = ids
     if ride is None or ride.status not in ASSIGNED or ride.unicorn_id != unicorn_id:
         if unicorn and unicorn.ride_id == ride_id:
@@ -144,7 +144,7 @@ def _write(
     ride: tuple[Ride | None, Ride | None],
     unicorn: tuple[Unicorn | None, Unicorn | None],
 ) -> None:
-    """A side that stays as it is is still a condition, if the other one rests on it."""
+    """Write both sides. An unchanged side is still a condition if the other depends on it."""
     match ride, unicorn:
         case (Ride() as before, Ride() as after), (Unicorn() as was, Unicorn() as becomes):
             ports.assignments.commit((before, after), (was, becomes))

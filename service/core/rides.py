@@ -1,4 +1,4 @@
-"""What a rider does: request a ride, look at it, cancel it, rate it."""
+"""Use cases of riders: request, show, list, cancel and rate rides."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ RIDE_IDS: Final = uuid.UUID("6f1c7a3e-52f5-4d29-9d0b-0b6f7a1f3a52")
 """Namespace of ride ids made from an idempotency key (RFC 9562, UUIDv5)."""
 
 NEWEST_LOOKED_AT: Final = 100
-"""How many of a rider's newest rides are looked at to count the open ones."""
+"""The number of a rider's newest rides that are read to count the open ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RideOrder:
-    """What a rider asked for."""
+    """A rider's request."""
 
     rider_id: str
     pickup: Location
@@ -51,23 +51,23 @@ class RideOrder:
 
     @property
     def ride_id(self) -> str:
-        """The same for the same rider and key, so that a repeated request is the same ride."""
+        """The ride's id. It is the same for the same rider and key, so a repeat finds the ride."""
         if self.idempotency_key is None:
             return str(uuid.uuid4())
         return str(uuid.uuid5(RIDE_IDS, f"{self.rider_id}\n{self.idempotency_key}"))
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the parsed body: two requests with one key must agree on it."""
+        """A digest of the parsed body, which two requests with one key must share."""
         places = [p and (p.latitude, p.longitude) for p in (self.pickup, self.dropoff)]
         return hashlib.sha256(json.dumps([*places, self.note]).encode()).hexdigest()
 
 
 def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, bool]:
-    """Store a new ride and ask for a round; or find the ride this idempotency key made before.
+    """Store a new ride and trigger a round, or find the ride that this idempotency key made before.
 
-    Returns the ride and whether it is a replay. Once this returns the ride is safe: the row is
-    the outbox, and the trigger is only a hint. Raises `IdempotencyKeyReused`, `DispatchPaused`,
+    Returns the ride and whether it is a replay. From then on the ride is safe: its row is the
+    outbox, and the trigger is only a hint. Raises `IdempotencyKeyReused`, `DispatchPaused`,
     `TooManyActiveRides`, `Unavailable`.
     """
     ride = _new_ride(ports, order, now)
@@ -87,7 +87,7 @@ def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, 
 
 
 def own_ride(ports: Stores, ride_id: str, rider_id: str) -> Ride:
-    """The rider's ride; another rider's is `RideNotFound`, like one that does not exist."""
+    """The rider's ride. Raises `RideNotFound`, also for another rider's ride."""
     ride = ports.rides.get(ride_id)
     if ride is None or ride.rider_id != rider_id:
         raise RideNotFound("no such ride")
@@ -95,7 +95,7 @@ def own_ride(ports: Stores, ride_id: str, rider_id: str) -> Ride:
 
 
 def is_settled(ride: Ride) -> bool:
-    """A unicorn is (or was) on its way, or none will come."""
+    """Whether the ride has (or had) a unicorn or has ended: the answer a rider waits for."""
     return ride.matched_at is not None or ride.is_terminal
 
 
@@ -120,9 +120,9 @@ def cancel_ride(
     *,
     keep_settled: bool = False,
 ) -> Ride:
-    """Cancel before the ride is in progress; canceling again changes nothing.
+    """Cancel a ride that is not yet in progress; repeating it changes nothing.
 
-    With `keep_settled` a ride that has been matched or has ended meanwhile stays as it is.
+    With `keep_settled`, a ride that has been matched or has ended meanwhile is not changed.
     """
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
@@ -137,7 +137,7 @@ def cancel_ride(
 
 
 def rate_ride(ports: Stores, ride_id: str, rider_id: str, rating: Rating, now: datetime) -> Ride:
-    """Rate a completed ride; rating again replaces the rating."""
+    """Rate a completed ride; a second rating replaces the first."""
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         return (ride if ride.rating == rating else ride.rated(rating)), unicorn
@@ -166,10 +166,10 @@ def _is_known(ports: Stores, order: RideOrder) -> bool:
 
 
 def _require_room(ports: Stores, ride: Ride) -> None:
-    """Refuse a rider who has too many open rides; a replay is not one more.
+    """Raise `TooManyActiveRides` if the rider has too many open rides; a replay does not count.
 
-    The listing is eventually consistent, so two requests in the same instant may both pass: the
-    limit is there against mistakes, not against the rider's own race.
+    The listing is eventually consistent, so two requests at the same time may both pass: the limit
+    is meant against mistakes.
     """
     newest = ports.rides.list_of_rider(
         ride.rider_id, status=None, limit=NEWEST_LOOKED_AT, start=None

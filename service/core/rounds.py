@@ -1,8 +1,8 @@
-"""Rounds: one zone's waiting rides against the fleet around it, claimed by conditional writes.
+"""Rounds: pair the waiting rides of one zone with the unicorns around it, and claim the pairs.
 
-A round serves everything that waits (group commit): under load many requests share one job. The
-lease keeps two rounds of a zone from doing the same work; safety never rests on it, only on the
-claim, which is one transaction on the ride and the unicorn.
+A round serves all rides that wait, so under load many requests share one job. The lease keeps two
+rounds of a zone from doing the same work. Safety does not depend on it but on the claim, which is
+one transaction on the ride and the unicorn.
 """
 
 from __future__ import annotations
@@ -35,42 +35,42 @@ from service.model import FleetEntry, Pairing, Ride
 logger = logging.getLogger(__name__)
 
 WORK_BUDGET_SECONDS: Final = 1.0
-"""Longest turn of one job on a zone; a successor goes on, so that zones share the workers."""
+"""The longest time of one job on a zone. A successor goes on, so that zones share the workers."""
 
 LOST_CLAIM_ROUNDS: Final = 3
-"""Further rounds after claims lost to somebody else; then the next trigger may do better."""
+"""Further rounds after lost claims; after them the rides wait for the next trigger."""
 
 SLICE: Final = 2000
-"""Most rides that are paired at once: the time the best matching takes grows faster than they do
-(2,000 rides: 82 ms; 5,000: 1,461 ms)."""
+"""Rides that are paired at once at most, because the time for the best matching grows faster than
+their number (2,000 rides: 82 ms; 5,000: 1,461 ms)."""
 
 WIDER: Final = 4
-"""How many times more unicorns a rider is compared with who got none of the nearest."""
+"""The factor by which more unicorns are compared for a rider who got none of the nearest."""
 
 FAILED_PAUSE_SECONDS: Final = 0.25
-"""Before the successor of a job that failed is published, lest a failure that repeats spins."""
+"""Pause before the successor of a failed job, so that a lasting failure does not spin."""
 
 OVERDUE: Final = timedelta(seconds=10)
-"""A ride that waits here so long after its end has ended, but nobody could say so."""
+"""A waiting entry this long past the end of its ride is dropped: its removal was lost."""
 
 CommitAll = Callable[[Callable[[Claim], Outcome], Sequence[Claim]], Iterable[Outcome]]
-"""Applies the function to every claim, as far as possible at the same time."""
+"""Calls the function for every claim, in parallel if possible."""
 
 
 @dataclass(slots=True)
 class Round:
-    """What a round has done so far."""
+    """The results of a round so far."""
 
     plans: dict[str, Pairing]
-    """By ride id; at first those of the last round."""
+    """The plans by ride id; at first those of the last round."""
     taken: set[str] = field(default_factory=set)
     """Unicorns that the round has paired."""
     outcomes: list[Outcome] = field(default_factory=list)
     resume_at: PlaceInLine | None = None
-    """Rides from here on were not served for want of time."""
+    """The first ride for which there was no time."""
 
     def add(self, rides: Sequence[Ride], matching: Matching) -> None:
-        """The plans of these rides are made anew; another ride's plan gives way to a new pair."""
+        """Replace the plans of these rides; drop plans of other rides for the same unicorns."""
         taken = {pairing.unicorn_id for pairing in (*matching.claims, *matching.plans)}
         for ride in rides:
             self.plans.pop(ride.ride_id, None)
@@ -82,7 +82,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatcher:
-    """Runs rounds. Clock, sleep and parallelism come from the outside."""
+    """Runs rounds. Clock, sleep and parallelism are arguments."""
 
     ports: Stores
     dead_letters: DeadLetters
@@ -93,15 +93,15 @@ class Dispatcher:
     sleep: Callable[[float], None]
     commit_all: CommitAll
     is_repositioning: bool = False
-    """Idle unicorns are sent to where riders will be, unless staff has turned that off."""
+    """Whether idle unicorns are sent to where riders will be, unless staff has turned that off."""
 
     def run(self, zone: str, request_id: str) -> None:
-        """One job: rounds on a zone while there is something new, at most a second of them.
+        """Run one job: rounds on a zone while there is something new, for at most a second.
 
-        A job that gives up, for want of time or by an exception, publishes a successor.
+        A job that ends early, because of time or an exception, publishes a successor.
         """
         if self.ports.pauses.current().covers(zone):
-            # Its rides wait: the sweep asks again every few seconds.
+            # The rides wait; the sweep triggers them again every few seconds.
             return
         lease = self.leases.take(zone)
         if lease is None:
@@ -109,7 +109,7 @@ class Dispatcher:
         try:
             finished = self._rounds(lease)
         except LeaseLost:
-            # The rides are in the hands of the job that has the turn.
+            # The job that has the lease now works on the rides.
             logger.warning("lease lost", extra={"zone": zone})
             lease.release()
         except Exception:
@@ -118,7 +118,7 @@ class Dispatcher:
             self._publish_successor(zone, request_id)
             raise
         except BaseException:
-            # The process is ending, perhaps because of one of its rides: they stay noted.
+            # The process is ending, perhaps because of one of its rides, so they stay suspects.
             lease.release()
             raise
         else:
@@ -127,12 +127,12 @@ class Dispatcher:
                 self._publish_successor(zone, request_id)
 
     def _publish_successor(self, zone: str, request_id: str) -> None:
-        # One chain per zone: whoever has set the mark has published a job already.
+        # Only if this call sets the mark: otherwise another job is already published.
         for marked in self.ports.waiting.mark([zone]):
             self.ports.rounds.publish(marked, request_id)
 
     def _rounds(self, lease: RoundLease) -> bool:
-        """Rounds until nothing is new; false if the time was up before that."""
+        """Run rounds until nothing is new; False if the time was up first."""
         end = self.monotonic() + WORK_BUDGET_SECONDS
         lost_rounds = 0
         while True:
@@ -149,7 +149,7 @@ class Dispatcher:
                 self.sleep(random.uniform(0.005, 0.02 * lost_rounds))  # noqa: S311
 
     def _round(self, lease: RoundLease, end: float) -> tuple[bool, bool]:
-        """Pair and claim once; whether a claim was lost, and whether all rides were looked at."""
+        """Pair and claim once; returns if a claim was lost, and if all rides were served."""
         zone = lease.begin_round()
         rides = [ride for ride in zone.rides if self._still_waits(ride, zone)]
         healthy = [ride for ride in rides if ride.ride_id not in zone.suspects]
@@ -169,14 +169,14 @@ class Dispatcher:
         return Outcome.LOST in done.outcomes, tried and done.resume_at is None
 
     def _serve(self, rides: Sequence[Ride], zone: WaitingZone, end: float) -> Round:
-        """Slice after slice, each over the unicorns that earlier ones left, while there is time."""
+        """Serve slice after slice while there is time, each with the unicorns still left."""
         waiting = {ride.ride_id for ride in rides}
         done = Round({name: plan for name, plan in zone.plans.items() if name in waiting})
         for first in range(0, len(rides), SLICE):
             start = _place(rides[first])
             is_time_up = first and self.monotonic() >= end
             if is_time_up:
-                # What is older than this job's own start was looked at by the job before it.
+                # Rides older than this job's own start were served by the job before it.
                 done.resume_at = None if zone.resume_at and start < zone.resume_at else start
             if done.resume_at or is_time_up:
                 break
@@ -186,7 +186,7 @@ class Dispatcher:
     def _serve_slice(self, rides: Sequence[Ride], done: Round, end: float) -> None:
         """Pair the rides, and claim as many pairs as there is time for.
 
-        At least as much time as the pairing took: however long that is, every job gets on.
+        Claims get at least as much time as the pairing took, so that every job claims something.
         """
         began = self.monotonic()
         matching, claims = self._pair(rides, done)
@@ -210,9 +210,9 @@ class Dispatcher:
     def _pair(self, rides: Sequence[Ride], done: Round) -> tuple[Matching, Sequence[Claim]]:
         """The best pairs of these rides with unicorns that are not taken.
 
-        The fleet index cuts to the nearest unicorns before anybody knows which of them may take a
-        ride. So it is asked again, more widely, for every ride that got no available unicorn while
-        there are more of them within reach.
+        The fleet index returns the nearest unicorns, although some of them may not take every
+        ride. So it is asked for more around each ride that got no available unicorn while there
+        are more within reach.
         """
         now, fleet, zone = self.now(), dict[str, FleetEntry](), rides[0].zone
         times = self.ports.times.for_a_round()
@@ -270,7 +270,7 @@ class Dispatcher:
         fleet: Mapping[str, FleetEntry],
         matching: Matching,
     ) -> Matching:
-        """Pair rides that got nobody with unicorns that missed their offers, and are free."""
+        """Pair rides without a unicorn with free ones that missed an offer of the same ride."""
         both = (*matching.claims, *matching.plans)
         served = {pairing.ride_id for pairing in both}
         alone = [ride for ride in rides if ride.missed_by and ride.ride_id not in served]
@@ -287,9 +287,9 @@ class Dispatcher:
         return Matching(matching.claims + more.claims, matching.plans + more.plans)
 
     def _still_waits(self, ride: Ride, zone: WaitingZone) -> bool:
-        """False for one that the sweep ends, or has ended already and nobody could say so here.
+        """Whether the ride is still to be paired: False once it is past its end.
 
-        The entry of the latter is dropped; were it open, the sweep would add it again.
+        An entry far past its end is dropped. If its ride is open, the sweep adds it again.
         """
         end = self.ports.rules.ends_at(ride, planned=ride.ride_id in zone.plans)
         if end + OVERDUE < self.now():
@@ -302,7 +302,7 @@ def _place(ride: Ride) -> PlaceInLine:
 
 
 def _in_turn(rides: Sequence[Ride], resume_at: PlaceInLine | None) -> Sequence[Ride]:
-    """Oldest first, but before them those that the last job had no time for."""
+    """The rides for which the last job had no time, then all others; both oldest first."""
     oldest_first = sorted(rides, key=_place)
     first = bisect_left(oldest_first, resume_at, key=_place) if resume_at else 0
     return [*oldest_first[first:], *oldest_first[:first]]

@@ -1,4 +1,4 @@
-"""Whether a unicorn fell silent, or those who should hear it did: asked before a ride is taken."""
+"""Tells a silent unicorn from an outage, before a ride is taken from it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LEFT_WITH_UNICORN: Final = "ride left with its silent unicorn: many fell silent 
 def is_outage(ports: Hints, ride: Ride, late: timedelta, now: datetime) -> bool:
     """Whether the ride's silent unicorn fell silent together with a large part of the fleet.
 
-    Then something between unicorns and API failed that no process noticed, and the ride stays
-    with its unicorn, but not for ever. `late`: how much longer than allowed the unicorn has been
-    silent. Costs two calls: ask it only of a unicorn that is late. Raises `Unavailable`.
+    If so, something between unicorns and API failed unnoticed, and the unicorn keeps its ride for
+    a limited time. `late`: how much longer than allowed the unicorn has been silent. Two remote
+    calls, so call it only for a unicorn that is late. Raises `Unavailable`.
     """
     if late > OUTAGE_LASTS * ports.rules.stale:
         return False

@@ -1,4 +1,4 @@
-"""What staff does: read workers, queues and lists, change rides and the fleet, pause dispatch."""
+"""Use cases of staff: read lists, change rides and the fleet, pause dispatch."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from service.model.errors import Unavailable
 from service.model.operations import AuditEntry, Beat, Pause, QueueLength
 
 SOON: Final = timedelta(seconds=10)
-"""Every waiting ride is due for the sweep within this."""
+"""The time within which every waiting ride is due for the sweep."""
 LOOKED_AT: Final = 500
 
 
 class Workers(Protocol):
-    """The workers' own account of themselves."""
+    """The heartbeats of workers. May raise `Unavailable`."""
 
     def beats(self, now: datetime) -> Sequence[Beat]:
-        """The last beat of each worker that did not say goodbye, for an hour after it."""
+        """The last heartbeat of each worker that has not signed off, for an hour after it."""
 
 
 class Queues(Protocol):
@@ -45,7 +45,8 @@ class Queues(Protocol):
 
 
 class RideHistory(Protocol):
-    """All riders' rides by time. Eventually consistent which, consistent what they are."""
+    """All riders' rides by time. Which rides are listed is eventually consistent; the rides are not
+    stale."""
 
     def newest(
         self,
@@ -58,20 +59,20 @@ class RideHistory(Protocol):
     ) -> Page[Ride]:
         """Rides requested in this span, newest first, from the continuation key `start` on.
 
-        A page may be short of `limit`, even empty, and still have a `next_key`: a call looks at
-        a bounded number of rides.
+        A page may have fewer than `limit` rides, or none, and still have a `next_key`, because a
+        call reads a bounded number of rides.
         """
 
 
 class Roster(Protocol):
-    """The whole fleet as stored, in no order that means anything."""
+    """The whole fleet as stored, in no particular order."""
 
     def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
-        """Unicorns from the continuation key `start` on; a page may be short of `limit`."""
+        """Unicorns from the continuation key `start` on; a page may have fewer than `limit`."""
 
 
 class AuditLog(Protocol):
-    """What staff changed, until it is forgotten."""
+    """The changes that staff made, until they expire."""
 
     def put(self, entry: AuditEntry) -> None: ...
 
@@ -81,7 +82,7 @@ class AuditLog(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oversight:
-    """What only operators ask."""
+    """The stores that only operators use."""
 
     history: RideHistory
     roster: Roster
@@ -93,7 +94,7 @@ class Oversight:
 
 
 def cancel_as_admin(ports: Stores, ride_id: str, reason: str | None, now: datetime) -> Ride:
-    """Cancel a ride in any open state and free its unicorn; canceling again changes nothing.
+    """Cancel a ride in any open state and free its unicorn; repeating it changes nothing.
 
     Raises `RideNotFound`, `NotCancelable` once the ride is completed or unmatched.
     """
@@ -118,7 +119,7 @@ def reassign_ride(ports: Stores, ride_id: str, now: datetime) -> Ride:
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.unicorn_id != seen.unicorn_id:
-            # It has lost that unicorn meanwhile; the next one has done nothing wrong.
+            # The ride has lost that unicorn meanwhile; do not take it from the next one.
             return ride, unicorn
         returned = ride.returned(now, ports.rules.deadline, RideStep.REASSIGNED)
         return returned, unicorn and unicorn.released(
@@ -133,11 +134,11 @@ def enroll(
 ) -> LocatedUnicorn:
     """Add a unicorn to the fleet; it is `non_operational` until someone makes it available.
 
-    A location counts as a position now. Raises `UnicornExists`, `AccountTaken`.
+    A location counts as a position reported now. Raises `UnicornExists`, `AccountTaken`.
     """
     ports.unicorns.create(unicorn)
     if location:
-        # The unicorn is enrolled whatever becomes of this: it will send its position again.
+        # A failure here does not matter: the unicorn is enrolled and sends its position again.
         with suppress(Unavailable):
             record_position(ports, unicorn.unicorn_id, Position(location, now), now)
     return view(ports, unicorn, now)
@@ -151,7 +152,7 @@ def amend(
     now: datetime,
     expected: Callable[[int], bool],
 ) -> Unicorn:
-    """Change a unicorn's particulars and whether it is on duty, if the version is as `expected`.
+    """Change a unicorn's fields and whether it is on duty, if `expected` accepts its version.
 
     Raises `UnicornNotFound`, `StaleVersion`, `AccountTaken`, `IllegalTransition` once removed.
     """
@@ -169,16 +170,16 @@ def remove_unicorn(
     now: datetime,
     expected: Callable[[int], bool] = lambda _version: True,
 ) -> None:
-    """Take the unicorn out of the fleet for good, if its version is as `expected`.
+    """Remove a unicorn for good, if `expected` accepts its version.
 
-    Its account is free to drive another unicorn, its id is never used again. Raises
+    Its account may drive another unicorn; its id is never used again. Raises
     `UnicornNotFound`, `StaleVersion`, `UnicornBusy` while it has a ride.
     """
     change_unicorn(ports, stored_unicorn(ports, unicorn_id), Unicorn.removed, now, expected)
 
 
 def set_pause(ports: Stores, zone: str | None, paused: bool, now: datetime) -> Pause:
-    """Pause or resume a zone, or everything; what waits is looked at as soon as it may be.
+    """Pause or resume a zone or everything; after a resume, waiting rides are triggered at once.
 
     Raises `Unavailable` only if the change was not stored.
     """

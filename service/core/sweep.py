@@ -1,12 +1,12 @@
-"""The delivery guarantee: look after every open ride whose time has come.
+"""The sweep, which guarantees delivery: it looks after every open ride that is due.
 
-Rides in DynamoDB carry the instant at which somebody has to look at them (`due_at`). Whatever was
-lost on the way (a job, a message, all of Redis, a process in the middle of its work), the sweep
-finds the ride here. It is harmless if two sweeps run: each write is conditional.
+A ride in DynamoDB has the instant at which it is due (`due_at`). Whatever was lost on the way (a
+job, a message, all of Redis, a process in the middle of its work), the sweep finds the ride here.
+Two sweeps at once do no harm, because each write is conditional.
 
-The index of open rides has shards. Each is swept on its own, so that several workers can share a
-backlog. A ride that cannot be looked after is put back with a growing delay: it costs the others
-nothing.
+The index of open rides has shards. Each is swept separately, so that several workers can share a
+backlog. A ride on which the sweep fails is put back with a growing delay, so it does not hold up
+the others.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from service.model.errors import DispatchError, Unavailable
 logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE: Final = timedelta(seconds=60)
-"""Longest delay of a ride whose every look fails."""
+"""The longest delay of a ride on which the sweep keeps failing."""
 
 BATCH: Final = 500
 """Rides of a shard that are read for one run, some more than it has time for; the next run is a
 second away."""
 
 TOGETHER: Final = 100
-"""Waiting rides that are triggered with one call to Redis: no more wait for the time that is left
-to be looked at again."""
+"""Waiting rides that are triggered with one call to Redis. More at once would delay the next check
+of the time left."""
 
 
 RunAll = Callable[[Callable[[str], "Swept"], Sequence[str]], Iterable["Swept"]]
-"""`map`, or the like of it that runs several calls at the same time."""
+"""`map`, or a function like it that runs calls in parallel."""
 
 Turn = Callable[[str], AbstractContextManager[bool]]
-"""Whether it is the caller's turn to sweep the shard with this name."""
+"""Enters True if the caller may sweep the shard with this name now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep did: shards it had the turn of, and rides it looked at."""
+    """The result of a sweep: the shards that it swept and the rides that it looked after."""
 
     shards: int = 0
     rides: int = 0
@@ -65,12 +65,12 @@ def sweep(
     call_for_help: Callable[[], None] = lambda: None,
     monotonic: Callable[[], float] = lambda: 0.0,
 ) -> Swept:
-    """Look after the rides that are due, in every shard that is free.
+    """Look after the rides that are due, in every shard that no other process sweeps.
 
-    Ends when nothing is due or `time_left` says no: the rest is for the next sweep. However slow
-    the store is, as much time goes into the rides of a shard as reading them took (`monotonic`,
+    Ends when nothing is due or `time_left` is False; the next sweep does the rest. However slow
+    the store is, the rides of a shard get as much time as reading them took (`monotonic`,
     seconds). Calls for help once if a shard has more than one run can look after, so that other
-    workers take other shards.
+    workers sweep other shards.
     """
     # A new Redis knows no waiting ride; each is due within this interval, so look at them all.
     until = now + (RETRY_EVERY if _is_new(ports, now) else timedelta())
@@ -95,11 +95,11 @@ def sweep(
         try:
             return look_after(shard)
         except Exception as error:
-            # The other shards do not depend on it.
+            # The sweep of the other shards goes on.
             _report("shard not swept", error, {"shard": shard})
             return Swept()
 
-    # In random order: where time runs out, no shard is always the last.
+    # In random order, so that no shard is always the last one when time runs out.
     done = list(run_all(run, random.sample(ports.rides.shards, len(ports.rides.shards))))
     return Swept(sum(each.shards for each in done), sum(each.rides for each in done))
 
@@ -107,7 +107,8 @@ def sweep(
 def _look_after(
     ports: Stores, rides: Sequence[Ride], now: datetime, time_left: Callable[[], bool]
 ) -> int:
-    """Ends and expiries first, since nobody else brings them about; returns how many were seen."""
+    """Look after rides that end or expire first, because only the sweep does that; return how many
+    were seen."""
     waiting = [ride for ride in rides if ride.only_waits(now)]
     others = [ride for ride in rides if not ride.only_waits(now)]
     seen = _take_steps(ports, others, now, time_left)
@@ -137,20 +138,20 @@ def _take_step(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     try:
         return look(ports, ride, now)
     except Exception as error:
-        # A defect that one ride brings to light must not cost the others their guarantee.
+        # A defect that shows with one ride must not stop the sweep of the others.
         _put_back(ports, ride, now, error)
         return None
 
 
 def _trigger_again(ports: Stores, rides: Sequence[Ride], now: datetime) -> None:
-    """Put waiting rides before the rounds of their zones, and look again before long."""
+    """Trigger waiting rides again, and postpone them."""
     seen = {ride.ride_id: ride for ride in rides}
     times = [(ride, min(now + RETRY_EVERY, ride.deadline_at)) for ride in rides]
     moved = _postpone(ports, times, now)
     try:
         effects.trigger_rides(ports, moved)
     except Exception:
-        # One of them is to blame: each is tried alone.
+        # One of them is to blame, so each is tried alone.
         for ride in moved:
             try:
                 effects.trigger_rides(ports, [ride])
@@ -175,9 +176,9 @@ def _postpone(
 
 
 def _put_back(ports: Stores, ride: Ride, now: datetime, error: Exception) -> None:
-    """Look again later, and each time it fails twice as late.
+    """Postpone a ride on which the sweep failed, twice as long after each failure.
 
-    A store that is away is no fault of the ride, so it waits no longer than a liveness check.
+    If a store is down, which is not the ride's fault, by no more than a liveness check.
     """
     longest = LIVENESS_CHECK if isinstance(error, Unavailable) else LONGEST_PAUSE
     pause = min(RETRY_EVERY * 2 ** min(ride.failed_looks, 10), longest)
@@ -197,7 +198,7 @@ def _put_back(ports: Stores, ride: Ride, now: datetime, error: Exception) -> Non
 
 
 def _report(what: str, error: Exception, facts: dict[str, object]) -> None:
-    """An error with its traceback, unless it is one of the domain's own."""
+    """Log an error; with a traceback unless it is an error of the domain."""
     expected = isinstance(error, DispatchError)
     logger.log(
         logging.WARNING if expected else logging.ERROR,

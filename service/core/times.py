@@ -1,4 +1,4 @@
-"""The travel times of a zone: the estimate it starts with, and what its legs have taught."""
+"""The travel times of a zone: a base estimate, corrected by what the zone's legs have taught."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from service.model import FleetEntry, Location, Ride
 
 NEW_YORK: Final = power_law(353.0, 0.58, GreatCircle().reach_metres(1))
-"""What riders are told by straight line until their zone has learned: short drives cost more than
-their metres, long ones less. Fitted on New York taxi trips (tests/load/bench/learning.py)."""
+"""The correction of straight lines for riders until their zone has learned: short drives take more
+time per metre than long ones. Fitted on New York taxi trips (tests/load/bench/learning.py)."""
 
 
 class Corrections(Protocol):
-    """What each zone has learned. Reading costs no remote call."""
+    """The corrections that zones have learned. Reading makes no remote call."""
 
     def of(self, zone: str, kind: Kind) -> Correction | None:
-        """None while the zone has learned nothing."""
+        """The zone's correction for this kind of drive; None if it has learned nothing yet."""
 
 
 class Nothing:
-    """`Corrections` of a service that has learned nothing yet."""
+    """`Corrections` without any: no zone has learned anything."""
 
     def of(self, zone: str, kind: Kind) -> Correction | None:
         return None
@@ -55,41 +55,41 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class ZoneTimes:
-    """The one source of travel times: for rounds, estimates, the live view and the sweep.
+    """The one source of travel times, for rounds, estimates, the live view and the sweep.
 
-    Rounds decide by `base` until a zone has learned: what is tuned on it stays true. Riders are
-    told what `prior` makes of it. From then on both use what the zone has learned.
+    Until a zone has learned, rounds use `base`, for which their settings were chosen, and riders
+    are told `base` corrected by `prior`. From then on both use what the zone has learned.
     """
 
     base: TravelTimes
     corrections: Corrections = field(default_factory=Nothing)
     prior: Correction = AS_ESTIMATED
     of_a_round: Callable[[], TravelTimes] | None = None
-    """Makes what one round uses in place of `base`, where a question costs a remote call."""
+    """Makes the base for one round, if estimates cost remote calls; None: rounds use `base`."""
 
     def for_a_round(self) -> ZoneTimes:
-        """The same, for the questions that belong to one pairing."""
+        """The same times for one pairing, whose remote calls share one budget."""
         return replace(self, base=self.of_a_round()) if self.of_a_round else self
 
     def deciding(self, zone: str, now: datetime) -> TravelTimes:
-        """For pairing: pickups as the zone has learned them, else uncorrected."""
+        """Travel times for pairing: pickups as the zone has learned them, or else uncorrected."""
         learned = self.corrections.of(zone, Kind.PICKUP)
         return CorrectedTimes(self.base, learned, _hour(now)) if learned else self.base
 
     def telling(self, zone: str, kind: Kind, now: datetime) -> CorrectedTimes:
-        """For what people are told: the median."""
+        """Travel times for people: medians."""
         return CorrectedTimes(self.base, self.told_by(zone, kind), _hour(now))
 
     def expect(self, rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> None:
-        """Ask for all that a round of these may need in one question; a straight line needs none.
+        """Fetch everything that a round of these rides may need with one estimate.
 
-        A base that is asked over a network remembers what it said.
+        A base behind a network remembers the answers; a straight line needs no call.
         """
         if not isinstance(self.base, GreatCircle):
             self.base.estimate(*expected(rides, fleet))
 
     def trips(self, zone: str, now: datetime) -> tuple[TravelTimes, RemainingTime]:
-        """How long trips take, and what is left of those under way."""
+        """The travel times of trips, and the model for the remaining time of trips under way."""
         learned = self.corrections.of(zone, Kind.TRIP)
         if learned is None:
             return self.base, RemainingTime.default()
@@ -98,23 +98,23 @@ class ZoneTimes:
     def told_of_decided(
         self, zone: str, origins: FloatArray, destinations: FloatArray, now: datetime
     ) -> FloatArray:
-        """Factors that turn pickup times of `deciding` into those riders are told."""
+        """The factors from pickup times of `deciding` to those that riders are told."""
         if self.corrections.of(zone, Kind.PICKUP) or not len(origins):
             return np.ones(len(origins))
         return self.prior.factors(drives_between(origins, destinations, _hour(now)))
 
     def latest_factor(self, zone: str, kind: Kind) -> float:
-        """Nine of ten drives take at most so many times what is told."""
+        """The factor on the time told within which nine of ten drives end."""
         return self.told_by(zone, kind).latest_factor
 
     def told_by(self, zone: str, kind: Kind) -> Correction:
-        """What turns the base estimate into what people are told."""
+        """The correction from the base estimate to the time that people are told."""
         return self.corrections.of(zone, kind) or self.prior
 
 
 ENDS_WITHIN_METRES: Final = 500
-"""A trip said to end farther from its dropoff was not driven to it: it would teach too short a
-time."""
+"""A trip that ends farther from its dropoff was not driven to the end, so it teaches nothing: its
+time is too short."""
 
 
 class Drive(NamedTuple):
@@ -132,7 +132,7 @@ class Drive(NamedTuple):
         return (self.ended - self.began).total_seconds()
 
     def leg(self, base: TravelTimes) -> Leg:
-        """What the drive teaches. Asks `base` once."""
+        """The drive as a leg to learn from. Calls `base` once."""
         origins, destinations = places([self.start]), places([self.end])
         drives = drives_between(origins, destinations, _hour(self.began))
         estimated, _ = base.estimate(origins, destinations)
@@ -149,9 +149,9 @@ class Drive(NamedTuple):
 
 
 def ended_drive(ride: Ride) -> Drive | None:
-    """The drive that ended with the step that the ride has just taken, if its end is known.
+    """The drive that ended with the ride's latest step; None if its end is unknown.
 
-    The way to the pickup ended when the unicorn was first seen there, whenever its driver said so.
+    The drive to the pickup ended when the unicorn was first seen there, not at the driver's report.
     """
     if ride.unicorn is None:
         return None

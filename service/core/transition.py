@@ -1,4 +1,4 @@
-"""Read, decide, write conditionally, decide again if someone was faster: the one write loop."""
+"""The one write loop: read, decide, write conditionally; decide again after a lost write."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from service.model.errors import (
 )
 
 ATTEMPTS = 4
-"""Each attempt loses only to another writer of the same ride; more than a few is an overload."""
+"""Each attempt loses only to another writer of the same ride; more losses mean overload."""
 
 Decide = Callable[[Ride, Unicorn | None], tuple[Ride, Unicorn | None]]
-"""From the stored ride and its reserved unicorn to what they become.
+"""Takes the stored ride and its reserved unicorn, and returns what they become.
 
-Returns the same ride to say that there is nothing to do; raises if the step is not legal.
+Returns the same ride if there is nothing to do; raises if the step is not legal.
 """
 
 
@@ -45,17 +45,17 @@ def carry_out(
 ) -> Ride:
     """Apply `decide` to the ride and, if it has one, its unicorn, in one conditional write.
 
-    `ride` may be out of date: the condition notices, and the decision is made again on what is
-    stored. `unicorn`: the ride's, if it was read already. Raises `Unavailable` when the item is
-    fought over too hard.
+    `ride` may be out of date: then the condition fails, and `decide` is called again with what is
+    stored. `unicorn`: the ride's, if it was read already. Raises what `decide` raises, and
+    `Unavailable` after `ATTEMPTS` lost writes.
     """
     for _ in range(ATTEMPTS):
         unicorn = _of_ride(ports, ride, unicorn)
         try:
             ride_after, unicorn_after = decide(ride, unicorn)
         except IllegalTransition:
-            # Ride and unicorn are read one after the other: a writer in between makes a pair that
-            # never was. Only what is refused on the newest ride is refused.
+            # Ride and unicorn are read one after the other, so with a write in between they may be
+            # a pair that never existed. A refusal counts only if it holds for the newest ride.
             newest = ports.rides.get(ride.ride_id)
             if newest is None or newest.version == ride.version:
                 raise
@@ -74,17 +74,20 @@ def carry_out(
     raise Unavailable(f"ride {ride.ride_id} is being changed by too many at once")
 
 
-def _of_ride(ports: Stores, ride: Ride, known: Unicorn | None) -> Unicorn | None:
-    """The ride's unicorn, read after the ride unless the one that is known is on it.
+def _of_ride(ports: Stores, ride: Ride, existing: Unicorn | None) -> Unicorn | None:
+    """The ride's unicorn; it is read unless `existing` is on the ride.
 
-    None if it is not on the ride: a torn pair (a table was restored to an earlier instant) must
-    not keep a ride open. If it was freed after the ride was read, the write fails and tells.
+    None if it is not on the ride: a pair that does not agree (a table was restored) must not keep
+    a ride open. If the unicorn was freed after the ride was read, the write fails and shows it.
     """
     if ride.status not in ASSIGNED:
         return None
-    if known is None or (known.unicorn_id, known.ride_id) != (ride.unicorn_id, ride.ride_id):
-        known = ports.unicorns.get(ride.unicorn_id or "")
-    return known if known and known.ride_id == ride.ride_id else None
+    if existing is None or (existing.unicorn_id, existing.ride_id) != (
+        ride.unicorn_id,
+        ride.ride_id,
+    ):
+        existing = ports.unicorns.get(ride.unicorn_id or "")
+    return existing if existing and existing.ride_id == ride.ride_id else None
 
 
 def change_unicorn(
@@ -94,10 +97,10 @@ def change_unicorn(
     now: datetime,
     expected: Callable[[int], bool] = lambda _version: True,
 ) -> Unicorn:
-    """Apply `step` to a unicorn alone; one that returns its argument has nothing to do.
+    """Apply `step` to a unicorn alone; nothing is written if `step` returns its argument.
 
-    Raises `StaleVersion` unless the stored version is one `expected` by the caller, and
-    `Unavailable` when the item is fought over too hard.
+    Raises `StaleVersion` unless `expected` accepts the stored version, and `Unavailable` after
+    `ATTEMPTS` lost writes.
     """
     for _ in range(ATTEMPTS):
         if not expected(unicorn.version):

@@ -1,4 +1,4 @@
-"""What a unicorn does and sees: take up or decline an offer, move its ride along, go off duty."""
+"""Use cases of unicorns: accept or decline an offer, take a ride's steps, go on and off duty."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from service.model.errors import (
 
 
 class Step(StrEnum):
-    """What a unicorn may do with its ride, in order (decline instead of accept)."""
+    """The steps that a unicorn can take with its ride, in order; decline in place of accept."""
 
     ACCEPT = "accept"
     DECLINE = "decline"
@@ -52,7 +52,7 @@ _REACHES = {
 
 
 PLACED = frozenset({Step.ARRIVE, Step.COMPLETE})
-"""Steps that are taken at a place."""
+"""Steps for which the unicorn must be at a certain place."""
 
 CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornState.ON_TRIP})
 """States in which a unicorn is expected to send positions."""
@@ -60,21 +60,21 @@ CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornS
 
 @dataclass(frozen=True, slots=True)
 class LocatedUnicorn:
-    """A unicorn as it is shown: stored, but `non_contactable` when nothing was heard of it."""
+    """A unicorn as it is shown: as stored, but `non_contactable` if it was not heard lately."""
 
     unicorn: Unicorn
     position: Position | None
     position_problem: PositionProblem | None = None
     """Why its reports have all been ignored for a while."""
     ride_version: int | None = None
-    """Of its ride, as far as the fleet index knows."""
+    """The version of its ride, if the fleet index knows it."""
 
     advice: Advice | None = None
     """Where it was told to wait, if it is idle."""
 
     @property
     def trouble(self) -> str:
-        """What is shown of it and changes without a version; empty if all is well."""
+        """The problem that is shown, which changes without a new version; empty if all is well."""
         if self.position_problem:
             return self.position_problem
         is_silent = self.unicorn.state is UnicornState.NON_CONTACTABLE
@@ -83,7 +83,7 @@ class LocatedUnicorn:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """A unicorn and the ride it has, as one who drives it sees them."""
+    """A unicorn and its ride, as its driver sees them."""
 
     unicorn: Unicorn
     ride: Ride | None
@@ -109,9 +109,9 @@ def advance(
 ) -> Ride:
     """Take the next step of the unicorn's own ride; repeating the last step changes nothing.
 
-    `sent`: where the unicorn says it is with this step. Raises `RideNotFound` if the ride is not
-    this unicorn's, `IllegalTransition` if the step is out of order, `TooFarAway` if it arrives
-    elsewhere.
+    `sent`: the position that the unicorn sends with the step. Raises `RideNotFound` if the ride is
+    not this unicorn's, `IllegalTransition` if the step is out of order, `TooFarAway` if it reports
+    its arrival elsewhere.
     """
     at = arriving.place_of(ports, unicorn_id, sent, now) if step in PLACED else None
 
@@ -135,7 +135,7 @@ def advance(
 
 def _already_taken(step: Step, ride: Ride, unicorn_id: str) -> bool:
     if step is Step.DECLINE:
-        # Whoever has the ride by now: a decline is repeated when its answer was lost.
+        # Even if another unicorn has the ride by now: a decline may be repeated.
         return unicorn_id in ride.declined
     return ride.unicorn_id == unicorn_id and ride.status is _REACHES[step]
 
@@ -173,9 +173,9 @@ def set_availability(
     now: datetime,
     expected: Callable[[int], bool] = lambda _version: True,
 ) -> Unicorn:
-    """On or off duty; during a ride only what comes after it changes. Off duty declines an offer.
+    """Go on or off duty; a ride under way is finished first. Going off duty declines an offer.
 
-    Raises `StaleVersion` unless the stored version is one `expected` by the caller.
+    Raises `StaleVersion` unless `expected` accepts the stored version.
     """
     unicorn = stored_unicorn(ports, unicorn_id)
     if not accepting and decline_offer(ports, unicorn, now, expected):
@@ -188,9 +188,9 @@ def set_availability(
 def decline_offer(
     ports: Stores, unicorn: Unicorn, now: datetime, expected: Callable[[int], bool]
 ) -> bool:
-    """Decline the ride that is offered to the unicorn and go off duty, in one write.
+    """Decline the ride that is offered to the unicorn and put it off duty, in one write.
 
-    False if it is offered none. Raises `StaleVersion` unless its version is one `expected`.
+    False if no ride is offered to it. Raises `StaleVersion` unless `expected` accepts its version.
     """
     ride = ports.rides.get(unicorn.ride_id) if unicorn.ride_id else None
     if ride is None:
@@ -208,8 +208,8 @@ def decline_offer(
     return unicorn.unicorn_id in carry_out(ports, ride, decide, now, unicorn).declined
 
 
-def unicorn_of(ports: Stores, account_sub: str) -> str:
-    """The id of the unicorn this account drives."""
+def unicorn_id_of(ports: Stores, account_sub: str) -> str:
+    """The id of the account's unicorn. Raises `UnicornNotFound`."""
     unicorn_id = ports.unicorns.of_account(account_sub)
     if unicorn_id is None:
         raise UnicornNotFound("this account drives no unicorn")
@@ -217,18 +217,18 @@ def unicorn_of(ports: Stores, account_sub: str) -> str:
 
 
 def heard_from(ports: Stores, account_sub: str, now: datetime) -> str:
-    """`unicorn_of` for a call of the unicorn that is no position: it is heard of by it."""
-    unicorn_id = unicorn_of(ports, account_sub)
-    # Nobody counts as silent while nothing can be noted.
+    """`unicorn_id_of` for a call that is not a position; notes that the unicorn was heard."""
+    unicorn_id = unicorn_id_of(ports, account_sub)
+    # A failure does not matter: while Redis is away no unicorn counts as silent.
     with suppress(Unavailable):
         ports.fleet.hear(unicorn_id, now)
     return unicorn_id
 
 
 def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
-    """The unicorn with its last fresh position.
+    """The unicorn with its last fresh position. Two remote calls at most.
 
-    It is contactable while its position is fresh. While it has a ride any call of it counts: a
+    It is contactable while its position is fresh. During a ride any of its calls counts, because a
     phone at rest may send no positions.
     """
     try:
@@ -243,20 +243,20 @@ def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
 
 
 def advised(ports: Stores, duty: Duty, now: datetime) -> Duty:
-    """The same, with where the unicorn was told to wait; costs a call of Redis if it is idle."""
+    """The same duty with the unicorn's advice; one call to Redis if the unicorn is idle."""
     return replace(duty, advice=view(ports, duty.unicorn, now).advice) if duty.is_idle else duty
 
 
 def duty_of(ports: Stores, unicorn: Unicorn, now: datetime) -> Duty:
-    """The unicorn with the ride it is reserved for; costs a read if it has one.
+    """The unicorn with the ride for which it is reserved; one read if it has a ride.
 
-    A reservation for a ride that is not the unicorn's is mended.
+    Repairs a reservation for a ride that is not the unicorn's.
     """
     if unicorn.ride_id is None:
         return Duty(unicorn, None)
     ride = ports.rides.get(unicorn.ride_id)
     if ride and ride.status in ASSIGNED and ride.unicorn_id == unicorn.unicorn_id:
         return Duty(unicorn, ride)
-    # It lost the ride after it was read, or the pair is torn.
+    # The unicorn lost the ride after it was read, or the two rows contradict each other.
     mend(ports, unicorn.ride_id, unicorn.unicorn_id, now)
     return Duty(unicorn, None)

@@ -1,4 +1,4 @@
-"""Waits for a ride or a unicorn to change, and says where a ride's unicorn is."""
+"""Waits until a ride or a unicorn changes, and follows a ride with its unicorn's position."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from service.model import Position, Ride, RideStatus
 from service.model.errors import Unavailable, UnicornNotFound
 
 REREAD_SECONDS: Final = 5.0
-"""Announcements may be lost: a waiter looks for itself this often."""
+"""A waiter reads again this often, because announcements may be lost."""
 
 LIVE_SECONDS: Final = 2.0
-"""How often a follower is told where the unicorn is, at most."""
+"""How often a follower gets the unicorn's position at most."""
 
 BELIEVED_CAPS: Final = 4
-"""A pickup ETA beyond so many caps is a sensor's mistake, and no figure for a rider."""
+"""A pickup ETA above this many times the cap is a sensor's error and is not shown to a rider."""
 
 SHOWS_UNICORN: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
 
@@ -33,7 +33,7 @@ Watched = TypeVar("Watched", Ride, Duty)
 
 @dataclass(frozen=True, slots=True)
 class LiveView:
-    """What changes about a ride without a new version."""
+    """The part of a ride that changes without a new version."""
 
     status: RideStatus
     version: int
@@ -44,11 +44,11 @@ class LiveView:
 
 
 class Wait:
-    """One client that waits for news. Whoever knows that it no longer does ends the wait."""
+    """A client's wait for news. The process, the client or a newer stream may end it early."""
 
     def __init__(self) -> None:
         self.ended_by = ""
-        """Why the wait was ended early; empty while it goes on."""
+        """Why the wait ended early; empty while it lasts."""
         self._wake: Callable[[], None] | None = None
 
     def end(self, reason: str) -> None:
@@ -58,7 +58,7 @@ class Wait:
             self._wake()
 
     def wake_with(self, wake: Callable[[], None]) -> None:
-        """What to call when the wait is ended; called at once if that has happened already."""
+        """Call `wake` when the wait ends; at once if it has already ended."""
         self._wake = wake
         if self.ended_by:
             wake()
@@ -72,7 +72,7 @@ def wait_for_ride(
     monotonic: Callable[[], float],
     wait: Wait,
 ) -> Ride:
-    """The ride as soon as `done` holds of it, or as it is when the time is up or the wait ended.
+    """The ride as soon as `done` is true of it, the time (seconds) is up or the wait ends.
 
     Raises `RideNotFound` if it is no longer this rider's.
     """
@@ -92,9 +92,9 @@ def wait_for_duty(
     monotonic: Callable[[], float],
     wait: Wait,
 ) -> Duty:
-    """Both as soon as `done` holds of them, or as they are when the time is up or the wait ended.
+    """Unicorn and ride as soon as `done` is true, the time (seconds) is up or the wait ends.
 
-    Raises `UnicornNotFound` if it is gone or no longer driven by the same account.
+    Raises `UnicornNotFound` if the unicorn is gone or another account drives it.
     """
     unicorn = duty.unicorn
 
@@ -116,11 +116,11 @@ def follow_ride(
     monotonic: Callable[[], float],
     wait: Wait,
 ) -> Generator[Ride | LiveView | None, None, None]:
-    """The rider's ride, then each new version and where its unicorn is, until ride or wait end.
+    """Yield the rider's ride, then each new version and the unicorn's position, until the end.
 
-    None says at least every `LIVE_SECONDS` that there is nothing new, so that the caller can look
-    to its own affairs. Raises `RideNotFound` if it is not (or no longer) this rider's; the first
-    step may raise `Unavailable`.
+    Yields None at least every `LIVE_SECONDS` if there is nothing new, so that the caller can do its
+    own checks. Raises `RideNotFound` if the ride is not (or no longer) this rider's; the first step
+    may raise `Unavailable`.
     """
     with ports.changes.listen(ride_topic(ride_id)) as listener:
         wait.wake_with(listener.wake)
@@ -143,7 +143,7 @@ def follow_ride(
 
 
 def _read_again(ports: Stores, ride: Ride) -> Ride:
-    """The ride as stored; as it was if the store does not answer: no news is better than none."""
+    """The ride as stored; the old one if the store does not answer, so that the wait goes on."""
     try:
         return own_ride(ports, ride.ride_id, ride.rider_id)
     except Unavailable:
@@ -159,7 +159,7 @@ def _wait(
     monotonic: Callable[[], float],
     wait: Wait,
 ) -> Watched:
-    # Listen first, read then: a change before the first read is seen by it, a later one wakes us.
+    # Subscribe first, then read: the read sees earlier changes, and a later one wakes the waiter.
     end = monotonic() + seconds
     with ports.changes.listen(topic) as listener:
         wait.wake_with(listener.wake)
@@ -174,9 +174,9 @@ def _wait(
 
 
 def live_view(ports: Hints, arrivals: Arrivals, ride: Ride, now: datetime) -> LiveView:
-    """Where the ride's unicorn is and when it should be at the pickup, as last heard.
+    """The position of the ride's unicorn and its ETA at the pickup, as last heard.
 
-    Redis being away makes these unknown, never an error.
+    Without Redis both are unknown; that is not an error.
     """
     position: Position | None = None
     planned: int | None = None

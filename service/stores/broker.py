@@ -1,8 +1,8 @@
-"""The broker: names of queues and jobs, the producer, and how long the queues are.
+"""The broker: names of queues and jobs, the producer, and the lengths of queues.
 
-The API publishes by task name, so it never imports a worker. Only ids travel. A message that cannot
-be sent is no loss: the ride is in DynamoDB and the sweep finds it, so a publish fails fast and is
-not repeated.
+The API publishes by task name, so it never imports a worker. Messages hold only ids. A message that
+cannot be sent does no harm, because the ride is in DynamoDB and the sweep finds it. So a publish
+fails fast and is not repeated.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ DISPATCH_QUEUE: Final = "dispatch"
 SWEEP_QUEUE: Final = "sweep"
 QUEUES: Final = (DISPATCH_QUEUE, SWEEP_QUEUE)
 MEDIA_QUEUE: Final = "media"
-"""Of the media role alone, which fills and drains it itself: no ride waits behind a photo."""
+"""The queue of the media role alone, which fills and drains it, so no ride waits behind a photo."""
 
 KEY_PREFIX: Final = "{wildrydes}:"
-"""Of all broker keys: the hash tag keeps them in one slot, as a Redis Cluster asks for."""
+"""Begins all broker keys; its hash tag keeps them in one slot, as a Redis Cluster requires."""
 UNACKED: Final = f"{KEY_PREFIX}unacked"
-"""Hash of what workers took (kombu's name): tag to message, exchange and routing key."""
+"""Hash of the messages that workers took (kombu's name): tag to message, exchange, routing key."""
 
 ROUND_TASK: Final = "dispatch.round"
 SWEEP_TASK: Final = "dispatch.sweep"
@@ -63,7 +63,7 @@ BREAK_SECONDS: Final = 1.0
 
 
 class Channel(kombu_redis.Channel):
-    """kombu's channel on connections that judge what Redis answers."""
+    """kombu's channel, on connections that check the answers of Redis (`redis.link`)."""
 
     connection_class = JudgingConnection
     connection_class_ssl = JudgingTlsConnection
@@ -84,7 +84,7 @@ class Channel(kombu_redis.Channel):
 
 
 class Transport(kombu_redis.Transport):
-    """kombu's transport; no error of Redis is one that its users do not know."""
+    """kombu's transport; all errors of Redis count as errors that its users handle."""
 
     Channel = Channel
 
@@ -93,14 +93,14 @@ class Transport(kombu_redis.Transport):
         return errors._replace(channel_errors=(*errors.channel_errors, RedisError))
 
 
-# kombu's own table of what a broker's URL means; every Celery application of the process reads it.
+# kombu's own table of transports by URL scheme; every Celery application of the process reads it.
 TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__name__}")
 
 
 def broker_tls(broker_url: str) -> dict[str, Any] | None:
-    """Celery's `broker_use_ssl` for this URL; parameters of the URL come first.
+    """Celery's `broker_use_ssl` for this URL; parameters in the URL take precedence.
 
-    For a `rediss://` URL that has none kombu would accept any certificate.
+    Without it, kombu would accept any certificate for a `rediss://` URL without parameters.
     """
     is_secure = urlsplit(broker_url).scheme == "rediss"
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if is_secure else None
@@ -111,7 +111,7 @@ def broker_options(*, timeout_seconds: float, name: str = "wildrydes") -> dict[s
     return {
         "global_keyprefix": KEY_PREFIX,
         "client_name": name,
-        # Without these a Redis that accepts and never answers blocks a publish for ever.
+        # Without these, a Redis that accepts and never answers would block a publish for ever.
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
         "socket_keepalive": True,
@@ -122,12 +122,12 @@ def broker_options(*, timeout_seconds: float, name: str = "wildrydes") -> dict[s
 
 
 SWEEP_EXPIRES: Final = 2 * BOUND
-"""A sweep is followed by the next within a second, but seen late it must not be taken for expired:
-two clocks may each be off by the bound before anybody says so."""
+"""When a job for a sweep expires. The next sweep follows within a second, but two clocks may each
+be off by the bound unnoticed, and a job must not expire because of that."""
 
 
 class CeleryRoundQueue:
-    """`RoundQueue` on a Celery broker. Raises `Unavailable`; a breaker spares the time-outs."""
+    """`RoundQueue` on a Celery broker. Raises `Unavailable`; a breaker avoids further time-outs."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class CeleryRoundQueue:
         name: str = "wildrydes",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`now`: the time by Redis' clock, by which workers judge whether a job has expired."""
+        """`now`: the time by the clock of Redis, by which workers check if a job has expired."""
         self._now = now
         self._app = Celery("producer", broker=broker_url, set_as_current=False)
         self._app.conf.update(
@@ -149,16 +149,16 @@ class CeleryRoundQueue:
         self._breaker = Breaker(BREAK_SECONDS)
 
     def publish(self, zone: str, request_id: str) -> None:
-        """Ask for a round of the zone."""
-        # A round nobody could run within half a minute has been triggered again since.
+        """Publish a round of the zone: one remote call."""
+        # Expires, because a round not run within half a minute has been triggered again since.
         self._send(ROUND_TASK, DISPATCH_QUEUE, (zone, request_id), expires=timedelta(seconds=30))
 
     def publish_sweep(self) -> None:
-        """Ask one more worker to sweep, soon or not at all."""
+        """Publish one more job for a sweep, which expires soon."""
         self._send(SWEEP_TASK, SWEEP_QUEUE, (), expires=SWEEP_EXPIRES)
 
     def publish_reposition(self, zone: str, expires: timedelta) -> None:
-        """Ask for a step of repositioning in the zone, soon or not at all."""
+        """Publish a step of repositioning in the zone, which expires soon."""
         self._send(REPOSITION_TASK, SWEEP_QUEUE, (zone,), expires=expires)
 
     def _send(self, task: str, queue: str, args: tuple[str, ...], *, expires: timedelta) -> None:
@@ -189,7 +189,7 @@ class CeleryRoundQueue:
 
 
 class RedisQueues:
-    """`Queues` read from the broker's keys: asking the workers takes a second.
+    """`Queues`, read from the broker's keys, because asking the workers takes a second.
 
     Raises `Unavailable`.
     """

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 HALF_A_SECOND: Final = 0.5
-"""`Date` is cut off to whole seconds (RFC 9110, 5.6.7), so it is late by so much on average."""
+"""`Date` is cut to whole seconds (RFC 9110, 5.6.7), so it is late by this much on average."""
 
 
 def redis_clock(link: RedisLink) -> Callable[[], float]:
-    """`TIME` of Redis; raises `Unavailable`."""
+    """The `TIME` of Redis as a source: one remote call per reading, which raises `Unavailable`."""
 
     def read() -> float:
         before = time.monotonic()
@@ -32,13 +32,13 @@ def redis_clock(link: RedisLink) -> Callable[[], float]:
 
 
 FIRST_SECONDS: Final = 0.5
-"""How long the first question may take, so that a process starts without an answer, too."""
+"""Time limit of the first call, so that a process starts even without an answer."""
 
 
 class DynamoClock:
-    """The `Date` of the last answer of a DynamoDB client.
+    """The `Date` of the last answer of a DynamoDB client as a source.
 
-    It costs no call of its own but the first: a process that starts must not go by Redis alone.
+    It makes one call of its own, at the start, so that a new process does not go by Redis alone.
     """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
@@ -49,7 +49,7 @@ class DynamoClock:
 
     def __call__(self) -> float | None:
         if self._last is None:
-            # Whatever is answered has a date, a refusal too. No ride has this id.
+            # Every answer has a date, also a refusal. No ride has this id.
             with suppress(Exception):
                 get_batch(self._client, {self._table: [{"ride_id": text("clock")}]}, FIRST_SECONDS)
         if self._last is None:

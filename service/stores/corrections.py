@@ -1,6 +1,6 @@
-"""What each zone has learned about travel times: an item per zone and kind in DynamoDB.
+"""Stores what each zone has learned about travel times: one item per zone and kind in DynamoDB.
 
-So the loss of Redis loses legs that were not learned from yet, and nothing else.
+So a loss of Redis loses only the legs that were not learned from yet.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from service.stores.dynamodb.items import Item
 
 READ_EVERY_SECONDS: Final = 30.0
-"""A fit moves every coefficient by a small step: half a minute late does no harm."""
+"""A fit changes every coefficient by a small step, so half a minute of delay does no harm."""
 MOST_ZONES: Final = 512
-"""That one process looks after at a time."""
+"""Zones that one process reads at a time at most."""
 
 
 class DynamoCorrections(TableStore):
-    """Corrections of one kind of base estimate, which is a part of the key: what was learned about
-    straight lines says nothing about a routing engine. Each call is one remote call and may raise
+    """Corrections of one base estimate. The estimate is part of the key, because corrections of
+    straight lines do not hold for a routing engine. Each method makes one remote call and may raise
     `Unavailable`."""
 
     def __init__(self, client: DynamoDBClient, table: str, base: str) -> None:
@@ -57,9 +57,9 @@ class DynamoCorrections(TableStore):
 
 
 class KnownCorrections:
-    """`Corrections` that a process knows by heart. Reading costs no remote call.
+    """A copy of the corrections in this process. Reading it makes no remote call.
 
-    A zone is learned of after it was first asked for: until then nothing is known of it.
+    A zone is read in the background after it was first needed; until then it has no correction.
     """
 
     def __init__(self, stored: Corrections) -> None:
@@ -86,17 +86,17 @@ class KnownCorrections:
         return None
 
     def refresh(self) -> None:
-        """Read what is asked for: a remote call per zone and kind. Raises `Unavailable`."""
+        """Read the needed zones: one remote call per zone and kind. Raises `Unavailable`."""
         with self._lock:
-            asked = list(self._known)
-        for zone, kind in asked:
+            needed = list(self._known)
+        for zone, kind in needed:
             correction = self._stored.of(zone, kind)
             with self._lock:
                 self._known[zone, kind] = correction
 
 
 def _correction(stored: str) -> Correction | None:
-    """None for what this release cannot read or believe: the zone then has learned nothing."""
+    """The correction; None if this release cannot read it or it has impossible values."""
     try:
         fields = json.loads(stored)
         correction = Correction(

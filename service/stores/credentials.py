@@ -1,9 +1,8 @@
-"""AWS credentials for which no call waits: found and renewed in the background, kept to their end.
+"""AWS credentials that are found and renewed in the background, so that no call waits for them.
 
-botocore renews credentials inside the call that happens to need them, one caller after the other,
-outside of any budget: with a silent credentials endpoint every request hangs. Here one thread asks,
-by botocore's own chain of providers and ahead of need (15 minutes before the end), and calls take
-what it found last.
+botocore renews credentials inside the call that needs them, without a time limit: if the endpoint
+of credentials does not answer, every request hangs. Here a thread renews them 15 minutes before
+they end, by botocore's own chain of providers, and calls use the latest ones.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 from service.background import Repeated
 
 LOOK_EVERY: Final = timedelta(seconds=2)
-"""Looking costs nothing until it is time to renew; after a failure this is the pause."""
+"""Time between two looks, and the pause after a failure; a look costs nothing before renewal."""
 FIRST_WITHIN_SECONDS: Final = 1.0
-"""How long the first client waits for credentials: those in the environment are there at once."""
+"""How long the first client waits for credentials; those in the environment need no wait."""
 
 
 class KeptCredentials(Credentials):
-    """The credentials of a session's chain as last found. `start` it after any fork."""
+    """The latest credentials of a session's chain. `start` it after any fork."""
 
     method = "kept"
 
@@ -41,14 +40,14 @@ class KeptCredentials(Credentials):
         self._looking = Repeated("looking for credentials", self._look, LOOK_EVERY.total_seconds())
 
     def start(self) -> None:
-        """Begin to look in the background; waits a second at most for the first credentials."""
+        """Start the background thread; wait at most a second for the first credentials."""
         self._looking.start(FIRST_WITHIN_SECONDS)
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """Good credentials, without any remote call.
+        """Valid credentials, without a remote call.
 
-        Raises `NoCredentialsError` if none were found so far, `CredentialRetrievalError` if those
-        that were found have ended.
+        Raises `NoCredentialsError` if none have been found, `CredentialRetrievalError` if the found
+        ones have expired.
         """
         found, frozen = self._found, self._frozen
         if frozen is None:
@@ -59,22 +58,22 @@ class KeptCredentials(Credentials):
 
     @property
     def account_id(self) -> str | None:
-        """For endpoints that name the account; asked for before a call is signed."""
+        """The account's id, which botocore reads before it signs, for endpoints that name it."""
         return self._frozen and self._frozen.account_id
 
     def _look(self) -> bool:
-        """Find or renew. Returns false when there will never be anything to renew."""
+        """Find or renew credentials. Returns False if they will never need renewal."""
         if self._found is None:
             self._found = self._chain.get_credentials()
         if self._found is None:
             return True
-        # Renews in the last 15 minutes; raises if it cannot in the last 10.
+        # Renews in the last 15 minutes; raises if it fails in the last 10.
         self._frozen = self._found.get_frozen_credentials()
         return isinstance(self._found, RefreshableCredentials)
 
 
 class KeptProvider(CredentialProvider):
-    """Gives a session kept credentials, and starts to look for them when a client is made."""
+    """Gives a session kept credentials; starts them when a client is made."""
 
     METHOD = "kept"
 

@@ -1,7 +1,7 @@
 """Rides and unicorns as compact JSON, for stores that keep copies and may lose them.
 
-Each entry carries a schema version; raise `SCHEMA` when a reader of the old form would
-misunderstand the new one.
+Each entry has a schema version. Increase `SCHEMA` if a reader of the old form would misunderstand
+the new one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SCHEMA: Final = 1
 
 
 class UnknownSchema(ValueError):
-    """The entry was written by a release this one does not understand."""
+    """The entry has a schema that this release does not know."""
 
 
 UNREADABLE: Final = (
@@ -46,13 +46,13 @@ UNREADABLE: Final = (
     OSError,
     RecursionError,
 )
-"""What loading an entry raises that this release cannot make sense of."""
+"""The exceptions from loading an entry that this release cannot read."""
 
 
 def readable(kind: str, load: Callable[[str], Value], text: str) -> Value | None:
-    """What `load` makes of an entry of any bytes; None if this release cannot read it.
+    """The value that `load` reads from any text; None if this release cannot read it.
 
-    An unreadable entry is counted and logged without its content, which may be personal. `kind` is
+    An unreadable entry is counted and logged without its content, which may be personal. `kind`:
     one of `instruments.ENTRY_KINDS`.
     """
     try:
@@ -65,13 +65,13 @@ def readable(kind: str, load: Callable[[str], Value], text: str) -> Value | None
 
 
 def note_unreadable(kind: str, error: Exception) -> None:
-    """Count and log an entry that makes no sense, without its content."""
+    """Count and log an unreadable entry, without its content."""
     UNREADABLE_ENTRIES.labels(kind).inc()
     logger.error("unreadable entry", extra={"kind": kind, "cause": type(error).__name__})
 
 
 def dump_ride(ride: Ride) -> str:
-    """The ride without its `note`: personal text stays in the one store that is the truth.
+    """The ride without its `note`, because personal texts stay in DynamoDB only.
 
     With the request's trace, if there is one, so that the ride's claim can be linked to it.
     """
@@ -86,12 +86,12 @@ def load_ride(text: str) -> Ride:
 
 
 def trace_of(text: str) -> str | None:
-    """The trace of the request that wrote this entry of a ride, if there was one."""
+    """The trace of the request that wrote this entry of a ride; None without one."""
     return _load(text).get("traceparent")
 
 
 def load_waiting_ride(zone: str, ride_id: str, text: str) -> Ride:
-    """The ride of an entry among the waiting rides of a zone, if it belongs there."""
+    """The ride of an entry in a zone's waiting set. Raises `ValueError` if it is another ride."""
     ride = load_ride(text)
     if (ride.zone, ride.ride_id, ride.status) != (zone, ride_id, RideStatus.REQUESTED):
         raise ValueError("the entry of another ride")
@@ -126,7 +126,10 @@ def load_unicorn(text: str) -> Unicorn:
 
 
 def dump_position(position: Position) -> str:
-    """Schema, recorded (ms), latitude, longitude, heading, speed: the shortest, it is the most."""
+    """A list of schema, recorded (ms), latitude, longitude, heading and speed.
+
+    Positions are the most frequent entries, so they have the shortest form.
+    """
     where, recorded = position.location, int(position.recorded_at.timestamp() * 1000)
     return json.dumps(
         [1, recorded, where.latitude, where.longitude, position.heading, position.speed]

@@ -1,6 +1,7 @@
-"""The DynamoDB stores, watched: what became of rides is counted where it is written.
+"""The DynamoDB stores with metrics: the steps of rides are counted where they are written.
 
-Whoever writes (a request, a round, the sweep), a ride's end and a claim pass through here, once.
+Whatever writes (a request, a round, the sweep), each claim and each end of a ride passes through
+here once.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.rides import DynamoRides
 
 OLDEST_KNOWN_SECONDS: Final = 6.0
-"""A waiting ride is due for the sweep at least this often."""
+"""Longer than the time between two sweeps' checks of a waiting ride."""
 
 
 class ObservedRides(DynamoRides):
-    """Rides that are counted."""
+    """Rides whose steps are counted."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -39,10 +40,10 @@ class ObservedRides(DynamoRides):
         self._seen_at = 0.0
 
     def create(self, ride: Ride) -> Ride | None:
-        known = super().create(ride)
-        if known is None:
+        existing = super().create(ride)
+        if existing is None:
             RIDES_REQUESTED.inc()
-        return known
+        return existing
 
     def save(self, before: Ride, after: Ride) -> None:
         super().save(before, after)
@@ -67,7 +68,8 @@ class ObservedRides(DynamoRides):
         return moved
 
     def _note_oldest(self, due: Sequence[Ride]) -> None:
-        """Each sweep sees some of the waiting rides; within seconds they have seen all."""
+        """Update the metric of the oldest waiting ride. Each sweep sees some of the waiting rides;
+        within seconds sweeps have seen all."""
         waiting = [ride.requested_at for ride in due if ride.status is RideStatus.REQUESTED]
         oldest, now = min(waiting, default=None), time.monotonic()
         is_older = oldest and (self._oldest is None or oldest <= self._oldest)
@@ -77,7 +79,7 @@ class ObservedRides(DynamoRides):
 
 
 class ObservedAssignments(DynamoAssignments):
-    """Assignments that are counted; claims are seen in traces."""
+    """Assignments whose steps are counted; each claim has a span."""
 
     def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
         before, after = ride
@@ -101,7 +103,7 @@ class ObservedAssignments(DynamoAssignments):
 
 
 def _count_step(before: Ride, after: Ride) -> None:
-    """Count what a committed write made of a ride."""
+    """Count the step of a ride that a committed write made."""
     if after.attention and not before.attention:
         NOT_COMING.labels("left").inc()
     if after.status is before.status:

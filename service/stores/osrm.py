@@ -15,21 +15,21 @@ from service.outbound import Outbound, RequestFailed
 
 MOST_BYTES_PER_CELL: Final = 40
 MOST_BYTES_PER_PLACE: Final = 2048
-"""A place comes back with the name of its street."""
+"""The most bytes per place in an answer, which repeats each place with the name of its street."""
 MOST_AT_ONCE: Final = 8
-"""Connections that are kept."""
+"""Connections that are kept open."""
 _ERROR_BYTES: Final = 4096
 
 
 class BadAnswer(Exception):
-    """No table: refused, late, too large, an error, or not what was asked for."""
+    """There is no usable table: refused, too late, too large, an error, or of another shape."""
 
 
 class TableService:
-    """The table service below a base URL. Safe to share between threads, not to fork."""
+    """The table service below a base URL. Threads may share it; forked processes may not."""
 
     def __init__(self, url: str) -> None:
-        # Any name would do for the profile: the server has one, chosen when its data was prepared.
+        # Any name of a profile is accepted: the server has one, chosen when its data was prepared.
         self._url = f"{url.rstrip('/')}/table/v1/driving/"
         self._outbound = Outbound(connections=MOST_AT_ONCE)
 
@@ -56,11 +56,11 @@ class TableService:
         if any(part.shape != (len(sources), len(targets)) for part in table):
             raise BadAnswer("a table of another shape")
         if any((part < 0).any() or np.isinf(part).any() for part in table):
-            raise BadAnswer("numbers that make no sense")
+            raise BadAnswer("impossible numbers")
         return np.stack(table)
 
     def answers(self, seconds: float) -> bool:
-        """Whether anybody is there: what it says of two places in the sea is no matter."""
+        """Whether the server answers within `seconds`, whatever it says. One remote call."""
         query = _query(np.zeros((1, 2)), np.zeros((1, 2)))
         try:
             status, _ = self._outbound.request(
@@ -83,7 +83,7 @@ class TableService:
 
 
 def _query(sources: FloatArray, targets: FloatArray) -> str:
-    """Longitude first; sources and targets by their number among all places."""
+    """The path and query of a table: longitude first; sources and targets by index of place."""
     degrees = ";".join(f"{lon:.6f},{lat:.6f}" for lat, lon in (*sources, *targets))
     first = ";".join(map(str, range(len(sources))))
     last = ";".join(map(str, range(len(sources), len(sources) + len(targets))))
@@ -92,7 +92,7 @@ def _query(sources: FloatArray, targets: FloatArray) -> str:
 
 
 def _gaps(waypoints: object) -> FloatArray:
-    """Metres from each place to the road it was moved to."""
+    """The metres from each place to the road to which the server moved it."""
     if not isinstance(waypoints, list):
         raise TypeError
     return _numbers([[waypoint["distance"] for waypoint in waypoints]]).ravel()

@@ -1,8 +1,8 @@
-"""Where dispatch is paused: one item in DynamoDB, which every process reads once a second.
+"""Stores where dispatch is paused: one item in DynamoDB, which every process reads once a second.
 
-A change counts everywhere within two seconds. Requests and rounds read the process's memory only.
-If DynamoDB cannot be read, what was last known holds: a pause must not end, and dispatch must not
-stop, because nobody can say.
+A change holds everywhere within two seconds. Requests and rounds use the process's copy only. If
+DynamoDB cannot be read, the last copy stays in use: an outage must neither end a pause nor stop
+dispatch.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 READ_EVERY_SECONDS: Final = 1.0
 FIRST_READ_SECONDS: Final = 1.0
-"""How long a process that starts waits for the first read; with DynamoDB away it starts unpaused.
-Below the 4 s that Celery gives a pool child to start."""
+"""How long a starting process waits for the first read; without an answer it starts unpaused. Less
+than the 4 s that Celery gives a pool process to start."""
 
 _KEY: Final = "dispatch#pause"
 _WEIGHT: Final = "weight#"
-"""Begins the names of the attributes that hold weights; a zone's ends in the zone."""
+"""The prefix of the attributes that hold weights; the rest of the name is the zone."""
 
 
 class DynamoPauses(TableStore):
-    """`Pauses` without a memory. Each call is one remote call and may raise `Unavailable`."""
+    """`Pauses` in DynamoDB. Each method makes one remote call and may raise `Unavailable`."""
 
     def current(self) -> Pause:
         """The pause as stored, read consistently."""
         return _pause(self._stored({"operation_id": text(_KEY)}) or {})
 
     def put(self, zone: str | None, paused: bool) -> Pause:
-        """Each change names only what it changes, so two at once do not undo one another."""
+        """Pause or resume; writes only its own part, so that two changes at once both hold."""
         update: UpdateItemInputTypeDef = {
             "TableName": self._table,
             "Key": {"operation_id": text(_KEY)},
@@ -57,7 +57,7 @@ class DynamoPauses(TableStore):
         return self._updated(update)
 
     def reposition(self, zone: str | None, weight: Weight) -> Pause:
-        """A zone's weight is an attribute of its own, so two changes do not undo one another."""
+        """Set a weight; each zone has an attribute, so that two changes at once both hold."""
         return self._updated(
             {
                 "TableName": self._table,
@@ -75,7 +75,7 @@ class DynamoPauses(TableStore):
 
 
 class KnownPauses:
-    """`Pauses` that a process knows by heart, from `start` on. Reading costs no remote call."""
+    """`Pauses` with a copy in this process, kept from `start` on. Reading makes no remote call."""
 
     def __init__(self, stored: Pauses) -> None:
         self._stored = stored
@@ -96,7 +96,7 @@ class KnownPauses:
         return self._known
 
     def put(self, zone: str | None, paused: bool) -> Pause:
-        """One remote call; counts in this process at once. Raises `Unavailable`."""
+        """Pause or resume: one remote call; holds in this process at once. Raises `Unavailable`."""
         return self._changed(self._stored.put(zone, paused))
 
     def reposition(self, zone: str | None, weight: Weight) -> Pause:
@@ -112,7 +112,7 @@ class KnownPauses:
         """Read the pause: one remote call. Raises `Unavailable`."""
         changes = self._changes
         pause = self._stored.current()
-        # A read that a change of this process has overtaken tells of the time before.
+        # If this process changed the pause during the read, the answer may be older: drop it.
         if changes == self._changes:
             self._known = pause
 
@@ -121,7 +121,7 @@ def _pause(item: Item) -> Pause:
     weights = {
         name.removeprefix(_WEIGHT): Weight(value["S"])
         for name, value in item.items()
-        # One that this release does not know counts as none.
+        # A weight that this release does not know is ignored.
         if name.startswith(_WEIGHT) and value.get("S") in set(Weight)
     }
     return Pause(

@@ -1,4 +1,4 @@
-"""The model's dataclasses as plain records: the one mapping that every store writes and reads.
+"""Maps the model's dataclasses to plain records; every store writes and reads these.
 
 A record is a dict of strings, numbers, booleans, lists of strings and records, under the names of
 the dataclass's fields. A field that is None, an empty set or an empty mapping is left out; it is
@@ -22,12 +22,12 @@ Convert = Callable[[Any], Any]
 
 
 def instant_text(instant: datetime) -> str:
-    """Text of a timezone-aware instant; finer than a millisecond is cut off."""
+    """The text of a timezone-aware instant, cut to milliseconds."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def instant_of(text: str) -> datetime:
-    """The instant of such a text; `ValueError` if it names no time zone."""
+    """The instant of a text. Raises `ValueError` if the text has no time zone."""
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError("an instant without a time zone")
@@ -45,9 +45,9 @@ def record_of(value: object) -> Record:
 
 
 def value_of(kind: type[Value], record: Record) -> Value:
-    """The instance of the dataclass `kind` with this record; numbers may be texts.
+    """The instance of the dataclass `kind` from a record, whose numbers may be texts.
 
-    Raises one of `entries.UNREADABLE` if the record is not one of this kind.
+    Raises one of `entries.UNREADABLE` if the record does not fit.
     """
     _, readers, absent = _form(kind)
     held = {name: readers[name](written) for name, written in record.items() if name in readers}
@@ -55,12 +55,12 @@ def value_of(kind: type[Value], record: Record) -> Value:
 
 
 class _Form(NamedTuple):
-    """How the fields of a dataclass are written and read, by name."""
+    """The converters of a dataclass's fields, by name."""
 
     writers: tuple[tuple[str, Convert], ...]
     readers: Mapping[str, Convert]
     absent: Record
-    """None for each field that may be None and has no default."""
+    """The fields that may be None and have no default, with None as their value."""
 
 
 def _form_of(kind: Any) -> _Form:
@@ -81,7 +81,7 @@ _form: Final[Callable[[type], _Form]] = cache(_form_of)
 
 
 def _converters(hint: Any) -> tuple[Convert, Convert]:
-    """How a field of this type is written and how it is read."""
+    """The functions that write and read a field of this type."""
     kind = get_args(hint)[0] if NoneType in get_args(hint) else hint
     if kind in (str, bool):
         return _same, _same

@@ -1,11 +1,11 @@
-"""Revocations: in DynamoDB the truth, in each process of the API the whole set.
+"""Stores revocations in DynamoDB; each process of the API keeps a copy of the whole set.
 
-Every second a process reads one item that counts the changes; if the count changed, it reads the
-whole set. An announcement makes that happen at once. So a request asks nobody, a lost announcement
-costs a second, and Redis is not needed. A process that could not read for `BELIEVED_SECONDS` knows
-that it may have missed a revocation, and says so.
+Every second a process reads one item, which counts the changes, and the whole set if the count has
+changed. An announcement makes it read at once. So a request needs no remote call, a lost
+announcement costs a second, and Redis is not needed. A process that could not read for
+`BELIEVED_SECONDS` treats tokens that are not in its set as uncertain.
 
-The set has a bound. Beyond it, as in a function that keeps no set, each token is looked up.
+The set has a limit. Beyond it, and in the gateway's function, each token is looked up.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ logger = logging.getLogger(__name__)
 TOPIC: Final = "revocations"
 READ_EVERY_SECONDS: Final = 1.0
 BELIEVED_SECONDS: Final = 4.0
-"""How long after a read began its result counts as the truth: below the five that are promised."""
+"""How long after the start of a read its result is believed; less than the promised 5 s."""
 MOST_KEPT: Final = 10_000
-"""Revocations that a process keeps: about 4 MB. Read once, they cost about 400 read units."""
+"""Revocations that a process keeps at most: about 4 MB. Reading them costs about 400 read units."""
 REREAD_SECONDS: Final = 3.0
 REREAD_SECONDS_EACH: Final = 0.05
-"""The whole set is read anew without a change, too: after three seconds or after this long for each
-revocation, so that it costs about a read unit a second whatever its size. It finds what a release
-that counts no changes has revoked."""
+"""The whole set is also read without a change: after three seconds, or after this time for each
+revocation if that is longer, so that it costs about one read unit a second whatever its size. This
+finds revocations of a release that does not count its changes."""
 
 ITEMS_PER_PAGE: Final = 1000
-"""Reading a page takes 16 ms of CPU, during which a process of the API does nothing else."""
+"""Items read at once; a page takes 16 ms of CPU, in which the process does nothing else."""
 
 _PREFIX: Final = "revocation#"
 _CHANGES: Final = "revocation-changes"
@@ -56,13 +56,13 @@ _CHANGES: Final = "revocation-changes"
 class DynamoRevocations(TableStore):
     """Revocations by kind (`jti`, `origin_jti` or `sub`) and value, on the table of operations.
 
-    Each call is one remote call, `read_all` one for each thousand items. All may raise
-    `Unavailable`. An item may stay for days after it expired (AWS, "Time to Live"), so readers look
-    at the instant.
+    Each method makes one remote call, `read_all` one for each thousand items. All may raise
+    `Unavailable`. An item may stay for days after it has expired (AWS, "Time to Live"), so readers
+    check the instant.
     """
 
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
-        """Refuse what `value` names from `revoked_at` on; an earlier instant changes nothing."""
+        """Store a revocation from `revoked_at` on, unless a later one is stored."""
         item: Item = {
             "operation_id": text(_key(kind, value)),
             "kind": text(kind),
@@ -77,7 +77,7 @@ class DynamoRevocations(TableStore):
             return
 
     def _put_and_count(self, item: Item, write_id: str) -> None:
-        """Both or neither: a revocation that is not counted would be found late."""
+        """Write item and count in one transaction; uncounted, others would find it late."""
         self._client.transact_write_items(
             ClientRequestToken=write_id,
             TransactItems=[
@@ -113,12 +113,15 @@ class DynamoRevocations(TableStore):
         return {item["kind"]["S"]: _revoked_at(item) for item in items if _holds(item, now)}
 
     def changes(self) -> str:
-        """A text that is another after each change."""
+        """A text that differs after each change."""
         item = self._stored({"operation_id": text(_CHANGES)})
         return item["changes"]["N"] if item else ""
 
     def read_all(self, now: datetime, most: int) -> Mapping[Mark, datetime] | None:
-        """Since when each mark is revoked; none if they are more than `most`. Consistent."""
+        """The instant since which each mark is revoked; None if there are more than `most`.
+
+        Reads consistently.
+        """
         found: dict[Mark, datetime] = {}
         for item in self._items():
             if _holds(item, now):
@@ -128,7 +131,7 @@ class DynamoRevocations(TableStore):
         return found
 
     def _items(self) -> Iterator[Item]:
-        # A scan, since the table holds little else: dead letters, and the pause.
+        # A scan, because the table holds little else (dead letters, the pause and so on).
         scan: ScanInputTypeDef = {
             "TableName": self._table,
             "FilterExpression": "begins_with(operation_id, :prefix)",
@@ -145,7 +148,7 @@ class DynamoRevocations(TableStore):
 
 
 class KnownRevocations:
-    """All revocations as this process knows them, from `start` on; `put` tells the others."""
+    """The process's copy of all revocations, kept from `start` on; `put` announces new ones."""
 
     def __init__(
         self,
@@ -173,7 +176,7 @@ class KnownRevocations:
         return self
 
     def hurry(self) -> None:
-        """Read again at once: something has changed."""
+        """Read again at once, because something has changed."""
         self._reading.hurry()
 
     def close(self) -> None:
@@ -181,15 +184,15 @@ class KnownRevocations:
         self._reading.close()
 
     def known(self) -> RevocationSet:
-        """What this process knows. No remote call."""
+        """The process's copy. No remote call."""
         return self._known
 
     def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
-        """As `DynamoRevocations.lookup`, which it asks."""
+        """As `DynamoRevocations.lookup`: one remote call."""
         return self._stored.lookup(marks, now)
 
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
-        """Refuse what `value` names from `revoked_at` on: here at once, elsewhere in seconds.
+        """Store and announce a revocation; it holds here at once and elsewhere within seconds.
 
         Two remote calls. Raises `Unavailable` if it could not be stored.
         """
@@ -208,7 +211,7 @@ class KnownRevocations:
         known = self._known
         if began >= self._reread_at or (changes != self._seen_changes and not known.is_cut_off):
             known = self._read_all(began)
-        # A read that a revocation of this process has overtaken tells of the time before.
+        # If this process revoked something during the read, the answer may be older: drop it.
         if puts == self._puts:
             self._known = known.believed_until(began + BELIEVED_SECONDS)
             self._seen_changes = changes

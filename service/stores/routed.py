@@ -1,4 +1,4 @@
-"""Travel times of a routing engine, for as long as it answers well."""
+"""Travel times of a routing engine, with a fallback while it does not answer."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from service.stores.osrm import BadAnswer, TableService
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS: Final = 5.0
-"""How long a service that failed is left alone: rounds must not wait for it again and again."""
+"""Time without calls to the engine after it failed, so that rounds do not wait for it each time."""
 REMEMBERED_SECONDS: Final = 60.0
 MOST_REMEMBERED: Final = 50_000
-"""Pairs in each half of the memory; some 10 MB."""
+"""Pairs in each half of the memory; about 10 MB."""
 UNKNOWN: Final = [np.nan, np.nan]
 _Pair: TypeAlias = tuple[complex, complex]
 
 FARTHEST_ROAD_METRES: Final = 500.0
-"""A place with no road so near is not in the engine's city: a river, the sea, another continent."""
+"""A place with no road within this distance is outside the engine's map: a river, the sea."""
 
 
 class _Memory:
-    """What was answered in the last minute or two: rounds and followers ask again and again.
+    """The answers of the last minute or two, which rounds and followers need again.
 
-    Two halves: the younger one takes the place of the older one when it is a minute old or full.
+    It has two halves. When the younger one is a minute old or full, it replaces the older one.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -46,18 +46,18 @@ class _Memory:
         self._younger[pair] = answer
 
     def age(self) -> None:
-        """Forget what is too old."""
+        """Forget answers that are too old."""
         is_old = self._monotonic() - self._since >= REMEMBERED_SECONDS
         if is_old or len(self._younger) > MOST_REMEMBERED:
             self._older, self._younger, self._since = self._younger, {}, self._monotonic()
 
 
 class RoutedTimes:
-    """`TravelTimes` of a table service; `otherwise` where it does not say, or not in time.
+    """`TravelTimes` of a table service; `otherwise` where it gives no answer in time.
 
-    `budget_seconds` is what one `estimate`, or one round, may spend on asking: whatever is not
-    answered by then is estimated otherwise. Nothing is asked after half of it, so that a question
-    that comes late for want of time does not pass for a failure. `most_places` is the server's
+    `budget_seconds`: the time that one `estimate`, or one round, may spend on calls. Pairs without
+    an answer by then are estimated by `otherwise`. No call starts after half of the budget, because
+    its time-out would then count as a failure of the server. `most_places` is the server's
     `--max-table-size`.
     Answers are remembered for a minute or two: a round and its next ones ask only for what is new.
     """
@@ -86,13 +86,13 @@ class RoutedTimes:
         return seconds, metres
 
     def for_a_round(self) -> TravelTimes:
-        """The same, within one budget for all that the round asks."""
+        """The same times for one round, whose calls share one budget."""
         return _RoundTimes(self)
 
     def estimate_within(
         self, budget: float, origins: FloatArray, destinations: FloatArray
     ) -> tuple[FloatArray, FloatArray, float]:
-        """`estimate`, and what is then left of this budget (seconds)."""
+        """As `estimate`; also returns the seconds that are left of the budget."""
         deadline = self._monotonic() + budget
         self._memory.age()
         pairs = list(zip(_points(origins), _points(destinations), strict=True))
@@ -112,7 +112,7 @@ class RoutedTimes:
     def _answers(
         self, origins: FloatArray, destinations: FloatArray, missing: IntArray, deadline: float
     ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Rows of these pairs with what the service says of them, as far as it does in time."""
+        """Rows of pairs with the service's answers, as many as arrive in time."""
         for chunk in _chunks(origins[missing], destinations[missing], self._most_places):
             rows, left = missing[chunk], deadline - self._monotonic()
             if self._breaker.is_open or left < self.budget_seconds / 2:
@@ -125,9 +125,9 @@ class RoutedTimes:
                 return
 
     def _ask(self, origins: FloatArray, destinations: FloatArray, seconds: float) -> FloatArray:
-        """Seconds and metres of these pairs, NaN where there is no way; each place is sent once.
+        """Seconds and metres of these pairs, NaN if there is no way; each place is sent once.
 
-        The engine drives from road to road. The gaps between places and roads are added, so that a
+        The engine routes from road to road. The way between place and road is added, so that a
         pickup off the road is never 0 seconds away.
         """
         sources, source_of = _distinct(origins)
@@ -139,7 +139,7 @@ class RoutedTimes:
 
 
 class _RoundTimes:
-    """`RoutedTimes` as one round uses them: its questions share one budget."""
+    """`RoutedTimes` for one round, whose calls share one budget."""
 
     def __init__(self, times: RoutedTimes) -> None:
         self._times = times
@@ -157,20 +157,23 @@ class _RoundTimes:
 
 
 def _points(places: FloatArray) -> list[complex]:
-    """Each place as one number: quicker to compare and to look up than a row."""
+    """Each place as one complex number, which is faster to compare and to look up than a row."""
     points: list[complex] = (places[:, 0] + 1j * places[:, 1]).tolist()
     return points
 
 
 def _distinct(places: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Each place once, and for each row the number of its place."""
+    """The distinct places, and for each row the index of its place."""
     points, number = np.unique(places[:, 0] + 1j * places[:, 1], return_inverse=True)
     return np.stack([points.real, points.imag], axis=1), number.ravel()
 
 
 def _chunks(origins: FloatArray, destinations: FloatArray, most_places: int) -> Iterator[IntArray]:
-    """Rows of pairs that have at most so many places together, those of one destination side by
-    side: the pairs of a chunk are a part of its table, and asking for the rest is waste."""
+    """Split pairs into chunks with at most `most_places` places each.
+
+    Pairs of one destination stay together: a table has all pairs of its places, so scattered pairs
+    would waste most of it.
+    """
     if not len(origins):
         return
     if len(_distinct(origins)[0]) + len(_distinct(destinations)[0]) <= most_places:

@@ -1,4 +1,4 @@
-"""The Cognito user pool, as far as revoking needs it: signing a subject out everywhere.
+"""Signs subjects out at the Cognito user pool, and changes or deletes their accounts.
 
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/
 API_AdminUserGlobalSignOut.html: refresh tokens are void at once. Access tokens stay good until they
@@ -25,10 +25,10 @@ from service.stores.credentials import session_with_kept_credentials
 logger = logging.getLogger(__name__)
 
 _SUB: Final = re.compile(r"[\w-]+", re.ASCII)
-"""Cognito's are UUIDs; anything else must not get into a filter."""
+"""The form of a `sub`: Cognito's are UUIDs, and no other text must get into a filter."""
 
 _CONFIG: Final = Config(
-    # An admin waits for the answer, and the revocation with it.
+    # Short, because an admin and the revocation wait for the answer.
     connect_timeout=1,
     read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 1},
@@ -40,7 +40,7 @@ _NOT_FOUND: Final = "UserNotFoundException"
 _SAYS: Final = {
     "AccessDeniedException": SignOut.NO_PERMISSION,
     _NOT_FOUND: SignOut.NO_SUCH_USER,
-    # Such as the ARN of a role: no user can have that name.
+    # For example for the ARN of a role, which no user can have as name.
     "InvalidParameterException": SignOut.NO_SUCH_USER,
 }
 

@@ -144,8 +144,8 @@ def get_batch(
         table: {"Keys": wanted, "ConsistentRead": consistent} for table, wanted in keys.items()
     }
     while True:
-        asked = wanted
-        answer = patience.make(lambda: client.batch_get_item(RequestItems=asked))  # noqa: B023
+        query = wanted
+        answer = patience.make(lambda: client.batch_get_item(RequestItems=query))  # noqa: B023
         for table, items in answer["Responses"].items():
             found[table].extend(items)
         wanted = answer.get("UnprocessedKeys", {})

@@ -186,9 +186,9 @@ def _only_waits(entry: Item, now: datetime) -> bool:
     return "unicorn_id" not in entry and entry["deadline_at"]["S"] > instant_text(now)
 
 
-def _ends_first(asked: QueryInputTypeDef) -> QueryInputTypeDef:
+def _ends_first(query: QueryInputTypeDef) -> QueryInputTypeDef:
     """The query, but for rides that only wait for a round (`Ride.only_waits`)."""
-    return {**asked, "FilterExpression": "attribute_exists(unicorn_id) OR deadline_at <= :now"}
+    return {**query, "FilterExpression": "attribute_exists(unicorn_id) OR deadline_at <= :now"}
 
 
 def _is_done(answer: BatchStatementResponseTypeDef, write_id: AttributeValueTypeDef) -> bool:

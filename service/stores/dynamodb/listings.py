@@ -89,7 +89,7 @@ class DynamoRideHistory(TableStore):
             day -= timedelta(days=1)
 
     def _keys_of(self, day_shard: str, since: datetime, until: datetime) -> Iterator[Place]:
-        asked: QueryInputTypeDef = {
+        query: QueryInputTypeDef = {
             "TableName": self._table,
             "IndexName": "by_day",
             "KeyConditionExpression": (
@@ -103,7 +103,7 @@ class DynamoRideHistory(TableStore):
             "ScanIndexForward": False,
             "Limit": BATCH,
         }
-        for item in self._query(asked):
+        for item in self._query(query):
             yield Place(item["requested_at"]["S"], item["ride_id"]["S"])
 
     def _rides(self, places: Sequence[Place], status: RideStatus | None) -> list[Ride]:
@@ -118,22 +118,22 @@ class DynamoRoster(TableStore):
     """`Roster` on the table of unicorns."""
 
     def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
-        asked: ScanInputTypeDef = {
+        query: ScanInputTypeDef = {
             "TableName": self._table,
             # Items of accounts have no version.
             "FilterExpression": "attribute_exists(version)",
             "ConsistentRead": True,
         }
         if start is not None:
-            asked["ExclusiveStartKey"] = {"unicorn_id": text(start["unicorn_id"])}
+            query["ExclusiveStartKey"] = {"unicorn_id": text(start["unicorn_id"])}
         found: list[Unicorn] = []
         for page in count(1):
-            asked["Limit"] = limit - len(found)
-            answer = patiently(partial(self._client.scan, **asked), self._patience)
+            query["Limit"] = limit - len(found)
+            answer = patiently(partial(self._client.scan, **query), self._patience)
             found += filter(None, map(readable_unicorn, answer["Items"]))
             if "LastEvaluatedKey" not in answer:
                 break
-            asked["ExclusiveStartKey"] = last = answer["LastEvaluatedKey"]
+            query["ExclusiveStartKey"] = last = answer["LastEvaluatedKey"]
             if len(found) == limit or page == PAGES_SCANNED:
                 return Page(tuple(found), {"unicorn_id": last["unicorn_id"]["S"]})
         return Page(tuple(found))

@@ -1,7 +1,7 @@
-"""Announcements of changes by pub/sub: one channel for all topics, one subscription per process.
+"""Announces changes by pub/sub: one channel for all topics, one subscription per process.
 
-A thousand waiting requests cost one connection. Announcements may be lost (Redis restarts, a slow
-reader is cut off); waiters look for themselves every few seconds, so a loss is only a delay.
+A thousand waiting requests need one connection. Announcements may be lost (Redis restarts, or cuts
+off a slow reader); waiters read again every few seconds, so a loss only causes a delay.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from service.stores.redis.link import RedisLink
 logger = logging.getLogger(__name__)
 
 ACKNOWLEDGED_WITHIN_SECONDS: Final = 0.25
-"""How long a waiter waits until this process is subscribed; then it reads anyway."""
+"""How long a waiter waits until this process is subscribed; after it the waiter reads anyway."""
 POLL_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = 0.5
 MOST_UNANSWERED_PINGS: Final = 3
-"""redis-py asks after a connection that was silent for 5 s, then each second, and never minds the
-answer: one whose other end is gone without a word would stay deaf for a quarter of an hour."""
+"""Pings without an answer after which the connection counts as lost. redis-py sends them (after 5 s
+of silence, then every second) but ignores missing answers, so a dead connection would be noticed
+only after a quarter of an hour."""
 
 _TOLD_ON_THE_CHANNEL: Final = "told"
-"""What this release sends on the channels of the release before, which sent nothing there."""
+"""The message of this release on the channels of the last release, whose messages are empty."""
 
 
 class Waiter:
-    """One waiter's ear on one topic."""
+    """One waiter for one topic."""
 
     def __init__(self) -> None:
         self._woken = threading.Event()
 
     def wait(self, seconds: float) -> bool:
-        """Until the topic is announced or the time is up; true if announced."""
+        """Wait until the topic is announced or the time is up; True if it was announced."""
         woken = self._woken.wait(seconds)
         self._woken.clear()
         return woken
@@ -51,8 +52,8 @@ class Waiter:
 class RedisChanges:
     """`Changes` on Redis. The subscribing thread starts with the first topic, so after any fork.
 
-    `announce` is one remote call and raises `Unavailable`; `listen` never raises: while Redis is
-    away its waiters just read more rarely.
+    `announce` makes one remote call and raises `Unavailable`. `listen` never raises: while Redis is
+    down its waiters only read less often.
     """
 
     def __init__(self, link: RedisLink, subscriber: redis.Redis) -> None:
@@ -65,17 +66,17 @@ class RedisChanges:
         self._closed = threading.Event()
 
     def announce(self, *topics: str) -> None:
-        """Wake who listens to these topics, in every process."""
+        """Wake the waiters of these topics in every process."""
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for topic in topics:
                 pipe.publish(keys.CHANGES, topic)
-                # For one release: processes of the one before listen to a channel per topic.
+                # For one release: processes of the last release listen to a channel per topic.
                 pipe.publish(keys.former_channel(topic), _TOLD_ON_THE_CHANNEL)
             pipe.execute()
 
     @contextmanager
     def listen(self, topic: str) -> Iterator[Waiter]:
-        """Listen to a topic while the context lasts."""
+        """Listen to a topic inside the context."""
         waiter = Waiter()
         self.on(topic, waiter.wake)
         try:
@@ -85,7 +86,7 @@ class RedisChanges:
             self._leave(topic, waiter.wake)
 
     def on(self, topic: str, call: Callable[[], None]) -> None:
-        """Make this call, which must not block, whenever the topic is announced."""
+        """Call `call`, which must not block, whenever the topic is announced."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
@@ -112,8 +113,8 @@ class RedisChanges:
                     pubsub.psubscribe(keys.former_channel("*"))
                     self._read(pubsub)
             except Exception as error:
-                # Whatever it is: a thread that ended here would leave every waiter deaf for good.
-                logger.warning("changes not heard for a moment", extra={"cause": repr(error)})
+                # Any error: if the thread ended here, no waiter would be woken any more.
+                logger.warning("subscription to changes lost", extra={"cause": repr(error)})
             self._subscribed.clear()
             self._closed.wait(RECONNECT_SECONDS)
 

@@ -1,7 +1,7 @@
-"""Where unicorns are and what they do, as last heard: positions and states for the rounds.
+"""The fleet index in Redis: last positions and states of unicorns, for the rounds.
 
-One hash per unicorn is the word: its position (newest recorded wins) and its state (highest
-version wins, checked every 30 s so that nothing stale lives on). The GEO sets only help to find
+One hash per unicorn counts: its position (the latest recorded wins) and its state (the highest
+version wins, read again every 30 s so that it does not get stale). The GEO sets only help to find
 candidates.
 """
 
@@ -45,14 +45,14 @@ from service.stores.redis.presence import (
 
 STATE_TTL: Final = timedelta(seconds=60)
 STATE_CHECK: Final = timedelta(seconds=30)
-"""A state older than this is read from DynamoDB again by the next position, so that a unicorn that
-keeps sending is checked every 30 s and never drops out of sight in between."""
+"""The next position reads a state older than this from DynamoDB again, so that the state of a
+unicorn that keeps sending is checked every 30 s and never missing."""
 CORNER_METRES: Final = 160.0
-"""Farthest two places with the same corner lie apart: searches reach so much farther."""
+"""The greatest distance between two places with the same corner; searches reach farther by it."""
 
 
 class RedisFleetIndex(RedisPresence):
-    """`FleetIndex` on Redis. `stale` is how long a position counts. Raises `Unavailable`."""
+    """`FleetIndex` on Redis. `stale`: how long a position is fresh. Raises `Unavailable`."""
 
     def __init__(self, link: RedisLink, stale: timedelta) -> None:
         super().__init__(link, stale)
@@ -147,7 +147,7 @@ class RedisFleetIndex(RedisPresence):
         seen: Collection[tuple[Unicorn, Position]],
         now: datetime,
     ) -> None:
-        """Keep the set of unicorns that have a ride, and what the map shows. One call."""
+        """Update the set of unicorns with a ride, and the map's hash. One call."""
         if not (refreshed or seen):
             return
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
@@ -215,14 +215,14 @@ class RedisFleetIndex(RedisPresence):
         return [entry for entry in entries.values() if entry.position]
 
     def _run(self, script: Script, calls: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
-        """The script's answers for many unicorns (id, arguments), in one call."""
+        """Run a script for many unicorns (id, arguments) in one call; returns its answers."""
         return run_all(
             self._link, script, [([keys.unicorn(name)], tuple(args)) for name, *args in calls]
         )
 
 
 def _corner(place: Location) -> tuple[float, float]:
-    """Places with the same corner are near enough to each other to be searched around once."""
+    """The corner of a place. Places with the same corner are searched around once."""
     return round(place.latitude, 3), round(place.longitude, 3)
 
 
@@ -231,7 +231,7 @@ def _has_entered(before: Position | None, after: Position) -> bool:
 
 
 def _state(text: str | None, noted: str | None, now: datetime, ttl: timedelta) -> Unicorn | None:
-    """None if it was noted too long ago or cannot be read: the next position reads it again."""
+    """The state; None if it is too old or unreadable, and then the next position reads it again."""
     if not text or not noted or not noted.isdecimal() or millis(now) - int(noted) >= span(ttl):
         return None
     return readable("unicorn", load_unicorn, text)

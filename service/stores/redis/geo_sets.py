@@ -1,7 +1,7 @@
-"""GEO sets of unicorns per zone and span of time: they help to find candidates, no more.
+"""GEO sets of unicorns per zone and time span, which only help to find candidates.
 
-Old places disappear with their set, nobody has to remove them. Whatever a set says is checked
-against what is known of the unicorn itself.
+Old positions disappear with their set, so nothing has to remove them. Each candidate is checked
+against its unicorn's own hash.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink, run_all
 
 BUCKET_SECONDS: Final = 30
-"""Span of one GEO set."""
+"""The time span of one GEO set."""
 NORTHERNMOST: Final = 85.05
-"""Where GEO sets end, degrees (Web Mercator). Nearer the poles distances are off: some candidates
-are found that are too far away, which the pairing notices, and some that are near are not."""
+"""The highest latitude that Redis GEO accepts, in degrees; beyond it positions are clamped. There
+distances are wrong: some candidates are too far away, which the pairing notices, and some near
+unicorns are not found."""
 
 
 FIRST_RADIUS_METRES: Final = 1000.0
-"""A search begins with this radius; where it finds too few, it goes on to the whole reach."""
+"""A search begins with this radius; if it finds too few, it continues with the whole reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A unicorn that is at `at` now and was at `before`, if that is known.
+    """A unicorn that is at `at` now and was at `before` (None: unknown).
 
-    `is_known`: this version of the unicorn was moved before.
+    `is_known`: whether this version of the unicorn was moved before.
     """
 
     unicorn: Unicorn
@@ -42,21 +43,21 @@ class Move:
 
     @property
     def was_taken_away(self) -> bool:
-        """Whether a round finds it no more since an earlier move: it was reserved then."""
+        """Whether an earlier move has already removed it from the sets, when it was reserved."""
         is_busy = not self.unicorn.can_take_a_ride
         return self.unicorn.state is UnicornState.ON_TRIP or (is_busy and self.is_known)
 
 
 @dataclass(slots=True)
 class Found:
-    """Ids of the unicorns that a search found, and whether there are more within its radius."""
+    """The ids of the found unicorns, and whether there are more within the radius."""
 
     names: set[str] = field(default_factory=set)
     cut: bool = False
 
 
 class GeoSets:
-    """Usable unicorns where they are, busy ones where they will be. Raises `Unavailable`."""
+    """Usable unicorns by position, busy ones by dropoff. Raises `Unavailable`."""
 
     def __init__(self, link: RedisLink, stale: timedelta) -> None:
         self._link = link
@@ -64,7 +65,7 @@ class GeoSets:
         self._search_zone = link.client.register_script(scripts.SEARCH_ZONE)
 
     def move(self, moves: Iterable[Move], now: datetime) -> None:
-        """Put unicorns where a round looks for them, and take them away from where they were."""
+        """Add unicorns to the sets in which a round searches, and remove them from old ones."""
         gone: dict[str, list[str]] = defaultdict(list)
         here: dict[str, list[float | str]] = defaultdict(list)
         idle: dict[str, list[float | str]] = defaultdict(list)
@@ -90,9 +91,9 @@ class GeoSets:
         most_equal: int,
         now: datetime,
     ) -> list[Found]:
-        """The so many nearest usable unicorns of each place, over zones in reach and live buckets.
+        """The `count` nearest usable unicorns of each place, over zones in reach and live buckets.
 
-        And up to `most_equal` of those within `equal_metres` of the last one: the longest waiting.
+        Also up to `most_equal` of those up to `equal_metres` farther: the longest waiting.
         """
         radii = min(FIRST_RADIUS_METRES, radius_metres), radius_metres
         searches = [
@@ -154,7 +155,7 @@ class GeoSets:
         idle: Mapping[str, Sequence[float | str]],
         now: datetime,
     ) -> None:
-        """Take away first: what is put in the current bucket must stay."""
+        """Write the sets. Removals come first, so that they do not remove what is added."""
         if not (gone or here):
             return
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:

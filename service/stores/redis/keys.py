@@ -1,7 +1,7 @@
 """Every key in Redis, in one place.
 
-What is used together in one call shares a hash tag (`{…}`) and so lives in one slot of a Redis
-Cluster: everything of a zone, everything of a unicorn.
+Keys that are used in one call share a hash tag (`{…}`), and so a slot of a Redis Cluster: all keys
+of a zone, and all keys of a unicorn.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 OfZone = Callable[[str], str]
-"""One of the functions below that name a key of a zone."""
+"""A function below that names a key of a zone."""
 
 PREFIX: Final = "wildrydes"
 
@@ -32,11 +32,11 @@ LEARNING: Final = f"{PREFIX}:learning"
 
 
 ZONES: Final = f"{PREFIX}:zones"
-"""Set of the zones that had a waiting ride or a unicorn."""
+"""Set of the zones that have had a waiting ride or a unicorn."""
 
 
 def fleet(zone: str) -> str:
-    """Hash of unicorn id to what the map shows of it: those that were seen in this zone."""
+    """Hash of unicorn id to its entry on the map, for unicorns seen in this zone."""
     return f"{PREFIX}:{{{zone}}}:fleet"
 
 
@@ -85,36 +85,36 @@ def waiting(zone: str) -> str:
 
 
 def mark(zone: str) -> str:
-    """There while a round is asked for and has not begun: a job is published, or was refused.
+    """Exists while a round is asked for and has not begun.
 
-    The mark of a refused job names the lease's holder, lives as long as the lease does, and makes
-    the holder go round once more.
+    Either a job is published, or a job was refused because of the lease. The mark of a refused job
+    names the lease's holder, lives as long as the lease, and makes the holder run one more round.
     """
     return f"{PREFIX}:{{{zone}}}:mark"
 
 
 def triggered(zone: str) -> str:
-    """When the oldest trigger came that no round has read yet, in milliseconds since 1970."""
+    """The instant of the oldest trigger that no round has read, in milliseconds since 1970."""
     return f"{PREFIX}:{{{zone}}}:triggered"
 
 
 def lease(zone: str) -> str:
-    """Token of the job whose turn it is."""
+    """The token of the job that holds the zone's lease."""
     return f"{PREFIX}:{{{zone}}}:lease"
 
 
 def running(zone: str) -> str:
-    """Set of the ride ids that a round holds; left behind only by a process that died."""
+    """Set of ids of the rides in the present round; if the process dies, they stay: suspects."""
     return f"{PREFIX}:{{{zone}}}:running"
 
 
 def alone(zone: str) -> str:
-    """Hash of ride id to how often a round was begun with this suspect alone and never ended."""
+    """Hash of ride id to the number of rounds with this suspect alone that did not end."""
     return f"{PREFIX}:{{{zone}}}:alone"
 
 
 def resume(zone: str) -> str:
-    """Place in line of the first ride that the last job had no time to look at."""
+    """The place in line of the first ride for which the last job had no time."""
     return f"{PREFIX}:{{{zone}}}:resume"
 
 
@@ -124,25 +124,25 @@ def plans(zone: str) -> str:
 
 
 def usable(zone: str, bucket: int) -> str:
-    """GEO set: where available unicorns were heard of in this span of time."""
+    """GEO set: positions of available unicorns in this time span."""
     return f"{PREFIX}:{{{zone}}}:usable:{bucket}"
 
 
 def idle(zone: str, bucket: int) -> str:
-    """Hash of unicorn id to since when it waits, milliseconds since 1970: of `usable`'s members."""
+    """Hash of unicorn id to the instant since which it waits (ms since 1970), for `usable`."""
     return f"{PREFIX}:{{{zone}}}:idle:{bucket}"
 
 
 def busy(zone: str, bucket: int) -> str:
-    """GEO set: where busy unicorns of this span of time will drop off their rider."""
+    """GEO set: dropoffs of the busy unicorns of this time span."""
     return f"{PREFIX}:{{{zone}}}:busy:{bucket}"
 
 
 def unicorn(unicorn_id: str) -> str:
-    """Hash: where the unicorn last was, when it was heard of, and it as last seen in DynamoDB."""
+    """Hash: the unicorn's last position and calls, and its state as last read from DynamoDB."""
     return f"{PREFIX}:{{unicorn:{unicorn_id}}}"
 
 
 def former_channel(topic: str) -> str:
-    """Pub/sub channel of one topic, as the release before this one announces changes."""
+    """Pub/sub channel of one topic, on which the last release announces changes."""
     return f"{PREFIX}:changed:{topic}"

@@ -1,4 +1,4 @@
-"""A job's turn on a zone: what a round reads at its start and writes at its end, fenced."""
+"""The lease of a job on a zone, with the fenced reads and writes of its rounds."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from service.stores.redis.link import RedisLink
 logger = logging.getLogger(__name__)
 
 LEASE_MS: Final = 2000
-"""Twice a job's work budget: a holder that died blocks its zone no longer than this."""
+"""Twice a job's work budget; a holder that dies blocks its zone for this long at most."""
 RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
 """Three renewals may fail in a row before the lease ends."""
 RUNNING_MS: Final = 600_000
-"""Longer than any zone goes without a round while a ride waits in it."""
+"""Longer than a zone with a waiting ride is ever without a round."""
 PLANS_MS: Final = 15_000
-"""Plans are made again in every round; waiting rides see one every few seconds."""
+"""Longer than the time between two rounds with a waiting ride; each round makes new plans."""
 
 READ_BY_A_ROUND: Final = (
     keys.mark,
@@ -68,7 +68,7 @@ class RoundScripts:
 
 
 class RedisRoundLease:
-    """One job's turn on a zone. A thread renews it, since a claim may take longer than it lasts."""
+    """One job's lease on a zone. A thread renews it, because a claim may take longer than 2 s."""
 
     def __init__(self, link: RedisLink, round_scripts: RoundScripts, zone: str, owner: str) -> None:
         self._link = link
@@ -77,7 +77,7 @@ class RedisRoundLease:
         self._began = 0.0
         self._report: dict[str, object] = {}
         self._suspects: set[str] | None = None
-        """None before the first round has begun."""
+        """None until the first round begins."""
         self._over = threading.Event()
         self.zone = zone
         self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -108,7 +108,7 @@ class RedisRoundLease:
         seconds = time.perf_counter() - self._began
         ROUND_SECONDS.observe(seconds)
         if self._report.get("rides"):
-            # docker/ecs/scaling.yaml makes metrics of these fields.
+            # docker/ecs/scaling.yaml makes metrics from these fields.
             logger.info("round", extra={**self._report, "round_seconds": round(seconds, 4)})
         suspects = self._suspects or ()
         self._fenced(
@@ -167,15 +167,15 @@ class RedisRoundLease:
         self._report = {"zone": self.zone, "rides": rides}
         ROUND_RIDES.observe(rides)
         if triggered and triggered.isdecimal():
-            # Two machines' clocks: a round that seems to begin before its trigger began at once.
+            # The clocks of two machines may differ, so a negative lag counts as none.
             lag = max(0, triggers.now_ms() - int(triggered)) / 1000
             TRIGGER_LAG.observe(lag)
             self._report["trigger_lag_seconds"] = lag
 
     def _readable_rides(self, entries: Iterable[tuple[str, str]]) -> Sequence[Ride]:
-        """The rides. An entry that nobody can read is dropped: the sweep adds its ride again.
+        """The rides. An unreadable entry is dropped; the sweep adds its ride again.
 
-        What another release wrote is left to that release, or to the sweep.
+        An entry of another release stays, for that release or the sweep.
         """
         rides, unreadable = [], []
         for ride_id, text in entries:
@@ -184,7 +184,7 @@ class RedisRoundLease:
                 if traces.is_on():
                     traces.remember(ride_id, trace_of(text))
             except UnknownSchema as error:
-                logger.warning("waiting ride passed over", extra={"cause": repr(error)})
+                logger.warning("waiting ride skipped", extra={"cause": repr(error)})
             except UNREADABLE as error:
                 note_unreadable("ride", error)
                 unreadable.append(ride_id)
@@ -195,5 +195,5 @@ class RedisRoundLease:
 
 
 def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The fields of a hash, as a script returns them."""
+    """The (field, value) pairs of a hash from a script's flat list."""
     return zip(flat[::2], flat[1::2], strict=True)

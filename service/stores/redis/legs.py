@@ -1,4 +1,4 @@
-"""The latest legs of each zone, for the job that learns from them. Losing them loses only time."""
+"""The latest legs of each zone, for the job that learns from them. A loss only delays learning."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from service.stores.redis.link import RedisLink
 logger = logging.getLogger(__name__)
 
 MOST_PROMISES: Final = 500
-"""Of each zone and kind, for those who look at how they are kept."""
+"""Promises kept per zone and kind, for the staff's view of travel times."""
 MOST_LEGS: Final = 4000
-"""Of each zone and kind. A fit on so many takes less than a tenth of a second."""
+"""Legs kept per zone and kind; a fit on this many takes less than 0.1 s."""
 REMEMBERED: Final = timedelta(days=7)
-"""Without a new leg for so long a zone is forgotten."""
+"""A zone without a new leg for this long is forgotten."""
 
 
 class RedisLegs:

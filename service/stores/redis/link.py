@@ -1,11 +1,11 @@
-"""A process's link to Redis: bounded waits, one judgement of what Redis answers, `Unavailable`.
+"""A process's link to Redis: every wait is bounded, and failures become `Unavailable`.
 
-Redis can fail in three ways, told apart here for every client of it, the broker's included:
+Redis can fail in three ways. They are distinguished here for every client, the broker's too:
 
 - The connection is lost, silent, or leads to a server that is not the primary. It is dropped, and
   the next one resolves the name anew.
 - The server refuses a command for now (full, busy, not permitted). The connection is kept.
-- The command itself is wrong. That operation fails, and the log tells of a defect.
+- The command itself is wrong. That operation fails, and the log shows a defect.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from service.observability.instruments import REDIS_ERRORS, REDIS_SECONDS
 logger = logging.getLogger(__name__)
 
 NOT_PRIMARY: Final = frozenset({"LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED"})
-"""Answers of a server that is no primary, or not yet: the name may lead to another one by now."""
+"""Answers of a server that is not (yet) a primary; the name may lead to another server by now."""
 
 REFUSES_FOR_NOW: Final = frozenset(
     {
@@ -52,35 +52,35 @@ REFUSES_FOR_NOW: Final = frozenset(
         "TRYAGAIN",
     }
 )
-"""Answers of a server that refuses the command until an operator or time mends the cause."""
+"""Answers of a server that refuses the command until an operator, or time, removes the cause."""
 
 BREAK_SECONDS: Final = 1.0
-"""After a lost connection nothing is tried for this long: a dead Redis costs one time-out a second,
+"""Time without calls after a lost connection, so that a dead Redis costs one time-out a second and
 not one per request."""
 
 MOST_CONNECTIONS: Final = 4096
-"""As many as an API process serves clients at once; redis-py's 100 are an error to the next one,
-which then looks like a Redis that failed."""
+"""As many as the clients of an API process. With redis-py's default of 100, the next one would get
+an error that looks like a failure of Redis."""
 
 _IN_SCRIPT: Final = re.compile(r": -([A-Z]+) ")
-"""Before version 7 a server wraps the error of a script's command in an error of the script."""
+"""Finds the error of a script's command, which servers before version 7 wrap in another error."""
 
 
 class NotPrimary(ConnectionError):
-    """The server at the other end is not the primary; its connection is closed."""
+    """The server is not the primary; the connection is closed."""
 
 
 class _Judging:
-    """Closes a connection whose server says that it is not the primary, and tries once more.
+    """Closes a connection whose server is not the primary, and sends the command once more.
 
-    The command was not carried out, so it may be sent again. `on_not_primary` tells whoever has
-    other connections to the same server.
+    The command was not carried out, so it may be sent again. `on_not_primary` is called so that
+    other connections to the same server are dropped too.
     """
 
     def __init__(
         self, *args: Any, on_not_primary: Callable[[], None] | None = None, **options: Any
     ) -> None:
-        # Any other failure is the answer: callers have a better plan B (the sweep) than waiting.
+        # Other failures are not retried: the sweep is a better fallback for callers than waiting.
         once_more = Retry(NoBackoff(), 1, supported_errors=(NotPrimary,))
         super().__init__(*args, **options | {"retry": once_more})
         self._on_not_primary = on_not_primary
@@ -106,7 +106,7 @@ class JudgingTlsConnection(_Judging, redis.SSLConnection):
 
 
 class Verdict(Enum):
-    """What a failed call says about the server; see the top of this module."""
+    """The kind of a failure; see the top of this module."""
 
     LOST = auto()
     REFUSED = auto()
@@ -114,7 +114,7 @@ class Verdict(Enum):
 
 
 def judge(error: BaseException | None) -> Verdict:
-    """Tell the three ways apart by the exception of a client; what is no answer is `LOST`."""
+    """The kind of failure by the client's exception; anything that is not an answer is `LOST`."""
     if not isinstance(error, RedisError) or isinstance(error, ConnectionError | TimeoutError):
         return Verdict.LOST
     code = _code_of(error)
@@ -124,7 +124,7 @@ def judge(error: BaseException | None) -> Verdict:
 
 
 def _code_of(error: RedisError) -> str:
-    """The code at the beginning of an error answer, such as `OOM`; `ERR` is the general one."""
+    """The code at the beginning of an error answer, such as `OOM`; `ERR` if there is none."""
     inside = _IN_SCRIPT.search(str(error))
     return inside[1] if inside else error.status_code or str(error).partition(" ")[0]
 
@@ -132,7 +132,7 @@ def _code_of(error: RedisError) -> str:
 def connect(url: str, *, timeout_seconds: float, name: str = "wildrydes") -> redis.Redis:
     """A client for `redis://` or `rediss://` whose every wait is bounded.
 
-    `name` is what `CLIENT LIST` shows. Nothing is connected yet.
+    `name`: shown by `CLIENT LIST`. The client connects on first use.
     """
     is_secure = urlsplit(url).scheme == "rediss"
     client = redis.Redis.from_url(
@@ -140,13 +140,13 @@ def connect(url: str, *, timeout_seconds: float, name: str = "wildrydes") -> red
         connection_class=JudgingTlsConnection if is_secure else JudgingConnection,
         client_name=name,
         decode_responses=True,
-        # Bytes that are no UTF-8 reach the reader of their entry; strict decoding would fail the
-        # whole answer, and with it a round, for one entry.
+        # Bytes that are not UTF-8 reach the reader of their entry. Strict decoding would fail the
+        # whole answer, and so a round, because of one entry.
         encoding_errors="surrogateescape",
-        # A silent Redis must not hang anything; the default waits for ever.
+        # A Redis that does not answer must not block anything; the default waits for ever.
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
-        # Half-open connections are found by the kernel and before reuse, not by a lost command.
+        # So that half-open connections are found by the kernel, or before reuse, not by a command.
         socket_keepalive=True,
         health_check_interval=5,
         max_connections=MOST_CONNECTIONS,
@@ -157,8 +157,8 @@ def connect(url: str, *, timeout_seconds: float, name: str = "wildrydes") -> red
 
 
 def drop_connections(pool: redis.ConnectionPool) -> None:
-    """Have every connection made anew: what one met, the others would meet, each at its cost."""
-    # Those in use belong to other threads, which close them when they are done.
+    """Close every connection of the pool, because the others would meet the same failure."""
+    # Connections in use belong to other threads, which close them when they are done.
     pool.update_active_connections_for_reconnect()
     pool.disconnect_free_connections()
 
@@ -172,7 +172,7 @@ class RedisLink:
 
     @contextmanager
     def use(self) -> Iterator[redis.Redis]:
-        """The client; any failure of Redis inside becomes `Unavailable`."""
+        """The client, in a context in which any failure of Redis becomes `Unavailable`."""
         if self._breaker.is_open:
             raise Unavailable("Redis failed a moment ago")
         began = time.perf_counter()
@@ -193,14 +193,14 @@ class RedisLink:
 def run_all(
     link: RedisLink, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
 ) -> Sequence[Any]:
-    """The script's answers for many (keys, arguments), in one call. Raises `Unavailable`."""
+    """Run a script for many (keys, arguments) in one call. Raises `Unavailable`."""
     if not calls:
         return []
     with link.use() as client:
         try:
             return _run_loaded(client, script, calls)
         except NoScriptError:
-            # A new Redis. Loading on demand saves every other call a question.
+            # A new Redis does not have the script yet, so load it and try again.
             client.script_load(script.script)
             return _run_loaded(client, script, calls)
 

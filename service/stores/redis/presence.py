@@ -1,4 +1,4 @@
-"""What is known of unicorns by their calls, and whether anybody is there to hear them."""
+"""The calls of unicorns, and the reports of the processes that hear them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
 
 KEPT_SECONDS: Final = 86_400
-"""Long after a position is stale it still tells since when a unicorn has been silent."""
+"""How long a unicorn's hash is kept: long after its position is stale, it tells the silence."""
 
 
 class RedisPresence:
-    """The part of `FleetIndex` that is about calls. `stale`: how long a position counts.
+    """The part of `FleetIndex` about calls. `stale`: how long a position is fresh.
 
-    Every instant is the service's own (`service.clock`). Raises `Unavailable`.
+    All instants are the service's time (`service.clock`). Raises `Unavailable`.
     """
 
     def __init__(self, link: RedisLink, stale: timedelta) -> None:
@@ -138,29 +138,29 @@ class RedisPresence:
 
 
 def position_of(text: str | None) -> Position | None:
-    """None for an entry that cannot be read, too."""
+    """The position; None for no entry or an unreadable one."""
     return readable("position", load_position, text) if text else None
 
 
 def advice_of(unicorn_id: str, text: str | None, now: datetime) -> Advice | None:
-    """None if it does not hold, too."""
+    """The advice; None if there is none or it no longer holds."""
     advice = readable("advice", partial(load_advice, unicorn_id), text) if text else None
     return advice if advice and advice.holds(now) else None
 
 
 def trail_of(text: str | None) -> tuple[Position, ...]:
-    """The positions of a trail, oldest first; what cannot be read is left out."""
+    """The positions of a trail, oldest first; unreadable ones are left out."""
     lines = reversed((text or "").splitlines())
     return tuple(each for line in lines if (each := position_of(line)))
 
 
 def ride_version_of(entry: str | None) -> int | None:
-    """The version in a unicorn's note of its ride ("id version"), if it has one."""
+    """The version in a unicorn's note of its ride ("id version"); None without one."""
     return int(entry.rpartition(" ")[2]) if entry else None
 
 
 def reached_of(note: str | None, ride_id: str) -> datetime | None:
-    """When a unicorn reached the pickup of this ride ("ride ms"); none for any other ride."""
+    """When a unicorn reached the pickup of this ride ("ride ms"); None for any other ride."""
     ride, _, at = (note or "").rpartition(" ")
     return _instant_or_none(at) if ride == ride_id else None
 
@@ -178,5 +178,5 @@ def _instant(millis: str) -> datetime:
 
 
 def _instant_or_none(millis: str | None) -> datetime | None:
-    """None for what is no instant, too."""
+    """The instant; None for no text or one that is not an instant."""
     return _instant(millis) if millis and millis.isdecimal() else None

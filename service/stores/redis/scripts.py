@@ -1,4 +1,4 @@
-"""The few steps that must happen at once, as Lua scripts. Each touches keys of one slot only."""
+"""The steps that must be atomic, as Lua scripts. Each uses keys of one slot only."""
 
 from typing import Final
 

@@ -12,7 +12,7 @@ import pytest
 
 from service.core.positions import record_position
 from service.core.sweep import sweep
-from service.core.unicorns import heard_from, unicorn_of
+from service.core.unicorns import heard_from, unicorn_id_of
 from service.listening import Listening
 from service.model import Location, Position, RideStatus, Trip
 from service.model.errors import DispatchError, Unavailable
@@ -109,7 +109,7 @@ class Fleet:
     def _accept(self, subject: str) -> None:
         now = self.service.now
         at = Position(Location(PICKUP.latitude, PICKUP.longitude), now)
-        record_position(self.ports, unicorn_of(self.ports, subject), at, now)
+        record_position(self.ports, unicorn_id_of(self.ports, subject), at, now)
 
     def withdrawn(self) -> set[int]:
         stored = self.service.rides.get
