@@ -29,7 +29,7 @@ from service.core.city_map import Picture
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
 from service.core.times import NEW_YORK, ZoneTimes
-from service.listening import Listening
+from service.hearing import HearingReports
 from service.matching.correction import AS_ESTIMATED
 from service.matching.travel import GreatCircle, TravelTimes
 from service.observability.exposition import before_answers
@@ -261,9 +261,9 @@ def build(settings: ApiSettings) -> Dependencies:
         now=partial(clock.by, REDIS),
     )
     ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
-    listening = Listening(ports, clock.now)
-    listening.begin()
-    atexit.register(listening.end)
+    hearing = HearingReports(ports, clock.now)
+    hearing.begin()
+    atexit.register(hearing.end)
     keys = keys_of(settings)
     pool = CognitoUserPool(settings.cognito_user_pool_id)
     before_answers(lambda: _tell_age(keys))
@@ -276,7 +276,7 @@ def build(settings: ApiSettings) -> Dependencies:
         oversight=oversight,
         picture=Picture(oversight.city, clock.now, time.monotonic),
         verifier=verifier_of(settings, keys),
-        refused=listening.refused,
+        refused=hearing.refused,
         revocations=revocations,
         revoked=RevocationCheck(revocations, revocations.known),
         pool=pool,

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from service.model.errors import Unavailable
 from service.observability import traces
-from service.observability.exposition import BEAT, WORKER, listen, tidy
+from service.observability.exposition import BEAT, WORKER, expose, tidy
 from service.observability.instruments import BUSY_SECONDS, JOB_STATES, JOBS, POOL_PROCESSES
 from service.settings import Settings
 from service.stores.broker import ROUND_TASK, SWEEP_TASK, RedisQueues
@@ -69,10 +69,10 @@ def install(settings: Settings) -> None:
         traces.end()
 
     def listen_as_worker(**_: Any) -> None:
-        listen(settings, WORKER, Queues(settings.broker_url))
+        expose(settings, WORKER, Queues(settings.broker_url))
 
     def listen_as_beat(**_: Any) -> None:
-        listen(settings, BEAT)
+        expose(settings, BEAT)
 
     worker_process_init.connect(begin_child, weak=False)
     worker_process_shutdown.connect(end_child, weak=False)

@@ -253,7 +253,7 @@ class FleetIndex(Protocol):
     def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
         """How many unicorns with a ride fell silent together with this one. Two remote calls."""
 
-    def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
+    def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         """Report that the process hears unicorns, or (`is_deaf`) that it had to refuse some.
 
         Each process must repeat it every few seconds. Silence counts only from when every process
@@ -274,7 +274,7 @@ class FleetIndex(Protocol):
         the ride, and asking again for it gives the same answer.
         """
 
-    def stop_listening(self, process: str) -> None:
+    def withdraw_hearing(self, process: str) -> None:
         """Withdraw the reports of a process that ends."""
 
     def begin_epoch(self, now: datetime) -> bool:

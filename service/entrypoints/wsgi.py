@@ -6,11 +6,11 @@ from service.api.app import create_app
 from service.bootstrap import build
 from service.logs import configure_logging
 from service.observability import traces
-from service.observability.exposition import WEB, listen
+from service.observability.exposition import WEB, expose
 from service.settings import ApiSettings, load
 
 settings = load(ApiSettings)
 configure_logging(settings.log_level)
 traces.begin(settings, "web")
 app = create_app(build(settings))
-listen(settings, WEB)
+expose(settings, WEB)

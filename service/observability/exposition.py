@@ -122,7 +122,7 @@ def before_answers(update: Callable[[], None]) -> None:
     _updates.append(update)
 
 
-def listen(settings: Settings, role: int, *more: Collector) -> None:
+def expose(settings: Settings, role: int, *more: Collector) -> None:
     """Serve the metrics of this process's role, if metrics are on.
 
     A port that is in use is logged, and the process goes on.

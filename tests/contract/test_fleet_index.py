@@ -239,11 +239,11 @@ def test_places_searched_together_lose_nobody_at_the_edge_of_reach(fleet: FleetI
 def test_an_outage_of_those_who_listen_makes_nobody_look_silent(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW - timedelta(hours=1))
     fleet.record("u1", at(HERE), NOW)
-    fleet.listen("api-1", NOW)
+    fleet.report_hearing("api-1", NOW)
     for seconds in (20, 59, 61, 600, 86_000):
         assert fleet.presence("u1", NOW + timedelta(seconds=seconds)).silence <= STALE / 4
     back = NOW + timedelta(seconds=600)
-    fleet.listen("api-1", back)
+    fleet.report_hearing("api-1", back)
     assert fleet.presence("u1", back).silence == timedelta()
 
 
@@ -251,7 +251,7 @@ def test_the_only_unicorn_is_silent_in_time_while_somebody_listens(fleet: FleetI
     fleet.begin_epoch(NOW)
     fleet.record("u1", at(HERE), NOW)
     for seconds in range(0, 62, 3):
-        fleet.listen("api-1", NOW + timedelta(seconds=seconds))
+        fleet.report_hearing("api-1", NOW + timedelta(seconds=seconds))
     late = NOW + timedelta(seconds=61)
     assert fleet.presence("u1", late).silence == timedelta(seconds=60), "the last beat"
 
@@ -259,16 +259,16 @@ def test_the_only_unicorn_is_silent_in_time_while_somebody_listens(fleet: FleetI
 def test_after_an_outage_who_does_not_come_back_is_silent_in_time(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW)
     fleet.record("u1", at(HERE), NOW)
-    fleet.listen("api-1", NOW)
+    fleet.report_hearing("api-1", NOW)
     for seconds in range(300, 370, 3):
-        fleet.listen("api-1", NOW + timedelta(seconds=seconds))
+        fleet.report_hearing("api-1", NOW + timedelta(seconds=seconds))
     assert fleet.presence("u1", NOW + timedelta(seconds=365)).silence == timedelta(seconds=65)
 
 
 def test_two_who_listen_need_not_agree_on_the_time(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW)
     for number, seconds in enumerate((0, 10, 9, 20, 19, 30, 29)):
-        fleet.listen(f"api-{number % 2}", NOW + timedelta(seconds=seconds))
+        fleet.report_hearing(f"api-{number % 2}", NOW + timedelta(seconds=seconds))
     assert fleet.presence("u1", NOW + timedelta(seconds=31)).silence == timedelta(seconds=29)
 
 

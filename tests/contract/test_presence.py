@@ -49,8 +49,8 @@ def test_nobody_is_silent_as_long_as_nobody_listens(fleet: FleetIndex) -> None:
 def test_a_deaf_process_makes_nobody_look_silent_though_another_hears(fleet: FleetIndex) -> None:
     fleet.record("u1", at(HERE), NOW)
     for second in range(0, 91, 3):
-        fleet.listen("hears", NOW + seconds(second))
-        fleet.listen("deaf", NOW + seconds(second), is_deaf=True)
+        fleet.report_hearing("hears", NOW + seconds(second))
+        fleet.report_hearing("deaf", NOW + seconds(second), is_deaf=True)
     assert fleet.presence("u1", LATER).silence == timedelta()
     hear_through(fleet, LATER, LATER + seconds(30), "hears")
 
@@ -71,26 +71,26 @@ def test_no_silence_counts_after_the_last_beat_of_any_process(
     """Whoever vanished took some unicorns' calls along, from that instant and not from later."""
     fleet.record("u1", at(HERE), NOW)
     for second in range(51):
-        fleet.listen("vanishes", NOW + seconds(second))
-        fleet.listen("stays", NOW + seconds(second))
+        fleet.report_hearing("vanishes", NOW + seconds(second))
+        fleet.report_hearing("stays", NOW + seconds(second))
     for second in range(51, 51 + after):
-        fleet.listen("stays", NOW + seconds(second))
+        fleet.report_hearing("stays", NOW + seconds(second))
     assert fleet.presence("u1", NOW + seconds(50 + after)).silence <= seconds(50)
 
 
 def test_a_process_that_vanished_suspends_silence_until_it_is_taken_for_dead(
     fleet: FleetIndex,
 ) -> None:
-    fleet.listen("vanishes", NOW)
+    fleet.report_hearing("vanishes", NOW)
     hear_through(fleet, NOW, NOW + seconds(400), "stays")
     silences = [fleet.presence("u1", NOW + seconds(400)).silence]
     assert seconds(200) < silences[0] <= seconds(230)
 
 
 def test_a_goodbye_suspends_nothing(fleet: FleetIndex) -> None:
-    fleet.listen("stays", NOW)
-    fleet.listen("leaves", NOW)
-    fleet.stop_listening("leaves")
+    fleet.report_hearing("stays", NOW)
+    fleet.report_hearing("leaves", NOW)
+    fleet.withdraw_hearing("leaves")
     hear_through(fleet, NOW, LATER, "stays")
     assert fleet.presence("u1", LATER).silence == seconds(90)
 

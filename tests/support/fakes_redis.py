@@ -261,7 +261,7 @@ class FakeFleetIndex:
         self._taken_back = {pair: now} | lately
         return True
 
-    def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
+    def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         gap, forgotten = HEARING_GAP * self._stale, FORGOTTEN_AFTER * self._stale
         said = {**self._listeners, process: now}
         self._listeners = {n: at for n, at in said.items() if now - forgotten < at <= now + gap}
@@ -272,7 +272,7 @@ class FakeFleetIndex:
         else:
             self._listening = (since, max(all_heard, last))
 
-    def stop_listening(self, process: str) -> None:
+    def withdraw_hearing(self, process: str) -> None:
         self._listeners.pop(process, None)
 
     def begin_epoch(self, now: datetime) -> bool:

@@ -16,7 +16,7 @@ def hear_through(fleet: FleetIndex, start: datetime, end: datetime, process: str
     instant = start
     while True:
         try:
-            fleet.listen(process, instant)
+            fleet.report_hearing(process, instant)
         except Unavailable:
             return
         if instant >= end:

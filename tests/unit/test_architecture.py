@@ -159,7 +159,7 @@ FLOORS = (
     {"observability"},
     {"clock", "core"},
     {"stores"},
-    {"authority", "identity", "listening", "probes"},
+    {"authority", "identity", "hearing", "probes"},
     {"http"},
     {"api"},
     {"bootstrap"},

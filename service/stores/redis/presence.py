@@ -104,7 +104,7 @@ class RedisPresence:
             NOT_COMING.labels("held_back").inc()
         return allowed
 
-    def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
+    def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         spans = (span(self._gap), span(FORGOTTEN_AFTER * self._stale))
         with self._link.use():
             self._listen(
@@ -112,7 +112,7 @@ class RedisPresence:
                 args=[process, millis(now), *spans, int(is_deaf)],
             )
 
-    def stop_listening(self, process: str) -> None:
+    def withdraw_hearing(self, process: str) -> None:
         with self._link.use() as client:
             client.zrem(keys.LISTENERS, process)
 

@@ -45,8 +45,8 @@ CATALOGUE = (requests, progress, rounds, sweeps, operators)
 
 NO_USE_CASE_TAKES = {
     "DeadLetters.newest",
-    "FleetIndex.listen",
-    "FleetIndex.stop_listening",
+    "FleetIndex.report_hearing",
+    "FleetIndex.withdraw_hearing",
     "Listener.wake",
     "Pauses.reposition",
     "Rides.assigned",

@@ -25,7 +25,7 @@ OFFER_SECONDS = 15
 @pytest.fixture(autouse=True)
 def an_epoch_long_ago(service: Service) -> None:
     service.fleet.begin_epoch(service.now - timedelta(hours=1))
-    service.fleet.listen("api-1", service.now)
+    service.fleet.report_hearing("api-1", service.now)
 
 
 def offered(service: Service, rider: str = "rider-1") -> Ride:
@@ -43,7 +43,7 @@ def expires(service: Service, *heard: str, listened: bool = True) -> None:
             at = service.fleet.position(name, service.now)
             assert at
             service.drives_to(at.location, name)
-        service.fleet.listen("api-1", service.now, is_deaf=not listened)
+        service.fleet.report_hearing("api-1", service.now, is_deaf=not listened)
     sweep(service.ports, service.now)
     service.waiting.marks.clear()
     service.run_published_rounds()

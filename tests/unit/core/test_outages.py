@@ -13,7 +13,7 @@ import pytest
 from service.core.positions import record_position
 from service.core.sweep import sweep
 from service.core.unicorns import heard_from, unicorn_id_of
-from service.listening import Listening
+from service.hearing import HearingReports
 from service.model import Location, Position, RideStatus, Trip
 from service.model.errors import DispatchError, Unavailable
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
@@ -58,7 +58,7 @@ class Fleet:
             waiting=Part(ports.waiting, lambda: "redis" in self.away),
             changes=Part(ports.changes, lambda: "redis" in self.away),
         )
-        self.apis = [Listening(self.ports, lambda: service.now) for _ in range(2)]
+        self.apis = [HearingReports(self.ports, lambda: service.now) for _ in range(2)]
         self.rides = [self._under_way(number) for number in range(rides)]
 
     def _under_way(self, number: int) -> str:

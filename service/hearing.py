@@ -28,7 +28,7 @@ MOST_REFUSED: Final = 1000
 """Refused callers looked up between two reports; with more, the process reports that it is deaf."""
 
 
-class Listening:
+class HearingReports:
     """The reports of one process. `begin` starts them; any thread may call `refused`."""
 
     def __init__(self, ports: Ports, now: Callable[[], datetime]) -> None:
@@ -45,13 +45,13 @@ class Listening:
 
     def begin(self) -> None:
         """Report in the background until the process ends or `end` is called."""
-        threading.Thread(target=self._run, name="listening", daemon=True).start()
+        threading.Thread(target=self._run, name="hearing", daemon=True).start()
 
     def end(self) -> None:
         """Withdraw this process, so that the others need not wait for its reports."""
         self._ended.set()
         try:
-            self._ports.fleet.stop_listening(self._process)
+            self._ports.fleet.withdraw_hearing(self._process)
         except Unavailable as error:
             logger.info("hearing not withdrawn", extra={"cause": str(error)})
 
@@ -65,7 +65,7 @@ class Listening:
         refused, self._refused = self._refused, set()
         try:
             unknown = [subject for subject in refused if not self._is_heard(subject)]
-            self._ports.fleet.listen(self._process, self._now(), is_deaf=bool(unknown))
+            self._ports.fleet.report_hearing(self._process, self._now(), is_deaf=bool(unknown))
         except Unavailable as error:
             # Without Redis no call is heard. Report that as soon as Redis is back.
             self._refused.add(None)

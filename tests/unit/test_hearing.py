@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.core.ports import Rules
-from service.listening import MOST_REFUSED, Listening
+from service.hearing import MOST_REFUSED, HearingReports
 from service.model.errors import Unavailable
 from tests.support.api import Api, build_api
 from tests.support.builders import NOW, a_usable_unicorn
@@ -26,48 +26,48 @@ class Heard(FakeFleetIndex):
         self.told: list[bool] = []
         self.enough = threading.Event()
 
-    def listen(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
+    def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         if self.failures:
             raise self.failures.pop()
         self.told.append(is_deaf)
         self.enough.set()
 
 
-def listening_on(fleet: FakeFleetIndex, **changes: Any) -> Listening:
+def hearing_on(fleet: FakeFleetIndex, **changes: Any) -> HearingReports:
     service = Service(fleet=fleet)
     service.unicorns.create(a_usable_unicorn(account_sub="driver-1"))
     ports = service.ports
     for name, value in changes.items():
         object.__setattr__(ports, name, value)
-    return Listening(ports, lambda: NOW)
+    return HearingReports(ports, lambda: NOW)
 
 
 @pytest.mark.parametrize("failure", [Unavailable("away"), ValueError("a defect")])
 def test_a_failure_does_not_end_it_and_was_deafness(failure: Exception) -> None:
     fleet = Heard(failure)
-    listening = listening_on(fleet, rules=Rules(stale=timedelta(seconds=0.1)))
-    listening.begin()
+    hearing = hearing_on(fleet, rules=Rules(stale=timedelta(seconds=0.1)))
+    hearing.begin()
     assert fleet.enough.wait(20)
-    listening.end()
+    hearing.end()
     assert fleet.told[0] is True
 
 
 def test_a_refused_driver_is_heard_all_the_same() -> None:
     fleet = Heard()
-    listening = listening_on(fleet)
-    listening.refused("driver-1")
-    listening.refused("a rider who tries the routes of unicorns")
-    listening.beat()
+    hearing = hearing_on(fleet)
+    hearing.refused("driver-1")
+    hearing.refused("a rider who tries the routes of unicorns")
+    hearing.beat()
     assert fleet.told == [False]
     assert fleet._heard == fleet._refused == {"u1": NOW}
 
 
 def test_a_refused_call_of_nobody_known_is_deafness_once() -> None:
     fleet = Heard()
-    listening = listening_on(fleet)
-    listening.refused(None)
-    listening.beat()
-    listening.beat()
+    hearing = hearing_on(fleet)
+    hearing.refused(None)
+    hearing.beat()
+    hearing.beat()
     assert fleet.told == [True, False]
 
 
@@ -75,24 +75,24 @@ def test_a_refused_driver_whose_unicorn_cannot_be_read_is_deafness(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fleet = Heard()
-    listening = listening_on(fleet)
+    hearing = hearing_on(fleet)
 
     def away(_: str) -> str:
         raise Unavailable("DynamoDB is away")
 
-    monkeypatch.setattr(listening._ports.unicorns, "of_account", away)
-    listening.refused("driver-1")
-    listening.beat()
+    monkeypatch.setattr(hearing._ports.unicorns, "of_account", away)
+    hearing.refused("driver-1")
+    hearing.beat()
     assert fleet.told == [True]
 
 
 def test_more_refused_callers_than_can_be_kept_are_deafness() -> None:
     fleet = Heard()
-    listening = listening_on(fleet)
+    hearing = hearing_on(fleet)
     for number in range(2 * MOST_REFUSED):
-        listening.refused(f"stranger-{number}")
-    assert len(listening._refused) <= MOST_REFUSED + 1
-    listening.beat()
+        hearing.refused(f"stranger-{number}")
+    assert len(hearing._refused) <= MOST_REFUSED + 1
+    hearing.beat()
     assert fleet.told == [True]
 
 
