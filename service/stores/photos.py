@@ -54,8 +54,8 @@ class DynamoPhotos(TableStore):
         item = self._stored({"operation_id": text(name)}) if can_be_key(name) else None
         if item is None:
             return None
-        told = {key: item[key]["S"] for key in ("photo", "refused") if key in item}
-        return Photo(item["identity_id"]["S"], told.get("photo"), told.get("refused"))
+        kept = {key: item[key]["S"] for key in ("photo", "refused") if key in item}
+        return Photo(item["identity_id"]["S"], kept.get("photo"), kept.get("refused"))
 
     def owner(self, identity_id: str) -> str | None:
         name = f"identity#{identity_id}"

@@ -101,9 +101,9 @@ class RoutedTimes:
         for rows, table in self._answers(origins, destinations, missing, deadline):
             for row, answer in zip(rows.tolist(), table.T.tolist(), strict=True):
                 answers[row] = self._memory[pairs[row]] = answer
-        told = np.array([answer or UNKNOWN for answer in answers]).reshape(-1, 2).T
+        answered = np.array([answer or UNKNOWN for answer in answers]).reshape(-1, 2).T
         estimated = self._otherwise.estimate(origins, destinations)
-        seconds, metres = np.where(np.isfinite(told).all(axis=0), told, estimated)
+        seconds, metres = np.where(np.isfinite(answered).all(axis=0), answered, estimated)
         return seconds, metres, deadline - self._monotonic()
 
     def reach_metres(self, seconds: float) -> float:
