@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 RIDE, UNICORN = 0, 1
-"""Positions in the transaction, and so in the reasons why it failed."""
+"""Positions in the transaction, and so in the list of its cancellation reasons."""
 
 
 class DynamoAssignments:

@@ -1,4 +1,4 @@
-"""What staff changed, in DynamoDB: one item an action, listed newest first, forgotten in time."""
+"""Stores the changes of staff in DynamoDB: one item per action, newest first, with expiry."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from service.stores.dynamodb.items import Item
 
 AUDIT: Final = Kind("audit", "audit#", timedelta(days=90))
-"""Kept long enough to look into a complaint. The log keeps the same lines for as long as logs are
-kept."""
+"""Kept long enough to look into a complaint. The log has the same lines."""
 
 _TEXTS: Final = ("action", "sub", "client_id", "request_id", "method", "route")
 

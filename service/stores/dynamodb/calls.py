@@ -1,9 +1,9 @@
-"""Calls to DynamoDB: tried again while it is in trouble, their failures in the domain's words.
+"""Makes calls to DynamoDB, with retries, and turns their failures into errors of the domain.
 
-All retries are made here and none by botocore, so that one budget of time bounds a call: busy items
-(throttling, another transaction), faults of the server, requests lost on the way. A write that was
-done although its answer got lost is known by its id (AWS, "TransactWriteItems", CancellationReasons
-and Idempotency; "Exponential Backoff And Jitter").
+All retries are made here and none by botocore, so that one time budget bounds a call. Retried are
+busy items (throttling, another transaction), server errors and requests lost on the way. A write
+that was done although its answer was lost is recognised by its id (AWS, "TransactWriteItems",
+CancellationReasons and Idempotency; "Exponential Backoff And Jitter").
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from service.stores.dynamodb.items import Item
 
 PATIENCE_SECONDS: Final = 2.5
-"""How long a call is begun again by default. With the client's own limits on the last attempt a
-call ends within 5.5 s; the use case that made it ends with the first one that fails."""
+"""How long a call is retried by default. With the client's limits on the last attempt a call ends
+within 5.5 s; the first failed call ends its use case."""
 FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 0.5
 
@@ -58,17 +58,17 @@ CLOSED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""No table or no right to it: for an operator to mend; for a caller, as if it were away."""
+"""No table, or no permission for it. An operator must fix that; for a caller it is an outage."""
 LOST_ON_THE_WAY: Final = (BotocoreConnectionError, HTTPClientError, IncompleteReadError)
-"""The request may have been carried out or not: made again, a write knows its own id."""
+"""The request may have been carried out or not; a retried write recognises its own id."""
 
 Answer = TypeVar("Answer")
 
 
 class ConditionFailed(Exception):
-    """Conditions of a write that do not hold: what is stored, by position in the write.
+    """A condition of a write does not hold. Has the stored items by position in the write.
 
-    An item that is not there is stored as an empty one.
+    A missing item is an empty one.
     """
 
     def __init__(self, stored: Mapping[int, Item]) -> None:
@@ -76,7 +76,7 @@ class ConditionFailed(Exception):
         self.stored = stored
 
     def is_own_echo(self, write_id: str) -> bool:
-        """Whether it failed only because this very write was done before and its answer lost."""
+        """Whether it failed only because this same write was done before and its answer lost."""
         return any(item.get("last_write_id") == {"S": write_id} for item in self.stored.values())
 
 
@@ -85,14 +85,14 @@ class KeysUnprocessed(Exception):
 
 
 class Patience:
-    """A budget of time for trying again."""
+    """A time budget for retries."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._longest = FIRST_PAUSE_SECONDS
 
     def make(self, call: Callable[[], Answer]) -> Answer:
-        """Make the call, and again while trying again may help."""
+        """Make the call, and retry it while that may help. Raises `Unavailable`."""
         while True:
             try:
                 return call()
@@ -106,7 +106,10 @@ class Patience:
             self.wait(trouble)
 
     def wait(self, trouble: Exception) -> None:
-        """Pause, at random so that those who collided part; at the end `trouble` is final."""
+        """Pause for a random time, so that colliding calls separate.
+
+        Raises `Unavailable` because of `trouble` if the budget is used up.
+        """
         pause = random.uniform(0, self._longest)  # noqa: S311 - not a secret
         if time.monotonic() + pause > self._end:
             raise Unavailable(f"DynamoDB: {_name(trouble)}") from trouble
@@ -115,15 +118,15 @@ class Patience:
 
 
 def patiently(call: Callable[[], Answer], seconds: float) -> Answer:
-    """Make the call, and again for `seconds` at most while trying again may help.
+    """Make the call, and retry it for at most `seconds` while that may help.
 
-    Raises `ConditionFailed`, `Unavailable`, and as they are errors that are faults of ours.
+    Raises `ConditionFailed`, `Unavailable`, and unchanged the errors that are defects of ours.
     """
     return Patience(seconds).make(call)
 
 
 def write(call: Callable[[], object], write_id: str, seconds: float) -> None:
-    """Make a conditional write that stores `write_id`; done is done, even if the answer was lost.
+    """Make a conditional write that stores `write_id`, by which a retry recognises it.
 
     Raises `ConditionFailed`, `Unavailable`.
     """
@@ -155,7 +158,7 @@ def get_batch(
 
 
 def _name(trouble: Exception) -> str:
-    """What it is in a word: messages name addresses and items."""
+    """The name of the error, without its message, which may name addresses and items."""
     if isinstance(trouble, ClientError):
         return trouble.response["Error"]["Code"]
     return type(trouble).__name__

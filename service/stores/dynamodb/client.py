@@ -1,7 +1,7 @@
 """The DynamoDB client of a process. Create it after any fork; it is thread-safe, sessions are not.
 
-Credentials (`service.stores.credentials`) come by boto3's own rules, and so does the endpoint where
-the settings name none.
+Credentials (`service.stores.credentials`) are found by boto3's rules, and so is the endpoint if the
+settings name none.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _CONFIG = Config(
-    # Items are built by one module and its tests; the check costs 8 % of a call's CPU.
+    # Only tested modules build items, so botocore's check is not worth 8 % of a call's CPU.
     parameter_validation=False,
     # At least as many as threads that call at once; a connection is opened only when needed.
     max_pool_connections=64,
-    # A connection that died in silence is found by the kernel, not by a request.
+    # So that the kernel finds a dead connection, and not a request.
     tcp_keepalive=True,
-    # DynamoDB answers within milliseconds: better fail and be retried than hold up a thread.
+    # DynamoDB answers within milliseconds, so fail fast and retry instead of blocking a thread.
     connect_timeout=1,
     read_timeout=2,
-    # `calls` retries everything: botocore would add pauses of seconds that no budget bounds.
+    # `calls` makes all retries; botocore would add pauses of seconds outside any budget.
     retries={"mode": "standard", "total_max_attempts": 1},
-    # Given whole it is not put together again for every call, which costs 13 % of its CPU.
+    # Given as a whole, because botocore would build it for every call, which costs 13 % of its CPU.
     user_agent=f"Boto3/{boto3.__version__} Botocore/{botocore.__version__} wild-rydes-dispatch",
 )
 
 
 def dynamodb_client(settings: Settings) -> DynamoDBClient:
-    """A new client with its own connections. A call may raise `IncompleteReadError`, too."""
+    """A new client with its own connections. A call may also raise `IncompleteReadError`."""
     session = boto3.Session(botocore_session=session_with_kept_credentials())
     client = session.client(
         "dynamodb",
@@ -56,14 +56,14 @@ def dynamodb_client(settings: Settings) -> DynamoDBClient:
 
 
 def _require_the_whole_answer(http_response: AWSResponse, **_: object) -> None:
-    """botocore takes an answer whose connection ended early for an empty success: no such item."""
+    """Refuse an answer that ended early, which botocore would take for an empty success."""
     expected = int(http_response.headers.get("Content-Length", len(http_response.content)))
     if len(http_response.content) != expected:
         raise IncompleteReadError(actual_bytes=len(http_response.content), expected_bytes=expected)
 
 
 def count_calls(client: DynamoDBClient) -> None:
-    """Count this client's calls by botocore's events, and the units that each consumed."""
+    """Count this client's calls and their capacity units, by botocore's events."""
     events = client.meta.events
     events.register("provide-client-params.dynamodb.*", _ask_for_units)
     events.register("before-call.dynamodb.*", _begin)
@@ -72,7 +72,7 @@ def count_calls(client: DynamoDBClient) -> None:
 
 
 def _ask_for_units(params: dict[str, Any], model: Any, **_: object) -> None:
-    # The parameters of this one call, made by botocore. Calls about a table itself do not take it.
+    # Adds a parameter to this one call. Calls about a table itself do not accept it.
     if "ReturnConsumedCapacity" in model.input_shape.members:
         params["ReturnConsumedCapacity"] = "TOTAL"
 

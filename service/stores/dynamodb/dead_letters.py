@@ -1,4 +1,4 @@
-"""Dead letters in DynamoDB: what was set aside, listed by a sparse index, forgotten in time."""
+"""Stores dead letters in DynamoDB: listed by a sparse index, with expiry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from service.stores.dynamodb.items import Item
 
 REMEMBERED: Final = timedelta(days=30)
-"""How long a dead letter is kept: time enough to be seen, and no archive of riders."""
+"""How long a dead letter is kept: long enough to be seen, but not an archive of riders."""
 
 LETTERS: Final = Kind("dead_letter", "dead-letter#", REMEMBERED)
 

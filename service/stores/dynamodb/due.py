@@ -1,7 +1,7 @@
-"""The index of open rides, in shards: what is due, and when it is looked at again.
+"""The index of open rides, in shards: which rides are due, and when they are due again.
 
-An entry of the index says which ride is due when, and which unicorn it has; the rides themselves
-are read in batches.
+An entry of the index has a ride's id, its `due_at` and its unicorn; the rides themselves are read
+in batches.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 QUERY_PAGE: Final = 100
-"""Items asked for at a time where it is unknown how many are needed."""
+"""Items per page if it is unknown how many are needed."""
 QUERY_MOST: Final = 1000
 """Rides in the largest answer (1 MB)."""
 ENDS_PAGES: Final = 10
-"""Answers looked through for ends and expiries behind a backlog of waiting rides."""
+"""Pages that are searched for ends and expiries behind a backlog of waiting rides."""
 STATEMENTS: Final = 25
 """Statements of one BatchExecuteStatement call at most (AWS, "BatchExecuteStatement")."""
 LEFT_ALONE: Final = frozenset(
@@ -55,9 +55,9 @@ LEFT_ALONE: Final = frozenset(
         "TransactionConflict",
     }
 )
-"""Errors of a statement after which the ride is as it was and can be tried again."""
+"""Errors of a statement that left the ride unchanged, so that it can be tried again."""
 UNREADABLE_PAUSE: Final = timedelta(minutes=5)
-"""Before a row that nobody can read is looked at again: a release that can may come meanwhile."""
+"""How long an unreadable row is postponed; a release that can read it may come meanwhile."""
 
 
 class DueRides(TableStore):
@@ -125,9 +125,9 @@ class DueRides(TableStore):
         }
 
     def _still_due(self, ride_ids: Sequence[str], now: datetime) -> list[Ride]:
-        """Those of the rides that are due by now, in this order: the index may be a moment old.
+        """The rides that are really due, in this order, because the index may be a moment old.
 
-        A row that makes no sense is put back: it must not hide the others.
+        An unreadable row is postponed, so that it does not hide the others.
         """
         keys: list[Item] = [{"ride_id": text(ride_id)} for ride_id in ride_ids]
         found: dict[str, Ride] = {}
@@ -156,7 +156,7 @@ class DueRides(TableStore):
             )
 
     def _amend(self, before: Ride, after: Ride, guards: Sequence[str]) -> bool:
-        """Write what no client sees, so without a new version; false if a guard has changed."""
+        """Write a change that no client sees, without a new version; False if a guard changed."""
         write_id = new_write_id()
         try:
             self._update(ride_update(self._table, before, after, write_id, guards), write_id)
@@ -187,15 +187,15 @@ def _only_waits(entry: Item, now: datetime) -> bool:
 
 
 def _ends_first(query: QueryInputTypeDef) -> QueryInputTypeDef:
-    """The query, but for rides that only wait for a round (`Ride.only_waits`)."""
+    """The query without rides that only wait for a round (`Ride.only_waits`)."""
     return {**query, "FilterExpression": "attribute_exists(unicorn_id) OR deadline_at <= :now"}
 
 
 def _is_done(answer: BatchStatementResponseTypeDef, write_id: AttributeValueTypeDef) -> bool:
-    """Whether the statement was carried out, now or before its answer got lost.
+    """Whether the statement was carried out, now or before its answer was lost.
 
-    A ride that was left alone because DynamoDB is busy stays due. Raises `Unavailable` where
-    DynamoDB refuses such statements.
+    False if DynamoDB was busy; then the ride stays due. Raises `Unavailable` if DynamoDB refuses
+    such statements.
     """
     error = answer.get("Error")
     if error is None:

@@ -1,9 +1,10 @@
-"""Rides and unicorns as DynamoDB items: typed attributes of their records, and what indexes need.
+"""Rides and unicorns as DynamoDB items: typed attributes of their records, and those of indexes.
 
-An item has the record's attributes (none is absent, numbers as text) and, for rides, `unicorn_id`
-of the assigned unicorn, `shard` while the ride is open (with `due_at` the key of the sparse index
-`due`), `expires_at` once it has ended (unless rides are kept for ever) and `day_shard`. Every write
-also leaves its `last_write_id`, a ride's first one its `first_write_id`.
+An item has the record's attributes, without those that are None, and with numbers as text. The item
+of a ride also has `unicorn_id` of the assigned unicorn, `shard` while the ride is open (with
+`due_at` the key of the sparse index of open rides), `expires_at` once it has ended (unless rides
+are kept for ever) and `day_shard`. Every write stores its id as `last_write_id`, a ride's first
+write also as `first_write_id`.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ MAX_KEY_BYTES: Final = 2048
 """Longest partition key (AWS, "Service quotas in DynamoDB")."""
 
 ACCOUNT_PREFIX: Final = "account#"
-"""Begins the key of an item that says which unicorn an account drives; no unicorn id has a `#`."""
+"""The prefix of keys of account items, which name an account's unicorn; no unicorn id has a `#`."""
 
 
 def ride_item(ride: Ride, retention: timedelta = timedelta()) -> Item:
-    """`retention`: how long after its end a ride is kept; zero is for ever."""
+    """The item of a ride. `retention`: how long a ride is kept after its end; zero: for ever."""
     item = _item(record_of(ride))
     if retention and ride.ended_at:
         item["expires_at"] = {"N": str(int((ride.ended_at + retention).timestamp()))}
@@ -55,7 +56,7 @@ def ride_from(item: Item) -> Ride:
 
 
 def readable_rides(items: Iterable[Item]) -> Iterator[Ride]:
-    """Rides, but for rows that make no sense: one of them must not hide all the others."""
+    """The rides of all readable items. An unreadable one is logged, so that it hides no other."""
     for item in items:
         try:
             yield ride_from(item)
@@ -72,7 +73,7 @@ def unicorn_from(item: Item) -> Unicorn:
 
 
 def readable_unicorn(item: Item) -> Unicorn | None:
-    """The unicorn, or none for a row that makes no sense: it must not hide all the others."""
+    """The unicorn; None for an unreadable item, which is logged, so that it hides no other."""
     try:
         return unicorn_from(item)
     except UNREADABLE:
@@ -81,7 +82,7 @@ def readable_unicorn(item: Item) -> Unicorn | None:
 
 
 def driver_of(unicorn: Unicorn) -> str | None:
-    """The account that drives this unicorn; a removed unicorn leaves its account free."""
+    """The account that drives this unicorn; None for a removed one, whose account is free."""
     return None if unicorn.state is UnicornState.REMOVED else unicorn.account_sub
 
 
@@ -98,7 +99,7 @@ def text(value: str) -> AttributeValueTypeDef:
 
 
 def can_be_key(value: str) -> bool:
-    """Whether DynamoDB takes the text as a key; it refuses the whole request otherwise."""
+    """Whether DynamoDB accepts the text as a key; otherwise it would refuse the whole request."""
     return 0 < len(value.encode(errors="replace")) <= MAX_KEY_BYTES
 
 
@@ -126,6 +127,6 @@ def _attribute(value: object) -> AttributeValueTypeDef:
 
 
 def _value(attribute: AttributeValueTypeDef) -> Any:
-    """The attribute's value; numbers stay text, the record's reader knows which are whole."""
+    """The attribute's value. Numbers stay text: the record's reader knows which are integers."""
     ((kind, value),) = attribute.items()
     return _record(value) if kind == "M" else value  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Items of the operations table that expire and are listed newest first, by its sparse index."""
+"""Stores for items of the operations table that expire and are listed newest first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of item: what it is listed as, how its keys begin, and how long it is kept."""
+    """A kind of item: its value of `listed_as`, the prefix of its keys, and how long it is kept."""
 
     listed_as: str
     prefix: str
@@ -36,12 +36,12 @@ class Kind:
 
 
 class ListedStore(TableStore):
-    """A store of one kind of listed items. Every method makes one call; raises `Unavailable`."""
+    """A store of one kind of listed items. Each method makes one call; raises `Unavailable`."""
 
     kind: Kind
 
     def _put(self, name: str, at: datetime, attributes: Item) -> None:
-        """Keep an item that is listed by this instant, in place of the one of this name."""
+        """Store an item that is listed by the instant `at`, in place of the one with this name."""
         forgotten_at = at + self.kind.remembered
         item: Item = {
             **attributes,

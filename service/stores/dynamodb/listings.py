@@ -4,8 +4,8 @@ Rides come from the index `by_day`, newest first, without a scan. A day's rides 
 partitions as there are shards, each in order of time; they are merged as they are read. The index
 holds keys only, and the rides themselves are read in batches.
 
-The fleet is listed by a scan, which suits a listing of everything: a page reads what it shows, and
-the items that say which account drives which unicorn.
+The fleet is listed by a scan, which suits a listing of everything: a page reads the unicorns that
+it shows, and the account items between them.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from service.stores.dynamodb.items import Item
 
 LOOKED_AT: Final = 1000
-"""Rides looked at in one call, however few of them have the status asked for."""
+"""Rides read in one call at most, however few of them have the wanted status."""
 DAYS_LOOKED_AT: Final = 31
-"""Days looked into in one call, however few rides they have."""
+"""Days searched in one call at most, however few rides they have."""
 BEFORE_ALL_IDS: Final = "-"
 """Sorts before every ride id."""
 
 PAGES_SCANNED: Final = 4
-"""Pages of the fleet read in one call, however few unicorns they hold."""
+"""Pages of the fleet read in one call at most, however few unicorns they have."""
 
 
 class Place(NamedTuple):
-    """Where a ride stands in the listing."""
+    """The place of a ride in the listing."""
 
     requested_at: str
     ride_id: str
@@ -78,7 +78,7 @@ class DynamoRideHistory(TableStore):
         return Page(tuple(found), further)
 
     def _places(self, since: datetime, until: datetime) -> Iterator[Place]:
-        """Of all rides of the span, the newest first."""
+        """The places of all rides in the time span, newest first."""
         day = until.astimezone(UTC).date()
         while day >= since.astimezone(UTC).date():
             shards = [self._keys_of(f"{day}#{shard}", since, until) for shard in SHARDS]

@@ -1,7 +1,7 @@
-"""Listings of one rider's or one unicorn's rides, newest first.
+"""Lists the rides of one rider or one unicorn, newest first.
 
-The indexes hold keys only; the rides are read by them in batches, so a ride is listed as it is, and
-only by whom it belongs to at that moment.
+The indexes hold only keys, by which the rides are read in batches. So a ride is listed as it is
+stored, and only for the rider or unicorn that it has at that moment.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from service.stores.dynamodb.items import Item
 
 CONTINUES: Final = ("ride_id", "requested_at")
-"""What a continuation key consists of, besides the rider or the unicorn."""
+"""The parts of a continuation key, besides the rider or the unicorn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A rider or a unicorn: the index of its rides, and the attribute that names it."""
+    """A rider or a unicorn: the index of its rides, and the attribute with its id."""
 
     index: str
     attribute: Literal["rider_id", "unicorn_id"]
@@ -79,7 +79,7 @@ class PartyListings(TableStore):
         looked_at = 0
         query = _keys_of(party, start, since)
         query["TableName"] = self._table
-        # A status is looked for among more rides than are shown.
+        # With a status, more rides are read than shown.
         query["Limit"] = limit + 1 if status is None else min(max(limit, QUERY_PAGE), MOST_LISTED)
         while True:
             answer = patiently(partial(self._client.query, **query), self._patience)
@@ -95,7 +95,7 @@ class PartyListings(TableStore):
             query["ExclusiveStartKey"] = last
 
     def _rides_of(self, party: Party, entries: list[Item], status: RideStatus | None) -> list[Ride]:
-        """The rides of these entries, in this order, if they still are the party's."""
+        """The rides of these entries, in this order, without those of another party by now."""
         keys: list[Item] = [{"ride_id": entry["ride_id"]} for entry in entries]
         read = readable_rides(self._items_of(keys, consistent=False))
         rides = {ride.ride_id: ride for ride in read if status in (None, ride.status)}
@@ -120,12 +120,12 @@ def _keys_of(
             ":since": text(instant_text(since)),
         }
     if start is not None:
-        # The party is the caller's, whatever the key says: it leads into no other's rides.
+        # The party is the caller's own, so a forged key cannot lead into the rides of another.
         place = {name: text(start[name]) for name in CONTINUES}
         query["ExclusiveStartKey"] = {party.attribute: text(party.name), **place}
     return query
 
 
 def _place_of(ride: Ride) -> dict[str, str]:
-    """Where the next page begins: after this ride."""
+    """The key of the next page, which begins after this ride."""
     return {"ride_id": ride.ride_id, "requested_at": instant_text(ride.requested_at)}

@@ -1,4 +1,4 @@
-"""Rides in DynamoDB. The row is the outbox: while a ride is open, `open_rides` holds it."""
+"""Stores rides in DynamoDB. The row is the outbox: the index `open_rides` has every open ride."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 class DynamoRides(DueRides, PartyListings):
     """`Rides` on one table.
 
-    `retention` is how long a ride is kept after its end (zero: for ever). DynamoDB removes it
-    within days after that; it is shown until then.
+    `retention`: how long a ride is kept after its end (zero: for ever). DynamoDB deletes it within
+    days after that; until then it is shown.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class DynamoRides(DueRides, PartyListings):
             patiently(put, self._patience)
         except ConditionFailed as failed:
             stored = failed.stored[0]
-            # Our own, even if a round claimed it before the loss of our answer was noticed.
+            # It is our own ride, even if a round claimed it before we noticed the lost answer.
             return None if stored.get("first_write_id") == mark else ride_from(stored)
         return None
 

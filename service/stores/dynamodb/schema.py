@@ -1,4 +1,4 @@
-"""The tables, as data, and their creation where no infrastructure code does it.
+"""The tables as data, and their creation where no infrastructure code creates them.
 
 `Rides` has four indexes. `by_rider_keys` and `by_unicorn` list the rides of one of the two;
 `by_day` lists all rides of a day, spread over shards; `open_rides` is sparse, it holds open rides
@@ -47,19 +47,19 @@ class Index:
     sort: str
     projection: Literal["ALL", "KEYS_ONLY", "INCLUDE"] = "ALL"
     attributes: tuple[str, ...] = ()
-    """What it holds besides keys, where the projection is `INCLUDE`."""
+    """The attributes besides the keys, if the projection is `INCLUDE`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table named by a setting. `expires_at`: the attribute after which items may go."""
+    """A table named by a setting. `expires_at`: the attribute by which items expire."""
 
     setting: str
     key: str
     indexes: tuple[Index, ...] = ()
     expires_at: str | None = None
     former_indexes: tuple[str, ...] = ()
-    """Names of indexes that the last release reads and this one does not."""
+    """The names of indexes that only the last release reads."""
 
 
 TABLES: Final = (
@@ -87,11 +87,11 @@ TABLES: Final = (
 
 
 def create_tables(client: DynamoDBClient, settings: Settings) -> None:
-    """Create the tables and indexes that are missing and wait until all can be used.
+    """Create missing tables and indexes, and wait until all can be used.
 
-    DynamoDB adds one index to a table at a time, and filling it takes hours on a large table; a
-    call that is given up goes on where it was when it is made again. Raises `Unavailable`, also
-    for a table that is not ready within `LONGEST_WAIT_SECONDS`.
+    DynamoDB adds one index to a table at a time, and filling it takes hours on a large table. If
+    the call is interrupted, the next one continues. Raises `Unavailable`, also if a table is not
+    ready within `LONGEST_WAIT_SECONDS`.
     """
     patiently(lambda: _create_all(client, settings), PATIENCE_SECONDS)
 
@@ -109,7 +109,7 @@ def _create_all(client: DynamoDBClient, settings: Settings) -> None:
 def drop_former_indexes(client: DynamoDBClient, settings: Settings) -> None:
     """Delete the indexes that only the last release reads, one after the other.
 
-    Only when no process of that release runs any more. Raises `Unavailable`.
+    Call it only when no process of that release is running. Raises `Unavailable`.
     """
 
     def drop() -> None:
@@ -126,7 +126,7 @@ def drop_former_indexes(client: DynamoDBClient, settings: Settings) -> None:
 
 
 def faults_of_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
-    """What is missing of the tables, one sentence each. Raises `Unavailable`."""
+    """The faults of the tables, a sentence each; empty without faults. Raises `Unavailable`."""
 
     def faults() -> list[str]:
         named = [(str(getattr(settings, table.setting)), table) for table in TABLES]
@@ -159,9 +159,9 @@ def _indexes_of(described: TableDescriptionTypeDef) -> set[str]:
 
 
 def _add_indexes(client: DynamoDBClient, name: str, table: Table) -> None:
-    """Indexes that a table made by an earlier release lacks, one after the other."""
+    """Add the indexes that a table of an earlier release lacks, one after the other."""
     while missing := _missing(_settled(client, name), table):
-        # In use, or one too many at a time: another process has just begun to add one.
+        # If another process has just begun to add an index, the table is in use.
         in_turn = (
             client.exceptions.ResourceInUseException,
             client.exceptions.LimitExceededException,
@@ -192,7 +192,7 @@ def _settled(client: DynamoDBClient, name: str) -> TableDescriptionTypeDef:
 
 
 def definition(name: str, table: Table) -> CreateTableInputTypeDef:
-    """The table in DynamoDB's own words, billed by request."""
+    """The table as parameters of CreateTable, billed by request."""
     keys = {table.key}.union(*({index.partition, index.sort} for index in table.indexes))
     created: CreateTableInputTypeDef = {
         "TableName": name,
@@ -226,7 +226,7 @@ def _schema(partition: str, sort: str | None = None) -> list[KeySchemaElementTyp
 
 
 def _create(client: DynamoDBClient, table: CreateTableInputTypeDef) -> None:
-    # In use: it exists already, or is being created.
+    # "In use" means that it exists or is being created.
     with suppress(client.exceptions.ResourceInUseException):
         client.create_table(**table)
 

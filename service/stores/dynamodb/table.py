@@ -1,4 +1,4 @@
-"""What the stores on one table have in common."""
+"""The base class of stores on one table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TableStore:
-    """A store on one table. `patience_seconds` is how long a call is begun again."""
+    """A store on one table. `patience_seconds`: how long a call is retried."""
 
     def __init__(
         self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
@@ -35,7 +35,7 @@ class TableStore:
         return answer.get("Item")
 
     def _query(self, first: QueryInputTypeDef, most_pages: int | None = None) -> Iterator[Item]:
-        """All items, page after page as they are asked for. Each page may raise `Unavailable`."""
+        """All items; one call per page, when its first item is needed. May raise `Unavailable`."""
         request = first.copy()
         for _ in count() if most_pages is None else range(most_pages):
             answer = patiently(partial(self._client.query, **request), self._patience)
@@ -45,9 +45,9 @@ class TableStore:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _items_of(self, keys: Sequence[Item], *, consistent: bool = True) -> Iterator[Item]:
-        """The items that exist of these, in no order, read in batches. May raise `Unavailable`.
+        """The existing items of these keys, in no order, read in batches. May raise `Unavailable`.
 
-        An eventually consistent read costs half.
+        An eventually consistent read costs half as much.
         """
         for first in range(0, len(keys), BATCH):
             batch = {self._table: list(keys[first : first + BATCH])}

@@ -1,4 +1,4 @@
-"""Unicorns in DynamoDB, each with the item that says which account drives it."""
+"""Stores unicorns in DynamoDB, each with an account item that names its driver's account."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 
 ACCOUNT_REMEMBERED_SECONDS: Final = 30.0
-"""How long an account that staff moved to another unicorn may still act as the former one, in
-processes other than the one that moved it. Without it every position would cost a read."""
+"""How long a process remembers an account's unicorn, because otherwise every position would cost a
+read. If staff moves an account to another unicorn, other processes notice this much later."""
 MOST_ACCOUNTS_REMEMBERED: Final = 100_000
 
 
 class DynamoUnicorns(TableStore):
-    """`Unicorns` on one table. Which unicorn an account drives is remembered for a while."""
+    """`Unicorns` on one table. It remembers the unicorns of accounts for a while."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class DynamoUnicorns(TableStore):
         if new is not None:
             changes.append(self._put(_account_item(new, after), write_id))
         if old is not None:
-            # The unicorn's own condition says that the account is still this unicorn's.
+            # The condition on the unicorn ensures that the account is still this unicorn's.
             key = {"unicorn_id": text(account_key(old))}
             changes.append({"Delete": {"TableName": self._table, "Key": key}})
         return changes

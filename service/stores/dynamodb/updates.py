@@ -1,4 +1,4 @@
-"""Conditional updates: from a value before and after to the one expression that writes it."""
+"""Makes the conditional update that writes the change from a value before to a value after."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 RIDE_GUARDS: Final = ("version", "status", "unicorn_id")
 UNICORN_GUARDS: Final = ("version", "state", "accepting", "ride_id")
-"""What must be stored as it was before. The version alone would do; the rest says what each
-operation rests on (no unicorn is won twice), should a version ever be written wrong."""
+"""Attributes that must still be stored as they were. The version alone would be enough; the others
+keep a unicorn from being claimed twice even if a version is ever written wrong."""
 
 
 def new_write_id() -> str:
-    """Names one operation through all its retries; also fits a transaction's request token."""
+    """An id for one write and all its retries; also valid as a transaction's request token."""
     return str(uuid.uuid4())
 
 
@@ -35,7 +35,7 @@ def ride_update(
     *,
     retention: timedelta = timedelta(),
 ) -> UpdateTypeDef:
-    """Only what changed is written, so `before` may lack what plays no part."""
+    """The update of a ride. Writes only changes, so `before` may lack unchanged attributes."""
     old, new = ride_item(before, retention), ride_item(after, retention)
     assigned = "unicorn_id" in new and "unicorn_id" not in old
     return _update(table, "ride_id", old, new, guards, write_id, never_excluded=assigned)

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         probe = Probe(stack)
         rides = [a_due_ride(n, n < given.poisoned, due_at) for n in range(given.rides)]
         put(stack, rides)
-        probe.ports.fleet.refresh_all([u for ride in rides for u in unicorn_of(ride)], due_at)
+        probe.ports.fleet.refresh_all([u for ride in rides for u in unicorns_of_ride(ride)], due_at)
         for role in ("worker", "beat"):
             stack.start(role)
         watch(stack, rides, given.patience)
@@ -78,7 +78,7 @@ def a_due_ride(number: int, is_poisoned: bool, now: datetime) -> Ride:
     return waiting
 
 
-def unicorn_of(ride: Ride) -> list[Unicorn]:
+def unicorns_of_ride(ride: Ride) -> list[Unicorn]:
     if ride.unicorn_id is None:
         return []
     free = a_usable_unicorn(unicorn_id=ride.unicorn_id)
