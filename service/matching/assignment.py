@@ -1,4 +1,4 @@
-"""Who gets whom: the cheapest pairs, each rider and each unicorn in at most one of them."""
+"""Finds the cheapest pairs, with each rider and each unicorn in at most one of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from service.matching.travel import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Possible pairs of a round, in columns: one pair per row; no pair comes twice."""
+    """Possible pairs of a round in columns: one row per pair, and no pair twice."""
 
     riders: IntArray
     """Row of the rider among the waiting rides."""
     unicorns: IntArray
     """Row of the unicorn among the candidates."""
     etas: FloatArray
-    """Pickup ETA, seconds, the time until the unicorn is free included."""
+    """Pickup ETA in seconds, including the time until the unicorn is free."""
     metres: FloatArray
     """Length of the drive to the pickup."""
     costs: FloatArray
-    """What the pair costs in this round, seconds."""
+    """The cost of the pair in this round, in seconds."""
 
     def __len__(self) -> int:
         return len(self.costs)
@@ -48,8 +48,7 @@ class Edges:
 def cheapest(edges: Edges, unmatched: FloatArray) -> Edges:
     """The matching with the least total cost.
 
-    `unmatched`: what it costs to leave out each rider; it must exceed the cost of each of the
-    rider's pairs.
+    `unmatched`: the cost of leaving out each rider; it must exceed the costs of the rider's pairs.
     """
     choices = _first_choices(edges, len(unmatched))
     if len(np.unique(edges.unicorns[choices])) == len(choices):
@@ -58,10 +57,11 @@ def cheapest(edges: Edges, unmatched: FloatArray) -> Edges:
 
 
 def longest_waiting(claims: Edges, equals: Edges, waited: FloatArray) -> Edges:
-    """The same riders with equally good unicorns, so that none stands by that has waited longer.
+    """The same riders with equally good unicorns that have waited longest.
 
-    `equals`: the claims, and the pairs that are as good. `waited`: seconds, of each unicorn. A
-    unicorn that stands by replaces the one that has waited least, which then stands by itself.
+    `equals`: the claims, and the pairs that are equally good. `waited`: the seconds that each
+    unicorn has waited. A unicorn without a ride replaces the one that has waited least, which is
+    then free for another exchange.
     """
     by_unicorn = np.argsort(equals.unicorns, kind="stable")
     starts = np.searchsorted(equals.unicorns[by_unicorn], np.arange(len(waited) + 1))
@@ -89,7 +89,7 @@ def _cells(edges: Edges, unicorns: FloatArray) -> IntArray:
 
 
 def _first_choices(edges: Edges, riders: int) -> IntArray:
-    """The cheapest pair of each rider that has one. If no two want the same, that is the best."""
+    """The cheapest pair of each rider that has one; optimal if no two have the same unicorn."""
     least = np.full(riders, np.inf)
     np.minimum.at(least, edges.riders, edges.costs)
     best = np.flatnonzero(edges.costs == least[edges.riders])
@@ -100,9 +100,9 @@ def _first_choices(edges: Edges, riders: int) -> IntArray:
 def _least_total(edges: Edges, unmatched: FloatArray) -> IntArray:
     """A minimum-weight matching over sparse pairs.
 
-    The solver wants every rider matched, hence a column of its own for each rider that stands for
-    "nobody"; and it takes a weight of 0 for no pair, hence the shift (the same for all columns of
-    a full matching changes nothing).
+    The solver needs every rider matched, so each rider has a column of its own that stands for
+    "nobody". It takes a weight of 0 for a missing pair, so all weights are shifted; in a full
+    matching an equal shift of all columns changes nothing.
     """
     riders = len(unmatched)
     columns = int(edges.unicorns.max()) + 1

@@ -1,4 +1,4 @@
-"""Who could take a ride, from where and from when on."""
+"""Finds the unicorns that could take a ride, with the place and time from which each can start."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Candidates:
 
     unicorn_ids: tuple[str, ...]
     places: FloatArray
-    """Where each can start from: (latitude, longitude)."""
+    """The place from which each can start: (latitude, longitude)."""
     ready_in: FloatArray
-    """Seconds until then; 0 for the available ones."""
+    """Seconds until each can start; 0 for the available ones."""
     idle: FloatArray
-    """Seconds each has waited for a ride so far; 0 for the busy ones."""
+    """Seconds that each has waited for a ride; 0 for the busy ones."""
     available: int
-    """How many are available now."""
+    """The number of unicorns that are available now."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Busy:
-    """A unicorn with a ride. It drives from `start` to `pickup`, or has left there already."""
+    """A unicorn with a ride. It is driving from `start` to `pickup`, or has left the pickup."""
 
     unicorn_id: str
     start: Location
@@ -47,9 +47,9 @@ def gather(
     remaining: RemainingTime,
     trips: TravelTimes,
 ) -> Candidates:
-    """Unicorns that are available, or should be within `plan_seconds`; the others cannot help.
+    """The unicorns that are available, or should be within `plan_seconds`.
 
-    Both kinds come in the order of their ids: the order of `fleet` means nothing.
+    Both kinds are sorted by id, so that the order of `fleet` does not matter.
     """
     heard = {entry.unicorn.unicorn_id: entry for entry in fleet if entry.position}
     entries = [heard[unicorn_id] for unicorn_id in sorted(heard)]
@@ -105,7 +105,7 @@ def _soon_free(
 
 
 def _busy(entry: FleetEntry) -> _Busy | None:
-    """None unless the unicorn goes on accepting and it is known where its trip ends."""
+    """The busy unicorn; None if it accepts no further rides or the end of its trip is unknown."""
     trip, unicorn, position = entry.unicorn.trip, entry.unicorn, entry.position
     if trip is None or trip.dropoff is None or position is None or not unicorn.accepting:
         return None

@@ -1,4 +1,4 @@
-"""What a drive is known by beforehand, and what experience adds to its estimate.
+"""Corrections of travel-time estimates, by the features of a drive that are known beforehand.
 
 Distances are metres, durations seconds, angles radians clockwise from north, corrections natural
 logarithms of factors.
@@ -18,7 +18,7 @@ import numpy as np
 from service.matching.travel import FloatArray, TravelTimes, crow_metres
 
 KNOTS: Final = (150.0, 350.0, 700.0, 1400.0, 2800.0, 5600.0, 11200.0)
-"""Straight-line metres; between them a correction is interpolated over the log of the distance."""
+"""Straight-line metres; between them a correction is interpolated by the log of the distance."""
 
 FIRST_SPREAD: Final = 0.4
 """Standard deviation of the logarithm of real ÷ estimated time before any leg is seen (New York
@@ -33,7 +33,7 @@ def hour_of_week(instant: float) -> str:
 
 
 class Kind(StrEnum):
-    """The two kinds of drive. They are learned apart: a way to a pickup is short and searches."""
+    """The two kinds of drive, learned separately: a drive to a pickup is short and has a search."""
 
     PICKUP = "pickup"
     TRIP = "trip"
@@ -50,9 +50,9 @@ class Leg(NamedTuple):
     estimated: float
     """Seconds, by the estimate that is to be corrected."""
     started: float
-    """Seconds since the epoch."""
+    """Seconds since 1970."""
     seconds: float
-    """What it took."""
+    """The time that the drive took."""
     unicorn_id: str
 
     @property
@@ -62,7 +62,7 @@ class Leg(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Drives:
-    """Columns over drives whose duration is asked for."""
+    """Drives whose duration is to be estimated, in columns."""
 
     origins: Sequence[str]
     destinations: Sequence[str]
@@ -83,12 +83,12 @@ class Drives:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What to add to the logarithm of an estimate, by what is known before the drive."""
+    """The terms to add to the logarithm of an estimate, by the features of the drive."""
 
     by_distance: tuple[float, ...] = (0.0,) * len(KNOTS)
-    """At `KNOTS`."""
+    """The terms at `KNOTS`."""
     by_direction: tuple[float, ...] = (0.0,) * 4
-    """Of cos 2θ, sin 2θ, cos 4θ, sin 4θ: a grid of streets is alike in opposite directions."""
+    """Coefficients of cos 2θ, sin 2θ, cos 4θ, sin 4θ: street grids are alike in opposite ways."""
     by_origin: Mapping[str, float] = field(default_factory=dict)
     by_destination: Mapping[str, float] = field(default_factory=dict)
     by_hour: Mapping[str, float] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Correction:
     """Standard deviation of the logarithm of real ÷ corrected time."""
 
     def logarithms(self, drives: Drives) -> FloatArray:
-        """What to add to the logarithm of each drive's estimate to get the median."""
+        """The terms to add to the logarithms of the estimates, to get medians."""
         added = hats(drives.metres) @ np.array(self.by_distance)
         added += waves(drives.bearings) @ np.array(self.by_direction)
         for effects, keys in (
@@ -110,29 +110,29 @@ class Correction:
         return result
 
     def factors(self, drives: Drives) -> FloatArray:
-        """What to multiply each drive's estimate by to get the median."""
+        """The factors on the estimates, to get medians."""
         factors: FloatArray = np.exp(self.logarithms(drives))
         return factors
 
     @property
     def latest_factor(self) -> float:
-        """Nine of ten drives take at most so many times the median."""
+        """The factor on the median within which nine of ten drives end."""
         return float(np.exp(NINETIETH * self.spread))
 
 
 AS_ESTIMATED: Final = Correction()
-"""Takes every estimate at its word."""
+"""Corrects nothing."""
 
 
 def power_law(seconds_per_km: float, exponent: float, metres_per_second: float) -> Correction:
-    """Makes a constant straight-line speed say `seconds_per_km` × km ** `exponent`."""
+    """The correction from a constant straight-line speed to `seconds_per_km` × km ** `exponent`."""
     knots = np.array(KNOTS)
     curve = seconds_per_km * (knots / 1000) ** exponent
     return Correction(by_distance=tuple(np.log(curve * metres_per_second / knots)))
 
 
 def hats(metres: FloatArray) -> FloatArray:
-    """Weights of the knots: each distance lies between two of them."""
+    """The weights of the knots for each distance, which lies between two of them."""
     at = np.log(np.clip(metres, KNOTS[0], KNOTS[-1]))
     knots = np.log(KNOTS)
     return np.stack([np.interp(at, knots, row) for row in np.eye(len(KNOTS))], axis=1)
@@ -145,10 +145,10 @@ def waves(bearings: FloatArray) -> FloatArray:
 
 
 CELL_RESOLUTION: Final = 8
-"""H3 cells of some 0.7 km²: large enough that a cell is no address."""
+"""H3 cells of about 0.7 km²: too large to be an address."""
 RECENT_PLACES: Final = 20_000
-"""Places whose cells a process remembers: a round asks for many pairs of few places, and the next
-round for most of them again (2,000 pairs: 1 ms instead of 2.6 ms)."""
+"""Places whose cells a process remembers. A round needs many pairs of few places, and the next
+round most of them again (2,000 pairs: 1 ms instead of 2.6 ms)."""
 
 
 def drives_between(origins: FloatArray, destinations: FloatArray, hour: str) -> Drives:
@@ -179,12 +179,12 @@ def _cell(latitude: float, longitude: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CorrectedTimes:
-    """`TravelTimes` of `base`, corrected by what was learned about this kind of drive."""
+    """`TravelTimes` of `base`, with a learned correction for one kind of drive."""
 
     base: TravelTimes
     correction: Correction
     hour: str
-    """The hour of the week for which it is asked."""
+    """The hour of the week of the drives."""
 
     def estimate(
         self, origins: FloatArray, destinations: FloatArray
@@ -196,7 +196,7 @@ class CorrectedTimes:
         return seconds * self.correction.factors(drives), metres
 
     def reach_metres(self, seconds: float) -> float:
-        """The longest straight line whose corrected time is no longer, ends and direction apart."""
+        """The longest straight line with this corrected time, without ends and direction."""
         distances = np.geomspace(KNOTS[0], 4 * KNOTS[-1], 100)
         corrections = np.exp(hats(distances) @ np.array(self.correction.by_distance))
         reached = distances[distances / self.base.reach_metres(1) * corrections <= seconds]

@@ -1,4 +1,4 @@
-"""What the pairs of a round cost, and which pairs are worth a price at all."""
+"""The costs of the pairs of a round, and the choice of pairs that get one."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from service.matching.tuning import Tuning
 from service.model import Pairing, Ride
 
 LEFT_OUT: Final = 2.0
-"""What a rider without a unicorn costs, in longest allowed pickup ETAs: more than any pair does,
-yet not so much that all others drive to the end of the world for it."""
+"""The cost of a rider without a unicorn, in longest allowed pickup ETAs: more than any pair costs,
+but not so much that all others would accept very long drives for it."""
 
 NOBODY: Final = -1
 
 
 class Neighbourhood:
-    """Places that can be asked for the ones nearest to others, straight line.
+    """Finds the places nearest to others by straight line.
 
-    A tree over points on the unit sphere, so that neither poles nor the date line are special.
+    It is a tree over points on the unit sphere, so that poles and the date line need no special
+    case.
     """
 
     def __init__(self, places: FloatArray, within_metres: float) -> None:
@@ -45,7 +46,7 @@ class Neighbourhood:
     def nearest(self, origins: FloatArray, count: int) -> tuple[IntArray, IntArray, BoolArray]:
         """Pairs of (row of origins, row of places), at most `count` for each origin.
 
-        And for each origin whether more places may lie within the distance.
+        Also returns, for each origin, whether there may be more places within the distance.
         """
         known = self._tree.n
         wanted = min(count, known)
@@ -61,7 +62,7 @@ class Neighbourhood:
         return rows, near[rows, ranks], found[:, -1] & (wanted < known)
 
     def within(self, origins: FloatArray, metres: FloatArray) -> tuple[IntArray, IntArray]:
-        """Pairs of (row of origins, row of places) not farther apart than that origin's metres."""
+        """Pairs of (row of origins, row of places) that are at most the origin's metres apart."""
         radii = np.array([chord(each) for each in metres])
         found = self._tree.query_ball_point(on_sphere(origins), radii)
         rows = np.repeat(np.arange(len(origins)), [len(each) for each in found])
@@ -70,21 +71,21 @@ class Neighbourhood:
 
 @dataclass(frozen=True, slots=True)
 class CostTable:
-    """Waiting rides, candidates, and the prices of bringing them together.
+    """Waiting rides, candidates, and the costs of their pairs.
 
     Riders and unicorns are rows; the available unicorns come first.
     """
 
     pickups: FloatArray
     waited: FloatArray
-    """How long each rider has waited, seconds."""
+    """The seconds that each rider has waited."""
     candidates: Candidates
     unmatched: FloatArray
-    """What it costs to leave out each rider, seconds: it grows while the rider waits."""
+    """The cost in seconds of leaving out each rider; it grows while the rider waits."""
     planned: IntArray
-    """Row of the unicorn planned for each rider, or `NOBODY`."""
+    """The row of the unicorn planned for each rider, or `NOBODY`."""
     excluded: IntArray
-    """Pairs never to be made, each as the number of its cell in the table of all pairs."""
+    """Forbidden pairs, each as the index of its cell in the table of all pairs."""
     available: Neighbourhood
     busy: Neighbourhood
     tuning: Tuning
@@ -131,9 +132,10 @@ class CostTable:
         return np.arange(len(self.pickups))
 
     def edges(self, riders: IntArray, neighbours: int) -> tuple[Edges, BoolArray, BoolArray]:
-        """Allowed pairs of these riders with the nearest unicorns, available and busy ones.
+        """Allowed pairs of these riders with the nearest available and the nearest busy unicorns.
 
-        And for every rider whether there may be more available, and more busy ones within reach.
+        Also returns, for each rider, whether there may be more available ones within reach, and
+        more busy ones.
         """
         more_available, more_busy = np.zeros((2, len(self.pickups)), dtype=np.bool_)
         first, free, more_available[riders] = self.available.nearest(
@@ -145,11 +147,11 @@ class CostTable:
         return self._priced(rows, columns), more_available, more_busy
 
     def equals(self, claims: Edges) -> Edges:
-        """Pairs with available unicorns that are as near as those of the claims, claims included.
+        """The claims, and pairs with available unicorns that are equally near.
 
-        As near: the straight lines differ by at most `equal_metres`, and so do the pickup ETAs, as
-        long as those metres take. Of each rider's pairs as many as can matter, with the unicorns
-        that have waited longest.
+        Equally near: the straight lines differ by at most `equal_metres`, and the pickup ETAs by at
+        most the time for that distance. Of each rider's pairs only those with the longest waiting
+        unicorns are kept, as many as can matter.
         """
         equal, pickups = self.tuning.equal_metres, self.pickups[claims.riders]
         crow = crow_metres(self.candidates.places[claims.unicorns], pickups)
@@ -177,7 +179,7 @@ class CostTable:
         return edges.only(in_time & self._allowed(riders, unicorns))
 
     def _drive(self, riders: IntArray, unicorns: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Seconds and metres from each unicorn to the rider of the same row."""
+        """Seconds and metres from each unicorn to the rider in the same row."""
         return self.travel.estimate(self.candidates.places[unicorns], self.pickups[riders])
 
     def _allowed(self, riders: IntArray, unicorns: IntArray) -> BoolArray:
@@ -186,7 +188,7 @@ class CostTable:
 
 
 def _first_of_each(groups: IntArray, order: FloatArray, count: int) -> BoolArray:
-    """Which rows are among the first `count` of their group, in this order."""
+    """The rows that are among the first `count` of their group by `order`."""
     by_group = np.lexsort((order, groups))
     sorted_groups = groups[by_group]
     rank = np.arange(len(groups)) - np.searchsorted(sorted_groups, sorted_groups)
@@ -196,9 +198,9 @@ def _first_of_each(groups: IntArray, order: FloatArray, count: int) -> BoolArray
 
 
 def _prices_of_leaving_out(waited: FloatArray, has_plan: BoolArray, tuning: Tuning) -> FloatArray:
-    """More than the dearest pair of the rider, and the more the longer the rider has waited."""
+    """More than the rider's most expensive pair, and more the longer the rider has waited."""
     longest = tuning.max_pickup_eta_seconds
-    # What else speaks for one rider or another must not outweigh the promise to those who waited.
+    # Other terms of the cost must not outweigh the priority of riders who have waited longer.
     others = tuning.driving_weight + tuning.lateness_weight
     others += (tuning.hysteresis_seconds + tuning.priority_seconds) / longest
     prices: FloatArray = (

@@ -1,4 +1,4 @@
-"""Who follows: what became of the moves that unicorns were told, and how far each is trusted."""
+"""Judges how well unicorns follow their moves, and how much each is trusted to follow the next."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from service.matching.travel import TravelTimes, places
 from service.model import FleetEntry
 
 TRUST_STEP: Final = 0.5
-"""How far one observation moves a unicorn's trust."""
+"""The part by which one observation changes a unicorn's trust."""
 
 TRUST_REGAINED: Final = 0.01
-"""Of the trust that is lost, so much comes back in each step: half of it in 35 minutes, so that the
-unicorn is tried again some time."""
+"""The part of the lost trust that returns in each step: half of it in 35 minutes, so that the
+unicorn is tried again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a unicorn that was sent somewhere has come."""
+    """The progress of a unicorn towards its goal."""
 
     followed: bool
-    """It drove at least half of the way that the time allowed."""
+    """Whether it drove at least half of the way that the time allowed."""
     metres: float
-    """That it came nearer, on the road."""
+    """Road metres by which it came nearer to its goal."""
 
 
 def progress(
     given: Sequence[Move], fleet: Sequence[FleetEntry], elapsed: float, travel: TravelTimes
 ) -> Mapping[str, Progress]:
-    """What became, `elapsed` seconds later, of the moves of unicorns that are still idle."""
+    """The progress, `elapsed` seconds later, of the moves of unicorns that are still idle."""
     at = {
         entry.unicorn.unicorn_id: entry.position.location
         for entry in fleet
@@ -51,7 +51,7 @@ def progress(
 
 
 def trust_after(trust: Mapping[str, float], seen: Mapping[str, Progress]) -> Mapping[str, float]:
-    """How much is to be expected of each unicorn's following; those fully trusted are left out."""
+    """The new trust in each unicorn, from 0 to 1; fully trusted ones are left out."""
     after = {name: each + TRUST_REGAINED * (1 - each) for name, each in trust.items()}
     for name, found in seen.items():
         before = trust.get(name, 1.0)

@@ -37,28 +37,29 @@ from service.matching.correction import (
 from service.matching.travel import FloatArray
 
 SMALLEST_CHANGE, LARGEST_CHANGE = np.log(0.5), np.log(3.0)
-"""How far experience may move the logarithm of a factor from the prior, whatever legs say: an
-operator may own many unicorns."""
+"""How far legs may move the logarithm of a factor from the prior. Bounded, because one operator may
+own many unicorns and report false drives."""
 
 DISTANCE_STEP: Final = 0.25
 OTHER_STEP: Final = 0.1
-"""How far one fit moves each coefficient. One fit therefore changes an estimate by at most
-DISTANCE_STEP + 4 · OTHER_STEP + the same for direction, in logarithms."""
+"""How far one fit moves each coefficient. So one fit changes the logarithm of an estimate by at
+most DISTANCE_STEP + 4 · OTHER_STEP + the same for direction."""
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 20.0, 5400.0
 SHORTEST_METRES, LONGEST_METRES = 50.0, 100_000.0
 LARGEST_SURPRISE: Final = np.log(5.0)
-"""A leg beyond these bounds, or so far from the prior, is a slip of a thumb or of GPS: left out."""
+"""A leg outside these bounds, or this far from the prior, is an error of a driver or of GPS and is
+left out."""
 
 UNICORNS_NEEDED: Final = 20
-"""With legs of fewer different unicorns the prior holds."""
+"""With legs of fewer different unicorns the prior stays in use."""
 LARGEST_SHARE: Final = 0.05
-"""Of all legs' weight that one unicorn can have."""
+"""The largest part of the weight of all legs that one unicorn can have."""
 
 CELLS_AT_MOST: Final = 120
 LEGS_PER_CELL: Final = 8
 LEGS_PER_HOUR: Final = 100
-"""Cells and hours with fewer legs have no correction of their own."""
+"""The least legs of a cell or an hour for a correction of its own."""
 HOURS_AT_LEAST: Final = 3
 
 LEVEL_RIDGE, SHAPE_RIDGE, DIRECTION_RIDGE, CELL_RIDGE, HOUR_RIDGE = 5.0, 20.0, 10.0, 12.0, 30.0
@@ -67,19 +68,19 @@ distance, level and shape are weighed apart, so that short drives teach somethin
 """
 
 HUBER: Final = 2.0
-"""Residuals beyond so many standard deviations pull with bounded force."""
+"""Residuals beyond this many standard deviations have a bounded influence."""
 LARGEST_GHOST: Final = 8.0
-"""A leg stands for at most so many others that have not ended yet."""
+"""The most legs that have not ended yet for which one leg can stand."""
 ITERATIONS: Final = 15
 SPREADS: Final = np.linspace(0.1, 1.0, 46)
 TOLERANCE: Final = 0.02
-"""So much likelihood a leg a new fit may lose: equally good ones must not fail by chance."""
+"""The likelihood per leg that a new fit may lose, so that equally good ones do not fail by chance."""
 HELD_BACK: Final = 5
 """Every fifth of the latest legs checks what the others teach."""
 
 
 def usable(legs: Iterable[Leg], prior: Correction) -> list[Leg]:
-    """The legs that can teach: of possible length, and not absurdly far from the prior."""
+    """The legs to learn from: of possible length, and not absurdly far from the prior."""
     possible = [
         leg
         for leg in legs
@@ -96,12 +97,11 @@ def usable(legs: Iterable[Leg], prior: Correction) -> list[Leg]:
 def learn(
     legs: Sequence[Leg], now: float, prior: Correction, previous: Correction
 ) -> Correction | None:
-    """The correction that the completed legs of one zone and one kind teach.
+    """The correction learned from the completed legs of one zone and one kind.
 
-    `legs` are all that ended in some recent stretch of time, up to `now` (seconds since the epoch).
-    `previous` is in use so far: the result is at most one step away from it. None where the legs
-    teach nothing: too few unicorns, or the result fails its check, that is, it tells the legs that
-    were held back worse than `previous` does.
+    `legs`: all that ended in some recent time span up to `now` (seconds since 1970). `previous`:
+    the correction in use; the result is at most one step away from it. None if there are too few
+    unicorns, or if the result predicts the legs that were held back worse than `previous` does.
     """
     able = usable(legs, prior)
     if len({leg.unicorn_id for leg in able}) < UNICORNS_NEEDED:
@@ -157,7 +157,7 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
 
 
 def _distance_ridge() -> FloatArray:
-    """Penalizes the mean of the knots' coefficients, and the differences of neighbours."""
+    """The penalty on the mean of the knots' coefficients and on differences of neighbours."""
     differences = np.diff(np.eye(len(KNOTS)), axis=0)
     mean = np.full((len(KNOTS), len(KNOTS)), LEVEL_RIDGE / len(KNOTS) ** 2)
     ridge: FloatArray = mean + SHAPE_RIDGE * differences.T @ differences
@@ -188,7 +188,7 @@ def _expect_and_maximize(
 
 
 def _judged(correction: Correction, legs: Sequence[Leg], now: float) -> tuple[float, float]:
-    """How likely the correction finds these legs, and the spread that makes them likeliest."""
+    """The likelihood of these legs under the correction, and the spread that maximizes it."""
     expected = correction.logarithms(Drives.of(legs))
     errors, room = _log_ratios(legs) - expected, _log_room(legs, now) - expected
     likelihoods = [
@@ -199,7 +199,7 @@ def _judged(correction: Correction, legs: Sequence[Leg], now: float) -> tuple[fl
 
 
 def _one_step(previous: Correction, goal: Correction, spread: float) -> Correction:
-    """As near to the goal as one step allows."""
+    """The correction nearest to the goal that is one step away from `previous`."""
 
     def step(old: float, new: float, largest: float) -> float:
         return old + min(max(new - old, -largest), largest)
@@ -229,12 +229,12 @@ def _log_ratios(legs: Sequence[Leg]) -> FloatArray:
 
 
 def _log_room(legs: Sequence[Leg], now: float) -> FloatArray:
-    """Logarithm of the longest ratio each leg could have had and still have ended by now."""
+    """The logarithm of the longest ratio with which each leg would have ended by now."""
     return np.log([max(now - leg.started, leg.seconds) / leg.estimated for leg in legs])
 
 
 def _fair_weights(legs: Sequence[Leg]) -> FloatArray:
-    """1 for each leg, less where one unicorn drove more than its share."""
+    """The weight of each leg: 1, or less if its unicorn drove more than its share."""
     counts = Counter(leg.unicorn_id for leg in legs)
     most = max(1.0, LARGEST_SHARE * len(legs))
     return np.array([min(1.0, most / counts[leg.unicorn_id]) for leg in legs])
@@ -246,12 +246,12 @@ def _frequent(keys: Sequence[str], at_least: int) -> list[str]:
 
 
 def _told_apart(hours: list[str]) -> list[str]:
-    """The hours, if there are enough of them that their effects are not those of everything."""
+    """The hours, if there are enough of them to separate their effects from the overall level."""
     return hours if len(hours) >= HOURS_AT_LEAST else []
 
 
 def _flags(column: Sequence[str], known: Sequence[str]) -> FloatArray:
-    """A column per known key: 1 in its rows."""
+    """A matrix with a column per known key, which is 1 in the rows with that key."""
     at = {key: number for number, key in enumerate(known)}
     flags = np.zeros((len(column), len(known)))
     for row, key in enumerate(column):

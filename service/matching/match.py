@@ -1,6 +1,6 @@
-"""One round's decision: which waiting rides are claimed for which unicorns, and which are planned.
+"""Decides for one round which waiting rides are claimed for which unicorns, and which are planned.
 
-Pure: the same rides, fleet, plans and instant give the same answer, in whatever order they come.
+Pure: the same rides, fleet, plans and instant give the same result, in whatever order they come.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from service.model import FleetEntry, Pairing, Ride
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Pairs to be claimed now (the unicorn is available), and pairs that should come next."""
+    """Pairs to be claimed now (the unicorn is available), and planned pairs."""
 
     claims: tuple[Pairing, ...] = ()
     plans: tuple[Pairing, ...] = ()
@@ -38,10 +38,10 @@ def match(
     remaining: RemainingTime,
     trips: TravelTimes | None = None,
 ) -> Matching:
-    """Pair waiting rides with unicorns; `plans` are those of the last round, by ride id.
+    """Pair waiting rides with unicorns. `plans`: those of the last round, by ride id.
 
-    `travel` estimates pickups, `trips` (else `travel` too) the trips that are under way.
-    Each ride and each unicorn is paired at most once. Longest waiting rides come first.
+    `travel` estimates drives to pickups, `trips` (default: `travel`) the trips under way. Each ride
+    and each unicorn is paired at most once. The longest waiting rides come first.
     """
     by_id = {ride.ride_id: ride for ride in waiting}
     rides = sorted(by_id.values(), key=lambda ride: (ride.requested_at, ride.ride_id))
@@ -60,9 +60,9 @@ def match(
 
 
 def _choose(costs: CostTable) -> Edges | None:
-    """The best pairs; none if there are too many riders and unicorns for one another.
+    """The best pairs; None if there are too many possible pairs.
 
-    Riders left out for looking at too few unicorns get to see more of them.
+    Riders without a unicorn and with more within reach get twice the neighbours.
     """
     neighbours = costs.tuning.neighbours
     edges, more_available, more_busy = costs.edges(costs.riders, neighbours)
@@ -77,7 +77,7 @@ def _choose(costs: CostTable) -> Edges | None:
                 return _fair(costs, chosen, claims)
         neighbours *= 2
         wider, available, busy = costs.edges(np.flatnonzero(searching), neighbours)
-        # Others may lose their unicorn to these: they can search in their turn.
+        # Other riders may lose their unicorn to these; then they search further too.
         more_available = np.where(searching, available, more_available)
         more_busy = np.where(searching, busy, more_busy)
         edges = edges.only(~searching[edges.riders]).joined(wider)
@@ -85,12 +85,12 @@ def _choose(costs: CostTable) -> Edges | None:
 
 
 def _is_crowded(edges: Edges) -> bool:
-    """So few unicorns for so many riders that somebody is left out: no need to pair to see that."""
+    """Whether there are so few unicorns that riders must be left out, which needs no pairing."""
     return len(np.unique(edges.unicorns)) < len(np.unique(edges.riders))
 
 
 def _fair(costs: CostTable, chosen: Edges, claims: Edges) -> Edges:
-    """The same riders served, but among equally near unicorns by those that waited longest."""
+    """The pairs with claims exchanged for equally near unicorns that have waited longer."""
     if len(claims) in (0, costs.candidates.available) or not costs.tuning.equal_metres:
         return chosen
     plans = chosen.only(chosen.unicorns >= costs.candidates.available)

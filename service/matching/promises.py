@@ -1,4 +1,4 @@
-"""What riders were told beside what it really took: whether arrival times come true."""
+"""Compares the times that riders were told with the times that drives really took."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from statistics import median
 from typing import Final, NamedTuple, Self
 
 NEAR: Final = 0.2
-"""What was told and differs from the truth by this share of it at most was near."""
+"""The largest relative difference between told and real time that counts as near."""
 
 
 class Promise(NamedTuple):
-    """What was told of one drive, and what it took, in seconds."""
+    """The time told for one drive and the time it took, in seconds."""
 
     told: float
     latest: float
-    """Nine of ten should take no longer."""
+    """The time within which nine of ten drives should end."""
     took: float | None
-    """None if the drive was given up after `latest`: it was late, nobody knows how much."""
+    """None if the drive was given up after `latest`: it was late by an unknown time."""
 
     @property
     def ratio(self) -> float | None:
@@ -36,7 +36,7 @@ class Promise(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How the promises of a zone were kept; shares of 1, none without promises."""
+    """How well the promises of a zone were kept; shares from 0 to 1, None without promises."""
 
     promises: int
     median_ratio: float | None

@@ -1,8 +1,8 @@
-"""How long a trip still takes, given how long it has taken already.
+"""The remaining time of a trip, given the time that it has taken.
 
-An estimate minus the time elapsed is wrong in a way that hurts: the trips still under way when the
-estimate is used up are the slow ones. So the remaining time is what other trips that *lasted as
-long* still took (the median of them), relative to what is usual for a trip of this estimate.
+The estimate minus the elapsed time is wrong: the trips that are still under way when the estimate
+is used up are the slow ones. So the remaining time is the median of what other trips that *lasted
+as long* still took, relative to the usual time of a trip with this estimate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from service.matching.travel import FloatArray
 
 Table = tuple[tuple[float, ...], tuple[float, ...]]
-"""Arguments and values of a function: straight lines between them, constant beyond."""
+"""Arguments and values of a function that is linear between them and constant beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,17 @@ class RemainingTime:
 
     @classmethod
     def of_learned(cls) -> Self:
-        """For estimates that are themselves learned: they are what is usual."""
+        """The model for estimates that are learned themselves, and so are the usual times."""
         return cls(usual=((0.0,), (1.0,)), left=cls.default().left)
 
     @classmethod
     def as_estimated(cls) -> Self:
-        """Takes every estimate at its word: what is left is estimate minus elapsed."""
+        """The model in which the remaining time is estimate minus elapsed time."""
         return cls(usual=((0.0,), (1.0,)), left=((0.0, 1.0), (1.0, 0.0)))
 
     def seconds(self, estimated: FloatArray, elapsed: FloatArray) -> FloatArray:
-        """Seconds until trips end that were estimated at, and have taken, so many seconds."""
-        known = np.maximum(estimated, max(1.0, self.usual[0][0]))
-        usual = known * np.interp(known, *self.usual)
+        """The seconds until trips end, by their estimates and elapsed times in seconds."""
+        in_range = np.maximum(estimated, max(1.0, self.usual[0][0]))
+        usual = in_range * np.interp(in_range, *self.usual)
         left: FloatArray = usual * np.interp(elapsed / usual, *self.left)
         return left

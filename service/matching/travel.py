@@ -1,4 +1,4 @@
-"""Travel times and distances, as far as a dispatcher can know them beforehand."""
+"""Estimates of travel times and distances."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ EARTH_RADIUS_METRES: Final = 6_371_008.8
 
 
 class TravelTimes(Protocol):
-    """What a drive from one place to another takes.
+    """Estimates drives from one place to another.
 
-    Places are rows of (latitude, longitude). Many pairs come in one call, so that an implementation
-    behind a network asks once (a table service gets each distinct place only once).
+    Places are rows of (latitude, longitude). A call takes many pairs, so that an implementation
+    behind a network makes one call, with each distinct place once.
     """
 
     def estimate(
         self, origins: FloatArray, destinations: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Seconds and metres from each origin to the destination in the same row."""
+        """The seconds and metres from each origin to the destination in the same row."""
 
     def reach_metres(self, seconds: float) -> float:
-        """How far away, straight line, a place can be and still be reached in this time."""
+        """The straight-line distance in metres that can be covered in this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class GreatCircle:
 
 
 class NoWay:
-    """`TravelTimes` of somebody who knows no way: for where a guess would be worse than nothing."""
+    """`TravelTimes` without any way, for where a wrong guess would be worse than none."""
 
     def estimate(
         self, origins: FloatArray, destinations: FloatArray
@@ -89,7 +89,7 @@ class NoWay:
 
 
 def seconds_between(travel: TravelTimes, origin: Location, destination: Location) -> float:
-    """What a single drive takes, seconds."""
+    """The time of a single drive in seconds."""
     seconds, _ = travel.estimate(places([origin]), places([destination]))
     return float(seconds[0])
 
@@ -101,7 +101,7 @@ def places(locations: Iterable[Location]) -> FloatArray:
 
 
 def crow_metres(origins: FloatArray, destinations: FloatArray) -> FloatArray:
-    """Straight lines (haversine) between the places of each row, metres."""
+    """The straight lines (haversine) between the places of each row, in metres."""
     start, end = np.radians(origins), np.radians(destinations)
     half = np.sin((end - start) / 2) ** 2
     chord = half[:, 0] + np.cos(start[:, 0]) * np.cos(end[:, 0]) * half[:, 1]
@@ -119,5 +119,5 @@ def on_sphere(places: FloatArray) -> FloatArray:
 
 
 def chord(metres: float) -> float:
-    """How far apart, straight through, points of the unit sphere are that lie so far apart."""
+    """The chord on the unit sphere between two points that are `metres` apart on earth."""
     return 2 * math.sin(min(metres / EARTH_RADIUS_METRES, math.pi) / 2)

@@ -1,4 +1,4 @@
-"""The knobs of dispatch."""
+"""The weights and limits of dispatch."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from service.model import Weight
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What a round weighs and how far it looks. Costs are seconds of pickup ETA."""
+    """The weights and limits of a round. Costs are seconds of pickup ETA."""
 
     max_pickup_eta_seconds: float = 480.0
-    """No pair with a longer pickup ETA, the time until the unicorn is free included."""
+    """The longest pickup ETA of a pair, including the time until the unicorn is free."""
     plan_seconds: float = 480.0
     """Unicorns that should be free within this time can be planned; 0 turns plans off."""
     deadline_seconds: float = 180.0
-    """How long a rider waits for a match at most; the weight of waiting follows from it."""
+    """The longest time that a rider waits for a match; the weight of waiting depends on it."""
     equal_metres: float = 100.0
     """Unicorns whose distances from the pickup differ by less are equally near: the one that has
-    waited longest goes."""
+    waited longest gets the ride."""
     driving_weight: float = 0.3
-    """Seconds of ETA a pair may cost more per second of empty driving that it saves."""
+    """Seconds of ETA that a pair may cost more per second of empty driving that it saves."""
     on_time_seconds: float = 270.0
-    """How long a rider gladly waits, from the request to the pickup."""
+    """The time from the request to the pickup that a rider accepts."""
     lateness_weight: float = 2.0
-    """Extra seconds of cost per second of waiting for the pickup beyond that."""
+    """Extra seconds of cost per second of waiting beyond `on_time_seconds`."""
     hysteresis_seconds: float = 30.0
-    """How much better another unicorn must be to replace a planned one."""
+    """The seconds by which another unicorn must be better to replace a planned one."""
     priority_seconds: float = 60.0
-    """How much the whole may cost more so that a rider with a plan does not lose it."""
+    """The seconds that all pairs together may cost more so that a rider keeps a plan."""
     neighbours: int = 16
-    """How many of the nearest unicorns, available and busy ones each, a rider is compared with.
+    """The number of nearest available, and of nearest busy, unicorns compared for a rider.
 
-    More for riders who would get none of them.
+    Riders who would get none of them are compared with more.
     """
     most_edges: int = 100_000
-    """Above so many possible pairs the matching takes too long: the older half of the riders is
-    served first, the younger half by the unicorns that are left."""
+    """With more possible pairs the matching takes too long: then the older half of the riders is
+    served first, and the younger half with the unicorns that are left."""
 
     @property
     def waiting_weight(self) -> float:
-        """Seconds of ETA a rider may cost more per second of waiting."""
+        """The seconds of ETA that a rider may cost more per second of waiting."""
         return self.max_pickup_eta_seconds / self.overtaking_seconds
 
     @property
     def overtaking_seconds(self) -> float:
-        """Nobody without a unicorn is passed over by one who came so much later.
+        """A rider never loses a unicorn that both could have to one who came this much later.
 
-        That is: for a unicorn that both could have had. Half the deadline, so that a rider at the
-        edge of reach still has the other half to be served in.
+        It is half the deadline, so that a rider at the edge of reach still has the other half to be
+        served in.
         """
         return self.deadline_seconds / 2
 
