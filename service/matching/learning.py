@@ -74,7 +74,7 @@ LARGEST_GHOST: Final = 8.0
 ITERATIONS: Final = 15
 SPREADS: Final = np.linspace(0.1, 1.0, 46)
 TOLERANCE: Final = 0.02
-"""The likelihood per leg that a new fit may lose, so that equally good ones do not fail by chance."""
+"""The likelihood per leg that a new fit may lose, so that none fails by chance."""
 HELD_BACK: Final = 5
 """Every fifth of the latest legs checks what the others teach."""
 
