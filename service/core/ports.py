@@ -36,6 +36,7 @@ from service.model import (
 )
 from service.model.errors import DispatchError
 from service.model.operations import DeadLetter, Pause
+from service.model.presence import Patrol
 
 
 class WriteConflict(DispatchError):
@@ -249,6 +250,15 @@ class FleetIndex(Protocol):
 
     def presence(self, unicorn_id: str, now: datetime) -> Presence:
         """What the unicorn's calls tell about it. One remote call."""
+
+    def presences(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, Presence]:
+        """`presence` of many, in as few calls as of one."""
+
+    def patrols_due(self, shard: str, now: datetime) -> Collection[Patrol]:
+        """The patrols of these open rides that were not noted lately (`PATROL_EVERY`)."""
+
+    def note_patrols(self, shard: str, patrols: Collection[Patrol], now: datetime) -> None:
+        """Note that these patrols have seen all rides of the shard."""
 
     def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
         """How many unicorns with a ride fell silent together with this one. Two remote calls."""

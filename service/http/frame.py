@@ -28,6 +28,9 @@ UNLESS_SET: Final = (
 QUIET: Final = frozenset({"/healthz", "/readyz"})
 """Paths that load balancers call every few seconds; they are logged at DEBUG only."""
 
+POSITIONS: Final = frozenset({"/v1/fleet/me/position"})
+"""Thousands a second: those that are accepted are counted (by `REQUESTS`), not told one by one."""
+
 NO_ROUTE: Final = "none"
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
@@ -111,7 +114,8 @@ def _observe(response: Response) -> None:
     seconds = time.perf_counter() - g.started
     REQUESTS.labels(method, route, str(response.status_code)).observe(seconds)
     traces.describe(**{"http.response.status_code": response.status_code})
-    level = logging.DEBUG if request.path in QUIET else logging.INFO
+    is_usual = response.status_code < 400 and route in POSITIONS
+    level = logging.DEBUG if is_usual or request.path in QUIET else logging.INFO
     if logger.isEnabledFor(level):
         logger.log(level, "request", extra=_line(response, seconds))
 

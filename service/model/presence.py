@@ -24,6 +24,21 @@ FORGOTTEN_AFTER: Final = 3
 """How long a process that stopped reporting is waited for, in times of staleness. It may be cut off
 from Redis and still be refusing calls, so nobody counts as silent until it is taken for dead."""
 
+
+class Patrol(StrEnum):
+    """What a patrol looks for among the unicorns that have a ride."""
+
+    SILENCE = "silence"
+    COMING = "coming"
+
+
+PATROL_EVERY: Final = {
+    Patrol.SILENCE: timedelta(seconds=10),
+    Patrol.COMING: timedelta(seconds=60),
+}
+"""A unicorn is silent for `UNICORN_STALE_SECONDS` (60) and this much longer at most, then its ride
+is taken from it."""
+
 OUTAGE_AT_LEAST: Final = 3
 """The least number of unicorns falling silent together that may be an outage."""
 

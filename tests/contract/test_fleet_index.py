@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from redis.client import Pipeline
 
 from service.core.ports import FleetIndex
 from service.model import (
@@ -361,3 +362,62 @@ def test_a_unicorn_could_answer_if_it_was_heard_and_everybody_listened(fleet: Fl
     offered, expired = much_later + timedelta(seconds=5), much_later + timedelta(seconds=20)
     fleet.record("u1", at(HERE, expired), expired)
     assert fleet.could_answer("u1", offered, expired)
+
+
+def test_a_position_that_is_ignored_leaves_its_unicorn_where_it_was(fleet: FleetIndex) -> None:
+    later, ever_later = NOW + timedelta(seconds=4), NOW + timedelta(seconds=8)
+    fleet.refresh(a_usable_unicorn(), NOW)
+    fleet.record("u1", at(NEAR, NOW), NOW)
+    fleet.record("u1", at(HERE, later), later)
+    fleet.record("u1", at(LEAVING, NOW), ever_later)
+    fleet.record("u1", at(FAR, ever_later), ever_later)
+    assert [entry.position for entry in near(fleet, now=ever_later)] == [at(HERE, later)]
+    assert near(fleet, FAR, ever_later) == near(fleet, LEAVING, ever_later) == []
+
+
+def test_a_unicorn_that_another_process_knows_to_be_busy_is_not_found(
+    redis_server: RedisServer,
+) -> None:
+    here, there = (
+        RedisFleetIndex(RedisLink(connect(redis_server.url, timeout_seconds=2)), STALE)
+        for _ in range(2)
+    )
+    unicorn = a_usable_unicorn()
+    here.refresh(unicorn, NOW)
+    for seconds in (0, 4):
+        later = NOW + timedelta(seconds=seconds)
+        here.record("u1", at(NEAR, later), later)
+    there.refresh(unicorn.reserved("ride-1", Trip(HERE, None)), later)
+    after = later + timedelta(seconds=4)
+    seen = here.record("u1", at(HERE, after), after).unicorn
+    assert seen
+    assert seen.ride_id == "ride-1"
+    names = here._geo.usable({HERE: 9}, 2250, 0, 9, after)[0].names
+    assert names == set()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_position_of_a_known_unicorn_is_one_round_trip(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    indexes = [
+        RedisFleetIndex(RedisLink(connect(redis_server.url, timeout_seconds=2)), STALE)
+        for _ in range(processes)
+    ]
+    indexes[0].refresh(a_usable_unicorn(), NOW)
+    calls: list[object] = []
+    execute = Pipeline.execute
+
+    def counted(pipe: Pipeline, *args: bool) -> list[object]:
+        calls.append(pipe)
+        return execute(pipe, *args)
+
+    monkeypatch.setattr(Pipeline, "execute", counted)
+    for number in range(12):
+        if number == 2 * processes:
+            calls.clear()
+        later = NOW + timedelta(seconds=2 * number)
+        place = Location(HERE.latitude + number * 0.0001, HERE.longitude)
+        indexes[number % processes].record("u1", at(place, later), later)
+    assert len(calls) == 12 - 2 * processes
+    assert [entry.position for entry in near(indexes[0], now=later)] == [at(place, later)]

@@ -42,9 +42,11 @@ from service.model.presence import (
     FASTEST_METRES_PER_SECOND,
     FORGOTTEN_AFTER,
     HEARING_GAP,
+    PATROL_EVERY,
     PROBLEM_AFTER,
     TRAIL_METRES,
     TRAIL_PLACES,
+    Patrol,
     silent_together,
 )
 from service.stores.redis.legs import MOST_LEGS, MOST_PROMISES
@@ -64,6 +66,7 @@ class FakeFleetIndex:
         self._called: dict[str, datetime] = {}
         self._refused: dict[str, datetime] = {}
         self._placed: dict[str, datetime] = {}
+        self._patrolled_until: dict[tuple[str, Patrol], datetime] = {}
         self._problems: dict[str, tuple[PositionProblem, datetime]] = {}
         self.epoch: datetime | None = None
         self._listening: tuple[datetime, datetime] | None = None
@@ -237,6 +240,17 @@ class FakeFleetIndex:
             advice=self._advice_of(unicorn_id, now),
             trail=self._trails.get(unicorn_id, ()),
         )
+
+    def presences(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, Presence]:
+        return {unicorn_id: self.presence(unicorn_id, now) for unicorn_id in unicorn_ids}
+
+    def patrols_due(self, shard: str, now: datetime) -> Collection[Patrol]:
+        ended = self._patrolled_until
+        return [each for each in Patrol if ended.get((shard, each), now) <= now]
+
+    def note_patrols(self, shard: str, patrols: Collection[Patrol], now: datetime) -> None:
+        for patrol in patrols:
+            self._patrolled_until[shard, patrol] = now + PATROL_EVERY[patrol]
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
         called, refused = self._called.get(unicorn_id), self._refused.get(unicorn_id)

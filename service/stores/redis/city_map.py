@@ -22,7 +22,8 @@ from service.model import WORLD, Box, Pairing, Position, Ride, Unicorn, UnicornS
 from service.stores.entries import UnknownSchema, load_plan, load_waiting_ride, readable
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
-from service.stores.redis.presence import millis, position_of
+from service.stores.redis.presence import millis
+from service.stores.redis.remembered import position_of
 
 TOGETHER: Final = 250
 """Unicorns that are read with one call. Other requests of the process have their turn in between:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
@@ -26,8 +27,6 @@ from service.model.presence import (
 from service.stores.entries import (
     dump_position,
     dump_unicorn,
-    load_unicorn,
-    readable,
 )
 from service.stores.redis import city_map, keys, scripts
 from service.stores.redis.geo_sets import GeoSets, Move
@@ -37,11 +36,11 @@ from service.stores.redis.presence import (
     RedisPresence,
     advice_of,
     millis,
-    position_of,
     reached_of,
     ride_version_of,
     span,
 )
+from service.stores.redis.remembered import Remembered, position_of, unicorn_of
 
 STATE_TTL: Final = timedelta(seconds=60)
 STATE_CHECK: Final = timedelta(seconds=30)
@@ -51,6 +50,17 @@ CORNER_METRES: Final = 160.0
 """The greatest distance between two places with the same corner; searches reach farther by it."""
 
 
+@dataclass(slots=True)
+class _Found:
+    """What noting some positions told."""
+
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    entered: list[tuple[Unicorn, Position]] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    astray: dict[str, Location] = field(default_factory=dict)
+    """Where unicorns were put that do not belong there, by id."""
+
+
 class RedisFleetIndex(RedisPresence):
     """`FleetIndex` on Redis. `stale`: how long a position is fresh. Raises `Unavailable`."""
 
@@ -58,6 +68,7 @@ class RedisFleetIndex(RedisPresence):
         super().__init__(link, stale)
         self._geo = GeoSets(link, stale)
         self._note_position = link.client.register_script(scripts.NOTE_POSITION)
+        self._last = Remembered()
         self._note_state = link.client.register_script(scripts.NOTE_STATE)
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
@@ -71,40 +82,82 @@ class RedisFleetIndex(RedisPresence):
     def _record(
         self, positions: Mapping[str, Position], now: datetime, *, is_own: bool
     ) -> Mapping[str, Sighting]:
-        answers = self._run(
+        expected = self._expected(positions, now)
+        texts = {name: dump_position(position) for name, position in positions.items()}
+        facts = (
+            *(millis(now), KEPT_SECONDS, FASTEST_METRES_PER_SECOND, int(is_own)),
+            *(TRAIL_METRES, TRAIL_PLACES, AT_PICKUP_METRES),
+        )
+        answers = run_all(
+            self._link,
             self._note_position,
             [
                 (
-                    name,
-                    millis(position.recorded_at),
-                    dump_position(position),
-                    millis(now),
-                    KEPT_SECONDS,
-                    FASTEST_METRES_PER_SECOND,
-                    int(is_own),
-                    *(TRAIL_METRES, TRAIL_PLACES, AT_PICKUP_METRES),
+                    [keys.unicorn(name)],
+                    (millis(position.recorded_at), texts[name], *facts),
                 )
                 for name, position in positions.items()
             ],
+            beside=lambda pipe: self._geo.queue(pipe, expected.values(), now),
         )
-        sightings, moves = {}, []
-        entered: list[tuple[Unicorn, Position]] = []
-        for (name, position), (news, before_text, state, noted, ride, advice) in zip(
-            positions.items(), answers, strict=True
-        ):
-            unicorn = _state(state, noted, now, STATE_CHECK)
-            before = position_of(before_text)
-            if news and unicorn and unicorn.can_take_a_ride and self._fresh(position, now):
-                moves.append(Move(unicorn, position.location, before.location if before else None))
-            has_entered = news and _has_entered(self._fresh(before, now), position)
-            if has_entered and unicorn:
-                entered.append((unicorn, position))
-            sightings[name] = Sighting(
-                unicorn, bool(has_entered), ride_version_of(ride), advice_of(name, advice, now)
-            )
-        self._note((), entered, now)
-        self._geo.move(moves, now)
-        return sightings
+        found = _Found()
+        for (name, position), answer in zip(positions.items(), answers, strict=True):
+            self._sort(found, name, (position, texts[name]), answer, expected.get(name), now)
+        self._note((), found.entered, now)
+        self._geo.take_away(found.astray, now)
+        self._geo.move(found.moves, now)
+        return found.sightings
+
+    def _sort(
+        self,
+        found: _Found,
+        name: str,
+        reported: tuple[Position, str],
+        answer: Sequence[Any],
+        made: Move | None,
+        now: datetime,
+    ) -> None:
+        """Say what a position told, and where that puts the unicorn: `made` was done already."""
+        news, before_text, state, noted, ride, advice = answer
+        last = self._last.read(name, state, before_text)
+        unicorn = last.unicorn if _is_lately(noted, now, STATE_CHECK) else None
+        before, (position, text) = last.position, reported
+        has_entered = bool(news) and _has_entered(self._fresh(before, now), position)
+        if has_entered and unicorn:
+            found.entered.append((unicorn, position))
+        found.sightings[name] = Sighting(
+            unicorn, has_entered, ride_version_of(ride), advice_of(name, advice, now)
+        )
+        if news:
+            last.position_text, last.position = text, position
+        # A state that is about to be checked still counts: its unicorn stays in sight.
+        counts = last.unicorn if _is_lately(noted, now, STATE_TTL) else None
+        wanted = self._move_of(counts, last.position, before, now) if news or made else None
+        if wanted and made and wanted.is_like(made):
+            return
+        if made:
+            found.astray[name] = position.location
+        if wanted:
+            found.moves.append(wanted)
+
+    def _expected(self, positions: Mapping[str, Position], now: datetime) -> Mapping[str, Move]:
+        """Where the unicorns belong if they are in the state in which this process saw them last.
+
+        Nearly always they are, and then a position is one call. What turns out otherwise is put
+        right by further calls.
+        """
+        moves = {}
+        for name, position in positions.items():
+            if last := self._last.get(name):
+                moves[name] = self._move_of(last.unicorn, position, last.position, now)
+        return {name: move for name, move in moves.items() if move}
+
+    def _move_of(
+        self, unicorn: Unicorn | None, at: Position | None, before: Position | None, now: datetime
+    ) -> Move | None:
+        if unicorn and unicorn.can_take_a_ride and at and self._fresh(at, now):
+            return Move(unicorn, at.location, before.location if before else None)
+        return None
 
     def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
         self._refresh([unicorn], now, "" if ride_version is None else ride_version)
@@ -231,7 +284,9 @@ def _has_entered(before: Position | None, after: Position) -> bool:
 
 
 def _state(text: str | None, noted: str | None, now: datetime, ttl: timedelta) -> Unicorn | None:
-    """The state; None if it is too old or unreadable, and then the next position reads it again."""
-    if not text or not noted or not noted.isdecimal() or millis(now) - int(noted) >= span(ttl):
-        return None
-    return readable("unicorn", load_unicorn, text)
+    """None if it was noted too long ago or cannot be read: the next position reads it again."""
+    return unicorn_of(text) if _is_lately(noted, now, ttl) else None
+
+
+def _is_lately(noted: str | None, now: datetime, ttl: timedelta) -> bool:
+    return bool(noted and noted.isdecimal() and millis(now) - int(noted) < span(ttl))

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from service.matching.zones import zone_of, zones_within
 from service.model import Location, Unicorn, UnicornState
@@ -41,6 +41,14 @@ class Move:
     before: Location | None = None
     is_known: bool = False
 
+    def is_like(self, other: Move) -> bool:
+        """Whether both have the same effect, whatever else is known of the unicorn by now."""
+        return self._effect() == other._effect()
+
+    def _effect(self) -> tuple[Any, ...]:
+        unicorn, left = self.unicorn, self.before or self.at
+        return self.at, zone_of(left), unicorn.can_take_a_ride, unicorn.idle_since
+
     @property
     def was_taken_away(self) -> bool:
         """Whether an earlier move has already removed it from the sets, when it was reserved."""
@@ -65,23 +73,41 @@ class GeoSets:
         self._search_zone = link.client.register_script(scripts.SEARCH_ZONE)
 
     def move(self, moves: Iterable[Move], now: datetime) -> None:
-        """Add unicorns to the sets in which a round searches, and remove them from old ones."""
+        """Put unicorns where a round looks for them, and take them away from where they were."""
+        if moves := list(moves):
+            with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+                self.queue(pipe, moves, now)
+                pipe.execute()
+
+    def take_away(self, places: Mapping[str, Location], now: datetime) -> None:
+        """Take unicorns (by id) away from the zones of these places."""
+        if not places:
+            return
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for name, at in places.items():
+                for bucket in self._live(now):
+                    pipe.zrem(keys.usable(zone_of(at), bucket), name)
+            pipe.execute()
+
+    def queue(self, pipe: Any, moves: Iterable[Move], now: datetime) -> None:
+        """Add the commands of `move` to a pipeline: one for each zone of usable unicorns."""
         gone: dict[str, list[str]] = defaultdict(list)
-        here: dict[str, list[float | str]] = defaultdict(list)
-        idle: dict[str, list[float | str]] = defaultdict(list)
+        usable: dict[str, list[float | str]] = defaultdict(list)
+        busy: dict[str, list[float | str]] = defaultdict(list)
         for move in moves:
-            name, zone = move.unicorn.unicorn_id, zone_of(move.at)
+            name, zone, unicorn = move.unicorn.unicorn_id, zone_of(move.at), move.unicorn
+            left = {zone_of(move.before)} if move.before else set()
+            if unicorn.can_take_a_ride:
+                left.discard(zone)
+                waits = int(unicorn.idle_since.timestamp() * 1000) if unicorn.idle_since else ""
+                usable[zone] += *_member(name, move.at), waits
+            elif unicorn.trip and unicorn.trip.dropoff:
+                end = unicorn.trip.dropoff
+                busy[keys.busy(zone_of(end), _bucket(now))] += _member(name, end)
             if not move.was_taken_away:
-                for left in {zone, zone_of(move.before) if move.before else zone}:
-                    gone[left].append(name)
-            if move.unicorn.can_take_a_ride:
-                here[keys.usable(zone, _bucket(now))] += _member(name, move.at)
-                if since := move.unicorn.idle_since:
-                    idle[keys.idle(zone, _bucket(now))] += name, int(since.timestamp() * 1000)
-            elif move.unicorn.trip and move.unicorn.trip.dropoff:
-                end = move.unicorn.trip.dropoff
-                here[keys.busy(zone_of(end), _bucket(now))] += _member(name, end)
-        self._write(gone, here, idle, now)
+                for each in left if unicorn.can_take_a_ride else {*left, zone}:
+                    gone[each].append(name)
+        self._queue(pipe, gone, usable, busy, now)
 
     def usable(
         self,
@@ -148,27 +174,26 @@ class GeoSets:
                 pipe.zrange(keys.busy(zone, bucket), 0, -1)
             return sorted(set[str]().union(*pipe.execute()))
 
-    def _write(
+    def _queue(
         self,
+        pipe: Any,
         gone: Mapping[str, Sequence[str]],
-        here: Mapping[str, Sequence[float | str]],
-        idle: Mapping[str, Sequence[float | str]],
+        usable: Mapping[str, Sequence[float | str]],
+        busy: Mapping[str, Sequence[float | str]],
         now: datetime,
     ) -> None:
-        """Write the sets. Removals come first, so that they do not remove what is added."""
-        if not (gone or here):
-            return
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for zone, names in gone.items():
-                for bucket in self._live(now):
-                    pipe.zrem(keys.usable(zone, bucket), *names)
-            for name, members in here.items():
-                pipe.geoadd(name, members)
-            for name, since in idle.items():
-                pipe.hset(name, items=list(since))
-            for name in (*here, *idle):
-                pipe.expire(name, (self._buckets + 1) * BUCKET_SECONDS)
-            pipe.execute()
+        lasts, current = (self._buckets + 1) * BUCKET_SECONDS, _bucket(now)
+        for zone, names in gone.items():
+            for bucket in self._live(now):
+                pipe.zrem(keys.usable(zone, bucket), *names)
+        for zone, members in usable.items():
+            older = [keys.usable(zone, bucket) for bucket in self._live(now) if bucket != current]
+            names_of_sets = [keys.usable(zone, current), keys.idle(zone, current), *older]
+            # By its text: a script that a new Redis lacks would fail the whole pipeline.
+            pipe.eval(scripts.PUT_USABLE, len(names_of_sets), *names_of_sets, lasts, *members)
+        for name, members in busy.items():
+            pipe.geoadd(name, members)
+            pipe.expire(name, lasts)
 
     def _live(self, now: datetime) -> range:
         return range(_bucket(now) - self._buckets + 1, _bucket(now) + 1)

@@ -79,6 +79,11 @@ def sweep_turn(shard: str) -> str:
     return f"{PREFIX}:sweep:{shard}"
 
 
+def patrolled(shard: str, patrol: str) -> str:
+    """There while a patrol of this kind has lately seen all assigned rides of the shard."""
+    return f"{PREFIX}:{{patrols:{shard}}}:{patrol}"
+
+
 def waiting(zone: str) -> str:
     """Hash of ride id to ride: those that wait for a unicorn."""
     return f"{PREFIX}:{{{zone}}}:waiting"

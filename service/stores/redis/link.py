@@ -191,24 +191,34 @@ class RedisLink:
 
 
 def run_all(
-    link: RedisLink, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+    link: RedisLink,
+    script: Script,
+    calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
+    beside: Callable[[Any], None] = lambda pipe: None,
 ) -> Sequence[Any]:
-    """Run a script for many (keys, arguments) in one call. Raises `Unavailable`."""
+    """The script's answers for many (keys, arguments), in one call. Raises `Unavailable`.
+
+    `beside` adds commands to the call's pipeline that may be carried out twice.
+    """
     if not calls:
         return []
     with link.use() as client:
         try:
-            return _run_loaded(client, script, calls)
+            return _run_loaded(client, script, calls, beside)
         except NoScriptError:
             # A new Redis does not have the script yet, so load it and try again.
             client.script_load(script.script)
-            return _run_loaded(client, script, calls)
+            return _run_loaded(client, script, calls, beside)
 
 
 def _run_loaded(
-    client: redis.Redis, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+    client: redis.Redis,
+    script: Script,
+    calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
+    beside: Callable[[Any], None],
 ) -> Sequence[Any]:
     with client.pipeline(transaction=False) as pipe:
         for names, arguments in calls:
             pipe.evalsha(script.sha, len(names), *names, *arguments)
-        return pipe.execute()
+        beside(pipe)
+        return pipe.execute()[: len(calls)]

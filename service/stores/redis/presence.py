@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, cast
 
 from service.matching.coming import most_taken_back
 from service.model import Advice, Hearing, Position, PositionProblem, Presence, SilentTogether
-from service.model.presence import FORGOTTEN_AFTER, HEARING_GAP, PROBLEM_AFTER, silent_together
+from service.model.presence import (
+    FORGOTTEN_AFTER,
+    HEARING_GAP,
+    PATROL_EVERY,
+    PROBLEM_AFTER,
+    Patrol,
+    silent_together,
+)
 from service.observability.instruments import NOT_COMING, SILENCES_LEFT
-from service.stores.entries import load_advice, load_position, readable
+from service.stores.entries import load_advice, readable
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
+from service.stores.redis.remembered import position_of
 
 KEPT_SECONDS: Final = 86_400
 """How long a unicorn's hash is kept: long after its position is stale, it tells the silence."""
@@ -51,14 +59,42 @@ class RedisPresence:
             pipe.execute()
 
     def presence(self, unicorn_id: str, now: datetime) -> Presence:
+        return self.presences([unicorn_id], now)[unicorn_id]
+
+    def presences(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, Presence]:
         calls = ("position", "heard", "placed", "problem", "problem_since")
         fields = (*calls, "ride", "trail", "advice")
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             self._ask_hearing(pipe)
-            pipe.hmget(keys.unicorn(unicorn_id), fields)
-            *hearing_facts, found = pipe.execute()
-        position, heard, placed, problem, problem_since, ride, trail, advice = found
-        hearing = self._hearing(hearing_facts)
+            for unicorn_id in unicorn_ids:
+                pipe.hmget(keys.unicorn(unicorn_id), fields)
+            epoch, listening, *found = pipe.execute()
+        hearing = self._hearing((epoch, listening))
+        return {
+            unicorn_id: self._presence(unicorn_id, hearing, facts, now)
+            for unicorn_id, facts in zip(unicorn_ids, found, strict=True)
+        }
+
+    def patrols_due(self, shard: str, now: datetime) -> Collection[Patrol]:
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for patrol in Patrol:
+                pipe.exists(keys.patrolled(shard, patrol))
+            marks = pipe.execute()
+        return [patrol for patrol, is_marked in zip(Patrol, marks, strict=True) if not is_marked]
+
+    def note_patrols(self, shard: str, patrols: Collection[Patrol], now: datetime) -> None:
+        if not patrols:
+            return
+        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+            for patrol in patrols:
+                lasts = span(PATROL_EVERY[patrol])
+                pipe.set(keys.patrolled(shard, patrol), millis(now), px=lasts)
+            pipe.execute()
+
+    def _presence(
+        self, unicorn_id: str, hearing: Hearing, facts: Sequence[str | None], now: datetime
+    ) -> Presence:
+        position, heard, placed, problem, problem_since, ride, trail, advice = facts
         is_told = problem_since and now - _instant(problem_since) >= PROBLEM_AFTER
         return Presence(
             position=self._fresh(position_of(position), now),
@@ -135,11 +171,6 @@ class RedisPresence:
             last=_instant_or_none(last),
             gap=self._gap,
         )
-
-
-def position_of(text: str | None) -> Position | None:
-    """The position; None for no entry or an unreadable one."""
-    return readable("position", load_position, text) if text else None
 
 
 def advice_of(unicorn_id: str, text: str | None, now: datetime) -> Advice | None:

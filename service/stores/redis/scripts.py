@@ -229,6 +229,18 @@ elseif tonumber(all) > last then
 end
 """
 
+PUT_USABLE: Final = """
+-- KEYS usable_now idle_now older_usable…  ARGV ttl_seconds (longitude latitude id waits_since_ms)…
+-- Each unicorn is in the set of this span of time alone, and waits since then if that is told.
+for i = 2, #ARGV, 4 do
+  for k = 3, #KEYS do redis.call('ZREM', KEYS[k], ARGV[i + 2]) end
+  redis.call('GEOADD', KEYS[1], ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  if ARGV[i + 3] ~= '' then redis.call('HSET', KEYS[2], ARGV[i + 2], ARGV[i + 3]) end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+"""
+
 SEARCH_ZONE: Final = """
 -- KEYS usable… idle…  ARGV longitude latitude first_metres metres count equal_metres most_equal
 -- GEO sets of usable unicorns, and of each the hash of when its unicorns began to wait. Returns the

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from tests.support.api import Api, build_api
+from tests.support.builders import a_unicorn
 
 EVERYWHERE = [("/healthz", 200), ("/v1/rides", 200), ("/nothing", 404), ("/v1/fleet/me", 403)]
 
@@ -39,6 +40,19 @@ def test_a_request_id_is_repeated(api: Api, path: str, status: int) -> None:
     assert answer.headers["X-Request-Id"] == given
     if status >= 400:
         assert answer.json["request_id"] == given
+
+
+def test_a_position_is_told_only_where_it_is_refused(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "service.requests")
+    api.ports.unicorns.create(a_unicorn(account_sub="driver-1"))
+    place = {"latitude": 40.7, "longitude": -74.0}
+    for token, status in (("driver", 204), ("rider", 403)):
+        answer = api.call("PUT", "/v1/fleet/me/position", place, token=token)
+        assert answer.status_code == status
+    lines = [record for record in caplog.records if record.name == "service.requests"]
+    assert [vars(line)["status"] for line in lines] == [403]
 
 
 @pytest.mark.parametrize("given", [None, "", "x" * 129, "a b", "a\tb", "é", "\x7f"])

@@ -1,0 +1,55 @@
+"""What a process has read of unicorns' entries, so that the same text is not parsed again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from service.model import Position, Unicorn
+from service.stores.entries import load_position, load_unicorn, readable
+
+MOST_REMEMBERED: Final = 10_000
+"""Unicorns remembered at most, a kilobyte each; then all are forgotten."""
+
+
+@dataclass(slots=True)
+class Last:
+    """A unicorn's entry when its last position was noted by this process."""
+
+    state: str | None = None
+    unicorn: Unicorn | None = None
+    position_text: str | None = None
+    position: Position | None = None
+
+
+class Remembered:
+    """The last entries of many unicorns, by id."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Last] = {}
+
+    def get(self, name: str) -> Last | None:
+        return self._last.get(name)
+
+    def read(self, name: str, state: str | None, position: str | None) -> Last:
+        """The entry with these texts; what cannot be read is none."""
+        last = self._last.get(name)
+        if last is None:
+            if len(self._last) >= MOST_REMEMBERED:
+                self._last.clear()
+            last = self._last[name] = Last()
+        if last.state != state:
+            last.state, last.unicorn = state, unicorn_of(state)
+        if last.position_text != position:
+            last.position_text, last.position = position, position_of(position)
+        return last
+
+
+def unicorn_of(text: str | None) -> Unicorn | None:
+    """None for an entry that cannot be read, too."""
+    return readable("unicorn", load_unicorn, text) if text else None
+
+
+def position_of(text: str | None) -> Position | None:
+    """None for an entry that cannot be read, too."""
+    return readable("position", load_position, text) if text else None
