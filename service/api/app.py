@@ -11,6 +11,7 @@ from werkzeug.routing import MapAdapter
 
 from service.api import (
     discovery,
+    driven_rides,
     estimates,
     events,
     health,
@@ -46,6 +47,7 @@ BLUEPRINTS: Final = (
     estimates.blueprint,
     unicorns.blueprint,
     moves.blueprint,
+    driven_rides.blueprint,
     staff_unicorns.blueprint,
     staff_map.blueprint,
     staff_rides.blueprint,

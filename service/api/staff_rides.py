@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Final
+from functools import partial
+from typing import Annotated, Final, Self
 
 from flask import Blueprint, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from service.api.fields import Instant, Listing, Nothing
+from service.api.fields import AccountSub, Instant, Listing, Nothing, UnicornId
 from service.api.rides import Cancelation
 from service.api.staff_views import TimelineView, timeline_view
 from service.api.views import StaffRideListView, StaffRideView, staff_ride_view
@@ -20,7 +22,7 @@ from service.http.context import caller, dependencies
 from service.http.responses import answer, entity_tag
 from service.http.route import route
 from service.logs import add_log_context
-from service.model import Ride, RideStatus
+from service.model import Page, Ride, RideStatus
 
 blueprint: Final = Blueprint("admin_rides", __name__)
 
@@ -31,10 +33,21 @@ CLOCK_SKEW: Final = timedelta(seconds=30)
 
 
 class AllRidesListing(Listing):
-    """The part of all rides to return, newest first; by default those of the last day."""
+    """The rides to return, newest first: of one rider, of one unicorn, or of all.
+
+    Of all, by default those of the last day.
+    """
 
     status: Annotated[RideStatus, Field(strict=False)] | None = None
     since: Instant | None = None
+    rider_id: AccountSub | None = None
+    unicorn_id: UnicornId | None = None
+
+    @model_validator(mode="after")
+    def _is_of_one(self) -> Self:
+        if self.rider_id and self.unicorn_id:
+            raise ValueError("must name a rider or a unicorn, not both")
+        return self
 
 
 @route(
@@ -46,19 +59,13 @@ class AllRidesListing(Listing):
     answers={200: StaffRideListView},
 )
 def list_all_rides(query: AllRidesListing) -> Response:
-    """List all riders' rides since an instant (default: a day ago), newest first.
+    """List rides of all riders, of one rider or of one unicorn, newest first.
 
-    A page may hold fewer rides than `limit` although more follow.
+    Of all riders by default those since a day ago. A page may hold fewer rides than `limit`
+    although more follow.
     """
-    deps, subject = dependencies(), caller().subject
-    now = deps.now()
-    page = deps.oversight.history.newest(
-        since=query.since or now - LISTED,
-        until=now + CLOCK_SKEW,
-        status=query.status,
-        limit=query.limit,
-        start=cursors.key_of(query.cursor, subject, cursors.ALL_RIDES),
-    )
+    subject = caller().subject
+    page = _listed(query, cursors.key_of(query.cursor, subject, cursors.ALL_RIDES))
     next_cursor = cursors.cursor_of(page.next_key, subject, cursors.ALL_RIDES)
     rides = [staff_ride_view(ride) for ride in page.items]
     return answer(200, StaffRideListView(rides=rides, next_cursor=next_cursor))
@@ -123,6 +130,25 @@ def reassign_ride(ride_id: str, body: Nothing) -> Response:
     ride = staff.reassign_ride(deps.ports, ride_id, deps.now())
     audit.wrote("ride reassigned", ride_id=ride_id)
     return _shown(ride)
+
+
+def _listed(query: AllRidesListing, start: Mapping[str, str] | None) -> Page[Ride]:
+    deps = dependencies()
+    rides, now = deps.ports.rides, deps.now()
+    if query.rider_id or query.unicorn_id:
+        listing = (
+            partial(rides.list_of_rider, query.rider_id)
+            if query.rider_id
+            else partial(rides.list_of_unicorn, query.unicorn_id or "")
+        )
+        return listing(status=query.status, limit=query.limit, start=start, since=query.since)
+    return deps.oversight.history.newest(
+        since=query.since or now - LISTED,
+        until=now + CLOCK_SKEW,
+        status=query.status,
+        limit=query.limit,
+        start=start,
+    )
 
 
 def _shown(ride: Ride) -> Response:

@@ -141,6 +141,11 @@ class RideListView(View):
     next_cursor: str | None
 
 
+class DrivenRideListView(View):
+    rides: list[DrivenRideView]
+    next_cursor: str | None
+
+
 class LiveRideView(View):
     """The part of a ride that changes without a new version: the unicorn's position and ETAs."""
 

@@ -15,7 +15,8 @@ from service.core.ports import Stores, WriteConflict
 from service.matching import coming
 from service.matching.correction import Kind
 from service.matching.travel import TravelTimes, places
-from service.model import LIVENESS_CHECK, Location, Position, Presence, Ride, RideStatus
+from service.matching.zones import zone_of
+from service.model import LIVENESS_CHECK, Location, Position, Presence, Ride, RideStatus, Unicorn
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,22 @@ def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
         },
     )
     return Verdict.TAKE_BACK if allowed else Verdict.NOT_COMING
+
+
+def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: datetime) -> bool:
+    """Whether `judge` could find that a reserved unicorn does not come.
+
+    Asks nobody but the travel times: the fleet index knows where its rider waits.
+    """
+    if seen.unplaced > UNPLACED_AFTER:
+        return True
+    if unicorn is None or unicorn.trip is None or seen.position is None:
+        return False
+    pickup = unicorn.trip.pickup
+    travel = ports.times.telling(zone_of(pickup), Kind.PICKUP, now)
+    *way, left = _seconds(travel, [*seen.trail, seen.position], pickup)
+    # The least that the rider can have been told.
+    return coming.is_not_coming(0, left, way)
 
 
 def look_again(

@@ -18,6 +18,7 @@ from service.matching.correction import Kind
 from service.matching.travel import seconds_between
 from service.model import (
     LIVENESS_CHECK,
+    UNSEEN,
     CanceledBy,
     Ride,
     RideStatus,
@@ -97,7 +98,7 @@ def _look_after_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime |
     if verdict is coming.Verdict.TAKE_BACK:
         _apply(ports, ride, now, lambda r: r.not_come_to(now, deadline))
         return None
-    check = _next_check(now, late)
+    check = now + UNSEEN
     show = ride.arrived_at + ports.rules.no_show if ride.arrived_at else check
     return coming.look_again(ports, ride, verdict, now, min(check, show))
 

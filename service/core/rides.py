@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from service.core import effects
@@ -36,6 +36,8 @@ RIDE_IDS: Final = uuid.UUID("6f1c7a3e-52f5-4d29-9d0b-0b6f7a1f3a52")
 
 NEWEST_LOOKED_AT: Final = 100
 """The number of a rider's newest rides that are read to count the open ones."""
+OPEN_SINCE: Final = timedelta(days=1)
+"""How old the rides are at most among which the open ones are counted: each costs a read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,11 @@ def _require_room(ports: Stores, ride: Ride) -> None:
     is meant against mistakes.
     """
     newest = ports.rides.list_of_rider(
-        ride.rider_id, status=None, limit=NEWEST_LOOKED_AT, start=None
+        ride.rider_id,
+        status=None,
+        limit=NEWEST_LOOKED_AT,
+        start=None,
+        since=ride.requested_at - OPEN_SINCE,
     ).items
     is_replay = any(each.ride_id == ride.ride_id for each in newest)
     open_rides = sum(not each.is_terminal for each in newest)

@@ -22,8 +22,9 @@ from typing import Final
 
 from service.core import effects
 from service.core.looks import RETRY_EVERY, look
+from service.core.patrol import rides_to_look_at
 from service.core.ports import Stores
-from service.model import LIVENESS_CHECK, Ride
+from service.model import ASSIGNED, LIVENESS_CHECK, Ride
 from service.model.errors import DispatchError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def sweep(
                 helpers.pop()()
             end = read + (read - began)
             return Swept(
-                1, _look_after(ports, rides, now, lambda: time_left() or monotonic() < end)
+                1, _look_after(ports, shard, rides, now, lambda: time_left() or monotonic() < end)
             )
 
     def run(shard: str) -> Swept:
@@ -105,7 +106,11 @@ def sweep(
 
 
 def _look_after(
-    ports: Stores, rides: Sequence[Ride], now: datetime, time_left: Callable[[], bool]
+    ports: Stores,
+    shard: str,
+    rides: Sequence[Ride],
+    now: datetime,
+    time_left: Callable[[], bool],
 ) -> int:
     """Look after rides that end or expire first, because only the sweep does that; return how many
     were seen."""
@@ -114,6 +119,8 @@ def _look_after(
     seen = _take_steps(ports, others, now, time_left)
     if seen < len(others):
         return seen
+    # Before the waiting rides: a backlog of them must not hide a silent unicorn.
+    _go_on_patrol(ports, shard, now, time_left)
     for first in range(0, len(waiting), TOGETHER):
         if (first or others) and not time_left():
             return seen + first
@@ -141,6 +148,27 @@ def _take_step(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
         # A defect that shows with one ride must not stop the sweep of the others.
         _put_back(ports, ride, now, error)
         return None
+
+
+def _go_on_patrol(ports: Stores, shard: str, now: datetime, time_left: Callable[[], bool]) -> None:
+    """Look at the assigned rides of the shard with which something may be wrong, if it is time to.
+
+    When the sweep looks at them next stays as it is. A patrol that ends before all are seen is
+    repeated by the next sweep.
+    """
+    try:
+        patrols = ports.fleet.patrols_due(shard, now)
+        ride_ids = list(rides_to_look_at(ports, shard, patrols, now)) if patrols else []
+        for ride_id in random.sample(ride_ids, len(ride_ids)):
+            if not time_left():
+                return
+            ride = ports.rides.get(ride_id)
+            if ride and ride.status in ASSIGNED:
+                _take_step(ports, ride, now)
+        ports.fleet.note_patrols(shard, patrols, now)
+    except Exception as error:
+        # Nobody counts as silent while Redis is away; the waiting rides do not depend on it.
+        _report("no patrol", error, {"shard": shard})
 
 
 def _trigger_again(ports: Stores, rides: Sequence[Ride], now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,11 +11,12 @@ from enum import StrEnum
 from service.core import arriving
 from service.core.ports import Stores
 from service.core.reconcile import mend
-from service.core.transition import carry_out, change_unicorn, stored_unicorn
+from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
 from service.model import (
     ASSIGNED,
     Advice,
     Location,
+    Page,
     Position,
     PositionProblem,
     Ride,
@@ -122,15 +123,22 @@ def advance(
             raise RideNotFound("no such ride of this unicorn")
         return _next_ride(ports, step, ride, at, now), _next_unicorn(step, unicorn, ride_id, now)
 
-    ride, unicorn = ports.assignments.pair(ride_id, unicorn_id)
-    if ride is None:
-        raise RideNotFound("no such ride")
+    ride = stored_ride(ports, ride_id)
     try:
-        after = carry_out(ports, ride, decide, now, unicorn)
+        after = carry_out(ports, ride, decide, now, _as_last_known(ports, unicorn_id, now))
     except TooFarAway:
         arriving.note_refusal(ports, ride, now)
         raise
     return after.as_left_by(unicorn_id) if step is Step.DECLINE else after
+
+
+def _as_last_known(ports: Stores, unicorn_id: str, now: datetime) -> Unicorn | None:
+    """The unicorn as the fleet index knows it: a write on an outdated copy fails and tells."""
+    try:
+        entry = ports.fleet.entries([unicorn_id], now).get(unicorn_id)
+    except Unavailable:
+        return None
+    return entry.unicorn if entry else None
 
 
 def _already_taken(step: Step, ride: Ride, unicorn_id: str) -> bool:
@@ -223,6 +231,18 @@ def heard_from(ports: Stores, account_sub: str, now: datetime) -> str:
     with suppress(Unavailable):
         ports.fleet.hear(unicorn_id, now)
     return unicorn_id
+
+
+def list_rides(
+    ports: Stores,
+    unicorn_id: str,
+    *,
+    status: RideStatus | None,
+    limit: int,
+    start: Mapping[str, str] | None,
+) -> Page[Ride]:
+    """The rides that the unicorn has or had at their end, newest first."""
+    return ports.rides.list_of_unicorn(unicorn_id, status=status, limit=limit, start=start)
 
 
 def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:

@@ -42,6 +42,7 @@ class Listing:
 
 
 RIDES: Final = Listing(b"rides cursor", {"ride_id": _is_id, "requested_at": _is_instant})
+DRIVEN_RIDES: Final = Listing(b"driven rides", RIDES.key)
 ALL_RIDES: Final = Listing(b"all rides cursor", RIDES.key)
 UNICORNS: Final = Listing(b"unicorns cursor", {"unicorn_id": _is_key})
 DEAD_LETTERS: Final = Listing(

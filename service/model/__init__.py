@@ -22,6 +22,7 @@ from service.model.ride import (
     FIRST_RETRY,
     FRESH_DEADLINES,
     LIVENESS_CHECK,
+    UNSEEN,
     Rating,
     Ride,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "MOST_STEPS",
     "STATUS_AFTER",
     "TERMINAL",
+    "UNSEEN",
     "WORLD",
     "Advice",
     "AdviceReason",

@@ -26,7 +26,10 @@ FIRST_RETRY = timedelta(seconds=2)
 """How long a new ride waits for its job before the sweep looks after it."""
 
 LIVENESS_CHECK = timedelta(seconds=15)
-"""How often the sweep checks that the unicorn of an assigned ride is not silent."""
+"""How soon the sweep looks again at an assigned ride with which something is wrong."""
+
+UNSEEN = timedelta(minutes=10)
+"""How long an assigned ride stays without a look of the sweep: patrols watch its unicorn."""
 
 FRESH_DEADLINES = 3
 """How many times a ride that lost its unicorn gets a new deadline."""
@@ -87,8 +90,6 @@ class Ride:
     declined: Mapping[str, int] = field(default_factory=dict)
     """Unicorns that declined this ride, and the version that each decline made."""
     fresh_deadlines: int = 0
-    crashed_rounds: int = 0
-    """Not used. The release before this one cannot read a ride without it; remove with the next."""
     arrived_distance_metres: int | None = None
     completed_distance_metres: int | None = None
     """Distance in metres between the unicorn and the dropoff when it completed the ride (before it,
@@ -152,7 +153,7 @@ class Ride:
             RideStep.MATCHED if accepted else RideStep.OFFERED,
             now,
             unicorn.unicorn_id,
-            due_at=now + (LIVENESS_CHECK if accepted else offer),
+            due_at=now + (UNSEEN if accepted else offer),
             unicorn=unicorn.seen_by_rider(at),
             pickup_eta_seconds=pairing.pickup_eta_seconds,
             pickup_eta_latest_seconds=pairing.pickup_eta_latest_seconds,
@@ -167,7 +168,7 @@ class Ride:
         self._require(ends_at is not None, "accepted")
         self._require(ends_at is not None and now < ends_at, "accepted after its expiry")
         step = RideStep.ACCEPTED
-        return self._next(step, now, due_at=now + LIVENESS_CHECK, matched_at=now)
+        return self._next(step, now, due_at=now + UNSEEN, matched_at=now)
 
     def arrived(self, now: datetime, no_show: timedelta, metres: int | None = None) -> Ride:
         """The unicorn is at the pickup and waits for the rider for at most `no_show`."""
@@ -175,7 +176,7 @@ class Ride:
         return self._next(
             RideStep.ARRIVED,
             now,
-            due_at=now + min(LIVENESS_CHECK, no_show),
+            due_at=min(self.due_at or now, now + no_show),
             arrived_at=now,
             arrived_distance_metres=metres,
             arrive_refused_at=None,
@@ -184,12 +185,9 @@ class Ride:
     def started(self, now: datetime, reached_at: datetime | None = None) -> Ride:
         """The rider is aboard; the unicorn was first seen at the pickup at `reached_at`."""
         self._require(self.status is RideStatus.ARRIVED, "started")
+        # No round looks for a unicorn after this, so nothing is logged with the request's id.
         return self._next(
-            RideStep.STARTED,
-            now,
-            due_at=now + LIVENESS_CHECK,
-            started_at=now,
-            reached_at=reached_at,
+            RideStep.STARTED, now, started_at=now, reached_at=reached_at, request_id=""
         )
 
     def completed(self, now: datetime, metres: int | None = None) -> Ride:

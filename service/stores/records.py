@@ -1,9 +1,9 @@
 """Maps the model's dataclasses to plain records; every store writes and reads these.
 
 A record is a dict of strings, numbers, booleans, lists of strings and records, under the names of
-the dataclass's fields. A field that is None, an empty set or an empty mapping is left out; it is
-read as its default, or as None where it has no default. Instants are ISO 8601 in UTC with
-milliseconds (`2026-11-23T02:46:28.123Z`), so that they sort as text.
+the dataclass's fields. A field that is None, an empty set, an empty mapping or a zero that is its
+default is left out; it is read as its default, or as None where it has no default. Instants are
+ISO 8601 in UTC with milliseconds (`2026-11-23T02:46:28.123Z`), so that they sort as text.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ class _Form(NamedTuple):
 def _form_of(kind: Any) -> _Form:
     hints = get_type_hints(kind)
     converters = {field.name: _converters(hints[field.name]) for field in fields(kind)}
+    for field in fields(kind):
+        if hints[field.name] is int and field.default == 0:
+            converters[field.name] = _unless_zero, int
     return _Form(
         writers=tuple((name, write) for name, (write, _) in converters.items()),
         readers={name: read for name, (_, read) in converters.items()},
@@ -102,6 +105,10 @@ def _converters(hint: Any) -> tuple[Convert, Convert]:
 
 def _counts(record: Mapping[str, Any]) -> Mapping[str, int]:
     return {name: int(count) for name, count in record.items()}
+
+
+def _unless_zero(count: int) -> int | None:
+    return count or None
 
 
 def _same(value: Any) -> Any:

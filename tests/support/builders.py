@@ -92,6 +92,7 @@ def a_finished_ride(**changes: Any) -> Ride:
         "completed_distance_metres": 60,
         "arrive_refused_at": NOW + timedelta(seconds=190),
         "fresh_deadlines": 2,
+        "failed_looks": 1,
         "timeline": "2 1000 matched u1\n3 200000 arrived\n4 260000 started\n5 900000 completed",
     }
     return a_ride(**fields | changes)

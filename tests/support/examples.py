@@ -173,6 +173,7 @@ def _ride_that_is_completed(to: Session) -> None:
     to.kept["advance_ride"] = to.kept.pop("arrive")
     for step in ("accept", "start", "complete"):
         to.kept.pop(step)
+    to.call("list_driven_rides", "driver", "GET", "/v1/fleet/me/rides", query={"limit": "2"})
     to.call("show_ride", "rider", "GET", "/v1/rides/{ride_id}", **at)
     rating = {"stars": 5, "comment": "sparkling"}
     to.call("rate_ride", "rider", "POST", "/v1/rides/{ride_id}/rating", rating, **at)

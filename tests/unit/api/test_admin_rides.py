@@ -75,10 +75,31 @@ def test_rides_are_listed_page_by_page(api: Api, rides: list[str]) -> None:
     assert second.json["next_cursor"] is None
 
 
+@pytest.mark.parametrize("party", ["rider_id=rider-1", "unicorn_id=u1"])
+def test_rides_of_one_rider_or_one_unicorn_are_listed_page_by_page(
+    api: Api, rides: list[str], party: str
+) -> None:
+    unicorn = a_usable_unicorn()
+    for name in rides[1::2]:
+        ride = api.ports.rides.get(name)
+        assert ride
+        api.ports.rides.save(ride, replace(ride, unicorn=unicorn.seen_by_rider(ride.pickup)))
+    assert ids(call(api, "GET", f"?{party}&limit=100")) == rides[1::2]
+    first = call(api, "GET", f"?{party}&limit=10")
+    rest = call(api, "GET", f"?{party}&limit=10&cursor={first.json['next_cursor']}")
+    assert ids(first) + ids(rest) == rides[1::2]
+    assert rest.json["next_cursor"] is None
+    assert ids(call(api, "GET", f"?{party}&since=2026-11-22T22:00:00Z")) == rides[1:5:2]
+    assert ids(call(api, "GET", f"?{party}&status=requested&limit=100")) == rides[3::6]
+
+
 @pytest.mark.parametrize(
     "query",
     [
         "limit=0",
+        "rider_id=rider-1&unicorn_id=u1",
+        "rider_id=",
+        "unicorn_id=u 1",
         "limit=101",
         "status=lost",
         "since=yesterday",

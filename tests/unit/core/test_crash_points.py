@@ -49,8 +49,6 @@ NO_USE_CASE_TAKES = {
     "FleetIndex.withdraw_hearing",
     "Listener.wake",
     "Pauses.reposition",
-    "Rides.assigned",
-    "Rides.list_of_unicorn",
 }
 """Called by the API, by background threads, by the stores themselves or by tests."""
 

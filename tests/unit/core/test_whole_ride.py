@@ -182,7 +182,8 @@ def test_a_rider_does_not_show_up_while_redis_is_away(service: Service) -> None:
 
 def test_nobody_is_lost_or_silent_while_redis_is_away(service: Service) -> None:
     ride = service.matched()
-    away = Mock(**{"begin_epoch.side_effect": Unavailable, "presence.side_effect": Unavailable})
+    asked = ("begin_epoch", "presence", "patrols_due")
+    away = Mock(**{f"{name}.side_effect": Unavailable for name in asked})
     service.later(600)
     sweep(replace(service.ports, fleet=away), service.now)
     assert service.stored(ride) == replace(ride, due_at=service.now + RETRY_EVERY, failed_looks=1)

@@ -62,12 +62,11 @@ def test_every_field_is_written_under_its_own_name() -> None:
     assert type(record_of(A_LONG_WALK)["mood"]) is str
 
 
-def test_none_and_empty_sets_are_left_out() -> None:
+def test_none_empty_sets_and_zeros_by_default_are_left_out() -> None:
     assert record_of(A_WALK) == {
         "walk_id": "w",
         "begun": "2026-11-23T02:46:28.123Z",
         "by_night": False,
-        "steps": 0,
         "metres": 0.0,
     }
 

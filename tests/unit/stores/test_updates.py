@@ -54,4 +54,4 @@ def test_a_release_insists_on_the_unicorn_being_on_this_ride() -> None:
 def test_a_write_id_fits_a_request_token_and_is_new_each_time() -> None:
     ids = {new_write_id() for _ in range(100)}
     assert len(ids) == 100
-    assert {len(write_id) for write_id in ids} == {36}
+    assert {len(write_id) for write_id in ids} == {22}

@@ -1,0 +1,82 @@
+"""Patrols: whether the unicorns that have a ride are heard of, and come.
+
+Nobody writes to a ride that goes well. Every few seconds a patrol reads from the index of open
+rides which unicorns have one, asks the fleet index about them, and names the rides to look at.
+What is lost (a message, all of Redis) costs it nothing: the index is made of the rides themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+from service.core import coming
+from service.core.ports import Stores
+from service.model import Presence, Unicorn, UnicornState
+from service.model.errors import Unavailable
+from service.model.presence import Patrol
+
+TOGETHER: Final = 200
+"""Unicorns that are asked about with one call."""
+
+
+def rides_to_look_at(
+    ports: Stores, shard: str, patrols: Collection[Patrol], now: datetime
+) -> Iterator[str]:
+    """Ids of the shard's assigned rides with which something may be wrong.
+
+    Rides that are due are left to the sweep. Costs two calls of Redis for each `TOGETHER`
+    rides and a query for each thousands. Raises `Unavailable`.
+    """
+    assigned = iter(ports.rides.assigned(shard, now))
+    while pairs := list(islice(assigned, TOGETHER)):
+        yield from _suspicious(ports, pairs, patrols, now)
+
+
+def _suspicious(
+    ports: Stores, pairs: Sequence[tuple[str, str]], patrols: Collection[Patrol], now: datetime
+) -> Iterator[str]:
+    """An entry that makes no sense makes its ride one to look at, and hides no other."""
+    try:
+        yield from list(_judged(ports, pairs, patrols, now))
+    except Unavailable:
+        raise
+    except Exception:
+        if len(pairs) == 1:
+            yield pairs[0][0]
+            return
+        for pair in pairs:
+            yield from _suspicious(ports, [pair], patrols, now)
+
+
+def _judged(
+    ports: Stores, pairs: Sequence[tuple[str, str]], patrols: Collection[Patrol], now: datetime
+) -> Iterator[str]:
+    names = [unicorn_id for _, unicorn_id in pairs]
+    seen, known = ports.fleet.presences(names, now), ports.fleet.entries(names, now)
+    for ride_id, unicorn_id in pairs:
+        entry = known.get(unicorn_id)
+        unicorn = entry.unicorn if entry else None
+        if _needs_look(ports, ride_id, unicorn, seen[unicorn_id], patrols, now):
+            yield ride_id
+
+
+def _needs_look(
+    ports: Stores,
+    ride_id: str,
+    unicorn: Unicorn | None,
+    seen: Presence,
+    patrols: Collection[Patrol],
+    now: datetime,
+) -> bool:
+    if unicorn and unicorn.ride_id != ride_id:
+        # The pair is torn, or one of the two indexes is a moment old.
+        return True
+    if unicorn and unicorn.state is UnicornState.ON_TRIP:
+        # With a rider aboard it may be silent for longer than the sweep leaves the ride unseen.
+        return False
+    if Patrol.SILENCE in patrols and seen.silence > ports.rules.stale:
+        return True
+    return Patrol.COMING in patrols and coming.may_not_come(ports, unicorn, seen, now)

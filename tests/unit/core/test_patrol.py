@@ -1,0 +1,118 @@
+"""Nobody looks at a ride that goes well; a unicorn that falls silent is noticed all the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from service.core.sweep import sweep
+from service.model import Location, Position, Presence, Ride, RideStatus
+from service.model.presence import Patrol
+from tests.unit.core.conftest import Service
+
+ON_THE_WAY = Location(40.7150, -74.0060)
+
+
+def drive(service: Service, ride: Ride, seconds: int, *, is_heard: bool = True) -> int | None:
+    """Sweep every second; returns after how many the ride had lost its unicorn."""
+    for second in range(1, seconds + 1):
+        now = service.later(1)
+        if is_heard and second % 4 == 0:
+            service.fleet.record("u1", Position(ON_THE_WAY, now), now)
+        sweep(service.ports, now)
+        if service.stored(ride).status is RideStatus.REQUESTED:
+            return second
+    return None
+
+
+def test_a_ride_that_goes_well_is_neither_read_nor_written(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ride = service.matched()
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a look at a ride that goes well")
+
+    for name in ("get", "save", "postpone"):
+        monkeypatch.setattr(service.rides, name, forbidden)
+    for _ in range(9 * 60):
+        now = service.later(1)
+        service.fleet.record("u1", Position(ON_THE_WAY, now), now)
+        sweep(service.ports, now)
+    monkeypatch.undo()
+    assert service.stored(ride) == ride
+
+
+@pytest.mark.parametrize("is_redis_lost", [False, True])
+def test_a_silent_unicorn_loses_its_ride_within_75_seconds(
+    service: Service, is_redis_lost: bool
+) -> None:
+    ride = service.matched()
+    assert drive(service, ride, 120) is None
+    if is_redis_lost:
+        service.fleet.__init__()  # type: ignore[misc]
+    lost_after = drive(service, ride, 90, is_heard=False)
+    assert lost_after
+    assert 60 < lost_after <= 75
+
+
+def test_a_message_about_the_claim_that_was_lost_delays_nothing(service: Service) -> None:
+    ride = service.matched()
+    service.fleet._states.clear()
+    lost_after = drive(service, ride, 90, is_heard=False)
+    assert lost_after
+    assert lost_after <= 75
+
+
+def test_a_patrol_that_runs_out_of_time_is_repeated(service: Service) -> None:
+    ride = service.matched()
+    sweep(service.ports, service.now)
+    service.later(70)
+    sweep(service.ports, service.now, time_left=lambda: False)
+    assert service.stored(ride).status is RideStatus.MATCHED
+    sweep(service.ports, service.later(1))
+    assert service.stored(ride).status is RideStatus.REQUESTED
+
+
+def test_an_entry_that_makes_no_sense_hides_no_silent_unicorn(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ride, broken = service.matched(), "u2"
+    service.on_duty(broken)
+    other = service.request(rider_id="rider-2")
+    service.run_published_rounds()
+    assert service.stored(other).unicorn_id == broken
+    presence = service.fleet.presence
+
+    def readable(unicorn_id: str, now: datetime) -> Presence:
+        if unicorn_id == broken:
+            raise ValueError("not an instant")
+        return presence(unicorn_id, now)
+
+    monkeypatch.setattr(service.fleet, "presence", readable)
+    lost_after = drive(service, ride, 90, is_heard=False)
+    assert lost_after
+    assert lost_after <= 75
+
+
+def test_a_unicorn_that_is_not_on_its_ride_is_looked_at(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    ride = service.matched()
+    torn = service.ports.unicorns.get("u1")
+    assert torn
+    service.unicorns.put(replace(torn, ride_id=None))
+    service.fleet.refresh(replace(torn, ride_id=None, version=torn.version + 1), service.now)
+    drive(service, ride, 12)
+    assert "torn pair mended" in caplog.messages
+
+
+def test_patrols_are_due_again_after_their_time(service: Service) -> None:
+    fleet, now = service.fleet, service.now
+    assert set(fleet.patrols_due("1", now)) == set(Patrol)
+    fleet.note_patrols("1", list(Patrol), now)
+    assert not fleet.patrols_due("1", now)
+    assert list(fleet.patrols_due("1", now + timedelta(seconds=10))) == [Patrol.SILENCE]
+    assert set(fleet.patrols_due("2", now)) == set(Patrol)
