@@ -41,6 +41,9 @@ def ride_update(
     """The update of a ride. Writes only changes, so `before` may lack unchanged attributes."""
     old, new = ride_item(before, retention), ride_item(after, retention)
     assigned = "unicorn_id" in new and "unicorn_id" not in old
+    if "started_at" in new and "started_at" not in old:
+        # Its request was answered long ago, and the row is billed by the kilobyte.
+        old["first_write_id"] = text("")
     return _update(table, "ride_id", old, new, guards, write_id, never_excluded=assigned)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from service.stores.dynamodb.updates import new_write_id, ride_update, unicorn_update
 from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
@@ -49,6 +50,13 @@ def test_a_release_insists_on_the_unicorn_being_on_this_ride() -> None:
     update = unicorn_update("Unicorns", reserved, reserved.released("ride-1", NOW), "w1")
     assert "#ride_id = :was_ride_id" in update["ConditionExpression"]
     assert update["ExpressionAttributeValues"][":was_ride_id"] == {"S": "ride-1"}
+
+
+def test_a_ride_forgets_who_stored_it_when_the_rider_is_aboard() -> None:
+    matched, _ = a_matched_pair(a_ride(), a_usable_unicorn())
+    arrived = matched.arrived(NOW, timedelta(minutes=10))
+    update = ride_update("Rides", arrived, arrived.started(NOW), "w1")
+    assert update["UpdateExpression"].endswith(" REMOVE #first_write_id")
 
 
 def test_a_write_id_fits_a_request_token_and_is_new_each_time() -> None:
