@@ -27,9 +27,9 @@ blueprint: Final = Blueprint("driven_rides", __name__)
     answers={200: DrivenRideListView},
 )
 def list_driven_rides(query: RideListing) -> Response:
-    """The rides that the caller's unicorn has or had at their end, newest first.
+    """List the rides that the caller's unicorn has or had at their end, newest first.
 
-    A page may be short where a status is asked for.
+    With a `status` a page may hold fewer rides than `limit` although more follow.
     """
     deps, subject = dependencies(), caller().subject
     unicorn_id = unicorns.heard_from(deps.ports, subject, deps.now())
