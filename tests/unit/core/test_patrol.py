@@ -76,6 +76,18 @@ def test_a_patrol_that_runs_out_of_time_is_repeated(service: Service) -> None:
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
+def test_a_backlog_of_waiting_rides_hides_no_silent_unicorn(service: Service) -> None:
+    service.rides.shards, service.rides.shard_of = ("0",), lambda ride_id: "0"
+    ride = service.matched()
+    sweep(service.ports, service.now)
+    service.later(70)
+    for number in range(300):
+        service.request(rider_id=f"rider-{number}")
+    left = iter([True, True])
+    sweep(service.ports, service.later(3), time_left=lambda: next(left, False))
+    assert service.stored(ride).status is RideStatus.REQUESTED
+
+
 def test_an_entry_that_makes_no_sense_hides_no_silent_unicorn(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
