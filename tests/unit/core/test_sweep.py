@@ -328,7 +328,9 @@ def test_rides_that_are_well_are_postponed_together(
         service.on_duty(f"u{number}")
         service.request(f"rider-{number}")
     service.run_published_rounds()
-    service.later(16)
+    service.later(601)
+    for number in range(30):
+        service.drives_to(PICKUP, f"u{number}")
     postpone_all = Mock(wraps=service.rides.postpone_all)
     monkeypatch.setattr(service.rides, "postpone_all", postpone_all)
     sweep(service.ports, service.now)
