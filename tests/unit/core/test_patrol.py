@@ -118,7 +118,7 @@ def test_a_unicorn_that_is_not_on_its_ride_is_looked_at(
     service.unicorns.put(replace(torn, ride_id=None))
     service.fleet.refresh(replace(torn, ride_id=None, version=torn.version + 1), service.now)
     drive(service, ride, 12)
-    assert "torn pair mended" in caplog.messages
+    assert "pair repaired" in caplog.messages
 
 
 def test_patrols_are_due_again_after_their_time(service: Service) -> None:
