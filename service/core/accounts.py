@@ -1,4 +1,4 @@
-"""An account's own end: what a rider may ask for (GDPR, articles 17 and 20)."""
+"""Deletes a rider's account, which every rider may demand (GDPR, article 17)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from service.model.errors import OpenRides
 
 
 class Accounts(Protocol):
-    """Accounts where people sign in."""
+    """The accounts of the user pool."""
 
     def delete(self, sub: str) -> None:
-        """Delete an account; one that is gone is no error. Raises `Unavailable`."""
+        """Delete an account; a missing one is not an error. Raises `Unavailable`."""
 
     def end_session(self, refresh_token: str, client_id: str) -> None:
-        """Void a refresh token; one that is no token is no error. Raises `Unavailable`."""
+        """Revoke a refresh token; an invalid one is not an error. Raises `Unavailable`."""
 
 
 def delete_account(
@@ -31,11 +31,11 @@ def delete_account(
     revoke: Callable[[], object],
     sub: str,
 ) -> None:
-    """Take the rider out of all rides, delete the photo, then the account itself.
+    """Erase the rider from all rides, and delete the photo and then the account.
 
-    `revoke` refuses the rider's tokens first, so that no ride is requested meanwhile. The account
-    goes last: where this was cut short, the rider signs in again and repeats it. Raises
-    `OpenRides` while a ride has not ended, `Unavailable`.
+    `revoke` revokes the rider's tokens first, so that no ride is requested meanwhile. The account
+    is deleted last, so that after an interruption the rider can sign in and repeat the request.
+    Raises `OpenRides` while a ride has not ended, `Unavailable`.
     """
     _require_all_ended(rides, sub)
     revoke()

@@ -1,4 +1,4 @@
-"""Experience: drives are remembered when they end, and each zone learns from its own."""
+"""Records drives when they end, and lets each zone learn travel times from its own drives."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from service.model.presence import AT_PICKUP_METRES
 logger = logging.getLogger(__name__)
 
 ON_THE_WAY: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED})
-"""A rider waits for a unicorn by a promise that was made."""
+"""States in which a rider waits for a unicorn whose ETA was told."""
 
 
 def remember(ports: Hints, before: Ride, after: Ride, now: datetime) -> None:
-    """Note the drive that a ride's step has ended, beside what its rider was told of it.
+    """Record the drive that a ride's step has ended, with the time that its rider was told.
 
-    Where Redis is away the zone just learns less.
+    Without Redis the drive is not recorded, and the zone learns less.
     """
     try:
         if drive := ended_drive(after):
@@ -34,14 +34,14 @@ def remember(ports: Hints, before: Ride, after: Ride, now: datetime) -> None:
         elif late := _given_up_late(before, after, now):
             ports.legs.add(after.zone, Kind.PICKUP, None, late)
     except Unavailable as error:
-        logger.warning("a drive is not learned from", extra={"cause": str(error)})
+        logger.warning("drive not recorded", extra={"cause": str(error)})
 
 
 def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
     leg = drive.leg(ports.times.base)
     told, latest = ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds
     if drive.kind is Kind.TRIP or told is None or latest is None:
-        # What whoever asked for an estimate would have been told when the drive began.
+        # The time that an estimate would have told when the drive began.
         correction = ports.times.told_by(ride.zone, drive.kind)
         told = round(leg.estimated * float(correction.factors(Drives.of([leg]))[0]))
         latest = round(told * correction.latest_factor)
@@ -49,8 +49,8 @@ def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
 
 
 def _given_up_late(before: Ride, after: Ride, now: datetime) -> Promise | None:
-    """The promise of a pickup that came to nothing after its latest: left out, the figures of
-    those that came would be too good."""
+    """The promise of a pickup that was given up after its latest time. Without these, the figures
+    would be too good."""
     ended = after.status in {RideStatus.CANCELED, RideStatus.REQUESTED}
     told, latest = before.pickup_eta_seconds, before.pickup_eta_latest_seconds
     began = before.matched_at
@@ -62,13 +62,13 @@ def _given_up_late(before: Ride, after: Ride, now: datetime) -> Promise | None:
 
 
 def _is_at_pickup(ride: Ride) -> bool:
-    """Whether the unicorn of an arrived ride is where it says, as far as anybody knows."""
+    """Whether the unicorn of an arrived ride is at the pickup, as far as is known."""
     return (ride.arrived_distance_metres or 0) <= AT_PICKUP_METRES
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a zone knows of a kind of drive, and how its promises were kept."""
+    """A zone's correction for a kind of drive, and how well its promises were kept."""
 
     zone: str
     kind: Kind
@@ -79,7 +79,7 @@ class Account:
 
 
 def accounts(ports: Hints) -> Sequence[Account]:
-    """Of every zone that has drives, in the order of their names. Raises `Unavailable`."""
+    """The accounts of all zones with drives, sorted by zone. Raises `Unavailable`."""
     return [
         Account(
             zone,

@@ -1,4 +1,4 @@
-"""What a look at an open ride does, by its status: the step that is due, or a later look.
+"""Looks after one open ride that is due, by its status: takes a step, or sets the next due time.
 
 Every step is a conditional write on the ride as the sweep saw it.
 """
@@ -39,9 +39,9 @@ stale."""
 
 
 def look(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
-    """Take the step that is due; or return when to look again, which is for the caller to note.
+    """Take the step that is due, or return the ride's next due time, which the caller must store.
 
-    None where the step has set that, or somebody else changed the ride. Raises `Unavailable`.
+    None if the step has stored it, or if another write has changed the ride. Raises `Unavailable`.
     """
     return _LOOK_AFTER[ride.status](ports, ride, now)
 

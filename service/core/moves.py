@@ -1,7 +1,7 @@
-"""Repositioning: every half minute each zone's idle unicorns are told where riders will be.
+"""Repositioning: every half minute, advises the idle unicorns of each zone where to wait.
 
-All of it is a hint. A unicorn that does not follow is simply where it is, and a claim ends the
-advice; what is lost is made again by the next steps.
+Advice is only a hint: a unicorn need not follow it, and a claim ends it. If it is lost, the next
+step gives new advice.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a step saw and did, for those who count. Riders are per goal and five minutes."""
+    """The results of a step, for the metrics. Riders are per goal and five minutes."""
 
     sent: int = 0
-    """Unicorns that were told of a goal which is new to them."""
+    """Unicorns that got a new goal."""
     followed: int = 0
     ignored: int = 0
     rewarded: int = 0
@@ -53,14 +53,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Repositioner:
-    """Takes a zone's step. `period`: from one step to the next."""
+    """Runs the steps of zones. `period`: the time from one step to the next."""
 
     moves: MoveMemory
     fleet: FleetIndex
     pauses: Pauses
     changes: Changes
     times: ZoneTimes
-    """By which goals are chosen."""
+    """The travel times by which goals are chosen."""
     ways: TravelTimes | None
     """The routing engine, infinite where it knows no way or does not answer; none: there is none.
 
@@ -68,7 +68,7 @@ class Repositioner:
     period: timedelta
 
     def step(self, zone: str, now: datetime) -> Report | None:
-        """Tell the zone's idle unicorns where to wait. None if that was done a moment ago.
+        """Advise the zone's idle unicorns where to wait. None if that was done a moment ago.
 
         Raises `Unavailable`.
         """
@@ -100,7 +100,7 @@ class Repositioner:
         last: LastStep,
         now: datetime,
     ) -> Moves:
-        """Nobody's, while too little is known: a new Redis knows few riders and few unicorns."""
+        """The moves of the zone; none while Redis is new and has few riders and unicorns."""
         knobs = KNOBS.get(weight)
         rate = timedelta(seconds=knobs.rate_seconds) if knobs else timedelta()
         if knobs is None or outlook.since is None or not outlook.since <= now - rate:
@@ -121,7 +121,7 @@ class Repositioner:
         return self._reachable(found, fleet, knobs) if self.ways and found.moves else found
 
     def _reachable(self, found: Moves, fleet: Sequence[FleetEntry], knobs: Repositioning) -> Moves:
-        """Without those whose drive is too long, or no way at all, by the routing engine."""
+        """The moves without those that are too long, or impossible, by the routing engine."""
         assert self.ways  # noqa: S101 - asked only where there is one
         at = {e.unicorn.unicorn_id: e.position.location for e in fleet if e.position}
         seconds, _ = self.ways.estimate(
@@ -138,12 +138,12 @@ class Repositioner:
         return replace(found, moves=moves, heading=heading)
 
     def _advice(self, move: Move, now: datetime) -> Advice:
-        # It holds until the next step, and for one that is late or missed.
+        # Valid for two periods, so that it outlasts one late or missed step.
         return Advice(move.unicorn_id, move.cell, move.target, now, now + 2 * self.period)
 
 
 def demand_of(asked: Sequence[Asked], now: datetime, knobs: Repositioning) -> Demand:
-    """The riders that count now."""
+    """The demand of the requests that count now."""
     ages = [((now - each.at).total_seconds(), each.cell) for each in asked]
     return Demand(
         by_cell=Counter(cell for age, cell in ages if 0 <= age < knobs.remembered_seconds),
@@ -152,7 +152,7 @@ def demand_of(asked: Sequence[Asked], now: datetime, knobs: Repositioning) -> De
 
 
 def advised(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Advice]:
-    """Where idle unicorns are told to wait, by id. Three calls of Redis.
+    """The valid advice to idle unicorns, sorted by id. Three calls to Redis.
 
     Raises `Unavailable`.
     """
@@ -178,7 +178,7 @@ def _judged(
     found: Moves,
     fleet: Sequence[FleetEntry],
 ) -> tuple[LastStep, Report]:
-    """What this step leaves behind but for predictions, and what became of the last one."""
+    """The results of this step without predictions, and a report on the last step."""
     has_ride = {entry.unicorn.unicorn_id for entry in fleet if entry.unicorn.ride_id}
     known = {entry.unicorn.unicorn_id for entry in fleet}
     followers = last.followers | {name for name, each in seen.items() if each.followed}
@@ -206,7 +206,7 @@ def _compared(
     asked: Sequence[Asked],
     now: datetime,
 ) -> tuple[LastStep, Report]:
-    """With what was predicted five minutes ago beside what came, and then a new prediction."""
+    """The results with the old prediction compared with real riders, and with a new prediction."""
     made_at, horizon = after.predicted_at, timedelta(seconds=Repositioning().horizon_seconds)
     if made_at and now - made_at < horizon:
         return after, report
@@ -228,6 +228,6 @@ def _compared(
 
 
 def _news(before: Collection[Move], after: Collection[Move]) -> list[str]:
-    """Unicorns whose goal is another than before, or that have one no longer."""
+    """The unicorns whose goal has changed or ended."""
     changed = {(m.unicorn_id, m.cell) for m in before} ^ {(m.unicorn_id, m.cell) for m in after}
     return sorted({name for name, _ in changed})

@@ -1,4 +1,4 @@
-"""What repositioning remembers from step to step: recent demand, and what unicorns were told."""
+"""The memory of repositioning between steps: recent demand, and the advice given to unicorns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.model import Advice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A rider asked for a ride, in a small cell at an instant. No rider is named."""
+    """A request for a ride: its small cell and instant, without the rider."""
 
     cell: str
     at: datetime
@@ -21,14 +21,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastStep:
-    """What a zone's last step of repositioning left behind."""
+    """The results of a zone's last step of repositioning."""
 
     at: datetime
     moves: Sequence[Move] = ()
     heading: Mapping[str, str] = field(default_factory=dict)
     trust: Mapping[str, float] = field(default_factory=dict)
     followers: frozenset[str] = frozenset()
-    """Unicorns that have followed since their last ride."""
+    """Unicorns that have followed their advice since their last ride."""
     predicted_at: datetime | None = None
     predicted: Mapping[str, float] = field(default_factory=dict)
     """Riders that were expected in the `rate_seconds` after `predicted_at`, by goal."""
@@ -36,29 +36,28 @@ class LastStep:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a step of repositioning begins with."""
+    """The demand and state at the beginning of a step."""
 
     asked: Sequence[Asked]
-    """In the last quarter of an hour and some minutes before; each rider once."""
+    """Requests of the last 15 to 30 minutes; each rider once per quarter of an hour."""
     planned: frozenset[str]
     """Busy unicorns that are planned for a waiting ride."""
     last: LastStep | None
     since: datetime | None
-    """When Redis began to remember; none: it is new."""
+    """When Redis began to record; None if it is new."""
 
 
 class MoveMemory(Protocol):
-    """Recent demand, and where idle unicorns were told to wait. All of it may be lost."""
+    """Stores recent demand and the advice to idle unicorns. All of it may be lost."""
 
     def zones(self, now: datetime) -> Sequence[str]:
-        """Those where riders asked for rides lately, in order."""
+        """The zones with recent requests for rides, sorted."""
 
     def outlook(self, zone: str, now: datetime) -> Outlook:
-        """One call."""
+        """The outlook of a zone: one call."""
 
     def advise(self, zone: str, step: LastStep, advice: Sequence[Advice]) -> None:
-        """Keep the step, and tell each of these unicorns; the zone's others are told nothing
-        any more."""
+        """Store the step and its advice, in place of all earlier advice in the zone."""
 
     def advised(self, zones: Collection[str], now: datetime) -> Sequence[Advice]:
-        """What holds in these zones, in the order of the unicorns' ids."""
+        """The valid advice in these zones, sorted by unicorn id."""

@@ -1,7 +1,7 @@
-"""Profile photos: private until they are cleaned, then seen by the unicorn that comes.
+"""Profile photos: private until they are cleaned, then shown to the driver of the rider's ride.
 
-An upload lies under one key of its owner, `private/<identity id>/photo`. The media role takes it
-away from there, makes a new picture of its pixels and keeps that where no app can reach it.
+An upload has a key of its owner, `private/<identity id>/photo`. The media role removes it from
+there, makes a new picture from its pixels and stores that where no app has access.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from service.model import RideStatus
 from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound
 
 UPLOAD_BYTES: Final = 5 * 1024 * 1024
-"""An upload may be this large: a phone's camera stays below it."""
+"""The largest upload; photos of a phone's camera are smaller."""
 UPLOAD_FOR: Final = timedelta(minutes=5)
-"""How long a form for an upload is good."""
+"""How long a form for an upload is valid."""
 SEEN_FOR: Final = timedelta(seconds=60)
-"""How long a link to a photo is good: what is left of it when a ride ends."""
+"""How long a link to a photo is valid, and so how long it can outlast the ride."""
 MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
 
 ASSIGNED: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
@@ -29,7 +29,7 @@ ASSIGNED: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """What is known of an account's photo.
+    """The state of an account's photo.
 
     `name`: of the cleaned photo, if there is one. `refused`: why the last upload was refused.
     """
@@ -41,7 +41,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """Where to send an upload and the fields that have to go with it, in this order."""
+    """The address for an upload, and the form fields to send with it in this order."""
 
     url: str
     fields: dict[str, str]
@@ -49,7 +49,7 @@ class UploadForm:
 
 @dataclass(frozen=True, slots=True)
 class PhotoLinks:
-    """Addresses of a photo, for whoever has them, for `SEEN_FOR`."""
+    """Links to a photo, which anybody who has them can open for `SEEN_FOR`."""
 
     url: str
     thumbnail_url: str
@@ -57,7 +57,7 @@ class PhotoLinks:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A photo made anew, as JPEG without any metadata, and a small one of it."""
+    """A cleaned photo as JPEG without metadata, and its small version."""
 
     photo: bytes
     thumbnail: bytes
@@ -69,7 +69,7 @@ class Photos(Protocol):
     def get(self, sub: str) -> Photo | None: ...
 
     def belongs(self, identity_id: str, sub: str) -> None:
-        """Remember whose uploads those of this identity are; again changes nothing."""
+        """Store the account of an identity's uploads; repeating it changes nothing."""
 
     def form(self, identity_id: str, media_type: str) -> UploadForm:
         """A form that takes one upload of this type, up to `UPLOAD_BYTES`. No remote call."""
@@ -78,11 +78,11 @@ class Photos(Protocol):
         """No remote call."""
 
     def forget(self, sub: str) -> None:
-        """Delete an account's photo, its upload and all that is known of it."""
+        """Delete an account's photo, its upload and all data about it."""
 
 
 class Uploads(Protocol):
-    """What the media role needs of photos. Every method may raise `Unavailable`."""
+    """Uploads, for the media role. Every method may raise `Unavailable`."""
 
     def waiting(self) -> Iterator[str]:
         """The identities that have uploaded something."""
@@ -91,17 +91,17 @@ class Uploads(Protocol):
         """The `sub` that the identity belongs to."""
 
     def take(self, identity_id: str) -> bytes | None:
-        """Take the upload away; none if it is gone. Raises `PhotoRefused` if it is too large."""
+        """Remove and return the upload; None if it is gone. Raises `PhotoRefused` if too large."""
 
     def keep(self, sub: str, picture: Picture) -> None:
-        """Show this picture, and no earlier one."""
+        """Store a picture in place of the earlier one."""
 
     def refuse(self, sub: str, reason: str) -> None:
-        """Remember why the last upload is not shown; the photo of before stays."""
+        """Store why the last upload was refused; the earlier photo stays."""
 
 
 def photo_of_rider(stores: Stores, photos: Photos, account_sub: str, ride_id: str) -> PhotoLinks:
-    """The photo of the rider whom this account's unicorn is taking, only while it is.
+    """The photo of the rider of this ride, while the account's unicorn has the ride.
 
     Raises `UnicornNotFound`, `RideNotFound`, `PhotoNotFound`.
     """
@@ -118,10 +118,10 @@ def photo_of_rider(stores: Stores, photos: Photos, account_sub: str, ride_id: st
 def clean_uploads(
     uploads: Uploads, clean: Callable[[bytes], Picture], has_time: Callable[[], bool]
 ) -> int:
-    """Clean what was uploaded, as long as there is time; returns how many photos are shown anew.
+    """Clean the waiting uploads while there is time; returns the number of new photos.
 
-    An upload is taken away before anybody looks into it: one that kills the process is gone, not
-    tried for ever. An upload of an identity that nobody knows stays until its bucket forgets it.
+    An upload is removed before it is opened, so that one that kills the process is not tried for
+    ever. An upload of an unknown identity stays until the bucket expires it.
     """
     kept = 0
     for identity_id in uploads.waiting():

@@ -1,6 +1,7 @@
-"""How well the city is served: time to match and busy share of the last hour, minute by minute.
+"""Statistics of the last hour by minute: time to match, and the share of busy unicorns.
 
-Counters in Redis, told after the fact: a few may be lost, and all of them with Redis.
+The counters are in Redis and updated after each event, so a few events may be missing, and all
+counters are lost with Redis.
 """
 
 from __future__ import annotations
@@ -17,26 +18,26 @@ from service.model import UnicornState
 
 MINUTE: Final = timedelta(minutes=1)
 MINUTES: Final = 60
-"""How many are told."""
+"""The number of minutes that are shown."""
 
 BOUNDS: Final = (1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 480, 660)
-"""Seconds up to which waits are counted together. None is longer than deadline and plan together
-(660 s by default); what is longer counts as the last."""
+"""The upper bounds, in seconds, of the classes of waits. No wait is longer than deadline and plan
+together (660 s by default); a longer one counts in the last class."""
 
 BUSY: Final = frozenset({UnicornState.RESERVED, UnicornState.ON_TRIP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What was counted in a span of time. `waits`: matches by `BOUNDS` of the time they took."""
+    """The counts of a time span. `waits`: the number of matches in each class of `BOUNDS`."""
 
     seconds: float = 0.0
-    """Of all matches together."""
+    """The waits of all matches together."""
     waits: tuple[int, ...] = (0,) * len(BOUNDS)
     busy: int | None = None
     """Unicorns with a ride when they were last counted."""
     on_duty: int | None = None
-    """Those, and those that are available."""
+    """Busy and available unicorns together."""
 
     @property
     def matches(self) -> int:
@@ -51,7 +52,7 @@ class Tally:
         return self.busy / self.on_duty if self.busy is not None and self.on_duty else None
 
     def quantile_seconds(self, share: float) -> float | None:
-        """Within this time so large a share was matched; between two bounds it is interpolated."""
+        """The time within which this share was matched; interpolated between two bounds."""
         if not self.matches:
             return None
         rank, below = share * self.matches, 0.0
@@ -85,14 +86,14 @@ class Statistics(Matches, Protocol):
     """Counters by the minute. Each method is one call and raises `Unavailable`."""
 
     def counted(self, busy: int, on_duty: int, now: datetime) -> None:
-        """Note how many unicorns have a ride, and how many could; the last word counts."""
+        """Store the numbers of busy and on-duty unicorns; the last call in a minute counts."""
 
     def of(self, minutes: Sequence[datetime]) -> Sequence[Tally]:
-        """What was counted in the minutes that begin at these instants."""
+        """The tallies of the minutes that begin at these instants."""
 
 
 def wait_class(seconds: float) -> int:
-    """The place in `BOUNDS` where so long a wait is counted."""
+    """The index in `BOUNDS` of the class of this wait."""
     return next((at for at, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS) - 1)
 
 
@@ -108,7 +109,7 @@ def last_hour(statistics: Statistics, now: datetime) -> LastHour:
 
 
 def count_unicorns(city: CityMap, statistics: Statistics, now: datetime) -> None:
-    """Note how many of the unicorns that were heard of lately have a ride. Raises `Unavailable`."""
+    """Count the recently heard unicorns that have a ride or are on duty. Raises `Unavailable`."""
     states = city.states(now)
     busy = sum(states.get(state, 0) for state in BUSY)
     statistics.counted(busy, busy + states.get(UnicornState.AVAILABLE, 0), now)

@@ -1,8 +1,8 @@
-"""Rides that a dead process held: one of them may be what killed it.
+"""Suspects: rides that a dead process held, one of which may have killed it.
 
-Each is taken alone, and that is counted before the attempt, so that a ride that kills again is
-known. A ride that is tried and kills nobody is cleared. An exception is not a death: whoever
-raises it clears its rides (`RoundLease.fail`).
+Each is tried alone, and the attempt is counted first, so that a ride that kills again is found. A
+ride that was tried without a death is cleared. An exception is not a death: a round that raises one
+clears its rides (`RoundLease.fail`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from service.model.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 DEATHS_ALONE: Final = 2
-"""How many processes a ride may kill alone before it is set aside. One may be bad luck: somebody
-killed the worker just then. Each costs the ride's zone a few seconds."""
+"""The processes that a ride may kill alone before it is set aside. One death may be a coincidence.
+Each costs the ride's zone a few seconds."""
 
 CAUSE: Final = f"{1 + DEATHS_ALONE} processes died on this ride, {DEATHS_ALONE} of them on it alone"
 
@@ -36,9 +36,10 @@ def try_suspects(
     now: Callable[[], datetime],
     is_time_up: Callable[[], bool],
 ) -> bool:
-    """Take each ride alone, those with the fewest deaths first; false if the time is up before.
+    """Try each ride alone, those with the fewest deaths first; False if the time is up first.
 
-    `deaths`: how many processes died on each ride alone. `try_alone` pairs and claims one ride.
+    `deaths`: the number of processes that died on each ride alone. `try_alone` pairs and claims one
+    ride.
     """
     for ride in sorted(rides, key=lambda ride: deaths[ride.ride_id]):
         if is_time_up():
@@ -59,7 +60,7 @@ def try_suspects(
 
 
 def _outlive(ride: Ride, try_alone: Callable[[Ride], object]) -> None:
-    """An exception with a ride alone says that the process lives: the ride is cleared as well."""
+    """Try one ride. An exception means that the process lives, so it clears the ride too."""
     try:
         try_alone(ride)
     except Exception:
