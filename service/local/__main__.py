@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 from service.local import demo, environment, occupancy
 from service.local.detaching import Detached
 from service.local.login import LoginFailed
-from service.local.provisioning import recall
+from service.local.provisioning import load_identity
 from service.local.stack import Ports, Stack, StackError, StackSettings
 from service.local.up import up
 
@@ -82,7 +82,7 @@ def _running(folder: Path) -> Stack:
 
 def _fresh_token(stack: Stack, user: str) -> str:
     try:
-        return environment.token(stack, recall(stack.folder), user)
+        return environment.token(stack, load_identity(stack.folder), user)
     except FileNotFoundError as error:
         raise StackError("the stack is still starting: wait until it says ready") from error
     except LoginFailed as error:

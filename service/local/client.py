@@ -14,7 +14,7 @@ import urllib3
 from service.local.login import Login, LoginFailed, Tokens
 
 RENEW_SECONDS = 60
-"""A token is renewed when it has less than this to live."""
+"""A token is renewed if its remaining life is shorter than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Account:
 
 
 class Client:
-    """Calls one API on behalf of one user. Threads may share it: at worst each signs in."""
+    """Calls one API as one user. Threads may share it; in the worst case each of them signs in."""
 
     def __init__(self, url: str, login: Login, account: Account) -> None:
         """Signs in when it first needs to."""
@@ -55,11 +55,11 @@ class Client:
         headers: Mapping[str, str] | None = None,
         patience: float = 0.0,
     ) -> Answer:
-        """One request; `patience` is how long the server was asked to wait, in seconds.
+        """Make one request. `patience`: the seconds that the server was asked to wait.
 
-        Raises `urllib3.exceptions.HTTPError` when the API cannot be reached and `LoginFailed`
-        when the pool gives no token. A token that is refused is replaced by a new sign-in, once:
-        also a renewed one that is not allowed enough, since it may have lost its groups.
+        Raises `urllib3.exceptions.HTTPError` if the API cannot be reached and `LoginFailed` if the
+        pool gives no token. If a token is refused, the client signs in again once; also if a
+        renewed token gets 403, because it may have lost its groups.
         """
         answer = self._request(method, path, body, headers or {}, patience)
         if answer.status == 401 or (answer.status == 403 and self._is_renewed):
@@ -68,7 +68,7 @@ class Client:
         return answer
 
     def subject(self) -> str:
-        """The `sub` of our own token. Unverified: we got it from the pool a moment ago."""
+        """The `sub` of the client's own token, unverified because it came from the pool itself."""
         payload = self._access_token().split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return str(claims["sub"])

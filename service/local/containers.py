@@ -1,7 +1,7 @@
-"""What compose runs beside the service: provisioning, tokens and the herd.
+"""The programs that compose runs beside the service: provisioning, tokens and the herd.
 
 `python -m service.local.containers provision|token USER|herd`. Settings come from the environment;
-what provisioning finds out goes to the shared volume, as shell lines the image's entrypoint reads.
+provisioning writes its results to the shared volume, as shell lines for the image's entrypoint.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.local.environment import (
     token_of,
 )
 from service.local.identity import Identity
-from service.local.provisioning import provision, recall, remember
+from service.local.provisioning import load_identity, provision, save_identity
 from service.local.stack import Secrets, write_private
 from service.settings import Settings, load
 
@@ -52,7 +52,7 @@ def provision_all(environment: Mapping[str, str]) -> None:
             *redirects_of_origins(environment["CORS_ORIGINS"]),
         ],
     )
-    remember(identity, FOLDER)
+    save_identity(identity, FOLDER)
     settings = {
         **identity_settings(aws_url, identity),
         **{name: environment[name] for name in FROM_COMPOSE},
@@ -68,7 +68,7 @@ def provision_all(environment: Mapping[str, str]) -> None:
 def print_token(environment: Mapping[str, str], user: str) -> None:
     if user not in CALLERS:
         sys.exit(f"no such user, choose of {', '.join(CALLERS)}")
-    print(_token(environment, recall(FOLDER), user))
+    print(_token(environment, load_identity(FOLDER), user))
 
 
 def _token(environment: Mapping[str, str], identity: Identity, user: str) -> str:
@@ -81,7 +81,7 @@ def _token(environment: Mapping[str, str], identity: Identity, user: str) -> str
 def run_herd(environment: Mapping[str, str]) -> None:
     settings = {
         "HERD_LOGIN_URL": environment["AWS_ENDPOINT_URL_DYNAMODB"],
-        "HERD_CLIENT_ID": recall(FOLDER).web_client_id,
+        "HERD_CLIENT_ID": load_identity(FOLDER).web_client_id,
         "HERD_REDIRECT_URI": redirects_of(environment["PUBLIC_URL"])[0],
         "HERD_PASSWORD": Secrets.of(FOLDER).demo_password,
     }

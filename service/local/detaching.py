@@ -1,4 +1,4 @@
-"""Leaves the terminal: the work goes on in a child of its own session, the parent reports."""
+"""Detaches from the terminal: a child with its own session goes on, and the parent reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One played unicorn: what its driver does about rides and positions, over the API only."""
+"""One simulated unicorn, whose driver uses only the API."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LONGEST_POLL_SECONDS = 25.0
 BACK_OFF_SECONDS = 2.0
 BOARDING_SECONDS = 30.0
 TRIP_METRES = 2500.0
-"""How far a rider who named no dropoff is taken, at most."""
+"""The longest trip of a rider who named no dropoff."""
 
 logger = logging.getLogger("herd")
 
 
 class Refused(Exception):
-    """The API answered something a driver cannot go on with."""
+    """The API gave an answer with which the driver cannot go on."""
 
     def __init__(self, answer: Answer) -> None:
         body = answer.body if isinstance(answer.body, dict) else {}
@@ -50,7 +50,7 @@ class Driver:
         self._etag = ""
 
     def join(self, admin: Client) -> None:
-        """Be enrolled, by `admin` on the first start ever, and stand ready."""
+        """Go on duty; enrolled by `admin` on the first start ever."""
         if self._client.call("GET", "/v1/fleet/me").status == 404:
             body = asdict(self._description) | {"account_sub": self._client.subject()}
             _require(admin.call("POST", "/v1/admin/unicorns", body))
@@ -67,7 +67,7 @@ class Driver:
         _require(self._client.call("PUT", "/v1/fleet/me/position", position))
 
     def follow(self, ending: threading.Event) -> None:
-        """Look for rides and drive them, until the end."""
+        """Wait for rides and drive them, until `ending` is set."""
         while not ending.is_set():
             try:
                 self.take_turn(ending)
@@ -82,7 +82,7 @@ class Driver:
         ending.wait(seconds)
 
     def take_turn(self, ending: threading.Event) -> None:
-        """Do what is due; else wait for that or for news, whichever is first."""
+        """Take the step that is due, or wait for it or for news, whichever comes first."""
         verb, due = self._next_step()
         seconds = due - time.monotonic()
         if seconds <= 0:
@@ -131,7 +131,7 @@ class Driver:
         asked_at = time.monotonic()
         answer = self._client.call("GET", "/v1/fleet/me", headers=headers, patience=seconds)
         if answer.status == 304:
-            # One that comes at once, as from a server in trouble, must not make a busy loop.
+            # An answer that comes at once, as from a failing server, must not cause a busy loop.
             ending.wait(max(0.0, 1 - (time.monotonic() - asked_at)))
             return
         self._learn(_require(answer))
@@ -140,7 +140,7 @@ class Driver:
         self._etag = answer.headers.get("ETag", "")
         self.ride, self._advice = answer.body["ride"], answer.body["advice"]
         if not answer.body["unicorn"]["accepting"]:
-            # It was silent for too long, say while this machine slept.
+            # The unicorn was silent for too long, for example while this machine slept.
             self._make_available()
 
     def _step(self, verb: str) -> None:
@@ -150,7 +150,7 @@ class Driver:
             self._learn(_require(self._client.call("GET", "/v1/fleet/me")))
             return
         ride = _require(answer).body
-        # Where to wait after a ride the next answer says.
+        # The next answer says where to wait after the ride.
         self.ride, self._advice = None if ride["status"] == "completed" else ride, None
 
     def _make_available(self) -> None:

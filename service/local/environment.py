@@ -1,4 +1,4 @@
-"""The environment of the stack's processes, and the same for a person's shell."""
+"""Makes the environments of the stack's processes, and the exports for a shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALLERS = (*USER_SCOPES, "machine")
 
 
 def redirects_of(*web_urls: str) -> list[str]:
-    """Where the login page may send people back to."""
+    """The addresses to which the login page may redirect."""
     return [f"{url}{path}" for url in web_urls for path in ("/", "/drive", "/console")]
 
 
@@ -30,7 +30,7 @@ def redirects(stack: Stack) -> list[str]:
 
 
 def redirects_of_origins(cors_origins: str) -> list[str]:
-    """Where the login page may send people back to on each origin of `CORS_ORIGINS`."""
+    """The addresses to which the login page may redirect on each origin of `CORS_ORIGINS`."""
     return [
         f"{origin}{path}" for origin in parts_of(cors_origins) for path in ("/", "/callback", "")
     ]
@@ -42,12 +42,12 @@ def cors_origins(stack: Stack) -> str:
 
 
 def given(name: str) -> str:
-    """What the person who starts the stack set this variable to; empty if nothing."""
+    """The value that the person who starts the stack gave this variable; empty if none."""
     return os.environ.get(name, "").strip()
 
 
 def identity_settings(aws_url: str, identity: Identity) -> dict[str, str]:
-    """What the API has to know of the pool."""
+    """The API's settings about the user pool."""
     region = identity.pool_id.rpartition("_")[0]
     issuers = (
         f"https://{prefix}.{region}.amazonaws.com/{identity.pool_id}"
@@ -66,8 +66,8 @@ def identity_settings(aws_url: str, identity: Identity) -> dict[str, str]:
     }
 
 
-def of_service(stack: Stack, identity: Identity) -> dict[str, str]:
-    """Settings this stack decides; all others keep the caller's value or their default."""
+def service_environment(stack: Stack, identity: Identity) -> dict[str, str]:
+    """The settings that the stack decides; all others keep the given value or their default."""
     return {
         **stack.secrets.aws_credentials,
         **identity_settings(stack.aws_url, identity),
@@ -104,12 +104,12 @@ def common_settings(stack: Stack) -> Settings:
 
 
 def require_effective(stack: Stack, identity: Identity) -> None:
-    """Raises `StackError` naming each setting that is bad, or that this stack decides otherwise.
+    """Raise `StackError` naming each given setting that is bad, or that the stack decides itself.
 
-    What is given takes effect or is refused: a value that is replaced in silence costs an hour.
-    Credentials of a real AWS are no settings; the stack's processes never see them.
+    A given value takes effect or is refused, because a silently replaced one is hard to notice.
+    Credentials of a real AWS are not settings; the stack's processes never see them.
     """
-    decided = of_service(stack, identity)
+    decided = service_environment(stack, identity)
     replaced = [
         f"  {name}: the stack decides this itself, unset it{_HINTS.get(name, '')}"
         for name, value in decided.items()
@@ -133,13 +133,13 @@ _HINTS: Mapping[str, str] = {
 }
 
 
-def of_processes(stack: Stack, identity: Identity) -> dict[str, str]:
+def process_environment(stack: Stack, identity: Identity) -> dict[str, str]:
     """The whole environment of a process: the caller's, without what it may know of a real AWS."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     tools = stack.project / ".venv" / "bin"
     return {
         **inherited,
-        **of_service(stack, identity),
+        **service_environment(stack, identity),
         "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -165,9 +165,9 @@ def token_of(user: str, aws_url: str, identity: Identity, password: str, redirec
     return login.sign_in(user, password, USER_SCOPES[user]).access_token
 
 
-def of_shell(stack: Stack, identity: Identity, granted: Mapping[str, str]) -> str:
+def shell_exports(stack: Stack, identity: Identity, granted: Mapping[str, str]) -> str:
     """Shell lines that export every setting and token."""
-    decided = of_service(stack, identity)
+    decided = service_environment(stack, identity)
     values = {
         **_all_settings({**os.environ, **decided}),
         **decided,
@@ -195,8 +195,8 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def of_herd(stack: Stack, identity: Identity) -> dict[str, str]:
-    """What the herd needs to sign its unicorns in; see `service.local.herd`."""
+def herd_environment(stack: Stack, identity: Identity) -> dict[str, str]:
+    """The settings with which the herd signs its unicorns in; see `service.local.herd`."""
     return {
         "HERD_API_URL": stack.web_url,
         "HERD_LOGIN_URL": stack.aws_url,

@@ -1,8 +1,8 @@
-"""Fifty unicorns around lower Manhattan, played as real API clients, each with its own account.
+"""Fifty simulated unicorns around lower Manhattan: real API clients, each with its own account.
 
-Run as `python -m service.local.herd`. Everything goes over HTTP: enrolment by an admin's token,
-positions every four seconds, a long poll per unicorn to learn of rides. `HERD_SPEED` (20) is how
-many times faster than traffic they drive.
+Run as `python -m service.local.herd`. They use only HTTP: an admin's token enrols them, each sends
+a position every four seconds and waits for rides by long poll. `HERD_SPEED` (20): how many times
+faster than traffic they drive.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Herd:
         ]
 
     def run(self) -> None:
-        """Join the fleet, a few at a time so as not to crowd out riders, then drive."""
+        """Join the fleet, a few at a time so that riders are not crowded out, and drive."""
         with ThreadPoolExecutor(JOINING_AT_A_TIME) as pool:
             joined = sum(pool.map(self._joined, self._drivers))
         logger.info("%d unicorns are on the road", joined)
@@ -66,7 +66,7 @@ class Herd:
         return Client(self._settings["HERD_API_URL"], self._login, account)
 
     def _joined(self, driver: Driver) -> bool:
-        """Try until it is in, or until the end."""
+        """Try to join until it succeeds or the herd ends; returns whether it succeeded."""
         while not self.ending.is_set():
             try:
                 driver.join(self._admin)

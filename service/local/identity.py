@@ -1,6 +1,6 @@
 """The user pool of the development stack: scopes, groups, clients and demo users.
 
-Everything is looked up by name first, so that it can be run again at any time.
+Everything is looked up by name first, so provisioning can be repeated at any time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MACHINE_SCOPES = (policy.FLEET_TELEMETRY_SCOPE,)
 TOKEN_HOURS = 12
 MAIL_DOMAIN = "example.com"
 ALIASES = ("email", "preferred_username")
-"""What a user may type instead of the user name; a pool gets them when it is created."""
+"""Attributes that a user may type in place of the user name; fixed when a pool is created."""
 
 HERD = tuple(f"herd-{number:02}" for number in range(1, 51))
 DEMO_USERS: Mapping[str, str | None] = {
@@ -50,12 +50,12 @@ USER_SCOPES: Mapping[str, Sequence[str]] = {
     "dispatcher": ("openid", "wildrydes/admin"),
     "unicorn": ("openid", "wildrydes/fleet.drive"),
 }
-"""What each kind of user's app asks for when it signs its user in."""
+"""The scopes that the app of each kind of user requests at sign-in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the rest needs to know of the pool. `subs`: user name to `sub`."""
+    """The ids of the pool, its clients and users. `subs`: user name to `sub`."""
 
     pool_id: str
     web_client_id: str
@@ -82,11 +82,11 @@ class Pool:
         return cls(cognito, created["UserPool"]["Id"])
 
     def call(self, triggers: Mapping[str, Any]) -> None:
-        """Have the pool call these functions (`LambdaConfig`)."""
+        """Let the pool call these functions (`LambdaConfig`)."""
         self.cognito.update_user_pool(UserPoolId=self.pool_id, LambdaConfig=dict(triggers))
 
     def furnish(self, password: str, redirects: Sequence[str]) -> Identity:
-        """Make scopes, groups, clients and users what they should be."""
+        """Create or update scopes, groups, clients and users."""
         for server, scopes in RESOURCE_SERVERS.items():
             self._ensure_scopes(server, scopes)
         self._ensure_groups()

@@ -1,4 +1,4 @@
-"""Access tokens from the user pool's own OAuth2 endpoints, the way an app gets them.
+"""Gets access tokens from the user pool's OAuth2 endpoints, as an app does.
 
 Users sign in by the authorization code flow with PKCE (RFC 6749 section 4.1, RFC 7636) through the
 pool's login page; machines by client credentials (RFC 6749 section 4.4). Only these carry the
@@ -48,7 +48,7 @@ class Login:
     http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(timeout=10))
 
     def sign_in(self, username: str, password: str, scopes: Sequence[str]) -> Tokens:
-        """What a browser does: open the login page, send its form, exchange the code."""
+        """Sign in as a browser does: open the login page, send its form, exchange the code."""
         verifier = secrets.token_urlsafe(48)
         code = self._code(username, password, scopes, _challenge(verifier))
         return self._token(

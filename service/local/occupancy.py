@@ -1,8 +1,8 @@
-"""Who runs in a stack's folder, told by two locks rather than by process ids alone.
+"""Tells whether a stack runs in a folder, by two locks and not by process ids alone.
 
-`stack.lock` is inherited by every process of the stack, so it is free only when the last of them
-is gone, whatever happened to the supervisor. `supervisor.lock` is the supervisor's alone. Beside
-them stands the list of process groups, so that what a killed supervisor left can be ended.
+Every process of the stack inherits `stack.lock`, so it is free only when the last one has ended,
+even if the supervisor was killed. Only the supervisor holds `supervisor.lock`. A list of process
+groups is kept beside them, so that the processes of a killed supervisor can be ended.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Occupancy:
 
 
 def stop(folder: Path, patience: float = 60.0) -> None:
-    """Ask the supervisor to end the stack; if it is gone, end what it left. Returns when all is.
+    """Let the supervisor end the stack, or end its processes if it is gone; wait for the end.
 
     Raises `StackError` if something survives for `patience` seconds.
     """

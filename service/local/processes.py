@@ -1,4 +1,4 @@
-"""One child process: its own session and log file, an ordered end."""
+"""One child process with its own session and log file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to run. `folder` is the working directory, `log` receives both output streams."""
+    """A program to run. `folder`: its working directory; `log`: the file of both its outputs."""
 
     name: str
     command: Sequence[str]
@@ -24,8 +24,8 @@ class Program:
 class Process:
     """A running program and whatever it started.
 
-    It leads a session of its own: the terminal's Ctrl-C does not reach it, so that the supervisor
-    decides the order of the end, and what it leaves behind is found by its process group.
+    It has a session of its own, so the terminal's Ctrl-C does not reach it: the supervisor decides
+    the order in which processes end, and finds remaining ones by their process group.
     """
 
     def __init__(self, program: Program, *, inherit: Sequence[int] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Makes an empty AWS account what the service expects: tables and a furnished user pool."""
+"""Creates the tables and the user pool in an empty AWS account."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def provision(
 
 
 def jwks_url(aws_url: str, identity: Identity) -> str:
-    """Where the pool's keys are really served; the tokens' `iss` names AWS."""
+    """The address of the pool's keys in the emulator; the `iss` of its tokens names AWS."""
     return f"{aws_url}/{identity.pool_id}/.well-known/jwks.json"
 
 
@@ -85,8 +85,8 @@ def _get(url: str) -> dict[str, Any]:
         connection.close()
 
 
-def remember(identity: Identity, folder: Path) -> bool:
-    """Keep the ids for the next command; true if they are not what was kept before."""
+def save_identity(identity: Identity, folder: Path) -> bool:
+    """Save the ids for the next command; True if they differ from the saved ones."""
     path = folder / "identity.json"
     text = json.dumps(asdict(identity), indent=2)
     changed = not path.exists() or path.read_text() != text
@@ -94,6 +94,6 @@ def remember(identity: Identity, folder: Path) -> bool:
     return changed
 
 
-def recall(folder: Path) -> Identity:
-    """The ids of a stack that was provisioned before."""
+def load_identity(folder: Path) -> Identity:
+    """The saved ids of a provisioned stack."""
     return Identity(**json.loads((folder / "identity.json").read_text()))

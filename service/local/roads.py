@@ -1,4 +1,4 @@
-"""A real routing engine (OSRM) for the stack: its programs, its road data, its server.
+"""Runs a real routing engine (OSRM) for the stack: its programs, road data and server.
 
 The PyPI package `osrm-bindings` carries OSRM's programs and profiles as plain executables. Its
 wheels are tagged for Python 3.12 and newer, but the executables need no Python: the wheel of this
@@ -27,7 +27,7 @@ from service.local.stack import StackError
 LOCK: Final = PROJECT / "docker" / "roads" / "requirements.txt"
 KINDS: Final = (".osm.pbf", ".osm.bz2", ".osm")
 MAX_TABLE_SIZE: Final = 1000
-"""Places in one table question. OSRM's default of 100 is less than a busy round asks for."""
+"""Places in one table at most. OSRM's default of 100 is too few for a busy round."""
 
 
 def install(folder: Path) -> Path:
@@ -89,7 +89,7 @@ def server(package: Path, base: Path, port: int, log: Path) -> Program:
 
 
 def answers(port: int) -> bool:
-    """Whether the engine serves: any place is snapped to the nearest road."""
+    """Whether the engine answers; it snaps any place to the nearest road."""
     return get_json(port, "/nearest/v1/driving/0,0") is not None
 
 

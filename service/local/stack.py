@@ -20,12 +20,12 @@ from service.settings import Region, faults_of, read
 
 
 class StackError(Exception):
-    """Why the stack cannot do what was asked, in words for the person who asked."""
+    """A failure of the stack, with a message for the person at the terminal."""
 
 
 @contextmanager
 def faults_named() -> Iterator[None]:
-    """Turns what is wrong with settings into a `StackError`."""
+    """Turn errors of settings into a `StackError`."""
     try:
         yield
     except ValidationError as error:
@@ -37,7 +37,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class StackSettings(BaseModel):
-    """What the stack itself, and not the service in it, reads from the environment."""
+    """Settings of the stack itself, not of the service in it."""
 
     port: Port = 8080
     aws_port: Port = 4566
@@ -46,7 +46,7 @@ class StackSettings(BaseModel):
     roads_port: Port = 5001
     aws_region: Region = REGION
     allowed_email_domains: str = ""
-    """Whose addresses may sign up; see `service.identity.pre_sign_up`."""
+    """Domains whose e-mail addresses may sign up; see `service.identity.pre_sign_up`."""
     herd: bool = True
     herd_speed: float = Field(20.0, gt=0, allow_inf_nan=False)
 
@@ -100,7 +100,7 @@ _PORT_SETTINGS = {
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the servers do: a port whose last connections are still closing is free.
+        # As the servers set it: a port whose last connections are still closing counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -144,7 +144,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where a stack lives."""
+    """A stack: its folder, ports and secrets."""
 
     folder: Path
     ports: Ports
@@ -155,13 +155,13 @@ class Stack:
 
     @classmethod
     def create(cls, folder: Path, ports: Ports, region: str = REGION) -> Self:
-        """A stack that is about to start here, anew or again."""
+        """A stack that is about to start in this folder, for the first time or again."""
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder.resolve(), ports, Secrets.of(folder), region)
 
     @classmethod
     def known(cls, folder: Path) -> Self:
-        """The stack that was started here, on the ports it got then."""
+        """The stack that was started in this folder, with its ports."""
         try:
             ports = Ports(**json.loads((folder / "ports.json").read_text()))
         except FileNotFoundError as error:

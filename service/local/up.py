@@ -13,7 +13,7 @@ from service.local import emulators, environment, procfile, roads
 from service.local.identity import Identity
 from service.local.occupancy import Occupancy
 from service.local.processes import Program
-from service.local.provisioning import provision, recall, remember
+from service.local.provisioning import load_identity, provision, save_identity
 from service.local.stack import Stack, StackSettings, write_private
 from service.local.supervisor import POLL_SECONDS, Stopped, Supervisor
 
@@ -121,12 +121,12 @@ class RunningStack:
             environment.redirects(stack),
             triggered={"ALLOWED_EMAIL_DOMAINS": StackSettings.given().allowed_email_domains},
         )
-        return remember(identity, stack.folder)
+        return save_identity(identity, stack.folder)
 
     def _start_service(self) -> None:
         """Start the Procfile's processes; when the API is ready, the herd."""
-        identity = recall(self._stack.folder)
-        variables = environment.of_processes(self._stack, identity)
+        identity = load_identity(self._stack.folder)
+        variables = environment.process_environment(self._stack, identity)
         commands = procfile.read(self._stack.project / "Procfile")
         if not is_monitored(self._stack):
             del commands["monitor"]
@@ -135,7 +135,7 @@ class RunningStack:
         for name, command in commands.items():
             self._supervisor.start(self._program(name, command, variables))
         self.granted = environment.tokens(self._stack, identity)
-        text = environment.of_shell(self._stack, identity, self.granted)
+        text = environment.shell_exports(self._stack, identity, self.granted)
         write_private(self._stack.folder / "env", text)
         self._wait(lambda: is_ready(self._stack), "the service")
         if StackSettings.given().herd:
@@ -143,7 +143,7 @@ class RunningStack:
 
     def _start_herd(self, identity: Identity, variables: dict[str, str]) -> None:
         command = [sys.executable, "-m", "service.local.herd"]
-        settings = environment.of_herd(self._stack, identity)
+        settings = environment.herd_environment(self._stack, identity)
         self._supervisor.start(self._program("herd", command, variables | settings))
 
     def _program(self, name: str, command: list[str], variables: dict[str, str]) -> Program:
@@ -165,7 +165,7 @@ class RunningStack:
 def known_identity(stack: Stack) -> Identity:
     """What the last start found out of the pool; names that no pool has before the first."""
     if (stack.folder / "identity.json").exists():
-        return recall(stack.folder)
+        return load_identity(stack.folder)
     return Identity(f"{stack.region}_unknown", "unknown", "unknown", "", {})
 
 

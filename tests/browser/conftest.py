@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from service.local.provisioning import recall
+from service.local.provisioning import load_identity
 from service.local.stack import Secrets
 from tests.browser.windows import DESKTOP, Window
 from tests.support.infrastructure import free_port
@@ -46,7 +46,7 @@ def password(pages: LocalStack) -> str:
 @pytest.fixture(scope="session")
 def driver_account(pages: LocalStack) -> str:
     """The `sub` of the demo user who drives."""
-    return recall(pages.folder).subs["unicorn"]
+    return load_identity(pages.folder).subs["unicorn"]
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ import urllib3
 from service.local import emulators, occupancy
 from service.local.identity import USER_SCOPES
 from service.local.login import Login
-from service.local.provisioning import recall
+from service.local.provisioning import load_identity
 from service.local.stack import Secrets
 from tests.clients import tools
 from tests.support import srp
@@ -55,7 +55,7 @@ def test_a_ride_is_matched_and_driven_to_its_end_by_the_herd(stack: LocalStack) 
 
 def test_a_page_of_an_invited_origin_signs_in_and_rides(stack: LocalStack) -> None:
     settings = stack.settings
-    identity = recall(stack.folder)
+    identity = load_identity(stack.folder)
     password = Secrets.of(stack.folder).demo_password
     aws = f"http://127.0.0.1:{stack.ports.aws}"
     for path in ("", "/", "/callback"):
@@ -72,7 +72,7 @@ def test_a_page_of_an_invited_origin_signs_in_and_rides(stack: LocalStack) -> No
 
 
 def test_a_page_signs_in_by_srp_without_credentials(stack: LocalStack) -> None:
-    identity = recall(stack.folder)
+    identity = load_identity(stack.folder)
     password = Secrets.of(stack.folder).demo_password
     aws = f"http://127.0.0.1:{stack.ports.aws}"
     user = "rider@example.com"
@@ -145,7 +145,7 @@ def test_settings_that_were_given_take_effect(stack: LocalStack) -> None:
     assert stack.settings["CORS_ORIGINS"] == PAGE
     clients = stack.settings["COGNITO_CLIENT_IDS"].split(",")
     assert clients[-1] == "anotherclient"
-    assert recall(stack.folder).web_client_id in clients
+    assert load_identity(stack.folder).web_client_id in clients
 
 
 def test_every_address_it_prints_answers(stack: LocalStack) -> None:
