@@ -293,7 +293,7 @@ def build(settings: ApiSettings) -> Dependencies:
         limiter=limiter_of(settings),
         now=clock.now,
         monotonic=time.monotonic,
-        probes=probes_of(settings, dynamodb, redis.link, keys.ready)
+        probes=probes_of(settings, dynamodb, redis.link, keys.ready, ports.times.base)
         | {"clock": clock.is_within_bound},
     )
 

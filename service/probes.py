@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from service.matching.travel import TravelTimes
 from service.settings import ApiSettings
 from service.stores.dynamodb.calls import get_batch
 from service.stores.dynamodb.schema import TABLES
 from service.stores.osrm import TableService
 from service.stores.redis.link import RedisLink, connect
+from service.stores.routed import RoutedTimes
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -21,9 +23,16 @@ PATIENCE_SECONDS: Final = 0.5
 
 
 def probes_of(
-    settings: ApiSettings, dynamodb: DynamoDBClient, redis: RedisLink, keys_ready: Probe
+    settings: ApiSettings,
+    dynamodb: DynamoDBClient,
+    redis: RedisLink,
+    keys_ready: Probe,
+    times: TravelTimes,
 ) -> dict[str, Probe]:
-    """A probe for each dependency; it returns False or raises if the part cannot be used."""
+    """A probe for each dependency; it returns False or raises if the part cannot be used.
+
+    `times` are those of this process: an engine for another city answers, and is of no use.
+    """
     probes: dict[str, Probe] = {
         "dynamodb": lambda: _all_tables_answer(settings, dynamodb),
         "keys": keys_ready,
@@ -33,9 +42,9 @@ def probes_of(
     if settings.broker_url != settings.redis_url:
         broker = RedisLink(connect(settings.broker_url, timeout_seconds=PATIENCE_SECONDS))
         probes["broker"] = lambda: _answers(broker)
-    if settings.travel_times_url:
+    if isinstance(times, RoutedTimes):
         routing = TableService(settings.travel_times_url)
-        probes["routing"] = lambda: routing.answers(PATIENCE_SECONDS)
+        probes["routing"] = lambda: times.knows_the_city() and routing.answers(PATIENCE_SECONDS)
     return probes
 
 

@@ -173,6 +173,11 @@ CLOCK_OFF: Final = Gauge(
 )
 
 # Promises
+ROUTING_FAILURES: Final = Counter(
+    "wildrydes_routing_failures",
+    "Questions the routing engine did not answer, or knew no way between any of the places.",
+    ["cause"],
+)
 TOLD_RATIO: Final = Histogram(
     "wildrydes_told_ratio",
     "What riders were told a drive takes ÷ what it really took, by zone and kind of drive.",
@@ -235,6 +240,7 @@ REDIS_ERRORS: Final = Counter(
 # A series that begins at 1 shows no increase, so counters with few label values begin at 0.
 _LABELS: Final[Mapping[Counter, Iterable[tuple[str, ...]]]] = {
     CLAIMS: [("won",), ("lost",), ("failed",)],
+    ROUTING_FAILURES: [("no_answer",), ("no_road",)],
     NOT_COMING: [("taken_back",), ("left",), ("held_back",)],
     MOVES: [(outcome,) for outcome in MOVE_OUTCOMES],
     DEMAND: [(what,) for what in DEMAND_KINDS],

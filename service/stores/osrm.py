@@ -60,15 +60,16 @@ class TableService:
         return np.stack(table)
 
     def answers(self, seconds: float) -> bool:
-        """Whether the server answers within `seconds`, whatever it says. One remote call."""
+        """Whether a routing engine answers within `seconds`: with a table, or with its reason why
+        there is none. One remote call."""
         query = _query(np.zeros((1, 2)), np.zeros((1, 2)))
         try:
-            status, _ = self._outbound.request(
+            status, body = self._outbound.request(
                 "GET", self._url + query, seconds=seconds, most_bytes=_ERROR_BYTES
             )
-        except RequestFailed:
+            return status in {200, 400} and isinstance(json.loads(body)["code"], str)
+        except (RequestFailed, ValueError, TypeError, KeyError, RecursionError):
             return False
-        return status < 500
 
     def _get(self, query: str, seconds: float, most: int) -> bytes:
         try:

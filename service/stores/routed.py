@@ -10,13 +10,17 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from service.breaker import Breaker
-from service.matching.travel import FloatArray, IntArray, TravelTimes
+from service.matching.travel import BoolArray, FloatArray, IntArray, TravelTimes
+from service.observability.instruments import ROUTING_FAILURES
 from service.stores.osrm import BadAnswer, TableService
 
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS: Final = 5.0
 """Time without calls to the engine after it failed, so that rounds do not wait for it each time."""
+STRANGE_PAIRS: Final = 10
+"""After so many pairs without a way, and none with one, the engine counts as one for another
+city."""
 REMEMBERED_SECONDS: Final = 60.0
 MOST_REMEMBERED: Final = 50_000
 """Pairs in each half of the memory; about 10 MB."""
@@ -78,6 +82,7 @@ class RoutedTimes:
         self._monotonic = monotonic
         self._breaker = Breaker(PAUSE_SECONDS, monotonic)
         self._memory = _Memory(monotonic)
+        self._strange = 0
 
     def estimate(
         self, origins: FloatArray, destinations: FloatArray
@@ -106,6 +111,10 @@ class RoutedTimes:
         seconds, metres = np.where(np.isfinite(answered).all(axis=0), answered, estimated)
         return seconds, metres, deadline - self._monotonic()
 
+    def knows_the_city(self) -> bool:
+        """False once nothing but places without a road was asked about for a while."""
+        return self._strange < STRANGE_PAIRS
+
     def reach_metres(self, seconds: float) -> float:
         return self._otherwise.reach_metres(seconds)
 
@@ -118,11 +127,22 @@ class RoutedTimes:
             if self._breaker.is_open or left < self.budget_seconds / 2:
                 return
             try:
-                yield rows, self._ask(origins[rows], destinations[rows], left)
+                told = self._ask(origins[rows], destinations[rows], left)
             except BadAnswer as error:
                 self._breaker.trip()
+                ROUTING_FAILURES.labels("no_answer").inc()
                 logger.warning("travel times are estimated", extra={"cause": str(error)})
                 return
+            self._note_roads(np.isfinite(told[0]) & np.isfinite(told[1]))
+            yield rows, told
+
+    def _note_roads(self, is_told: BoolArray) -> None:
+        """One rider in the sea is no matter; many places without a road are another city."""
+        if is_told.any():
+            self._strange = 0
+        else:
+            self._strange += len(is_told)
+            ROUTING_FAILURES.labels("no_road").inc()
 
     def _ask(self, origins: FloatArray, destinations: FloatArray, seconds: float) -> FloatArray:
         """Seconds and metres of these pairs, NaN if there is no way; each place is sent once.

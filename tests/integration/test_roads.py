@@ -11,11 +11,11 @@ import pytest
 from service.local import roads
 from service.local.processes import Process
 from service.local.stack import StackError
-from service.matching.travel import GreatCircle, TravelTimes, places
+from service.matching.travel import GreatCircle, places
 from service.model import Location
 from service.stores.osrm import TableService
 from service.stores.routed import RoutedTimes
-from tests.support import grid_city
+from tests.support import grid_city, manhattan
 from tests.support.grid_city import corner
 from tests.support.infrastructure import PROJECT, free_port, wait_until
 
@@ -24,16 +24,15 @@ FAR_AWAY = Location(48.85, 2.35)
 
 
 class Engine:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, extract: Path) -> None:
         self.port = free_port()
-        extract = grid_city.write(folder / "grid.osm")
         package = roads.install(PROGRAMS)
         self.base = roads.prepare(package, extract, folder / "data")
         self.process = Process(roads.server(package, self.base, self.port, folder / "roads.log"))
         wait_until(lambda: roads.answers(self.port), "the routing engine's first answer")
 
     @property
-    def travel(self) -> TravelTimes:
+    def travel(self) -> RoutedTimes:
         return RoutedTimes(
             TableService(f"http://127.0.0.1:{self.port}"),
             GreatCircle(),
@@ -44,7 +43,8 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = Engine(tmp_path_factory.mktemp("roads"))
+    folder = tmp_path_factory.mktemp("roads")
+    engine = Engine(folder, grid_city.write(folder / "grid.osm"))
     yield engine
     engine.process.stop(grace=5)
 
@@ -83,6 +83,23 @@ def test_an_engine_for_another_continent_answers_for_nobody(engine: Engine) -> N
     pair = (FAR_AWAY, Location(48.86, 2.30))
     seconds, _ = told(engine, pair)
     assert seconds[0] == pytest.approx(GreatCircle().seconds_between(*pair), abs=1)
+    travel = engine.travel
+    for number in range(10):
+        travel.estimate(places([FAR_AWAY]), places([Location(48.86, 2.30 + number / 100)]))
+    assert not travel.knows_the_city()
+
+
+@pytest.mark.skipif(not manhattan.FOLDER.exists(), reason=manhattan.ABSENT)
+def test_manhattans_drives_take_what_its_streets_take(tmp_path: Path) -> None:
+    engine = Engine(tmp_path, manhattan.write(tmp_path / "manhattan.osm"))
+    try:
+        crossings, fastest = manhattan.nodes(), manhattan.fastest_ways(range(0, 4000, 400))
+        pairs = [(row, end) for row in range(0, 4000, 400) for end in range(7, 4000, 190)]
+        seconds, _ = told(engine, *((crossings[a], crossings[b]) for a, b in pairs))
+    finally:
+        engine.process.stop(grace=5)
+    expected = np.array([fastest[row // 400, end] for row, end in pairs])
+    assert np.median(np.array(seconds) / expected) == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_rider_on_another_continent_spoils_nobody_elses_estimate(engine: Engine) -> None:

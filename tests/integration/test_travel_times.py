@@ -23,6 +23,7 @@ from service.matching.travel import (
     places,
 )
 from service.model import FleetEntry, Location, Position
+from service.observability.instruments import ROUTING_FAILURES
 from service.settings import Settings
 from service.stores.osrm import TableService
 from service.stores.routed import PAUSE_SECONDS, REMEMBERED_SECONDS, RoutedTimes
@@ -313,6 +314,47 @@ def test_the_questions_of_a_pairing_share_one_budget(server: TableServer, clock:
     service.run_published_rounds()
     assert service.stored(ride).unicorn_id == "u1", "looked at twice: with and without its miss"
     assert len(server.asked) == 1
+
+
+def test_many_places_without_a_road_are_another_city_and_one_is_a_rider_in_the_sea(
+    server: TableServer, travel: RoutedTimes
+) -> None:
+    def on_another_continent(question: Question) -> Any:
+        answer = answer_of(question)
+        for waypoint in answer["sources"]:
+            waypoint["distance"] = 6_000_000.0
+        return answer
+
+    one(travel)
+    server.answer = on_another_continent
+    assert [travel.estimate(*random_pairs(1, 9))[0].size, travel.knows_the_city()] == [1, True]
+    before = ROUTING_FAILURES.labels("no_road")._value.get()
+    origins, destinations = random_pairs(20, 90)
+    assert travel.estimate(origins, destinations)[0] == pytest.approx(
+        GreatCircle().estimate(origins, destinations)[0]
+    )
+    assert not travel.knows_the_city()
+    assert ROUTING_FAILURES.labels("no_road")._value.get() == before + 1
+    server.answer = answer_of
+    travel.estimate(places([THERE]), places([HERE]))
+    assert travel.knows_the_city()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"code":1}', b"[" * 3000])
+def test_a_server_that_talks_nonsense_is_no_routing_engine(
+    server: TableServer, body: bytes
+) -> None:
+    assert TableService(server.url).answers(1.0)
+    server.answer = lambda _: body
+    assert not TableService(server.url).answers(1.0)
+
+
+@pytest.mark.parametrize(("status", "is_one"), [(400, True), (404, False), (503, False)])
+def test_an_engine_may_say_that_it_knows_no_such_place(
+    server: TableServer, status: int, is_one: bool
+) -> None:
+    server.status, server.answer = status, lambda _: {"code": "NoSegment"}
+    assert TableService(server.url).answers(1.0) == is_one
 
 
 def test_the_settings_say_whether_there_is_a_routing_engine(server: TableServer) -> None:
