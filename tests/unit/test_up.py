@@ -25,6 +25,6 @@ def test_every_origin_that_may_call_the_api_may_sign_in_however_the_list_is_spac
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORS_ORIGINS", "http://localhost:5173, http://localhost:4200 ,")
-    invited = redirects(Stack(tmp_path, Ports(), Secrets.of(tmp_path)))[4:]
+    invited = redirects(Stack(tmp_path, Ports(), Secrets.of(tmp_path)))[-6:]
     origins = ("http://localhost:5173", "http://localhost:4200")
     assert invited == [f"{each}{path}" for each in origins for path in ("/", "/callback", "")]
