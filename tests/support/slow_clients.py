@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import socket
 import threading
 import time
@@ -12,9 +11,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-LIFE_SECONDS: Final = (3.0, 9.0)
-"""A connection is given up and opened again after as long as is drawn for it, some before the
-server's word and some after it. All at once would be a flood of connections, another matter."""
+LIFE_SECONDS: Final = 6.0
+"""A connection is given up and opened again after this: a little later than the server's word."""
 
 TICK_SECONDS: Final = 0.2
 SMALL_BUFFER: Final = 4096
@@ -91,8 +89,8 @@ class SlowClients:
     def _run(self) -> None:
         while not self._ended.wait(TICK_SECONDS):
             now = time.monotonic()
-            for end, connection in self._open:
-                if now > end:
+            for began, connection in self._open:
+                if now - began > LIFE_SECONDS:
                     connection.close()
             self._open = [each for each in self._open if each[1].fileno() >= 0]
             self._fill()
@@ -101,8 +99,7 @@ class SlowClients:
         # A server that is just being restarted refuses; the next turn tries again.
         with suppress(OSError):
             while len(self._open) < self._count:
-                end = time.monotonic() + random.uniform(*LIFE_SECONDS)
-                self._open.append((end, self._begin()))
+                self._open.append((time.monotonic(), self._begin()))
 
     def _begin(self) -> socket.socket:
         connection = socket.socket()

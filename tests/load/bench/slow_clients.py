@@ -19,7 +19,7 @@ from tests.load.bench.overload import quantile
 from tests.load.bench.processes import cpu_seconds
 from tests.load.bench.stage import stage
 from tests.support.pressure import BODY
-from tests.support.slow_clients import LIFE_SECONDS, SlowClients
+from tests.support.slow_clients import SlowClients
 from tests.support.stack import Stack
 
 CALLERS = 50
@@ -70,8 +70,6 @@ def show(stack: Stack, name: str, drivers: Sequence[str], seconds: float, slow: 
     pid, token = stack.processes["web"].pid, stack.rider_token("slow")
     attack = SlowClients([stack.port], token, slow) if slow else nullcontext()
     with attack, ThreadPoolExecutor(2 * CALLERS) as pool:
-        # The first are opened all at once; from then on some are at any time.
-        time.sleep(LIFE_SECONDS[1] if slow else 0)
         cpu, start = cpu_seconds(pid), time.monotonic()
         work = [pool.submit(ride, stack, number, seconds) for number in range(CALLERS)]
         work += [pool.submit(drive, stack, driver, seconds) for driver in drivers]
