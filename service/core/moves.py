@@ -6,7 +6,6 @@ step gives new advice.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,8 +28,6 @@ from service.matching.repositioning import (
 from service.matching.travel import TravelTimes, places
 from service.matching.tuning import KNOBS, Repositioning
 from service.model import Advice, FleetEntry, Weight
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

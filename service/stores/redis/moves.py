@@ -13,6 +13,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import Lock
 from typing import Any, Final, cast
 
 import h3
@@ -44,6 +45,7 @@ class RequestCounter:
     def __init__(self) -> None:
         self._prolonged: TTLCache[str, bool] = TTLCache(MOST_ZONES, PROLONGED_SECONDS)
         """Hashes whose life was prolonged a moment ago."""
+        self._lock = Lock()
 
     def add(self, pipe: Any, ride: Ride) -> None:
         """Count the ride's rider; again: no effect. Adds its answers behind those before it."""
@@ -54,9 +56,11 @@ class RequestCounter:
         cell = h3.latlng_to_cell(pickup.latitude, pickup.longitude, PICKUP_RESOLUTION)
         name = keys.asked(ride.zone, quarter)
         pipe.hsetnx(name, int.from_bytes(digest), f"{cell} {int(at * 1000)}")
-        if name not in self._prolonged:
-            # Not with each request: two commands more would cost three times as much.
-            self._prolonged[name] = True
+        # Not with each request: two commands more would cost three times as much.
+        with self._lock:
+            is_due = name not in self._prolonged
+            self._prolonged.setdefault(name, True)
+        if is_due:
             pipe.expire(name, REMEMBERED)
             pipe.zadd(keys.ASKED, {ride.zone: at})
 
