@@ -8,6 +8,8 @@ from service.core import (
     dead_letters,
     erasure,
     estimates,
+    experience,
+    photos,
     positions,
     reconcile,
     rides,
@@ -15,8 +17,10 @@ from service.core import (
 )
 from service.core.positions import Report
 from service.core.suspects import DEATHS_ALONE
+from service.matching.correction import Kind
 from service.matching.zones import zone_of
 from service.model import Position
+from service.model.errors import PhotoNotFound, UnicornNotFound
 from tests.support.crashes.given import (
     NEARBY,
     RIDE_ID,
@@ -29,6 +33,7 @@ from tests.support.crashes.given import (
     a_waiting_ride,
 )
 from tests.support.crashes.scenario import Process, scenario
+from tests.support.fakes_photos import FakePhotos
 from tests.unit.core.conftest import PICKUP, Service
 
 ZONE = zone_of(PICKUP)
@@ -48,6 +53,10 @@ def a_suspect_nobody_can_take(service: Service) -> None:
 def a_proven_suspect(service: Service) -> None:
     a_suspect(service)
     service.waiting.alone[ZONE] = {RIDE_ID: DEATHS_ALONE}
+
+
+def a_promise_that_was_kept(service: Service) -> None:
+    service.legs.kept_promises[ZONE, Kind.PICKUP] = []
 
 
 def a_ride_set_aside(service: Service) -> None:
@@ -134,6 +143,19 @@ def people_look_around(process: Process) -> object:
     estimates.nearby(ports, PICKUP, now)
     rides.own_ride(ports, RIDE_ID, "rider-1")
     return staff.oldest_waiting(ports, now)
+
+
+@scenario(given=a_promise_that_was_kept)
+def staff_looks_at_what_was_promised(process: Process) -> object:
+    return experience.accounts(process.ports)
+
+
+@scenario(given=a_matched_ride)
+def a_driver_asks_for_the_photo_of_a_rider_who_has_none(process: Process) -> object:
+    try:
+        return photos.photo_of_rider(process.ports, FakePhotos(), "driver-1", RIDE_ID)
+    except (PhotoNotFound, UnicornNotFound) as none:
+        return type(none)
 
 
 @scenario(given=a_completed_ride)
