@@ -1,8 +1,8 @@
-"""Patrols: whether the unicorns that have a ride are heard of, and come.
+"""Patrols: check whether the unicorns that have a ride still call, and come.
 
-Nobody writes to a ride that goes well. Every few seconds a patrol reads from the index of open
-rides which unicorns have one, asks the fleet index about them, and names the rides to look at.
-What is lost (a message, all of Redis) costs it nothing: the index is made of the rides themselves.
+A ride that goes well needs no writes. Every few seconds a patrol reads the unicorns with a ride
+from the index of open rides, reads their entries in the fleet index, and names the rides to look
+after. It depends on no message and no memory: the index consists of the rides themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.model.errors import Unavailable
 from service.model.presence import Patrol
 
 TOGETHER: Final = 200
-"""Unicorns that are asked about with one call."""
+"""Unicorns that are read with one call."""
 
 
 def rides_to_look_at(
@@ -38,7 +38,7 @@ def rides_to_look_at(
 def _suspicious(
     ports: Stores, pairs: Sequence[tuple[str, str]], patrols: Collection[Patrol], now: datetime
 ) -> Iterator[str]:
-    """An entry that makes no sense makes its ride one to look at, and hides no other."""
+    """The rides with which something may be wrong; one with an unreadable entry is among them."""
     try:
         yield from list(_judged(ports, pairs, patrols, now))
     except Unavailable:
@@ -72,7 +72,7 @@ def _needs_look(
     now: datetime,
 ) -> bool:
     if unicorn and unicorn.ride_id != ride_id:
-        # The pair is torn, or one of the two indexes is a moment old.
+        # The two rows contradict each other, or one of the two indexes is a moment old.
         return True
     if unicorn and unicorn.state is UnicornState.ON_TRIP:
         # With a rider aboard it may be silent for longer than the sweep leaves the ride unseen.

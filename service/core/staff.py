@@ -185,25 +185,25 @@ def set_pause(ports: Stores, zone: str | None, paused: bool, now: datetime) -> P
     """
     pause = ports.pauses.put(zone, paused)
     if not paused:
-        # What nobody triggers here, the sweep triggers within seconds.
+        # Rides that are not triggered here are triggered by the sweep within seconds.
         with suppress(Unavailable):
             _trigger_waiting(ports, pause, now)
     return pause
 
 
 def _trigger_waiting(ports: Stores, pause: Pause, now: datetime) -> None:
-    """Some hundreds of rides, if so many wait."""
+    """Trigger the waiting rides of zones that are not paused, some hundreds at most."""
     for ride in waiting_rides(ports, now):
         if not pause.covers(ride.zone):
             effects.trigger_ride(ports, ride)
 
 
 def waiting_rides(ports: Stores, now: datetime, limit: int = LOOKED_AT) -> Sequence[Ride]:
-    """The waiting among the rides that are due soonest: all that wait, unless that are hundreds."""
+    """The waiting rides among those that are due soonest: all, unless there are hundreds."""
     due = ports.rides.due(now + SOON, limit)
     return [ride for ride in due if ride.status is RideStatus.REQUESTED]
 
 
 def oldest_waiting(ports: Stores, now: datetime) -> timedelta | None:
-    """How long the ride that waits longest has waited; none if none waits."""
+    """How long the oldest waiting ride has waited; None if no ride is waiting."""
     return max((now - ride.requested_at for ride in waiting_rides(ports, now)), default=None)

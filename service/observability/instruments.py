@@ -147,21 +147,23 @@ FLEET_CALLS_REFUSED: Final = Counter(
 MOVE_OUTCOMES: Final = ("sent", "followed", "ignored", "rewarded")
 MOVES: Final = Counter(
     "wildrydes_moves",
-    "Idle unicorns told of a new place to wait (sent); what they did about it half a minute later "
-    "(followed, ignored); and those that got a ride after they had followed (rewarded).",
+    "Idle unicorns by outcome of repositioning: got a new place to wait (sent), drove there within "
+    "half a minute or not (followed, ignored), got a ride after following (rewarded).",
     ["outcome"],
 )
 MOVED_METRES: Final = Counter(
-    "wildrydes_moved_metres", "Way that idle unicorns drove to where they were told to wait."
+    "wildrydes_moved_metres", "Metres that idle unicorns drove to where they were told to wait."
 )
 DEMAND_KINDS: Final = ("predicted", "real", "apart")
 DEMAND: Final = Counter(
     "wildrydes_demand_riders",
-    "Riders in five minutes, predicted and real, and how far both are apart, summed over cells.",
+    "Riders in five minutes, predicted and real, and their differences, summed over cells.",
     ["what"],
 )
 MOVES_SECONDS: Final = Histogram(
-    "wildrydes_moves_duration_seconds", "Of a zone's step of repositioning.", buckets=QUICK
+    "wildrydes_moves_duration_seconds",
+    "Time in seconds of a zone's step of repositioning.",
+    buckets=QUICK,
 )
 
 CLOCK_OFF: Final = Gauge(
@@ -175,18 +177,18 @@ CLOCK_OFF: Final = Gauge(
 # Promises
 ROUTING_FAILURES: Final = Counter(
     "wildrydes_routing_failures",
-    "Questions the routing engine did not answer, or knew no way between any of the places.",
+    "Calls that the routing engine did not answer, or for which it knew no way at all.",
     ["cause"],
 )
 TOLD_RATIO: Final = Histogram(
     "wildrydes_told_ratio",
-    "What riders were told a drive takes ÷ what it really took, by zone and kind of drive.",
+    "Time told to riders divided by the real time of the drive, by zone and kind of drive.",
     ["zone", "kind"],
     buckets=(0.25, 0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.2, 1.25, 1.5, 2.0, 4.0),
 )
 PROMISES: Final = Counter(
     "wildrydes_promises",
-    "Drives that ended by the latest time that riders were told, or later, by zone and kind.",
+    "Drives that ended within the latest time told to riders, or after it, by zone and kind.",
     ["zone", "kind", "kept"],
 )
 

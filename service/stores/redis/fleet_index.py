@@ -40,7 +40,7 @@ from service.stores.redis.presence import (
     ride_version_of,
     span,
 )
-from service.stores.redis.remembered import Remembered, position_of, unicorn_of
+from service.stores.redis.remembered import Remembered, position_of, read_unicorn
 
 STATE_TTL: Final = timedelta(seconds=60)
 STATE_CHECK: Final = timedelta(seconds=30)
@@ -285,7 +285,7 @@ def _has_entered(before: Position | None, after: Position) -> bool:
 
 def _state(text: str | None, noted: str | None, now: datetime, ttl: timedelta) -> Unicorn | None:
     """None if it was noted too long ago or cannot be read: the next position reads it again."""
-    return unicorn_of(text) if _is_lately(noted, now, ttl) else None
+    return read_unicorn(text) if _is_lately(noted, now, ttl) else None
 
 
 def _is_lately(noted: str | None, now: datetime, ttl: timedelta) -> bool:

@@ -1,4 +1,4 @@
-"""What a process has read of unicorns' entries, so that the same text is not parsed again."""
+"""Remembers parsed entries of unicorns, so that a process parses the same text only once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_REMEMBERED: Final = 10_000
 
 @dataclass(slots=True)
 class Last:
-    """A unicorn's entry when its last position was noted by this process."""
+    """A unicorn's entry as of its last position recorded by this process."""
 
     state: str | None = None
     unicorn: Unicorn | None = None
@@ -32,20 +32,20 @@ class Remembered:
         return self._last.get(name)
 
     def read(self, name: str, state: str | None, position: str | None) -> Last:
-        """The entry with these texts; what cannot be read is none."""
+        """The entry with these texts; an unreadable part is None."""
         last = self._last.get(name)
         if last is None:
             if len(self._last) >= MOST_REMEMBERED:
                 self._last.clear()
             last = self._last[name] = Last()
         if last.state != state:
-            last.state, last.unicorn = state, unicorn_of(state)
+            last.state, last.unicorn = state, read_unicorn(state)
         if last.position_text != position:
             last.position_text, last.position = position, position_of(position)
         return last
 
 
-def unicorn_of(text: str | None) -> Unicorn | None:
+def read_unicorn(text: str | None) -> Unicorn | None:
     """None for an entry that cannot be read, too."""
     return readable("unicorn", load_unicorn, text) if text else None
 

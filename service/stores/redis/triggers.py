@@ -1,7 +1,7 @@
-"""When the oldest trigger came that no round has read yet: kept beside the mark, outliving it.
+"""The instant of the oldest trigger of a zone that no round has read; it outlasts the mark.
 
-Whoever triggers writes it unless it is there; the round that reads the rides takes it. So it tells
-how long triggers wait, whichever job, mark or message was lost in between.
+A trigger writes it unless it exists, and the round that reads the rides removes it. So it shows how
+long triggers wait, whatever job, mark or message was lost in between.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 from service.model import Ride
 
 NOTED_MS: Final = 600_000
-"""So late a trigger is noticed at all."""
+"""How long the instant is kept."""
 UNSEEN_AFTER: Final = timedelta(seconds=1)
-"""A ride that comes again after this was brought by the sweep, not by its request."""
+"""A ride that is triggered again after this time was triggered by the sweep."""
 
 
 def now_ms() -> int:
@@ -24,5 +24,5 @@ def now_ms() -> int:
 
 def is_unseen(ride: Ride, unread_since: int, now: int) -> bool:
     """Whether a ride that comes again has waited since its request without any round."""
-    asked = int((ride.requested_at + UNSEEN_AFTER).timestamp() * 1000)
-    return unread_since < asked < now
+    overdue_at = int((ride.requested_at + UNSEEN_AFTER).timestamp() * 1000)
+    return unread_since < overdue_at < now

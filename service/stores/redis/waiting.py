@@ -22,7 +22,7 @@ from service.stores.redis.link import RedisLink, run_all
 from service.stores.redis.moves import RequestCounter
 
 MARK_MS: Final = 1000
-"""A job that was lost is published again by the next request after this."""
+"""How long a mark lasts; after it, the next request publishes a lost job again."""
 
 
 class RedisWaitingRides:

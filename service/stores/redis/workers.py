@@ -1,4 +1,4 @@
-"""Heartbeats of workers: each says every few seconds how it is, all in one hash."""
+"""Stores the heartbeats of workers, which each sends every two seconds, in one hash."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 
 REMEMBERED: Final = timedelta(hours=1)
-"""How long a worker that was heard of no more is shown as lost."""
+"""How long a worker without heartbeats is shown as lost."""
 
 
 class RedisWorkers:
@@ -25,14 +25,14 @@ class RedisWorkers:
         self._link = link
 
     def beat(self, beat: Beat) -> None:
-        """Note that a worker lives, and how it is."""
+        """Store a worker's heartbeat: one remote call."""
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             pipe.hset(keys.WORKERS, beat.worker_id, json.dumps(record_of(beat)))
             pipe.expire(keys.WORKERS, REMEMBERED)
             pipe.execute()
 
     def leave(self, worker_id: str) -> None:
-        """A worker ends as it should: it is not lost, so it is not shown."""
+        """Remove a worker that ends normally, so that it is not shown as lost."""
         with self._link.use() as client:
             client.hdel(keys.WORKERS, worker_id)
 
