@@ -99,6 +99,8 @@ def test_a_rider_and_a_driver_whose_clock_is_wrong_complete_a_ride(
     rider.page.get_by_label("4 of 5 stars").check(force=True)
     rider.presses("Rate")
     rider.sees("#notice", "Thank you")
+    driver.page.locator("#today summary").click()
+    driver.sees("#today-sum", "1 completed")
     driver.presses("Go off duty")
     driver.sees("#state", "off duty")
     driver.presses("Sign out")
