@@ -175,7 +175,7 @@ def test_a_caller_without_the_rights_is_denied(
         "GET /v1/rides\n",
         "GET /v1x1",
         "GET /x/v1/rides",
-        "GET /",
+        "GET /nothing",
         "OPTIONS /v1/rides",
     ],
 )
