@@ -27,13 +27,13 @@ class Role(StrEnum):
 class Policy:
     """A caller needs all of `scopes`, one of `roles` (if any are given) and a token of `kind`.
 
-    `instead`: one scope that is enough in place of all of `scopes`.
+    `instead`: scopes each of which is enough in place of all of `scopes`.
     """
 
     scopes: tuple[str, ...]
     roles: tuple[Role, ...] | None = None
     kind: TokenKind | None = None
-    instead: str | None = None
+    instead: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.scopes and (self.roles is not None or self.kind is not None):
@@ -46,7 +46,7 @@ class Policy:
     @property
     def alternatives(self) -> tuple[tuple[str, ...], ...]:
         """The sets of scopes any one of which a caller needs."""
-        return (self.scopes, (self.instead,)) if self.instead else (self.scopes,)
+        return (self.scopes, *((scope,) for scope in self.instead))
 
 
 RIDES_READ_SCOPE: Final = "wildrydes/rides.read"
@@ -70,7 +70,8 @@ _ANY_STAFF: Final = (Role.ADMIN, Role.DISPATCHER)
 
 PUBLIC: Final = Policy(())
 RIDES_READ: Final = Policy((RIDES_READ_SCOPE,), kind=TokenKind.USER)
-WORKSHOP_RIDES: Final = replace(RIDES_READ, instead=UNICORN_MANAGER_SCOPE)
+WORKSHOP_RIDES: Final = replace(RIDES_READ, instead=(UNICORN_MANAGER_SCOPE,))
+ANY_USER: Final = replace(RIDES_READ, instead=(FLEET_DRIVE_SCOPE, ADMIN_SCOPE))
 RIDES_WRITE: Final = Policy((RIDES_WRITE_SCOPE,), kind=TokenKind.USER)
 FLEET_DRIVE: Final = Policy((FLEET_DRIVE_SCOPE,), (Role.UNICORN,), TokenKind.USER)
 FLEET_TELEMETRY: Final = Policy((FLEET_TELEMETRY_SCOPE,), kind=TokenKind.MACHINE)

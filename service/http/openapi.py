@@ -213,8 +213,8 @@ def _security_schemes(routes: Sequence[Route], settings: ApiSettings) -> Json:
 
 def _implicit(routes: Sequence[Route], domain: str) -> Json:
     """The flow of the workshop's second page."""
-    scopes = {each.policy.instead: "See the rides of one's own unicorn." for each in routes}
-    scopes.pop(None, None)
+    foreign = {scope for each in routes for scope in each.policy.instead} - SCOPES.keys()
+    scopes = dict.fromkeys(sorted(foreign), "See the rides of one's own unicorn.")
     return {"implicit": {"authorizationUrl": f"{domain}/oauth2/authorize", "scopes": scopes}}
 
 

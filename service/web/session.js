@@ -113,10 +113,9 @@ export class Session {
     location.assign(`${settings.domain}/logout?${query}`);
   }
 
-  // A rider's session ends at the service, which tells the pool; others' only at the pool.
+  // The session ends at the service, which tells the pool.
   #revoke() {
     const { access, refresh } = this.#tokens;
-    if (!this.claims.scope.includes("wildrydes/rides.read")) return askPool("RevokeToken", { Token: refresh });
     return fetch(`${settings.base}/v1/me/sign-out`, {
       method: "POST",
       headers: { Authorization: `Bearer ${access}`, "Content-Type": "application/json" },

@@ -39,7 +39,7 @@ console.log(
     ride: ride.status,
     email: user.profile.email,
     signedOut: signedOut.headers.get("location"),
-    bySrp: (await bySrp.json()).reason,
+    bySrp: bySrp.status,
     scope: tokens.accessToken.payload.scope,
     isRenewed: renewed.accessToken.toString() !== tokens.accessToken.toString(),
   }),

@@ -109,6 +109,7 @@ def test_from_a_refused_sign_up_to_a_refused_token(walk: Walk) -> None:
     tokens = walk.sign_in("Rider", RIDER)
     assert scopes_of(by_page.access_token) == scopes_of(tokens["AccessToken"]) == SCOPES
 
+    assert scopes_of(login.refresh(tokens["RefreshToken"]).access_token) == SCOPES
     identity_walk.ride_with_photo(walk, tokens, tokens["AccessToken"])
     body = {"refresh_token": tokens["RefreshToken"]}
     signed_out = walk.stack.call("POST", "/v1/me/sign-out", body, token=tokens["AccessToken"])

@@ -108,8 +108,8 @@ def test_the_examples_for_apps_sign_in_and_ride(stack: LocalStack, examples: Pat
         "ride": 202,
         "email": "rider@example.com",
         "signedOut": f"{PAGE}/",
-        "bySrp": "insufficient_scope",
-        "scope": "aws.cognito.signin.user.admin",
+        "bySrp": 202,
+        "scope": "aws.cognito.signin.user.admin wildrydes/rides.read wildrydes/rides.write",
         "isRenewed": True,
     }
 

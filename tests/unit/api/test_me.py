@@ -216,3 +216,13 @@ def test_a_sign_out_ends_the_session_and_no_other(
 def test_a_token_without_a_session_is_signed_out_alone(api: Api) -> None:
     assert api.call("POST", "/v1/me/sign-out").status_code == 204
     assert api.call("GET", "/v1/me").status_code == 401
+
+
+@pytest.mark.parametrize("scope", ["rides.read", "fleet.drive", "admin"])
+def test_the_app_of_any_user_may_ask_who_it_is_and_sign_out(
+    api: Api, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    with a_session(monkeypatch, jti=scope, scopes=frozenset({f"wildrydes/{scope}"})):
+        assert api.call("GET", "/v1/me", token="session").status_code == 200
+        assert api.call("POST", "/v1/me/sign-out", token="session").status_code == 204
+        assert api.call("GET", "/v1/me", token="session").status_code == 401

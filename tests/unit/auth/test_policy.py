@@ -51,6 +51,7 @@ def refusal(asked: Policy, principal: Principal) -> type[AuthError] | None:
         ("RIDES_READ", USER, ((),)),
         ("RIDES_WRITE", USER, ((),)),
         ("WORKSHOP_RIDES", USER, ((),)),
+        ("ANY_USER", USER, ((),)),
         ("FLEET_DRIVE", USER, (("horned",),)),
         ("FLEET_TELEMETRY", MACHINE, ((),)),
         ("ADMIN_READ", USER, (("ops",), ("desk",))),
@@ -70,12 +71,12 @@ def test_a_policy_lets_exactly_its_callers_pass(
 
 
 def test_every_policy_is_in_the_table() -> None:
-    assert len(NAMED) == 8
+    assert len(NAMED) == 9
 
 
 @pytest.mark.parametrize("asked", NAMED.values(), ids=NAMED)
 def test_scope_is_judged_before_kind_and_group(asked: Policy) -> None:
-    others = tuple(policy.SCOPES.keys() - set(asked.scopes))
+    others = tuple(policy.SCOPES.keys() - {*asked.scopes, *asked.instead})
     for kind in TokenKind:
         with pytest.raises(InsufficientScope) as refused:
             judge(asked, caller(others, tuple(GROUPS.values()), kind), GROUPS)
@@ -86,6 +87,13 @@ def test_all_of_the_scopes_are_needed() -> None:
     both = Policy(("a", "b"))
     assert refusal(both, caller(("a",))) is InsufficientScope
     assert refusal(both, caller(("a", "b", "c"))) is None
+
+
+@pytest.mark.parametrize("asked", NAMED.values(), ids=NAMED)
+def test_each_scope_instead_is_enough_alone(asked: Policy) -> None:
+    kind, groups = asked.kind or USER, tuple(GROUPS.values())
+    for scopes in (asked.scopes, *((scope,) for scope in asked.instead)):
+        assert refusal(asked, caller(scopes, groups, kind)) is None
 
 
 def test_anybody_may_use_what_is_public() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from service.api import pages
 from service.auth import policy
 from service.identity import aws, events, grants, sign_in
 from tests.support.cognito_events import SHAPES
@@ -149,6 +150,13 @@ def test_each_client_may_ask_for_the_scopes_of_its_users_only() -> None:
     assert {
         name: set(client["AllowedOAuthScopes"]) - {"openid"} for name, client in clients().items()
     } == wanted
+
+
+def test_each_page_gets_its_own_client() -> None:
+    outputs = template("data.yaml")["Outputs"]
+    in_order = [f"{name}Client" for name in ("Rider", "Driver", "Console")]
+    assert re.findall(r"\w+Client", str(outputs["PageClientIds"])) == in_order
+    assert pages.PAGES == ("rider", "drive", "console")
 
 
 def test_the_pool_has_the_scopes_and_groups_of_the_code() -> None:
