@@ -28,7 +28,7 @@ from service.model.errors import Unavailable
 from service.model.operations import QueueLength
 from service.observability import traces
 from service.observability.instruments import PUBLISHED
-from service.stores.entries import UNREADABLE
+from service.stores.records import UNREADABLE
 from service.stores.redis.link import (
     JudgingConnection,
     JudgingTlsConnection,

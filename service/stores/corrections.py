@@ -20,7 +20,8 @@ from service.matching.correction import KNOTS, Correction, Kind
 from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
-from service.stores.entries import UNREADABLE, note_unreadable
+from service.stores.entries import note_unreadable
+from service.stores.records import UNREADABLE
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

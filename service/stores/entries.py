@@ -24,7 +24,7 @@ from service.model import (
 )
 from service.observability import traces
 from service.observability.instruments import UNREADABLE_ENTRIES
-from service.stores.records import Record, instant_of, instant_text, record_of, value_of
+from service.stores.records import UNREADABLE, Record, instant_of, instant_text, record_of, value_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +35,6 @@ SCHEMA: Final = 1
 
 class UnknownSchema(ValueError):
     """The entry has a schema that this release does not know."""
-
-
-UNREADABLE: Final = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    OSError,
-    RecursionError,
-)
-"""The exceptions from loading an entry that this release cannot read."""
 
 
 def readable(kind: str, load: Callable[[str], Value], text: str) -> Value | None:

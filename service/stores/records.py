@@ -20,6 +20,17 @@ Record = dict[str, Any]
 Value = TypeVar("Value")
 Convert = Callable[[Any], Any]
 
+UNREADABLE: Final = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    OSError,
+    RecursionError,
+)
+"""The exceptions from loading an entry or an item that this release cannot read."""
+
 
 def instant_text(instant: datetime) -> str:
     """The text of a timezone-aware instant, cut to milliseconds."""

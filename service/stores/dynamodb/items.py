@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from service.model import Ride, Unicorn, UnicornState
-from service.stores.entries import UNREADABLE
-from service.stores.records import Record, record_of, value_of
+from service.stores.records import UNREADABLE, Record, record_of, value_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef

@@ -18,7 +18,6 @@ from service.model.errors import Unavailable
 from service.observability import traces
 from service.observability.instruments import ROUND_RIDES, ROUND_SECONDS, TRIGGER_LAG
 from service.stores.entries import (
-    UNREADABLE,
     UnknownSchema,
     dump_place,
     dump_plan,
@@ -29,6 +28,7 @@ from service.stores.entries import (
     readable,
     trace_of,
 )
+from service.stores.records import UNREADABLE
 from service.stores.redis import keys, scripts, triggers
 from service.stores.redis.link import RedisLink
 

@@ -11,7 +11,8 @@ from typing import Final, cast
 from service.matching.correction import Kind, Leg
 from service.matching.promises import Promise
 from service.observability.instruments import PROMISES, TOLD_RATIO
-from service.stores.entries import UNREADABLE, note_unreadable
+from service.stores.entries import note_unreadable
+from service.stores.records import UNREADABLE
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 

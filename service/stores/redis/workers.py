@@ -9,8 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from service.model.operations import Beat
-from service.stores.entries import UNREADABLE
-from service.stores.records import record_of, value_of
+from service.stores.records import UNREADABLE, record_of, value_of
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 
