@@ -46,9 +46,9 @@ class Readiness:
         self._running: dict[str, Future[bool]] = {}
 
     def failing(self) -> list[str]:
-        asked = {name: self._ask(name) for name in self._probes}
-        wait(asked.values(), timeout=PROBE_SECONDS)
-        return [name for name, answered in asked.items() if not _is_good(name, answered)]
+        answers = {name: self._ask(name) for name in self._probes}
+        wait(answers.values(), timeout=PROBE_SECONDS)
+        return [name for name, answered in answers.items() if not _is_good(name, answered)]
 
     def _ask(self, name: str) -> Future[bool]:
         running = self._running.get(name)

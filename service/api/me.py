@@ -219,10 +219,10 @@ def _identity(kept: Photos, id_token: str | None) -> str:
     """The caller's identity: the stored one, or that of the ID token. Raises `Problem`."""
     subject = caller().subject
     if id_token is None:
-        known = kept.get(subject)
-        if known is None:
+        stored = kept.get(subject)
+        if stored is None:
             raise invalid("id_token", "is needed for the first photo")
-        return known.identity_id
+        return stored.identity_id
     deps = dependencies()
     if deps.identities is None:
         raise Problem(404, "not_found", "There are no photos here.")

@@ -64,8 +64,8 @@ class Pages:
     def policy(self) -> str:
         """The content security policy: own files, the API, the user pool, and map tiles if any."""
         settings = self._settings
-        asked = [settings.authorization_servers[0], settings.cognito_domain_url]
-        pool = " ".join(dict.fromkeys(origin_of(url) for url in asked if url))
+        sources = [settings.authorization_servers[0], settings.cognito_domain_url]
+        pool = " ".join(dict.fromkeys(origin_of(url) for url in sources if url))
         tiles = f" {origin_of(settings.map_tiles_url)}" if settings.map_tiles_url else ""
         return (
             "default-src 'none'; script-src 'self'; style-src 'self'; "

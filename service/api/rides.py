@@ -118,10 +118,10 @@ def show_ride(ride_id: str) -> Response:
     if wait and not _is_news(ride):
         ride = wait_for_ride(ride, _is_news, wait)
         judge_again()
-    about = {"ETag": entity_tag(ride.version), **headers.wait_applied(wait)}
+    extra = {"ETag": entity_tag(ride.version), **headers.wait_applied(wait)}
     if headers.not_modified(ride.version):
-        return empty(304, about)
-    return answer(200, ride_view(ride), about)
+        return empty(304, extra)
+    return answer(200, ride_view(ride), extra)
 
 
 @route(
@@ -190,13 +190,13 @@ def _is_news(ride: Ride) -> bool:
 
 
 def _accepted(ride: Ride, replayed: bool, applied: dict[str, str]) -> Response:
-    about = {
+    extra = {
         "Location": link(dependencies().settings.public_url, f"/v1/rides/{ride.ride_id}"),
         "ETag": entity_tag(ride.version),
         **applied,
     }
     if replayed:
-        about["Idempotency-Replayed"] = "true"
+        extra["Idempotency-Replayed"] = "true"
     if ride.matched_at is not None:
-        return answer(201, ride_view(ride), about)
-    return answer(202, ride_view(ride), {**about, "Retry-After": "1"})
+        return answer(201, ride_view(ride), extra)
+    return answer(202, ride_view(ride), {**extra, "Retry-After": "1"})

@@ -161,13 +161,13 @@ def show_me() -> Response:
         located = unicorns.view(deps.ports, duty.unicorn, deps.now())
         duty = replace(duty, advice=located.advice)
     versions = _versions(duty, located.trouble)
-    about = {"ETag": weak_tag(versions), **headers.wait_applied(wait)}
+    extra = {"ETag": weak_tag(versions), **headers.wait_applied(wait)}
     if headers.not_modified(versions):
-        return empty(304, about)
+        return empty(304, extra)
     ride = duty.ride and driven_ride_view(duty.ride)
     advice = duty.advice and advice_view(duty.advice)
     view = MyUnicornView(unicorn=unicorn_view(located), ride=ride, advice=advice)
-    return answer(200, view, about)
+    return answer(200, view, extra)
 
 
 @route(
