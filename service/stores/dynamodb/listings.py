@@ -118,22 +118,22 @@ class DynamoRoster(TableStore):
     """`Roster` on the table of unicorns."""
 
     def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
-        query: ScanInputTypeDef = {
+        request: ScanInputTypeDef = {
             "TableName": self._table,
             # Items of accounts have no version.
             "FilterExpression": "attribute_exists(version)",
             "ConsistentRead": True,
         }
         if start is not None:
-            query["ExclusiveStartKey"] = {"unicorn_id": text(start["unicorn_id"])}
+            request["ExclusiveStartKey"] = {"unicorn_id": text(start["unicorn_id"])}
         found: list[Unicorn] = []
         for page in count(1):
-            query["Limit"] = limit - len(found)
-            answer = patiently(partial(self._client.scan, **query), self._patience)
+            request["Limit"] = limit - len(found)
+            answer = patiently(partial(self._client.scan, **request), self._patience)
             found += filter(None, map(readable_unicorn, answer["Items"]))
             if "LastEvaluatedKey" not in answer:
                 break
-            query["ExclusiveStartKey"] = last = answer["LastEvaluatedKey"]
+            request["ExclusiveStartKey"] = last = answer["LastEvaluatedKey"]
             if len(found) == limit or page == PAGES_SCANNED:
                 return Page(tuple(found), {"unicorn_id": last["unicorn_id"]["S"]})
         return Page(tuple(found))
