@@ -94,10 +94,10 @@ class Uploads(Protocol):
         """Remove and return the upload; None if it is gone. Raises `PhotoRefused` if too large."""
 
     def keep(self, sub: str, picture: Picture) -> None:
-        """Store a picture in place of the earlier one."""
+        """Store a picture in place of the earlier one, unless the account is forgotten."""
 
     def refuse(self, sub: str, reason: str) -> None:
-        """Store why the last upload was refused; the earlier photo stays."""
+        """Store why the last upload was refused, likewise; the earlier photo stays."""
 
 
 def photo_of_rider(stores: Stores, photos: Photos, account_sub: str, ride_id: str) -> PhotoLinks:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -26,7 +27,7 @@ from service.core.photos import (
 )
 from service.model.errors import PhotoRefused, Unavailable
 from service.stores.credentials import session_with_kept_credentials
-from service.stores.dynamodb.calls import patiently
+from service.stores.dynamodb.calls import ConditionFailed, patiently
 from service.stores.dynamodb.items import can_be_key, text
 from service.stores.dynamodb.table import TableStore
 
@@ -44,6 +45,8 @@ _CONFIG: Final = Config(
 _UPLOADS: Final = "private/"
 _CLEANED: Final = "photos/"
 _THUMBNAIL: Final = "-small"
+_EXISTS: Final = {"ConditionExpression": "attribute_exists(operation_id)"}
+"""A deleted account gets no new item while its last upload is still being cleaned."""
 
 
 class DynamoPhotos(TableStore):
@@ -54,8 +57,8 @@ class DynamoPhotos(TableStore):
         item = self._stored({"operation_id": text(name)}) if can_be_key(name) else None
         if item is None:
             return None
-        kept = {key: item[key]["S"] for key in ("photo", "refused") if key in item}
-        return Photo(item["identity_id"]["S"], kept.get("photo"), kept.get("refused"))
+        refused = item["refused"]["S"] if "refused" in item else None
+        return Photo(item["identity_id"]["S"], _shown_in(item), refused)
 
     def owner(self, identity_id: str) -> str | None:
         name = f"identity#{identity_id}"
@@ -67,23 +70,38 @@ class DynamoPhotos(TableStore):
         self._set(f"identity#{identity_id}", "SET account_sub = :sub", {":sub": text(sub)})
 
     def show(self, sub: str, name: str) -> str | None:
-        """Show another photo; returns the one shown before."""
+        """Show another photo; returns the one that is not shown any more.
+
+        That is the new one itself if the account was deleted meanwhile.
+        """
         set_it = "SET photo = :photo REMOVE refused"
-        before = self._set(f"photo#{sub}", set_it, {":photo": text(name)})
-        return before["photo"]["S"] if "photo" in before else None
+        try:
+            before = self._set(f"photo#{sub}", set_it, {":photo": text(name)}, **_EXISTS)
+        except ConditionFailed:
+            return name
+        return _shown_in(before)
 
     def refuse(self, sub: str, reason: str) -> None:
-        self._set(f"photo#{sub}", "SET refused = :reason", {":reason": text(reason)})
+        set_it = "SET refused = :reason"
+        with suppress(ConditionFailed):
+            self._set(f"photo#{sub}", set_it, {":reason": text(reason)}, **_EXISTS)
 
-    def forget(self, photo: Photo, sub: str) -> None:
-        for name in (f"identity#{photo.identity_id}", f"photo#{sub}"):
-            delete = partial(
-                self._client.delete_item, TableName=self._table, Key={"operation_id": text(name)}
-            )
-            patiently(delete, self._patience)
+    def forget(self, photo: Photo, sub: str) -> str | None:
+        """Delete all items of the account; returns the photo that was shown until then."""
+        self._forget(f"identity#{photo.identity_id}")
+        return _shown_in(self._forget(f"photo#{sub}"))
 
-    def _set(self, name: str, expression: str, values: Item) -> Item:
-        """Change an item, or make it; returns what it was."""
+    def _forget(self, name: str) -> Item:
+        delete = partial(
+            self._client.delete_item,
+            TableName=self._table,
+            Key={"operation_id": text(name)},
+            ReturnValues="ALL_OLD",
+        )
+        return patiently(delete, self._patience).get("Attributes", {})
+
+    def _set(self, name: str, expression: str, values: Item, **condition: Any) -> Item:
+        """Change an item, or make it; returns what it was. Raises `ConditionFailed`."""
         update = partial(
             self._client.update_item,
             TableName=self._table,
@@ -91,6 +109,7 @@ class DynamoPhotos(TableStore):
             UpdateExpression=expression,
             ExpressionAttributeValues=values,
             ReturnValues="ALL_OLD",
+            **condition,
         )
         return patiently(update, self._patience).get("Attributes", {})
 
@@ -150,17 +169,18 @@ class S3Photos:
         name = f"{_CLEANED}{uuid.uuid4().hex}"
         self._put(name, picture.photo)
         self._put(f"{name}{_THUMBNAIL}", picture.thumbnail)
-        before = self._rows.show(sub, name)
-        if before:
-            self._delete(before, f"{before}{_THUMBNAIL}")
+        self._delete_photo(self._rows.show(sub, name))
 
     def forget(self, sub: str) -> None:
         photo = self._rows.get(sub)
         if photo is None:
             return
-        shown = [photo.name, f"{photo.name}{_THUMBNAIL}"] if photo.name else []
-        self._delete(_upload_key(photo.identity_id), *shown)
-        self._rows.forget(photo, sub)
+        self._delete(_upload_key(photo.identity_id))
+        self._delete_photo(photo.name)
+        shown = self._rows.forget(photo, sub)
+        if shown != photo.name:
+            # The media role kept another one meanwhile.
+            self._delete_photo(shown)
 
     def _link(self, key: str) -> str:
         link: str = self._s3.generate_presigned_url(
@@ -175,9 +195,13 @@ class S3Photos:
         # Never stored by a cache that outlives the link, never taken for another type.
         _tried(lambda: put(ContentType="image/jpeg", CacheControl="private, max-age=60"))
 
-    def _delete(self, *keys: str) -> None:
-        for key in keys:
-            _tried(partial(self._s3.delete_object, Bucket=self._bucket, Key=key))
+    def _delete_photo(self, name: str | None) -> None:
+        if name:
+            self._delete(name)
+            self._delete(f"{name}{_THUMBNAIL}")
+
+    def _delete(self, key: str) -> None:
+        _tried(partial(self._s3.delete_object, Bucket=self._bucket, Key=key))
 
     @cached_property
     def _s3(self) -> Any:
@@ -200,6 +224,10 @@ def _tried(call: Callable[[], Answer]) -> Answer:
         raise Unavailable(f"photos: {code}") from error
     except BotoCoreError as error:
         raise Unavailable(f"photos: {type(error).__name__}") from error
+
+
+def _shown_in(item: Item) -> str | None:
+    return item["photo"]["S"] if "photo" in item else None
 
 
 def _upload_key(identity_id: str) -> str:

@@ -9,7 +9,7 @@ import boto3
 import pytest
 import urllib3
 
-from service.core.photos import UPLOAD_BYTES, Picture
+from service.core.photos import UPLOAD_BYTES, Photo, Picture
 from service.model.errors import PhotoRefused
 from service.settings import Settings
 from service.stores.dynamodb.schema import create_tables
@@ -48,8 +48,8 @@ class Real:
         )
         client = ministack.dynamodb_client()
         create_tables(client, settings)
-        rows = DynamoPhotos(client, settings.operations_table)
-        self.photos = S3Photos(rows, self.bucket, ministack.region)
+        self.rows = DynamoPhotos(client, settings.operations_table)
+        self.photos = S3Photos(self.rows, self.bucket, ministack.region)
 
     def upload(self, identity_id: str, data: bytes) -> None:
         key = f"private/{identity_id}/photo"
@@ -136,6 +136,17 @@ def test_what_is_forgotten_leaves_nothing(place: Any, sub: str) -> None:
     assert place.photos.owner("identity-1") is None
 
 
+def test_an_upload_that_is_cleaned_after_the_end_of_the_account_leaves_nothing(
+    place: Any, sub: str
+) -> None:
+    place.photos.belongs("identity-1", sub)
+    place.photos.forget(sub)
+    place.photos.keep(sub, PICTURE)
+    place.photos.refuse(sub, "the picture moves")
+    assert place.kept() == 0
+    assert place.photos.get(sub) is None
+
+
 @pytest.fixture
 def real(ministack: MiniStack, monkeypatch: pytest.MonkeyPatch) -> Real:
     for name, value in (ministack.environment | {"AWS_ENDPOINT_URL_S3": ministack.url}).items():
@@ -170,3 +181,21 @@ def test_a_link_shows_the_photo_to_whoever_has_it_and_no_other_way(real: Real) -
         assert answer.headers["Content-Type"] == "image/jpeg"
         assert "X-Amz-Expires=60" in url
         assert urllib3.request("GET", url.partition("?")[0], timeout=10).status == 403
+
+
+def test_a_photo_that_is_kept_while_the_account_ends_is_deleted_too(
+    real: Real, sub: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real.photos.belongs("identity-1", sub)
+    real.photos.keep(sub, PICTURE)
+    read = real.rows.get
+
+    def read_before_the_next_one(sub: str) -> Photo | None:
+        photo = read(sub)
+        real.photos.keep(sub, PICTURE)
+        return photo
+
+    monkeypatch.setattr(real.rows, "get", read_before_the_next_one)
+    real.photos.forget(sub)
+    assert real.kept() == 0
+    assert read(sub) is None

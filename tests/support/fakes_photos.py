@@ -54,14 +54,17 @@ class FakePhotos:
         return upload
 
     def keep(self, sub: str, picture: Picture) -> None:
-        photo = self._of[sub]
+        photo = self._of.get(sub)
+        if photo is None:
+            return
         self.shown.pop(photo.name or "", None)
         name = f"photos/{len(self.shown)}-{sub}"
         self.shown[name] = picture
         self._of[sub] = replace(photo, name=name, refused=None)
 
     def refuse(self, sub: str, reason: str) -> None:
-        self._of[sub] = replace(self._of[sub], refused=reason)
+        if sub in self._of:
+            self._of[sub] = replace(self._of[sub], refused=reason)
 
 
 class FakeAccounts:
