@@ -8,6 +8,7 @@ Nobody promises when: CloudTrail names no bound. `account` (service/command) doe
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,8 +23,9 @@ LOST: Final = (
     "AdminDeleteUser",
     "AdminUserGlobalSignOut",
 )
-HIDDEN: Final = "HIDDEN_DUE_TO_SECURITY_REASONS"
-"""What CloudTrail writes in place of a user name."""
+_SUB: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Not an address, the name of an identity provider's user (`Google_1`), or what CloudTrail writes
+in place of a name: to revoke those would refuse no token and raise no alarm."""
 
 
 def handle(event: dict[str, Any], _context: object) -> None:
@@ -49,7 +51,7 @@ def _lost(event: dict[str, Any]) -> tuple[str, datetime]:
     parameters = mapping(detail, "requestParameters", of=object)
     more = mapping(detail, "additionalEventData", of=object, default={})
     sub = text(more, "sub", default="") or text(parameters, "username", default="")
-    if not sub or sub == HIDDEN:
+    if not _SUB.fullmatch(sub):
         raise BadEvent("an event that does not say who")
     try:
         at = datetime.fromisoformat(text(detail, "eventTime"))

@@ -262,6 +262,7 @@ def test_every_setting_has_a_value_here() -> None:
         "ftp://tiles.example.com/{z}/{x}/{y}.png",
         "/{z}/{x}/{y}.png",
         "https://tiles.example.com;script-src/{z}/{x}/{y}.png",
+        "https://{z}.example.com/{x}/{y}.png",
     ],
 )
 def test_tiles_come_from_one_origin_by_place(url: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from service.identity import pool_events
 from service.identity.events import BadEvent
 
+HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 SUB = "8a6f2c1e-0000-4000-8000-000000000001"
 
 
@@ -62,7 +63,7 @@ def test_what_takes_rights_away_revokes_the_tokens_of_before(table: Client, name
 
 
 def test_a_hidden_user_name_is_told_by_the_sub(table: Client) -> None:
-    hidden = {"userPoolId": "us-east-1_Example", "username": pool_events.HIDDEN}
+    hidden = {"userPoolId": "us-east-1_Example", "username": HIDDEN}
     event = an_event(requestParameters=hidden, additionalEventData={"sub": SUB})
     pool_events.handle(event, None)
     assert table.written[0]["value"]["S"] == SUB
@@ -75,7 +76,9 @@ def test_a_hidden_user_name_is_told_by_the_sub(table: Client) -> None:
         {"errorCode": "AccessDenied"},
         {"eventTime": "yesterday"},
         {"eventTime": "2026-11-26T15:00:00"},
-        {"requestParameters": {"username": pool_events.HIDDEN}},
+        {"requestParameters": {"username": HIDDEN}},
+        {"requestParameters": {"username": "rider@example.com"}},
+        {"requestParameters": {"username": "Google_1"}},
         {"requestParameters": None},
         {"additionalEventData": "sub"},
     ],
