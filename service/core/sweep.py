@@ -122,7 +122,7 @@ def _look_after(
     # Before the waiting rides: a backlog of them must not hide a silent unicorn.
     _go_on_patrol(ports, shard, now, time_left)
     for first in range(0, len(waiting), TOGETHER):
-        if (first or others) and not time_left():
+        if first and not time_left():
             return seen + first
         _trigger_again(ports, waiting[first : first + TOGETHER], now)
     return len(rides)
@@ -162,13 +162,24 @@ def _go_on_patrol(ports: Stores, shard: str, now: datetime, time_left: Callable[
         for ride_id in random.sample(ride_ids, len(ride_ids)):
             if not time_left():
                 return
-            ride = ports.rides.get(ride_id)
-            if ride and ride.status in ASSIGNED:
-                _take_step(ports, ride, now)
+            _look_on_patrol(ports, ride_id, now)
         ports.fleet.note_patrols(shard, patrols, now)
     except Exception as error:
         # Nobody counts as silent while Redis is away; the waiting rides do not depend on it.
         _report("no patrol", error, {"shard": shard})
+
+
+def _look_on_patrol(ports: Stores, ride_id: str, now: datetime) -> None:
+    try:
+        ride = ports.rides.get(ride_id)
+    except Unavailable:
+        raise
+    except Exception as error:
+        # An unreadable row must not end the patrol of the other rides.
+        _report("ride not looked at", error, {"ride_id": ride_id})
+        return
+    if ride and ride.status in ASSIGNED:
+        _take_step(ports, ride, now)
 
 
 def _trigger_again(ports: Stores, rides: Sequence[Ride], now: datetime) -> None:

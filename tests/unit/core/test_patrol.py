@@ -88,6 +88,22 @@ def test_a_backlog_of_waiting_rides_hides_no_silent_unicorn(service: Service) ->
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
+def test_a_patrol_that_runs_out_of_time_delays_no_waiting_ride(service: Service) -> None:
+    service.rides.shards, service.rides.shard_of = ("0",), lambda ride_id: "0"
+    service.matched()
+    sweep(service.ports, service.now)
+    ends = service.request(rider_id="rider-2")
+    service.rides.put(replace(ends, deadline_at=service.later(70), due_at=service.now))
+    waits = service.request(rider_id="rider-3")
+    left = iter([True])
+    now = service.later(3)
+    sweep(service.ports, now, time_left=lambda: next(left, False))
+    assert service.stored(ends).status is RideStatus.UNMATCHED
+    due_at = service.stored(waits).due_at
+    assert due_at
+    assert due_at > now
+
+
 def test_an_entry_that_makes_no_sense_hides_no_silent_unicorn(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +123,33 @@ def test_an_entry_that_makes_no_sense_hides_no_silent_unicorn(
     lost_after = drive(service, ride, 90, is_heard=False)
     assert lost_after
     assert lost_after <= 75
+
+
+def test_a_row_that_cannot_be_read_hides_no_silent_unicorn_and_ends_the_patrol(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.rides.shards, service.rides.shard_of = ("0",), lambda ride_id: "0"
+    ride = service.matched()
+    service.on_duty("u2")
+    broken = service.request(rider_id="rider-2")
+    service.run_published_rounds()
+    assert service.stored(broken).unicorn_id == "u2"
+    sweep(service.ports, service.now)
+    get = service.rides.get
+
+    def readable(ride_id: str) -> Ride | None:
+        if ride_id == broken.ride_id:
+            raise ValueError("not an instant")
+        return get(ride_id)
+
+    monkeypatch.setattr(service.rides, "get", readable)
+    # The broken row comes first, whatever the order of the patrol is.
+    monkeypatch.setattr(
+        "random.sample", lambda names, _: sorted(names, key=lambda name: name != broken.ride_id)
+    )
+    sweep(service.ports, service.later(70))
+    assert service.stored(ride).status is RideStatus.REQUESTED
+    assert not service.fleet.patrols_due("0", service.now)
 
 
 def test_a_unicorn_that_is_not_on_its_ride_is_looked_at(
