@@ -76,7 +76,7 @@ def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, 
     if ports.pauses.current().covers(ride.zone) and not _is_known(ports, order):
         raise DispatchPaused("no rides are accepted here at the moment, and none was requested")
     if ports.rules.max_active_rides:
-        _require_room(ports, ride)
+        _require_room(ports, order, now)
     known = ports.rides.create(ride)
     if known is None:
         effects.trigger_ride(ports, ride)
@@ -167,20 +167,20 @@ def _is_known(ports: Stores, order: RideOrder) -> bool:
     return order.idempotency_key is not None and ports.rides.get(order.ride_id) is not None
 
 
-def _require_room(ports: Stores, ride: Ride) -> None:
+def _require_room(ports: Stores, order: RideOrder, now: datetime) -> None:
     """Raise `TooManyActiveRides` if the rider has too many open rides; a replay does not count.
 
     The listing is eventually consistent, so two requests at the same time may both pass: the limit
-    is meant against mistakes.
+    is meant against mistakes. Whether it is a replay is read from the ride's own row, because the
+    listing may not show it yet, or no longer.
     """
     newest = ports.rides.list_of_rider(
-        ride.rider_id,
+        order.rider_id,
         status=None,
         limit=NEWEST_LOOKED_AT,
         start=None,
-        since=ride.requested_at - OPEN_SINCE,
+        since=now - OPEN_SINCE,
     ).items
-    is_replay = any(each.ride_id == ride.ride_id for each in newest)
     open_rides = sum(not each.is_terminal for each in newest)
-    if not is_replay and open_rides >= ports.rules.max_active_rides:
+    if open_rides >= ports.rules.max_active_rides and not _is_known(ports, order):
         raise TooManyActiveRides(f"at most {ports.rules.max_active_rides} open rides are allowed")

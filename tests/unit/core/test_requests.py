@@ -94,6 +94,19 @@ def test_a_replay_is_no_further_ride_even_where_the_limit_was_lowered(service: S
     assert service.request(idempotency_key="key") == first
 
 
+def test_a_replay_of_a_ride_that_the_listing_does_not_show_is_no_further_ride(
+    service: Service,
+) -> None:
+    service.ports = replace(service.ports, rules=Rules(max_active_rides=1))
+    old = service.request(idempotency_key="key")
+    cancel_ride(service.ports, old.ride_id, "rider-1", None, service.now)
+    service.later(2 * 86_400)
+    service.request()
+    assert service.request(idempotency_key="key").ride_id == old.ride_id
+    with pytest.raises(TooManyActiveRides):
+        service.request(idempotency_key="another key")
+
+
 def test_another_riders_ride_is_not_found(service: Service) -> None:
     ride = service.request("rider-1")
     with pytest.raises(RideNotFound):
