@@ -233,6 +233,8 @@ class Ride:
             pickup_eta_seconds=None,
             pickup_eta_latest_seconds=None,
             pickup_distance_metres=None,
+            # Else it would end an offer that a process of the last release makes next.
+            offer_expires_at=None,
             matched_at=None,
             arrived_at=None,
             arrived_distance_metres=None,

@@ -253,6 +253,18 @@ def test_no_offer_outlives_its_time_because_the_look_at_it_failed(
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
+def test_an_offer_of_the_last_release_does_not_end_with_an_earlier_one_of_this_release(
+    service: Service,
+) -> None:
+    service.on_duty(auto_accept=False)
+    first = offered(service)
+    returned = first.offer_missed(service.now, timedelta(minutes=3))
+    ends_at = service.now + timedelta(seconds=60)
+    # The last release writes neither the field nor that it is gone.
+    again = replace(returned, status=RideStatus.OFFERED, unicorn=first.unicorn, due_at=ends_at)
+    assert again.offer_ends_at == ends_at
+
+
 def test_off_duty_with_an_open_offer_insists_on_the_version_it_was_told(service: Service) -> None:
     service.on_duty(auto_accept=False)
     ride = offered(service)
