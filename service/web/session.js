@@ -113,14 +113,16 @@ export class Session {
     location.assign(`${settings.domain}/logout?${query}`);
   }
 
-  // The session ends at the service, which tells the pool.
-  #revoke() {
+  // The session ends at the service, which tells the pool. Where the service does not take it, as with an access token
+  // that has ended, the refresh token is still good: then it ends at the pool alone.
+  async #revoke() {
     const { access, refresh } = this.#tokens;
-    return fetch(`${settings.base}/v1/me/sign-out`, {
+    const answer = await fetch(`${settings.base}/v1/me/sign-out`, {
       method: "POST",
       headers: { Authorization: `Bearer ${access}`, "Content-Type": "application/json" },
       body: JSON.stringify({ refresh_token: refresh }),
-    });
+    }).catch(() => null);
+    if (!answer?.ok) await askPool("RevokeToken", { Token: refresh });
   }
 
   // Nobody is signed in any more, whatever the reason.

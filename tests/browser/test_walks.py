@@ -107,6 +107,22 @@ def test_a_rider_and_a_driver_whose_clock_is_wrong_complete_a_ride(
     driver.sees("#welcome")
 
 
+def test_a_sign_out_with_a_token_that_has_ended_revokes_the_session_at_the_pool(
+    rider: Window,
+) -> None:
+    ended = {"reason": "invalid_token"}
+    rider.page.route("**/v1/me/sign-out", lambda route: route.fulfill(status=401, json=ended))
+    with rider.page.expect_response(
+        lambda answer: (
+            answer.request.headers.get("x-amz-target", "").endswith(".RevokeToken")
+            and answer.request.method == "POST"
+        )
+    ) as revoked:
+        rider.presses("Sign out")
+    assert revoked.value.ok
+    rider.sees("#welcome")
+
+
 def test_what_the_api_refuses_is_said_beside_its_field(rider: Window) -> None:
     rider.page.get_by_label("Pickup").fill("140.7, -74.0")
     rider.page.get_by_label("Pickup").press("Tab")
