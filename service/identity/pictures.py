@@ -47,7 +47,8 @@ def _remade(upload: bytes) -> Picture:
     with Image.open(io.BytesIO(upload), formats=FORMATS) as opened:
         if max(opened.size) > MOST_PER_SIDE or opened.width * opened.height > MOST_PIXELS:
             raise PhotoRefused("the picture has too many pixels")
-        if getattr(opened, "n_frames", 1) > 1:
+        # Phones put a second picture (depth, brightness) behind a JPEG, which is then an MPO.
+        if opened.format != "MPO" and getattr(opened, "n_frames", 1) > 1:
             raise PhotoRefused("the picture moves")
         # A large JPEG is decoded small at once.
         opened.draft("RGB", (PHOTO_SIDE, PHOTO_SIDE))

@@ -89,6 +89,14 @@ def a_png_header(width: int, height: int, body: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + end
 
 
+def test_a_phones_jpeg_with_a_second_picture_behind_it_becomes_the_first() -> None:
+    behind = Image.new("RGB", (30, 20), "black")
+    upload = a_picture("MPO", save_all=True, append_images=[behind])
+    image = opened(clean(upload).photo)
+    red, _, blue = image.getpixel((10, 10))  # type: ignore[misc]
+    assert (image.size, red > 200 > 60 > blue) == ((300, 200), True)
+
+
 def moving(form: str, frames: int) -> bytes:
     images = [Image.new("RGB", (4, 4), (n * 97 % 256, n // 256, 0)) for n in range(frames)]
     written = io.BytesIO()

@@ -92,6 +92,16 @@ def test_nobody_signs_up_alone_while_no_trigger_checks_the_address() -> None:
     assert alone == {"Fn::If": ["HasTriggers", False, True]}
 
 
+def test_a_code_by_mail_lets_nobody_into_the_console_past_a_second_factor() -> None:
+    clients = resources("data.yaml", "AWS::Cognito::UserPoolClient")
+    by_code = {
+        name
+        for name, client in clients.items()
+        if "ALLOW_CUSTOM_AUTH" in str(client["ExplicitAuthFlows"])
+    }
+    assert by_code == {"RiderClient", "DriverClient"}
+
+
 def calls_in(handler: str) -> set[str]:
     """IAM actions of the calls in the handler's module: `client("service").operation(…)`."""
     actions = set()
