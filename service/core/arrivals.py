@@ -36,7 +36,7 @@ class Arrival:
 class Arrivals:
     """ETAs that are computed at most once in `ASK_EVERY` per ride and counted down in between.
 
-    Threads may share it. `told`: the last ETAs; it may drop any of them at any time.
+    Threads may share it. `told`: keeps the last ETAs, and may drop any of them at any time.
     """
 
     def __init__(self, times: ZoneTimes, told: MutableMapping[ArrivalKey, Arrival]) -> None:

@@ -24,7 +24,7 @@ UNPLACED_AFTER: Final = timedelta(seconds=180)
 """A unicorn that reports no position for this long does not keep its ride by calls alone."""
 
 LOOKED_AT: Final = 8
-"""Free unicorns nearest to the pickup that are compared; excluded ones do not count."""
+"""How many free unicorns near the pickup are compared; excluded ones do not count."""
 
 
 class Verdict(StrEnum):
@@ -76,7 +76,7 @@ def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: da
     pickup = unicorn.trip.pickup
     travel = ports.times.telling(zone_of(pickup), Kind.PICKUP, now)
     *way, left = _seconds(travel, [*seen.trail, seen.position], pickup)
-    # The least that the rider can have been told.
+    # 0 is the lowest ETA that the rider can have been told, so this finds every candidate.
     return coming.is_not_coming(0, left, way)
 
 
@@ -112,8 +112,8 @@ def _left(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> float | N
     way = [each for each in seen.trail if each.recorded_at >= since]
     travel = ports.times.telling(ride.zone, Kind.PICKUP, now)
     left = _seconds(travel, [*way, seen.position], ride.pickup)
-    told, known = ride.pickup_eta_seconds or 0, ride.attention is not None
-    return left[-1] if coming.is_not_coming(told, left[-1], left[:-1], known=known) else None
+    eta, is_known = ride.pickup_eta_seconds or 0, ride.attention is not None
+    return left[-1] if coming.is_not_coming(eta, left[-1], left[:-1], known=is_known) else None
 
 
 def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -> bool:
@@ -136,12 +136,12 @@ def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -
     ]
     if not others:
         return False
-    told = _seconds(ports.times.telling(ride.zone, Kind.PICKUP, now), others, ride.pickup)
+    as_told = _seconds(ports.times.telling(ride.zone, Kind.PICKUP, now), others, ride.pickup)
     decided = _seconds(ports.times.deciding(ride.zone, now), others, ride.pickup)
     cap = ports.rules.max_pickup_eta.total_seconds()
     return any(
         coming.is_better(seconds, left)
-        for seconds, by_rounds in zip(told, decided, strict=True)
+        for seconds, by_rounds in zip(as_told, decided, strict=True)
         if by_rounds <= cap
     )
 

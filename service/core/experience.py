@@ -39,26 +39,28 @@ def remember(ports: Hints, before: Ride, after: Ride, now: datetime) -> None:
 
 def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
     leg = drive.leg(ports.times.base)
-    told, latest = ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds
-    if drive.kind is Kind.TRIP or told is None or latest is None:
-        # The time that an estimate would have told when the drive began.
+    median, latest = ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds
+    if drive.kind is Kind.TRIP or median is None or latest is None:
+        # The ride does not hold the time, so take what an estimate would have said at the start.
         correction = ports.times.told_by(ride.zone, drive.kind)
-        told = round(leg.estimated * float(correction.factors(Drives.of([leg]))[0]))
-        latest = round(told * correction.latest_factor)
-    ports.legs.add(ride.zone, drive.kind, leg, Promise(told, latest, drive.seconds))
+        median = round(leg.estimated * float(correction.factors(Drives.of([leg]))[0]))
+        latest = round(median * correction.latest_factor)
+    ports.legs.add(ride.zone, drive.kind, leg, Promise(median, latest, drive.seconds))
 
 
 def _given_up_late(before: Ride, after: Ride, now: datetime) -> Promise | None:
-    """The promise of a pickup that was given up after its latest time. Without these, the figures
-    would be too good."""
+    """The promise of a pickup that was given up after its latest time; None for any other step.
+
+    Without these promises the figures would be too good.
+    """
     ended = after.status in {RideStatus.CANCELED, RideStatus.REQUESTED}
-    told, latest = before.pickup_eta_seconds, before.pickup_eta_latest_seconds
+    median, latest = before.pickup_eta_seconds, before.pickup_eta_latest_seconds
     began = before.matched_at
-    if not ended or before.status not in ON_THE_WAY or not (told and latest and began):
+    if not ended or before.status not in ON_THE_WAY or not (median and latest and began):
         return None
     was_there = before.arrived_at if _is_at_pickup(before) else None
     waited = ((was_there or now) - began).total_seconds()
-    return Promise(told, latest, None) if waited > latest else None
+    return Promise(median, latest, None) if waited > latest else None
 
 
 def _is_at_pickup(ride: Ride) -> bool:

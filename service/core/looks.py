@@ -1,4 +1,11 @@
-"""Looks after one open ride that is due, by its status: takes a step, or sets the next due time.
+"""Looks after one open ride that is due: takes a step, or sets the next due time.
+
+All that happens to a ride because time has passed is decided here, by a function for each status:
+
+- `requested`: the deadline passes without a unicorn.
+- `offered`: the offer expires without an answer.
+- `matched`, `arrived`: the rider does not show up; the unicorn falls silent or does not come.
+- `in_progress`: the unicorn is silent for so long that the trip counts as lost.
 
 Every step is a conditional write on the ride as the sweep saw it.
 """
@@ -28,7 +35,7 @@ from service.model import (
 from service.model.errors import Unavailable
 
 RETRY_EVERY: Final = timedelta(seconds=4)
-"""The longest time without a trigger for a waiting ride; a fault delays it by this plus 1 s."""
+"""How often the sweep triggers a waiting ride again. A lost trigger delays it by this plus 1 s."""
 
 TRIP_LOST_AFTER: Final = timedelta(minutes=30)
 """A ride in progress is lost if its unicorn is silent for this long and three times its trip."""
@@ -57,6 +64,7 @@ def _look_after_requested(ports: Stores, ride: Ride, now: datetime) -> datetime 
 
 
 def _look_after_offered(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+    """If the offer has expired, take the ride from the unicorn and request it again."""
     ends_at = ride.offer_ends_at
     if ends_at is None or now < ends_at:
         return None
@@ -81,6 +89,7 @@ def _could_answer(ports: Stores, ride: Ride, offered_at: datetime, now: datetime
 
 
 def _look_after_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+    """Cancel a no-show; take the ride from a unicorn that is silent or does not come."""
     if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show:
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, "no_show", now))
         return None
@@ -104,6 +113,7 @@ def _look_after_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime |
 
 
 def _look_after_in_progress(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+    """Cancel a ride whose unicorn is silent for too long with the rider aboard."""
     if _is_mended(ports, ride, now):
         return None
     silent = ports.fleet.presence(ride.unicorn_id or "", now).silence

@@ -41,11 +41,11 @@ class Report:
     rewarded: int = 0
     """Unicorns that got a ride after they had followed."""
     metres: float = 0.0
-    """That unicorns drove towards their goals."""
+    """The metres that unicorns drove towards their goals."""
     predicted: float = 0.0
     real: float = 0.0
     apart: float = 0.0
-    """How far predicted and real are apart, summed over the goals."""
+    """The differences between predicted and real riders, added up over the goals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ class Repositioner:
     times: ZoneTimes
     """The travel times by which goals are chosen."""
     ways: TravelTimes | None
-    """The routing engine, infinite where it knows no way or does not answer; none: there is none.
+    """The drive times of the routing engine: infinite where it knows no way or does not answer.
 
-    Who is chosen by straight line is asked of it, so that nobody is sent across a river."""
+    None if the service has no engine. Unicorns are chosen by straight line; the engine is asked
+    about their drives afterwards, so that no unicorn is sent across a river."""
     period: timedelta
 
     def step(self, zone: str, now: datetime) -> Report | None:
@@ -160,7 +161,10 @@ def advised(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Adv
 
 
 def _of_now(last: LastStep | None, now: datetime, most: timedelta) -> LastStep:
-    """The last step, or an empty one if that is too long ago or, by a clock set back, to come."""
+    """The last step, or an empty one if it is older than `most` or lies in the future.
+
+    A step lies in the future after a clock was set back.
+    """
     if last is None:
         return LastStep(at=now - most)
     if now - most <= last.at <= now:

@@ -2,7 +2,7 @@
 
 A ride that goes well needs no writes. Every few seconds a patrol reads the unicorns with a ride
 from the index of open rides, reads their entries in the fleet index, and names the rides to look
-after. It depends on no message and no memory: the index consists of the rides themselves.
+after. No lost message can hide a ride from it, because the index consists of the rides themselves.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def rides_to_look_at(
 ) -> Iterator[str]:
     """Ids of the shard's assigned rides with which something may be wrong.
 
-    Rides that are due are left to the sweep. Costs two calls of Redis for each `TOGETHER`
-    rides and a query for each thousands. Raises `Unavailable`.
+    The sweep looks after rides that are due. Makes two calls to Redis for each `TOGETHER` rides,
+    and one query to DynamoDB for each 1 MB of the index. Raises `Unavailable`.
     """
     assigned = iter(ports.rides.assigned(shard, now))
     while pairs := list(islice(assigned, TOGETHER)):

@@ -1,8 +1,8 @@
 """Suspects: rides that a dead process held, one of which may have killed it.
 
-Each is tried alone, and the attempt is counted first, so that a ride that kills again is found. A
-ride that was tried without a death is cleared. An exception is not a death: a round that raises one
-clears its rides (`RoundLease.fail`).
+A round tries each suspect alone. It counts the attempt first, so that the count shows a ride that
+kills again. A ride that was tried and killed nothing is cleared. An exception is not a death: a
+round that raises one clears its rides (`RoundLease.fail`).
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def carry_out(
     """Apply `decide` to the ride and, if it has one, its unicorn, in one conditional write.
 
     `ride` may be out of date: then the condition fails, and `decide` is called again with what is
-    stored. `unicorn`: the ride's, if it was read already. Raises what `decide` raises, and
-    `Unavailable` after `ATTEMPTS` lost writes.
+    stored. `unicorn`: the ride's unicorn, if the caller has read it. Raises what `decide` raises,
+    and `Unavailable` after `ATTEMPTS` lost writes.
     """
     for _ in range(ATTEMPTS):
         unicorn = _of_ride(ports, ride, unicorn)

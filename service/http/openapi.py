@@ -262,5 +262,5 @@ def _path_parameter(converter: str, name: str) -> Json:
 
 
 def _header_parameter(name: str) -> Json:
-    about = REQUEST_HEADERS.get(name, {"schema": {"type": "string"}})
-    return {"name": name, "in": "header", "required": False} | about
+    described = REQUEST_HEADERS.get(name, {"schema": {"type": "string"}})
+    return {"name": name, "in": "header", "required": False} | described

@@ -48,8 +48,8 @@ class Neighbourhood:
 
         Also returns, for each origin, whether there may be more places within the distance.
         """
-        known = self._tree.n
-        wanted = min(count, known)
+        all_places = self._tree.n
+        wanted = min(count, all_places)
         if not wanted:
             nothing = np.empty(0, dtype=np.intp)
             return nothing, nothing, np.zeros(len(origins), dtype=np.bool_)
@@ -57,9 +57,9 @@ class Neighbourhood:
             on_sphere(origins), k=wanted, distance_upper_bound=self._chord
         )
         near = np.reshape(rows_found, (len(origins), wanted))
-        found = near < known
+        found = near < all_places
         rows, ranks = np.nonzero(found)
-        return rows, near[rows, ranks], found[:, -1] & (wanted < known)
+        return rows, near[rows, ranks], found[:, -1] & (wanted < all_places)
 
     def within(self, origins: FloatArray, metres: FloatArray) -> tuple[IntArray, IntArray]:
         """Pairs of (row of origins, row of places) that are at most the origin's metres apart."""

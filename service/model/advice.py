@@ -27,16 +27,16 @@ class AdviceReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Where an idle unicorn should wait. It may stay where it is; then it is simply there."""
+    """Where an idle unicorn should wait. It need not follow."""
 
     unicorn_id: str
     cell: str
-    """The goal, an H3 cell: as long as it is the same, there is nothing new."""
+    """The goal, an H3 cell. Advice with the same goal as before is no news."""
     location: Location
     given_at: datetime
     expires_at: datetime
     reason: AdviceReason = AdviceReason.RIDERS_EXPECTED
 
     def holds(self, now: datetime) -> bool:
-        """False too while the clock says that it was not given yet: a clock was set back."""
+        """Whether it is valid. False before `given_at` too: then a clock was set back."""
         return self.given_at <= now < self.expires_at

@@ -68,7 +68,7 @@ class PhotoNotFound(DispatchError):
 
 
 class PhotoRefused(DispatchError):
-    """The upload is no picture that is shown; the text says why, in the user's terms."""
+    """The service does not accept the upload as a picture; the text tells the user why."""
 
 
 class Unavailable(DispatchError):

@@ -58,11 +58,11 @@ class Pause:
     everywhere: bool = False
     """Dispatch is paused in all zones."""
     zones: frozenset[str] = frozenset()
-    """Zones where it is paused besides."""
+    """Zones that are paused by themselves, whatever `everywhere` says."""
     weight: Weight = Weight.LEAN
-    """Of repositioning, in zones that have none of their own."""
+    """The weight of repositioning in zones that have no weight of their own."""
     weights: Mapping[str, Weight] = field(default_factory=dict)
-    """Of repositioning, by zone."""
+    """The weights of repositioning of zones that have their own."""
 
     def covers(self, zone: str) -> bool:
         return self.everywhere or zone in self.zones

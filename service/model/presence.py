@@ -17,12 +17,13 @@ from service.model.advice import Advice
 from service.model.places import Position
 
 HEARING_GAP: Final = 0.25
-"""A gap this long in which no process reports that it hears counts as an outage. The unit is the
-time after which a position is stale."""
+"""If no process reports for this long that it hears, that counts as an outage. In multiples of the
+time after which a position is stale (60 s by default, so 15 s)."""
 
 FORGOTTEN_AFTER: Final = 3
-"""How long a process that stopped reporting is waited for, in times of staleness. It may be cut off
-from Redis and still be refusing calls, so nobody counts as silent until it is taken for dead."""
+"""A process that stopped reporting counts as dead after this. In multiples of the time after which
+a position is stale. Until then no unicorn counts as silent, because the process may be cut off from
+Redis and still refuse calls."""
 
 
 class Patrol(StrEnum):
@@ -36,19 +37,19 @@ PATROL_EVERY: Final = {
     Patrol.SILENCE: timedelta(seconds=10),
     Patrol.COMING: timedelta(seconds=60),
 }
-"""A unicorn is silent for `UNICORN_STALE_SECONDS` (60) and this much longer at most, then its ride
-is taken from it."""
+"""How often each patrol looks. So a unicorn that has been silent for `UNICORN_STALE_SECONDS` (60)
+loses its ride at most 10 s later."""
 
 OUTAGE_AT_LEAST: Final = 3
 """The least number of unicorns falling silent together that may be an outage."""
 
 OUTAGE_SHARE: Final = 0.25
-"""The least part of the unicorns with a ride that does not fall silent at once by chance."""
+"""The least part of the unicorns with a ride whose falling silent together counts as an outage."""
 
 OUTAGE_LASTS: Final = 3
-"""How much longer unicorns that fell silent together keep their rides than a single silent one, in
-times of staleness. An outage that ends by then costs no ride. After it the fleet is taken for gone,
-and its riders get other unicorns."""
+"""How much longer unicorns that fell silent together keep their rides than a single silent one. In
+multiples of the time after which a position is stale. An outage that ends by then costs no ride.
+After it the silent unicorns count as gone, and their riders get other unicorns."""
 
 FASTEST_METRES_PER_SECOND: Final = 300
 """No unicorn is faster. A position that implies more is kept aside until a second one agrees."""

@@ -29,7 +29,7 @@ LIVENESS_CHECK = timedelta(seconds=15)
 """How soon the sweep looks again at an assigned ride with which something is wrong."""
 
 UNSEEN = timedelta(minutes=10)
-"""How long an assigned ride stays without a look of the sweep: patrols watch its unicorn."""
+"""How long the sweep leaves an assigned ride alone, because patrols watch its unicorn meanwhile."""
 
 FRESH_DEADLINES = 3
 """How many times a ride that lost its unicorn gets a new deadline."""
@@ -71,7 +71,8 @@ class Ride:
     pickup_eta_latest_seconds: int | None = None
     pickup_distance_metres: int | None = None
     offer_expires_at: datetime | None = None
-    """When the last offer that the service made expires; readers use `offer_ends_at`."""
+    """When the offer expires; an accepted ride keeps it. Read `offer_ends_at` instead. When that
+    instant has passed, the sweep ends the offer by `offer_missed`."""
     matched_at: datetime | None = None
     arrived_at: datetime | None = None
     started_at: datetime | None = None
@@ -91,9 +92,9 @@ class Ride:
     """Unicorns that declined this ride, and the version that each decline made."""
     fresh_deadlines: int = 0
     arrived_distance_metres: int | None = None
+    """Metres from the unicorn to the pickup when it reported its arrival; None if unknown."""
     completed_distance_metres: int | None = None
-    """Distance in metres between the unicorn and the dropoff when it completed the ride (before it,
-    the same for its arrival at the pickup); None if its position is unknown."""
+    """Metres from the unicorn to the dropoff when it completed the ride; None if unknown."""
     reached_at: datetime | None = None
     """When the unicorn was first seen at the pickup; None if it was not seen there."""
     arrive_refused_at: datetime | None = None
@@ -114,7 +115,7 @@ class Ride:
     def offer_ends_at(self) -> datetime | None:
         """The instant from which the open offer can no longer be accepted; None without an offer.
 
-        It is not `due_at`, because the sweep moves that when it fails on the ride.
+        It differs from `due_at`, which the sweep moves when it fails on the ride.
         """
         if self.status is not RideStatus.OFFERED:
             return None
@@ -251,7 +252,7 @@ class Ride:
         return replace(after, declined={**self.declined, self.unicorn_id or "": after.version})
 
     def offer_missed(self, now: datetime, deadline: timedelta) -> Ride:
-        """`returned`, because the unicorn did not answer in time; it may be asked again."""
+        """`returned`, because its offer expired; the same unicorn may get another offer of it."""
         after = self.returned(now, deadline, RideStep.OFFER_EXPIRED)
         missed_by = self.missed_by | {self.unicorn_id or ""}
         return replace(after, excluded=self.excluded, missed_by=missed_by)

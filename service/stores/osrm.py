@@ -60,8 +60,10 @@ class TableService:
         return np.stack(table)
 
     def answers(self, seconds: float) -> bool:
-        """Whether a routing engine answers within `seconds`: with a table, or with its reason why
-        there is none. One remote call."""
+        """Whether a routing engine answers within `seconds`. One remote call.
+
+        A table is an answer, and so is the engine's reason for giving none.
+        """
         query = _query(np.zeros((1, 2)), np.zeros((1, 2)))
         try:
             status, body = self._outbound.request(

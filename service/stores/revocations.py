@@ -208,12 +208,12 @@ class KnownRevocations:
         """Read what changed: one remote call, or two if something did. Raises `Unavailable`."""
         began, puts = self._monotonic(), self._puts
         changes = self._stored.changes()
-        known = self._known
-        if began >= self._reread_at or (changes != self._seen_changes and not known.is_cut_off):
-            known = self._read_all(began)
+        latest = self._known
+        if began >= self._reread_at or (changes != self._seen_changes and not latest.is_cut_off):
+            latest = self._read_all(began)
         # If this process revoked something during the read, the answer may be older: drop it.
         if puts == self._puts:
-            self._known = known.believed_until(began + BELIEVED_SECONDS)
+            self._known = latest.believed_until(began + BELIEVED_SECONDS)
             self._seen_changes = changes
 
     def _read_all(self, began: float) -> RevocationSet:

@@ -19,8 +19,7 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS: Final = 5.0
 """Time without calls to the engine after it failed, so that rounds do not wait for it each time."""
 STRANGE_PAIRS: Final = 10
-"""After so many pairs without a way, and none with one, the engine counts as one for another
-city."""
+"""After so many pairs in a row without a way the engine counts as one for another city."""
 REMEMBERED_SECONDS: Final = 60.0
 MOST_REMEMBERED: Final = 50_000
 """Pairs in each half of the memory; about 10 MB."""
@@ -112,7 +111,7 @@ class RoutedTimes:
         return seconds, metres, deadline - self._monotonic()
 
     def knows_the_city(self) -> bool:
-        """False once nothing but places without a road was asked about for a while."""
+        """False if the last `STRANGE_PAIRS` pairs that it was asked about all had no way."""
         return self._strange < STRANGE_PAIRS
 
     def reach_metres(self, seconds: float) -> float:
@@ -127,21 +126,21 @@ class RoutedTimes:
             if self._breaker.is_open or left < self.budget_seconds / 2:
                 return
             try:
-                told = self._ask(origins[rows], destinations[rows], left)
+                table = self._ask(origins[rows], destinations[rows], left)
             except BadAnswer as error:
                 self._breaker.trip()
                 ROUTING_FAILURES.labels("no_answer").inc()
                 logger.warning("travel times are estimated", extra={"cause": str(error)})
                 return
-            self._note_roads(np.isfinite(told[0]) & np.isfinite(told[1]))
-            yield rows, told
+            self._note_roads(np.isfinite(table[0]) & np.isfinite(table[1]))
+            yield rows, table
 
-    def _note_roads(self, is_told: BoolArray) -> None:
-        """One rider in the sea is no matter; many places without a road are another city."""
-        if is_told.any():
+    def _note_roads(self, has_way: BoolArray) -> None:
+        """Count pairs in a row without a way. One is a rider at sea; many are another city."""
+        if has_way.any():
             self._strange = 0
         else:
-            self._strange += len(is_told)
+            self._strange += len(has_way)
             ROUTING_FAILURES.labels("no_road").inc()
 
     def _ask(self, origins: FloatArray, destinations: FloatArray, seconds: float) -> FloatArray:

@@ -182,7 +182,7 @@ class DueRides(TableStore):
 
 
 def _only_waits(entry: Item, now: datetime) -> bool:
-    """`Ride.only_waits`, told by the index."""
+    """`Ride.only_waits`, from the attributes of the index alone."""
     return "unicorn_id" not in entry and entry["deadline_at"]["S"] > instant_text(now)
 
 

@@ -32,7 +32,7 @@ MOST_LOOKED_AT: Final = 4 * MOST_SHOWN
 """Unicorns of the box's zones whose places are read, however few of them are in the box."""
 SCHEMA: Final = 1
 TIDIED_AFTER: Final = timedelta(hours=1)
-"""So long after its state was last noted a unicorn leaves a zone's hash."""
+"""How long after its state was last noted a unicorn leaves a zone's hash."""
 
 STATE_TTL: Final = timedelta(seconds=60)
 """A state that was noted longer ago is not shown: a unicorn that keeps sending is noted again every

@@ -52,13 +52,13 @@ CORNER_METRES: Final = 160.0
 
 @dataclass(slots=True)
 class _Found:
-    """What noting some positions told."""
+    """The results of recording some positions."""
 
     sightings: dict[str, Sighting] = field(default_factory=dict)
     entered: list[tuple[Unicorn, Position]] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     astray: dict[str, Location] = field(default_factory=dict)
-    """Where unicorns were put that do not belong there, by id."""
+    """The place of each unicorn that was put into a GEO set in which it does not belong, by id."""
 
 
 class RedisFleetIndex(RedisPresence):
@@ -117,7 +117,10 @@ class RedisFleetIndex(RedisPresence):
         made: Move | None,
         now: datetime,
     ) -> None:
-        """Say what a position told, and where that puts the unicorn: `made` was done already."""
+        """Add to `found` what the answer to one position says, and the move that is still missing.
+
+        `made`: the move that was made in the same call.
+        """
         news, before_text, state, noted, ride, advice = answer
         last = self._last.read(name, state, before_text)
         unicorn = last.unicorn if _is_lately(noted, now, STATE_CHECK) else None
@@ -221,10 +224,10 @@ class RedisFleetIndex(RedisPresence):
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for unicorn_id in unicorn_ids:
                 pipe.hmget(keys.unicorn(unicorn_id), "state", "noted", "position")
-            known = zip(unicorn_ids, pipe.execute(), strict=True)
+            answers = zip(unicorn_ids, pipe.execute(), strict=True)
         return {
             unicorn_id: FleetEntry(unicorn, self._fresh(position_of(position), now))
-            for unicorn_id, (state, noted, position) in known
+            for unicorn_id, (state, noted, position) in answers
             if (unicorn := _state(state, noted, now, STATE_TTL))
             and unicorn.unicorn_id == unicorn_id
         }

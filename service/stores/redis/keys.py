@@ -22,7 +22,8 @@ LISTENERS: Final = f"{PREFIX}:{{listening}}:processes"
 BUSY: Final = f"{PREFIX}:busy"
 """Set: the unicorns that have a ride."""
 TAKEN_BACK: Final = f"{PREFIX}:taken_back"
-"""Sorted set: rides (with their unicorns) taken from who did not come in the last minute."""
+"""Sorted set: rides that were taken back within the last minute, each with its unicorn, which did
+not come."""
 CHANGES: Final = f"{PREFIX}:changes"
 """Pub/sub channel on which topics that changed (rides, unicorns, revocations) are announced."""
 WORKERS: Final = f"{PREFIX}:workers"
@@ -51,7 +52,7 @@ def legs(zone: str, kind: str) -> str:
 
 
 def promises(zone: str, kind: str) -> str:
-    """List of what riders of the zone were told of a kind of drive, and what became of it."""
+    """List: the times that riders of the zone were told for a kind of drive, and the real ones."""
     return f"{PREFIX}:{{{zone}}}:promises:{kind}"
 
 
@@ -60,12 +61,13 @@ ASKED: Final = f"{PREFIX}:asked"
 
 
 def asked(zone: str, quarter: int) -> str:
-    """Hash of a rider's number to cell and instant of its first request in a quarter of an hour."""
+    """Hash for one quarter of an hour: a number that stands for a rider to the cell and instant of
+    the rider's first request."""
     return f"{PREFIX}:{{{zone}}}:asked:{quarter}"
 
 
 def moves(zone: str) -> str:
-    """What the zone's last step of repositioning left behind."""
+    """The results of the zone's last step of repositioning, which the next step reads."""
     return f"{PREFIX}:{{{zone}}}:moves"
 
 
@@ -80,7 +82,7 @@ def sweep_turn(shard: str) -> str:
 
 
 def patrolled(shard: str, patrol: str) -> str:
-    """There while a patrol of this kind has lately seen all assigned rides of the shard."""
+    """Exists until the next patrol of this kind through the shard's assigned rides is due."""
     return f"{PREFIX}:{{patrols:{shard}}}:{patrol}"
 
 
@@ -90,10 +92,10 @@ def waiting(zone: str) -> str:
 
 
 def mark(zone: str) -> str:
-    """Exists while a round is asked for and has not begun.
+    """Exists while a round is asked for and has not begun. Its value says who will run the round.
 
-    Either a job is published, or a job was refused because of the lease. The mark of a refused job
-    names the lease's holder, lives as long as the lease, and makes the holder run one more round.
+    `1`: a published job. Otherwise the token of the lease's holder: a job came, found the lease
+    taken, and left the round to the holder. That mark lasts as long as the lease.
     """
     return f"{PREFIX}:{{{zone}}}:mark"
 

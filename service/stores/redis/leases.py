@@ -35,13 +35,16 @@ from service.stores.redis.link import RedisLink
 logger = logging.getLogger(__name__)
 
 LEASE_MS: Final = 2000
-"""Twice a job's work budget; a holder that dies blocks its zone for this long at most."""
+"""How long a lease lasts: twice a job's work budget. A holder that dies blocks its zone for this
+long at most."""
 RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
-"""Three renewals may fail in a row before the lease ends."""
+"""How often the holder renews the lease, so that three renewals in a row may fail."""
 RUNNING_MS: Final = 600_000
-"""Longer than a zone with a waiting ride is ever without a round."""
+"""How long the rides of a round stay noted: longer than a zone with a waiting ride is ever without
+a round."""
 PLANS_MS: Final = 15_000
-"""Longer than the time between two rounds with a waiting ride; each round makes new plans."""
+"""How long plans are kept: longer than the time between two rounds with a waiting ride. Each round
+makes new plans."""
 
 READ_BY_A_ROUND: Final = (
     keys.mark,

@@ -1,9 +1,9 @@
 """Where riders asked for rides lately, and where idle unicorns were told to wait. All may be lost.
 
-A rider counts once in a quarter of an hour and zone, wherever and however often it asks: it takes
-one of 65,536 fields, by a hash that is another one in each quarter of an hour. So the hash is
-bounded, holds no rider, and nobody weighs more than anybody else. Of 1,000 riders some 8 share a
-field with another and are not counted, of 5,000 some 190.
+A rider counts once per zone and quarter of an hour, however often it asks, so that no rider weighs
+more than another. A digest of the quarter and the rider's id chooses one of 65,536 fields of a hash
+in Redis. So the hash has a limit and holds no rider's id. Riders who share a field count as one: of
+1,000 riders about 8 are not counted, of 5,000 about 190.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ QUARTER: Final = 900
 """Seconds in which a rider counts once."""
 FIELDS: Final = 1 << 16
 PROLONGED_SECONDS: Final = 2.0
-"""So often a process prolongs the life of what it counts in: a new Redis is told so soon."""
+"""How often a process sets the expiry of the hashes in which it counts. A hash that a new Redis
+lacks gets its expiry within this time."""
 MOST_ZONES: Final = 512
 REMEMBERED: Final = timedelta(seconds=2 * QUARTER)
-"""How long ago a rider's request can count, the quarter of an hour that it fell in included."""
+"""How long requests are kept: the present quarter of an hour and the one before."""
 STEP_KEPT: Final = timedelta(hours=1)
-"""So long a zone without steps still knows who follows."""
+"""How long a zone without further steps remembers its last step, with who follows advice."""
 
 
 class RequestCounter:
@@ -44,11 +45,11 @@ class RequestCounter:
 
     def __init__(self) -> None:
         self._prolonged: TTLCache[str, bool] = TTLCache(MOST_ZONES, PROLONGED_SECONDS)
-        """Hashes whose life was prolonged a moment ago."""
+        """Hashes whose expiry was set a moment ago."""
         self._lock = Lock()
 
     def add(self, pipe: Any, ride: Ride) -> None:
-        """Count the ride's rider; again: no effect. Adds its answers behind those before it."""
+        """Count the ride's rider once. Adds its commands after those already in `pipe`."""
         at = ride.requested_at.timestamp()
         quarter = int(at) // QUARTER
         digest = hashlib.blake2b(f"{quarter} {ride.rider_id}".encode(), digest_size=2).digest()
@@ -102,11 +103,11 @@ class RedisMoves:
 
     def advise(self, zone: str, step: LastStep, advice: Sequence[Advice]) -> None:
         with self._link.use() as client:
-            told = cast("list[str]", client.hkeys(keys.advice(zone)))
+            before = cast("list[str]", client.hkeys(keys.advice(zone)))
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             pipe.set(keys.moves(zone), _dump_step(step), ex=STEP_KEPT)
             pipe.delete(keys.advice(zone))
-            for name in {*told} - {each.unicorn_id for each in advice}:
+            for name in {*before} - {each.unicorn_id for each in advice}:
                 pipe.hdel(keys.unicorn(name), "advice")
             for each in advice:
                 text = dump_advice(each)
@@ -122,8 +123,8 @@ class RedisMoves:
                 pipe.hgetall(keys.advice(zone))
             found = [
                 readable("advice", partial(load_advice, name), text)
-                for told in pipe.execute()
-                for name, text in told.items()
+                for texts in pipe.execute()
+                for name, text in texts.items()
             ]
         return sorted((a for a in found if a and a.holds(now)), key=lambda each: each.unicorn_id)
 

@@ -43,9 +43,9 @@ end
 
 BEGIN_ROUND: Final = """
 -- KEYS lease mark waiting plans running alone triggered resume  ARGV owner lease_ms running_ms
--- Returns the waiting rides, the plans, those rides that a round took and never gave back (each
--- with how often it was tried alone), when the oldest trigger came that no round had read, and
--- where the last job stopped. All that wait are in a round from now on.
+-- Returns the waiting rides, the plans, the suspects (each with how often it was tried alone), the
+-- instant of the oldest trigger that no round has read, and where the last job stopped. Notes all
+-- waiting rides as held by this round.
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return false end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -93,7 +93,7 @@ return 1
 
 CLEAR_SUSPECT: Final = """
 -- KEYS lease running alone  ARGV owner ride
--- That its process lives is true whoever has the turn by now.
+-- The process lives, whoever holds the lease by now, so the count is deleted first.
 redis.call('HDEL', KEYS[3], ARGV[2])
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
 redis.call('SREM', KEYS[2], ARGV[2])

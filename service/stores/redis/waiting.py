@@ -1,9 +1,14 @@
 """Waiting rides per zone, and the mark and the lease that turn triggers into rounds.
 
-A producer adds its ride and sets the mark in one call; only the producer that set the mark
-publishes a job. The job takes the lease and deletes the mark in one script. A job that finds the
-lease held keeps the mark for the lease's life: the holder goes round once more. A round clears the
-mark *before* it reads the rides, so a ride that is added later asks for another round.
+The mark says that a round of the zone is asked for. The lease lets one job run the zone's rounds.
+
+1. A producer adds its ride and tries to set the mark, in one call. If the mark is new, the producer
+   publishes a job. If the mark exists, the round is already asked for: it publishes nothing.
+2. The job takes the lease and deletes the mark, in one script.
+3. A job that finds the lease taken ends without a round. It first makes the mark last as long as
+   the lease, so that the holder of the lease finds the mark and runs one more round.
+4. Each round deletes the mark and *then* reads the rides. So a ride that is added later sets the
+   mark again and gets another round.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from service.stores.redis.link import RedisLink, run_all
 from service.stores.redis.moves import RequestCounter
 
 MARK_MS: Final = 1000
-"""How long a mark lasts; after it, the next request publishes a lost job again."""
+"""How long a mark lasts. If its job is lost, the next trigger after this publishes another."""
 
 
 class RedisWaitingRides:
