@@ -92,6 +92,22 @@ def test_nobody_signs_up_alone_while_no_trigger_checks_the_address() -> None:
     assert alone == {"Fn::If": ["HasTriggers", False, True]}
 
 
+def test_a_directory_is_asked_by_as_many_functions_as_its_limits_are_counted_for() -> None:
+    at_once = repeated("Functions")[1]["Function"]["Properties"]["ReservedConcurrentExecutions"]
+    condition, limit, otherwise = at_once["Fn::If"]
+    assert (condition, otherwise) == ("HasDirectory", {"Ref": "AWS::NoValue"})
+    assert limit["Fn::FindInMap"] == [
+        "Triggers",
+        {"Ref": "Trigger"},
+        "AtOnce",
+        {"DefaultValue": {"Ref": "AWS::NoValue"}},
+    ]
+    limits = identity()["Mappings"]["Triggers"]
+    assert {name: each["AtOnce"] for name, each in limits.items() if "AtOnce" in each} == {
+        "UserMigration": 2
+    }
+
+
 def test_a_code_by_mail_lets_nobody_into_the_console_past_a_second_factor() -> None:
     clients = resources("data.yaml", "AWS::Cognito::UserPoolClient")
     by_code = {
