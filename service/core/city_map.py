@@ -19,7 +19,7 @@ from service.model import WORLD, Box, Location, Pairing, Ride, UnicornState
 from service.model.errors import Unavailable
 
 MOST_SHOWN: Final = 5000
-"""Unicorns, and waiting rides, on one map."""
+"""The most unicorns, and the most waiting rides, on one map."""
 
 LOOK_SECONDS: Final = 1.0
 """How often a followed picture is updated, and so how often a follower gets changes at most."""
@@ -28,8 +28,8 @@ REMEMBERED: Final = timedelta(seconds=60)
 """How long a follower may be away and still get only the changes."""
 
 OVERLAP: Final = timedelta(seconds=2)
-"""A returning follower gets the changes of this time again, because it may come from a process
-whose picture was older."""
+"""A returning follower gets the changes of its last 2 s again, because the process that it followed
+before may have had an older picture."""
 
 
 class SeenUnicorn(NamedTuple):
@@ -116,7 +116,7 @@ def draw(city: CityMap, box: Box, now: datetime) -> Snapshot:
 
 
 class _Layer(Generic[Thing]):
-    """Things of one kind by id, and when each was last changed or removed (ms since 1970)."""
+    """Things of one kind by id, and the instant of the last change of each (ms since 1970)."""
 
     def __init__(self) -> None:
         self.things: Mapping[str, Thing] = {}
@@ -155,6 +155,7 @@ class Picture:
         self._unicorns: _Layer[SeenUnicorn] = _Layer()
         self._waiting: _Layer[WaitingRide] = _Layer()
         self._told: dict[int, Changes | None] = {}
+        """The changes since each event that a follower has seen, until the next look."""
 
     def look(self) -> None:
         """Update the picture unless it is fresh or being updated. Raises `Unavailable`."""

@@ -1,7 +1,7 @@
 """Records positions that unicorns report one by one, or a telemetry gateway in bulk.
 
-A report is judged here by its time and in the fleet index by its place. A report that is not a
-position is answered and ignored: it counts neither as a position nor as a call.
+This module judges the time of a report, and the fleet index judges its place. A report whose time
+is wrong is answered and ignored: it counts neither as a position nor as a call.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from service.model.errors import Unavailable
 from service.model.presence import judged
 
 MOST_WAVES: Final = 3
-"""The latest reports of one unicorn that are read from one call: a position, a jump, and a report
-that agrees with the jump. Each costs a call to Redis."""
+"""How many reports of one unicorn are taken from one call, the latest first: enough for a position,
+a jump, and a report that agrees with the jump. Each costs a call to Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ def record_position(ports: Stores, unicorn_id: str, position: Position, now: dat
 
 
 def advice_for(sighting: Sighting) -> Advice | None:
-    """None for a unicorn that cannot take a ride: a claim ends its advice."""
+    """The advice to the unicorn; None if it cannot take a ride, because a claim ends its advice."""
     unicorn = sighting.unicorn
     return sighting.advice if unicorn and unicorn.can_take_a_ride else None
 
 
 def _refreshed(ports: Stores, unicorn_id: str, now: datetime) -> Duty | None:
-    """The unicorn and its ride as stored; none while the store is away: the position is noted."""
+    """The unicorn and its ride as stored; None if DynamoDB does not answer."""
     try:
         duty = duty_of(ports, stored_unicorn(ports, unicorn_id), now)
     except Unavailable:

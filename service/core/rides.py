@@ -37,7 +37,7 @@ RIDE_IDS: Final = uuid.UUID("6f1c7a3e-52f5-4d29-9d0b-0b6f7a1f3a52")
 NEWEST_LOOKED_AT: Final = 100
 """The number of a rider's newest rides that are read to count the open ones."""
 OPEN_SINCE: Final = timedelta(days=1)
-"""How old the rides are at most among which the open ones are counted: each costs a read."""
+"""Only rides requested within this time are counted as open, because each costs a read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class RideOrder:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the parsed body, which two requests with one key must share."""
+        """A digest of the parsed body. Two requests with one idempotency key must have the same."""
         places = [p and (p.latitude, p.longitude) for p in (self.pickup, self.dropoff)]
         return hashlib.sha256(json.dumps([*places, self.note]).encode()).hexdigest()
 
@@ -68,8 +68,8 @@ class RideOrder:
 def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, bool]:
     """Store a new ride and trigger a round, or find the ride that this idempotency key made before.
 
-    Returns the ride and whether it is a replay. From then on the ride is safe: its row is the
-    outbox, and the trigger is only a hint. Raises `IdempotencyKeyReused`, `DispatchPaused`,
+    Returns the ride and whether it is a replay. A ride that is stored is not lost: the sweep finds
+    its row, even if the trigger is lost. Raises `IdempotencyKeyReused`, `DispatchPaused`,
     `TooManyActiveRides`, `Unavailable`.
     """
     ride = _new_ride(ports, order, now)
@@ -77,15 +77,15 @@ def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, 
         raise DispatchPaused("no rides are accepted here at the moment, and none was requested")
     if ports.rules.max_active_rides:
         _require_room(ports, order, now)
-    known = ports.rides.create(ride)
-    if known is None:
+    existing = ports.rides.create(ride)
+    if existing is None:
         effects.trigger_ride(ports, ride)
         return ride, False
-    if known.fingerprint != ride.fingerprint:
+    if existing.fingerprint != ride.fingerprint:
         raise IdempotencyKeyReused("this idempotency key was used with another body")
-    if known.status is RideStatus.REQUESTED:
-        effects.trigger_ride(ports, known)
-    return known, True
+    if existing.status is RideStatus.REQUESTED:
+        effects.trigger_ride(ports, existing)
+    return existing, True
 
 
 def own_ride(ports: Stores, ride_id: str, rider_id: str) -> Ride:
@@ -171,8 +171,8 @@ def _require_room(ports: Stores, order: RideOrder, now: datetime) -> None:
     """Raise `TooManyActiveRides` if the rider has too many open rides; a replay does not count.
 
     The listing is eventually consistent, so two requests at the same time may both pass: the limit
-    is meant against mistakes. Whether it is a replay is read from the ride's own row, because the
-    listing may not show it yet, or no longer.
+    is meant against mistakes. The ride's own row says whether this is a replay, because the listing
+    may not show the ride yet, or no longer.
     """
     newest = ports.rides.list_of_rider(
         order.rider_id,

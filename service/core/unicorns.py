@@ -35,7 +35,7 @@ from service.model.errors import (
 
 
 class Step(StrEnum):
-    """The steps that a unicorn can take with its ride, in order; decline in place of accept."""
+    """The steps that a unicorn can take with its ride, in order; it accepts or declines."""
 
     ACCEPT = "accept"
     DECLINE = "decline"
@@ -75,7 +75,7 @@ class LocatedUnicorn:
 
     @property
     def trouble(self) -> str:
-        """The problem that is shown, which changes without a new version; empty if all is well."""
+        """The problem that is shown; empty if there is none. It changes without a new version."""
         if self.position_problem:
             return self.position_problem
         is_silent = self.unicorn.state is UnicornState.NON_CONTACTABLE
@@ -133,7 +133,7 @@ def advance(
 
 
 def _as_last_known(ports: Stores, unicorn_id: str, now: datetime) -> Unicorn | None:
-    """The unicorn as the fleet index knows it: a write on an outdated copy fails and tells."""
+    """The unicorn as the fleet index knows it. If that is out of date, the write fails."""
     try:
         entry = ports.fleet.entries([unicorn_id], now).get(unicorn_id)
     except Unavailable:

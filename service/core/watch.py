@@ -138,8 +138,8 @@ def follow_ride(
                 return
             if announced or monotonic() >= read_at:
                 read_at = monotonic() + REREAD_SECONDS
-                known, ride = ride, _read_again(ports, ride)
-                yield ride if ride.version > known.version else None
+                before, ride = ride, _read_again(ports, ride)
+                yield ride if ride.version > before.version else None
 
 
 def _read_again(ports: Stores, ride: Ride) -> Ride:

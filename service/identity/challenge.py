@@ -38,7 +38,7 @@ _CODE: Final = re.compile(rf"[0-9]{{{DIGITS}}}")
 
 
 def define(event: Event, _context: object) -> Event:
-    """Tokens after a right answer, another attempt after a wrong one, the end after three."""
+    """Give tokens after a right answer; ask again after a wrong one; fail after three of them."""
     trigger = read(event, DEFINE)
     session = _session(trigger)
     succeeded = 0 < len(session) <= ATTEMPTS and session[-1]["challengeResult"] is True

@@ -156,7 +156,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
 
 
 def wording(language: str) -> Wording:
-    """The texts of a language, such as `ja`; English for one that is not spoken here."""
+    """The texts of a language, such as `ja`; English if the service has no texts in it."""
     return WORDINGS.get(language, WORDINGS[DEFAULT])
 
 

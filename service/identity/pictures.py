@@ -1,7 +1,8 @@
 """Makes a new picture of an uploaded one. The only module that imports Pillow.
 
-Only the pixels survive: what else a file can carry (a place, a serial number, a second format
-behind the first) is not copied, so it need not be known. Pillow's own guard against pixel bombs:
+Only the pixels are copied. So nothing else that a file can carry (a place, a serial number, a
+second format behind the first) gets into the new picture, even if this module does not know of it.
+Pillow's own guard against pixel bombs:
 https://pillow.readthedocs.io/en/stable/reference/Image.html#PIL.Image.MAX_IMAGE_PIXELS
 """
 
@@ -17,9 +18,9 @@ from service.core.photos import Picture
 from service.model.errors import PhotoRefused
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP")
-"""Pillow knows dozens more, each with a parser that a stranger's file would be given to."""
+"""Pillow knows dozens more. Each would give a stranger's file to one more parser."""
 MOST_PIXELS: Final = 24_000_000
-"""A phone's camera; three bytes each while a picture is made."""
+"""As many as a phone's camera takes; each needs three bytes while a picture is made."""
 MOST_PER_SIDE: Final = 12_000
 PHOTO_SIDE: Final = 1024
 THUMBNAIL_SIDE: Final = 128
@@ -39,7 +40,7 @@ def clean(upload: bytes) -> Picture:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoRefused("the picture has too many pixels") from error
     except Exception as error:
-        # Parsers raise more kinds of errors than anybody lists, all of them for what is no picture.
+        # Parsers raise undocumented kinds of errors, all of them for files that are no pictures.
         raise PhotoRefused("the file is no complete JPEG, PNG or WebP picture") from error
 
 
@@ -67,7 +68,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _jpeg(pixels: Image.Image, side: int) -> bytes:
     small = pixels.copy()
     small.thumbnail((side, side))
-    # Pixels alone: the copy would carry on what the file said of itself.
+    # Pixels alone: `small` still has the file's metadata, which would be saved too.
     bare = Image.new("RGB", small.size)
     bare.paste(small)
     written = io.BytesIO()

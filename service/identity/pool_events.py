@@ -1,8 +1,9 @@
-"""The user pool's own events: who lost a group or the account loses the tokens that say otherwise.
+"""Revokes the tokens of users who lost a group or their account, by the user pool's own events.
 
-EventBridge delivers them as CloudTrail tells them:
+EventBridge delivers the events in CloudTrail's form:
 https://docs.aws.amazon.com/cognito/latest/developerguide/understanding-amazon-cognito-entries.html
-Nobody promises when: CloudTrail names no bound. `account` (service/command) does it within 5 s.
+AWS promises no time limit for the delivery. The command `account` (service/command) revokes them
+within 5 s.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ LOST: Final = (
     "AdminUserGlobalSignOut",
 )
 _SUB: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""Not an address, the name of an identity provider's user (`Google_1`), or what CloudTrail writes
-in place of a name: to revoke those would refuse no token and raise no alarm."""
+"""Matches a `sub` only. An address, the name of an identity provider's user (`Google_1`) or the
+text that CloudTrail writes in place of a name is in no token: its revocation would have no effect,
+and no alarm would show that."""
 
 
 def handle(event: dict[str, Any], _context: object) -> None:

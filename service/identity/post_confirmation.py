@@ -1,8 +1,8 @@
-"""Who confirmed a sign-up becomes a rider; repeating it changes nothing.
+"""Puts a user who has confirmed the sign-up into the group `riders`; a repeat changes nothing.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-post-confirmation.html
-A user whom this could not reach is in no group, and gets no scopes from the trigger that makes
-tokens: an operator adds the group (service/identity/README.md).
+If this fails, the user is in no group and gets no scopes from the trigger that makes tokens. Then
+an operator adds the group (service/identity/README.md).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ change the filter of `ListUsers`."""
 def handle(event: Event, _context: object) -> Event:
     """Raises `Refused` in the user's language, `BadEvent`. One or two remote calls.
 
-    Whom an administrator invites may have an address anywhere.
+    A user whom an administrator invites may have an address of any domain.
     """
     trigger = read(event, SELF, INVITED, FEDERATED)
     address = trigger.attributes.get("email", "")
@@ -43,16 +43,16 @@ def handle(event: Event, _context: object) -> Event:
 
 
 def _allowed_domains() -> frozenset[str]:
-    """Compared exactly; empty means that every domain may sign up."""
+    """The domains that may sign up; empty if all may. A subdomain must be listed itself."""
     listed = os.environ.get("ALLOWED_EMAIL_DOMAINS", "").lower().split(",")
     return frozenset(name.strip() for name in listed if name.strip())
 
 
 def _is_taken(trigger: Trigger, address: str) -> bool:
-    """Whether another user has the address, in the case given or in lower case.
+    """Whether another user has the address, as it is written or in lower case.
 
-    The pool itself sees to its own users. It does not compare those of identity providers, and a
-    provider that verifies no addresses would let a stranger into the account of another.
+    The pool compares the addresses of its own users only. Without this check, an identity provider
+    that verifies no addresses would let a stranger in with another user's address.
     """
     pool = client("cognito-idp")
     try:

@@ -4,9 +4,9 @@ https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-t
 Versions 2 and 3 (Essentials plan) change access tokens; only version 3 is sent for machines.
 Version 1 cannot, and is refused.
 
-A sign-in by SDK (SRP) brings one scope only, that of the user's own account. Such a token gets the
-scopes of the user's groups, as far as the client may ask for them. A sign-in by the login page got
-the scopes its app asked for, and keeps those.
+A sign-in by SDK (SRP) brings one scope only, that of the user's own account. The trigger adds the
+scopes of the user's groups, as far as the client may ask for them. A sign-in by the login page
+keeps the scopes that its app asked for.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def handle(event: Event, _context: object) -> Event:
         add=_scopes_to_add(trigger, groups),
         groups={
             "groupsToOverride": groups,
-            # Left out, these would be taken away: the identity pool chooses a role by them.
+            # Cognito would clear what is left out here, and the identity pool chooses a role by it.
             "iamRolesToOverride": texts(configuration, "iamRolesToOverride"),
             "preferredRole": text(configuration, "preferredRole", default="") or None,
         },
@@ -60,7 +60,7 @@ def handle(event: Event, _context: object) -> Event:
 
 
 def _scopes_to_add(trigger: Trigger, groups: Iterable[str]) -> list[str]:
-    """Raises `Refused` if nobody can say what the client may ask for."""
+    """Raises `Refused` if Cognito does not answer what the client may ask for."""
     if trigger.source == HOSTED or set(texts(trigger.request, "scopes")) != {SDK_SCOPE}:
         return []
     granted = scopes_of(groups)
@@ -74,7 +74,7 @@ def _scopes_to_add(trigger: Trigger, groups: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=100)
 def _scopes_of_client(pool_id: str, client_id: str) -> frozenset[str]:
-    """Kept as long as this instance of the function lives: a changed client needs a new one."""
+    """The client's scopes, remembered as long as this instance of the function lives."""
     described = client("cognito-idp").describe_user_pool_client(
         UserPoolId=pool_id, ClientId=client_id
     )
@@ -82,7 +82,7 @@ def _scopes_of_client(pool_id: str, client_id: str) -> frozenset[str]:
 
 
 def _users_scopes(scopes: Iterable[str]) -> list[str]:
-    """Scopes of the API that no machine may hold."""
+    """Those of the scopes that belong to the API and that no machine may hold."""
     return sorted(policy.SCOPES.keys() & set(scopes) - MACHINE_SCOPES)
 
 

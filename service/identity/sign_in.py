@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-authentication.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-post-authentication.html
-Neither runs when a session is renewed: the trigger that makes tokens asks the same question.
+Neither runs when a session is renewed. Then the trigger that makes tokens refuses suspended users.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ def after(event: Event, _context: object) -> Event:
 
 
 def require_not_suspended(trigger: Trigger) -> None:
-    """Raises `Refused` for a user who was suspended: anything but `false` or nothing says so."""
+    """Raises `Refused` if the attribute is set to anything but `false`."""
     if trigger.attributes.get(SUSPENDED, "false") != "false":
         raise Refused(refusal(Refusal.SUSPENDED, trigger.language))

@@ -22,16 +22,16 @@ SIGN_IN: Final = "UserMigration_Authentication"
 RESET: Final = "UserMigration_ForgotPassword"
 
 Directory = Callable[[str, str | None], Mapping[str, str] | None]
-"""The attributes of a user by user name and password; without a password (a reset) of the user
-alone. None: no such user, or a wrong password. It has to answer within 3 s."""
+"""Returns a user's attributes by user name and password; by user name alone if the password is None
+(a reset). Returns None for an unknown user or a wrong password. It has to answer within 3 s."""
 
 TRIES: Final = 5
 TRIES_SECONDS: Final = 900
-"""A user name may be tried this often in this time, so that nobody guesses passwords here."""
+"""How often a user name may be tried in how many seconds, so that nobody can guess passwords."""
 CALLS: Final = 60
 CALLS_SECONDS: Final = 60
-"""And the directory asked this often. Both count in one instance of the function; the template
-lets two run at a time."""
+"""How often the directory is asked in how many seconds. Both limits hold for one instance of the
+function; the template lets two run at a time."""
 
 _tries: TTLCache[str, int] = TTLCache(10_000, TRIES_SECONDS)
 _calls: deque[float] = deque(maxlen=CALLS)
@@ -65,7 +65,7 @@ def _directory() -> Directory:
 
 
 def _count(username: str, now: float) -> None:
-    """Raises `Refused` above the limits; an attempt that is refused counts, too."""
+    """Count an attempt, also a refused one. Raises `Refused` above the limits."""
     _tries[username] = tries = _tries.get(username, 0) + 1
     is_busy = len(_calls) == CALLS and now - _calls[0] < CALLS_SECONDS
     if tries > TRIES or is_busy:

@@ -77,7 +77,7 @@ class DynamoRevocations(TableStore):
             return
 
     def _put_and_count(self, item: Item, write_id: str) -> None:
-        """Write item and count in one transaction; uncounted, others would find it late."""
+        """Write item and count in one transaction; other processes would find it late otherwise."""
         self._client.transact_write_items(
             ClientRequestToken=write_id,
             TransactItems=[
@@ -103,7 +103,7 @@ class DynamoRevocations(TableStore):
         )
 
     def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
-        """Since when each of these marks (kind to value) is revoked; the others are absent."""
+        """The instant from which each of these (kind to value) is revoked; others are absent."""
         if not marks:
             return {}
         keys: list[Item] = [

@@ -67,17 +67,17 @@ def _count(zone: str, kind: Kind, promise: Promise) -> None:
 
 
 def _promise(text: str) -> Promise | None:
-    """None for what this release cannot read."""
+    """The promise; None if this release cannot read it."""
     try:
-        told, latest, took = json.loads(text)
-        return Promise(float(told), float(latest), None if took is None else float(took))
+        median, latest, took = json.loads(text)
+        return Promise(float(median), float(latest), None if took is None else float(took))
     except (*UNREADABLE, TypeError) as error:
         note_unreadable("leg", error)
         return None
 
 
 def _leg(text: str) -> Leg | None:
-    """None for what this release cannot read, which is then only not learned from."""
+    """The leg; None if this release cannot read it. Then nothing is learned from it."""
     try:
         origin, destination, *numbers, unicorn_id = json.loads(text)
         leg = Leg(str(origin), str(destination), *map(float, numbers), str(unicorn_id))  # type: ignore[call-arg,arg-type]

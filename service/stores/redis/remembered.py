@@ -9,7 +9,7 @@ from service.model import Position, Unicorn
 from service.stores.entries import load_position, load_unicorn, readable
 
 MOST_REMEMBERED: Final = 10_000
-"""Unicorns remembered at most, a kilobyte each; then all are forgotten."""
+"""The most unicorns that are remembered, a kilobyte each. One more makes it forget all others."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Whose turn it is to sweep a shard of the open rides: a lock that ends by itself."""
+"""The lock of a shard of the open rides: its holder sweeps the shard. It expires by itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 
 TURN_SECONDS: Final = 3.0
-"""More than a sweep's budget: a process that died keeps its shard no longer than this."""
+"""When the lock expires: longer than a sweep's budget. A dead process keeps its shard no longer."""
 
 
 class RedisSweepTurns:
@@ -24,9 +24,9 @@ class RedisSweepTurns:
 
     @contextmanager
     def turn(self, shard: str) -> Iterator[bool]:
-        """Whether it is the caller's turn; while Redis is away it is everybody's.
+        """True if the caller may sweep the shard. While Redis is away every caller may.
 
-        The turn ends with the block, whatever happens in it.
+        The lock ends with the block, whatever happens in it.
         """
         name = keys.sweep_turn(shard)
         lock = self._link.client.lock(name, timeout=TURN_SECONDS, thread_local=False)

@@ -1,7 +1,7 @@
 """The instant of the oldest trigger of a zone that no round has read; it outlasts the mark.
 
-A trigger writes it unless it exists, and the round that reads the rides removes it. So it shows how
-long triggers wait, whatever job, mark or message was lost in between.
+A trigger writes it unless it exists, and the round that reads the rides deletes it. So it shows how
+long triggers wait, even if a job, a mark or a message was lost meanwhile.
 """
 
 from __future__ import annotations
@@ -23,6 +23,6 @@ def now_ms() -> int:
 
 
 def is_unseen(ride: Ride, unread_since: int, now: int) -> bool:
-    """Whether a ride that comes again has waited since its request without any round."""
+    """Whether no round has read the ride since its request, although it is triggered again now."""
     overdue_at = int((ride.requested_at + UNSEEN_AFTER).timestamp() * 1000)
     return unread_since < overdue_at < now
