@@ -16,11 +16,11 @@ from service.matching.zones import zone_of
 from service.model import Location, Unicorn
 
 MOST_SHOWN: Final = 20
-"""Available unicorns shown around a place at most."""
+"""The most available unicorns that are shown around a place."""
 
 LOOKED_AT: Final = 3 * MOST_SHOWN
-"""Unicorns read from the index. It sorts by exact positions, so more are read than shown: otherwise
-the last one shown would reveal exact distances."""
+"""Unicorns read from the index: more than are shown. The index sorts by exact positions, so if the
+two numbers were equal, the last one shown would reveal an exact distance."""
 
 DECIMALS: Final = 3
 """Decimals of a degree (about 100 m), so that nobody can follow a unicorn home."""

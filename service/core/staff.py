@@ -45,8 +45,8 @@ class Queues(Protocol):
 
 
 class RideHistory(Protocol):
-    """All riders' rides by time. Which rides are listed is eventually consistent; the rides are not
-    stale."""
+    """All riders' rides by time. A ride that changed a moment ago may be missing from the listing,
+    but each listed ride is shown as it is stored."""
 
     def newest(
         self,

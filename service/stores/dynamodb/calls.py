@@ -1,8 +1,8 @@
 """Makes calls to DynamoDB, with retries, and turns their failures into errors of the domain.
 
-All retries are made here and none by botocore, so that one time budget bounds a call. Retried are
-busy items (throttling, another transaction), server errors and requests lost on the way. A write
-that was done although its answer was lost is recognised by its id (AWS, "TransactWriteItems",
+This module makes all retries and botocore none, so that one time budget bounds a call. It retries
+after busy items (throttling, another transaction), server errors and requests lost on the way. It
+recognises by its id a write that was done although its answer was lost (AWS, "TransactWriteItems",
 CancellationReasons and Idempotency; "Exponential Backoff And Jitter").
 """
 
@@ -76,7 +76,7 @@ class ConditionFailed(Exception):
         self.stored = stored
 
     def is_own_echo(self, write_id: str) -> bool:
-        """Whether it failed only because this same write was done before and its answer lost."""
+        """Whether the condition failed because this write was already done and its answer lost."""
         return any(item.get("last_write_id") == {"S": write_id} for item in self.stored.values())
 
 

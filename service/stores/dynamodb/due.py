@@ -42,7 +42,7 @@ QUERY_PAGE: Final = 100
 QUERY_MOST: Final = 1000
 """Rides in the largest answer (1 MB)."""
 ENDS_PAGES: Final = 10
-"""Pages that are searched for ends and expiries behind a backlog of waiting rides."""
+"""Pages that are searched behind a backlog of waiting rides for those that end or expire."""
 STATEMENTS: Final = 25
 """Statements of one BatchExecuteStatement call at most (AWS, "BatchExecuteStatement")."""
 LEFT_ALONE: Final = frozenset(
@@ -73,7 +73,7 @@ class DueRides(TableStore):
         first = list(islice(merged, limit))
         found = [entry["ride_id"]["S"] for entry in first]
         if shard and len(found) == limit and all(_only_waits(entry, now) for entry in first):
-            # A backlog: an end or an expiry does not wait until it is worked off.
+            # A backlog of waiting rides: look behind it for rides that end or whose offers expire.
             further = self._query(_ends_first(self._due_query(shard, now, QUERY_MOST)), ENDS_PAGES)
             found = [entry["ride_id"]["S"] for entry in islice(further, limit)] + found
         return self._still_due(list(dict.fromkeys(found))[:limit], now)

@@ -24,7 +24,7 @@ keep a unicorn from being claimed twice even if a version is ever written wrong.
 def new_write_id() -> str:
     """Names one operation through all its retries; also fits a transaction's request token.
 
-    A row is billed by the kilobyte, so it is as short as 128 bits can be written.
+    It is the shortest text of 128 bits, because a row is billed by the kilobyte.
     """
     return secrets.token_urlsafe(16)
 
@@ -42,7 +42,7 @@ def ride_update(
     old, new = ride_item(before, retention), ride_item(after, retention)
     assigned = "unicorn_id" in new and "unicorn_id" not in old
     if "started_at" in new and "started_at" not in old:
-        # Its request was answered long ago, and the row is billed by the kilobyte.
+        # No retry of the request needs it any more, and the row is billed by the kilobyte.
         old["first_write_id"] = text("")
     return _update(table, "ride_id", old, new, guards, write_id, never_excluded=assigned)
 
