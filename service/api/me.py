@@ -158,14 +158,19 @@ def upload_photo(body: PhotoUpload) -> Response:
     answers={204: None},
 )
 def sign_out(body: SignOut) -> Response:
-    """End the caller's session: its access tokens are refused everywhere within 5 s."""
+    """End the caller's session: its access tokens are refused everywhere within 5 s.
+
+    They are refused even if the user pool does not answer (503), which leaves the refresh token.
+    """
     deps, principal = dependencies(), caller()
-    if body.refresh_token:
-        deps.accounts.end_session(body.refresh_token, principal.client_id)
-    if principal.origin_jti is None:
-        _revoke("jti", principal.jti)
-    else:
-        _revoke("origin_jti", principal.origin_jti)
+    try:
+        if body.refresh_token:
+            deps.accounts.end_session(body.refresh_token, principal.client_id)
+    finally:
+        if principal.origin_jti is None:
+            _revoke("jti", principal.jti)
+        else:
+            _revoke("origin_jti", principal.origin_jti)
     return empty(204)
 
 

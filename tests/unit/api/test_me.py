@@ -213,6 +213,19 @@ def test_a_sign_out_ends_the_session_and_no_other(
     assert api.call("GET", "/v1/me").status_code == 200
 
 
+def test_a_session_ends_here_even_if_the_pool_does_not_answer(
+    api: Api, accounts: FakeAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_refresh_token: str, _client_id: str) -> None:
+        raise Unavailable("user pool")
+
+    monkeypatch.setattr(accounts, "end_session", fails)
+    with a_session(monkeypatch, origin_jti="session-1", jti="token-1"):
+        body = {"refresh_token": "refresh-1"}
+        assert api.call("POST", "/v1/me/sign-out", body, token="session").status_code == 503
+        assert api.call("GET", "/v1/me", token="session").status_code == 401
+
+
 def test_a_token_without_a_session_is_signed_out_alone(api: Api) -> None:
     assert api.call("POST", "/v1/me/sign-out").status_code == 204
     assert api.call("GET", "/v1/me").status_code == 401

@@ -108,6 +108,18 @@ def test_a_directory_is_asked_by_as_many_functions_as_its_limits_are_counted_for
     }
 
 
+def test_an_upload_that_its_owner_took_back_reads_as_missing_and_stops_no_other() -> None:
+    """S3 answers 404 only to who may list the whole bucket, else 403, which ends the job."""
+    role = resources("service.yaml", "AWS::IAM::Role")["MediaRole"]
+    (policy_of_photos,) = role["Policies"]
+    (listing,) = (
+        statement
+        for statement in policy_of_photos["PolicyDocument"]["Statement"]
+        if statement["Action"] == "s3:ListBucket"
+    )
+    assert "Condition" not in listing
+
+
 def test_a_code_by_mail_lets_nobody_into_the_console_past_a_second_factor() -> None:
     clients = resources("data.yaml", "AWS::Cognito::UserPoolClient")
     by_code = {
