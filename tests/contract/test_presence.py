@@ -8,6 +8,7 @@ import pytest
 
 from service.core.ports import FleetIndex
 from service.model import Location, Position, PositionProblem, SilentTogether, Trip
+from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
 from tests.support.builders import NOW, a_usable_unicorn
@@ -280,3 +281,27 @@ def test_whoever_has_no_ride_reaches_no_pickup(fleet: FleetIndex) -> None:
     fleet.refresh(a_usable_unicorn(), NOW)
     fleet.record("u1", north(0, 0), LATER)
     assert fleet.reached("u1", "") is None
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"problem": "a problem of another release", "problem_since": "0"},
+        {"problem": "implausible_jump", "problem_since": "yesterday"},
+        {"problem": "implausible_jump", "problem_since": "9" * 30},
+        {"ride": "nonsense"},
+        {"placed": "9" * 30},
+    ],
+)
+def test_what_cannot_be_read_of_a_unicorn_does_not_hide_its_silence(
+    redis_server: RedisServer, facts: dict[str, str]
+) -> None:
+    link = RedisLink(connect(redis_server.url, timeout_seconds=2))
+    fleet = RedisFleetIndex(link, STALE)
+    fleet.begin_epoch(NOW - timedelta(hours=1))
+    hear_through(fleet, NOW - seconds(60), LATER)
+    fleet.hear("u1", NOW)
+    link.client.hset(keys.unicorn("u1"), mapping=facts)
+    seen = fleet.presence("u1", LATER)
+    assert seen.silence > STALE
+    assert (seen.problem, seen.ride_version) == (None, None)

@@ -19,6 +19,7 @@ from service.model.presence import (
 )
 from service.observability.instruments import NOT_COMING, SILENCES_LEFT
 from service.stores.entries import load_advice, readable
+from service.stores.records import UNREADABLE
 from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
 from service.stores.redis.remembered import position_of
@@ -95,12 +96,13 @@ class RedisPresence:
         self, unicorn_id: str, hearing: Hearing, facts: Sequence[str | None], now: datetime
     ) -> Presence:
         position, heard, placed, problem, problem_since, ride, trail, advice = facts
-        is_told = problem_since and now - _instant(problem_since) >= PROBLEM_AFTER
+        since = _instant_or_none(problem_since)
+        is_told = since is not None and now - since >= PROBLEM_AFTER
         return Presence(
             position=self._fresh(position_of(position), now),
             silence=hearing.silence(_instant_or_none(heard), now),
             unplaced=hearing.silence(_instant_or_none(placed), now),
-            problem=PositionProblem(problem) if problem and is_told else None,
+            problem=_problem_or_none(problem) if is_told else None,
             ride_version=ride_version_of(ride),
             trail=trail_of(trail),
             advice=advice_of(unicorn_id, advice, now),
@@ -186,8 +188,9 @@ def trail_of(text: str | None) -> tuple[Position, ...]:
 
 
 def ride_version_of(entry: str | None) -> int | None:
-    """The version in a unicorn's note of its ride ("id version"); None without one."""
-    return int(entry.rpartition(" ")[2]) if entry else None
+    """The version in a unicorn's note of its ride ("id version"); None without a readable one."""
+    version = (entry or "").rpartition(" ")[2]
+    return int(version) if version.isdecimal() else None
 
 
 def reached_of(note: str | None, ride_id: str) -> datetime | None:
@@ -204,10 +207,14 @@ def span(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
 
 
-def _instant(millis: str) -> datetime:
-    return datetime.fromtimestamp(int(millis) / 1000, UTC)
+def _problem_or_none(text: str | None) -> PositionProblem | None:
+    """The problem; None for one that this release does not know."""
+    return next((problem for problem in PositionProblem if problem == text), None)
 
 
 def _instant_or_none(millis: str | None) -> datetime | None:
     """The instant; None for no text or one that is not an instant."""
-    return _instant(millis) if millis and millis.isdecimal() else None
+    try:
+        return datetime.fromtimestamp(int(millis) / 1000, UTC) if millis else None
+    except UNREADABLE:
+        return None
