@@ -49,8 +49,9 @@ def driver_account(pages: LocalStack) -> str:
     return load_identity(pages.folder).subs["unicorn"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Ends with its module: Playwright's event loop runs on, and other tests start their own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser

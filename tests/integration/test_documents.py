@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import uuid
@@ -12,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import botocore.session
 import pytest
+from botocore import xform_name
 from cfnlint.decode import decode
 
 from service.local.stack import Ports
@@ -30,13 +33,16 @@ IN_A_SHELL: Final = (
 """Pages whose commands are typed into one shell, one page after the other, on a stack that runs."""
 
 REASONS: Final[Mapping[str, str]] = {
-    r"make (test|check|lock|bench|mutants|sbom|run ROADS=.*)( .*)?": (
+    r"make (test|test-aws|check|lock|bench|mutants|sbom|triggers|run ROADS=.*)( .*)?": (
         "takes minutes or more tools; make says what it would do"
     ),
     r"make chaos SEED=\d+": "nine minutes; tests/faults/test_chaos.py runs a minute of it",
     r"(\w+=\S+ )*docker-compose .*": "needs a Docker engine; tests/docker runs the compose file",
-    r"python -m tests\.load\.bench.*": "a measurement of minutes; its module is looked for",
+    r"python -m tests\.load\.(bench|outages).*": "minutes long; its module is looked for",
     r"aws cloudformation deploy .*": "needs an AWS account; template and parameters are compared",
+    r"aws (s3|cognito-idp) .*": "needs an AWS account; options are compared below",
+    r"python -m service account leave .*": "needs such a user; test_identity_walk.py has one",
+    r"ALLOWED_EMAIL_DOMAINS=\S+ make run": "tests/integration/test_local_triggers.py starts so",
     r"(npm pack|tar|sed) .*": "fetches a new release of a file that is committed",
     r"IAM_ROLE_SCOPES='.*'": "a setting; tests/unit/test_settings.py reads such a value",
 }
@@ -89,16 +95,41 @@ def test_the_measurement_of_a_command_exists(command: str) -> None:
             assert importlib.util.find_spec(f"{module}.{name}")
 
 
-@pytest.mark.parametrize("command", [c.text for c in ALL if c.text.startswith("aws ")])
-def test_a_stack_takes_the_parameters_that_its_command_gives(command: str) -> None:
+DEPLOYMENTS: Final = [c.text for c in ALL if c.text.startswith("aws cloudformation deploy ")]
+
+
+def parameters_given(command: str) -> set[str]:
+    return set(re.findall(r"(\w+)=", command.partition("--parameter-overrides")[2]))
+
+
+@pytest.mark.parametrize("number", range(len(DEPLOYMENTS)))
+def test_a_stack_takes_the_parameters_that_its_command_gives(number: int) -> None:
+    command = DEPLOYMENTS[number]
     (path,) = re.findall(r"--template-file (\S+)", command)
     template, faults = decode(str(PROJECT / path))
     assert not faults
-    given = re.findall(r"(\w+)=", command.partition("--parameter-overrides")[2])
     parameters = template["Parameters"]
-    assert set(given) <= parameters.keys()
+    assert parameters_given(command) <= parameters.keys()
+    # An update keeps the values that the stack was created with.
+    same = [each for each in DEPLOYMENTS[: number + 1] if f"--template-file {path}" in each]
+    kept = set[str]().union(*map(parameters_given, same))
     required = {name for name, each in parameters.items() if "Default" not in each}
-    assert required <= {*given} or command.endswith("…")
+    assert required <= kept or command.partition("#")[0].rstrip().endswith("…")
+
+
+@pytest.mark.parametrize("command", [c.text for c in ALL if c.text.startswith("aws cognito-idp ")])
+def test_an_operation_of_the_user_pool_takes_the_options_that_its_command_gives(
+    command: str,
+) -> None:
+    _, service, operation, *words = shlex.split(command, comments=True)
+    model = botocore.session.get_session().get_service_model(service)
+    (name,) = [each for each in model.operation_names if xform_name(each, "-") == operation]
+    members = model.operation_model(name).input_shape
+    given = {word.removeprefix("--") for word in words if word.startswith("--")}
+    assert given <= {xform_name(member, "-") for member in members.members}
+    assert set(members.required_members) <= {
+        member for member in members.members if xform_name(member, "-") in given
+    }
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_what_the_stack_decides_itself_is_refused_by_name(tmp_path: Path) -> Non
         ("AWS_PORT", "four", "AWS_PORT: Input should be a valid integer"),
         ("HERD_SPEED", "fast", "HERD_SPEED: Input should be a valid number"),
         ("HERD", "perhaps", "HERD: Input should be a valid boolean"),
-        ("CORS_ORIGINS", "http://localhost:5173/", "CORS_ORIGINS: 'http://localhost:5173/' is nev"),
+        ("CORS_ORIGINS", "http://localhost:5173/", "CORS_ORIGINS: 'http://localhost:5173/' is not"),
         ("COGNITO_CLIENT_IDS", "a b", "COGNITO_CLIENT_IDS: String should match"),
         ("LOG_LEVEL", '"INFO"', "LOG_LEVEL: is in quotes"),
         ("OFFER_SECONDS", "soon", "OFFER_SECONDS: Input should be a valid integer"),

@@ -60,7 +60,7 @@ def note_what_is_left(cluster: Cluster) -> None:
 def open_rides(cluster: Cluster) -> list[str]:
     """Ids in the index of open rides."""
     client, table = cluster.aws.dynamodb_client(), cluster.settings.rides_table
-    return [item["ride_id"]["S"] for item in _scan(client, TableName=table, IndexName="due")]
+    return [item["ride_id"]["S"] for item in _scan(client, TableName=table, IndexName="open_rides")]
 
 
 def note(to: History, rides: Iterable[Ride], unicorns: Iterable[Unicorn]) -> None:
