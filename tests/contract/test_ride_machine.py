@@ -39,6 +39,17 @@ def test_every_promise_holds_on_real_stores(servers: RealServers) -> None:
     )
 
 
+def test_a_used_key_is_refused_for_another_ride_also_when_an_answer_is_lost(
+    servers: RealServers,
+) -> None:
+    machine = RideMachine(lambda: RealStores(servers))
+    machine.a_day_begins(herd=[(0, True)], pickups=[0], steps=-1)
+    machine.a_rider_asks(rider="rider-1", pickup=0, dropoff=None, key="key-1")
+    machine.trouble_comes(what="answer lost")
+    machine.a_rider_asks(rider="rider-1", pickup=1, dropoff=None, key="key-1")
+    machine.teardown()
+
+
 def test_riders_of_a_herd_that_is_gone_are_not_left_with_it(servers: RealServers) -> None:
     machine = RideMachine(lambda: RealStores(servers))
     machine.a_whole_herd_vanishes(601)

@@ -53,8 +53,8 @@ class Stores(Protocol):
     leases: RoundLeases
     changes: Changes
 
-    def lose_answer(self, write: Callable[[], object]) -> None:
-        """Make the write and lose its answer; the store may know better than to fail."""
+    def lose_answer(self, write: Callable[[], object]) -> object:
+        """Make the write and lose its first answer; a store that tries again returns the next."""
 
     def lose_redis(self) -> None: ...
 
@@ -76,7 +76,7 @@ class FakeStores:
         self.changes = FakeChanges()
         self._states_age = 0.0
 
-    def lose_answer(self, write: Callable[[], object]) -> None:
+    def lose_answer(self, write: Callable[[], object]) -> object:
         write()
         raise Unavailable("the answer was lost")
 
@@ -129,9 +129,9 @@ class RealStores:
         self.waiting = self.leases = RedisWaitingRides(link)
         self.changes = FakeChanges()
 
-    def lose_answer(self, write: Callable[[], object]) -> None:
+    def lose_answer(self, write: Callable[[], object]) -> object:
         with LostAnswers(self._servers.dynamodb, 1):
-            write()
+            return write()
 
     def lose_redis(self) -> None:
         self._servers.redis.flushdb()
