@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from unittest.mock import patch
 
 import pytest
 
@@ -77,12 +78,15 @@ def run(world: RealWorld, name: str, fault: Fault | None = None) -> list[str]:
     """Play the scenario from the beginning; the steps it took."""
     prepare, act = SCENARIOS[name]
     world.is_cleared()
-    random.seed(
-        1
-    )  # a sweep takes the shards in random order, and each run must take the same steps
     world.service.now = NOW
     prepare(world.service)
-    with world.wire.watching(fault), suppress(ProcessEnded):
+    # A sweep takes the shards in random order, and each run must take the same steps. Its dice are
+    # its own: pauses before a repeated call, in any thread, roll the common ones.
+    with (
+        patch("service.core.sweep.random", random.Random(1)),
+        world.wire.watching(fault),
+        suppress(ProcessEnded),
+    ):
         act(world.service)
     return list(world.wire.taken)
 

@@ -94,18 +94,17 @@ def test_nobody_signs_up_alone_while_no_trigger_checks_the_address() -> None:
 
 def test_a_directory_is_asked_by_as_many_functions_as_its_limits_are_counted_for() -> None:
     at_once = repeated("Functions")[1]["Function"]["Properties"]["ReservedConcurrentExecutions"]
-    condition, limit, otherwise = at_once["Fn::If"]
-    assert (condition, otherwise) == ("HasDirectory", {"Ref": "AWS::NoValue"})
-    assert limit["Fn::FindInMap"] == [
+    assert at_once["Fn::FindInMap"] == [
         "Triggers",
         {"Ref": "Trigger"},
-        "AtOnce",
+        {"Fn::If": ["HasDirectory", "AtOnce", "NoLimit"]},
         {"DefaultValue": {"Ref": "AWS::NoValue"}},
     ]
     limits = identity()["Mappings"]["Triggers"]
     assert {name: each["AtOnce"] for name, each in limits.items() if "AtOnce" in each} == {
         "UserMigration": 2
     }
+    assert not any("NoLimit" in each for each in limits.values())
 
 
 def test_an_upload_that_its_owner_took_back_reads_as_missing_and_stops_no_other() -> None:
