@@ -5,14 +5,17 @@ Both come from the development stack's own virtual environment, which `make test
 
 from __future__ import annotations
 
+import itertools
 import os
+import secrets
 import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import boto3
 from botocore.config import Config
@@ -29,11 +32,23 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_K
 START_SECONDS = 30.0
 
 
+_FIRST_PORT: Final = 12_000 + 2_500 * (
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+)
+_STEPS: Final = itertools.count(secrets.randbelow(250))
+
+
 def free_port() -> int:
-    """A port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((emulators.HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port on which nobody listens right now; the next nine are usually free as well.
+
+    Below 32,768, where Linux takes no ports for outgoing connections: one of those could take the
+    port before its server does. Each process of a parallel run has a range of its own.
+    """
+    while True:
+        port = _FIRST_PORT + 10 * (next(_STEPS) % 250)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((emulators.HOST, port))
+            return port
 
 
 def wait_until(happened: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
