@@ -3,8 +3,10 @@ import { poolClient, requestRide } from "./oidc.mjs";
 
 const settings = await (await fetch("/settings.json")).json();
 const client = poolClient({ ...settings, origin: location.origin });
-const leave = (button, address) => {
-  document.querySelector(button).onclick = async () => location.assign(await address());
+const leave = (selector, address) => {
+  const button = document.querySelector(selector);
+  button.onclick = async () => location.assign(await address());
+  button.disabled = false; // the page loads before its settings come: a click in between would be lost
 };
 leave("#sign-in", client.signInUrl);
 leave("#sign-out", client.signOutUrl);

@@ -100,7 +100,7 @@ class Tab {
   }
 
   async clicks(element) {
-    await this.sees(`document.readyState === "complete" && !!document.querySelector("${element}")`);
+    await this.sees(`document.readyState === "complete" && !!document.querySelector("${element}:enabled")`);
     await this.evaluate(`document.querySelector("${element}").click()`);
   }
 }
