@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from service.api.fields import Latitude, Longitude, Point, Strict
-from service.api.views import EstimateView, NearbyUnicornsView, NearbyUnicornView
+from service.api.unicorn_views import EstimateView, NearbyUnicornsView, NearbyUnicornView
 from service.auth import policy
 from service.core import estimates
 from service.http.context import dependencies

@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Blueprint, Response
 
-from service.api.views import AdviceListView, named_advice_view
+from service.api.unicorn_views import AdviceListView, named_advice_view
 from service.auth import policy
 from service.core import moves
 from service.http.context import dependencies

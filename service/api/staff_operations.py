@@ -11,8 +11,7 @@ from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from service.api.fields import Listing, Nothing, Strict, left_out
-from service.api.staff_views import AuditListView, audit_entry_view
-from service.api.views import (
+from service.api.operation_views import (
     DeadLetterListView,
     DeadLetterView,
     DispatchView,
@@ -24,6 +23,7 @@ from service.api.views import (
     queue_view,
     worker_view,
 )
+from service.api.staff_views import AuditListView, audit_entry_view
 from service.auth import policy, revocation
 from service.core import dead_letters, staff
 from service.core.reconcile import reconcile as reconcile_all

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, model_validator
 
 from service.api.fields import AccountSub, Listing, Name, Point, Strict, UnicornId, left_out
-from service.api.views import UnicornListView, UnicornView, unicorn_view
+from service.api.unicorn_views import UnicornListView, UnicornView, unicorn_view
 from service.auth import policy
 from service.core import staff, unicorns
 from service.core.transition import stored_unicorn

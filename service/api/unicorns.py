@@ -26,17 +26,16 @@ from service.api.fields import (
     UnicornId,
     left_out,
 )
-from service.api.views import (
-    DrivenRideView,
+from service.api.unicorn_views import (
     MyUnicornView,
     PositionIgnored,
     PositionsNoted,
     RefusedPosition,
     UnicornView,
     advice_view,
-    driven_ride_view,
     unicorn_view,
 )
+from service.api.views import DrivenRideView, driven_ride_view
 from service.auth import policy
 from service.core import positions, unicorns
 from service.core.positions import Report

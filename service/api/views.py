@@ -1,40 +1,21 @@
 """Views: the answers of the API, field by field, made from the attributes of the things they show.
 
+Here are their base and the views of rides.
+
 The OpenAPI document is derived from these classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.json_schema import WithJsonSchema
 
-from service.core.reconcile import Mended
-from service.core.unicorns import LocatedUnicorn
 from service.core.watch import LiveView
-from service.model import (
-    Advice,
-    AdviceReason,
-    CanceledBy,
-    Page,
-    PositionProblem,
-    Ride,
-    RideStatus,
-    UnicornState,
-    Weight,
-)
-from service.model.operations import (
-    Beat,
-    DeadLetter,
-    DeadLetterKind,
-    Pause,
-    QueueLength,
-    WorkerState,
-)
-from service.stores.broker import DISPATCH_QUEUE
+from service.model import CanceledBy, Page, Ride, RideStatus
 
 
 def instant_text(at: datetime) -> str:
@@ -157,170 +138,6 @@ class LiveRideView(View):
     planned_pickup_eta_seconds: int | None
 
 
-class UnicornView(View):
-    """A unicorn as its driver and staff see it; `location` is its last position, if fresh."""
-
-    unicorn_id: str
-    version: int
-    account_sub: str | None
-    name: str
-    color: str
-    gender: str
-    auto_accept: bool
-    state: UnicornState
-    accepting: bool
-    location: LocationView | None
-    position_at: Instant | None
-    position_problem: PositionProblem | None
-    ride_id: str | None
-
-
-class UnicornListView(View):
-    unicorns: list[UnicornView]
-    next_cursor: str | None
-
-
-class AdviceView(LocationView):
-    """Where an idle unicorn should wait, until when that holds, and why."""
-
-    reason: AdviceReason
-    expires_at: Instant
-
-
-class NamedAdviceView(AdviceView):
-    """Where the unicorn of this id should wait."""
-
-    unicorn_id: str
-
-
-class AdviceListView(View):
-    advice: list[NamedAdviceView]
-
-
-class MyUnicornView(View):
-    """A unicorn as it sees itself; `advice` only while it is idle and should wait elsewhere."""
-
-    unicorn: UnicornView
-    ride: DrivenRideView | None
-    advice: AdviceView | None
-
-
-class PositionIgnored(View):
-    """A report that was ignored, and why; compare `server_time` with your own clock."""
-
-    ignored: PositionProblem
-    server_time: Instant
-
-
-class RefusedPosition(View):
-    """An entry that was rejected, and why; `unicorn_id` is null if the entry has no valid one."""
-
-    index: int
-    unicorn_id: str | None
-    reason: PositionProblem | Literal["validation_failed"]
-
-
-class PositionsNoted(View):
-    """The number of accepted positions, and the rejected entries by their index in the body."""
-
-    accepted: int
-    rejected: list[RefusedPosition]
-
-
-class EstimateView(View):
-    pickup_eta_seconds: int | None
-    pickup_eta_latest_seconds: int | None
-    trip_seconds: int | None
-    trip_latest_seconds: int | None
-    trip_metres: int | None
-    available_nearby: int
-
-
-class NearbyUnicornView(View):
-    name: str
-    color: str
-    location: LocationView
-
-
-class NearbyUnicornsView(View):
-    unicorns: list[NearbyUnicornView]
-
-
-class WorkerView(View):
-    worker_id: str
-    state: WorkerState
-    host: str
-    pid: int
-    version: str
-    started_at: Instant
-    last_beat: Instant
-    active: int
-    done: int
-    failed: int
-    memory_bytes: int
-
-
-class WorkerListView(View):
-    workers: list[WorkerView]
-    next_cursor: str | None
-
-
-class QueueView(View):
-    name: str
-    ready: int
-    unacked: int
-    oldest_waiting_seconds: float | None
-
-
-class QueueListView(View):
-    queues: list[QueueView]
-    next_cursor: str | None
-
-
-class DeadLetterView(View):
-    dead_letter_id: str
-    kind: DeadLetterKind
-    cause: str
-    set_aside_at: Instant
-    replayed_at: Instant | None
-    ride_id: str | None
-    zone: str | None
-    excerpt: str | None
-
-
-class DeadLetterListView(View):
-    dead_letters: list[DeadLetterView]
-    next_cursor: str | None
-
-
-class RepairView(View):
-    what: Mended
-    ride_id: str
-    unicorn_id: str
-
-
-class ReconciledView(View):
-    """What was checked and repaired. `complete`: whether there was time for everything."""
-
-    unicorns: int
-    rides: int
-    repairs: list[RepairView]
-    complete: bool
-
-
-class DispatchView(View):
-    """Whether dispatch is paused everywhere, and the zones that are paused by themselves.
-
-    `repositioning`: how strongly idle unicorns are sent to where riders will be, except in zones
-    with a weight of their own.
-    """
-
-    paused: bool
-    zones: list[str]
-    repositioning: Weight
-    repositioning_by_zone: dict[str, Weight]
-
-
 def ride_view(ride: Ride) -> RideView:
     """A ride as its rider sees it: an open offer to a unicorn is not shown."""
     return RideView.model_validate(_without_offer(ride))
@@ -356,49 +173,4 @@ def live_ride_view(live: LiveView) -> LiveRideView:
         live,
         location=at
         and PositionView.of(at, latitude=at.location.latitude, longitude=at.location.longitude),
-    )
-
-
-def unicorn_view(located: LocatedUnicorn) -> UnicornView:
-    at = located.position
-    return UnicornView.of(
-        located.unicorn,
-        location=at and at.location,
-        position_at=at and at.recorded_at,
-        position_problem=located.position_problem,
-    )
-
-
-def worker_view(beat: Beat, now: datetime) -> WorkerView:
-    return WorkerView.of(beat, state=beat.state_at(now), last_beat=beat.beat_at)
-
-
-def queue_view(queue: QueueLength, oldest_waiting: timedelta | None) -> QueueView:
-    """A queue; `oldest_waiting` is shown for the queue of rounds only."""
-    waited = oldest_waiting if queue.name == DISPATCH_QUEUE else None
-    return QueueView.of(queue, oldest_waiting_seconds=waited.total_seconds() if waited else None)
-
-
-def dead_letter_view(letter: DeadLetter) -> DeadLetterView:
-    return DeadLetterView.model_validate(letter)
-
-
-def advice_view(advice: Advice) -> AdviceView:
-    return AdviceView.of(advice, **_place(advice))
-
-
-def named_advice_view(advice: Advice) -> NamedAdviceView:
-    return NamedAdviceView.of(advice, **_place(advice))
-
-
-def _place(advice: Advice) -> dict[str, float]:
-    return {"latitude": advice.location.latitude, "longitude": advice.location.longitude}
-
-
-def dispatch_view(pause: Pause) -> DispatchView:
-    return DispatchView(
-        paused=pause.everywhere,
-        zones=sorted(pause.zones),
-        repositioning=pause.weight,
-        repositioning_by_zone=dict(sorted(pause.weights.items())),
     )

@@ -7,7 +7,8 @@ from typing import Final
 
 import click
 
-from service.api.views import dead_letter_view, dispatch_view, instant_text
+from service.api.operation_views import dead_letter_view, dispatch_view
+from service.api.views import instant_text
 from service.auth import revocation
 from service.bootstrap import photos_of
 from service.command.tools import Output, Tools, explained, now, with_output, wrote

@@ -1,0 +1,120 @@
+"""Views of unicorns: as their drivers, riders near them and staff see them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from service.api.views import DrivenRideView, Instant, LocationView, View
+from service.core.unicorns import LocatedUnicorn
+from service.model import Advice, AdviceReason, PositionProblem, UnicornState
+
+
+class UnicornView(View):
+    """A unicorn as its driver and staff see it; `location` is its last position, if fresh."""
+
+    unicorn_id: str
+    version: int
+    account_sub: str | None
+    name: str
+    color: str
+    gender: str
+    auto_accept: bool
+    state: UnicornState
+    accepting: bool
+    location: LocationView | None
+    position_at: Instant | None
+    position_problem: PositionProblem | None
+    ride_id: str | None
+
+
+class UnicornListView(View):
+    unicorns: list[UnicornView]
+    next_cursor: str | None
+
+
+class AdviceView(LocationView):
+    """Where an idle unicorn should wait, until when that holds, and why."""
+
+    reason: AdviceReason
+    expires_at: Instant
+
+
+class NamedAdviceView(AdviceView):
+    """Where the unicorn of this id should wait."""
+
+    unicorn_id: str
+
+
+class AdviceListView(View):
+    advice: list[NamedAdviceView]
+
+
+class MyUnicornView(View):
+    """A unicorn as it sees itself; `advice` only while it is idle and should wait elsewhere."""
+
+    unicorn: UnicornView
+    ride: DrivenRideView | None
+    advice: AdviceView | None
+
+
+class PositionIgnored(View):
+    """A report that was ignored, and why; compare `server_time` with your own clock."""
+
+    ignored: PositionProblem
+    server_time: Instant
+
+
+class RefusedPosition(View):
+    """An entry that was rejected, and why; `unicorn_id` is null if the entry has no valid one."""
+
+    index: int
+    unicorn_id: str | None
+    reason: PositionProblem | Literal["validation_failed"]
+
+
+class PositionsNoted(View):
+    """The number of accepted positions, and the rejected entries by their index in the body."""
+
+    accepted: int
+    rejected: list[RefusedPosition]
+
+
+class EstimateView(View):
+    pickup_eta_seconds: int | None
+    pickup_eta_latest_seconds: int | None
+    trip_seconds: int | None
+    trip_latest_seconds: int | None
+    trip_metres: int | None
+    available_nearby: int
+
+
+class NearbyUnicornView(View):
+    name: str
+    color: str
+    location: LocationView
+
+
+class NearbyUnicornsView(View):
+    unicorns: list[NearbyUnicornView]
+
+
+def unicorn_view(located: LocatedUnicorn) -> UnicornView:
+    at = located.position
+    return UnicornView.of(
+        located.unicorn,
+        location=at and at.location,
+        position_at=at and at.recorded_at,
+        position_problem=located.position_problem,
+    )
+
+
+def advice_view(advice: Advice) -> AdviceView:
+    return AdviceView.of(advice, **_place(advice))
+
+
+def named_advice_view(advice: Advice) -> NamedAdviceView:
+    return NamedAdviceView.of(advice, **_place(advice))
+
+
+def _place(advice: Advice) -> dict[str, float]:
+    return {"latitude": advice.location.latitude, "longitude": advice.location.longitude}

@@ -1,0 +1,59 @@
+"""The ports of the use cases, as protocols; for each of them there is a fake too.
+
+Every method may raise `Unavailable`. The stores in DynamoDB (`Rides`, `Unicorns`, `Assignments`)
+hold the truth and decide by conditional writes. The stores in Redis (`FleetIndex`, `WaitingRides`,
+`Changes`) may lose everything at any time.
+"""
+
+from service.core.ports.changes import Changes, Listener
+from service.core.ports.fleet import FleetIndex, Nearby, Sighting
+from service.core.ports.groups import Hints, Ports, Rules, Stores
+from service.core.ports.learning import LearnedCorrections, Legs, Matches, Uncounted
+from service.core.ports.rounds import (
+    LeaseLost,
+    PlaceInLine,
+    RoundLease,
+    RoundLeases,
+    RoundQueue,
+    WaitingRides,
+    WaitingZone,
+)
+from service.core.ports.tables import (
+    MOST_LISTED,
+    Assignments,
+    DeadLetters,
+    Pauses,
+    Rides,
+    Unicorns,
+    WriteConflict,
+)
+
+__all__ = [
+    "MOST_LISTED",
+    "Assignments",
+    "Changes",
+    "DeadLetters",
+    "FleetIndex",
+    "Hints",
+    "LearnedCorrections",
+    "LeaseLost",
+    "Legs",
+    "Listener",
+    "Matches",
+    "Nearby",
+    "Pauses",
+    "PlaceInLine",
+    "Ports",
+    "Rides",
+    "RoundLease",
+    "RoundLeases",
+    "RoundQueue",
+    "Rules",
+    "Sighting",
+    "Stores",
+    "Uncounted",
+    "Unicorns",
+    "WaitingRides",
+    "WaitingZone",
+    "WriteConflict",
+]

@@ -1,0 +1,150 @@
+"""The fleet index: positions and states of unicorns as last heard, in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from service.model import (
+    Advice,
+    FleetEntry,
+    Location,
+    Position,
+    PositionProblem,
+    Presence,
+    SilentTogether,
+    Unicorn,
+)
+from service.model.presence import Patrol
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The result of recording a position: the unicorn if its state is known, and if it `entered`.
+
+    A unicorn enters a zone if its last position was in another one, stale or unknown.
+    """
+
+    unicorn: Unicorn | None
+    entered: bool
+    ride_version: int | None = None
+    """The version of the unicorn's ride, if known."""
+    advice: Advice | None = None
+    """Where it was told to wait, if that still holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nearby:
+    """Unicorns around some places."""
+
+    entries: Sequence[FleetEntry]
+    cut: frozenset[Location] = frozenset()
+    """The places around which there may be more usable unicorns within reach."""
+
+
+class FleetIndex(Protocol):
+    """Positions and states of unicorns as last heard; hints only, may be out of date."""
+
+    def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
+        """Record a position, unless a later one is known. One call, no DynamoDB write.
+
+        A position that implies more than 300 m/s is kept aside until a second report agrees. If
+        the sighting has no unicorn, the index lacks its state: the caller must `refresh` it, or
+        `forget` it if it does not exist.
+        """
+
+    def record_all(
+        self, positions: Mapping[str, Position], now: datetime
+    ) -> Mapping[str, Sighting]:
+        """`record` for many unicorns, by id, in as few calls as for one.
+
+        A gateway reports them, so this does not show that their drivers could answer an offer.
+        """
+
+    def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
+        """Note a state unless a newer version is known, and the version of its ride if given."""
+
+    def refresh_all(self, unicorns: Collection[Unicorn], now: datetime) -> None:
+        """`refresh` for many unicorns, in as few calls as for one."""
+
+    def forget(self, unicorn_ids: Collection[str]) -> None:
+        """Remove unicorns that do not exist from the index."""
+
+    def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
+        """The entries of these unicorns; unknown ones are absent, stale positions are None."""
+
+    def position(self, unicorn_id: str, now: datetime) -> Position | None:
+        """The last position if it is fresh; known even if the state is not."""
+
+    def reached(self, unicorn_id: str, ride_id: str) -> datetime | None:
+        """When the unicorn of this ride was first recorded within 50 m of its pickup."""
+
+    def near(
+        self,
+        places: Sequence[Location],
+        *,
+        reach_metres: float,
+        per_place: int,
+        now: datetime,
+        equal_metres: float = 0.0,
+    ) -> Nearby:
+        """Usable and busy unicorns with fresh positions near any of the places.
+
+        For each place the result has at least the `per_place` nearest of each kind, and one more
+        usable one for each other place beside it. Of the usable ones up to `equal_metres` farther
+        than those it has the longest waiting: at least `per_place`, and as many as there are
+        places, because all riders may be at the same one.
+        """
+
+    def of_zone(self, zone: str, now: datetime) -> Sequence[FleetEntry]:
+        """Usable unicorns with fresh positions in the zone, and busy ones that drop off there."""
+
+    def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
+        """Note why a report was ignored, by unicorn id. It does not count as a call."""
+
+    def hear(self, unicorn_id: str, now: datetime, *, refused: bool = False) -> None:
+        """Note a call of the unicorn that is not a position, or one that was `refused`."""
+
+    def presence(self, unicorn_id: str, now: datetime) -> Presence:
+        """What the unicorn's calls tell about it. One remote call."""
+
+    def presences(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, Presence]:
+        """`presence` of many, in as few calls as of one."""
+
+    def patrols_due(self, shard: str, now: datetime) -> Collection[Patrol]:
+        """The patrols of these open rides that were not noted lately (`PATROL_EVERY`)."""
+
+    def note_patrols(self, shard: str, patrols: Collection[Patrol], now: datetime) -> None:
+        """Note that these patrols have seen all rides of the shard."""
+
+    def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
+        """How many unicorns with a ride fell silent together with this one. Two remote calls."""
+
+    def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
+        """Report that the process hears unicorns, or (`is_deaf`) that it had to refuse some.
+
+        Each process must repeat it every few seconds. Silence counts only from when every process
+        hears: not before a deaf report or a gap has passed, nor while a process that reported
+        before is missing, nor after the last report of any of them (see `model.presence`).
+        """
+
+    def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
+        """Whether the unicorn itself called since then and none of its calls was refused.
+
+        False too if a call may have been missed in that time.
+        """
+
+    def may_take_back(self, ride_id: str, unicorn_id: str, now: datetime) -> bool:
+        """Whether this ride may be taken from its unicorn, which does not come. Two remote calls.
+
+        At most `matching.coming.most_taken_back` rides in any minute may be. A True answer counts
+        the ride, and asking again for it gives the same answer.
+        """
+
+    def withdraw_hearing(self, process: str) -> None:
+        """Withdraw the reports of a process that ends."""
+
+    def begin_epoch(self, now: datetime) -> bool:
+        """Start an epoch if there is none; True if the index is new and must be refilled."""

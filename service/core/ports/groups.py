@@ -1,0 +1,75 @@
+"""Which ports go together, and the limits that the use cases keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from service.core.arrivals import Arrivals
+from service.core.outlook import MoveMemory
+from service.core.ports.changes import Changes
+from service.core.ports.fleet import FleetIndex
+from service.core.ports.learning import Legs, Matches, Uncounted
+from service.core.ports.rounds import RoundQueue, WaitingRides
+from service.core.ports.tables import Assignments, DeadLetters, Pauses, Rides, Unicorns
+from service.core.times import ZoneTimes
+from service.matching.travel import GreatCircle
+from service.model import Ride
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The limits of the service; see the settings of the same names."""
+
+    deadline: timedelta = timedelta(seconds=180)
+    offer: timedelta = timedelta(seconds=15)
+    offers_missed_max: int = 3
+    """A unicorn goes off duty after missing the offers of this many rides in a row; 0: never."""
+    no_show: timedelta = timedelta(seconds=600)
+    stale: timedelta = timedelta(seconds=60)
+    max_pickup_eta: timedelta = timedelta(seconds=480)
+    reach_metres: float = 2250.0
+    """The straight-line distance within which a unicorn can meet the cap on the pickup ETA."""
+    max_active_rides: int = 0
+    arrive_max_metres: int = 500
+    """How far from the pickup a unicorn may be when it reports its arrival; 0: anywhere."""
+    plan: timedelta = timedelta(seconds=480)
+    """How much longer than its deadline a ride may wait for the unicorn planned for it."""
+
+    def ends_at(self, ride: Ride, *, planned: bool) -> datetime:
+        """When a waiting ride ends unmatched: at its deadline or, if `planned`, later."""
+        return ride.deadline_at + (self.plan if planned else timedelta())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hints:
+    """The ports that may lose everything; they are updated after a committed write."""
+
+    fleet: FleetIndex
+    waiting: WaitingRides
+    rounds: RoundQueue
+    changes: Changes
+    legs: Legs
+    statistics: Matches = field(default_factory=Uncounted)
+    times: ZoneTimes = field(default_factory=lambda: ZoneTimes(GreatCircle()))
+    rules: Rules = Rules()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores(Hints):
+    """The truth about rides and unicorns, and the hints: all that a transition needs."""
+
+    rides: Rides
+    unicorns: Unicorns
+    assignments: Assignments
+    pauses: Pauses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports(Stores):
+    """All ports of a process, built once. A use case takes the smallest part that it needs."""
+
+    dead_letters: DeadLetters
+    moves: MoveMemory
+    arrivals: Arrivals = field(default_factory=lambda: Arrivals(ZoneTimes(GreatCircle()), {}))
+    """The ETAs of `times`, for those who follow a ride."""

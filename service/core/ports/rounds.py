@@ -1,0 +1,113 @@
+"""Waiting rides, and what rounds need: leases and a queue, in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from service.model import Pairing, Ride
+from service.model.errors import DispatchError
+
+
+class LeaseLost(DispatchError):
+    """Another job has the zone's lease now; nothing was written."""
+
+
+class WaitingRides(Protocol):
+    """Rides waiting per zone, and the marks that make one round serve many requests."""
+
+    def add(self, ride: Ride) -> bool:
+        """Add a ride; True if the caller set the zone's mark and so must publish a round."""
+
+    def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
+        """`add` for many rides with one call; returns the zones that the caller must publish."""
+
+    def correct(self, ride: Ride) -> None:
+        """Replace the entry of a waiting ride without triggering a round."""
+
+    def mark(self, zones: Iterable[str]) -> Sequence[str]:
+        """Mark the zones that have waiting rides; returns those that the caller must publish."""
+
+    def discard(self, zone: str, ride_ids: Collection[str]) -> None: ...
+
+    def plan_of(self, zone: str, ride_id: str) -> Pairing | None:
+        """The plan of a waiting ride with a unicorn that should be free soon, or None."""
+
+
+PlaceInLine = tuple[datetime, str]
+"""When a ride was requested, and its id: the order in which rides are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingZone:
+    """A zone's waiting rides, plans and suspects at the start of a round."""
+
+    rides: Sequence[Ride]
+    plans: Mapping[str, Pairing]
+    """The plans of the last round by ride id."""
+    suspects: Mapping[str, int]
+    """Rides of a round whose process died; by id, how often it died with this one alone."""
+    resume_at: PlaceInLine | None = None
+    """The first ride for which the last job had no time; the rides from here on come first."""
+
+
+class RoundLease(Protocol):
+    """One job's lease on a zone, renewed until it is given back.
+
+    Every write is fenced: once another job has the lease, it raises `LeaseLost` and changes
+    nothing. Each method makes one remote call.
+    """
+
+    @property
+    def zone(self) -> str: ...
+
+    def begin_round(self) -> WaitingZone:
+        """Delete the mark, and *then* read the waiting rides.
+
+        Also notes that this process holds the rides: if it dies, they are suspects of the next
+        round.
+        """
+
+    def finish_round(self, plans: Sequence[Pairing], resume_at: PlaceInLine | None) -> None:
+        """Store the plans for the riders and the next round; only suspects stay noted as held.
+
+        `resume_at`: the ride with which the successor of this job begins, if there were too many.
+        """
+
+    def try_alone(self, ride_id: str) -> None:
+        """Count a round with this suspect alone, before that round begins."""
+
+    def clear(self, ride_id: str) -> None:
+        """End the suspicion: the process survived the round with this suspect alone.
+
+        The count is taken back even if another job has the lease now.
+        """
+
+    def leave(self) -> bool:
+        """Give the lease back; False, and the lease is kept, if the mark asks for another round."""
+
+    def release(self) -> None:
+        """Give the lease back, and delete the mark if a refused job set it; suspects stay noted."""
+
+    def fail(self) -> None:
+        """`release` after an exception: the process lives, so its rides do not become suspects.
+
+        Rides that were suspects before and were not cleared stay suspects.
+        """
+
+
+class RoundLeases(Protocol):
+    def take(self, zone: str) -> RoundLease | None:
+        """Take the zone's lease and delete the mark.
+
+        None if another job has the lease. Then the mark stays for as long as the lease, and makes
+        the holder run one more round.
+        """
+
+
+class RoundQueue(Protocol):
+    """Tells workers that a zone needs a round. Only a hint: the sweep guarantees delivery."""
+
+    def publish(self, zone: str, request_id: str) -> None: ...

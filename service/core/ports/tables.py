@@ -1,0 +1,160 @@
+"""The stores in DynamoDB: they hold the truth and decide by conditional writes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final, Protocol
+
+from service.model import Page, Ride, RideStatus, Unicorn, Weight
+from service.model.errors import DispatchError
+from service.model.operations import DeadLetter, Pause
+
+
+class WriteConflict(DispatchError):
+    """A conditional write failed, because another write was faster.
+
+    Holds the stored values (None if the item is gone), so that the caller can decide again without
+    another read.
+    """
+
+    def __init__(self, *, ride: Ride | None = None, unicorn: Unicorn | None = None) -> None:
+        super().__init__("the stored item changed meanwhile")
+        self.ride = ride
+        self.unicorn = unicorn
+
+
+MOST_LISTED: Final = 1000
+"""Rides that one call of a rider's listing reads at most; more than a page of the API (100)."""
+
+
+class Rides(Protocol):
+    """Rides, written one at a time. Reads are strongly consistent except the listings."""
+
+    def create(self, ride: Ride) -> Ride | None:
+        """Store a new ride. Returns None, or the existing ride with this `ride_id`."""
+
+    def get(self, ride_id: str) -> Ride | None: ...
+
+    def list_of_rider(
+        self,
+        rider_id: str,
+        *,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+        since: datetime | None = None,
+    ) -> Page[Ride]:
+        """The rider's rides requested since then, newest first, from the key `start` on.
+
+        A page may have fewer than `limit` rides, or none, and still have a `next_key`: a call reads
+        at most `MOST_LISTED` rides, however few of them have the status.
+        """
+
+    def list_of_unicorn(
+        self,
+        unicorn_id: str,
+        *,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+        since: datetime | None = None,
+    ) -> Page[Ride]:
+        """As `list_of_rider`, for the rides that this unicorn has, or had when they ended."""
+
+    def save(self, before: Ride, after: Ride) -> None:
+        """Replace `before` by `after`. Raises `WriteConflict` unless `before` is still stored."""
+
+    @property
+    def shards(self) -> Sequence[str]:
+        """The names of the shards of the index of open rides."""
+
+    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
+        """Open rides whose `due_at` has passed, oldest first, of one shard or of all.
+
+        For one shard the result has the oldest rides that need more than a round (`Ride.only_waits`
+        is False), even behind many older waiting rides. A row that cannot be read is postponed and
+        left out.
+        """
+
+    def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
+        """Pairs of ride id and unicorn id, for the shard's rides with a unicorn due after then.
+
+        Read from the index only, which may be a moment old. Iterating makes one call per 1 MB.
+        """
+
+    def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
+        """Set a later `due_at` without a new version; False if status or `due_at` has changed."""
+
+    def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
+        """`postpone` for many rides, each on its own, in few calls; returns the postponed ones."""
+
+
+class Unicorns(Protocol):
+    """Unicorns, written one at a time."""
+
+    def create(self, unicorn: Unicorn) -> None:
+        """Store a new unicorn and its account item. Raises `UnicornExists`, `AccountTaken`."""
+
+    def get(self, unicorn_id: str) -> Unicorn | None: ...
+
+    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
+        """The existing ones of these unicorns, each read consistently; one call per 100.
+
+        None stands for a unicorn whose row cannot be read.
+        """
+
+    def of_account(self, account_sub: str) -> str | None:
+        """The id of the account's unicorn, or None; it may be remembered for some seconds."""
+
+    def save(self, before: Unicorn, after: Unicorn) -> None:
+        """Replace `before` by `after`. Raises `WriteConflict` unless `before` is still stored.
+
+        The account item changes in the same write: it moves with `account_sub` (raises
+        `AccountTaken` if the new account has another unicorn) and is deleted with the unicorn.
+        """
+
+
+class Assignments(Protocol):
+    """Writes that touch a ride and its unicorn: both or neither, in one transaction."""
+
+    def pair(self, ride_id: str, unicorn_id: str) -> tuple[Ride | None, Unicorn | None]:
+        """Both items, each read consistently."""
+
+    def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
+        """Write the changes of both (before, after) pairs if both befores are still stored.
+
+        Only changed fields are written, so a `before` from a cache may lack fields that do not
+        change. Raises `WriteConflict` with the stored value of each side that lost.
+        """
+
+
+class DeadLetters(Protocol):
+    """Dead letters, until they expire."""
+
+    def put(self, letter: DeadLetter) -> None:
+        """Store a letter, in place of the one with its id."""
+
+    def get(self, dead_letter_id: str) -> DeadLetter | None: ...
+
+    def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[DeadLetter]:
+        """Letters, newest first, from the continuation key `start` on."""
+
+    def mark_replayed(self, letter: DeadLetter, at: datetime) -> None:
+        """Note that this letter was replayed, unless its ride has been set aside again since."""
+
+    def forget(self, dead_letter_ids: Collection[str]) -> None:
+        """Delete those of these letters that exist."""
+
+
+class Pauses(Protocol):
+    """Where dispatch is paused; may be a few seconds out of date."""
+
+    def current(self) -> Pause: ...
+
+    def put(self, zone: str | None, paused: bool) -> Pause:
+        """Pause or resume a zone, or everything for None; the latter resumes each zone too."""
+
+    def reposition(self, zone: str | None, weight: Weight) -> Pause:
+        """Set how strongly a zone's idle unicorns are repositioned; None: those of all zones that
+        have no weight of their own. Off for all zones means off everywhere."""
