@@ -7,20 +7,18 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from cfnlint.decode import decode
 
 from service.entrypoints import gunicorn
 from service.settings import ApiSettings, Settings, read
 from service.stores.dynamodb.schema import TABLES, definition
 from tests.support.infrastructure import PROJECT
+from tests.support.templates import ECS, resources, template, with_conditions
 
-ECS = PROJECT / "docker" / "ecs"
 STORES = PROJECT / "service" / "stores" / "dynamodb"
 
 RIGHTS: Final[Mapping[str, set[str]]] = {
@@ -48,18 +46,6 @@ TRANSACTION_PARTS: Final = {
 """A transaction needs the rights of its parts (AWS, "Using IAM with DynamoDB transactions")."""
 
 
-@cache
-def template(name: str) -> Any:
-    parsed, faults = decode(str(ECS / name))
-    assert not faults
-    return parsed
-
-
-def resources(name: str, kind: str) -> Mapping[str, Any]:
-    found = template(name)["Resources"].items()
-    return {key: entry["Properties"] for key, entry in found if entry["Type"] == kind}
-
-
 def containers() -> Mapping[str, Any]:
     tasks = resources("service.yaml", "AWS::ECS::TaskDefinition").values()
     return {part["Name"]: part for task in tasks for part in task["ContainerDefinitions"]}
@@ -81,19 +67,6 @@ TAKEOVER: Final = (
 )
 """What holds in the updates that take over a stack of the last release, one after the other. A new
 stack begins with the last one."""
-
-
-def with_conditions(part: Any, hold: Collection[str]) -> Any:
-    """The part of a template with its conditions decided."""
-    if isinstance(part, Mapping):
-        if "Fn::If" in part:
-            name, then, otherwise = part["Fn::If"]
-            return with_conditions(then if name in hold else otherwise, hold)
-        return {key: with_conditions(value, hold) for key, value in part.items()}
-    if isinstance(part, list):
-        decided = (with_conditions(each, hold) for each in part)
-        return [each for each in decided if each != {"Ref": "AWS::NoValue"}]
-    return part
 
 
 def test_each_update_of_a_takeover_adds_or_deletes_one_index() -> None:
@@ -331,7 +304,8 @@ def test_tasks_run_confined() -> None:
 
 def test_timeouts_follow_from_each_other() -> None:
     (balancer,) = resources("service.yaml", "AWS::ElasticLoadBalancingV2::LoadBalancer").values()
-    attributes = {pair["Key"]: pair["Value"] for pair in balancer["LoadBalancerAttributes"]}
+    decided = with_conditions(balancer["LoadBalancerAttributes"], ())
+    attributes = {pair["Key"]: pair["Value"] for pair in decided}
     (targets,) = resources("service.yaml", "AWS::ElasticLoadBalancingV2::TargetGroup").values()
     drain = {pair["Key"]: pair["Value"] for pair in targets["TargetGroupAttributes"]}
     idle = int(attributes["idle_timeout.timeout_seconds"])

@@ -1,0 +1,70 @@
+"""The CloudFormation templates of docker/ecs, as CloudFormation would see them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any, Final
+
+from cfnlint.decode import decode
+from cfnlint.template import Template
+from cfnlint.template.transforms._language_extensions import language_extension
+
+from tests.support.infrastructure import PROJECT
+
+ECS: Final = PROJECT / "docker" / "ecs"
+
+
+@cache
+def template(name: str) -> Any:
+    """The template in this file, as it is written."""
+    parsed, faults = decode(str(ECS / name))
+    assert not faults
+    return parsed
+
+
+@cache
+def written_out(name: str) -> Any:
+    """The template in this file, with its loops written out."""
+    parsed = template(name)
+    if "Transform" not in parsed:
+        return parsed
+    faults, unrolled = language_extension(Template(str(ECS / name), parsed, ["us-east-1"]))
+    assert not faults
+    return unrolled
+
+
+def resources(name: str, kind: str) -> Mapping[str, Any]:
+    """The properties of a template's resources of one type, by their names in it."""
+    found = written_out(name)["Resources"].items()
+    return {key: entry["Properties"] for key, entry in found if entry["Type"] == kind}
+
+
+def with_conditions(part: Any, hold: Collection[str]) -> Any:
+    """The part of a template with its conditions decided: only those named hold."""
+    if isinstance(part, Mapping):
+        if "Fn::If" in part:
+            name, then, otherwise = part["Fn::If"]
+            return with_conditions(then if name in hold else otherwise, hold)
+        return {key: with_conditions(value, hold) for key, value in part.items()}
+    if isinstance(part, list):
+        decided = (with_conditions(each, hold) for each in part)
+        return [each for each in decided if each != {"Ref": "AWS::NoValue"}]
+    return part
+
+
+def with_values(part: Any, values: Mapping[str, Any]) -> Any:
+    """The part of a template with these parameters and pseudo parameters put in."""
+    if isinstance(part, Mapping):
+        if part.keys() == {"Ref"} and part["Ref"] in values:
+            return values[part["Ref"]]
+        if part.keys() == {"Fn::Sub"} and isinstance(part["Fn::Sub"], str):
+            text = re.sub(r"\$\{([^!}]+)\}", lambda m: _value(m, values), part["Fn::Sub"])
+            return {"Fn::Sub": text} if "${" in text else text
+        return {key: with_values(value, values) for key, value in part.items()}
+    return [with_values(each, values) for each in part] if isinstance(part, list) else part
+
+
+def _value(name: re.Match[str], values: Mapping[str, Any]) -> str:
+    return str(values.get(name[1], name[0]))
