@@ -8,6 +8,7 @@ from service.command.accounts import account
 from service.command.fleet import fleet
 from service.command.operations import dead_letters, dispatch, erase, revoke
 from service.command.reconcile import reconcile
+from service.command.retention import retention
 from service.command.tables import tables
 from service.command.tools import audit_lines_on_stderr
 
@@ -26,5 +27,15 @@ def main(context: click.Context) -> None:
     context.with_resource(audit_lines_on_stderr())
 
 
-for command in (tables, fleet, account, dead_letters, revoke, erase, reconcile, dispatch):
+for command in (
+    tables,
+    fleet,
+    account,
+    dead_letters,
+    revoke,
+    erase,
+    retention,
+    reconcile,
+    dispatch,
+):
     main.add_command(command)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.core.erasure import Erasure, erase_rider
+from service.core.retention import renew_expiry
 from service.core.rides import RideOrder, request_ride
+from service.core.staff import RideHistory
 from service.model import (
     ERASED,
     CanceledBy,
@@ -20,6 +22,7 @@ from service.model import (
 )
 from service.model.errors import IdempotencyKeyReused
 from service.stores.dynamodb.assignments import DynamoAssignments
+from service.stores.dynamodb.listings import DynamoRideHistory
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
@@ -32,6 +35,8 @@ from tests.support.builders import (
     a_usable_unicorn,
 )
 from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.fakes import FakeRides
+from tests.support.fakes_oversight import FakeRideHistory
 from tests.support.infrastructure import MiniStack
 from tests.unit.core.conftest import Service
 
@@ -49,6 +54,8 @@ class Tables:
         create_tables(client, settings)
         self._client, self._table = client, settings.rides_table
         self.rides = DynamoRides(client, settings.rides_table, retention=KEPT)
+        self.rides_for_ever = DynamoRides(client, settings.rides_table)
+        self.history = DynamoRideHistory(client, settings.rides_table)
         self.unicorns = DynamoUnicorns(client, settings.unicorns_table)
         self.assignments = DynamoAssignments(
             client, settings.rides_table, settings.unicorns_table, retention=KEPT
@@ -110,6 +117,40 @@ def test_a_ride_that_is_requested_once_more_does_not_expire(tables: Tables) -> N
     assert tables.expires_at() is None
 
 
+def test_a_ride_that_ended_before_there_was_a_retention_gets_one(tables: Tables) -> None:
+    ride = a_ride()
+    tables.rides_for_ever.create(ride)
+    ended = ride.canceled(CanceledBy.RIDER, None, NOW)
+    tables.rides_for_ever.save(ride, ended)
+    assert tables.expires_at() is None
+    long_ago, later = NOW - timedelta(days=90), NOW + timedelta(days=90)
+    assert list(renew_expiry(tables.rides, tables.history, long_ago, later)) == [ended]
+    assert tables.expires_at() == epoch(ended)
+    assert tables.rides.get("ride-1") == ended
+
+
+def test_a_retention_that_was_turned_off_ends_for_rides_that_have_one(tables: Tables) -> None:
+    ride = a_ride()
+    tables.rides.create(ride)
+    ended = ride.canceled(CanceledBy.RIDER, None, NOW)
+    tables.rides.save(ride, ended)
+    assert tables.expires_at() == epoch(ended)
+    long_ago, later = NOW - timedelta(days=90), NOW + timedelta(days=90)
+    assert list(renew_expiry(tables.rides_for_ever, tables.history, long_ago, later)) == [ended]
+    assert tables.expires_at() is None
+
+
+def test_a_ride_that_is_requested_once_more_by_a_process_without_retention_does_not_expire(
+    tables: Tables,
+) -> None:
+    ride = a_ride()
+    tables.rides.create(ride)
+    given_up = ride.unmatched(NOW)
+    tables.rides.save(ride, given_up)
+    tables.rides_for_ever.save(given_up, given_up.replayed(NOW, timedelta(seconds=180)))
+    assert tables.expires_at() is None
+
+
 @pytest.fixture(params=["fake", "dynamodb"])
 def service(request: pytest.FixtureRequest) -> Service:
     if request.param == "fake":
@@ -140,6 +181,44 @@ def test_a_forgotten_rider_leaves_rides_without_a_trace(service: Service) -> Non
     assert service.rides.get("other") == a_finished_ride(ride_id="other", rider_id="stayer")
     listed = service.rides.list_of_rider("leaver", status=None, limit=10, start=None)
     assert [ride.ride_id for ride in listed.items] == ["open"]
+
+
+@pytest.fixture
+def history(service: Service, request: pytest.FixtureRequest) -> RideHistory:
+    if isinstance(service.rides, FakeRides):
+        return FakeRideHistory(service.rides)
+    found: RideHistory = request.getfixturevalue("tables").history
+    return found
+
+
+def test_a_changed_retention_reaches_rides_that_ended_in_the_time_span_and_no_others(
+    service: Service, history: RideHistory
+) -> None:
+    day = timedelta(days=1)
+    for name, age in (("r0", 0 * day), ("r1", day), ("r2", 40 * day), ("older", 60 * day)):
+        service.rides.create(a_finished_ride(ride_id=name, requested_at=NOW - age))
+    service.rides.create(a_ride(ride_id="open"))
+    stored = {name: service.rides.get(name) for name in ("r0", "r1", "r2", "older", "open")}
+    for _ in range(2):
+        written = renew_expiry(service.rides, history, NOW - 50 * day, NOW)
+        assert [ride.ride_id for ride in written] == ["r0", "r1", "r2"]
+    assert {name: service.rides.get(name) for name in stored} == stored
+
+
+def test_a_ride_that_changes_meanwhile_is_left_to_whoever_changes_it(
+    service: Service, history: RideHistory
+) -> None:
+    for name, age in (("a", 0), ("b", 1)):
+        at = NOW - timedelta(minutes=age)
+        service.rides.create(a_finished_ride(ride_id=name, requested_at=at))
+    written = renew_expiry(service.rides, history, NOW - timedelta(days=1), NOW)
+    assert next(written).ride_id == "a"
+    changing = service.rides.get("b")
+    assert changing
+    changed = changing.rated(Rating(1))
+    service.rides.save(changing, changed)
+    assert list(written) == []
+    assert service.rides.get("b") == changed
 
 
 def test_an_open_ride_keeps_no_older_one_from_being_forgotten(service: Service) -> None:

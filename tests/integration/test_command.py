@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from service.bootstrap import build_ports, redis_stores
 from service.command.main import main
 from service.core.dead_letters import set_aside_ride
 from service.matching.zones import zone_of
-from service.model import RideStatus
+from service.model import CanceledBy, RideStatus
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import TABLES, definition
 from service.stores.revocations import DynamoRevocations
@@ -258,6 +259,21 @@ def test_dead_letters_are_listed_and_replayed_and_the_index_rebuilt(
         assert [waiting.ride_id for waiting in lease.begin_round().rides] == ["ride-1"]
 
 
+def test_a_retention_is_applied_to_rides_that_have_ended(
+    command: Command, ministack: MiniStack
+) -> None:
+    with service_client(ministack) as client:
+        rides = DynamoRides(client, command.settings.rides_table)
+        ride = a_ride()
+        rides.create(ride)
+        rides.save(ride, ride.canceled(CanceledBy.RIDER, None, NOW))
+        command.environment["RIDE_RETENTION_DAYS"] = "30"
+        assert command.json("retention", "--since", f"{NOW:%Y-%m-%d}") == {"rides": 1, "days": 30}
+        key = {"ride_id": {"S": "ride-1"}}
+        stored = client.get_item(TableName=command.settings.rides_table, Key=key)["Item"]
+        assert stored["expires_at"] == {"N": str(int((NOW + timedelta(days=30)).timestamp()))}
+
+
 def test_a_rider_is_forgotten_once_all_rides_have_ended(
     command: Command, ministack: MiniStack
 ) -> None:
@@ -305,6 +321,7 @@ def test_it_is_a_program_that_explains_itself_and_names_missing_settings() -> No
         (("tables", "create"), "tables created"),
         (("revoke", "--jti", "some"), "revoked"),
         (("erase", "--sub", "nobody"), "rider erased"),
+        (("retention", "--since", "2026-11-01"), "retention applied"),
         (("dispatch", "pause"), "dispatch paused"),
         (("dispatch", "resume", "--zone", ZONE), "dispatch resumed"),
     ],

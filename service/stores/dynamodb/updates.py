@@ -39,7 +39,10 @@ def ride_update(
     retention: timedelta = timedelta(),
 ) -> UpdateTypeDef:
     """The update of a ride. Writes only changes, so `before` may lack unchanged attributes."""
-    old, new = ride_item(before, retention), ride_item(after, retention)
+    old, new = ride_item(before), ride_item(after, retention)
+    if before.ended_at:
+        # Which retention held when this end was written is not known, so it is written each time.
+        old["expires_at"] = text("")
     assigned = "unicorn_id" in new and "unicorn_id" not in old
     if "started_at" in new and "started_at" not in old:
         # No retry of the request needs it any more, and the row is billed by the kilobyte.
