@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop token demo test check lock bench chaos mutants sbom triggers test-aws test-docker
+.PHONY: help install run stop token demo test check review lock bench chaos mutants sbom triggers test-aws test-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -41,10 +41,14 @@ check: install ## lint, formatting, types, the OpenAPI document
 	@$(BIN)/mypy
 	@$(BIN)/python -m tests.clients.lint
 
+review: install ## look for weaknesses in templates and Dockerfiles with checkov, cfn-guard (by npm) and hadolint
+	@$(BIN)/python -m tests.review
+
 lock: install ## pin what the .in files ask for, with hashes
 	@$(LOCK) requirements.in -o requirements.txt
 	@$(LOCK) requirements-dev.in -o requirements-dev.txt
 	@$(LOCK) service/local/requirements.in -o service/local/requirements.txt
+	@$(LOCK) tests/review/requirements.in -o tests/review/requirements.txt
 	@cd docker/roads && ../../$(LOCK:3.11=3.12) --no-deps requirements.in -o requirements.txt
 
 bench: install ## measure against the references of the README

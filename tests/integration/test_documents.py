@@ -33,13 +33,15 @@ IN_A_SHELL: Final = (
 """Pages whose commands are typed into one shell, one page after the other, on a stack that runs."""
 
 REASONS: Final[Mapping[str, str]] = {
-    r"make (test|test-aws|check|lock|bench|mutants|sbom|triggers|run ROADS=.*)( .*)?": (
+    r"make (test|test-aws|check|review|lock|bench|mutants|sbom|triggers|run ROADS=.*)( .*)?": (
         "takes minutes or more tools; make says what it would do"
     ),
     r"make chaos SEED=\d+": "nine minutes; tests/faults/test_chaos.py runs a minute of it",
     r"(\w+=\S+ )*docker-compose .*": "needs a Docker engine; tests/docker runs the compose file",
     r"python -m tests\.load\.(bench|outages).*": "minutes long; its module is looked for",
     r"aws cloudformation deploy .*": "needs an AWS account; template and parameters are compared",
+    r"python -m tests\.load\.cost.*": "tests/unit/test_costs.py computes the page",
+    r"python -m service retention": "tests/integration/test_command.py",
     r"aws (s3|cognito-idp) .*": "needs an AWS account; options are compared below",
     r"python -m service account leave .*": "needs such a user; test_identity_walk.py has one",
     r"ALLOWED_EMAIL_DOMAINS=\S+ make run": "tests/integration/test_local_triggers.py starts so",

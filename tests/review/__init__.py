@@ -1,0 +1,1 @@
+"""The security review of templates and Dockerfiles: `make review`."""
