@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -32,13 +32,15 @@ logger = logging.getLogger(__name__)
 LONGEST_PAUSE: Final = timedelta(seconds=60)
 """The longest delay of a ride on which the sweep keeps failing."""
 
-BATCH: Final = 500
-"""Rides of a shard that are read for one run, some more than it has time for; the next run is a
-second away."""
+MOST: Final = 1000
+"""Due rides of a shard that one run finds at most: a page of the index."""
 
 TOGETHER: Final = 100
-"""Waiting rides that are triggered with one call to Redis. More at once would delay the next check
-of the time left."""
+"""Rides that are read with one call, and waiting ones that are triggered with one. More at once
+would delay the next check of the time left, and be read for nothing when time runs out."""
+
+MANY: Final = 2 * TOGETHER
+"""A run that has seen so many rides of a shard calls for help: the other shards will be as full."""
 
 
 RunAll = Callable[[Callable[[str], "Swept"], Sequence[str]], Iterable["Swept"]]
@@ -77,20 +79,24 @@ def sweep(
     until = now + (RETRY_EVERY if _is_new(ports, now) else timedelta())
     helpers = [call_for_help]
 
+    def due(shard: str) -> Iterator[Sequence[Ride]]:
+        seen = 0
+        for rides in ports.rides.due_in_batches(shard, until, MOST, TOGETHER):
+            if seen >= MANY and helpers:
+                helpers.pop()()
+            yield rides
+            seen += len(rides)
+
     def look_after(shard: str) -> Swept:
         with turn(shard) as mine:
             if not mine or not time_left():
                 return Swept()
-            began = monotonic()
-            rides = ports.rides.due(until, BATCH, shard)
+            began, batches = monotonic(), due(shard)
+            first = next(batches, ())
             read = monotonic()
-            # The index may be a moment old, so a full batch can lose some.
-            if 2 * len(rides) > BATCH and helpers:
-                helpers.pop()()
             end = read + (read - began)
-            return Swept(
-                1, _look_after(ports, shard, rides, now, lambda: time_left() or monotonic() < end)
-            )
+            run = _Run(ports, shard, now, lambda: time_left() or monotonic() < end)
+            return Swept(1, run.look_after(chain([first], batches)))
 
     def run(shard: str) -> Swept:
         try:
@@ -105,40 +111,58 @@ def sweep(
     return Swept(sum(each.shards for each in done), sum(each.rides for each in done))
 
 
-def _look_after(
-    ports: Stores,
-    shard: str,
-    rides: Sequence[Ride],
-    now: datetime,
-    time_left: Callable[[], bool],
-) -> int:
-    """Look after rides that end or expire first, because only the sweep does that; return how many
-    were seen."""
-    waiting = [ride for ride in rides if ride.only_waits(now)]
-    others = [ride for ride in rides if not ride.only_waits(now)]
-    seen = _take_steps(ports, others, now, time_left)
-    if seen < len(others):
+@dataclass(slots=True)
+class _Run:
+    """One run through the due rides of a shard."""
+
+    ports: Stores
+    shard: str
+    now: datetime
+    time_left: Callable[[], bool]
+    is_on_patrol: bool = True
+    """Whether the shard's patrol is still to come."""
+
+    def look_after(self, batches: Iterable[Sequence[Ride]]) -> int:
+        """Look after the rides, batch by batch, while there is time; return how many were seen."""
+        seen = 0
+        for rides in batches:
+            others = [ride for ride in rides if not ride.only_waits(self.now)]
+            waiting = [ride for ride in rides if ride.only_waits(self.now)]
+            steps = self._take_steps(others, at_least=0 if seen else 1)
+            seen += steps
+            if steps < len(others):
+                return seen
+            if waiting and not self._trigger(waiting):
+                return seen
+            seen += len(waiting)
+        self._go_on_patrol()
         return seen
-    # Before the waiting rides: a backlog of them must not hide a silent unicorn.
-    _go_on_patrol(ports, shard, now, time_left)
-    for first in range(0, len(waiting), TOGETHER):
-        if first and not time_left():
-            return seen + first
-        _trigger_again(ports, waiting[first : first + TOGETHER], now)
-    return len(rides)
 
+    def _trigger(self, waiting: Sequence[Ride]) -> bool:
+        """Trigger waiting rides again; False if there is no time. The first of them get some."""
+        is_first = self.is_on_patrol
+        # Before the waiting rides: a backlog of them must not hide a silent unicorn.
+        self._go_on_patrol()
+        if not is_first and not self.time_left():
+            return False
+        _trigger_again(self.ports, waiting, self.now)
+        return True
 
-def _take_steps(
-    ports: Stores, rides: Sequence[Ride], now: datetime, time_left: Callable[[], bool]
-) -> int:
-    """Take the steps that are due; rides that need none are postponed together.
+    def _go_on_patrol(self) -> None:
+        if self.is_on_patrol:
+            self.is_on_patrol = False
+            _go_on_patrol(self.ports, self.shard, self.now, self.time_left)
 
-    Returns how many were seen, at least one.
-    """
-    in_time = chain(rides[:1], takewhile(lambda _: time_left(), rides[1:]))
-    seen = [(ride, _take_step(ports, ride, now)) for ride in in_time]
-    _postpone(ports, [(ride, due_at) for ride, due_at in seen if due_at], now)
-    return len(seen)
+    def _take_steps(self, rides: Sequence[Ride], at_least: int) -> int:
+        """Take the steps that are due; rides that need none are postponed together.
+
+        Returns how many were seen, `at_least` so many of them whatever the time is.
+        """
+        further = takewhile(lambda _: self.time_left(), rides[at_least:])
+        in_time = chain(rides[:at_least], further)
+        seen = [(ride, _take_step(self.ports, ride, self.now)) for ride in in_time]
+        _postpone(self.ports, [(ride, due_at) for ride, due_at in seen if due_at], self.now)
+        return len(seen)
 
 
 def _take_step(ports: Stores, ride: Ride, now: datetime) -> datetime | None:

@@ -55,8 +55,10 @@ class Connection:
     refusal: tuple[int, str, str] | None = None
     """Status, reason and detail of the application's answer if the request cannot be read."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, take_turn: Callable[[], None] = lambda: None) -> None:
+        """`take_turn` waits until what has arrived may be worked on."""
         self._socket = client
+        self._take_turn = take_turn
         self._patience = REQUEST_SECONDS
         self._deadline: float | None = None
         self._reads_head = True
@@ -92,6 +94,8 @@ class Connection:
                 raise RequestTimeout from None
             self.refusal = TOO_SLOW
             raise
+        if data:
+            self._take_turn()
         if self._reads_head:
             self.head += data
             if len(self.head) > HEAD_BYTES:

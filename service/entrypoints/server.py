@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
 import gevent  # type: ignore[import-untyped]
+from gevent.server import StreamServer  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.http.errors import (  # type: ignore[import-untyped]
     ExpectationFailed,
@@ -32,6 +33,7 @@ from gunicorn.util import close  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
 from service.entrypoints.connection import TOO_SLOW, Connection, RequestTimeout
+from service.entrypoints.crowds import Crowds
 
 STOPPING_SECONDS: Final = 0.5
 """How long a stopping worker waits on a kept connection for a request that may be on its way; its
@@ -136,12 +138,19 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._connections: set[Connection] = set()
-        self._of_peer: Counter[str] = Counter()
+        self._crowds = Crowds()
+
+    def init_process(self) -> None:
+        # One new connection per turn of the event loop: with gevent's hundred, each request that
+        # waits for a store would wait for a hundred newcomers too.
+        StreamServer.max_accept = 1
+        super().init_process()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve one connection, in a greenlet of its own."""
+        turn = partial(self._crowds.take_turn, addr[0])
         try:
-            with self._counted(addr[0]), self._known(Connection(client)) as connection:
+            with self._counted(addr[0]), self._known(Connection(client, turn)) as connection:
                 self._serve(listener.getsockname(), connection, addr)
         except (OSError, ParseException) as error:
             # The second error is a broken rest of a body that the application did not need.
@@ -153,6 +162,9 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         parser = Requests(self.cfg, connection, addr)
         while self._serve_next(name, parser, connection, addr):
             connection.await_next(self.cfg.keepalive if self.alive else STOPPING_SECONDS)
+            # The next request may have come already, so without this nobody else would be served.
+            gevent.sleep(0)
+            self._crowds.take_turn(addr[0])
 
     def _serve_next(self, name: Any, parser: Requests, connection: Connection, addr: Any) -> bool:
         """Serve one request; return whether the connection can take another."""
@@ -160,7 +172,10 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         try:
             request = next(parser)
             connection.head_is_read()
-            self.handle_request(name, request, connection, addr)
+            with self._counted_request(request, addr[0]) as client:
+                if client != addr[0]:
+                    self._crowds.take_turn(client)
+                self.handle_request(name, request, connection, addr)
         except StopIteration:
             goes_on = False
         except OSError:
@@ -185,6 +200,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         if not isinstance(error, RequestTimeout):
             connection.read_on()
         connection.refusal = refusal
+        self._crowds.take_turn(addr[0])
         with suppress(StopIteration):
             self.handle_request(name, UnreadableRequest(bytes(connection.head)), connection, addr)
         connection.linger()
@@ -197,21 +213,29 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         finally:
             self._connections.remove(connection)
 
-    @contextmanager
-    def _counted(self, peer: str) -> Iterator[None]:
+    def _counted(self, peer: str) -> AbstractContextManager[None]:
         """Count a connection. An address may hold half of all, unless it is the load balancer's.
 
         Raises `ConnectionRefusedError` if it has more.
         """
-        if self._of_peer[peer] >= self.worker_connections // 2 and not self._is_behind_proxy():
-            raise ConnectionRefusedError(f"{peer} has too many connections")
-        self._of_peer[peer] += 1
-        try:
-            yield
-        finally:
-            self._of_peer[peer] -= 1
-            if not self._of_peer[peer]:
-                del self._of_peer[peer]
+        if self._is_behind_proxy():
+            return nullcontext()
+        return self._crowds.counted(peer, self.worker_connections // 2)
+
+    @contextmanager
+    def _counted_request(self, request: Any, peer: str) -> Iterator[str]:
+        """Behind a load balancer, count a request for its client; the context is whose it is.
+
+        Without one its connection is counted.
+        """
+        if not self._is_behind_proxy():
+            yield peer
+            return
+        forwarded = [value for name, value in request.headers if name == "X-FORWARDED-FOR"]
+        environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": ",".join(forwarded)}
+        client: str = self._of_application("client_address", lambda _: peer)(environ)
+        with self._crowds.counted(client):
+            yield client
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: finish requests under way and close connections between requests.

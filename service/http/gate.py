@@ -50,6 +50,9 @@ STOP: Final = "stop"
 IS_BEHIND_PROXY: Final = "is_behind_proxy"
 """The Flask extension that says whether connections come from a load balancer."""
 
+CLIENT_ADDRESS: Final = "client_address"
+"""The Flask extension that tells a client's address from `REMOTE_ADDR` and `X-Forwarded-For`."""
+
 PATIENCE_SECONDS: Final = 1.0
 """How long a request waits for a place: outlasts a burst, and slows clients that retry at once."""
 
@@ -232,7 +235,9 @@ def install(app: Flask, settings: ApiSettings) -> None:
     """Give the application a gate with the limits of the settings."""
     here = Gate(max_in_flight=settings.api_max_in_flight, max_waiters=settings.api_max_waiters)
     app.extensions[_GATE], app.extensions[STOP] = here, here.stop
-    app.extensions[IS_BEHIND_PROXY] = settings.trusted_proxy_hops > 0
+    hops = settings.trusted_proxy_hops
+    app.extensions[IS_BEHIND_PROXY] = hops > 0
+    app.extensions[CLIENT_ADDRESS] = partial(client_address, trusted_hops=hops)
 
 
 def gate() -> Gate:

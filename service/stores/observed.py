@@ -7,7 +7,7 @@ here once.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -49,10 +49,16 @@ class ObservedRides(DynamoRides):
         super().save(before, after)
         _count_step(before, after)
 
-    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
-        due = super().due(now, limit, shard)
-        self._note_oldest(due)
-        return due
+    def due_in_batches(
+        self, shard: str, now: datetime, limit: int, size: int
+    ) -> Iterator[Sequence[Ride]]:
+        seen: list[Ride] = []
+        try:
+            for rides in super().due_in_batches(shard, now, limit, size):
+                seen += rides
+                yield rides
+        finally:
+            self._note_oldest(seen)
 
     def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
         done = super().postpone(ride, due_at, failed_looks)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,7 @@ from service.model import (
 )
 from service.settings import Settings
 from service.stores.dynamodb import due, parties
+from service.stores.dynamodb.items import shard_of
 from service.stores.dynamodb.rides import DynamoRides
 from tests.support.builders import (
     NOW,
@@ -376,11 +378,36 @@ def test_many_rides_are_postponed_at_once_each_by_itself(rides: Rides) -> None:
     assert rides.postpone_all([]) == []
 
 
+def due_in(rides: Rides, shard: str, now: datetime, limit: int) -> list[Ride]:
+    return list(chain.from_iterable(rides.due_in_batches(shard, now, limit, 100)))
+
+
+def test_a_batch_is_read_when_it_is_asked_for_and_has_the_rides_that_are_due_then(
+    rides: Rides,
+) -> None:
+    """Rides that end come first, and nobody reads what there is no time for."""
+    now = NOW + timedelta(seconds=3)
+    in_shard = [
+        ride
+        for number in range(80)
+        if shard_of((ride := a_ride(ride_id=f"waits-{number}", due_at=later(number / 100))).ride_id)
+        == "0"
+    ]
+    waits = [create(rides, ride) for ride in in_shard[:4]]
+    last = replace(in_shard[4], deadline_at=now, due_at=now)
+    ends = create(rides, last)
+    batches = rides.due_in_batches("0", now, 100, 2)
+    assert list(next(batches)) == [ends]
+    moved = rides.postpone_all([(waits[0], now + timedelta(seconds=4))])
+    assert [each.ride_id for each in moved] == [waits[0].ride_id]
+    assert [list(batch) for batch in batches] == [[waits[1]], waits[2:]]
+
+
 def test_a_shard_lists_its_own_rides_and_all_shards_list_them_all(rides: Rides) -> None:
     for number in range(40):
         create(rides, a_ride(ride_id=f"ride-{number}"))
     now = NOW + timedelta(seconds=3)
-    parts = [{r.ride_id for r in rides.due(now, 100, shard)} for shard in rides.shards]
+    parts = [{r.ride_id for r in due_in(rides, shard, now, 100)} for shard in rides.shards]
     assert set().union(*parts) == {ride.ride_id for ride in rides.due(now, 100)}
     assert sum(map(len, parts)) == 40
     assert all(parts)
@@ -395,10 +422,11 @@ def test_an_expired_offer_is_listed_however_many_older_rides_wait(rides: Rides) 
         create(rides, a_ride(ride_id=f"waits-{number}", due_at=NOW))
     now = NOW + timedelta(seconds=3)
     for ride in (offer, ended):
-        (shard,) = [s for s in rides.shards if ride in rides.due(now, 100, s)]
-        listed = rides.due(now, 3, shard)
+        (shard,) = [s for s in rides.shards if ride in due_in(rides, s, now, 100)]
+        listed = due_in(rides, shard, now, 3)
+        assert listed[0] in (offer, ended)
         assert ride in listed
-        assert len(listed) == 3
+        assert sum(each.only_waits(now) for each in listed) == 3
 
 
 def test_a_due_row_that_nobody_can_read_is_put_back_and_hides_no_other(

@@ -13,6 +13,7 @@ import redis
 import urllib3
 from redis.exceptions import NoPermissionError
 
+from service.stores.redis import misplaced
 from tests.support.infrastructure import (
     PROJECT,
     MiniStack,
@@ -88,6 +89,8 @@ def test_a_ride_and_its_views_need_no_right_that_is_not_given(stack: Stack, admi
     time.sleep(6)  # Flower asks for events every 5 s
     assert "\n".join(refused(admin)) == ""
     assert stack.call("GET", "/readyz").json == {"status": "ready", "failing": []}
+    found = {key: admin.type(key) for key in admin.scan_iter("wildrydes:*")}
+    assert found == {key: misplaced.type_of(key) for key in found}
 
 
 def test_no_role_may_do_what_only_operators_do(admin: Any, server: RedisServer) -> None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
 
 from service.entrypoints.connection import ANSWER_SECONDS, REQUEST_SECONDS
+from service.entrypoints.crowds import CROWD
+from tests.load.bench.processes import family
 from tests.support.infrastructure import MiniStack, RedisServer, wait_until
 from tests.support.pressure import BODY
 from tests.support.slow_clients import (
+    ELSEWHERE,
     SlowClients,
     half_a_chunk,
     half_a_head,
@@ -214,6 +221,55 @@ def test_a_thousand_slow_clients_take_nothing_from_riders_and_unicorns(stack: St
         seen = Counter(status for each in (*riders, *drivers) for status in each.result())
     assert slow.opened >= 1000
     assert seen == {202: 150, 200: 300, 204: 300}, stack.log("web")[-2000:]
+
+
+@contextmanager
+def stopped(stack: Stack) -> Iterator[None]:
+    """The worker process does nothing while the context lasts; what is sent to it waits."""
+    worker = family(stack.processes["web"].pid)[-1]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
+def pipelined(stack: Stack, name: str, count: int, source: str = "") -> socket.socket:
+    """A connection on which `count` requests were sent at once; their log lines have the name."""
+    address = ("127.0.0.1", stack.port)
+    connection = socket.create_connection(address, timeout=30, source_address=(source, 0))
+    connection.sendall(f"GET /healthz HTTP/1.1\r\nX-Request-Id: {name}\r\n\r\n".encode() * count)
+    return connection
+
+
+def served(stack: Stack, *names: str) -> list[str]:
+    """Whose requests were answered, in order."""
+    lines = re.findall(r'"request_id": "([^"]+)"', stack.log("web"))
+    return [name for name in lines if name in names]
+
+
+def test_a_client_that_sends_before_it_reads_keeps_nobody_waiting(stack: Stack) -> None:
+    with ExitStack() as opened:
+        with stopped(stack):
+            for name in ("greedy", "another"):
+                opened.enter_context(closing(pipelined(stack, name, 100)))
+        wait_until(lambda: len(served(stack, "greedy", "another")) == 200, "their answers")
+    assert served(stack, "greedy", "another").index("another") < 100
+
+
+def test_a_crowd_from_one_address_gives_way_to_everybody_else(stack: Stack) -> None:
+    with ExitStack() as opened:
+        with stopped(stack):
+            for _ in range(CROWD + 20):
+                opened.enter_context(closing(pipelined(stack, "crowd", 10, ELSEWHERE)))
+            opened.enter_context(closing(pipelined(stack, "alone", 20)))
+        every = 10 * (CROWD + 20) + 20
+        wait_until(lambda: len(served(stack, "crowd", "alone")) == every, "their answers", 60)
+    before_the_last = served(stack, "crowd", "alone")
+    while before_the_last.pop() != "alone":
+        pass
+    # One at a time, only where nobody else is ready. Without an order it would be a thousand.
+    assert before_the_last.count("crowd") < every / 4
 
 
 def polls_ended(stack: Stack) -> int:

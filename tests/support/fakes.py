@@ -6,7 +6,7 @@ The contract tests hold these and the real stores to the same behaviour.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import TypeVar
@@ -102,15 +102,25 @@ class FakeRides:
                 raise WriteConflict(ride=self._stored.get(before.ride_id))
             self.put(_merged(self._stored[before.ride_id], before, after))
 
-    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
-        due = [
-            ride
-            for ride in sorted(self.all(), key=lambda ride: str(ride.due_at))
-            if ride.due_at and ride.due_at <= now and shard in (None, self.shard_of(ride.ride_id))
-        ]
-        if shard and len(due) > limit:
-            due.sort(key=lambda ride: ride.only_waits(now))
-        return due[:limit]
+    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
+        return self._due(now)[:limit]
+
+    def due_in_batches(
+        self, shard: str, now: datetime, limit: int, size: int
+    ) -> Iterator[Sequence[Ride]]:
+        due = [ride for ride in self._due(now) if self.shard_of(ride.ride_id) == shard]
+        others = [ride for ride in due[:limit] if not ride.only_waits(now)]
+        if not others:
+            others = [ride for ride in due if not ride.only_waits(now)][:limit]
+        waiting = [ride for ride in due[:limit] if ride.only_waits(now)]
+        for rides in (others, waiting):
+            for first in range(0, len(rides), size):
+                still = (self._stored[ride.ride_id] for ride in rides[first : first + size])
+                yield [ride for ride in still if ride.due_at and ride.due_at <= now]
+
+    def _due(self, now: datetime) -> list[Ride]:
+        in_order = sorted(self.all(), key=lambda ride: str(ride.due_at))
+        return [ride for ride in in_order if ride.due_at and ride.due_at <= now]
 
     def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
         return [

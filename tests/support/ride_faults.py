@@ -5,7 +5,7 @@ Every write goes through `Trouble.around`, which shows the witness what is store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -105,8 +105,13 @@ class TroubledRides:
     def shards(self) -> Sequence[str]:
         return self._rides.shards
 
-    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
-        return self._rides.due(now, limit, shard)
+    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
+        return self._rides.due(now, limit)
+
+    def due_in_batches(
+        self, shard: str, now: datetime, limit: int, size: int
+    ) -> Iterator[Sequence[Ride]]:
+        return self._rides.due_in_batches(shard, now, limit, size)
 
     def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
         postpone = self._rides.postpone

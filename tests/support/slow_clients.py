@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ LIFE_SECONDS: Final = 6.0
 TICK_SECONDS: Final = 0.2
 SMALL_BUFFER: Final = 4096
 """Bytes that a client's system takes in for it."""
+
+ELSEWHERE: Final = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+"""An address of this machine that no other client of a test has, where the system has one."""
 
 
 def half_a_head(token: str, ride_id: str) -> bytes:
@@ -56,15 +60,25 @@ def _post(token: str, framing: str) -> bytes:
 
 
 class SlowClients:
-    """`count` connections at any time, of all kinds; a context manager that ends them."""
+    """`count` connections from `ELSEWHERE`, of all kinds; a context manager that ends them.
+
+    All are opened at once and again together, or at most `each_tick` at a time.
+    """
 
     def __init__(
-        self, ports: Sequence[int], token: str, count: int, *, ride_id: str = "none"
+        self,
+        ports: Sequence[int],
+        token: str,
+        count: int,
+        *,
+        ride_id: str = "none",
+        each_tick: int | None = None,
     ) -> None:
         self._ports = itertools.cycle(ports)
         self._kinds = itertools.cycle(KINDS)
         self._about = token, ride_id
         self._count = count
+        self._each_tick = each_tick or count
         self._open: list[tuple[float, socket.socket]] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="slow clients")
@@ -98,7 +112,7 @@ class SlowClients:
     def _fill(self) -> None:
         # A server that is just being restarted refuses; the next turn tries again.
         with suppress(OSError):
-            while len(self._open) < self._count:
+            for _ in range(min(self._each_tick, self._count - len(self._open))):
                 self._open.append((time.monotonic(), self._begin()))
 
     def _begin(self) -> socket.socket:
@@ -106,6 +120,7 @@ class SlowClients:
         try:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
             connection.settimeout(2)
+            connection.bind((ELSEWHERE, 0))
             connection.connect(("127.0.0.1", next(self._ports)))
             connection.sendall(next(self._kinds)(*self._about))
         except OSError:

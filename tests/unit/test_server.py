@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import ExitStack
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -12,22 +12,26 @@ from gunicorn.http.errors import InvalidHeader, InvalidResponseHeader, LimitRequ
 from service.auth.errors import TokenTooLarge
 from service.auth.verifier import LONGEST_TOKEN
 from service.entrypoints.connection import RequestTimeout
+from service.entrypoints.crowds import Crowds
 from service.entrypoints.server import (
     TOKEN_TOO_LARGE,
     ApiWorker,
     UnreadableRequest,
     refusal_of,
 )
+from service.http.audit import client_address
 from service.http.guard import DETAILS
 
+FORWARDED = partial(client_address, trusted_hops=1)
 LONG = "a" * (LONGEST_TOKEN + 1)
 
 
 def worker(*, is_behind_proxy: bool) -> ApiWorker:
     """One with room for eight connections, as far as the counting needs it."""
     made = ApiWorker.__new__(ApiWorker)
-    made.worker_connections, made._of_peer = 8, Counter()
-    made.wsgi = SimpleNamespace(extensions={"is_behind_proxy": is_behind_proxy})
+    made.worker_connections, made._crowds = 8, Crowds()
+    extensions = {"is_behind_proxy": is_behind_proxy, "client_address": FORWARDED}
+    made.wsgi = SimpleNamespace(extensions=extensions)
     return made
 
 
@@ -39,7 +43,8 @@ def test_one_address_holds_half_of_the_connections_and_leaves_the_rest() -> None
         with pytest.raises(ConnectionRefusedError), server._counted("192.0.2.1"):
             pass
         held.enter_context(server._counted("192.0.2.2"))
-    assert not server._of_peer
+    with server._counted("192.0.2.1"):
+        pass
 
 
 def test_a_balancer_may_hold_them_all() -> None:
@@ -47,7 +52,22 @@ def test_a_balancer_may_hold_them_all() -> None:
     with ExitStack() as held:
         for _ in range(8):
             held.enter_context(server._counted("192.0.2.1"))
-        assert server._of_peer == {"192.0.2.1": 8}
+        assert server._crowds._sizes == {}
+
+
+@pytest.mark.parametrize(
+    ("is_behind_proxy", "client"), [(True, "198.51.100.7"), (False, "192.0.2.1")]
+)
+def test_behind_a_balancer_a_request_counts_for_its_client(
+    is_behind_proxy: bool, client: str
+) -> None:
+    server = worker(is_behind_proxy=is_behind_proxy)
+    headers = [("X-FORWARDED-FOR", "203.0.113.9"), ("X-FORWARDED-FOR", "198.51.100.7")]
+    request = SimpleNamespace(headers=headers)
+    with server._counted("192.0.2.1"), server._counted_request(request, "192.0.2.1") as counted:
+        assert counted == client
+        assert server._crowds._sizes == {client: 1}
+    assert server._crowds._sizes == {}
 
 
 @pytest.mark.parametrize(

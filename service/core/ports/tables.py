@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -69,12 +69,19 @@ class Rides(Protocol):
     def shards(self) -> Sequence[str]:
         """The names of the shards of the index of open rides."""
 
-    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
-        """Open rides whose `due_at` has passed, oldest first, of one shard or of all.
+    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
+        """Open rides whose `due_at` has passed, oldest first, of all shards.
 
-        For one shard the result has the oldest rides that need more than a round (`Ride.only_waits`
-        is False), even behind many older waiting rides. A row that cannot be read is postponed and
-        left out.
+        A row that cannot be read is postponed and left out.
+        """
+
+    def due_in_batches(
+        self, shard: str, now: datetime, limit: int, size: int
+    ) -> Iterator[Sequence[Ride]]:
+        """The same of one shard, in batches of at most `size`, each read when it is asked for.
+
+        First come rides that need more than a round (`Ride.only_waits` is False), even those behind
+        `limit` older rides that only wait.
         """
 
     def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:

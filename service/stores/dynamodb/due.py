@@ -65,18 +65,26 @@ class DueRides(TableStore):
 
     shards = SHARDS
 
-    def due(self, now: datetime, limit: int, shard: str | None = None) -> Sequence[Ride]:
-        page = min(limit, QUERY_MOST if shard else QUERY_PAGE)
-        queries = [self._due_query(each, now, page) for each in ([shard] if shard else SHARDS)]
-        per_shard = map(self._query, queries)
-        merged = heapq.merge(*per_shard, key=lambda entry: entry["due_at"]["S"])
-        first = list(islice(merged, limit))
-        found = [entry["ride_id"]["S"] for entry in first]
-        if shard and len(found) == limit and all(_only_waits(entry, now) for entry in first):
+    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
+        queries = [self._due_query(shard, now, min(limit, QUERY_PAGE)) for shard in SHARDS]
+        merged = heapq.merge(*map(self._query, queries), key=lambda entry: entry["due_at"]["S"])
+        return self._still_due([_id(entry) for entry in islice(merged, limit)], now)
+
+    def due_in_batches(
+        self, shard: str, now: datetime, limit: int, size: int
+    ) -> Iterator[Sequence[Ride]]:
+        oldest = list(
+            islice(self._query(self._due_query(shard, now, min(limit, QUERY_MOST))), limit)
+        )
+        others = [_id(entry) for entry in oldest if not _only_waits(entry, now)]
+        if not others and len(oldest) == limit:
             # A backlog of waiting rides: look behind it for rides that end or whose offers expire.
             further = self._query(_ends_first(self._due_query(shard, now, QUERY_MOST)), ENDS_PAGES)
-            found = [entry["ride_id"]["S"] for entry in islice(further, limit)] + found
-        return self._still_due(list(dict.fromkeys(found))[:limit], now)
+            others = [_id(entry) for entry in islice(further, limit)]
+        waiting = [_id(entry) for entry in oldest if _only_waits(entry, now)]
+        for ride_ids in (others, waiting):
+            for first in range(0, len(ride_ids), size):
+                yield self._still_due(ride_ids[first : first + size], now)
 
     def assigned(self, shard: str, after: datetime) -> Iterator[tuple[str, str]]:
         query = self._due_query(shard, after, QUERY_MOST)
@@ -179,6 +187,10 @@ class DueRides(TableStore):
             },
             "Limit": page,
         }
+
+
+def _id(entry: Item) -> str:
+    return entry["ride_id"]["S"]
 
 
 def _only_waits(entry: Item, now: datetime) -> bool:

@@ -5,7 +5,8 @@ Redis can fail in three ways. They are distinguished here for every client, the 
 - The connection is lost, silent, or leads to a server that is not the primary. It is dropped, and
   the next one resolves the name anew.
 - The server refuses a command for now (full, busy, not permitted). The connection is kept.
-- The command itself is wrong. That operation fails, and the log shows a defect.
+- The command itself is wrong. That operation fails, and the log shows a defect. If the type of a
+  key is what is wrong, such keys are deleted, so that the next call succeeds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ from redis.retry import Retry
 from service.breaker import Breaker
 from service.model.errors import Unavailable
 from service.observability.instruments import REDIS_ERRORS, REDIS_SECONDS
+from service.stores.redis.misplaced import delete_misplaced
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +60,18 @@ BREAK_SECONDS: Final = 1.0
 """Time without calls after a lost connection, so that a dead Redis costs one time-out a second and
 not one per request."""
 
+SEARCH_SECONDS: Final = 1.0
+"""Time between two searches of a process for keys of a wrong type: a search reads every key."""
+
 MOST_CONNECTIONS: Final = 4096
 """As many as the clients of an API process. With redis-py's default of 100, the next one would get
 an error that looks like a failure of Redis."""
 
 _IN_SCRIPT: Final = re.compile(r": -([A-Z]+) ")
 """Finds the error of a script's command, which servers before version 7 wrap in another error."""
+
+
+_WRONG_TYPE: Final = "WRONGTYPE"
 
 
 class NotPrimary(ConnectionError):
@@ -169,6 +177,7 @@ class RedisLink:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
         self._breaker = Breaker(BREAK_SECONDS)
+        self._searched = Breaker(SEARCH_SECONDS)
 
     @contextmanager
     def use(self) -> Iterator[redis.Redis]:
@@ -187,7 +196,14 @@ class RedisLink:
                 drop_connections(self.client.connection_pool)
             elif verdict is Verdict.DEFECT:
                 logger.exception("Redis refused a command that is wrong")
+                self._mend(error)
             raise Unavailable(f"Redis: {type(error).__name__}") from error
+
+    def _mend(self, error: RedisError) -> None:
+        if _WRONG_TYPE in str(error) and not self._searched.is_open:
+            self._searched.trip()
+            with suppress(RedisError):
+                delete_misplaced(self.client)
 
 
 def run_all(

@@ -79,9 +79,14 @@ class RedisPresence:
     def patrols_due(self, shard: str, now: datetime) -> Collection[Patrol]:
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for patrol in Patrol:
-                pipe.exists(keys.patrolled(shard, patrol))
-            marks = pipe.execute()
-        return [patrol for patrol, is_marked in zip(Patrol, marks, strict=True) if not is_marked]
+                # Not whether it exists: a key that never expires would end the patrols.
+                pipe.pttl(keys.patrolled(shard, patrol))
+            left = pipe.execute()
+        return [
+            patrol
+            for patrol, millis_left in zip(Patrol, left, strict=True)
+            if not 0 < millis_left <= span(PATROL_EVERY[patrol])
+        ]
 
     def note_patrols(self, shard: str, patrols: Collection[Patrol], now: datetime) -> None:
         if not patrols:

@@ -52,13 +52,14 @@ class RedisWaitingRides:
             for zone, added in by_zone.items():
                 entries = [text for ride in added for text in (ride.ride_id, dump_ride(ride))]
                 pipe.hset(keys.waiting(zone), items=entries)
-                pipe.set(keys.mark(zone), "1", nx=True, px=MARK_MS)
+                # `get`, because with it a key of a wrong type is an error and not a mark (`link`).
+                pipe.set(keys.mark(zone), "1", nx=True, get=True, px=MARK_MS)
                 pipe.set(keys.triggered(zone), now, nx=True, get=True, px=triggers.NOTED_MS)
                 pipe.sadd(keys.ZONES, zone)
             for ride in rides:
                 self._counter.add(pipe, ride)
             answers = pipe.execute()[: 4 * len(by_zone)]
-        marked = [zone for zone, mine in zip(by_zone, answers[1::4], strict=True) if mine]
+        marked = [zone for zone, mark in zip(by_zone, answers[1::4], strict=True) if mark is None]
         for added, unread_since in zip(by_zone.values(), answers[2::4], strict=True):
             if unread_since:
                 UNSEEN.inc(sum(triggers.is_unseen(r, int(unread_since), now) for r in added))

@@ -1,29 +1,34 @@
 """What slow clients cost everybody else: `python -m tests.load.bench.slow_clients [--seconds 20]`.
 
 A real web process on real stores, 50 riders and 50 unicorns that each call once a second. Without,
-and with, 1,000 connections of one rider from the same address that never finish a request nor read
-an answer, each opened again when it is closed.
+and with, 1,000 connections of one rider from another address that never finish a request nor read
+an answer. Each is given up after six seconds and opened again: one after the other, then all a
+thousand in the same instant. They have a process of their own, so that they cost those who measure
+nothing but the machine's time.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from multiprocessing.synchronize import Event
 
 from tests.load.bench.overload import quantile
 from tests.load.bench.processes import cpu_seconds
 from tests.load.bench.stage import stage
 from tests.support.pressure import BODY
-from tests.support.slow_clients import SlowClients
+from tests.support.slow_clients import LIFE_SECONDS, TICK_SECONDS, SlowClients
 from tests.support.stack import Stack
 
 CALLERS = 50
 SLOW = 1000
+TICKS = round(LIFE_SECONDS / TICK_SECONDS)
 POSITION = {"latitude": 40.71, "longitude": -73.95}
 
 Told = tuple[int, float]
@@ -66,9 +71,36 @@ def enrolled(stack: Stack) -> list[str]:
     return [stack.unicorn_token(f"driver-{number}") for number in range(CALLERS)]
 
 
-def show(stack: Stack, name: str, drivers: Sequence[str], seconds: float, slow: int) -> None:
-    pid, token = stack.processes["web"].pid, stack.rider_token("slow")
-    attack = SlowClients([stack.port], token, slow) if slow else nullcontext()
+@contextmanager
+def slow_clients(stack: Stack, each_tick: int | None) -> Iterator[None]:
+    """Slow clients in a process of their own while the context lasts."""
+    spawning = multiprocessing.get_context("spawn")
+    begun, ended = spawning.Event(), spawning.Event()
+    wanted = (stack.port, stack.rider_token("slow"), each_tick, begun, ended)
+    process = spawning.Process(target=be_slow, args=wanted)
+    process.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        ended.set()
+        process.join()
+
+
+def be_slow(port: int, token: str, each_tick: int | None, begun: Event, ended: Event) -> None:
+    with SlowClients([port], token, SLOW, each_tick=each_tick):
+        begun.set()
+        ended.wait()
+
+
+def show(
+    stack: Stack,
+    name: str,
+    drivers: Sequence[str],
+    seconds: float,
+    attack: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - has no state
+) -> None:
+    pid = stack.processes["web"].pid
     with attack, ThreadPoolExecutor(2 * CALLERS) as pool:
         cpu, start = cpu_seconds(pid), time.monotonic()
         work = [pool.submit(ride, stack, number, seconds) for number in range(CALLERS)]
@@ -77,7 +109,7 @@ def show(stack: Stack, name: str, drivers: Sequence[str], seconds: float, slow: 
         share = (cpu_seconds(pid) - cpu) / (time.monotonic() - start)
     times = [each for _, each in told]
     print(
-        f"{name:<20} {len(told):5} calls, answers {dict(Counter(status for status, _ in told))}"
+        f"{name:<22} {len(told):5} calls, answers {dict(Counter(status for status, _ in told))}"
         f"  p50 {1e3 * quantile(times, 0.5):5.1f} ms  p99 {1e3 * quantile(times, 0.99):5.1f} ms"
         f"  web {100 * share:3.0f} % of a core",
         flush=True,
@@ -93,10 +125,10 @@ def main(arguments: Sequence[str] = ()) -> None:
         return
     with stage(roles=("web",)) as stack:
         drivers = enrolled(stack)
-        show(stack, "warming up", drivers, 5, 0)
-        for _ in range(2):
-            show(stack, "without", drivers, seconds, 0)
-            show(stack, f"{SLOW} slow clients", drivers, seconds, SLOW)
+        show(stack, "warming up", drivers, 5)
+        for name, each_tick in ("one by one", SLOW // TICKS), ("at once", None):
+            show(stack, "without", drivers, seconds)
+            show(stack, f"{SLOW} slow, {name}", drivers, seconds, slow_clients(stack, each_tick))
 
 
 if __name__ == "__main__":

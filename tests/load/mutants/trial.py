@@ -24,6 +24,7 @@ LIMIT_SECONDS = 600
 SLOW = (
     "tests/unit/core/test_crash_points.py",
     "tests/unit/core/test_ride_machine.py",
+    "tests/contract/test_ride_machine.py",
     "tests/faults/test_chaos.py",
 )
 """Run only where they are named: they take minutes and notice what others notice sooner."""

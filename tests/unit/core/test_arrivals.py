@@ -75,6 +75,27 @@ def test_the_figure_is_counted_down_between_two_questions(
     assert times.asked == 2
 
 
+def test_who_looks_while_another_asks_hears_what_the_rider_was_told(
+    service: Service, times: CountedTimes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ride = replace(service.matched(), pickup_eta_seconds=120)
+    service.later(20)
+    heard: list[int] = []
+    estimate = times.estimate
+
+    def slowly(*asked: FloatArray) -> tuple[FloatArray, FloatArray]:
+        heard.append(service.ports.arrivals.pickup_eta(ride, PICKUP, service.now))
+        return estimate(*asked)
+
+    monkeypatch.setattr(times, "estimate", slowly)
+    assert service.ports.arrivals.pickup_eta(ride, PICKUP, service.now) == 100
+    assert heard == [100]
+    monkeypatch.undo()
+    times.seconds = 70.0
+    service.later(10)
+    assert service.ports.arrivals.pickup_eta(ride, PICKUP, service.now) == 70
+
+
 def test_a_figure_is_never_counted_below_zero(service: Service, times: CountedTimes) -> None:
     times.seconds = 3.0
     ride = service.matched()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from service.core import staff, unicorns
@@ -15,9 +16,17 @@ from service.core.rides import cancel_ride
 from service.core.times import NEW_YORK, ZoneTimes, ended_drive
 from service.core.unicorns import Step
 from service.core.watch import live_view
-from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
+from service.matching.correction import (
+    AS_ESTIMATED,
+    Correction,
+    Drives,
+    Kind,
+    Leg,
+    drives_between,
+    hour_of_week,
+)
 from service.matching.promises import Promise
-from service.matching.travel import GreatCircle
+from service.matching.travel import FloatArray, GreatCircle
 from service.matching.zones import zone_of
 from service.model import Location, Ride
 from tests.support.builders import NOW, a_finished_ride
@@ -47,6 +56,20 @@ def driven(service: Service) -> Ride:
         service.drives_to(PICKUP if step is not Step.COMPLETE else DROPOFF)
         ride = unicorns.advance(service.ports, step, "u1", ride.ride_id, service.now)
     return ride
+
+
+def test_what_a_zone_has_learned_of_pickups_is_told_as_it_is_decided(service: Service) -> None:
+    start, end = np.array([[40.7, -74.0]]), np.array([[40.72, -74.0]])
+    nothing = np.empty((0, 2))
+    for learned, factor in (((Kind.PICKUP,), 1.0), ((), TWICE.factors(drive(start, end))[0])):
+        knows(service, *learned, prior=TWICE)
+        told = service.ports.times.told_of_decided(ZONE, start, end, NOW)
+        assert list(told) == [pytest.approx(factor)]
+        assert len(service.ports.times.told_of_decided(ZONE, nothing, nothing, NOW)) == 0
+
+
+def drive(start: FloatArray, end: FloatArray) -> Drives:
+    return drives_between(start, end, hour_of_week(NOW.timestamp()))
 
 
 def test_a_completed_ride_leaves_both_of_its_legs(service: Service) -> None:

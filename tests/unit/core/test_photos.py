@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from service.core.photos import ASSIGNED, UPLOAD_BYTES, Picture, clean_uploads, photo_of_rider
@@ -88,6 +90,21 @@ def test_no_photo_is_begun_after_the_time_is_up(photos: FakePhotos) -> None:
     photos.uploaded["identity-1"] = b"a picture"
     assert clean_uploads(photos, cleaned, lambda: False) == 0
     assert list(photos.uploaded) == ["identity-1"]
+
+
+def test_no_upload_is_looked_for_after_the_time_is_up(
+    photos: FakePhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+
+    def waiting() -> Iterator[str]:
+        for name in ("identity-1", "identity-2"):
+            listed.append(name)
+            yield name
+
+    monkeypatch.setattr(photos, "waiting", waiting)
+    clean_uploads(photos, cleaned, lambda: False)
+    assert listed == ["identity-1"]
 
 
 @pytest.mark.parametrize("status", RideStatus)

@@ -63,6 +63,16 @@ def test_a_replay_of_a_waiting_ride_triggers_its_zone_again(service: Service) ->
     assert len(service.rounds.published) == 1
 
 
+def test_a_replay_of_a_ride_that_waits_no_longer_triggers_nothing(service: Service) -> None:
+    order = RideOrder(rider_id="rider-1", pickup=PICKUP, idempotency_key="key")
+    service.on_duty()
+    ride, _ = request_ride(service.ports, order, service.now)
+    service.run_published_rounds()
+    assert service.stored(ride).status is RideStatus.MATCHED
+    request_ride(service.ports, order, service.now)
+    assert service.rounds.published == []
+
+
 def test_the_same_key_with_another_body_is_refused(service: Service) -> None:
     service.request(idempotency_key="key")
     with pytest.raises(IdempotencyKeyReused):

@@ -7,12 +7,15 @@ from unittest.mock import Mock
 
 import pytest
 
+from service.core.positions import Report, record_positions
 from service.core.rides import cancel_ride
 from service.core.staff import cancel_as_admin, reassign_ride, remove_unicorn
 from service.core.sweep import sweep
 from service.core.unicorns import Step, advance, set_availability
 from service.model import (
     CanceledBy,
+    Position,
+    PositionProblem,
     Ride,
     RideStatus,
     UnicornState,
@@ -166,6 +169,21 @@ def test_a_removed_unicorn_gets_no_ride_and_cannot_come_back(service: Service) -
         service.on_duty("u1")
     service.on_duty("u2", account_sub="driver-1")
     assert service.unicorns.of_account("driver-1") == "u2"
+
+
+def test_a_bulk_names_a_unicorn_that_was_removed(service: Service) -> None:
+    """Also where the fleet index has forgotten its state, and beside one that is on duty."""
+    service.on_duty("u1")
+    service.on_duty("u2")
+    remove_unicorn(service.ports, "u1", service.now)
+    now = service.later(10)
+    reports = [Report(name, Position(PICKUP, now)) for name in ("u1", "u2")]
+    for _ in range(2):
+        assert record_positions(service.ports, reports, now) == [
+            PositionProblem.NO_SUCH_UNICORN,
+            None,
+        ]
+        service.fleet._states.clear()
 
 
 def test_removing_a_unicorn_again_changes_nothing(service: Service) -> None:

@@ -242,7 +242,7 @@ def test_rides_whose_step_always_fails_cost_no_other_ride_its_look(
     healthy = [service.request(f"good-{number}") for number in range(60)]
     service.later(200 if port == "save" else 3)
     service.waiting.rides.clear()
-    monkeypatch.setattr("service.core.sweep.BATCH", 10)
+    monkeypatch.setattr("service.core.sweep.MOST", 10)
     for _ in range(8):
         sweep(service.ports, service.now)
     for ride in healthy:
@@ -290,7 +290,7 @@ def test_ends_and_expiries_come_before_what_only_waits(
     for number in range(30):
         service.request(f"rider-{number}")
     service.later(4)
-    monkeypatch.setattr("service.core.sweep.BATCH", 10)
+    monkeypatch.setattr("service.core.sweep.MOST", 10)
     time_left = iter([True])
     sweep(service.ports, service.now, lambda: next(time_left, False))
     assert service.stored(offered).status is RideStatus.REQUESTED
@@ -304,20 +304,42 @@ def test_a_store_that_is_slow_to_read_is_not_read_for_a_single_ride(
     for number in range(9):
         service.request(f"rider-{number}")
     service.later(200)
-    due, save, clock = service.rides.due, service.rides.save, [0.0]
+    due, save, clock = service.rides.due_in_batches, service.rides.save, [0.0]
 
     def slowly(*args: Any) -> Any:
-        clock[0] += 5
-        return due(*args)
+        for rides in due(*args):
+            clock[0] += 5
+            yield rides
 
     def end(*args: Any) -> None:
         clock[0] += 1
         save(*args)
 
-    monkeypatch.setattr(service.rides, "due", slowly)
+    monkeypatch.setattr(service.rides, "due_in_batches", slowly)
     monkeypatch.setattr(service.rides, "save", end)
     swept = sweep(service.ports, service.now, lambda: clock[0] < 2, monotonic=lambda: clock[0])
     assert swept == Swept(shards=1, rides=5)
+
+
+def test_when_time_is_up_no_more_than_a_batch_was_read_for_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_shard(service)
+    monkeypatch.setattr("service.core.sweep.TOGETHER", 2)
+    for number in range(9):
+        service.request(f"rider-{number}")
+    service.later(200)
+    due, read = service.rides.due_in_batches, list[int]()
+
+    def counted(*args: Any) -> Any:
+        for rides in due(*args):
+            read.append(len(rides))
+            yield rides
+
+    monkeypatch.setattr(service.rides, "due_in_batches", counted)
+    left = iter([True, True, True])
+    assert sweep(service.ports, service.now, lambda: next(left, False)).rides == 3
+    assert sum(read) == 4
 
 
 def test_rides_that_are_well_are_postponed_together(
@@ -344,7 +366,8 @@ def test_a_backlog_calls_one_helper_and_leaves_it_the_shards_that_are_free(
     rides = [service.request(f"rider-{number}") for number in range(80)]
     service.waiting.rides.clear()
     service.later(3)
-    monkeypatch.setattr("service.core.sweep.BATCH", 5)
+    monkeypatch.setattr("service.core.sweep.TOGETHER", 2)
+    monkeypatch.setattr("service.core.sweep.MANY", 4)
     calls: list[str] = []
     mine = set(list(service.rides.shards)[:3])
     swept = sweep(

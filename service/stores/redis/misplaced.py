@@ -1,0 +1,65 @@
+"""Deletes keys of a wrong type, which a hand or another release has left.
+
+Every command on such a key fails, and with it the calls and scripts for many unicorns or rides in
+which it stands, until somebody removes it. All that is in Redis is made again if it is missing, so
+the key is deleted. A release that needs another type for something must give it another name.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from service.stores.redis import keys
+
+logger = logging.getLogger(__name__)
+
+Name = str | Callable[..., str]
+"""A key, or a function that names keys."""
+
+TYPES: Final[Mapping[str, tuple[Name, ...]]] = {
+    "string": (
+        *(keys.EPOCH, keys.moves, keys.sweep_turn, keys.patrolled),
+        *(keys.mark, keys.triggered, keys.lease, keys.resume),
+    ),
+    "hash": (
+        *(keys.LISTENING, keys.WORKERS, keys.fleet, keys.statistics, keys.asked, keys.advice),
+        *(keys.waiting, keys.alone, keys.plans, keys.idle, keys.unicorn),
+    ),
+    "set": (keys.BUSY, keys.LEARNING, keys.ZONES, keys.running),
+    "zset": (keys.LISTENERS, keys.TAKEN_BACK, keys.ASKED, keys.usable, keys.busy),
+    "list": (keys.legs, keys.promises),
+}
+"""The keys by their type, as Redis names it."""
+
+_ANY: Final = "ANY"
+
+
+def _pattern(name: Name) -> str:
+    key = name if isinstance(name, str) else name(*[_ANY] * name.__code__.co_argcount)
+    return re.escape(key).replace(_ANY, "[^:]*")
+
+
+_PATTERNS: Final = {
+    type_name: re.compile("|".join(map(_pattern, names))) for type_name, names in TYPES.items()
+}
+
+
+def type_of(key: str) -> str | None:
+    """The type that a key must have; None for one that is not ours."""
+    return next((name for name, known in _PATTERNS.items() if known.fullmatch(key)), None)
+
+
+def delete_misplaced(client: Any) -> None:
+    """Delete our keys that have a wrong type. Reads the names of all keys, and then their types."""
+    ours = [key for key in client.scan_iter(match=f"{keys.PREFIX}:*", count=1000) if type_of(key)]
+    with client.pipeline(transaction=False) as pipe:
+        for key in ours:
+            pipe.type(key)
+        types = pipe.execute()
+    for key, found in zip(ours, types, strict=True):
+        if found not in {type_of(key), "none"}:
+            logger.error("key of a wrong type deleted", extra={"key": key, "type": found})
+            client.delete(key)

@@ -1,0 +1,96 @@
+"""The order in which a worker serves: a crowd's requests come one at a time, after all others."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import gevent
+import pytest
+from gevent.socket import wait_read
+
+from service.entrypoints import crowds
+from service.entrypoints.crowds import CROWD, Crowds
+
+
+@pytest.fixture(autouse=True)
+def loop() -> Iterator[None]:
+    """An event loop of the test's own."""
+    yield
+    gevent.get_hub().destroy(destroy_loop=True)
+
+
+@pytest.fixture
+def crowd() -> Iterator[Crowds]:
+    """`a` has a crowd."""
+    made = Crowds()
+    with ExitStack() as held:
+        for _ in range(CROWD + 1):
+            held.enter_context(made.counted("a"))
+        yield made
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_a_crowd_waits_for_whoever_is_ready(
+    crowd: Crowds, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    order: list[str] = []
+    ours, theirs = pair
+
+    def of_crowd() -> None:
+        crowd.take_turn("a")
+        order.append("crowd")
+        # Makes somebody else ready.
+        theirs.send(b"x")
+
+    def another() -> None:
+        for _ in range(5):
+            wait_read(ours.fileno())
+            ours.recv(1)
+            order.append("another")
+
+    theirs.send(b"x")
+    started = [gevent.spawn(of_crowd) for _ in range(4)]
+    gevent.joinall([*started, gevent.spawn(another)], timeout=30, raise_error=True)
+    assert order == ["another", "crowd"] * 4 + ["another"]
+
+
+def test_who_has_no_crowd_does_not_wait(crowd: Crowds) -> None:
+    order: list[str] = []
+    gevent.spawn(order.append, "another")
+    with crowd.counted("b"):
+        crowd.take_turn("b")
+    order.append("first")
+    gevent.sleep(0)
+    assert order == ["first", "another"]
+
+
+def test_a_crowd_is_served_by_a_process_that_is_never_idle(
+    crowd: Crowds, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowds, "PATIENCE_SECONDS", 0.02)
+    ours, theirs = pair
+    theirs.send(b"x")
+    always_ready = gevent.get_hub().loop.io(ours.fileno(), 1)
+    always_ready.start(lambda: None)
+    served = gevent.spawn(crowd.take_turn, "a")
+    served.join(timeout=30)
+    always_ready.stop()
+    always_ready.close()
+    assert served.successful()
+
+
+def test_an_address_is_refused_what_it_has_too_much_of_and_is_forgotten() -> None:
+    made = Crowds()
+    with made.counted("a", 1), pytest.raises(ConnectionRefusedError), made.counted("a", 1):
+        pass
+    with made.counted("a", 1):
+        assert made._sizes == {"a": 1}
+    assert made._sizes == {}
