@@ -57,8 +57,9 @@ PARALLEL_CLAIMS: Final = 8
 SWEEP_BUDGET_SECONDS: Final = 2.0
 """Time limit of a sweep; less than a turn at a shard lasts. An idle sweep takes about 0.05 s."""
 
-SHARDS_AT_ONCE: Final = 2
-"""Shards swept at once: one waits for a store while the other works; the rest is for others."""
+SHARDS_AT_ONCE: Final = 4
+"""Shards swept at once: some wait for a store while one works; the other half is for others. A
+step that waits 10 ms for stores takes 2.5 ms of CPU."""
 
 
 @dataclass(frozen=True, slots=True)
