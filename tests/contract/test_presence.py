@@ -88,6 +88,16 @@ def test_a_process_that_vanished_suspends_silence_until_it_is_taken_for_dead(
     assert seconds(200) < silences[0] <= seconds(230)
 
 
+def test_a_quarter_of_the_stale_time_without_a_report_is_a_gap(fleet: FleetIndex) -> None:
+    """15 s if a position is stale after 60 s. After a gap hearing begins anew."""
+    fleet.record("u1", at(HERE), NOW)
+    for instant in (0, 15, 30):
+        fleet.report_hearing("hears", NOW + seconds(instant))
+    assert fleet.presence("u1", NOW + seconds(30)).silence == seconds(30)
+    fleet.report_hearing("hears", NOW + seconds(45.1))
+    assert fleet.presence("u1", NOW + seconds(45.1)).silence == seconds(0)
+
+
 def test_a_goodbye_suspends_nothing(fleet: FleetIndex) -> None:
     fleet.report_hearing("stays", NOW)
     fleet.report_hearing("leaves", NOW)

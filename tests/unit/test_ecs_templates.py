@@ -314,6 +314,41 @@ def test_timeouts_follow_from_each_other() -> None:
     assert int(drain["deregistration_delay.timeout_seconds"]) >= gunicorn.graceful_timeout
 
 
+def test_a_task_that_does_not_answer_is_replaced_within_a_minute() -> None:
+    """Not sooner than after two failures, because a busy machine is late now and then."""
+    (targets,) = resources("service.yaml", "AWS::ElasticLoadBalancingV2::TargetGroup").values()
+    checks = [
+        (each["Interval"], each["Retries"], each["Timeout"], each["StartPeriod"])
+        for container in containers().values()
+        if (each := container.get("HealthCheck"))
+    ]
+    assert len(checks) == len(containers())
+    balancers = targets["HealthCheckIntervalSeconds"], targets["UnhealthyThresholdCount"]
+    for interval, failures, timeout, start in [*checks, (*balancers, 5, 20)]:
+        assert 2 <= failures <= 5
+        assert interval * failures + timeout <= 60
+        assert timeout < interval
+        assert 10 <= start <= 60
+    assert targets["HealthyThresholdCount"] * targets["HealthCheckIntervalSeconds"] <= 30
+
+
+def test_alarms_and_scaling_follow_within_minutes() -> None:
+    alarms = resources("scaling.yaml", "AWS::CloudWatch::Alarm")
+    for name, alarm in (alarms | resources("identity.yaml", "AWS::CloudWatch::Alarm")).items():
+        period = alarm.get("Period", 60)
+        assert 60 <= period * alarm["EvaluationPeriods"] <= 300, name
+        assert 1 <= alarm.get("DatapointsToAlarm", 1) <= 2, name
+    for policy in resources("scaling.yaml", "AWS::ApplicationAutoScaling::ScalingPolicy").values():
+        target = policy.get("TargetTrackingScalingPolicyConfiguration")
+        steps = policy.get("StepScalingPolicyConfiguration")
+        grows = target["ScaleOutCooldown"] if target else steps["Cooldown"]
+        assert 30 <= grows <= 60
+        # Slower down than up: a task that was ended too soon is missing for a minute.
+        assert target is None or grows < target["ScaleInCooldown"] <= 600
+    for scaled in resources("scaling.yaml", "AWS::ApplicationAutoScaling::ScalableTarget").values():
+        assert scaled["MinCapacity"] == 2, "one in each of two zones"
+
+
 def test_every_alarm_leads_to_a_section_of_the_runbook() -> None:
     runbook = (PROJECT / "docker" / "RUNBOOK.md").read_text()
     sections = set(re.findall(r"^## (\w+)$", runbook, re.M))

@@ -14,6 +14,7 @@ from cfnlint.decode import decode
 from service.auth.verifier import LONGEST_TOKEN
 from service.core.rounds import WORK_BUDGET_SECONDS
 from service.entrypoints import gunicorn
+from service.settings import ApiSettings
 from service.stores.broker import SWEEP_QUEUE, SWEEP_TASK, broker_options
 from tests.support.infrastructure import PROJECT
 
@@ -43,14 +44,25 @@ NAMES = (
     "beat_schedule",
     "beat_max_loop_interval",
 )
+STARTS = {
+    "setup_logging": "_start_logging",
+    "worker_init": "_begin_worker",
+    "beat_init": "_begin_beat",
+    "worker_process_init": "_build_stores",
+}
+"""What each kind of process begins with, by the signal that Celery sends then."""
 
 
 @pytest.fixture(scope="module")
 def celery(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What a worker is configured with; read in a process of its own, as importing installs it."""
     code = (
-        "import json; from worker.app import app; "
-        f"print(json.dumps({{name: app.conf[name] for name in {NAMES!r}}}))"
+        "import json; from celery import signals; from worker.app import app; "
+        f"found = {{name: app.conf[name] for name in {NAMES!r}}}; "
+        "names = lambda signal: [each.__name__ for _, each in signal.receivers "
+        "if hasattr(each, '__name__')]; "
+        f"found |= {{name: names(getattr(signals, name)) for name in {tuple(STARTS)!r}}}; "
+        "print(json.dumps(found))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -74,6 +86,11 @@ def stop_timeouts() -> dict[str, int]:
         for container in resource.get("Properties", {}).get("ContainerDefinitions", ())
     ]
     return {container["Name"]: container["StopTimeout"] for container in containers}
+
+
+@pytest.mark.parametrize(("signal", "begins"), STARTS.items())
+def test_each_process_begins_as_it_must(celery: Any, signal: str, begins: str) -> None:
+    assert begins in celery[signal]
 
 
 def test_a_job_is_stopped_before_it_is_given_to_another_worker(celery: Any) -> None:
@@ -119,6 +136,8 @@ def test_the_sweep_is_published_every_second_and_messages_never_pile_up(celery: 
     for entry in schedule.values():
         assert 0 < entry["options"]["expires"] <= 10 * entry["schedule"]
     assert celery["beat_max_loop_interval"] == 1
+    # The statistics show minutes, so each minute has two counts; times are learned from as many.
+    assert (schedule["count"]["schedule"], schedule["learn"]["schedule"]) == (30, 60)
     assert celery["task_default_queue"] != SWEEP_QUEUE
 
 
@@ -147,3 +166,12 @@ def test_a_head_with_the_longest_token_is_read_and_little_more() -> None:
     assert 2000 < gunicorn.limit_request_line < 8190
     assert gunicorn.forwarded_allow_ips == ""
     assert gunicorn.control_socket_disable
+
+
+def test_a_process_takes_more_connections_than_it_lets_wait_and_not_without_limit() -> None:
+    waiters = ApiSettings.model_fields["api_max_waiters"].default
+    assert 2 * waiters <= gunicorn.worker_connections <= 5000
+
+
+def test_a_workers_heartbeat_is_written_to_memory() -> None:
+    assert gunicorn.worker_tmp_dir == next(filter(os.path.isdir, ["/dev/shm"]), None)

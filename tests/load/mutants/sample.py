@@ -1,8 +1,10 @@
 """Mutants: the product's files with one small mistake each, chosen by a seed.
 
-Python is mutated by cosmic-ray's operators. The templates hold numbers that matter as much; each of
-them can be ten times as large. A place in the code is drawn first and one of its mistakes then, so
-that a comparison, which can be wrong in many ways, does not count for more than a number.
+Python is mutated by cosmic-ray's operators. Where numbers are settings, in the templates and in the
+configuration of gunicorn and Celery, a number becomes ten times as large instead: a limit that is
+off by one is as good as before, and in code it is a mistake. A place in the code is drawn first and
+one of its mistakes then, so that a comparison, which can be wrong in many ways, does not count for
+more than a number.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ ROOMS = (
     "worker",
     "docker/ecs",
 )
-_NUMBER = re.compile(r"(?<![\w.\-])\d+(?![\w.])")
+CONFIGURATION = ("service/entrypoints/gunicorn.py", "worker/app.py")
+_NUMBER = re.compile(r"(?<=[:\[,] )\"?(\d+)\"?(?=\s*[,}\]]|\s*$)")
 _VARIABLES = ("core/VariableInserter", "core/VariableReplacer")
 """Operators that need a configuration."""
 
@@ -77,18 +80,25 @@ def _draws(project: Path, room: str, draw: random.Random) -> Iterator[Mutant]:
     for _ in range(DRAWS):
         (name,) = draw.choices(list(texts), [len(text) for text in texts.values()])
         text = texts[name]
-        places = sorted(_python_places(text) if name.endswith(".py") else _numbers(text))
+        places = sorted(_places(name, text))
         place = draw.choice(places) if places else None
         if place and (name, place) not in drawn:
             drawn.add((name, place))
             yield draw.choice(_mistakes(name, text, place))
 
 
+def _places(name: str, text: str) -> set[Place]:
+    numbers = set(_settings(name, text))
+    return numbers | _python_places(text).keys() if name.endswith(".py") else numbers
+
+
 def _mistakes(name: str, text: str, place: Place) -> list[Mutant]:
     changed = (
-        [mutate_code(text, operator, number) for operator, number in _python_places(text)[place]]
-        if name.endswith(".py")
-        else [_ten_times(text, place)]
+        [_ten_times(text, place)]
+        if place in set(_settings(name, text))
+        else [
+            mutate_code(text, operator, number) for operator, number in _python_places(text)[place]
+        ]
     )
     return [Mutant(name, place[0][0], text, after) for after in changed if after]
 
@@ -132,15 +142,25 @@ def _place(node: ast.expr | ast.stmt) -> Place:
     return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
 
 
-def _numbers(text: str) -> Iterator[Place]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        for found in _NUMBER.finditer(line.partition("#")[0]):
-            yield (number, found.start()), (number, found.end())
+def _settings(name: str, text: str) -> Iterator[Place]:
+    """Where a number stands that is a setting."""
+    if name in CONFIGURATION:
+        for node in ast.walk(ast.parse(text)):
+            match node:
+                case ast.Constant(value=bool()):
+                    pass
+                case ast.Constant(value=int() | float()):
+                    yield _place(node)
+    elif name.endswith(".yaml"):
+        for number, line in enumerate(text.splitlines(), start=1):
+            for found in _NUMBER.finditer(line.partition("#")[0]):
+                yield (number, found.start(1)), (number, found.end(1))
 
 
 def _ten_times(text: str, place: Place) -> str:
     (line, start), (_, end) = place
     lines = text.splitlines(keepends=True)
     whole = lines[line - 1]
-    lines[line - 1] = f"{whole[:start]}{whole[start:end]}0{whole[end:]}"
+    ten_times = str(10 * ast.literal_eval(whole[start:end].lstrip("0") or "0"))
+    lines[line - 1] = f"{whole[:start]}{ten_times}{whole[end:]}"
     return "".join(lines)

@@ -33,13 +33,17 @@ _UNIT = (
     *("tests/unit/core", "tests/unit/stores", "tests/unit/test_dispatch_settings.py"),
     *("tests/unit/api", SLOW[0], "tests/unit/matching"),
 )
+_SETTINGS = ("tests/unit/test_process_settings.py", "tests/unit/test_*.py")
 SUITES: dict[str, tuple[str, ...]] = {
     "service/model": ("tests/unit/model", *_UNIT),
     "service/core": _UNIT,
     "service/matching": ("tests/unit/matching", "tests/unit/core"),
     "service/auth": ("tests/unit/auth", "tests/unit/api"),
     "service/stores": ("tests/unit/stores", "tests/contract"),
+    "service/entrypoints": _SETTINGS,
+    "worker/app.py": _SETTINGS,
     "worker": ("tests/unit/test_*.py", "tests/faults/test_broker.py"),
+    "docker/ecs": ("tests/unit/test_ecs_templates.py", *_SETTINGS),
     "": ("tests/unit/test_*.py",),
 }
 """Tests to run for a file, nearest first; the first beginning of its path that fits counts."""

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from service.core.looks import look
 from service.core.sweep import Swept, sweep
 from service.core.unicorns import Step, advance
 from service.model import (
@@ -159,6 +160,18 @@ def test_a_rider_who_does_not_show_up_is_canceled(service: Service) -> None:
     assert (ended.status, ended.canceled_by) == (RideStatus.CANCELED, CanceledBy.SYSTEM)
     assert ended.cancel_reason == "no_show"
     assert service.stored_unicorn().state is UnicornState.AVAILABLE
+
+
+def test_half_an_hour_of_silence_is_not_too_long_yet(service: Service) -> None:
+    service.fleet.begin_epoch(service.now)
+    ride = service.matched()
+    for step in (Step.ARRIVE, Step.START):
+        ride = advance(service.ports, step, "u1", ride.ride_id, service.now)
+    service.fleet.hear("u1", service.now)
+    now = service.later(30 * 60)
+    assert look(service.ports, ride, now) == now + timedelta(seconds=1)
+    assert look(service.ports, ride, service.later(0.001)) is None
+    assert service.stored(ride).status is RideStatus.CANCELED
 
 
 def test_a_unicorn_lost_in_progress_ends_the_ride_after_half_an_hour(service: Service) -> None:
