@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any, Final
 
 import pytest
 
+from service.bootstrap import photos_of
+from service.command.tools import CommandSettings
 from service.entrypoints import gunicorn
 from service.settings import ApiSettings, Settings, read
 from service.stores.dynamodb.schema import TABLES, definition
@@ -209,7 +212,6 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "api_max_waiters": "web only",
     "auth_jwks_allow_http_hosts": "keys never travel in the clear on AWS",
     "auth_jwks_file": "the pool's own keys are fetched",
-    "auth_leeway_seconds": "clocks of tasks are kept by AWS",
     "auth_resource": "Cognito's access tokens name no resource",
     "aws_endpoint_url_dynamodb": "AWS's own endpoint",
     "aws_endpoint_url_sts": "AWS's own endpoint",
@@ -219,15 +221,14 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "dispatcher_group": "data.yaml creates the group under the default name",
     "host": "set by the image, and for web by the definition",
     "identity_pool_id": "web only",
-    "iam_role_scopes": "off; a stack that lets roles in adds it",
     "liveness_file": "worker and beat only",
     "metrics_port": "off; CloudWatch measures there",
     "monitor_enabled": "worker and beat only: web publishes no events",
     "photos_bucket": "web and media only",
     "port": "set by the image",
     "rider_max_active_rides": "web only",
+    "service_revision": "set by the image, which knows what it was built from",
     "unicorn_group": "data.yaml creates the group under the default name",
-    "workshop_id_tokens": "off; the workshop's page is no production client",
 }
 """Settings that a definition leaves to the default, each with its reason."""
 
@@ -241,6 +242,34 @@ def test_a_task_forgets_no_setting(role: str) -> None:
     assert model.model_fields.keys() - given - LEFT_OUT.keys() == set()
 
 
+LEFT_OUT_OF_COMMANDS: Final[Mapping[str, str]] = {
+    "log_level": "a command writes its answer, and what it changed, at any level",
+    "otel_exporter_otlp_endpoint": "a command leaves no trace",
+}
+"""Settings that the task of commands leaves to the default besides `LEFT_OUT`."""
+
+
+def test_the_task_of_commands_goes_by_the_rules_of_the_service() -> None:
+    (task,) = resources("commands.yaml", "AWS::ECS::TaskDefinition").values()
+    (container,) = task["ContainerDefinitions"]
+    given = {pair["Name"].lower() for pair in (*container["Environment"], *container["Secrets"])}
+    left = LEFT_OUT.keys() | LEFT_OUT_OF_COMMANDS.keys()
+    assert given <= CommandSettings.model_fields.keys()
+    assert CommandSettings.model_fields.keys() - given - left == set()
+    parameters = template("service.yaml")["Parameters"]
+    for name, parameter in template("commands.yaml")["Parameters"].items():
+        assert name not in parameters or parameter == parameters[name], name
+
+
+def test_the_media_task_gets_every_setting_that_it_reads() -> None:
+    container = containers()["media"]
+    given = {pair["Name"].lower() for pair in (*container["Environment"], *container["Secrets"])}
+    code = (PROJECT / "worker" / "media.py").read_text() + inspect.getsource(photos_of)
+    read_by_it = set(re.findall(r"settings\.(\w+)", code)) & Settings.model_fields.keys()
+    assert read_by_it - given == set()
+    assert given <= Settings.model_fields.keys()
+
+
 def test_every_reason_is_needed_and_every_default_is_the_codes_own() -> None:
     assert LEFT_OUT.keys() <= ApiSettings.model_fields.keys()
     parameters = template("service.yaml")["Parameters"]
@@ -251,8 +280,14 @@ def test_every_reason_is_needed_and_every_default_is_the_codes_own() -> None:
             if isinstance(value, dict) and "Default" in parameters.get(value["Ref"], {}):
                 text = parameters[value["Ref"]]["Default"]
                 read_as = read(ApiSettings, REQUIRED | {pair["Name"]: str(text)})
-                assert getattr(read_as, name) == field.default, name
+                wanted = OF_THE_STACK.get(name, field.default)
+                assert getattr(read_as, name) == wanted, name
 
+
+OF_THE_STACK: Final[Mapping[str, object]] = {
+    "trusted_proxy_hops": 1,  # the balancer
+}
+"""Defaults that are the stack's own, each with its reason."""
 
 REQUIRED: Final = {
     "AWS_REGION": "us-east-1",
