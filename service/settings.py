@@ -96,6 +96,7 @@ class Settings(BaseModel):
     log_level: str = "INFO"
     ride_retention_days: int = Field(0, ge=0)
     service_version: Word = "development"
+    service_revision: Word = ""
     host: Host = "127.0.0.1"
     metrics_port: int = Field(0, ge=0, le=65533)
     liveness_file: str = ""

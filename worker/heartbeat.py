@@ -72,7 +72,7 @@ class Heartbeat:
     """Writes heartbeats of this worker's main process to Redis. Connects at the first one."""
 
     def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
-        self._version = settings.service_version
+        self._settings = settings
         self._clock = now
         self._started_at = now()
         self._pool: Any = None
@@ -108,7 +108,8 @@ class Heartbeat:
         return Beat(
             host=socket.gethostname(),
             pid=os.getpid(),
-            version=self._version,
+            version=self._settings.service_version,
+            revision=self._settings.service_revision,
             started_at=self._started_at,
             beat_at=self._clock(),
             active=active,

@@ -24,6 +24,7 @@ class WorkerView(View):
     host: str
     pid: int
     version: str
+    revision: str
     started_at: Instant
     last_beat: Instant
     active: int

@@ -87,7 +87,10 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """A worker's heartbeat. `memory_bytes`: resident memory, with that of its pool processes."""
+    """A worker's heartbeat. `memory_bytes`: resident memory, with that of its pool processes.
+
+    `revision`: the commit that the worker was built from; empty if it does not say.
+    """
 
     host: str
     pid: int
@@ -98,6 +101,7 @@ class Beat:
     done: int
     failed: int
     memory_bytes: int
+    revision: str = ""
 
     @property
     def worker_id(self) -> str:

@@ -41,8 +41,9 @@ _updates: list[Callable[[], None]] = []
 class Role(Collector):
     """Collects the metrics of all processes of this role, their number and their memory."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, version: str, revision: str) -> None:
         self._folder = folder
+        self._build = (version, revision)
 
     def collect(self) -> Iterator[Metric]:
         for update in _updates:
@@ -59,6 +60,13 @@ class Role(Collector):
             "Memory of this role's processes in bytes; shared pages count once (PSS).",
             value=sum(map(_memory_bytes, pids)),
         )
+        build = GaugeMetricFamily(
+            "wildrydes_build_info",
+            "Always 1; the labels say which version and commit this role runs.",
+            labels=["version", "revision"],
+        )
+        build.add_metric(self._build, 1)
+        yield build
 
 
 def tidy() -> None:
@@ -133,7 +141,8 @@ def expose(settings: Settings, role: int, *more: Collector) -> None:
     port = settings.metrics_port + role
     tidy()
     try:
-        serve(settings.host, port, Role(folder), *more)
+        role_metrics = Role(folder, settings.service_version, settings.service_revision)
+        serve(settings.host, port, role_metrics, *more)
     except OSError as error:
         logger.error("metrics not served", extra={"port": port, "cause": str(error)})
 

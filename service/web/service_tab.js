@@ -112,7 +112,7 @@ function fill(id, entries, none) {
 
 function workerEntry(worker) {
   const work = `${worker.active} active, ${worker.done} done, ${worker.failed} failed, ${Math.round(worker.memory_bytes / MEGABYTE)} MB`;
-  return make("li", { class: "row" }, make("div", { class: "grow" }, make("div", {}, `${worker.host}:${worker.pid}`, make("span", { class: "quiet small" }, ` ${worker.version}`)), make("div", { class: "quiet small number" }, work)), make("span", { class: `badge ${WORKERS[worker.state] ?? ""}` }, worker.state));
+  return make("li", { class: "row" }, make("div", { class: "grow" }, make("div", {}, `${worker.host}:${worker.pid}`, make("span", { class: "quiet small" }, ` ${worker.version} ${worker.revision.slice(0, 7)}`)), make("div", { class: "quiet small number" }, work)), make("span", { class: `badge ${WORKERS[worker.state] ?? ""}` }, worker.state));
 }
 
 function queueEntry(queue) {

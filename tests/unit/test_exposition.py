@@ -49,7 +49,7 @@ class Counting:
 
 def exposed(folder: Path) -> Mapping[str, float]:
     registry = CollectorRegistry()
-    registry.register(Role(folder))
+    registry.register(Role(folder, "1.2.3", "abc123"))
     lines = generate_latest(registry).decode().splitlines()
     samples = (line.rpartition(" ") for line in lines if line[0] != "#")
     return {name: float(value) for name, _, value in samples}
@@ -75,6 +75,15 @@ def test_counts_of_all_processes_add_up_and_survive_those_who_made_them(tmp_path
     assert both["wildrydes_http_requests_in_flight"] == 2
     assert again["wildrydes_http_requests_in_flight"] == 1
     assert "wildrydes_http_requests_in_flight" not in none
+
+
+def test_a_role_says_what_it_was_built_from(tmp_path: Path) -> None:
+    process = Counting(tmp_path, 1)
+    try:
+        found = exposed(tmp_path)
+    finally:
+        process.kill()
+    assert found['wildrydes_build_info{revision="abc123",version="1.2.3"}'] == 1
 
 
 def test_the_dead_leave_no_files_behind(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ DASHBOARD = json.loads((PROJECT / "docker/grafana/dashboards/dispatch.json").rea
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 AT_SCRAPE = {
+    "wildrydes_build_info",
     "wildrydes_processes",
     "wildrydes_memory_bytes",
     "wildrydes_queue_jobs",

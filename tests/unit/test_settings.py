@@ -29,6 +29,7 @@ GOOD: Mapping[str, str] = {
     "CELERY_BROKER_URL": "redis://127.0.0.1:6380/1",
     "LOG_LEVEL": "WARNING",
     "SERVICE_VERSION": "1.2.3-rc1+build",
+    "SERVICE_REVISION": "3f786850e387550fdab836ed7e6dc881de23001b",
     "HOST": "0.0.0.0",
     "LIVENESS_FILE": "/tmp/alive",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",

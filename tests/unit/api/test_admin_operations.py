@@ -42,6 +42,7 @@ def test_workers_are_shown_with_their_state(api: Api) -> None:
         done=20,
         failed=3,
         memory_bytes=123_456_789,
+        revision="abc123",
     )
     oversight(api).workers.known.append(beat)
     answer = call(api, "GET", "/workers")
@@ -53,6 +54,7 @@ def test_workers_are_shown_with_their_state(api: Api) -> None:
                 "host": "host-1",
                 "pid": 7,
                 "version": "2026.11",
+                "revision": "abc123",
                 "started_at": "2026-11-23T01:46:28.123Z",
                 "last_beat": "2026-11-23T02:46:26.123Z",
                 "active": 1,
