@@ -64,7 +64,9 @@ class DroppingConsumer(PatientConsumer):
         drop(message, "not a job")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        drop(message, "a job of an unknown task")
+        # During a deployment a later release publishes it, so it is no error of this one: errors
+        # of workers stop a deployment.
+        drop(message, "a job of an unknown task", logging.WARNING)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         drop(message, f"an invalid job: {type(exc).__name__}")
@@ -73,12 +75,12 @@ class DroppingConsumer(PatientConsumer):
         drop(message, f"an undecodable job: {type(exc).__name__}")
 
 
-def drop(message: Any, cause: str) -> None:
-    """Acknowledge an unreadable message, count it and log why it was dropped."""
+def drop(message: Any, cause: str, level: int = logging.ERROR) -> None:
+    """Acknowledge a message that is of no use here, count it and log why it was dropped."""
     if not message.acknowledged:
         message.reject_log_error(logger, message.channel.connection_errors)
     UNREADABLE_ENTRIES.labels("message").inc()
-    logger.error("message dropped", extra={"cause": cause})
+    logger.log(level, "message dropped", extra={"cause": cause})
 
 
 def install() -> None:

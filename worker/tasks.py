@@ -1,4 +1,8 @@
-"""The Celery tasks. Each takes only ids and calls one use case."""
+"""The Celery tasks. Each takes only ids and calls one use case.
+
+Arguments that a task does not know (`_more`, `_named`) are passed over: a later release may add
+them, and its jobs reach workers of this one while it is deployed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,9 @@ from worker.dependencies import dependencies
 
 
 @app.task(name=ROUND_TASK, bind=True)
-def dispatch_round(job: Task[..., None], zone: str, request_id: str) -> None:
+def dispatch_round(
+    job: Task[..., None], /, zone: str, request_id: str, *_more: object, **_named: object
+) -> None:
     """Pair and claim the waiting rides of a zone."""
     carrier = job.request.headers or traces.NOTHING
     with (
@@ -30,30 +36,30 @@ def dispatch_round(job: Task[..., None], zone: str, request_id: str) -> None:
 
 
 @app.task(name=SWEEP_TASK)
-def dispatch_sweep() -> None:
+def dispatch_sweep(*_more: object, **_named: object) -> None:
     """Look after the open rides that are due."""
     dependencies().sweep()
 
 
 @app.task(name=LEARN_TASK)
-def dispatch_learn() -> None:
+def dispatch_learn(*_more: object, **_named: object) -> None:
     """Learn travel times from the legs that were completed lately."""
     dependencies().learn()
 
 
 @app.task(name=COUNT_TASK)
-def dispatch_count() -> None:
+def dispatch_count(*_more: object, **_named: object) -> None:
     """Count the unicorns that have a ride and those that are free, for the statistics."""
     dependencies().count()
 
 
 @app.task(name=REPOSITION_ALL_TASK)
-def dispatch_reposition_all() -> None:
+def dispatch_reposition_all(*_more: object, **_named: object) -> None:
     """Ask for a step of repositioning in each zone where riders asked for rides lately."""
     dependencies().reposition_all()
 
 
 @app.task(name=REPOSITION_TASK)
-def dispatch_reposition(zone: str) -> None:
+def dispatch_reposition(zone: str, *_more: object, **_named: object) -> None:
     """Tell a zone's idle unicorns where to wait."""
     dependencies().reposition(zone)
