@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.local.environment import redirects
+from service.local.environment import process_environment, redirects
+from service.local.identity import Identity
 from service.local.stack import Ports, Secrets, Stack
 from service.local.up import ready_text
 
@@ -19,6 +20,21 @@ def test_where_the_monitor_is_or_that_there_is_none(
     text = ready_text(Stack(tmp_path, Ports(), Secrets.of(tmp_path)), {})
     (line,) = [line for line in text.splitlines() if line.startswith("  monitor ")]
     assert line.split()[1] == told
+
+
+def test_no_process_sees_credentials_of_a_real_aws_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor a file or profile that leads to them."""
+    names = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "CONFIG_FILE")
+    roles = ("ROLE_ARN", "WEB_IDENTITY_TOKEN_FILE", "CONTAINER_CREDENTIALS_FULL_URI")
+    for name in (*names, *roles):
+        monkeypatch.setenv(f"AWS_{name}", "real")
+    stack = Stack(tmp_path, Ports(), Secrets.of(tmp_path))
+    identity = Identity("us-east-1_Pool", "web", "machine", "secret", {})
+    environment = process_environment(stack, identity)
+    assert "real" not in environment.values()
+    assert environment["AWS_ACCESS_KEY_ID"]
 
 
 def test_every_origin_that_may_call_the_api_may_sign_in_however_the_list_is_spaced(
