@@ -3,14 +3,15 @@
 Whatever the event loop finds ready runs until it waits for something. Without an order, a thousand
 connections of one address that come at once would keep everybody else waiting. So an address that
 has a crowd of connections takes turns: what one of them has sent is worked on only when nothing
-else is ready, and a little after the turn before.
+else is ready and, while others call, a little after the turn before.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
@@ -22,44 +23,61 @@ CROWD: Final = 100
 people behind one address lose little by it as long as the process is idle now and then."""
 
 PAUSE_SECONDS: Final = 0.005
-"""Time from one turn of a crowd to the next. A request takes one to two milliseconds, so all crowds
-together get a third of a process, and a request of somebody else, which waits for stores several
-times, meets few of theirs."""
+"""Time from one turn of a crowd to the next while others call. A request takes one to two
+milliseconds, so a crowd gets a third of a process, and a request of somebody else, which waits for
+stores several times, meets few of its requests."""
+
+OTHERS_SECONDS: Final = 1.0
+"""How long after a call of somebody else a crowd makes pauses. Alone it has the whole process."""
 
 PATIENCE_SECONDS: Final = 0.05
 """How long a turn waits for an idle moment at most, so that a busy process still serves a crowd."""
+
+
+@dataclass(slots=True)
+class Address:
+    """What an address has open, and the turns of its crowd."""
+
+    size: int = 0
+    turn: Semaphore = field(default_factory=Semaphore)
+    next_at: float = -math.inf
 
 
 class Crowds:
     """Counts what each address has open, and gives turns to those with a crowd."""
 
     def __init__(self) -> None:
-        self._sizes: Counter[str] = Counter()
-        self._turn = Semaphore(1)
-        self._next_at = 0.0
+        self.addresses: dict[str, Address] = {}
+        self._others_at = -math.inf
 
     @contextmanager
-    def counted(self, address: str, most: int | None = None) -> Iterator[None]:
+    def counted(self, name: str, most: int | None = None) -> Iterator[None]:
         """Count a connection or request of this address for the duration of the context.
 
         Raises `ConnectionRefusedError` if the address has `most` already.
         """
-        if most is not None and self._sizes[address] >= most:
-            raise ConnectionRefusedError(f"{address} has too many connections")
-        self._sizes[address] += 1
+        address = self.addresses.setdefault(name, Address())
+        if most is not None and address.size >= most:
+            raise ConnectionRefusedError(f"{name} has too many connections")
+        address.size += 1
         try:
             yield
         finally:
-            self._sizes[address] -= 1
-            if not self._sizes[address]:
-                del self._sizes[address]
+            address.size -= 1
+            if not address.size:
+                del self.addresses[name]
 
-    def take_turn(self, address: str) -> None:
+    def take_turn(self, name: str) -> None:
         """If the address has a crowd, wait for a turn and for a moment when nothing is ready."""
-        if self._sizes[address] <= CROWD:
+        address = self.addresses.get(name)
+        if address is None:
             return
-        with self._turn:
-            gevent.sleep(max(0.0, self._next_at - monotonic()))
+        if address.size <= CROWD:
+            self._others_at = monotonic()
+            return
+        with address.turn:
+            if monotonic() < self._others_at + OTHERS_SECONDS:
+                gevent.sleep(max(0.0, address.next_at - monotonic()))
             with gevent.Timeout(PATIENCE_SECONDS, False):
                 gevent.idle()
-            self._next_at = monotonic() + PAUSE_SECONDS
+            address.next_at = monotonic() + PAUSE_SECONDS

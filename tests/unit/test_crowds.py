@@ -92,5 +92,28 @@ def test_an_address_is_refused_what_it_has_too_much_of_and_is_forgotten() -> Non
     with made.counted("a", 1), pytest.raises(ConnectionRefusedError), made.counted("a", 1):
         pass
     with made.counted("a", 1):
-        assert made._sizes == {"a": 1}
-    assert made._sizes == {}
+        assert [*made.addresses] == ["a"]
+    assert made.addresses == {}
+
+
+@pytest.mark.parametrize(("others", "pauses"), [(True, 3), (False, 0)])
+def test_a_crowd_makes_pauses_only_for_others(
+    crowd: Crowds, monkeypatch: pytest.MonkeyPatch, others: bool, pauses: int
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("gevent.sleep", slept.append)
+    with crowd.counted("b"):
+        if others:
+            crowd.take_turn("b")
+        for _ in range(3):
+            crowd.take_turn("a")
+    assert len(slept) == pauses
+
+
+def test_one_crowd_does_not_wait_for_another(crowd: Crowds) -> None:
+    with ExitStack() as held:
+        for _ in range(CROWD + 1):
+            held.enter_context(crowd.counted("b"))
+        with crowd.addresses["a"].turn, gevent.Timeout(30):
+            crowd.take_turn("b")
+        assert crowd.addresses["b"].next_at > 0

@@ -52,7 +52,7 @@ def test_a_balancer_may_hold_them_all() -> None:
     with ExitStack() as held:
         for _ in range(8):
             held.enter_context(server._counted("192.0.2.1"))
-        assert server._crowds._sizes == {}
+        assert server._crowds.addresses == {}
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_behind_a_balancer_a_request_counts_for_its_client(
     request = SimpleNamespace(headers=headers)
     with server._counted("192.0.2.1"), server._counted_request(request, "192.0.2.1") as counted:
         assert counted == client
-        assert server._crowds._sizes == {client: 1}
-    assert server._crowds._sizes == {}
+        assert [*server._crowds.addresses] == [client]
+    assert server._crowds.addresses == {}
 
 
 @pytest.mark.parametrize(
