@@ -46,7 +46,10 @@ SUITES: dict[str, tuple[str, ...]] = {
     "docker/ecs": ("tests/unit/test_ecs_templates.py", *_SETTINGS),
     "": ("tests/unit/test_*.py",),
 }
-"""Tests to run for a file, nearest first; the first beginning of its path that fits counts."""
+"""Tests to run for a file, after those that import it; the first beginning of its path counts."""
+
+IMPORTERS = ("tests/unit/**/test_*.py", "tests/contract/test_*.py", "tests/integration/test_*.py")
+"""Where tests that import the file are looked for: they are nearest to it."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,10 @@ def copy_of_the_project() -> Iterator[Path]:
 def try_out(mutant: Mutant, folder: Path, *, nearest: bool) -> Verdict:
     """Run the tests for the mutant until one fails; the copy is as before afterwards.
 
-    `nearest`: only the nearest suite. What it does not notice, another one still may.
+    `nearest`: only tests that import the file, or if there are none the first suite. What they do
+    not notice, others still may.
     """
-    suites = next(tests for start, tests in SUITES.items() if mutant.path.startswith(start))
+    suites = tuple(filter(None, [importers(mutant.path, folder), *suites_of(mutant.path)]))
     path = folder / mutant.path
     for suite in suites[:1] if nearest else suites:
         left_out = failing_anyway(suite, folder)
@@ -90,6 +94,25 @@ def try_out(mutant: Mutant, folder: Path, *, nearest: bool) -> Verdict:
         if status != 0:
             return Verdict(mutant, suite)
     return Verdict(mutant, None)
+
+
+def suites_of(path: str) -> tuple[str, ...]:
+    return next(tests for start, tests in SUITES.items() if path.startswith(start))
+
+
+@cache
+def importers(path: str, folder: Path) -> str:
+    """The tests that import the file, as one suite; empty if there is none."""
+    module = path.removesuffix(".py").replace("/", ".")
+    package, _, name = module.rpartition(".")
+    imports = re.compile(
+        rf"(from|import) {re.escape(module)}\b|from {re.escape(package)} import .*\b{name}\b"
+    )
+    found = (file for pattern in IMPORTERS for file in folder.glob(pattern))
+    names = [
+        file.relative_to(folder).as_posix() for file in found if imports.search(file.read_text())
+    ]
+    return " ".join(sorted(set(names) - {*SLOW}))
 
 
 @cache
@@ -110,11 +133,11 @@ def failing_anyway(suite: str, folder: Path) -> tuple[str, ...]:
 
 def run(suite: str, folder: Path, *options: str) -> tuple[int, str]:
     """Exit status of the suite's tests, and what they printed; 1 if they go on for ever."""
-    paths = sorted(path.relative_to(folder) for path in folder.glob(suite))
+    paths = sorted(path.relative_to(folder) for one in suite.split() for path in folder.glob(one))
     tests = subprocess.Popen(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options),
-            *(f"--ignore={slow}" for slow in SLOW if slow != suite),
+            *(f"--ignore={slow}" for slow in SLOW if slow not in suite),
             # A path that is given is collected even where it is ignored, too.
             *(path for path in paths if f"--ignore={path}" not in options),
         ],
