@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import uuid
@@ -13,12 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import botocore.session
 import pytest
-from botocore import xform_name
 from cfnlint.decode import decode
 
 from service.local.stack import Ports
+from tests.support.aws_commands import calls_in, faults_of, read
 from tests.support.documents import Command, commands
 from tests.support.infrastructure import PROJECT, free_port
 
@@ -39,10 +37,9 @@ REASONS: Final[Mapping[str, str]] = {
     r"make chaos SEED=\d+": "nine minutes; tests/faults/test_chaos.py runs a minute of it",
     r"(\w+=\S+ )*docker-compose .*": "needs a Docker engine; tests/docker runs the compose file",
     r"python -m tests\.load\.(bench|outages).*": "minutes long; its module is looked for",
-    r"aws cloudformation deploy .*": "needs an AWS account; template and parameters are compared",
+    r"aws cognito-idp .*": "needs an AWS account; options are compared below",
     r"python -m tests\.load\.cost.*": "tests/unit/test_costs.py computes the page",
     r"python -m service retention": "tests/integration/test_command.py",
-    r"aws (s3|cognito-idp) .*": "needs an AWS account; options are compared below",
     r"python -m service account leave .*": "needs such a user; test_identity_walk.py has one",
     r"ALLOWED_EMAIL_DOMAINS=\S+ make run": "tests/integration/test_local_triggers.py starts so",
     r"(npm pack|tar|sed) .*": "fetches a new release of a file that is committed",
@@ -53,7 +50,13 @@ REASONS: Final[Mapping[str, str]] = {
 ALL: Final = commands()
 
 
+TYPED_ELSEWHERE: Final = {"docker/ecs/README.md": "tests/integration/test_ecs_walk.py types it"}
+"""Pages for a shell of their own."""
+
+
 def reason_of(command: Command) -> str | None:
+    if command.page in TYPED_ELSEWHERE:
+        return TYPED_ELSEWHERE[command.page]
     return next((why for form, why in REASONS.items() if re.fullmatch(form, command.text)), None)
 
 
@@ -119,19 +122,55 @@ def test_a_stack_takes_the_parameters_that_its_command_gives(number: int) -> Non
     assert required <= kept or command.partition("#")[0].rstrip().endswith("…")
 
 
-@pytest.mark.parametrize("command", [c.text for c in ALL if c.text.startswith("aws cognito-idp ")])
-def test_an_operation_of_the_user_pool_takes_the_options_that_its_command_gives(
-    command: str,
-) -> None:
-    _, service, operation, *words = shlex.split(command, comments=True)
-    model = botocore.session.get_session().get_service_model(service)
-    (name,) = [each for each in model.operation_names if xform_name(each, "-") == operation]
-    members = model.operation_model(name).input_shape
-    given = {word.removeprefix("--") for word in words if word.startswith("--")}
-    assert given <= {xform_name(member, "-") for member in members.members}
-    assert set(members.required_members) <= {
-        member for member in members.members if xform_name(member, "-") in given
+def aws_calls() -> list[tuple[str, str]]:
+    """Every call of the AWS CLI with its page; what a variable of the page holds is put in."""
+    found = []
+    for page in sorted({command.page for command in ALL}):
+        texts = [command.text for command in ALL if command.page == page]
+        assigned = dict(
+            match.groups() for text in texts if (match := re.fullmatch(r'(\w+)="([^`]*)"', text))
+        )
+        for text in texts:
+            for call in calls_in(text):
+                for name, value in assigned.items():
+                    call = call.replace(f'"${name}"', f'"{value}"')
+                found.append((page, call))
+    return list(dict.fromkeys(found))
+
+
+@pytest.mark.parametrize(("page", "call"), aws_calls())
+def test_an_operation_of_aws_takes_the_options_that_its_command_gives(page: str, call: str) -> None:
+    assert faults_of(read(call)) == [], page
+
+
+STACKS: Final = {
+    match[1]: match[2]
+    for command in DEPLOYMENTS
+    if (match := re.search(r"--stack-name (\S+) --template-file (\S+)", command))
+}
+
+
+def test_an_output_that_a_command_takes_is_one_of_its_stack() -> None:
+    taken = {
+        pair for command in ALL for pair in re.findall(r"\$\(output ([\w-]+) (\w+)\)", command.text)
     }
+    assert len(taken) > 20
+    for stack, name in taken:
+        template, _ = decode(str(PROJECT / STACKS[stack]))
+        assert name in template["Outputs"], f"{stack} has no output {name}"
+
+
+@pytest.mark.parametrize("command", DEPLOYMENTS)
+def test_a_deployment_grants_what_its_template_needs(command: str) -> None:
+    (path,) = re.findall(r"--template-file (\S+)", command)
+    text = (PROJECT / path).read_text()
+    wanted = {"CAPABILITY_IAM"} if "AWS::IAM::" in text else set()
+    if "\nTransform:" in text:
+        wanted.add("CAPABILITY_AUTO_EXPAND")
+    given = set(re.findall(r"CAPABILITY_\w+", command))
+    # A larger template goes by S3 (AWS, "CloudFormation quotas").
+    assert len(text.encode()) <= 51_200 or " --s3-bucket " in command
+    assert given == wanted
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 from service.local.processes import Program
 from tests.support.infrastructure import CREDENTIALS, PROJECT, MiniStack
@@ -36,22 +37,45 @@ class Account(MiniStack):
         """Create the stack of the template's name and return its outputs."""
         return self.create(template, template.partition(".")[0], **parameters)
 
-    def create(self, template: str, name: str, **parameters: str) -> dict[str, str]:
-        """Create a stack and return its outputs."""
+    def create(
+        self, template: str, name: str, body: str | None = None, **parameters: str
+    ) -> dict[str, str]:
+        """Create a stack from a template, or from this text of it, and return its outputs."""
         formation = self.client("cloudformation")
         formation.create_stack(
             StackName=name,
-            TemplateBody=(TEMPLATES / template).read_text(),
+            TemplateBody=body or (TEMPLATES / template).read_text(),
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
             ],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         stack = self._settled(formation, name)
-        assert stack["StackStatus"] == "CREATE_COMPLETE", formation.describe_stack_events(
-            StackName=name
-        )["StackEvents"]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        assert stack["StackStatus"] == "CREATE_COMPLETE", self._failures(formation, name)
+        return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+
+    def update(
+        self, template: str, name: str, body: str | None = None, **parameters: str
+    ) -> dict[str, str]:
+        """Create a stack, or update it and keep the values that are not given; its outputs."""
+        formation = self.client("cloudformation")
+        try:
+            (stack,) = formation.describe_stacks(StackName=name)["Stacks"]
+        except ClientError:
+            return self.create(template, name, body, **parameters)
+        kept = {each["ParameterKey"] for each in stack["Parameters"]} - parameters.keys()
+        formation.update_stack(
+            StackName=name,
+            TemplateBody=body or (TEMPLATES / template).read_text(),
+            Parameters=[
+                *({"ParameterKey": key, "ParameterValue": parameters[key]} for key in parameters),
+                *({"ParameterKey": key, "UsePreviousValue": True} for key in kept),
+            ],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        stack = self._settled(formation, name)
+        assert stack["StackStatus"] == "UPDATE_COMPLETE", self._failures(formation, name)
+        return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
 
     def _settled(self, formation: Any, name: str) -> Any:
         while True:
@@ -59,6 +83,15 @@ class Account(MiniStack):
             if not stack["StackStatus"].endswith("IN_PROGRESS"):
                 return stack
             time.sleep(0.1)
+
+    def _failures(self, formation: Any, name: str) -> list[tuple[str, str]]:
+        """The resources of a stack that failed, each with the reason."""
+        events = formation.describe_stack_events(StackName=name)["StackEvents"]
+        return [
+            (each["LogicalResourceId"], each.get("ResourceStatusReason", ""))
+            for each in events
+            if each["ResourceStatus"].endswith("FAILED")
+        ]
 
     def network(self) -> dict[str, str]:
         """The parameters of service.yaml that are somebody else's work."""

@@ -57,8 +57,9 @@ def with_conditions(part: Any, hold: Collection[str]) -> Any:
 def with_values(part: Any, values: Mapping[str, Any]) -> Any:
     """The part of a template with these parameters and pseudo parameters put in."""
     if isinstance(part, Mapping):
-        if part.keys() == {"Ref"} and part["Ref"] in values:
-            return values[part["Ref"]]
+        name = part.get("Ref")
+        if isinstance(name, str) and name in values:
+            return values[name]
         if part.keys() == {"Fn::Sub"} and isinstance(part["Fn::Sub"], str):
             text = re.sub(r"\$\{([^!}]+)\}", lambda m: _value(m, values), part["Fn::Sub"])
             return {"Fn::Sub": text} if "${" in text else text

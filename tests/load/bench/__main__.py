@@ -16,6 +16,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "backlog": (),
     "positions": (),
     "capacity": (),
+    "log_volume": (),
     "overload": (),
     "slow_clients": (),
     "event_streams": (),
