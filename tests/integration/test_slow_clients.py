@@ -234,12 +234,9 @@ def stopped(stack: Stack) -> Iterator[None]:
         os.kill(worker, signal.SIGCONT)
 
 
-def pipelined(stack: Stack, name: str, count: int, source: str = "") -> socket.socket:
-    """A connection on which `count` requests were sent at once; their log lines have the name."""
-    address = ("127.0.0.1", stack.port)
-    connection = socket.create_connection(address, timeout=30, source_address=(source, 0))
-    connection.sendall(f"GET /healthz HTTP/1.1\r\nX-Request-Id: {name}\r\n\r\n".encode() * count)
-    return connection
+def requests(name: str, count: int) -> bytes:
+    """So many requests; their log lines have the name."""
+    return f"GET /healthz HTTP/1.1\r\nX-Request-Id: {name}\r\n\r\n".encode() * count
 
 
 def served(stack: Stack, *names: str) -> list[str]:
@@ -252,18 +249,26 @@ def test_a_client_that_sends_before_it_reads_keeps_nobody_waiting(stack: Stack) 
     with ExitStack() as opened:
         with stopped(stack):
             for name in ("greedy", "another"):
-                opened.enter_context(closing(pipelined(stack, name, 100)))
+                opened.enter_context(closing(connect(stack, requests(name, 100))))
         wait_until(lambda: len(served(stack, "greedy", "another")) == 200, "their answers")
     assert served(stack, "greedy", "another").index("another") < 100
 
 
 def test_a_crowd_from_one_address_gives_way_to_everybody_else(stack: Stack) -> None:
     with ExitStack() as opened:
+        address, elsewhere = ("127.0.0.1", stack.port), (ELSEWHERE, 0)
+        crowd = [
+            opened.enter_context(closing(socket.create_connection(address, 30, elsewhere)))
+            for _ in range(CROWD + 20)
+        ]
+        for connection in crowd:
+            connection.sendall(requests("comes", 1))
+        wait_until(lambda: len(served(stack, "comes")) == len(crowd), "the crowd")
         with stopped(stack):
-            for _ in range(CROWD + 20):
-                opened.enter_context(closing(pipelined(stack, "crowd", 10, ELSEWHERE)))
-            opened.enter_context(closing(pipelined(stack, "alone", 20)))
-        every = 10 * (CROWD + 20) + 20
+            for connection in crowd:
+                connection.sendall(requests("crowd", 10))
+            opened.enter_context(closing(connect(stack, requests("alone", 20))))
+        every = 10 * len(crowd) + 20
         wait_until(lambda: len(served(stack, "crowd", "alone")) == every, "their answers", 60)
     before_the_last = served(stack, "crowd", "alone")
     while before_the_last.pop() != "alone":
