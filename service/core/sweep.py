@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 LONGEST_PAUSE: Final = timedelta(seconds=60)
 """The longest delay of a ride on which the sweep keeps failing."""
 
-MOST: Final = 1000
-"""Due rides of a shard that one run finds at most: a page of the index."""
+MOST: Final = 400
+"""Due rides of a shard that one run finds at most: about as many as it has time for."""
 
 TOGETHER: Final = 100
 """Rides that are read with one call, and waiting ones that are triggered with one. More at once
