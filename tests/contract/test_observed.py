@@ -15,6 +15,7 @@ from service.model import CanceledBy, RideStatus
 from service.model.errors import Unavailable
 from service.settings import Settings
 from service.stores.dynamodb.client import count_calls, dynamodb_client
+from service.stores.dynamodb.items import shard_of
 from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
@@ -108,7 +109,8 @@ def test_a_ride_the_sweep_brings_back_and_the_oldest_are_told(rides: ObservedRid
     long_ago = NOW - timedelta(days=1)
     old = a_ride(ride_id=str(uuid.uuid4()), requested_at=long_ago, due_at=long_ago)
     rides.create(old)
-    assert old in rides.due(NOW, 10)
+    batches = rides.due_in_batches(shard_of(old.ride_id), NOW, 10, 10)
+    assert [list(batch) for batch in batches] == [[old]]
     oldest = REGISTRY.get_sample_value("wildrydes_oldest_waiting_timestamp_seconds")
     assert oldest == long_ago.timestamp()
     assert rides.postpone(old, NOW)
