@@ -50,8 +50,8 @@ def cheapest(edges: Edges, unmatched: FloatArray) -> Edges:
 
     `unmatched`: the cost of leaving out each rider; it must exceed the costs of the rider's pairs.
     """
-    choices = _first_choices(edges, len(unmatched))
-    if len(np.unique(edges.unicorns[choices])) == len(choices):
+    choices = _first_choices(edges)
+    if len(set(edges.unicorns[choices].tolist())) == len(choices):
         return edges.only(choices)
     return edges.only(_least_total(edges, unmatched))
 
@@ -88,13 +88,13 @@ def _cells(edges: Edges, unicorns: FloatArray) -> IntArray:
     return edges.riders * len(unicorns) + edges.unicorns
 
 
-def _first_choices(edges: Edges, riders: int) -> IntArray:
+def _first_choices(edges: Edges) -> IntArray:
     """The cheapest pair of each rider that has one; optimal if no two have the same unicorn."""
-    least = np.full(riders, np.inf)
-    np.minimum.at(least, edges.riders, edges.costs)
-    best = np.flatnonzero(edges.costs == least[edges.riders])
-    _, first = np.unique(edges.riders[best], return_index=True)
-    return best[first]
+    by_rider = np.lexsort((edges.costs, edges.riders))
+    is_first = np.ones(len(by_rider), dtype=np.bool_)
+    riders = edges.riders[by_rider]
+    is_first[1:] = riders[1:] != riders[:-1]
+    return by_rider[is_first]
 
 
 def _least_total(edges: Edges, unmatched: FloatArray) -> IntArray:

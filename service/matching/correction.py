@@ -19,6 +19,7 @@ from service.matching.travel import FloatArray, TravelTimes, crow_metres
 
 KNOTS: Final = (150.0, 350.0, 700.0, 1400.0, 2800.0, 5600.0, 11200.0)
 """Straight-line metres; between them a correction is interpolated by the log of the distance."""
+LOG_KNOTS: Final = np.log(KNOTS)
 
 FIRST_SPREAD: Final = 0.4
 """Standard deviation of the logarithm of real ÷ estimated time before any leg is seen (New York
@@ -97,8 +98,10 @@ class Correction:
 
     def logarithms(self, drives: Drives) -> FloatArray:
         """The terms to add to the logarithms of the estimates, to get medians."""
-        added = hats(drives.metres) @ np.array(self.by_distance)
-        added += waves(drives.bearings) @ np.array(self.by_direction)
+        # The weights of `hats` times the terms, which is what lies between the terms of two knots.
+        added = np.interp(_clipped_log(drives.metres), LOG_KNOTS, self.by_distance)
+        if any(self.by_direction):
+            added += waves(drives.bearings) @ np.array(self.by_direction)
         for effects, keys in (
             (self.by_origin, drives.origins),
             (self.by_destination, drives.destinations),
@@ -133,9 +136,13 @@ def power_law(seconds_per_km: float, exponent: float, metres_per_second: float) 
 
 def hats(metres: FloatArray) -> FloatArray:
     """The weights of the knots for each distance, which lies between two of them."""
-    at = np.log(np.clip(metres, KNOTS[0], KNOTS[-1]))
-    knots = np.log(KNOTS)
-    return np.stack([np.interp(at, knots, row) for row in np.eye(len(KNOTS))], axis=1)
+    at = _clipped_log(metres)
+    return np.stack([np.interp(at, LOG_KNOTS, row) for row in np.eye(len(KNOTS))], axis=1)
+
+
+def _clipped_log(metres: FloatArray) -> FloatArray:
+    logarithms: FloatArray = np.log(np.clip(metres, KNOTS[0], KNOTS[-1]))
+    return logarithms
 
 
 def waves(bearings: FloatArray) -> FloatArray:
@@ -198,6 +205,7 @@ class CorrectedTimes:
     def reach_metres(self, seconds: float) -> float:
         """The longest straight line with this corrected time, without ends and direction."""
         distances = np.geomspace(KNOTS[0], 4 * KNOTS[-1], 100)
-        corrections = np.exp(hats(distances) @ np.array(self.correction.by_distance))
+        terms = np.interp(_clipped_log(distances), LOG_KNOTS, self.correction.by_distance)
+        corrections = np.exp(terms)
         reached = distances[distances / self.base.reach_metres(1) * corrections <= seconds]
         return float(reached.max(initial=self.base.reach_metres(seconds)))

@@ -183,6 +183,8 @@ class CostTable:
         return self.travel.estimate(self.candidates.places[unicorns], self.pickups[riders])
 
     def _allowed(self, riders: IntArray, unicorns: IntArray) -> BoolArray:
+        if not len(self.excluded):
+            return np.ones(len(riders), dtype=np.bool_)
         cells = riders * len(self.candidates.unicorn_ids) + unicorns
         return np.isin(cells, self.excluded, invert=True)
 

@@ -15,7 +15,7 @@ from service.matching.assignment import Edges, cheapest, longest_waiting
 from service.matching.candidates import Candidates, gather
 from service.matching.costs import CostTable
 from service.matching.remaining import RemainingTime
-from service.matching.travel import TravelTimes
+from service.matching.travel import BoolArray, IntArray, TravelTimes
 from service.matching.tuning import Tuning as Tuning
 from service.model import FleetEntry, Pairing, Ride
 
@@ -68,11 +68,11 @@ def _choose(costs: CostTable) -> Edges | None:
     edges, more_available, more_busy = costs.edges(costs.riders, neighbours)
     while len(edges) <= costs.tuning.most_edges or len(costs.riders) == 1:
         searching = more_available
-        if not (_is_crowded(edges) and searching.any()):
+        if not (searching.any() and _is_crowded(edges)):
             chosen = cheapest(edges, costs.unmatched)
             claims = chosen.only(chosen.unicorns < costs.candidates.available)
-            searching = more_available & ~np.isin(costs.riders, claims.riders)
-            searching |= more_busy & ~np.isin(costs.riders, chosen.riders)
+            searching = _without(more_available, claims.riders)
+            searching |= _without(more_busy, chosen.riders)
             if not searching.any():
                 return _fair(costs, chosen, claims)
         neighbours *= 2
@@ -82,6 +82,13 @@ def _choose(costs: CostTable) -> Edges | None:
         more_busy = np.where(searching, busy, more_busy)
         edges = edges.only(~searching[edges.riders]).joined(wider)
     return None
+
+
+def _without(marked: BoolArray, rows: IntArray) -> BoolArray:
+    """The marks but for those of these rows."""
+    rest = marked.copy()
+    rest[rows] = False
+    return rest
 
 
 def _is_crowded(edges: Edges) -> bool:

@@ -113,9 +113,10 @@ def on_sphere(places: FloatArray) -> FloatArray:
     """Places as points on the unit sphere, where no pole and no date line is special."""
     latitude, longitude = np.radians(places).T
     shrink = np.cos(latitude)
-    return np.stack(
-        [shrink * np.cos(longitude), shrink * np.sin(longitude), np.sin(latitude)], axis=1
-    )
+    points: FloatArray = np.array(
+        [shrink * np.cos(longitude), shrink * np.sin(longitude), np.sin(latitude)]
+    ).T
+    return points
 
 
 def chord(metres: float) -> float:

@@ -392,7 +392,7 @@ def test_a_unicorn_that_another_process_knows_to_be_busy_is_not_found(
     seen = here.record("u1", at(HERE, after), after).unicorn
     assert seen
     assert seen.ride_id == "ride-1"
-    names = here._geo.usable({HERE: 9}, 2250, 0, 9, after)[0].names
+    names = here._geo.near({HERE: 9}, 2250, 0, 9, 9, after)[0][0].names
     assert names == set()
 
 

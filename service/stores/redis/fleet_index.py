@@ -8,12 +8,10 @@ candidates.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
-
-from redis.commands.core import Script
 
 from service.core.ports import Nearby, Sighting
 from service.matching.zones import zone_of
@@ -103,9 +101,8 @@ class RedisFleetIndex(RedisPresence):
         found = _Found()
         for (name, position), answer in zip(positions.items(), answers, strict=True):
             self._sort(found, name, (position, texts[name]), answer, expected.get(name), now)
-        self._note((), found.entered, now)
         self._geo.take_away(found.astray, now)
-        self._geo.move(found.moves, now)
+        self._place(found.entered, found.moves, now)
         return found.sightings
 
     def _sort(
@@ -172,20 +169,20 @@ class RedisFleetIndex(RedisPresence):
         self, unicorns: Collection[Unicorn], now: datetime, ride_version: int | str
     ) -> None:
         facts = (millis(now), span(STATE_TTL))
-        answers = self._run(
+        answers = run_all(
+            self._link,
             self._note_state,
             [
                 (
-                    u.unicorn_id,
-                    u.version,
-                    dump_unicorn(u),
-                    *facts,
-                    u.ride_id or "",
-                    ride_version,
-                    KEPT_SECONDS,
+                    [keys.unicorn(u.unicorn_id)],
+                    (
+                        *(u.version, dump_unicorn(u), *facts),
+                        *(u.ride_id or "", ride_version, KEPT_SECONDS),
+                    ),
                 )
                 for u in unicorns
             ],
+            beside=lambda pipe: _queue_busy(pipe, unicorns),
         )
         seen: list[tuple[Unicorn, Position]] = []
         moves = []
@@ -194,24 +191,18 @@ class RedisFleetIndex(RedisPresence):
             if written and position:
                 seen.append((unicorn, position))
                 moves.append(Move(unicorn, position.location, is_known=bool(was_known)))
-        self._note(unicorns, seen, now)
-        self._geo.move(moves, now)
+        self._place(seen, moves, now)
 
-    def _note(
-        self,
-        refreshed: Collection[Unicorn],
-        seen: Collection[tuple[Unicorn, Position]],
-        now: datetime,
+    def _place(
+        self, seen: Collection[tuple[Unicorn, Position]], moves: Collection[Move], now: datetime
     ) -> None:
-        """Update the set of unicorns with a ride, and the map's hash. One call."""
-        if not (refreshed or seen):
+        """Update the map's hash and the GEO sets. One call."""
+        if not (seen or moves):
             return
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for unicorn in refreshed:
-                change = pipe.sadd if unicorn.ride_id else pipe.srem
-                change(keys.BUSY, unicorn.unicorn_id)
             for unicorn, position in seen:
                 city_map.note(pipe, unicorn, position, now)
+            self._geo.queue(pipe, moves, now)
             pipe.execute()
 
     def forget(self, unicorn_ids: Collection[str]) -> None:
@@ -256,8 +247,7 @@ class RedisFleetIndex(RedisPresence):
         reach = reach_metres + CORNER_METRES
         counts = {at: per_place + crowd[corner] - 1 for corner, at in corners.items()}
         most_equal = max(per_place, len(places))
-        found = self._geo.usable(counts, reach, equal_metres, most_equal, now)
-        busy = self._geo.busy(list(corners.values()), reach, per_place, now)
+        found, busy = self._geo.near(counts, reach, equal_metres, most_equal, per_place, now)
         names = busy.union(*(each.names for each in found))
         entries = self.entries(sorted(names), now)
         cut = {corner for corner, each in zip(corners, found, strict=True) if each.cut}
@@ -270,11 +260,11 @@ class RedisFleetIndex(RedisPresence):
         entries = self.entries(self._geo.of_zone(zone, now), now)
         return [entry for entry in entries.values() if entry.position]
 
-    def _run(self, script: Script, calls: Sequence[tuple[Any, ...]]) -> Sequence[Any]:
-        """Run a script for many unicorns (id, arguments) in one call; returns its answers."""
-        return run_all(
-            self._link, script, [([keys.unicorn(name)], tuple(args)) for name, *args in calls]
-        )
+
+def _queue_busy(pipe: Any, unicorns: Iterable[Unicorn]) -> None:
+    """Update the set of the unicorns that have a ride."""
+    for unicorn in unicorns:
+        (pipe.sadd if unicorn.ride_id else pipe.srem)(keys.BUSY, unicorn.unicorn_id)
 
 
 def _corner(place: Location) -> tuple[float, float]:

@@ -72,13 +72,6 @@ class GeoSets:
         self._buckets = 1 + -(-int(stale.total_seconds()) // BUCKET_SECONDS)
         self._search_zone = link.client.register_script(scripts.SEARCH_ZONE)
 
-    def move(self, moves: Iterable[Move], now: datetime) -> None:
-        """Put unicorns where a round looks for them, and take them away from where they were."""
-        if moves := list(moves):
-            with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-                self.queue(pipe, moves, now)
-                pipe.execute()
-
     def take_away(self, places: Mapping[str, Location], now: datetime) -> None:
         """Take unicorns (by id) away from the zones of these places."""
         if not places:
@@ -90,7 +83,10 @@ class GeoSets:
             pipe.execute()
 
     def queue(self, pipe: Any, moves: Iterable[Move], now: datetime) -> None:
-        """Add the commands of `move` to a pipeline: one for each zone of usable unicorns."""
+        """Add commands to a pipeline that put unicorns where a round looks for them.
+
+        They are taken away from where they were. One command for each zone of usable unicorns.
+        """
         gone: dict[str, list[str]] = defaultdict(list)
         usable: dict[str, list[float | str]] = defaultdict(list)
         busy: dict[str, list[float | str]] = defaultdict(list)
@@ -109,62 +105,42 @@ class GeoSets:
                     gone[each].append(name)
         self._queue(pipe, gone, usable, busy, now)
 
-    def usable(
+    def near(
         self,
         places: Mapping[Location, int],
         radius_metres: float,
         equal_metres: float,
         most_equal: int,
+        most_busy: int,
         now: datetime,
-    ) -> list[Found]:
-        """The `count` nearest usable unicorns of each place, over zones in reach and live buckets.
+    ) -> tuple[list[Found], set[str]]:
+        """The usable unicorns around each place, and the busy ones around any. One remote call.
 
-        Also up to `most_equal` of those up to `equal_metres` farther: the longest waiting.
+        Usable: the `count` nearest of each place, over zones in reach and live buckets, and up to
+        `most_equal` of those up to `equal_metres` farther, the longest waiting. Busy: `most_busy`
+        whose trips end nearest to each place.
         """
         radii = min(FIRST_RADIUS_METRES, radius_metres), radius_metres
         searches = [
-            (number, zone, [*_point(place), *radii, count, equal_metres, most_equal])
+            (number, zone, [*_point(place), *radii, count, equal_metres, most_equal, most_busy])
             for number, (place, count) in enumerate(places.items())
             for zone in sorted(zones_within(place, radius_metres))
         ]
+        kinds, live = (keys.usable, keys.idle, keys.busy), self._live(now)
         answers = run_all(
             self._link,
             self._search_zone,
             [
-                (
-                    [name(zone, b) for name in (keys.usable, keys.idle) for b in self._live(now)],
-                    arguments,
-                )
+                ([name(zone, bucket) for name in kinds for bucket in live], arguments)
                 for _, zone, arguments in searches
             ],
         )
-        found = [Found() for _ in places]
-        for (number, *_), (names, cut) in zip(searches, answers, strict=True):
+        found, busy = [Found() for _ in places], set[str]()
+        for (number, *_), (names, cut, busy_names) in zip(searches, answers, strict=True):
             found[number].names.update(names)
             found[number].cut |= bool(cut)
-        return found
-
-    def busy(
-        self, places: Sequence[Location], radius_metres: float, count: int, now: datetime
-    ) -> set[str]:
-        """Ids of the busy unicorns whose trips end nearest to each place."""
-        found: set[str] = set()
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for place in places:
-                for zone in sorted(zones_within(place, radius_metres)):
-                    for bucket in self._live(now):
-                        pipe.geosearch(
-                            keys.busy(zone, bucket),
-                            longitude=place.longitude,
-                            latitude=_indexable(place.latitude),
-                            radius=radius_metres,
-                            unit="m",
-                            sort="ASC",
-                            count=count,
-                        )
-            for hits in pipe.execute():
-                found.update(hits)
-        return found
+            busy.update(busy_names)
+        return found, busy
 
     def of_zone(self, zone: str, now: datetime) -> Sequence[str]:
         """Ids of the unicorns of the zone's live sets, in order."""

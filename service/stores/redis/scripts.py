@@ -242,12 +242,14 @@ redis.call('EXPIRE', KEYS[2], ARGV[1])
 """
 
 SEARCH_ZONE: Final = """
--- KEYS usable… idle…  ARGV longitude latitude first_metres metres count equal_metres most_equal
--- GEO sets of usable unicorns, and of each the hash of when its unicorns began to wait. Returns the
--- ids of the nearest unicorns, and whether there are more within the metres. Among the ids are
--- the longest waiting of those up to equal_metres farther: a cut by distance alone would fall into
--- the midst of a row of parked ones.
-local sets, count, equal = #KEYS / 2, tonumber(ARGV[5]), tonumber(ARGV[6])
+-- KEYS usable… idle… busy…
+-- ARGV longitude latitude first_metres metres count equal_metres most_equal most_busy
+-- GEO sets of usable unicorns, and of each the hash of when its unicorns began to wait; GEO sets of
+-- the dropoffs of busy ones. Returns the ids of the nearest usable unicorns, whether there are more
+-- within the metres, and the ids of the nearest busy ones. Among the usable ones are the longest
+-- waiting of those up to equal_metres farther: a cut by distance alone would fall into the midst of
+-- a row of parked ones.
+local sets, count, equal = #KEYS / 3, tonumber(ARGV[5]), tonumber(ARGV[6])
 local function search(name, radius, ...)
   return redis.call('GEOSEARCH', name, 'FROMLONLAT', ARGV[1], ARGV[2], 'BYRADIUS', radius, 'm', ...)
 end
@@ -261,13 +263,19 @@ local function nearest(radius)
   table.sort(hits, function(a, b) return a[2] < b[2] end)
   return hits
 end
+local busy = {}
+for i = 2 * sets + 1, #KEYS do
+  for _, name in ipairs(search(KEYS[i], ARGV[4], 'ASC', 'COUNT', ARGV[8])) do
+    table.insert(busy, name)
+  end
+end
 -- GEOSEARCH sorts every hit in the radius, so begin small and widen only where that is too few.
 local hits = nearest(ARGV[3])
 if #hits <= count then hits = nearest(ARGV[4]) end
 local ids = {}
 for i = 1, math.min(count, #hits) do ids[i] = hits[i][1] end
-if #hits <= count then return {ids, 0} end
-if equal == 0 then return {ids, 1} end
+if #hits <= count then return {ids, 0, busy} end
+if equal == 0 then return {ids, 1, busy} end
 local equals = {}
 for i = 1, sets do
   local names = search(KEYS[i], hits[count][2] + equal)
@@ -281,5 +289,5 @@ for i = 1, sets do
 end
 table.sort(equals, function(a, b) return a[2] < b[2] end)
 for i = 1, math.min(tonumber(ARGV[7]), #equals) do table.insert(ids, equals[i][1]) end
-return {ids, 1}
+return {ids, 1, busy}
 """
