@@ -17,6 +17,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "positions": (),
     "capacity": (),
     "log_volume": (),
+    "starts": (["--tests"],),
     "overload": (),
     "slow_clients": (),
     "event_streams": (),

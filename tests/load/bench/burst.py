@@ -1,9 +1,11 @@
-"""How many matches a second one worker process makes of one zone, the emulated database apart.
+"""How many matches a second workers make of a burst, with a DynamoDB that answers in 5 ms.
 
-A burst of rides waits in one zone full of unicorns when the worker is let loose; the zone's lease
-lets one pool child at a time do the matching. The wall clock includes the emulated database, which
-is a Python process of its own: what the worker does in a second of its own CPU is the figure, its
-reciprocal the cost of a match.
+Rides wait in zones full of unicorns when the workers are let loose; a zone's lease lets one pool
+child at a time do its matching. Each ride and each unicorn is claimed at most once, which is
+checked afterwards.
+
+One zone: one worker of two children. Ten zones: workers of two children until the cores are full;
+the stand-in, Redis and this process share them.
 """
 
 from __future__ import annotations
@@ -11,91 +13,146 @@ from __future__ import annotations
 import os
 import random
 import signal
+import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from service.core import effects
-from service.core.positions import record_position
-from service.model import (
-    Location,
-    Position,
-    Ride,
-    RideStatus,
-)
+from service.model import Location, Position, Ride
+from service.stores.dynamodb.calls import BATCH, get_batch
+from service.stores.dynamodb.client import dynamodb_client
 from tests.load.bench.processes import cpu_seconds, family
 from tests.load.bench.requests import Probe, new_ride
-from tests.load.bench.stage import stage
+from tests.load.bench.standin import LATENCY_SECONDS, StandIn
 from tests.support.builders import a_usable_unicorn
+from tests.support.infrastructure import RedisServer, wait_until
 from tests.support.stack import Stack
 
-RIDES = 300
-UNICORNS = 600
+RIDES = 600
+UNICORNS = 1200
 TURNS = 3
 CITY = Location(40.75, -73.98)
+FARTHER = 1.0
+"""Degrees between the centres of two zones of the same burst: cities that share nothing."""
 BREADTH = 0.06
+AIM = 400
+
+
+@dataclass
+class Scene:
+    """Workers on a stage of their own."""
+
+    stack: Stack
+    standin: StandIn
+    dice: random.Random
+
+    def workers(self) -> list[int]:
+        return [process.pid for name, process in self.stack.processes.items() if name != "web"]
 
 
 def main() -> None:
-    with stage(roles=("worker",)) as stack:
-        probe, dice = Probe(stack), random.Random(7)
-        print(f"{RIDES} rides at once, {UNICORNS} unicorns, one zone")
-        for _ in range(TURNS):
-            burst(stack, probe, dice)
-        probe.close()
+    print(
+        f"{RIDES} rides at once, {UNICORNS} unicorns, DynamoDB in {1000 * LATENCY_SECONDS:.0f} ms,"
+        f" {os.cpu_count()} cores"
+    )
+    measure(zones=1, workers=1, aim=AIM)
+    for workers in (1, 2):
+        measure(zones=10, workers=workers)
 
 
-def burst(stack: Stack, probe: Probe, dice: random.Random) -> None:
-    rides = [new_ride(anywhere(dice)) for _ in range(RIDES)]
-    for _ in range(UNICORNS):
-        on_duty(probe, dice)
-    worker = stack.processes["worker"].pid
-    members = family(worker)
+def measure(zones: int, workers: int, aim: int | None = None) -> None:
+    with ExitStack() as exits:
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory()))
+        standin = exits.enter_context(StandIn(folder))
+        redis = exits.enter_context(RedisServer(folder / "redis"))
+        stack = Stack(folder, standin, redis, roles=())  # type: ignore[arg-type]
+        os.environ.update(standin.environment)
+        scene = Scene(stack, standin, random.Random(7))
+        exits.callback(lambda: [each.stop(grace=20) for each in stack.processes.values()])
+        for number in range(workers):
+            stack.start("worker", "--hostname", f"worker-{number}@%h")
+            stack.processes[f"worker-{number}"] = stack.processes.pop("worker")
+            wait_until(lambda: stack.log("worker").count("ready") > 0, "start of the worker")
+        probe = Probe(stack)
+        exits.callback(probe.close)
+        rates = [burst(scene, probe, zones) for _ in range(TURNS)]
+        best = sorted(rates)[TURNS // 2]
+        print(
+            f"  {zones} zone{'s' * (zones > 1)}, {workers} worker{'s' * (workers > 1)} of two"
+            f" children: median {best:.0f} matches/s by the clock" + f"; aim {aim}" * bool(aim),
+            flush=True,
+        )
+
+
+def burst(scene: Scene, probe: Probe, zones: int) -> float:
+    """Matches per second of one burst."""
+    places = [Location(CITY.latitude - FARTHER * n, CITY.longitude) for n in range(zones)]
+    rides = [new_ride(around(places[n % zones], scene.dice)) for n in range(RIDES)]
+    on_duty(probe, [around(places[n % zones], scene.dice) for n in range(UNICORNS)])
+    members = [member for worker in scene.workers() for member in family(worker)]
     for member in members:
         os.kill(member, signal.SIGSTOP)
+    at_once(probe.ports.rides.create, rides)
     for ride in rides:
-        probe.ports.rides.create(ride)
         effects.trigger_ride(probe.ports, ride)
-    used = cpu_seconds(worker), cpu_seconds(stack.ministack.process.pid)
+    used, standin = sum(map(cpu_seconds, scene.workers())), cpu_seconds(scene.standin.process.pid)
     begun = time.monotonic()
     for member in members:
         os.kill(member, signal.SIGCONT)
-    wait_for_matches(probe, rides)
+    unicorns = wait_for_matches(scene.stack, rides)
     took = time.monotonic() - begun
-    ours = cpu_seconds(worker) - used[0]
-    emulated = cpu_seconds(stack.ministack.process.pid) - used[1]
+    ours = sum(map(cpu_seconds, scene.workers())) - used
+    theirs = cpu_seconds(scene.standin.process.pid) - standin
+    assert len(unicorns) == RIDES, "a unicorn has two rides"
     print(
-        f"  {RIDES / took:.0f} matches/s by the clock; per second of the worker's CPU"
-        f" {RIDES / ours:.0f} ({1e3 * ours / RIDES:.1f} ms a match);"
-        f" the emulated database {1e3 * emulated / RIDES:.1f} ms a match",
+        f"    {RIDES / took:.0f}/s by the clock; {1e3 * ours / RIDES:.2f} ms of the workers' CPU"
+        f" a match; the stand-in's {1e3 * theirs / RIDES:.2f} ms",
         flush=True,
     )
+    return RIDES / took
 
 
-def on_duty(probe: Probe, dice: random.Random) -> None:
-    now, unicorn = datetime.now(UTC), a_usable_unicorn(unicorn_id=uuid.uuid4().hex)
-    probe.ports.unicorns.create(unicorn)
-    record_position(probe.ports, unicorn.unicorn_id, Position(anywhere(dice), now), now)
+def on_duty(probe: Probe, places: Sequence[Location]) -> None:
+    now = datetime.now(UTC)
+    herd = [a_usable_unicorn(unicorn_id=uuid.uuid4().hex, idle_since=now) for _ in places]
+    at_once(probe.ports.unicorns.create, herd)
+    probe.ports.fleet.refresh_all(herd, now)
+    heard = {u.unicorn_id: Position(at, now) for u, at in zip(herd, places, strict=True)}
+    probe.ports.fleet.record_all(heard, now)
 
 
-def anywhere(dice: random.Random) -> Location:
+def at_once(create: Callable[[Any], object], values: Sequence[Any]) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(create, values))
+
+
+def around(place: Location, dice: random.Random) -> Location:
     return Location(
-        CITY.latitude + dice.uniform(0, BREADTH), CITY.longitude + dice.uniform(0, BREADTH / 2)
+        place.latitude + dice.uniform(0, BREADTH), place.longitude + dice.uniform(0, BREADTH / 2)
     )
 
 
-def wait_for_matches(probe: Probe, rides: Sequence[Ride]) -> None:
-    """Ask for one ride at a time, seldom: the asking must not be what is measured."""
-    for ride in rides:
-        while status_of(probe, ride) is RideStatus.REQUESTED:
-            time.sleep(0.05)
-
-
-def status_of(probe: Probe, ride: Ride) -> RideStatus:
-    stored = probe.ports.rides.get(ride.ride_id)
-    assert stored
-    return stored.status
+def wait_for_matches(stack: Stack, rides: Sequence[Ride]) -> set[str]:
+    """The rides' unicorns, once all have one; reads a hundred rides a call, seldom."""
+    settings = stack.settings()
+    client, table = dynamodb_client(settings), settings.rides_table
+    waiting, unicorns = [ride.ride_id for ride in rides], set[str]()
+    while waiting:
+        keys = [{"ride_id": {"S": ride_id}} for ride_id in waiting[:BATCH]]
+        for item in get_batch(client, {table: keys}, seconds=5)[table]:
+            if "unicorn_id" in item:
+                waiting.remove(item["ride_id"]["S"])
+                unicorns.add(item["unicorn_id"]["S"])
+        time.sleep(0.02)
+    client.close()
+    return unicorns
 
 
 if __name__ == "__main__":

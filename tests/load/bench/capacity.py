@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from service.bootstrap import build_ports, redis_stores
+from service.core import effects
 from service.core.patrol import rides_to_look_at
 from service.core.ports import Ports
 from service.core.positions import record_position
@@ -31,8 +32,13 @@ from tests.support.fakes_redis import FakeRoundQueue
 PICKUP = Location(40.7128, -74.0060)
 DROPOFF = Location(40.7589, -73.9851)
 LOOKS = 1
-"""Looks of the sweep at a ride that goes well: one, ten minutes after the claim. What patrols read
-of it is told apart: their queries are shared by all rides."""
+"""Looks of the sweep at a ride that goes well: one, ten minutes after the claim."""
+PATROLS = 24
+"""Patrols until a pickup after four minutes: one every ten seconds. All rides share their reads."""
+CROWD = 200
+"""Other rides whose unicorns are on their way while patrols are measured, 25 in a shard."""
+AIM = {"write": 24, "read": 8}
+"""Units of one ride, with what patrols read of it in four minutes."""
 RIDER, UNICORN = str(uuid.uuid4()), str(uuid.uuid4())
 """As long as real ones: a row is billed by the kilobyte."""
 
@@ -45,27 +51,41 @@ class Bill:
         self.total: Counter[str] = Counter()
 
     @contextmanager
-    def step(self, name: str, times: int = 1) -> Iterator[None]:
+    def step(self, name: str, times: float = 1) -> Iterator[None]:
+        """Add what happens `times` times to the total."""
         self._meter.units.clear()
         yield
         spent = self._meter.units
         for kind in spent:
             self.total[kind] += times * spent[kind]
-        row(name if times == 1 else f"{name}, {times} ×", spent)
+        row(name if times == 1 else f"{name}, {times:g} ×", spent)
 
 
-def row(name: str, units: Counter[str]) -> None:
+def row(name: str, units: Mapping[str, float]) -> None:
     print(f"{name:<64} {units['write']:>7.1f} {units['read']:>7.1f}", flush=True)
 
 
-def claim(ports: Ports, ride: Ride) -> Ride:
+def claim(ports: Ports, ride: Ride, unicorn_id: str = UNICORN) -> Ride:
     """What a round does for one pairing; it has all it needs from Redis."""
-    unicorn, now = a_usable_unicorn(unicorn_id=UNICORN), datetime.now(UTC)
-    pairing = Pairing(ride.ride_id, UNICORN, 240, 1540, 400)
+    unicorn, now = a_usable_unicorn(unicorn_id=unicorn_id), datetime.now(UTC)
+    pairing = Pairing(ride.ride_id, unicorn_id, 240, 1540, 400)
     after = ride.claimed(unicorn, PICKUP, pairing, now, timedelta(seconds=15))
     reserved = unicorn.reserved(ride.ride_id, Trip(ride.pickup, ride.dropoff))
     ports.assignments.commit((ride, after), (unicorn, reserved))
+    effects.tell(ports, now, ride=after, unicorn=reserved)
     return after
+
+
+def crowd(ports: Ports) -> None:
+    """Many rides whose unicorns are on their way."""
+    now = datetime.now(UTC)
+    for _ in range(CROWD):
+        name = str(uuid.uuid4())
+        ports.unicorns.create(a_usable_unicorn(unicorn_id=name))
+        order = RideOrder(rider_id=name, request_id=name, pickup=PICKUP, dropoff=DROPOFF)
+        ride, _ = request_ride(ports, order, now)
+        claim(ports, ride, name)
+        record_position(ports, name, Position(PICKUP, now), now)
 
 
 def drive(ports: Ports, bill: Bill) -> None:
@@ -85,12 +105,16 @@ def drive(ports: Ports, bill: Bill) -> None:
         claim(ports, ride)
     with bill.step("the rider reads it"):
         own_ride(ports, ride.ride_id, RIDER)
+    # By this the unicorn is known to have reached the pickup, which its ride notes at the start.
+    there = datetime.now(UTC)
+    record_position(ports, UNICORN, Position(PICKUP, there), there)
     for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
         if step is Step.ARRIVE:
             with bill.step("the sweep looks at it", LOOKS):
                 ports.rides.postpone(stored(ports, ride), now + timedelta(minutes=1))
         with bill.step(f"{step}"):
-            advance(ports, step, UNICORN, ride.ride_id, now)
+            advance(ports, step, UNICORN, ride.ride_id, datetime.now(UTC))
+    assert stored(ports, ride).reached_at
 
 
 def stored(ports: Ports, ride: Ride) -> Ride:
@@ -104,7 +128,12 @@ def measure(ports: Ports, meter: Meter) -> None:
     print(f"{'step':<64} {'write':>7} {'read':>7}")
     bill = Bill(meter)
     drive(ports, bill)
+    crowd(ports)
+    with bill.step(f"a patrol of {CROWD} rides (every 10 s)", PATROLS / CROWD):
+        for shard in ports.rides.shards:
+            list(rides_to_look_at(ports, shard, list(Patrol), datetime.now(UTC)))
     row("one ride", bill.total)
+    row("aim", AIM)
     fleet = Bill(meter)
     with fleet.step("a position whose unicorn is known"):
         now = datetime.now(UTC)
@@ -114,9 +143,6 @@ def measure(ports: Ports, meter: Meter) -> None:
     sweep(ports, datetime.now(UTC))
     with fleet.step("a sweep with nothing to do (one a second)"):
         sweep(ports, datetime.now(UTC))
-    with fleet.step("a patrol of all shards, fewer than 25 rides each (every 10 s)"):
-        for shard in ports.rides.shards:
-            list(rides_to_look_at(ports, shard, list(Patrol), datetime.now(UTC)))
 
 
 def main() -> None:
