@@ -7,8 +7,11 @@ INSTALL := $(PYTHON) -m service.local.install
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
+# Every test and every start has many processes, and each would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help install run stop token demo test check review lock bench chaos mutants sbom triggers test-aws test-docker
+.PHONY: help install run stop token demo test test-deep check review lock bench chaos mutants sbom triggers test-aws test-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -31,9 +34,14 @@ token: ## print a fresh access token: ROLE=rider (default), admin, dispatcher, u
 demo: ## request a ride of the running stack and watch it
 	@$(LOCAL) demo
 
-# Three at a time on two cores: an integration test mostly waits. A file's tests stay together and in order.
+# Three at a time on two cores: an integration test mostly waits. A file's tests stay together and in order, and
+# tests/conftest.py says which files come first.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/docker --ignore=tests/aws
 test: install ## run the tests; ARGS are pytest's, "-n 0" runs one at a time
-	@$(BIN)/pytest -n 3 --dist loadfile --ignore=tests/docker --ignore=tests/aws $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
+
+test-deep: install ## run the property tests with ten times as many examples, which no run before drew
+	@$(BIN)/pytest $(PARALLEL) -m hypothesis --hypothesis-profile=deep $(ARGS)
 
 check: install ## lint, formatting, types, the OpenAPI document
 	@$(BIN)/ruff check .

@@ -12,8 +12,21 @@ from hypothesis import HealthCheck, settings
 from tests.support.infrastructure import MiniStack, RedisServer
 
 # How long an example takes is no property of the code, least of all on a busy machine.
-settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("deep", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Like Hypothesis' own profile for continuous integration: each run draws the same examples, so that
+# a change is judged by itself. `make test-deep` draws new ones, and more (`support.examples`).
+settings.register_profile("steady", settings.get_profile("deep"), derandomize=True, database=None)
 settings.load_profile("steady")
+
+
+FIRST = ("browser", "faults", "integration", "contract", "hostile")
+"""Folders whose tests take longest: in a parallel run none of them is left over at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; within a file the order stays."""
+    rank = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -333,6 +333,6 @@ def test_the_background_reads_again_and_at_once_when_hurried(
         wait_until(lambda: there.known().is_whole, "the first read")
         revoke(stored, "sub")
         there.hurry()
-        wait_until(lambda: there.known().of(MARKS) == {"sub": NOW}, "the revocation", 5)
+        wait_until(lambda: there.known().of(MARKS) == {"sub": NOW}, "the revocation")
     finally:
         there.close()

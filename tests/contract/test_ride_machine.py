@@ -13,6 +13,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from service.stores.dynamodb import assignments, updates
 from service.stores.redis.link import connect
+from tests.support.depth import examples
+from tests.support.dynamodb import two_shards
 from tests.support.infrastructure import RedisServer
 from tests.support.ride_machine import RideMachine
 from tests.support.ride_stores import RealServers, RealStores
@@ -27,15 +29,17 @@ def servers(dynamodb: DynamoDBClient, redis_server: RedisServer) -> Iterator[Rea
     with (
         connect(redis_server.url, timeout_seconds=5) as client,
         patch("botocore.endpoint.time"),
+        two_shards(),
     ):
         yield RealServers(dynamodb, client)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.hypothesis
+@pytest.mark.timeout(1800)
 def test_every_promise_holds_on_real_stores(servers: RealServers) -> None:
     run_state_machine_as_test(
         lambda: RideMachine(lambda: RealStores(servers), turn_seconds=12.0),
-        settings=settings(max_examples=60, stateful_step_count=20),
+        settings=settings(max_examples=examples(30), stateful_step_count=20),
     )
 
 

@@ -27,7 +27,7 @@ from tests.support.crashes.wire import (
     Wire,
     service_on,
 )
-from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.dynamodb import fresh_settings, service_client, two_shards
 from tests.support.infrastructure import MiniStack, RedisServer
 from tests.unit.core.conftest import PICKUP, Service
 
@@ -59,11 +59,14 @@ SCENARIOS: dict[str, tuple[Callable[[Service], None], Callable[[Service], object
 def world(ministack: MiniStack, shared_redis_server: RedisServer) -> Iterator[RealWorld]:
     settings: Settings = fresh_settings().model_copy(update={"redis_url": shared_redis_server.url})
     wire = Wire()
-    stores = redis_stores(settings, timeout_seconds=2)
+    # Each run must take the same steps, so the process remembers of no run what it prolonged.
+    with patch("service.stores.redis.moves.PROLONGED_SECONDS", 0):
+        stores = redis_stores(settings, timeout_seconds=2)
     with (
         closing(ministack.dynamodb_client()) as operator,
         service_client(ministack) as client,
         closing(stores.link.client),
+        two_shards(),
     ):
         create_tables(operator, settings)
         wire.intercept_dynamodb(client)

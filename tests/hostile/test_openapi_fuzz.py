@@ -32,6 +32,7 @@ from tests.support.builders import (
     a_ride,
 )
 from tests.support.builders import a_usable_unicorn as a_free_unicorn
+from tests.support.depth import examples
 from tests.support.token_mint import (
     CLIENT_ID,
     ISSUER,
@@ -40,7 +41,7 @@ from tests.support.token_mint import (
     jwks,
 )
 
-EXAMPLES = 100
+EXAMPLES = examples(40)
 """Of each operation, half of them valid."""
 
 ALL_SCOPES = (
@@ -172,6 +173,7 @@ def excluded_from(case: Any) -> list[Any]:
     return []
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_every_answer_is_a_documented_one(label: str) -> None:
     @seed(5)

@@ -151,7 +151,7 @@ def test_without_credentials_calls_fail_within_the_promised_time_and_recover(
     assert server.asked == 1, "one attempt for all"
     server.is_silent = False
     server.release()
-    wait_until(lambda: timed(store)[0], "a call after the endpoint answered", 15)
+    wait_until(lambda: timed(store)[0], "a call after the endpoint answered")
 
 
 def test_good_credentials_are_used_to_their_end_while_the_endpoint_is_silent(
@@ -161,11 +161,11 @@ def test_good_credentials_are_used_to_their_end_while_the_endpoint_is_silent(
     store = pauses()
     ends_at = time.monotonic() + 8
     server.is_silent = True
-    wait_until(lambda: server.asked > 1, "an attempt to renew", 5)
+    wait_until(lambda: server.asked > 1, "an attempt to renew")
     while time.monotonic() < ends_at - 2:
         answered, longest = twenty_at_once(store)
         assert (answered, longest < PROMISED_SECONDS) == ({True}, True)
-    wait_until(lambda: not timed(store)[0], "the end of the credentials", 10)
+    wait_until(lambda: not timed(store)[0], "the end of the credentials")
     answered, longest = twenty_at_once(store)
     assert (answered, longest < PROMISED_SECONDS) == ({False}, True)
 
@@ -176,7 +176,7 @@ def test_credentials_are_renewed_ahead_of_their_end(
     server.lives_for = timedelta(minutes=14)
     store = pauses()
     assert timed(store)[0]
-    wait_until(lambda: server.asked > 1, "the renewal", 10)
+    wait_until(lambda: server.asked > 1, "the renewal")
     assert timed(store)[0]
 
 
@@ -198,7 +198,7 @@ def test_renewed_credentials_sign_the_calls_and_are_renewed_again(
         assert timed(store)[0]
         return len(set(signed_with))
 
-    wait_until(lambda: calls() >= 3, "calls signed with what two renewals brought", 15)
+    wait_until(lambda: calls() >= 3, "calls signed with what two renewals brought")
 
 
 def test_twenty_requests_to_a_process_without_credentials_are_answered_in_time(
@@ -231,7 +231,7 @@ def test_twenty_requests_to_a_process_without_credentials_are_answered_in_time(
         assert server.asked == 1, "one attempt for all"
         server.is_silent = False
         server.release()
-        wait_until(lambda: asked(0) == (200, True), "an answer once there are credentials", 20)
+        wait_until(lambda: asked(0) == (200, True), "an answer once there are credentials")
 
 
 def test_credentials_that_come_later_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,4 +251,4 @@ def test_credentials_that_come_later_are_found(monkeypatch: pytest.MonkeyPatch) 
             return kept.get_frozen_credentials().access_key == "key"
         return False
 
-    wait_until(are_found, "the credentials", 10)
+    wait_until(are_found, "the credentials")

@@ -31,9 +31,8 @@ IN_A_SHELL: Final = (
 """Pages whose commands are typed into one shell, one page after the other, on a stack that runs."""
 
 REASONS: Final[Mapping[str, str]] = {
-    r"make (test|test-aws|check|review|lock|bench|mutants|sbom|triggers|run ROADS=.*)( .*)?": (
-        "takes minutes or more tools; make says what it would do"
-    ),
+    r"make (test|test-aws|test-deep|check|review|lock|bench|mutants|sbom|triggers|run ROADS=.*)"
+    r"( .*)?": ("takes minutes or more tools; make says what it would do"),
     r"make chaos SEED=\d+": "nine minutes; tests/faults/test_chaos.py runs a minute of it",
     r"(\w+=\S+ )*docker-compose .*": "needs a Docker engine; tests/docker runs the compose file",
     r"python -m tests\.load\.(bench|outages).*": "minutes long; its module is looked for",

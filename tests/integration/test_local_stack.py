@@ -175,7 +175,7 @@ def test_a_killed_process_comes_back(stack: LocalStack) -> None:
         ready = emulators.get_json(stack.ports.web, "/readyz")
         return ready is not None and occupancy.noted(stack.folder)["groups"]["web"] != web
 
-    wait_until(is_back, "the return of the API", 30)
+    wait_until(is_back, "the return of the API")
     assert "web ended (-9), starting it again" in stack.log("supervisor")
 
 

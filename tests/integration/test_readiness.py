@@ -32,7 +32,7 @@ class Parts:
         return answer.status, answer.json["status"], answer.json["failing"]
 
     def becomes(self, *wanted: object) -> None:
-        wait_until(lambda: self.ready() == wanted, f"{wanted}", 15)
+        wait_until(lambda: self.ready() == wanted, f"{wanted}")
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_a_turn_that_ran_out_goes_to_the_next_process_each_time(
     turns = RedisSweepTurns(link)
     with ExitStack() as slow_sweeps:
         for number in range(3):
-            wait_until(lambda: slow_sweeps.enter_context(turns.turn("1")), f"turn {number}", 10)
+            wait_until(lambda: slow_sweeps.enter_context(turns.turn("1")), f"turn {number}")
     with turns.turn("1") as mine:
         assert mine, "the last holder did not give its turn back"
 
@@ -99,7 +99,7 @@ def test_a_token_is_served_until_it_ends_and_its_successor_after_it(
             # The second answer rests on what the process remembers of the token.
             served = [stack.call("GET", "/v1/rides", token=token).status for _ in range(2)]
             assert served == [200, 200]
-            wait_until(lambda ends_at=ends_at: time.time() >= ends_at, "the token's end", 10)
+            wait_until(lambda ends_at=ends_at: time.time() >= ends_at, "the token's end")
             assert stack.call("GET", "/v1/rides", token=token).status == 401
 
 
@@ -116,9 +116,9 @@ def test_the_set_of_revocations_is_believed_and_learns_on_through_many_readings(
             end = time.monotonic() + LIFE_SECONDS
             name, now = f"token-{number}", datetime.now(UTC)
             stored.put("jti", name, revoked_at=now, expires_at=now + timedelta(hours=1))
-            wait_until(lambda name=name: here.known().of({"jti": name}), name, 10)
+            wait_until(lambda name=name: here.known().of({"jti": name}), name)
             wait_until(lambda end=end: time.monotonic() > end, "a life")
-            wait_until(lambda: time.monotonic() < here.known().good_until, "belief", 10)
+            wait_until(lambda: time.monotonic() < here.known().good_until, "belief")
     finally:
         here.close()
 

@@ -215,5 +215,5 @@ def test_a_worker_that_is_told_to_end_finishes_first(
     with Stack(tmp_path, ministack, redis_server, roles=("worker",)) as stack:
         worker = stack.processes["worker"]
         worker.send(signal.SIGTERM)
-        wait_until(lambda: worker.exit_code is not None, "end of the worker", 15)
+        wait_until(lambda: worker.exit_code is not None, "end of the worker")
         assert worker.exit_code == 0, stack.log("worker")

@@ -46,7 +46,7 @@ def program(folder: Path, name: str, script: str = ENDS_ON_REQUEST) -> Program:
 def started(supervisor: Supervisor, folder: Path, name: str, script: str = ENDS_ON_REQUEST) -> int:
     """Start it and wait until it has set its trap; returns its process id."""
     supervisor.start(program(folder, name, script))
-    supervisor.wait_until((folder / name).exists, name, 10)
+    supervisor.wait_until((folder / name).exists, name, 60)
     return int(occupancy.noted(folder)["groups"][name])
 
 

@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
 from service.settings import Settings
+from service.stores.dynamodb import due, items
 from service.stores.dynamodb.client import dynamodb_client
 from tests.support.infrastructure import MiniStack
 
@@ -41,6 +43,21 @@ def service_client(ministack: MiniStack) -> Iterator[DynamoDBClient]:
         client = dynamodb_client(fresh_settings())
     yield client
     client.close()
+
+
+@contextmanager
+def two_shards() -> Iterator[None]:
+    """The index of open rides has two shards instead of eight, each of which costs a sweep calls.
+
+    To a ride all others are one other shard.
+    """
+    few = items.SHARDS[:2]
+    with (
+        patch.object(items, "SHARDS", few),
+        patch.object(due, "SHARDS", few),
+        patch.object(due.DueRides, "shards", few),
+    ):
+        yield
 
 
 class LostAnswers:

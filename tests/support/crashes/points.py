@@ -63,19 +63,24 @@ class Steps:
         raise fault.error(f"{'after' if fault.after else 'before'} {name}")
 
 
+hints_of = cache(get_type_hints)
+"""Each process asks for the same ones, and reading them anew takes longer than what it does."""
+
+
 @cache
 def protocols() -> Mapping[str, type]:
     """The protocols of everything that use cases are given, or get from what they are given."""
     found: dict[str, type] = {}
-    hints = [*get_type_hints(ports.Ports).values(), *get_type_hints(Dispatcher).values()]
+    hints = [*hints_of(ports.Ports).values(), *hints_of(Dispatcher).values()]
     while hints:
         for kind in _kinds_in(hints.pop()):
             if _is_protocol(kind) and kind.__name__ not in found and kind not in PURE:
                 found[kind.__name__] = kind
-                hints += [get_type_hints(each)["return"] for each in methods(kind).values()]
+                hints += [hints_of(each)["return"] for each in methods(kind).values()]
     return found
 
 
+@cache
 def methods(protocol: type) -> Mapping[str, Callable[..., Any]]:
     return {
         name: member
@@ -91,7 +96,7 @@ def all_steps() -> set[str]:
 
 def watched_fields(built: Built, steps: Steps) -> Built:
     """The dataclass with every field that is a port replaced by one whose calls are steps."""
-    hints = get_type_hints(type(built))
+    hints = hints_of(type(built))
     kinds = {each.name: hints[each.name] for each in fields(built)}  # type: ignore[arg-type]
     ports_of_it = {name: kind for name, kind in kinds.items() if _is_protocol_of_ports(kind)}
     changes = {n: watched(getattr(built, n), kind, steps) for n, kind in ports_of_it.items()}
@@ -116,7 +121,7 @@ class Watched:
 
 
 def _step(port: object, protocol: type, name: str, steps: Steps) -> Callable[..., Any]:
-    answer = get_type_hints(methods(protocol)[name])["return"]
+    answer = hints_of(methods(protocol)[name])["return"]
 
     def call(*args: Any, **keywords: Any) -> Any:
         method = getattr(port, name)

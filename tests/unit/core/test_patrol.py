@@ -77,7 +77,7 @@ def test_a_patrol_that_runs_out_of_time_is_repeated(service: Service) -> None:
 
 
 def test_a_backlog_of_waiting_rides_hides_no_silent_unicorn(service: Service) -> None:
-    service.rides.shards, service.rides.shard_of = ("0",), lambda ride_id: "0"
+    service.rides.shards = ("0",)
     ride = service.matched()
     sweep(service.ports, service.now)
     service.later(70)
@@ -89,7 +89,7 @@ def test_a_backlog_of_waiting_rides_hides_no_silent_unicorn(service: Service) ->
 
 
 def test_a_patrol_that_runs_out_of_time_delays_no_waiting_ride(service: Service) -> None:
-    service.rides.shards, service.rides.shard_of = ("0",), lambda ride_id: "0"
+    service.rides.shards = ("0",)
     service.matched()
     sweep(service.ports, service.now)
     ends = service.request(rider_id="rider-2")
@@ -128,7 +128,7 @@ def test_an_entry_that_makes_no_sense_hides_no_silent_unicorn(
 def test_a_row_that_cannot_be_read_hides_no_silent_unicorn_and_ends_the_patrol(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.rides.shards, service.rides.shard_of = ("0",), lambda ride_id: "0"
+    service.rides.shards = ("0",)
     ride = service.matched()
     service.on_duty("u2")
     broken = service.request(rider_id="rider-2")

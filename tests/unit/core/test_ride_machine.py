@@ -19,6 +19,7 @@ from service.core.ports import Rules
 from service.core.unicorns import Step
 from service.model import Hearing, Ride, Unicorn, UnicornState
 from tests.support import ride_city, ride_people
+from tests.support.depth import examples
 from tests.support.fakes import FakeAssignments, FakeRides
 from tests.support.ride_machine import RideMachine
 from tests.support.ride_stores import FakeStores
@@ -30,9 +31,10 @@ def run_machine(**how: Any) -> None:
     )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.hypothesis
+@pytest.mark.timeout(1800)
 def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
-    run_machine(max_examples=2000)
+    run_machine(max_examples=examples(700))
 
 
 def test_riders_of_a_herd_that_is_gone_are_not_left_with_it() -> None:

@@ -20,7 +20,6 @@ from service.model import (
     UnicornState,
 )
 from service.model.errors import Unavailable
-from service.stores.dynamodb.items import shard_of
 from tests.unit.core.conftest import PICKUP, Service
 
 
@@ -225,7 +224,6 @@ def test_a_sweep_without_time_looks_at_some_and_leaves_the_rest_to_the_next(
 def one_shard(service: Service) -> None:
     """All rides are due in the order of their requests."""
     service.rides.shards = ("all",)
-    service.rides.shard_of = lambda _ride_id: "all"
 
 
 class Poison(Exception):
@@ -382,7 +380,8 @@ def test_a_backlog_calls_one_helper_and_leaves_it_the_shards_that_are_free(
     monkeypatch.setattr("service.core.sweep.TOGETHER", 2)
     monkeypatch.setattr("service.core.sweep.MANY", 4)
     calls: list[str] = []
-    mine = set(list(service.rides.shards)[:3])
+    service.rides.shards = ("0", "1", "2", "3", "4", "5", "6", "7")
+    mine = set(service.rides.shards[:3])
     swept = sweep(
         service.ports,
         service.now,
@@ -391,7 +390,7 @@ def test_a_backlog_calls_one_helper_and_leaves_it_the_shards_that_are_free(
     )
     assert (swept.shards, len(calls)) == (3, 1)
     seen = service.waiting.rides[rides[0].zone]
-    assert {shard_of(ride_id) for ride_id in seen} == mine
+    assert {service.rides.shard_of(ride_id) for ride_id in seen} == mine
 
 
 def test_a_planned_ride_is_given_up_when_its_plan_has_had_its_time(service: Service) -> None:
