@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from service.command.accounts import account
+from service.command.doctor import doctor
 from service.command.fleet import fleet
 from service.command.operations import dead_letters, dispatch, erase, revoke
 from service.command.reconcile import reconcile
@@ -28,6 +29,7 @@ def main(context: click.Context) -> None:
 
 
 for command in (
+    doctor,
     tables,
     fleet,
     account,

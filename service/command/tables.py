@@ -8,7 +8,8 @@ import click
 
 from service.command.tools import Output, Tools, explained, with_output, wrote
 from service.stores.dynamodb import schema
-from service.stores.dynamodb.schema import create_tables, faults_of_tables
+from service.stores.dynamodb.inspection import faults_of_tables
+from service.stores.dynamodb.schema import create_tables
 
 
 @click.group(short_help="The DynamoDB tables.")

@@ -11,6 +11,7 @@ import pytest
 from service.model import CanceledBy, Ride, RideStatus
 from service.settings import Settings
 from service.stores.dynamodb import schema
+from service.stores.dynamodb.inspection import faults_of_tables
 from service.stores.dynamodb.items import shard_of
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import (
@@ -19,7 +20,6 @@ from service.stores.dynamodb.schema import (
     create_tables,
     definition,
     drop_former_indexes,
-    faults_of_tables,
 )
 from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
 from tests.support.dynamodb import fresh_settings

@@ -125,31 +125,6 @@ def drop_former_indexes(client: DynamoDBClient, settings: Settings) -> None:
     patiently(drop, PATIENCE_SECONDS)
 
 
-def faults_of_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
-    """The faults of the tables, a sentence each; empty without faults. Raises `Unavailable`."""
-
-    def faults() -> list[str]:
-        named = [(str(getattr(settings, table.setting)), table) for table in TABLES]
-        return [fault for name, table in named for fault in _faults(client, name, table)]
-
-    return patiently(faults, PATIENCE_SECONDS)
-
-
-def _faults(client: DynamoDBClient, name: str, table: Table) -> list[str]:
-    try:
-        missing = _missing_indexes(client, name, table)
-    except client.exceptions.ResourceNotFoundException:
-        return [f"{name}: no such table"]
-    faults = [f"{name}: no index {index.name}" for index in missing]
-    if table.expires_at and not _expires(client, name):
-        faults.append(f"{name}: items do not expire by {table.expires_at}")
-    return faults
-
-
-def _missing_indexes(client: DynamoDBClient, name: str, table: Table) -> list[Index]:
-    return _missing(client.describe_table(TableName=name)["Table"], table)
-
-
 def _missing(described: TableDescriptionTypeDef, table: Table) -> list[Index]:
     return [index for index in table.indexes if index.name not in _indexes_of(described)]
 

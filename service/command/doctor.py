@@ -1,0 +1,127 @@
+"""`doctor`: whether everything that a task needs is as this release needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from service.auth.endpoint import Endpoint, FetchFailed
+from service.auth.jwks import BadKeySet, read_key_set
+from service.bootstrap import JOB_TIMEOUT_SECONDS
+from service.clock import BOUND, HOST, REDIS, Clock
+from service.command.tools import Output, Tools, with_output
+from service.model.errors import Unavailable
+from service.settings import ApiSettings, load
+from service.stores.clocks import DynamoClock, redis_clock
+from service.stores.dynamodb.inspection import faults_of_tables, notes_on_tables
+from service.stores.redis.inspection import faults_of_redis
+from service.stores.redis.link import RedisLink, connect
+
+DYNAMODB = "dynamodb"
+
+
+class KeySettings(ApiSettings):
+    """The API's settings about keys, for a task that has not all the others of the API."""
+
+    public_url: str = ""
+    cognito_client_ids: tuple[str, ...] = ()
+
+
+class Check(NamedTuple):
+    """What was looked at, what is wrong with it, and what else there is to say."""
+
+    part: str
+    faults: list[str]
+    notes: list[str]
+
+
+@click.command()
+@with_output
+def doctor(output: Output) -> None:
+    """Check that tables, Redis, keys and clocks are as this release needs them.
+
+    Looks at the tables with their keys, indexes and expiry (no stream is needed), at Redis and the
+    broker, at the keys of the user pool (if COGNITO_USER_POOL_ID is set), and at how far the clocks
+    of this machine, Redis and DynamoDB are apart. Changes nothing. The exit code is 1 if there is a
+    fault.
+    """
+    checks = list(_checks(Tools()))
+    faults = [f"{check.part}: {fault}" for check in checks for fault in check.faults]
+    output.show(
+        {"faults": faults, "checks": [check._asdict() for check in checks]}, *_lines(checks)
+    )
+    sys.exit(1 if faults else 0)
+
+
+def _lines(checks: list[Check]) -> Iterator[str]:
+    for check in checks:
+        yield from (f"FAULT  {check.part}: {fault}" for fault in check.faults)
+        if not check.faults:
+            yield f"ok     {check.part}"
+        yield from (f"       {check.part}: {note}" for note in check.notes)
+    count = sum(len(check.faults) for check in checks)
+    yield f"{count} faults: this release does not run well here" if count else "no faults"
+
+
+def _checks(tools: Tools) -> Iterator[Check]:
+    settings = tools.settings
+    yield _looked_at("tables", lambda: _tables(tools))
+    yield _looked_at("redis", lambda: (faults_of_redis(tools.redis.link), []))
+    if settings.broker_url != settings.redis_url:
+        broker = RedisLink(connect(settings.broker_url, timeout_seconds=JOB_TIMEOUT_SECONDS))
+        yield _looked_at("broker", lambda: (faults_of_redis(broker), []))
+    yield _looked_at("keys", lambda: _keys(settings.cognito_user_pool_id))
+    yield _looked_at("clocks", lambda: _clocks(tools))
+
+
+def _looked_at(part: str, look: Callable[[], tuple[list[str], list[str]]]) -> Check:
+    try:
+        return Check(part, *look())
+    except Unavailable as error:
+        return Check(part, [str(error)], [])
+
+
+def _tables(tools: Tools) -> tuple[list[str], list[str]]:
+    faults = faults_of_tables(tools.dynamodb, tools.settings)
+    if not faults:
+        return [], notes_on_tables(tools.dynamodb, tools.settings)
+    return faults, [
+        "not the tables of this release: data.yaml, or `tables create`, adds what is missing"
+    ]
+
+
+def _keys(user_pool_id: str) -> tuple[list[str], list[str]]:
+    if not user_pool_id:
+        return [], ["not needed: COGNITO_USER_POOL_ID is not set"]
+    settings = load(KeySettings)
+    hosts = settings.auth_jwks_allow_http_hosts
+    try:
+        if settings.auth_jwks_file:
+            document = Path(settings.auth_jwks_file).read_bytes()
+        else:
+            document = Endpoint(settings.jwks_url, allow_http_hosts=hosts)()
+        return [], [f"{len(read_key_set(document).keys)} can be used"]
+    except (FetchFailed, BadKeySet, OSError) as error:
+        return [f"no usable key set: {error}"], []
+
+
+def _clocks(tools: Tools) -> tuple[list[str], list[str]]:
+    dynamodb = DynamoClock(tools.dynamodb, tools.settings.rides_table)
+    clock = Clock({REDIS: redis_clock(tools.redis.link), DYNAMODB: dynamodb})
+    clock.read()
+    off = {name: clock.by(name) - clock.now() for name in (HOST, REDIS, DYNAMODB)}
+    faults = [
+        f"the clock of {name} is {_seconds(difference)} s off the middle one of the three"
+        for name, difference in off.items()
+        if abs(difference) > BOUND
+    ]
+    return faults, []
+
+
+def _seconds(difference: timedelta) -> str:
+    return f"{difference.total_seconds():+.1f}"
