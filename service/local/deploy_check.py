@@ -1,0 +1,250 @@
+"""`make deploy-check`: what an account lacks before the stacks of docker/ecs can be created.
+
+It takes the parameters that the stacks will get, as `NAME=VALUE`, and looks at what must be there
+already: a network, a certificate, an image, and what else is named. It changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from service.local.templates import Template
+
+STACKS: Final[Mapping[str, str]] = {
+    "rides-account": "account.yaml",
+    "rides-network": "network.yaml",
+    "rides-data": "data.yaml",
+    "rides-identity": "identity.yaml",
+    "rides": "service.yaml",
+    "rides-scaling": "scaling.yaml",
+    "rides-commands": "commands.yaml",
+}
+"""The stacks in their order, by the names that the README gives them."""
+
+_IMAGE: Final = re.compile(
+    r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^@:]+)@(sha256:[0-9a-f]{64})"
+)
+_TARGETS: Final = {"GatewayId", "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId"}
+"""Where a route may lead to, by the names of EC2."""
+_USELESS: Final = re.compile(r"ROLLBACK_COMPLETE|.*_FAILED|REVIEW_IN_PROGRESS")
+"""States of a stack that can only be deleted. After a failed update it is `UPDATE_ROLLBACK_…`."""
+
+
+class Missing(Exception):
+    """Something that must be there first; the message says what, and what to do."""
+
+
+class Finding(NamedTuple):
+    """What was looked at, and what is missing; None if nothing is."""
+
+    part: str
+    missing: str | None
+    found: str = ""
+
+
+Look = Callable[[], str]
+"""Looks at a part of the account. Returns what it found in words; raises `Missing`."""
+
+
+def findings(values: Mapping[str, str]) -> Iterator[Finding]:
+    """What is there and what is missing, for stacks with these parameters."""
+    yield from _parameter_findings(values)
+    account = _Account(values)
+    looks: dict[str, tuple[str, Look]] = {
+        "credentials": ("", account.credentials),
+        "network": ("VpcId", account.network),
+        "public subnets": ("PublicSubnets", account.public_subnets),
+        "private subnets": ("PrivateSubnets", account.private_subnets),
+        "certificate": ("CertificateArn", account.certificate),
+        "image": ("Image", account.image),
+        "sign-in domain": ("LoginDomain", account.login_domain),
+        "topic of the alarms": ("AlarmTopic", account.topic),
+        "bucket of the code": ("CodeBucket", account.code_bucket),
+    }
+    for part, (parameter, look) in looks.items():
+        if not parameter or values.get(parameter):
+            yield _looked_at(part, look)
+    for stack in STACKS:
+        yield _looked_at(f"stack {stack}", partial(account.stack, stack))
+
+
+def _parameter_findings(values: Mapping[str, str]) -> Iterator[Finding]:
+    """Parameters that a template refuses, or that are in none, or that nobody gave."""
+    templates = [Template(name) for name in STACKS.values()]
+    outputs = {name for each in templates for name in each.parsed.get("Outputs", ())}
+    known = {name for each in templates for name in each.parameters}
+    faults = {f"{name}: no such parameter" for name in values.keys() - known}
+    for file in STACKS.values():
+        own = {name: text for name, text in values.items() if name in Template(file).parameters}
+        faults |= {
+            fault
+            for fault in Template(file, own).faults()
+            # What a stack before it tells cannot be known yet.
+            if not (fault.endswith(": is missing") and fault.partition(":")[0] in outputs)
+        }
+    yield from (Finding("parameters", fault) for fault in sorted(faults))
+    if not faults:
+        yield Finding("parameters", None, "each template takes them")
+
+
+def _looked_at(part: str, look: Look) -> Finding:
+    try:
+        return Finding(part, None, look())
+    except Missing as missing:
+        return Finding(part, str(missing))
+    except ClientError as error:
+        told = error.response["Error"]
+        return Finding(part, f"{told.get('Code')}: {told.get('Message')}")
+    except BotoCoreError as error:
+        return Finding(part, str(error))
+
+
+class _Account:
+    """Looks at an AWS account; each method makes one to three remote calls."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self._session = boto3.Session()
+
+    def _client(self, service: str) -> Any:
+        return self._session.client(service)  # type: ignore[call-overload]
+
+    def _list(self, parameter: str) -> list[str]:
+        return [part for part in self._values[parameter].split(",") if part]
+
+    def credentials(self) -> str:
+        if not self._session.region_name:
+            raise Missing("no region is set: set AWS_REGION")
+        identity = self._client("sts").get_caller_identity()
+        return f"account {identity['Account']}, region {self._session.region_name}"
+
+    def network(self) -> str:
+        vpc = self._values["VpcId"]
+        self._client("ec2").describe_vpcs(VpcIds=[vpc])
+        return vpc
+
+    def public_subnets(self) -> str:
+        return self._subnets("PublicSubnets", _is_internet, "an internet gateway")
+
+    def private_subnets(self) -> str:
+        return self._subnets("PrivateSubnets", lambda to: not _is_internet(to), "a NAT gateway")
+
+    def _subnets(self, parameter: str, fits: Callable[[str], bool], called: str) -> str:
+        ids = self._list(parameter)
+        found = self._client("ec2").describe_subnets(SubnetIds=ids)["Subnets"]
+        elsewhere = [
+            each["SubnetId"] for each in found if each["VpcId"] != self._values.get("VpcId")
+        ]
+        if elsewhere:
+            raise Missing(f"{', '.join(elsewhere)}: not in the VPC of VpcId")
+        zones = {each["AvailabilityZone"] for each in found}
+        if len(zones) < 2:
+            raise Missing(f"all in {', '.join(zones)}: two availability zones are needed")
+        without = [each for each in ids if not any(map(fits, self._ways_out(each)))]
+        if without:
+            raise Missing(f"{', '.join(without)}: no route to {called} (0.0.0.0/0)")
+        return f"{len(ids)} in {', '.join(sorted(zones))}, each with a route to {called}"
+
+    def _ways_out(self, subnet: str) -> list[str]:
+        """Where default routes lead to, in the subnet's table or else in the VPC's main one."""
+        vpc = {"Name": "vpc-id", "Values": [self._values.get("VpcId", "")]}
+        tables = self._client("ec2").describe_route_tables(Filters=[vpc])["RouteTables"]
+        links = [(link, table) for table in tables for link in table.get("Associations", ())]
+        own = [table for link, table in links if link.get("SubnetId") == subnet]
+        main = [table for link, table in links if link.get("Main")]
+        return [
+            str(route[target])
+            for table in own or main
+            for route in table["Routes"]
+            if route.get("DestinationCidrBlock") == "0.0.0.0/0"
+            for target in _TARGETS & route.keys()
+        ]
+
+    def certificate(self) -> str:
+        arn = self._values["CertificateArn"]
+        told = self._client("acm").describe_certificate(CertificateArn=arn)["Certificate"]
+        if told["Status"] != "ISSUED":
+            raise Missing(f"it is {told['Status']}, not yet ISSUED: add its record to the DNS")
+        host = urlsplit(self._values.get("PublicUrl", "")).hostname or ""
+        names = told.get("SubjectAlternativeNames") or [told["DomainName"]]
+        if host and not any(_covers(name, host) for name in names):
+            raise Missing(f"it is of {', '.join(names)}, not of {host} in PublicUrl")
+        return f"issued for {', '.join(names)}"
+
+    def image(self) -> str:
+        named = _IMAGE.fullmatch(self._values["Image"])
+        if not named:
+            raise Missing("it is in no repository of ECR: push it there")
+        account, region, repository, digest = named.groups()
+        if region != self._session.region_name:
+            raise Missing(f"it is in {region}, and tasks run in {self._session.region_name}")
+        ids = [{"imageDigest": digest}]
+        self._client("ecr").describe_images(
+            registryId=account, repositoryName=repository, imageIds=ids
+        )
+        return f"in the repository {repository}"
+
+    def login_domain(self) -> str:
+        domain = self._values["LoginDomain"]
+        told = self._client("cognito-idp").describe_user_pool_domain(Domain=domain)
+        if told.get("DomainDescription"):
+            raise Missing(f"{domain} is taken in this region: choose another one")
+        return f"{domain} is free"
+
+    def topic(self) -> str:
+        arn = self._values["AlarmTopic"]
+        self._client("sns").get_topic_attributes(TopicArn=arn)
+        return arn
+
+    def code_bucket(self) -> str:
+        bucket, key = self._values["CodeBucket"], self._values.get("CodeKey")
+        self._client("s3").head_bucket(Bucket=bucket)
+        if key:
+            self._client("s3").head_object(Bucket=bucket, Key=key)
+        return f"s3://{bucket}/{key or ''}"
+
+    def stack(self, name: str) -> str:
+        try:
+            (told,) = self._client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in error.response["Error"]["Message"]:
+                return "does not exist yet"
+            raise
+        status = told["StackStatus"]
+        if _USELESS.fullmatch(status):
+            raise Missing(f"it is {status}: delete it, then create it again")
+        return str(status)
+
+
+def _is_internet(target: str) -> bool:
+    return target.startswith("igw-")
+
+
+def _covers(name: str, host: str) -> bool:
+    """Whether a name of a certificate is the host's; `*` stands for one label."""
+    return name == host or (name.startswith("*.") and name[2:] == host.partition(".")[2])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a line for each part; 1 if something is missing, 2 for arguments of another form."""
+    if not all("=" in each for each in arguments):
+        print("usage: make deploy-check ARGS='NAME=VALUE ...'", file=sys.stderr)
+        return 2
+    values = {name: value for name, _, value in (each.partition("=") for each in arguments)}
+    found = list(findings(values))
+    for each in found:
+        word, text = ("MISSING", each.missing) if each.missing else ("ok", each.found)
+        print(f"{word:8} {each.part}: {text}")
+    return 1 if any(each.missing for each in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,196 @@
+"""`make deploy-check` on an emulated account: what is missing is named, and what is there is ok."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.local import deploy_check
+from tests.support.aws_account import Account
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with Account(tmp_path_factory.mktemp("account")) as account:
+        yield account
+
+
+@pytest.fixture(autouse=True)
+def _of_the_account(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in account.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
+
+
+@pytest.fixture
+def network(account: Account) -> dict[str, str]:
+    """A VPC with two public and two private subnets, and its certificate."""
+    given = account.network()
+    ec2, vpc = account.client("ec2"), given["VpcId"]
+    private = ",".join(_subnet(ec2, vpc, n, "ab"[n]) for n in range(2))
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    public = given["PublicSubnets"].split(",")
+    _route(ec2, vpc, public, GatewayId=gateway)
+    nat = ec2.create_nat_gateway(SubnetId=public[0], ConnectivityType="private")
+    _route(ec2, vpc, private.split(","), NatGatewayId=nat["NatGateway"]["NatGatewayId"])
+    return given | {"PrivateSubnets": private}
+
+
+def _subnet(ec2: Any, vpc: str, number: int, zone: str) -> str:
+    made = ec2.create_subnet(
+        VpcId=vpc,
+        CidrBlock=f"10.0.{10 + number}.0/24",
+        AvailabilityZone=f"{Account.region}{zone}",
+    )
+    return str(made["Subnet"]["SubnetId"])
+
+
+def _route(ec2: Any, vpc: str, subnets: list[str], **target: str) -> None:
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **target)
+    for subnet in subnets:
+        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+
+
+def missing(capsys: pytest.CaptureFixture[str], **values: str) -> dict[str, str]:
+    """What is missing, by part, with the exit code that belongs to it."""
+    code = deploy_check.main([f"{name}={value}" for name, value in values.items()])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line[:8] in ("ok      ", "MISSING ") for line in lines)
+    found = dict(line[9:].split(": ", 1) for line in lines if line.startswith("MISSING"))
+    assert code == (1 if found else 0)
+    return found
+
+
+def test_an_empty_account_lacks_what_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    found = missing(
+        capsys,
+        VpcId="vpc-0123456789abcdef0",
+        PublicSubnets="subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+        CertificateArn=f"arn:aws:acm:us-east-1:000000000000:certificate/{uuid.uuid4()}",
+        Image=f"000000000000.dkr.ecr.us-east-1.amazonaws.com/none@{DIGEST}",
+        AlarmTopic="arn:aws:sns:us-east-1:000000000000:none",
+        CodeBucket="no-such-bucket",
+    )
+    wanted = {"network", "public subnets", "certificate", "image", "topic of the alarms"}
+    assert {*wanted, "bucket of the code"} <= found.keys()
+
+
+def test_an_account_that_has_everything_lacks_nothing(
+    account: Account, network: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = pushed_image(account)
+    account.client("s3").create_bucket(Bucket="code-here")
+    account.client("s3").put_object(Bucket="code-here", Key="triggers-1.zip", Body=b"zip")
+    topic = account.client("sns").create_topic(Name="operators")["TopicArn"]
+    assert (
+        missing(
+            capsys,
+            **network,
+            PublicUrl="https://rides.example.com",
+            Image=image,
+            LoginDomain="rides-free",
+            AlarmTopic=topic,
+            CodeBucket="code-here",
+            CodeKey="triggers-1.zip",
+            RiderUrls="https://rides.example.com/",
+            DriverUrls="https://rides.example.com/drive",
+            ConsoleUrls="https://rides.example.com/console",
+        )
+        == {}
+    )
+
+
+def pushed_image(account: Account) -> str:
+    ecr = account.client("ecr")
+    ecr.create_repository(repositoryName="rides")
+    ecr.put_image(repositoryName="rides", imageManifest='{"schemaVersion":2}', imageTag="1")
+    (told,) = ecr.describe_images(repositoryName="rides")["imageDetails"]
+    registry = f"{told['registryId']}.dkr.ecr.{account.region}.amazonaws.com"
+    return f"{registry}/rides@{told['imageDigest']}"
+
+
+def test_subnets_in_one_zone_or_without_a_way_out_are_refused(
+    account: Account, network: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, _ = network["PublicSubnets"].split(",")
+    vpc = network["VpcId"]
+    ec2 = account.client("ec2")
+    lost = ",".join(_subnet(ec2, vpc, 10 + n, "ab"[n]) for n in range(2))
+    found = missing(capsys, VpcId=vpc, PublicSubnets=one, PrivateSubnets=lost)
+    assert "two availability zones are needed" in found["public subnets"]
+    assert "no route to a NAT gateway" in found["private subnets"]
+    elsewhere = missing(capsys, **account.network() | {"PrivateSubnets": lost})
+    assert "not in the VPC of VpcId" in elsewhere["private subnets"]
+
+
+def test_a_certificate_of_another_host_is_refused(
+    network: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = network["CertificateArn"]
+    found = missing(capsys, CertificateArn=arn, PublicUrl="https://rides.example.org")
+    assert "not of rides.example.org" in found["certificate"]
+
+
+def test_wrong_and_unknown_parameters_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert deploy_check.main(["WebSize=512/512", "Imgae=x", "LoginDomain=Upper"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    refused = [line.partition("parameters: ")[2] for line in lines if "parameters: " in line]
+    assert "Imgae: no such parameter" in refused
+    assert "Image: is missing" in refused
+    assert any(text.startswith("WebSize: must be one of") for text in refused)
+    assert any(text.startswith("LoginDomain: ") for text in refused)
+    assert not any(text.startswith("RidesTable") for text in refused)
+
+
+def test_arguments_of_another_form_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert deploy_check.main(["--help"]) == 2
+    assert "NAME=VALUE" in capsys.readouterr().err
+
+
+def test_a_taken_sign_in_domain_is_refused(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cognito = account.client("cognito-idp")
+    pool = cognito.create_user_pool(PoolName="other")["UserPool"]["Id"]
+    cognito.create_user_pool_domain(Domain="rides-taken", UserPoolId=pool)
+    assert "is taken" in missing(capsys, LoginDomain="rides-taken")["sign-in domain"]
+
+
+def test_a_stack_whose_creation_failed_is_to_be_deleted_and_can_be_made_again(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formation = account.client("cloudformation")
+    urls = {f"{who}Urls": "https://rides.example.com/" for who in ("Rider", "Driver", "Console")}
+    values = urls | {"LoginDomain": "rides-half", "Branding": "true"}  # unknown to the emulator
+    with pytest.raises(AssertionError):
+        account.create("data.yaml", "rides-data", **values)
+    assert "delete it, then create it again" in missing(capsys, **urls)["stack rides-data"]
+    formation.delete_stack(StackName="rides-data")
+    assert "stack rides-data" not in missing(capsys, **urls)
+    account.create("data.yaml", "rides-data", **values | {"Branding": "false"})
+    assert "stack rides-data" not in missing(capsys, **urls)
+
+
+def test_the_stack_of_the_service_can_be_deleted_and_made_again(
+    account: Account, network: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parameters = network | {
+        "PublicUrl": "https://rides.example.com",
+        "Image": f"rides@{DIGEST}",
+        "RidesTable": "Rides",
+        "UnicornsTable": "Unicorns",
+        "OperationsTable": "Operations",
+        "UserPoolId": "us-east-1_Example",
+        "ClientIds": "client",
+    }
+    for _ in range(2):
+        account.create("service.yaml", "rides", **parameters)
+        account.client("cloudformation").delete_stack(StackName="rides")
+    assert "stack rides" not in missing(capsys)
