@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from service.local.templates import Template
 from service.settings import ApiSettings, read
+from tests.support.templates import ECS
 from tests.unit.test_ecs_templates import REQUIRED, containers, resources, template
 
 PARAMETERS: Final[Mapping[str, Any]] = template("service.yaml")["Parameters"]
@@ -87,13 +88,47 @@ def test_what_the_service_refuses_the_template_refuses_first(name: str) -> None:
     assert [value for value in wrong if is_taken(name, value)] == []
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_each_parameter_has_a_form_and_says_it_in_words(name: str) -> None:
-    parameter = PARAMETERS[name]
-    if parameter["Type"] == "String" and "AllowedValues" not in parameter:
-        assert parameter["ConstraintDescription"]
-        default = parameter.get("Default")
-        assert default is None or re.fullmatch(parameter["AllowedPattern"], default)
+STACKS: Final = (
+    *("account.yaml", "commands.yaml", "data.yaml", "firewall.yaml", "identity.yaml"),
+    *("network.yaml", "roads.yaml", "scaling.yaml", "service.yaml"),
+)
+TOLD: Final = {
+    name for file in ECS.glob("*.yaml") for name in template(file.name).get("Outputs", ())
+}
+"""What another stack tells, so that nobody types it."""
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_people_type_has_a_form_that_is_said_in_words(stack: str) -> None:
+    for name, parameter in template(stack)["Parameters"].items():
+        is_text = parameter["Type"] in {"String", "CommaDelimitedList"}
+        if is_text and "AllowedValues" not in parameter and name not in TOLD:
+            assert parameter.get("AllowedPattern"), name
+            assert parameter.get("ConstraintDescription") or parameter.get("Description"), name
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_each_default_is_taken(stack: str) -> None:
+    faults = Template(stack).faults()
+    assert [fault for fault in faults if not fault.endswith(": is missing")] == []
+
+
+@pytest.mark.parametrize(
+    ("stack", "name", "value"),
+    [
+        ("data.yaml", "RiderUrls", "http://rides.example.com/"),
+        ("data.yaml", "ConsoleUrls", "https://rides.example.com/#console"),
+        ("data.yaml", "LoginDomain", "Rides"),
+        ("data.yaml", "SenderAddress", "rides.example.com"),
+        ("identity.yaml", "AllowedEmailDomains", "example.com, example.org"),
+        ("identity.yaml", "UserDirectory", "directory.find"),
+        ("identity.yaml", "AlarmTopic", "operators"),
+        ("roads.yaml", "Image", "wildrydes-roads:latest"),
+        ("roads.yaml", "Cpu", "1000"),
+    ],
+)
+def test_a_wrong_input_of_another_stack_is_refused(stack: str, name: str, value: str) -> None:
+    assert any(fault.startswith(f"{name}: ") for fault in Template(stack, {name: value}).faults())
 
 
 @pytest.mark.parametrize(
