@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -308,19 +309,25 @@ def test_what_is_scaled_has_no_desired_count_that_a_deployment_would_restore() -
     assert services["BeatService"]["DesiredCount"] == 1
 
 
-def test_every_mounted_volume_is_declared_by_the_image_and_belongs_to_its_user() -> None:
+@pytest.mark.parametrize(
+    ("stack", "image", "user"), [("service", "", "service"), ("roads", "roads/", "roads")]
+)
+def test_every_mounted_volume_is_declared_by_the_image_and_belongs_to_its_user(
+    stack: str, image: str, user: str
+) -> None:
     """Fargate gives an undeclared one to root, where nobody else can write."""
-    dockerfile = (PROJECT / "docker" / "Dockerfile").read_text()
-    declared = re.findall(r'^VOLUME \["(.+)"\]$', dockerfile, re.M)
-    before = dockerfile.partition("\nVOLUME ")[0]
-    for container in containers().values():
+    dockerfile = (PROJECT / "docker" / f"{image}Dockerfile").read_text()
+    before, _, declared = dockerfile.partition("\nVOLUME ")
+    volumes = json.loads(declared.splitlines()[0])
+    tasks = resources(f"{stack}.yaml", "AWS::ECS::TaskDefinition").values()
+    for container in (each for task in tasks for each in task["ContainerDefinitions"]):
         for mount in container["MountPoints"]:
             path = mount["ContainerPath"]
-            assert path in declared
-            assert f"install -d -o service -g service -m 1777 {path}\n" in before
+            assert path in volumes
+            assert re.search(rf"install -d -o {user} -g {user} -m \d+ {path}\b", before)
         environment = {pair["Name"]: pair["Value"] for pair in container["Environment"]}
         file = environment.get("LIVENESS_FILE")
-        assert file is None or str(Path(file).parent) in declared
+        assert file is None or str(Path(file).parent) in volumes
 
 
 def test_each_task_is_a_role_of_the_image() -> None:
