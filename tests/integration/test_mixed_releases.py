@@ -18,10 +18,12 @@ from service.core.staff import enroll
 from service.core.unicorns import set_availability
 from service.model import RideStatus
 from service.stores.broker import DISPATCH_QUEUE, ROUND_TASK, SWEEP_QUEUE, broker_options
+from service.stores.entries import dump_ride
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
+from service.stores.redis.workers import RedisWorkers
 from tests.contract.test_fleet_index import HERE, STALE, at
 from tests.support.builders import BATTERY_PARK, NOW, a_ride, a_unicorn, a_usable_unicorn
 from tests.support.fakes_redis import FakeRoundQueue
@@ -40,6 +42,44 @@ def test_a_round_passes_over_a_ride_of_another_release(redis_server: RedisServer
     assert lease
     assert lease.begin_round().rides == [ride]
     lease.release()
+
+
+def test_a_ride_to_which_the_next_release_added_a_field_is_read(
+    redis_server: RedisServer,
+) -> None:
+    client = connect(redis_server.url, timeout_seconds=2)
+    waiting, ride = RedisWaitingRides(RedisLink(client)), a_ride(note=None)
+    schema, record = json.loads(dump_ride(ride))
+    waiting.add(ride)
+    text = json.dumps([schema, record | {"of_the_next_release": {"x": 1}}])
+    client.hset(keys.waiting(ride.zone), ride.ride_id, text)
+    lease = waiting.take(ride.zone)
+    assert lease
+    assert lease.begin_round().rides == [ride]
+    lease.release()
+
+
+@pytest.mark.parametrize("change", [{"revision": None}, {"of_the_next_release": 1}])
+def test_workers_of_both_releases_are_listed(
+    redis_server: RedisServer, change: dict[str, Any]
+) -> None:
+    client, now = connect(redis_server.url, timeout_seconds=2), datetime.now(UTC)
+    record = {
+        "host": "h",
+        "pid": 1,
+        "version": "1",
+        "revision": "abc123",
+        "active": 0,
+        "done": 1,
+        "failed": 0,
+        "memory_bytes": 1,
+        "started_at": now.isoformat(),
+        "beat_at": now.isoformat(),
+    } | change
+    written = {name: value for name, value in record.items() if value is not None}
+    client.hset(keys.WORKERS, "h:1", json.dumps(written))
+    listed = {beat.worker_id: beat for beat in RedisWorkers(RedisLink(client)).beats(now)}
+    assert listed["h:1"].revision == (written.get("revision") or "")
 
 
 def test_a_unicorn_of_another_release_is_read_again(redis_server: RedisServer) -> None:
