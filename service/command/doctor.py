@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import click
 
@@ -16,7 +16,7 @@ from service.bootstrap import JOB_TIMEOUT_SECONDS
 from service.clock import BOUND, HOST, REDIS, Clock
 from service.command.tools import Output, Tools, with_output
 from service.model.errors import Unavailable
-from service.settings import ApiSettings, load
+from service.settings import ApiSettings, Parts, load
 from service.stores.clocks import DynamoClock, redis_clock
 from service.stores.dynamodb.inspection import faults_of_tables, notes_on_tables
 from service.stores.redis.inspection import faults_of_redis
@@ -29,7 +29,7 @@ class KeySettings(ApiSettings):
     """The API's settings about keys, for a task that has not all the others of the API."""
 
     public_url: str = ""
-    cognito_client_ids: tuple[str, ...] = ()
+    cognito_client_ids: Annotated[tuple[str, ...], Parts] = ()
 
 
 class Check(NamedTuple):

@@ -29,6 +29,9 @@ STACKS: Final[Mapping[str, str]] = {
 }
 """The stacks in their order, by the names that the README gives them."""
 
+NEEDED: Final = {"data.yaml", "service.yaml"}
+"""The templates without which nothing runs, so that their parameters must be given."""
+
 _IMAGE: Final = re.compile(
     r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^@:]+)@(sha256:[0-9a-f]{64})"
 )
@@ -87,8 +90,9 @@ def _parameter_findings(values: Mapping[str, str]) -> Iterator[Finding]:
         faults |= {
             fault
             for fault in Template(file, own).faults()
-            # What a stack before it tells cannot be known yet.
-            if not (fault.endswith(": is missing") and fault.partition(":")[0] in outputs)
+            if not fault.endswith(": is missing")
+            # What a stack before it tells cannot be known yet; most stacks may come later.
+            or (file in NEEDED and fault.partition(":")[0] not in outputs)
         }
     yield from (Finding("parameters", fault) for fault in sorted(faults))
     if not faults:

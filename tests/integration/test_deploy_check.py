@@ -7,11 +7,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from service.local import deploy_check
 from tests.support.aws_account import Account
 
 DIGEST = "sha256:" + "0" * 64
+SERVICE = {
+    "PublicUrl": "https://rides.example.com",
+    "Image": f"rides@{DIGEST}",
+    "RidesTable": "Rides",
+    "UnicornsTable": "Unicorns",
+    "OperationsTable": "Operations",
+    "UserPoolId": "us-east-1_Example",
+    "ClientIds": "client",
+}
+"""The parameters of service.yaml beside those of the network."""
 
 
 @pytest.fixture(scope="module")
@@ -166,31 +177,53 @@ def test_a_taken_sign_in_domain_is_refused(
 def test_a_stack_whose_creation_failed_is_to_be_deleted_and_can_be_made_again(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    formation = account.client("cloudformation")
-    urls = {f"{who}Urls": "https://rides.example.com/" for who in ("Rider", "Driver", "Console")}
-    values = urls | {"LoginDomain": "rides-half", "Branding": "true"}  # unknown to the emulator
-    with pytest.raises(AssertionError):
-        account.create("data.yaml", "rides-data", **values)
-    assert "delete it, then create it again" in missing(capsys, **urls)["stack rides-data"]
-    formation.delete_stack(StackName="rides-data")
-    assert "stack rides-data" not in missing(capsys, **urls)
-    account.create("data.yaml", "rides-data", **values | {"Branding": "false"})
-    assert "stack rides-data" not in missing(capsys, **urls)
+    cognito = account.client("cognito-idp")
+    pool = cognito.create_user_pool(PoolName="other")["UserPool"]["Id"]
+    cognito.create_user_pool_domain(Domain="rides-half", UserPoolId=pool)
+    values = dict.fromkeys(("RiderUrls", "DriverUrls", "ConsoleUrls"), "https://a.example.com/")
+    values |= {"Branding": "false"}  # which the emulator does not know
+    with pytest.raises(AssertionError, match="CREATE_FAILED"):
+        account.create("data.yaml", "rides-data", LoginDomain="rides-half", **values)
+    assert "delete it, then create it again" in missing(capsys)["stack rides-data"]
+    account.client("cloudformation").delete_stack(StackName="rides-data")
+    assert "stack rides-data" not in missing(capsys)
+    account.create("data.yaml", "rides-data", LoginDomain="rides-whole", **values)
+    assert "stack rides-data" not in missing(capsys)
 
 
 def test_the_stack_of_the_service_can_be_deleted_and_made_again(
     account: Account, network: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parameters = network | {
-        "PublicUrl": "https://rides.example.com",
-        "Image": f"rides@{DIGEST}",
-        "RidesTable": "Rides",
-        "UnicornsTable": "Unicorns",
-        "OperationsTable": "Operations",
-        "UserPoolId": "us-east-1_Example",
-        "ClientIds": "client",
-    }
     for _ in range(2):
-        account.create("service.yaml", "rides", **parameters)
+        account.create("service.yaml", "rides", **network | SERVICE)
         account.client("cloudformation").delete_stack(StackName="rides")
     assert "stack rides" not in missing(capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("Image", "rides:latest", "an image by its digest"),
+        ("OfferSeconds", "0", "a whole number of seconds, 1 or more"),
+        ("WebSize", "512/512", "512/1024"),
+        ("PhotosBucket", "photos", "PhotosBucket needs IdentityPoolId"),
+        ("PageClientIds", "a,b,c", "PageClientIds needs LoginUrl"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_in_words_before_anything_is_created(
+    account: Account, network: dict[str, str], name: str, value: str, words: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        account.create("service.yaml", "rides-wrong", **network | SERVICE | {name: value})
+    assert refused.value.response["Error"]["Code"] == "ValidationError"
+    assert words in refused.value.response["Error"]["Message"]
+
+
+def test_subnets_of_another_vpc_are_refused_in_words(
+    account: Account, network: dict[str, str]
+) -> None:
+    elsewhere = account.network()["PublicSubnets"]
+    with pytest.raises(ClientError, match="PrivateSubnets must be a subnet of VpcId"):
+        account.create(
+            "service.yaml", "rides-wrong", **network | SERVICE | {"PrivateSubnets": elsewhere}
+        )

@@ -132,6 +132,9 @@ def test_keys_that_cannot_be_used_are_a_fault(
     command.environment |= {"COGNITO_USER_POOL_ID": POOL, "AUTH_JWKS_FILE": str(file)}
     file.write_bytes(jwks(Mint().key))
     assert faults(command) == []
+    # As the web task has it.
+    command.environment |= {"COGNITO_CLIENT_IDS": "a,b", "PUBLIC_URL": "https://a.example.com"}
+    assert faults(command) == []
     file.write_bytes(document)
     (fault,) = faults(command)
     assert fault.startswith("keys: no usable key set")
