@@ -35,7 +35,7 @@ class TlsRedisServer(RedisServer):
         folder.mkdir(parents=True, exist_ok=True)
         self.authority = folder / "certificate.pem"
         key = folder / "key.pem"
-        _certify(self.authority, key)
+        certify(self.authority, key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.authority, key)
         self._door = _Door(context, self.port)
@@ -105,7 +105,7 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_RDWR)
 
 
-def _certify(certificate: Path, key: Path) -> None:
+def certify(certificate: Path, key: Path) -> None:
     """A certificate of 127.0.0.1 that signs itself."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cache of the tests")])

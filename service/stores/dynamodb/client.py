@@ -18,6 +18,8 @@ from botocore.exceptions import IncompleteReadError
 from service.observability.instruments import DYNAMODB_ERRORS, DYNAMODB_SECONDS, DYNAMODB_UNITS
 from service.settings import Settings
 from service.stores.credentials import session_with_kept_credentials
+from service.stores.dynamodb.descriptions import descriptions
+from service.stores.dynamodb.direct import send_directly
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
@@ -42,7 +44,9 @@ _CONFIG = Config(
 
 def dynamodb_client(settings: Settings) -> DynamoDBClient:
     """A new client with its own connections. A call may also raise `IncompleteReadError`."""
-    session = boto3.Session(botocore_session=session_with_kept_credentials())
+    kept = session_with_kept_credentials()
+    kept.register_component("data_loader", descriptions())
+    session = boto3.Session(botocore_session=kept)
     client = session.client(
         "dynamodb",
         region_name=settings.aws_region,
@@ -52,6 +56,7 @@ def dynamodb_client(settings: Settings) -> DynamoDBClient:
     client.meta.events.register("after-call.dynamodb", _require_the_whole_answer)
     if settings.metrics_port:
         count_calls(client)
+    send_directly(client, kept)
     return client
 
 
