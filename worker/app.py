@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_init, worker_process_init
+from celery.signals import (
+    beat_init,
+    setup_logging,
+    worker_before_create_process,
+    worker_init,
+    worker_process_init,
+)
 
 from service.observability import directory
 from service.settings import Settings, load
@@ -28,6 +35,7 @@ from service.stores.broker import (  # noqa: E402
     broker_options,
     broker_tls,
 )
+from service.stores.dynamodb.descriptions import descriptions  # noqa: E402
 from worker import consumer, dependencies, liveness, metrics  # noqa: E402
 from worker.heartbeat import CountedRequest, Heartbeat, main_clock  # noqa: E402
 
@@ -133,6 +141,16 @@ def _start_logging(**_: Any) -> None:
 def _begin_worker(**_: Any) -> None:
     _name_connections("worker")
     clock.keep_reading()
+    # Read here, because children share its memory.
+    descriptions()
+
+
+@worker_before_create_process.connect(weak=False)
+def _share_memory(**_: Any) -> None:
+    # A garbage collection in a child writes into each object that it looks at, and so copies its
+    # page; it does not look at frozen ones (https://docs.python.org/3/library/gc.html#gc.freeze).
+    gc.collect()
+    gc.freeze()
 
 
 @beat_init.connect(weak=False)

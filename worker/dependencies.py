@@ -25,7 +25,7 @@ from service.bootstrap import (
 from service.clock import REDIS
 from service.core.city_map import CityMap
 from service.core.claims import Claim, Outcome
-from service.core.experience import learn_from_legs
+from service.core.learning import learn_from_legs
 from service.core.moves import Report, Repositioner
 from service.core.ports import LearnedCorrections, Ports
 from service.core.rounds import Dispatcher

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from service.api.unicorn_views import AdviceListView, named_advice_view
 from service.auth import policy
-from service.core import moves
+from service.core.advised import advised
 from service.http.context import dependencies
 from service.http.responses import answer
 from service.http.route import route
@@ -27,5 +27,5 @@ def list_advice() -> Response:
     """Where idle unicorns should wait, for machines that steer whole fleets; made anew every
     half minute. A unicorn that is not named may stay where it is."""
     deps = dependencies()
-    advice = moves.advised(deps.ports.moves, deps.ports.fleet, deps.now())
+    advice = advised(deps.ports.moves, deps.ports.fleet, deps.now())
     return answer(200, AdviceListView(advice=[named_advice_view(each) for each in advice]))

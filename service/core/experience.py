@@ -1,4 +1,4 @@
-"""Records drives when they end, and lets each zone learn travel times from its own drives."""
+"""Records drives when they end, and says how well the times told to riders were kept."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from service.core.ports import Hints, LearnedCorrections, Legs
+from service.core.ports import Hints
 from service.core.times import Drive, ended_drive
-from service.matching.correction import Correction, Drives, Kind
-from service.matching.learning import learn
+from service.matching.correction import Drives, Kind
 from service.matching.promises import Kept, Promise
 from service.model import Ride, RideStatus
 from service.model.errors import Unavailable
@@ -94,36 +93,3 @@ def accounts(ports: Hints) -> Sequence[Account]:
         for zone in sorted(ports.legs.zones())
         for kind in Kind
     ]
-
-
-def learn_from_legs(
-    legs: Legs, learned: LearnedCorrections, prior: Correction, now: datetime
-) -> int:
-    """Fit every zone that has legs to learn from; returns how many corrections changed.
-
-    Raises `Unavailable`.
-    """
-    return sum(
-        _learn(legs, learned, prior, zone, kind, now) for zone in legs.zones() for kind in Kind
-    )
-
-
-def _learn(
-    legs: Legs,
-    learned: LearnedCorrections,
-    prior: Correction,
-    zone: str,
-    kind: Kind,
-    now: datetime,
-) -> bool:
-    recent = legs.recent(zone, kind)
-    previous = learned.of(zone, kind) or prior
-    found = learn(recent, now.timestamp(), prior, previous)
-    if found is None:
-        return False
-    learned.put(zone, kind, found)
-    logger.info(
-        "travel times learned",
-        extra={"zone": zone, "kind": kind, "legs": len(recent), "spread": found.spread},
-    )
-    return True

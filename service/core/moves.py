@@ -17,14 +17,9 @@ from service.core.effects import unicorn_topic
 from service.core.outlook import Asked, LastStep, MoveMemory, Outlook
 from service.core.ports import Changes, FleetIndex, Pauses
 from service.core.times import ZoneTimes
+from service.matching.demand import GOAL_RESOLUTION, Demand, Move, Moves
 from service.matching.following import Progress, progress, trust_after
-from service.matching.repositioning import (
-    GOAL_RESOLUTION,
-    Demand,
-    Move,
-    Moves,
-    reposition,
-)
+from service.matching.repositioning import reposition
 from service.matching.travel import TravelTimes, places
 from service.matching.tuning import KNOBS, Repositioning
 from service.model import Advice, FleetEntry, Weight
@@ -147,17 +142,6 @@ def demand_of(asked: Sequence[Asked], now: datetime, knobs: Repositioning) -> De
         by_cell=Counter(cell for age, cell in ages if 0 <= age < knobs.remembered_seconds),
         lately=sum(0 <= age < knobs.rate_seconds for age, _ in ages),
     )
-
-
-def advised(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Advice]:
-    """The valid advice to idle unicorns, sorted by id. Three calls to Redis.
-
-    Raises `Unavailable`.
-    """
-    advice = moves.advised(moves.zones(now), now)
-    known = fleet.entries([each.unicorn_id for each in advice], now)
-    idle = {name for name, entry in known.items() if entry.unicorn.can_take_a_ride}
-    return [each for each in advice if each.unicorn_id in idle]
 
 
 def _of_now(last: LastStep | None, now: datetime, most: timedelta) -> LastStep:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from service.matching.repositioning import Move
+from service.matching.demand import Move
 from service.model import Advice
 
 

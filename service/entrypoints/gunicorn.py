@@ -18,6 +18,7 @@ On real stores, 16 clients: POST of a ride takes 2.15 ms of CPU with gthread, 1.
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any, Final
 
@@ -72,3 +73,13 @@ def on_starting(server: Any) -> None:
     settings = load(ApiSettings)
     server.cfg.set("bind", socket_address(settings.host, settings.port))
     directory.prepare(settings.metrics_port)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Let server and worker share the memory of what the server has loaded.
+
+    A garbage collection writes into each object that it looks at, and so copies its page; it does
+    not look at frozen ones (https://docs.python.org/3/library/gc.html#gc.freeze).
+    """
+    gc.collect()
+    gc.freeze()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from service.api.app import create_app
 from service.bootstrap import build
 from service.logs import configure_logging
@@ -14,3 +16,7 @@ configure_logging(settings.log_level)
 traces.begin(settings, "web")
 app = create_app(build(settings))
 expose(settings, WEB)
+
+# What was loaded stays for good, so no collection need look at it again.
+gc.collect()
+gc.freeze()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from service.matching.repositioning import Move
+from service.matching.demand import Move
 from service.matching.travel import TravelTimes, places
 from service.model import FleetEntry
 

@@ -11,7 +11,7 @@ still, another drives there if the slot is worth its drive.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -24,6 +24,7 @@ from scipy.special import pdtrc
 from service.matching.assignment import Edges, cheapest
 from service.matching.candidates import Candidates, gather
 from service.matching.costs import Neighbourhood
+from service.matching.demand import GOAL_RESOLUTION, Demand, Move, Moves
 from service.matching.remaining import RemainingTime
 from service.matching.travel import (
     BoolArray,
@@ -36,12 +37,6 @@ from service.matching.travel import (
 from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location
 
-PICKUP_RESOLUTION: Final = 10
-"""H3 cells in which riders are counted: 130 m across, so that no cell is one address."""
-
-GOAL_RESOLUTION: Final = 8
-"""H3 cells that unicorns are sent to: 0.9 km across."""
-
 BLOCK_RESOLUTION: Final = 6
 """H3 cells whose goals choose together where there are very many: 7 km across."""
 
@@ -53,39 +48,6 @@ MOST_PAIRS: Final = 30_000
 
 GOALS_COMPARED: Final = 24
 """Nearest goals that a unicorn is compared with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """How many riders asked for a ride lately."""
-
-    by_cell: Mapping[str, int] = field(default_factory=dict)
-    """In the last `Repositioning.remembered_seconds`, by the small cell of the pickup."""
-    lately: int = 0
-    """In the last `Repositioning.rate_seconds`, everywhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Where an idle unicorn should wait, and what the drive takes."""
-
-    unicorn_id: str
-    cell: str
-    """The goal, an H3 cell."""
-    target: Location
-    seconds: float
-    metres: float
-
-
-@dataclass(frozen=True, slots=True)
-class Moves:
-    """One step's decision."""
-
-    moves: tuple[Move, ...] = ()
-    heading: Mapping[str, str] = field(default_factory=dict)
-    """The goal of each unicorn that is sent somewhere, or stands where it was sent before."""
-    expected: Mapping[str, float] = field(default_factory=dict)
-    """Riders that are expected within the horizon, by goal."""
 
 
 def reposition(

@@ -11,7 +11,7 @@ import pytest
 
 from service.core.outlook import LastStep, MoveMemory
 from service.core.ports import FleetIndex, RoundLeases, WaitingRides
-from service.matching.repositioning import PICKUP_RESOLUTION, Move
+from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.matching.zones import zone_of
 from service.model import Advice, Location, Pairing, Position, Trip
 from service.stores.redis import keys

@@ -17,8 +17,8 @@ from service.core.ports import LeaseLost, Nearby, PlaceInLine, Sighting, Waiting
 from service.core.statistics import Tally, minute_of, wait_class
 from service.matching.coming import most_taken_back
 from service.matching.correction import Correction, Kind, Leg
+from service.matching.demand import PICKUP_RESOLUTION
 from service.matching.promises import Promise
-from service.matching.repositioning import PICKUP_RESOLUTION
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,3 +198,19 @@ def test_no_arrow_points_upwards(path: Path) -> None:
         and FLOOR_OF[room] >= FLOOR_OF[own]
     }
     assert above == set()
+
+
+def test_the_api_loads_no_library_that_only_workers_need() -> None:
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, service.api.app, service.bootstrap; print(*sys.modules)",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert "service.api.app" in loaded
+    assert {"scipy", "PIL", "flower", "opentelemetry.exporter"}.isdisjoint(loaded)

@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING
 
 import h3
 
+from service.matching.demand import PICKUP_RESOLUTION, Demand, Move
 from service.matching.following import progress, trust_after
-from service.matching.repositioning import (
-    PICKUP_RESOLUTION,
-    Demand,
-    Move,
-    reposition,
-)
+from service.matching.repositioning import reposition
 from service.matching.travel import TravelTimes
 from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location

@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import t as student
 
-from service.core.experience import learn_from_legs
+from service.core.learning import learn_from_legs
 from service.core.times import NEW_YORK, ZoneTimes, ended_drive
 from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
 from service.matching.match import Matching, match

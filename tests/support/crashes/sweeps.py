@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from service.core.experience import learn_from_legs
-from service.core.moves import Repositioner, advised
+from service.core.advised import advised
+from service.core.learning import learn_from_legs
+from service.core.moves import Repositioner
 from service.core.times import ZoneTimes, ended_drive
 from service.matching.correction import AS_ESTIMATED
 from service.matching.promises import Promise

@@ -11,7 +11,8 @@ import pytest
 
 from service.core import staff, unicorns
 from service.core.estimates import estimate
-from service.core.experience import accounts, learn_from_legs
+from service.core.experience import accounts
+from service.core.learning import learn_from_legs
 from service.core.rides import cancel_ride
 from service.core.times import NEW_YORK, ZoneTimes, ended_drive
 from service.core.unicorns import Step

@@ -8,7 +8,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.core.moves import Report, Repositioner, advised
+from service.core.advised import advised
+from service.core.moves import Report, Repositioner
 from service.core.times import ZoneTimes
 from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes
 from service.matching.zones import zone_of

@@ -14,16 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.matching import repositioning
+from service.matching.demand import GOAL_RESOLUTION, PICKUP_RESOLUTION, Demand, Move, Moves
 from service.matching.following import Progress, progress, trust_after
 from service.matching.remaining import RemainingTime
-from service.matching.repositioning import (
-    GOAL_RESOLUTION,
-    PICKUP_RESOLUTION,
-    Demand,
-    Move,
-    Moves,
-    reposition,
-)
+from service.matching.repositioning import reposition
 from service.matching.travel import FloatArray, GreatCircle, seconds_between
 from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location, Position, Trip

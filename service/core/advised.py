@@ -1,0 +1,24 @@
+"""Lists the advice to idle unicorns, for staff.
+
+Apart from `moves`, so that the API, which gives no advice, loads no scipy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from service.core.outlook import MoveMemory
+from service.core.ports import FleetIndex
+from service.model import Advice
+
+
+def advised(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Advice]:
+    """The valid advice to idle unicorns, sorted by id. Three calls to Redis.
+
+    Raises `Unavailable`.
+    """
+    advice = moves.advised(moves.zones(now), now)
+    known = fleet.entries([each.unicorn_id for each in advice], now)
+    idle = {name for name, entry in known.items() if entry.unicorn.can_take_a_ride}
+    return [each for each in advice if each.unicorn_id in idle]
