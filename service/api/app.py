@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from flask import Flask
 from werkzeug.routing import MapAdapter
@@ -67,6 +67,13 @@ class RouteMap:
     """The routes by endpoint, as `urls` names it."""
 
 
+class _Application(Flask):
+    """Flask without support for coroutines, which it would look for at ten places per request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_app(dependencies: Dependencies) -> Flask:
     """The application on these dependencies. Raises `UndeclaredRoute` if a route has no policy."""
     app = _with_routes(dependencies.probes)
@@ -91,7 +98,7 @@ def route_map() -> RouteMap:
 
 
 def _with_routes(probes: Mapping[str, Probe]) -> Flask:
-    app = Flask("service", static_folder=None, template_folder=None)
+    app = _Application("service", static_folder=None, template_folder=None)
     # Off, because a redirect would repeat the request, with its body, at another path.
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False

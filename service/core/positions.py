@@ -154,8 +154,8 @@ def _recorded(
     sightings: dict[str, Sighting] = {}
     for wave in waves:
         for name, seen in ports.fleet.record_all(wave, now).items():
-            entered = seen.entered or (name in sightings and sightings[name].entered)
-            sightings[name] = replace(seen, entered=entered)
+            had_entered = name in sightings and sightings[name].entered
+            sightings[name] = replace(seen, entered=True) if had_entered else seen
     return sightings
 
 

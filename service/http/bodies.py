@@ -34,9 +34,10 @@ def read_body(model: type[Model], *, optional: bool, limit: int = BODY_LIMIT) ->
     if not optional:
         _require_json()
     body = _received(limit)
-    if optional and not body:
-        return model()
-    _require_json()
+    if optional:
+        if not body:
+            return model()
+        _require_json()
     return validated(model, parse(body), "body")
 
 

@@ -90,7 +90,7 @@ def judged(position: Position, now: datetime, stale: timedelta) -> Position | Po
     if now - position.recorded_at > stale:
         return PositionProblem.TOO_LONG_AGO
     # A position recorded in the future would hide every report until that instant.
-    return replace(position, recorded_at=min(position.recorded_at, now))
+    return replace(position, recorded_at=now) if position.recorded_at > now else position
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from redis.client import Pipeline
@@ -17,7 +19,7 @@ from service.model import (
     UnicornState,
 )
 from service.stores.redis.fleet_index import RedisFleetIndex
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import Client, RedisLink, connect
 from tests.support.builders import NOW, a_unicorn
 from tests.support.fakes_redis import FakeFleetIndex
 from tests.support.infrastructure import RedisServer
@@ -396,6 +398,14 @@ def test_a_unicorn_that_another_process_knows_to_be_busy_is_not_found(
     assert names == set()
 
 
+def _counted(call: Callable[..., Any], calls: list[object]) -> Callable[..., Any]:
+    def counted(*args: Any) -> Any:
+        calls.append(args)
+        return call(*args)
+
+    return counted
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_position_of_a_known_unicorn_is_one_round_trip(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, processes: int
@@ -406,13 +416,8 @@ def test_a_position_of_a_known_unicorn_is_one_round_trip(
     ]
     indexes[0].refresh(a_usable_unicorn(), NOW)
     calls: list[object] = []
-    execute = Pipeline.execute
-
-    def counted(pipe: Pipeline, *args: bool) -> list[object]:
-        calls.append(pipe)
-        return execute(pipe, *args)
-
-    monkeypatch.setattr(Pipeline, "execute", counted)
+    for kind, name in ((Pipeline, "execute"), (Client, "exchange")):
+        monkeypatch.setattr(kind, name, _counted(getattr(kind, name), calls))
     for number in range(12):
         if number == 2 * processes:
             calls.clear()

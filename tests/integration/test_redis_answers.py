@@ -14,7 +14,14 @@ import redis
 from redis.exceptions import RedisError, ResponseError
 
 from service.model.errors import Unavailable
-from service.stores.redis.link import NotPrimary, RedisLink, Verdict, connect, judge
+from service.stores.redis.link import (
+    JudgingConnection,
+    NotPrimary,
+    RedisLink,
+    Verdict,
+    connect,
+    judge,
+)
 from tests.load.chaos.proxy import running
 from tests.support.infrastructure import RedisServer, free_port, wait_until
 
@@ -126,6 +133,7 @@ def test_a_wrong_command_is_one_failed_operation_and_logged_as_a_defect(
         lambda client: client.eval("return redis.call('HGETALL', KEYS[1])", 1, "text"),
         lambda client: client.execute_command("NO SUCH COMMAND"),
         lambda client: client.eval("not Lua", 0),
+        lambda client: client.exchange([("SET", "other", "1"), ("HSET", "text", "field", "value")]),
     ):
         caplog.clear()
         with pytest.raises(Unavailable), link.use() as client:
@@ -133,6 +141,39 @@ def test_a_wrong_command_is_one_failed_operation_and_logged_as_a_defect(
         (line,) = [each for each in caplog.records if each.levelno == logging.ERROR]
         assert line.exc_info
     assert connection_id(link) == before
+
+
+def test_an_exchange_answers_as_a_pipeline_does(link: RedisLink) -> None:
+    texts = ["", "käse", "\udcff", "a\r\nb", "x" * 100_000]
+    numbers = [0, -1, 1e-9, 40.712800000000001, 2**53]
+    with link.use() as client:
+        commands = [("SET", f"key {n}", value) for n, value in enumerate([*texts, *numbers])]
+        assert client.exchange([*commands, ("GET", "none")]) == ["OK"] * len(commands) + [None]
+        stored = client.exchange([("GET", name) for _, name, _ in commands])
+        assert stored[: len(texts)] == texts
+        assert [float(text) for text in stored[len(texts) :]] == numbers
+        with client.pipeline(transaction=False) as pipe:
+            for _, name, _ in commands:
+                pipe.get(name)
+            assert pipe.execute() == stored
+
+
+def test_an_exchange_that_is_broken_off_leaves_no_answer_to_the_next(
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BrokenOff(BaseException):
+        """As a greenlet's end, or a job's time limit."""
+
+    def broken_off(*_: object) -> None:
+        raise BrokenOff
+
+    with link.use() as client:
+        client.set("key", "value")
+        with monkeypatch.context() as patch:
+            patch.setattr(JudgingConnection, "read_response", broken_off)
+            with pytest.raises(BrokenOff):
+                client.exchange([("SET", "key", "other")])
+        assert client.get("key") in {"value", "other"}
 
 
 def test_a_server_that_became_a_replica_is_left_for_where_the_name_leads(
@@ -154,8 +195,8 @@ def test_a_server_that_became_a_replica_is_left_for_where_the_name_leads(
         admin.replicaof("127.0.0.1", str(other.port))
         door.order(f"lead {other.port}")
         with link.use() as client:
-            client.set("c", "1")
-        assert there.get("c") == "1"
+            client.exchange([("SET", "c", "1"), ("SET", "d", "1")])
+        assert there.mget("c", "d") == ["1", "1"]
         wait_until(
             lambda: (
                 listener.get_message(timeout=0.1) is None and there.pubsub_numsub("channel")[0][1]

@@ -7,6 +7,7 @@ candidates.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from service.stores.entries import (
 )
 from service.stores.redis import city_map, keys, scripts
 from service.stores.redis.geo_sets import GeoSets, Move
-from service.stores.redis.link import RedisLink, run_all
+from service.stores.redis.link import Command, RedisLink, run_all
 from service.stores.redis.presence import (
     KEPT_SECONDS,
     RedisPresence,
@@ -46,6 +47,13 @@ STATE_CHECK: Final = timedelta(seconds=30)
 unicorn that keeps sending is checked every 30 s and never missing."""
 CORNER_METRES: Final = 160.0
 """The greatest distance between two places with the same corner; searches reach farther by it."""
+
+_LIMITS: Final = f"""
+local ttl_seconds, fastest_metres_per_second = {KEPT_SECONDS}, {FASTEST_METRES_PER_SECOND}
+local trail_metres, trail_places = {TRAIL_METRES}, {TRAIL_PLACES}
+local at_pickup_metres = {AT_PICKUP_METRES}
+"""
+"""The limits of the script, as a part of it: as arguments they would be sent with each position."""
 
 
 @dataclass(slots=True)
@@ -65,7 +73,7 @@ class RedisFleetIndex(RedisPresence):
     def __init__(self, link: RedisLink, stale: timedelta) -> None:
         super().__init__(link, stale)
         self._geo = GeoSets(link, stale)
-        self._note_position = link.client.register_script(scripts.NOTE_POSITION)
+        self._note_position = link.client.register_script(_LIMITS + scripts.NOTE_POSITION)
         self._last = Remembered()
         self._note_state = link.client.register_script(scripts.NOTE_STATE)
 
@@ -82,10 +90,7 @@ class RedisFleetIndex(RedisPresence):
     ) -> Mapping[str, Sighting]:
         expected = self._expected(positions, now)
         texts = {name: dump_position(position) for name, position in positions.items()}
-        facts = (
-            *(millis(now), KEPT_SECONDS, FASTEST_METRES_PER_SECOND, int(is_own)),
-            *(TRAIL_METRES, TRAIL_PLACES, AT_PICKUP_METRES),
-        )
+        facts = millis(now), int(is_own)
         answers = run_all(
             self._link,
             self._note_position,
@@ -96,7 +101,7 @@ class RedisFleetIndex(RedisPresence):
                 )
                 for name, position in positions.items()
             ],
-            beside=lambda pipe: self._geo.queue(pipe, expected.values(), now),
+            beside=self._geo.commands(expected.values(), now),
         )
         found = _Found()
         for (name, position), answer in zip(positions.items(), answers, strict=True):
@@ -120,7 +125,8 @@ class RedisFleetIndex(RedisPresence):
         """
         news, before_text, state, noted, ride, advice = answer
         last = self._last.read(name, state, before_text)
-        unicorn = last.unicorn if _is_lately(noted, now, STATE_CHECK) else None
+        age = _age_millis(noted, now)
+        unicorn = last.unicorn if age < span(STATE_CHECK) else None
         before, (position, text) = last.position, reported
         has_entered = bool(news) and _has_entered(self._fresh(before, now), position)
         if has_entered and unicorn:
@@ -131,9 +137,10 @@ class RedisFleetIndex(RedisPresence):
         if news:
             last.position_text, last.position = text, position
         # A state that is about to be checked still counts: its unicorn stays in sight.
-        counts = last.unicorn if _is_lately(noted, now, STATE_TTL) else None
+        counts = last.unicorn if age < span(STATE_TTL) else None
         wanted = self._move_of(counts, last.position, before, now) if news or made else None
-        if wanted and made and wanted.is_like(made):
+        # Nearly always they are equal, which is told faster.
+        if wanted and made and (wanted == made or wanted.is_like(made)):
             return
         if made:
             found.astray[name] = position.location
@@ -182,7 +189,7 @@ class RedisFleetIndex(RedisPresence):
                 )
                 for u in unicorns
             ],
-            beside=lambda pipe: _queue_busy(pipe, unicorns),
+            beside=_busy_commands(unicorns),
         )
         seen: list[tuple[Unicorn, Position]] = []
         moves = []
@@ -202,7 +209,8 @@ class RedisFleetIndex(RedisPresence):
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for unicorn, position in seen:
                 city_map.note(pipe, unicorn, position, now)
-            self._geo.queue(pipe, moves, now)
+            for command in self._geo.commands(moves, now):
+                pipe.execute_command(*command)  # type: ignore[no-untyped-call]
             pipe.execute()
 
     def forget(self, unicorn_ids: Collection[str]) -> None:
@@ -261,10 +269,9 @@ class RedisFleetIndex(RedisPresence):
         return [entry for entry in entries.values() if entry.position]
 
 
-def _queue_busy(pipe: Any, unicorns: Iterable[Unicorn]) -> None:
-    """Update the set of the unicorns that have a ride."""
-    for unicorn in unicorns:
-        (pipe.sadd if unicorn.ride_id else pipe.srem)(keys.BUSY, unicorn.unicorn_id)
+def _busy_commands(unicorns: Iterable[Unicorn]) -> list[Command]:
+    """The commands that update the set of the unicorns that have a ride."""
+    return [("SADD" if u.ride_id else "SREM", keys.BUSY, u.unicorn_id) for u in unicorns]
 
 
 def _corner(place: Location) -> tuple[float, float]:
@@ -278,8 +285,9 @@ def _has_entered(before: Position | None, after: Position) -> bool:
 
 def _state(text: str | None, noted: str | None, now: datetime, ttl: timedelta) -> Unicorn | None:
     """None if it was noted too long ago or cannot be read: the next position reads it again."""
-    return read_unicorn(text) if _is_lately(noted, now, ttl) else None
+    return read_unicorn(text) if _age_millis(noted, now) < span(ttl) else None
 
 
-def _is_lately(noted: str | None, now: datetime, ttl: timedelta) -> bool:
-    return bool(noted and noted.isdecimal() and millis(now) - int(noted) < span(ttl))
+def _age_millis(noted: str | None, now: datetime) -> float:
+    """Milliseconds since a state was noted; infinite if the note cannot be read."""
+    return millis(now) - int(noted) if noted and noted.isdecimal() else math.inf

@@ -15,7 +15,7 @@ from typing import Any, Final
 from service.matching.zones import zone_of, zones_within
 from service.model import Location, Unicorn, UnicornState
 from service.stores.redis import keys, scripts
-from service.stores.redis.link import RedisLink, run_all
+from service.stores.redis.link import Command, RedisLink, run_all
 
 BUCKET_SECONDS: Final = 30
 """The time span of one GEO set."""
@@ -82,8 +82,8 @@ class GeoSets:
                     pipe.zrem(keys.usable(zone_of(at), bucket), name)
             pipe.execute()
 
-    def queue(self, pipe: Any, moves: Iterable[Move], now: datetime) -> None:
-        """Add commands to a pipeline that put unicorns where a round looks for them.
+    def commands(self, moves: Iterable[Move], now: datetime) -> list[Command]:
+        """The commands that put unicorns where a round looks for them.
 
         They are taken away from where they were. One command for each zone of usable unicorns.
         """
@@ -103,7 +103,7 @@ class GeoSets:
             if not move.was_taken_away:
                 for each in left if unicorn.can_take_a_ride else {*left, zone}:
                     gone[each].append(name)
-        self._queue(pipe, gone, usable, busy, now)
+        return self._commands(gone, usable, busy, now)
 
     def near(
         self,
@@ -150,26 +150,25 @@ class GeoSets:
                 pipe.zrange(keys.busy(zone, bucket), 0, -1)
             return sorted(set[str]().union(*pipe.execute()))
 
-    def _queue(
+    def _commands(
         self,
-        pipe: Any,
         gone: Mapping[str, Sequence[str]],
         usable: Mapping[str, Sequence[float | str]],
         busy: Mapping[str, Sequence[float | str]],
         now: datetime,
-    ) -> None:
+    ) -> list[Command]:
         lasts, current = (self._buckets + 1) * BUCKET_SECONDS, _bucket(now)
+        commands: list[Command] = []
         for zone, names in gone.items():
-            for bucket in self._live(now):
-                pipe.zrem(keys.usable(zone, bucket), *names)
+            commands += (("ZREM", keys.usable(zone, b), *names) for b in self._live(now))
         for zone, members in usable.items():
             older = [keys.usable(zone, bucket) for bucket in self._live(now) if bucket != current]
-            names_of_sets = [keys.usable(zone, current), keys.idle(zone, current), *older]
-            # By its text: a script that a new Redis lacks would fail the whole pipeline.
-            pipe.eval(scripts.PUT_USABLE, len(names_of_sets), *names_of_sets, lasts, *members)
+            sets = [keys.usable(zone, current), keys.idle(zone, current), *older]
+            # By its text: a script that a new Redis lacks would fail the whole call.
+            commands.append(("EVAL", scripts.PUT_USABLE, len(sets), *sets, lasts, *members))
         for name, members in busy.items():
-            pipe.geoadd(name, members)
-            pipe.expire(name, lasts)
+            commands += (("GEOADD", name, *members), ("EXPIRE", name, lasts))
+        return commands
 
     def _live(self, now: datetime) -> range:
         return range(_bucket(now) - self._buckets + 1, _bucket(now) + 1)

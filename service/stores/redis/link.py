@@ -73,6 +73,9 @@ _IN_SCRIPT: Final = re.compile(r": -([A-Z]+) ")
 
 _WRONG_TYPE: Final = "WRONGTYPE"
 
+Command = Sequence[Any]
+"""The name of a command of Redis and its arguments."""
+
 
 class NotPrimary(ConnectionError):
     """The server is not the primary; the connection is closed."""
@@ -137,13 +140,63 @@ def _code_of(error: RedisError) -> str:
     return inside[1] if inside else error.status_code or str(error).partition(" ")[0]
 
 
-def connect(url: str, *, timeout_seconds: float, name: str = "wildrydes") -> redis.Redis:
+class Client(redis.Redis):
+    """redis-py's client, with a shorter way for calls that are made very often."""
+
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """The plain answers to these commands, in one call, for a third of a pipeline's CPU.
+
+        As a pipeline without a transaction, it raises the first error among the answers. All
+        commands are sent once more if the server is not the primary.
+        """
+        connection = self.connection_pool.get_connection()
+        try:
+            try:
+                return _answers(connection, commands)
+            except NotPrimary:
+                return _answers(connection, commands)
+        except ResponseError:
+            raise
+        except BaseException:
+            # Answers may be on their way to which nobody will listen.
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            self.connection_pool.release(connection)
+
+
+def _packed(commands: Sequence[Command]) -> bytes:
+    """The commands as Redis reads them (RESP); redis-py's own packing takes three times as long."""
+    lines = []
+    for command in commands:
+        lines.append(b"*%d" % len(command))
+        for each in command:
+            text = str(each).encode("utf-8", "surrogateescape")
+            lines += (b"$%d" % len(text), text)
+    return b"\r\n".join((*lines, b""))
+
+
+def _answers(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    connection.send_packed_command([_packed(commands)])
+    answers = []
+    for _ in commands:
+        try:
+            answers.append(connection.read_response())
+        except ResponseError as error:
+            answers.append(error)
+    for answer in answers:
+        if isinstance(answer, ResponseError):
+            raise answer
+    return answers
+
+
+def connect(url: str, *, timeout_seconds: float, name: str = "wildrydes") -> Client:
     """A client for `redis://` or `rediss://` whose every wait is bounded.
 
     `name`: shown by `CLIENT LIST`. The client connects on first use.
     """
     is_secure = urlsplit(url).scheme == "rediss"
-    client = redis.Redis.from_url(
+    client: Client = Client.from_url(  # type: ignore[assignment] # the stubs forget the class
         url,
         connection_class=JudgingTlsConnection if is_secure else JudgingConnection,
         client_name=name,
@@ -174,13 +227,13 @@ def drop_connections(pool: redis.ConnectionPool) -> None:
 class RedisLink:
     """A client behind a breaker. Use as `with link.use() as client: …`."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self._breaker = Breaker(BREAK_SECONDS)
         self._searched = Breaker(SEARCH_SECONDS)
 
     @contextmanager
-    def use(self) -> Iterator[redis.Redis]:
+    def use(self) -> Iterator[Client]:
         """The client, in a context in which any failure of Redis becomes `Unavailable`."""
         if self._breaker.is_open:
             raise Unavailable("Redis failed a moment ago")
@@ -210,31 +263,22 @@ def run_all(
     link: RedisLink,
     script: Script,
     calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
-    beside: Callable[[Any], None] = lambda pipe: None,
+    beside: Sequence[Command] = (),
 ) -> Sequence[Any]:
     """The script's answers for many (keys, arguments), in one call. Raises `Unavailable`.
 
-    `beside` adds commands to the call's pipeline that may be carried out twice.
+    `beside`: further commands for the same call, which may be carried out twice.
     """
     if not calls:
         return []
+    commands = [
+        *(("EVALSHA", script.sha, len(names), *names, *more) for names, more in calls),
+        *beside,
+    ]
     with link.use() as client:
         try:
-            return _run_loaded(client, script, calls, beside)
+            return client.exchange(commands)[: len(calls)]
         except NoScriptError:
             # A new Redis does not have the script yet, so load it and try again.
             client.script_load(script.script)
-            return _run_loaded(client, script, calls, beside)
-
-
-def _run_loaded(
-    client: redis.Redis,
-    script: Script,
-    calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
-    beside: Callable[[Any], None],
-) -> Sequence[Any]:
-    with client.pipeline(transaction=False) as pipe:
-        for names, arguments in calls:
-            pipe.evalsha(script.sha, len(names), *names, *arguments)
-        beside(pipe)
-        return pipe.execute()[: len(calls)]
+            return client.exchange(commands)[: len(calls)]

@@ -14,17 +14,17 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import h3
 from cachetools import TTLCache
 
 from service.core.outlook import Asked, LastStep, Outlook
-from service.matching.repositioning import PICKUP_RESOLUTION, Move
+from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.model import Advice, Location, Ride
 from service.stores.entries import dump_advice, load_advice, load_plan, readable
 from service.stores.redis import keys
-from service.stores.redis.link import RedisLink
+from service.stores.redis.link import Command, RedisLink
 from service.stores.redis.presence import KEPT_SECONDS, millis
 
 QUARTER: Final = 900
@@ -41,29 +41,30 @@ STEP_KEPT: Final = timedelta(hours=1)
 
 
 class RequestCounter:
-    """Counts riders who ask for rides, in the pipeline of a call that is made anyway."""
+    """Counts riders who ask for rides, in a call that is made anyway."""
 
     def __init__(self) -> None:
         self._prolonged: TTLCache[str, bool] = TTLCache(MOST_ZONES, PROLONGED_SECONDS)
         """Hashes whose expiry was set a moment ago."""
         self._lock = Lock()
 
-    def add(self, pipe: Any, ride: Ride) -> None:
-        """Count the ride's rider once. Adds its commands after those already in `pipe`."""
+    def commands(self, ride: Ride) -> list[Command]:
+        """The commands that count the ride's rider once."""
         at = ride.requested_at.timestamp()
         quarter = int(at) // QUARTER
         digest = hashlib.blake2b(f"{quarter} {ride.rider_id}".encode(), digest_size=2).digest()
         pickup = ride.pickup
         cell = h3.latlng_to_cell(pickup.latitude, pickup.longitude, PICKUP_RESOLUTION)
         name = keys.asked(ride.zone, quarter)
-        pipe.hsetnx(name, int.from_bytes(digest), f"{cell} {int(at * 1000)}")
+        count = ("HSETNX", name, int.from_bytes(digest), f"{cell} {int(at * 1000)}")
         # Not with each request: two commands more would cost three times as much.
         with self._lock:
             is_due = name not in self._prolonged
             self._prolonged.setdefault(name, True)
-        if is_due:
-            pipe.expire(name, REMEMBERED)
-            pipe.zadd(keys.ASKED, {ride.zone: at})
+        if not is_due:
+            return [count]
+        lasts = int(REMEMBERED.total_seconds())
+        return [count, ("EXPIRE", name, lasts), ("ZADD", keys.ASKED, at, ride.zone)]
 
 
 class RedisMoves:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, cast
 
 from service.matching.coming import most_taken_back
@@ -208,6 +208,7 @@ def millis(instant: datetime) -> int:
     return int(instant.timestamp() * 1000)
 
 
+@cache
 def span(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
 

@@ -109,8 +109,9 @@ return 0
 """
 
 NOTE_POSITION: Final = """
--- KEYS unicorn  ARGV recorded_ms position now_ms ttl_seconds fastest_metres_per_second is_own
---   trail_metres trail_places at_pickup_metres
+-- KEYS unicorn  ARGV recorded_ms position now_ms is_own
+-- Before it stand the limits: ttl_seconds, fastest_metres_per_second, trail_metres, trail_places,
+-- at_pickup_metres.
 -- is_own: 1 if the unicorn itself called, 0 if somebody spoke for it.
 -- Returns whether it was taken, the position before, the state, when that was noted, the ride and
 -- the advice.
@@ -126,7 +127,7 @@ local function agrees(text, place)
     local other = cjson.decode(text)
     -- Within a second GPS scatter looks like any speed.
     local seconds = math.max(1, math.abs(place[2] - other[2]) / 1000)
-    return metres(other, place) <= tonumber(ARGV[5]) * seconds
+    return metres(other, place) <= fastest_metres_per_second * seconds
   end)
   return not readable or is_near
 end
@@ -136,9 +137,9 @@ local function trail(known, place)
   for line in string.gmatch(known or '', '[^\\n]+') do
     if #lines == 1 then
       local readable, apart = pcall(function() return metres(cjson.decode(line), place) end)
-      if readable and apart < tonumber(ARGV[7]) then return known end
+      if readable and apart < trail_metres then return known end
     end
-    if #lines < tonumber(ARGV[8]) then table.insert(lines, line) end
+    if #lines < trail_places then table.insert(lines, line) end
   end
   return table.concat(lines, '\\n')
 end
@@ -147,7 +148,7 @@ local function reach(state, place)
   local readable, ride = pcall(function()
     local unicorn = cjson.decode(state)[2]
     local at = unicorn.trip.pickup
-    local is_there = metres(place, {0, 0, at.latitude, at.longitude}) <= tonumber(ARGV[9])
+    local is_there = metres(place, {0, 0, at.latitude, at.longitude}) <= at_pickup_metres
     return is_there and unicorn.ride_id
   end)
   if not readable or not ride then return end
@@ -160,8 +161,8 @@ local seen = redis.call(
   'HMGET', KEYS[1], 'recorded', 'position', 'state', 'noted', 'ride', 'doubted', 'problem', 'trail',
   'advice')
 redis.call('HSET', KEYS[1], 'heard', ARGV[3])
-if ARGV[6] == '1' then redis.call('HSET', KEYS[1], 'called', ARGV[3]) end
-redis.call('EXPIRE', KEYS[1], ARGV[4])
+if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'called', ARGV[3]) end
+redis.call('EXPIRE', KEYS[1], ttl_seconds)
 local is_news = (tonumber(seen[1]) or -math.huge) < tonumber(ARGV[1])
 if is_news then
   local place = cjson.decode(ARGV[2])

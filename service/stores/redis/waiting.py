@@ -23,7 +23,7 @@ from service.observability.instruments import UNSEEN
 from service.stores.entries import dump_ride, load_plan, readable
 from service.stores.redis import keys, scripts, triggers
 from service.stores.redis.leases import LEASE_MS, RedisRoundLease, RoundScripts
-from service.stores.redis.link import RedisLink, run_all
+from service.stores.redis.link import Command, RedisLink, run_all
 from service.stores.redis.moves import RequestCounter
 
 MARK_MS: Final = 1000
@@ -48,17 +48,20 @@ class RedisWaitingRides:
         for ride in rides:
             by_zone.setdefault(ride.zone, []).append(ride)
         now = triggers.now_ms()
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for zone, added in by_zone.items():
-                entries = [text for ride in added for text in (ride.ride_id, dump_ride(ride))]
-                pipe.hset(keys.waiting(zone), items=entries)
-                # `get`, because with it a key of a wrong type is an error and not a mark (`link`).
-                pipe.set(keys.mark(zone), "1", nx=True, get=True, px=MARK_MS)
-                pipe.set(keys.triggered(zone), now, nx=True, get=True, px=triggers.NOTED_MS)
-                pipe.sadd(keys.ZONES, zone)
-            for ride in rides:
-                self._counter.add(pipe, ride)
-            answers = pipe.execute()[: 4 * len(by_zone)]
+        commands: list[Command] = []
+        for zone, added in by_zone.items():
+            entries = [text for ride in added for text in (ride.ride_id, dump_ride(ride))]
+            commands += (
+                ("HSET", keys.waiting(zone), *entries),
+                # `GET`, because with it a key of a wrong type is an error and not a mark (`link`).
+                ("SET", keys.mark(zone), "1", "NX", "GET", "PX", MARK_MS),
+                ("SET", keys.triggered(zone), now, "NX", "GET", "PX", triggers.NOTED_MS),
+                ("SADD", keys.ZONES, zone),
+            )
+        for ride in rides:
+            commands += self._counter.commands(ride)
+        with self._link.use() as client:
+            answers = client.exchange(commands)[: 4 * len(by_zone)]
         marked = [zone for zone, mark in zip(by_zone, answers[1::4], strict=True) if mark is None]
         for added, unread_since in zip(by_zone.values(), answers[2::4], strict=True):
             if unread_since:

@@ -19,12 +19,13 @@ from typing import Final
 
 import h3
 
+from service.matching.demand import PICKUP_RESOLUTION, Demand
 from service.matching.remaining import RemainingTime
-from service.matching.repositioning import PICKUP_RESOLUTION, Demand, reposition
+from service.matching.repositioning import reposition
 from service.matching.travel import GreatCircle
 from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location, Position, Ride, Trip
-from service.stores.redis.link import connect
+from service.stores.redis.link import Command, connect
 from service.stores.redis.moves import RequestCounter
 from tests.load.bench.assignment import DEGREES_PER_UNICORN, NOW
 from tests.load.bench.cabs import Cab
@@ -100,12 +101,13 @@ def _counting() -> float:
 
         def cost(ride: Ride, *, counts: bool) -> float:
             began = time.process_time()
-            with client.pipeline(transaction=False) as pipe:
-                pipe.hset("waiting", ride.ride_id, "x" * 400)
-                pipe.set("mark", "1", nx=True, px=1000)
-                if counts:
-                    counter.add(pipe, ride)
-                pipe.execute()
+            commands: list[Command] = [
+                ("HSET", "waiting", ride.ride_id, "x" * 400),
+                ("SET", "mark", "1", "NX", "PX", 1000),
+            ]
+            if counts:
+                commands += counter.commands(ride)
+            client.exchange(commands)
             return time.process_time() - began
 
         costs = [(cost(ride, counts=True), cost(ride, counts=False)) for ride in rides]

@@ -1,6 +1,7 @@
-"""Positions per second of one API core: one by one, and in bulk.
+"""Positions per second of one API core: one by one, and in bulk, beside a plain GET.
 
-CPU is that of the API process alone, so the figure does not depend on what else runs here.
+CPU is that of the API process alone. Other work on the machine makes it dearer, and the plain GET
+(`/healthz`: the server and the frame of every request) with it: read the ratios.
 """
 
 from __future__ import annotations
@@ -28,14 +29,31 @@ def main() -> None:
         for number in range(UNICORNS):
             unicorn = a_usable_unicorn(unicorn_id=f"u{number}", account_sub=f"u{number}")
             probe.ports.unicorns.create(unicorn)
-        print(f"{'positions':<22} {'CPU each':>10} {'per core':>10} {'a second of wall':>18}")
-        measure(stack, "one by one (PUT)", 1)
+        print(
+            f"{'positions':<18} {'CPU each':>10} {'÷ GET':>7} {'per core':>10} {'by the clock':>14}"
+        )
+        plain = plain_get(stack)
+        print(f"{'a plain GET':<18} {1e6 * plain:>7.0f} µs", flush=True)
+        measure(stack, "one by one (PUT)", 1, plain)
         for size in (100, 500):
-            measure(stack, f"in bulk of {size}", size)
+            measure(stack, f"in bulk of {size}", size, plain)
         probe.close()
 
 
-def measure(stack: Stack, name: str, size: int) -> None:
+def plain_get(stack: Stack) -> float:
+    """CPU seconds of a GET that needs no store."""
+    connection = HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    web = stack.processes["web"].pid
+    for number in (UNICORNS, POSITIONS):
+        used = cpu_seconds(web)
+        for _ in range(number):
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+    connection.close()
+    return (cpu_seconds(web) - used) / POSITIONS
+
+
+def measure(stack: Stack, name: str, size: int, plain: float) -> None:
     tokens = [stack.unicorn_token(f"u{number}") for number in range(100)]
     connection = HTTPConnection("127.0.0.1", stack.port, timeout=30)
     send(stack, connection, size, tokens, UNICORNS)  # states are known afterwards
@@ -45,7 +63,8 @@ def measure(stack: Stack, name: str, size: int) -> None:
     cpu, took = cpu_seconds(web) - used, time.monotonic() - begun
     rate = POSITIONS / cpu
     print(
-        f"{name:<22} {1e6 * cpu / POSITIONS:>7.0f} µs {rate:>8.0f}/s {POSITIONS / took:>16.0f}/s"
+        f"{name:<18} {1e6 * cpu / POSITIONS:>7.0f} µs {1 / rate / plain:>7.2f}"
+        f" {rate:>8.0f}/s {POSITIONS / took:>12.0f}/s"
         f"   {FLEET} unicorns every {EVERY_SECONDS} s: {FLEET / EVERY_SECONDS / rate:.2f} cores",
         flush=True,
     )

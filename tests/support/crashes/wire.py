@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import redis
 from botocore.httpsession import URLLib3Session
 
 from service.bootstrap import RedisStores
@@ -18,6 +17,7 @@ from service.stores.dynamodb.items import ride_from, unicorn_from
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.redis import keys
+from service.stores.redis.link import Client
 from tests.support.crashes.points import (
     Built,
     Fault,
@@ -66,8 +66,12 @@ class Wire(Steps):
 
         client.meta.events.register_first("before-send.dynamodb", send)
 
-    def intercept_redis(self, client: redis.Redis) -> None:
-        execute, pipeline = client.execute_command, client.pipeline
+    def intercept_redis(self, client: Client) -> None:
+        execute, pipeline, exchange = client.execute_command, client.pipeline, client.exchange
+
+        def watched_exchange(commands: Sequence[Sequence[Any]]) -> list[Any]:
+            names = " ".join(sorted({str(command[0]) for command in commands}))
+            return self.take(names, lambda: exchange(commands))
 
         def watched_pipeline(*args: Any, **options: Any) -> Any:
             pipe = pipeline(*args, **options)
@@ -76,6 +80,7 @@ class Wire(Steps):
             return pipe
 
         client.pipeline = watched_pipeline  # type: ignore[method-assign]
+        client.exchange = watched_exchange  # type: ignore[method-assign]
         client.execute_command = lambda *args, **options: self.take(  # type: ignore[method-assign]
             str(args[0]), lambda: execute(*args, **options)
         )
