@@ -220,13 +220,14 @@ class RedisFleetIndex(RedisPresence):
             pipe.execute()
 
     def entries(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, FleetEntry]:
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for unicorn_id in unicorn_ids:
-                pipe.hmget(keys.unicorn(unicorn_id), "state", "noted", "position")
-            answers = zip(unicorn_ids, pipe.execute(), strict=True)
+        hashes = [keys.unicorn(unicorn_id) for unicorn_id in unicorn_ids]
+        with self._link.use() as client:
+            answers = client.exchange(
+                [("HMGET", name, "state", "noted", "position") for name in hashes]
+            )
         return {
             unicorn_id: FleetEntry(unicorn, self._fresh(position_of(position), now))
-            for unicorn_id, (state, noted, position) in answers
+            for unicorn_id, (state, noted, position) in zip(unicorn_ids, answers, strict=True)
             if (unicorn := _state(state, noted, now, STATE_TTL))
             and unicorn.unicorn_id == unicorn_id
         }
