@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from service.bootstrap import build_ports, redis_stores
@@ -15,7 +16,9 @@ from service.core.ports import Ports
 from service.core.positions import record_position
 from service.core.rides import RideOrder, own_ride, request_ride
 from service.core.sweep import sweep
+from service.core.times import ZoneTimes
 from service.core.unicorns import Step, advance
+from service.matching.travel import GreatCircle
 from service.model import (
     Location,
     Pairing,
@@ -150,7 +153,8 @@ def main() -> None:
         settings, client = stack.settings(), stack.ministack.dynamodb_client()
         stores = redis_stores(settings, timeout_seconds=2)
         ports = build_ports(settings, stores, FakeRoundQueue(), client)
-        measure(ports, Meter(client))
+        # Processes read what zones have learned in the background, and not for a ride.
+        measure(replace(ports, times=ZoneTimes(GreatCircle())), Meter(client))
         stores.changes.close()
 
 
