@@ -26,6 +26,7 @@ EXAMPLES: Final = {
     "AWS::Region": "us-east-1",
     "AWS::StackName": "rides",
     "AWS::URLSuffix": "amazonaws.com",
+    "DeletionProtection": "true",
     "CertificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/example",
     "KeyArn": "arn:aws:kms:us-east-1:111122223333:key/example",
     "UserPoolId": "us-east-1_Example",
