@@ -143,18 +143,16 @@ def _place(node: ast.expr | ast.stmt) -> Place:
 
 
 def _settings(name: str, text: str) -> Iterator[Place]:
-    """Where a number stands that is a setting."""
+    """Where a number stands that is a setting, and not 0, which is as much ten times."""
     if name in CONFIGURATION:
-        for node in ast.walk(ast.parse(text)):
-            match node:
-                case ast.Constant(value=bool()):
-                    pass
-                case ast.Constant(value=int() | float()):
-                    yield _place(node)
+        numbers = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+        yield from (
+            _place(each) for each in numbers if type(each.value) in {int, float} and each.value
+        )
     elif name.endswith(".yaml"):
         for number, line in enumerate(text.splitlines(), start=1):
-            for found in _NUMBER.finditer(line.partition("#")[0]):
-                yield (number, found.start(1)), (number, found.end(1))
+            found = _NUMBER.finditer(line.partition("#")[0])
+            yield from (((number, f.start(1)), (number, f.end(1))) for f in found if int(f[1]))
 
 
 def _ten_times(text: str, place: Place) -> str:
