@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ZONE = a_ride().zone
-LIFE_SECONDS = 1.0
+LIFE_SECONDS = 2.0
 
 
 @pytest.fixture
