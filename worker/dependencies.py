@@ -31,8 +31,7 @@ from service.core.ports import LearnedCorrections, Ports
 from service.core.rounds import Dispatcher
 from service.core.statistics import Statistics, count_unicorns
 from service.core.sweep import sweep
-from service.core.times import ZoneTimes
-from service.matching.travel import GreatCircle, NoWay
+from service.matching.travel import NoWay
 from service.matching.tuning import Tuning
 from service.model.errors import Unavailable
 from service.observability.instruments import (
@@ -161,8 +160,8 @@ def build(settings: Settings) -> Dependencies:
         fleet=ports.fleet,
         pauses=ports.pauses,
         changes=ports.changes,
+        times=ports.times,
         # Where to wait hardly needs a routing engine: it is asked only whether there is a way.
-        times=ZoneTimes(GreatCircle()) if has_engine else ports.times,
         ways=travel_times(settings, otherwise=NoWay()) if has_engine else None,
         period=timedelta(seconds=settings.reposition_seconds),
     )

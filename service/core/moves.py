@@ -52,7 +52,7 @@ class Repositioner:
     pauses: Pauses
     changes: Changes
     times: ZoneTimes
-    """The travel times by which goals are chosen."""
+    """Goals are chosen by their straight lines."""
     ways: TravelTimes | None
     """The drive times of the routing engine: infinite where it knows no way or does not answer.
 
@@ -74,7 +74,7 @@ class Repositioner:
             return None
         fleet = self.fleet.of_zone(zone, now)
         seen = progress(
-            last.moves, fleet, (now - last.at).total_seconds(), self.times.deciding(zone, now)
+            last.moves, fleet, (now - last.at).total_seconds(), self.times.straight(zone, now)
         )
         trust = trust_after(last.trust, seen)
         found = self._moves(zone, weight, outlook, fleet, replace(last, trust=trust), now)
@@ -98,13 +98,13 @@ class Repositioner:
         rate = timedelta(seconds=knobs.rate_seconds) if knobs else timedelta()
         if knobs is None or outlook.since is None or not outlook.since <= now - rate:
             return Moves()
-        trips, remaining = self.times.trips(zone, now)
+        trips, remaining = self.times.straight_trips(zone, now)
         found = reposition(
             fleet,
             demand_of(outlook.asked, now, knobs),
             now,
             knobs,
-            self.times.deciding(zone, now),
+            self.times.straight(zone, now),
             remaining,
             trips,
             planned=outlook.planned,

@@ -95,6 +95,8 @@ class Correction:
     by_hour: Mapping[str, float] = field(default_factory=dict)
     spread: float = FIRST_SPREAD
     """Standard deviation of the logarithm of real ÷ corrected time."""
+    pace: float = 1.0
+    """Real ÷ straight-line time of the median leg, whatever estimate is corrected."""
 
     def logarithms(self, drives: Drives) -> FloatArray:
         """The terms to add to the logarithms of the estimates, to get medians."""

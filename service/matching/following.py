@@ -10,6 +10,10 @@ from service.matching.demand import Move
 from service.matching.travel import TravelTimes, places
 from service.model import FleetEntry
 
+LEAST_PACE: Final = 0.2
+"""The part of the estimated speed at which a unicorn still counts as following: goals are chosen by
+straight line, and streets in heavy traffic take twice as long. Who does not follow stands still."""
+
 TRUST_STEP: Final = 0.5
 """The part by which one observation changes a unicorn's trust."""
 
@@ -23,7 +27,7 @@ class Progress:
     """The progress of a unicorn towards its goal."""
 
     followed: bool
-    """Whether it drove at least half of the way that the time allowed."""
+    """Whether it drove at least `LEAST_PACE` of the way that the time allowed by the estimate."""
     metres: float
     """Road metres by which it came nearer to its goal."""
 
@@ -43,7 +47,7 @@ def progress(
     )
     return {
         move.unicorn_id: Progress(
-            followed=move.seconds - seconds >= 0.5 * min(elapsed, move.seconds),
+            followed=move.seconds - seconds >= LEAST_PACE * min(elapsed, move.seconds),
             metres=max(0.0, move.metres - metres_left),
         )
         for move, seconds, metres_left in zip(judged, left.tolist(), metres.tolist(), strict=True)

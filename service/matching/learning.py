@@ -6,9 +6,7 @@ direction, both ends and hour, by a robust ridge regression (Hoerl and Kennard 1
 It corrects a straight line and a routing engine alike: an engine that believes in empty streets is
 wrong by about the same factor for everybody.
 
-Legs that have ended by now are the short ones: a leg that takes half an hour and began ten minutes
-ago is not among them. The fit allows for that (right truncation): each leg also stands for those
-like it that began when it did and have not ended yet.
+Legs that have ended by now are the short ones; `truncation` says how the fit allows for that.
 
 Pure: no clock and no I/O. Distances are metres, durations seconds, angles radians clockwise from
 north, corrections natural logarithms of factors.
@@ -16,6 +14,7 @@ north, corrections natural logarithms of factors.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
@@ -23,7 +22,6 @@ from typing import Final
 
 import numpy as np
 from scipy.linalg import block_diag
-from scipy.special import log_ndtr, ndtr
 
 from service.matching.correction import (
     FIRST_SPREAD,
@@ -34,7 +32,8 @@ from service.matching.correction import (
     hats,
     waves,
 )
-from service.matching.travel import FloatArray
+from service.matching.travel import FloatArray, GreatCircle
+from service.matching.truncation import beyond, drives_per_leg, longest_visible
 
 SMALLEST_CHANGE, LARGEST_CHANGE = np.log(0.5), np.log(3.0)
 """How far legs may move the logarithm of a factor from the prior. Bounded, because one operator may
@@ -69,12 +68,11 @@ distance, level and shape are weighed apart, so that short drives teach somethin
 
 HUBER: Final = 2.0
 """Residuals beyond this many standard deviations have a bounded influence."""
-LARGEST_GHOST: Final = 8.0
-"""The most legs that have not ended yet for which one leg can stand."""
 ITERATIONS: Final = 15
-SPREADS: Final = np.linspace(0.1, 1.0, 46)
+CONVERGED: Final = 0.002
+"""Once no coefficient changes by more, the fit has ended."""
 TOLERANCE: Final = 0.02
-"""The likelihood per leg that a new fit may lose, so that none fails by chance."""
+"""The mean error of the logarithm that a new fit may add, so that none fails by chance."""
 HELD_BACK: Final = 5
 """Every fifth of the latest legs checks what the others teach."""
 
@@ -108,8 +106,9 @@ def learn(
         return None
     able.sort(key=lambda leg: leg.started)
     held_back, taught = able[::HELD_BACK], [leg for n, leg in enumerate(able) if n % HELD_BACK]
-    likelihood, spread = _judged(_fit(taught, now, prior), held_back, now)
-    if likelihood < _judged(previous, held_back, now)[0] - TOLERANCE:
+    longest = longest_visible(able, now)
+    error, spread = _judged(_fit(taught, now, prior), held_back, now, longest)
+    if error > _judged(previous, held_back, now, longest)[0] + TOLERANCE:
         return None
     return _one_step(previous, _fit(able, now, prior), spread)
 
@@ -117,9 +116,9 @@ def learn(
 def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
     """Ridge regression towards the prior, by expectation and maximization.
 
-    Expectation: a leg that had time until `now` to end also stands for ghosts, legs like it that
-    have not ended yet, with their expected logarithm. Maximization: weighted least squares over
-    both; residuals of real legs are bounded in force (Huber), and so is each unicorn's weight.
+    Expectation: a leg also stands for ghosts, legs like it that take longer than any leg could that
+    was seen, with their expected logarithm. Maximization: weighted least squares over both;
+    residuals of real legs are bounded in force (Huber), and so is each unicorn's weight.
     """
     drives = Drives.of(legs)
     keys = (
@@ -135,11 +134,12 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
             *(_flags(column, known) for column, known in zip(columns, keys, strict=True)),
         ]
     )
-    weights = np.repeat((DIRECTION_RIDGE, CELL_RIDGE, CELL_RIDGE, HOUR_RIDGE), (4, *map(len, keys)))
-    ridge = block_diag(_distance_ridge(), np.diag(weights))
+    ridges = np.repeat((DIRECTION_RIDGE, CELL_RIDGE, CELL_RIDGE, HOUR_RIDGE), (4, *map(len, keys)))
+    ridge = block_diag(_distance_ridge(), np.diag(ridges))
     target = _log_ratios(legs) - prior.logarithms(drives)
-    room = _log_room(legs, now) - prior.logarithms(drives)
-    found = _expect_and_maximize(design, target, room, _fair_weights(legs), ridge)
+    room = _log_room(legs, longest_visible(legs, now)) - prior.logarithms(drives)
+    weights = _fair(drives_per_leg(legs, now), legs)
+    found = _expect_and_maximize(design, target, room, weights, ridge)
     ends = np.cumsum([len(KNOTS), 4, *map(len, keys)])[:-1]
     distance, direction, *effects = np.split(found, ends)
     bounded = np.clip(distance, SMALLEST_CHANGE, LARGEST_CHANGE)
@@ -153,7 +153,17 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
         by_origin=origins,
         by_destination=destinations,
         by_hour=hours,
+        pace=_pace(legs, weights),
     )
+
+
+def _pace(legs: Sequence[Leg], weights: FloatArray) -> float:
+    """Real ÷ straight-line time in the median, within the bounds of every factor."""
+    metres_per_second = GreatCircle().reach_metres(1)
+    ratios = np.log([leg.seconds * metres_per_second / leg.metres for leg in legs])
+    order = np.argsort(ratios)
+    half = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)
+    return float(np.exp(np.clip(ratios[order][half], SMALLEST_CHANGE, LARGEST_CHANGE)))
 
 
 def _distance_ridge() -> FloatArray:
@@ -167,35 +177,51 @@ def _distance_ridge() -> FloatArray:
 def _expect_and_maximize(
     design: FloatArray, target: FloatArray, room: FloatArray, weights: FloatArray, ridge: FloatArray
 ) -> FloatArray:
-    """Coefficients; `room` is the logarithm of the longest ratio that could have ended by now."""
-    found, spread = np.zeros(design.shape[1]), FIRST_SPREAD
+    """Coefficients; `room` is the logarithm of the longest ratio that could be seen."""
+    found: FloatArray = np.zeros(design.shape[1])
+    spread = FIRST_SPREAD
     for _ in range(ITERATIONS):
         expected = design @ found
         reach = (room - expected) / spread
-        ended = np.maximum(ndtr(reach), 1 / (1 + LARGEST_GHOST))
-        ghosts = weights * (1 - ended) / ended
-        # Mean of a standard normal variable beyond `reach` (inverse Mills ratio).
-        tail = np.exp(-(reach**2) / 2 - log_ndtr(-reach)) / np.sqrt(2 * np.pi)
+        per_leg, tail = beyond(reach)
+        ghosts = weights * per_leg
         errors = (target - expected) / spread
         pull = weights * np.minimum(1.0, HUBER / np.maximum(np.abs(errors), 1e-9))
         total = pull + ghosts
         mean = (pull * target + ghosts * (expected + spread * tail)) / total
         weighted = design * total[:, None]
-        found = np.linalg.solve(weighted.T @ design + ridge, weighted.T @ mean)
+        before = found
+        solved = np.linalg.solve(weighted.T @ design + ridge, weighted.T @ mean)
+        found = solved.astype(np.float64, copy=False)
         squares = pull * errors**2 + ghosts * (1 + reach * tail)
         spread *= float(np.sqrt(squares.sum() / total.sum()))
+        if np.abs(found - before).max() < CONVERGED:
+            break
     return found
 
 
-def _judged(correction: Correction, legs: Sequence[Leg], now: float) -> tuple[float, float]:
-    """The likelihood of these legs under the correction, and the spread that maximizes it."""
+def _judged(
+    correction: Correction, legs: Sequence[Leg], now: float, longest: float
+) -> tuple[float, float]:
+    """The mean error of the logarithm for these legs, and their spread beyond the median.
+
+    Only slow legs count for the spread: it says how late a drive may end, and drives around the
+    next corner are far quicker than their estimate without being slow any oftener. It counts as if
+    some more legs had the first spread, since few legs say little of it.
+    """
     expected = correction.logarithms(Drives.of(legs))
-    errors, room = _log_ratios(legs) - expected, _log_room(legs, now) - expected
-    likelihoods = [
-        float(np.mean(-((errors / s) ** 2) / 2 - np.log(s) - log_ndtr(room / s))) for s in SPREADS
-    ]
-    best = int(np.argmax(likelihoods))
-    return likelihoods[best], float(SPREADS[best])
+    errors, weights = _log_ratios(legs) - expected, drives_per_leg(legs, now)
+    room, spread = _log_room(legs, longest) - expected, FIRST_SPREAD
+    for _ in range(ITERATIONS):
+        reach = room / spread
+        per_leg, tail = beyond(reach)
+        late = np.where(errors > 0, weights, 0.0)
+        ghosts = weights * per_leg
+        squares = late @ errors**2 + ghosts @ (1 + reach * tail) * spread**2
+        total = late.sum() + ghosts.sum()
+        squares += LEVEL_RIDGE * FIRST_SPREAD**2
+        spread = float(np.sqrt(squares / (total + LEVEL_RIDGE)))
+    return float(np.average(np.abs(errors), weights=weights)), spread
 
 
 def _one_step(previous: Correction, goal: Correction, spread: float) -> Correction:
@@ -221,6 +247,7 @@ def _one_step(previous: Correction, goal: Correction, spread: float) -> Correcti
         by_destination=steps(previous.by_destination, goal.by_destination),
         by_hour=steps(previous.by_hour, goal.by_hour),
         spread=spread,
+        pace=math.exp(step(math.log(previous.pace), math.log(goal.pace), DISTANCE_STEP)),
     )
 
 
@@ -228,16 +255,18 @@ def _log_ratios(legs: Sequence[Leg]) -> FloatArray:
     return np.log([leg.seconds / leg.estimated for leg in legs])
 
 
-def _log_room(legs: Sequence[Leg], now: float) -> FloatArray:
-    """The logarithm of the longest ratio with which each leg would have ended by now."""
-    return np.log([max(now - leg.started, leg.seconds) / leg.estimated for leg in legs])
+def _log_room(legs: Sequence[Leg], longest: float) -> FloatArray:
+    """The logarithm of the ratio with which each leg would have taken `longest` seconds."""
+    return np.log([longest / leg.estimated for leg in legs])
 
 
-def _fair_weights(legs: Sequence[Leg]) -> FloatArray:
-    """The weight of each leg: 1, or less if its unicorn drove more than its share."""
-    counts = Counter(leg.unicorn_id for leg in legs)
-    most = max(1.0, LARGEST_SHARE * len(legs))
-    return np.array([min(1.0, most / counts[leg.unicorn_id]) for leg in legs])
+def _fair(weights: FloatArray, legs: Sequence[Leg]) -> FloatArray:
+    """The weights, with less for unicorns that have more than their share; their mean is 1."""
+    numbers = np.unique([leg.unicorn_id for leg in legs], return_inverse=True)[1]
+    totals = np.bincount(numbers, weights)
+    fair = weights * np.minimum(1.0, LARGEST_SHARE * weights.sum() / totals)[numbers]
+    scaled: FloatArray = fair * len(fair) / fair.sum()
+    return scaled
 
 
 def _frequent(keys: Sequence[str], at_least: int) -> list[str]:

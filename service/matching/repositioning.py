@@ -13,41 +13,30 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Final
 
-import h3
 import numpy as np
-from scipy.spatial import cKDTree
-from scipy.special import pdtrc
 
 from service.matching.assignment import Edges, cheapest
 from service.matching.candidates import Candidates, gather
 from service.matching.costs import Neighbourhood
-from service.matching.demand import GOAL_RESOLUTION, Demand, Move, Moves
+from service.matching.demand import Demand, Move, Moves
+from service.matching.goals import MOST_SLOTS, Goals
 from service.matching.remaining import RemainingTime
 from service.matching.travel import (
     BoolArray,
     FloatArray,
     IntArray,
     TravelTimes,
-    chord,
-    on_sphere,
 )
 from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location
 
-BLOCK_RESOLUTION: Final = 6
-"""H3 cells whose goals choose together where there are very many: 7 km across."""
-
-MOST_SLOTS: Final = 12
-"""Unicorns that one goal can want."""
-
-MOST_PAIRS: Final = 30_000
+MOST_PAIRS: Final = 10_000
 """Of unicorns and slots that are solved at once: the time grows faster than they do."""
 
-GOALS_COMPARED: Final = 24
-"""Nearest goals that a unicorn is compared with."""
+CROWD: Final = 3
+"""Idle unicorns that are compared for each one that a goal wants, the nearest ones."""
 
 
 def reposition(
@@ -72,14 +61,15 @@ def reposition(
     heading, trust = heading or {}, trust or {}
     if sum(demand.by_cell.values()) < knobs.least_riders:
         return Moves()
-    goals = _Goals.of(demand, knobs)
+    goals = Goals.of(demand, knobs)
     helpful = [entry for entry in fleet if entry.unicorn.unicorn_id not in planned]
     candidates = gather(helpful, now, knobs.horizon_seconds, travel, remaining, trips or travel)
     expected = dict(zip(goals.cells, goals.expected.tolist(), strict=True))
     if not candidates.available:
         return Moves(expected=expected)
     values = goals.slot_values(candidates, knobs)
-    pairs = _Pairs.of(goals, candidates, knobs, travel)
+    wanted = np.count_nonzero(values, axis=1)
+    pairs = _Pairs.of(goals, wanted, candidates, knobs, travel)
     names = candidates.unicorn_ids[: candidates.available]
     worths = np.array([trust.get(name, 1.0) for name in names], dtype=np.float64)
     kept = pairs.are_kept(goals, names, heading)
@@ -91,7 +81,7 @@ def reposition(
 
 
 def _sent(
-    chosen: Edges, goals: _Goals, names: Sequence[str], stay_seconds: float
+    chosen: Edges, goals: Goals, names: Sequence[str], stay_seconds: float
 ) -> tuple[Sequence[Move], Mapping[str, str]]:
     """Who is sent somewhere, and the goals of those who cover one from where they stand."""
     is_sent = chosen.etas > stay_seconds
@@ -100,82 +90,6 @@ def _sent(
         names[unicorn]: goals.cells[goal]
         for unicorn, goal in zip(stands.riders.tolist(), stands.unicorns.tolist(), strict=True)
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Goals:
-    """Cells in which riders asked for rides, in columns."""
-
-    cells: tuple[str, ...]
-    places: FloatArray
-    """Where to wait: the most central of the small cells in which riders asked."""
-    expected: FloatArray
-    """Riders within the horizon."""
-
-    @property
-    def blocks(self) -> IntArray:
-        """The block that each goal is in, as a number."""
-        parents = [_parent(cell, BLOCK_RESOLUTION) for cell in self.cells]
-        return np.unique(parents, return_inverse=True)[1]
-
-    @classmethod
-    def of(cls, demand: Demand, knobs: Repositioning) -> _Goals:
-        small = sorted(demand.by_cell)
-        riders = np.array([demand.by_cell[cell] for cell in small], dtype=np.float64)
-        spots = np.array([_center(cell) for cell in small])
-        parents = [_parent(cell, GOAL_RESOLUTION) for cell in small]
-        cells, goal_of = np.unique(parents, return_inverse=True)
-        central = _most_central(spots, riders, goal_of)
-        smooth = _spread(spots, riders, spots[central], knobs.smooth_metres)
-        rate = demand.lately / knobs.rate_seconds
-        expected = rate * knobs.horizon_seconds * smooth / riders.sum()
-        return cls(tuple(cells.tolist()), spots[central], expected)
-
-    def slot_values(self, candidates: Candidates, knobs: Repositioning) -> FloatArray:
-        """Seconds that the first, second … unicorn at each goal is worth; a row for each goal."""
-        soon = slice(candidates.available, None)
-        shares = 1 - candidates.ready_in[soon] / knobs.horizon_seconds
-        arriving = _spread(candidates.places[soon], shares, self.places, knobs.smooth_metres)
-        unserved = np.maximum(0.0, self.expected - arriving)
-        chances = pdtrc(np.arange(MOST_SLOTS), unserved[:, None])
-        values: FloatArray = knobs.worth_seconds * np.where(
-            chances > knobs.least_chance, chances, 0.0
-        )
-        return values
-
-
-# Most cells of a step were in the last one: h3 takes longer than everything else about them.
-_center = lru_cache(maxsize=1 << 16)(h3.cell_to_latlng)
-_parent = lru_cache(maxsize=1 << 16)(h3.cell_to_parent)
-
-
-def _most_central(spots: FloatArray, riders: FloatArray, goal_of: IntArray) -> IntArray:
-    """Of each goal the row of the spot nearest to the mean of its riders."""
-    points = on_sphere(spots)
-    means = np.zeros((int(goal_of.max()) + 1, 3))
-    np.add.at(means, goal_of, points * riders[:, None])
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    nearness = (points * means[goal_of]).sum(axis=1)
-    order = np.lexsort((-nearness, goal_of))
-    _, first = np.unique(goal_of[order], return_index=True)
-    central: IntArray = order[first]
-    return central
-
-
-def _spread(
-    origins: FloatArray, weights: FloatArray, places: FloatArray, smooth_metres: float
-) -> FloatArray:
-    """Each origin's weight, shared out among the places around it; the nearer, the more (Gauss)."""
-    if not len(origins):
-        return np.zeros(len(places))
-    near = cKDTree(on_sphere(origins)).sparse_distance_matrix(
-        cKDTree(on_sphere(places)), chord(3 * smooth_metres), output_type="ndarray"
-    )
-    shares = np.exp(-0.5 * (near["v"] / chord(smooth_metres)) ** 2)
-    of_origin = np.bincount(near["i"], shares, minlength=len(origins))
-    shares *= (weights / np.maximum(of_origin, 1e-12))[near["i"]]
-    spread: FloatArray = np.bincount(near["j"], shares, minlength=len(places)).astype(np.float64)
-    return spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,18 +103,25 @@ class _Pairs:
 
     @classmethod
     def of(
-        cls, goals: _Goals, candidates: Candidates, knobs: Repositioning, travel: TravelTimes
+        cls,
+        goals: Goals,
+        wanted: IntArray,
+        candidates: Candidates,
+        knobs: Repositioning,
+        travel: TravelTimes,
     ) -> _Pairs:
+        """`wanted`: how many unicorns each goal wants."""
         origins = candidates.places[: candidates.available]
         reach = travel.reach_metres(knobs.longest_drive_seconds)
-        near = Neighbourhood(goals.places, reach)
-        unicorns, rows, _ = near.nearest(origins, GOALS_COMPARED)
+        near = Neighbourhood(origins, reach)
+        rows, unicorns, _ = near.nearest(goals.places, CROWD * int(wanted.max()))
+        rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        in_crowd = rank < CROWD * wanted[rows]
+        rows, unicorns = rows[in_crowd], unicorns[in_crowd]
         seconds, metres = travel.estimate(origins[unicorns], goals.places[rows])
         return cls(unicorns, rows, seconds, metres)
 
-    def are_kept(
-        self, goals: _Goals, names: Sequence[str], heading: Mapping[str, str]
-    ) -> BoolArray:
+    def are_kept(self, goals: Goals, names: Sequence[str], heading: Mapping[str, str]) -> BoolArray:
         """Of each pair whether the unicorn was sent to this goal before."""
         rows = {cell: row for row, cell in enumerate(goals.cells)}
         goal_of = np.array([rows.get(heading.get(name, ""), -1) for name in names])
@@ -224,7 +145,7 @@ class _Pairs:
         )
 
 
-def _most_worth(slots: Edges, goals: _Goals) -> Edges:
+def _most_worth(slots: Edges, goals: Goals) -> Edges:
     """The pairs that are worth most in all, each unicorn and each slot once; columns are goals.
 
     Where there are very many, one block of goals after the other chooses of the unicorns left.
@@ -232,16 +153,17 @@ def _most_worth(slots: Edges, goals: _Goals) -> Edges:
     block_of = np.zeros(len(slots), dtype=np.intp)
     if len(slots) > MOST_PAIRS:
         block_of = goals.blocks[slots.unicorns // MOST_SLOTS]
+    by_block = np.argsort(block_of, kind="stable")
     is_left = np.ones(int(slots.riders.max(initial=0)) + 1, dtype=np.bool_)
     chosen = slots.only(np.empty(0, dtype=np.intp))
-    for block in np.unique(block_of):
-        here = slots.only((block_of == block) & is_left[slots.riders])
+    for rows in np.split(by_block, np.flatnonzero(np.diff(block_of[by_block])) + 1):
+        here = slots.only(rows[is_left[slots.riders[rows]]])
         if not len(here):
             continue
         # Numbered anew, since the solver makes a column for each number up to the highest.
-        unicorns, rows = np.unique(here.riders, return_inverse=True)
+        unicorns, riders = np.unique(here.riders, return_inverse=True)
         wanted, columns = np.unique(here.unicorns, return_inverse=True)
-        here = replace(here, riders=rows, unicorns=columns)
+        here = replace(here, riders=riders, unicorns=columns)
         found = cheapest(here, np.zeros(len(unicorns)))
         found = replace(found, riders=unicorns[found.riders], unicorns=wanted[found.unicorns])
         is_left[found.riders] = False
@@ -249,7 +171,7 @@ def _most_worth(slots: Edges, goals: _Goals) -> Edges:
     return replace(chosen, unicorns=chosen.unicorns // MOST_SLOTS)
 
 
-def _named(chosen: Edges, goals: _Goals, names: Sequence[str]) -> list[Move]:
+def _named(chosen: Edges, goals: Goals, names: Sequence[str]) -> list[Move]:
     return [
         Move(names[unicorn], goals.cells[goal], Location(*place), seconds, metres)
         for unicorn, goal, place, seconds, metres in zip(

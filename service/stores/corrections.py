@@ -107,6 +107,8 @@ def _correction(stored: str) -> Correction | None:
             by_destination=_numbers(fields["by_destination"]),
             by_hour=_numbers(fields["by_hour"]),
             spread=float(fields["spread"]),
+            # The last release wrote none.
+            pace=float(fields.get("pace", 1.0)),
         )
     except (*UNREADABLE, TypeError, AttributeError) as error:
         note_unreadable("correction", error)
@@ -116,6 +118,7 @@ def _correction(stored: str) -> Correction | None:
 
 def _is_sound(correction: Correction) -> bool:
     numbers = [*correction.by_distance, *correction.by_direction, correction.spread]
+    numbers.append(math.log(correction.pace) if correction.pace > 0 else math.nan)
     shape = len(correction.by_distance), len(correction.by_direction)
     return shape == (len(KNOTS), 4) and all(map(math.isfinite, numbers))
 

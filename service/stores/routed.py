@@ -20,7 +20,9 @@ PAUSE_SECONDS: Final = 5.0
 """Time without calls to the engine after it failed, so that rounds do not wait for it each time."""
 STRANGE_PAIRS: Final = 10
 """After so many pairs in a row without a way the engine counts as one for another city."""
-REMEMBERED_SECONDS: Final = 60.0
+REMEMBERED_SECONDS: Final = 300.0
+"""Each half of the memory is as old at most. The engine's answers change only when it starts with
+other roads or speeds, and a trip under way is asked about in each round until it ends."""
 MOST_REMEMBERED: Final = 50_000
 """Pairs in each half of the memory; about 10 MB."""
 UNKNOWN: Final = [np.nan, np.nan]
@@ -31,9 +33,9 @@ FARTHEST_ROAD_METRES: Final = 500.0
 
 
 class _Memory:
-    """The answers of the last minute or two, which rounds and followers need again.
+    """The answers of the last five to ten minutes, which rounds and followers need again.
 
-    It has two halves. When the younger one is a minute old or full, it replaces the older one.
+    It has two halves. When the younger one is five minutes old or full, it replaces the older one.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -62,7 +64,7 @@ class RoutedTimes:
     an answer by then are estimated by `otherwise`. No call starts after half of the budget, because
     its time-out would then count as a failure of the server. `most_places` is the server's
     `--max-table-size`.
-    Answers are remembered for a minute or two: a round and its next ones ask only for what is new.
+    Answers are remembered for some minutes: a round and its next ones ask only for what is new.
     """
 
     def __init__(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +36,7 @@ LEARNED = Correction(
     by_destination={"b": -0.1},
     by_hour={"17": 0.05},
     spread=0.35,
+    pace=1.8,
 )
 
 
@@ -117,6 +119,21 @@ def test_a_correction_is_stored_whole(stored: Callable[[str], DynamoCorrections]
     assert stored("line").of("zone-1", Kind.TRIP) is None
 
 
+def test_a_correction_of_the_last_release_has_the_pace_of_a_straight_line(
+    stored: Callable[[str], DynamoCorrections], dynamodb: DynamoDBClient, tables: Settings
+) -> None:
+    fields = asdict(LEARNED)
+    del fields["pace"]
+    dynamodb.put_item(
+        TableName=tables.operations_table,
+        Item={
+            "operation_id": {"S": "times#line#zone-1#pickup"},
+            "correction": {"S": json.dumps(fields)},
+        },
+    )
+    assert stored("line").of("zone-1", Kind.PICKUP) == replace(LEARNED, pace=1.0)
+
+
 def test_what_was_learned_about_straight_lines_is_not_used_for_an_engine(
     stored: Callable[[str], DynamoCorrections],
 ) -> None:
@@ -126,7 +143,11 @@ def test_what_was_learned_about_straight_lines_is_not_used_for_an_engine(
 
 @pytest.mark.parametrize(
     "unsound",
-    [replace(LEARNED, by_distance=(0.1,)), replace(LEARNED, spread=float("nan"))],
+    [
+        replace(LEARNED, by_distance=(0.1,)),
+        replace(LEARNED, spread=float("nan")),
+        replace(LEARNED, pace=0.0),
+    ],
 )
 def test_a_correction_nobody_can_believe_is_none(
     stored: Callable[[str], DynamoCorrections], unsound: Correction

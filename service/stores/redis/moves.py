@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from threading import Lock
 from typing import Final, cast
 
 import h3
-from cachetools import TTLCache
 
 from service.core.outlook import Asked, LastStep, Outlook
 from service.matching.demand import PICKUP_RESOLUTION, Move
@@ -44,9 +44,9 @@ class RequestCounter:
     """Counts riders who ask for rides, in a call that is made anyway."""
 
     def __init__(self) -> None:
-        self._prolonged: TTLCache[str, bool] = TTLCache(MOST_ZONES, PROLONGED_SECONDS)
-        """Hashes whose expiry was set a moment ago."""
-        self._lock = Lock()
+        self._prolonged: dict[str, float] = {}
+        """When the expiry of each hash was set, on the monotonic clock. A plain dictionary without
+        a lock, because this is in every request; two threads at once set an expiry twice."""
 
     def commands(self, ride: Ride) -> list[Command]:
         """The commands that count the ride's rider once."""
@@ -58,11 +58,12 @@ class RequestCounter:
         name = keys.asked(ride.zone, quarter)
         count = ("HSETNX", name, int.from_bytes(digest), f"{cell} {int(at * 1000)}")
         # Not with each request: two commands more would cost three times as much.
-        with self._lock:
-            is_due = name not in self._prolonged
-            self._prolonged.setdefault(name, True)
-        if not is_due:
+        now = time.monotonic()
+        if now - self._prolonged.get(name, -math.inf) < PROLONGED_SECONDS:
             return [count]
+        if len(self._prolonged) >= MOST_ZONES:
+            self._prolonged.clear()
+        self._prolonged[name] = now
         lasts = int(REMEMBERED.total_seconds())
         return [count, ("EXPIRE", name, lasts), ("ZADD", keys.ASKED, at, ride.zone)]
 

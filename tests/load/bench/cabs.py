@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from service.matching.travel import GreatCircle
 from service.model import (
@@ -48,6 +51,8 @@ class Cab:
     """In all, until it last set out."""
     moving: bool = False
     """On its way to where it should wait; free all the while."""
+    _crossings: Sequence[tuple[float, Location]] = ()
+    """When it passes which crossing on its way to where it should wait; empty: a straight line."""
     _standing: FleetEntry | None = None
     """What the fleet index tells of it until something happens to it."""
 
@@ -76,6 +81,18 @@ class Cab:
         self.arrives = now + slowness * TRAVEL.crow_metres(self.at, target) / TRAVEL.reach_metres(1)
         return driven
 
+    def follow(self, crossings: Sequence[tuple[float, Location]]) -> None:
+        """Drive there along these crossings instead of straight on."""
+        self._crossings, self.arrives = crossings, crossings[-1][0]
+
+    def next_crossing_at(self, now: float) -> float:
+        """When it is at the crossing where it is said to be."""
+        return self._crossings[self._next(now)][0] if self._crossings else now
+
+    def _next(self, now: float) -> int:
+        after = bisect_left(self._crossings, now, key=itemgetter(0))
+        return min(after, len(self._crossings) - 1)
+
     def halt(self, now: float) -> float:
         """Stay where it is by now; returns the straight metres that it moved."""
         if not self.moving or self.heading_for is None:
@@ -84,6 +101,7 @@ class Cab:
         self.at = self._on_the_way(self.heading_for, now)
         self.idle_seconds += now - self.since
         self.since, self.heading_for, self.moving, self._standing = now, None, False, None
+        self._crossings = ()
         return TRAVEL.crow_metres(start, self.at)
 
     def depart(self, ride_id: str, rider: Rider, now: float, slowness: float = 1.0) -> None:
@@ -121,7 +139,7 @@ class Cab:
 
     def entry(self, now: float) -> FleetEntry:
         """What the fleet index would tell of it."""
-        if self.heading_for and self.arrives > now:
+        if self.heading_for and (self.moving or self.arrives > now):
             return self._entry(self._on_the_way(self.heading_for, now))
         if self._standing is None:
             self._standing = self._entry(self.at)
@@ -131,7 +149,9 @@ class Cab:
         return FleetEntry(self.unicorn, Position(place, instant(self.since)))
 
     def _on_the_way(self, goal: Location, now: float) -> Location:
-        """On the straight line to a pickup, or to where it should wait."""
+        """On the straight line to a pickup or to where it should wait, or the next crossing."""
+        if self._crossings:
+            return self._crossings[self._next(now)][1]
         duration = self.arrives - self.since
         done = min(1.0, (now - self.since) / duration) if duration > 0 else 1.0
         return Location(

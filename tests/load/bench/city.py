@@ -126,6 +126,9 @@ class Cab:
     destination: Location
     departed: float = 0.0
     arrives: float = 0.0
+    has_ride: bool = False
+    is_moving: bool = False
+    """On its way to where it should wait."""
 
     def drive(self, destination: Location, seconds: float) -> None:
         now = time.monotonic()
@@ -149,6 +152,8 @@ class City:
 
     stack: Stack
     compress: float
+    follows: bool = False
+    """Whether idle unicorns drive to where the service advises them to wait."""
     cabs: dict[str, Cab] = field(default_factory=dict)
     rides: list[dict[str, Any]] = field(default_factory=list)
     """Rides as they were when they ended."""
@@ -163,7 +168,12 @@ class City:
         self.riders = [self.stack.rider_token(f"rider-{number}") for number in range(50)]
         self.travel = GreatCircle()
         self._open = threading.Semaphore(0)
+        self._steering = threading.Lock()
         self.positions = 0
+        self.pickup_metres: dict[str, float] = {}
+        """Straight line to the pickup, by ride."""
+        self.moved_metres = 0.0
+        """Straight lines towards where unicorns should wait."""
 
     def enroll(self, starts: Sequence[Location]) -> None:
         """Put a unicorn on duty at each place."""
@@ -232,8 +242,9 @@ class City:
         if ride["unicorn"] is None:
             return self._ended(ride)
         cab = self.cabs[ride["unicorn"]["unicorn_id"]]
-        to_pickup = self.travel.seconds_between(cab.where(time.monotonic()), trip.pickup)
-        cab.drive(trip.pickup, to_pickup / self.compress)
+        with self._steering:
+            cab.has_ride = True
+            self.pickup_metres[ride["ride_id"]] = self._drive(cab, trip.pickup)
         self.timetable.at(
             cab.arrives,
             self.fleet_pool,
@@ -248,7 +259,29 @@ class City:
             cab.arrives, self.fleet_pool, partial(self._guarded, self._complete, cab, ride_id)
         )
 
+    def _drive(self, cab: Cab, goal: Location) -> float:
+        """Set out for the goal from where the unicorn is by now; returns the straight metres."""
+        at = cab.where(time.monotonic())
+        if cab.is_moving:
+            self.moved_metres += self.travel.crow_metres(cab.start, at)
+        cab.is_moving = not cab.has_ride and goal != at
+        cab.drive(goal, self.travel.seconds_between(at, goal) / self.compress)
+        return self.travel.crow_metres(at, goal)
+
+    def _take_advice(self) -> None:
+        """Idle unicorns drive to where they should wait; those without advice stay."""
+        advice = self.call("GET", "/v1/fleet/advice", self.telemetry)["advice"]
+        goals = {
+            each["unicorn_id"]: Location(each["latitude"], each["longitude"]) for each in advice
+        }
+        with self._steering:
+            for name, cab in self.cabs.items():
+                goal = goals.get(name, cab.where(time.monotonic()))
+                if not cab.has_ride and goal != cab.destination:
+                    self._drive(cab, goal)
+
     def _complete(self, cab: Cab, ride_id: str) -> None:
+        cab.has_ride = False  # first, since the answer may come after the next ride
         self._ended(self.call("POST", f"/v1/fleet/me/rides/{ride_id}/complete", cab.token))
 
     def _ended(self, ride: Mapping[str, Any]) -> None:
@@ -266,6 +299,8 @@ class City:
         for begin in range(0, len(positions), BULK):
             bulk = {"positions": positions[begin : begin + BULK]}
             self.call("POST", "/v1/fleet/positions", self.telemetry, bulk)
+        if self.follows:
+            self._take_advice()
 
 
 def _json(at: Location) -> dict[str, float]:

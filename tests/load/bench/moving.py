@@ -6,20 +6,17 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import h3
 
 from service.matching.demand import PICKUP_RESOLUTION, Demand, Move
 from service.matching.following import progress, trust_after
+from service.matching.remaining import RemainingTime
 from service.matching.repositioning import reposition
 from service.matching.travel import TravelTimes
 from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location
 from tests.load.bench.cabs import instant
-
-if TYPE_CHECKING:
-    from tests.load.bench.policies import Policy
 
 STEP_SECONDS = 30.0
 
@@ -28,7 +25,7 @@ class Herding:
     """The recent demand, what was advised, and who follows."""
 
     def __init__(self, knobs: Repositioning, obedience: float) -> None:
-        self._knobs = knobs
+        self.knobs = knobs
         self._obedience = obedience
         self._requests: deque[tuple[float, str]] = deque()
         self._advice: dict[str, Move] = {}
@@ -50,10 +47,11 @@ class Herding:
         planned: Collection[str],
         now: float,
         travel: TravelTimes,
-        policy: Policy,
+        remaining: RemainingTime,
+        trips: TravelTimes,
     ) -> Mapping[str, Location]:
         """Where to wait, by unicorn."""
-        if now < self._knobs.rate_seconds:
+        if now < self.knobs.rate_seconds:
             return {}
         began = time.process_time()
         seen = progress(list(self._advice.values()), fleet, STEP_SECONDS, travel)
@@ -62,9 +60,10 @@ class Herding:
             fleet,
             self._demand(now),
             instant(now),
-            self._knobs,
+            self.knobs,
             travel,
-            policy.remaining,
+            remaining,
+            trips,
             planned=planned,
             heading=self._heading,
             trust=self._trust,
@@ -75,7 +74,7 @@ class Herding:
         return {name: move.target for name, move in self._advice.items()}
 
     def _demand(self, now: float) -> Demand:
-        while self._requests and self._requests[0][0] < now - self._knobs.remembered_seconds:
+        while self._requests and self._requests[0][0] < now - self.knobs.remembered_seconds:
             self._requests.popleft()
-        lately = sum(at >= now - self._knobs.rate_seconds for at, _ in self._requests)
+        lately = sum(at >= now - self.knobs.rate_seconds for at, _ in self._requests)
         return Demand(Counter(cell for _, cell in self._requests), lately)

@@ -15,8 +15,9 @@ import random
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from tests.load.bench.city import City
@@ -31,6 +32,8 @@ HEADER = (
 )
 
 
+PICKED_UP_SECONDS = 300.0
+"""In New York's time."""
 LONGEST_TRIP_SECONDS = 900.0
 """Longer ones (a quarter) are left out: the run would last as long as they do."""
 
@@ -93,7 +96,23 @@ def summary(name: str, city: City, rides: int) -> None:
         f"{name:<12} {rides:>6} {len(matched):>8} {len(city.rides):>6} {rate:>9.1f}"
         f" {p50:>7.3f} {p90:>7.3f} {p99:>7.3f} {city.timetable.latest:>7.2f}"
     )
+    print(_pickups(city, took.total_seconds()))
     print(f"  answers {dict(city.call.statuses)}, faults {city.faults[:3] or 'none'}")
+
+
+def _pickups(city: City, took: float) -> str:
+    """What riders of the second half had: advice begins five minutes after the first request."""
+    first = min(at(ride, "requested") for ride in city.rides) + timedelta(seconds=took / 2)
+    late = [ride for ride in city.rides if at(ride, "requested") >= first]
+    on_board = [ride for ride in late if ride["arrived_at"]]
+    waits = [(at(ride, "arrived") - at(ride, "requested")).total_seconds() for ride in on_board]
+    soon = sum(wait * city.compress <= PICKED_UP_SECONDS for wait in waits)
+    metres = mean(city.pickup_metres[ride["ride_id"]] for ride in on_board)
+    return (
+        f"  second half, {len(late)} riders: {100 * soon / len(late):.1f} % picked up within five"
+        f" minutes, {metres / 1000:.3f} km to the pickup;"
+        f" {city.moved_metres / len(city.rides) / 1000:.3f} km a ride to where unicorns should wait"
+    )
 
 
 def waited(ride: Mapping[str, Any]) -> float:
@@ -104,9 +123,17 @@ def at(ride: Mapping[str, Any], what: str) -> datetime:
     return datetime.fromisoformat(ride[f"{what}_at"])
 
 
-def replay(stack: Stack, trips: Sequence[NycTrip], compress: float, unicorns: int) -> None:
+def thinned(trips: Sequence[NycTrip], share: float) -> Sequence[NycTrip]:
+    """A part of the trips, drawn by chance; the same ones each time."""
+    dice = random.Random(3)
+    return [trip for trip in trips if dice.random() < share]
+
+
+def replay(
+    stack: Stack, trips: Sequence[NycTrip], compress: float, unicorns: int, *, follows: bool
+) -> None:
     dice = random.Random(7)
-    city = City(stack, compress)
+    city = City(stack, compress, follows)
     city.enroll([dice.choice(trips).dropoff for _ in range(unicorns)])
     demand = spread(trips, dice)
     usage = Usage(stack)
@@ -122,18 +149,23 @@ def main() -> None:
     parser.add_argument("--compress", type=float, nargs="+", default=[2, 5])
     parser.add_argument("--minutes", type=float, default=5, help="of the peak")
     parser.add_argument("--unicorns", type=int, default=2500)
+    parser.add_argument("--share", type=float, default=1.0, help="of the riders")
+    parser.add_argument(
+        "--follow", action="store_true", help="idle unicorns go where they are advised to wait"
+    )
     options = parser.parse_args()
-    trips = peak(load(), options.minutes)
+    trips = thinned(peak(load(), options.minutes), options.share)
     print(HEADER)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with MiniStack(folder / "aws") as ministack, RedisServer(folder / "redis") as redis:
             for compress in options.compress:
                 limits = {"RATE_LIMIT_ENABLED": "false"}
+                limits |= {"REPOSITION_SECONDS": "30" if options.follow else "0"}
                 part = folder / f"{compress:g}"
                 part.mkdir()
                 with Stack(part, ministack, redis, **limits) as stack:
-                    replay(stack, trips, compress, options.unicorns)
+                    replay(stack, trips, compress, options.unicorns, follows=options.follow)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,15 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
-from service.matching.travel import FloatArray, GreatCircle, IntArray, crow_metres, on_sphere
+from service.matching.travel import (
+    FloatArray,
+    GreatCircle,
+    IntArray,
+    crow_metres,
+    on_sphere,
+    places,
+)
+from service.model import Location
 from tests.load.bench.nyc import FILE, NycTrip
 
 FOLDER = FILE.parent / "manhattan_roads"
@@ -32,11 +40,13 @@ class Streets:
     nodes: FloatArray
     seconds: FloatArray
     metres: FloatArray
+    before: IntArray
+    """The last crossing before the end of each way; negative where it begins."""
 
-    def nearest(self, places: FloatArray) -> tuple[IntArray, FloatArray]:
+    def nearest(self, ends: FloatArray) -> tuple[IntArray, FloatArray]:
         """The node next to each place, and how far it is, metres."""
-        rows = _nearest_nodes(places)
-        return rows, crow_metres(places, self.nodes[rows])
+        rows = _nearest_nodes(ends)
+        return rows, crow_metres(ends, self.nodes[rows])
 
     def estimate(
         self, origins: FloatArray, destinations: FloatArray
@@ -46,6 +56,17 @@ class Streets:
             self.seconds[start, end].astype(np.float64),
             self.metres[start, end].astype(np.float64),
         )
+
+    def way(self, origin: Location, destination: Location) -> Sequence[tuple[float, Location]]:
+        """The crossings of the fastest way, and after how many seconds it passes each."""
+        start, end = _nearest_nodes(places([origin, destination])).tolist()
+        nodes = [end]
+        while (previous := int(self.before[start, nodes[-1]])) >= 0:
+            nodes.append(previous)
+        return [
+            (float(self.seconds[start, node]), Location(*self.nodes[node].tolist()))
+            for node in reversed(nodes)
+        ]
 
     def reach_metres(self, seconds: float) -> float:
         # Twice the straight-line world's speed: nothing that could be reached is left out.
@@ -63,7 +84,8 @@ def streets(hour: int) -> Streets:
     graph = csr_matrix((seconds, (start, end)), size)
     times, before = dijkstra(graph, return_predecessors=True)
     times = np.where(np.isfinite(times), times, 1e5).astype(np.float32)
-    return Streets(nodes, times, _lengths(csr_matrix((lengths, (start, end)), size), times, before))
+    metres = _lengths(csr_matrix((lengths, (start, end)), size), times, before)
+    return Streets(nodes, times, metres, before.astype(np.int32))
 
 
 def _lengths(edges: csr_matrix, times: FloatArray, before: IntArray) -> FloatArray:
@@ -104,13 +126,15 @@ _KNOWN: dict[complex, int] = {}
 complex numbers, which the garbage collector does not look at."""
 
 
-def _nearest_nodes(places: FloatArray) -> IntArray:
-    asked = (places[:, 0] + 1j * places[:, 1]).tolist()
-    new = list({place for place in asked if place not in _KNOWN})
-    if new:
+def _nearest_nodes(ends: FloatArray) -> IntArray:
+    asked = (ends[:, 0] + 1j * ends[:, 1]).tolist()
+    found = list(map(_KNOWN.get, asked))
+    if None in found:
+        new = list({place for place in asked if place not in _KNOWN})
         rows = np.array([(place.real, place.imag) for place in new])
         _KNOWN.update(zip(new, _tree().query(on_sphere(rows))[1].tolist(), strict=True))
-    return np.array(list(map(_KNOWN.__getitem__, asked)), dtype=np.intp)
+        found = list(map(_KNOWN.get, asked))
+    return np.array(found, dtype=np.intp)
 
 
 def _rows(name: str, kind: type) -> FloatArray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -175,15 +175,27 @@ class World:
         assert self.herding
         fleet = [cab.entry(now) for cab in self.cabs.values() if cab.unbound]
         planned = {plan.unicorn_id for plan in self.plans.values()}
-        targets = self.herding.step(fleet, planned, now, self.travel, self.policy)
+        targets = self._advise(fleet, planned, now)
         for name, cab in self.cabs.items():
             if not cab.unicorn.can_take_a_ride or not self.herding.obeys(name):
                 continue
             if target := targets.get(name):
-                self._drove(cab.move(target, now, self._slowness(f"{target}", cab)), now)
+                self._move(cab, target, now)
             else:
                 self._halt(cab, now)
         self._later(now + STEP_SECONDS, self._reposition)
+
+    def _advise(
+        self, fleet: Sequence[FleetEntry], planned: Collection[str], now: float
+    ) -> Mapping[str, Location]:
+        """Where idle unicorns should wait, by unicorn."""
+        assert self.herding
+        travel = self.travel
+        return self.herding.step(fleet, planned, now, travel, self.policy.remaining, travel)
+
+    def _move(self, cab: Cab, target: Location, now: float) -> None:
+        """Set out for where it should wait."""
+        self._drove(cab.move(target, now, self._slowness(f"{target}", cab)), now)
 
     def _halt(self, cab: Cab, now: float) -> None:
         self._drove(cab.halt(now), now)

@@ -8,15 +8,13 @@ is learned is learned during the run, from completed pickups only, starting from
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -24,66 +22,15 @@ from typing import Final
 import numpy as np
 from scipy.stats import t as student
 
-from service.core.learning import learn_from_legs
-from service.core.times import NEW_YORK, ZoneTimes, ended_drive
-from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
-from service.matching.match import Matching, match
-from service.matching.travel import GreatCircle, TravelTimes, places
-from service.model import FleetEntry, Location, Pairing, Ride, RideStatus
-from service.stores.redis.legs import MOST_LEGS
+from service.core.times import NEW_YORK
+from service.matching.travel import GreatCircle, TravelTimes
+from service.model import Weight
 from tests.load.bench import nyc
-from tests.load.bench.cabs import Cab, Rider, instant
-from tests.load.bench.nyc import MEASURED, NycTrip, thinned
-from tests.load.bench.policies import OURS
+from tests.load.bench.nyc import NycTrip, thinned
+from tests.load.bench.street_world import StreetWorld, Way, counts
 from tests.load.bench.streets import FOLDER, HEAVY, LIGHT, streets, trips_on
-from tests.load.bench.world import World
 
 LOADS: Final = (0.70, 0.85)
-FIT_SECONDS: Final = 60.0
-"""As in the service."""
-ROUND_SECONDS: Final = 2.0
-ZONE: Final = "manhattan"
-
-
-class Memory:
-    """What a zone remembers of its legs, and the `Corrections` that the service's job learns."""
-
-    def __init__(self, way: Way) -> None:
-        self._way = way
-        self._base = way.base()
-        self._legs: dict[Kind, list[Leg]] = {kind: [] for kind in Kind}
-        self._learned: dict[Kind, Correction] = {}
-        self.times = ZoneTimes(self._base, self, way.prior)
-
-    def of(self, zone: str, kind: Kind) -> Correction | None:
-        return self._learned.get(kind)
-
-    def put(self, zone: str, kind: Kind, correction: Correction) -> None:
-        self._learned[kind] = correction
-
-    def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
-        return self._legs[kind][-MOST_LEGS:]
-
-    def zones(self) -> Sequence[str]:
-        return [ZONE]
-
-    def observe(self, ride: Ride) -> None:
-        """A ride has taken a step."""
-        if self._way.learns and (drive := ended_drive(ride)):
-            self._legs[drive.kind].append(drive.leg(self._base))
-
-    def fit(self, now: datetime) -> None:
-        learn_from_legs(self, self, self._way.prior, now)
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way to estimate; `learns` from the rides of the run."""
-
-    name: str
-    base: Callable[[], TravelTimes]
-    prior: Correction = AS_ESTIMATED
-    learns: bool = False
 
 
 def _light() -> TravelTimes:
@@ -96,11 +43,20 @@ def _heavy() -> TravelTimes:
 
 STRAIGHT = Way("straight line", GreatCircle)
 STRAIGHT_LEARNED = Way("straight line, learned", GreatCircle, NEW_YORK, learns=True)
+ENGINE_LEARNED = Way("the same, learned", _light, learns=True)
+
+
+def _lean(way: Way, name: str) -> Way:
+    return replace(way, name=name, weight=Weight.LEAN)
+
+
+STRAIGHT_LEAN = _lean(STRAIGHT, "straight line, lean")
+LEARNED_LEAN = _lean(STRAIGHT_LEARNED, "straight line, learned, lean")
 WORLDS: Final[dict[str, tuple[Callable[[], TravelTimes], tuple[Way, ...]]]] = {
-    "straight lines": (GreatCircle, (STRAIGHT, STRAIGHT_LEARNED)),
+    "straight lines": (GreatCircle, (STRAIGHT, STRAIGHT_LEARNED, STRAIGHT_LEAN, LEARNED_LEAN)),
     "streets, light traffic": (
         _light,
-        (STRAIGHT, STRAIGHT_LEARNED, Way("exact streets", _light)),
+        (STRAIGHT, STRAIGHT_LEARNED, Way("exact streets", _light), STRAIGHT_LEAN, LEARNED_LEAN),
     ),
     "streets, heavy traffic": (
         _heavy,
@@ -108,101 +64,16 @@ WORLDS: Final[dict[str, tuple[Callable[[], TravelTimes], tuple[Way, ...]]]] = {
             STRAIGHT,
             STRAIGHT_LEARNED,
             Way("engine, light traffic's times", _light),
-            Way("the same, learned", _light, learns=True),
+            ENGINE_LEARNED,
             Way("exact streets", _heavy),
+            STRAIGHT_LEAN,
+            LEARNED_LEAN,
+            _lean(ENGINE_LEARNED, "engine, learned, lean"),
+            replace(ENGINE_LEARNED, name="engine, learned, strong", weight=Weight.STRONG),
         ),
     ),
 }
 """Name → what happens, and the ways to estimate that are compared in it."""
-
-
-class StreetWorld(World):
-    """The simulated night with other roads below it."""
-
-    def __init__(
-        self,
-        way: Way,
-        roads: TravelTimes,
-        demand: Sequence[tuple[float, NycTrip]],
-        starts: Sequence[Location],
-    ) -> None:
-        super().__init__(OURS, demand, starts)
-        self.memory = Memory(way)
-        self.times = self.memory.times
-        self.roads = roads
-        self.told: dict[str, tuple[float, float]] = {}
-        """Of each ride with a unicorn: the pickup ETA at the claim, and what it took, seconds."""
-        self._round_at, self._has_next = 0.0, False
-        if way.learns:
-            self._later(FIT_SECONDS, self._fit)
-
-    def run(self) -> World:
-        """The night until the last rider who counts is on board or gone."""
-        while self._events and (self._events[0][0] < MEASURED[1] or self._somebody_counts()):
-            now, _, happen = heapq.heappop(self._events)
-            happen(now)
-        return self
-
-    def _rounds(self, now: float) -> None:
-        """At most every two seconds: a third of the CPU, and as in the issue's prototype."""
-        if now >= self._round_at:
-            self._round_at, self._has_next = now + ROUND_SECONDS, False
-            super()._rounds(now)
-        elif not self._has_next:
-            self._has_next = True
-            self._later(self._round_at, self._rounds)
-
-    def _somebody_counts(self) -> bool:
-        on_the_way = (cab.unicorn.ride_id for cab in self.cabs.values() if cab.heading_for)
-        open_rides = {*self.waiting, *on_the_way}
-        return any(_counts(self.riders[name]) for name in open_rides if name)
-
-    def _fit(self, now: float) -> None:
-        self.memory.fit(instant(now))
-        self._later(now + FIT_SECONDS, self._fit)
-
-    def _match(
-        self,
-        rides: Sequence[Ride],
-        fleet: Sequence[FleetEntry],
-        before: Mapping[str, Pairing],
-        now: float,
-    ) -> Matching:
-        at, tuning = instant(now), self.policy.tuning
-        trips, remaining = self.times.trips(ZONE, at)
-        travel = self.times.deciding(ZONE, at)
-        return match(rides, fleet, before, at, tuning, travel, remaining, trips)
-
-    def _claim(self, pairing: Pairing, now: float) -> None:
-        cab, trip = self.cabs[pairing.unicorn_id], self.riders[pairing.ride_id].trip
-        factors = self.times.told_of_decided(
-            ZONE, places([cab.at]), places([trip.pickup]), instant(now)
-        )
-        self.told[pairing.ride_id] = pairing.pickup_eta_seconds * float(factors[0]), 0.0
-        super()._claim(pairing, now)
-
-    def _depart(self, cab: Cab, ride_id: str, now: float) -> None:
-        rider, ride = self.riders[ride_id], self.claimed[ride_id]
-        seconds, metres = self.roads.estimate(places([cab.at]), places([rider.trip.pickup]))
-        driven, unicorn = rider.empty_metres, cab.unicorn.seen_by_rider(cab.at)
-        self.claimed[ride_id] = replace(ride, unicorn=unicorn, matched_at=instant(now))
-        cab.depart(ride_id, rider, now)
-        rider.empty_metres = driven + float(metres[0])
-        cab.arrives = now + float(seconds[0])
-        self.told[ride_id] = self.told[ride_id][0], float(seconds[0])
-        self._later(cab.arrives, partial(self._pick_up, cab, ride_id))
-
-    def _pick_up(self, cab: Cab, ride_id: str, now: float) -> None:
-        at, started = instant(now), RideStatus.IN_PROGRESS
-        ride = replace(self.claimed[ride_id], status=started, reached_at=at, started_at=at)
-        self.claimed[ride_id] = ride
-        self.memory.observe(ride)
-        super()._pick_up(cab, ride_id, now)
-
-    def _finish(self, cab: Cab, ride_id: str, now: float) -> None:
-        ride = self.claimed.pop(ride_id)
-        self.memory.observe(replace(ride, status=RideStatus.COMPLETED, completed_at=instant(now)))
-        super()._finish(cab, ride_id, now)
 
 
 @dataclass(frozen=True)
@@ -214,14 +85,17 @@ class Figures:
     wait: float
     wait_95: float
     km: float
+    """Road kilometres to the pickup per served ride."""
     told: float
     """Median of told ÷ real pickup time."""
     within_20: float
     """Share of pickups whose real time was within 20 % of what was told."""
+    moved_km: float = 0.0
+    """Road kilometres to where idle unicorns should wait, per served ride."""
 
     @classmethod
     def of(cls, world: StreetWorld) -> Figures:
-        riders = {key: rider for key, rider in world.riders.items() if _counts(rider)}
+        riders = {key: rider for key, rider in world.riders.items() if counts(rider)}
         served = {key: rider for key, rider in riders.items() if rider.picked_up is not None}
         waits = np.array([r.picked_up - r.requested for r in served.values() if r.picked_up])
         told, real = np.array([world.told[key] for key in served]).T
@@ -234,11 +108,8 @@ class Figures:
             km=sum(r.empty_metres for r in served.values()) / len(served) / 1000,
             told=float(np.median((told / np.maximum(real, 1.0))[real > 0])),
             within_20=100 * float(apart.mean()),
+            moved_km=world.moved_metres / len(served) / 1000,
         )
-
-
-def _counts(rider: Rider) -> bool:
-    return MEASURED[0] <= rider.requested < MEASURED[1]
 
 
 @cache
@@ -311,6 +182,7 @@ def _line(name: str, figures: Sequence[Figures], first: Sequence[Figures]) -> st
         f"{name:30} {_interval([f.within_5 for f in figures]):>12} {_interval(gain):>12}"
         f" {mean(lambda f: f.served):8.1f} {mean(lambda f: f.wait):6.0f}"
         f" {mean(lambda f: f.wait_95):6.0f} {mean(lambda f: f.km):7.3f}"
+        f" {mean(lambda f: f.moved_km):7.3f}"
         f" {mean(lambda f: f.told):6.2f} {mean(lambda f: f.within_20):6.0f}"
     )
 
@@ -334,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         known = _results(runs, options.keep, options.processes)
         print(f"\n{world}, load {load:.2f}, 500 unicorns, {options.seeds} seeds")
         print(f"{'':30} {'≤ 5 min %':>12} {'gain':>12} {'served %':>8} {'wait s':>6}", end="")
-        print(f" {'p95 s':>6} {'km':>7} {'told÷':>6} {'±20 %':>6}")
+        print(f" {'p95 s':>6} {'km':>7} {'moved':>7} {'told÷':>6} {'±20 %':>6}")
         by_way = [[known[Run(world, load, seed, way).key] for seed in seeds] for way in ways]
         for way, figures in zip(WORLDS[world][1], by_way, strict=True):
             print(_line(way.name, figures, by_way[0]), flush=True)

@@ -11,9 +11,11 @@ import pytest
 from service.core.advised import advised
 from service.core.moves import Report, Repositioner
 from service.core.times import ZoneTimes
+from service.matching.correction import Correction, Kind
 from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes
 from service.matching.zones import zone_of
 from service.model import Advice, Location, Weight
+from tests.support.fakes_redis import FakeCorrections
 from tests.unit.core.conftest import Service
 
 TIMES_SQUARE = Location(40.7580, -73.9855)
@@ -189,6 +191,20 @@ class Detour:
 
     def reach_metres(self, seconds: float) -> float:
         return GreatCircle().reach_metres(seconds / self._factor)
+
+
+@pytest.mark.parametrize(("pace", "sent"), [(1.05, 1), (1.4, 0)])
+def test_behind_an_engine_goals_are_chosen_at_the_pace_that_the_zone_has_learned(
+    busy: Service, pace: float, sent: int
+) -> None:
+    learned, engine = FakeCorrections(), Detour(1.0)
+    learned.put(ZONE, Kind.PICKUP, Correction(pace=pace))
+    ports = busy.moves, busy.fleet, busy.pauses, busy.changes
+    found = Repositioner(*ports, ZoneTimes(engine, learned), engine, PERIOD).step(ZONE, busy.now)
+    assert found == Report(sent=sent)
+    for move in busy.moves.steps[ZONE].moves:
+        straight = GreatCircle().seconds_between(SOUTH, move.target)
+        assert move.seconds == pytest.approx(pace * straight, abs=1)
 
 
 def test_a_goal_too_far_by_road_gets_nobody(busy: Service) -> None:

@@ -18,6 +18,7 @@ from service.matching.learning import (
     UNICORNS_NEEDED,
     learn,
 )
+from service.matching.travel import GreatCircle
 
 NOW = 100_000.0
 PRIOR = AS_ESTIMATED
@@ -83,6 +84,13 @@ def test_nine_of_ten_legs_end_by_the_latest() -> None:
     latest = factors(correction, fresh) * correction.latest_factor
     below = np.mean([leg.seconds / leg.estimated for leg in fresh] <= latest)
     assert 0.87 <= below <= 0.93
+
+
+def test_the_pace_is_that_of_the_median_leg_by_straight_line() -> None:
+    # The estimate says 5 m/s, and legs take twice as long.
+    metres_per_second = GreatCircle().reach_metres(1)
+    assert learned(legs_of(factor=2.0)).pace == pytest.approx(metres_per_second / 2.5, rel=0.05)
+    assert learned(legs_of(300, factor=4.5)).pace == pytest.approx(3.0, rel=0.3)
 
 
 def test_legs_still_under_way_do_not_make_estimates_too_short() -> None:

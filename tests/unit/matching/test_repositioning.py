@@ -205,6 +205,13 @@ def test_following_is_seen_by_the_way_that_is_left() -> None:
     assert progress((), [], 30.0, TRAVEL) == {}
 
 
+def test_in_heavy_traffic_a_unicorn_follows_at_less_than_half_the_speed() -> None:
+    # 48 m, 40 % of what the straight line allows in half a minute.
+    assert seen_of(Location(40.7434, -73.9855))["u1"].followed
+    # 18 m: it stands, and its positions scatter.
+    assert not seen_of(Location(40.74316, -73.9855))["u1"].followed
+
+
 def test_whoever_got_a_ride_is_not_judged() -> None:
     moves = step([idle("u1", Location(40.7430, -73.9855))], demand_at(TIMES_SQUARE)).moves
     assert progress(moves, [soon_free("u1", SOUTH)], 30.0, TRAVEL) == {}
