@@ -76,6 +76,8 @@ def logging_config(level: str) -> dict[str, Any]:
             "service": own,
             "worker": own,
             "celery": own,
+            # Alarms are made of its lines, so no level turns them off.
+            "service.observability.figure_log": {"level": "INFO"},
             # It logs a line per job received and done; what a job did, the job logs itself.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
@@ -160,6 +162,7 @@ def json_lines() -> logging.Formatter:
     return _JsonLines(
         "{levelname}{name}{message}",
         style="{",
-        rename_fields={"levelname": "level", "name": "logger"},
+        # The formatter drops extra fields that begin with an underscore.
+        rename_fields={"levelname": "level", "name": "logger", "embedded_metrics": "_aws"},
         timestamp=True,
     )

@@ -99,6 +99,7 @@ class Settings(BaseModel):
     service_revision: Word = ""
     host: Host = "127.0.0.1"
     metrics_port: int = Field(0, ge=0, le=65533)
+    metrics_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.#/-]{0,255}$")] = ""
     liveness_file: str = ""
     monitor_enabled: bool = True
     otel_exporter_otlp_endpoint: WebUrl = ""

@@ -20,7 +20,13 @@ from prometheus_client.registry import Collector
 from service.model.errors import Unavailable
 from service.observability import traces
 from service.observability.exposition import BEAT, WORKER, expose, tidy
-from service.observability.instruments import BUSY_SECONDS, JOB_STATES, JOBS, POOL_PROCESSES
+from service.observability.instruments import (
+    BUSY_SECONDS,
+    JOB_SECONDS,
+    JOB_STATES,
+    JOBS,
+    POOL_PROCESSES,
+)
 from service.settings import Settings
 from service.stores.broker import ROUND_TASK, SWEEP_TASK, RedisQueues
 from service.stores.redis.link import RedisLink, connect
@@ -92,8 +98,10 @@ def _count_jobs() -> None:
         began = time.perf_counter()
 
     def end(task: Any, state: str | None = None, **_: Any) -> None:
+        seconds = time.perf_counter() - began
         JOBS.labels(task.name, state or "UNKNOWN").inc()
-        BUSY_SECONDS.inc(time.perf_counter() - began)
+        JOB_SECONDS.labels(task.name).observe(seconds)
+        BUSY_SECONDS.inc(seconds)
 
     task_prerun.connect(start, weak=False)
     task_postrun.connect(end, weak=False)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from threading import Event
 from typing import Final, cast
@@ -260,15 +260,21 @@ def granted_wait() -> int | None:
 def wait_for_ride(ride: Ride, done: Callable[[Ride], bool], seconds: float) -> Ride:
     """The ride as soon as `done` is true of it, the time is up or the wait ends (`core.watch`)."""
     deps = dependencies()
-    with gate().waiting(client(), caller().subject, *holders()) as wait:
+    with _waiting() as wait:
         return watch.wait_for_ride(deps.ports, ride, done, seconds, deps.monotonic, wait)
 
 
 def wait_for_duty(duty: Duty, done: Callable[[Duty], bool], seconds: float) -> Duty:
     """Unicorn and ride as soon as `done` is true of them, the time is up or the wait ends."""
     deps = dependencies()
-    with gate().waiting(client(), caller().subject, *holders()) as wait:
+    with _waiting() as wait:
         return watch.wait_for_duty(deps.ports, duty, done, seconds, deps.now, deps.monotonic, wait)
+
+
+def _waiting() -> AbstractContextManager[Wait]:
+    # The frame times such requests apart from those that are answered at once.
+    g.waited = True
+    return gate().waiting(client(), caller().subject, *holders())
 
 
 def _busy(detail: str) -> Problem:

@@ -63,6 +63,8 @@ def provision_all(environment: Mapping[str, str]) -> None:
     }
     lines = (f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
     write_private(FOLDER / "env", "".join(lines))
+    # Prometheus reads it as a user of its own; the volume is mounted in this project only.
+    (FOLDER / "monitor-password").write_text(secrets.monitor_password)
 
 
 def print_token(environment: Mapping[str, str], user: str) -> None:

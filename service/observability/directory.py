@@ -92,9 +92,12 @@ def dead_files(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Lock the directory against other processes that read or tidy it."""
-    with open(folder / "lock", "w") as lock:
+def alone(folder: Path, name: str = "lock") -> Iterator[None]:
+    """Lock the directory against other processes that take the lock of this name.
+
+    The lock without a name is that of reading and tidying the files of counters.
+    """
+    with open(folder / name, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             yield

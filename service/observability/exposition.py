@@ -20,6 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from service.observability import directory
+from service.observability.figure_log import FigureLog
 from service.observability.files import CounterFile
 from service.settings import Settings
 
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 WEB, WORKER, BEAT = range(3)
 """The number that each role adds to `METRICS_PORT`."""
+NAMES: Final = ("web", "worker", "beat")
 
 LASTING: Final[Mapping[str, Callable[[float, float], float]]] = {
     "counter": operator.add,
@@ -131,15 +133,19 @@ def before_answers(update: Callable[[], None]) -> None:
 
 
 def expose(settings: Settings, role: int, *more: Collector) -> None:
-    """Serve the metrics of this process's role, if metrics are on.
+    """Serve the metrics of this process's role, and log its figures, if the settings say so.
 
     A port that is in use is logged, and the process goes on.
     """
     folder = directory.current()
     if not settings.metrics_port or folder is None:
+        if settings.metrics_namespace:
+            logger.error("figures not logged: METRICS_NAMESPACE needs METRICS_PORT")
         return
     port = settings.metrics_port + role
     tidy()
+    if settings.metrics_namespace:
+        FigureLog(NAMES[role], settings.metrics_namespace, folder, Role(folder)).keep_writing()
     try:
         role_metrics = Role(folder, settings.service_version, settings.service_revision)
         serve(settings.host, port, role_metrics, *more)

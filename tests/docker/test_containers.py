@@ -224,8 +224,8 @@ def test_prometheus_finds_every_role_and_reads_the_rules(
         return bool(result) and float(result[0]["value"][1]) > 0
 
     wait_until(lambda: _answers(prometheus), "Prometheus", 60)
-    wait_until(lambda: up() == {"web", "worker", "beat"}, "every role", 60)
-    assert len(asked(f"{prometheus}/rules")["groups"]) == 4
+    wait_until(lambda: up() >= {"web", "worker", "beat", "monitor"}, "every role", 60)
+    assert len(asked(f"{prometheus}/rules")["groups"]) == 5
     rider = containers.token("rider")
     containers.call("POST", "/v1/rides", rider, {"pickup": {"latitude": 40.72, "longitude": -74}})
     wait_until(matched, "the match in Prometheus", 60)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -15,6 +17,7 @@ import urllib3
 from service.local.emulators import listens
 from service.matching.zones import zone_of
 from service.model import Location
+from service.observability.figures import FIGURES
 from service.stores.redis import keys
 from tests.support.infrastructure import (
     MiniStack,
@@ -68,7 +71,8 @@ def stack(
     tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, server: RedisServer, port: int
 ) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
-    with Stack(folder, ministack, server, METRICS_PORT=str(port)) as stack:
+    settings = {"METRICS_PORT": str(port), "METRICS_NAMESPACE": "rides"}
+    with Stack(folder, ministack, server, **settings) as stack:
         yield stack
 
 
@@ -107,10 +111,28 @@ def test_a_matched_and_completed_ride_is_counted_where_it_happened(
     assert web["wildrydes_rides_requested_total"] >= 1
     assert web['wildrydes_rides_ended_total{by="",outcome="completed"}'] == 1
     request = 'wildrydes_http_request_duration_seconds_count{method="POST",route="/v1/rides"'
-    assert web[f'{request},status="201"}}'] == 1
+    assert web[f'{request},status="201",waited="yes"}}'] == 1
     table = stack.settings().rides_table
     units = f'wildrydes_dynamodb_capacity_units_total{{operation="PutItem",table="{table}"}}'
     assert web[units] > 0
+
+
+@pytest.mark.parametrize("role", ["web", "worker", "beat"])
+def test_each_role_logs_figures_from_which_cloudwatch_makes_metrics(
+    stack: Stack, role: str
+) -> None:
+    def figures() -> Any:
+        lines = [line for line in stack.log(role).splitlines() if '"figures"' in line]
+        return json.loads(lines[-1]) if lines else None
+
+    wait_until(lambda: figures() is not None, f"figures of {role}")
+    line = figures()
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "rides"
+    names = {each["Name"] for each in directive["Metrics"]}
+    assert names <= line.keys()
+    assert names <= {each.name for each in FIGURES[role]}
+    assert line["wildrydes_memory_bytes"] > 0
 
 
 def reads(web: Mapping[str, float]) -> float:

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from service.stores.broker import broker_options
 from tests.support.infrastructure import MiniStack, RedisServer, free_port, wait_until
 from tests.support.stack import Stack
+from tests.unit.test_monitoring import OTHERS
 
 LOGIN = "admin:secret"
 SIGNED_IN = urllib3.make_headers(basic_auth=LOGIN)
@@ -73,6 +74,29 @@ def test_all_of_the_monitor_but_its_health_is_behind_the_login(monitor: Monitor)
     for path in ("/metrics", "/", "/api/workers", "/workers"):
         assert monitor.get(path).status == 401, path
         assert monitor.get(path, **SIGNED_IN).status == 200, path
+
+
+def test_the_monitor_counts_what_workers_report(
+    monitor: Monitor, redis_server: RedisServer
+) -> None:
+    """By the names that the dashboard reads. What comes before it listens, it never hears."""
+    names = {name for name in OTHERS if name.startswith("flower_")}
+
+    def missing() -> set[str]:
+        found = monitor.get("/metrics", **SIGNED_IN).data.decode()
+        return {name for name in names if f"\n{name}{{" not in found}
+
+    with Celery("reporting", broker=redis_server.url, set_as_current=False) as app:
+        app.conf.broker_transport_options = broker_options(timeout_seconds=2)
+        with app.connection_for_write() as link, app.events.Dispatcher(link, "w1") as events:
+
+            def is_counted() -> bool:
+                events.send("worker-heartbeat", freq=2, active=1, processed=1)
+                events.send("task-received", uuid="job-1", name="dispatch.round")
+                events.send("task-succeeded", uuid="job-1", runtime=0.2, result="")
+                return not missing()
+
+            wait_until(is_counted, "the figures of the job")
 
 
 def test_the_monitor_remembers_no_more_than_its_bound_of_jobs(

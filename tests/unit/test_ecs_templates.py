@@ -223,7 +223,6 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "host": "set by the image, and for web by the definition",
     "identity_pool_id": "web only",
     "liveness_file": "worker and beat only",
-    "metrics_port": "off; CloudWatch measures there",
     "monitor_enabled": "worker and beat only: web publishes no events",
     "photos_bucket": "web and media only",
     "port": "set by the image",
@@ -391,15 +390,8 @@ def test_alarms_and_scaling_follow_within_minutes() -> None:
         assert scaled["MinCapacity"] == 2, "one in each of two zones"
 
 
-def test_every_alarm_leads_to_a_section_of_the_runbook() -> None:
-    runbook = (PROJECT / "docker" / "RUNBOOK.md").read_text()
-    sections = set(re.findall(r"^## (\w+)$", runbook, re.M))
-    alarms = resources("scaling.yaml", "AWS::CloudWatch::Alarm").values()
-    named = {re.match(r"RUNBOOK: (\w+)", alarm["AlarmDescription"])[1] for alarm in alarms}
-    assert named <= sections
-
-
-def test_scaling_takes_what_the_service_stack_gives() -> None:
+@pytest.mark.parametrize("name", ["scaling.yaml", "monitoring.yaml"])
+def test_scaling_and_monitoring_take_what_the_service_stack_gives(name: str) -> None:
     given = template("service.yaml")["Outputs"].keys()
-    wanted = template("scaling.yaml")["Parameters"].items()
+    wanted = template(name)["Parameters"].items()
     assert {name for name, entry in wanted if "Default" not in entry} - {"AlarmTopic"} <= given

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import promql_parser
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from service.local import containers
 from service.observability import instruments
 from tests.support.infrastructure import PROJECT
 
@@ -33,12 +35,22 @@ AT_SCRAPE = {
 }
 """Made anew for each answer, not kept by an instrument."""
 PROMETHEUS_OWN = {"up", "ALERTS"}
+OTHERS = {
+    "redis_memory_used_bytes",
+    "redis_memory_max_bytes",
+    "redis_evicted_keys_total",
+    "redis_connected_clients",
+    "flower_task_runtime_seconds_bucket",
+    "flower_events_total",
+    "flower_worker_number_of_currently_executing_tasks",
+}
+"""Of the Redis exporter and of Flower (tests/integration/test_monitor.py looks for those)."""
 SCALING = (PROJECT / "docker/ecs/scaling.yaml").read_text()
 
 
 def series() -> set[str]:
     """Every name the service exposes, and those Prometheus makes of them."""
-    names = set(AT_SCRAPE | PROMETHEUS_OWN)
+    names = set(AT_SCRAPE | PROMETHEUS_OWN | OTHERS)
     for instrument in vars(instruments).values():
         if isinstance(instrument, MetricWrapperBase):
             name = instrument._name
@@ -79,7 +91,7 @@ def test_every_series_of_the_code_is_shown_or_watched() -> None:
 def test_every_metric_of_code_rules_and_scaling_has_the_one_prefix() -> None:
     kept = [each for each in vars(instruments).values() if isinstance(each, MetricWrapperBase)]
     names = {each._name for each in kept} | AT_SCRAPE
-    names |= set().union(*map(names_in, expressions())) - PROMETHEUS_OWN
+    names |= set().union(*map(names_in, expressions())) - PROMETHEUS_OWN - OTHERS
     # CloudWatch's own names begin with a capital letter.
     names |= set(re.findall(r"MetricName: ([a-z]\w+)", SCALING))
     assert {name for name in names if not name.startswith("wildrydes")} == set()
@@ -152,12 +164,23 @@ def test_the_dashboard_asks_the_provisioned_data_source() -> None:
     assert all(each == {"type": source["type"], "uid": source["uid"]} for each in found)
 
 
+def test_prometheus_scrapes_the_monitor_with_the_password_that_provisioning_writes() -> None:
+    scraped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    login = {each["job_name"]: each.get("basic_auth") for each in scraped}["monitor"]
+    folder, _, name = login["password_file"].rpartition("/")
+    assert folder == str(containers.FOLDER)
+    assert f'FOLDER / "{name}"' in Path(containers.__file__).read_text()
+    compose = yaml.safe_load((PROJECT / "docker/compose.yaml").read_text())["services"]
+    assert f"settings:{folder}:ro" in compose["prometheus"]["volumes"]
+    assert {each["job_name"] for each in scraped} == {"web", "worker", "beat", "monitor", "redis"}
+
+
 def test_prometheus_and_grafana_are_given_these_files() -> None:
     compose = yaml.safe_load((PROJECT / "docker/compose.yaml").read_text())["services"]
     assert "./prometheus:/etc/prometheus:ro" in compose["prometheus"]["volumes"]
     mounted = compose["grafana"]["volumes"]
     assert "./grafana/provisioning:/etc/grafana/provisioning:ro" in mounted
     assert "./grafana/dashboards:/etc/grafana/dashboards:ro" in mounted
-    for service in ("prometheus", "grafana"):
+    for service in ("prometheus", "grafana", "redis-exporter"):
         assert compose[service]["profiles"] == ["monitoring"]
         assert re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", compose[service]["image"])

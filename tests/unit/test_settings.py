@@ -28,6 +28,7 @@ GOOD: Mapping[str, str] = {
     "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:4566",
     "CELERY_BROKER_URL": "redis://127.0.0.1:6380/1",
     "LOG_LEVEL": "WARNING",
+    "METRICS_NAMESPACE": "rides",
     "SERVICE_VERSION": "1.2.3-rc1+build",
     "SERVICE_REVISION": "3f786850e387550fdab836ed7e6dc881de23001b",
     "HOST": "0.0.0.0",

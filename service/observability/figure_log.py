@@ -1,0 +1,141 @@
+"""Writes a role's figures to its log every 20 seconds; CloudWatch Logs makes metrics of the lines.
+
+Where nothing scrapes a role, its counts leave the process this way. The lines have the embedded
+metric format, which needs no agent:
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Generation_PutLogEvents.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client.registry import Collector
+
+from service.background import Repeated
+from service.observability import directory
+from service.observability.figures import FIGURES, Figure, Kind, Labels
+
+logger = logging.getLogger(__name__)
+
+SECONDS: Final = 20.0
+"""Between two lines: three in each minute that an alarm looks at, so that a late one is no gap."""
+MOST_VALUES: Final = 100
+"""The most values that one metric of a line may have (a limit of the format)."""
+DIMENSION: Final = {"Service": "dispatch"}
+"""The one dimension of all figures, so that those of all tasks add up."""
+
+Samples = Mapping[str, Sequence[tuple[Labels, float]]]
+Totals = dict[str, dict[str, float]]
+"""Counts at the last line: by figure, and for a histogram by bucket."""
+
+
+class FigureLog:
+    """Writes the figures of one role, whichever of its processes runs it.
+
+    The processes of a role share a directory, so each of them may try: who finds that the last line
+    is recent writes none. What was counted until the last line is kept there too.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        namespace: str,
+        folder: Path,
+        collector: Collector,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._figures = FIGURES[role]
+        self._namespace = namespace
+        self._folder = folder
+        self._collector = collector
+        self._now = now
+
+    def keep_writing(self) -> None:
+        """Write a line now and then every 20 seconds, in a thread. Start it after any fork."""
+        Repeated("figures", self.write, SECONDS).start()
+
+    def write(self) -> None:
+        """Write a line, unless another process of the role has just done so."""
+        with directory.alone(self._folder, "figures.lock"):
+            last = self._folder / "figures.json"
+            state = json.loads(last.read_text()) if last.exists() else {"at": 0.0, "totals": {}}
+            now = self._now()
+            if now - state["at"] < SECONDS / 2:
+                return
+            values, totals = figures_of(self._figures, self._samples(), state["totals"], now)
+            logger.info("figures", extra=self._record(values, now))
+            last.write_text(json.dumps({"at": now, "totals": totals}))
+
+    def _samples(self) -> Samples:
+        samples: dict[str, list[tuple[Labels, float]]] = defaultdict(list)
+        for metric in self._collector.collect():
+            for sample in metric.samples:
+                samples[sample.name].append((sample.labels, sample.value))
+        return samples
+
+    def _record(self, values: Mapping[str, Any], now: float) -> dict[str, Any]:
+        metrics = [
+            {"Name": each.name, "Unit": each.unit} for each in self._figures if each.name in values
+        ]
+        directive = {
+            "Namespace": self._namespace,
+            "Dimensions": [list(DIMENSION)],
+            "Metrics": metrics,
+        }
+        # `service.logs` writes this field as `_aws`.
+        format_of_line = {"Timestamp": int(now * 1000), "CloudWatchMetrics": [directive]}
+        return {"embedded_metrics": format_of_line, **DIMENSION, **values}
+
+
+def figures_of(
+    figures: Sequence[Figure], samples: Samples, before: Totals, now: float
+) -> tuple[dict[str, Any], Totals]:
+    """The values of the figures that have one, and the totals for the next line.
+
+    `before`: the totals of the last line. `now`: seconds since 1970.
+    """
+    values: dict[str, Any] = {}
+    totals: Totals = {}
+    for figure in figures:
+        chosen = [sample for sample in samples.get(figure.sample, ()) if figure.chosen(sample[0])]
+        largest = max((value for _, value in chosen), default=0.0)
+        earlier = before.get(figure.name, {})
+        match figure.kind:
+            case Kind.INCREASE:
+                total = sum(value for _, value in chosen)
+                totals[figure.name] = {"": total}
+                values[figure.name] = round(total - earlier.get("", 0.0), 4)
+            case Kind.VALUES:
+                totals[figure.name] = {labels["le"]: value for labels, value in chosen}
+                observed = _observations(totals[figure.name], earlier)
+                if observed:
+                    values[figure.name] = observed
+            case Kind.AGE if largest:
+                values[figure.name] = round(max(now - largest, 0.0), 3)
+            case Kind.VALUE if chosen:
+                values[figure.name] = round(largest, 3)
+    return values, totals
+
+
+def _observations(buckets: Mapping[str, float], earlier: Mapping[str, float]) -> list[float]:
+    """What a histogram has observed, at most `MOST_VALUES` of it: of more, the shares are kept."""
+    bounds = sorted(buckets, key=float)
+    increases = [buckets[bound] - earlier.get(bound, 0.0) for bound in bounds]
+    if not increases or not increases[-1]:
+        return []
+    # Rounding up may add one to each bucket.
+    scale = min(1.0, (MOST_VALUES - len(bounds)) / increases[-1])
+    observed: list[float] = []
+    for number, bound in enumerate(bounds):
+        inside = increases[number] - (increases[number - 1] if number else 0.0)
+        value = float(bound if bound != "+Inf" else bounds[number - 1])
+        observed += [value] * math.ceil(inside * scale)
+    return observed
