@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run stop token demo test test-deep check review lock bench chaos mutants sbom triggers deploy-check test-aws test-docker
+.PHONY: help install run stop token demo test test-deep check review lock bench chaos mutants sbom triggers gateway deploy-check test-aws test-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,9 @@ triggers: install ## write the archive of the user pool's triggers for Lambda
 
 deploy-check: install ## say what an AWS account lacks before the stacks of docker/ecs can be created: ARGS='VpcId=... Image=...'
 	@$(BIN)/python -m service.local.deploy_check $(ARGS)
+
+gateway: install ## write the routes of docker/ecs/gateway.yaml from those of the code
+	@$(BIN)/python -m service.local.gateway docker/ecs/gateway.yaml
 
 test-aws: install ## walk through the identity side in a real AWS account, under a prefix that is deleted (needs credentials, AWS_REGION; never run yet)
 	@$(BIN)/pytest tests/aws -s $(ARGS)

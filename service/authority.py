@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.auth.endpoint import Endpoint
+from service.auth.gateway import GatewayCallers
 from service.auth.iam import IamVerifier
 from service.auth.keys import Keys, KeySet, PinnedKeys
 from service.auth.revocation import RevocationCheck
@@ -25,6 +26,7 @@ class Authority:
     verifier: AccessTokenVerifier
     iam: IamVerifier | None
     id_tokens: WorkshopVerifier | None
+    gateway: GatewayCallers
     revoked: RevocationCheck
 
 
@@ -40,6 +42,7 @@ def build_authority(settings: ApiSettings) -> Authority:
         verifier=verifier_of(settings, keys),
         iam=iam_verifier_of(settings),
         id_tokens=workshop_verifier_of(settings, keys),
+        gateway=gateway_callers_of(settings),
         revoked=RevocationCheck(revocations),
     )
 
@@ -94,4 +97,14 @@ def iam_verifier_of(settings: ApiSettings) -> IamVerifier | None:
         RoleGrants(settings.iam_role_scopes),
         audience=settings.public_url,
         leeway_seconds=settings.auth_leeway_seconds,
+    )
+
+
+def gateway_callers_of(settings: ApiSettings) -> GatewayCallers:
+    """Makes principals of what the API Gateway in front of the service says of its callers."""
+    return GatewayCallers(
+        settings.issuers,
+        settings.identity_pool_id,
+        RoleGrants(settings.identity_role_scopes, settings.identity_role_groups),
+        RoleGrants(settings.iam_role_scopes),
     )

@@ -17,6 +17,7 @@ from cachetools import LRUCache
 from service.auth.keys import KeySet, PinnedKeys
 from service.auth.revocation import RevocationCheck
 from service.authority import (
+    gateway_callers_of,
     iam_verifier_of,
     id_verifier_of,
     keys_of,
@@ -290,6 +291,7 @@ def build(settings: ApiSettings) -> Dependencies:
         else None,
         iam=iam_verifier_of(settings),
         id_tokens=workshop_verifier_of(settings, keys),
+        gateway=gateway_callers_of(settings),
         limiter=limiter_of(settings),
         now=clock.now,
         monotonic=time.monotonic,

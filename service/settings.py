@@ -53,6 +53,14 @@ def _json(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
+def _proofs(value: object) -> object:
+    """The proofs by name; one that is empty is left out, so that it can be made and taken back."""
+    proofs = _json(value)
+    if isinstance(proofs, dict):
+        return {name: proof for name, proof in proofs.items() if proof != ""}
+    return proofs
+
+
 def _grants(scopes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     RoleGrants(scopes)
     return scopes
@@ -74,6 +82,7 @@ Word = Annotated[str, Field(pattern=r"^[\x21\x23-\x26\x28-\x7e]*$")]
 """Visible ASCII without quotes, which can go into headers and labels as it is."""
 Group = Annotated[str, Field(pattern=r"^\S{1,128}$")]
 RateLimit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour)$")]
+Proof = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{32,128}$")]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Parts = BeforeValidator(_parts)
@@ -193,12 +202,28 @@ class ApiSettings(Settings):
     iam_role_scopes: Annotated[
         dict[str, tuple[str, ...]], BeforeValidator(_json), AfterValidator(_grants)
     ] = {}
+    gateway_proofs: Annotated[dict[str, Proof], BeforeValidator(_proofs)] = {}
+    identity_role_scopes: Annotated[
+        dict[str, tuple[str, ...]], BeforeValidator(_json), AfterValidator(_grants)
+    ] = {}
+    identity_role_groups: Annotated[dict[str, tuple[Group, ...]], BeforeValidator(_json)] = {}
 
     @model_validator(mode="after")
     def _issuers_name_the_pool(self) -> Self:
         for issuer in self.issuers:
             if not issuer.endswith(f"/{self.cognito_user_pool_id}"):
                 raise ValueError(f"COGNITO_ISSUERS: {issuer!r} does not end in the user pool id")
+        return self
+
+    @model_validator(mode="after")
+    def _users_roles_are_no_programs(self) -> Self:
+        """Refuse a role in both lists: STS names only the role, so a user would be a program."""
+        try:
+            users = RoleGrants(self.identity_role_scopes, self.identity_role_groups)
+        except ValueError as error:
+            raise ValueError(f"IDENTITY_ROLE_GROUPS: {error}") from None
+        if users.overlaps(RoleGrants(self.iam_role_scopes)):
+            raise ValueError("IDENTITY_ROLE_SCOPES: a role stands in IAM_ROLE_SCOPES too")
         return self
 
     @model_validator(mode="after")

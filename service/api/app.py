@@ -32,6 +32,7 @@ from service.http import (
     cors,
     frame,
     gate,
+    gateway,
     guard,
     missed,
     problems,
@@ -80,6 +81,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     settings = dependencies.settings
     context.provide(app, dependencies)
     frame.install(app, settings.public_url)
+    gateway.install(app, tuple(settings.gateway_proofs.values()))
     missed.install(app, dependencies.refused)
     problems.install(app)
     cors.install(app, settings.cors_origins)

@@ -46,7 +46,9 @@ Marks = Mapping[str, str]
 """What revocations may name about one token: kind (`jti`, `origin_jti`, `sub`) to value."""
 Mark = tuple[str, str]
 """One entry of `Marks`: kind and value."""
-Names = tuple[str, str | None, str]
+Names = tuple[str, str | None, str, int]
+"""What tells tokens apart: `jti`, `origin_jti`, `sub` and the time of issue, without which a user
+of the gateway would stay refused after a new sign-in: its credentials carry no `jti`."""
 
 
 def remembered_for(kind: str, *, session_seconds: int, leeway_seconds: int) -> timedelta:
@@ -229,7 +231,7 @@ class RevocationCheck:
         return None
 
     def _looked_up(self, principal: Principal, marks: Marks, now: datetime) -> bool | None:
-        names = (principal.jti, principal.origin_jti, principal.subject)
+        names = (principal.jti, principal.origin_jti, principal.subject, principal.issued_at)
         # Taken before the lookup: if `forget` replaces the cache meanwhile, the answer is dropped.
         passed = self._passed
         if names in self._refused:

@@ -18,10 +18,11 @@ _ASSUMED_ROLE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role and the scopes its sessions have."""
+    """A role, and the scopes and groups that its sessions have."""
 
     role_arn: str
     scopes: frozenset[str]
+    groups: frozenset[str] = frozenset()
 
 
 class _Role(NamedTuple):
@@ -35,16 +36,29 @@ class _Role(NamedTuple):
 class RoleGrants:
     """The scopes of each IAM role, compared exactly and without wildcards.
 
-    `scopes_by_arn` maps the ARN of a role to its scopes. Raises `ValueError` for an ARN that is
-    not a role's, for two ARNs of the same role, and for unknown or no scopes.
+    `scopes_by_arn` maps the ARN of a role to its scopes, `groups_by_arn` that of some of these
+    roles to groups. Raises `ValueError` for an ARN that is not a role's, for two ARNs of the same
+    role, for unknown or no scopes, and for groups of a role without scopes.
     """
 
-    def __init__(self, scopes_by_arn: Mapping[str, Collection[str]]) -> None:
+    def __init__(
+        self,
+        scopes_by_arn: Mapping[str, Collection[str]],
+        groups_by_arn: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        groups = groups_by_arn or {}
+        if not groups.keys() <= scopes_by_arn.keys():
+            raise ValueError("a role has groups and no scopes")
         self._by_role = {
-            _role(arn): Grant(arn, _checked(arn, scopes)) for arn, scopes in scopes_by_arn.items()
+            _role(arn): Grant(arn, _checked(arn, scopes), frozenset(groups.get(arn, ())))
+            for arn, scopes in scopes_by_arn.items()
         }
         if len(self._by_role) != len(scopes_by_arn):
             raise ValueError("two ARNs name the same role")
+
+    def overlaps(self, other: RoleGrants) -> bool:
+        """Whether a role is in both."""
+        return not self._by_role.keys().isdisjoint(other._by_role)
 
     def of(self, caller_arn: str) -> Grant | None:
         """The grant of the role whose session has this ARN (from STS); None if it may not call."""

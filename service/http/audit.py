@@ -19,6 +19,7 @@ from typing import Any, Final
 from flask import g, request
 
 from service.http.context import dependencies, request_id
+from service.http.gateway import vouched_in
 from service.model.errors import Unavailable
 from service.model.operations import AuditEntry
 from service.observability.instruments import REFUSALS
@@ -97,8 +98,12 @@ def client_address(environ: Mapping[str, Any], trusted_hops: int) -> str:
 
     Each of the `trusted_hops` proxies in front of us appends the address that it saw to
     `X-Forwarded-For`; a client can invent what stands before those. Without proxies, or if the
-    header has fewer entries, the result is the address of the connection.
+    header has fewer entries, the result is the address of the connection. Our gateway says itself
+    which address it saw.
     """
+    said = vouched_in(environ)
+    if said:
+        return _normal(said.address[-_LONGEST_ADDRESS:])
     peer = environ.get("REMOTE_ADDR", "")
     forwarded = environ.get("HTTP_X_FORWARDED_FOR")
     if trusted_hops and forwarded:

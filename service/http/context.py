@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from flask import Flask, current_app, g
 
 if TYPE_CHECKING:
+    from service.auth.gateway import GatewayCallers
     from service.auth.principal import Principal
     from service.auth.revocation import RevocationCheck, RevocationStore, UserPool
     from service.core.accounts import Accounts
@@ -76,6 +77,8 @@ class Dependencies:
     """Verifies credentials of IAM roles; None if no role may call."""
     id_tokens: Verifier | None = None
     """Verifies access and ID tokens; None unless the workshop's page may send ID tokens."""
+    gateway: GatewayCallers
+    """Makes principals of what our gateway says of requests."""
     photos: Photos | None = None
     """None if photos are off; then `identities` is None too."""
     identities: IdentityDesk | None = None

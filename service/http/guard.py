@@ -23,12 +23,14 @@ from service.auth.errors import (
     MissingToken,
     TokenTooLarge,
 )
+from service.auth.gateway import GatewayCallers, Vouched
 from service.auth.policy import ADMIN_SCOPE, Policy, Role, judge
 from service.auth.principal import Principal
 from service.auth.revocation import RevocationCheck
 from service.auth.workshop import workshop_token_from
 from service.http import audit, cors
 from service.http.context import Dependencies, Verifier, caller, dependencies
+from service.http.gateway import vouched_in
 from service.http.limits import Standing
 from service.http.paths import absolute_url, canonical_path
 from service.http.problems import Problem
@@ -100,6 +102,8 @@ class Authority(Protocol):
     @property
     def id_tokens(self) -> Verifier | None: ...
     @property
+    def gateway(self) -> GatewayCallers: ...
+    @property
     def revoked(self) -> RevocationCheck: ...
 
 
@@ -110,12 +114,15 @@ def caller_of(
     has_query_token: bool,
     now: float,
     before_sts: Callable[[], None] = lambda: None,
+    vouched: Vouched | None = None,
 ) -> Principal:
     """The principal that calls this route with this `Authorization` header. Raises `AuthError`.
 
     `now`: seconds since 1970. `before_sts` runs before the remote call to STS that a credential of
-    an IAM role needs, and may refuse the request by raising.
+    an IAM role needs, and may refuse the request by raising. `vouched`: what our gateway says.
     """
+    if vouched and vouched.caller_arn:
+        return authority.gateway.verify(vouched, authorization, now)
     if authority.iam:
         credential = iam.credential_from(authorization, has_query_token)
         if credential is not None:
@@ -145,6 +152,7 @@ class Guard:
             bool(request.query_string) and "access_token" in request.args,
             now.timestamp(),
             before_sts=lambda: self._require_good_standing(now),
+            vouched=vouched_in(request.environ),
         )
         self._deps.revoked.check(principal, route.policy, request.method, now)
         judge(route.policy, principal, self._groups)

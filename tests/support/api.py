@@ -16,6 +16,7 @@ from service.auth.errors import InvalidToken
 from service.auth.policy import SCOPES
 from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import NoUserPool, RevocationCheck
+from service.authority import gateway_callers_of
 from service.core.city_map import Picture
 from service.core.ports import Ports
 from service.core.staff import Oversight
@@ -160,6 +161,7 @@ def build_api(
     city = FakeCityMap(ports.fleet, ports.waiting)  # type: ignore[arg-type]
     revocations = revocations or FakeRevocations()
     dependencies = Dependencies(
+        gateway=gateway_callers_of(api_settings),
         settings=api_settings,
         ports=ports,
         oversight=Oversight(

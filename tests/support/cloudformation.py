@@ -75,7 +75,8 @@ class _Stack:
     def _sub_function(self, value: Any) -> str:
         text, own = (value, {}) if isinstance(value, str) else value
         known = {**self._values, **{name: self._resolved(each) for name, each in own.items()}}
-        return re.sub(r"\$\{([^!}]+)\}", lambda found: str(known.get(found[1], found[1])), text)
+        text = re.sub(r"\$\{([^!}]+)\}", lambda found: str(known.get(found[1], found[1])), text)
+        return text.replace("${!", "${")
 
     def _findinmap_function(self, path: Any) -> Any:
         name, first, second = (self._resolved(each) for each in path[:3])

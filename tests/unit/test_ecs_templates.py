@@ -52,7 +52,8 @@ TRANSACTION_PARTS: Final = {
 
 def containers() -> Mapping[str, Any]:
     tasks = resources("service.yaml", "AWS::ECS::TaskDefinition").values()
-    return {part["Name"]: part for task in tasks for part in task["ContainerDefinitions"]}
+    found = with_conditions([task["ContainerDefinitions"] for task in tasks], {"HasGateway"})
+    return {part["Name"]: part for parts in found for part in parts}
 
 
 def test_cfn_lint_finds_nothing() -> None:

@@ -53,6 +53,9 @@ GOOD: Mapping[str, str] = {
     "DISPATCHER_GROUP": "dispatcher",
     "UNICORN_GROUP": "unicorns",
     "IAM_ROLE_SCOPES": '{"arn:aws:iam::123456789012:role/t": ["wildrydes/fleet.telemetry"]}',
+    "GATEWAY_PROOFS": '{"a": "0123456789abcdef0123456789abcdef", "b": ""}',
+    "IDENTITY_ROLE_SCOPES": '{"arn:aws:iam::123456789012:role/r": ["wildrydes/rides.read"]}',
+    "IDENTITY_ROLE_GROUPS": "{}",
 }
 """A good value of each setting that is text; the others are numbers and switches."""
 
@@ -111,7 +114,10 @@ def test_a_control_character_inside_is_refused_by_name(name: str, inside: str) -
     assert text == f"{name}: holds a control character"
 
 
-FREE_TEXT = {"LIVENESS_FILE", "AUTH_JWKS_FILE", "IAM_ROLE_SCOPES", "MAP_ATTRIBUTION"}
+FREE_TEXT = {
+    *("LIVENESS_FILE", "AUTH_JWKS_FILE", "MAP_ATTRIBUTION"),
+    *("IAM_ROLE_SCOPES", "GATEWAY_PROOFS", "IDENTITY_ROLE_SCOPES", "IDENTITY_ROLE_GROUPS"),
+}
 """A file's name may hold a space, and so may JSON."""
 
 
@@ -230,6 +236,10 @@ BAD: Mapping[str, list[str]] = {
     "LOG_LEVEL": ["LOUD", "10"],
     "METRICS_PORT": ["65534", "-1"],
     "IAM_ROLE_SCOPES": ["{", "[]", '{"arn": []}', '{"arn:aws:iam::1:user/x": ["a"]}'],
+    "GATEWAY_PROOFS": ["{", "[]", '{"a": "short"}', '{"a": 1}',
+                       f'{{"a": "{31 * "a"};"}}', f'{{"a": "{32 * "é"}"}}'],
+    "IDENTITY_ROLE_SCOPES": ["{", '{"arn": []}', '{"arn:aws:iam::1:user/x": ["a"]}'],
+    "IDENTITY_ROLE_GROUPS": ["[]", '{"arn:aws:iam::123456789012:role/x": ["unicorns"]}'],
     "RATE_LIMIT_SUBJECT": ["10", "10/day", "0/second", "٣/second"],
 }  # fmt: skip
 
@@ -243,6 +253,22 @@ def test_what_cannot_take_effect_is_refused_by_name(name: str, value: str) -> No
 
 def test_a_fault_repeats_no_secret() -> None:
     assert "secret" not in refused(REDIS_URL="http://:secret@cache:6379/0")
+    assert "secret" not in refused(GATEWAY_PROOFS='{"a": "a secret"}')
+
+
+def test_a_role_of_users_is_none_of_programs() -> None:
+    """STS would name the role only, so that a user with it were a program."""
+    role = "arn:aws:iam::123456789012:role"
+    users = f'{{"{role}/path/rider": ["wildrydes/rides.read"]}}'
+    programs = f'{{"{role}/rider": ["wildrydes/fleet.telemetry"]}}'
+    found = refused(IDENTITY_ROLE_SCOPES=users, IAM_ROLE_SCOPES=programs)
+    assert found == "IDENTITY_ROLE_SCOPES: a role stands in IAM_ROLE_SCOPES too"
+
+
+def test_a_proof_that_is_empty_counts_as_none() -> None:
+    """So that one name of two can be kept free for the next proof."""
+    proof = "0123456789abcdef0123456789abcdef"
+    assert settings(GATEWAY_PROOFS=f'{{"a": "{proof}", "b": ""}}').gateway_proofs == {"a": proof}
 
 
 def test_a_trailing_slash_of_the_public_url_is_dropped_where_it_is_read() -> None:
