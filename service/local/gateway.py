@@ -66,11 +66,9 @@ def rewritten(template: str) -> str:
         "policies": [line for scope in SCOPES for line in _policy(scope, found)],
     }
     for name, lines in parts.items():
-        region = rf"(# begin {name} \(make gateway\)\n).*?( *# end {name}\n)"
-        text = "".join(f"{line}\n" for line in lines)
-        template = re.sub(
-            region, lambda place, text=text: place[1] + text + place[2], template, flags=re.DOTALL
-        )
+        before, begin, rest = template.partition(f"# begin {name} (make gateway)\n")
+        _, end, after = re.split(rf"^( *# end {name}\n)", rest, maxsplit=1, flags=re.MULTILINE)
+        template = "".join((before, begin, *(f"{line}\n" for line in lines), end, after))
     return template
 
 

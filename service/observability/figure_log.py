@@ -66,7 +66,9 @@ class FigureLog:
         """Write a line, unless another process of the role has just done so."""
         with directory.alone(self._folder, "figures.lock"):
             last = self._folder / "figures.json"
-            state = json.loads(last.read_text()) if last.exists() else {"at": 0.0, "totals": {}}
+            state: Any = {"at": 0.0, "totals": {}}
+            if last.exists():
+                state = json.loads(last.read_text())
             now = self._now()
             if now - state["at"] < SECONDS / 2:
                 return

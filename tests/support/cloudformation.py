@@ -1,15 +1,12 @@
-"""What CloudFormation makes of a template: loops unrolled, parameters and look-ups put in."""
+"""What CloudFormation makes of a template: parameters and look-ups put in, conditions decided."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from cfnlint.decode import decode
-from cfnlint.template import Template
-from cfnlint.template.transforms._language_extensions import language_extension
+from tests.support.templates import template, written_out
 
 PSEUDO = {
     "AWS::Partition": "aws",
@@ -20,21 +17,17 @@ PSEUDO = {
 }
 
 
-def resources_of(path: Path, **parameters: str) -> Mapping[str, Any]:
+def resources_of(name: str, **parameters: str) -> Mapping[str, Any]:
     """The resources of a template, with these parameters and the defaults of the others.
 
     A reference to a resource becomes the resource's name, as in `Topic` or `Topic.Arn`.
     """
-    parsed, faults = decode(str(path))
-    assert not faults
-    unrolled: Any = parsed
-    if "AWS::LanguageExtensions" in str(parsed.get("Transform", "")):
-        faults, unrolled = language_extension(Template(str(path), parsed, ["us-east-1"]))
-        assert not faults
     defaults = {
-        name: each["Default"] for name, each in parsed["Parameters"].items() if "Default" in each
+        key: each["Default"]
+        for key, each in template(name)["Parameters"].items()
+        if "Default" in each
     }
-    return _Stack(unrolled, {**PSEUDO, **defaults, **parameters}).resources()
+    return _Stack(written_out(name), {**PSEUDO, **defaults, **parameters}).resources()
 
 
 class _Stack:

@@ -19,10 +19,9 @@ from service.observability import figure_log, instruments
 from service.observability.figures import FIGURES
 from tests.support.cloudformation import resources_of
 from tests.support.cloudwatch import Metrics, composite_state, evaluated, state
-from tests.support.infrastructure import PROJECT
+from tests.support.templates import ECS
 from tests.unit.test_monitoring import ALERTS, DASHBOARD
 
-ECS: Final = PROJECT / "docker" / "ecs"
 GIVEN: Final = {
     "ClusterName": "rides",
     "WebServiceName": "web",
@@ -32,8 +31,8 @@ GIVEN: Final = {
     "WorkerLogGroup": "worker-logs",
     "CacheId": "cache-001",
 }
-MONITORING: Final = resources_of(ECS / "monitoring.yaml", **GIVEN)
-SCALING: Final = resources_of(ECS / "scaling.yaml", **GIVEN)
+MONITORING: Final = resources_of("monitoring.yaml", **GIVEN)
+SCALING: Final = resources_of("scaling.yaml", **GIVEN)
 NO_ALARM: Final = {
     "TimesNotTrue": "a median for each zone and kind of drive, which no figure of a whole task can "
     "say; a workspace of Managed Prometheus runs the rule itself, and staff read the median at "
@@ -332,8 +331,7 @@ def test_a_role_that_says_nothing_any_more_fires_an_alarm(
 
 
 def test_the_alarms_that_roll_a_deployment_back_exist() -> None:
-    template = (ECS / "monitoring.yaml").read_text()
-    (value,) = re.findall(r'Value: !Sub "(\S+,\S+)"', template)
+    (value,) = re.findall(r'Value: !Sub "(\S+,\S+)"', (ECS / "monitoring.yaml").read_text())
     names = {each.removeprefix("${ClusterName}-") for each in value.split(",")}
     assert names == {"JobsFail", "RequestsFail", "SweepSilent"}
     assert names <= METRIC_ALARMS.keys()

@@ -20,9 +20,9 @@ from service.http.route import Route
 from service.local.gateway import POLICIES, key_of, name_of, rewritten, routes, scopes_of
 from service.settings import ApiSettings
 from tests.support.cloudformation import resources_of
-from tests.support.infrastructure import PROJECT
+from tests.support.templates import ECS
 
-TEMPLATE: Final = PROJECT / "docker" / "ecs" / "gateway.yaml"
+TEMPLATE: Final = ECS / "gateway.yaml"
 VARIANTS: Final = ("cognito", "iam", "lambda")
 GUARDED: Final = [route for route in routes() if not route.policy.is_public]
 OPEN: Final = [route for route in routes() if route.policy.is_public]
@@ -32,7 +32,11 @@ PROOF: Final = "a" * 64
 @cache
 def stack(variant: str) -> Mapping[str, Any]:
     return resources_of(
-        TEMPLATE, Authorizer=variant, UserPoolId="us-east-1_Example", RiderRole="rider", Api="api"
+        TEMPLATE.name,
+        Authorizer=variant,
+        UserPoolId="us-east-1_Example",
+        RiderRole="rider",
+        Api="api",
     )
 
 
@@ -199,7 +203,7 @@ def test_both_proofs_have_a_name_and_the_first_is_made() -> None:
 
 def test_identities_are_given_credentials_for_an_hour_and_only_while_signed_in() -> None:
     """What `CREDENTIALS_SECONDS` and revocation by `sub` rest on."""
-    identity = (PROJECT / "docker" / "ecs" / "identity.yaml").read_text()
+    identity = (ECS / "identity.yaml").read_text()
     assert "AllowClassicFlow: false" in identity
     assert "AllowUnauthenticatedIdentities: false" in identity
     assert identity.count("ServerSideTokenCheck: true") == identity.count("- ClientId: ")
