@@ -223,6 +223,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "dispatcher_group": "data.yaml creates the group under the default name",
     "host": "set by the image, and for web by the definition",
     "identity_pool_id": "web only",
+    "identity_role_groups": "identity.yaml gives drivers and staff no role",
     "liveness_file": "worker and beat only",
     "monitor_enabled": "worker and beat only: web publishes no events",
     "photos_bucket": "web and media only",
