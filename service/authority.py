@@ -26,7 +26,6 @@ class Authority:
     verifier: AccessTokenVerifier
     iam: IamVerifier | None
     id_tokens: WorkshopVerifier | None
-    gateway: GatewayCallers
     revoked: RevocationCheck
 
 
@@ -42,7 +41,6 @@ def build_authority(settings: ApiSettings) -> Authority:
         verifier=verifier_of(settings, keys),
         iam=iam_verifier_of(settings),
         id_tokens=workshop_verifier_of(settings, keys),
-        gateway=gateway_callers_of(settings),
         revoked=RevocationCheck(revocations),
     )
 

@@ -23,7 +23,6 @@ from service.auth.errors import (
     MissingToken,
     TokenTooLarge,
 )
-from service.auth.gateway import GatewayCallers, Vouched
 from service.auth.policy import ADMIN_SCOPE, Policy, Role, judge
 from service.auth.principal import Principal
 from service.auth.revocation import RevocationCheck
@@ -102,8 +101,6 @@ class Authority(Protocol):
     @property
     def id_tokens(self) -> Verifier | None: ...
     @property
-    def gateway(self) -> GatewayCallers: ...
-    @property
     def revoked(self) -> RevocationCheck: ...
 
 
@@ -114,15 +111,12 @@ def caller_of(
     has_query_token: bool,
     now: float,
     before_sts: Callable[[], None] = lambda: None,
-    vouched: Vouched | None = None,
 ) -> Principal:
     """The principal that calls this route with this `Authorization` header. Raises `AuthError`.
 
     `now`: seconds since 1970. `before_sts` runs before the remote call to STS that a credential of
-    an IAM role needs, and may refuse the request by raising. `vouched`: what our gateway says.
+    an IAM role needs, and may refuse the request by raising.
     """
-    if vouched and vouched.caller_arn:
-        return authority.gateway.verify(vouched, authorization, now)
     if authority.iam:
         credential = iam.credential_from(authorization, has_query_token)
         if credential is not None:
@@ -144,16 +138,7 @@ class Guard:
     def admit(self, route: Route) -> None:
         """Let the request pass, or raise `AuthError` or a 429 problem."""
         now = self._deps.now()
-        g.principal = principal = caller_of(
-            self._deps,
-            route,
-            request.environ.get("HTTP_AUTHORIZATION"),
-            # Most requests have no query, and need not pay for parsing it.
-            bool(request.query_string) and "access_token" in request.args,
-            now.timestamp(),
-            before_sts=lambda: self._require_good_standing(now),
-            vouched=vouched_in(request.environ),
-        )
+        g.principal = principal = self._caller(route, now)
         self._deps.revoked.check(principal, route.policy, request.method, now)
         judge(route.policy, principal, self._groups)
         g.policy = route.policy
@@ -163,6 +148,22 @@ class Guard:
             if g.standing.is_exceeded:
                 audit.refused(TOO_MANY, f"limit: {g.standing.limit.name}")
                 raise _too_many(g.standing)
+
+    def _caller(self, route: Route, now: datetime) -> Principal:
+        """Who calls: whom our gateway names, or else whom the credentials prove."""
+        authorization = request.environ.get("HTTP_AUTHORIZATION")
+        said = vouched_in(request.environ)
+        if said and said.caller_arn:
+            return self._deps.gateway.verify(said, authorization, now.timestamp())
+        return caller_of(
+            self._deps,
+            route,
+            authorization,
+            # Most requests have no query, and need not pay for parsing it.
+            bool(request.query_string) and "access_token" in request.args,
+            now.timestamp(),
+            before_sts=lambda: self._require_good_standing(now),
+        )
 
     def refusal(self, error: AuthError) -> Response:
         """The answer to a refused request; also counts and logs it."""

@@ -247,6 +247,8 @@ def test_a_task_forgets_no_setting(role: str) -> None:
 LEFT_OUT_OF_COMMANDS: Final[Mapping[str, str]] = {
     "log_level": "a command writes its answer, and what it changed, at any level",
     "otel_exporter_otlp_endpoint": "a command leaves no trace",
+    "metrics_namespace": "a command counts nothing",
+    "metrics_port": "a command counts nothing",
 }
 """Settings that the task of commands leaves to the default besides `LEFT_OUT`."""
 

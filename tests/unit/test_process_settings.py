@@ -9,7 +9,6 @@ import sys
 from typing import Any
 
 import pytest
-from cfnlint.decode import decode
 
 from service.auth.verifier import LONGEST_TOKEN
 from service.core.rounds import WORK_BUDGET_SECONDS
@@ -17,6 +16,7 @@ from service.entrypoints import gunicorn
 from service.settings import ApiSettings
 from service.stores.broker import SWEEP_QUEUE, SWEEP_TASK, broker_options
 from tests.support.infrastructure import PROJECT
+from tests.unit.test_ecs_templates import containers
 
 ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
@@ -77,15 +77,7 @@ def celery(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def stop_timeouts() -> dict[str, int]:
     """Seconds that ECS gives each role to end."""
-
-    template, faults = decode(str(PROJECT / "docker" / "ecs" / "service.yaml"))
-    assert not faults
-    containers = [
-        container
-        for resource in template["Resources"].values()
-        for container in resource.get("Properties", {}).get("ContainerDefinitions", ())
-    ]
-    return {container["Name"]: container["StopTimeout"] for container in containers}
+    return {name: container["StopTimeout"] for name, container in containers().items()}
 
 
 @pytest.mark.parametrize(("signal", "begins"), STARTS.items())
