@@ -9,6 +9,8 @@ from typing import Final
 
 SLOW_SECONDS: Final = "0.25"
 """Above this a plain request counts as slow; a bucket of the histogram (docker/RUNBOOK.md, SLO)."""
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""Routes that the platform asks all the time: their answers say nothing of the service level."""
 
 Labels = Mapping[str, str]
 
@@ -41,8 +43,12 @@ def _but(name: str, *others: str) -> Callable[[Labels], bool]:
     return lambda labels: labels.get(name) not in others
 
 
+def _is_plain(labels: Labels) -> bool:
+    return labels["waited"] == "no" and labels["route"] not in PROBES
+
+
 def _is_plain_and_good(labels: Labels) -> bool:
-    return labels["waited"] == "no" and not labels["status"].startswith("5")
+    return _is_plain(labels) and not labels["status"].startswith("5")
 
 
 def _is_plain_and_quick(labels: Labels) -> bool:
@@ -78,7 +84,7 @@ FIGURES: Final[Mapping[str, Sequence[Figure]]] = {
         _count("rides_requested", "rides_requested_total"),
         _count("fleet_calls_refused", "fleet_calls_refused_total"),
         _count("refusals", "refusals_total"),
-        _count("plain_requests", f"{_REQUESTS}_count", _with(waited="no")),
+        _count("plain_requests", f"{_REQUESTS}_count", _is_plain),
         _count("plain_requests_good", f"{_REQUESTS}_count", _is_plain_and_good),
         _count("plain_requests_quick", f"{_REQUESTS}_bucket", _is_plain_and_quick),
         Figure(

@@ -14,9 +14,10 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.http.frame import QUIET
 from service.logs import json_lines
 from service.observability import figure_log, instruments
-from service.observability.figures import FIGURES
+from service.observability.figures import FIGURES, PROBES
 from tests.support.cloudformation import resources_of
 from tests.support.cloudwatch import Metrics, composite_state, evaluated, state
 from tests.support.templates import ECS
@@ -207,9 +208,11 @@ def _healthy(tasks: Tasks) -> None:
     tasks.aws("AWS/ElastiCache", "Evictions", 0, CacheClusterId="cache-001")
 
 
-def _answer(count: int, status: int, seconds: float, waited: str = "no") -> None:
+def _answer(
+    count: int, status: int, seconds: float, waited: str = "no", route: str = "/v1/rides"
+) -> None:
     """Count requests in one step, as that many `observe` would."""
-    child = instruments.REQUESTS.labels("GET", "/v1/rides", str(status), waited)
+    child = instruments.REQUESTS.labels("GET", route, str(status), waited)
     child._sum.inc(count * seconds)
     for bound, bucket in zip(child._upper_bounds, child._buckets, strict=True):
         if seconds <= bound:
@@ -308,6 +311,18 @@ def test_the_service_level_is_watched_over_two_windows(
 
     tasks.run(8 * 3600, cause, step=300)
     assert {name for name in firing(tasks) if "Burns" in name} == expected
+
+
+def test_the_platforms_probes_make_no_service_level_better(tasks: Tasks) -> None:
+    assert PROBES == QUIET
+
+    def cause(_: Tasks) -> None:
+        for route in PROBES:
+            _answer(1_000_000, 200, 0.01, route=route)
+        _answer(200, 503, 0.01)
+
+    tasks.run(2 * 3600, cause, step=200)
+    assert "AvailabilityBurnsFast" in firing(tasks)
 
 
 def test_a_service_level_alarm_ends_soon_after_its_cause(tasks: Tasks) -> None:
