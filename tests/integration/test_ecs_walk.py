@@ -29,6 +29,7 @@ NOT_TYPED: Final[Mapping[str, str]] = {
     r"make .*": "tests/integration/test_documents.py asks make what it would do",
     r"python -m .*": "tests/integration/test_command.py",
     r"aws (logs tail|ecs execute-command|ecs wait tasks-stopped) .*": "no container runs",
+    r"aws amp .*": "the emulator has no Managed Prometheus",
     r"aws cloudformation (cancel-update-stack|continue-update-rollback) .*": (
         "nothing hangs and nothing failed"
     ),
