@@ -144,10 +144,10 @@ def expose(settings: Settings, role: int, *more: Collector) -> None:
         return
     port = settings.metrics_port + role
     tidy()
+    role_metrics = Role(folder, settings.service_version, settings.service_revision)
     if settings.metrics_namespace:
-        FigureLog(NAMES[role], settings.metrics_namespace, folder, Role(folder)).keep_writing()
+        FigureLog(NAMES[role], settings.metrics_namespace, folder, role_metrics).keep_writing()
     try:
-        role_metrics = Role(folder, settings.service_version, settings.service_revision)
         serve(settings.host, port, role_metrics, *more)
     except OSError as error:
         logger.error("metrics not served", extra={"port": port, "cause": str(error)})
