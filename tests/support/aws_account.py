@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,15 @@ import boto3
 from botocore.exceptions import ClientError
 
 from service.local.processes import Program
-from tests.support.infrastructure import CREDENTIALS, PROJECT, MiniStack
+from tests.support.infrastructure import CREDENTIALS, MiniStack
+from tests.support.templates import template as template_of
 
-TEMPLATES = PROJECT / "docker" / "ecs"
 PASSWORD = "Aa1-correct-horse"
+
+
+def compact(name: str) -> str:
+    """A template as short as it can be: as it is written, service.yaml would have to go by S3."""
+    return json.dumps(template_of(name), separators=(",", ":"))
 
 
 class Account(MiniStack):
@@ -44,7 +50,7 @@ class Account(MiniStack):
         formation = self.client("cloudformation")
         formation.create_stack(
             StackName=name,
-            TemplateBody=body or (TEMPLATES / template).read_text(),
+            TemplateBody=body or compact(template),
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
             ],
@@ -66,7 +72,7 @@ class Account(MiniStack):
         kept = {each["ParameterKey"] for each in stack["Parameters"]} - parameters.keys()
         formation.update_stack(
             StackName=name,
-            TemplateBody=body or (TEMPLATES / template).read_text(),
+            TemplateBody=body or compact(template),
             Parameters=[
                 *({"ParameterKey": key, "ParameterValue": parameters[key]} for key in parameters),
                 *({"ParameterKey": key, "UsePreviousValue": True} for key in kept),
