@@ -19,8 +19,8 @@ import jwt
 import pytest
 
 from tests.support import identity_walk
-from tests.support.aws_account import TEMPLATES
 from tests.support.identity_walk import DOMAIN, JAPANESE, Walk
+from tests.support.templates import ECS
 
 KEPT = "Retain"
 
@@ -56,7 +56,7 @@ class RealAccount:
         name, formation = f"{self.prefix}-{Path(template).stem}", self.client("cloudformation")
         formation.create_stack(
             StackName=name,
-            TemplateBody=(TEMPLATES / template).read_text(),
+            TemplateBody=(ECS / template).read_text(),
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
             ],
