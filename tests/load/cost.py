@@ -68,7 +68,8 @@ class Month:
         """Log lines of all roles."""
         size = self.rides * UNIT["log_bytes_a_ride"]
         size += self.positions * UNIT["log_bytes_a_position"]
-        return (size + HOURS * 60 * UNIT["log_bytes_idle_minute"]) / 1e9
+        idle = sum(self.tasks.values()) * HOURS * 60 * UNIT["log_bytes_a_task_minute"]
+        return (size + idle) / 1e9
 
     def network(self) -> float:
         """Two NAT gateways with their addresses and traffic; or the endpoint for logs beside it."""

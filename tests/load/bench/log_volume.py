@@ -50,7 +50,7 @@ def ride(stack: Stack, unicorn: str) -> None:
 
 
 def main() -> None:
-    with stage(RATE_LIMIT_ENABLED="false") as stack:
+    with stage(RATE_LIMIT_ENABLED="false", METRICS_NAMESPACE="rides") as stack:
         body = {"account_sub": "driver", "name": "Bill", "color": "White", "gender": "Male"}
         stack.call("POST", "/v1/admin/unicorns", body, token=stack.admin_token())
         unicorn = stack.unicorn_token("driver")
@@ -63,8 +63,8 @@ def main() -> None:
         for _ in range(POSITIONS):
             stack.call("PUT", "/v1/fleet/me/position", HERE, token=unicorn)
         volume.row("an accepted position", POSITIONS)
-        time.sleep(30)
-        volume.row("half a minute of nothing", 1)
+        time.sleep(60)
+        volume.row("a minute of nothing", 1)
 
 
 if __name__ == "__main__":
