@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -55,6 +55,9 @@ class WaitingRide(NamedTuple):
 
 
 Thing = TypeVar("Thing", SeenUnicorn, WaitingRide)
+
+_GOLDEN: Final = (math.sqrt(5) - 1) / 2
+"""Multiples of this share of a circle stay evenly spread over it, however many there are."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -156,6 +159,8 @@ class Picture:
         self._waiting: _Layer[WaitingRide] = _Layer()
         self._told: dict[int, Changes | None] = {}
         """The changes since each event that a follower has seen, until the next look."""
+        self._followers = 0
+        """Ever, not now."""
 
     def look(self) -> None:
         """Update the picture unless it is fresh or being updated. Raises `Unavailable`."""
@@ -168,6 +173,20 @@ class Picture:
             self._take(draw(self._city, WORLD, self._now()))
         finally:
             self._looking.release()
+
+    def turns(self) -> Iterator[float]:
+        """Yield the seconds to wait for each further turn of a new follower.
+
+        Followers have their turns spread over the second, and a late turn does not delay the next
+        one: otherwise a pause of the process would bring all followers together for ever, and each
+        request would wait until all of them have had their turn.
+        """
+        self._followers += 1
+        due = self._monotonic() + (1 + self._followers * _GOLDEN % 1) * LOOK_SECONDS
+        while True:
+            yield max(0.0, due - self._monotonic())
+            missed = max(0.0, self._monotonic() - due) // LOOK_SECONDS
+            due += (1 + missed) * LOOK_SECONDS
 
     def news(self, seen: int | None) -> Snapshot | Changes | None:
         """The news for a follower that has seen the event `seen`; None if nothing has changed.
@@ -209,7 +228,7 @@ def follow(
     `seen`: the last event that a returning follower has seen, in any process. Yields None if there
     is nothing new. The first step may raise `Unavailable`.
     """
-    ended = threading.Event()
+    ended, turns = threading.Event(), picture.turns()
     wait.wake_with(ended.set)
     picture.look()
     if seen is not None:
@@ -219,7 +238,7 @@ def follow(
         if news:
             seen = news.event_id
         yield news
-        ended.wait(LOOK_SECONDS)
+        ended.wait(next(turns))
         # Without Redis the followers keep the last picture.
         with suppress(Unavailable):
             picture.look()

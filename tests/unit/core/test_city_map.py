@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -113,6 +114,15 @@ def test_all_followers_cost_one_look_a_second_and_share_what_they_are_told(city:
     assert picture.news(None) is picture.news(None)
 
 
+def test_a_pause_of_the_process_does_not_bring_its_followers_together(city: City) -> None:
+    picture = city.picture()
+    followers = [picture.turns() for _ in range(100)]
+    for pause in (0.0, 0.4, 7.3):
+        city.now += pause * SECOND
+        waits = sorted(next(each) for each in followers)
+        assert max(after - before for before, after in pairwise(waits)) < 0.05
+
+
 @pytest.mark.parametrize(
     ("behind", "is_resumed"), [(-90, False), (-1, False), (0, True), (5, True), (90, False)]
 )
@@ -138,7 +148,7 @@ def test_an_id_of_the_future_is_answered_by_everything(city: City) -> None:
 def test_followers_keep_what_they_have_while_redis_is_away(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.001)
     feed = follow(city.picture(), None, Wait())
     assert isinstance(next(feed), Snapshot)
     city.is_away = True
@@ -158,7 +168,7 @@ def test_a_returning_follower_is_rather_told_twice(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process it was with may have looked a moment later than this one."""
-    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.001)
     picture = city.picture()
     picture.look()
     city.things = [seen("u3")]
@@ -169,7 +179,7 @@ def test_a_returning_follower_is_rather_told_twice(
 
 
 def test_following_ends_with_its_wait(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.001)
     wait = Wait()
     feed = follow(city.picture(), None, wait)
     next(feed)
