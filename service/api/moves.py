@@ -1,4 +1,4 @@
-"""The route of machines that steer idle unicorns to where riders will be."""
+"""Where idle unicorns should wait, for the machines that steer them and for staff."""
 
 from __future__ import annotations
 
@@ -26,6 +26,22 @@ blueprint: Final = Blueprint("moves", __name__)
 def list_advice() -> Response:
     """Where idle unicorns should wait, for machines that steer whole fleets; made anew every
     half minute. A unicorn that is not named may stay where it is."""
+    return _advice()
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/admin/advice",
+    policy=policy.ADMIN_READ,
+    answers={200: AdviceListView},
+)
+def show_advice() -> Response:
+    """Where idle unicorns are sent to wait, for the map of staff; made anew every half minute."""
+    return _advice()
+
+
+def _advice() -> Response:
     deps = dependencies()
     advice = advised(deps.ports.moves, deps.ports.fleet, deps.now())
     return answer(200, AdviceListView(advice=[named_advice_view(each) for each in advice]))

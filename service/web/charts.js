@@ -1,4 +1,4 @@
-// The last hour, a bar or a point a minute.
+// The last hour, a bar a minute.
 import { make } from "./dom.js";
 
 const WIDTH = 600;
@@ -17,36 +17,30 @@ function chart(label, shapes, most, unit) {
   return [svg, legend];
 }
 
+// A bar for each minute that has the value; a lone minute, as on a stack that has just begun, is seen too.
+function bars(kind, minutes, key, most) {
+  const step = WIDTH / minutes.length;
+  return minutes.flatMap((each, index) => {
+    if (each[key] === null) return [];
+    const height = Math.max(2, (each[key] / most) * HEIGHT);
+    return [shape("rect", { class: kind, x: index * step + 1, y: HEIGHT - height, width: step - 2, height, rx: 2 })];
+  });
+}
+
 const seconds = (value) => (value === null ? "–" : `${value.toFixed(1)} s`);
 
 export function timeToMatch({ minutes, time_to_match_p50_seconds: p50, time_to_match_p90_seconds: p90, matches }) {
   const most = Math.max(5, ...minutes.map((each) => each.time_to_match_p90_seconds ?? 0));
-  const step = WIDTH / minutes.length;
-  const bars = (name, key) =>
-    minutes.flatMap((each, index) => {
-      if (each[key] === null) return [];
-      const height = Math.max(2, (each[key] / most) * HEIGHT);
-      return [shape("rect", { class: name, x: index * step + 1, y: HEIGHT - height, width: step - 2, height, rx: 2 })];
-    });
-  const label = `Time to match over the last hour: half within ${seconds(p50)}, nine of ten within ${seconds(p90)}, ${matches} matches`;
-  const shapes = [...bars("p90", "time_to_match_p90_seconds"), ...bars("p50", "time_to_match_p50_seconds")];
-  const sum = make("p", { class: "small quiet" }, `${matches} matches: half within ${seconds(p50)} (dark), nine of ten within ${seconds(p90)} (pale)`);
+  const label = `Time to match over the last hour: half within ${seconds(p50)}, nine of ten within ${seconds(p90)}`;
+  const shapes = [...bars("p90", minutes, "time_to_match_p90_seconds", most), ...bars("p50", minutes, "time_to_match_p50_seconds", most)];
+  const count = matches === 1 ? "1 match" : `${matches} matches`;
+  const sum = make("p", { class: "small quiet" }, `${count}: half within ${seconds(p50)} (dark), nine of ten within ${seconds(p90)} (pale)`);
   return [sum, ...chart(label, shapes, Math.ceil(most), "s")];
 }
 
 const percent = (share) => (share === null ? "–" : `${Math.round(share * 100)} %`);
 
 export function busyShare({ minutes, busy_share: share }) {
-  const points = minutes.flatMap((each, index) => {
-    if (each.busy_share === null) return [];
-    return [[((index + 0.5) / minutes.length) * WIDTH, HEIGHT - each.busy_share * HEIGHT]];
-  });
-  const line = points.map((at) => at.join(",")).join(" ");
-  const shapes = [];
-  if (points.length) {
-    const [first, last] = [points[0][0], points.at(-1)[0]];
-    shapes.push(shape("polygon", { class: "area", points: `${first},${HEIGHT} ${line} ${last},${HEIGHT}` }), shape("polyline", { class: "curve", points: line }));
-  }
   const sum = make("p", { class: "small quiet" }, `${percent(share)} of the unicorns on duty had a ride`);
-  return [sum, ...chart(`Busy share over the last hour: ${percent(share)}`, shapes, 100, "%")];
+  return [sum, ...chart(`Busy share over the last hour: ${percent(share)}`, bars("p50", minutes, "busy_share", 1), 100, "%")];
 }

@@ -4,6 +4,7 @@ const GLIDE_MILLISECONDS = 1500;
 const FRAME_MILLISECONDS = 30; // 30 pictures a second are smooth for dots that glide, at half the work
 const PICK_PIXELS = 16;
 const SIZES = { dot: 9, ring: 12 };
+const ARROW = { head: 7, nearest: 6, width: 2 }; // pixels; a goal nearer than that has no arrow
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 export const COLOURS = { available: "free", reserved: "reserved", on_trip: "trip", non_operational: "off", non_contactable: "off" };
@@ -21,9 +22,11 @@ export class City {
   #sprites = {};
   #unicorns = new Map();
   #rides = new Map();
+  #goals = new Map();
   #until = 0;
   #frame = 0;
   #drawn = 0;
+  #arrow = "";
 
   constructor(map) {
     this.#map = map;
@@ -58,6 +61,17 @@ export class City {
     for (const each of unicorns) this.#move(each, now);
     for (const each of rides) this.#rides.set(each.ride_id, { ...each, at: squared(each.pickup) });
     this.#animate(still.matches ? 0 : GLIDE_MILLISECONDS);
+  }
+
+  // Where idle unicorns are sent to wait: an arrow from each to its goal.
+  advise(advice) {
+    this.#goals = new Map(advice.map((each) => [each.unicorn_id, squared(each)]));
+    this.#animate(0);
+  }
+
+  // How many unicorns are on their way to such a goal.
+  get advised() {
+    return [...this.#goals.keys()].filter((id) => isIdle(this.#unicorns.get(id))).length;
   }
 
   #move(unicorn, now) {
@@ -116,6 +130,13 @@ export class City {
       const y = (v * scale - top) * ratio - sprite.height / 2;
       if (x > -40 && y > -40 && x < this.#canvas.width && y < this.#canvas.height) pen.drawImage(sprite, x, y);
     };
+    const place = ([u, v]) => [(u * scale - left) * ratio, (v * scale - top) * ratio];
+    pen.strokeStyle = pen.fillStyle = this.#arrow;
+    pen.lineWidth = ARROW.width * ratio;
+    for (const [id, goal] of this.#goals) {
+      const unicorn = this.#unicorns.get(id);
+      if (isIdle(unicorn)) drawArrow(pen, place(placed(unicorn, now)), place(goal), ratio);
+    }
     for (const each of this.#unicorns.values()) {
       const isOn = each.accepting || each.ride_id !== null;
       put((isOn && this.#sprites[each.state]) || this.#sprites.non_operational, placed(each, now));
@@ -127,6 +148,7 @@ export class City {
   #dress() {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    this.#arrow = colour("goal");
     for (const [state, name] of Object.entries({ ...COLOURS, waits: "waits" })) {
       this.#sprites[state] = sprite(colour(name), colour("surface"), state === "waits");
     }
@@ -137,6 +159,23 @@ export class City {
 function placed({ from, to, since }, now) {
   const share = Math.max(0, Math.min((now - since) / GLIDE_MILLISECONDS, 1));
   return share === 1 ? to : [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share];
+}
+
+const isIdle = (unicorn) => unicorn?.state === "available" && unicorn.accepting;
+
+function drawArrow(pen, [x, y], [toX, toY], ratio) {
+  const length = Math.hypot(toX - x, toY - y);
+  if (length < ARROW.nearest * ratio) return;
+  const [u, v] = [(toX - x) / length, (toY - y) / length];
+  const head = ARROW.head * ratio;
+  pen.beginPath();
+  pen.moveTo(x, y);
+  pen.lineTo(toX, toY);
+  pen.stroke();
+  pen.beginPath();
+  pen.moveTo(toX, toY);
+  for (const side of [-0.5, 0.5]) pen.lineTo(toX - u * head - v * head * side, toY - v * head + u * head * side);
+  pen.fill();
 }
 
 function sprite(colour, rim, isRing) {

@@ -12,7 +12,7 @@ import { begin } from "./shell.js";
 import { Stream } from "./stream.js";
 
 const SECOND = 1000;
-const STATISTICS_MILLISECONDS = 15_000;
+const LOOK_MILLISECONDS = 15_000;
 const SHOWN_WAITING = 50;
 const NAMES = ["city", "rides", "fleet", "service", "audit"];
 const STATES = { available: "Free", reserved: "To a pickup", on_trip: "Driving", non_operational: "Off duty" };
@@ -32,7 +32,7 @@ class Console {
     this.#tabs = { rides, fleet, service: new ServiceTab(api, isAdmin, (id) => this.#showRide(id)), audit: new AuditTab(api) };
     this.#wireTabs();
     map.on("click", (event) => this.#pick(event.containerPoint));
-    this.#timers = [setInterval(() => this.#count(), SECOND), setInterval(() => this.#statistics(), STATISTICS_MILLISECONDS)];
+    this.#timers = [setInterval(() => this.#count(), SECOND), setInterval(() => this.#look(), LOOK_MILLISECONDS)];
   }
 
   stop() {
@@ -43,7 +43,7 @@ class Console {
 
   start() {
     this.#open("city");
-    this.#statistics();
+    this.#look();
     let framed = false;
     this.#stream = new Stream(this.#api, "/v1/admin/events", {
       open: () => show(byId("stale"), false),
@@ -110,7 +110,7 @@ class Console {
     if (byId("city").hidden || document.hidden) return;
     const counts = Object.fromEntries(Object.keys(STATES).map((state) => [state, 0]));
     for (const each of this.#city.unicorns.values()) counts[each.state] += 1;
-    const entries = [...Object.entries(STATES).map(([state, name]) => [state, name, counts[state]]), ["waits", "Waiting", this.#city.rides.size]];
+    const entries = [...Object.entries(STATES).map(([state, name]) => [state, name, counts[state]]), ["waits", "Waiting", this.#city.rides.size], ["sent", "Sent ahead", this.#city.advised]];
     byId("counts").replaceChildren(
       ...entries.map(([state, name, count]) => make("div", {}, make("dt", {}, make("span", { class: `key ${state}` }), name), make("dd", {}, String(count)))),
     );
@@ -139,8 +139,23 @@ class Console {
     return make("li", {}, pick);
   }
 
+  #look() {
+    if (document.hidden) return;
+    this.#advise();
+    if (!byId("city").hidden) this.#statistics();
+  }
+
+  async #advise() {
+    try {
+      const { advice } = await this.#api.get("/v1/admin/advice");
+      this.#city.advise(advice);
+    } catch (error) {
+      refusedIn(error);
+      this.#city.advise([]); // old arrows would lie
+    }
+  }
+
   async #statistics() {
-    if (byId("city").hidden || document.hidden) return;
     try {
       const statistics = await this.#api.get("/v1/admin/statistics");
       byId("chart-match").replaceChildren(...timeToMatch(statistics));

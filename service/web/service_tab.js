@@ -1,10 +1,11 @@
-// The service itself: the pause, workers, queues, dead letters, revocations.
+// The service itself: the pause, travel times, workers, queues, dead letters, revocations.
 import { refusedIn } from "./api.js";
 import { ask } from "./ask.js";
 import { acts, byId, fault, make, moment, notice, write } from "./dom.js";
 
 const REFRESH_MILLISECONDS = 3000;
 const MEGABYTE = 1024 * 1024;
+const KINDS = { pickup: "To the pickup", trip: "From there to the drop-off" };
 const WORKERS = { running: "good", lost: "bad" };
 
 export class ServiceTab {
@@ -34,8 +35,9 @@ export class ServiceTab {
 
   async #look() {
     try {
-      const [dispatch, workers, queues, letters] = await Promise.all(["dispatch", "workers", "queues", "dead-letters"].map((name) => this.#api.get(`/v1/admin/${name}`)));
+      const [dispatch, times, workers, queues, letters] = await Promise.all(["dispatch", "travel-times", "workers", "queues", "dead-letters"].map((name) => this.#api.get(`/v1/admin/${name}`)));
       this.#showDispatch(dispatch);
+      fill("times", times.travel_times.map(timesEntry), "No drive has ended yet.");
       fill("workers", workers.workers.map(workerEntry), "No workers.");
       fill("queues", queues.queues.map(queueEntry), "No queues.");
       fill("letters", letters.dead_letters.map((each) => this.#letterEntry(each)), "None: nothing had to be set aside.");
@@ -108,6 +110,16 @@ export class ServiceTab {
 
 function fill(id, entries, none) {
   byId(id).replaceChildren(...(entries.length ? entries : [make("li", { class: "quiet" }, none)]));
+}
+
+const percent = (share) => `${Math.round(share * 100)} %`;
+
+function timesEntry(times) {
+  const { told_ratio_median: ratio, within_20_percent: near, by_latest: inTime, promises } = times;
+  const kept = ratio === null ? "no ETA has come true yet" : `${percent(near)} within a fifth, ${percent(inTime)} by the latest time told, ${promises} drives`;
+  const source = times.is_learned ? "learned here" : "not learned yet";
+  const about = make("div", { class: "grow" }, make("div", {}, KINDS[times.kind] ?? times.kind, make("span", { class: "quiet small" }, ` zone ${times.zone}, ${source}`)), make("div", { class: "quiet small number" }, kept));
+  return make("li", { class: "row" }, about, ratio !== null && make("strong", { class: "number" }, ratio.toFixed(2)));
 }
 
 function workerEntry(worker) {

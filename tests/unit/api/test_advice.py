@@ -119,10 +119,15 @@ def test_old_advice_does_not_end_a_wait_at_once(api: Api, monkeypatch: pytest.Mo
     assert waits
 
 
-def test_a_machine_reads_the_advice_of_all_idle_unicorns(api: Api) -> None:
+@pytest.mark.parametrize(
+    ("path", "reader"), [("/v1/fleet/advice", "machine"), ("/v1/admin/advice", "admin")]
+)
+def test_a_machine_and_staff_read_the_advice_of_all_idle_unicorns(
+    api: Api, path: str, reader: str
+) -> None:
     advise(api, ADVICE, replace(ADVICE, unicorn_id="gone"))
-    answer = api.call("GET", "/v1/fleet/advice", token="machine")
+    answer = api.call("GET", path, token=reader)
     assert (answer.status_code, answer.json) == (200, {"advice": [{"unicorn_id": "u1"} | SHOWN]})
     api.ports.fleet.refresh(a_usable_unicorn(accepting=False, version=2), NOW)
-    assert api.call("GET", "/v1/fleet/advice", token="machine").json == {"advice": []}
-    assert api.call("GET", "/v1/fleet/advice", token="driver").status_code == 403
+    assert api.call("GET", path, token=reader).json == {"advice": []}
+    assert api.call("GET", path, token="driver").status_code == 403
