@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from pydantic import Field
 
 from service.api.fields import Listing, Strict
-from service.api.views import RideView, View, ride_view
+from service.api.views import Instant, RideView, View, ride_view
 from service.auth import policy, revocation
 from service.auth.errors import InvalidToken
 from service.core import photos, rides
@@ -33,7 +33,7 @@ class PhotoView(View):
 
     url: str
     thumbnail_url: str
-    expires_at: datetime
+    expires_at: Instant
 
 
 class MeView(View):
@@ -61,7 +61,7 @@ class UploadFormView(View):
 
     url: str
     fields: dict[str, str]
-    expires_at: datetime
+    expires_at: Instant
 
 
 class PhotoUpload(Strict):

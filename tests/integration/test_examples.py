@@ -23,7 +23,13 @@ from tests.support.stack import Stack
 def stack(tmp_path: Path, ministack: MiniStack) -> Iterator[Stack]:
     with (
         RedisServer(tmp_path / "redis") as redis,
-        Stack(tmp_path, ministack, redis, PUBLIC_URL="https://rides.example.com") as stack,
+        Stack(
+            tmp_path,
+            ministack,
+            redis,
+            PUBLIC_URL="https://rides.example.com",
+            PHOTOS_BUCKET=examples.BUCKET,
+        ) as stack,
     ):
         yield stack
 

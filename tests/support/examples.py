@@ -12,6 +12,7 @@ from service.api.discovery import EXAMPLES
 from service.bootstrap import build_ports, redis_stores
 from service.core.dead_letters import set_aside_ride
 from service.core.transition import stored_ride
+from service.stores.photos import DynamoPhotos
 from tests.support.fakes_redis import FakeRoundQueue
 from tests.support.infrastructure import wait_until
 from tests.support.stack import Answer, Stack
@@ -28,6 +29,7 @@ UNICORN: Final = {
     "auto_accept": False,
     "location": PICKUP,
 }
+BUCKET: Final = "wildrydes-photos"
 MOST_SHOWN: Final = 2
 """Entries of a list that an example keeps."""
 
@@ -106,6 +108,7 @@ def _short(shown: Any) -> Any:
 def run(stack: Stack) -> dict[str, Any]:
     """Every operation that answers JSON or a stream, at least once."""
     session = Session(stack)
+    _photo(stack)
     _public(session)
     _fleet(session)
     _ride_that_is_completed(session)
@@ -145,6 +148,7 @@ def _fleet(to: Session) -> None:
     bulk = {"positions": [{"unicorn_id": "shadowfax", **PICKUP}, late]}
     to.call("report_positions", "machine", "POST", "/v1/fleet/positions", bulk)
     to.call("list_advice", "machine", "GET", "/v1/fleet/advice")
+    to.call("show_advice", "admin", "GET", "/v1/admin/advice")
 
 
 def _ride_that_is_completed(to: Session) -> None:
@@ -170,6 +174,8 @@ def _ride_that_is_completed(to: Session) -> None:
             to.call("request_ride", "rider", "POST", "/v1/rides", order, sent=again)
             to.call("show_live_ride", "rider", "GET", "/v1/rides/{ride_id}/live", **at)
             to.stream("follow_ride", "rider", "/v1/rides/{ride_id}/events", 2, **at)
+            seen = "/v1/fleet/me/rides/{ride_id}/photo"
+            to.call("show_rider", "driver", "GET", seen, **at)
     to.kept["advance_ride"] = to.kept.pop("arrive")
     for step in ("accept", "start", "complete"):
         to.kept.pop(step)
@@ -215,6 +221,13 @@ def _service(to: Session) -> None:
     to.kept.pop("resume")
 
 
+def _photo(stack: Stack) -> None:
+    """The rider has a photo, without a file: links and forms are made without asking S3."""
+    rows = DynamoPhotos(stack.ministack.dynamodb_client(), stack.settings().operations_table)
+    rows.belongs("us-east-1:5e0b1c2a-0d4f-4c55-9c4e-1f6c7d1b8a90", "rider-1")
+    rows.show("rider-1", "photos/1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
+
+
 def _dead_letters(to: Session, stack: Stack) -> None:
     ride = to.call("request_ride", "rider", "POST", "/v1/rides", {"pickup": FAR})
     settings = stack.settings()
@@ -248,6 +261,7 @@ def _workshop(to: Session) -> None:
 
 def _account(to: Session) -> None:
     to.call("show_account", "rider", "GET", "/v1/me")
+    to.call("upload_photo", "rider", "POST", "/v1/me/photo", {"content_type": "image/jpeg"})
     to.call("export_account", "rider", "GET", "/v1/me/export", query={"limit": "2"})
     to.call("sign_out", "rider", "POST", "/v1/me/sign-out", {})
 

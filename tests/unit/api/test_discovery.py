@@ -272,18 +272,10 @@ def test_no_answer_has_a_header_that_is_not_described(api: Api) -> None:
     assert {"ETag", "Location", "Retry-After", "X-Request-Id"} <= ours
 
 
-WITHOUT_EXAMPLE = {
-    "GET /openapi.json",
-    # Photos need a bucket and an identity pool.
-    "POST /v1/me/photo",
-    "GET /v1/fleet/me/rides/{ride_id}/photo",
-}
-
-
 def test_every_operation_has_examples_of_what_is_sent_and_answered(api: Api) -> None:
     whole = document(api)
     for label, operation in operations(whole):
-        if label in WITHOUT_EXAMPLE:
+        if label == "GET /openapi.json":
             continue
         contents = [
             content
@@ -332,10 +324,7 @@ def test_every_operation_has_a_curl_line(api: Api) -> None:
     )
     assert lines["GET /v1/admin/events"].startswith("curl --no-buffer ")
     unfilled = {label for label, line in lines.items() if "{" in line.partition(" -d ")[0]}
-    assert unfilled == {
-        "GET /assets/{release}/{name}",
-        "GET /v1/fleet/me/rides/{ride_id}/photo",
-    }
+    assert unfilled == {"GET /assets/{release}/{name}"}
 
 
 def test_the_data_of_each_event_of_a_stream_is_described(api: Api) -> None:
