@@ -50,7 +50,7 @@ class Driver {
     this.#api = api;
     this.#where = new Whereabouts(map, api);
     acts(byId("available"), () => this.#toggle());
-    acts(byId("look-again"), async () => location.reload());
+    acts(byId("look-again"), () => this.start());
     byId("today").addEventListener("toggle", () => byId("today").open && this.#today());
   }
 
@@ -105,6 +105,7 @@ class Driver {
 
   #showDuty() {
     const { name, state, accepting, position_problem: problem } = this.#unicorn;
+    show(byId("stranger"), false);
     show(byId("duty"), true);
     write(byId("unicorn-name"), name);
     const [text, kind] = STATES[state];

@@ -90,6 +90,9 @@ export function createMap(element, options = {}) {
   // Under the tiles too: where one is missing, the map stays a map.
   const pattern = new Pattern({ zIndex: 0 }).addTo(map);
   dark.addEventListener("change", () => pattern.redraw());
+  // Leaflet focuses the map at a tap too: who taps needs no crosshair.
+  element.addEventListener("pointerdown", () => element.classList.remove("by-key"));
+  for (const type of ["keydown", "keyup"]) element.addEventListener(type, () => element.classList.add("by-key"));
   const tell = () => map.attributionControl.addAttribution("A drawn pattern, no street map");
   if (settings.tiles) L.tileLayer(settings.tiles, { attribution: escaped(settings.attribution) }).once("tileerror", tell).addTo(map);
   else tell();
