@@ -27,12 +27,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def tiles_port() -> int:
+    """Nobody listens there but in the test of tiles: every other page has to do without."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def app_port() -> int:
+    """Of the origin on which the stack allows an app of its own."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def pages(
+    tmp_path_factory: pytest.TempPathFactory, tiles_port: int, app_port: int
+) -> Iterator[LocalStack]:
     stack = LocalStack(tmp_path_factory.mktemp("pages"))
     try:
-        # Nobody serves these tiles: every page has to do without.
-        tiles = f"http://127.0.0.1:{free_port()}/{{z}}/{{x}}/{{y}}.png"
-        stack.up(HERD="0", MONITOR_ENABLED="false", OFFER_SECONDS="60", MAP_TILES_URL=tiles)
+        stack.up(
+            HERD="0",
+            MONITOR_ENABLED="false",
+            OFFER_SECONDS="60",
+            CORS_ORIGINS=f"http://localhost:{app_port}",
+            MAP_TILES_URL=f"http://127.0.0.1:{tiles_port}/{{z}}/{{x}}/{{y}}.png",
+            MAP_ATTRIBUTION="Streets of the test",
+            WORKSHOP_ID_TOKENS="true",
+        )
         yield stack
     finally:
         stack.down()

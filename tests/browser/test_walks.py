@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from playwright.sync_api import Route
 
 from tests.browser.windows import DESKTOP, PHONE, Window
 from tests.support.local_stack import LocalStack
@@ -66,12 +67,17 @@ def choose(rider: Window) -> None:
     rider.page.get_by_label("Drop-off").press("Tab")
 
 
-def test_a_driver_without_a_unicorn_is_told_which_account_to_enroll(
-    window: Open, password: str, driver_account: str
+def test_a_driver_without_a_unicorn_is_told_which_account_to_enroll_and_looks_again(
+    window: Open, password: str, driver_account: str, request: pytest.FixtureRequest
 ) -> None:
     driver = window(PHONE)
     driver.sign_in("/drive", "unicorn", password)
     driver.sees("#account", driver_account)
+    driver.presses("Look again")
+    driver.sees("#account", driver_account)
+    request.getfixturevalue("unicorn")
+    driver.presses("Look again")
+    driver.sees("#unicorn-name", "Rocinante")
 
 
 def test_a_rider_and_a_driver_whose_clock_is_wrong_complete_a_ride(
@@ -86,12 +92,14 @@ def test_a_rider_and_a_driver_whose_clock_is_wrong_complete_a_ride(
     rider.sees("#expect", "Pickup in")
     rider.presses("Request a unicorn")
     driver.sees("#ride-title", "A ride for you")
+    assert "A ride for you" in driver.announced()
     driver.sees("#left", re.compile("^[1-9][0-9]? seconds left"))
     driver.presses("Accept")
     rider.sees("#ride-title", "Rocinante is on the way")
     rider.sees("#map .unicorn:not(.far)")
     driver.presses("I am at the pickup")
     rider.sees("#ride-title", "It is here")
+    assert "It is here" in rider.announced()
     driver.presses("Start the ride")
     rider.sees("#ride-title", "Enjoy the ride")
     driver.presses("Complete the ride")
@@ -184,13 +192,22 @@ def test_a_token_that_has_ended_is_renewed_and_a_revoked_account_is_signed_out(
     rider.sees("#welcome-problem", "Sign in again")
 
 
+def busy_for_a_minute(route: Route) -> None:
+    """The statistics of a service that has just begun: one minute has a share of busy unicorns."""
+    statistics = route.fetch().json()
+    statistics["minutes"][-1]["busy_share"] = 0.28
+    route.fulfill(json=statistics)
+
+
 def test_an_admin_enrolls_changes_and_finds_a_unicorn_and_pauses_dispatch(
     window: Open, pages: LocalStack, password: str
 ) -> None:
     admin = window(DESKTOP)
+    admin.page.route("**/v1/admin/statistics", busy_for_a_minute)
     admin.sign_in("/console", "admin", password)
     admin.sees("#role", "admin")
     admin.sees("#chart-match svg")
+    admin.sees("#chart-busy rect:last-of-type")
     admin.page.get_by_role("tab", name="Fleet").click()
     admin.presses("Enroll a unicorn")
     unicorn_id = f"u-{uuid.uuid4().hex[:8]}"
@@ -210,6 +227,7 @@ def test_an_admin_enrolls_changes_and_finds_a_unicorn_and_pauses_dispatch(
     admin.sees("#import", "Line 3: name")
     admin.page.get_by_role("tab", name="Service").click()
     admin.sees("#workers", "running")
+    admin.sees("#times", re.compile("zone|No drive has ended yet"))
     admin.page.locator("#zone").fill("nowhere")
     admin.presses("Pause dispatch")
     admin.presses("Pause")

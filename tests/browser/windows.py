@@ -15,7 +15,13 @@ EXPECTED = re.compile(
 )
 """What Chromium itself writes to the console: it was refused, is offline, has no tiles."""
 
-expect.set_options(timeout=15_000)
+CONTROLS = {"button", "checkbox", "combobox", "link", "radio", "searchbox", "tab", "textbox"}
+"""Roles of what a person operates (https://www.w3.org/TR/wai-aria-1.2/#widget_roles)."""
+
+PATIENCE_MILLISECONDS = 60_000
+"""The longest that a window waits for the page: it is seconds, unless the machine is busy."""
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
 class Window:
@@ -25,6 +31,7 @@ class Window:
         self.context = browser.new_context(
             viewport={"width": viewport["width"], "height": viewport["height"]}
         )
+        self.context.set_default_timeout(PATIENCE_MILLISECONDS)
         self.page: Page = self.context.new_page()
         self.faults: list[str] = []
         self.tokens: set[str] = set()
@@ -83,7 +90,37 @@ class Window:
         )
         return found
 
+    def unnamed_controls(self) -> list[Any]:
+        """The controls that a screen reader can only call by their kind."""
+        return [
+            node
+            for node in self._accessible().values()
+            if node["role"]["value"] in CONTROLS and not node["name"]["value"].strip()
+        ]
+
+    def announced(self) -> str:
+        """The text in live regions: a screen reader says it when it changes."""
+        nodes = self._accessible()
+
+        def texts(node: dict[str, Any]) -> str:
+            children = (nodes[each] for each in node["childIds"] if each in nodes)
+            return node["name"]["value"] if not node["childIds"] else " ".join(map(texts, children))
+
+        return "\n".join(texts(node) for node in nodes.values() if _is_live(node))
+
+    def _accessible(self) -> dict[str, Any]:
+        """The accessibility tree as Chromium gives it to a screen reader: nodes by their id."""
+        session = self.context.new_cdp_session(self.page)
+        nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+        session.detach()
+        empty = {"name": {"value": ""}, "role": {"value": ""}, "childIds": [], "properties": []}
+        return {node["nodeId"]: {**empty, **node} for node in nodes}
+
     def close(self) -> None:
         with suppress(Exception):
             self.page.unroute_all(behavior="ignoreErrors")
         self.context.close()
+
+
+def _is_live(node: dict[str, Any]) -> bool:
+    return any(each["name"] == "live" for each in node["properties"])
