@@ -105,10 +105,11 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_RDWR)
 
 
-def certify(certificate: Path, key: Path) -> None:
-    """A certificate of 127.0.0.1 that signs itself."""
+def certify(certificate: Path, key: Path, *names: str) -> None:
+    """Write a certificate of 127.0.0.1 and these host names that signs itself, and its key."""
     private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cache of the tests")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-ins of the tests")])
+    hosts = [x509.IPAddress(ipaddress.ip_address(emulators.HOST)), *map(x509.DNSName, names)]
     now = datetime.now(UTC)
     signed = (
         x509.CertificateBuilder()
@@ -119,10 +120,7 @@ def certify(certificate: Path, key: Path) -> None:
         .not_valid_before(now - timedelta(minutes=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(emulators.HOST))]),
-            critical=False,
-        )
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         .sign(private, hashes.SHA256())
     )
     certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
