@@ -116,7 +116,7 @@ const percent = (share) => `${Math.round(share * 100)} %`;
 
 function timesEntry(times) {
   const { told_ratio_median: ratio, within_20_percent: near, by_latest: inTime, promises } = times;
-  const kept = ratio === null ? "no ETA has come true yet" : `${percent(near)} within a fifth, ${percent(inTime)} by the latest time told, ${promises} drives`;
+  const kept = ratio === null ? "no ETA has come true yet" : `${percent(near)} within a fifth, ${percent(inTime)} by the latest time told, ${promises} ${promises === 1 ? "drive" : "drives"}`;
   const source = times.is_learned ? "learned here" : "not learned yet";
   const about = make("div", { class: "grow" }, make("div", {}, KINDS[times.kind] ?? times.kind, make("span", { class: "quiet small" }, ` zone ${times.zone}, ${source}`)), make("div", { class: "quiet small number" }, kept));
   return make("li", { class: "row" }, about, ratio !== null && make("strong", { class: "number" }, ratio.toFixed(2)));
