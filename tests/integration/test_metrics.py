@@ -73,6 +73,7 @@ def stack(
     folder = tmp_path_factory.mktemp("stack")
     settings = {"METRICS_PORT": str(port), "METRICS_NAMESPACE": "rides"}
     with Stack(folder, ministack, server, **settings) as stack:
+        wait_until(lambda: all(listens(port + n) for n in range(3)), "the metrics of each role")
         yield stack
 
 

@@ -13,6 +13,7 @@ import redis
 import urllib3
 from redis.exceptions import NoPermissionError
 
+from service.local.emulators import listens
 from service.stores.redis import misplaced
 from tests.support.infrastructure import (
     PROJECT,
@@ -54,7 +55,7 @@ def stack(
     tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, server: RedisServer, admin: Any
 ) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("rights")
-    metrics, monitor = free_port() - 2, free_port()
+    metrics, monitor = free_port(), free_port()
     with Stack(
         folder,
         ministack,
@@ -70,6 +71,7 @@ def stack(
             stack.start(role)
         wait_until(lambda: answers(stack.port), "the API")
         wait_until(lambda: "ready" in stack.log("worker"), "the worker")
+        wait_until(lambda: all(listens(metrics + n) for n in range(3)), "the metrics of each role")
         yield stack
 
 

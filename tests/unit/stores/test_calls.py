@@ -37,7 +37,7 @@ from tests.support.infrastructure import free_port
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-SHORT = 0.05
+SHORT = 1.0
 NONE = {"Code": "None"}
 CONFLICT = {"Code": "TransactionConflict"}
 FAILED = {"Code": "ConditionalCheckFailed"}
