@@ -51,7 +51,10 @@ REASONS: Final[Mapping[str, str]] = {
 ALL: Final = commands()
 
 
-TYPED_ELSEWHERE: Final = {"docker/ecs/README.md": "tests/integration/test_ecs_walk.py types it"}
+TYPED_ELSEWHERE: Final = {
+    "docker/ecs/README.md": "tests/integration/test_ecs_walk.py types it",
+    "tests/browser/workshop/README.md": "needs the internet; test_workshop.py walks our own pages",
+}
 """Pages for a shell of their own."""
 
 
