@@ -1,9 +1,9 @@
 """Callers for whom our API Gateway vouches: users and roles that signed with IAM (SigV4).
 
 Only the gateway knows which user of the pool has the temporary credentials that signed a request.
-It says so in one header, which it writes anew on each request, together with a proof that nobody
-outside can know. `GATEWAY.md` has the whole of it for a security reviewer. Where the words come
-from:
+The gateway names this user in one header, together with a proof that only the gateway and this
+service know. It overwrites the header on each request. `GATEWAY.md` explains this to a security
+reviewer. AWS documents the values of the header here:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-parameter-mapping.html
 """
@@ -21,14 +21,16 @@ from service.auth.principal import Principal, TokenKind
 from service.auth.roles import Grant, RoleGrants
 
 PARTS: Final = 7
-"""Proof, caller's ARN, its address, and of the identity: type, pool, id and provider."""
+"""The header's parts: proof, caller's ARN, caller's address, and the identity's type, pool, id and
+provider."""
 CREDENTIALS_SECONDS: Final = 3600
-"""The longest life of an identity pool's credentials (enhanced flow). We are not told their age."""
+"""The longest life of an identity pool's credentials (enhanced flow), in seconds. The gateway does
+not say how old they are."""
 SIGNATURE_SECONDS: Final = 300
-"""How long a signature can be used."""
+"""How long a signature is valid, in seconds."""
 
 _ABSENT: Final = frozenset({"", "-"})
-"""How the gateway may write what a request does not have."""
+"""What the gateway writes for a value that the request does not have."""
 _SIGNED: Final = "AWS4-HMAC-SHA256 "
 _UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _IDENTITY: Final = re.compile(rf"[a-z]{{2,}}(?:-[a-z]+)+-[0-9]{{1,2}}:{_UUID}")
@@ -36,10 +38,10 @@ _IDENTITY: Final = re.compile(rf"[a-z]{{2,}}(?:-[a-z]+)+-[0-9]{{1,2}}:{_UUID}")
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """What the gateway says of a request: empty texts for what the request does not have."""
+    """The facts that the gateway sends about a request. A fact that it does not have is empty."""
 
     caller_arn: str
-    """Of who signed the request; empty if the route is not one for IAM."""
+    """The ARN of the user or role that signed the request; empty if the route does not use IAM."""
     address: str
     identity_type: str
     identity_pool_id: str
@@ -52,24 +54,25 @@ class Vouched:
 
 
 def vouched(header: str | None, proofs: Collection[str]) -> Vouched | None:
-    """What the header says, if it begins with one of the proofs; otherwise None, as without it.
+    """The facts in the header if it begins with one of the proofs; None if not or without a header.
 
-    All proofs are compared, each in a time that does not depend on what is given.
+    Compares all proofs in constant time, so that the duration reveals nothing about them.
     """
-    given, _, said = (header or "").partition(";")
+    given, _, facts = (header or "").partition(";")
     raw = given.encode("utf-8", "surrogatepass")
     matches = [hmac.compare_digest(raw, proof.encode()) for proof in proofs]
-    parts = said.split(";", PARTS - 2)
+    parts = facts.split(";", PARTS - 2)
     if not any(matches) or len(parts) != PARTS - 1:
         return None
     return Vouched(*("" if part in _ABSENT else part for part in parts))
 
 
 class GatewayCallers:
-    """Makes principals of what the gateway says. No remote call.
+    """Makes principals from the gateway's facts about a request. No remote call.
 
-    `issuers`: those whose users count. `identity_pool_id`: the pool whose identities count; empty
-    for none. `identities`: the roles that this pool gives to its users. `roles`: those of programs.
+    `issuers`: the issuers whose users may call. `identity_pool_id`: the identity pool whose users
+    may call; empty if none may. `identities`: the roles that this pool gives to its users.
+    `roles`: the roles of programs.
     """
 
     def __init__(
@@ -85,51 +88,52 @@ class GatewayCallers:
         self._identities = identities
         self._roles = roles
 
-    def verify(self, said: Vouched, authorization: str | None, now: float) -> Principal:
+    def verify(self, statement: Vouched, authorization: str | None, now: float) -> Principal:
         """The principal that signed the request. `now`: seconds since 1970.
 
-        Raises `InvalidToken`, or `MalformedHeader` if the request has other credentials too.
+        Raises `InvalidToken`, or `MalformedHeader` if the request also has other credentials.
         """
         if authorization is not None and not authorization.startswith(_SIGNED):
             raise MalformedHeader("a signature and other credentials")
-        make = self._user if said.is_of_an_identity else self._program
-        return make(said, int(now))
+        make = self._user if statement.is_of_an_identity else self._program
+        return make(statement, int(now))
 
-    def _user(self, said: Vouched, now: int) -> Principal:
-        if said.identity_type != "authenticated":
+    def _user(self, statement: Vouched, now: int) -> Principal:
+        if statement.identity_type != "authenticated":
             raise InvalidToken("an identity that is not signed in")
-        if not self._identity_pool_id or said.identity_pool_id != self._identity_pool_id:
+        if not self._identity_pool_id or statement.identity_pool_id != self._identity_pool_id:
             raise InvalidToken("an identity of another identity pool")
-        found = self._provider.fullmatch(said.provider)
-        if found is None or not _IDENTITY.fullmatch(said.identity_id):
+        found = self._provider.fullmatch(statement.provider)
+        if found is None or not _IDENTITY.fullmatch(statement.identity_id):
             raise InvalidToken("not exactly one user of our user pool")
-        grant = _granted(self._identities, said)
+        grant = _granted(self._identities, statement)
         return Principal(
             subject=found[2],
             kind=TokenKind.USER,
-            client_id=said.caller_arn,
+            client_id=statement.caller_arn,
             username=None,
             scopes=grant.scopes,
             groups=grant.groups,
-            jti=said.identity_id,
+            jti=statement.identity_id,
             origin_jti=None,
-            # As if the credentials were as old as they can be: whatever revoked the user within
-            # their life refuses them. An identity pool gives none to a user who is signed out.
+            # The age of the credentials is unknown, so they count as issued as early as possible.
+            # A revocation during their life then refuses them. An identity pool gives no
+            # credentials to a user who is signed out.
             issued_at=now - CREDENTIALS_SECONDS,
             auth_time=None,
             expires_at=now + SIGNATURE_SECONDS,
         )
 
-    def _program(self, said: Vouched, now: int) -> Principal:
-        grant = _granted(self._roles, said)
+    def _program(self, statement: Vouched, now: int) -> Principal:
+        grant = _granted(self._roles, statement)
         return Principal(
             subject=grant.role_arn,
             kind=TokenKind.MACHINE,
-            client_id=said.caller_arn,
+            client_id=statement.caller_arn,
             username=None,
             scopes=grant.scopes,
             groups=frozenset(),
-            jti=said.caller_arn,
+            jti=statement.caller_arn,
             origin_jti=None,
             issued_at=now - SIGNATURE_SECONDS,
             auth_time=None,
@@ -137,8 +141,8 @@ class GatewayCallers:
         )
 
 
-def _granted(grants: RoleGrants, said: Vouched) -> Grant:
-    grant = grants.of(said.caller_arn)
+def _granted(grants: RoleGrants, statement: Vouched) -> Grant:
+    grant = grants.of(statement.caller_arn)
     if grant is None:
         raise InvalidToken("not a role that may call")
     return grant

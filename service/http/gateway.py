@@ -1,4 +1,4 @@
-"""Takes the gateway's header off every request, and keeps what it says if its proof is good."""
+"""Removes the gateway's header from every request, and keeps its facts if its proof is right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OUT: Final = "wildrydes.vouched"
 
 
 def install(app: Flask, proofs: Collection[str]) -> None:
-    """Read and remove the header before anything else sees the request."""
+    """Read and remove the header before any other code sees the request."""
     serve = app.wsgi_app
 
     def serve_vouched(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -27,5 +27,5 @@ def install(app: Flask, proofs: Collection[str]) -> None:
 
 
 def vouched_in(environ: Mapping[str, Any]) -> Vouched | None:
-    """What our gateway says of this request; None if it did not come through the gateway."""
+    """The gateway's facts about this request; None if it did not come through the gateway."""
     return cast("Vouched | None", environ.get(_OUT))
