@@ -1,4 +1,4 @@
-"""`doctor`: whether everything that a task needs is as this release needs it."""
+"""`doctor`: checks that the stores, keys and clocks of a task fit this release."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ DYNAMODB = "dynamodb"
 
 
 class KeySettings(ApiSettings):
-    """The API's settings about keys, for a task that has not all the others of the API."""
+    """The API's settings for token keys. A task of commands lacks the API's other settings."""
 
     public_url: str = ""
     cognito_client_ids: Annotated[tuple[str, ...], Parts] = ()
 
 
 class Check(NamedTuple):
-    """What was looked at, what is wrong with it, and what else there is to say."""
+    """The result of checking one part: its faults, and notes that are no faults."""
 
     part: str
     faults: list[str]
@@ -43,12 +43,12 @@ class Check(NamedTuple):
 @click.command()
 @with_output
 def doctor(output: Output) -> None:
-    """Check that tables, Redis, keys and clocks are as this release needs them.
+    """Check that tables, Redis, keys and clocks fit this release.
 
-    Looks at the tables with their keys, indexes and expiry (no stream is needed), at Redis and the
-    broker, at the keys of the user pool (if COGNITO_USER_POOL_ID is set), and at how far the clocks
-    of this machine, Redis and DynamoDB are apart. Changes nothing. The exit code is 1 if there is a
-    fault.
+    Checks the tables with their keys, indexes and expiry (no stream is needed), Redis and the
+    broker, the keys of the user pool (if COGNITO_USER_POOL_ID is set), and the difference between
+    the clocks of this machine, Redis and DynamoDB. Changes nothing. The exit code is 1 if there is
+    a fault.
     """
     checks = list(_checks(Tools()))
     faults = [f"{check.part}: {fault}" for check in checks for fault in check.faults]
@@ -65,7 +65,7 @@ def _lines(checks: list[Check]) -> Iterator[str]:
             yield f"ok     {check.part}"
         yield from (f"       {check.part}: {note}" for note in check.notes)
     count = sum(len(check.faults) for check in checks)
-    yield f"{count} faults: this release does not run well here" if count else "no faults"
+    yield f"{count} faults: correct them before you run this release" if count else "no faults"
 
 
 def _checks(tools: Tools) -> Iterator[Check]:
@@ -91,7 +91,8 @@ def _tables(tools: Tools) -> tuple[list[str], list[str]]:
     if not faults:
         return [], notes_on_tables(tools.dynamodb, tools.settings)
     return faults, [
-        "not the tables of this release: data.yaml, or `tables create`, adds what is missing"
+        "not the tables of this release: deploy data.yaml or run `tables create` to add what is"
+        " missing"
     ]
 
 
@@ -105,7 +106,7 @@ def _keys(user_pool_id: str) -> tuple[list[str], list[str]]:
             document = Path(settings.auth_jwks_file).read_bytes()
         else:
             document = Endpoint(settings.jwks_url, allow_http_hosts=hosts)()
-        return [], [f"{len(read_key_set(document).keys)} can be used"]
+        return [], [f"{len(read_key_set(document).keys)} usable keys"]
     except (FetchFailed, BadKeySet, OSError) as error:
         return [f"no usable key set: {error}"], []
 
@@ -116,7 +117,7 @@ def _clocks(tools: Tools) -> tuple[list[str], list[str]]:
     clock.read()
     off = {name: clock.by(name) - clock.now() for name in (HOST, REDIS, DYNAMODB)}
     faults = [
-        f"the clock of {name} is {_seconds(difference)} s off the middle one of the three"
+        f"the clock of {name} differs by {_seconds(difference)} s from the median of the three"
         for name, difference in off.items()
         if abs(difference) > BOUND
     ]

@@ -15,16 +15,17 @@ from service.core.retention import renew_expiry
     "--since",
     type=click.DateTime(["%Y-%m-%d"]),
     required=True,
-    help="The first day (UTC) whose rides are looked at, such as the day of the first ride.",
+    help="Begin with the rides that were requested on this day (UTC): the day of the first ride.",
 )
 @with_output
 def retention(since: datetime, output: Output) -> None:
     """Apply RIDE_RETENTION_DAYS to rides that have already ended.
 
-    A ride gets its expiry when it ends. Run this command after you changed RIDE_RETENTION_DAYS and
-    every process knows the new value: rides expire that many days after their end, or never (0).
-    DynamoDB deletes an expired ride within days, but none that expired more than five years ago.
-    Costs a write and two reads for each ride. It may be repeated.
+    The service sets the expiry of a ride when it ends. Run this command after you have changed
+    RIDE_RETENTION_DAYS and restarted every process: the rides then expire that many days after
+    their end, or never (0). DynamoDB deletes an expired ride within days, except one that expired
+    more than five years ago. The command costs one write and two reads per ride. It may be
+    repeated.
     """
     with explained("retention of rides"):
         tools = Tools()
