@@ -1,7 +1,7 @@
-"""`make deploy-check`: what an account lacks before the stacks of docker/ecs can be created.
+"""`make deploy-check`: lists what an account lacks before the stacks of docker/ecs can be created.
 
-It takes the parameters that the stacks will get, as `NAME=VALUE`, and looks at what must be there
-already: a network, a certificate, an image, and what else is named. It changes nothing.
+Its arguments are the parameters of the stacks, as `NAME=VALUE`. It checks that the network, the
+certificate, the image and everything else that they name exist. It changes nothing.
 """
 
 from __future__ import annotations
@@ -27,26 +27,27 @@ STACKS: Final[Mapping[str, str]] = {
     "rides-scaling": "scaling.yaml",
     "rides-commands": "commands.yaml",
 }
-"""The stacks in their order, by the names that the README gives them."""
+"""The templates by the stack names of the README, in the order of their creation."""
 
 NEEDED: Final = {"data.yaml", "service.yaml"}
-"""The templates without which nothing runs, so that their parameters must be given."""
+"""The templates that every deployment needs. Their required parameters must be given."""
 
 _IMAGE: Final = re.compile(
     r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^@:]+)@(sha256:[0-9a-f]{64})"
 )
 _TARGETS: Final = {"GatewayId", "NatGatewayId", "NetworkInterfaceId", "TransitGatewayId"}
-"""Where a route may lead to, by the names of EC2."""
+"""The possible targets of a route, by EC2's names of the fields."""
 _USELESS: Final = re.compile(r"ROLLBACK_COMPLETE|.*_FAILED|REVIEW_IN_PROGRESS")
-"""States of a stack that can only be deleted. After a failed update it is `UPDATE_ROLLBACK_…`."""
+"""States of a stack that can only be deleted. A failed update does not lead to these: it leads to
+`UPDATE_ROLLBACK_…`."""
 
 
 class Missing(Exception):
-    """Something that must be there first; the message says what, and what to do."""
+    """The account lacks something. The message names it and says what to do."""
 
 
 class Finding(NamedTuple):
-    """What was looked at, and what is missing; None if nothing is."""
+    """The result of checking one part. `missing`: what the account lacks; None if nothing."""
 
     part: str
     missing: str | None
@@ -54,11 +55,11 @@ class Finding(NamedTuple):
 
 
 Look = Callable[[], str]
-"""Looks at a part of the account. Returns what it found in words; raises `Missing`."""
+"""Checks a part of the account. Returns a sentence about what it found; raises `Missing`."""
 
 
 def findings(values: Mapping[str, str]) -> Iterator[Finding]:
-    """What is there and what is missing, for stacks with these parameters."""
+    """Check everything that stacks with these parameters need."""
     yield from _parameter_findings(values)
     account = _Account(values)
     looks: dict[str, tuple[str, Look]] = {
@@ -80,18 +81,18 @@ def findings(values: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _parameter_findings(values: Mapping[str, str]) -> Iterator[Finding]:
-    """Parameters that a template refuses, or that are in none, or that nobody gave."""
+    """Find parameters that a template refuses, that no template has, or that are not given."""
     templates = [Template(name) for name in STACKS.values()]
     outputs = {name for each in templates for name in each.parsed.get("Outputs", ())}
-    known = {name for each in templates for name in each.parameters}
-    faults = {f"{name}: no such parameter" for name in values.keys() - known}
+    existing = {name for each in templates for name in each.parameters}
+    faults = {f"{name}: no such parameter" for name in values.keys() - existing}
     for file in STACKS.values():
         own = {name: text for name, text in values.items() if name in Template(file).parameters}
         faults |= {
             fault
             for fault in Template(file, own).faults()
             if not fault.endswith(": is missing")
-            # What a stack before it tells cannot be known yet; most stacks may come later.
+            # An output of an earlier stack does not exist yet, and most stacks may follow later.
             or (file in NEEDED and fault.partition(":")[0] not in outputs)
         }
     yield from (Finding("parameters", fault) for fault in sorted(faults))
@@ -105,14 +106,14 @@ def _looked_at(part: str, look: Look) -> Finding:
     except Missing as missing:
         return Finding(part, str(missing))
     except ClientError as error:
-        told = error.response["Error"]
-        return Finding(part, f"{told.get('Code')}: {told.get('Message')}")
+        fields = error.response["Error"]
+        return Finding(part, f"{fields.get('Code')}: {fields.get('Message')}")
     except BotoCoreError as error:
         return Finding(part, str(error))
 
 
 class _Account:
-    """Looks at an AWS account; each method makes one to three remote calls."""
+    """Reads from an AWS account. Each method makes one to three remote calls."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
@@ -158,7 +159,7 @@ class _Account:
         return f"{len(ids)} in {', '.join(sorted(zones))}, each with a route to {called}"
 
     def _ways_out(self, subnet: str) -> list[str]:
-        """Where default routes lead to, in the subnet's table or else in the VPC's main one."""
+        """The targets of the default routes in the subnet's own table, or in the VPC's main one."""
         vpc = {"Name": "vpc-id", "Values": [self._values.get("VpcId", "")]}
         tables = self._client("ec2").describe_route_tables(Filters=[vpc])["RouteTables"]
         links = [(link, table) for table in tables for link in table.get("Associations", ())]
@@ -174,11 +175,12 @@ class _Account:
 
     def certificate(self) -> str:
         arn = self._values["CertificateArn"]
-        told = self._client("acm").describe_certificate(CertificateArn=arn)["Certificate"]
-        if told["Status"] != "ISSUED":
-            raise Missing(f"it is {told['Status']}, not yet ISSUED: add its record to the DNS")
+        certificate = self._client("acm").describe_certificate(CertificateArn=arn)["Certificate"]
+        status = certificate["Status"]
+        if status != "ISSUED":
+            raise Missing(f"it is {status}, not yet ISSUED: add its record to the DNS")
         host = urlsplit(self._values.get("PublicUrl", "")).hostname or ""
-        names = told.get("SubjectAlternativeNames") or [told["DomainName"]]
+        names = certificate.get("SubjectAlternativeNames") or [certificate["DomainName"]]
         if host and not any(_covers(name, host) for name in names):
             raise Missing(f"it is of {', '.join(names)}, not of {host} in PublicUrl")
         return f"issued for {', '.join(names)}"
@@ -198,8 +200,8 @@ class _Account:
 
     def login_domain(self) -> str:
         domain = self._values["LoginDomain"]
-        told = self._client("cognito-idp").describe_user_pool_domain(Domain=domain)
-        if told.get("DomainDescription"):
+        description = self._client("cognito-idp").describe_user_pool_domain(Domain=domain)
+        if description.get("DomainDescription"):
             raise Missing(f"{domain} is taken in this region: choose another one")
         return f"{domain} is free"
 
@@ -217,12 +219,12 @@ class _Account:
 
     def stack(self, name: str) -> str:
         try:
-            (told,) = self._client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+            (stack,) = self._client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         except ClientError as error:
             if "does not exist" in error.response["Error"]["Message"]:
                 return "does not exist yet"
             raise
-        status = told["StackStatus"]
+        status = stack["StackStatus"]
         if _USELESS.fullmatch(status):
             raise Missing(f"it is {status}: delete it, then create it again")
         return str(status)
@@ -233,12 +235,12 @@ def _is_internet(target: str) -> bool:
 
 
 def _covers(name: str, host: str) -> bool:
-    """Whether a name of a certificate is the host's; `*` stands for one label."""
+    """Whether a certificate's name covers the host; `*` stands for one label."""
     return name == host or (name.startswith("*.") and name[2:] == host.partition(".")[2])
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print a line for each part; 1 if something is missing, 2 for arguments of another form."""
+    """Print a line for each part. Returns 1 if something is missing, 2 for a malformed argument."""
     if not all("=" in each for each in arguments):
         print("usage: make deploy-check ARGS='NAME=VALUE ...'", file=sys.stderr)
         return 2

@@ -1,7 +1,7 @@
 """Writes the routes of docker/ecs/gateway.yaml from the declarations of the application's routes.
 
-`python -m service.local.gateway FILE` rewrites what stands between the template's `begin` and `end`
-comments; a test compares the file with the declarations.
+`python -m service.local.gateway FILE` replaces the lines between the template's `begin` and `end`
+comments. A test compares the file with the declarations.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ POLICIES: Final[Mapping[str, str]] = {
     scope: "".join(word.capitalize() for word in re.split(r"\W", scope)[1:]) + "Policy"
     for scope in SCOPES
 }
-"""The resource that is the IAM policy of each scope."""
+"""The logical name of each scope's IAM policy in the template."""
 
 
 def routes() -> Sequence[Route]:
-    """The routes that the gateway has: all but streams, which an HTTP API cannot pass on."""
+    """The gateway's routes: all except streams, which an HTTP API cannot pass on."""
     declared = route_map().declared.values()
     return sorted(
         (route for route in declared if not _is_stream(route)),
@@ -40,10 +40,10 @@ def key_of(route: Route) -> str:
 
 
 def scopes_of(route: Route) -> Sequence[str]:
-    """The scopes of which a caller needs one.
+    """The route's scopes; a caller needs one of them.
 
-    Raises `ValueError` for a route that needs several at once, which no authorizer of API Gateway
-    can say.
+    Raises `ValueError` if a route needs several scopes at once, because no authorizer of API
+    Gateway can check that.
     """
     if any(len(each) > 1 for each in route.policy.alternatives):
         raise ValueError(f"{route.rule} needs several scopes at once")
@@ -57,7 +57,7 @@ def name_of(route: Route) -> str:
 
 
 def rewritten(template: str) -> str:
-    """The template with the routes of the code."""
+    """The template, with its generated parts made from the routes of the code."""
     found = routes()
     parts = {
         "routes": ["  Routes:", *map(_mapping, found)],
@@ -86,9 +86,9 @@ def _names(some: Iterable[Route]) -> str:
 
 
 def _policy(scope: str, found: Sequence[Route]) -> list[str]:
-    """A managed policy that allows to call the routes for which the scope is enough."""
+    """The lines of a managed policy that allows calls of the routes that accept the scope."""
     opened = [route for route in found if scope in scopes_of(route)]
-    # A parameter is one segment for the gateway, and for IAM anything.
+    # IAM has no wildcard for one segment: `*` matches any text, including slashes.
     paths = [re.sub(r"\{\w+\}", "*", key_of(route).replace(" ", "")) for route in opened]
     api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/$default"
     return [

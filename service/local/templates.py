@@ -1,6 +1,6 @@
-"""Reads a CloudFormation template: which parameters it refuses, and what its parts become.
+"""Evaluates a CloudFormation template: checks its parameters, and resolves its functions.
 
-It knows the functions that the templates of docker/ecs use, and no others.
+It supports only the functions that the templates of docker/ecs use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 
 FOLDER: Final = Path(__file__).parents[2] / "docker" / "ecs"
 NO_VALUE: Final = object()
-"""What `AWS::NoValue` stands for: the part is left out."""
+"""The value of `AWS::NoValue`: CloudFormation leaves the part out."""
 
 _SHORT: Final = {"Ref": "Ref", "Condition": "Condition"}
 _PSEUDO: Final = {
@@ -53,8 +53,8 @@ def _parsed(name: str) -> Any:
 class Template:
     """A template with values for its parameters.
 
-    `resources`: what resources are called once they exist, by logical name or `Name.Attribute`;
-    one that is not given is called by its logical name.
+    `resources`: the physical names of resources, by logical name or `Name.Attribute`; a resource
+    that is not given keeps its logical name.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Template:
         self._known: dict[str, Any] = {**_PSEUDO, "AWS::StackName": stack, **(resources or {})}
 
     def faults(self) -> list[str]:
-        """Why CloudFormation would refuse the values, a sentence each; empty if it takes them."""
+        """The reasons why CloudFormation would refuse the values; empty if it accepts them."""
         unknown = [f"{name}: no such parameter" for name in self._given.keys() - self.parameters]
         wrong = [
             f"{name}: {fault}"
@@ -113,7 +113,7 @@ class Template:
         return self.resolve(self.parsed["Resources"][logical_name]["Properties"])
 
     def resolve(self, part: Any) -> Any:
-        """The part with its functions carried out. Raises `KeyError` for one unknown here."""
+        """The part with its functions resolved. Raises `KeyError` for an unsupported function."""
         if isinstance(part, list):
             return [value for each in part if (value := self.resolve(each)) is not NO_VALUE]
         if not isinstance(part, Mapping):
@@ -138,7 +138,7 @@ class Template:
             case "Fn::If", [condition, then, otherwise]:
                 return self.resolve(then if self._function("Condition", condition) else otherwise)
             case (("Fn::EachMemberEquals" | "Fn::ValueOf"), _):
-                # Only the account knows what is asked about its network; `deploy_check` asks it.
+                # These functions ask about the account's network; `deploy_check` checks it there.
                 return True
         return self._calculated(name, self.resolve(argument))
 
