@@ -1,6 +1,6 @@
 """Lists the advice to idle unicorns, for staff.
 
-Apart from `moves`, so that the API, which gives no advice, loads no scipy.
+This module is separate from `moves`, so that the API, which gives no advice, does not load scipy.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ def advised(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Adv
     Raises `Unavailable`.
     """
     advice = moves.advised(moves.zones(now), now)
-    known = fleet.entries([each.unicorn_id for each in advice], now)
-    idle = {name for name, entry in known.items() if entry.unicorn.can_take_a_ride}
+    entries = fleet.entries([each.unicorn_id for each in advice], now)
+    idle = {name for name, entry in entries.items() if entry.unicorn.can_take_a_ride}
     return [each for each in advice if each.unicorn_id in idle]

@@ -1,6 +1,7 @@
 """Lets each zone learn travel times from its own drives.
 
-Apart from `experience`, so that the API, which only records drives, loads no scipy.
+This module is separate from `experience`, so that the API, which only records drives, does not load
+scipy.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ PAGE: Final = 100
 def renew_expiry(
     rides: Rides, history: RideHistory, since: datetime, until: datetime
 ) -> Iterator[Ride]:
-    """Write each ended ride that was requested in the time span once more, unchanged.
+    """Write again, unchanged, each ended ride that was requested from `since` to `until`.
 
-    The store adds or removes the end of its retention, as it does with each write. Yields the
-    rides that it wrote, newest first. May be repeated. One write for each ride, and reads for all
-    rides of the time span. Raises `Unavailable`.
+    With each write, the store sets or removes the expiry of the ride. Yields the written rides,
+    newest first. May be repeated. Costs one write per ended ride, and reads all rides of the time
+    span. Raises `Unavailable`.
     """
     listing = partial(history.newest, since=since, until=until, status=None, limit=PAGE)
     for ride in items_of(lambda start: listing(start=start)):
@@ -30,5 +30,5 @@ def renew_expiry(
         try:
             rides.save(ride, ride)
         except WriteConflict:
-            continue  # somebody else wrote it, with its new expiry, or it has expired
+            continue  # another process has written its new expiry, or the ride has expired
         yield ride

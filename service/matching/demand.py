@@ -1,6 +1,7 @@
-"""The demand for rides, and the moves that it leads to (`repositioning`), as plain values.
+"""The values of `repositioning`: the demand for rides, and the moves of idle unicorns.
 
-Apart from `repositioning`, so that the API, which only stores and shows them, loads no scipy.
+This module is separate from `repositioning`, so that the API, which only stores and shows moves,
+does not load scipy.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Final
 from service.model import Location
 
 PICKUP_RESOLUTION: Final = 10
-"""H3 cells in which riders are counted: 130 m across, so that no cell is one address."""
+"""H3 resolution of the cells in which riders are counted. A cell is 130 m across, so it holds more
+than one address."""
 
 GOAL_RESOLUTION: Final = 8
-"""H3 cells that unicorns are sent to: 0.9 km across."""
+"""H3 resolution of the cells that unicorns are sent to. A cell is 0.9 km across."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +25,14 @@ class Demand:
     """How many riders asked for a ride lately."""
 
     by_cell: Mapping[str, int] = field(default_factory=dict)
-    """In the last `Repositioning.remembered_seconds`, by the small cell of the pickup."""
+    """Riders of the last `Repositioning.remembered_seconds`, by the small cell of the pickup."""
     lately: int = 0
-    """In the last `Repositioning.rate_seconds`, everywhere."""
+    """Riders of the last `Repositioning.rate_seconds`, in all cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Where an idle unicorn should wait, and what the drive takes."""
+    """Where an idle unicorn should wait, with the time and the distance of its drive."""
 
     unicorn_id: str
     cell: str
@@ -42,10 +44,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """One step's decision."""
+    """The decision of one step."""
 
     moves: tuple[Move, ...] = ()
     heading: Mapping[str, str] = field(default_factory=dict)
-    """The goal of each unicorn that is sent somewhere, or stands where it was sent before."""
+    """The goal by unicorn id, for unicorns that are sent there or have arrived there."""
     expected: Mapping[str, float] = field(default_factory=dict)
-    """Riders that are expected within the horizon, by goal."""
+    """The number of riders that are expected within the horizon, by goal."""

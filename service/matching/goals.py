@@ -1,4 +1,4 @@
-"""Where riders are likely to ask next, and what a unicorn waiting there is worth."""
+"""Goals: cells where riders will probably ask next, and the worth of unicorns that wait there."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from service.matching.travel import FloatArray, IntArray, chord, on_sphere
 from service.matching.tuning import Repositioning
 
 BLOCK_RESOLUTION: Final = 6
-"""H3 cells whose goals choose together where there are very many: 7 km across."""
+"""H3 resolution of the blocks (7 km across). If there are too many goals to solve at once, each
+block is solved on its own."""
 
 MOST_SLOTS: Final = 12
-"""Unicorns that one goal can want."""
+"""The most unicorns that one goal can want."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,13 @@ class Goals:
 
     cells: tuple[str, ...]
     places: FloatArray
-    """Where to wait: the most central of the small cells in which riders asked."""
+    """Where to wait: the centre of the most central small cell in which riders asked."""
     expected: FloatArray
-    """Riders within the horizon."""
+    """The number of riders that are expected within the horizon."""
 
     @property
     def blocks(self) -> IntArray:
-        """The block that each goal is in, as a number."""
+        """The number of each goal's block."""
         parents = [_parent(cell, BLOCK_RESOLUTION) for cell in self.cells]
         return np.unique(parents, return_inverse=True)[1]
 
@@ -53,7 +54,7 @@ class Goals:
         return cls(tuple(cells.tolist()), spots[central], expected)
 
     def slot_values(self, candidates: Candidates, knobs: Repositioning) -> FloatArray:
-        """Seconds that the first, second … unicorn at each goal is worth; a row for each goal."""
+        """The worth in seconds of the first, second … unicorn at each goal; one row per goal."""
         soon = slice(candidates.available, None)
         shares = 1 - candidates.ready_in[soon] / knobs.horizon_seconds
         arriving = _spread(candidates.places[soon], shares, self.places, knobs.smooth_metres)
@@ -65,13 +66,13 @@ class Goals:
         return values
 
 
-# Most cells of a step were in the last one: h3 takes longer than everything else about them.
+# Cached, because two steps have most cells in common and h3 takes longer than the other arithmetic.
 _center = lru_cache(maxsize=1 << 16)(h3.cell_to_latlng)
 _parent = lru_cache(maxsize=1 << 16)(h3.cell_to_parent)
 
 
 def _most_central(spots: FloatArray, riders: FloatArray, goal_of: IntArray) -> IntArray:
-    """Of each goal the row of the spot nearest to the mean of its riders."""
+    """For each goal, the row of the spot that is nearest to the mean of the goal's riders."""
     points = on_sphere(spots)
     means = np.zeros((int(goal_of.max()) + 1, 3))
     np.add.at(means, goal_of, points * riders[:, None])
@@ -86,7 +87,7 @@ def _most_central(spots: FloatArray, riders: FloatArray, goal_of: IntArray) -> I
 def _spread(
     origins: FloatArray, weights: FloatArray, places: FloatArray, smooth_metres: float
 ) -> FloatArray:
-    """Each origin's weight, shared out among the places around it; the nearer, the more (Gauss)."""
+    """Distribute each origin's weight over the places around it, more to nearer ones (Gauss)."""
     if not len(origins):
         return np.zeros(len(places))
     near = cKDTree(on_sphere(origins)).sparse_distance_matrix(
