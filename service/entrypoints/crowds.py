@@ -1,9 +1,10 @@
-"""Who goes first in a worker that serves all its connections in one thread.
+"""Limits how much of a web process the connections of one address get.
 
-Whatever the event loop finds ready runs until it waits for something. Without an order, a thousand
-connections of one address that come at once would keep everybody else waiting. So an address that
-has a crowd of connections takes turns: what one of them has sent is worked on only when nothing
-else is ready and, while others call, a little after the turn before.
+A web process serves all its connections in one thread, and the event loop runs each ready request
+until it waits for something. Without this module, a thousand simultaneous connections of one
+address would keep all other clients waiting. An address with more than `CROWD` connections is a
+crowd. The process works on one piece of a crowd's input at a time, and only when nothing else is
+ready. While other addresses call, it pauses between two pieces (`PAUSE_SECONDS`).
 """
 
 from __future__ import annotations
@@ -19,24 +20,26 @@ import gevent  # type: ignore[import-untyped]
 from gevent.lock import Semaphore  # type: ignore[import-untyped]
 
 CROWD: Final = 100
-"""Connections of one address that make a crowd: more than a household or a small office has. Many
-people behind one address lose little by it as long as the process is idle now and then."""
+"""An address with more connections than this is a crowd. A household or a small office has fewer.
+A larger group behind one address loses little as long as the process is idle now and then."""
 
 PAUSE_SECONDS: Final = 0.005
-"""Time from one turn of a crowd to the next while others call. A request takes one to two
-milliseconds, so a crowd gets a third of a process, and a request of somebody else, which waits for
-stores several times, meets few of its requests."""
+"""Pause in seconds between two turns of a crowd while other addresses call. A request takes 1 to
+2 ms, so a crowd gets a third of a process. A request of another address waits for stores several
+times; with the pause, few requests of the crowd run in between."""
 
 OTHERS_SECONDS: Final = 1.0
-"""How long after a call of somebody else a crowd makes pauses. Alone it has the whole process."""
+"""A crowd pauses for this many seconds after the last call of another address. If no other address
+calls, the crowd has the whole process."""
 
 PATIENCE_SECONDS: Final = 0.05
-"""How long a turn waits for an idle moment at most, so that a busy process still serves a crowd."""
+"""The longest time in seconds that a turn waits for an idle moment, so that a busy process still
+serves a crowd."""
 
 
 @dataclass(slots=True)
 class Address:
-    """What an address has open, and the turns of its crowd."""
+    """The number of open connections (or requests) of an address, and the turns of its crowd."""
 
     size: int = 0
     turn: Semaphore = field(default_factory=Semaphore)
@@ -44,7 +47,7 @@ class Address:
 
 
 class Crowds:
-    """Counts what each address has open, and gives turns to those with a crowd."""
+    """Counts the connections (or requests) of each address, and gives turns to crowds."""
 
     def __init__(self) -> None:
         self.addresses: dict[str, Address] = {}
@@ -54,7 +57,7 @@ class Crowds:
     def counted(self, name: str, most: int | None = None) -> Iterator[None]:
         """Count a connection or request of this address for the duration of the context.
 
-        Raises `ConnectionRefusedError` if the address has `most` already.
+        Raises `ConnectionRefusedError` if the address already has `most` of them.
         """
         address = self.addresses.setdefault(name, Address())
         if most is not None and address.size >= most:

@@ -1,6 +1,6 @@
 """Writes a role's figures to its log every 20 seconds; CloudWatch Logs makes metrics of the lines.
 
-Where nothing scrapes a role, its counts leave the process this way. The lines have the embedded
+This is for deployments where nothing scrapes the metrics of a role. The lines have the embedded
 metric format, which needs no agent:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Generation_PutLogEvents.html
@@ -26,22 +26,23 @@ from service.observability.figures import FIGURES, Figure, Kind, Labels
 logger = logging.getLogger(__name__)
 
 SECONDS: Final = 20.0
-"""Between two lines: three in each minute that an alarm looks at, so that a late one is no gap."""
+"""Seconds between two lines. An alarm evaluates minutes: with three lines per minute, one late line
+leaves no gap."""
 MOST_VALUES: Final = 100
 """The most values that one metric of a line may have (a limit of the format)."""
 DIMENSION: Final = {"Service": "dispatch"}
-"""The one dimension of all figures, so that those of all tasks add up."""
+"""The only dimension of all figures, so that CloudWatch adds up the figures of all tasks."""
 
 Samples = Mapping[str, Sequence[tuple[Labels, float]]]
 Totals = dict[str, dict[str, float]]
-"""Counts at the last line: by figure, and for a histogram by bucket."""
+"""The counts at the time of the last line, by figure and by histogram bucket (`""` without one)."""
 
 
 class FigureLog:
-    """Writes the figures of one role, whichever of its processes runs it.
+    """Writes the figures of one role. Each process of the role may run it.
 
-    The processes of a role share a directory, so each of them may try: who finds that the last line
-    is recent writes none. What was counted until the last line is kept there too.
+    The processes of a role share a directory, which holds the time and the counts of the last line.
+    A process writes no line if another process has written one recently.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class FigureLog:
         self._now = now
 
     def keep_writing(self) -> None:
-        """Write a line now and then every 20 seconds, in a thread. Start it after any fork."""
+        """Write a line now and every 20 seconds after it, in a thread. Call this after any fork."""
         Repeated("figures", self.write, SECONDS).start()
 
     def write(self) -> None:
@@ -100,7 +101,7 @@ class FigureLog:
 def figures_of(
     figures: Sequence[Figure], samples: Samples, before: Totals, now: float
 ) -> tuple[dict[str, Any], Totals]:
-    """The values of the figures that have one, and the totals for the next line.
+    """The values of the figures that have a value, and the totals for the next line.
 
     `before`: the totals of the last line. `now`: seconds since 1970.
     """
@@ -128,7 +129,7 @@ def figures_of(
 
 
 def _observations(buckets: Mapping[str, float], earlier: Mapping[str, float]) -> list[float]:
-    """What a histogram has observed, at most `MOST_VALUES` of it: of more, the shares are kept."""
+    """The new observations of a histogram, scaled down to `MOST_VALUES` if there are more."""
     bounds = sorted(buckets, key=float)
     increases = [buckets[bound] - earlier.get(bound, 0.0) for bound in bounds]
     if not increases or not increases[-1]:

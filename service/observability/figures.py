@@ -8,25 +8,26 @@ from enum import Enum
 from typing import Final
 
 SLOW_SECONDS: Final = "0.25"
-"""Above this a plain request counts as slow; a bucket of the histogram (docker/RUNBOOK.md, SLO)."""
+"""A plain request that takes longer is slow (docker/RUNBOOK.md, service level). The value is the
+label of a bucket of the histogram, in seconds."""
 PROBES: Final = frozenset({"/healthz", "/readyz"})
-"""Routes that the platform asks all the time: their answers say nothing of the service level."""
+"""Routes that the platform calls every few seconds. The service level does not count them."""
 
 Labels = Mapping[str, str]
 
 
 class Kind(Enum):
-    """How a figure is made from its samples."""
+    """How to compute a figure from its samples."""
 
-    INCREASE = "the increase of their sum since the last line"
-    VALUE = "the largest of them"
-    AGE = "the seconds since the latest of them, which are instants; nothing if all are 0 (never)"
+    INCREASE = "the increase of the samples' sum since the last line"
+    VALUE = "the largest sample"
+    AGE = "the seconds since the latest sample, an instant; no value if all are 0 (never)"
     VALUES = "a histogram's new observations, each as the upper bound of its bucket"
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A metric of CloudWatch, made from those samples of Prometheus whose labels are `chosen`."""
+    """A CloudWatch metric, computed from the Prometheus samples whose labels satisfy `chosen`."""
 
     name: str
     unit: str
