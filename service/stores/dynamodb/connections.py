@@ -1,6 +1,7 @@
-"""HTTP connections to DynamoDB that are kept from one request to the next.
+"""HTTP connections to DynamoDB that stay open between requests.
 
-Python's own client, because urllib3 under botocore takes eight times its CPU for each request.
+This module uses Python's own HTTP client, because urllib3 under botocore takes eight times its CPU
+for each request.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ CONNECT_SECONDS: Final = 1.0
 READ_SECONDS: Final = 2.0
 """The longest wait for the next bytes of an answer."""
 LIVELY_SECONDS: Final = 1.0
-"""Unused for longer, a connection is looked at before it is used: the server may have closed it."""
+"""A connection that was idle for longer (seconds) is checked before use, because the server may
+have closed it."""
 MOST_KEPT: Final = 64
+"""The most idle connections that stay open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as botocore's events pass it; `headers` ignores the case of names."""
+    """An answer in the form that botocore's events pass on; `headers` ignores the case of names."""
 
     status_code: int
     headers: Any
@@ -47,18 +50,18 @@ class Connections:
         self._kept: deque[tuple[str, socket, float]] = deque()
 
     def post(self, request: AWSPreparedRequest) -> Answer:
-        """The answer to the request. Raises what botocore raises for a call lost on the way."""
+        """Send the request and return the answer. Raises botocore's errors of lost connections."""
         url = request.url
         connection = self._take(url) or self._connect(url)
         try:
             connection.sendall(_text(request))
-            # Closed, because else it keeps a connection open that is closed.
+            # An open response holds the socket open, even after `connection.close()`.
             with closing(HTTPResponse(connection, method="POST")) as response:
                 response.begin()
                 answer = Answer(response.status, response.headers, response.read())
         except BaseException as error:
             connection.close()
-            # The server may have closed the others too.
+            # The server may have closed the other connections too.
             self.close()
             if isinstance(error, TimeoutError):
                 raise failures.ReadTimeoutError(endpoint_url=url, error=error) from error
@@ -72,7 +75,7 @@ class Connections:
         return answer
 
     def close(self) -> None:
-        """Close all that are not in use."""
+        """Close all connections that are not in use."""
         with suppress(IndexError):
             while True:
                 self._kept.pop()[1].close()
@@ -110,10 +113,10 @@ class Connections:
 
 
 def _is_open(connection: socket) -> bool:
-    """Whether the server has neither closed the connection nor sent what nobody asked for."""
+    """Whether the server has neither closed the connection nor sent unexpected bytes."""
     connection.settimeout(0)
     try:
-        # The method of the class, because that of a TLS socket cannot peek.
+        # `socket.recv` of the base class, because the method of a TLS socket cannot peek.
         socket.recv(connection, 1, MSG_PEEK)
     except BlockingIOError:
         connection.settimeout(READ_SECONDS)
@@ -124,7 +127,7 @@ def _is_open(connection: socket) -> bool:
 
 
 def _text(request: AWSPreparedRequest) -> bytes:
-    """The whole request, so that it leaves in one piece."""
+    """The bytes of the whole request, so that one call sends it."""
     headers, body = cast("Mapping[str, bytes]", request.headers), cast(bytes, request.body)
     lines = [b"POST / HTTP/1.1"]
     lines += (b"%s: %s" % (name.encode(), value) for name, value in headers.items())

@@ -1,8 +1,8 @@
-"""botocore's descriptions of DynamoDB, without those of everything else.
+"""Replaces botocore's list of all service addresses by a small one, to save memory.
 
-To make a client, botocore reads the addresses of all services in all regions, 7 MB in memory, and
-then takes the address from rules of a few kilobytes. `botocore.loaders` is where it lets others
-supply what it reads.
+To make a client, botocore reads the addresses of all services in all regions (7 MB in memory). It
+then takes the address of DynamoDB from rules of a few kilobytes and does not need the list. A
+loader (`botocore.loaders`) may supply other data instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _USUAL: Final = "{service}.{region}.{dnsSuffix}"
 
 
 class Descriptions(Loader):
-    """What botocore reads to make a client of a service that is at the usual address."""
+    """A loader for clients of services at the usual address (`_USUAL`)."""
 
     def load_data_with_path(self, name: str) -> Any:
         if name != "endpoints":
@@ -28,7 +28,7 @@ class Descriptions(Loader):
 
 @cache
 def descriptions() -> Descriptions:
-    """The process's descriptions, read from disk. Forked processes share their memory."""
+    """The loader of this process, with its data already read. Forked processes share its memory."""
     found = Descriptions()
     for kind in ("service-2", "endpoint-rule-set-1", "paginators-1"):
         found.load_service_model(_SERVICE, kind)
@@ -36,7 +36,7 @@ def descriptions() -> Descriptions:
 
 
 def _partition(described: dict[str, Any]) -> dict[str, Any]:
-    """A partition in the form of `endpoints`: `partitions` describes the same in another form."""
+    """Convert a partition from the form of `partitions` into the form of `endpoints`."""
     outputs = described["outputs"]
     plain, dual = outputs["dnsSuffix"], outputs["dualStackDnsSuffix"]
     fips = "{service}-fips.{region}.{dnsSuffix}"

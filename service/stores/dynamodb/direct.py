@@ -1,9 +1,9 @@
-"""Sends the frequent calls to DynamoDB without botocore's own way to the network.
+"""Sends the frequent calls to DynamoDB without botocore's HTTP stack, for less than half the CPU.
 
-botocore builds each request, and its caller gets botocore's answers, errors and events. Between
-them, at the event `before-call`, this module signs the request, sends it and reads the JSON answer,
-for less than half of the CPU. All else stays botocore's: other operations, other kinds of
-signatures, and every call if the environment names a proxy.
+botocore still builds each request, and callers still get botocore's answers, errors and events. At
+the event `before-call`, this module signs the request, sends it and reads the JSON answer. botocore
+itself sends the other operations, requests with other kinds of signatures, and every call if the
+environment names a proxy.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ OPERATIONS: Final = (
     *("BatchExecuteStatement", "BatchGetItem", "GetItem", "PutItem"),
     *("Query", "TransactWriteItems", "UpdateItem"),
 )
-"""Their answers are plain JSON, except for binary attributes, which no item of ours has."""
+"""The operations that this module sends. Their answers are plain JSON, except for binary
+attributes, which our items do not have."""
 
 
 def send_directly(client: DynamoDBClient, session: Session) -> None:
-    """Let the frequent calls of the session's client take the short way. Call it after any fork."""
+    """Install the short way for this client of the session. Call it after any fork."""
     credentials = session.get_credentials()
     if credentials is None or get_environ_proxies(client.meta.endpoint_url):
         return
@@ -43,7 +44,8 @@ def send_directly(client: DynamoDBClient, session: Session) -> None:
     connections = Connections(certificates)
     events: Any = client.meta.events
     way = _Way(events, credentials, connections)
-    # For all operations, because botocore calls the handlers of a longer event name first.
+    # Registered for all operations and last, so that botocore's own handlers run before it:
+    # botocore calls the handlers of a longer event name first.
     events.register_last("before-call", way.call)
     weakref.finalize(client, connections.close)
 
@@ -84,7 +86,7 @@ class _Way:
 
 
 def _parsed(model: Any, answer: Answer) -> dict[str, Any]:
-    """What botocore makes of the answer."""
+    """The answer in the form that botocore's parser gives it."""
     if answer.status_code >= 300:
         return _refusal(model, answer)
     try:
@@ -101,7 +103,7 @@ def _parsed(model: Any, answer: Answer) -> dict[str, Any]:
 
 
 def _refusal(model: Any, answer: Answer) -> dict[str, Any]:
-    """An error, with the fields that the service's model gives to this kind of error."""
+    """An error answer in botocore's form, with the fields of this kind of error."""
     parser = create_parser(model.service_model.resolved_protocol)
     response = {
         "headers": HeadersDict(answer.headers),

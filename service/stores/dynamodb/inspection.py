@@ -1,4 +1,4 @@
-"""Compares the tables of an account with those that this release needs."""
+"""Compares the tables of an account with the tables that this release needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def faults_of_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
-    """What is missing or different in the tables, a sentence each; empty without faults.
+    """The faults of the tables (missing or different parts), a sentence each; empty if none.
 
     Two remote calls for each table. Raises `Unavailable`.
     """
@@ -28,7 +28,7 @@ def faults_of_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
 
 
 def notes_on_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
-    """Indexes that this release does not use, a sentence each. Call it for existing tables only.
+    """A sentence for each index that this release does not use. Call it for existing tables only.
 
     One remote call for each table. Raises `Unavailable`.
     """
@@ -59,7 +59,7 @@ def _faults_of(client: DynamoDBClient, name: str, table: Table) -> list[str]:
     except ClientError as error:
         if "AccessDenied" not in error.response["Error"]["Code"]:
             raise
-        faults = ["this role may not look at it (DescribeTable, DescribeTimeToLive)"]
+        faults = ["this role may not describe it (DescribeTable, DescribeTimeToLive)"]
     return [f"{name}: {fault}" for fault in faults]
 
 

@@ -1,4 +1,4 @@
-"""Signs requests to DynamoDB (AWS Signature Version 4), as botocore does but with kept keys.
+"""Signs requests to DynamoDB (AWS Signature Version 4). Unlike botocore, it keeps signing keys.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 UNSIGNED: Final = frozenset({"user-agent", "x-amzn-trace-id"})
-"""Headers that a proxy may change."""
+"""Headers that are not signed, because a proxy may change them."""
 
 
 def signed_headers(
     request: Mapping[str, Any], credentials: ReadOnlyCredentials, region: str, now: float
 ) -> dict[str, str]:
-    """The headers of botocore's `request` to the path `/`, with those of its signature.
+    """The headers of botocore's `request` to the path `/`, and the headers of its signature.
 
     `now`: seconds since 1970.
     """
@@ -53,7 +53,7 @@ def signed_headers(
 
 @lru_cache(8)
 def _key(secret: str, scope: str) -> bytes:
-    """The key of a day, a region and a service."""
+    """The signing key of a scope: a day, a region and a service."""
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")

@@ -7,9 +7,9 @@ from service.stores.redis.link import RedisLink
 
 
 def faults_of_redis(link: RedisLink) -> list[str]:
-    """What is wrong with the server, a sentence each; empty without faults.
+    """The faults of the server, a sentence each; empty if there are none.
 
-    Three remote calls. Raises `Unavailable` if it does not answer or runs no script.
+    Three remote calls. Raises `Unavailable` if it does not answer or does not run scripts.
     """
     with link.use() as client:
         client.eval("return redis.call('TIME')[1]", 0)
@@ -21,7 +21,7 @@ def faults_of_redis(link: RedisLink) -> list[str]:
     faults = []
     policy = memory.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        faults.append(f"its memory policy is {policy}: it may evict jobs, it must be noeviction")
+        faults.append(f"its memory policy is {policy}, which may evict jobs: set it to noeviction")
     if replication.get("role", "master") != "master":
         faults.append("it is a replica, which refuses writes")
     return faults

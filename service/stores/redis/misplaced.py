@@ -1,8 +1,9 @@
-"""Deletes keys of a wrong type, which a hand or another release has left.
+"""Deletes keys that have a wrong type, because a person or another release wrote them.
 
-Every command on such a key fails, and with it the calls and scripts for many unicorns or rides in
-which it stands, until somebody removes it. All that is in Redis is made again if it is missing, so
-the key is deleted. A release that needs another type for something must give it another name.
+Every command on such a key fails until the key is removed, and so does the whole call or script
+that contains the command, often for many unicorns or rides. The service rebuilds everything in
+Redis that is missing, so this module deletes the key. A release that stores something in another
+type must also give its key another name.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from service.stores.redis import keys
 logger = logging.getLogger(__name__)
 
 Name = str | Callable[..., str]
-"""A key, or a function that names keys."""
+"""A key, or a function that returns the key of a zone, a unicorn, …"""
 
 TYPES: Final[Mapping[str, tuple[Name, ...]]] = {
     "string": (
@@ -32,7 +33,7 @@ TYPES: Final[Mapping[str, tuple[Name, ...]]] = {
     "zset": (keys.LISTENERS, keys.TAKEN_BACK, keys.ASKED, keys.usable, keys.busy),
     "list": (keys.legs, keys.promises),
 }
-"""The keys by their type, as Redis names it."""
+"""Our keys, by the name that Redis gives to their type."""
 
 _ANY: Final = "ANY"
 
@@ -48,12 +49,12 @@ _PATTERNS: Final = {
 
 
 def type_of(key: str) -> str | None:
-    """The type that a key must have; None for one that is not ours."""
-    return next((name for name, known in _PATTERNS.items() if known.fullmatch(key)), None)
+    """The type that a key must have; None for a key that is not ours."""
+    return next((name for name, pattern in _PATTERNS.items() if pattern.fullmatch(key)), None)
 
 
 def delete_misplaced(client: Any) -> None:
-    """Delete our keys that have a wrong type. Reads the names of all keys, and then their types."""
+    """Delete our keys that have a wrong type. Reads all keys, and then the types of ours."""
     ours = [key for key in client.scan_iter(match=f"{keys.PREFIX}:*", count=1000) if type_of(key)]
     with client.pipeline(transaction=False) as pipe:
         for key in ours:
