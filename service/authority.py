@@ -99,7 +99,7 @@ def iam_verifier_of(settings: ApiSettings) -> IamVerifier | None:
 
 
 def gateway_callers_of(settings: ApiSettings) -> GatewayCallers:
-    """Makes principals of what the API Gateway in front of the service says of its callers."""
+    """Makes principals from what the API Gateway in front of the service says about its callers."""
     return GatewayCallers(
         settings.issuers,
         settings.identity_pool_id,

@@ -76,7 +76,7 @@ def logging_config(level: str) -> dict[str, Any]:
             "service": own,
             "worker": own,
             "celery": own,
-            # Alarms are made of its lines, so no level turns them off.
+            # Alarms depend on the lines of this logger, so LOG_LEVEL does not turn them off.
             "service.observability.figure_log": {"level": "INFO"},
             # It logs a line per job received and done; what a job did, the job logs itself.
             "celery.worker.strategy": {"level": "WARNING"},
@@ -162,7 +162,7 @@ def json_lines() -> logging.Formatter:
     return _JsonLines(
         "{levelname}{name}{message}",
         style="{",
-        # The formatter drops extra fields that begin with an underscore.
+        # Renamed here, because the formatter drops extra fields that begin with an underscore.
         rename_fields={"levelname": "level", "name": "logger", "embedded_metrics": "_aws"},
         timestamp=True,
     )

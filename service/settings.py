@@ -54,7 +54,7 @@ def _json(value: object) -> object:
 
 
 def _proofs(value: object) -> object:
-    """The proofs by name; one that is empty is left out, so that it can be made and taken back."""
+    """The proofs by name, without empty ones. An empty value is a proof that is not in use."""
     proofs = _json(value)
     if isinstance(proofs, dict):
         return {name: proof for name, proof in proofs.items() if proof != ""}
@@ -217,13 +217,16 @@ class ApiSettings(Settings):
 
     @model_validator(mode="after")
     def _users_roles_are_no_programs(self) -> Self:
-        """Refuse a role in both lists: STS names only the role, so a user would be a program."""
+        """Refuse a role of both users and programs.
+
+        STS names only the role, so without the gateway a user would count as the program.
+        """
         try:
             users = RoleGrants(self.identity_role_scopes, self.identity_role_groups)
         except ValueError as error:
             raise ValueError(f"IDENTITY_ROLE_GROUPS: {error}") from None
         if users.overlaps(RoleGrants(self.iam_role_scopes)):
-            raise ValueError("IDENTITY_ROLE_SCOPES: a role stands in IAM_ROLE_SCOPES too")
+            raise ValueError("IDENTITY_ROLE_SCOPES: a role is also in IAM_ROLE_SCOPES")
         return self
 
     @model_validator(mode="after")

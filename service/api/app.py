@@ -69,7 +69,7 @@ class RouteMap:
 
 
 class _Application(Flask):
-    """Flask without support for coroutines, which it would look for at ten places per request."""
+    """Flask without support for coroutines. Flask checks for them at ten places per request."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func

@@ -47,8 +47,10 @@ Marks = Mapping[str, str]
 Mark = tuple[str, str]
 """One entry of `Marks`: kind and value."""
 Names = tuple[str, str | None, str, int]
-"""What tells tokens apart: `jti`, `origin_jti`, `sub` and the time of issue, without which a user
-of the gateway would stay refused after a new sign-in: its credentials carry no `jti`."""
+"""The key of one token in the cache: `jti`, `origin_jti`, `sub` and the time of issue.
+
+The time is needed for users of the gateway. Their credentials have no `jti`, so without the time a
+user would stay refused after a new sign-in."""
 
 
 def remembered_for(kind: str, *, session_seconds: int, leeway_seconds: int) -> timedelta:

@@ -36,9 +36,9 @@ class _Role(NamedTuple):
 class RoleGrants:
     """The scopes of each IAM role, compared exactly and without wildcards.
 
-    `scopes_by_arn` maps the ARN of a role to its scopes, `groups_by_arn` that of some of these
-    roles to groups. Raises `ValueError` for an ARN that is not a role's, for two ARNs of the same
-    role, for unknown or no scopes, and for groups of a role without scopes.
+    `scopes_by_arn` maps the ARN of a role to its scopes. `groups_by_arn` maps the ARN of a role to
+    its groups and may have fewer roles. Raises `ValueError` for an ARN that is not a role's, for
+    two ARNs of the same role, for unknown or no scopes, and for groups of a role without scopes.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RoleGrants:
     ) -> None:
         groups = groups_by_arn or {}
         if not groups.keys() <= scopes_by_arn.keys():
-            raise ValueError("a role has groups and no scopes")
+            raise ValueError("a role has groups but no scopes")
         self._by_role = {
             _role(arn): Grant(arn, _checked(arn, scopes), frozenset(groups.get(arn, ())))
             for arn, scopes in scopes_by_arn.items()
@@ -57,7 +57,7 @@ class RoleGrants:
             raise ValueError("two ARNs name the same role")
 
     def overlaps(self, other: RoleGrants) -> bool:
-        """Whether a role is in both."""
+        """Whether both have a grant for the same role."""
         return not self._by_role.keys().isdisjoint(other._by_role)
 
     def of(self, caller_arn: str) -> Grant | None:

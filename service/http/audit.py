@@ -98,12 +98,12 @@ def client_address(environ: Mapping[str, Any], trusted_hops: int) -> str:
 
     Each of the `trusted_hops` proxies in front of us appends the address that it saw to
     `X-Forwarded-For`; a client can invent what stands before those. Without proxies, or if the
-    header has fewer entries, the result is the address of the connection. Our gateway says itself
-    which address it saw.
+    header has fewer entries, the result is the address of the connection. If the request came
+    through our gateway, the result is the address that the gateway saw.
     """
-    said = vouched_in(environ)
-    if said:
-        return _normal(said.address[-_LONGEST_ADDRESS:])
+    vouched = vouched_in(environ)
+    if vouched:
+        return _normal(vouched.address[-_LONGEST_ADDRESS:])
     peer = environ.get("REMOTE_ADDR", "")
     forwarded = environ.get("HTTP_X_FORWARDED_FOR")
     if trusted_hops and forwarded:

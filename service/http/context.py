@@ -78,7 +78,7 @@ class Dependencies:
     id_tokens: Verifier | None = None
     """Verifies access and ID tokens; None unless the workshop's page may send ID tokens."""
     gateway: GatewayCallers
-    """Makes principals of what our gateway says of requests."""
+    """Makes principals from the facts that our gateway sends about a request."""
     photos: Photos | None = None
     """None if photos are off; then `identities` is None too."""
     identities: IdentityDesk | None = None

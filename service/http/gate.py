@@ -51,7 +51,7 @@ IS_BEHIND_PROXY: Final = "is_behind_proxy"
 """The Flask extension that says whether connections come from a load balancer."""
 
 CLIENT_ADDRESS: Final = "client_address"
-"""The Flask extension that tells a client's address from `REMOTE_ADDR` and `X-Forwarded-For`."""
+"""The Flask extension that computes a client's address from a WSGI environment."""
 
 PATIENCE_SECONDS: Final = 1.0
 """How long a request waits for a place: outlasts a burst, and slows clients that retry at once."""
@@ -272,7 +272,7 @@ def wait_for_duty(duty: Duty, done: Callable[[Duty], bool], seconds: float) -> D
 
 
 def _waiting() -> AbstractContextManager[Wait]:
-    # The frame times such requests apart from those that are answered at once.
+    # The frame measures the time of requests that waited under a label of their own.
     g.waited = True
     return gate().waiting(client(), caller().subject, *holders())
 

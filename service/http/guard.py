@@ -150,16 +150,16 @@ class Guard:
                 raise _too_many(g.standing)
 
     def _caller(self, route: Route, now: datetime) -> Principal:
-        """Who calls: whom our gateway names, or else whom the credentials prove."""
+        """The caller that our gateway names, or else the caller that the credentials prove."""
         authorization = request.environ.get("HTTP_AUTHORIZATION")
-        said = vouched_in(request.environ)
-        if said and said.caller_arn:
-            return self._deps.gateway.verify(said, authorization, now.timestamp())
+        vouched = vouched_in(request.environ)
+        if vouched and vouched.caller_arn:
+            return self._deps.gateway.verify(vouched, authorization, now.timestamp())
         return caller_of(
             self._deps,
             route,
             authorization,
-            # Most requests have no query, and need not pay for parsing it.
+            # Most requests have no query. Checking that first saves the cost of parsing it.
             bool(request.query_string) and "access_token" in request.args,
             now.timestamp(),
             before_sts=lambda: self._require_good_standing(now),

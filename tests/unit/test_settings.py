@@ -262,7 +262,7 @@ def test_a_role_of_users_is_none_of_programs() -> None:
     users = f'{{"{role}/path/rider": ["wildrydes/rides.read"]}}'
     programs = f'{{"{role}/rider": ["wildrydes/fleet.telemetry"]}}'
     found = refused(IDENTITY_ROLE_SCOPES=users, IAM_ROLE_SCOPES=programs)
-    assert found == "IDENTITY_ROLE_SCOPES: a role stands in IAM_ROLE_SCOPES too"
+    assert found == "IDENTITY_ROLE_SCOPES: a role is also in IAM_ROLE_SCOPES"
 
 
 def test_a_proof_that_is_empty_counts_as_none() -> None:
