@@ -1,4 +1,4 @@
-"""Records drives when they end, and says how well the times told to riders were kept."""
+"""Records drives when they end, and compares their real times with those that riders were told."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Repositioner:
     pauses: Pauses
     changes: Changes
     times: ZoneTimes
-    """Goals are chosen by their straight lines."""
+    """The travel times of the zones. A step chooses goals by their straight-line times."""
     ways: TravelTimes | None
     """The drive times of the routing engine: infinite where it knows no way or does not answer.
 

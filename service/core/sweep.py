@@ -33,14 +33,15 @@ LONGEST_PAUSE: Final = timedelta(seconds=60)
 """The longest delay of a ride on which the sweep keeps failing."""
 
 MOST: Final = 400
-"""Due rides of a shard that one run finds at most: about as many as it has time for."""
+"""The most due rides of a shard that one run finds: about as many as it has time for."""
 
 TOGETHER: Final = 100
-"""Rides that are read with one call, and waiting ones that are triggered with one. More at once
-would delay the next check of the time left, and be read for nothing when time runs out."""
+"""The size of a batch: rides that one call reads, and waiting rides that one call triggers. With
+larger batches a run would check the time left less often, and read rides in vain at its end."""
 
 MANY: Final = 2 * TOGETHER
-"""A run that has seen so many rides of a shard calls for help: the other shards will be as full."""
+"""A run that has seen this many rides of a shard calls for help, because the other shards probably
+have as many."""
 
 
 RunAll = Callable[[Callable[[str], "Swept"], Sequence[str]], Iterable["Swept"]]
@@ -113,17 +114,17 @@ def sweep(
 
 @dataclass(slots=True)
 class _Run:
-    """One run through the due rides of a shard."""
+    """The work of one sweep on the due rides of one shard."""
 
     ports: Stores
     shard: str
     now: datetime
     time_left: Callable[[], bool]
     is_on_patrol: bool = True
-    """Whether the shard's patrol is still to come."""
+    """Whether this run has yet to do the patrol of the shard."""
 
     def look_after(self, batches: Iterable[Sequence[Ride]]) -> int:
-        """Look after the rides, batch by batch, while there is time; return how many were seen."""
+        """Look after the rides, batch by batch, while there is time. Returns how many it saw."""
         seen = 0
         for rides in batches:
             others = [ride for ride in rides if not ride.only_waits(self.now)]
@@ -139,9 +140,9 @@ class _Run:
         return seen
 
     def _trigger(self, waiting: Sequence[Ride]) -> bool:
-        """Trigger waiting rides again; False if there is no time. The first of them get some."""
+        """Trigger waiting rides again. False if no time is left; the first batch never waits."""
         is_first = self.is_on_patrol
-        # Before the waiting rides: a backlog of them must not hide a silent unicorn.
+        # The patrol comes first: a backlog of waiting rides must not hide a silent unicorn.
         self._go_on_patrol()
         if not is_first and not self.time_left():
             return False
@@ -156,7 +157,7 @@ class _Run:
     def _take_steps(self, rides: Sequence[Ride], at_least: int) -> int:
         """Take the steps that are due; rides that need none are postponed together.
 
-        Returns how many were seen, `at_least` so many of them whatever the time is.
+        Returns how many it saw. It takes at least `at_least` steps, even without time left.
         """
         further = takewhile(lambda _: self.time_left(), rides[at_least:])
         in_time = chain(rides[:at_least], further)

@@ -77,9 +77,9 @@ class ZoneTimes:
         return CorrectedTimes(self.base, learned, _hour(now)) if learned else self.base
 
     def straight(self, zone: str, now: datetime) -> TravelTimes:
-        """Travel times for choosing among very many places, without any remote call.
+        """Straight-line travel times, to choose among very many places. No remote call.
 
-        Behind a routing engine: straight lines, as fast as the zone's pickups are in the median.
+        With a routing engine, the speed is the median speed of the zone's learned pickups.
         """
         if isinstance(self.base, GreatCircle):
             return self.deciding(zone, now)
@@ -87,7 +87,7 @@ class ZoneTimes:
         return replace(line, speed_kmh=line.speed_kmh / learned.pace) if learned else line
 
     def straight_trips(self, zone: str, now: datetime) -> tuple[TravelTimes, RemainingTime]:
-        """As `trips`, without any remote call."""
+        """As `trips`, by straight line. No remote call."""
         if isinstance(self.base, GreatCircle):
             return self.trips(zone, now)
         return GreatCircle(), RemainingTime.default()

@@ -96,11 +96,11 @@ class Correction:
     spread: float = FIRST_SPREAD
     """Standard deviation of the logarithm of real ÷ corrected time."""
     pace: float = 1.0
-    """Real ÷ straight-line time of the median leg, whatever estimate is corrected."""
+    """The median of real ÷ straight-line time, independent of the estimate that is corrected."""
 
     def logarithms(self, drives: Drives) -> FloatArray:
         """The terms to add to the logarithms of the estimates, to get medians."""
-        # The weights of `hats` times the terms, which is what lies between the terms of two knots.
+        # Interpolates between the terms of two knots: the same as `hats` times the terms, faster.
         added = np.interp(_clipped_log(drives.metres), LOG_KNOTS, self.by_distance)
         if any(self.by_direction):
             added += waves(drives.bearings) @ np.array(self.by_direction)

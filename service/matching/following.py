@@ -11,8 +11,9 @@ from service.matching.travel import TravelTimes, places
 from service.model import FleetEntry
 
 LEAST_PACE: Final = 0.2
-"""The part of the estimated speed at which a unicorn still counts as following: goals are chosen by
-straight line, and streets in heavy traffic take twice as long. Who does not follow stands still."""
+"""The least speed of a unicorn that follows its advice, as a part of the estimated speed. It is
+low, because goals are chosen by straight line and a drive in heavy traffic takes twice as long. A
+unicorn that does not follow stands still."""
 
 TRUST_STEP: Final = 0.5
 """The part by which one observation changes a unicorn's trust."""
@@ -27,7 +28,7 @@ class Progress:
     """The progress of a unicorn towards its goal."""
 
     followed: bool
-    """Whether it drove at least `LEAST_PACE` of the way that the time allowed by the estimate."""
+    """Whether the unicorn drove at least `LEAST_PACE` of the way that it could by the estimate."""
     metres: float
     """Road metres by which it came nearer to its goal."""
 

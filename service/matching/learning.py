@@ -6,7 +6,8 @@ direction, both ends and hour, by a robust ridge regression (Hoerl and Kennard 1
 It corrects a straight line and a routing engine alike: an engine that believes in empty streets is
 wrong by about the same factor for everybody.
 
-Legs that have ended by now are the short ones; `truncation` says how the fit allows for that.
+Only drives that have ended are legs, and short drives end sooner, so the legs are too short on
+average. `truncation` says how the fit allows for that.
 
 Pure: no clock and no I/O. Distances are metres, durations seconds, angles radians clockwise from
 north, corrections natural logarithms of factors.
@@ -70,9 +71,10 @@ HUBER: Final = 2.0
 """Residuals beyond this many standard deviations have a bounded influence."""
 ITERATIONS: Final = 15
 CONVERGED: Final = 0.002
-"""Once no coefficient changes by more, the fit has ended."""
+"""The fit ends when an iteration changes no coefficient by more than this."""
 TOLERANCE: Final = 0.02
-"""The mean error of the logarithm that a new fit may add, so that none fails by chance."""
+"""A new fit may have a mean error (of the logarithm) that is larger by this, so that chance alone
+does not reject it."""
 HELD_BACK: Final = 5
 """Every fifth of the latest legs checks what the others teach."""
 
@@ -116,9 +118,9 @@ def learn(
 def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
     """Ridge regression towards the prior, by expectation and maximization.
 
-    Expectation: a leg also stands for ghosts, legs like it that take longer than any leg could that
-    was seen, with their expected logarithm. Maximization: weighted least squares over both;
-    residuals of real legs are bounded in force (Huber), and so is each unicorn's weight.
+    Expectation: each leg also stands for ghosts, similar drives that take too long to have ended,
+    with their expected logarithm. Maximization: weighted least squares over legs and ghosts. The
+    influence of residuals of real legs (Huber) and the weight of each unicorn are bounded.
     """
     drives = Drives.of(legs)
     keys = (
@@ -131,7 +133,7 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
         [
             hats(drives.metres),
             waves(drives.bearings),
-            *(_flags(column, known) for column, known in zip(columns, keys, strict=True)),
+            *(_flags(column, frequent) for column, frequent in zip(columns, keys, strict=True)),
         ]
     )
     ridges = np.repeat((DIRECTION_RIDGE, CELL_RIDGE, CELL_RIDGE, HOUR_RIDGE), (4, *map(len, keys)))
@@ -144,8 +146,8 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
     distance, direction, *effects = np.split(found, ends)
     bounded = np.clip(distance, SMALLEST_CHANGE, LARGEST_CHANGE)
     origins, destinations, hours = (
-        dict(zip(known, map(float, values), strict=True))
-        for known, values in zip(keys, effects, strict=True)
+        dict(zip(frequent, map(float, values), strict=True))
+        for frequent, values in zip(keys, effects, strict=True)
     )
     return Correction(
         by_distance=tuple(map(float, np.array(prior.by_distance) + bounded)),
@@ -158,7 +160,7 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
 
 
 def _pace(legs: Sequence[Leg], weights: FloatArray) -> float:
-    """Real ÷ straight-line time in the median, within the bounds of every factor."""
+    """The weighted median of real ÷ straight-line time, within the bounds of all factors."""
     metres_per_second = GreatCircle().reach_metres(1)
     ratios = np.log([leg.seconds * metres_per_second / leg.metres for leg in legs])
     order = np.argsort(ratios)
@@ -177,7 +179,7 @@ def _distance_ridge() -> FloatArray:
 def _expect_and_maximize(
     design: FloatArray, target: FloatArray, room: FloatArray, weights: FloatArray, ridge: FloatArray
 ) -> FloatArray:
-    """Coefficients; `room` is the logarithm of the longest ratio that could be seen."""
+    """The coefficients. `room`: the logarithm of the largest ratio that a leg could have."""
     found: FloatArray = np.zeros(design.shape[1])
     spread = FIRST_SPREAD
     for _ in range(ITERATIONS):
@@ -203,11 +205,11 @@ def _expect_and_maximize(
 def _judged(
     correction: Correction, legs: Sequence[Leg], now: float, longest: float
 ) -> tuple[float, float]:
-    """The mean error of the logarithm for these legs, and their spread beyond the median.
+    """The mean error of the logarithm of these legs, and the spread of the slower half.
 
-    Only slow legs count for the spread: it says how late a drive may end, and drives around the
-    next corner are far quicker than their estimate without being slow any oftener. It counts as if
-    some more legs had the first spread, since few legs say little of it.
+    The spread says how late a drive may end. Only slow legs count for it, because very short drives
+    are often far quicker than their estimate, but not more often slow. `LEVEL_RIDGE` further legs
+    with the first spread are added, because few legs give no reliable spread.
     """
     expected = correction.logarithms(Drives.of(legs))
     errors, weights = _log_ratios(legs) - expected, drives_per_leg(legs, now)
@@ -256,12 +258,12 @@ def _log_ratios(legs: Sequence[Leg]) -> FloatArray:
 
 
 def _log_room(legs: Sequence[Leg], longest: float) -> FloatArray:
-    """The logarithm of the ratio with which each leg would have taken `longest` seconds."""
+    """For each leg, the logarithm of the ratio that a drive of `longest` seconds would have."""
     return np.log([longest / leg.estimated for leg in legs])
 
 
 def _fair(weights: FloatArray, legs: Sequence[Leg]) -> FloatArray:
-    """The weights, with less for unicorns that have more than their share; their mean is 1."""
+    """Reduce the weights of unicorns that have more than their share, and scale the mean to 1."""
     numbers = np.unique([leg.unicorn_id for leg in legs], return_inverse=True)[1]
     totals = np.bincount(numbers, weights)
     fair = weights * np.minimum(1.0, LARGEST_SHARE * weights.sum() / totals)[numbers]

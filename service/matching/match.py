@@ -85,7 +85,7 @@ def _choose(costs: CostTable) -> Edges | None:
 
 
 def _without(marked: BoolArray, rows: IntArray) -> BoolArray:
-    """The marks but for those of these rows."""
+    """A copy of the marks in which these rows are not marked."""
     rest = marked.copy()
     rest[rows] = False
     return rest

@@ -1,11 +1,12 @@
 """Where idle unicorns should wait: near the riders who are likely to ask next.
 
-Pure: the same fleet, demand and instant give the same moves, in whatever order they come.
+Pure: the same fleet, demand and instant give the same moves, in any order of the fleet.
 
-Riders of the last minutes say where the next ones will be; unicorns that will be free soon serve
-some of them. What remains in a cell is worth a unicorn nearby, the second one less than the first
-(a slot each). Idle unicorns are assigned to slots: one that is near enough covers its slot standing
-still, another drives there if the slot is worth its drive.
+The riders of the last minutes predict where the next riders will be. Unicorns that will be free
+soon serve some of them. Each cell with riders left has slots for unicorns that wait nearby; its
+second slot is worth less than its first. Idle unicorns are assigned to slots. A unicorn that is
+near enough covers its slot where it stands; another unicorn drives there if the slot is worth more
+than the drive.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location
 
 MOST_PAIRS: Final = 10_000
-"""Of unicorns and slots that are solved at once: the time grows faster than they do."""
+"""The most pairs of unicorn and slot that are solved at once, because the time to solve grows
+faster than their number."""
 
 CROWD: Final = 3
-"""Idle unicorns that are compared for each one that a goal wants, the nearest ones."""
+"""How many idle unicorns, the nearest ones, are compared for each unicorn that a goal wants."""
 
 
 def reposition(
@@ -52,11 +54,11 @@ def reposition(
     heading: Mapping[str, str] | None = None,
     trust: Mapping[str, float] | None = None,
 ) -> Moves:
-    """Say which idle unicorns should wait elsewhere; the others stay where they are.
+    """Decide which idle unicorns should wait elsewhere; the others stay where they are.
 
-    `planned`: busy unicorns that have their next ride already. `heading`: that of the last step,
-    so that nobody is sent back and forth. `trust`: how far a unicorn is expected to follow, 0 to 1;
-    unknown ones are trusted.
+    `planned`: busy unicorns that already have their next ride. `heading`: `Moves.heading` of the
+    last step, so that no unicorn is sent back and forth. `trust`: the trust of each unicorn, 0 to
+    1; a unicorn without one has trust 1.
     """
     heading, trust = heading or {}, trust or {}
     if sum(demand.by_cell.values()) < knobs.least_riders:
@@ -122,7 +124,7 @@ class _Pairs:
         return cls(unicorns, rows, seconds, metres)
 
     def are_kept(self, goals: Goals, names: Sequence[str], heading: Mapping[str, str]) -> BoolArray:
-        """Of each pair whether the unicorn was sent to this goal before."""
+        """For each pair, whether the last step sent the unicorn to this goal."""
         rows = {cell: row for row, cell in enumerate(goals.cells)}
         goal_of = np.array([rows.get(heading.get(name, ""), -1) for name in names])
         kept: BoolArray = goal_of[self.unicorns] == self.goals
@@ -131,7 +133,7 @@ class _Pairs:
     def slots(
         self, values: FloatArray, trust: FloatArray, bonus: FloatArray, knobs: Repositioning
     ) -> Edges:
-        """Each pair with each slot of its goal that is worth the drive; columns are slots."""
+        """Combine each pair with its goal's slots that are worth the drive; columns are slots."""
         drives = np.maximum(0.0, self.seconds - knobs.stay_seconds)
         worth = np.where(drives > 0, trust[self.unicorns], 1.0)
         gains = worth[:, None] * values[self.goals] - knobs.drive_weight * drives[:, None]
@@ -146,9 +148,10 @@ class _Pairs:
 
 
 def _most_worth(slots: Edges, goals: Goals) -> Edges:
-    """The pairs that are worth most in all, each unicorn and each slot once; columns are goals.
+    """The pairs with the greatest total worth, each unicorn and each slot once; columns are goals.
 
-    Where there are very many, one block of goals after the other chooses of the unicorns left.
+    If there are more than `MOST_PAIRS`, one block of goals after the other is solved, each with the
+    unicorns that are left.
     """
     block_of = np.zeros(len(slots), dtype=np.intp)
     if len(slots) > MOST_PAIRS:

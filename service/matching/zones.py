@@ -30,7 +30,7 @@ GENEROUS: Final = 1.001
 """Covers what straight lines on the sphere neglect: rather a zone too many than one too few."""
 
 
-@lru_cache(4096)  # one position asks for the same zone several times
+@lru_cache(4096)  # recording one position computes the same zone several times
 def zone_of(location: Location, resolution: int = RESOLUTION) -> str:
     """The zone that holds the location."""
     return str(h3.latlng_to_cell(location.latitude, location.longitude, resolution))

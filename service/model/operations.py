@@ -89,7 +89,7 @@ class WorkerState(StrEnum):
 class Beat:
     """A worker's heartbeat. `memory_bytes`: resident memory, with that of its pool processes.
 
-    `revision`: the commit that the worker was built from; empty if it does not say.
+    `revision`: the commit that the worker was built from; empty if it is unknown.
     """
 
     host: str

@@ -78,10 +78,10 @@ class Rides(Protocol):
     def due_in_batches(
         self, shard: str, now: datetime, limit: int, size: int
     ) -> Iterator[Sequence[Ride]]:
-        """The same of one shard, in batches of at most `size`, each read when it is asked for.
+        """The due rides of one shard, in batches of at most `size`. Reads a batch on demand.
 
-        First come rides that need more than a round (`Ride.only_waits` is False), even those behind
-        `limit` older rides that only wait.
+        The first batches hold the rides that need more than a round (`Ride.only_waits` is False),
+        even if `limit` older rides only wait.
         """
 
     def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
