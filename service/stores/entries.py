@@ -122,7 +122,7 @@ def dump_position(position: Position) -> str:
     heading, speed = (
         "null" if each is None else each for each in (position.heading, position.speed)
     )
-    # Finite floats are written as in JSON, ten times as fast.
+    # Ten times as fast as `json.dumps`. An f-string writes finite floats as JSON does.
     return f"[1, {recorded}, {where.latitude}, {where.longitude}, {heading}, {speed}]"
 
 

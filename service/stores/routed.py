@@ -21,8 +21,9 @@ PAUSE_SECONDS: Final = 5.0
 STRANGE_PAIRS: Final = 10
 """After so many pairs in a row without a way the engine counts as one for another city."""
 REMEMBERED_SECONDS: Final = 300.0
-"""Each half of the memory is as old at most. The engine's answers change only when it starts with
-other roads or speeds, and a trip under way is asked about in each round until it ends."""
+"""The greatest age of the younger half of the memory, in seconds. It may be long, because the
+engine's answers change only when it starts with other roads or speeds. Each round asks about every
+trip under way again."""
 MOST_REMEMBERED: Final = 50_000
 """Pairs in each half of the memory; about 10 MB."""
 UNKNOWN: Final = [np.nan, np.nan]
@@ -33,9 +34,10 @@ FARTHEST_ROAD_METRES: Final = 500.0
 
 
 class _Memory:
-    """The answers of the last five to ten minutes, which rounds and followers need again.
+    """Remembers the engine's answers for five to ten minutes, because further rounds need them.
 
-    It has two halves. When the younger one is five minutes old or full, it replaces the older one.
+    The memory has two halves. When the younger half is five minutes old or full, it becomes the
+    older half.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -64,7 +66,7 @@ class RoutedTimes:
     an answer by then are estimated by `otherwise`. No call starts after half of the budget, because
     its time-out would then count as a failure of the server. `most_places` is the server's
     `--max-table-size`.
-    Answers are remembered for some minutes: a round and its next ones ask only for what is new.
+    Answers are remembered for five to ten minutes, so a round asks only about new pairs.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ def ride_update(
     """The update of a ride. Writes only changes, so `before` may lack unchanged attributes."""
     old, new = ride_item(before), ride_item(after, retention)
     if before.ended_at:
-        # Which retention held when this end was written is not known, so it is written each time.
+        # The retention that held at the last write is unknown, so each write sets the expiry anew.
         old["expires_at"] = text("")
     assigned = "unicorn_id" in new and "unicorn_id" not in old
     if "started_at" in new and "started_at" not in old:

@@ -53,7 +53,8 @@ local ttl_seconds, fastest_metres_per_second = {KEPT_SECONDS}, {FASTEST_METRES_P
 local trail_metres, trail_places = {TRAIL_METRES}, {TRAIL_PLACES}
 local at_pickup_metres = {AT_PICKUP_METRES}
 """
-"""The limits of the script, as a part of it: as arguments they would be sent with each position."""
+"""The limits of the script. They are part of its text, because arguments would be sent with each
+position."""
 
 
 @dataclass(slots=True)
@@ -119,9 +120,9 @@ class RedisFleetIndex(RedisPresence):
         made: Move | None,
         now: datetime,
     ) -> None:
-        """Add to `found` what the answer to one position says, and the move that is still missing.
+        """Add to `found` the results of recording one position, and the move that it still needs.
 
-        `made`: the move that was made in the same call.
+        `made`: the move that the same call made.
         """
         news, before_text, state, noted, ride, advice = answer
         last = self._last.read(name, state, before_text)
@@ -139,7 +140,7 @@ class RedisFleetIndex(RedisPresence):
         # A state that is about to be checked still counts: its unicorn stays in sight.
         counts = last.unicorn if age < span(STATE_TTL) else None
         wanted = self._move_of(counts, last.position, before, now) if news or made else None
-        # Nearly always they are equal, which is told faster.
+        # Nearly always both are equal, and comparing them is faster than `is_like`.
         if wanted and made and (wanted == made or wanted.is_like(made)):
             return
         if made:
@@ -148,10 +149,10 @@ class RedisFleetIndex(RedisPresence):
             found.moves.append(wanted)
 
     def _expected(self, positions: Mapping[str, Position], now: datetime) -> Mapping[str, Move]:
-        """Where the unicorns belong if they are in the state in which this process saw them last.
+        """The moves of the unicorns if each still has the state that this process saw last.
 
-        Nearly always they are, and then a position is one call. What turns out otherwise is put
-        right by further calls.
+        Nearly always it has, and then recording a position takes one call. Further calls correct
+        the moves of the other unicorns.
         """
         moves = {}
         for name, position in positions.items():
@@ -285,7 +286,8 @@ def _has_entered(before: Position | None, after: Position) -> bool:
 
 
 def _state(text: str | None, noted: str | None, now: datetime, ttl: timedelta) -> Unicorn | None:
-    """None if it was noted too long ago or cannot be read: the next position reads it again."""
+    """The state; None if it is older than `ttl` or unreadable. The next position then reads it
+    from DynamoDB again."""
     return read_unicorn(text) if _age_millis(noted, now) < span(ttl) else None
 
 

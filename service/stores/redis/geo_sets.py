@@ -83,9 +83,9 @@ class GeoSets:
             pipe.execute()
 
     def commands(self, moves: Iterable[Move], now: datetime) -> list[Command]:
-        """The commands that put unicorns where a round looks for them.
+        """The commands that put unicorns into the GEO sets in which a round looks for them.
 
-        They are taken away from where they were. One command for each zone of usable unicorns.
+        They also remove each unicorn from its former zone. One command per zone of usable unicorns.
         """
         gone: dict[str, list[str]] = defaultdict(list)
         usable: dict[str, list[float | str]] = defaultdict(list)
@@ -114,11 +114,11 @@ class GeoSets:
         most_busy: int,
         now: datetime,
     ) -> tuple[list[Found], set[str]]:
-        """The usable unicorns around each place, and the busy ones around any. One remote call.
+        """The usable unicorns around each place, and the busy unicorns around all. One remote call.
 
-        Usable: the `count` nearest of each place, over zones in reach and live buckets, and up to
-        `most_equal` of those up to `equal_metres` farther, the longest waiting. Busy: `most_busy`
-        whose trips end nearest to each place.
+        Searches the zones in reach and the live buckets. Usable: for each place, the `count`
+        nearest unicorns, and of the unicorns up to `equal_metres` farther the `most_equal` that
+        have waited longest. Busy: for each place, the `most_busy` whose trips end nearest to it.
         """
         radii = min(FIRST_RADIUS_METRES, radius_metres), radius_metres
         searches = [
@@ -164,7 +164,8 @@ class GeoSets:
         for zone, members in usable.items():
             older = [keys.usable(zone, bucket) for bucket in self._live(now) if bucket != current]
             sets = [keys.usable(zone, current), keys.idle(zone, current), *older]
-            # By its text: a script that a new Redis lacks would fail the whole call.
+            # EVAL with the text, because EVALSHA fails the whole call if a new Redis lacks the
+            # script.
             commands.append(("EVAL", scripts.PUT_USABLE, len(sets), *sets, lasts, *members))
         for name, members in busy.items():
             commands += (("GEOADD", name, *members), ("EXPIRE", name, lasts))

@@ -40,11 +40,11 @@ long at most."""
 RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
 """How often the holder renews the lease, so that three renewals in a row may fail."""
 RUNNING_MS: Final = 600_000
-"""How long the rides of a round stay noted: longer than a zone with a waiting ride is ever without
-a round."""
+"""How long Redis keeps the list of a round's rides, in milliseconds. A zone with a waiting ride
+never goes that long without a round."""
 PLANS_MS: Final = 15_000
-"""How long plans are kept: longer than the time between two rounds with a waiting ride. Each round
-makes new plans."""
+"""How long Redis keeps plans, in milliseconds: longer than the time between two rounds of a zone
+with a waiting ride. Each round makes new plans."""
 
 READ_BY_A_ROUND: Final = (
     keys.mark,
@@ -158,7 +158,7 @@ class RedisRoundLease:
     def _fenced(self, script: Script, names: tuple[keys.OfZone, ...], *args: Any) -> Any:
         answer = self._call(script, names, *args)
         if answer is None:
-            raise LeaseLost(f"another job has the turn of zone {self.zone}")
+            raise LeaseLost(f"another job has the lease of zone {self.zone}")
         return answer
 
     def _call(self, script: Script, names: tuple[keys.OfZone, ...], *args: Any) -> Any:

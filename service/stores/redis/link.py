@@ -5,8 +5,8 @@ Redis can fail in three ways. They are distinguished here for every client, the 
 - The connection is lost, silent, or leads to a server that is not the primary. It is dropped, and
   the next one resolves the name anew.
 - The server refuses a command for now (full, busy, not permitted). The connection is kept.
-- The command itself is wrong. That operation fails, and the log shows a defect. If the type of a
-  key is what is wrong, such keys are deleted, so that the next call succeeds.
+- The command itself is wrong. That operation fails, and the log shows a defect. If the reason is a
+  key of a wrong type, all such keys are deleted, so that the next call succeeds (`misplaced`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ BREAK_SECONDS: Final = 1.0
 not one per request."""
 
 SEARCH_SECONDS: Final = 1.0
-"""Time between two searches of a process for keys of a wrong type: a search reads every key."""
+"""The least time in seconds between two searches for keys of a wrong type, because a search reads
+every key."""
 
 MOST_CONNECTIONS: Final = 4096
 """As many as the clients of an API process. With redis-py's default of 100, the next one would get
@@ -141,13 +142,14 @@ def _code_of(error: RedisError) -> str:
 
 
 class Client(redis.Redis):
-    """redis-py's client, with a shorter way for calls that are made very often."""
+    """redis-py's client, with a faster call (`exchange`) for frequent commands."""
 
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """The plain answers to these commands, in one call, for a third of a pipeline's CPU.
+        """Send the commands in one call and return the plain answers.
 
-        As a pipeline without a transaction, it raises the first error among the answers. All
-        commands are sent once more if the server is not the primary.
+        Takes a third of a pipeline's CPU. Like a pipeline without a transaction, it raises the
+        first error among the answers. If the server is not the primary, it sends all commands once
+        more.
         """
         connection = self.connection_pool.get_connection()
         try:
@@ -158,7 +160,7 @@ class Client(redis.Redis):
         except ResponseError:
             raise
         except BaseException:
-            # Answers may be on their way to which nobody will listen.
+            # Unread answers may still arrive; the next user of the connection must not get them.
             connection.disconnect()  # type: ignore[no-untyped-call]
             raise
         finally:
@@ -166,7 +168,7 @@ class Client(redis.Redis):
 
 
 def _packed(commands: Sequence[Command]) -> bytes:
-    """The commands as Redis reads them (RESP); redis-py's own packing takes three times as long."""
+    """The commands in Redis's protocol (RESP). redis-py's own packing takes three times as long."""
     lines = []
     for command in commands:
         lines.append(b"*%d" % len(command))
@@ -267,7 +269,7 @@ def run_all(
 ) -> Sequence[Any]:
     """The script's answers for many (keys, arguments), in one call. Raises `Unavailable`.
 
-    `beside`: further commands for the same call, which may be carried out twice.
+    `beside`: further commands for the same call. Redis may carry them out twice.
     """
     if not calls:
         return []

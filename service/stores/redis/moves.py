@@ -28,7 +28,7 @@ from service.stores.redis.link import Command, RedisLink
 from service.stores.redis.presence import KEPT_SECONDS, millis
 
 QUARTER: Final = 900
-"""Seconds in which a rider counts once."""
+"""A rider counts once in each period of this many seconds."""
 FIELDS: Final = 1 << 16
 PROLONGED_SECONDS: Final = 2.0
 """How often a process sets the expiry of the hashes in which it counts. A hash that a new Redis
@@ -41,12 +41,12 @@ STEP_KEPT: Final = timedelta(hours=1)
 
 
 class RequestCounter:
-    """Counts riders who ask for rides, in a call that is made anyway."""
+    """Counts riders who ask for rides, with commands that are added to an existing call."""
 
     def __init__(self) -> None:
         self._prolonged: dict[str, float] = {}
-        """When the expiry of each hash was set, on the monotonic clock. A plain dictionary without
-        a lock, because this is in every request; two threads at once set an expiry twice."""
+        """The time on the monotonic clock at which the expiry of each hash was set. A dictionary
+        without a lock, because every request uses it; two threads may set an expiry twice."""
 
     def commands(self, ride: Ride) -> list[Command]:
         """The commands that count the ride's rider once."""
@@ -57,7 +57,8 @@ class RequestCounter:
         cell = h3.latlng_to_cell(pickup.latitude, pickup.longitude, PICKUP_RESOLUTION)
         name = keys.asked(ride.zone, quarter)
         count = ("HSETNX", name, int.from_bytes(digest), f"{cell} {int(at * 1000)}")
-        # Not with each request: two commands more would cost three times as much.
+        # The expiry is not set with each request, because two more commands cost three times as
+        # much.
         now = time.monotonic()
         if now - self._prolonged.get(name, -math.inf) < PROLONGED_SECONDS:
             return [count]

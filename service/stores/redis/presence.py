@@ -79,7 +79,7 @@ class RedisPresence:
     def patrols_due(self, shard: str, now: datetime) -> Collection[Patrol]:
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for patrol in Patrol:
-                # Not whether it exists: a key that never expires would end the patrols.
+                # `PTTL` and not `EXISTS`: a key that lost its expiry would end the patrols.
                 pipe.pttl(keys.patrolled(shard, patrol))
             left = pipe.execute()
         return [

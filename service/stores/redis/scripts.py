@@ -110,8 +110,8 @@ return 0
 
 NOTE_POSITION: Final = """
 -- KEYS unicorn  ARGV recorded_ms position now_ms is_own
--- Before it stand the limits: ttl_seconds, fastest_metres_per_second, trail_metres, trail_places,
--- at_pickup_metres.
+-- The caller puts the limits before this text: ttl_seconds, fastest_metres_per_second,
+-- trail_metres, trail_places, at_pickup_metres.
 -- is_own: 1 if the unicorn itself called, 0 if somebody spoke for it.
 -- Returns whether it was taken, the position before, the state, when that was noted, the ride and
 -- the advice.

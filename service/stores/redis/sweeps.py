@@ -34,7 +34,8 @@ class RedisSweepTurns:
         with suppress(Unavailable), self._link.use():
             mine = lock.acquire(blocking=False)
             if not mine:
-                # Fails on a key of a wrong type, which nobody would ever give back (`link`).
+                # A key of a wrong type is a lock that nobody releases. This call fails on it, and
+                # then `link` deletes the key.
                 lock.owned()
         try:
             yield mine

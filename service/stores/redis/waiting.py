@@ -53,7 +53,8 @@ class RedisWaitingRides:
             entries = [text for ride in added for text in (ride.ride_id, dump_ride(ride))]
             commands += (
                 ("HSET", keys.waiting(zone), *entries),
-                # `GET`, because with it a key of a wrong type is an error and not a mark (`link`).
+                # With `GET`, a key of a wrong type is an error, on which `link` deletes the key.
+                # Without it, the key would count as a mark.
                 ("SET", keys.mark(zone), "1", "NX", "GET", "PX", MARK_MS),
                 ("SET", keys.triggered(zone), now, "NX", "GET", "PX", triggers.NOTED_MS),
                 ("SADD", keys.ZONES, zone),
