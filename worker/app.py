@@ -106,7 +106,7 @@ app.conf.update(
         },
         "count": {
             "task": COUNT_TASK,
-            # Twice in each minute that is shown: one count may be lost.
+            # The charts show minutes. Two counts in each minute, so that one may be lost.
             "schedule": 30.0,
             "options": {"expires": 30},
         },
@@ -119,7 +119,7 @@ if settings.reposition_seconds:
     app.conf.beat_schedule["reposition"] = {
         "task": REPOSITION_ALL_TASK,
         "schedule": float(settings.reposition_seconds),
-        # One that waited so long is followed by the next one.
+        # A job that waited for a whole period is not needed: the next one follows.
         "options": {"expires": settings.reposition_seconds},
     }
 app.Task.Request = "worker.heartbeat:CountedRequest"
@@ -141,14 +141,15 @@ def _start_logging(**_: Any) -> None:
 def _begin_worker(**_: Any) -> None:
     _name_connections("worker")
     clock.keep_reading()
-    # Read here, because children share its memory.
+    # The parent reads the descriptions, so that the children share their memory.
     descriptions()
 
 
 @worker_before_create_process.connect(weak=False)
 def _share_memory(**_: Any) -> None:
-    # A garbage collection in a child writes into each object that it looks at, and so copies its
-    # page; it does not look at frozen ones (https://docs.python.org/3/library/gc.html#gc.freeze).
+    # A garbage collection in a child writes into each object that it visits, which copies the
+    # object's page. It does not visit frozen objects
+    # (https://docs.python.org/3/library/gc.html#gc.freeze).
     gc.collect()
     gc.freeze()
 

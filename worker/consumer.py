@@ -64,8 +64,8 @@ class DroppingConsumer(PatientConsumer):
         drop(message, "not a job")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        # During a deployment a later release publishes it, so it is no error of this one: errors
-        # of workers stop a deployment.
+        # A warning and no error: during a deployment the later release may publish new tasks, and
+        # errors of workers stop a deployment.
         drop(message, "a job of an unknown task", logging.WARNING)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
@@ -76,7 +76,7 @@ class DroppingConsumer(PatientConsumer):
 
 
 def drop(message: Any, cause: str, level: int = logging.ERROR) -> None:
-    """Acknowledge a message that is of no use here, count it and log why it was dropped."""
+    """Acknowledge a message that this worker cannot use, count it and log the cause."""
     if not message.acknowledged:
         message.reject_log_error(logger, message.channel.connection_errors)
     UNREADABLE_ENTRIES.labels("message").inc()

@@ -57,8 +57,8 @@ SWEEP_BUDGET_SECONDS: Final = 2.0
 """Time limit of a sweep; less than a turn at a shard lasts. An idle sweep takes about 0.05 s."""
 
 SHARDS_AT_ONCE: Final = 4
-"""Shards swept at once: some wait for a store while one works; the other half is for others. A
-step that waits 10 ms for stores takes 2.5 ms of CPU."""
+"""How many of the eight shards a process sweeps at once; other processes sweep the others. While
+some wait for a store, one works: a step that waits 10 ms for stores takes 2.5 ms of CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,12 @@ class Dependencies:
         learn_from_legs(self.ports.legs, self.learned, self.ports.times.prior, self.now())
 
     def count(self) -> None:
-        """Count the fleet; the last of two processes has the word, and both say the same."""
+        """Count the fleet. If two processes count at once, the later result replaces the equal
+        earlier one."""
         count_unicorns(self.city, self.statistics, self.now())
 
     def reposition_all(self) -> None:
-        """Publish a job for each zone; a zone whose job is lost is told nothing new for a while."""
+        """Publish a job for each zone. A zone whose job is lost gets no advice in this period."""
         for zone in self.ports.moves.zones(self.now()):
             self.queue.publish_reposition(zone, self.repositioner.period)
 
@@ -161,7 +162,8 @@ def build(settings: Settings) -> Dependencies:
         pauses=ports.pauses,
         changes=ports.changes,
         times=ports.times,
-        # Where to wait hardly needs a routing engine: it is asked only whether there is a way.
+        # Straight lines are good enough to choose where to wait. The engine is asked only about
+        # the drives of the chosen unicorns.
         ways=travel_times(settings, otherwise=NoWay()) if has_engine else None,
         period=timedelta(seconds=settings.reposition_seconds),
     )

@@ -1,7 +1,7 @@
 """The Celery tasks. Each takes only ids and calls one use case.
 
-Arguments that a task does not know (`_more`, `_named`) are passed over: a later release may add
-them, and its jobs reach workers of this one while it is deployed.
+A task ignores unknown arguments (`_more`, `_named`). A later release may add arguments, and while
+it is deployed, workers of this release get its jobs.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Connection:
     """Status, reason and detail of the application's answer if the request cannot be read."""
 
     def __init__(self, client: Any, take_turn: Callable[[], None] = lambda: None) -> None:
-        """`take_turn` waits until what has arrived may be worked on."""
+        """`take_turn`: waits until the process may work on the bytes that have arrived."""
         self._socket = client
         self._take_turn = take_turn
         self._patience = REQUEST_SECONDS

@@ -76,10 +76,10 @@ def on_starting(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Let server and worker share the memory of what the server has loaded.
+    """Freeze all objects, so that server and worker share the memory of the loaded modules.
 
-    A garbage collection writes into each object that it looks at, and so copies its page; it does
-    not look at frozen ones (https://docs.python.org/3/library/gc.html#gc.freeze).
+    A garbage collection writes into each object that it visits, which copies the object's page. It
+    does not visit frozen objects (https://docs.python.org/3/library/gc.html#gc.freeze).
     """
     gc.collect()
     gc.freeze()

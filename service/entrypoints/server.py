@@ -141,8 +141,8 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         self._crowds = Crowds()
 
     def init_process(self) -> None:
-        # One new connection per turn of the event loop: with gevent's hundred, each request that
-        # waits for a store would wait for a hundred newcomers too.
+        # The event loop accepts one new connection per iteration. gevent's default is 100; then
+        # each request that waits for a store would also wait for 100 new connections.
         StreamServer.max_accept = 1
         super().init_process()
 
@@ -162,7 +162,8 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         parser = Requests(self.cfg, connection, addr)
         while self._serve_next(name, parser, connection, addr):
             connection.await_next(self.cfg.keepalive if self.alive else STOPPING_SECONDS)
-            # The next request may have come already, so without this nobody else would be served.
+            # The next request may have arrived already; without this pause, a connection that sends
+            # request after request would keep all others waiting.
             gevent.sleep(0)
             self._crowds.take_turn(addr[0])
 
@@ -214,9 +215,9 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
             self._connections.remove(connection)
 
     def _counted(self, peer: str) -> AbstractContextManager[None]:
-        """Count a connection. An address may hold half of all, unless it is the load balancer's.
+        """Count a connection of an address. Connections of a load balancer are not counted.
 
-        Raises `ConnectionRefusedError` if it has more.
+        Raises `ConnectionRefusedError` if the address already has half of all connections.
         """
         if self._is_behind_proxy():
             return nullcontext()
@@ -224,9 +225,9 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
 
     @contextmanager
     def _counted_request(self, request: Any, peer: str) -> Iterator[str]:
-        """Behind a load balancer, count a request for its client; the context is whose it is.
+        """Enter the client's address. Behind a load balancer, also count the request for it.
 
-        Without one its connection is counted.
+        Without a load balancer, `_counted` counts the connection instead.
         """
         if not self._is_behind_proxy():
             yield peer

@@ -17,6 +17,6 @@ traces.begin(settings, "web")
 app = create_app(build(settings))
 expose(settings, WEB)
 
-# What was loaded stays for good, so no collection need look at it again.
+# The loaded objects live as long as the process, so garbage collections need not visit them.
 gc.collect()
 gc.freeze()

@@ -63,7 +63,7 @@ def provision_all(environment: Mapping[str, str]) -> None:
     }
     lines = (f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
     write_private(FOLDER / "env", "".join(lines))
-    # Prometheus reads it as a user of its own; the volume is mounted in this project only.
+    # Readable by all, because Prometheus runs as another user. Only this project mounts the volume.
     (FOLDER / "monitor-password").write_text(secrets.monitor_password)
 
 

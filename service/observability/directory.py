@@ -93,9 +93,9 @@ def dead_files(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def alone(folder: Path, name: str = "lock") -> Iterator[None]:
-    """Lock the directory against other processes that take the lock of this name.
+    """Hold the lock of this name in the directory; other processes wait for it.
 
-    The lock without a name is that of reading and tidying the files of counters.
+    Reading and tidying the files of counters uses the default name.
     """
     with open(folder / name, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

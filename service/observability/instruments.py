@@ -29,8 +29,8 @@ WAITS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 180.0, 4
 # The API
 REQUESTS: Final = Histogram(
     "wildrydes_http_request_duration_seconds",
-    "Time in seconds from the headers of a request to its answer, apart for requests that waited "
-    "for news (Prefer: wait).",
+    "Time in seconds from the headers of a request to its answer. The label waited is yes if the "
+    "request waited for news (Prefer: wait).",
     ["method", "route", "status", "waited"],
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0),
 )
@@ -199,7 +199,7 @@ JOB_STATES: Final = ("SUCCESS", "FAILURE", "LOST", "TIMEOUT")
 JOBS: Final = Counter("wildrydes_jobs", "Jobs that ended, by task and state.", ["task", "state"])
 JOB_SECONDS: Final = Histogram(
     "wildrydes_job_duration_seconds",
-    "Time in seconds of a job, by task.",
+    "Time in seconds that a job ran, by task.",
     ["task"],
     buckets=(*QUICK, 5.0, 15.0),
 )
