@@ -272,8 +272,8 @@ def _entry_of(index: int, raw: object) -> NamedPositionReport | RefusedPosition:
         return NamedPositionReport.model_validate(raw)
     except ValidationError:
         name = raw.get("unicorn_id") if isinstance(raw, dict) else None
-        known = name if isinstance(name, str) and is_id(name) else None
-        return RefusedPosition(index=index, unicorn_id=known, reason="validation_failed")
+        unicorn_id = name if isinstance(name, str) and is_id(name) else None
+        return RefusedPosition(index=index, unicorn_id=unicorn_id, reason="validation_failed")
 
 
 def _versions(duty: Duty, trouble: str) -> str:

@@ -126,8 +126,8 @@ def _separator_faults(names: Sequence[str]) -> Iterator[str]:
 def _name_faults(names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if name not in COLUMNS:
-            known = name.lower() in COLUMNS
-            yield f"there is no column {name!r}" + (f", write {name.lower()!r}" if known else "")
+            exists = name.lower() in COLUMNS
+            yield f"there is no column {name!r}" + (f", write {name.lower()!r}" if exists else "")
         if names.count(name) > 1:
             yield f"the column {name!r} occurs twice"
     for name in REQUIRED:
@@ -211,9 +211,9 @@ def _contradictions(new: NewUnicorn, stored: Unicorn) -> list[str]:
     """The differences between line and stored unicorn. Places are not compared: unicorns move."""
     if stored.state is UnicornState.REMOVED:
         return ["was removed, and its id is never used again"]
-    said = new.model_dump(exclude_unset=True, exclude={"location"})
+    fields = new.model_dump(exclude_unset=True, exclude={"location"})
     return [
         f"has {name} {getattr(stored, name)!r}, this line says {value!r}"
-        for name, value in said.items()
+        for name, value in fields.items()
         if getattr(stored, name) != value
     ]

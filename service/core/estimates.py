@@ -52,9 +52,9 @@ def estimate(ports: Hints, pickup: Location, dropoff: Location | None, now: date
     origins, destinations = places(starts), places([pickup] * len(starts))
     zone = zone_of(pickup)
     decided, _ = ports.times.deciding(zone, now).estimate(origins, destinations)
-    told = decided * ports.times.told_of_decided(zone, origins, destinations, now)
-    told = told[decided <= ports.rules.max_pickup_eta.total_seconds()]
-    first = float(np.min(told)) if len(told) else None
+    etas = decided * ports.times.told_of_decided(zone, origins, destinations, now)
+    etas = etas[decided <= ports.rules.max_pickup_eta.total_seconds()]
+    first = float(np.min(etas)) if len(etas) else None
     trip = metres = None
     if dropoff:
         trip, metres = _trip(ports, zone, pickup, dropoff, now)
@@ -64,7 +64,7 @@ def estimate(ports: Hints, pickup: Location, dropoff: Location | None, now: date
         trip_seconds=_whole(trip),
         trip_latest_seconds=_whole(trip, ports.times.latest_factor(zone, Kind.TRIP)),
         trip_metres=_whole(metres),
-        available_nearby=len(told),
+        available_nearby=len(etas),
     )
 
 

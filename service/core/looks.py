@@ -142,8 +142,8 @@ def _is_mended(ports: Stores, ride: Ride, now: datetime) -> bool:
     Both are read only if the fleet index says that they may contradict each other.
     """
     unicorn_id = ride.unicorn_id or ""
-    known = ports.fleet.entries([unicorn_id], now).get(unicorn_id)
-    if known is None or known.unicorn.ride_id == ride.ride_id:
+    entry = ports.fleet.entries([unicorn_id], now).get(unicorn_id)
+    if entry is None or entry.unicorn.ride_id == ride.ride_id:
         return False
     return mend(ports, ride.ride_id, unicorn_id, now) is not None
 
@@ -180,9 +180,9 @@ def _has_plan(ports: Stores, ride: Ride) -> bool:
 
 
 def _next_check(now: datetime, late: timedelta) -> datetime:
-    """The next liveness check: just after the silence could first exceed its limit.
+    """The time of the next liveness check: just after the silence can first exceed its limit.
 
-    An earlier check could not find anything, and each one costs writes (row and index).
+    An earlier check cannot find anything, and each check costs two writes (row and index).
     """
     return now - late + CHECK_MARGIN
 

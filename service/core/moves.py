@@ -135,9 +135,9 @@ class Repositioner:
         return Advice(move.unicorn_id, move.cell, move.target, now, now + 2 * self.period)
 
 
-def demand_of(asked: Sequence[Asked], now: datetime, knobs: Repositioning) -> Demand:
-    """The demand of the requests that count now."""
-    ages = [((now - each.at).total_seconds(), each.cell) for each in asked]
+def demand_of(requests: Sequence[Asked], now: datetime, knobs: Repositioning) -> Demand:
+    """The demand that the requests of the last minutes show."""
+    ages = [((now - each.at).total_seconds(), each.cell) for each in requests]
     return Demand(
         by_cell=Counter(cell for age, cell in ages if 0 <= age < knobs.remembered_seconds),
         lately=sum(0 <= age < knobs.rate_seconds for age, _ in ages),
@@ -165,7 +165,7 @@ def _judged(
 ) -> tuple[LastStep, Report]:
     """The results of this step without predictions, and a report on the last step."""
     has_ride = {entry.unicorn.unicorn_id for entry in fleet if entry.unicorn.ride_id}
-    known = {entry.unicorn.unicorn_id for entry in fleet}
+    present = {entry.unicorn.unicorn_id for entry in fleet}
     followers = last.followers | {name for name, each in seen.items() if each.followed}
     before = {move.unicorn_id: move.cell for move in last.moves}
     after = replace(
@@ -173,7 +173,7 @@ def _judged(
         moves=found.moves,
         heading=found.heading,
         trust=trust,
-        followers=(followers & known) - has_ride,
+        followers=(followers & present) - has_ride,
     )
     return after, Report(
         sent=sum(before.get(move.unicorn_id) != move.cell for move in found.moves),
@@ -188,7 +188,7 @@ def _compared(
     after: LastStep,
     report: Report,
     expected: Mapping[str, float],
-    asked: Sequence[Asked],
+    requests: Sequence[Asked],
     now: datetime,
 ) -> tuple[LastStep, Report]:
     """The results with the old prediction compared with real riders, and with a new prediction."""
@@ -200,7 +200,7 @@ def _compared(
         return renewed, report
     real = Counter(
         h3.cell_to_parent(each.cell, GOAL_RESOLUTION)
-        for each in asked
+        for each in requests
         if made_at < each.at <= made_at + horizon
     )
     goals = after.predicted.keys() | real.keys()

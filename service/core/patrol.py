@@ -55,9 +55,9 @@ def _judged(
     ports: Stores, pairs: Sequence[tuple[str, str]], patrols: Collection[Patrol], now: datetime
 ) -> Iterator[str]:
     names = [unicorn_id for _, unicorn_id in pairs]
-    seen, known = ports.fleet.presences(names, now), ports.fleet.entries(names, now)
+    seen, entries = ports.fleet.presences(names, now), ports.fleet.entries(names, now)
     for ride_id, unicorn_id in pairs:
-        entry = known.get(unicorn_id)
+        entry = entries.get(unicorn_id)
         unicorn = entry.unicorn if entry else None
         if _needs_look(ports, ride_id, unicorn, seen[unicorn_id], patrols, now):
             yield ride_id

@@ -118,18 +118,18 @@ def _unicorns(
 
     None stands for a unicorn whose row cannot be read; its position is recorded all the same.
     """
-    known: dict[str, Unicorn | None] = {
+    unicorns: dict[str, Unicorn | None] = {
         name: seen.unicorn for name, seen in sightings.items() if seen.unicorn
     }
-    unknown = sightings.keys() - known.keys()
-    if unknown:
-        read = ports.unicorns.get_all(unknown)
+    unread = sightings.keys() - unicorns.keys()
+    if unread:
+        read = ports.unicorns.get_all(unread)
         ports.fleet.refresh_all([each for each in read.values() if each], now)
-        if nobody := unknown - read.keys():
+        if nobody := unread - read.keys():
             ports.fleet.forget(nobody)
-        known.update(read)
+        unicorns.update(read)
     return {
-        name: u for name, u in known.items() if u is None or u.state is not UnicornState.REMOVED
+        name: u for name, u in unicorns.items() if u is None or u.state is not UnicornState.REMOVED
     }
 
 

@@ -43,10 +43,10 @@ def header_components() -> Json:
     """Each response header, described once."""
     return {
         name: {
-            "description": about["description"],
-            "schema": {"type": "string"} | {k: v for k, v in about.items() if k != "description"},
+            "description": fields["description"],
+            "schema": {"type": "string"} | {k: v for k, v in fields.items() if k != "description"},
         }
-        for name, about in RESPONSE_HEADERS.items()
+        for name, fields in RESPONSE_HEADERS.items()
     }
 
 

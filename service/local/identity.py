@@ -120,8 +120,8 @@ class Pool:
 
     def _ensure_client(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Create the client, or bring it up to date: its redirects follow the stack's ports."""
-        known = self.cognito.list_user_pool_clients(UserPoolId=self.pool_id, MaxResults=60)
-        for client in known["UserPoolClients"]:
+        existing = self.cognito.list_user_pool_clients(UserPoolId=self.pool_id, MaxResults=60)
+        for client in existing["UserPoolClients"]:
             if client["ClientName"] == name:
                 changeable = {
                     key: value for key, value in wanted.items() if key != "GenerateSecret"

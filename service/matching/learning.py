@@ -281,10 +281,10 @@ def _told_apart(hours: list[str]) -> list[str]:
     return hours if len(hours) >= HOURS_AT_LEAST else []
 
 
-def _flags(column: Sequence[str], known: Sequence[str]) -> FloatArray:
-    """A matrix with a column per known key, which is 1 in the rows with that key."""
-    at = {key: number for number, key in enumerate(known)}
-    flags = np.zeros((len(column), len(known)))
+def _flags(column: Sequence[str], frequent: Sequence[str]) -> FloatArray:
+    """A matrix with a column per frequent key, which is 1 in the rows with that key."""
+    at = {key: number for number, key in enumerate(frequent)}
+    flags = np.zeros((len(column), len(frequent)))
     for row, key in enumerate(column):
         if key in at:
             flags[row, at[key]] = 1.0

@@ -113,8 +113,8 @@ NOTE_POSITION: Final = """
 -- The caller puts the limits before this text: ttl_seconds, fastest_metres_per_second,
 -- trail_metres, trail_places, at_pickup_metres.
 -- is_own: 1 if the unicorn itself called, 0 if somebody spoke for it.
--- Returns whether it was taken, the position before, the state, when that was noted, the ride and
--- the advice.
+-- Returns whether the position was stored, the position before it, the state, the time at which the
+-- state was noted, the ride and the advice.
 -- A position is JSON: schema, recorded (ms), latitude, longitude.
 local function metres(a, b)
   local north, east = math.rad(b[3] - a[3]) / 2, math.rad(b[4] - a[4]) / 2
@@ -122,29 +122,29 @@ local function metres(a, b)
   return 2 * 6371008.8 * math.asin(math.min(1, math.sqrt(math.sin(north) ^ 2 + across)))
 end
 local function agrees(text, place)
-  -- What cannot be read contradicts nothing.
+  -- An unreadable position counts as consistent.
   local readable, is_near = pcall(function()
     local other = cjson.decode(text)
-    -- Within a second GPS scatter looks like any speed.
+    -- At least 1 s, because within a shorter time GPS scatter looks like a high speed.
     local seconds = math.max(1, math.abs(place[2] - other[2]) / 1000)
     return metres(other, place) <= fastest_metres_per_second * seconds
   end)
   return not readable or is_near
 end
-local function trail(known, place)
-  -- The last positions that are some way apart, newest first, one a line.
+local function trail(before, place)
+  -- The last positions that are at least trail_metres apart, newest first, one in each line.
   local lines = {ARGV[2]}
-  for line in string.gmatch(known or '', '[^\\n]+') do
+  for line in string.gmatch(before or '', '[^\\n]+') do
     if #lines == 1 then
       local readable, apart = pcall(function() return metres(cjson.decode(line), place) end)
-      if readable and apart < trail_metres then return known end
+      if readable and apart < trail_metres then return before end
     end
     if #lines < trail_places then table.insert(lines, line) end
   end
   return table.concat(lines, '\\n')
 end
 local function reach(state, place)
-  -- Note when the unicorn was first at the pickup that it is on its way to, as "ride ms".
+  -- Note when the unicorn first reached the pickup of its ride, as "ride ms".
   local readable, ride = pcall(function()
     local unicorn = cjson.decode(state)[2]
     local at = unicorn.trip.pickup
@@ -152,8 +152,8 @@ local function reach(state, place)
     return is_there and unicorn.ride_id
   end)
   if not readable or not ride then return end
-  local known = redis.call('HGET', KEYS[1], 'reached')
-  if not known or string.sub(known, 1, #ride + 1) ~= ride .. ' ' then
+  local reached = redis.call('HGET', KEYS[1], 'reached')
+  if not reached or string.sub(reached, 1, #ride + 1) ~= ride .. ' ' then
     redis.call('HSET', KEYS[1], 'reached', ride .. ' ' .. ARGV[1])
   end
 end
@@ -182,26 +182,27 @@ return {is_news and 1 or 0, seen[2], seen[3], seen[4], seen[5], seen[9]}
 
 NOTE_STATE: Final = """
 -- KEYS unicorn  ARGV version state now_ms state_ttl_ms ride ride_version ttl_seconds
--- An older version than one noted lately is ignored. Returns whether the state was written, the
--- position, and whether this version was known before.
--- The ride is kept as "id version"; an empty ride_version is not known.
-local known = redis.call('HMGET', KEYS[1], 'version', 'noted', 'position', 'ride')
-local lately = known[2] and tonumber(ARGV[3]) - tonumber(known[2]) < tonumber(ARGV[4])
-if lately and tonumber(known[1]) > tonumber(ARGV[1]) then return {0, false, 0} end
+-- Ignores a version that is older than a version noted less than state_ttl_ms ago. Returns whether
+-- the state was written, the position, and whether this version was already noted.
+-- The ride is stored as "id version". An empty ride_version means that the version is unknown.
+local before = redis.call('HMGET', KEYS[1], 'version', 'noted', 'position', 'ride')
+local lately = before[2] and tonumber(ARGV[3]) - tonumber(before[2]) < tonumber(ARGV[4])
+if lately and tonumber(before[1]) > tonumber(ARGV[1]) then return {0, false, 0} end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'state', ARGV[2], 'noted', ARGV[3])
-local ride, version = string.match(known[4] or '', '^(.*) (%d+)$')
+local ride, version = string.match(before[4] or '', '^(.*) (%d+)$')
 if ARGV[6] ~= '' and not (ride == ARGV[5] and tonumber(version) > tonumber(ARGV[6])) then
   redis.call('HSET', KEYS[1], 'ride', ARGV[5] .. ' ' .. ARGV[6])
 elseif ride and ride ~= ARGV[5] then
   redis.call('HDEL', KEYS[1], 'ride')
 end
 redis.call('EXPIRE', KEYS[1], ARGV[7])
-return {1, known[3], lately and known[1] == ARGV[1] and 1 or 0}
+return {1, before[3], lately and before[1] == ARGV[1] and 1 or 0}
 """
 
 TAKE_BACK: Final = """
 -- KEYS taken_back  ARGV member now_ms most minute_ms
--- Whether the member is among the most that were allowed within the last minute.
+-- Adds the member unless `most` members were added within the last minute. Returns whether it is
+-- among them.
 local now = tonumber(ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[4]))
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
@@ -245,11 +246,12 @@ redis.call('EXPIRE', KEYS[2], ARGV[1])
 SEARCH_ZONE: Final = """
 -- KEYS usable… idle… busy…
 -- ARGV longitude latitude first_metres metres count equal_metres most_equal most_busy
--- GEO sets of usable unicorns, and of each the hash of when its unicorns began to wait; GEO sets of
--- the dropoffs of busy ones. Returns the ids of the nearest usable unicorns, whether there are more
--- within the metres, and the ids of the nearest busy ones. Among the usable ones are the longest
--- waiting of those up to equal_metres farther: a cut by distance alone would fall into the midst of
--- a row of parked ones.
+-- KEYS: GEO sets of usable unicorns; for each set, the hash of the times at which its unicorns
+-- began to wait; GEO sets of the dropoffs of busy unicorns.
+-- Returns the ids of the nearest usable unicorns, whether there are more within `metres`, and the
+-- ids of the nearest busy unicorns. The usable ones include, of the unicorns up to equal_metres
+-- farther, the most_equal that have waited longest: a limit by distance alone would choose at
+-- random within a row of parked unicorns.
 local sets, count, equal = #KEYS / 3, tonumber(ARGV[5]), tonumber(ARGV[6])
 local function search(name, radius, ...)
   return redis.call('GEOSEARCH', name, 'FROMLONLAT', ARGV[1], ARGV[2], 'BYRADIUS', radius, 'm', ...)
@@ -270,7 +272,8 @@ for i = 2 * sets + 1, #KEYS do
     table.insert(busy, name)
   end
 end
--- GEOSEARCH sorts every hit in the radius, so begin small and widen only where that is too few.
+-- GEOSEARCH sorts every hit in the radius, so begin with a small radius, and use the large one only
+-- if the small one has too few hits.
 local hits = nearest(ARGV[3])
 if #hits <= count then hits = nearest(ARGV[4]) end
 local ids = {}
