@@ -59,10 +59,10 @@ SCENARIOS: dict[str, tuple[Callable[[Service], None], Callable[[Service], object
 def world(ministack: MiniStack, shared_redis_server: RedisServer) -> Iterator[RealWorld]:
     settings: Settings = fresh_settings().model_copy(update={"redis_url": shared_redis_server.url})
     wire = Wire()
-    # Each run must take the same steps, so the process remembers of no run what it prolonged.
-    with patch("service.stores.redis.moves.PROLONGED_SECONDS", 0):
-        stores = redis_stores(settings, timeout_seconds=2)
+    stores = redis_stores(settings, timeout_seconds=2)
     with (
+        # Each run must take the same steps, so no run counts on an expiry that another has set.
+        patch("service.stores.redis.moves.PROLONGED_SECONDS", 0),
         closing(ministack.dynamodb_client()) as operator,
         service_client(ministack) as client,
         closing(stores.link.client),
