@@ -4,7 +4,7 @@ White space around a value is dropped, an empty value counts as absent, and any 
 exactly as it was checked. If a setting is missing or bad, the process stops and names it.
 
 `Settings` is for every process; `ApiSettings` adds those that only the API needs, so that a worker
-needs no settings about tokens.
+needs no settings about tokens. `MonitorSettings` adds those of the monitor.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ Word = Annotated[str, Field(pattern=r"^[\x21\x23-\x26\x28-\x7e]*$")]
 """Visible ASCII without quotes, which can go into headers and labels as it is."""
 Group = Annotated[str, Field(pattern=r"^\S{1,128}$")]
 RateLimit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour)$")]
+Login = Annotated[str, Field(pattern=r"^[\x21-\x2b\x2d-\x39\x3b-\x7e]+:[\x21-\x2b\x2d-\x7e]+$")]
+"""`user:password` in visible ASCII, without commas: Flower takes those for the end of a login."""
 Proof = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{32,128}$")]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
@@ -280,6 +282,15 @@ class ApiSettings(Settings):
         return self.cognito_jwks_url or f"{self.issuers[0]}{KEYS_PATH}"
 
 
+class MonitorSettings(Settings):
+    """Settings of the monitor only: where Flower listens and who may look at it."""
+
+    flower_address: Host = "127.0.0.1"
+    flower_port: int = Field(5555, ge=1, le=65535)
+    flower_basic_auth: Annotated[tuple[Login, ...], Field(min_length=1), Parts]
+    flower_url_prefix: Annotated[str, Field(pattern=r"^/?[A-Za-z0-9_.~/-]*$")] = ""
+
+
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
@@ -295,6 +306,12 @@ def read(kind: type[AnySettings], environment: Mapping[str, str]) -> AnySettings
     """The settings of this kind from `environment`. Raises `ValidationError`."""
     stripped = {name: environment.get(name.upper(), "").strip() for name in kind.model_fields}
     return kind.model_validate({name: value for name, value in stripped.items() if value})
+
+
+def forget(prefix: str) -> None:
+    """Remove the variables with this prefix, so that no library reads them without these checks."""
+    for name in [name for name in os.environ if name.startswith(prefix)]:
+        del os.environ[name]
 
 
 def faults_of(error: ValidationError) -> list[str]:

@@ -13,16 +13,31 @@ from typing import Final
 from flower.views.monitor import Metrics  # type: ignore[import-untyped]
 from tornado.web import authenticated
 
+from service.settings import MonitorSettings, forget, load
 from worker.app import app
 
 MAX_TASKS: Final = 5000
 """Jobs that Flower remembers, about 4 KB each; its default of 100,000 takes 400 MB after a day."""
 
 
+def options(settings: MonitorSettings) -> list[str]:
+    """Flower's command line. It stays in this process, so no list of processes shows the login."""
+    # Flower would read the environment itself, where an empty login lets everybody in.
+    forget("FLOWER_")
+    return [
+        "--read-only",
+        f"--max-tasks={MAX_TASKS}",
+        f"--address={settings.flower_address}",
+        f"--port={settings.flower_port}",
+        f"--basic-auth={','.join(settings.flower_basic_auth)}",
+        f"--url-prefix={settings.flower_url_prefix}",
+    ]
+
+
 def main() -> None:
-    """Run Flower until it is told to stop. Its settings are `FLOWER_…` in the environment."""
+    """Run Flower until it is told to stop."""
     Metrics.get = authenticated(Metrics.get)
-    app.start(["flower", "--read-only", f"--max-tasks={MAX_TASKS}"])
+    app.start(["flower", *options(load(MonitorSettings))])
     # Python's own exit would wait for threads that ask a broker which may never answer. Nothing is
     # lost with them: what Flower knows is in memory only.
     logging.shutdown()

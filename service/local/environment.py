@@ -13,7 +13,7 @@ from service.local.login import Login
 from service.local.provisioning import jwks_url
 from service.local.roads import MAX_TABLE_SIZE
 from service.local.stack import Stack, StackError, faults_named
-from service.settings import ApiSettings, Settings, parts_of, read
+from service.settings import ApiSettings, MonitorSettings, Settings, parts_of, read
 
 CALLERS = (*USER_SCOPES, "machine")
 
@@ -113,13 +113,15 @@ def require_effective(stack: Stack, identity: Identity) -> None:
     replaced = [
         f"  {name}: the stack decides this itself, unset it{_HINTS.get(name, '')}"
         for name, value in decided.items()
-        if (name.lower() in ApiSettings.model_fields or name.startswith("FLOWER_"))
+        if name.lower() in {*ApiSettings.model_fields, *MonitorSettings.model_fields}
         and name not in {"COGNITO_CLIENT_IDS", "CORS_ORIGINS"}
         and given(name) not in {"", value}
     ]
     if replaced:
         raise StackError("\n".join(["cannot start with these settings:", *replaced]))
     _all_settings({**os.environ, **decided})
+    with faults_named():
+        read(MonitorSettings, {**os.environ, **decided})
 
 
 _HINTS: Mapping[str, str] = {

@@ -117,6 +117,7 @@ class Stack:
             "COGNITO_USER_POOL_ID": POOL_ID,
             "COGNITO_CLIENT_IDS": f"{CLIENT_ID},{MACHINE_ID}",
             "AUTH_JWKS_FILE": str(keys),
+            "FLOWER_BASIC_AUTH": "admin:secret",
             # One rider's token stands for many riders.
             "RIDER_MAX_ACTIVE_RIDES": "0",
             **ministack.environment,

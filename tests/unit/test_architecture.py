@@ -116,6 +116,22 @@ def test_the_pure_rooms_read_no_clock_and_no_environment(path: Path) -> None:
     assert read == []
 
 
+READS_THE_ENVIRONMENT = (
+    "service/settings.py",
+    # prometheus_client's own variable, which this module sets.
+    "service/observability/directory.py",
+    # Lambda functions and the development stack, which are no processes of the service.
+    "service/identity/",
+    "service/local/",
+)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=located)
+def test_the_environment_is_read_in_one_place(path: Path) -> None:
+    read = re.findall(r"os\.environ|getenv|import environ", path.read_text())
+    assert read == [] or located(path).startswith(READS_THE_ENVIRONMENT)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "worker").rglob("*.py")), ids=located)
 def test_the_worker_imports_only_the_shared_parts_of_the_service(path: Path) -> None:
     allowed = (

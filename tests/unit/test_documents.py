@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import ApiSettings
+from service.settings import ApiSettings, MonitorSettings
 from tests.support.documents import pages
 from tests.support.infrastructure import PROJECT
 
@@ -33,4 +33,5 @@ def test_the_page_of_settings_lists_exactly_the_settings() -> None:
         r"^\|\s*(`[A-Z].*?)\|", (PROJECT / "service/SETTINGS.md").read_text(), re.MULTILINE
     )
     listed = {name for row in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row)}
-    assert listed == {name.upper() for name in ApiSettings.model_fields}
+    settings = {*ApiSettings.model_fields, *MonitorSettings.model_fields}
+    assert listed == {name.upper() for name in settings}

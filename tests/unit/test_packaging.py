@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from service.local import emulators, procfile
-from service.settings import ApiSettings
+from service.settings import ApiSettings, MonitorSettings
 from tests.support.infrastructure import PROJECT
 
 
@@ -25,7 +25,8 @@ def test_the_image_starts_each_role_as_the_procfile_does() -> None:
 def test_every_setting_stands_in_the_example() -> None:
     lines = (PROJECT / ".env.example").read_text().splitlines()
     named = {line.partition("=")[0] for line in lines if "=" in line and line[0] != "#"}
-    assert {name.upper() for name in ApiSettings.model_fields} <= named
+    settings = {*ApiSettings.model_fields, *MonitorSettings.model_fields}
+    assert {name.upper() for name in settings} <= named
 
 
 def test_compose_and_the_development_stack_run_the_same_emulator_version() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.settings import ApiSettings, Settings, faults_of, read
+from service.settings import ApiSettings, MonitorSettings, Settings, faults_of, read
 
 REQUIRED: Mapping[str, str] = {
     "AWS_REGION": "eu-central-1",
@@ -16,6 +16,7 @@ REQUIRED: Mapping[str, str] = {
     "PUBLIC_URL": "https://rides.example.com",
     "COGNITO_USER_POOL_ID": "us-east-1_Example",
     "COGNITO_CLIENT_IDS": "client1,client2",
+    "FLOWER_BASIC_AUTH": "admin:secret",
 }
 GOOD: Mapping[str, str] = {
     **REQUIRED,
@@ -56,23 +57,30 @@ GOOD: Mapping[str, str] = {
     "GATEWAY_PROOFS": '{"a": "0123456789abcdef0123456789abcdef", "b": ""}',
     "IDENTITY_ROLE_SCOPES": '{"arn:aws:iam::123456789012:role/r": ["wildrydes/rides.read"]}',
     "IDENTITY_ROLE_GROUPS": "{}",
+    "FLOWER_ADDRESS": "0.0.0.0",
+    "FLOWER_URL_PREFIX": "flower",
 }
 """A good value of each setting that is text; the others are numbers and switches."""
 
+
+class AllSettings(ApiSettings, MonitorSettings):
+    """The settings of every role together."""
+
+
 NUMBERS = {
     name.upper(): str(field.default).lower()
-    for name, field in ApiSettings.model_fields.items()
+    for name, field in AllSettings.model_fields.items()
     if isinstance(field.default, int | float)
 }
-EVERY = sorted({name.upper() for name in ApiSettings.model_fields})
+EVERY = sorted({name.upper() for name in AllSettings.model_fields})
 
 
 def value_of(name: str) -> str:
     return GOOD.get(name) or NUMBERS[name]
 
 
-def settings(**environment: str) -> ApiSettings:
-    return read(ApiSettings, {**REQUIRED, **environment})
+def settings(**environment: str) -> AllSettings:
+    return read(AllSettings, {**REQUIRED, **environment})
 
 
 def refused(**environment: str) -> str:
@@ -132,6 +140,7 @@ def test_a_space_inside_is_refused_by_name(name: str) -> None:
 
 IPV6: Mapping[str, Mapping[str, bool]] = {
     "HOST": {"::": True, "::1": True, "fd00::7": True, "[::1]": False, "::1:8080x": False},
+    "FLOWER_ADDRESS": {"::": True, "::1": True, "[::1]": False, "::1:5555x": False},
     "PUBLIC_URL": {"https://[::1]:8443": True, "https://::1": False, "https://[::1": False},
     "REDIS_URL": {"redis://[::1]:6379/0": True, "redis://::1:6379/0": False},
     "CELERY_BROKER_URL": {"redis://[fd00::7]:6379/0": True, "redis://[fd00:7": False},
@@ -240,6 +249,11 @@ BAD: Mapping[str, list[str]] = {
                        f'{{"a": "{31 * "a"};"}}', f'{{"a": "{32 * "é"}"}}'],
     "IDENTITY_ROLE_SCOPES": ["{", '{"arn": []}', '{"arn:aws:iam::1:user/x": ["a"]}'],
     "IDENTITY_ROLE_GROUPS": ["[]", '{"arn:aws:iam::123456789012:role/x": ["unicorns"]}'],
+    "FLOWER_ADDRESS": ["127.0.0.1:5555", "*", "http://127.0.0.1"],
+    "FLOWER_PORT": ["0", "65536", "tcp://10.0.0.1:5555"],
+    "FLOWER_BASIC_AUTH": [",", ":", "admin", "admin:", ":secret", "admin:sec,ret", "admin:s t",
+                          "admin:secret,:", "ädmin:secret", "admin:secrét"],
+    "FLOWER_URL_PREFIX": ["flower?x", "http://a", "flöwer"],
     "RATE_LIMIT_SUBJECT": ["10", "10/day", "0/second", "٣/second"],
 }  # fmt: skip
 
@@ -253,6 +267,7 @@ def test_what_cannot_take_effect_is_refused_by_name(name: str, value: str) -> No
 
 def test_a_fault_repeats_no_secret() -> None:
     assert "secret" not in refused(REDIS_URL="http://:secret@cache:6379/0")
+    assert "secret" not in refused(FLOWER_BASIC_AUTH=":secret")
     assert "secret" not in refused(GATEWAY_PROOFS='{"a": "a secret"}')
 
 
@@ -269,6 +284,12 @@ def test_a_proof_that_is_empty_counts_as_none() -> None:
     """So that one name of two can be kept free for the next proof."""
     proof = "0123456789abcdef0123456789abcdef"
     assert settings(GATEWAY_PROOFS=f'{{"a": "{proof}", "b": ""}}').gateway_proofs == {"a": proof}
+
+
+@pytest.mark.parametrize("value", ["admin:secret", "admin:secret,", "admin:secret, \n"])
+def test_a_comma_at_the_end_is_no_login_of_its_own(value: str) -> None:
+    """Flower takes an empty login for one, and lets in whoever sends one."""
+    assert settings(FLOWER_BASIC_AUTH=value).flower_basic_auth == ("admin:secret",)
 
 
 def test_a_trailing_slash_of_the_public_url_is_dropped_where_it_is_read() -> None:
