@@ -20,11 +20,12 @@ settings.load_profile("steady")
 
 
 FIRST = ("browser", "faults", "integration", "contract", "hostile")
-"""Folders whose tests take longest: in a parallel run none of them is left over at the end."""
+"""Folders with the slowest tests. A parallel run begins with them, so that none runs alone at the
+end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first; within a file the order stays."""
+    """Sort slow files first; keep the order within a file."""
     rank = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
 

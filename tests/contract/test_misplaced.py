@@ -1,4 +1,4 @@
-"""A key of a wrong type in Redis fails one call, and then the key is gone."""
+"""A call on a Redis key of a wrong type fails once; then the service deletes the key."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ ZONE_KEYS = (keys.mark, keys.lease, keys.waiting, keys.plans, keys.running, keys
         (keys.unicorn("u1"), a_look_at_unicorns),
     ],
 )
-def test_what_meets_a_wrong_type_works_the_next_time(
+def test_a_call_on_a_key_of_a_wrong_type_succeeds_the_next_time(
     link: RedisLink, client: redis.Redis, key: str, works: Callable[[RedisLink], bool]
 ) -> None:
     client.rpush(key, "?")
@@ -91,7 +91,7 @@ def test_what_meets_a_wrong_type_works_the_next_time(
 
 
 @pytest.mark.parametrize("leave", ["set", "rpush"])
-def test_a_key_without_an_end_stops_no_patrol(
+def test_a_patrol_is_due_if_its_key_never_expires(
     link: RedisLink, client: redis.Redis, leave: str
 ) -> None:
     getattr(client, leave)(keys.patrolled(SHARD, Patrol.SILENCE), "?")
@@ -126,7 +126,7 @@ def test_a_silent_unicorn_is_noticed_beside_a_key_of_a_wrong_type(
     assert 60 < seconds <= 75
 
 
-def test_other_keys_and_those_of_the_right_type_stay(client: redis.Redis) -> None:
+def test_foreign_keys_and_keys_of_the_right_type_stay(client: redis.Redis) -> None:
     client.set("wildrydes:of another kind", "1")
     client.set("{wildrydes}:dispatch", "1")
     client.rpush(keys.legs("z", "pickup"), "1")

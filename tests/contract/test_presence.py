@@ -89,7 +89,7 @@ def test_a_process_that_vanished_suspends_silence_until_it_is_taken_for_dead(
 
 
 def test_a_quarter_of_the_stale_time_without_a_report_is_a_gap(fleet: FleetIndex) -> None:
-    """15 s if a position is stale after 60 s. After a gap hearing begins anew."""
+    """The gap is 15 s if a position is stale after 60 s. After a gap, hearing begins anew."""
     fleet.record("u1", at(HERE), NOW)
     for instant in (0, 15, 30):
         fleet.report_hearing("hears", NOW + seconds(instant))

@@ -117,7 +117,7 @@ def test_a_ride_that_is_requested_once_more_does_not_expire(tables: Tables) -> N
     assert tables.expires_at() is None
 
 
-def test_a_ride_that_ended_before_there_was_a_retention_gets_one(tables: Tables) -> None:
+def test_retention_applies_to_a_ride_that_ended_before_it_was_set(tables: Tables) -> None:
     ride = a_ride()
     tables.rides_for_ever.create(ride)
     ended = ride.canceled(CanceledBy.RIDER, None, NOW)
@@ -129,7 +129,7 @@ def test_a_ride_that_ended_before_there_was_a_retention_gets_one(tables: Tables)
     assert tables.rides.get("ride-1") == ended
 
 
-def test_a_retention_that_was_turned_off_ends_for_rides_that_have_one(tables: Tables) -> None:
+def test_turning_retention_off_removes_the_expiry_of_rides(tables: Tables) -> None:
     ride = a_ride()
     tables.rides.create(ride)
     ended = ride.canceled(CanceledBy.RIDER, None, NOW)
@@ -191,7 +191,7 @@ def history(service: Service, request: pytest.FixtureRequest) -> RideHistory:
     return found
 
 
-def test_a_changed_retention_reaches_rides_that_ended_in_the_time_span_and_no_others(
+def test_a_changed_retention_applies_only_to_ended_rides_of_the_time_span(
     service: Service, history: RideHistory
 ) -> None:
     day = timedelta(days=1)
@@ -205,7 +205,7 @@ def test_a_changed_retention_reaches_rides_that_ended_in_the_time_span_and_no_ot
     assert {name: service.rides.get(name) for name in stored} == stored
 
 
-def test_a_ride_that_changes_meanwhile_is_left_to_whoever_changes_it(
+def test_a_ride_that_another_process_changes_is_not_written_again(
     service: Service, history: RideHistory
 ) -> None:
     for name, age in (("a", 0), ("b", 1)):

@@ -382,10 +382,10 @@ def due_in(rides: Rides, shard: str, now: datetime, limit: int) -> list[Ride]:
     return list(chain.from_iterable(rides.due_in_batches(shard, now, limit, 100)))
 
 
-def test_a_batch_is_read_when_it_is_asked_for_and_has_the_rides_that_are_due_then(
+def test_a_batch_is_read_on_demand_and_has_the_rides_due_at_that_time(
     rides: Rides,
 ) -> None:
-    """Rides that end come first, and nobody reads what there is no time for."""
+    """Rides that end come first, and a batch for which there is no time is not read."""
     now = NOW + timedelta(seconds=3)
     in_shard = [
         ride

@@ -25,7 +25,7 @@ PICKUP = {"latitude": 40.7128, "longitude": -74.006}
 TASKS = {"web": "WebTask", "worker": "WorkerTask", "beat": "BeatTask", "media": "MediaTask"}
 VERSION = "1.2.3+test"
 SLOW = 120.0
-"""Seconds that anything may take on a busy machine."""
+"""The longest time in seconds that a step may take on a busy machine."""
 
 missing = why_not()
 pytestmark = [
@@ -87,12 +87,12 @@ class Deployment:
         assert self.call("PUT", "/v1/fleet/me/position", "driver", PICKUP)[0] == 204
 
     def replace(self, role: str) -> None:
-        """Kill the role's task without a word, and start another one, as ECS does."""
+        """Kill the role's task with SIGKILL, and start another one, as ECS does."""
         docker("kill", self.place.tasks[role])
         self.place.start(self.template, TASKS[role])
 
     def finish(self, ride: Any, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Wait for the match, then drive the ride to its end; `meanwhile` happens on the way."""
+        """Wait for the match, then drive the ride to its end. Calls `meanwhile` on the way."""
         wait_until(lambda: self.status_of(ride) == "matched", "the match", SLOW)
         meanwhile()
         for step in ("arrive", "start", "complete"):
@@ -123,7 +123,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 
 def let_expire(account: Account, table: str) -> None:
-    """What data.yaml says of a table's expiry, which the emulator's CloudFormation leaves out."""
+    """Set the tables' expiry from data.yaml, because the emulator's CloudFormation ignores it."""
     account.client("dynamodb").update_time_to_live(
         TableName=table,
         TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
@@ -187,7 +187,7 @@ def test_a_ride_goes_on_while_a_task_is_killed_and_replaced(
 
 
 def test_a_worker_that_is_taken_back_by_spot_loses_no_ride(deployment: Deployment) -> None:
-    """SIGTERM, then the stop timeout: the task ends by itself, and another one goes on."""
+    """After SIGTERM the task ends within the stop timeout, and another task continues its work."""
     deployment.be_on_duty(False)
     old = deployment.place.tasks["worker"]
     ride = deployment.request("spot")
@@ -224,7 +224,7 @@ def test_the_task_of_commands_says_that_the_release_fits_its_stores(
 def test_a_stopped_task_ends_by_itself_within_its_stop_timeout(
     deployment: Deployment, role: str
 ) -> None:
-    """Exit code 137 would be docker's SIGKILL after the time."""
+    """Exit code 137 would mean that docker killed it after the timeout."""
     task = deployment.place.tasks[role]
     docker("stop", task)
     assert deployment.place.state(task)["ExitCode"] == 0, deployment.place.log(task)

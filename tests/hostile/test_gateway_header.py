@@ -1,4 +1,4 @@
-"""The gateway's header as somebody outside could send it to the real server, byte by byte."""
+"""A client outside sends forged gateway headers, as raw bytes, to the real server."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def answer_to(stack: Stack, lines: str) -> bytes:
     return raw(stack, head.encode("latin-1"))
 
 
-def test_the_gateways_own_words_are_believed(stack: Stack) -> None:
-    """Otherwise the refusals below would prove nothing."""
+def test_a_valid_gateway_header_is_believed(stack: Stack) -> None:
+    """A valid header works, so the refusals in the other tests are due to the forgery."""
     answer = answer_to(stack, f"{NAME}: {GOOD}")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert SUB.encode() in answer
@@ -75,7 +75,7 @@ ABSENT: Final[Mapping[str, str]] = {
 
 
 @pytest.mark.parametrize("lines", ABSENT.values(), ids=ABSENT)
-def test_all_else_counts_as_no_header(stack: Stack, lines: str) -> None:
+def test_a_forged_header_counts_as_absent(stack: Stack, lines: str) -> None:
     answer = answer_to(stack, lines)
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b'"reason":"missing_token"' in answer
@@ -91,7 +91,7 @@ UNREADABLE: Final[Mapping[str, str]] = {
 
 
 @pytest.mark.parametrize("lines", UNREADABLE.values(), ids=UNREADABLE)
-def test_what_no_gateway_would_send_ends_at_the_server(stack: Stack, lines: str) -> None:
+def test_the_server_refuses_a_malformed_header(stack: Stack, lines: str) -> None:
     assert answer_to(stack, lines).startswith(b"HTTP/1.1 400 ")
 
 
@@ -99,7 +99,7 @@ def test_a_header_that_came_twice_names_nobody(stack: Stack) -> None:
     assert answer_to(stack, f"{NAME}: {GOOD}\r\n{NAME}: {GOOD}").startswith(b"HTTP/1.1 401 ")
 
 
-def test_no_page_may_send_it_and_no_log_has_it(stack: Stack) -> None:
+def test_pages_may_not_send_the_header_and_logs_do_not_hold_it(stack: Stack) -> None:
     answer = answer_to(stack, f"{NAME}: {GOOD}\r\nOrigin: https://evil.example")
     assert b"wildrydes-gateway" not in answer.lower().partition(b"\r\n\r\n")[0]
     assert PROOF not in stack.log("web")

@@ -1,4 +1,4 @@
-"""`make deploy-check` on an emulated account: what is missing is named, and what is there is ok."""
+"""`make deploy-check` on an emulated account names each missing part and confirms the others."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def missing(capsys: pytest.CaptureFixture[str], **values: str) -> dict[str, str]
     return found
 
 
-def test_an_empty_account_lacks_what_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_names_each_missing_part_of_an_empty_account(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     found = missing(
         capsys,
         VpcId="vpc-0123456789abcdef0",
@@ -93,7 +95,7 @@ def test_an_empty_account_lacks_what_is_named(capsys: pytest.CaptureFixture[str]
     assert {*wanted, "bucket of the code"} <= found.keys()
 
 
-def test_an_account_that_has_everything_lacks_nothing(
+def test_a_complete_account_has_no_missing_part(
     account: Account, network: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = pushed_image(account)
@@ -160,7 +162,7 @@ def test_wrong_and_unknown_parameters_are_named(capsys: pytest.CaptureFixture[st
     assert not any(text.startswith("RidesTable") for text in refused)
 
 
-def test_arguments_of_another_form_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert deploy_check.main(["--help"]) == 2
     assert "NAME=VALUE" in capsys.readouterr().err
 
@@ -174,7 +176,7 @@ def test_a_taken_sign_in_domain_is_refused(
     assert "is taken" in missing(capsys, LoginDomain="rides-taken")["sign-in domain"]
 
 
-def test_a_stack_whose_creation_failed_is_to_be_deleted_and_can_be_made_again(
+def test_a_stack_whose_creation_failed_must_be_deleted_first(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cognito = account.client("cognito-idp")

@@ -1,4 +1,4 @@
-"""`python -m service doctor` on real stores: what is missing or different is said, and refused."""
+"""`python -m service doctor` on real stores names each missing or different part of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def command(ministack: MiniStack, redis_server: RedisServer) -> Command:
 
 
 def faults(command: Command, part: str = "") -> list[str]:
-    """What the doctor says is wrong with a part, or with anything; checks the exit code."""
+    """The doctor's faults of a part, or of all parts. Checks the exit code."""
     done = command.run("doctor")
     found = [line[7:] for line in done.stdout.splitlines() if line.startswith("FAULT")]
     assert done.exit_code == (1 if found else 0), done.output
@@ -35,20 +35,20 @@ def faults(command: Command, part: str = "") -> list[str]:
     return [fault for fault in found if fault.startswith(part)]
 
 
-def test_what_this_release_made_has_no_faults(command: Command) -> None:
+def test_stores_of_this_release_have_no_faults(command: Command) -> None:
     command.json("tables", "create")
     assert faults(command) == []
     report = command.json("doctor")
     assert {check["part"] for check in report["checks"]} == {"tables", "redis", "keys", "clocks"}
 
 
-def test_without_tables_each_is_named(command: Command) -> None:
+def test_each_missing_table_is_named(command: Command) -> None:
     names = command.settings.table_names
     assert faults(command, "tables") == [f"tables: {name}: no such table" for name in names]
 
 
 def of_another_release(name: str, change: str) -> CreateTableInputTypeDef:
-    """The rides' table as a release would make it that differs in one thing."""
+    """The rides' table as another release makes it: it differs in one property."""
     made: Any = definition(name, TABLES[0])
     indexes = made["GlobalSecondaryIndexes"]
     by_day = next(each for each in indexes if each["IndexName"] == "by_day")

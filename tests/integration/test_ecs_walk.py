@@ -65,7 +65,7 @@ def test_an_image_is_built_from_what_is_there_for_a_platform_that_a_task_may_hav
 
 
 class Docker:
-    """Pushes nothing but a manifest, which is what the repository remembers of an image."""
+    """Pushes only a manifest, because the repository stores no other fact about an image."""
 
     def __init__(self, account: Account) -> None:
         self._account = account

@@ -1,4 +1,4 @@
-"""Entries and jobs that another release wrote are passed over or carried out, not stumbled over."""
+"""A process ignores or carries out the entries and jobs of another release, without an error."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ def worker(
     ministack: MiniStack,
     shared_redis_server: RedisServer,
 ) -> Iterator[Stack]:
-    """A worker of this release, without a beat: only the jobs of the tests reach it."""
+    """A worker of this release without beat, so that it gets only the jobs of the tests."""
     folder = tmp_path_factory.mktemp("mixed")
     with Stack(folder, ministack, shared_redis_server, roles=("worker",)) as stack:
         yield stack
 
 
 def waiting_ride(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> tuple[Ports, str, str]:
-    """A ride that waits with a unicorn in reach, and for which nobody published a round."""
+    """A waiting ride with a unicorn in reach, without a published round."""
     for name, value in stack.ministack.environment.items():
         monkeypatch.setenv(name, value)
     settings = stack.settings()
@@ -118,14 +118,14 @@ def waiting_ride(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> tuple[Ports, 
 
 
 def publish(stack: Stack, task: str, queue: str, *args: Any, **named: Any) -> None:
-    """A job as another release publishes it."""
+    """Publish a job as another release does."""
     with Celery("other", broker=stack.redis.url, set_as_current=False) as app:
         app.conf.broker_transport_options = broker_options(timeout_seconds=2)
         app.send_task(task, args=args, kwargs=named, queue=queue)
 
 
 def errors(stack: Stack) -> list[str]:
-    """What the worker logged as an error; such lines stop a deployment on ECS."""
+    """The worker's error lines. On ECS such lines stop a deployment."""
     lines = stack.log("worker").splitlines()
     return [line for line in lines if line[:1] == "{" and json.loads(line)["level"] == "ERROR"]
 

@@ -82,7 +82,7 @@ def test_all_of_the_monitor_but_its_health_is_behind_the_login(monitor: Monitor)
 def test_the_monitor_counts_what_workers_report(
     monitor: Monitor, redis_server: RedisServer
 ) -> None:
-    """By the names that the dashboard reads. What comes before it listens, it never hears."""
+    """Uses the metric names of the dashboard. The monitor misses events from before it listens."""
     names = {name for name in OTHERS if name.startswith("flower_")}
 
     def missing() -> set[str]:

@@ -225,7 +225,7 @@ def test_a_thousand_slow_clients_take_nothing_from_riders_and_unicorns(stack: St
 
 @contextmanager
 def stopped(stack: Stack) -> Iterator[None]:
-    """The worker process does nothing while the context lasts; what is sent to it waits."""
+    """Stop the worker process for the duration of the context; its input waits."""
     worker = family(stack.processes["web"].pid)[-1]
     os.kill(worker, signal.SIGSTOP)
     try:
@@ -235,17 +235,17 @@ def stopped(stack: Stack) -> Iterator[None]:
 
 
 def requests(name: str, count: int) -> bytes:
-    """So many requests; their log lines have the name."""
+    """The bytes of this many requests; their log lines hold `name`."""
     return f"GET /healthz HTTP/1.1\r\nX-Request-Id: {name}\r\n\r\n".encode() * count
 
 
 def served(stack: Stack, *names: str) -> list[str]:
-    """Whose requests were answered, in order."""
+    """The names of the answered requests, in the order of the answers."""
     lines = re.findall(r'"request_id": "([^"]+)"', stack.log("web"))
     return [name for name in lines if name in names]
 
 
-def test_a_client_that_sends_before_it_reads_keeps_nobody_waiting(stack: Stack) -> None:
+def test_a_client_that_sends_without_reading_does_not_delay_others(stack: Stack) -> None:
     with ExitStack() as opened:
         with stopped(stack):
             for name in ("greedy", "another"):
@@ -254,7 +254,7 @@ def test_a_client_that_sends_before_it_reads_keeps_nobody_waiting(stack: Stack) 
     assert served(stack, "greedy", "another").index("another") < 100
 
 
-def test_a_crowd_from_one_address_gives_way_to_everybody_else(stack: Stack) -> None:
+def test_a_crowd_of_one_address_yields_to_other_clients(stack: Stack) -> None:
     with ExitStack() as opened:
         address, elsewhere = ("127.0.0.1", stack.port), (ELSEWHERE, 0)
         crowd = [

@@ -1,4 +1,4 @@
-"""Holds the findings of three tools against the answers in docker/ecs/SECURITY.md.
+"""Compares the findings of three tools with the answers in docker/ecs/SECURITY.md.
 
 Exit code 1 if a finding has no answer there, or an answer has no finding any more.
 """
@@ -22,7 +22,7 @@ ROW: Final = re.compile(r"^\| `([\w.]+)` \| `([\w./-]+)`: `([^`]+)` \| \S", re.M
 
 
 def answers() -> list[Finding]:
-    """What the page answers: rule, file and a pattern of resources."""
+    """One answer of the page: rule, file and a pattern of resource names."""
     return [Finding(*row) for row in ROW.findall(PAGE.read_text())]
 
 
@@ -39,7 +39,7 @@ def unanswered(findings: Iterable[Finding], given: Iterable[Finding]) -> list[Fi
 
 
 def outdated(findings: Iterable[Finding], given: Iterable[Finding]) -> list[Finding]:
-    """The answers that nothing asks for any more."""
+    """The answers that have no finding any more."""
     findings = list(findings)
     return [one for one in given if not any(is_answered(each, one) for each in findings)]
 

@@ -31,11 +31,11 @@ EXAMPLES: Final = {
     "KeyArn": "arn:aws:kms:us-east-1:111122223333:key/example",
     "UserPoolId": "us-east-1_Example",
 }
-"""Values for parameters without a default: rules read texts, not references."""
+"""Values for parameters without a default, because the rules cannot resolve references."""
 
 
 class Finding(NamedTuple):
-    """What a tool found: its name for it, and where."""
+    """One finding of a tool: its rule, and the file and resource."""
 
     rule: str
     file: str
@@ -110,7 +110,7 @@ def guard(home: Path, templates: Path) -> Iterator[Finding]:
 
 
 def _resources_in(part: Any) -> set[str]:
-    """The resources that a report of cfn-guard speaks of: the first name of each path."""
+    """The resources in a report of cfn-guard: the first name of each path."""
     if isinstance(part, Mapping):
         path = part.get("path")
         if isinstance(path, str) and path.startswith("/Resources/"):

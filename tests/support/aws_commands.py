@@ -109,7 +109,7 @@ def parameters_of(call: Call) -> dict[str, Any]:
 
 
 def faults_of(call: Call) -> list[str]:
-    """What the API's model says against the call."""
+    """The reasons why the API's model refuses the call."""
     if call.is_own:
         known = OWN[call.service, call.operation] | GLOBAL
         return [f"no option --{name}" for name in call.options.keys() - known]
@@ -121,7 +121,7 @@ def faults_of(call: Call) -> list[str]:
 
 
 def _wrong_words(shape: Any, value: Any) -> Iterator[str]:
-    """Words that are none of an enumeration's."""
+    """Values that are not in their enumeration."""
     if shape.type_name == "structure":
         for name, each in value.items():
             yield from _wrong_words(shape.members[name], each)

@@ -1,4 +1,4 @@
-"""What CloudFormation makes of a template: parameters and look-ups put in, conditions decided."""
+"""Resolves a template as CloudFormation does: parameters, look-ups and conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CloudWatch as far as alarms need it: metrics out of log lines, and the states of alarms.
+"""A model of CloudWatch for alarms: it makes metrics of log lines, and computes alarm states.
 
 No emulator evaluates alarms, so the documented rules are here; `test_cloudwatch` holds them to the
 tables of the documentation:

@@ -1,4 +1,4 @@
-"""How many examples a property test draws where the default is not the right number."""
+"""The number of examples of property tests that need another number than the default."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ PROJECT = Path(__file__).parents[2]
 ENVIRONMENTS = PROJECT / ".local" / "venv"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "test"}
 START_SECONDS = 90.0
-"""Generous, because on a busy machine a start alone takes half a minute."""
+"""Long, because a start takes half a minute on a busy machine."""
 
 
 _FIRST_PORT: Final = 12_000 + 2_500 * (
