@@ -1,8 +1,8 @@
-"""The media role: cleans profile photos, apart from dispatch and off unless it is started.
+"""The media role: cleans profile photos. It is optional and separate from dispatch.
 
-An application of its own with its own clock: only this role imports Pillow, its queue is filled by
-itself alone, and whatever a picture does to it, rides go on. Start it where `PHOTOS_BUCKET` is set.
-The bucket says what has to be done; a lost job costs the two seconds until the next.
+It is a Celery application of its own, with its own beat. Only this role imports Pillow and uses its
+queue, so a harmful picture cannot delay a ride. Start it where `PHOTOS_BUCKET` is set. Each job
+reads from the bucket which photos to clean, so a lost job only delays them by two seconds.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ logger = logging.getLogger(__name__)
 
 EVERY_SECONDS: Final = 2.0
 BUDGET_SECONDS: Final = 10.0
-"""No new photo is begun after this; one takes about a second at most."""
+"""A job begins no further photo after this many seconds. A photo takes about a second at most."""
 
 settings = load(Settings)
 app = Celery("media", broker=settings.broker_url)
 app.conf.update(
     task_ignore_result=True,
-    # One job at a time, and none kept back: each looks at the whole bucket.
+    # A child takes one job and reserves no further one, because each job reads the whole bucket.
     worker_prefetch_multiplier=1,
-    # A picture that takes longer is no picture: the child is killed, and its upload is gone.
+    # No honest picture takes longer. Celery kills the child, and the upload is lost.
     task_soft_time_limit=20,
     task_time_limit=25,
-    # Kilobytes: the largest picture needs 345 MB. A child that has grown beyond is replaced.
+    # In kilobytes. The largest picture needs 345 MB. Celery replaces a child that uses more.
     worker_max_memory_per_child=400_000,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
@@ -55,7 +55,7 @@ app.conf.update(
         "clean": {
             "task": CLEAN_TASK,
             "schedule": EVERY_SECONDS,
-            # One that waited behind a full bucket is followed by the next.
+            # A job that waited for a whole period is not needed: the next one follows.
             "options": {"expires": EVERY_SECONDS},
         }
     },

@@ -28,7 +28,7 @@ class LastStep:
     heading: Mapping[str, str] = field(default_factory=dict)
     """The goal (an H3 cell) to which each unicorn was sent, by unicorn id."""
     trust: Mapping[str, float] = field(default_factory=dict)
-    """How far each unicorn is expected to follow advice, 0 to 1, by unicorn id."""
+    """The trust in each unicorn (0 to 1) to follow advice, by unicorn id."""
     followers: frozenset[str] = frozenset()
     """Unicorns that have followed their advice since their last ride."""
     predicted_at: datetime | None = None

@@ -20,8 +20,8 @@ from service.model.errors import Unavailable
 from service.model.presence import judged
 
 MOST_WAVES: Final = 3
-"""How many reports of one unicorn are taken from one call, the latest first: enough for a position,
-a jump, and a report that agrees with the jump. Each costs a call to Redis."""
+"""The most reports of one unicorn that one call records, the latest ones. Three are enough for a
+position, a jump, and a report that agrees with the jump. Each costs a call to Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Noted:
     """The result of a report."""
 
     unicorn: Unicorn | None
-    """None if its state is unknown at the moment; the position was recorded all the same."""
+    """None if its state is unknown at the moment; its position was recorded nevertheless."""
     ride_version: int | None = None
     """The version of the unicorn's ride, if known."""
     advice: Advice | None = None
@@ -114,9 +114,9 @@ def record_positions(
 def _unicorns(
     ports: Stores, sightings: Mapping[str, Sighting], now: datetime
 ) -> Mapping[str, Unicorn | None]:
-    """The unicorns that exist; states that the index lacks are read and noted there.
+    """The unicorns that exist. Reads states that the index lacks, and adds them to it.
 
-    None stands for a unicorn whose row cannot be read; its position is recorded all the same.
+    None stands for a unicorn whose row cannot be read; its position is recorded nevertheless.
     """
     unicorns: dict[str, Unicorn | None] = {
         name: seen.unicorn for name, seen in sightings.items() if seen.unicorn

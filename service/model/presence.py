@@ -1,9 +1,10 @@
-"""When a unicorn counts as silent, and what its calls tell about it.
+"""When a unicorn counts as silent, and which facts its calls give.
 
-Silence counts only while the service could have accepted a call of the unicorn. Each process that
-takes such calls reports every few seconds that it hears them, or that it had to refuse some. The
-silence of a unicorn begins with its last call, but not before every process hears, and ends with
-the last report of any of them: an outage adds nothing to it.
+Silence counts only for the time in which the service could have accepted a call of the unicorn.
+Each process that accepts such calls reports every few seconds that it hears them, or that it had to
+refuse some. The silence begins with the unicorn's last call, or when the last process began to
+hear, whichever is later. It ends with the last report of the processes. So an outage adds nothing
+to it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Redis and still refuse calls."""
 
 
 class Patrol(StrEnum):
-    """What a patrol looks for among the unicorns that have a ride."""
+    """The two kinds of patrol: one checks that unicorns call, one that they come to the pickup."""
 
     SILENCE = "silence"
     COMING = "coming"
@@ -60,7 +61,8 @@ TRAIL_METRES: Final = 50
 TRAIL_PLACES: Final = 3
 
 AT_PICKUP_METRES: Final = 50
-"""A unicorn that is so near to a pickup has reached it: streets are wide, and GPS scatters."""
+"""A unicorn within this distance of a pickup has reached it, because streets are wide and GPS
+scatters."""
 
 CLOCK_SKEW: Final = timedelta(seconds=30)
 """How far a phone's clock may be ahead of ours; a position from such a clock counts as recorded
@@ -136,7 +138,7 @@ class Hearing:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What a unicorn's calls tell about it."""
+    """The facts about a unicorn that its calls give."""
 
     position: Position | None
     """Its last position if that is fresh."""

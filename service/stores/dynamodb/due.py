@@ -38,11 +38,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 QUERY_PAGE: Final = 100
-"""Items per page if it is unknown how many are needed."""
+"""Items per page of a query that may need any number of items."""
 QUERY_MOST: Final = 1000
-"""Rides in the largest answer (1 MB)."""
+"""Rides in the largest answer of a query (1 MB)."""
 ENDS_PAGES: Final = 10
-"""Pages that are searched behind a backlog of waiting rides for those that end or expire."""
+"""The most pages that are read behind a backlog of waiting rides, to find rides that end or expire.
+"""
 STATEMENTS: Final = 25
 """Statements of one BatchExecuteStatement call at most (AWS, "BatchExecuteStatement")."""
 LEFT_ALONE: Final = frozenset(
@@ -57,7 +58,7 @@ LEFT_ALONE: Final = frozenset(
 )
 """Errors of a statement that left the ride unchanged, so that it can be tried again."""
 UNREADABLE_PAUSE: Final = timedelta(minutes=5)
-"""How long an unreadable row is postponed; a release that can read it may come meanwhile."""
+"""How long an unreadable row is postponed. A release that can read it may be deployed meanwhile."""
 
 
 class DueRides(TableStore):
@@ -78,7 +79,7 @@ class DueRides(TableStore):
         )
         others = [_id(entry) for entry in oldest if not _only_waits(entry, now)]
         if not others and len(oldest) == limit:
-            # A backlog of waiting rides: look behind it for rides that end or whose offers expire.
+            # All are waiting rides, and there may be more: read on for rides that end or expire.
             further = self._query(_ends_first(self._due_query(shard, now, QUERY_MOST)), ENDS_PAGES)
             others = [_id(entry) for entry in islice(further, limit)]
         waiting = [_id(entry) for entry in oldest if _only_waits(entry, now)]
@@ -133,7 +134,7 @@ class DueRides(TableStore):
         }
 
     def _still_due(self, ride_ids: Sequence[str], now: datetime) -> list[Ride]:
-        """The rides that are really due, in this order, because the index may be a moment old.
+        """The rides of these ids that are still due, in this order. The index may be a moment old.
 
         An unreadable row is postponed, so that it does not hide the others.
         """

@@ -1,14 +1,14 @@
 """The tables as data, and their creation where no infrastructure code creates them.
 
 `Rides` has four indexes. `by_rider_keys` and `by_unicorn` list the rides of one of the two;
-`by_day` lists all rides of a day, spread over shards; `open_rides` is sparse, it holds open rides
-only, and is what the sweep reads. DynamoDB charges a write for every entry that a change of a ride
-alters, so an index holds nothing that changes without its key: rides are read by their ids. None is
-keyed on plain status, which would be a few hot partitions. `Operations` has one index,
-`dead_letters`: sparse, newest first.
+`by_day` lists all rides of a day, spread over shards. `open_rides` holds only open rides (it is
+sparse), and the sweep reads it. DynamoDB charges a write for every index entry that a change of a
+ride alters. So an index holds no attribute that changes more often than its key, and rides are read
+by their ids. No index has the status as its key, because that would make a few hot partitions.
+`Operations` has one index, `dead_letters`: sparse, newest first.
 
-An index cannot change its projection, so one that should is replaced by another beside it. The
-former one stays until `drop_former_indexes`: processes of the last release read it.
+An index cannot change its projection, so a new index replaces it. The former index stays until
+`drop_former_indexes`, because processes of the last release read it.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from service.stores.redis.link import Command, RedisLink, run_all
 BUCKET_SECONDS: Final = 30
 """The time span of one GEO set."""
 NORTHERNMOST: Final = 85.05
-"""The highest latitude that Redis GEO accepts, in degrees; beyond it positions are clamped. There
-distances are wrong: some candidates are too far away, which the pairing notices, and some near
-unicorns are not found."""
+"""The highest latitude that Redis GEO accepts, in degrees. Positions beyond it are clamped, so
+their distances are wrong: some candidates are too far away, which the pairing notices, and some
+near unicorns are not found."""
 
 
 FIRST_RADIUS_METRES: Final = 1000.0
@@ -42,7 +42,7 @@ class Move:
     is_known: bool = False
 
     def is_like(self, other: Move) -> bool:
-        """Whether both have the same effect, whatever else is known of the unicorn by now."""
+        """Whether both moves have the same effect on the GEO sets."""
         return self._effect() == other._effect()
 
     def _effect(self) -> tuple[Any, ...]:

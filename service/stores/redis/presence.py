@@ -25,7 +25,8 @@ from service.stores.redis.link import RedisLink
 from service.stores.redis.remembered import position_of
 
 KEPT_SECONDS: Final = 86_400
-"""How long a unicorn's hash is kept: long after its position is stale, it tells the silence."""
+"""How long a unicorn's hash is kept, in seconds. It shows how long the unicorn has been silent, so
+it is kept long after the position is stale."""
 
 
 class RedisPresence:
