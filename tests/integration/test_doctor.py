@@ -152,4 +152,4 @@ def test_a_clock_that_is_off_is_a_fault(command: Command, monkeypatch: pytest.Mo
     command.json("tables", "create")
     monkeypatch.setattr(doctor, "redis_clock", lambda link: lambda: redis_clock(link)() + 60)
     (fault,) = faults(command)
-    assert fault.startswith("clocks: the clock of redis is +")
+    assert fault.startswith("clocks: the clock of redis differs by +")
