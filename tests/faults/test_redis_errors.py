@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -16,6 +20,11 @@ from tests.support.stack import ROLES, Stack
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
 TROUBLE_SECONDS = 4.0
 """Long enough for a sweep, a heartbeat and a restore of unacknowledged jobs to meet it."""
+MATCHED_WITHIN_SECONDS = 5.0
+"""What the runbook promises, from the moment the server is usable."""
+ALMOST_A_MINUTE = timedelta(seconds=50)
+TRIES = 3
+"""Of the same trouble, because a busy machine may be late once."""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +97,23 @@ def permit_nothing_for_a_while(pair: RedisPair) -> None:
         client.acl_setuser("default", enabled=True, nopass=True, categories=["+@all"])
 
 
+def be_busy_for_a_while(pair: RedisPair) -> None:
+    """A script of somebody else runs until it is killed."""
+    address = ("127.0.0.1", pair.primary.port)
+    with admin(pair.primary) as client, socket.create_connection(address) as somebody:
+        client.config_set("busy-reply-threshold", "100")
+        somebody.sendall(b'EVAL "while true do end" 0\r\n')
+        time.sleep(TROUBLE_SECONDS)
+        client.script_kill()
+
+
+def miss_its_replicas_for_a_while(pair: RedisPair) -> None:
+    with admin(pair.primary) as client:
+        client.config_set("min-replicas-to-write", "9")
+        time.sleep(TROUBLE_SECONDS)
+        client.config_set("min-replicas-to-write", "0")
+
+
 def hold_a_text_where_a_queue_should_be(pair: RedisPair) -> None:
     names = ("{wildrydes}:dispatch", "{wildrydes}:sweep", "{wildrydes}:unacked")
     with admin(pair.primary) as client:
@@ -103,6 +129,8 @@ def hold_a_text_where_a_queue_should_be(pair: RedisPair) -> None:
         be_a_replica_for_a_while,
         be_full_for_a_while,
         permit_nothing_for_a_while,
+        be_busy_for_a_while,
+        miss_its_replicas_for_a_while,
         hold_a_text_where_a_queue_should_be,
     ],
 )
@@ -110,12 +138,13 @@ def test_no_error_of_redis_ends_a_process_and_rides_are_matched_after_it(
     stack: Stack, pair: RedisPair, driver: str, trouble: Callable[[RedisPair], None]
 ) -> None:
     before = pids(stack)
-    assert is_matched(stack, driver)
-    trouble(pair)
-    began = time.monotonic()
-    assert is_matched(stack, driver)
-    print(f"matched {time.monotonic() - began:.1f} s after Redis was usable again")
-    assert pids(stack) == before
+    seconds_to_match(stack, driver)
+    took: list[float] = []
+    while not took or (min(took) > MATCHED_WITHIN_SECONDS and len(took) < TRIES):
+        trouble(pair)
+        took.append(seconds_to_match(stack, driver))
+        assert pids(stack) == before
+    assert min(took) <= MATCHED_WITHIN_SECONDS, took
     wait_until(lambda: readiness(stack) == "ready", "readiness")
 
 
@@ -131,25 +160,32 @@ def readiness(stack: Stack) -> object:
     return stack.call("GET", "/readyz").json["status"]
 
 
-def is_matched(stack: Stack, driver: str) -> bool:
-    """Whether a ride asked for now finds the unicorn; the ride is canceled again."""
+def seconds_to_match(stack: Stack, driver: str) -> float:
+    """How long a ride asked for now waits for the unicorn, whose positions are recorded by then.
+
+    The ride is canceled again.
+    """
+    began = time.monotonic()
     rider = stack.rider_token(f"rider-{uuid.uuid4()}")
     ride = stack.call("POST", "/v1/rides", {"pickup": PICKUP}, token=rider).json["ride_id"]
 
     def has_unicorn() -> bool:
-        stack.call("PUT", "/v1/fleet/me/position", PICKUP, token=driver)
+        position = stack.call("PUT", "/v1/fleet/me/position", PICKUP, token=driver)
         seen = stack.call("GET", f"/v1/rides/{ride}", token=rider).json
-        return bool(seen["status"] == "matched")
+        return position.status == 204 and bool(seen["status"] == "matched")
 
     wait_until(has_unicorn, "the match")
-    return stack.call("POST", f"/v1/rides/{ride}/cancel", {}, token=rider).status == 200
+    took = time.monotonic() - began
+    assert stack.call("POST", f"/v1/rides/{ride}/cancel", {}, token=rider).status == 200
+    return took
 
 
-def test_beat_said_once_and_briefly_what_failed_every_second(stack: Stack) -> None:
-    """After all of the above, which took less than a minute each."""
+def test_beat_said_once_a_minute_and_briefly_what_failed_every_second(stack: Stack) -> None:
     said = [each for each in stack.log("beat").splitlines() if "not published" in each]
-    assert 1 <= len(said) <= 3
+    assert said
     assert "Traceback" not in "".join(said)
+    when = [datetime.fromisoformat(json.loads(each)["timestamp"]) for each in said]
+    assert all(later - earlier > ALMOST_A_MINUTE for earlier, later in pairwise(when))
 
 
 def test_the_whole_service_was_tried(stack: Stack) -> None:

@@ -93,6 +93,7 @@ def test_a_ride_and_its_views_need_no_right_that_is_not_given(stack: Stack, admi
     assert stack.call("GET", "/readyz").json == {"status": "ready", "failing": []}
     found = {key: admin.type(key) for key in admin.scan_iter("wildrydes:*")}
     assert found == {key: misplaced.type_of(key) for key in found}
+    wait_until(lambda: nameless(admin) == [], "a name on each connection")
 
 
 def test_no_role_may_do_what_only_operators_do(admin: Any, server: RedisServer) -> None:
@@ -114,6 +115,13 @@ def test_no_role_may_do_what_only_operators_do(admin: Any, server: RedisServer) 
 def refused(admin: Any) -> list[str]:
     """Who was refused what, from the server's own log."""
     return [f"{each['username']} {each['reason']} {each['object']}" for each in admin.acl_log()]
+
+
+def nameless(admin: Any) -> list[Any]:
+    """Connections of the service that do not say whose they are. A new one says so at once."""
+    others = [each for each in admin.client_list() if each["id"] != str(admin.client_id())]
+    assert others
+    return [each for each in others if not each["name"].startswith("wildrydes-")]
 
 
 def a_driver(stack: Stack) -> str:

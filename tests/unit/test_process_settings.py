@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -16,7 +17,7 @@ from service.entrypoints import gunicorn
 from service.settings import ApiSettings
 from service.stores.broker import SWEEP_QUEUE, SWEEP_TASK, broker_options
 from tests.support.infrastructure import PROJECT
-from tests.unit.test_ecs_templates import containers
+from tests.unit.test_ecs_templates import containers, resources
 
 ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
@@ -136,6 +137,15 @@ def test_the_sweep_is_published_every_second_and_messages_never_pile_up(celery: 
 def test_without_a_monitor_nobody_controls_a_worker_and_its_log_is_ours(celery: Any) -> None:
     assert celery["worker_enable_remote_control"] is False
     assert celery["worker_hijack_root_logger"] is False
+
+
+def test_the_runbook_says_how_long_the_platform_waits() -> None:
+    runbook = (PROJECT / "docker/RUNBOOK.md").read_text()
+    (sentence,) = re.findall(r"ECS waits ([^.]+)\.", runbook)
+    (monitor,) = resources("flower.yaml", "AWS::ECS::TaskDefinition").values()
+    (part,) = monitor["ContainerDefinitions"]
+    waits = stop_timeouts() | {part["Name"]: part["StopTimeout"]}
+    assert {role: int(said) for said, role in re.findall(r"(\d+) s for (\w+)", sentence)} == waits
 
 
 def test_a_container_is_given_longer_to_stop_than_what_runs_in_it(celery: Any) -> None:
