@@ -62,9 +62,10 @@ def monitor(tmp_path: Path, ministack: MiniStack, redis_server: RedisServer) -> 
     settings = {
         "FLOWER_ADDRESS": "127.0.0.1",
         "FLOWER_PORT": str(free_port()),
-        # As a secret store hands it on: Flower itself would take the comma for an empty login.
-        "FLOWER_BASIC_AUTH": f"{LOGIN},\n",
-        "FLOWER_UNAUTHENTICATED_API": "true",
+        # Flower itself would take what follows the comma for a login, an empty one.
+        "FLOWER_BASIC_AUTH": f"{LOGIN},",
+        # No setting of ours. If Flower read it, the login alone would not be enough.
+        "FLOWER_AUTH": "nobody@example.com",
     }
     with Stack(tmp_path, ministack, redis_server, roles=("monitor",), **settings) as stack:
         found = Monitor(int(settings["FLOWER_PORT"]))
