@@ -23,7 +23,7 @@ from service.model.errors import Unavailable
 from service.settings import Settings, load
 from service.stores.broker import CLEAN_TASK, MEDIA_QUEUE, broker_options, broker_tls
 from service.stores.dynamodb.client import dynamodb_client
-from worker import liveness
+from worker import consumer, liveness
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
     task_default_queue=MEDIA_QUEUE,
+    # As for the other workers: neither an unreadable message nor a silent broker holds the loop up.
+    worker_consumer="worker.consumer:DroppingConsumer",
     beat_schedule={
         "clean": {
             "task": CLEAN_TASK,
@@ -62,6 +64,9 @@ app.conf.update(
     beat_max_loop_interval=1,
 )
 
+app.events_cls = "worker.consumer:Events"
+app.steps["worker"].add(liveness.LoopStep)
+consumer.install()
 liveness.keep(settings.liveness_file)
 _uploads: Uploads | None = None
 

@@ -25,9 +25,11 @@ from tests.support.infrastructure import (
 )
 from tests.support.local_server import LocalServer, QuietHandler
 from tests.support.stack import Stack, answers
+from tests.unit.test_ecs_templates import template
 
-ROLES = ("web", "worker", "beat", "monitor")
+ROLES = ("web", "worker", "beat", "media", "monitor")
 COMPOSE = yaml.safe_load((PROJECT / "docker/compose.yaml").read_text())["services"]
+(MEDIA,) = template("service.yaml")["Resources"]["MediaTask"]["Properties"]["ContainerDefinitions"]
 DOCKERS_OWN_SECONDS = 10
 """A container without a stop time-out of its own."""
 TROUBLE_SECONDS = 8.0
@@ -37,7 +39,9 @@ FRESH_SECONDS = 15.0
 
 
 def stop_seconds(role: str) -> int:
-    """After how long the platform kills the role."""
+    """After how long the platform kills the role; compose does not start `media`, ECS does."""
+    if role == "media":
+        return int(MEDIA["StopTimeout"])
     said = COMPOSE[role].get("stop_grace_period", f"{DOCKERS_OWN_SECONDS}s")
     return int(said.removesuffix("s"))
 
@@ -123,6 +127,7 @@ def test_roles_live_on_and_end_within_their_stop_time_out(
             stack.start(role)
         wait_until(lambda: answers(stack.port), "the API")
         wait_until(lambda: "ready" in stack.log("worker"), "the worker")
+        wait_until(lambda: "ready" in stack.log("media"), "the media role")
         wait_until(lambda: listens(port), "the monitor")
         trouble(server)
         stack.call("GET", "/v1/rides", token=stack.rider_token("rider"))
@@ -142,7 +147,7 @@ def assert_all_alive(stack: Stack, folder: Path, monitor_port: int) -> None:
     assert answers(stack.port)
     url = f"http://127.0.0.1:{monitor_port}/healthcheck"
     assert urllib3.request("GET", url, timeout=5, retries=False).status == 200
-    for role in ("worker", "beat"):
+    for role in ("worker", "beat", "media"):
         assert time.time() - alive_file(folder, role).stat().st_mtime < FRESH_SECONDS, role
 
 

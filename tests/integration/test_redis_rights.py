@@ -71,6 +71,7 @@ def stack(
             stack.start(role)
         wait_until(lambda: answers(stack.port), "the API")
         wait_until(lambda: "ready" in stack.log("worker"), "the worker")
+        wait_until(lambda: "ready" in stack.log("media"), "the media role")
         wait_until(lambda: all(listens(metrics + n) for n in range(3)), "the metrics of each role")
         yield stack
 
