@@ -59,6 +59,7 @@ def _lost(event: dict[str, Any]) -> tuple[str, datetime]:
         at = datetime.fromisoformat(text(detail, "eventTime"))
     except ValueError:
         raise BadEvent("eventTime is no instant") from None
-    if at.tzinfo is None:
-        raise BadEvent("eventTime has no zone")
+    # Arithmetic with the first and the last years overflows.
+    if at.tzinfo is None or not 2000 < at.year < 3000:
+        raise BadEvent("eventTime has no zone, or a year that cannot be")
     return sub, at

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 POOL_ID: Final = "us-east-1_Example"
 CLIENT_ID: Final = "riderclient"
+SUB: Final = "8a6f2c1e-0000-4000-8000-000000000001"
 USER: Final[Mapping[str, str]] = {
-    "sub": "8a6f2c1e-0000-4000-8000-000000000001",
+    "sub": SUB,
     "email": "rider@example.com",
     "email_verified": "true",
     "given_name": "Ada",
@@ -129,4 +130,25 @@ def an_event(
             **request,
         },
         "response": dict(response),
+    }
+
+
+def a_pool_event(**detail: Any) -> dict[str, Any]:
+    """As EventBridge delivers a call that CloudTrail recorded."""
+    return {
+        "version": "0",
+        "source": "aws.cognito-idp",
+        "detail-type": "AWS API Call via CloudTrail",
+        "detail": {
+            "eventSource": "cognito-idp.amazonaws.com",
+            "eventName": "AdminRemoveUserFromGroup",
+            "eventTime": "2026-11-26T15:00:00Z",
+            "requestParameters": {
+                "userPoolId": "us-east-1_Example",
+                "username": SUB,
+                "groupName": "admin",
+            },
+            "additionalEventData": {},
+            **detail,
+        },
     }

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from service.identity import challenge, post_confirmation, pre_sign_up, pre_token_generation
+from service.identity import (
+    challenge,
+    pool_events,
+    post_confirmation,
+    pre_sign_up,
+    pre_token_generation,
+)
 from service.identity import user_migration as migration
 
 
@@ -57,3 +63,21 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> FakeAws:
     migration._tries.clear()
     migration._calls.clear()
     return fake
+
+
+class FakeTable:
+    """Remembers what is written to the table of operations."""
+
+    def __init__(self) -> None:
+        self.written: list[Any] = []
+
+    def transact_write_items(self, *, TransactItems: Any, **_: Any) -> None:
+        self.written.append(TransactItems[0]["Put"]["Item"])
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> FakeTable:
+    table = FakeTable()
+    monkeypatch.setattr(pool_events, "client", lambda _service: table)
+    monkeypatch.setenv("OPERATIONS_TABLE", "Operations")
+    return table

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service.identity import (
     challenge,
     custom_message,
+    pool_events,
     post_confirmation,
     pre_sign_up,
     pre_token_generation,
@@ -21,8 +22,8 @@ from service.identity import (
     user_migration,
 )
 from service.identity.events import BadEvent, Event, Refused
-from tests.support.cognito_events import SHAPES, an_event
-from tests.unit.identity.conftest import FakeAws
+from tests.support.cognito_events import SHAPES, SUB, a_pool_event, an_event
+from tests.unit.identity.conftest import FakeAws, FakeTable
 
 Handler = Callable[[Event, object], Event]
 HANDLERS: Mapping[str, Handler] = {
@@ -38,13 +39,16 @@ HANDLERS: Mapping[str, Handler] = {
     "VerifyAuthChallengeResponse": challenge.verify,
 }
 ANSWERS = {name: set(response) for name, (_, _, response) in SHAPES.items()}
+INSTANTS = ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-11-26")
 JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats()
     | st.text(st.characters(), max_size=8)
-    | st.sampled_from(["{####}", "true", "\ud800", "1", "2", "3", 'a"b', "CUSTOM_CHALLENGE"]),
+    | st.sampled_from(
+        ["{####}", "true", "\ud800", "1", "2", "3", 'a"b', "CUSTOM_CHALLENGE", *INSTANTS]
+    ),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -67,14 +71,8 @@ def paths_of(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [*([path] if path else []), *inner]
 
 
-@pytest.mark.usefixtures("aws")
-@pytest.mark.parametrize("name", sorted(SHAPES))
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data())
-def test_any_field_of_an_event_may_hold_anything(name: str, data: st.DataObject) -> None:
-    event = an_event(name)
+def damage(event: Event, data: st.DataObject) -> None:
+    """Change up to three fields of the event, or take them away."""
     for path in data.draw(st.lists(st.sampled_from(paths_of(event)), max_size=3)):
         holder: Any = event
         for key in path[:-1]:
@@ -84,6 +82,17 @@ def test_any_field_of_an_event_may_hold_anything(name: str, data: st.DataObject)
                 holder[path[-1]] = data.draw(JSON)
             else:
                 holder.pop(path[-1], None)
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("name", sorted(SHAPES))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_field_of_an_event_may_hold_anything(name: str, data: st.DataObject) -> None:
+    event = an_event(name)
+    damage(event, data)
     before = copy.deepcopy(event)
     try:
         answer = handler_of(name)(event, None)
@@ -99,10 +108,34 @@ def test_any_field_of_an_event_may_hold_anything(name: str, data: st.DataObject)
         assert event["request"]["session"][-1]["challengeResult"] is True
 
 
-@pytest.mark.parametrize("handler", HANDLERS.values())
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_a_pools_own_event_revokes_its_users_tokens_or_nothing(
+    table: FakeTable, data: st.DataObject
+) -> None:
+    table.written.clear()
+    event = a_pool_event()
+    damage(event, data)
+    before = copy.deepcopy(event)
+    try:
+        pool_events.handle(event, None)
+    except BadEvent:
+        assert table.written == []
+        return
+    (item,) = table.written
+    assert (item["kind"]["S"], item["value"]["S"]) == ("sub", SUB)
+    assert event["detail"]["eventName"] in pool_events.LOST
+    assert repr(event) == repr(before)
+
+
+@pytest.mark.parametrize("handler", [*HANDLERS.values(), pool_events.handle])
 @settings(max_examples=40, deadline=None)
 @given(event=JSON)
-def test_what_is_no_event_at_all_is_refused(handler: Handler, event: Any) -> None:
+def test_what_is_no_event_at_all_is_refused(
+    handler: Callable[[Any, object], object], event: Any
+) -> None:
     with pytest.raises(BadEvent):
         handler(event, None)
 

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
+from service.core.photos import clean_uploads
 from service.identity import pictures
 from service.identity.pictures import clean
 from service.model.errors import PhotoRefused
+from tests.support.fakes_photos import FakePhotos
 
 
 def a_picture(form: str = "JPEG", size: tuple[int, int] = (300, 200), **options: object) -> bytes:
@@ -129,6 +131,18 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 def test_what_is_no_picture_of_ours_is_refused(name: str) -> None:
     with pytest.raises(PhotoRefused):
         clean(HOSTILE[name]())
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nothing_of_such_an_upload_is_stored_or_shown(name: str) -> None:
+    photos = FakePhotos()
+    photos.belongs("identity-1", "rider-1")
+    photos.uploaded["identity-1"] = HOSTILE[name]()
+    assert clean_uploads(photos, clean, lambda: True) == 0
+    assert (photos.shown, photos.uploaded) == ({}, {})
+    photo = photos.get("rider-1")
+    assert photo
+    assert photo.refused
 
 
 @settings(max_examples=60, deadline=None)
