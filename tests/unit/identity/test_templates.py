@@ -21,6 +21,12 @@ ROOM: Final = PROJECT / "service" / "identity"
 POOL_ARN: Final = (
     "arn:${AWS::Partition}:cognito-idp:${AWS::Region}:${AWS::AccountId}:userpool/${UserPoolId}"
 )
+LIFETIMES: Final = {
+    "AccessToken": "AccessTokenMinutes",
+    "IdToken": "AccessTokenMinutes",
+    "RefreshToken": "RefreshTokenDays",
+}
+"""The template's parameter of how long a kind of token lives."""
 SAME_NAME: Final = {"VerifyAuthChallengeResponse": "VerifyAuthChallenge"}
 """Cognito's name of a trigger, where ours is shorter."""
 
@@ -202,6 +208,49 @@ def test_the_pool_has_the_scopes_and_groups_of_the_code() -> None:
     assert scopes == policy.SCOPES.keys()
     groups = resources("data.yaml", "AWS::Cognito::UserPoolGroup").values()
     assert {group["GroupName"] for group in groups} == grants.SCOPES_OF.keys()
+
+
+def test_the_pool_signs_in_checks_and_recovers_its_users_as_decided() -> None:
+    (pool,) = resources("data.yaml", "AWS::Cognito::UserPool").values()
+    # Cognito takes UsernameAttributes or AliasAttributes, and never lets a pool change them.
+    assert (pool["UsernameAttributes"], "AliasAttributes" in pool) == (["email"], False)
+    assert pool["UsernameConfiguration"] == {"CaseSensitive": False}
+    assert pool["AutoVerifiedAttributes"] == ["email"]
+    assert pool["Policies"]["PasswordPolicy"] == {
+        "MinimumLength": 12,
+        "PasswordHistorySize": 3,
+        "TemporaryPasswordValidityDays": 3,
+    }
+    assert (pool["MfaConfiguration"], pool["EnabledMfas"]) == ("OPTIONAL", ["SOFTWARE_TOKEN_MFA"])
+    recovery = pool["AccountRecoverySetting"]["RecoveryMechanisms"]
+    assert recovery == [{"Name": "verified_email", "Priority": 1}]
+    (login_pages,) = resources("data.yaml", "AWS::Cognito::UserPoolDomain").values()
+    assert login_pages["ManagedLoginVersion"] == 2
+    condition, by_ses, otherwise = pool["EmailConfiguration"]["Fn::If"]
+    has_sender = {"Fn::Not": [{"Fn::Equals": [{"Ref": "SenderAddress"}, ""]}]}
+    assert template("data.yaml")["Conditions"][condition] == has_sender
+    assert (by_ses["EmailSendingAccount"], by_ses["From"]) == (
+        "DEVELOPER",
+        {"Ref": "SenderAddress"},
+    )
+    assert "identity/${SenderDomain}" in by_ses["SourceArn"]["Fn::Sub"]
+    assert otherwise == {"EmailSendingAccount": "COGNITO_DEFAULT"}
+
+
+@pytest.mark.parametrize("name", ["rider", "driver", "console", "machine"])
+def test_a_clients_tokens_live_as_long_as_the_parameters_say(name: str) -> None:
+    given = template("data.yaml")["Parameters"]
+    bounds = {key: (given[key]["MinValue"], given[key]["MaxValue"]) for key in LIFETIMES.values()}
+    assert bounds == {"AccessTokenMinutes": (15, 60), "RefreshTokenDays": (1, 3650)}
+    # A machine's sign-in brings an access token only.
+    kinds = ["AccessToken"] if name == "machine" else ["AccessToken", "IdToken", "RefreshToken"]
+    client = clients()[name]
+    assert {kind: client[f"{kind}Validity"] for kind in kinds} == {
+        kind: {"Ref": LIFETIMES[kind]} for kind in kinds
+    }
+    assert client["TokenValidityUnits"] == {
+        kind: "days" if kind == "RefreshToken" else "minutes" for kind in kinds
+    }
 
 
 @pytest.mark.parametrize("name", ["rider", "driver", "console"])
