@@ -88,7 +88,7 @@ def test_every_setting_that_names_a_dependency_is_asked_or_has_a_reason() -> Non
     names = {
         name.upper()
         for name in ApiSettings.model_fields
-        if re.search(r"_(url|table|endpoint|file|issuers|pool_id)$|endpoint_url", name)
+        if re.search(r"_(url|table|endpoint|file|issuers|pool_id|bucket)$|endpoint_url", name)
     } - {"LIVENESS_FILE", "TRAVEL_TIMES_MAX_TABLE"}
     runbook = (PROJECT / "docker" / "RUNBOOK.md").read_text()
     section = runbook.partition("## What readiness asks")[2]
