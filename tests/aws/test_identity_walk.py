@@ -2,15 +2,17 @@
 
 It has never been run, for want of an account. It creates stacks, a bucket and users under a prefix
 of its own and deletes them. It needs credentials that may do that (`AWS_PROFILE` or `AWS_…`) and
-`AWS_REGION`. Nobody reads mail here: an administrator confirms, and the walk's two SRP sign-ins
-stand for the login page.
+`AWS_REGION`. Nobody reads mail here: the deployed function is asked for the message, and an
+administrator confirms. Nobody types into the login page: the walk's two SRP sign-ins stand for it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import jwt
 import pytest
 
 from tests.support import identity_walk
+from tests.support.cognito_events import an_event
 from tests.support.identity_walk import DOMAIN, JAPANESE, Walk
 from tests.support.templates import ECS
 
@@ -68,15 +71,24 @@ class RealAccount:
         return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
     def remove(self) -> None:
-        """Delete the stacks, then what the templates keep on purpose, then the code's bucket."""
+        """Delete the stacks, then what the templates keep on purpose, then the code's bucket.
+
+        A deletion that fails is raised at the end, when everything else was tried.
+        """
+        with ExitStack() as deletions:  # called last in, first out, whatever one of them raises
+            deletions.callback(self._remove, "AWS::S3::Bucket", f"{self.prefix}-walk-code")
+            for name in self._made:
+                deletions.callback(self._remove_stack, name)
+
+    def _remove_stack(self, name: str) -> None:
         formation = self.client("cloudformation")
-        for name in reversed(self._made):
-            kept = formation.describe_stack_resources(StackName=name)["StackResources"]
+        resources = formation.describe_stack_resources(StackName=name)["StackResources"]
+        with ExitStack() as deletions:
+            for resource in resources:
+                if made := resource.get("PhysicalResourceId"):
+                    deletions.callback(self._remove, resource["ResourceType"], made)
             formation.delete_stack(StackName=name)
             formation.get_waiter("stack_delete_complete").wait(StackName=name)
-            for resource in kept:
-                self._remove(resource["ResourceType"], resource.get("PhysicalResourceId", ""))
-        self._remove("AWS::S3::Bucket", f"{self.prefix}-walk-code")
 
     def _remove(self, kind: str, name: str) -> None:
         match kind:
@@ -104,6 +116,16 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         account.remove()
 
 
+def written_message(walk: Walk, rider: str) -> str:
+    """The mail with the code that the deployed function writes for this rider."""
+    event = an_event("CustomMessage_SignUp", {"email": rider, "locale": "ja"})
+    invoked = walk.cloud.client("lambda").invoke(
+        FunctionName=f"{walk.cloud.prefix}-identity-CustomMessage",
+        Payload=json.dumps({**event, "userPoolId": walk.pool, "userName": walk.subs[rider]}),
+    )
+    return str(json.load(invoked["Payload"])["response"]["emailMessage"])
+
+
 @pytest.mark.timeout(1800)
 def test_from_a_refused_sign_up_to_a_refused_token(walk: Walk) -> None:
     with pytest.raises(AssertionError) as refused:
@@ -111,6 +133,7 @@ def test_from_a_refused_sign_up_to_a_refused_token(walk: Walk) -> None:
     assert JAPANESE.encode() in refused.value.args[0]
     rider = f"rider@{DOMAIN}"
     walk.sign_up(rider)
+    assert "確認コードは {####} です" in written_message(walk, rider)
     cognito = walk.cloud.client("cognito-idp")
     cognito.admin_confirm_sign_up(UserPoolId=walk.pool, Username=rider)
     groups = cognito.admin_list_groups_for_user(UserPoolId=walk.pool, Username=rider)["Groups"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+import boto3
 import jwt
 import pytest
+from botocore import xform_name
 from urllib3 import request
 
 from service.local.environment import identity_settings
@@ -16,7 +19,8 @@ from service.local.provisioning import jwks_url, provision
 from service.settings import Settings
 from tests.support import srp
 from tests.support.api import build_api
-from tests.support.infrastructure import CREDENTIALS, MiniStack
+from tests.support.aws_commands import operation_of, parameters_of, read
+from tests.support.infrastructure import CREDENTIALS, PROJECT, MiniStack
 
 PASSWORD = "Aa1-correct-horse"
 REDIRECT = "http://127.0.0.1:8080/"
@@ -170,3 +174,29 @@ def test_the_pool_describes_itself_and_signs_people_in_where_the_api_says(
     metadata = api.call("GET", "/.well-known/oauth-protected-resource", token=None).json
     (server,) = metadata["authorization_servers"]
     assert request("GET", f"{server}/.well-known/openid-configuration").status == 200
+
+
+def test_a_new_group_takes_a_user_in_by_the_commands_of_the_page(
+    ministack: MiniStack, identity: Identity
+) -> None:
+    cognito = boto3.client(
+        "cognito-idp",
+        endpoint_url=ministack.url,
+        region_name="us-east-1",
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    )
+    user = cognito.admin_create_user(
+        UserPoolId=identity.pool_id, Username="night-worker", MessageAction="SUPPRESS"
+    )["User"]
+    (sub,) = (each["Value"] for each in user["Attributes"] if each["Name"] == "sub")
+    page = (PROJECT / "service/identity/README.md").read_text()
+    commands = page.partition("**A group.**")[2].partition("**An identity provider.**")[0]
+    typed = [read(line) for line in re.findall(r"^aws .*", commands, re.M)]
+    assert [call.operation for call in typed] == ["create-group", "admin-add-user-to-group"]
+    for call in typed:
+        values = {"$POOL": identity.pool_id, "$SUB": sub}
+        sent = {name: values.get(value, value) for name, value in parameters_of(call).items()}
+        getattr(cognito, xform_name(operation_of(call)))(**sent)
+    groups = cognito.admin_list_groups_for_user(UserPoolId=identity.pool_id, Username=sub)["Groups"]
+    assert [group["GroupName"] for group in groups] == ["night-shift"]

@@ -175,6 +175,16 @@ class Walk:
         return time.monotonic() - began
 
 
+def placed_in(region: str) -> dict[str, Any]:
+    """How S3 is told where a new bucket goes; it refuses to hear of us-east-1, its own default.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+    """
+    if region == "us-east-1":
+        return {}
+    return {"CreateBucketConfiguration": {"LocationConstraint": region}}
+
+
 @contextmanager
 def deployed(cloud: Cloud, folder: Path, **parameters: str) -> Iterator[Walk]:
     """The pool with its triggers, the identity pool, and the service as processes of here."""
@@ -188,7 +198,7 @@ def deployed(cloud: Cloud, folder: Path, **parameters: str) -> Iterator[Walk]:
         **parameters,
     )
     s3, code = cloud.client("s3"), f"{cloud.prefix}-walk-code"
-    s3.create_bucket(Bucket=code)
+    s3.create_bucket(Bucket=code, **placed_in(cloud.region))
     s3.put_object(Bucket=code, Key="triggers.zip", Body=triggers.archive())
     identity = cloud.deploy(
         "identity.yaml",
