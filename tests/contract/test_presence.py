@@ -8,6 +8,7 @@ import pytest
 
 from service.core.ports import FleetIndex
 from service.model import Location, Position, PositionProblem, SilentTogether, Trip
+from service.observability.instruments import NOT_COMING
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
@@ -253,7 +254,11 @@ def test_one_ride_in_twenty_is_taken_back_in_any_minute(
         names = [f"ride-{number}-{second}" for number in range(10)]
         return sum(fleet.may_take_back(name, "u", NOW + seconds(second)) for name in names)
 
+    held_back = NOT_COMING.labels("held_back")._value
+    before = held_back.get()
     assert [allowed(0), allowed(30), allowed(59), allowed(60), allowed(61)] == [most, 0, 0, most, 0]
+    if isinstance(fleet, RedisFleetIndex):
+        assert held_back.get() - before == 50 - 2 * most
 
 
 def test_whoever_may_take_a_ride_back_may_again_but_from_no_other_unicorn(

@@ -80,3 +80,12 @@ def test_row_13_a_token_in_a_form_or_cookie_is_none(stack: Stack) -> None:
         f"application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n\r\n"
     )
     assert b'"reason":"missing_token"' in raw(stack, head.encode() + form)
+
+
+def test_an_absolute_form_target_is_the_same_path(stack: Stack) -> None:
+    token = stack.mint.access_token(scope="wildrydes/rides.read")
+    request = (
+        "GET http://x/v1/rides HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Authorization: Bearer {token}\r\n\r\n"
+    )
+    assert raw(stack, request.encode()).startswith(b"HTTP/1.1 200 ")

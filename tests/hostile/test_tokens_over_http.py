@@ -117,6 +117,8 @@ def test_only_admins_with_the_scope_write(
         ("GET", "/v1/rides%2f", 404),
         ("GET", "/v1/rides;x=1", 404),
         ("GET", "/v1/admin", 404),
+        ("GET", "//v1/admin/workers", 404),
+        ("GET", "/v1/admin%2fworkers", 404),
         ("GET", "/nothing", 404),
     ],
 )
@@ -127,6 +129,12 @@ def test_row_96_no_method_and_no_spelling_of_a_path_goes_round_the_guard(
     assert answer.status == status
     assert "Location" not in answer.headers
     assert answer.body == b"" or answer.json["status"] == status
+
+
+@pytest.mark.parametrize("path", ["//v1/admin/workers", "/v1/admin%2fworkers"])
+def test_another_spelling_of_an_admin_path_is_404_for_admins_too(stack: Stack, path: str) -> None:
+    token = stack.mint.access_token(scope="wildrydes/admin", groups=["admin"])
+    assert send(stack, "GET", path, f"Bearer {token}").status == 404
 
 
 def test_row_96_a_preflight_is_answered_empty_and_only_if_it_is_one(stack: Stack) -> None:

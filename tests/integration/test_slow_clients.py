@@ -302,13 +302,17 @@ def test_a_closed_socket_is_noticed_at_once_by_long_polls_and_streams(stack: Sta
 
 def test_upgrade_is_ignored(stack: Stack) -> None:
     token = stack.rider_token("upgrading")
+    body = json.dumps(BODY)
     for protocol in ("websocket", "h2c", "TLS/1.0"):
         head = (
-            f"GET /v1/rides HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-            f"Connection: Upgrade, close\r\nUpgrade: {protocol}\r\n\r\n"
+            f"Host: x\r\nAuthorization: Bearer {token}\r\n"
+            f"Connection: Upgrade, close\r\nUpgrade: {protocol}\r\n"
         )
-        answer = until_closed(connect(stack, head.encode()))
-        assert answer.startswith(b"HTTP/1.1 200 ")
+        read = f"GET /v1/rides HTTP/1.1\r\n{head}\r\n"
+        assert until_closed(connect(stack, read.encode())).startswith(b"HTTP/1.1 200 ")
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        write = f"POST /v1/rides HTTP/1.1\r\n{head}{kind}\r\n{body}"
+        assert until_closed(connect(stack, write.encode())).startswith(b"HTTP/1.1 202 ")
 
 
 def test_a_body_that_nobody_needs_does_not_become_the_next_request(stack: Stack) -> None:

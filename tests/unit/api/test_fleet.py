@@ -38,8 +38,8 @@ def report(api: Api, seconds: float, **changes: float) -> Any:
     return call(api, "PUT", "/position", HERE | changes | {"recorded_at": recorded_at})
 
 
-def claim(api: Api, **unicorn: Any) -> None:
-    ride, free = a_ride(), api.ports.unicorns.get("u1")
+def claim(api: Api, **ride_changes: Any) -> None:
+    ride, free = a_ride(**ride_changes), api.ports.unicorns.get("u1")
     assert free
     api.ports.rides.create(ride)
     after, busy = a_matched_pair(ride, free)
@@ -284,3 +284,21 @@ def test_a_ride_of_another_unicorn_is_404(api: Api) -> None:
 
 def test_an_unknown_step_is_404(api: Api) -> None:
     assert call(api, "POST", "/rides/ride-1/teleport").status_code == 404
+
+
+def test_a_unicorn_far_away_must_insist_and_only_staff_see_how_far_it_was(api: Api) -> None:
+    claim(api, dropoff=Location(40.7644, -73.9730))
+    far_away = HERE | {"latitude": 40.9}
+    call(api, "POST", "/rides/ride-1/accept")
+    first = call(api, "POST", "/rides/ride-1/arrive", far_away)
+    assert (first.status_code, first.json["reason"]) == (409, "too_far_away")
+    api.pass_time(30)
+    assert call(api, "POST", "/rides/ride-1/arrive", far_away).status_code == 200
+    assert api.call("GET", "/v1/admin/rides/ride-1", token="admin").json["arrived_distance_metres"]
+    for step in ("start", "complete"):
+        assert call(api, "POST", f"/rides/ride-1/{step}", far_away).status_code == 200
+    seen = api.call("GET", "/v1/admin/rides/ride-1", token="admin").json
+    assert min(seen["arrived_distance_metres"], seen["completed_distance_metres"]) > 500
+    rider_sees = api.call("GET", "/v1/rides/ride-1").json
+    assert rider_sees["status"] == "completed"
+    assert not {"arrived_distance_metres", "completed_distance_metres"} & rider_sees.keys()
