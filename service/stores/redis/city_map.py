@@ -141,10 +141,12 @@ class RedisCityMap:
         return sorted(zone for zone in zones if may_touch(zone, box))
 
     def _positions(self, entries: Sequence[Noted]) -> Sequence[str | None]:
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            for entry in entries:
-                pipe.hget(keys.unicorn(entry.unicorn_id), "position")
-            return pipe.execute()
+        if not entries:
+            return []
+        with self._link.use() as client:
+            return client.exchange(
+                [("HGET", keys.unicorn(entry.unicorn_id), "position") for entry in entries]
+            )
 
 
 # Most of what a look reads was read a second ago.
