@@ -150,7 +150,7 @@ def serve(service: Service, ride: Ride) -> str:
 
 @pytest.mark.parametrize(
     ("herd", "rides", "at_once", "metres"),
-    [(30, 200, 1, 0), (30, 200, 1, 45), (30, 200, 7, 45), (100, 300, 20, 0), (100, 300, 20, 45)],
+    [(30, 200, 1, 0), (30, 200, 1, 45), (30, 200, 7, 45), (300, 900, 20, 0), (300, 900, 20, 45)],
 )
 def test_equally_near_unicorns_take_turns(
     new_index: MakeIndex, herd: int, rides: int, at_once: int, metres: float

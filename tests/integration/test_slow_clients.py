@@ -281,18 +281,26 @@ def polls_ended(stack: Stack) -> int:
     return stack.log("web").count('"path": "/v1/rides/<ride_id>"')
 
 
+def seconds_until_noticed(stack: Stack, path: str, head: str, token: str) -> float:
+    """How long twenty polls whose clients have gone are still held."""
+    ended = polls_ended(stack)
+    polls = [connect(stack, f"GET {path} HTTP/1.1\r\n{head}".encode()) for _ in range(20)]
+    # A poll beyond the bound of one caller is answered at once, so now all of them are held.
+    wait_until(lambda: stack.call("GET", path, token=token, Prefer="wait=1").status, "the polls")
+    closed_at = time.monotonic()
+    for poll in polls:
+        poll.close()
+    wait_until(lambda: polls_ended(stack) >= ended + 21, "the end of the polls", 15)
+    return time.monotonic() - closed_at
+
+
 def test_a_closed_socket_is_noticed_at_once_by_long_polls_and_streams(stack: Stack) -> None:
     token = stack.rider_token("gone")
     ride_id = stack.call("POST", "/v1/rides", BODY, token=token).json["ride_id"]
     head = f"Host: x\r\nAuthorization: Bearer {token}\r\nPrefer: wait=30\r\n\r\n"
-    ended, path = polls_ended(stack), f"/v1/rides/{ride_id}"
-    polls = [connect(stack, f"GET {path} HTTP/1.1\r\n{head}".encode()) for _ in range(20)]
-    # A poll beyond the bound of one caller is answered at once, so now all of them are held.
-    wait_until(lambda: stack.call("GET", path, token=token, Prefer="wait=1").status, "the polls")
-    for poll in polls:
-        poll.close()
-    # Well before they would end by themselves.
-    wait_until(lambda: polls_ended(stack) >= ended + 21, "the end of the polls", 15)
+    path = f"/v1/rides/{ride_id}"
+    # On a busy machine any one look may come late.
+    assert any(seconds_until_noticed(stack, path, head, token) < 2 for _ in range(5))
     for _ in range(12):
         stream = connect(stack, f"GET {path}/events HTTP/1.1\r\n{head}".encode())
         assert stream.recv(12) == b"HTTP/1.1 200", "the place of a closed stream is free"
