@@ -29,6 +29,15 @@ def test_every_setting_stands_in_the_example() -> None:
     assert {name.upper() for name in settings} <= named
 
 
+def test_the_compose_file_has_only_variables_that_every_docker_compose_reads() -> None:
+    """docker-compose 1 refuses a whole file for one `${NAME:+text}`."""
+    compose = (PROJECT / "docker" / "compose.yaml").read_text()
+    variables = re.findall(r"(?<!\$)\$\{?\w[^}\"\s]*\}?", compose)
+    assert variables
+    for variable in variables:
+        assert re.fullmatch(r"\$\{\w+(:?[-?][^}]*)?\}", variable), variable
+
+
 def test_compose_and_the_development_stack_run_the_same_emulator_version() -> None:
     compose = (PROJECT / "docker" / "compose.yaml").read_text()
     pinned = (PROJECT / "service" / "local" / "requirements.in").read_text()
