@@ -156,8 +156,9 @@ def test_a_role_runs_without_privileges_on_a_read_only_file_system(
 @pytest.mark.parametrize("role", ROLES)
 def test_the_role_itself_is_the_containers_first_process(containers: Containers, role: str) -> None:
     first = containers.inside(role, "cat", "/proc/1/cmdline").replace("\0", " ")
-    assert "entrypoint" not in first
-    assert ("gunicorn" if role == "web" else "celery") in first
+    assert not first.startswith(("sh ", "/bin/sh ")), "docker/entrypoint itself"
+    program = {"web": "gunicorn", "monitor": "worker.monitor"}.get(role, "celery")
+    assert program in first
 
 
 def test_the_image_holds_no_development_stack(containers: Containers) -> None:
