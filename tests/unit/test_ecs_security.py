@@ -83,6 +83,10 @@ def test_what_holds_data_takes_the_key() -> None:
                 assert "KeyArn" in str(properties), key
 
 
+def test_access_logs_are_kept_for_a_quarter_of_a_year_unless_somebody_wants_more() -> None:
+    assert written_out("account.yaml")["Parameters"]["AccessLogDays"]["Default"] == 90
+
+
 def test_buckets_are_private_encrypted_and_reached_by_tls_only() -> None:
     for name in NAMES:
         buckets = resources(name, "AWS::S3::Bucket")

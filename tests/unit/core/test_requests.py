@@ -41,6 +41,16 @@ def test_a_requested_ride_is_stored_and_its_zone_gets_one_job(service: Service) 
     assert len(service.rounds.published) == 1
 
 
+def test_the_sweep_looks_after_a_ride_whose_job_was_lost_two_seconds_after_its_request(
+    service: Service,
+) -> None:
+    ride = service.request()
+    service.later(1.999)
+    assert not service.rides.due(service.now, 10)
+    service.later(0.001)
+    assert [due.ride_id for due in service.rides.due(service.now, 10)] == [ride.ride_id]
+
+
 def test_a_request_is_accepted_while_the_broker_is_away(service: Service) -> None:
     service.rounds.fail = True
     ride = service.request()
