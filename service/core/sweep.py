@@ -120,7 +120,7 @@ class _Run:
     shard: str
     now: datetime
     time_left: Callable[[], bool]
-    is_on_patrol: bool = True
+    is_patrol_due: bool = True
     """Whether this run has yet to do the patrol of the shard."""
 
     def look_after(self, batches: Iterable[Sequence[Ride]]) -> int:
@@ -141,7 +141,7 @@ class _Run:
 
     def _trigger(self, waiting: Sequence[Ride]) -> bool:
         """Trigger waiting rides again. False if no time is left; the first batch never waits."""
-        is_first = self.is_on_patrol
+        is_first = self.is_patrol_due
         # The patrol comes first: a backlog of waiting rides must not hide a silent unicorn.
         self._go_on_patrol()
         if not is_first and not self.time_left():
@@ -150,8 +150,8 @@ class _Run:
         return True
 
     def _go_on_patrol(self) -> None:
-        if self.is_on_patrol:
-            self.is_on_patrol = False
+        if self.is_patrol_due:
+            self.is_patrol_due = False
             _go_on_patrol(self.ports, self.shard, self.now, self.time_left)
 
     def _take_steps(self, rides: Sequence[Ride], at_least: int) -> int:
