@@ -82,11 +82,16 @@ def be_a_replica_for_a_while(pair: RedisPair) -> None:
         client.replicaof("NO", "ONE")
 
 
-def be_full_for_a_while(pair: RedisPair) -> None:
+def limit_for_a_while(pair: RedisPair, name: str, value: str) -> None:
+    """Give the primary a limit that is 0 (none) before and after."""
     with admin(pair.primary) as client:
-        client.config_set("maxmemory", "1")
+        client.config_set(name, value)
         time.sleep(TROUBLE_SECONDS)
-        client.config_set("maxmemory", "0")
+        client.config_set(name, "0")
+
+
+def be_full_for_a_while(pair: RedisPair) -> None:
+    limit_for_a_while(pair, "maxmemory", "1")
 
 
 def permit_nothing_for_a_while(pair: RedisPair) -> None:
@@ -108,10 +113,7 @@ def be_busy_for_a_while(pair: RedisPair) -> None:
 
 
 def miss_its_replicas_for_a_while(pair: RedisPair) -> None:
-    with admin(pair.primary) as client:
-        client.config_set("min-replicas-to-write", "9")
-        time.sleep(TROUBLE_SECONDS)
-        client.config_set("min-replicas-to-write", "0")
+    limit_for_a_while(pair, "min-replicas-to-write", "9")
 
 
 def hold_a_text_where_a_queue_should_be(pair: RedisPair) -> None:
