@@ -1,7 +1,8 @@
 """`make deploy-check`: lists what an account lacks before the stacks of docker/ecs can be created.
 
 Its arguments are the parameters of the stacks, as `NAME=VALUE`. It checks that the network, the
-certificate, the image and everything else that they name exist. It changes nothing.
+certificate, the image and everything else that they name exist, and that the account's quotas
+suffice. It changes nothing.
 """
 
 from __future__ import annotations
@@ -10,24 +11,31 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from service.local.findings import Finding, Look, Missing, looked_at
+from service.local.quotas import quotas
 from service.local.templates import Template
 
 STACKS: Final[Mapping[str, str]] = {
     "rides-account": "account.yaml",
     "rides-network": "network.yaml",
     "rides-data": "data.yaml",
-    "rides-identity": "identity.yaml",
     "rides": "service.yaml",
+    "rides-monitoring": "monitoring.yaml",
     "rides-scaling": "scaling.yaml",
+    "rides-identity": "identity.yaml",
     "rides-commands": "commands.yaml",
+    "rides-roads": "roads.yaml",
+    "rides-firewall": "firewall.yaml",
+    "rides-gateway": "gateway.yaml",
+    "rides-flower": "flower.yaml",
 }
-"""The templates by the stack names of the README, in the order of their creation."""
+"""The templates by the stack names of docker/ecs/README.md, in the order of their creation."""
 
 NEEDED: Final = {"data.yaml", "service.yaml"}
 """The templates that every deployment needs. Their required parameters must be given."""
@@ -40,22 +48,6 @@ _TARGETS: Final = {"GatewayId", "NatGatewayId", "NetworkInterfaceId", "TransitGa
 _USELESS: Final = re.compile(r"ROLLBACK_COMPLETE|.*_FAILED|REVIEW_IN_PROGRESS")
 """States of a stack that can only be deleted. A failed update does not lead to these: it leads to
 `UPDATE_ROLLBACK_…`."""
-
-
-class Missing(Exception):
-    """The account lacks something. The message names it and says what to do."""
-
-
-class Finding(NamedTuple):
-    """The result of checking one part. `missing`: what the account lacks; None if nothing."""
-
-    part: str
-    missing: str | None
-    found: str = ""
-
-
-Look = Callable[[], str]
-"""Checks a part of the account. Returns a sentence about what it found; raises `Missing`."""
 
 
 def findings(values: Mapping[str, str]) -> Iterator[Finding]:
@@ -75,9 +67,12 @@ def findings(values: Mapping[str, str]) -> Iterator[Finding]:
     }
     for part, (parameter, look) in looks.items():
         if not parameter or values.get(parameter):
-            yield _looked_at(part, look)
+            yield looked_at(part, look)
+    for quota in quotas(values, account.client):
+        look = partial(quota.look, account.client("service-quotas"))
+        yield looked_at(f"quota of {quota.name}", look)
     for stack in STACKS:
-        yield _looked_at(f"stack {stack}", partial(account.stack, stack))
+        yield looked_at(f"stack {stack}", partial(account.stack, stack))
 
 
 def _parameter_findings(values: Mapping[str, str]) -> Iterator[Finding]:
@@ -95,21 +90,9 @@ def _parameter_findings(values: Mapping[str, str]) -> Iterator[Finding]:
             # An output of an earlier stack does not exist yet, and most stacks may follow later.
             or (file in NEEDED and fault.partition(":")[0] not in outputs)
         }
-    yield from (Finding("parameters", fault) for fault in sorted(faults))
+    yield from (Finding("MISSING", "parameters", fault) for fault in sorted(faults))
     if not faults:
-        yield Finding("parameters", None, "each template takes them")
-
-
-def _looked_at(part: str, look: Look) -> Finding:
-    try:
-        return Finding(part, None, look())
-    except Missing as missing:
-        return Finding(part, str(missing))
-    except ClientError as error:
-        fields = error.response["Error"]
-        return Finding(part, f"{fields.get('Code')}: {fields.get('Message')}")
-    except BotoCoreError as error:
-        return Finding(part, str(error))
+        yield Finding("ok", "parameters", "each template takes them")
 
 
 class _Account:
@@ -119,7 +102,8 @@ class _Account:
         self._values = values
         self._session = boto3.Session()
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
+        """A client of the service, such as `ec2`, in the account's region."""
         return self._session.client(service)  # type: ignore[call-overload]
 
     def _list(self, parameter: str) -> list[str]:
@@ -128,12 +112,12 @@ class _Account:
     def credentials(self) -> str:
         if not self._session.region_name:
             raise Missing("no region is set: set AWS_REGION")
-        identity = self._client("sts").get_caller_identity()
+        identity = self.client("sts").get_caller_identity()
         return f"account {identity['Account']}, region {self._session.region_name}"
 
     def network(self) -> str:
         vpc = self._values["VpcId"]
-        self._client("ec2").describe_vpcs(VpcIds=[vpc])
+        self.client("ec2").describe_vpcs(VpcIds=[vpc])
         return vpc
 
     def public_subnets(self) -> str:
@@ -144,7 +128,7 @@ class _Account:
 
     def _subnets(self, parameter: str, fits: Callable[[str], bool], called: str) -> str:
         ids = self._list(parameter)
-        found = self._client("ec2").describe_subnets(SubnetIds=ids)["Subnets"]
+        found = self.client("ec2").describe_subnets(SubnetIds=ids)["Subnets"]
         elsewhere = [
             each["SubnetId"] for each in found if each["VpcId"] != self._values.get("VpcId")
         ]
@@ -161,7 +145,7 @@ class _Account:
     def _ways_out(self, subnet: str) -> list[str]:
         """The targets of the default routes in the subnet's own table, or in the VPC's main one."""
         vpc = {"Name": "vpc-id", "Values": [self._values.get("VpcId", "")]}
-        tables = self._client("ec2").describe_route_tables(Filters=[vpc])["RouteTables"]
+        tables = self.client("ec2").describe_route_tables(Filters=[vpc])["RouteTables"]
         links = [(link, table) for table in tables for link in table.get("Associations", ())]
         own = [table for link, table in links if link.get("SubnetId") == subnet]
         main = [table for link, table in links if link.get("Main")]
@@ -175,7 +159,7 @@ class _Account:
 
     def certificate(self) -> str:
         arn = self._values["CertificateArn"]
-        certificate = self._client("acm").describe_certificate(CertificateArn=arn)["Certificate"]
+        certificate = self.client("acm").describe_certificate(CertificateArn=arn)["Certificate"]
         status = certificate["Status"]
         if status != "ISSUED":
             raise Missing(f"it is {status}, not yet ISSUED: add its record to the DNS")
@@ -193,33 +177,33 @@ class _Account:
         if region != self._session.region_name:
             raise Missing(f"it is in {region}, and tasks run in {self._session.region_name}")
         ids = [{"imageDigest": digest}]
-        self._client("ecr").describe_images(
+        self.client("ecr").describe_images(
             registryId=account, repositoryName=repository, imageIds=ids
         )
         return f"in the repository {repository}"
 
     def login_domain(self) -> str:
         domain = self._values["LoginDomain"]
-        description = self._client("cognito-idp").describe_user_pool_domain(Domain=domain)
+        description = self.client("cognito-idp").describe_user_pool_domain(Domain=domain)
         if description.get("DomainDescription"):
             raise Missing(f"{domain} is taken in this region: choose another one")
         return f"{domain} is free"
 
     def topic(self) -> str:
         arn = self._values["AlarmTopic"]
-        self._client("sns").get_topic_attributes(TopicArn=arn)
+        self.client("sns").get_topic_attributes(TopicArn=arn)
         return arn
 
     def code_bucket(self) -> str:
         bucket, key = self._values["CodeBucket"], self._values.get("CodeKey")
-        self._client("s3").head_bucket(Bucket=bucket)
+        self.client("s3").head_bucket(Bucket=bucket)
         if key:
-            self._client("s3").head_object(Bucket=bucket, Key=key)
+            self.client("s3").head_object(Bucket=bucket, Key=key)
         return f"s3://{bucket}/{key or ''}"
 
     def stack(self, name: str) -> str:
         try:
-            (stack,) = self._client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+            (stack,) = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         except ClientError as error:
             if "does not exist" in error.response["Error"]["Message"]:
                 return "does not exist yet"
@@ -247,9 +231,8 @@ def main(arguments: Sequence[str]) -> int:
     values = {name: value for name, _, value in (each.partition("=") for each in arguments)}
     found = list(findings(values))
     for each in found:
-        word, text = ("MISSING", each.missing) if each.missing else ("ok", each.found)
-        print(f"{word:8} {each.part}: {text}")
-    return 1 if any(each.missing for each in found) else 0
+        print(f"{each.word:8} {each.part}: {each.text}")
+    return 1 if any(each.word == "MISSING" for each in found) else 0
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ from botocore.exceptions import ClientError
 
 from service.local import deploy_check
 from tests.support.aws_account import Account
+from tests.support.aws_cli import emulated
+from tests.support.documents import commands
+from tests.support.local_server import LocalServer, QuietHandler
 
 DIGEST = "sha256:" + "0" * 64
 SERVICE = {
@@ -73,10 +78,21 @@ def missing(capsys: pytest.CaptureFixture[str], **values: str) -> dict[str, str]
     """What is missing, by part, with the exit code that belongs to it."""
     code = deploy_check.main([f"{name}={value}" for name, value in values.items()])
     lines = capsys.readouterr().out.splitlines()
-    assert all(line[:8] in ("ok      ", "MISSING ") for line in lines)
-    found = dict(line[9:].split(": ", 1) for line in lines if line.startswith("MISSING"))
+    assert all(line[:9] in ("ok       ", "MISSING  ", "UNKNOWN  ") for line in lines)
+    found = parts(lines, "MISSING")
     assert code == (1 if found else 0)
     return found
+
+
+def parts(lines: list[str], word: str) -> dict[str, str]:
+    """The text of each part that has this word."""
+    return dict(line[9:].split(": ", 1) for line in lines if line.startswith(f"{word} "))
+
+
+def checked(capsys: pytest.CaptureFixture[str], word: str, **values: str) -> dict[str, str]:
+    """The parts with this word of a check with these parameters."""
+    deploy_check.main([f"{name}={value}" for name, value in values.items()])
+    return parts(capsys.readouterr().out.splitlines(), word)
 
 
 def test_the_check_names_each_missing_part_of_an_empty_account(
@@ -229,3 +245,73 @@ def test_subnets_of_another_vpc_are_refused_in_words(
         account.create(
             "service.yaml", "rides-wrong", **network | SERVICE | {"PrivateSubnets": elsewhere}
         )
+
+
+def test_the_check_knows_every_stack_of_the_walk() -> None:
+    deployed = re.compile(r"aws cloudformation deploy --stack-name (\S+) --template-file \S+/(\S+)")
+    typed = (deployed.match(command.text) for command in commands())
+    assert dict(found.groups() for found in typed if found) == deploy_check.STACKS
+
+
+def test_the_stack_of_the_monitoring_is_looked_at(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("ClusterName", "WebServiceName", "WorkerServiceName", "BalancerFullName")
+    names += ("WebTargetsFullName", "WorkerLogGroup", "CacheId")
+    assert checked(capsys, "ok")["stack rides-monitoring"] == "does not exist yet"
+    body = emulated("monitoring.yaml")
+    account.create("monitoring.yaml", "rides-monitoring", body, **dict.fromkeys(names, "rides"))
+    assert checked(capsys, "ok")["stack rides-monitoring"] == "CREATE_COMPLETE"
+    account.client("cloudformation").delete_stack(StackName="rides-monitoring")
+
+
+def test_a_quota_that_the_account_does_not_say_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unknown = checked(capsys, "UNKNOWN")  # the emulator knows no quotas
+    assert unknown.keys() == {
+        "quota of Fargate vCPUs",
+        "quota of VPCs",
+        "quota of Elastic IP addresses",
+    }
+    assert all("the account does not say" in text for text in unknown.values())
+
+
+class QuotaServer(LocalServer):
+    """Service Quotas of an account. `own`: the account's own values by their codes; `default`:
+    the value of AWS for each of the others."""
+
+    def __init__(self, own: Mapping[str, float], default: float) -> None:
+        class Handler(QuietHandler):
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                operation = self.headers["X-Amz-Target"].partition(".")[2]
+                value = own.get(asked["QuotaCode"])
+                if operation == "GetAWSDefaultServiceQuota":
+                    value = default
+                answer = {"Quota": {"Value": value}}
+                if value is None:
+                    answer = {"__type": "NoSuchResourceException", "Message": "not applied"}
+                body = json.dumps(answer).encode()
+                self.send_response(200 if value is not None else 400)
+                self.send_header("Content-Type", "application/x-amz-json-1.1")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        super().__init__(Handler)
+
+
+def test_quotas_of_a_new_account_that_are_too_small_are_missing(
+    account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vpcs = len(account.client("ec2").describe_vpcs()["Vpcs"])
+    with QuotaServer({"L-3032A538": 6, "L-F678F1CE": vpcs}, default=5) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICE_QUOTAS", server.url)
+        found = missing(capsys)
+        assert "it is 6; needed: 6.5 for" in found["quota of Fargate vCPUs"]
+        assert f"it is {vpcs}, of which {vpcs} are used; needed: 1 for" in found["quota of VPCs"]
+        assert "quota of Elastic IP addresses" not in found  # 2 of AWS's default of 5
+        found = missing(capsys, VpcId="vpc-0123456789abcdef0", WorkerSize="512/1024")
+        assert not any(part.startswith("quota") for part in found)
+        assert "quota of Fargate vCPUs" in missing(capsys, WebSize="4096/8192", WorkerSize="8")
