@@ -209,7 +209,7 @@ def zone_times(settings: Settings, dynamodb: DynamoDBClient) -> ZoneTimes:
     base = travel_times(settings)
     return ZoneTimes(
         base=base,
-        of_a_round=base.for_a_round if isinstance(base, RoutedTimes) else None,
+        make_round_base=base.for_a_round if isinstance(base, RoutedTimes) else None,
         corrections=learned_corrections(settings, dynamodb),
         prior=AS_ESTIMATED if settings.travel_times_url else NEW_YORK,
     )
@@ -279,7 +279,7 @@ def build(settings: ApiSettings) -> Dependencies:
         verifier=verifier_of(settings, keys),
         refused=hearing.refused,
         revocations=revocations,
-        revoked=RevocationCheck(revocations, revocations.known),
+        revoked=RevocationCheck(revocations, revocations.current),
         pool=pool,
         accounts=pool,
         photos=photos_of(settings, dynamodb),

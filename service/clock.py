@@ -47,7 +47,7 @@ class Clock:
             HOST: lambda: wall() - monotonic(),
             **sources,
         }
-        self._known: dict[str, float] = {}
+        self._readings: dict[str, float] = {}
         self._base = wall() - monotonic()
 
     def now(self) -> datetime:
@@ -55,7 +55,7 @@ class Clock:
 
     def by(self, name: str) -> datetime:
         """The time by one clock, right or wrong; the service's time if it has not been read yet."""
-        base = self._known.get(name, self._base)
+        base = self._readings.get(name, self._base)
         return datetime.fromtimestamp(base + self._monotonic(), UTC)
 
     def read(self) -> None:
@@ -66,15 +66,15 @@ class Clock:
             except Unavailable:
                 continue
             if reading is not None:
-                self._known[name] = reading
-        self._base = _middle(self._known)
-        for name, reading in self._known.items():
+                self._readings[name] = reading
+        self._base = _middle(self._readings)
+        for name, reading in self._readings.items():
             CLOCK_OFF.labels(name).set(abs(reading - self._base))
 
     def is_within_bound(self) -> bool:
         """Whether every clock was within `BOUND` of the service's time at its last reading."""
         bound = BOUND.total_seconds()
-        return all(abs(reading - self._base) <= bound for reading in self._known.values())
+        return all(abs(reading - self._base) <= bound for reading in self._readings.values())
 
     def keep_reading(self) -> None:
         """Read in the background from now on; wait for the first reading at most

@@ -104,15 +104,15 @@ class _OncePerMinute(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: TTLCache[tuple[str, object], bool] = TTLCache(maxsize=256, ttl=60)
+        self._logged: TTLCache[tuple[str, object], bool] = TTLCache(maxsize=256, ttl=60)
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] not in LIBRARIES or record.levelno < logging.WARNING:
             return True
         sentence = (record.name, record.msg)
-        if sentence in self._said:
+        if sentence in self._logged:
             return False
-        self._said[sentence] = True
+        self._logged[sentence] = True
         return True
 
 

@@ -56,7 +56,7 @@ BULK_LIMIT: Final = 128 * 1024
 """The largest body, in bytes, with positions of many unicorns."""
 
 
-def _known(value: object) -> object:
+def _none_if_unknown(value: object) -> object:
     return None if isinstance(value, int | float) and value == -1 else value
 
 
@@ -66,11 +66,12 @@ _UNKNOWN = Literal[-1]
 """Sent by phones for an unknown heading or speed (Apple, CLLocation)."""
 
 Heading = Annotated[
-    _Degrees | None, BeforeValidator(_known, json_schema_input_type=_Degrees | _UNKNOWN | None)
+    _Degrees | None,
+    BeforeValidator(_none_if_unknown, json_schema_input_type=_Degrees | _UNKNOWN | None),
 ]
 Speed = Annotated[
     _MetresPerSecond | None,
-    BeforeValidator(_known, json_schema_input_type=_MetresPerSecond | _UNKNOWN | None),
+    BeforeValidator(_none_if_unknown, json_schema_input_type=_MetresPerSecond | _UNKNOWN | None),
 ]
 
 
@@ -150,7 +151,7 @@ def show_me() -> Response:
     The `ETag` covers both, but not the unicorn's position, which may have changed on a 304.
     """
     deps, wait = dependencies(), granted_wait()
-    duty = unicorns.duty_of(deps.ports, stored_unicorn(deps.ports, _heard()), deps.now())
+    duty = unicorns.duty_of(deps.ports, stored_unicorn(deps.ports, _heard_unicorn()), deps.now())
     located = unicorns.view(deps.ports, duty.unicorn, deps.now())
     duty = replace(duty, advice=located.advice)
     if wait and not _is_news(duty, located.trouble, duty.advice):
@@ -236,7 +237,7 @@ def set_availability(body: Availability) -> Response:
     """Go on duty or off duty; a ride under way is finished first."""
     deps = dependencies()
     now = deps.now()
-    unicorn = unicorns.set_availability(deps.ports, _heard(), body.available, now)
+    unicorn = unicorns.set_availability(deps.ports, _heard_unicorn(), body.available, now)
     located = unicorns.view(deps.ports, unicorn, now)
     tag = _tag(unicorn, located.ride_version, located.advice, located.trouble)
     return answer(200, unicorn_view(located), tag)
@@ -256,11 +257,13 @@ def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
     deps = dependencies()
     add_log_context(ride_id=ride_id)
     now = deps.now()
-    ride = unicorns.advance(deps.ports, Step(step), _heard(), ride_id, now, body.position(now))
+    ride = unicorns.advance(
+        deps.ports, Step(step), _heard_unicorn(), ride_id, now, body.position(now)
+    )
     return answer(200, driven_ride_view(ride), {"ETag": entity_tag(ride.version)})
 
 
-def _heard() -> str:
+def _heard_unicorn() -> str:
     """The id of the caller's unicorn; notes that the unicorn was heard."""
     deps = dependencies()
     return unicorns.heard_from(deps.ports, caller().subject, deps.now())

@@ -37,7 +37,7 @@ _IDENTITY: Final = re.compile(rf"[a-z]{{2,}}(?:-[a-z]+)+-[0-9]{{1,2}}:{_UUID}")
 
 
 @dataclass(frozen=True, slots=True)
-class Vouched:
+class GatewayFacts:
     """The facts that the gateway sends about a request. A fact that it does not have is empty."""
 
     caller_arn: str
@@ -53,7 +53,7 @@ class Vouched:
         return any((self.identity_type, self.identity_pool_id, self.identity_id, self.provider))
 
 
-def vouched(header: str | None, proofs: Collection[str]) -> Vouched | None:
+def read_facts(header: str | None, proofs: Collection[str]) -> GatewayFacts | None:
     """The facts in the header if it begins with one of the proofs; None if not or without a header.
 
     Compares all proofs in constant time, so that the duration reveals nothing about them.
@@ -64,7 +64,7 @@ def vouched(header: str | None, proofs: Collection[str]) -> Vouched | None:
     parts = facts.split(";", PARTS - 2)
     if not any(matches) or len(parts) != PARTS - 1:
         return None
-    return Vouched(*("" if part in _ABSENT else part for part in parts))
+    return GatewayFacts(*("" if part in _ABSENT else part for part in parts))
 
 
 class GatewayCallers:
@@ -88,33 +88,33 @@ class GatewayCallers:
         self._identities = identities
         self._roles = roles
 
-    def verify(self, statement: Vouched, authorization: str | None, now: float) -> Principal:
+    def verify(self, facts: GatewayFacts, authorization: str | None, now: float) -> Principal:
         """The principal that signed the request. `now`: seconds since 1970.
 
         Raises `InvalidToken`, or `MalformedHeader` if the request also has other credentials.
         """
         if authorization is not None and not authorization.startswith(_SIGNED):
             raise MalformedHeader("a signature and other credentials")
-        make = self._user if statement.is_of_an_identity else self._program
-        return make(statement, int(now))
+        make = self._user if facts.is_of_an_identity else self._program
+        return make(facts, int(now))
 
-    def _user(self, statement: Vouched, now: int) -> Principal:
-        if statement.identity_type != "authenticated":
+    def _user(self, facts: GatewayFacts, now: int) -> Principal:
+        if facts.identity_type != "authenticated":
             raise InvalidToken("an identity that is not signed in")
-        if not self._identity_pool_id or statement.identity_pool_id != self._identity_pool_id:
+        if not self._identity_pool_id or facts.identity_pool_id != self._identity_pool_id:
             raise InvalidToken("an identity of another identity pool")
-        found = self._provider.fullmatch(statement.provider)
-        if found is None or not _IDENTITY.fullmatch(statement.identity_id):
+        found = self._provider.fullmatch(facts.provider)
+        if found is None or not _IDENTITY.fullmatch(facts.identity_id):
             raise InvalidToken("not exactly one user of our user pool")
-        grant = _granted(self._identities, statement)
+        grant = _granted(self._identities, facts)
         return Principal(
             subject=found[2],
             kind=TokenKind.USER,
-            client_id=statement.caller_arn,
+            client_id=facts.caller_arn,
             username=None,
             scopes=grant.scopes,
             groups=grant.groups,
-            jti=statement.identity_id,
+            jti=facts.identity_id,
             origin_jti=None,
             # The age of the credentials is unknown, so they count as issued as early as possible.
             # A revocation during their life then refuses them. An identity pool gives no
@@ -124,16 +124,16 @@ class GatewayCallers:
             expires_at=now + SIGNATURE_SECONDS,
         )
 
-    def _program(self, statement: Vouched, now: int) -> Principal:
-        grant = _granted(self._roles, statement)
+    def _program(self, facts: GatewayFacts, now: int) -> Principal:
+        grant = _granted(self._roles, facts)
         return Principal(
             subject=grant.role_arn,
             kind=TokenKind.MACHINE,
-            client_id=statement.caller_arn,
+            client_id=facts.caller_arn,
             username=None,
             scopes=grant.scopes,
             groups=frozenset(),
-            jti=statement.caller_arn,
+            jti=facts.caller_arn,
             origin_jti=None,
             issued_at=now - SIGNATURE_SECONDS,
             auth_time=None,
@@ -141,8 +141,8 @@ class GatewayCallers:
         )
 
 
-def _granted(grants: RoleGrants, statement: Vouched) -> Grant:
-    grant = grants.of(statement.caller_arn)
+def _granted(grants: RoleGrants, facts: GatewayFacts) -> Grant:
+    grant = grants.of(facts.caller_arn)
     if grant is None:
         raise InvalidToken("not a role that may call")
     return grant

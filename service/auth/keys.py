@@ -107,12 +107,12 @@ class KeySet:
 
     def seek(self, kid: str) -> Snapshot:
         self.start()
-        asked_at = self._clock()
-        if self._is_worth_a_fetch(kid, asked_at):
+        requested_at = self._clock()
+        if self._is_worth_a_fetch(kid, requested_at):
             self._refresher.wait_for_attempt(is_serving=self.current() is not NO_KEYS)
         snapshot = self.current()
         if kid not in snapshot.keys:
-            self._prove_absent(kid, snapshot, asked_at)
+            self._prove_absent(kid, snapshot, requested_at)
         return snapshot
 
     def ready(self) -> bool:
@@ -138,11 +138,11 @@ class KeySet:
     def _age(self, snapshot: Snapshot) -> float:
         return self._clock() - snapshot.fetched_at
 
-    def _prove_absent(self, kid: str, snapshot: Snapshot, asked_at: float) -> None:
+    def _prove_absent(self, kid: str, snapshot: Snapshot, requested_at: float) -> None:
         """Raise `AuthUnavailable` if the set is stale: a stale set does not prove a kid absent."""
         if self._age(snapshot) >= self._timing.soft:
             raise AuthUnavailable(self._schedule.retry_after(self._clock()))
-        if snapshot.fetched_at >= asked_at:
+        if snapshot.fetched_at >= requested_at:
             self._absent.add(kid, self._clock())
 
     def _refresh(self) -> None:

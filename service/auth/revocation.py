@@ -175,7 +175,7 @@ def revoke(
 
 
 class RevocationCheck:
-    """Judges principals by the set that `known` returns, without a remote call.
+    """Judges principals by the set that `current` returns, without a remote call.
 
     If that set is not whole (none is kept, it was not read yet, or it is cut off), each token is
     looked up in the store: one remote call, and the answer is believed for `FRESH_SECONDS`.
@@ -184,11 +184,11 @@ class RevocationCheck:
     def __init__(
         self,
         store: RevocationStore,
-        known: Callable[[], RevocationSet] = RevocationSet,
+        current: Callable[[], RevocationSet] = RevocationSet,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
-        self._known = known
+        self._current = current
         self._monotonic = monotonic
         self._breaker = Breaker(PAUSE_SECONDS, monotonic)
         # Never expires, because a revocation is never taken back.
@@ -222,17 +222,17 @@ class RevocationCheck:
 
     def _verdict(self, principal: Principal, now: datetime) -> bool | None:
         """Whether the token is revoked; None if that is unknown."""
-        known, marks = self._known(), marks_of(principal)
-        if is_revoked(principal, known.of(marks)):
+        revocations, marks = self._current(), marks_of(principal)
+        if is_revoked(principal, revocations.of(marks)):
             return True
-        if not known.is_whole:
-            return self._looked_up(principal, marks, now)
-        if self._monotonic() < known.good_until:
+        if not revocations.is_whole:
+            return self._look_up(principal, marks, now)
+        if self._monotonic() < revocations.good_until:
             return False
         self._say_unknown("the set of revocations could not be read")
         return None
 
-    def _looked_up(self, principal: Principal, marks: Marks, now: datetime) -> bool | None:
+    def _look_up(self, principal: Principal, marks: Marks, now: datetime) -> bool | None:
         names = (principal.jti, principal.origin_jti, principal.subject, principal.issued_at)
         # Taken before the lookup: if `forget` replaces the cache meanwhile, the answer is dropped.
         passed = self._passed
@@ -242,7 +242,7 @@ class RevocationCheck:
             return False
         if self._breaker.is_open:
             return None
-        asked_at = self._monotonic()
+        began = self._monotonic()
         try:
             verdict = is_revoked(principal, self._store.lookup(marks, now))
         except Unavailable as error:
@@ -250,7 +250,7 @@ class RevocationCheck:
             return None
         if verdict:
             self._refused[names] = True
-        elif self._monotonic() - asked_at < PROMPT_SECONDS:
+        elif self._monotonic() - began < PROMPT_SECONDS:
             passed[names] = True
         return verdict
 

@@ -44,14 +44,14 @@ class VerifiedTokens:
     """
 
     def __init__(self, limit: int) -> None:
-        self._known: LRUCache[bytes, tuple[object, Principal]] = LRUCache(limit)
+        self._verified: LRUCache[bytes, tuple[object, Principal]] = LRUCache(limit)
         self._lock = threading.Lock()
         self._is_on = limit > 0
 
     def get(self, digest: bytes, proof: object, now: float) -> Principal | None:
         """The principal, unless it has expired or was verified with another `proof`."""
         with self._lock:
-            entry = self._known.get(digest)
+            entry = self._verified.get(digest)
         if entry is None:
             return None
         proved_with, principal = entry
@@ -60,7 +60,7 @@ class VerifiedTokens:
     def add(self, digest: bytes, proof: object, principal: Principal) -> None:
         if self._is_on:
             with self._lock:
-                self._known[digest] = proof, principal
+                self._verified[digest] = proof, principal
 
 
 class TokenVerifier:

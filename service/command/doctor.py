@@ -70,16 +70,16 @@ def _lines(checks: list[Check]) -> Iterator[str]:
 
 def _checks(tools: Tools) -> Iterator[Check]:
     settings = tools.settings
-    yield _looked_at("tables", lambda: _tables(tools))
-    yield _looked_at("redis", lambda: (faults_of_redis(tools.redis.link), []))
+    yield _check("tables", lambda: _tables(tools))
+    yield _check("redis", lambda: (faults_of_redis(tools.redis.link), []))
     if settings.broker_url != settings.redis_url:
         broker = RedisLink(connect(settings.broker_url, timeout_seconds=JOB_TIMEOUT_SECONDS))
-        yield _looked_at("broker", lambda: (faults_of_redis(broker), []))
-    yield _looked_at("keys", lambda: _keys(settings.cognito_user_pool_id))
-    yield _looked_at("clocks", lambda: _clocks(tools))
+        yield _check("broker", lambda: (faults_of_redis(broker), []))
+    yield _check("keys", lambda: _keys(settings.cognito_user_pool_id))
+    yield _check("clocks", lambda: _clocks(tools))
 
 
-def _looked_at(part: str, look: Callable[[], tuple[list[str], list[str]]]) -> Check:
+def _check(part: str, look: Callable[[], tuple[list[str], list[str]]]) -> Check:
     try:
         return Check(part, *look())
     except Unavailable as error:

@@ -36,27 +36,27 @@ class Arrival:
 class Arrivals:
     """ETAs that are computed at most once in `ASK_EVERY` per ride and counted down in between.
 
-    Threads may share it. `told`: keeps the last ETAs, and may drop any of them at any time.
+    Threads may share it. `etas`: keeps the last ETAs, and may drop any of them at any time.
     """
 
-    def __init__(self, times: ZoneTimes, told: MutableMapping[ArrivalKey, Arrival]) -> None:
+    def __init__(self, times: ZoneTimes, etas: MutableMapping[ArrivalKey, Arrival]) -> None:
         self._times = times
-        self._told = told
+        self._etas = etas
         self._lock = threading.Lock()
 
     def pickup_eta(self, ride: Ride, position: Location, now: datetime) -> int:
         """Seconds until the ride's unicorn, which is at `position`, arrives at the pickup."""
         key = ride.ride_id, ride.unicorn_id
         with self._lock:
-            last = self._told.get(key)
+            last = self._etas.get(key)
             if last and now - last.at < ASK_EVERY:
                 return round(last.left(now))
             # Other threads count down from this value while this thread asks.
-            self._told[key] = Arrival((last or _promised(ride, now)).left(now), now)
-        travel = self._times.telling(ride.zone, Kind.PICKUP, now)
+            self._etas[key] = Arrival((last or _promised(ride, now)).left(now), now)
+        travel = self._times.for_riders(ride.zone, Kind.PICKUP, now)
         seconds = seconds_between(travel, position, ride.pickup)
         with self._lock:
-            self._told[key] = Arrival(seconds, now)
+            self._etas[key] = Arrival(seconds, now)
         return round(seconds)
 
 

@@ -152,24 +152,24 @@ class Picture:
     ) -> None:
         self._city, self._now, self._monotonic = city, now, monotonic
         self._looking = threading.Lock()
-        self._looked_at = -math.inf
+        self._last_look = -math.inf
         self._begun_at = 0
         self._snapshot: Snapshot | None = None
         self._unicorns: _Layer[SeenUnicorn] = _Layer()
         self._waiting: _Layer[WaitingRide] = _Layer()
-        self._told: dict[int, Changes | None] = {}
+        self._news: dict[int, Changes | None] = {}
         """The changes since each event that a follower has seen, until the next look."""
         self._followers = 0
         """Ever, not now."""
 
     def look(self) -> None:
         """Update the picture unless it is fresh or being updated. Raises `Unavailable`."""
-        if self._monotonic() - self._looked_at < LOOK_SECONDS:
+        if self._monotonic() - self._last_look < LOOK_SECONDS:
             return
         if not self._looking.acquire(blocking=False):
             return
         try:
-            self._looked_at = self._monotonic()
+            self._last_look = self._monotonic()
             self._take(draw(self._city, WORLD, self._now()))
         finally:
             self._looking.release()
@@ -200,9 +200,9 @@ class Picture:
         oldest = max(self._begun_at, at - REMEMBERED // _MILLISECOND)
         if seen is None or not oldest <= seen <= at + OVERLAP // _MILLISECOND:
             return self._snapshot
-        if seen not in self._told:
-            self._told[seen] = self._changes(self._snapshot, seen)
-        return self._told[seen]
+        if seen not in self._news:
+            self._news[seen] = self._changes(self._snapshot, seen)
+        return self._news[seen]
 
     def _take(self, snapshot: Snapshot) -> None:
         at = snapshot.event_id
@@ -210,7 +210,7 @@ class Picture:
         forget_before = at - REMEMBERED // _MILLISECOND
         self._unicorns.take({u.unicorn_id: u for u in snapshot.unicorns}, at, forget_before)
         self._waiting.take({w.ride.ride_id: w for w in snapshot.waiting}, at, forget_before)
-        self._snapshot, self._told = snapshot, {}
+        self._snapshot, self._news = snapshot, {}
 
     def _changes(self, snapshot: Snapshot, seen: int) -> Changes | None:
         unicorns, gone_unicorns = self._unicorns.since(seen)

@@ -51,19 +51,21 @@ class Claim:
     entry: FleetEntry
 
 
-def told(times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime) -> Sequence[Claim]:
+def with_rider_etas(
+    times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime
+) -> Sequence[Claim]:
     """The same claims with the pickup ETAs that riders are told."""
     starts = places(c.entry.position.location for c in claims if c.entry.position)
     pickups = places(c.ride.pickup for c in claims)
-    factors = times.told_of_decided(zone, starts, pickups, now)
+    factors = times.rider_factors(zone, starts, pickups, now)
     latest = times.latest_factor(zone, Kind.PICKUP)
     return [
-        replace(c, pairing=c.pairing.retold(c.pairing.pickup_eta_seconds * factor, latest))
+        replace(c, pairing=c.pairing.with_eta(c.pairing.pickup_eta_seconds * factor, latest))
         for c, factor in zip(claims, factors.tolist(), strict=True)
     ]
 
 
-def told_plans(
+def plans_with_rider_etas(
     times: ZoneTimes,
     plans: Sequence[Pairing],
     rides: Mapping[str, Ride],
@@ -76,13 +78,13 @@ def told_plans(
     starts = places(_dropoff(fleet[plan.unicorn_id]) for plan in plans)
     pickups = places(rides[plan.ride_id].pickup for plan in plans)
     zone = rides[plans[0].ride_id].zone
-    more = times.told_of_decided(zone, starts, pickups, now) - 1
+    more = times.rider_factors(zone, starts, pickups, now) - 1
     if not more.any():
         return plans
     drives, _ = times.base.estimate(starts, pickups)
     latest = times.latest_factor(zone, Kind.PICKUP)
     return [
-        plan.retold(max(0.0, plan.pickup_eta_seconds + seconds), latest)
+        plan.with_eta(max(0.0, plan.pickup_eta_seconds + seconds), latest)
         for plan, seconds in zip(plans, (more * drives).tolist(), strict=True)
     ]
 

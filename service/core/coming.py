@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 UNPLACED_AFTER: Final = timedelta(seconds=180)
 """A unicorn that reports no position for this long does not keep its ride by calls alone."""
 
-LOOKED_AT: Final = 8
+MOST_READ: Final = 8
 """How many free unicorns near the pickup are compared; excluded ones do not count."""
 
 
@@ -74,7 +74,7 @@ def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: da
     if unicorn is None or unicorn.trip is None or seen.position is None:
         return False
     pickup = unicorn.trip.pickup
-    travel = ports.times.telling(zone_of(pickup), Kind.PICKUP, now)
+    travel = ports.times.for_riders(zone_of(pickup), Kind.PICKUP, now)
     *way, left = _seconds(travel, [*seen.trail, seen.position], pickup)
     # 0 is the lowest ETA that the rider can have been told, so this finds every candidate.
     return coming.is_not_coming(0, left, way)
@@ -110,10 +110,14 @@ def _left(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> float | N
     if seen.position is None:
         return None
     way = [each for each in seen.trail if each.recorded_at >= since]
-    travel = ports.times.telling(ride.zone, Kind.PICKUP, now)
+    travel = ports.times.for_riders(ride.zone, Kind.PICKUP, now)
     left = _seconds(travel, [*way, seen.position], ride.pickup)
-    eta, is_known = ride.pickup_eta_seconds or 0, ride.attention is not None
-    return left[-1] if coming.is_not_coming(eta, left[-1], left[:-1], known=is_known) else None
+    eta, was_not_coming = ride.pickup_eta_seconds or 0, ride.attention is not None
+    return (
+        left[-1]
+        if coming.is_not_coming(eta, left[-1], left[:-1], was_not_coming=was_not_coming)
+        else None
+    )
 
 
 def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -> bool:
@@ -124,7 +128,7 @@ def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -
     found = ports.fleet.near(
         [ride.pickup],
         reach_metres=ports.rules.reach_metres,
-        per_place=LOOKED_AT + len(never),
+        per_place=MOST_READ + len(never),
         now=now,
     )
     others = [
@@ -136,12 +140,12 @@ def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -
     ]
     if not others:
         return False
-    as_told = _seconds(ports.times.telling(ride.zone, Kind.PICKUP, now), others, ride.pickup)
-    decided = _seconds(ports.times.deciding(ride.zone, now), others, ride.pickup)
+    for_riders = _seconds(ports.times.for_riders(ride.zone, Kind.PICKUP, now), others, ride.pickup)
+    decided = _seconds(ports.times.for_pairing(ride.zone, now), others, ride.pickup)
     cap = ports.rules.max_pickup_eta.total_seconds()
     return any(
         coming.is_better(seconds, left)
-        for seconds, by_rounds in zip(as_told, decided, strict=True)
+        for seconds, by_rounds in zip(for_riders, decided, strict=True)
         if by_rounds <= cap
     )
 

@@ -18,7 +18,7 @@ from service.model import Location, Unicorn
 MOST_SHOWN: Final = 20
 """The most available unicorns that are shown around a place."""
 
-LOOKED_AT: Final = 3 * MOST_SHOWN
+MOST_READ: Final = 3 * MOST_SHOWN
 """Unicorns read from the index: more than are shown. The index sorts by exact positions, so if the
 two numbers were equal, the last one shown would reveal an exact distance."""
 
@@ -51,8 +51,8 @@ def estimate(ports: Hints, pickup: Location, dropoff: Location | None, now: date
     starts = [at for _, at in nearby(ports, pickup, now)]
     origins, destinations = places(starts), places([pickup] * len(starts))
     zone = zone_of(pickup)
-    decided, _ = ports.times.deciding(zone, now).estimate(origins, destinations)
-    etas = decided * ports.times.told_of_decided(zone, origins, destinations, now)
+    decided, _ = ports.times.for_pairing(zone, now).estimate(origins, destinations)
+    etas = decided * ports.times.rider_factors(zone, origins, destinations, now)
     etas = etas[decided <= ports.rules.max_pickup_eta.total_seconds()]
     first = float(np.min(etas)) if len(etas) else None
     trip = metres = None
@@ -71,7 +71,7 @@ def estimate(ports: Hints, pickup: Location, dropoff: Location | None, now: date
 def _trip(
     ports: Hints, zone: str, pickup: Location, dropoff: Location, now: datetime
 ) -> tuple[float, float]:
-    travel = ports.times.telling(zone, Kind.TRIP, now)
+    travel = ports.times.for_riders(zone, Kind.TRIP, now)
     seconds, metres = travel.estimate(places([pickup]), places([dropoff]))
     return float(seconds[0]), float(metres[0])
 
@@ -89,7 +89,7 @@ def nearby(ports: Hints, place: Location, now: datetime) -> Sequence[tuple[Unico
     """
     reach = ports.rules.reach_metres
     found = ports.fleet.near(
-        [place], reach_metres=reach + BLUR_METRES, per_place=LOOKED_AT, now=now
+        [place], reach_metres=reach + BLUR_METRES, per_place=MOST_READ, now=now
     )
     roughly = [
         (entry.unicorn, entry.position.location.blurred(DECIMALS))

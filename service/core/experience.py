@@ -41,7 +41,7 @@ def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
     median, latest = ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds
     if drive.kind is Kind.TRIP or median is None or latest is None:
         # The ride does not hold the time, so take what an estimate would have said at the start.
-        correction = ports.times.told_by(ride.zone, drive.kind)
+        correction = ports.times.rider_correction(ride.zone, drive.kind)
         median = round(leg.estimated * float(correction.factors(Drives.of([leg]))[0]))
         latest = round(median * correction.latest_factor)
     ports.legs.add(ride.zone, drive.kind, leg, Promise(median, latest, drive.seconds))

@@ -190,5 +190,5 @@ def _next_check(now: datetime, late: timedelta) -> datetime:
 def _trip_estimate(ports: Stores, ride: Ride, now: datetime) -> timedelta:
     if ride.dropoff is None:
         return timedelta()
-    travel = ports.times.telling(ride.zone, Kind.TRIP, now)
+    travel = ports.times.for_riders(ride.zone, Kind.TRIP, now)
     return timedelta(seconds=seconds_between(travel, ride.pickup, ride.dropoff))

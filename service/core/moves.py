@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import h3
 
 from service.core.effects import unicorn_topic
-from service.core.outlook import Asked, LastStep, MoveMemory, Outlook
+from service.core.outlook import LastStep, MoveMemory, Outlook, RecentRequest
 from service.core.ports import Changes, FleetIndex, Pauses
 from service.core.times import ZoneTimes
 from service.matching.demand import GOAL_RESOLUTION, Demand, Move, Moves
@@ -79,7 +79,7 @@ class Repositioner:
         trust = trust_after(last.trust, seen)
         found = self._moves(zone, weight, outlook, fleet, replace(last, trust=trust), now)
         after, report = _judged(replace(last, at=now), trust, seen, found, fleet)
-        after, report = _compared(after, report, found.expected, outlook.asked, now)
+        after, report = _compared(after, report, found.expected, outlook.requests, now)
         self.moves.advise(zone, after, [self._advice(move, now) for move in found.moves])
         self.changes.announce(*map(unicorn_topic, _news(last.moves, found.moves)))
         return report
@@ -101,7 +101,7 @@ class Repositioner:
         trips, remaining = self.times.straight_trips(zone, now)
         found = reposition(
             fleet,
-            demand_of(outlook.asked, now, knobs),
+            demand_of(outlook.requests, now, knobs),
             now,
             knobs,
             self.times.straight(zone, now),
@@ -135,7 +135,7 @@ class Repositioner:
         return Advice(move.unicorn_id, move.cell, move.target, now, now + 2 * self.period)
 
 
-def demand_of(requests: Sequence[Asked], now: datetime, knobs: Repositioning) -> Demand:
+def demand_of(requests: Sequence[RecentRequest], now: datetime, knobs: Repositioning) -> Demand:
     """The demand that the requests of the last minutes show."""
     ages = [((now - each.at).total_seconds(), each.cell) for each in requests]
     return Demand(
@@ -188,7 +188,7 @@ def _compared(
     after: LastStep,
     report: Report,
     expected: Mapping[str, float],
-    requests: Sequence[Asked],
+    requests: Sequence[RecentRequest],
     now: datetime,
 ) -> tuple[LastStep, Report]:
     """The results with the old prediction compared with real riders, and with a new prediction."""

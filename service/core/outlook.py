@@ -12,7 +12,7 @@ from service.model import Advice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class RecentRequest:
     """A request for a ride: its small cell and instant, without the rider."""
 
     cell: str
@@ -40,7 +40,7 @@ class LastStep:
 class Outlook:
     """The demand and state at the beginning of a step."""
 
-    asked: Sequence[Asked]
+    requests: Sequence[RecentRequest]
     """Requests of the last 15 to 30 minutes; each rider once per quarter of an hour."""
     planned: frozenset[str]
     """Busy unicorns that are planned for a waiting ride."""

@@ -34,7 +34,7 @@ from service.model.errors import (
 RIDE_IDS: Final = uuid.UUID("6f1c7a3e-52f5-4d29-9d0b-0b6f7a1f3a52")
 """Namespace of ride ids made from an idempotency key (RFC 9562, UUIDv5)."""
 
-NEWEST_LOOKED_AT: Final = 100
+NEWEST_READ: Final = 100
 """The number of a rider's newest rides that are read to count the open ones."""
 OPEN_SINCE: Final = timedelta(days=1)
 """Only rides requested within this time are counted as open, because each costs a read."""
@@ -73,7 +73,7 @@ def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, 
     `TooManyActiveRides`, `Unavailable`.
     """
     ride = _new_ride(ports, order, now)
-    if ports.pauses.current().covers(ride.zone) and not _is_known(ports, order):
+    if ports.pauses.current().covers(ride.zone) and not _exists(ports, order):
         raise DispatchPaused("no rides are accepted here at the moment, and none was requested")
     if ports.rules.max_active_rides:
         _require_room(ports, order, now)
@@ -163,7 +163,7 @@ def _new_ride(ports: Stores, order: RideOrder, now: datetime) -> Ride:
     )
 
 
-def _is_known(ports: Stores, order: RideOrder) -> bool:
+def _exists(ports: Stores, order: RideOrder) -> bool:
     return order.idempotency_key is not None and ports.rides.get(order.ride_id) is not None
 
 
@@ -177,10 +177,10 @@ def _require_room(ports: Stores, order: RideOrder, now: datetime) -> None:
     newest = ports.rides.list_of_rider(
         order.rider_id,
         status=None,
-        limit=NEWEST_LOOKED_AT,
+        limit=NEWEST_READ,
         start=None,
         since=now - OPEN_SINCE,
     ).items
     open_rides = sum(not each.is_terminal for each in newest)
-    if open_rides >= ports.rules.max_active_rides and not _is_known(ports, order):
+    if open_rides >= ports.rules.max_active_rides and not _exists(ports, order):
         raise TooManyActiveRides(f"at most {ports.rules.max_active_rides} open rides are allowed")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.claims import Claim, Outcome, claim, told, told_plans
+from service.core.claims import Claim, Outcome, claim, plans_with_rider_etas, with_rider_etas
 from service.core.ports import (
     DeadLetters,
     LeaseLost,
@@ -29,7 +29,7 @@ from service.core.ports import (
 from service.core.suspects import try_suspects
 from service.core.times import ZoneTimes
 from service.matching.match import Matching, match
-from service.matching.tuning import Tuning, beside
+from service.matching.tuning import Tuning, tuning_with_repositioning
 from service.model import FleetEntry, Pairing, Ride
 
 logger = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ class Dispatcher:
         """
         now, fleet, zone = self.now(), dict[str, FleetEntry](), rides[0].zone
         times = self.ports.times.for_a_round()
-        travel = times.deciding(zone, now)
+        travel = times.for_pairing(zone, now)
         searching, cut, count = rides, set[str](), self.tuning.neighbours
         while True:
             near = self.ports.fleet.near(
@@ -240,9 +240,9 @@ class Dispatcher:
         matching = self._ask_again(times, rides, fleet, matching)
         by_id = {ride.ride_id: ride for ride in rides}
         claims = [Claim(p, by_id[p.ride_id], fleet[p.unicorn_id]) for p in matching.claims]
-        plans = told_plans(times, matching.plans, by_id, fleet, now)
-        told_matching = Matching(matching.claims, tuple(plans))
-        return told_matching, told(times, zone, claims, now)
+        plans = plans_with_rider_etas(times, matching.plans, by_id, fleet, now)
+        matching = Matching(matching.claims, tuple(plans))
+        return matching, with_rider_etas(times, zone, claims, now)
 
     def _match(
         self,
@@ -255,13 +255,13 @@ class Dispatcher:
         """The best pairs by the travel times of these rides' zone."""
         zone = rides[0].zone
         trips, remaining = times.trips(zone, now)
-        travel = times.deciding(zone, now)
+        travel = times.for_pairing(zone, now)
         return match(rides, fleet, plans, now, self._tuning(zone), travel, remaining, trips)
 
     def _tuning(self, zone: str) -> Tuning:
         if not self.is_repositioning:
             return self.tuning
-        return beside(self.tuning, self.ports.pauses.current().weight_of(zone))
+        return tuning_with_repositioning(self.tuning, self.ports.pauses.current().weight_of(zone))
 
     def _ask_again(
         self,

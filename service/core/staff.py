@@ -30,7 +30,7 @@ from service.model.operations import AuditEntry, Beat, Pause, QueueLength
 
 SOON: Final = timedelta(seconds=10)
 """The time within which every waiting ride is due for the sweep."""
-LOOKED_AT: Final = 500
+MOST_READ: Final = 500
 
 
 class Workers(Protocol):
@@ -198,7 +198,7 @@ def _trigger_waiting(ports: Stores, pause: Pause, now: datetime) -> None:
             effects.trigger_ride(ports, ride)
 
 
-def waiting_rides(ports: Stores, now: datetime, limit: int = LOOKED_AT) -> Sequence[Ride]:
+def waiting_rides(ports: Stores, now: datetime, limit: int = MOST_READ) -> Sequence[Ride]:
     """The waiting rides among those that are due soonest: all, unless there are hundreds."""
     due = ports.rides.due(now + SOON, limit)
     return [ride for ride in due if ride.status is RideStatus.REQUESTED]

@@ -46,7 +46,7 @@ class Corrections(Protocol):
         """The zone's correction for this kind of drive; None if it has learned nothing yet."""
 
 
-class Nothing:
+class NoCorrections:
     """`Corrections` without any: no zone has learned anything."""
 
     def of(self, zone: str, kind: Kind) -> Correction | None:
@@ -62,16 +62,16 @@ class ZoneTimes:
     """
 
     base: TravelTimes
-    corrections: Corrections = field(default_factory=Nothing)
+    corrections: Corrections = field(default_factory=NoCorrections)
     prior: Correction = AS_ESTIMATED
-    of_a_round: Callable[[], TravelTimes] | None = None
+    make_round_base: Callable[[], TravelTimes] | None = None
     """Makes the base for one round, if estimates cost remote calls; None: rounds use `base`."""
 
     def for_a_round(self) -> ZoneTimes:
         """The same times for one pairing, whose remote calls share one budget."""
-        return replace(self, base=self.of_a_round()) if self.of_a_round else self
+        return replace(self, base=self.make_round_base()) if self.make_round_base else self
 
-    def deciding(self, zone: str, now: datetime) -> TravelTimes:
+    def for_pairing(self, zone: str, now: datetime) -> TravelTimes:
         """Travel times for pairing: pickups as the zone has learned them, or else uncorrected."""
         learned = self.corrections.of(zone, Kind.PICKUP)
         return CorrectedTimes(self.base, learned, _hour(now)) if learned else self.base
@@ -82,7 +82,7 @@ class ZoneTimes:
         With a routing engine, the speed is the median speed of the zone's learned pickups.
         """
         if isinstance(self.base, GreatCircle):
-            return self.deciding(zone, now)
+            return self.for_pairing(zone, now)
         learned, line = self.corrections.of(zone, Kind.PICKUP), GreatCircle()
         return replace(line, speed_kmh=line.speed_kmh / learned.pace) if learned else line
 
@@ -92,9 +92,9 @@ class ZoneTimes:
             return self.trips(zone, now)
         return GreatCircle(), RemainingTime.default()
 
-    def telling(self, zone: str, kind: Kind, now: datetime) -> CorrectedTimes:
+    def for_riders(self, zone: str, kind: Kind, now: datetime) -> CorrectedTimes:
         """Travel times for people: medians."""
-        return CorrectedTimes(self.base, self.told_by(zone, kind), _hour(now))
+        return CorrectedTimes(self.base, self.rider_correction(zone, kind), _hour(now))
 
     def expect(self, rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> None:
         """Fetch everything that a round of these rides may need with one estimate.
@@ -111,19 +111,19 @@ class ZoneTimes:
             return self.base, RemainingTime.default()
         return CorrectedTimes(self.base, learned, _hour(now)), RemainingTime.of_learned()
 
-    def told_of_decided(
+    def rider_factors(
         self, zone: str, origins: FloatArray, destinations: FloatArray, now: datetime
     ) -> FloatArray:
-        """The factors from pickup times of `deciding` to those that riders are told."""
+        """The factors from pickup times of `for_pairing` to those that riders are told."""
         if self.corrections.of(zone, Kind.PICKUP) or not len(origins):
             return np.ones(len(origins))
         return self.prior.factors(drives_between(origins, destinations, _hour(now)))
 
     def latest_factor(self, zone: str, kind: Kind) -> float:
         """The factor on the time told within which nine of ten drives end."""
-        return self.told_by(zone, kind).latest_factor
+        return self.rider_correction(zone, kind).latest_factor
 
-    def told_by(self, zone: str, kind: Kind) -> Correction:
+    def rider_correction(self, zone: str, kind: Kind) -> Correction:
         """The correction from the base estimate to the time that people are told."""
         return self.corrections.of(zone, kind) or self.prior
 

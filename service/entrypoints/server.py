@@ -150,7 +150,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         """Serve one connection, in a greenlet of its own."""
         turn = partial(self._crowds.take_turn, addr[0])
         try:
-            with self._counted(addr[0]), self._known(Connection(client, turn)) as connection:
+            with self._counted(addr[0]), self._registered(Connection(client, turn)) as connection:
                 self._serve(listener.getsockname(), connection, addr)
         except (OSError, ParseException) as error:
             # The second error is a broken rest of a body that the application did not need.
@@ -207,7 +207,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         connection.linger()
 
     @contextmanager
-    def _known(self, connection: Connection) -> Iterator[Connection]:
+    def _registered(self, connection: Connection) -> Iterator[Connection]:
         self._connections.add(connection)
         try:
             yield connection

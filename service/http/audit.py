@@ -19,7 +19,7 @@ from typing import Any, Final
 from flask import g, request
 
 from service.http.context import dependencies, request_id
-from service.http.gateway import vouched_in
+from service.http.gateway import gateway_facts
 from service.model.errors import Unavailable
 from service.model.operations import AuditEntry
 from service.observability.instruments import REFUSALS
@@ -101,9 +101,9 @@ def client_address(environ: Mapping[str, Any], trusted_hops: int) -> str:
     header has fewer entries, the result is the address of the connection. If the request came
     through our gateway, the result is the address that the gateway saw.
     """
-    vouched = vouched_in(environ)
-    if vouched:
-        return _normal(vouched.address[-_LONGEST_ADDRESS:])
+    facts = gateway_facts(environ)
+    if facts:
+        return _normal(facts.address[-_LONGEST_ADDRESS:])
     peer = environ.get("REMOTE_ADDR", "")
     forwarded = environ.get("HTTP_X_FORWARDED_FOR")
     if trusted_hops and forwarded:

@@ -29,7 +29,7 @@ from service.auth.revocation import RevocationCheck
 from service.auth.workshop import workshop_token_from
 from service.http import audit, cors
 from service.http.context import Dependencies, Verifier, caller, dependencies
-from service.http.gateway import vouched_in
+from service.http.gateway import gateway_facts
 from service.http.limits import Standing
 from service.http.paths import absolute_url, canonical_path
 from service.http.problems import Problem
@@ -152,9 +152,9 @@ class Guard:
     def _caller(self, route: Route, now: datetime) -> Principal:
         """The caller that our gateway names, or else the caller that the credentials prove."""
         authorization = request.environ.get("HTTP_AUTHORIZATION")
-        vouched = vouched_in(request.environ)
-        if vouched and vouched.caller_arn:
-            return self._deps.gateway.verify(vouched, authorization, now.timestamp())
+        facts = gateway_facts(request.environ)
+        if facts and facts.caller_arn:
+            return self._deps.gateway.verify(facts, authorization, now.timestamp())
         return caller_of(
             self._deps,
             route,

@@ -74,7 +74,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 def _running(folder: Path) -> Stack:
     """The stack in this folder. Raises `StackError` where none runs."""
-    stack = Stack.known(folder)
+    stack = Stack.existing(folder)
     if not occupancy.is_running(folder):
         raise StackError(f"the stack in {folder} is not running: `make run` starts it")
     return stack

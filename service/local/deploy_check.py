@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import ClientError
 
-from service.local.findings import Finding, Look, Missing, looked_at
+from service.local.findings import Finding, Look, Missing, finding
 from service.local.quotas import quotas
 from service.local.templates import Template
 
@@ -67,12 +67,12 @@ def findings(values: Mapping[str, str]) -> Iterator[Finding]:
     }
     for part, (parameter, look) in looks.items():
         if not parameter or values.get(parameter):
-            yield looked_at(part, look)
+            yield finding(part, look)
     for quota in quotas(values, account.client):
         look = partial(quota.look, account.client("service-quotas"))
-        yield looked_at(f"quota of {quota.name}", look)
+        yield finding(f"quota of {quota.name}", look)
     for stack in STACKS:
-        yield looked_at(f"stack {stack}", partial(account.stack, stack))
+        yield finding(f"stack {stack}", partial(account.stack, stack))
 
 
 def _parameter_findings(values: Mapping[str, str]) -> Iterator[Finding]:

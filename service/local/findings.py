@@ -29,7 +29,7 @@ Look = Callable[[], str]
 `Unknown`, or an error of botocore, which counts as missing."""
 
 
-def looked_at(part: str, look: Look) -> Finding:
+def finding(part: str, look: Look) -> Finding:
     """Call the look and return its result; it makes the remote calls."""
     try:
         return Finding("ok", part, look())

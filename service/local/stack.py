@@ -160,7 +160,7 @@ class Stack:
         return cls(folder.resolve(), ports, Secrets.of(folder), region)
 
     @classmethod
-    def known(cls, folder: Path) -> Self:
+    def existing(cls, folder: Path) -> Self:
         """The stack that was started in this folder, with its ports."""
         try:
             ports = Ports(**json.loads((folder / "ports.json").read_text()))

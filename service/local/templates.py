@@ -71,7 +71,11 @@ class Template:
         self._values = {
             key: str(each["Default"]) for key, each in self.parameters.items() if "Default" in each
         } | self._given
-        self._known: dict[str, Any] = {**_PSEUDO, "AWS::StackName": stack, **(resources or {})}
+        self._values_by_name: dict[str, Any] = {
+            **_PSEUDO,
+            "AWS::StackName": stack,
+            **(resources or {}),
+        }
 
     def faults(self) -> list[str]:
         """The reasons why CloudFormation would refuse the values; empty if it accepts them."""
@@ -132,7 +136,9 @@ class Template:
             case "Condition", _:
                 return self.resolve(self.parsed["Conditions"][argument])
             case "Fn::GetAtt", [resource, attribute]:
-                return self._known.get(f"{resource}.{attribute}", f"{resource}.{attribute}")
+                return self._values_by_name.get(
+                    f"{resource}.{attribute}", f"{resource}.{attribute}"
+                )
             case "Fn::Sub", str(text):
                 return re.sub(r"\$\{([^}]+)\}", lambda found: str(self._named(found[1])), text)
             case "Fn::If", [condition, then, otherwise]:
@@ -162,7 +168,7 @@ class Template:
 
     def _named(self, name: str) -> Any:
         if name not in self._values:
-            return self._known.get(name, name)
+            return self._values_by_name.get(name, name)
         value, kind = self._values[name], self.parameters[name]["Type"]
         is_list = kind.startswith("List<") or kind == "CommaDelimitedList"
         return [part for part in value.split(",") if part] if is_list else value

@@ -25,7 +25,7 @@ def up(stack: Stack, say: Callable[[str], None], announce: Callable[[str], None]
 
     Raises `StackError` when it cannot start. Leaves no process behind either way.
     """
-    environment.require_effective(stack, known_identity(stack))
+    environment.require_effective(stack, existing_identity(stack))
     occupancy = Occupancy(stack.folder)
     supervisor = Supervisor(occupancy, say)
     supervisor.end_on_signals()
@@ -162,7 +162,7 @@ class RunningStack:
         self._supervisor.wait_until(ready, what, START_SECONDS)
 
 
-def known_identity(stack: Stack) -> Identity:
+def existing_identity(stack: Stack) -> Identity:
     """What the last start found out of the pool; names that no pool has before the first."""
     if (stack.folder / "identity.json").exists():
         return load_identity(stack.folder)

@@ -24,17 +24,17 @@ a map or the phones are probably wrong, and not the unicorns."""
 
 
 def is_not_coming(
-    promised: float, left: float, left_on_the_way: Sequence[float], *, known: bool = False
+    promised: float, left: float, left_on_the_way: Sequence[float], *, was_not_coming: bool = False
 ) -> bool:
     """Whether far more time is left than was promised, and the unicorn drove away from the pickup.
 
     `left`: the time from its present place. `left_on_the_way`: the times from its last places,
-    oldest first. `known`: the last judgement was that it does not come; then it counts as coming
-    only when less time is left.
+    oldest first. `was_not_coming`: the last judgement was that it does not come; then it counts as
+    coming only when less time is left.
     """
     last = left_on_the_way[-PLACES:]
     drove_away = len(last) == PLACES and all(before < after for before, after in pairwise(last))
-    return left - promised > max(promised, SLACK_SECONDS) and (known or drove_away)
+    return left - promised > max(promised, SLACK_SECONDS) and (was_not_coming or drove_away)
 
 
 def is_better(other: float, left: float) -> bool:

@@ -126,7 +126,7 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
     keys = (
         _frequent(drives.origins, LEGS_PER_CELL),
         _frequent(drives.destinations, LEGS_PER_CELL),
-        _told_apart(_frequent(drives.hours, LEGS_PER_HOUR)),
+        _distinct_hours(_frequent(drives.hours, LEGS_PER_HOUR)),
     )
     columns = (drives.origins, drives.destinations, drives.hours)
     design = np.hstack(
@@ -276,7 +276,7 @@ def _frequent(keys: Sequence[str], at_least: int) -> list[str]:
     return [key for key, count in ranked if count >= at_least]
 
 
-def _told_apart(hours: list[str]) -> list[str]:
+def _distinct_hours(hours: list[str]) -> list[str]:
     """The hours, if there are enough of them to separate their effects from the overall level."""
     return hours if len(hours) >= HOURS_AT_LEAST else []
 

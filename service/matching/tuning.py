@@ -94,7 +94,7 @@ KNOBS: Final[Mapping[Weight, Repositioning]] = {
 """Repositioning by its weight; there is none while it is off."""
 
 
-def beside(tuning: Tuning, weight: Weight) -> Tuning:
+def tuning_with_repositioning(tuning: Tuning, weight: Weight) -> Tuning:
     """How a zone's rounds weigh while its idle unicorns are repositioned.
 
     They wait nearer to riders, so a round saves kilometres where it would have saved seconds.

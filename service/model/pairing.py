@@ -16,7 +16,7 @@ class Pairing:
     pickup_eta_latest_seconds: int | None = None
     """The time within which nine of ten unicorns arrive."""
 
-    def retold(self, seconds: float, latest_factor: float) -> Pairing:
+    def with_eta(self, seconds: float, latest_factor: float) -> Pairing:
         """The pairing with another pickup ETA, and `latest_factor` times it as the latest one."""
         latest = round(seconds * latest_factor)
         return replace(self, pickup_eta_seconds=round(seconds), pickup_eta_latest_seconds=latest)

@@ -65,7 +65,7 @@ class KnownCorrections:
 
     def __init__(self, stored: Corrections) -> None:
         self._stored = stored
-        self._known: LRUCache[tuple[str, Kind], Correction | None] = LRUCache(2 * MOST_ZONES)
+        self._copy: LRUCache[tuple[str, Kind], Correction | None] = LRUCache(2 * MOST_ZONES)
         self._lock = Lock()
         self._reading = Repeated("reading travel times", self.refresh, READ_EVERY_SECONDS)
 
@@ -80,20 +80,20 @@ class KnownCorrections:
 
     def of(self, zone: str, kind: Kind) -> Correction | None:
         with self._lock:
-            if (zone, kind) in self._known:
-                return self._known[zone, kind]
-            self._known[zone, kind] = None
+            if (zone, kind) in self._copy:
+                return self._copy[zone, kind]
+            self._copy[zone, kind] = None
         self._reading.hurry()
         return None
 
     def refresh(self) -> None:
         """Read the needed zones: one remote call per zone and kind. Raises `Unavailable`."""
         with self._lock:
-            needed = list(self._known)
+            needed = list(self._copy)
         for zone, kind in needed:
             correction = self._stored.of(zone, kind)
             with self._lock:
-                self._known[zone, kind] = correction
+                self._copy[zone, kind] = correction
 
 
 def _correction(stored: str) -> Correction | None:

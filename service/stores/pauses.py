@@ -79,7 +79,7 @@ class KnownPauses:
 
     def __init__(self, stored: Pauses) -> None:
         self._stored = stored
-        self._known = Pause()
+        self._copy = Pause()
         self._changes = 0
         self._reading = Repeated("reading the pause", self.refresh, READ_EVERY_SECONDS)
 
@@ -93,7 +93,7 @@ class KnownPauses:
         self._reading.close()
 
     def current(self) -> Pause:
-        return self._known
+        return self._copy
 
     def put(self, zone: str | None, paused: bool) -> Pause:
         """Pause or resume: one remote call; holds in this process at once. Raises `Unavailable`."""
@@ -105,7 +105,7 @@ class KnownPauses:
 
     def _changed(self, pause: Pause) -> Pause:
         self._changes += 1
-        self._known = pause
+        self._copy = pause
         return pause
 
     def refresh(self) -> None:
@@ -114,7 +114,7 @@ class KnownPauses:
         pause = self._stored.current()
         # If this process changed the pause during the read, the answer may be older: drop it.
         if changes == self._changes:
-            self._known = pause
+            self._copy = pause
 
 
 def _pause(item: Item) -> Pause:

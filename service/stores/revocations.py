@@ -164,7 +164,7 @@ class KnownRevocations:
         self._now = now
         self._most = most
         self._monotonic = monotonic
-        self._known = RevocationSet()
+        self._copy = RevocationSet()
         self._puts = 0
         self._seen_changes: str | None = None
         self._reread_at = -math.inf
@@ -183,9 +183,9 @@ class KnownRevocations:
         """End the reading."""
         self._reading.close()
 
-    def known(self) -> RevocationSet:
+    def current(self) -> RevocationSet:
         """The process's copy. No remote call."""
-        return self._known
+        return self._copy
 
     def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
         """As `DynamoRevocations.lookup`: one remote call."""
@@ -198,7 +198,7 @@ class KnownRevocations:
         """
         self._stored.put(kind, value, revoked_at=revoked_at, expires_at=expires_at)
         self._puts += 1
-        self._known = self._known.with_one((kind, value), revoked_at)
+        self._copy = self._copy.with_one((kind, value), revoked_at)
         try:
             self._announce(TOPIC)
         except Unavailable as error:
@@ -208,12 +208,12 @@ class KnownRevocations:
         """Read what changed: one remote call, or two if something did. Raises `Unavailable`."""
         began, puts = self._monotonic(), self._puts
         changes = self._stored.changes()
-        latest = self._known
+        latest = self._copy
         if began >= self._reread_at or (changes != self._seen_changes and not latest.is_cut_off):
             latest = self._read_all(began)
         # If this process revoked something during the read, the answer may be older: drop it.
         if puts == self._puts:
-            self._known = latest.believed_until(began + BELIEVED_SECONDS)
+            self._copy = latest.believed_until(began + BELIEVED_SECONDS)
             self._seen_changes = changes
 
     def _read_all(self, began: float) -> RevocationSet:

@@ -154,7 +154,7 @@ def test_a_look_takes_few_calls_and_reads_no_more_than_its_bound(
             name = f"u{number}"
             note(pipe, a_usable_unicorn(unicorn_id=name), Position(BATTERY_PARK, NOW), NOW)
         pipe.execute()
-    monkeypatch.setattr(city_map, "MOST_LOOKED_AT", 20)
+    monkeypatch.setattr(city_map, "MOST_READ", 20)
     link.client.config_resetstat()
     assert real.names() == []
     stats = link.client.info("commandstats")

@@ -59,9 +59,9 @@ def test_a_rider_counts_once_however_often_it_asks(stores: Stores) -> None:
         ride = a_ride(ride_id=f"r{number}", rider_id="a", pickup=at, zone=ZONE)
         stores.waiting.add(ride)
     stores.waiting.add_all([a_ride(ride_id="other", rider_id="b", pickup=HERE, zone=ZONE)])
-    asked = stores.moves.outlook(ZONE, NOW).asked
-    assert Counter(each.cell for each in asked) == {CELL: 2}
-    assert {each.at for each in asked} == {NOW}
+    requests = stores.moves.outlook(ZONE, NOW).requests
+    assert Counter(each.cell for each in requests) == {CELL: 2}
+    assert {each.at for each in requests} == {NOW}
     assert stores.moves.zones(NOW) == [ZONE]
 
 
@@ -73,9 +73,9 @@ def test_a_rider_counts_again_in_the_next_quarter_of_an_hour_and_then_no_more(
         ride = a_ride(ride_id=f"r{minutes}", pickup=HERE, zone=ZONE, requested_at=at)
         stores.waiting.add(ride)
         stores.waiting.add(ride)
-    assert len(stores.moves.outlook(ZONE, NOW + timedelta(minutes=15)).asked) == 2
-    assert len(stores.moves.outlook(ZONE, NOW + timedelta(minutes=30)).asked) == 1
-    assert stores.moves.outlook(ZONE, NOW + timedelta(minutes=45)).asked == []
+    assert len(stores.moves.outlook(ZONE, NOW + timedelta(minutes=15)).requests) == 2
+    assert len(stores.moves.outlook(ZONE, NOW + timedelta(minutes=30)).requests) == 1
+    assert stores.moves.outlook(ZONE, NOW + timedelta(minutes=45)).requests == []
     assert stores.moves.zones(NOW + timedelta(minutes=46)) == []
 
 
@@ -153,7 +153,7 @@ def test_the_counters_are_bounded_expire_and_hold_no_rider(link: RedisLink) -> N
     sub = "4f1c2d3e-rider"
     waiting = RedisWaitingRides(link)
     waiting.add(a_ride(rider_id=sub, pickup=HERE, zone=ZONE))
-    name = keys.asked(ZONE, int(NOW.timestamp()) // 900)
+    name = keys.requests(ZONE, int(NOW.timestamp()) // 900)
     with link.use() as client:
         stored = client.hgetall(name)
         assert 0 < client.ttl(name) <= 1800
@@ -165,13 +165,13 @@ def test_the_counters_are_bounded_expire_and_hold_no_rider(link: RedisLink) -> N
 
 
 def test_what_nobody_can_read_is_passed_over(link: RedisLink) -> None:
-    moves, name = RedisMoves(link), keys.asked(ZONE, int(NOW.timestamp()) // 900)
+    moves, name = RedisMoves(link), keys.requests(ZONE, int(NOW.timestamp()) // 900)
     with link.use() as client:
         client.hset(name, mapping={"1": "nonsense", "2": f"{CELL} x", "3": "882a100d67fffff 1"})
         client.hset(keys.advice(ZONE), "u1", "[1]")
         client.set(keys.moves(ZONE), "{")
         client.hset(keys.unicorn("u1"), "advice", "?")
     outlook = moves.outlook(ZONE, NOW)
-    assert (outlook.asked, outlook.last) == ([], None)
+    assert (outlook.requests, outlook.last) == ([], None)
     assert moves.advised([ZONE], NOW) == []
     assert RedisFleetIndex(link, STALE).presence("u1", NOW).advice is None

@@ -140,7 +140,7 @@ def test_rides_before_the_span_and_of_another_status_are_left_out(desk: Desk) ->
 def test_a_call_looks_at_a_bounded_number_of_rides_and_goes_on(
     dynamo_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listings, "LOOKED_AT", 4)
+    monkeypatch.setattr(listings, "MOST_READ", 4)
     monkeypatch.setattr(listings, "BATCH", 3)
     for number in range(10):
         dynamo_desk.rides.create(a_ride(ride_id=f"ride-{number}"))
@@ -157,7 +157,7 @@ def test_a_call_looks_at_a_bounded_number_of_rides_and_goes_on(
 def test_a_long_span_without_rides_is_crossed_in_steps(
     dynamo_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listings, "DAYS_LOOKED_AT", 2)
+    monkeypatch.setattr(listings, "MOST_DAYS_READ", 2)
     old = a_ride(requested_at=NOW - timedelta(days=7, hours=1))
     dynamo_desk.rides.create(old)
     assert newest(dynamo_desk, days=8) == [old]

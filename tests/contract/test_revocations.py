@@ -76,7 +76,7 @@ class Process:
         self.revocations = KnownRevocations(
             stored, self.announced.append, lambda: self.wall, most=most, monotonic=self.clock
         )
-        self.check = RevocationCheck(self.revocations, self.revocations.known, self.clock)
+        self.check = RevocationCheck(self.revocations, self.revocations.current, self.clock)
 
     def clock(self) -> float:
         return self.seconds
@@ -296,14 +296,14 @@ def test_a_revocation_that_could_not_be_announced_counts(stored: DynamoRevocatio
 
     revocations = KnownRevocations(stored, fail, lambda: NOW)
     revoke(revocations, "sub")
-    assert revocations.known().of(MARKS) == {"sub": NOW}
+    assert revocations.current().of(MARKS) == {"sub": NOW}
 
 
 def test_a_revocation_that_was_not_stored_is_not_claimed(gone: DynamoRevocations) -> None:
     process = Process(gone)
     with pytest.raises(Unavailable):
         revoke(process.revocations, "sub")
-    assert process.revocations.known().of(MARKS) == {}
+    assert process.revocations.current().of(MARKS) == {}
     assert process.announced == []
 
 
@@ -330,9 +330,9 @@ def test_the_background_reads_again_and_at_once_when_hurried(
     there = KnownRevocations(stored, lambda _: None, lambda: NOW)
     there.start()
     try:
-        wait_until(lambda: there.known().is_whole, "the first read")
+        wait_until(lambda: there.current().is_whole, "the first read")
         revoke(stored, "sub")
         there.hurry()
-        wait_until(lambda: there.known().of(MARKS) == {"sub": NOW}, "the revocation")
+        wait_until(lambda: there.current().of(MARKS) == {"sub": NOW}, "the revocation")
     finally:
         there.close()

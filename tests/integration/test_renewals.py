@@ -111,14 +111,14 @@ def test_the_set_of_revocations_is_believed_and_learns_on_through_many_readings(
     stored = DynamoRevocations(dynamodb, settings.operations_table)
     here = KnownRevocations(stored, lambda _: None, lambda: datetime.now(UTC)).start()
     try:
-        wait_until(lambda: here.known().is_whole, "the first reading")
+        wait_until(lambda: here.current().is_whole, "the first reading")
         for number in range(3):
             end = time.monotonic() + LIFE_SECONDS
             name, now = f"token-{number}", datetime.now(UTC)
             stored.put("jti", name, revoked_at=now, expires_at=now + timedelta(hours=1))
-            wait_until(lambda name=name: here.known().of({"jti": name}), name)
+            wait_until(lambda name=name: here.current().of({"jti": name}), name)
             wait_until(lambda end=end: time.monotonic() > end, "a life")
-            wait_until(lambda: time.monotonic() < here.known().good_until, "belief")
+            wait_until(lambda: time.monotonic() < here.current().good_until, "belief")
     finally:
         here.close()
 

@@ -165,7 +165,7 @@ def test_a_round_asks_once_and_the_next_one_only_for_what_is_new(
     server: TableServer, travel: RoutedTimes
 ) -> None:
     service = Service()
-    service.on_routes(ZoneTimes(travel, of_a_round=travel.for_a_round))
+    service.on_routes(ZoneTimes(travel, make_round_base=travel.for_a_round))
     for number in range(6):
         service.on_duty(f"busy{number}", at=Location(40.70 + number / 1000, -74.0))
         service.request(pickup=Location(40.70 + number / 1000, -74.001), dropoff=THERE)
@@ -306,7 +306,7 @@ def test_a_round_asks_about_each_pair_once_within_one_budget(
 def test_the_questions_of_a_pairing_share_one_budget(server: TableServer, clock: Clock) -> None:
     travel = routed(server.url, clock)
     service = Service()
-    service.on_routes(ZoneTimes(travel, of_a_round=travel.for_a_round))
+    service.on_routes(ZoneTimes(travel, make_round_base=travel.for_a_round))
     service.on_duty()
     ride = replace(service.request(), missed_by=frozenset({"u1"}))
     service.rides.put(ride)

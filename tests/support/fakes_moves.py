@@ -23,15 +23,15 @@ class FakeMoves:
         self.told: dict[str, Sequence[Advice]] = {}
 
     def zones(self, now: datetime) -> Sequence[str]:
-        asked = self._waiting.asked.items()
-        return sorted({zone for (zone, *_), each in asked if each.at > now - REMEMBERED})
+        requests = self._waiting.requests.items()
+        return sorted({zone for (zone, *_), each in requests if each.at > now - REMEMBERED})
 
     def outlook(self, zone: str, now: datetime) -> Outlook:
         here = int(now.timestamp()) // QUARTER
         return Outlook(
-            asked=[
+            requests=[
                 each
-                for (of, quarter, _), each in self._waiting.asked.items()
+                for (of, quarter, _), each in self._waiting.requests.items()
                 if of == zone and quarter in {here - 1, here}
             ],
             planned=frozenset(

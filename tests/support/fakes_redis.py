@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import h3
 
 from service.core.city_map import SeenUnicorn, WaitingRide
-from service.core.outlook import Asked
+from service.core.outlook import RecentRequest
 from service.core.ports import LeaseLost, Nearby, PlaceInLine, Sighting, WaitingZone
 from service.core.statistics import Tally, minute_of, wait_class
 from service.matching.coming import most_taken_back
@@ -336,7 +336,7 @@ class FakeWaitingRides:
         self.running: dict[str, set[str]] = {}
         self.alone: dict[str, dict[str, int]] = {}
         self.resume: dict[str, PlaceInLine] = {}
-        self.asked: dict[tuple[str, int, str], Asked] = {}
+        self.requests: dict[tuple[str, int, str], RecentRequest] = {}
         """By zone, quarter of an hour and rider."""
         self._holders: dict[str, FakeRoundLease] = {}
 
@@ -360,7 +360,7 @@ class FakeWaitingRides:
         at, pickup = ride.requested_at, ride.pickup
         cell = h3.latlng_to_cell(pickup.latitude, pickup.longitude, PICKUP_RESOLUTION)
         rider = ride.zone, int(at.timestamp()) // QUARTER, ride.rider_id
-        self.asked.setdefault(rider, Asked(cell=cell, at=at))
+        self.requests.setdefault(rider, RecentRequest(cell=cell, at=at))
 
     def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
         return [ride.zone for ride in rides if self.add(ride)]

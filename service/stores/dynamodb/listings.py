@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from service.stores.dynamodb.items import Item
 
-LOOKED_AT: Final = 1000
+MOST_READ: Final = 1000
 """Rides read in one call at most, however few of them have the wanted status."""
-DAYS_LOOKED_AT: Final = 31
+MOST_DAYS_READ: Final = 31
 """Days searched in one call at most, however few rides they have."""
 BEFORE_ALL_IDS: Final = "-"
 """Sorts before every ride id."""
@@ -62,17 +62,17 @@ class DynamoRideHistory(TableStore):
         until = min(until, instant_of(last.requested_at)) if last else until
         if since > until:
             return Page(())
-        oldest_day = max(since, until - timedelta(days=DAYS_LOOKED_AT - 1)).astimezone(UTC).date()
+        oldest_day = max(since, until - timedelta(days=MOST_DAYS_READ - 1)).astimezone(UTC).date()
         reach = max(since, datetime.combine(oldest_day, datetime.min.time(), UTC))
         places = (p for p in self._places(reach, until) if last is None or p < last)
         found: list[Ride] = []
-        looked_at = 0
-        while batch := list(islice(places, min(BATCH, LOOKED_AT - looked_at))):
-            looked_at += len(batch)
+        read = 0
+        while batch := list(islice(places, min(BATCH, MOST_READ - read))):
+            read += len(batch)
             found += self._rides(batch, status)
             if len(found) > limit:
                 return Page(tuple(found[:limit]), _key(_place(found[limit - 1])))
-            if looked_at >= LOOKED_AT:
+            if read >= MOST_READ:
                 return Page(tuple(found), _key(batch[-1]))
         further = _key(Place(instant_text(reach), BEFORE_ALL_IDS)) if reach > since else None
         return Page(tuple(found), further)

@@ -76,7 +76,7 @@ class PartyListings(TableStore):
         if not can_be_key(party.name):
             return Page(())
         found: list[Ride] = []
-        looked_at = 0
+        read = 0
         query = _keys_of(party, start, since)
         query["TableName"] = self._table
         # With a status, more rides are read than shown.
@@ -84,13 +84,13 @@ class PartyListings(TableStore):
         while True:
             answer = patiently(partial(self._client.query, **query), self._patience)
             found += self._rides_of(party, answer["Items"], status)
-            looked_at += len(answer["Items"])
+            read += len(answer["Items"])
             if len(found) > limit:
                 return Page(tuple(found[:limit]), _place_of(found[limit - 1]))
             last = answer.get("LastEvaluatedKey")
             if last is None:
                 return Page(tuple(found))
-            if looked_at >= MOST_LISTED:
+            if read >= MOST_LISTED:
                 return Page(tuple(found), {name: last[name]["S"] for name in CONTINUES})
             query["ExclusiveStartKey"] = last
 

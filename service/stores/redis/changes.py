@@ -29,7 +29,7 @@ MOST_UNANSWERED_PINGS: Final = 3
 of silence, then every second) but ignores missing answers, so a dead connection would be noticed
 only after a quarter of an hour."""
 
-_TOLD_ON_THE_CHANNEL: Final = "told"
+_SENT_ON_THE_CHANNEL: Final = "told"
 """The message of this release on the channels of the last release, whose messages are empty."""
 
 
@@ -71,7 +71,7 @@ class RedisChanges:
             for topic in topics:
                 pipe.publish(keys.CHANGES, topic)
                 # For one release: processes of the last release listen to a channel per topic.
-                pipe.publish(keys.former_channel(topic), _TOLD_ON_THE_CHANNEL)
+                pipe.publish(keys.former_channel(topic), _SENT_ON_THE_CHANNEL)
             pipe.execute()
 
     @contextmanager
@@ -132,7 +132,7 @@ class RedisChanges:
                 self._subscribed.set()
             case "message":
                 self._wake(message["data"])
-            case "pmessage" if message["data"] != _TOLD_ON_THE_CHANNEL:
+            case "pmessage" if message["data"] != _SENT_ON_THE_CHANNEL:
                 self._wake(message["channel"].removeprefix(keys.former_channel("")))
 
     def _wake(self, topic: str) -> None:

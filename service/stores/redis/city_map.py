@@ -28,7 +28,7 @@ from service.stores.redis.remembered import position_of
 TOGETHER: Final = 250
 """Unicorns that are read with one call. Other requests of the process have their turn in between:
 reading and parsing so many takes 5 ms of CPU."""
-MOST_LOOKED_AT: Final = 4 * MOST_SHOWN
+MOST_READ: Final = 4 * MOST_SHOWN
 """Unicorns of the box's zones whose places are read, however few of them are in the box."""
 SCHEMA: Final = 1
 TIDIED_AFTER: Final = timedelta(hours=1)
@@ -101,7 +101,7 @@ class RedisCityMap:
         """A call for each `TOGETHER` unicorns of the box's zones, and two more."""
         found: list[SeenUnicorn] = []
         fresh_since = now - self._stale
-        entries = noted(self._link, self._zones(box), now, STATE_TTL)[:MOST_LOOKED_AT]
+        entries = noted(self._link, self._zones(box), now, STATE_TTL)[:MOST_READ]
         for first in range(0, len(entries), TOGETHER):
             chunk = entries[first : first + TOGETHER]
             for entry, text in zip(chunk, self._positions(chunk), strict=True):

@@ -102,7 +102,7 @@ class RedisFleetIndex(RedisPresence):
                 )
                 for name, position in positions.items()
             ],
-            beside=self._geo.commands(expected.values(), now),
+            extra=self._geo.commands(expected.values(), now),
         )
         found = _Found()
         for (name, position), answer in zip(positions.items(), answers, strict=True):
@@ -190,7 +190,7 @@ class RedisFleetIndex(RedisPresence):
                 )
                 for u in unicorns
             ],
-            beside=_busy_commands(unicorns),
+            extra=_busy_commands(unicorns),
         )
         seen: list[tuple[Unicorn, Position]] = []
         moves = []

@@ -56,11 +56,11 @@ def promises(zone: str, kind: str) -> str:
     return f"{PREFIX}:{{{zone}}}:promises:{kind}"
 
 
-ASKED: Final = f"{PREFIX}:asked"
+REQUEST_ZONES: Final = f"{PREFIX}:asked"
 """Sorted set: the zones where riders asked for rides lately, by when one last did."""
 
 
-def asked(zone: str, quarter: int) -> str:
+def requests(zone: str, quarter: int) -> str:
     """Hash for one quarter of an hour: a number that stands for a rider to the cell and instant of
     the rider's first request."""
     return f"{PREFIX}:{{{zone}}}:asked:{quarter}"

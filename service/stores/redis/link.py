@@ -265,17 +265,17 @@ def run_all(
     link: RedisLink,
     script: Script,
     calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
-    beside: Sequence[Command] = (),
+    extra: Sequence[Command] = (),
 ) -> Sequence[Any]:
     """The script's answers for many (keys, arguments), in one call. Raises `Unavailable`.
 
-    `beside`: further commands for the same call. Redis may carry them out twice.
+    `extra`: further commands for the same call. Redis may carry them out twice.
     """
     if not calls:
         return []
     commands = [
         *(("EVALSHA", script.sha, len(names), *names, *more) for names, more in calls),
-        *beside,
+        *extra,
     ]
     with link.use() as client:
         try:

@@ -19,7 +19,7 @@ from typing import Final, cast
 
 import h3
 
-from service.core.outlook import Asked, LastStep, Outlook
+from service.core.outlook import LastStep, Outlook, RecentRequest
 from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.model import Advice, Location, Ride
 from service.stores.entries import dump_advice, load_advice, load_plan, readable
@@ -55,7 +55,7 @@ class RequestCounter:
         digest = hashlib.blake2b(f"{quarter} {ride.rider_id}".encode(), digest_size=2).digest()
         pickup = ride.pickup
         cell = h3.latlng_to_cell(pickup.latitude, pickup.longitude, PICKUP_RESOLUTION)
-        name = keys.asked(ride.zone, quarter)
+        name = keys.requests(ride.zone, quarter)
         count = ("HSETNX", name, int.from_bytes(digest), f"{cell} {int(at * 1000)}")
         # The expiry is not set with each request, because two more commands cost three times as
         # much.
@@ -66,7 +66,7 @@ class RequestCounter:
             self._prolonged.clear()
         self._prolonged[name] = now
         lasts = int(REMEMBERED.total_seconds())
-        return [count, ("EXPIRE", name, lasts), ("ZADD", keys.ASKED, at, ride.zone)]
+        return [count, ("EXPIRE", name, lasts), ("ZADD", keys.REQUEST_ZONES, at, ride.zone)]
 
 
 class RedisMoves:
@@ -78,23 +78,23 @@ class RedisMoves:
     def zones(self, now: datetime) -> Sequence[str]:
         oldest = (now - REMEMBERED).timestamp()
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            pipe.zremrangebyscore(keys.ASKED, "-inf", oldest)
-            pipe.zrange(keys.ASKED, 0, -1)
+            pipe.zremrangebyscore(keys.REQUEST_ZONES, "-inf", oldest)
+            pipe.zrange(keys.REQUEST_ZONES, 0, -1)
             _, zones = pipe.execute()
         return sorted(zones)
 
     def outlook(self, zone: str, now: datetime) -> Outlook:
         quarter = int(now.timestamp()) // QUARTER
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
-            pipe.hvals(keys.asked(zone, quarter - 1))
-            pipe.hvals(keys.asked(zone, quarter))
+            pipe.hvals(keys.requests(zone, quarter - 1))
+            pipe.hvals(keys.requests(zone, quarter))
             pipe.hvals(keys.plans(zone))
             pipe.hkeys(keys.plans(zone))
             pipe.get(keys.moves(zone))
             pipe.get(keys.EPOCH)
             before, here, plans, ride_ids, last, epoch = pipe.execute()
         return Outlook(
-            asked=list(_asked([*before, *here])),
+            requests=list(_requests([*before, *here])),
             planned=frozenset(
                 plan.unicorn_id
                 for ride_id, text in zip(ride_ids, plans, strict=True)
@@ -132,17 +132,17 @@ class RedisMoves:
         return sorted((a for a in found if a and a.holds(now)), key=lambda each: each.unicorn_id)
 
 
-def _asked(texts: Sequence[str]) -> Iterator[Asked]:
+def _requests(texts: Sequence[str]) -> Iterator[RecentRequest]:
     for text in texts:
-        if found := readable("request", _load_asked, text):
+        if found := readable("request", _load_request, text):
             yield found
 
 
-def _load_asked(text: str) -> Asked:
+def _load_request(text: str) -> RecentRequest:
     cell, at = text.split(" ")
     if h3.get_resolution(cell) != PICKUP_RESOLUTION:
         raise ValueError("the cell of another release")
-    return Asked(cell=cell, at=_instant(int(at)))
+    return RecentRequest(cell=cell, at=_instant(int(at)))
 
 
 def _instant(at: int) -> datetime:

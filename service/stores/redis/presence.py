@@ -103,12 +103,12 @@ class RedisPresence:
     ) -> Presence:
         position, heard, placed, problem, problem_since, ride, trail, advice = facts
         since = _instant_or_none(problem_since)
-        is_told = since is not None and now - since >= PROBLEM_AFTER
+        is_reported = since is not None and now - since >= PROBLEM_AFTER
         return Presence(
             position=self._fresh(position_of(position), now),
             silence=hearing.silence(_instant_or_none(heard), now),
             unplaced=hearing.silence(_instant_or_none(placed), now),
-            problem=_problem_or_none(problem) if is_told else None,
+            problem=_problem_or_none(problem) if is_reported else None,
             ride_version=ride_version_of(ride),
             trail=trail_of(trail),
             advice=advice_of(unicorn_id, advice, now),

@@ -221,8 +221,11 @@ def compare_dispatch(stack: Stack) -> None:
     """(b): samples of ours and of the reference in turns, idle, then with a burst beside."""
     probe, place = Probe(stack), places()
     with noop_worker(stack) as publish_to_start:
-        for load, beside, aim in (("idle", None, "1.3"), ("half load", half_load(stack), "1.4")):
-            stop = beside() if beside else (lambda: None)
+        for load, background, aim in (
+            ("idle", None, "1.3"),
+            ("half load", half_load(stack), "1.4"),
+        ):
+            stop = background() if background else (lambda: None)
             samples = [
                 (probe.put_to_claim(next(place)), publish_to_start() + probe.transaction())
                 for _ in range(SAMPLES)

@@ -20,7 +20,7 @@ from service.core.times import ZoneTimes, ended_drive
 from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
 from service.matching.match import Matching, match
 from service.matching.travel import GreatCircle, TravelTimes, places
-from service.matching.tuning import KNOBS, beside
+from service.matching.tuning import KNOBS, tuning_with_repositioning
 from service.model import FleetEntry, Location, Pairing, Ride, RideStatus, Weight
 from service.stores.redis.legs import MOST_LEGS
 from tests.load.bench.cabs import Cab, Rider, instant
@@ -48,7 +48,7 @@ class Way:
 
     @property
     def policy(self) -> Policy:
-        tuning = beside(OURS.tuning, self.weight)
+        tuning = tuning_with_repositioning(OURS.tuning, self.weight)
         return replace(OURS, tuning=tuning, moves=KNOBS.get(self.weight))
 
 
@@ -139,7 +139,7 @@ class StreetWorld(World):
     ) -> Matching:
         at, tuning = instant(now), self.policy.tuning
         trips, remaining = self.times.trips(ZONE, at)
-        travel = self.times.deciding(ZONE, at)
+        travel = self.times.for_pairing(ZONE, at)
         return match(rides, fleet, before, at, tuning, travel, remaining, trips)
 
     def _advise(
@@ -179,7 +179,7 @@ class StreetWorld(World):
     def _claim(self, pairing: Pairing, now: float) -> None:
         cab, trip = self.cabs[pairing.unicorn_id], self.riders[pairing.ride_id].trip
         self._halt(cab, now)
-        factors = self.times.told_of_decided(
+        factors = self.times.rider_factors(
             ZONE, places([cab.at]), places([trip.pickup]), instant(now)
         )
         self.told[pairing.ride_id] = pairing.pickup_eta_seconds * float(factors[0]), 0.0

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.auth.gateway import CREDENTIALS_SECONDS, GatewayCallers, Vouched, vouched
+from service.auth.gateway import CREDENTIALS_SECONDS, GatewayCallers, GatewayFacts, read_facts
 from service.auth.principal import TokenKind
 from service.auth.roles import RoleGrants
 from service.http.gateway import HEADER
@@ -26,7 +26,7 @@ PROGRAM_ROLE = f"arn:aws:iam::{ACCOUNT}:role/telemetry"
 RIDER = f"arn:aws:sts::{ACCOUNT}:assumed-role/rides-RiderRole-1/CognitoIdentityCredentials"
 PROGRAM = f"arn:aws:sts::{ACCOUNT}:assumed-role/telemetry/i-1"
 SIGNED = "AWS4-HMAC-SHA256 Credential=ASIA/20261126/us-east-1/execute-api/aws4_request"
-SAID = Vouched(
+SAID = GatewayFacts(
     RIDER,
     "203.0.113.9",
     "authenticated",
@@ -34,7 +34,7 @@ SAID = Vouched(
     IDENTITY,
     f"{POOL},{POOL}:CognitoSignIn:{SUB}",
 )
-NOTHING = Vouched("", "203.0.113.9", "", "", "", "")
+NOTHING = GatewayFacts("", "203.0.113.9", "", "", "", "")
 SETTINGS = {
     "gateway_proofs": {"a": PROOF, "b": NEXT},
     "identity_pool_id": IDENTITIES,
@@ -44,7 +44,7 @@ SETTINGS = {
 }
 
 
-def header(said: Vouched = SAID, proof: str = PROOF) -> str:
+def header(said: GatewayFacts = SAID, proof: str = PROOF) -> str:
     """As docker/ecs/gateway.yaml lets the gateway write it."""
     parts = (
         *(said.caller_arn, said.address, said.identity_type),
@@ -147,7 +147,7 @@ def test_an_underscore_in_the_name_of_the_header_is_not_the_gateways(api: Api) -
 
 
 OTHER = POOL.replace("Example", "Foreign")
-NOT_OURS: Mapping[str, Vouched] = {
+NOT_OURS: Mapping[str, GatewayFacts] = {
     "unauthenticated": replace(SAID, identity_type="unauthenticated"),
     "unauthenticated, without a provider": replace(
         SAID, identity_type="unauthenticated", provider=""
@@ -181,7 +181,7 @@ NOT_OURS: Mapping[str, Vouched] = {
 
 
 @pytest.mark.parametrize("said", NOT_OURS.values(), ids=NOT_OURS)
-def test_the_gateways_word_on_somebody_else_is_refused(api: Api, said: Vouched) -> None:
+def test_the_gateways_word_on_somebody_else_is_refused(api: Api, said: GatewayFacts) -> None:
     assert me(api, header(said)) == (401, "invalid_token")
 
 
@@ -238,7 +238,7 @@ def test_no_view_and_no_log_sees_the_header(api: Api) -> None:
     assert seen == [None]
 
 
-def principal_of(said: Vouched) -> tuple[str, str]:
+def principal_of(said: GatewayFacts) -> tuple[str, str]:
     grants = RoleGrants(SETTINGS["identity_role_scopes"], {RIDER_ROLE: ["unicorns"]})  # type: ignore[arg-type]
     callers = GatewayCallers([f"https://{POOL}"], IDENTITIES, grants, RoleGrants({}))
     found = callers.verify(said, None, NOW.timestamp())
@@ -254,5 +254,5 @@ def test_a_role_brings_the_groups_that_its_rule_stands_for() -> None:
 
 @pytest.mark.parametrize("absent", ["", "-"])
 def test_both_ways_to_write_what_is_absent_are_read(absent: str) -> None:
-    said = vouched(";".join((PROOF, PROGRAM, "203.0.113.9", *[absent] * 4)), [PROOF])
+    said = read_facts(";".join((PROOF, PROGRAM, "203.0.113.9", *[absent] * 4)), [PROOF])
     assert said == replace(NOTHING, caller_arn=PROGRAM)

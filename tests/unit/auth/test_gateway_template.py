@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from service.auth.gateway import vouched
+from service.auth.gateway import read_facts
 from service.auth.policy import SCOPES
 from service.entrypoints import authorizer
 from service.http.gateway import HEADER
@@ -172,7 +172,7 @@ def test_the_service_reads_what_the_template_lets_the_gateway_write(absent: str 
         written = written.replace(
             f"${{context.identity.{name}}}", text if absent is None else absent
         )
-    said = vouched(written, [PROOF])
+    said = read_facts(written, [PROOF])
     assert said is not None
     expected = {name: text if absent is None else "" for name, text in VALUES.items()}
     assert (said.caller_arn, said.address) == (expected["userArn"], expected["sourceIp"])

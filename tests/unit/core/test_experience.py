@@ -64,9 +64,9 @@ def test_what_a_zone_has_learned_of_pickups_is_told_as_it_is_decided(service: Se
     nothing = np.empty((0, 2))
     for learned, factor in (((Kind.PICKUP,), 1.0), ((), TWICE.factors(drive(start, end))[0])):
         knows(service, *learned, prior=TWICE)
-        told = service.ports.times.told_of_decided(ZONE, start, end, NOW)
+        told = service.ports.times.rider_factors(ZONE, start, end, NOW)
         assert list(told) == [pytest.approx(factor)]
-        assert len(service.ports.times.told_of_decided(ZONE, nothing, nothing, NOW)) == 0
+        assert len(service.ports.times.rider_factors(ZONE, nothing, nothing, NOW)) == 0
 
 
 def drive(start: FloatArray, end: FloatArray) -> Drives:
@@ -185,7 +185,7 @@ def test_what_many_legs_say_is_learned_by_their_zone_alone() -> None:
 
 def test_legs_of_one_kind_teach_nothing_about_the_other() -> None:
     times = ZoneTimes(GreatCircle(), FakeCorrections())
-    assert times.deciding(ZONE, NOW) is times.base
+    assert times.for_pairing(ZONE, NOW) is times.base
 
 
 def test_until_a_zone_has_learned_rounds_decide_by_the_base_and_riders_hear_the_prior(

@@ -144,7 +144,7 @@ def test_one_rider_who_asks_again_and_again_moves_nobody(service: Service) -> No
         ride = service.request("the same", pickup=TIMES_SQUARE)
         service.waiting.discard(ride.zone, [ride.ride_id])
     service.drives_to(SOUTH)
-    assert len(service.waiting.asked) <= 2
+    assert len(service.waiting.requests) <= 2
     assert step(service) == Report()
 
 

@@ -14,13 +14,15 @@ SECONDS = st.floats(0, 10_000)
 WAYS = st.lists(SECONDS, max_size=5)
 
 
-@given(told=SECONDS, left=SECONDS, way=WAYS, known=st.booleans())
+@given(told=SECONDS, left=SECONDS, way=WAYS, was_not_coming=st.booleans())
 def test_only_one_that_drove_away_and_needs_far_longer_than_told_is_not_coming(
-    told: float, left: float, way: list[float], known: bool
+    told: float, left: float, way: list[float], was_not_coming: bool
 ) -> None:
     drove_away = len(way) >= 3 and all(a < b for a, b in pairwise(way[-3:]))
     far_longer = left - told > told and left - told > 180
-    assert is_not_coming(told, left, way, known=known) == (far_longer and (drove_away or known))
+    assert is_not_coming(told, left, way, was_not_coming=was_not_coming) == (
+        far_longer and (drove_away or was_not_coming)
+    )
 
 
 @given(told=SECONDS, left=SECONDS, more=SECONDS, way=WAYS)
