@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -60,8 +60,25 @@ def _is_readable(name: str) -> str:
     return name
 
 
+def _none_if_unknown(value: object) -> object:
+    return None if isinstance(value, int | float) and value == -1 else value
+
+
 Latitude = Annotated[float, Field(ge=-90, le=90), AfterValidator(_no_dust)]
 Longitude = Annotated[float, Field(ge=-180, le=180), AfterValidator(_no_dust)]
+_Degrees = Annotated[float, Field(ge=0, le=360)]
+_MetresPerSecond = Annotated[float, Field(ge=0, le=1000)]
+_UNKNOWN = Literal[-1]
+"""Phones send it for an unknown heading or speed (Apple, CLLocation)."""
+
+Heading = Annotated[
+    _Degrees | None,
+    BeforeValidator(_none_if_unknown, json_schema_input_type=_Degrees | _UNKNOWN | None),
+]
+Speed = Annotated[
+    _MetresPerSecond | None,
+    BeforeValidator(_none_if_unknown, json_schema_input_type=_MetresPerSecond | _UNKNOWN | None),
+]
 Instant = Annotated[
     datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
 ]

@@ -6,7 +6,8 @@ from typing import Literal
 
 from service.api.views import DrivenRideView, Instant, LocationView, View
 from service.core.unicorns import LocatedUnicorn
-from service.model import Advice, AdviceReason, PositionProblem, UnicornState
+from service.http.responses import weak_tag
+from service.model import Advice, AdviceReason, PositionProblem, Unicorn, UnicornState
 
 
 class UnicornView(View):
@@ -110,6 +111,25 @@ def unicorn_view(located: LocatedUnicorn) -> UnicornView:
 
 def advice_view(advice: Advice) -> AdviceView:
     return AdviceView.of(advice, **_place(advice))
+
+
+def unicorn_versions(unicorn: int, ride: int | None, trouble: str, advice: Advice | None) -> str:
+    """The versions of a unicorn and its ride, its trouble and its goal: the text of its tag."""
+    goal = advice.cell if advice else ""
+    return ".".join(str(part) for part in (unicorn, ride, trouble, goal) if part)
+
+
+def unicorn_tag(
+    unicorn: Unicorn | None, ride_version: int | None, advice: Advice | None, trouble: str = ""
+) -> dict[str, str]:
+    """The `ETag` of `GET /v1/fleet/me` from the fleet index; no header if the index lacks a part.
+
+    The tag may lag behind the ride. Then a client may get an unchanged answer, but misses nothing.
+    """
+    if unicorn is None or (unicorn.ride_id and ride_version is None):
+        return {}
+    version = ride_version if unicorn.ride_id else None
+    return {"ETag": weak_tag(unicorn_versions(unicorn.version, version, trouble, advice))}
 
 
 def named_advice_view(advice: Advice) -> NamedAdviceView:

@@ -1,44 +1,39 @@
-"""Routes of unicorns: show the current ride, report positions, carry out a ride."""
+"""Routes of unicorns: show the current ride, go on duty, carry out a ride."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Self
 
 from flask import Blueprint, Response
 from pydantic import (
-    BeforeValidator,
     ConfigDict,
     Field,
-    SkipValidation,
-    ValidationError,
     model_validator,
 )
 
 from service.api.fields import (
+    Heading,
     Instant,
     Latitude,
     Longitude,
-    Point,
+    Speed,
     Strict,
-    UnicornId,
     left_out,
 )
 from service.api.unicorn_views import (
     MyUnicornView,
-    PositionIgnored,
-    PositionsNoted,
-    RefusedPosition,
     UnicornView,
     advice_view,
+    unicorn_tag,
+    unicorn_versions,
     unicorn_view,
 )
 from service.api.views import DrivenRideView, driven_ride_view
 from service.auth import policy
-from service.core import positions, unicorns
-from service.core.positions import Report
+from service.core import unicorns
 from service.core.transition import stored_unicorn
 from service.core.unicorns import Duty, Step
 from service.http import headers
@@ -46,60 +41,11 @@ from service.http.context import caller, dependencies
 from service.http.gate import granted_wait, wait_for_duty
 from service.http.guard import judge_again
 from service.http.responses import answer, empty, entity_tag, weak_tag
-from service.http.route import is_id, route
+from service.http.route import route
 from service.logs import add_log_context
-from service.model import Advice, Location, Position, Unicorn
+from service.model import Advice, Location, Position
 
-blueprint: Final = Blueprint("fleet", __name__)
-
-BULK_LIMIT: Final = 128 * 1024
-"""The largest body, in bytes, with positions of many unicorns."""
-
-
-def _none_if_unknown(value: object) -> object:
-    return None if isinstance(value, int | float) and value == -1 else value
-
-
-_Degrees = Annotated[float, Field(ge=0, le=360)]
-_MetresPerSecond = Annotated[float, Field(ge=0, le=1000)]
-_UNKNOWN = Literal[-1]
-"""Sent by phones for an unknown heading or speed (Apple, CLLocation)."""
-
-Heading = Annotated[
-    _Degrees | None,
-    BeforeValidator(_none_if_unknown, json_schema_input_type=_Degrees | _UNKNOWN | None),
-]
-Speed = Annotated[
-    _MetresPerSecond | None,
-    BeforeValidator(_none_if_unknown, json_schema_input_type=_MetresPerSecond | _UNKNOWN | None),
-]
-
-
-class PositionReport(Point):
-    """A unicorn's position. `heading`: degrees from north; `speed`: metres per second; −1: unknown.
-
-    `recorded_at`: when the phone took the position; by default now.
-    """
-
-    heading: Heading = None
-    speed: Speed = None
-    recorded_at: Instant | None = None
-
-    def position(self, now: datetime) -> Position:
-        """The position, recorded now unless the report names an instant."""
-        return Position(self.location(), self.recorded_at or now, self.heading, self.speed)
-
-
-class NamedPositionReport(PositionReport):
-    """The position of the unicorn with this id."""
-
-    unicorn_id: UnicornId
-
-
-class PositionReports(Strict):
-    """Positions of many unicorns. Each entry is validated alone, so a bad one fails no other."""
-
-    positions: Annotated[list[SkipValidation[NamedPositionReport]], Field(max_length=500)]
+blueprint: Final = Blueprint("unicorns", __name__)
 
 
 class StepTaken(Strict):
@@ -173,60 +119,6 @@ def show_me() -> Response:
 @route(
     blueprint,
     "PUT",
-    "/v1/fleet/me/position",
-    policy=policy.FLEET_DRIVE,
-    body=PositionReport,
-    sends=("ETag",),
-    answers={200: PositionIgnored, 204: None},
-)
-def report_position(body: PositionReport) -> Response:
-    """Report the unicorn's position; a position older than the last one is ignored.
-
-    A position recorded too long ago or in the future is ignored too; the answer is 200 with the
-    reason. The `ETag` is that of `GET /v1/fleet/me`: if it differs from the last, there is news.
-    """
-    deps = dependencies()
-    now = deps.now()
-    unicorn_id = unicorns.unicorn_id_of(deps.ports, caller().subject)
-    noted = positions.record_position(deps.ports, unicorn_id, body.position(now), now)
-    if noted.problem:
-        return answer(200, PositionIgnored(ignored=noted.problem, server_time=now))
-    return empty(204, _tag(noted.unicorn, noted.ride_version, noted.advice))
-
-
-@route(
-    blueprint,
-    "POST",
-    "/v1/fleet/positions",
-    policy=policy.FLEET_TELEMETRY,
-    body=PositionReports,
-    body_limit=BULK_LIMIT,
-    answers={200: PositionsNoted},
-)
-def report_positions(body: PositionReports) -> Response:
-    """Report the positions of many unicorns; each invalid entry is rejected alone."""
-    deps = dependencies()
-    now = deps.now()
-    entries = [_entry_of(index, each) for index, each in enumerate(body.positions)]
-    readable = [
-        (index, Report(entry.unicorn_id, entry.position(now)))
-        for index, entry in enumerate(entries)
-        if isinstance(entry, NamedPositionReport)
-    ]
-    problems = positions.record_positions(deps.ports, [report for _, report in readable], now)
-    rejected = [entry for entry in entries if isinstance(entry, RefusedPosition)]
-    rejected += [
-        RefusedPosition(index=index, unicorn_id=report.unicorn_id, reason=problem)
-        for (index, report), problem in zip(readable, problems, strict=True)
-        if problem
-    ]
-    rejected.sort(key=lambda refused: refused.index)
-    return answer(200, PositionsNoted(accepted=len(entries) - len(rejected), rejected=rejected))
-
-
-@route(
-    blueprint,
-    "PUT",
     "/v1/fleet/me/availability",
     policy=policy.FLEET_DRIVE,
     body=Availability,
@@ -239,7 +131,7 @@ def set_availability(body: Availability) -> Response:
     now = deps.now()
     unicorn = unicorns.set_availability(deps.ports, _heard_unicorn(), body.available, now)
     located = unicorns.view(deps.ports, unicorn, now)
-    tag = _tag(unicorn, located.ride_version, located.advice, located.trouble)
+    tag = unicorn_tag(unicorn, located.ride_version, located.advice, located.trouble)
     return answer(200, unicorn_view(located), tag)
 
 
@@ -269,37 +161,8 @@ def _heard_unicorn() -> str:
     return unicorns.heard_from(deps.ports, caller().subject, deps.now())
 
 
-def _entry_of(index: int, raw: object) -> NamedPositionReport | RefusedPosition:
-    """An entry of a bulk report, or its refusal; other entries are not affected."""
-    try:
-        return NamedPositionReport.model_validate(raw)
-    except ValidationError:
-        name = raw.get("unicorn_id") if isinstance(raw, dict) else None
-        unicorn_id = name if isinstance(name, str) and is_id(name) else None
-        return RefusedPosition(index=index, unicorn_id=unicorn_id, reason="validation_failed")
-
-
 def _versions(duty: Duty, trouble: str) -> str:
-    """The versions of unicorn and ride, the trouble and the advice, as the text of a tag."""
-    return _joined(duty.unicorn.version, duty.ride_version, trouble, duty.advice)
-
-
-def _joined(unicorn: int, ride: int | None, trouble: str, advice: Advice | None) -> str:
-    goal = advice.cell if advice else ""
-    return ".".join(str(part) for part in (unicorn, ride, trouble, goal) if part)
-
-
-def _tag(
-    unicorn: Unicorn | None, ride_version: int | None, advice: Advice | None, trouble: str = ""
-) -> dict[str, str]:
-    """The `ETag` of `GET /v1/fleet/me` from the fleet index; no header if the index lacks a part.
-
-    The tag may lag behind the ride. Then a client may get an unchanged answer, but misses nothing.
-    """
-    if unicorn is None or (unicorn.ride_id and ride_version is None):
-        return {}
-    version = ride_version if unicorn.ride_id else None
-    return {"ETag": weak_tag(_joined(unicorn.version, version, trouble, advice))}
+    return unicorn_versions(duty.unicorn.version, duty.ride_version, trouble, duty.advice)
 
 
 def _is_news(duty: Duty, trouble: str, seen: Advice | None) -> bool:

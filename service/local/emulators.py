@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -126,6 +126,3 @@ def get_json(port: int, path: str) -> object | None:
         return None
     finally:
         connection.close()
-
-
-ANSWERS: Mapping[str, Callable[[int], bool]] = {"aws": ministack_answers, "redis": redis_answers}

@@ -48,11 +48,6 @@ class RemainingTime:
         """The model for estimates that are learned themselves, and so are the usual times."""
         return cls(usual=((0.0,), (1.0,)), left=cls.default().left)
 
-    @classmethod
-    def as_estimated(cls) -> Self:
-        """The model in which the remaining time is estimate minus elapsed time."""
-        return cls(usual=((0.0,), (1.0,)), left=((0.0, 1.0), (1.0, 0.0)))
-
     def seconds(self, estimated: FloatArray, elapsed: FloatArray) -> FloatArray:
         """The seconds until trips end, by their estimates and elapsed times in seconds."""
         in_range = np.maximum(estimated, max(1.0, self.usual[0][0]))

@@ -59,10 +59,6 @@ class GreatCircle:
         """The estimate for a single pair, whole seconds."""
         return round(self.crow_metres(origin, destination) / self.reach_metres(1))
 
-    def metres_between(self, origin: Location, destination: Location) -> int:
-        """Length of the drive for a single pair, whole metres."""
-        return round(self.crow_metres(origin, destination) * self.detour)
-
     def crow_metres(self, origin: Location, destination: Location) -> float:
         """Straight line (haversine), metres."""
         south, north = math.radians(origin.latitude), math.radians(destination.latitude)

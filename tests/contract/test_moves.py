@@ -17,7 +17,7 @@ from service.model import Advice, Location, Pairing, Position, Trip
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
-from service.stores.redis.moves import FIELDS, RedisMoves
+from service.stores.redis.moves import RedisMoves
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.fakes_moves import FakeMoves
@@ -158,7 +158,7 @@ def test_the_counters_are_bounded_expire_and_hold_no_rider(link: RedisLink) -> N
         stored = client.hgetall(name)
         assert 0 < client.ttl(name) <= 1800
     ((number, value),) = stored.items()
-    assert int(number) < FIELDS
+    assert int(number) < 65_536
     assert sub not in f"{number} {value}"
     cell, at = value.split()
     assert (cell, int(at)) == (CELL, int(NOW.timestamp() * 1000))

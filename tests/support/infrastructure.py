@@ -11,7 +11,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,11 @@ ENVIRONMENTS = PROJECT / ".local" / "venv"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "test"}
 START_SECONDS = 90.0
 """Long, because a start takes half a minute on a busy machine."""
+ANSWERS: Final[Mapping[str, Callable[[int], bool]]] = {
+    "aws": emulators.ministack_answers,
+    "redis": emulators.redis_answers,
+}
+"""Whether a program answers on its port, by its name."""
 
 
 _FIRST_PORT: Final = 12_000 + 2_500 * (
@@ -79,7 +84,7 @@ class Server:
     def start(self) -> None:
         program = self.program()
         self._process = Process(program)
-        answers = emulators.ANSWERS[program.name]
+        answers = ANSWERS[program.name]
         wait_until(
             lambda: self.process.exit_code is not None or answers(self.port),
             f"the start of {program.name}",

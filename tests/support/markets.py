@@ -23,7 +23,8 @@ from tests.support.builders import NOW, a_ride, a_usable_unicorn
 
 TRAVEL = GreatCircle()
 DEFAULT = Tuning()
-AS_ESTIMATED = RemainingTime.as_estimated()
+AS_ESTIMATED = RemainingTime(usual=((0.0,), (1.0,)), left=((0.0, 1.0), (1.0, 0.0)))
+"""The model in which the remaining time is the estimate minus the elapsed time."""
 
 NEW_YORK = (40.7128, -74.0060)
 DATE_LINE = (-16.8, 180.0)

@@ -29,7 +29,6 @@ from service.stores.redis.presence import KEPT_SECONDS, millis
 
 QUARTER: Final = 900
 """A rider counts once in each period of this many seconds."""
-FIELDS: Final = 1 << 16
 PROLONGED_SECONDS: Final = 2.0
 """How often a process sets the expiry of the hashes in which it counts. A hash that a new Redis
 lacks gets its expiry within this time."""

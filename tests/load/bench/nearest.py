@@ -11,10 +11,10 @@ from service.matching.assignment import Edges
 from service.matching.candidates import gather
 from service.matching.costs import CostTable
 from service.matching.match import Matching
-from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, TravelTimes
 from service.matching.tuning import Tuning
 from service.model import FleetEntry, Pairing, Ride
+from tests.support.markets import AS_ESTIMATED
 
 
 def nearest(
@@ -25,7 +25,7 @@ def nearest(
     travel: TravelTimes,
 ) -> Matching:
     """A rider gets the nearest free unicorn, a unicorn that gets free the nearest rider."""
-    candidates = gather(fleet, now, 0, travel, RemainingTime.as_estimated())
+    candidates = gather(fleet, now, 0, travel, AS_ESTIMATED)
     if not waiting or not candidates.unicorn_ids:
         return Matching()
     costs = CostTable.of(waiting, candidates, {}, now, tuning, travel)

@@ -15,6 +15,7 @@ from service.matching.tuning import Repositioning
 from service.matching.zones import RESOLUTION
 from service.model import Location
 from tests.load.bench.nyc import NycTrip
+from tests.support.markets import AS_ESTIMATED
 
 
 @dataclass(frozen=True)
@@ -88,21 +89,20 @@ _PLAIN = Tuning(
     equal_metres=0,
     plan_seconds=300,
 )
-_AS_ESTIMATED = RemainingTime.as_estimated()
 
 POLICIES = (
     Policy("nearest, cap 15 min", replace(_PLAIN, max_pickup_eta_seconds=900), greedy=True),
     Policy("nearest, cap 8 min", _PLAIN, greedy=True),
-    Policy("firm forward, estimates", _PLAIN, _AS_ESTIMATED, firm=True),
+    Policy("firm forward, estimates", _PLAIN, AS_ESTIMATED, firm=True),
     OURS,
-    replace(OURS, name="ours, future known", remaining=_AS_ESTIMATED, oracle=True),
+    replace(OURS, name="ours, future known", remaining=AS_ESTIMATED, oracle=True),
 )
 """The table of the README. Greedy rounds without plans are what everybody ships: a rider gets the
 nearest free unicorn, a unicorn that gets free the nearest rider."""
 
 COMPARISONS = (
     OURS,
-    Policy("firm forward, future known", _PLAIN, _AS_ESTIMATED, firm=True, oracle=True),
+    Policy("firm forward, future known", _PLAIN, AS_ESTIMATED, firm=True, oracle=True),
     replace(OURS, name="ours, zones of resolution 4", zone_resolution=4),
     OURS.tuned("ours, plans up to 300 s", plan_seconds=300),
     OURS.tuned("ours, driving weight 0.2", driving_weight=0.2),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.matching.remaining import RemainingTime
+from tests.support.markets import AS_ESTIMATED
 
 
 def left(remaining: RemainingTime, estimated: float, elapsed: float) -> float:
@@ -15,10 +16,9 @@ def left(remaining: RemainingTime, estimated: float, elapsed: float) -> float:
 
 
 def test_an_estimate_taken_at_its_word_runs_out() -> None:
-    remaining = RemainingTime.as_estimated()
-    assert left(remaining, 600, 0) == 600
-    assert left(remaining, 600, 450) == 150
-    assert left(remaining, 600, 900) == 0
+    assert left(AS_ESTIMATED, 600, 0) == 600
+    assert left(AS_ESTIMATED, 600, 450) == 150
+    assert left(AS_ESTIMATED, 600, 900) == 0
 
 
 def test_tables_are_read_between_their_points_and_held_beyond_them() -> None:
@@ -42,5 +42,5 @@ def test_a_trip_that_took_longer_than_usual_is_not_expected_to_end_at_once() -> 
 
 @given(st.floats(0, 1e5), st.floats(-100, 1e6))
 def test_the_remaining_time_is_finite_and_not_negative(estimated: float, elapsed: float) -> None:
-    for remaining in (RemainingTime.default(), RemainingTime.as_estimated()):
+    for remaining in (RemainingTime.default(), AS_ESTIMATED):
         assert 0 <= left(remaining, estimated, elapsed) <= 1e6
