@@ -60,7 +60,7 @@ class Console {
   }
 
   #ended(reason, refused) {
-    const words = { superseded: "The live map is open in too many windows; this one stands still. Reload to go on.", token_revoked: "Your sign-in was ended. Sign out and in again." };
+    const words = { superseded: "The live map is open in too many windows; this one stands still. Reload to go on." };
     write(byId("stale"), refused?.text ?? words[reason] ?? reason);
     show(byId("stale"), true);
   }

@@ -150,11 +150,17 @@ class Rider {
   #ended(reason, refused) {
     const words = {
       superseded: "You follow this ride in another window.",
-      token_revoked: "Your sign-in was ended. Sign out and in again.",
       ride_not_found: "This ride is no longer there.",
     };
-    if (reason === "superseded") this.#act("Follow it here", async () => this.#listen());
+    if (reason === "superseded") this.#act("Follow it here", async () => this.#followHere());
     if (reason !== "ride_ended") write(byId("ride-problem"), refused?.text ?? words[reason] ?? "");
+  }
+
+  // Takes its own button away, because a second press would open a second stream.
+  #followHere() {
+    this.#showActions();
+    byId("ride-title").focus();
+    this.#listen();
   }
 
   #take(ride) {

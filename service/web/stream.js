@@ -2,6 +2,7 @@
 // token, taken up again with `Last-Event-ID` when it breaks.
 const SILENCE_MILLISECONDS = 40_000;
 const LONGEST_PAUSE_MILLISECONDS = 8_000;
+const TOKEN_ENDS = new Set(["token_expired", "token_revoked"]);
 
 // The events of a body: each with type, data and, if it has one, id.
 export async function* eventsOf(body) {
@@ -37,7 +38,8 @@ export class Stream {
   #attempt = null;
 
   // `listeners`: a function by event type, given its data; `broken` when the stream is lost, `open` when it is there.
-  // `end` is given the reason; after "token_expired" the stream goes on by itself if the token can be renewed.
+  // `end` is given the reason. After the end of its token the stream opens again: then the API renews the token, or
+  // signs the person out.
   constructor(api, path, listeners, lastId = null) {
     this.#api = api;
     this.#path = path;
@@ -90,7 +92,7 @@ export class Stream {
         if (event.id !== null) this.#lastId = event.id;
         if (!event.data) continue;
         const data = JSON.parse(event.data);
-        if (event.type === "end" && data.reason === "token_expired") return false;
+        if (event.type === "end" && TOKEN_ENDS.has(data.reason)) return false;
         this.#tell(event.type, data);
         if (event.type === "end") return true;
       }

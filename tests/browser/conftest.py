@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from service.local.provisioning import load_identity
 from service.local.stack import Secrets
-from tests.browser.windows import DESKTOP, Window
+from tests.browser.windows import DESKTOP, Window, profile
 from tests.support.infrastructure import free_port
 from tests.support.local_stack import LocalStack
 
@@ -80,11 +80,12 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def window(pages: LocalStack, chromium: Browser) -> Iterator[Callable[..., Window]]:
-    """Opens windows; each must have kept its console clean."""
+    """Opens windows, or further tabs of a window; each must have kept its console clean."""
     opened: list[Window] = []
 
-    def open_window(viewport: dict[str, int] = DESKTOP) -> Window:
-        opened.append(Window(chromium, pages.settings["API_URL"], viewport))
+    def open_window(viewport: dict[str, int] = DESKTOP, beside: Window | None = None) -> Window:
+        context = beside.context if beside else profile(chromium, viewport)
+        opened.append(Window(context, pages.settings["API_URL"]))
         return opened[-1]
 
     yield open_window

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-import urllib3
-from playwright.sync_api import Route
+from playwright.sync_api import Route, expect
 
+from tests.browser.steps import cancel_rides, choose, claims, open_streams_until, staff
 from tests.browser.windows import DESKTOP, PHONE, Window
 from tests.support.local_stack import LocalStack
 
 Open = Callable[..., Window]
-PICKUP, DROPOFF = "40.7202, -74.0004", "40.7281, -73.9902"
-
-
-def staff(pages: LocalStack, method: str, path: str, body: Any = None, **headers: str) -> int:
-    """What an admin does outside the window that is looked at; answers the status."""
-    sent = {"Authorization": f"Bearer {pages.settings['ADMIN_TOKEN']}", **headers}
-    url = pages.settings["API_URL"] + path
-    return int(urllib3.request(method, url, json=body, headers=sent, timeout=10).status)
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +43,6 @@ def rider(window: Open, password: str, pages: LocalStack) -> Iterator[Window]:
     opened.sign_in("/", "rider", password)
     yield opened
     cancel_rides(pages)
-
-
-def cancel_rides(pages: LocalStack) -> None:
-    for ride in pages.call("GET", "/v1/rides")["rides"]:
-        if ride["status"] not in {"completed", "canceled", "unmatched"}:
-            staff(pages, "POST", f"/v1/admin/rides/{ride['ride_id']}/cancel", {})
-
-
-def choose(rider: Window) -> None:
-    rider.page.get_by_label("Pickup").fill(PICKUP)
-    rider.page.get_by_label("Drop-off").fill(DROPOFF)
-    rider.page.get_by_label("Drop-off").press("Tab")
 
 
 def test_a_driver_without_a_unicorn_is_told_which_account_to_enroll_and_looks_again(
@@ -168,12 +146,6 @@ def test_a_ride_goes_on_after_the_network_was_lost_and_after_a_reload(
     rider.sees("#ride-text", "Closed")
 
 
-def claims(token: str) -> dict[str, Any]:
-    part = token.split(".")[1]
-    decoded: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return decoded
-
-
 def test_a_token_that_has_ended_is_renewed_and_a_revoked_account_is_signed_out(
     rider: Window, pages: LocalStack
 ) -> None:
@@ -190,6 +162,64 @@ def test_a_token_that_has_ended_is_renewed_and_a_revoked_account_is_signed_out(
     rider.page.get_by_label("Pickup").fill("40.7212, -74.0012")
     rider.page.get_by_label("Pickup").press("Tab")
     rider.sees("#welcome-problem", "Sign in again")
+
+
+def test_two_tabs_of_a_rider_follow_one_ride_and_each_keeps_its_own_sign_in(
+    rider: Window, window: Open, pages: LocalStack, password: str, unicorn: str
+) -> None:
+    driver = window(PHONE)
+    driver.sign_in("/drive", "unicorn", password)
+    driver.presses("Go on duty")
+    driver.sees("#state", "on duty, free")
+    choose(rider)
+    rider.presses("Request a unicorn")
+    rider.sees("#ride-title", "Asking a unicorn")
+    other = window(beside=rider)
+    other.sign_in("/", "rider", password)
+    other.sees("#ride-title", "Asking a unicorn")
+    driver.presses("Accept")
+    for tab in (rider, other):
+        tab.sees("#ride-title", "Rocinante is on the way")
+    (ended,) = other.tokens
+    with other.page.expect_response(lambda answer: answer.url.endswith("/events") and answer.ok):
+        assert staff(pages, "POST", "/v1/admin/revocations", {"jti": claims(ended)["jti"]}) == 204
+    assert (len(rider.tokens), len(other.tokens)) == (1, 2)
+    driver.presses("I am at the pickup")
+    for tab in (rider, other):
+        tab.sees("#ride-title", "It is here")
+    other.presses("Cancel this ride")
+    rider.sees("#ride-title", "Canceled")
+    driver.sees("#notice", "taken back or canceled")
+    driver.presses("Go off duty")
+    driver.sees("#state", "off duty")
+    other.presses("Sign out")
+    other.sees("#welcome")
+    rider.presses("Another ride")
+    choose(rider)
+    rider.sees("#expect", "Nearby")
+
+
+def test_a_rider_with_too_many_windows_follows_the_ride_in_the_one_that_is_looked_at(
+    rider: Window, pages: LocalStack
+) -> None:
+    choose(rider)
+    with rider.page.expect_response(lambda answer: answer.url.endswith("/events")) as followed:
+        rider.presses("Request a unicorn")
+    path = urlsplit(followed.value.url).path
+    problem = rider.page.locator("#ride-problem")
+
+    def is_told() -> bool:
+        rider.page.wait_for_timeout(500)
+        return "You follow this ride in another window" in problem.inner_text()
+
+    open_streams_until(pages, path, is_told)
+    with rider.page.expect_response(lambda answer: answer.url.endswith("/events") and answer.ok):
+        rider.presses("Follow it here")
+    expect(problem).to_be_empty()
+    expect(rider.page.get_by_role("button", name="Follow it here")).to_have_count(0)
+    ride_id = path.split("/")[3]
+    assert staff(pages, "POST", f"/v1/admin/rides/{ride_id}/cancel", {}) == 200
+    rider.sees("#ride-title", "Canceled")
 
 
 def busy_for_a_minute(route: Route) -> None:

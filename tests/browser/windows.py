@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1440, "height": 900}
@@ -24,15 +24,21 @@ PATIENCE_MILLISECONDS = 60_000
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
-class Window:
-    """One person's window, with a profile of its own."""
+def profile(browser: Browser, viewport: dict[str, int]) -> BrowserContext:
+    """A browser profile of its own: cookies, storage and the size of its windows."""
+    context = browser.new_context(
+        viewport={"width": viewport["width"], "height": viewport["height"]}
+    )
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
+    return context
 
-    def __init__(self, browser: Browser, address: str, viewport: dict[str, int]) -> None:
-        self.context = browser.new_context(
-            viewport={"width": viewport["width"], "height": viewport["height"]}
-        )
-        self.context.set_default_timeout(PATIENCE_MILLISECONDS)
-        self.page: Page = self.context.new_page()
+
+class Window:
+    """One tab of a person's browser profile."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.context = context
+        self.page: Page = context.new_page()
         self.faults: list[str] = []
         self.tokens: set[str] = set()
         self.address = address
