@@ -9,6 +9,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
+from service.background import Repeated
 from tests.support.infrastructure import MiniStack, RedisServer
 
 # How long an example takes is no property of the code, least of all on a busy machine.
@@ -38,6 +39,26 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setenv("TMPDIR", str(folder))
         patch.setattr(tempfile, "tempdir", str(folder))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _background_work_ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test repeats in the background of this process ends with the test.
+
+    Its retries would draw random numbers, and its tracebacks parse source code, while later tests
+    do the same; Hypothesis and Python 3.11 bear neither.
+    """
+    started: list[Repeated] = []
+    start = Repeated.start
+
+    def start_and_remember(work: Repeated, first_within: float = 0.0) -> None:
+        started.append(work)
+        start(work, first_within)
+
+    monkeypatch.setattr(Repeated, "start", start_and_remember)
+    yield
+    for work in started:
+        work.close()
 
 
 @pytest.fixture(scope="session")

@@ -140,12 +140,7 @@ def build(settings: Settings) -> Dependencies:
         ports=ports,
         dead_letters=ports.dead_letters,
         leases=redis.waiting,
-        tuning=Tuning(
-            max_pickup_eta_seconds=settings.dispatch_max_pickup_eta_seconds,
-            plan_seconds=settings.dispatch_plan_seconds,
-            deadline_seconds=settings.dispatch_deadline_seconds,
-            equal_metres=settings.dispatch_equal_metres,
-        ),
+        tuning=tuning_of(settings),
         now=clock.now,
         monotonic=time.monotonic,
         sleep=time.sleep,
@@ -180,6 +175,16 @@ def build(settings: Settings) -> Dependencies:
         clock.now,
     )
     return _built
+
+
+def tuning_of(settings: Settings) -> Tuning:
+    """What a round weighs, from the settings."""
+    return Tuning(
+        max_pickup_eta_seconds=settings.dispatch_max_pickup_eta_seconds,
+        plan_seconds=settings.dispatch_plan_seconds,
+        deadline_seconds=settings.dispatch_deadline_seconds,
+        equal_metres=settings.dispatch_equal_metres,
+    )
 
 
 def dependencies() -> Dependencies:

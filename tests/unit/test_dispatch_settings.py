@@ -11,23 +11,17 @@ from service.bootstrap import rules_of
 from service.core.ports import Rules
 from service.matching.match import Tuning
 from service.settings import Settings
-from tests.support.infrastructure import CREDENTIALS
-from worker import dependencies
+from worker.dependencies import tuning_of
 
 ENVIRONMENT = {"aws_region": "eu-central-1", "redis_url": "redis://127.0.0.1:1"}
 
 
-def tuned(monkeypatch: pytest.MonkeyPatch, **changes: float) -> Tuning:
-    """No store answers here; only the pause is asked for before the first round."""
-    for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"}).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(dependencies, "_built", None)
-    dependencies.build(Settings.model_validate(ENVIRONMENT | changes))
-    return dependencies.dependencies().dispatcher.tuning
+def tuned(**changes: float) -> Tuning:
+    return tuning_of(Settings.model_validate(ENVIRONMENT | changes))
 
 
-def test_the_defaults_are_those_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tuned(monkeypatch) == Tuning()
+def test_the_defaults_are_those_of_the_engine() -> None:
+    assert tuned() == Tuning()
 
 
 def test_the_defaults_are_those_of_the_rules() -> None:
@@ -40,11 +34,9 @@ def test_the_defaults_are_those_of_the_rules() -> None:
     assert rules.reach_metres == pytest.approx(Rules().reach_metres, rel=0.001)
 
 
-def test_the_weight_of_waiting_follows_from_cap_and_deadline(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_weight_of_waiting_follows_from_cap_and_deadline() -> None:
     changes = {"dispatch_max_pickup_eta_seconds": 600, "dispatch_deadline_seconds": 120}
-    tuning = tuned(monkeypatch, **changes, dispatch_equal_metres=50)
+    tuning = tuned(**changes, dispatch_equal_metres=50)
     assert (tuning.waiting_weight, tuning.overtaking_seconds) == (10, 60)
     assert tuning.equal_metres == 50
 
