@@ -1,4 +1,4 @@
-"""All measurements, or those named: `python -m tests.load.bench [auth] [assignment] …`."""
+"""Runs all measurements, or the named ones: `python -m tests.load.bench [auth] [assignment] …`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "worlds": (["--seeds", "1", "--loads", "0.85"],),
     "simulation": (["--quick"],),
 }
-"""Name → what its `main` is called with; its own `--help` tells what else there is."""
+"""The arguments of each measurement's `main`, by name; its own `--help` lists further options."""
 
 
 def main(names: list[str]) -> None:

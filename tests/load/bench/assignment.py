@@ -1,7 +1,7 @@
-"""CPU of one round of the engine: `python -m tests.load.bench.assignment`.
+"""Measures the CPU of one round of pairing: `python -m tests.load.bench.assignment`.
 
-Three figures per size: solving alone; pruning, pricing and solving, from columns of numbers; and
-the whole `match`, from rides and fleet entries to pairings, as a worker calls it.
+Prints three figures per size: solving alone; pruning, pricing and solving, from columns of numbers;
+and the whole `match`, from rides and fleet entries to pairings, as a worker calls it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _dense(costs: CostTable) -> str:
-    """The textbook way: all distances, then the Hungarian method."""
+    """Pair by the textbook: compute all distances, then run the Hungarian method."""
     riders, unicorns = len(costs.riders), len(costs.candidates.unicorn_ids)
     if riders * unicorns > 2_000_000:
         return "-"

@@ -1,8 +1,8 @@
-"""What verification costs, beside what it could cost. `python -m tests.load.bench.auth`
+"""Compares the cost of verifying a token with references: `python -m tests.load.bench.auth`.
 
-CPU time of this process; each figure and its reference take turns, and the medians of the rounds
-are compared, so that a noisy machine disturbs both alike. Latencies under a hanging key endpoint
-are wall time per call, hanging and idle batches in turn.
+Measures the CPU time of this process. Each figure and its reference take turns, and the medians of
+the rounds are compared, so that a noisy machine disturbs both alike. Latencies while the key
+endpoint hangs are wall time per call; batches with a hanging and with an idle endpoint take turns.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Work = Callable[[], object]
 
 
 def microseconds(work: Work) -> float:
-    """CPU time of one call, over a batch."""
+    """The CPU seconds of one call, averaged over a batch."""
     began = time.process_time()
     for _ in range(CALLS):
         work()
@@ -52,7 +52,7 @@ def microseconds(work: Work) -> float:
 
 
 def medians(works: Sequence[Work]) -> list[float]:
-    """Rounds in which each has its turn."""
+    """Run each function once per round, for several rounds."""
     for work in works:
         microseconds(work)
     rounds = [[microseconds(work) for work in works] for _ in range(ROUNDS)]
@@ -102,7 +102,7 @@ class Bench:
         return refuse
 
     def raw(self, *tokens: str) -> Work:
-        """`cryptography` alone: the floor."""
+        """Verify with `cryptography` alone: the lower bound."""
         public = self.mint.key.private.public_key()
         following = itertools.cycle([parted(token) for token in tokens])
 
@@ -113,7 +113,7 @@ class Bench:
         return verify
 
     def recipe(self, *tokens: str) -> Work:
-        """PyJWT's documented way with a key client."""
+        """Verify as PyJWT's documentation recommends, with its key client."""
         following = itertools.cycle(tokens)
 
         def verify() -> None:
@@ -125,13 +125,13 @@ class Bench:
 
 
 def parted(token: str) -> tuple[bytes, bytes]:
-    """What is signed, and the signature."""
+    """The signed part of a token, and its signature."""
     signed, _, signature = token.rpartition(".")
     return signed.encode(), urlsafe_b64decode(signature + "==")
 
 
 def many(count: int, first: int = 0) -> dict[str, object]:
-    """Small members, which cost a parser the most per byte."""
+    """A document of many small members, which cost a parser the most per byte."""
     return {f"m{number}": 1 for number in range(first * 1000, first * 1000 + count)}
 
 
@@ -202,7 +202,7 @@ def latencies(work: Work, calls: int) -> list[float]:
 
 @contextmanager
 def hanging(bench: Bench, server: KeyServer) -> Iterator[None]:
-    """A fetch for an unknown kid that hangs, and a caller that waits for it."""
+    """Start a fetch for an unknown kid that hangs, with a caller that waits for it."""
     server.hang()
     bench.ahead += 120
     before = server.fetches

@@ -1,9 +1,9 @@
-"""How fast one worker looks after a backlog of due rides, 600 of which always fail.
+"""Measures how fast one worker looks after a backlog of due rides, 600 of which always fail.
 
-10,000 rides over 50 zones are due at once: six in ten healthy ones wait for a round, two are past
-their deadline, two are matched. Offers without a unicorn stand for rides whose every look fails.
-Prints when the last healthy ride was looked at, and what a look costs: of the worker's own CPU, and
-of that of the emulated database, which is a Python process of its own.
+10,000 rides over 50 zones are due at once. Of ten healthy rides, six wait for a round, two are past
+their deadline and two are matched. Offers without a unicorn stand for the rides on which the sweep
+always fails. Prints when the last healthy ride was looked after, and the CPU that a look costs the
+worker and the emulated database, which is a separate Python process.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 def a_due_ride(number: int, is_poisoned: bool, now: datetime) -> Ride:
-    """A ride in one of the zones; its id tells whether it is healthy."""
+    """A ride in one of the zones; its id says whether it is healthy."""
     pickup = Location(-40 + 2.0 * (number % ZONES), -74.0)
     waiting = a_ride(
         ride_id=f"{'poisoned' if is_poisoned else HEALTHY}-{uuid.uuid4()}",
@@ -95,9 +95,10 @@ def put(stack: Stack, rides: Sequence[Ride]) -> None:
 
 
 def watch(stack: Stack, rides: Sequence[Ride], patience: float) -> None:
-    """Print how many were looked at, each second or so, and what all of it cost.
+    """Print about every second how many rides were looked after, and in the end the total cost.
 
-    Only some are asked for, by their keys: a count costs the emulator more than the sweep does.
+    Reads only a sample of the rides by their keys, because a count would cost the emulator more
+    than the sweep does.
     """
     worker, aws = stack.processes["worker"].pid, stack.ministack.process.pid
     asked = random.Random(7).sample([r for r in rides if r.ride_id.startswith(HEALTHY)], SAMPLE)
@@ -116,7 +117,7 @@ def watch(stack: Stack, rides: Sequence[Ride], patience: float) -> None:
 
 
 def still_due(stack: Stack, rides: Sequence[Ride]) -> int:
-    """How many of these rides nobody has looked at."""
+    """The number of these rides that the sweep has not looked after yet."""
     client, table = stack.ministack.dynamodb_client(), stack.environment["RIDES_TABLE"]
     keys: list[Any] = [{"ride_id": {"S": ride.ride_id}} for ride in rides]
     items = client.batch_get_item(RequestItems={table: {"Keys": keys}})["Responses"][table]

@@ -1,11 +1,10 @@
-"""How many matches a second workers make of a burst, with a DynamoDB that answers in 5 ms.
+"""Measures how many rides of a burst workers match per second; DynamoDB answers in 5 ms.
 
-Rides wait in zones full of unicorns when the workers are let loose; a zone's lease lets one pool
-child at a time do its matching. Each ride and each unicorn is claimed at most once, which is
-checked afterwards.
-
-One zone: one worker of two children. Ten zones: workers of two children until the cores are full;
-the stand-in, Redis and this process share them.
+Rides wait in zones full of unicorns when the workers start. The lease of a zone lets one pool child
+at a time pair its rides. Afterwards the measurement checks that each ride and each unicorn was
+claimed at most once. With one zone there is one worker of two children. With ten zones, workers of
+two children are added until the cores are full; the stand-in for DynamoDB, Redis and this process
+share the cores.
 """
 
 from __future__ import annotations
@@ -40,14 +39,15 @@ UNICORNS = 1200
 TURNS = 3
 CITY = Location(40.75, -73.98)
 FARTHER = 1.0
-"""Degrees between the centres of two zones of the same burst: cities that share nothing."""
+"""Degrees between the centres of two zones of the same burst, so far apart that they share nothing.
+"""
 BREADTH = 0.06
 AIM = 400
 
 
 @dataclass
 class Scene:
-    """Workers on a stage of their own."""
+    """A stack of its own with workers."""
 
     stack: Stack
     standin: StandIn
@@ -140,7 +140,7 @@ def around(place: Location, dice: random.Random) -> Location:
 
 
 def wait_for_matches(stack: Stack, rides: Sequence[Ride]) -> set[str]:
-    """The rides' unicorns, once all have one; reads a hundred rides a call, seldom."""
+    """The unicorns of the rides, once each has one. Polls seldom, a hundred rides per call."""
     settings = stack.settings()
     client, table = dynamodb_client(settings), settings.rides_table
     waiting, unicorns = [ride.ride_id for ride in rides], set[str]()

@@ -24,7 +24,7 @@ TRAVEL = GreatCircle()
 
 @dataclass
 class Rider:
-    """A request for a ride, and what became of it. Times are seconds after midnight."""
+    """A request for a ride and its result. Times are seconds after midnight."""
 
     trip: NycTrip
     requested: float
@@ -35,7 +35,7 @@ class Rider:
 
 @dataclass
 class Cab:
-    """A unicorn: its stored value, and what it is really doing since when."""
+    """A unicorn: its stored value, its real activity, and since when it does that."""
 
     unicorn: Unicorn
     at: Location
@@ -43,18 +43,19 @@ class Cab:
     heading_for: Location | None = None
     arrives: float = 0.0
     next_ride: str | None = None
-    """A ride it is bound to take after this one (firm policies only)."""
+    """The ride that it must take after the present one (only with firm policies)."""
     offered: bool = False
-    """Asked, and thinking about it."""
+    """It has an offer that it has not answered yet."""
     rides: int = 0
     idle_seconds: float = 0.0
-    """In all, until it last set out."""
+    """Total seconds without a ride, until it last set out for one."""
     moving: bool = False
-    """On its way to where it should wait; free all the while."""
+    """It drives to the place where it should wait, and is free meanwhile."""
     _crossings: Sequence[tuple[float, Location]] = ()
-    """When it passes which crossing on its way to where it should wait; empty: a straight line."""
+    """The crossings on its way to the place where it should wait, with the time of each; empty if
+    it drives in a straight line."""
     _standing: FleetEntry | None = None
-    """What the fleet index tells of it until something happens to it."""
+    """Its entry in the fleet index, valid until its next event."""
 
     @classmethod
     def on_duty(cls, unicorn_id: str, at: Location) -> Cab:
@@ -70,11 +71,13 @@ class Cab:
 
     @property
     def unbound(self) -> bool:
-        """Nobody else is promised its next ride."""
+        """Whether it is not bound to a next ride."""
         return self.next_ride is None and not self.offered
 
     def move(self, target: Location, now: float, slowness: float = 1.0) -> float:
-        """Set out for where it should wait; returns the metres driven there in vain until now."""
+        """Set out for the place where it should wait. Returns the metres that it had driven towards
+        the former place.
+        """
         driven = self.halt(now)
         self.idle_seconds += now - self.since
         self.since, self.heading_for, self.moving = now, target, True
@@ -82,11 +85,11 @@ class Cab:
         return driven
 
     def follow(self, crossings: Sequence[tuple[float, Location]]) -> None:
-        """Drive there along these crossings instead of straight on."""
+        """Drive there along these crossings instead of in a straight line."""
         self._crossings, self.arrives = crossings, crossings[-1][0]
 
     def next_crossing_at(self, now: float) -> float:
-        """When it is at the crossing where it is said to be."""
+        """When it reaches the crossing at which the fleet index places it."""
         return self._crossings[self._next(now)][0] if self._crossings else now
 
     def _next(self, now: float) -> int:
@@ -94,7 +97,7 @@ class Cab:
         return min(after, len(self._crossings) - 1)
 
     def halt(self, now: float) -> float:
-        """Stay where it is by now; returns the straight metres that it moved."""
+        """Stop at its present place. Returns the straight-line metres that it moved."""
         if not self.moving or self.heading_for is None:
             return 0.0
         start = self.at
@@ -116,7 +119,7 @@ class Cab:
         rider.empty_metres += crow * TRAVEL.detour
 
     def stop(self, ride_id: str, rider: Rider, now: float) -> None:
-        """Give up the way to a pickup: free again, where it is by now."""
+        """Give up the drive to a pickup: it is free again at its present place."""
         assert self.heading_for
         self.at = self._on_the_way(self.heading_for, now)
         rider.empty_metres -= TRAVEL.crow_metres(self.at, self.heading_for) * TRAVEL.detour
@@ -138,7 +141,7 @@ class Cab:
         return self.idle_seconds + (now - self.since if self.unicorn.can_take_a_ride else 0.0)
 
     def entry(self, now: float) -> FleetEntry:
-        """What the fleet index would tell of it."""
+        """The entry that the fleet index would have of it."""
         if self.heading_for and (self.moving or self.arrives > now):
             return self._entry(self._on_the_way(self.heading_for, now))
         if self._standing is None:
@@ -149,7 +152,9 @@ class Cab:
         return FleetEntry(self.unicorn, Position(place, instant(self.since)))
 
     def _on_the_way(self, goal: Location, now: float) -> Location:
-        """On the straight line to a pickup or to where it should wait, or the next crossing."""
+        """Its place: on the straight line to a pickup or to the place where it should wait, or the
+        next crossing.
+        """
         if self._crossings:
             return self._crossings[self._next(now)][1]
         duration = self.arrives - self.since

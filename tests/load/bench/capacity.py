@@ -1,4 +1,4 @@
-"""DynamoDB capacity units of one whole ride, step by step, on the service's own stores."""
+"""Measures the DynamoDB capacity units of each step of a ride, on the service's own stores."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ CROWD = 200
 AIM = {"write": 24, "read": 8}
 """Units of one ride, with what patrols read of it in four minutes."""
 RIDER, UNICORN = str(uuid.uuid4()), str(uuid.uuid4())
-"""As long as real ones: a row is billed by the kilobyte."""
+"""Ids as long as real ones, because a row is billed by the kilobyte."""
 
 
 class Bill:
-    """What each step took, as printed."""
+    """The units of each step, as printed."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
@@ -55,7 +55,7 @@ class Bill:
 
     @contextmanager
     def step(self, name: str, times: float = 1) -> Iterator[None]:
-        """Add what happens `times` times to the total."""
+        """Add a step that happens `times` times to the total."""
         self._meter.units.clear()
         yield
         spent = self._meter.units
@@ -69,7 +69,7 @@ def row(name: str, units: Mapping[str, float]) -> None:
 
 
 def claim(ports: Ports, ride: Ride, unicorn_id: str = UNICORN) -> Ride:
-    """What a round does for one pairing; it has all it needs from Redis."""
+    """Claim one pair as a round does, which has read everything from Redis."""
     unicorn, now = a_usable_unicorn(unicorn_id=unicorn_id), datetime.now(UTC)
     pairing = Pairing(ride.ride_id, unicorn_id, 240, 1540, 400)
     after = ride.claimed(unicorn, PICKUP, pairing, now, timedelta(seconds=15))
@@ -80,7 +80,7 @@ def claim(ports: Ports, ride: Ride, unicorn_id: str = UNICORN) -> Ride:
 
 
 def crowd(ports: Ports) -> None:
-    """Many rides whose unicorns are on their way."""
+    """Make many rides whose unicorns are on their way."""
     now = datetime.now(UTC)
     for _ in range(CROWD):
         name = str(uuid.uuid4())
@@ -92,7 +92,7 @@ def crowd(ports: Ports) -> None:
 
 
 def drive(ports: Ports, bill: Bill) -> None:
-    """One ride from the request to the end."""
+    """Run one ride from the request to the end."""
     now = datetime.now(UTC)
     order = RideOrder(
         rider_id=RIDER,

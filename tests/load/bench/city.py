@@ -22,7 +22,8 @@ from tests.support.stack import Stack
 
 RIDER_THREADS = 96
 FLEET_THREADS = 24
-"""Of their own: riders who wait for a unicorn must not keep unicorns from finishing."""
+"""Unicorns have threads of their own, so that riders who wait for one cannot keep it from
+finishing."""
 REPORT_SECONDS = 4.0
 BULK = 500
 WAIT_SECONDS = 20
@@ -39,7 +40,9 @@ class Caller:
     def __call__(
         self, method: str, path: str, token: str, body: object = None, **headers: str
     ) -> Any:
-        """The parsed answer (none without a body); `HTTPException` if it was refused."""
+        """The parsed answer; None if it has no body. Raises `HTTPException` if the request is
+        refused.
+        """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent |= {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         answer, content = self._patiently(
@@ -50,7 +53,7 @@ class Caller:
         return json.loads(content) if content else None
 
     def _patiently(self, *request: Any) -> tuple[HTTPResponse, bytes]:
-        """As often as the service asks for it: one that has too much to do says when to come."""
+        """Repeat the call while the service is busy, after the pause that its answer names."""
         while True:
             answer, content = self._exchange(*request)
             self.statuses[answer.status] += 1
@@ -59,7 +62,9 @@ class Caller:
             time.sleep(float(answer.headers["Retry-After"]))
 
     def _exchange(self, *request: Any) -> tuple[HTTPResponse, bytes]:
-        """Again if the server had closed the idle connection: any request here may be repeated."""
+        """Send again if the server had closed the idle connection; every request here may be
+        repeated.
+        """
         for _ in range(2):
             connection = self._connection()
             try:
@@ -85,12 +90,12 @@ class Timetable:
         self._changed = threading.Condition()
         self._ended = False
         self.latest = 0.0
-        """How late a call was handed over at worst: the client's own shortcoming, seconds."""
+        """The greatest delay, in seconds, with which this client started a call."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def at(self, when: float, pool: ThreadPoolExecutor, happen: Callable[[], object]) -> None:
-        """`when` is on the monotonic clock."""
+        """Call a function at `when`, on the monotonic clock."""
         with self._changed:
             heapq.heappush(self._entries, (when, next(self._order), pool, happen))
             self._changed.notify()
@@ -128,7 +133,7 @@ class Cab:
     arrives: float = 0.0
     has_ride: bool = False
     is_moving: bool = False
-    """On its way to where it should wait."""
+    """Whether it drives to the place where it should wait."""
 
     def drive(self, destination: Location, seconds: float) -> None:
         now = time.monotonic()
@@ -148,12 +153,12 @@ class Cab:
 
 @dataclass
 class City:
-    """Riders and unicorns of one replay; `compress`: how many times faster than in New York."""
+    """The riders and unicorns of one replay; `compress`: how many times faster than in New York."""
 
     stack: Stack
     compress: float
     follows: bool = False
-    """Whether idle unicorns drive to where the service advises them to wait."""
+    """Whether idle unicorns follow the service's advice where to wait."""
     cabs: dict[str, Cab] = field(default_factory=dict)
     rides: list[dict[str, Any]] = field(default_factory=list)
     """Rides as they were when they ended."""
@@ -194,7 +199,9 @@ class City:
         self.call("PUT", "/v1/fleet/me/availability", cab.token, {"available": True})
 
     def play(self, demand: Sequence[tuple[float, NycTrip]]) -> float:
-        """Riders ask at their (compressed) times; returns when the last ride has ended, seconds."""
+        """Let riders request rides at their (compressed) times. Returns the seconds until the last
+        ride has ended.
+        """
         begun = time.monotonic() + 1
         self._report()
         for number, (at, trip) in enumerate(demand):
@@ -213,7 +220,7 @@ class City:
         self.fleet_pool.shutdown()
 
     def _guarded(self, act: Callable[..., object], *arguments: object) -> None:
-        """A step of a ride; a ride whose step fails ends for this client."""
+        """Take a step of a ride; if the step fails, this client gives the ride up."""
         try:
             act(*arguments)
         except (OSError, HTTPException) as error:
@@ -260,7 +267,7 @@ class City:
         )
 
     def _drive(self, cab: Cab, goal: Location) -> float:
-        """Set out for the goal from where the unicorn is by now; returns the straight metres."""
+        """Set out from the present place to the goal. Returns the straight-line metres."""
         at = cab.where(time.monotonic())
         if cab.is_moving:
             self.moved_metres += self.travel.crow_metres(cab.start, at)
@@ -269,7 +276,7 @@ class City:
         return self.travel.crow_metres(at, goal)
 
     def _take_advice(self) -> None:
-        """Idle unicorns drive to where they should wait; those without advice stay."""
+        """Let idle unicorns drive to where they should wait; those without advice stay."""
         advice = self.call("GET", "/v1/fleet/advice", self.telemetry)["advice"]
         goals = {
             each["unicorn_id"]: Location(each["latitude"], each["longitude"]) for each in advice
@@ -289,7 +296,7 @@ class City:
         self._open.release()
 
     def _report(self) -> None:
-        """All positions, in bulk, now and every few seconds."""
+        """Report all positions in bulk, now and every few seconds."""
         now = time.monotonic()
         self.timetable.at(now + REPORT_SECONDS, self.fleet_pool, self._report)
         positions = [

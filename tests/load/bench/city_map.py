@@ -1,4 +1,4 @@
-"""Where unicorns wait without and with repositioning, as a picture.
+"""Draws where unicorns wait without and with repositioning.
 
 `python -m tests.load.bench.city_map FILE.svg` simulates a night twice and draws both at 00:25.
 """
@@ -32,7 +32,7 @@ STYLE: Final = (
 
 
 def snapshot(policy: Policy) -> tuple[Sequence[Location], Sequence[Location]]:
-    """Pickups asked for in the last quarter of an hour, and idle unicorns."""
+    """The pickups requested in the last 15 minutes, and the idle unicorns."""
     rng, trips = random.Random(SEED), nyc.load()
     demand = thinned(trips, UNICORNS, LOAD, rng)
     starts = [rng.choice(trips).dropoff for _ in range(UNICORNS)]

@@ -1,9 +1,9 @@
-"""What followers of the map cost riders, and what a map costs:
-`python -m tests.load.bench.event_streams [--seconds 20]`.
+"""Measures how much open event streams of the map slow riders down, and what a map costs.
 
-One web process on real stores. A rider's app requests rides one after the other, without and with
-1,000 streams of `/v1/admin/events` open on the same process while a fleet of 200 reports a place
-every 5 s each. Then the CPU of `/v1/admin/map` with 5,000 unicorns on it.
+`python -m tests.load.bench.event_streams [--seconds 20]` runs one web process on real stores. A
+rider's app requests rides one after the other, without and with 1,000 open streams of
+`/v1/admin/events` on the same process, while each of 200 unicorns reports its place every 5 s. Then
+it measures the CPU of `/v1/admin/map` with 5,000 unicorns.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PAUSE_SECONDS = 0.05
 
 
 class Fleet:
-    """Unicorns that are on the map because they say where they are."""
+    """Unicorns that are on the map because they report their places."""
 
     def __init__(self, stack: Stack, size: int) -> None:
         self._link = RedisLink(connect(stack.redis.url, timeout_seconds=5))
@@ -58,7 +58,9 @@ class Fleet:
 
     @contextmanager
     def driving(self) -> Iterator[None]:
-        """While it lasts, each says every `EVERY_SECONDS` where it is, a fifth at a time."""
+        """While the context lasts, each unicorn reports its place every `EVERY_SECONDS`, a fifth of
+        them at a time.
+        """
         over = Event()
 
         def drive() -> None:
@@ -85,7 +87,7 @@ class Fleet:
 
 
 def read_streams(port: int, tokens: Sequence[str], opened: Synchronized, got: Synchronized) -> None:
-    """Open the streams and read whatever comes, until this process is ended."""
+    """Open the streams and read from them until this process is ended."""
     chosen = selectors.DefaultSelector()
     for token in tokens:
         connection = socket.create_connection(("127.0.0.1", port))
@@ -104,7 +106,7 @@ def read_streams(port: int, tokens: Sequence[str], opened: Synchronized, got: Sy
 
 @contextmanager
 def streams(stack: Stack, number: int) -> Iterator[Synchronized]:
-    """So many open streams, read by a process of their own; yields the bytes they got."""
+    """Keep this many streams open in a separate process. Yields the bytes that they received."""
     context = get_context("spawn")
     opened, got = context.Value("l", 0), context.Value("l", 0)
     tokens = [
@@ -131,7 +133,7 @@ def streams(stack: Stack, number: int) -> Iterator[Synchronized]:
 
 
 def requests(stack: Stack, seconds: float) -> list[float]:
-    """Seconds that each of many requests of a ride took, one after the other."""
+    """Request rides one after the other; returns the seconds of each request."""
     connection = HTTPConnection("127.0.0.1", stack.port, timeout=30)
     headers = {"Content-Type": "application/json"}
     times, end = [], time.monotonic() + seconds
@@ -150,7 +152,7 @@ def requests(stack: Stack, seconds: float) -> list[float]:
 
 
 def show(stack: Stack, fleet: Fleet, number: int, seconds: float) -> float:
-    """Measure with so many streams; returns the p99 of a request, seconds."""
+    """Measure with this many streams. Returns the p99 of a request in seconds."""
     pid = stack.processes["web"].pid
     with fleet.driving(), streams(stack, number) as got:
         cpu, begun, before = cpu_seconds(pid), time.monotonic(), got.value

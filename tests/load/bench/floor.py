@@ -1,6 +1,6 @@
-"""The least an API of this kind can do: one conditional put, one publish, no auth, no validation.
+"""The smallest API of this kind: one conditional put and one publish, without auth or validation.
 
-Served by the same gunicorn settings as the service, it is the reference its CPU is compared with.
+It runs with the gunicorn settings of the service, and the CPU of the service is compared with it.
 """
 
 from __future__ import annotations

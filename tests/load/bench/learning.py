@@ -1,8 +1,8 @@
-"""Trip estimates, learned from earlier trips only: `python -m tests.load.bench.learning`.
+"""Compares estimates of trips: `python -m tests.load.bench.learning`.
 
 Trips of the New York file that began from 00:25 to 00:35 (later, long ones are missing from the
-file) are estimated by three ways: the straight line, the power law that riders are told before a
-zone has learned, and what is learned from the trips that had ended by 00:25.
+file) are estimated in three ways: by straight line, by the power law that riders are told before a
+zone has learned, and by a correction that is learned only from trips that had ended by 00:25.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def legs_of(trips: Sequence[NycTrip]) -> Sequence[Leg]:
 
 
 def learned(legs: Sequence[Leg], until: float) -> Correction:
-    """What stands at `until` (seconds since the epoch) after a fit every two minutes."""
+    """The correction at `until` (seconds since 1970) after a fit every two minutes."""
     correction, now = NEW_YORK, MIDNIGHT.timestamp()
     while now < until:
         now += FIT_EVERY_SECONDS

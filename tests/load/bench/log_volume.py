@@ -1,4 +1,4 @@
-"""Bytes of log lines: of a ride in the API and the worker, of a position, and of an idle minute."""
+"""Measures the bytes of log lines of a ride in API and worker, a position, and an idle minute."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POSITIONS = 200
 
 
 class Volume:
-    """How much each role has logged since the last look."""
+    """The bytes and lines that each role has logged since the last call."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -25,7 +25,7 @@ class Volume:
         return {role: (len(log.encode()), log.count("\n")) for role, log in logs.items()}
 
     def row(self, name: str, times: int) -> None:
-        """Print what one of `times` events took."""
+        """Print the bytes and lines of one of `times` events."""
         time.sleep(2)  # the worker's last lines come after the answer
         now = self._now()
         for role in ROLES:
@@ -39,7 +39,7 @@ class Volume:
 
 
 def ride(stack: Stack, unicorn: str) -> None:
-    """One ride from the request to the end, as the pages drive it."""
+    """Run one ride from the request to the end, with the requests that the pages make."""
     stack.call("PUT", "/v1/fleet/me/position", HERE, token=unicorn)
     order = {"pickup": HERE, "dropoff": HERE | {"latitude": 40.7228}}
     rider = stack.rider_token("rider")

@@ -22,7 +22,7 @@ KINDS = {
 
 
 class Meter:
-    """Asks for the consumed capacity of every call of `client` and adds it up."""
+    """Makes every call of `client` return its consumed capacity, and adds it up."""
 
     def __init__(self, client: DynamoDBClient) -> None:
         self.units: Counter[str] = Counter()
@@ -50,7 +50,7 @@ class Meter:
 
 
 def _bytes_of(item: Mapping[str, Mapping[str, Any]]) -> int:
-    """The size of an item by DynamoDB's rules, for texts: names and values in UTF-8."""
+    """The size of an item of texts by DynamoDB's rules: the bytes of names and values in UTF-8."""
     return sum(
         len(name.encode()) + len(str(*value.values()).encode()) for name, value in item.items()
     )

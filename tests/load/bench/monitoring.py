@@ -1,7 +1,9 @@
-"""What being watched costs: CPU per request with metrics and traces, CPU per job with events.
+"""Measures the cost of monitoring: CPU per request with metrics and traces, CPU per job with
+events.
 
-The API three times on one stack's stores, in turns: watched by nobody, counting for Prometheus,
-tracing every request. Then one worker with and without the task events a monitor asks for.
+Three API processes on the stores of one stack take turns: one without metrics, one that counts for
+Prometheus, one that traces every request. Then one worker runs with and without the task events
+that a monitor turns on.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ JOBS = 500
 
 @contextmanager
 def api(stack: Stack, name: str, **settings: str) -> Iterator[Callable[[str], float]]:
-    """One more API process; gives a function that measures its CPU seconds per request."""
+    """Start one more API process. Yields a function that measures its CPU seconds per request."""
     port = free_port()
     command = [
         "gunicorn",

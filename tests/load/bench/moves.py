@@ -1,8 +1,8 @@
-"""CPU of repositioning: `python -m tests.load.bench.moves`.
+"""Measures the CPU of repositioning: `python -m tests.load.bench.moves`.
 
-A step as a zone's job takes it, for two fleets of the same density, with three in ten unicorns idle
-as at load 0.70, and with all; and what counting a rider adds to the call that puts its ride among
-the waiting ones.
+A step of one zone is measured for two fleets of the same density, once with three in ten unicorns
+idle (as at load 0.70) and once with all of them. It also measures the cost of counting a rider in
+the call that adds a waiting ride.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _cpu(work: Callable[[], None]) -> float:
 
 
 def _city(unicorns: int, idle: float) -> tuple[list[FleetEntry], Demand]:
-    """Unicorns anywhere in a square, riders in heaps, as many as make a load of 0.70."""
+    """Unicorns anywhere in a square, and riders in clusters, as many as make a load of 0.70."""
     rng = random.Random(1)
     side = DEGREES_PER_UNICORN * unicorns**0.5
     heaps = [
@@ -90,7 +90,7 @@ def _city(unicorns: int, idle: float) -> tuple[list[FleetEntry], Demand]:
 
 
 def _counting() -> float:
-    """CPU seconds per request: the same pipeline with the count and without it, in turn."""
+    """CPU seconds per request of the same pipeline with the count and without it, in turns."""
     rng = random.Random(1)
     rides = [
         a_ride(rider_id=f"rider-{n}", pickup=Location(40.7 + 0.1 * rng.random(), -74.0))

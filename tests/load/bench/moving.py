@@ -1,4 +1,4 @@
-"""Repositioning in the simulated city: what the service's job does with the demand of a zone."""
+"""Repositioning in the simulated city, by the service's own job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STEP_SECONDS = 30.0
 
 
 class Herding:
-    """The recent demand, what was advised, and who follows."""
+    """The recent demand, the advice, and the unicorns that follow it."""
 
     def __init__(self, knobs: Repositioning, obedience: float) -> None:
         self.knobs = knobs

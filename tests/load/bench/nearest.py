@@ -1,4 +1,4 @@
-"""The reference that everybody ships: pairs one after the other, whichever saves most."""
+"""The usual way to dispatch, as a reference: pairs one after the other, the cheapest first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nearest(
     tuning: Tuning,
     travel: TravelTimes,
 ) -> Matching:
-    """A rider gets the nearest free unicorn, a unicorn that gets free the nearest rider."""
+    """Give a rider the nearest free unicorn, and a unicorn that becomes free the nearest rider."""
     candidates = gather(fleet, now, 0, travel, AS_ESTIMATED)
     if not waiting or not candidates.unicorn_ids:
         return Matching()

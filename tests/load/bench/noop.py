@@ -1,4 +1,6 @@
-"""A worker like ours whose only job says that it has started: Celery's own share of the way."""
+"""A worker with the service's settings whose only job reports its start, to measure Celery's own
+share.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from service.model import Location
 
 FILE = Path(__file__).parents[4] / "shared" / "data" / "nyc_rides_2013-01-01.csv"
 MIDNIGHT = datetime(2013, 1, 1, tzinfo=UTC)
-"""Local time, taken as UTC: only differences matter."""
+"""Local midnight, treated as UTC, because only differences matter."""
 
 MEASURED = (600.0, 2100.0)
 """Pickups 00:10 to 00:35, seconds after midnight; later, long trips are missing from the file."""
@@ -31,15 +31,15 @@ class NycTrip:
 
 
 def load() -> Sequence[NycTrip]:
-    """All trips of the file; `FileNotFoundError`."""
+    """All trips of the file. Raises `FileNotFoundError`."""
     with FILE.open(newline="") as lines:
         return [_trip(row) for row in csv.DictReader(lines)]
 
 
 def shifted(trips: Sequence[NycTrip]) -> Sequence[NycTrip]:
-    """Another demand made of this one: some kilometres away, and its northern half 15 min later.
+    """The same demand some kilometres away, with its northern half 15 minutes later.
 
-    So nothing that was tuned fits by chance to the hour, or to where cells have their borders.
+    It shows whether the tuning fits this hour or these cell borders only by chance.
     """
     middle = median(trip.pickup.latitude for trip in trips)
     end = MEASURED[1]
@@ -64,7 +64,9 @@ def measured(trip: NycTrip) -> bool:
 def thinned(
     trips: Sequence[NycTrip], unicorns: int, load: float, rng: random.Random
 ) -> Sequence[tuple[float, NycTrip]]:
-    """(request time, trip) in order: as many as make `load` = rate × mean trip time ÷ unicorns."""
+    """Request times with their trips, in order, as many as make `load` (rate × mean trip time ÷
+    unicorns).
+    """
     hour = [trip for trip in trips if measured(trip)]
     busy = sum(trip.seconds for trip in hour) / (MEASURED[1] - MEASURED[0])
     share = load * unicorns / busy

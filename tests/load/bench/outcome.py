@@ -1,4 +1,4 @@
-"""What a simulated night was like, and what several nights have in common."""
+"""The results of a simulated night, and their mean over several nights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from tests.load.bench.world import END, World
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run. Shares are percent of the riders who asked for a ride in the measured time."""
+    """The results of one run. Shares are percent of the riders who requested a ride in the measured
+    time.
+    """
 
     within_5: float
     within_10: float
@@ -27,13 +29,13 @@ class Outcome:
     worst_wait_seconds: float
     """The longest of all waits until pickup."""
     empty_km: float
-    """Straight line to the pickup per ride, as the references count it."""
+    """Straight-line kilometres to the pickup per ride, as the references count them."""
     road_km: float
-    """The same with the detour factor."""
+    """`empty_km` with the detour factor."""
     moved_km: float
-    """Straight line to where idle unicorns should wait, per ride."""
+    """Straight-line kilometres that idle unicorns drove to where they should wait, per ride."""
     total_km: float
-    """Straight line to the pickup and to where unicorns should wait, per ride."""
+    """The sum of `empty_km` and `moved_km`."""
     swaps: float
     """Changes of the planned unicorn per ride."""
     rides_spread: float
@@ -73,7 +75,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean over seeds, standard deviation between them, half width of its 95 % interval."""
+    """The mean over seeds, their standard deviation, and the half width of the mean's 95 %
+    interval.
+    """
 
     mean: float
     spread: float

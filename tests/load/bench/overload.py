@@ -1,9 +1,11 @@
-"""More requests than can be done: `python -m tests.load.bench.overload [--seconds 60]`.
+"""Sends more requests than one process can serve: `python -m tests.load.bench.overload [--seconds
+60]`.
 
-A real web process on real stores. Clients request rides, each as soon as it is answered, once as
-few as it can serve and then many times more. The rates are those of a machine that the clients and
-an emulated database share; the shape is the point: what is accepted stays quick, memory stays
-bounded, and afterwards everything is as before.
+A real web process runs on real stores. Each client requests the next ride as soon as the last
+request is answered; first there are as many clients as the process can serve, then many times more.
+The clients and an emulated database share the machine, so the rates themselves mean little. The run
+shows whether accepted requests stay fast, whether memory stays bounded, and whether everything is
+as before afterwards.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def show(name: str, load: Pressure, seconds: float) -> None:
 
 
 def plain_seconds(stack: Stack) -> float:
-    """How long one small request takes now."""
+    """The seconds of one small request."""
     token, start = stack.rider_token("plain"), time.monotonic()
     assert stack.call("GET", "/v1/rides?limit=1", token=token).status in {200, 503}
     return time.monotonic() - start

@@ -1,4 +1,4 @@
-"""The result of the simulation as an SVG picture, without a drawing library."""
+"""Draws the results of the simulation as SVG, without a drawing library."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Panel:
 
 
 def draw(lines: Mapping[str, Line], loads: Sequence[float], unicorns: int) -> str:
-    """Panels side by side (picked up in time, served, empty kilometres), a legend below."""
+    """Three panels in a row (picked up in time, served, empty kilometres) with a legend below."""
     panels = (
         Panel("within_5", "picked up within 5 min", loads, 50, 100, " %", 10),
         Panel("served", "served", loads, 75, 100, " %", 5),

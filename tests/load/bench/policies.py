@@ -1,4 +1,4 @@
-"""The ways to dispatch that the simulation compares: the engine, tuned and used differently."""
+"""The policies that the simulation compares: the service's pairing with other settings and uses."""
 
 from __future__ import annotations
 
@@ -26,25 +26,27 @@ class Policy:
     tuning: Tuning = field(default_factory=Tuning)
     remaining: RemainingTime = field(default_factory=RemainingTime.default)
     greedy: bool = False
-    """Pairs one after the other, without plans, instead of the best matching."""
+    """Claims pairs one after the other, without plans, instead of the best matching."""
     firm: bool = False
     """Plans bind the unicorn; otherwise every round makes them anew."""
     oracle: bool = False
-    """Real trip times are known beforehand."""
+    """Knows the real trip times beforehand."""
     zone_resolution: int = RESOLUTION
     """Each zone has its own rounds, as in the service."""
     reassigns: bool = False
-    """A unicorn on its way to a pickup may still be sent to another rider, and replaced."""
+    """A unicorn on its way to a pickup may still be sent to another rider, and another unicorn
+    takes its place."""
     declines: float = 0.0
     """Share of pairs (rider, unicorn) that the unicorn declines, ten seconds after the offer."""
     remembers: bool = True
     """A pair that was declined is never offered again."""
     moves: Repositioning | None = None
-    """How idle unicorns are sent to where riders will be, if they are."""
+    """How idle unicorns are repositioned; None: they are not."""
     obedience: float = 1.0
-    """Share of unicorns that follow where they are sent; the others never do."""
+    """Share of unicorns that follow their advice; the others never do."""
     scatter: float = 0.0
-    """Drives to pickups and goals take their estimate ± so much (uniformly)."""
+    """The largest relative difference between a drive's real time and its estimate (drawn
+    uniformly)."""
 
     def travel(self, trips: Iterable[NycTrip]) -> TravelTimes:
         return Foreknowledge.of(trips) if self.oracle else GreatCircle()
@@ -97,8 +99,8 @@ POLICIES = (
     OURS,
     replace(OURS, name="ours, future known", remaining=AS_ESTIMATED, oracle=True),
 )
-"""The table of the README. Greedy rounds without plans are what everybody ships: a rider gets the
-nearest free unicorn, a unicorn that gets free the nearest rider."""
+"""The policies of the README's table. Greedy rounds without plans are the usual way to dispatch: a
+rider gets the nearest free unicorn, and a unicorn that becomes free the nearest rider."""
 
 COMPARISONS = (
     OURS,
@@ -110,7 +112,8 @@ COMPARISONS = (
     OURS.tuned("ours, no hysteresis", hysteresis_seconds=0),
     replace(OURS, name="ours, re-assigning", reassigns=True),
 )
-"""What single choices are worth. Re-assigning is not built: it shows what it could bring."""
+"""Policies that show what single choices are worth. The service does not re-assign; that policy
+shows what it would gain."""
 
 FAIRNESS = (
     OURS,
@@ -119,7 +122,7 @@ FAIRNESS = (
     replace(OURS, name="20 % declined, remembered", declines=0.2),
     replace(OURS, name="20 % declined, forgotten", declines=0.2, remembers=False),
 )
-"""What fairness costs."""
+"""Policies that show what fairness costs."""
 
 LEAN, STRONG = Repositioning(), Repositioning(drive_weight=0.7)
 _P1 = OURS.tuned("lean", driving_weight=1.0, on_time_seconds=210)
@@ -137,4 +140,4 @@ REPOSITIONING = (
     replace(OURS, name="re-assigning", reassigns=True),
     replace(_P1, name="lean, re-assigning", moves=LEAN, reassigns=True),
 )
-"""Idle unicorns wait where riders will be. Re-assigning is not built."""
+"""Policies in which idle unicorns wait where riders will be. The service does not re-assign."""

@@ -1,7 +1,7 @@
-"""Positions per second of one API core: one by one, and in bulk, beside a plain GET.
+"""Measures the positions per second of one API core, one by one and in bulk, beside a plain GET.
 
-CPU is that of the API process alone. Other work on the machine makes it dearer, and the plain GET
-(`/healthz`: the server and the frame of every request) with it: read the ratios.
+It counts the CPU of the API process alone. Other work on the machine slows down positions and the
+plain GET (`/healthz`: the server and the hooks of every request) alike, so read the ratios.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def send(
 
 
 def place(number: int, dice: random.Random) -> dict[str, float]:
-    """Each unicorn about its own place: one that jumps across the city is not believed."""
+    """Positions of unicorns that each stay near one place, because a jump across the city is not
+    believed.
+    """
     home = random.Random(number)
     latitude, longitude = 40.7 + home.uniform(0, 0.1), -74 + home.uniform(0, 0.05)
     return {

@@ -1,6 +1,6 @@
-"""Where the default tables of `RemainingTime` come from: `python -m tests.load.bench.remaining`.
+"""Computes the default tables of `RemainingTime`: `python -m tests.load.bench.remaining`.
 
-Learned from the trips picked up before 00:10, and so on no trip that the simulation measures.
+They are learned from trips picked up before 00:10, so from none that the simulation measures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.load.bench.nyc import MEASURED, NycTrip, load
 LENGTHS = (60.0, 120.0, 240.0, 360.0, 480.0, 720.0, 960.0, 1200.0, 1800.0)
 """Estimated seconds at which the usual ratio is kept."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5)
-"""Elapsed ÷ usual time at which the share left is kept."""
+"""Elapsed ÷ usual time at which the remaining share is kept."""
 
 
 def learned(trips: Sequence[NycTrip]) -> RemainingTime:

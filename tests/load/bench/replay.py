@@ -1,11 +1,10 @@
-"""The peak of New York's first hour of 2013 against the running service, over HTTP.
+"""Replays the peak of New York's first hour of 2013 against the running service, over HTTP.
 
-Riders and unicorns are API clients with signed tokens; time is compressed, so `--compress 5` is
-five times the peak's rate on unicorns five times as fast, and `--compress inf` as fast as it goes.
-
-All processes share the machine with the client and the emulated database, so the rates are those
-of the whole; CPU per ride by process says how much of the work is the service's own, and the
-process that uses a whole core is the one that saturates.
+Riders and unicorns are API clients with signed tokens. Time is compressed: `--compress 5` is five
+times the rate of the peak, with unicorns five times as fast, and `--compress inf` sends requests as
+fast as possible. All processes share the machine with the client and the emulated database, so the
+rates are those of all together. The CPU per ride by process shows the service's own share, and a
+process that uses a whole core is the bottleneck.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ HEADER = (
 PICKED_UP_SECONDS = 300.0
 """In New York's time."""
 LONGEST_TRIP_SECONDS = 900.0
-"""Longer ones (a quarter) are left out: the run would last as long as they do."""
+"""Longer trips (a quarter) are left out, because the run would last as long as they do."""
 
 
 def peak(trips: Sequence[NycTrip], minutes: float) -> Sequence[NycTrip]:
-    """The trips of the busiest so many minutes, of those measured."""
+    """The trips of the busiest `minutes` minutes within the measured time."""
     trips = [trip for trip in trips if trip.seconds <= LONGEST_TRIP_SECONDS]
     starts = sorted({trip.minute for trip in trips if measured(trip)})
 
@@ -50,7 +49,7 @@ def peak(trips: Sequence[NycTrip], minutes: float) -> Sequence[NycTrip]:
 
 
 def spread(trips: Sequence[NycTrip], dice: random.Random) -> list[tuple[float, NycTrip]]:
-    """Request times from zero on: the file knows minutes only."""
+    """Request times that begin at 0, with random seconds, because the file has minutes only."""
     first = min(trip.minute for trip in trips)
     return sorted(
         ((trip.minute - first + dice.uniform(0, 60), trip) for trip in trips),
@@ -59,7 +58,7 @@ def spread(trips: Sequence[NycTrip], dice: random.Random) -> list[tuple[float, N
 
 
 class Usage:
-    """CPU seconds by process since it was made."""
+    """CPU seconds by process since this object was made."""
 
     def __init__(self, stack: Stack) -> None:
         self._pids = {role: process.pid for role, process in stack.processes.items()}
@@ -101,7 +100,9 @@ def summary(name: str, city: City, rides: int) -> None:
 
 
 def _pickups(city: City, took: float) -> str:
-    """What riders of the second half had: advice begins five minutes after the first request."""
+    """The results for riders of the second half; advice begins five minutes after the first
+    request.
+    """
     first = min(at(ride, "requested") for ride in city.rides) + timedelta(seconds=took / 2)
     late = [ride for ride in city.rides if at(ride, "requested") >= first]
     on_board = [ride for ride in late if ride["arrived_at"]]
@@ -124,7 +125,7 @@ def at(ride: Mapping[str, Any], what: str) -> datetime:
 
 
 def thinned(trips: Sequence[NycTrip], share: float) -> Sequence[NycTrip]:
-    """A part of the trips, drawn by chance; the same ones each time."""
+    """A random part of the trips, the same in each run."""
     dice = random.Random(3)
     return [trip for trip in trips if dice.random() < share]
 

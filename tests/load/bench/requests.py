@@ -1,11 +1,10 @@
-"""`POST /v1/rides` and the way to a match, each beside the least that could do the job.
+"""Compares `POST /v1/rides` and the time to a match with the smallest program that could do it.
 
-(a) CPU per request of the API process under load, against a floor application on the same server
-    settings (`tests/load/bench/floor.py`): bursts in turn, median of the turns' ratios.
-(b) Committed put to committed claim, idle and at half load, against a no-op job's publish to start
-    plus one transaction.
-
-Rates are wall-clock on a shared machine with an emulated database: read the ratios.
+(a) The CPU per request of the API process under load, against the application of
+`tests/load/bench/floor.py` on the same server settings: bursts in turns, median of the ratios. (b)
+The time from a committed put to a committed claim, idle and at half load, against the time from
+publishing an empty job to its start plus one transaction. The machine is shared with an emulated
+database, so read the ratios.
 """
 
 from __future__ import annotations
@@ -53,14 +52,14 @@ MEMORY_AIMS = {"web": "80 MB", "worker": "180 MB"}
 
 @dataclass(frozen=True)
 class Load:
-    """What one burst of requests cost."""
+    """The cost of one burst of requests."""
 
     per_second: float
     cpu_per_request: float
 
 
 def burst(port: int, token: str, pid: int) -> Load:
-    """Posts over kept-alive connections; the CPU is that of the server process family alone."""
+    """Send requests over kept-alive connections; counts the CPU of the server's processes alone."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def client(_: int) -> None:
@@ -81,7 +80,7 @@ def burst(port: int, token: str, pid: int) -> Load:
 
 @contextmanager
 def floor_app(stack: Stack) -> Iterator[tuple[int, int]]:
-    """The floor on the service's own server settings: its port and its process."""
+    """The port and process of the floor application, on the service's own server settings."""
     port = free_port()
     server = [
         "gunicorn",
@@ -99,7 +98,7 @@ def floor_app(stack: Stack) -> Iterator[tuple[int, int]]:
 
 
 def compare_requests(stack: Stack) -> None:
-    """(a): our API and the floor in turns."""
+    """Measure (a): the API and the floor application in turns."""
     token, web = stack.rider_token("bench"), stack.processes["web"].pid
     with floor_app(stack) as (port, floor):
         turns = [
@@ -128,7 +127,7 @@ def compare_memory(stack: Stack) -> None:
 
 
 class Probe:
-    """Requests rides straight on the ports, one at a time, and hears when they are claimed."""
+    """Requests rides directly on the ports, one at a time, and waits until each is claimed."""
 
     def __init__(self, stack: Stack) -> None:
         settings = stack.settings()
@@ -185,7 +184,7 @@ def new_ride(at: Location) -> Ride:
 
 @contextmanager
 def noop_worker(stack: Stack) -> Iterator[Callable[[], float]]:
-    """A worker with the service's own settings whose job only says when it started."""
+    """A worker with the service's own settings whose job only reports when it started."""
     command = ["celery", "--app", "tests.load.bench.noop", "worker", "--queues", "noop"]
     command += ["--concurrency", "2", "--without-gossip", "--without-mingle"]
     process = start_process("noop", command, stack.environment, stack.folder)
@@ -218,7 +217,9 @@ def places() -> Iterator[Location]:
 
 
 def compare_dispatch(stack: Stack) -> None:
-    """(b): samples of ours and of the reference in turns, idle, then with a burst beside."""
+    """Measure (b): the service and the reference in turns, idle and then with a burst in the
+    background.
+    """
     probe, place = Probe(stack), places()
     with noop_worker(stack) as publish_to_start:
         for load, background, aim in (
@@ -240,7 +241,9 @@ def compare_dispatch(stack: Stack) -> None:
 
 
 def half_load(stack: Stack) -> Callable[[], Callable[[], None]]:
-    """Starts posting at about half of what one client can; returns how to stop it."""
+    """Start to send about half of the requests that one client can. Returns a function that stops
+    it.
+    """
 
     def start() -> Callable[[], None]:
         ended, token = threading.Event(), stack.rider_token("load")

@@ -1,7 +1,7 @@
-"""Cost of a round beside the size of the fleet: `python -m tests.load.bench.scale`.
+"""Measures how the cost of a round grows with the fleet: `python -m tests.load.bench.scale`.
 
-A round's share of the work that is not the database's: the search in the fleet index (a real
-Redis, whose own CPU counts too) and the matching. Once at constant density, where the city grows
+Counts the work of a round that is not the database's: the search in the fleet index (a real Redis,
+whose own CPU counts too) and the pairing. It runs once at constant density, where the city grows
 with the fleet, and once in a city of constant area.
 """
 

@@ -1,4 +1,4 @@
-"""Dispatch simulated on New York demand: `python -m tests.load.bench.simulation --help`."""
+"""Simulates dispatch on New York demand: `python -m tests.load.bench.simulation --help`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Case:
     unicorns: int
     load: float
     is_shifted: bool = False
-    """With the second demand (`nyc.shifted`)."""
+    """Whether it uses the second demand (`nyc.shifted`)."""
 
 
 Results = dict[Case, dict[str, Estimate]]
@@ -92,7 +92,7 @@ def _outcome(case: Case, seed: int) -> Outcome:
 def simulate(
     cases: Sequence[Case], seeds: int, processes: int
 ) -> Iterator[tuple[Case, dict[str, Estimate]]]:
-    """Every case with the same seeds, each as soon as it is known."""
+    """Run every case with the same seeds; yields each result as soon as it is there."""
     runs = [(case, FIRST_SEED + seed) for case, seed in product(cases, range(seeds))]
     with ProcessPoolExecutor(processes) as pool:
         outcomes = pool.map(_outcome, *zip(*runs, strict=True))
@@ -101,7 +101,7 @@ def simulate(
 
 
 def report(cases: Sequence[Case], seeds: int, processes: int) -> Results:
-    """Print the table line by line, with interval and spread of what is judged."""
+    """Print the table line by line, with interval and spread of each figure that has a target."""
     results: Results = {}
     group = None
     for case, estimates in simulate(cases, seeds, processes):
@@ -128,7 +128,7 @@ def _width(name: str) -> int:
 
 
 def judge(results: Results) -> None:
-    """Say of each target whether it is met."""
+    """Print for each target whether it is met."""
     print()
     for load, name, figure, side in TARGETS:
         estimates = results.get(Case(OURS, 500, load))

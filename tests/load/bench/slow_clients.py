@@ -1,10 +1,11 @@
-"""What slow clients cost everybody else: `python -m tests.load.bench.slow_clients [--seconds 20]`.
+"""Measures what slow clients cost other clients: `python -m tests.load.bench.slow_clients
+[--seconds 20]`.
 
-A real web process on real stores, 50 riders and 50 unicorns that each call once a second. Without,
-and with, 1,000 connections of one rider from another address that never finish a request nor read
-an answer. Each is given up after six seconds and opened again: one after the other, then all a
-thousand in the same instant. They have a process of their own, so that they cost those who measure
-nothing but the machine's time.
+A real web process runs on real stores; 50 riders and 50 unicorns each call once a second. The run
+compares this without and with 1,000 connections of one rider from another address, which never
+finish a request and read no answer. Each connection is closed after six seconds and opened again:
+first one after the other, then all in the same instant. A separate process holds them, so that they
+cost the measuring clients only the machine's time.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def timed(stack: Stack, method: str, path: str, token: str, body: object = None)
 
 
 def ride(stack: Stack, number: int, seconds: float) -> list[Told]:
-    """A rider asks for a ride and looks at the list, in turns."""
+    """Request a ride and read the list of rides, in turns."""
     token, told, end = stack.rider_token(f"rider-{number}"), [], time.monotonic() + seconds
     time.sleep(number / CALLERS)
     while time.monotonic() < end:
@@ -54,7 +55,7 @@ def ride(stack: Stack, number: int, seconds: float) -> list[Told]:
 
 
 def drive(stack: Stack, token: str, seconds: float) -> list[Told]:
-    """A unicorn says where it is."""
+    """Report a unicorn's position."""
     told, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
         told.append(timed(stack, "PUT", "/v1/fleet/me/position", token, POSITION))
@@ -73,7 +74,7 @@ def enrolled(stack: Stack) -> list[str]:
 
 @contextmanager
 def slow_clients(stack: Stack, each_tick: int | None) -> Iterator[None]:
-    """Slow clients in a process of their own while the context lasts."""
+    """Run slow clients in a separate process while the context lasts."""
     spawning = multiprocessing.get_context("spawn")
     begun, ended = spawning.Event(), spawning.Event()
     wanted = (stack.port, stack.rider_token("slow"), each_tick, begun, ended)

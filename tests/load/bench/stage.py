@@ -1,4 +1,4 @@
-"""The service on a stage of its own, to be measured."""
+"""Starts a separate stack of the service to be measured."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
 """A stand-in for DynamoDB that answers each call after 5 ms and costs little CPU.
 
-With it a measurement shows what the service does, and not the emulator, which is one Python
-process. It knows puts, reads by key and the conditional updates that the stores make, alone or as
-a transaction; an index is always empty.
-
-`python -m tests.load.bench.standin PORT` serves it.
+With it a measurement shows the service and not the emulator, which is one Python process. It
+supports puts, reads by key and the conditional updates of the stores, alone or in a transaction;
+every index is empty. `python -m tests.load.bench.standin PORT` serves it.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ def key_of(name: str, item: Item) -> str:
 
 
 def stored(call: Item) -> Item:
-    """The item that the call names or puts; empty if there is none."""
+    """The item that the call puts or whose key it has; empty if there is none."""
     name = call["TableName"]
     return tables.get(name, {}).get(key_of(name, call.get("Key") or call["Item"]), {})
 
@@ -48,7 +46,7 @@ def store(call: Item, item: Item) -> None:
 
 
 def holds(condition: str, call: Item, item: Item) -> bool:
-    """Whether one of the forms of `stores/dynamodb/updates.py` holds."""
+    """Whether a condition holds that has one of the forms of `stores/dynamodb/updates.py`."""
     names, values = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues")
     name = re.findall(r"#?\w+", condition.removeprefix("NOT ").partition("(")[2] or condition)[0]
     held = item.get(names.get(name, name))
@@ -154,7 +152,7 @@ async def listen(port: int) -> None:
 
 
 class StandIn(AbstractContextManager["StandIn"]):
-    """The stand-in as a process of its own; to a `Stack` it is what `MiniStack` is."""
+    """The stand-in in a separate process; a `Stack` uses it in place of `MiniStack`."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()

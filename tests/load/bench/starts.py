@@ -1,7 +1,7 @@
-"""How long `make run` takes the first time and the next, and `make test`, in a fresh clone.
+"""Measures the first and second `make run`, and `make test`, in a fresh clone.
 
-The first start creates both virtual environments, from pip's cache or from the registry. Wall-clock
-times: they say little while other programs use the machine.
+The first start creates both virtual environments, from pip's cache or from the registry. The
+figures are wall-clock times, so they mean little while other programs use the machine.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A simulated night with other roads below it than the straight lines of `World`.
+"""A simulated night on real streets, where `World` has straight lines.
 
-Pickups take what the world's roads take, and unicorns that are sent to where they should wait drive
-along them, crossing by crossing; trips take the time they really took in New York. Rounds decide,
-and riders are told, by the estimates of a `Way`.
+The drive to a pickup takes as long as on the streets, and unicorns drive along them, crossing by
+crossing, to where they should wait. Trips take the time that they really took in New York. Rounds,
+and the times that riders are told, use the estimates of a `Way`.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ ZONE: Final = "manhattan"
 
 @dataclass(frozen=True)
 class Way:
-    """A way to estimate; `learns` from the rides of the run."""
+    """A way to estimate travel times; `learns`: whether it learns from the rides of the run."""
 
     name: str
     base: Callable[[], TravelTimes]
     prior: Correction = AS_ESTIMATED
     learns: bool = False
     weight: Weight = Weight.OFF
-    """Of repositioning."""
+    """The weight of repositioning."""
 
     @property
     def policy(self) -> Policy:
@@ -84,7 +84,7 @@ class Memory:
 
 
 class StreetWorld(World):
-    """The simulated night with other roads below it."""
+    """The simulated night on real streets."""
 
     def __init__(
         self,
@@ -98,22 +98,23 @@ class StreetWorld(World):
         self.times = self.memory.times
         self.roads = roads
         self.there: dict[str, float] = {}
-        """When the unicorns that stopped are at the crossing where they are said to be."""
+        """When each stopped unicorn reaches the crossing at which the fleet index places it."""
         self.told: dict[str, tuple[float, float]] = {}
-        """Of each ride with a unicorn: the pickup ETA at the claim, and what it took, seconds."""
+        """For each ride with a unicorn: the pickup ETA that was told at the claim and the real
+        time, in seconds."""
         self._round_at, self._has_next = 0.0, False
         if way.learns:
             self._later(FIT_SECONDS, self._fit)
 
     def run(self) -> World:
-        """The night until the last rider who counts is on board or gone."""
+        """Run the night until the last rider of the measured time is on board or gone."""
         while self._events and (self._events[0][0] < MEASURED[1] or self._somebodycounts()):
             now, _, happen = heapq.heappop(self._events)
             happen(now)
         return self
 
     def _rounds(self, now: float) -> None:
-        """At most every two seconds: a third of the CPU, and as in the issue's prototype."""
+        """Run a round at most every two seconds, which takes a third of the CPU."""
         if now >= self._round_at:
             self._round_at, self._has_next = now + ROUND_SECONDS, False
             super()._rounds(now)

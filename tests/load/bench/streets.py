@@ -1,4 +1,4 @@
-"""Manhattan's streets as travel times: shortest paths over one-way edges, by hour of the day.
+"""Travel times on Manhattan's streets: shortest paths over one-way edges, by hour of the day.
 
 The graph is `../shared/data/manhattan_roads` (its README names the source).
 """
@@ -30,21 +30,21 @@ FOLDER = FILE.parent / "manhattan_roads"
 LIGHT, HEAVY = 1, 9
 """Columns of `seconds_by_hour.csv`: 20.8 and 12.4 km/h over all edges."""
 NEAR_METRES = 200.0
-"""A trip belongs to this world if both of its ends are so near to a node."""
+"""A trip belongs to this world if both of its ends are within this distance of a node."""
 
 
 @dataclass(frozen=True)
 class Streets:
-    """`TravelTimes` that know every street: seconds and metres of the fastest way."""
+    """`TravelTimes` of the real streets: seconds and metres of the fastest way."""
 
     nodes: FloatArray
     seconds: FloatArray
     metres: FloatArray
     before: IntArray
-    """The last crossing before the end of each way; negative where it begins."""
+    """The last crossing before the end of each way; negative at its beginning."""
 
     def nearest(self, ends: FloatArray) -> tuple[IntArray, FloatArray]:
-        """The node next to each place, and how far it is, metres."""
+        """The node nearest to each place, and its distance in metres."""
         rows = _nearest_nodes(ends)
         return rows, crow_metres(ends, self.nodes[rows])
 
@@ -58,7 +58,7 @@ class Streets:
         )
 
     def way(self, origin: Location, destination: Location) -> Sequence[tuple[float, Location]]:
-        """The crossings of the fastest way, and after how many seconds it passes each."""
+        """The crossings of the fastest way, and the seconds until it passes each."""
         start, end = _nearest_nodes(places([origin, destination])).tolist()
         nodes = [end]
         while (previous := int(self.before[start, nodes[-1]])) >= 0:
@@ -89,7 +89,7 @@ def streets(hour: int) -> Streets:
 
 
 def _lengths(edges: csr_matrix, times: FloatArray, before: IntArray) -> FloatArray:
-    """Metres of the fastest ways: that of the way to the node before, and the last edge."""
+    """The metres of the fastest ways: those to the node before the end, plus the last edge."""
     size = len(times)
     last = np.asarray(edges.todense(), dtype=np.float32)
     metres = np.zeros((size, size), np.float32)
@@ -122,8 +122,8 @@ def _tree() -> KDTree:
 
 
 _KNOWN: dict[complex, int] = {}
-"""Place → row of its node: a round asks for many pairs of few places, again and again. Places are
-complex numbers, which the garbage collector does not look at."""
+"""The row of the nearest node of each place, because a round asks for many pairs of few places
+again and again. Places are complex numbers, which the garbage collector does not scan."""
 
 
 def _nearest_nodes(ends: FloatArray) -> IntArray:

@@ -1,7 +1,8 @@
-"""A simulated city: real demand and real trip times, dispatched by the engine of the service.
+"""A simulated city with real demand and real trip times, dispatched by the code of the service.
 
-Rounds run as in the service: at once when a rider comes or a unicorn is free, and every few seconds
-(the sweep) while somebody waits. Decisions see estimates; what happens is what really happened.
+Rounds run as in the service: at once when a rider comes or a unicorn becomes free, and every few
+seconds (the sweep) while a rider waits. Rounds decide by estimates; trips take the time that they
+really took.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ END = 3300.0
 
 
 class World:
-    """One night: a fleet, a demand, a policy."""
+    """One night with a fleet, a demand and a policy."""
 
     def __init__(
         self,
@@ -48,7 +49,8 @@ class World:
         self.rounds: list[float] = []
         """CPU seconds of each round."""
         self.moved_metres = 0.0
-        """Straight lines to where idle unicorns should wait, driven in the measured time."""
+        """Straight-line metres that idle unicorns drove to where they should wait, in the measured
+        time."""
         self.herding = Herding(policy.moves, policy.obedience) if policy.moves else None
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
@@ -85,7 +87,7 @@ class World:
         self._rounds(now)
 
     def _give_up(self, now: float) -> None:
-        """Riders past their deadline leave, unless a unicorn is planned for them."""
+        """Remove riders past their deadline, unless a unicorn is planned for them."""
         for ride_id, ride in list(self.waiting.items()):
             if ride.deadline_at <= instant(now) and ride_id not in self.plans:
                 del self.waiting[ride_id]
@@ -106,7 +108,7 @@ class World:
         self._later(self._sweep_at, self._sweep)
 
     def _recall(self, now: float) -> None:
-        """Whoever is on the way to a pickup may be sent elsewhere; the rider has a plan, then."""
+        """Let rounds send unicorns elsewhere that drive to a pickup; the rider keeps a plan."""
         for name, cab in self.cabs.items():
             if cab.heading_for and cab.arrives > now and cab.unicorn.ride_id:
                 ride_id = cab.unicorn.ride_id
@@ -141,7 +143,7 @@ class World:
         before: Mapping[str, Pairing],
         now: float,
     ) -> Matching:
-        """The engine's pairs; `before` are the plans of the last round."""
+        """The pairs of a round; `before`: the plans of the last round."""
         knobs, at = self.policy, instant(now)
         return match(rides, fleet, before, at, knobs.tuning, self.travel, knobs.remaining)
 
@@ -171,7 +173,7 @@ class World:
         self._later(cab.arrives, partial(self._pick_up, cab, ride_id))
 
     def _reposition(self, now: float) -> None:
-        """Every half minute, each zone by itself as in the service."""
+        """Run repositioning every half minute, for each zone separately, as the service does."""
         assert self.herding
         fleet = [cab.entry(now) for cab in self.cabs.values() if cab.unbound]
         planned = {plan.unicorn_id for plan in self.plans.values()}
@@ -188,13 +190,13 @@ class World:
     def _advise(
         self, fleet: Sequence[FleetEntry], planned: Collection[str], now: float
     ) -> Mapping[str, Location]:
-        """Where idle unicorns should wait, by unicorn."""
+        """The place where each idle unicorn should wait, by unicorn id."""
         assert self.herding
         travel = self.travel
         return self.herding.step(fleet, planned, now, travel, self.policy.remaining, travel)
 
     def _move(self, cab: Cab, target: Location, now: float) -> None:
-        """Set out for where it should wait."""
+        """Send the unicorn to the place where it should wait."""
         self._drove(cab.move(target, now, self._slowness(f"{target}", cab)), now)
 
     def _halt(self, cab: Cab, now: float) -> None:
@@ -205,7 +207,7 @@ class World:
             self.moved_metres += metres
 
     def _slowness(self, drive: str, cab: Cab) -> float:
-        """What a drive takes ÷ its estimate: drawn once for each drive of each unicorn."""
+        """The real time of a drive ÷ its estimate, drawn once for each drive of each unicorn."""
         spread = self.policy.scatter
         return random.Random(f"{drive} {cab.unicorn.unicorn_id}").uniform(1 - spread, 1 + spread)
 

@@ -1,8 +1,9 @@
-"""What each way to estimate is worth in three worlds: `python -m tests.load.bench.worlds`.
+"""Compares ways to estimate travel times in three worlds: `python -m tests.load.bench.worlds`.
 
-In each world pickups take what that world's roads take, at that world's hour; trips take the time
-they really took in New York. Rounds decide, and riders are told, by one of several estimates. What
-is learned is learned during the run, from completed pickups only, starting from nothing.
+In each world the drive to a pickup takes as long as on that world's roads at that world's hour;
+trips take the time that they really took in New York. Rounds, and the times that riders are told,
+use one of several estimates. An estimate that learns begins with nothing and learns during the run,
+from completed pickups only.
 """
 
 from __future__ import annotations
@@ -73,12 +74,12 @@ WORLDS: Final[dict[str, tuple[Callable[[], TravelTimes], tuple[Way, ...]]]] = {
         ),
     ),
 }
-"""Name → what happens, and the ways to estimate that are compared in it."""
+"""The worlds by name, each with the ways to estimate that are compared in it."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run came to; shares are percent."""
+    """The results of one run; shares are percent."""
 
     within_5: float
     served: float
@@ -89,7 +90,7 @@ class Figures:
     told: float
     """Median of told ÷ real pickup time."""
     within_20: float
-    """Share of pickups whose real time was within 20 % of what was told."""
+    """Share of pickups whose real time was within 20 % of the time told."""
     moved_km: float = 0.0
     """Road kilometres to where idle unicorns should wait, per served ride."""
 
@@ -137,7 +138,7 @@ class Run:
     load: float
     seed: int
     number: int
-    """Of the way among those of the world."""
+    """The number of the way among those of the world."""
 
     @property
     def key(self) -> str:
@@ -149,7 +150,9 @@ class Run:
 
 
 def _results(runs: Sequence[Run], kept: Path | None, processes: int) -> Mapping[str, Figures]:
-    """Figures by key. Those in the file are taken from there; the others are added to it."""
+    """The figures by key. Figures that the file has are read from it; the others are computed and
+    added to it.
+    """
     known = dict[str, Figures]()
     if kept and kept.exists():
         for line in kept.read_text().splitlines():
