@@ -1,4 +1,6 @@
-"""Kill everything, prove that nothing is lost: `python -m tests.load.chaos [--seed N] …`."""
+"""Kills every process in turn and checks that no ride is lost: `python -m tests.load.chaos [--seed
+N] …`.
+"""
 
 from __future__ import annotations
 

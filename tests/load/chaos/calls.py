@@ -1,4 +1,4 @@
-"""Calls to the API that leave their trace in the history, and go on until they are answered."""
+"""Calls to the API that are recorded in the history and repeated until they are answered."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any, Final
 from tests.load.chaos.history import History
 
 TIMEOUT_SECONDS: Final = 8.0
-"""On top of what a call asks the service to wait."""
+"""Time limit of a call in seconds, in addition to the time that it asks the service to wait."""
 RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 LONGEST_PAUSE_SECONDS: Final = 2.0
 STAYS_WITH_A_PROCESS: Final = 0.9
 
 
 class GaveUp(Exception):
-    """The run is over and the call was never answered."""
+    """Raised if the run ends before the call was answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,9 @@ class Reply:
 
 
 class Posts:
-    """Tells those who want to strike in the middle of a request for a ride when one was sent."""
+    """Announces each request for a ride when it is sent, so that a fault can strike while it is
+    under way.
+    """
 
     def __init__(self) -> None:
         self._sent = threading.Condition()
@@ -46,7 +48,9 @@ class Posts:
             self._sent.notify_all()
 
     def wait(self, ports: tuple[int, ...], seconds: float) -> int | None:
-        """Until the next one is sent; returns to which of the ports, if one was."""
+        """Wait until the next request is sent. Returns the port that it was sent to; None if there
+        was none.
+        """
         with self._sent:
             before = dict(self._count)
 
@@ -59,17 +63,17 @@ class Posts:
 
 @dataclass
 class Api:
-    """What all clients share."""
+    """The objects that all clients share."""
 
     ports: tuple[int, ...]
     history: History
     ended: threading.Event = field(default_factory=threading.Event)
-    """Nobody tries again after this."""
+    """Once it is set, no client tries again."""
     posts: Posts = field(default_factory=Posts)
 
 
 class Client:
-    """One caller with a token: one call at a time, on a connection it keeps."""
+    """One caller with a token. It makes one call at a time on a connection that stays open."""
 
     def __init__(self, api: Api, who: str, token: str, chance: random.Random) -> None:
         self.api = api
@@ -79,7 +83,7 @@ class Client:
         self._port = chance.choice(api.ports)
         self._connection: HTTPConnection | None = None
         self.sent_at = 0.0
-        """Wall clock of the last attempt: its answer tells of an instant after this."""
+        """Wall-clock time of the last attempt; its answer is about an instant after it."""
 
     def close(self) -> None:
         if self._connection:
@@ -105,7 +109,7 @@ class Client:
     def call(
         self, verb: str, path: str, body: object = None, *, wait: int = 0, **headers: str
     ) -> Reply | None:
-        """One attempt; none if it is unknown what became of it."""
+        """Make one attempt; None if its result is unknown."""
         self._perhaps_move()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if wait:
@@ -125,7 +129,7 @@ class Client:
         return reply
 
     def _perhaps_move(self) -> None:
-        """As through a load balancer, so that a restarted process gets its share again."""
+        """Choose a port as a balancer would, so that a restarted process gets its share again."""
         if self.chance.random() > STAYS_WITH_A_PROCESS:
             self._move()
 

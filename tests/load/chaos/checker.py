@@ -1,9 +1,9 @@
-"""Judges a run by what is stored at its end and by all that was seen meanwhile.
+"""Judges a run by the tables at its end and by everything that its clients saw.
 
-Each rule yields what breaks it; a run is good when none does. What riders and unicorns saw are
-consistent reads, so each tells of an instant between its call and its answer. Instants in the
-tables come from one machine's clock: what is written at a claim was decided after the release
-before it was committed, so intervals of good rides never overlap.
+Each rule yields its violations, and a run is good if there are none. Riders and unicorns see
+consistent reads, so each answer is about an instant between the call and the answer. All instants
+in the tables come from the clock of one machine. A claim is decided after the unicorn's earlier
+release was committed, so the rides of a unicorn never overlap in a good run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Rule = Callable[[Evidence], Iterator[str]]
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 VERSIONS_BEFORE_RIDES: Final = 2
-"""A unicorn's version once it is enrolled and has gone on duty."""
+"""The version of a unicorn that is enrolled, has gone on duty and has had no ride."""
 PROMISED: Final = frozenset({200, 201, 202, 204, 304, 404, 409, 429, 503})  # whatever is broken
 
 
@@ -42,7 +42,9 @@ def check(evidence: Evidence) -> list[Violation]:
 
 
 def no_accepted_ride_is_lost(evidence: Evidence) -> Iterator[str]:
-    """What a rider was shown is stored, and all that is stored has a unicorn or has ended."""
+    """Every ride that a rider was shown is stored, and every stored ride has a unicorn or has
+    ended.
+    """
     stored = {ride.ride_id for ride in evidence.rides}
     for ride_id in sorted({entry["ride_id"] for entry in evidence.noted("ride")} - stored):
         yield f"ride {ride_id} was seen and is not stored"
@@ -52,7 +54,7 @@ def no_accepted_ride_is_lost(evidence: Evidence) -> Iterator[str]:
 
 
 def one_key_makes_one_ride(evidence: Evidence) -> Iterator[str]:
-    """However often it was sent; and no ride comes from nowhere."""
+    """Each request makes exactly one ride, however often it was sent. There is no other ride."""
     made: dict[tuple[str, str], set[str]] = defaultdict(set)
     for entry in evidence.history:
         if "key" in entry:
@@ -67,7 +69,7 @@ def one_key_makes_one_ride(evidence: Evidence) -> Iterator[str]:
 
 
 def no_unicorn_has_two_rides(evidence: Evidence) -> Iterator[str]:
-    """Its rides, as stored and as seen by their riders, never overlap in time."""
+    """The rides of a unicorn, as stored and as seen by their riders, never overlap in time."""
     taken: dict[str, list[tuple[datetime, datetime, str]]] = defaultdict(list)
     for ride in evidence.rides:
         if ride.unicorn_id and ride.matched_at:
@@ -85,7 +87,9 @@ def no_unicorn_has_two_rides(evidence: Evidence) -> Iterator[str]:
 
 
 def claims_add_up(evidence: Evidence) -> Iterator[str]:
-    """Rows changed exactly as often as the rides say: no write was lost, none done twice."""
+    """Rows changed exactly as often as the rides require: no write was lost, and none was done
+    twice.
+    """
     habits = evidence.habits
     for ride in evidence.rides:
         if not versions.adds_up(ride, habits):
@@ -98,7 +102,7 @@ def claims_add_up(evidence: Evidence) -> Iterator[str]:
 
 
 def nothing_seen_goes_back(evidence: Evidence) -> Iterator[str]:
-    """Versions never decrease for whoever looks, one version is one thing, the last is stored."""
+    """Clients never see a version decrease, a version has one content, the last one is stored."""
     newest: dict[tuple[str, str], int] = {}
     content: dict[tuple[str, int], object] = {}
     stored = {ride.ride_id: ride.version for ride in evidence.rides}
@@ -128,7 +132,9 @@ def no_reservation_is_orphaned(evidence: Evidence) -> Iterator[str]:
 
 
 def nothing_that_ended_waits(evidence: Evidence) -> Iterator[str]:
-    """Neither in a waiting set nor in the index of open rides; what is open has a due time."""
+    """An ended ride is in no waiting set and not in the index of open rides; an open ride has a due
+    time.
+    """
     for ride in evidence.rides:
         if ride.is_terminal and ride.ride_id in evidence.waiting:
             yield f"ride {ride.ride_id} is {ride.status} and waits in Redis"
@@ -139,7 +145,7 @@ def nothing_that_ended_waits(evidence: Evidence) -> Iterator[str]:
 
 
 def a_unicorn_that_is_heard_keeps_its_ride(evidence: Evidence) -> Iterator[str]:
-    """One that does not fall silent loses no ride but by its own decline, and stays on duty."""
+    """A unicorn that does not fall silent loses a ride only by declining it, and stays on duty."""
     habits = evidence.habits
     for ride in evidence.rides:
         for unicorn_id in sorted(ride.excluded):
@@ -152,7 +158,7 @@ def a_unicorn_that_is_heard_keeps_its_ride(evidence: Evidence) -> Iterator[str]:
 
 
 def nothing_is_given_up(evidence: Evidence) -> Iterator[str]:
-    """There were unicorns for everybody, so no ride ends without one unless its rider wanted."""
+    """There were enough unicorns, so a ride ends without one only if its rider canceled it."""
     for ride in evidence.rides:
         if ride.status is RideStatus.UNMATCHED:
             yield f"ride {ride.ride_id} ended unmatched"
@@ -185,7 +191,9 @@ RULES: Final[tuple[Rule, ...]] = (
 
 
 def _seen_with_unicorn(evidence: Evidence) -> Iterator[tuple[str, datetime, datetime, str]]:
-    """Unicorn, the span in which it certainly was on a ride by what its rider saw, ride."""
+    """Each unicorn with a ride and the time in which, by its rider's reads, it certainly was on
+    that ride.
+    """
     spans: dict[tuple[str, str], tuple[float, float]] = {}
     for entry in evidence.noted("ride"):
         if entry["unicorn_id"] and entry["status"] in ASSIGNED:

@@ -45,7 +45,7 @@ MEMBERS: Final = ("web-1", "web-2", "worker-1", "worker-2", "beat")
 
 
 class ForgetfulRedis(RedisServer):
-    """A Redis that writes nothing down: killed, it comes back empty."""
+    """A Redis without persistence: after a kill it comes back empty."""
 
     def program(self) -> Program:
         return self._program
@@ -57,7 +57,9 @@ class ForgetfulRedis(RedisServer):
 
 
 class Cluster:
-    """Starts everything; a context manager. Notes what ends by itself in the history."""
+    """Starts all processes, as a context manager. Records in the history each process that ends by
+    itself.
+    """
 
     def __init__(
         self, folder: Path, history: History, members: tuple[str, ...] = MEMBERS, **settings: str
@@ -75,9 +77,9 @@ class Cluster:
         self._processes: dict[str, Process] = {}
         self._started: dict[str, float] = {}
         self._odd: dict[str, dict[str, str]] = {}
-        """Settings that one process alone has."""
+        """Further settings of single processes."""
         self._before: dict[str, int] = {}
-        """Length of the log when the process was started."""
+        """The length of the log when each process was started."""
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._stack = ExitStack()
@@ -111,12 +113,12 @@ class Cluster:
 
     @property
     def redis(self) -> RedisServer:
-        """The primary of the moment."""
+        """The present primary."""
         return self.pair.primary
 
     @property
     def redis_url(self) -> str:
-        """Where the primary is by its name."""
+        """The address of the primary's name."""
         return f"redis://127.0.0.1:{self._name_port}/0"
 
     @property
@@ -124,7 +126,7 @@ class Cluster:
         return self.stack.settings()
 
     def kill(self, name: str) -> bool:
-        """SIGKILL for the process and all it started; false if it is not running just now."""
+        """Send SIGKILL to the process and its descendants; False if it is not running."""
         with self._lock:
             process = self._processes.get(name)
             if process is None or process.exit_code is not None:
@@ -135,7 +137,7 @@ class Cluster:
         return True
 
     def restart_as(self, name: str, settings: Mapping[str, str]) -> None:
-        """Kill the process; from now on it runs with these settings besides the others."""
+        """Kill the process, and restart it with these further settings."""
         self._odd[name] = dict(settings)
         self.kill(name)
 

@@ -89,7 +89,7 @@ class Duplicator:
 
 
 def redelivered(message: str) -> str:
-    """The same message as another delivery."""
+    """A copy of the message as another delivery."""
     copy = json.loads(message)
     copy["properties"]["delivery_tag"] = str(uuid.uuid4())
     return json.dumps(copy)

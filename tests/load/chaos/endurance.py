@@ -1,4 +1,4 @@
-"""How soon one busy worker resumes: after Redis died many times, after its links went dead."""
+"""Measures how soon a busy worker resumes after Redis died repeatedly or went silent."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def one_worker(folder: Path, aws: MiniStack) -> Iterator[tuple[Stack, ForgetfulR
 
 
 def _restart(redis: ForgetfulRedis) -> float:
-    """Kill Redis under load; seconds from its return until the worker takes jobs."""
+    """Kill Redis under load. Returns the seconds from its return until the worker takes jobs."""
     redis.kill()
     redis.start()
     seconds = _seconds_until_new_jobs(redis)

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its history, both tables, what still waits in Redis."""
+"""The evidence of a run: its history, both tables, and the rides that still wait in Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the checker judges."""
+    """The evidence that the checker judges."""
 
     history: Sequence[Entry]
     rides: Sequence[Ride]
@@ -72,7 +72,7 @@ def note(to: History, rides: Iterable[Ride], unicorns: Iterable[Unicorn]) -> Non
 
 
 def read(path: Path) -> Evidence:
-    """What a history tells, its end state included."""
+    """The evidence in a history, which includes the end state."""
     entries = history.read(path)
     found: dict[str, list[Any]] = {}
     for entry in entries:

@@ -1,4 +1,4 @@
-"""The fleet: unicorns that say where they are, look for work and do it quickly."""
+"""The fleet: unicorns that report positions, wait for rides and carry them out quickly."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.load.chaos.schedule import Driver, Habit, place
 from tests.support.stack import Stack
 
 WAIT_SECONDS: Final = 4
-"""How long a unicorn waits for news; it then says again where it is."""
+"""How long a unicorn waits for news before it reports its position again."""
 SILENT_SECONDS: Final = 32.0
-"""Longer than `UNICORN_STALE_SECONDS` and the interval of the sweep's look together."""
+"""Longer than `UNICORN_STALE_SECONDS` plus the time between two looks of the sweep."""
 METRES_PER_SECOND: Final = 250.0
-"""Below what is believed: they drive, if not as in traffic."""
+"""Below the greatest speed that the service believes."""
 STANDS_SECONDS: Final = (0.05, 0.2)
 STEPS: Final = {
     "offered": ("accept", "arrive", "start", "complete"),
@@ -55,7 +55,9 @@ class Unicorn:
             self._client.close()
 
     def _here(self) -> None:
-        """Said once: the next one follows soon."""
+        """Report the position once, without repeating a failed call, because the next one follows
+        soon.
+        """
         at = {"latitude": self._at.latitude, "longitude": self._at.longitude}
         self._client.call("PUT", "/v1/fleet/me/position", at)
 
@@ -92,7 +94,7 @@ class Unicorn:
                 return  # canceled, expired or given to another meanwhile
 
     def _drive(self, end: Any) -> None:
-        """To the end of a leg, if the step has one, and say that it is there."""
+        """Drive to the end of the step's leg, if it has one, and report the position there."""
         time.sleep(self._chance.uniform(*STANDS_SECONDS))
         if end:
             there = Place(**end)
@@ -101,7 +103,9 @@ class Unicorn:
             self._here()
 
     def _vanishes(self) -> bool:
-        """Before the ride is in progress: the sweep gives it to another."""
+        """Fall silent before the ride is in progress, so that the sweep gives the ride to another
+        unicorn.
+        """
         if self._driver.habit is not Habit.FORGETFUL or self._chance.random() < 0.7:
             return False
         self._client.api.history.add("vanished", unicorn_id=self._driver.unicorn_id)
@@ -128,7 +132,7 @@ class Herd:
             thread.start()
 
     def become_reliable(self) -> None:
-        """Nobody vanishes any more, and who has comes back."""
+        """Let silent unicorns come back, and let no other fall silent."""
         for unicorn in self._unicorns:
             unicorn.reliable.set()
 

@@ -23,7 +23,7 @@ Entry = Mapping[str, Any]
 
 
 class History:
-    """Append-only; safe for many threads; on disk line by line."""
+    """An append-only file that many threads may share; each line is written at once."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,16 +16,17 @@ from tests.load.chaos.schedule import Fault, Strike
 from tests.support.slow_clients import SlowClients
 
 AIM_SECONDS: Final = 3.0
-"""How long a strike waits for a request to be under way."""
+"""Seconds that a strike waits for a request to be under way."""
 INSIST_SECONDS: Final = 10.0
 SLOW_CLIENTS: Final = 300
-"""Several times the places of both APIs."""
+"""Several times as many as both API processes have places for."""
 DEAF: Final = {"RATE_LIMIT_SUBJECT": "1/hour"}
-"""Settings of an API that refuses everybody's second call and so every position."""
+"""Settings with which an API process refuses the second call of each caller, and so every position.
+"""
 
 
 class Nemesis:
-    """Strikes in threads, so that faults overlap."""
+    """Carries out strikes in threads, so that faults overlap."""
 
     def __init__(self, cluster: Cluster, api: Api) -> None:
         self._cluster = cluster
@@ -51,7 +52,7 @@ class Nemesis:
         }
 
     def strike_all(self, strikes: Sequence[Strike]) -> None:
-        """Returns when the last has struck and everything is back."""
+        """Carry out all strikes. Returns when everything works again."""
         began = time.monotonic()
         for strike in strikes:
             if self._ended.wait(max(0.0, began + strike.at - time.monotonic())):
@@ -82,7 +83,7 @@ class Nemesis:
         self._back("web")
 
     def _make_deaf(self, strike: Strike) -> None:
-        """One API answers every call of a unicorn, and accepts none."""
+        """Let one API process refuse every call of unicorns."""
         with self._deaf:
             self._note(strike, "web-2", seconds=strike.seconds)
             self._cluster.restart_as("web-2", DEAF)
@@ -99,7 +100,7 @@ class Nemesis:
         self._insist(lambda: self._killed_child(self._oldest_worker(), strike))
 
     def _killed_child(self, name: str, strike: Strike) -> bool:
-        """Celery gives up, and is restarted, when a child dies before the first are all there."""
+        """Kill a pool child of a worker that has finished starting; before, Celery would end."""
         children = self._cluster.children(name) if self._cluster.is_at_work(name) else []
         if not children:
             return False
@@ -109,7 +110,7 @@ class Nemesis:
         return True
 
     def _kill_web(self, strike: Strike) -> None:
-        """In the middle of a request for a ride, if one comes."""
+        """Kill an API process while it serves a request for a ride, if there is one in time."""
         names = {port: name for name, port in self._cluster.ports.items()}
         port = self._posts.wait(tuple(names), AIM_SECONDS)
         time.sleep(strike.delay / 2)
@@ -120,7 +121,7 @@ class Nemesis:
             self._note(strike, name)
 
     def _insist(self, blow: Callable[[], bool]) -> bool:
-        """Until it hits: what is just being restarted is there soon."""
+        """Strike again until the victim is running, because a restarted process is soon there."""
         end = time.monotonic() + INSIST_SECONDS
         while not (hit := blow()) and time.monotonic() < end:
             time.sleep(0.1)
@@ -135,14 +136,14 @@ class Nemesis:
             self._back("redis")
 
     def _fail_over(self, strike: Strike) -> None:
-        """There, and at the next strike back."""
+        """Make the replica the primary, or switch back."""
         with self._redis:
             self._note(strike, "redis")
             self._cluster.pair.fail_over()
             self._back("redis")
 
     def _silence_and_fail_over(self, strike: Strike) -> None:
-        """The primary hangs; when it goes on, the other has been the primary for a while."""
+        """Pause the primary. When it continues, the other server has long been the primary."""
         with self._redis:
             self._note(strike, "redis", seconds=strike.seconds)
             hung = self._cluster.redis
@@ -163,7 +164,7 @@ class Nemesis:
             self._back("aws")
 
     def _oldest_worker(self) -> str:
-        """The one that has run longest: it is at work, not still starting."""
+        """The process that has run longest, because it is not still starting."""
         return max(("worker-1", "worker-2"), key=self._cluster.age)
 
     def _aim(self, strike: Strike) -> None:

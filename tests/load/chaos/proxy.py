@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 
 @dataclass(eq=False)
 class Link:
-    """One client's connection and the one made for it."""
+    """A client's connection and the connection to the server that was made for it."""
 
     client: StreamWriter
     upstream: StreamWriter
@@ -34,7 +34,7 @@ class Link:
 
 
 class Proxy:
-    """Forwards bytes both ways unless told otherwise."""
+    """Forwards bytes in both directions, unless an order changes that."""
 
     def __init__(self, upstream_port: int) -> None:
         self._upstream_port = upstream_port
@@ -94,7 +94,7 @@ class Proxy:
 
 
 class Remote:
-    """Orders to a running proxy."""
+    """Sends orders to a running proxy."""
 
     def __init__(self, control_port: int) -> None:
         self._port = control_port
@@ -111,7 +111,7 @@ class Remote:
 
 @contextmanager
 def running(port: int, upstream_port: int, folder: Path) -> Iterator[Remote]:
-    """A proxy in a process of its own, while the context lasts."""
+    """Run a proxy in a separate process while the context lasts."""
     control_port = free_port()
     ports = (port, upstream_port, control_port)
     process = Process(

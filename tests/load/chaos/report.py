@@ -1,4 +1,4 @@
-"""What a run amounts to, as a table."""
+"""Prints the results of a run as a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN_VIOLATIONS = 20
 
 
 def lines(evidence: Evidence, violations: Sequence[Violation]) -> Iterator[str]:
-    """The table, and the violations below it."""
+    """The table, with the violations below it."""
     broken = Counter(violation.rule for violation in violations)
     waits = [wait.seconds for wait in timing.waits(evidence)]
     calm = [wait.seconds for wait in timing.calm(evidence)]

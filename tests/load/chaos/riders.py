@@ -1,4 +1,6 @@
-"""Riders: each asks for a ride, insists until it is answered, watches it, sometimes cancels."""
+"""Riders: each requests a ride, repeats the call until it is answered, watches the ride, and
+sometimes cancels it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ WAIT_SECONDS: Final = 10
 
 
 class Ride:
-    """One ride in its rider's eyes."""
+    """One ride as its rider sees it."""
 
     def __init__(self, api: Api, arrival: Arrival, token: str) -> None:
         chance = random.Random(arrival.number)
@@ -60,7 +62,7 @@ class Ride:
         return self._noted(reply.json) if reply.status != 304 else self._ride
 
     def _knows_enough(self, ride: Any) -> bool:
-        """Most watch until a unicorn is on its way, some until the end."""
+        """Watch the ride; most riders stop when a unicorn is on its way, some at the end."""
         matched = ride["unicorn"] is not None and not self._arrival.watches_to_the_end
         return ride["status"] in ENDED or (matched and self._cancels_after is None)
 
@@ -90,7 +92,7 @@ class Ride:
 
 
 class Riders:
-    """Sends the riders of a schedule at their instants, each in a thread of its own."""
+    """Starts the riders of a schedule at their instants, each in a thread of its own."""
 
     def __init__(self, api: Api, token_of: Callable[[str], str]) -> None:
         self._api = api
@@ -98,7 +100,7 @@ class Riders:
         self._threads: list[threading.Thread] = []
 
     def come(self, arrivals: Sequence[Arrival]) -> None:
-        """Returns when the last has come."""
+        """Start all riders. Returns when the last one has started."""
         began = time.monotonic()
         tokens = {arrival.rider: self._token_of(arrival.rider) for arrival in arrivals}
         for arrival in arrivals:
@@ -109,7 +111,9 @@ class Riders:
             self._threads.append(thread)
 
     def wait(self, seconds: float) -> int:
-        """Until all rides have ended, as their riders see it; returns how many have not."""
+        """Wait until all riders have seen their rides end. Returns the number of those that have
+        not.
+        """
         end = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))

@@ -1,4 +1,6 @@
-"""One run: a cluster, its fleet and riders, what strikes them, and what is left at the end."""
+"""One run: a cluster with its fleet and riders, the faults that strike them, and the evidence at
+the end.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ DRAIN_SECONDS: Final = 60.0
 
 
 def run(schedule: Schedule, folder: Path) -> Path:
-    """Play the schedule on real processes; returns where the history is."""
+    """Carry out the schedule on real processes. Returns the path of the history."""
     with History(folder / "history.jsonl") as history, Cluster(folder, history) as cluster:
         history.add("schedule", seed=schedule.seed, rides=len(schedule.arrivals))
         api = Api(tuple(cluster.ports.values()), history)
@@ -66,14 +68,14 @@ def _play(schedule: Schedule, cluster: Cluster, api: Api, riders: Riders) -> Non
 
 
 def _wait_until_all_have_ended(cluster: Cluster) -> None:
-    """Those whose riders do not watch them any more too."""
+    """Wait until all rides have ended, also those whose riders no longer watch them."""
     end = time.monotonic() + DRAIN_SECONDS
     while open_rides(cluster) and time.monotonic() < end:
         time.sleep(0.5)
 
 
 def _flush(schedule: Schedule, riders: Riders) -> None:
-    """A last ride per city: its round throws out what was ended while Redis could not be told."""
+    """Request a last ride in each city; its round removes rides that ended while Redis was away."""
     chance, first = random.Random(schedule.seed), len(schedule.arrivals)
     riders.come(
         [

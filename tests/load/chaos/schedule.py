@@ -1,7 +1,7 @@
-"""What will happen in a run, drawn from a seed before it begins: who rides when, what dies when.
+"""The schedule of a run, drawn from a seed before the run begins: all rides and all faults.
 
-The same seed draws the same schedule. What processes make of it is up to the machine: a run cannot
-be replayed to the microsecond, which is why its history is kept.
+The same seed draws the same schedule. The timing of the processes depends on the machine, so a run
+cannot be repeated exactly; therefore its history is kept.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Final
 CITIES: Final = ((40.7228, -73.9960), (42.3601, -71.0589), (39.9526, -75.1652))
 """Three zones, so that rounds of several run at once."""
 HALF_WIDTH_DEGREES: Final = 0.0008
-"""Some 90 m: every unicorn of a city is within a second's drive of every pickup, at a speed that is
-believed (300 m/s). They drive; a fleet that teleports would be one whose sensors fail."""
+"""About 90 m, so that every unicorn of a city is within a second's drive of every pickup at a speed
+that the service believes (300 m/s). If unicorns jumped from place to place, the service would not
+believe their positions."""
 
 CALM_SECONDS: Final = 8.0
-"""Nothing is broken at first: what a ride takes when nothing fails."""
+"""Seconds without faults at the beginning, to measure rides when nothing fails."""
 
 
 class Habit(StrEnum):
@@ -33,7 +34,7 @@ class Habit(StrEnum):
 
 
 class Fault(StrEnum):
-    """What is done to the system."""
+    """The kinds of faults."""
 
     WORKER = "worker killed"
     CHILD = "worker's child killed"
@@ -67,7 +68,7 @@ PER_1000_RIDES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A rider who asks for a ride `at` seconds into the run."""
+    """A rider who requests a ride `at` seconds after the beginning."""
 
     at: float
     number: int
@@ -83,14 +84,14 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A fault `at` seconds into the run; what it lasts and how long after a request it comes."""
+    """A fault `at` seconds after the beginning, with its duration and its delay after a request."""
 
     at: float
     fault: Fault
     seconds: float
     delay: float
     pick: float
-    """In [0, 1): which of several victims."""
+    """A number from 0 to below 1 that chooses one of several victims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Everything that is decided beforehand."""
+    """Everything that is decided before the run."""
 
     seed: int
     seconds: float
@@ -115,7 +116,7 @@ class Schedule:
 
 
 def draw(seed: int, rides: int, seconds: float, fleet: int) -> Schedule:
-    """The schedule of a seed: `rides` as they come by chance, faults in proportion to them."""
+    """The schedule of a seed: `rides` at random times, and faults in proportion to their number."""
     chance = random.Random(seed)
     return Schedule(
         seed=seed,
@@ -127,7 +128,7 @@ def draw(seed: int, rides: int, seconds: float, fleet: int) -> Schedule:
 
 
 def place(chance: random.Random, city: int) -> tuple[float, float]:
-    """Somewhere in the city, degrees."""
+    """A random place in the city, in degrees."""
     latitude, longitude = CITIES[city]
     spread = HALF_WIDTH_DEGREES
     return (
@@ -155,7 +156,9 @@ def _arrivals(chance: random.Random, rides: int, seconds: float) -> Iterator[Arr
 
 
 def _strikes(chance: random.Random, rides: int, seconds: float) -> Sequence[Strike]:
-    """Of each kind one at random in each of as many spans of the time, so that kinds overlap."""
+    """Divide the time into spans, and draw one strike of each kind in each span, so that kinds
+    overlap.
+    """
     begin = min(CALM_SECONDS, seconds / 4)
     strikes = []
     for fault, per_1000 in PER_1000_RIDES.items():

@@ -1,4 +1,4 @@
-"""How long rides waited for their unicorn, and what a fault adds to it."""
+"""How long rides waited for their unicorn, without and with faults."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from tests.load.chaos.schedule import Habit
 
 SWEEP_PERIOD: Final = timedelta(seconds=1)
 GRACE: Final = RETRY_EVERY + SWEEP_PERIOD
-"""What a fault may cost a ride by design: it is looked at again this much later at most."""
+"""The longest delay that a fault may cause by design: by then the sweep looks after the ride."""
 ALLOWED: Final = GRACE + timedelta(seconds=2)
-"""For 99 of 100 rides, with faults following upon each other."""
+"""The longest wait of 99 in 100 rides while faults follow each other."""
 CALM: Final = FIRST_RETRY
-"""Where nothing fails no ride needs the sweep, which looks at it after this for the first time."""
+"""The longest wait when nothing fails: the sweep looks after a ride later than this, and no ride
+needs it."""
 AFTERMATH_SECONDS: Final = 20.0
-"""So long after a fault a ride is not counted as calm."""
+"""A ride does not count as calm until this many seconds after a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,10 @@ class Wait:
 
 
 def waits(evidence: Evidence) -> Sequence[Wait]:
-    """Of the rides whose first unicorn took them, shortest first.
+    """The waits of rides that kept their first unicorn, shortest first.
 
-    Left out are those that were declined or lost their unicorn: the tables keep their last match
-    only, and it waits for people, not for the service.
+    Rides that were declined or lost their unicorn are left out: the tables have their last match
+    only, and its time depends on drivers, not on the service.
     """
     habits = evidence.habits
     return sorted(
@@ -56,14 +57,15 @@ def waits(evidence: Evidence) -> Sequence[Wait]:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Of sorted values; not a number if there are none."""
+    """A percentile of sorted values; NaN if there are none."""
     return values[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
 
 
 def late_rides(evidence: Evidence) -> Iterator[str]:
-    """One in a hundred rides may wait longer than the grace and two seconds, none if all is calm.
+    """Violations of the limits: one in a hundred rides may wait longer than `ALLOWED`, and no calm
+    ride longer than `CALM`.
 
-    That a ride of a calm time is late means that its trigger was lost without any fault.
+    A late ride in a calm time means that its trigger was lost without any fault.
     """
     found = waits(evidence)
     limit = ALLOWED.total_seconds()
@@ -76,7 +78,7 @@ def late_rides(evidence: Evidence) -> Iterator[str]:
 
 
 def calm(evidence: Evidence) -> Sequence[Wait]:
-    """Waits with no fault while they lasted nor shortly before."""
+    """The waits during which, and shortly before which, there was no fault."""
     faults = [entry["at"] for entry in evidence.noted("fault")]
     return [
         wait
@@ -86,7 +88,7 @@ def calm(evidence: Evidence) -> Sequence[Wait]:
 
 
 def hit_by(evidence: Evidence, fault: str) -> list[float]:
-    """Seconds that the rides waited that a fault of this kind met, or that came right after."""
+    """The waits, in seconds, of rides during or shortly after a fault of this kind."""
     faults = [entry["at"] for entry in evidence.noted("fault") if entry["fault"] == fault]
     return [
         wait.seconds
