@@ -46,6 +46,7 @@ def pages(
     try:
         stack.up(
             HERD="0",
+            REPOSITION_SECONDS="4",
             MONITOR_ENABLED="false",
             OFFER_SECONDS="60",
             CORS_ORIGINS=f"http://localhost:{app_port}",
