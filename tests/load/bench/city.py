@@ -27,6 +27,10 @@ finishing."""
 REPORT_SECONDS = 4.0
 BULK = 500
 WAIT_SECONDS = 20
+LONGEST_RIDE_SECONDS = 3600.0
+"""In the city's time: a rider who is not done for longer is lost."""
+LEAST_PATIENCE_SECONDS = 300.0
+"""In real time: the replay waits at least so long after the last request."""
 
 
 class Caller:
@@ -161,8 +165,10 @@ class City:
     """Whether idle unicorns follow the service's advice where to wait."""
     cabs: dict[str, Cab] = field(default_factory=dict)
     rides: list[dict[str, Any]] = field(default_factory=list)
-    """Rides as they were when they ended."""
+    """Rides as they were when their riders were done."""
     faults: list[str] = field(default_factory=list)
+    until_boarding: bool = False
+    """Whether a rider counts as done once aboard; the unicorn still drives to the drop-off."""
 
     def __post_init__(self) -> None:
         self.call = Caller(self.stack.port)
@@ -200,7 +206,10 @@ class City:
 
     def play(self, demand: Sequence[tuple[float, NycTrip]]) -> float:
         """Let riders request rides at their (compressed) times. Returns the seconds until the last
-        ride has ended.
+        rider is done.
+
+        Raises `TimeoutError` if a rider is still not done a (compressed) hour after the last
+        request, and not before `LEAST_PATIENCE_SECONDS`.
         """
         begun = time.monotonic() + 1
         self._report()
@@ -210,8 +219,11 @@ class City:
                 self.rider_pool,
                 partial(self._guarded, self._request, number, trip),
             )
-        for _ in demand:
-            self._open.acquire()
+        patience = max(LONGEST_RIDE_SECONDS / self.compress, LEAST_PATIENCE_SECONDS)
+        latest = begun + demand[-1][0] / self.compress + patience
+        for done in range(len(demand)):
+            if not self._open.acquire(timeout=max(0.0, latest - time.monotonic())):
+                raise TimeoutError(f"{len(demand) - done} of {len(demand)} riders are not done")
         return time.monotonic() - begun
 
     def close(self) -> None:
@@ -220,11 +232,11 @@ class City:
         self.fleet_pool.shutdown()
 
     def _guarded(self, act: Callable[..., object], *arguments: object) -> None:
-        """Take a step of a ride; if the step fails, this client gives the ride up."""
+        """Take a step of a ride; if the step fails, for whatever reason, the rider is done."""
         try:
             act(*arguments)
-        except (OSError, HTTPException) as error:
-            self.faults.append(str(error))
+        except Exception as error:  # an uncounted rider would be waited for in vain
+            self.faults.append(repr(error))
             self._open.release()
 
     def _request(self, number: int, trip: NycTrip) -> None:
@@ -247,7 +259,7 @@ class City:
                 or ride
             )
         if ride["unicorn"] is None:
-            return self._ended(ride)
+            return self._done(ride)
         cab = self.cabs[ride["unicorn"]["unicorn_id"]]
         with self._steering:
             cab.has_ride = True
@@ -259,9 +271,11 @@ class City:
         )
 
     def _depart(self, cab: Cab, ride_id: str, trip: NycTrip) -> None:
-        for step in ("arrive", "start"):
-            self.call("POST", f"/v1/fleet/me/rides/{ride_id}/{step}", cab.token)
+        self.call("POST", f"/v1/fleet/me/rides/{ride_id}/arrive", cab.token)
+        ride = self.call("POST", f"/v1/fleet/me/rides/{ride_id}/start", cab.token)
         cab.drive(trip.dropoff, trip.seconds / self.compress)
+        if self.until_boarding:
+            self._done(ride)
         self.timetable.at(
             cab.arrives, self.fleet_pool, partial(self._guarded, self._complete, cab, ride_id)
         )
@@ -289,9 +303,11 @@ class City:
 
     def _complete(self, cab: Cab, ride_id: str) -> None:
         cab.has_ride = False  # first, since the answer may come after the next ride
-        self._ended(self.call("POST", f"/v1/fleet/me/rides/{ride_id}/complete", cab.token))
+        ride = self.call("POST", f"/v1/fleet/me/rides/{ride_id}/complete", cab.token)
+        if not self.until_boarding:
+            self._done(ride)
 
-    def _ended(self, ride: Mapping[str, Any]) -> None:
+    def _done(self, ride: Mapping[str, Any]) -> None:
         self.rides.append(dict(ride))
         self._open.release()
 

@@ -26,7 +26,7 @@ from tests.support.infrastructure import MiniStack, RedisServer
 from tests.support.stack import Stack
 
 HEADER = (
-    f"{'replay':<12} {'rides':>6} {'matched':>8} {'ended':>6} {'matched/s':>9}"
+    f"{'replay':<12} {'rides':>6} {'matched':>8} {'done':>6} {'matched/s':>9}"
     f" {'p50 s':>7} {'p90 s':>7} {'p99 s':>7} {'late s':>7}"
 )
 
@@ -131,17 +131,17 @@ def thinned(trips: Sequence[NycTrip], share: float) -> Sequence[NycTrip]:
 
 
 def replay(
-    stack: Stack, trips: Sequence[NycTrip], compress: float, unicorns: int, *, follows: bool
+    stack: Stack, trips: Sequence[NycTrip], compress: float, options: argparse.Namespace
 ) -> None:
     dice = random.Random(7)
-    city = City(stack, compress, follows)
-    city.enroll([dice.choice(trips).dropoff for _ in range(unicorns)])
+    city = City(stack, compress, options.follow, until_boarding=options.until_boarding)
+    city.enroll([dice.choice(trips).dropoff for _ in range(options.unicorns)])
     demand = spread(trips, dice)
     usage = Usage(stack)
     took = city.play(demand)
     summary(f"peak × {compress:g}", city, len(demand))
     usage.print(len(demand))
-    print(f"  all rides ended after {took:.0f} s; {city.positions} positions were sent meanwhile")
+    print(f"  all riders were done after {took:.0f} s; {city.positions} positions were sent")
     city.close()
 
 
@@ -151,6 +151,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5, help="of the peak")
     parser.add_argument("--unicorns", type=int, default=2500)
     parser.add_argument("--share", type=float, default=1.0, help="of the riders")
+    parser.add_argument(
+        "--until-boarding", action="store_true", help="end when the last rider is aboard"
+    )
     parser.add_argument(
         "--follow", action="store_true", help="idle unicorns go where they are advised to wait"
     )
@@ -166,7 +169,7 @@ def main() -> None:
                 part = folder / f"{compress:g}"
                 part.mkdir()
                 with Stack(part, ministack, redis, **limits) as stack:
-                    replay(stack, trips, compress, options.unicorns, follows=options.follow)
+                    replay(stack, trips, compress, options)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+"""The replay over HTTP ends, whatever becomes of its riders."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from service.model import Location
+from tests.load.bench import city as city_module
+from tests.load.bench.city import City
+from tests.load.bench.nyc import NycTrip
+from tests.support.stack import Stack
+
+TRIP = NycTrip(0.0, 60.0, Location(40.72, -74.0), Location(40.73, -73.99))
+
+
+@pytest.fixture
+def city() -> City:
+    mint = SimpleNamespace(machine_token=lambda: "token")
+    stack = SimpleNamespace(port=1, mint=mint, rider_token=lambda subject: "token")
+    return City(cast(Stack, stack), compress=1e6)
+
+
+def test_a_rider_whose_step_fails_in_an_unexpected_way_is_not_waited_for(city: City) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise KeyError("unicorn")
+
+    city.call = broken  # type: ignore[assignment]
+    city.play([(0.0, TRIP), (0.0, TRIP)])
+    city.close()
+    assert city.faults == ["KeyError('unicorn')"] * 2
+
+
+def test_a_replay_with_a_rider_who_is_never_done_says_so(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: Any) -> None:
+        """The rider's step ends without a ride, as if its unicorn were lost."""
+
+    monkeypatch.setattr(city_module, "LEAST_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(city, "_request", silent)
+    city.call = silent  # type: ignore[assignment]
+    with pytest.raises(TimeoutError, match="1 of 1 riders are not done"):
+        city.play([(0.0, TRIP)])
+    city.close()
