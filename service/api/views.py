@@ -66,7 +66,7 @@ class RatingView(View):
 
 
 class _AnyonesRideView(View):
-    """The fields of a ride that both riders and unicorns see."""
+    """The fields of a ride that riders, drivers and staff see."""
 
     ride_id: str
     status: RideStatus
@@ -90,7 +90,7 @@ class _AnyonesRideView(View):
 
 
 class DrivenRideView(_AnyonesRideView):
-    """A ride as its unicorn sees it: without the rider's id, with the end of an open offer."""
+    """A ride as its driver sees it: without the rider's id, with the end of an open offer."""
 
     offer_ends_at: Instant | None
 

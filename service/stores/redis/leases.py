@@ -38,7 +38,8 @@ LEASE_MS: Final = 2000
 """How long a lease lasts: twice a job's work budget. A holder that dies blocks its zone for this
 long at most."""
 RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
-"""How often the holder renews the lease, so that three renewals in a row may fail."""
+"""How often the holder renews the lease. Two renewals in a row may fail: the third one is tried
+after 1.5 s. A fourth would come at the moment at which the lease expires."""
 RUNNING_MS: Final = 600_000
 """How long Redis keeps the list of a round's rides, in milliseconds. A zone with a waiting ride
 never goes that long without a round."""

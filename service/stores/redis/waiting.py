@@ -5,10 +5,11 @@ The mark says that a round of the zone is asked for. The lease lets one job run 
 1. A producer adds its ride and tries to set the mark, in one call. If the mark is new, the producer
    publishes a job. If the mark exists, the round is already asked for: it publishes nothing.
 2. The job takes the lease and deletes the mark, in one script.
-3. A job that finds the lease taken ends without a round. It first makes the mark last as long as
-   the lease, so that the holder of the lease finds the mark and runs one more round.
-4. Each round deletes the mark and *then* reads the rides. So a ride that is added later sets the
-   mark again and gets another round.
+3. A job that finds the lease taken ends without a round. It first sets the mark (again), for the
+   rest of the lease. Each renewal of the lease renews this mark too. So the holder of the lease
+   finds the mark at the end of its round, and runs one more.
+4. Each round, also a second one of the same job, deletes the mark and *then* reads the rides. So a
+   ride that is added later sets the mark again and gets another round.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from service.stores.redis.link import Command, RedisLink, run_all
 from service.stores.redis.moves import RequestCounter
 
 MARK_MS: Final = 1000
-"""How long a mark lasts. If its job is lost, the next trigger after this publishes another."""
+"""How long the mark of a trigger lasts. If its job is lost, the next trigger after this publishes
+another one."""
 
 
 class RedisWaitingRides:
