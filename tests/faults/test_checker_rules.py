@@ -237,6 +237,21 @@ def test_a_server_error_and_a_process_that_ended_are_found() -> None:
     assert found([completed()], ended) == {"no_process_ends_by_itself"}
 
 
+def test_advice_to_a_unicorn_that_has_a_ride_is_found() -> None:
+    idle = {"at": AT, "what": "unicorn", "unicorn_id": "u1", "version": 2, "ride_id": None}
+    busy = idle | {"version": 3, "ride_id": RIDE_ID}
+    seen = [idle | {"advised": True}, busy | {"advised": False}]
+    assert found([completed()], *seen) == set()
+    assert found([completed()], busy | {"advised": True}) == {"advice_is_for_the_idle"}
+
+
+def test_two_advices_for_one_unicorn_are_found() -> None:
+    listed = {"at": AT, "what": "advice", "unicorn_ids": ["u1", "u2"]}
+    assert found([completed()], listed) == set()
+    twice = listed | {"unicorn_ids": ["u1", "u2", "u1"]}
+    assert found([completed()], twice) == {"a_unicorn_has_one_advice"}
+
+
 def test_a_late_ride_is_allowed_where_something_failed_but_not_in_a_hundredth() -> None:
     fault = {"at": AT, "what": "fault", "fault": "beat killed"}
     late = Evidence(history=[fault], rides=[completed(6.5, 9)], unicorns=[])

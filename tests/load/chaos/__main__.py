@@ -26,7 +26,7 @@ def main() -> int:
         return _judge(given.check)
     # The processes of the run have working directories of their own.
     folder = given.folder.resolve() / f"seed-{given.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-    schedule = draw(given.seed, given.rides, given.minutes * 60, given.fleet)
+    schedule = draw(given.seed, given.rides, given.minutes * 60, given.fleet, advises=given.advice)
     print(f"seed {given.seed}: {given.rides} rides in {given.minutes:g} min", flush=True)
     bad = _judge(run(schedule, folder))
     lines, good = endurance.measure(folder / "endurance")
@@ -49,6 +49,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rides", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=7.0, help="in which they arrive")
     parser.add_argument("--fleet", type=int, default=42, help="how many unicorns")
+    parser.add_argument(
+        "--advice", action="store_true", help="send idle unicorns to where riders are expected"
+    )
     parser.add_argument("--folder", type=Path, default=Path(".local/chaos"))
     parser.add_argument("--check", type=Path, help="judge this history again, run nothing")
     return parser.parse_args()

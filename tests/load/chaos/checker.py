@@ -8,7 +8,7 @@ release was committed, so the rides of a unicorn never overlap in a good run.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -170,6 +170,21 @@ def only_promised_answers(evidence: Evidence) -> Iterator[str]:
             yield f"call {entry['call']} was answered {entry['status']}"
 
 
+def advice_is_for_the_idle(evidence: Evidence) -> Iterator[str]:
+    """No unicorn that sees its ride is told to wait elsewhere."""
+    for entry in evidence.noted("unicorn"):
+        if entry["ride_id"] and entry.get("advised"):
+            yield f"unicorn {entry['unicorn_id']} had {entry['ride_id']} and advice"
+
+
+def a_unicorn_has_one_advice(evidence: Evidence) -> Iterator[str]:
+    """The list for machines names each unicorn at most once."""
+    for entry in evidence.noted("advice"):
+        for name, times in Counter(entry["unicorn_ids"]).items():
+            if times > 1:
+                yield f"unicorn {name} was advised {times} times at once"
+
+
 def no_process_ends_by_itself(evidence: Evidence) -> Iterator[str]:
     for entry in evidence.noted("ended"):
         yield f"{entry['name']} ended with {entry['code']}"
@@ -186,6 +201,8 @@ RULES: Final[tuple[Rule, ...]] = (
     a_unicorn_that_is_heard_keeps_its_ride,
     nothing_is_given_up,
     only_promised_answers,
+    advice_is_for_the_idle,
+    a_unicorn_has_one_advice,
     no_process_ends_by_itself,
 )
 

@@ -10,13 +10,19 @@ from typing import Any, Final
 
 from service.local.driving import Place
 from tests.load.chaos.calls import Api, Client, GaveUp
-from tests.load.chaos.schedule import Driver, Habit, place
+from tests.load.chaos.schedule import CITIES, Driver, Habit, place
 from tests.support.stack import Stack
 
 WAIT_SECONDS: Final = 4
 """How long a unicorn waits for news before it reports its position again."""
 SILENT_SECONDS: Final = 32.0
 """Longer than `UNICORN_STALE_SECONDS` plus the time between two looks of the sweep."""
+RESTS_DEGREES: Final = 0.01
+"""1.1 km north of the city: from there a unicorn is advised to come back, if it may."""
+RESTS: Final = 0.4
+"""How likely a unicorn without a ride goes there, each time that nothing happened for a while."""
+HOP_METRES: Final = 200.0
+"""As far as a unicorn without a ride drives before it reports its position and asks for news."""
 METRES_PER_SECOND: Final = 250.0
 """Below the greatest speed that the service believes."""
 STANDS_SECONDS: Final = (0.05, 0.2)
@@ -31,7 +37,10 @@ STEPS: Final = {
 class Unicorn:
     """One unicorn's app."""
 
-    def __init__(self, api: Api, driver: Driver, token: str) -> None:
+    def __init__(self, api: Api, driver: Driver, token: str, *, rests: bool = False) -> None:
+        """`rests`: whether it leaves the city when it is idle, so that it is given advice."""
+        self._rests = rests
+        self._goal: Place | None = None
         self._chance = random.Random(driver.seed)
         self._driver = driver
         self._client = Client(api, driver.unicorn_id, token, self._chance)
@@ -48,7 +57,10 @@ class Unicorn:
                 self._here()
                 ride = self._news()
                 if ride:
+                    self._goal = None
                     self._take(ride)
+                elif self._goal:
+                    self._hop(self._goal)
         except GaveUp:
             pass
         finally:
@@ -66,8 +78,10 @@ class Unicorn:
 
     def _news(self) -> Any:
         asked = {"If_None_Match": self._tag} if self._tag else {}
-        reply = self._client.insist("GET", "/v1/fleet/me", wait=WAIT_SECONDS, **asked)
+        wait = 0 if self._goal else WAIT_SECONDS
+        reply = self._client.insist("GET", "/v1/fleet/me", wait=wait, **asked)
         if reply.status == 304:
+            self._perhaps_rest()
             return None
         self._tag = reply.headers["ETag"]
         unicorn = reply.json["unicorn"]
@@ -77,8 +91,26 @@ class Unicorn:
             version=unicorn["version"],
             ride_id=unicorn["ride_id"],
             state=unicorn["state"],
+            advised=reply.json["advice"] is not None,
         )
+        if advice := reply.json["advice"]:
+            self._goal = Place(advice["latitude"], advice["longitude"])
         return reply.json["ride"]
+
+    def _perhaps_rest(self) -> None:
+        """An idle unicorn in its city may go and rest outside."""
+        if self._rests and self._goal is None and self._chance.random() < RESTS:
+            latitude, longitude = CITIES[self._driver.city]
+            self._goal = Place(latitude + RESTS_DEGREES, longitude)
+
+    def _hop(self, goal: Place) -> None:
+        """Drive a part of the way, so that a ride that comes meanwhile is noticed."""
+        metres = self._at.metres_to(goal)
+        there = self._at.towards(goal, min(1.0, HOP_METRES / max(metres, 1.0)))
+        time.sleep(self._at.metres_to(there) / METRES_PER_SECOND)
+        self._at = there
+        if there == goal or metres <= HOP_METRES:
+            self._goal = None
 
     def _take(self, ride: Any) -> None:
         steps = STEPS.get(ride["status"], ())
@@ -119,12 +151,15 @@ class Unicorn:
 class Herd:
     """All unicorns of a schedule, each in a thread of its own."""
 
-    def __init__(self, api: Api, stack: Stack, fleet: Sequence[Driver], admin: Client) -> None:
+    def __init__(
+        self, api: Api, stack: Stack, fleet: Sequence[Driver], admin: Client, *, rests: bool
+    ) -> None:
+        """`rests`: as in `Unicorn`."""
         self._unicorns: list[Unicorn] = []
         for driver in fleet:
             self._enroll(admin, driver)
             token = stack.unicorn_token(f"driver-of-{driver.unicorn_id}")
-            self._unicorns.append(Unicorn(api, driver, token))
+            self._unicorns.append(Unicorn(api, driver, token, rests=rests))
         self._threads = [threading.Thread(target=u.run, name="unicorn") for u in self._unicorns]
 
     def start(self) -> None:

@@ -4,6 +4,7 @@
 
 - `sent`, then `answered` (`status`) or `unknown` (`cause`): a call to the API, by its number `call`
 - `ride`: a rider saw a version of a ride; `unicorn`: a unicorn saw itself
+- `advice`: a machine saw which unicorns are advised where to wait
 - `fault` and `back`: something was broken, and works again; `ended`: a process ended by itself
 - `unicorn_habit`, `phase`: what the checker must know of the run
 """

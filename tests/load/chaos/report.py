@@ -22,6 +22,9 @@ def lines(evidence: Evidence, violations: Sequence[Violation]) -> Iterator[str]:
     copies = sum(entry["count"] for entry in evidence.noted("copies"))
     yield f"messages delivered again   {copies:>6}"
     yield f"requests cut by a kill     {_cut(evidence):>6}"
+    if advised := [entry for entry in evidence.noted("unicorn") if entry.get("advised")]:
+        unicorns = len({entry["unicorn_id"] for entry in advised})
+        yield f"advice seen by unicorns    {len(advised):>6}  {unicorns} unicorns"
     yield f"lost                       {broken['no_accepted_ride_is_lost']:>6}"
     yield f"double                     {_double(broken):>6}"
     yield f"other violations           {len(violations) - _lost_or_double(broken):>6}"

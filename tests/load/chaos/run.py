@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from tests.load.chaos import advising
 from tests.load.chaos.calls import Api, Client
 from tests.load.chaos.cluster import Cluster
 from tests.load.chaos.duplicator import Duplicator
@@ -31,14 +32,21 @@ DRAIN_SECONDS: Final = 60.0
 
 def run(schedule: Schedule, folder: Path) -> Path:
     """Carry out the schedule on real processes. Returns the path of the history."""
-    with History(folder / "history.jsonl") as history, Cluster(folder, history) as cluster:
+    settings = advising.SETTINGS if schedule.advises else {}
+    with (
+        History(folder / "history.jsonl") as history,
+        Cluster(folder, history, **settings) as cluster,
+    ):
         history.add("schedule", seed=schedule.seed, rides=len(schedule.arrivals))
+        if schedule.advises:
+            advising.preset(cluster)
         api = Api(tuple(cluster.ports.values()), history)
         admin = Client(api, "admin", cluster.stack.admin_token(), random.Random(schedule.seed))
-        herd = Herd(api, cluster.stack, schedule.fleet, admin)
+        herd = Herd(api, cluster.stack, schedule.fleet, admin, rests=schedule.advises)
         admin.close()
         duplicator = Duplicator(cluster.redis_url, schedule.seed)
         riders = Riders(api, cluster.stack.rider_token)
+        reader = advising.Reader(api, cluster.stack.mint.machine_token())
         herd.start()
         duplicator.start()
         try:
@@ -53,6 +61,7 @@ def run(schedule: Schedule, folder: Path) -> Path:
         finally:
             api.ended.set()
             duplicator.end()
+            reader.end()
             herd.end()
         history.add("copies", count=duplicator.copies)
         note_what_is_left(cluster)

@@ -113,17 +113,25 @@ class Schedule:
     arrivals: Sequence[Arrival]
     strikes: Sequence[Strike]
     fleet: Sequence[Driver]
+    advises: bool = False
+    """Whether idle unicorns rest outside their city and are advised to come back."""
 
 
-def draw(seed: int, rides: int, seconds: float, fleet: int) -> Schedule:
+def draw(seed: int, rides: int, seconds: float, fleet: int, *, advises: bool = False) -> Schedule:
     """The schedule of a seed: `rides` at random times, and faults in proportion to their number."""
     chance = random.Random(seed)
     return Schedule(
         seed=seed,
         seconds=seconds,
         arrivals=tuple(_arrivals(chance, rides, seconds)),
-        strikes=tuple(_strikes(chance, rides, seconds)),
+        strikes=tuple(
+            strike
+            for strike in _strikes(chance, rides, seconds)
+            # Advice begins five minutes after Redis has lost its memory.
+            if not advises or strike.fault is not Fault.REDIS
+        ),
         fleet=tuple(_fleet(chance, fleet)),
+        advises=advises,
     )
 
 
