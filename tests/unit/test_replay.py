@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,7 +12,7 @@ import pytest
 
 from service.model import Location
 from tests.load.bench import city as city_module
-from tests.load.bench.city import City
+from tests.load.bench.city import Caller, City
 from tests.load.bench.nyc import NycTrip
 from tests.support.stack import Stack
 
@@ -31,6 +34,28 @@ def test_a_rider_whose_step_fails_in_an_unexpected_way_is_not_waited_for(city: C
     city.play([(0.0, TRIP), (0.0, TRIP)])
     city.close()
     assert city.faults == ["KeyError('unicorn')"] * 2
+
+
+def test_a_connection_that_was_cut_is_opened_again() -> None:
+    """Gunicorn closes idle connections, at times by a reset. One such reset must not make every
+    later call of the thread fail."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=cut_then_answer, args=(listener,))
+        server.start()
+        call = Caller(listener.getsockname()[1])
+        assert call("GET", "/", "token") == {"calls": 2}
+        server.join()
+
+
+def cut_then_answer(listener: socket.socket) -> None:
+    first, _ = listener.accept()
+    first.recv(1 << 16)
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    first.close()  # with this option, as a reset
+    second, _ = listener.accept()
+    with second:
+        second.recv(1 << 16)
+        second.sendall(b'HTTP/1.0 200 OK\r\n\r\n{"calls":2}')
 
 
 def test_a_replay_with_a_rider_who_is_never_done_says_so(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from itertools import count
 from typing import Any
 
@@ -75,8 +75,11 @@ class Caller:
                 connection.request(*request)
                 answer = connection.getresponse()
                 return answer, answer.read()
-            except RemoteDisconnected:
+            except ConnectionError:
                 connection.close()
+            except BaseException:
+                connection.close()  # after half an exchange, it would refuse all further ones
+                raise
         raise HTTPException("closed twice without an answer")
 
     def _connection(self) -> HTTPConnection:
