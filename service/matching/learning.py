@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import compress
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -33,6 +32,7 @@ from service.matching.correction import (
     hats,
     waves,
 )
+from service.matching.evidence import fair, log_ratios, noise, usable
 from service.matching.travel import FloatArray, GreatCircle
 from service.matching.truncation import beyond, drives_per_leg, longest_visible
 
@@ -45,24 +45,15 @@ OTHER_STEP: Final = 0.1
 """How far one fit moves each coefficient. So one fit changes the logarithm of an estimate by at
 most DISTANCE_STEP + 4 · OTHER_STEP + the same for direction."""
 
-SHORTEST_SECONDS, LONGEST_SECONDS = 20.0, 5400.0
-SHORTEST_METRES, LONGEST_METRES = 50.0, 100_000.0
-LARGEST_SURPRISE: Final = np.log(5.0)
-"""A leg outside these bounds, or this far from the prior, is an error of a driver or of GPS and is
-left out."""
-
 UNICORNS_NEEDED: Final = 20
 """With legs of fewer different unicorns the prior stays in use."""
-LARGEST_SHARE: Final = 0.05
-"""The largest part of the weight of all legs that one unicorn can have."""
-
 CELLS_AT_MOST: Final = 120
 LEGS_PER_CELL: Final = 8
 LEGS_PER_HOUR: Final = 100
 """The least legs of a cell or an hour for a correction of its own."""
 HOURS_AT_LEAST: Final = 3
 
-LEVEL_RIDGE, SHAPE_RIDGE, DIRECTION_RIDGE, CELL_RIDGE, HOUR_RIDGE = 5.0, 20.0, 10.0, 12.0, 30.0
+LEVEL_RIDGE, SHAPE_RIDGE, DIRECTION_RIDGE, CELL_RIDGE, HOUR_RIDGE = 5.0, 5.0, 10.0, 12.0, 30.0
 """Weight of the prior: a coefficient seen in so many legs is halfway to what the legs say. Of
 distance, level and shape are weighed apart, so that short drives teach something about long ones.
 """
@@ -77,21 +68,6 @@ TOLERANCE: Final = 0.02
 does not reject it."""
 HELD_BACK: Final = 5
 """Every fifth of the latest legs checks what the others teach."""
-
-
-def usable(legs: Iterable[Leg], prior: Correction) -> list[Leg]:
-    """The legs to learn from: of possible length, and not absurdly far from the prior."""
-    possible = [
-        leg
-        for leg in legs
-        if SHORTEST_METRES <= leg.metres <= LONGEST_METRES
-        and SHORTEST_SECONDS <= leg.seconds <= LONGEST_SECONDS
-        and leg.estimated > 0
-    ]
-    if not possible:
-        return []
-    surprise = _log_ratios(possible) - prior.logarithms(Drives.of(possible))
-    return list(compress(possible, np.abs(surprise) <= LARGEST_SURPRISE))
 
 
 def learn(
@@ -138,10 +114,10 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
     )
     ridges = np.repeat((DIRECTION_RIDGE, CELL_RIDGE, CELL_RIDGE, HOUR_RIDGE), (4, *map(len, keys)))
     ridge = block_diag(_distance_ridge(), np.diag(ridges))
-    target = _log_ratios(legs) - prior.logarithms(drives)
+    target = log_ratios(legs) - prior.logarithms(drives)
     room = _log_room(legs, longest_visible(legs, now)) - prior.logarithms(drives)
-    weights = _fair(drives_per_leg(legs, now), legs)
-    found = _expect_and_maximize(design, target, room, weights, ridge)
+    weights = fair(drives_per_leg(legs, now), legs)
+    found = _expect_and_maximize(design, target, room, weights, noise(legs), ridge)
     ends = np.cumsum([len(KNOTS), 4, *map(len, keys)])[:-1]
     distance, direction, *effects = np.split(found, ends)
     bounded = np.clip(distance, SMALLEST_CHANGE, LARGEST_CHANGE)
@@ -177,12 +153,22 @@ def _distance_ridge() -> FloatArray:
 
 
 def _expect_and_maximize(
-    design: FloatArray, target: FloatArray, room: FloatArray, weights: FloatArray, ridge: FloatArray
+    design: FloatArray,
+    target: FloatArray,
+    room: FloatArray,
+    weights: FloatArray,
+    noises: FloatArray,
+    ridge: FloatArray,
 ) -> FloatArray:
-    """The coefficients. `room`: the logarithm of the largest ratio that a leg could have."""
+    """The coefficients. `room`: the logarithm of the largest ratio that a leg could have.
+
+    `noises`: the relative spread of each leg, by whose square it counts less.
+    """
     found: FloatArray = np.zeros(design.shape[1])
-    spread = FIRST_SPREAD
+    weights = weights / noises**2
+    of_long_legs = FIRST_SPREAD
     for _ in range(ITERATIONS):
+        spread = of_long_legs * noises
         expected = design @ found
         reach = (room - expected) / spread
         per_leg, tail = beyond(reach)
@@ -196,7 +182,7 @@ def _expect_and_maximize(
         solved = np.linalg.solve(weighted.T @ design + ridge, weighted.T @ mean)
         found = solved.astype(np.float64, copy=False)
         squares = pull * errors**2 + ghosts * (1 + reach * tail)
-        spread *= float(np.sqrt(squares.sum() / total.sum()))
+        of_long_legs *= float(np.sqrt(squares.sum() / total.sum()))
         if np.abs(found - before).max() < CONVERGED:
             break
     return found
@@ -205,14 +191,14 @@ def _expect_and_maximize(
 def _judged(
     correction: Correction, legs: Sequence[Leg], now: float, longest: float
 ) -> tuple[float, float]:
-    """The mean error of the logarithm of these legs, and the spread of the slower half.
+    """The mean error of the logarithm, relative to the noise, and the spread of the slower half.
 
     The spread says how late a drive may end. Only slow legs count for it, because very short drives
     are often far quicker than their estimate, but not more often slow. `LEVEL_RIDGE` further legs
     with the first spread are added, because few legs give no reliable spread.
     """
     expected = correction.logarithms(Drives.of(legs))
-    errors, weights = _log_ratios(legs) - expected, drives_per_leg(legs, now)
+    errors, weights = log_ratios(legs) - expected, drives_per_leg(legs, now)
     room, spread = _log_room(legs, longest) - expected, FIRST_SPREAD
     for _ in range(ITERATIONS):
         reach = room / spread
@@ -223,7 +209,7 @@ def _judged(
         total = late.sum() + ghosts.sum()
         squares += LEVEL_RIDGE * FIRST_SPREAD**2
         spread = float(np.sqrt(squares / (total + LEVEL_RIDGE)))
-    return float(np.average(np.abs(errors), weights=weights)), spread
+    return float(np.average(np.abs(errors), weights=weights / noise(legs))), spread
 
 
 def _one_step(previous: Correction, goal: Correction, spread: float) -> Correction:
@@ -253,22 +239,9 @@ def _one_step(previous: Correction, goal: Correction, spread: float) -> Correcti
     )
 
 
-def _log_ratios(legs: Sequence[Leg]) -> FloatArray:
-    return np.log([leg.seconds / leg.estimated for leg in legs])
-
-
 def _log_room(legs: Sequence[Leg], longest: float) -> FloatArray:
     """For each leg, the logarithm of the ratio that a drive of `longest` seconds would have."""
     return np.log([longest / leg.estimated for leg in legs])
-
-
-def _fair(weights: FloatArray, legs: Sequence[Leg]) -> FloatArray:
-    """Reduce the weights of unicorns that have more than their share, and scale the mean to 1."""
-    numbers = np.unique([leg.unicorn_id for leg in legs], return_inverse=True)[1]
-    totals = np.bincount(numbers, weights)
-    fair = weights * np.minimum(1.0, LARGEST_SHARE * weights.sum() / totals)[numbers]
-    scaled: FloatArray = fair * len(fair) / fair.sum()
-    return scaled
 
 
 def _frequent(keys: Sequence[str], at_least: int) -> list[str]:

@@ -175,6 +175,24 @@ def test_odd_legs_teach_nothing(odd: dict[str, float]) -> None:
     assert learn([*legs, *slips], NOW, PRIOR, PRIOR) == learn(legs, NOW, PRIOR, PRIOR)
 
 
+def test_chance_on_short_drives_hardly_changes_long_ones() -> None:
+    # One-way streets: a drive of 100 m takes 30 s or 300 s, whatever its direction and its ends.
+    rng = np.random.default_rng(5)
+    long_legs = [leg for leg in legs_of(600, spread=0.2) if leg.metres > 600]
+    short_legs = [
+        leg._replace(
+            metres=100.0,
+            estimated=60.0,
+            seconds=60.0 * 2.0 * math.exp(rng.uniform(-1.5, 0.7)),
+            origin=f"from-{rng.integers(60)}",
+        )
+        for leg in legs_of(1200, seed=6)
+    ]
+    correction = learned([*long_legs, *short_legs])
+    by_cell = [correction.by_origin.get(f"from-{n}", 0.0) for n in range(60)]
+    assert max(map(abs, [*by_cell, *correction.by_direction])) < 0.1
+
+
 def test_a_fit_that_tells_the_latest_legs_worse_is_not_taken_into_use() -> None:
     legs = legs_of(factor=1.0, spread=0.3)
     at_its_best = learned(legs, fits=12)
