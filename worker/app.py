@@ -1,4 +1,4 @@
-"""The Celery application of workers, beat and monitor; the one module here that reads settings."""
+"""The Celery application of workers, beat and monitor."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ app.conf.update(
         SWEEP_TASK: {"queue": SWEEP_QUEUE},
         LEARN_TASK: {"queue": SWEEP_QUEUE},
         COUNT_TASK: {"queue": SWEEP_QUEUE},
-        # Beside the sweep, so that no round waits in line behind it.
+        # On the queue of the sweep, so that it delays no round.
         REPOSITION_ALL_TASK: {"queue": SWEEP_QUEUE},
         REPOSITION_TASK: {"queue": SWEEP_QUEUE},
     },

@@ -1,9 +1,9 @@
 """Keeps a worker's main loop running, whatever the broker delivers and however it behaves.
 
-A message that a worker cannot read is counted and dropped; the sweep repairs what it was for.
-Celery's own handlers would log its content, which may be personal. A message with parts missing, or
-an entry that is no message, would end one worker after the other (kombu 5.7.0, celery 5.7.0: the
-exception leaves the main loop).
+A message that a worker cannot read is counted and dropped; the sweep repeats its work. Celery's own
+handlers would log its content, which may be personal. A message with parts missing, or an entry
+that is no message, would end one worker after the other (kombu 5.7.0, celery 5.7.0: the exception
+leaves the main loop).
 
 Events for the monitor are sent at most once. Celery's own dispatcher connects and sends again
 inside the main loop until it succeeds, so with a broker that does not answer the loop would block.
@@ -76,7 +76,9 @@ class DroppingConsumer(PatientConsumer):
 
 
 def drop(message: Any, cause: str, level: int = logging.ERROR) -> None:
-    """Acknowledge a message that this worker cannot use, count it and log the cause."""
+    """Reject a message without putting it back that this worker cannot use, count it and log the
+    cause.
+    """
     if not message.acknowledged:
         message.reject_log_error(logger, message.channel.connection_errors)
     UNREADABLE_ENTRIES.labels("message").inc()

@@ -48,13 +48,15 @@ from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.redis.statistics import RedisStatistics
-from service.stores.redis.sweeps import RedisSweepTurns
+from service.stores.redis.sweeps import RedisSweepTurns, repositioning
 
 PARALLEL_CLAIMS: Final = 8
-"""Claims at once. A claim mostly waits for DynamoDB; more would compete for the interpreter."""
+"""Claims at once. A claim mostly waits for DynamoDB; more would compete for the interpreter's lock.
+"""
 
 SWEEP_BUDGET_SECONDS: Final = 2.0
-"""Time limit of a sweep; less than a turn at a shard lasts. An idle sweep takes about 0.05 s."""
+"""Time limit of a sweep; less than the lock of a shard lasts (`TURN_SECONDS`). An idle sweep takes
+about 0.05 s."""
 
 SHARDS_AT_ONCE: Final = 4
 """How many of the eight shards a process sweeps at once; other processes sweep the others. While
@@ -113,7 +115,7 @@ class Dependencies:
 
     def reposition(self, zone: str) -> None:
         """Take the zone's step, unless another worker takes it."""
-        with self.turns.turn(f"moves:{zone}") as is_mine, MOVES_SECONDS.time():
+        with self.turns.turn(repositioning(zone)) as is_mine, MOVES_SECONDS.time():
             report = self.repositioner.step(zone, self.now()) if is_mine else None
         if report:
             _count(report)

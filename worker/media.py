@@ -37,7 +37,7 @@ app.conf.update(
     task_ignore_result=True,
     # A child takes one job and reserves no further one, because each job reads the whole bucket.
     worker_prefetch_multiplier=1,
-    # No honest picture takes longer. Celery kills the child, and the upload is lost.
+    # A valid picture takes less. Celery kills the child, and the upload is lost.
     task_soft_time_limit=20,
     task_time_limit=25,
     # In kilobytes. The largest picture needs 345 MB. Celery replaces a child that uses more.

@@ -27,7 +27,8 @@ blueprint: Final = Blueprint("driven_rides", __name__)
     answers={200: DrivenRideListView},
 )
 def list_driven_rides(query: RideListing) -> Response:
-    """List the rides that the caller's unicorn has or had at their end, newest first.
+    """List the rides of the caller's unicorn: those it had at their end, and its present one,
+    newest first.
 
     With a `status` a page may hold fewer rides than `limit` although more follow.
     """

@@ -37,7 +37,9 @@ class PhotoView(View):
 
 
 class MeView(View):
-    """The caller by the access token, with the photo. `photo_refused`: why the last one was."""
+    """The caller as the access token names it, with the photo. `photo_refused`: why the last upload
+    was refused; null if it was not.
+    """
 
     sub: str
     username: str | None
@@ -113,7 +115,8 @@ def export_account(query: Listing) -> Response:
 def delete_me() -> Response:
     """Delete the caller's account, photo and personal data in rides, and revoke its tokens.
 
-    409 `open_rides` while a ride has not ended. If the request fails, sign in again and repeat it.
+    Answers 409 `open_rides` while the caller has an open ride. If the request fails, sign in again
+    and repeat it.
     """
     deps, subject = dependencies(), caller().subject
     delete_account(

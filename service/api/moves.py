@@ -24,8 +24,11 @@ blueprint: Final = Blueprint("moves", __name__)
     answers={200: AdviceListView},
 )
 def list_advice() -> Response:
-    """Where idle unicorns should wait, for machines that steer whole fleets; made anew every
-    half minute. A unicorn that is not named may stay where it is."""
+    """List where idle unicorns should wait, for machines that steer whole fleets.
+
+    The list is renewed every `REPOSITION_SECONDS`. A unicorn that it does not name may stay where
+    it is.
+    """
     return _advice()
 
 

@@ -82,7 +82,7 @@ class ReconciledView(View):
 
 
 class DispatchView(View):
-    """Whether dispatch is paused everywhere, and the zones that are paused by themselves.
+    """Whether dispatch is paused everywhere, and the zones that are paused individually.
 
     `repositioning`: how strongly idle unicorns are sent to where riders will be, except in zones
     with a weight of their own.

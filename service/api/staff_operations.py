@@ -70,7 +70,7 @@ class Revocation(Strict):
 class DispatchChange(Strict):
     """Pause or resume dispatch, or choose how idle unicorns are repositioned, or both.
 
-    In a zone (an H3 cell as rides carry it), or everywhere.
+    The change holds in `zone` (the H3 cell in a ride's `zone`), or everywhere without it.
     """
 
     model_config = ConfigDict(
@@ -229,7 +229,8 @@ def show_dispatch() -> Response:
 def change_dispatch(body: DispatchChange) -> Response:
     """Pause or resume dispatch, or set the weight of repositioning, within seconds.
 
-    Applies to a zone or (without `zone`) everywhere. Off everywhere means off in each zone.
+    Applies to a zone or (without `zone`) everywhere. If repositioning is off everywhere, it is off
+    in each zone, whatever the zone's own weight.
     """
     deps, where = dependencies(), body.zone or "everywhere"
     pause = deps.ports.pauses.current()

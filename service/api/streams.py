@@ -84,7 +84,7 @@ class Stream:
 
 
 class EndView(View):
-    """Why the stream ends. After `ride_ended`, `ride_not_found` or a refusal: do not come back."""
+    """Why the stream ends. After `ride_ended`, `ride_not_found` or a refusal: do not reconnect."""
 
     reason: Literal["ride_ended", "ride_not_found", "superseded", "token_expired", "token_revoked"]
 

@@ -94,7 +94,7 @@ class Availability(Strict):
 def show_me() -> Response:
     """Show the caller's unicorn and its ride; with `Prefer: wait`, wait until they change.
 
-    The `ETag` covers both, but not the unicorn's position, which may have changed on a 304.
+    The `ETag` covers both, but not the unicorn's position, which may differ after a 304.
     """
     deps, wait = dependencies(), granted_wait()
     duty = unicorns.duty_of(deps.ports, stored_unicorn(deps.ports, _heard_unicorn()), deps.now())

@@ -97,7 +97,7 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
     if not is_settled(ride):
         reason = "no unicorn in time"
-        # If a match wins the race against this cancelation, the rider has a unicorn: good too.
+        # If the ride is matched at the same moment, it stays matched.
         ride = rides.cancel_ride(
             deps.ports, ride.ride_id, subject, reason, deps.now(), keep_settled=True
         )

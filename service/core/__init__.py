@@ -1,1 +1,1 @@
-"""The use cases and the ports they need. Pure: no I/O of its own, no clock."""
+"""The use cases and the ports they need. They do no I/O and read no clock; both are arguments."""

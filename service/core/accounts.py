@@ -1,4 +1,4 @@
-"""Deletes a rider's account, which every rider may demand (GDPR, article 17)."""
+"""Deletes a rider's account, which riders have a right to (GDPR, article 17)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def delete_account(
     _require_all_ended(rides, sub)
     revoke()
     if erase_rider(rides, letters, sub).open_rides:
-        raise OpenRides("a ride was requested meanwhile")
+        raise OpenRides("a ride is open or has just changed")
     if photos:
         photos.forget(sub)
     accounts.delete(sub)

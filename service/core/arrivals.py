@@ -1,4 +1,4 @@
-"""Pickup ETAs for those who follow a ride."""
+"""Pickup ETAs for riders who follow their rides."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from service.model import Location, Ride
 
 ASK_EVERY: Final = timedelta(seconds=10)
 """How long an ETA is counted down before the travel times are asked again. Without it 1,000
-followers would cause 500 calls a second to a routing engine."""
+followers, who each read every 2 s, would cause 500 calls a second to a routing engine."""
 
 ArrivalKey = tuple[str, str | None]
-"""The ids of a ride and its unicorn; with another unicorn the ETA is another one."""
+"""The ids of a ride and its unicorn; a change of unicorn starts a new ETA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Arrival:
 class Arrivals:
     """ETAs that are computed at most once in `ASK_EVERY` per ride and counted down in between.
 
-    Threads may share it. `etas`: keeps the last ETAs, and may drop any of them at any time.
+    Threads may share it. `etas`: a cache of the last ETAs, which may drop any entry.
     """
 
     def __init__(self, times: ZoneTimes, etas: MutableMapping[ArrivalKey, Arrival]) -> None:
@@ -51,7 +51,7 @@ class Arrivals:
             last = self._etas.get(key)
             if last and now - last.at < ASK_EVERY:
                 return round(last.left(now))
-            # Other threads count down from this value while this thread asks.
+            # A provisional value: other threads count down from it while this thread asks.
             self._etas[key] = Arrival((last or _promised(ride, now)).left(now), now)
         travel = self._times.for_riders(ride.zone, Kind.PICKUP, now)
         seconds = seconds_between(travel, position, ride.pickup)

@@ -14,7 +14,7 @@ from service.model.errors import TooFarAway, Unavailable
 from service.model.presence import judged
 
 FRESH: Final = timedelta(seconds=15)
-"""A position older than this says little about where a moving unicorn is."""
+"""A position older than this is too old to locate a moving unicorn."""
 
 INSIST_AFTER: Final = timedelta(seconds=30)
 """A driver who reports the arrival again after this is believed: phones and maps can be wrong."""
@@ -54,7 +54,8 @@ def metres_from(place: Location | None, at: Location | None) -> int | None:
 def arrived(ports: Stores, ride: Ride, place: Location | None, now: datetime) -> Ride:
     """The ride with its unicorn at the pickup.
 
-    Raises `TooFarAway` if the unicorn is known to be elsewhere, unless it insists.
+    Raises `TooFarAway` if the unicorn is known to be elsewhere, unless the driver reports the
+    arrival again after `INSIST_AFTER`.
     """
     metres, most = metres_from(place, ride.pickup), ports.rules.arrive_max_metres
     insists = ride.arrive_refused_at and now - ride.arrive_refused_at >= INSIST_AFTER

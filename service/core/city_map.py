@@ -1,7 +1,7 @@
 """The map of the city for staff: positions of unicorns, waiting rides, and changes of both.
 
 All of it comes from Redis, which may be out of date. A process keeps one picture for all its
-followers; its cost does not depend on their number, and it costs nothing without followers.
+followers; updating it costs the same for any number of followers, and nothing without one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_SHOWN: Final = 5000
 """The most unicorns, and the most waiting rides, on one map."""
 
 LOOK_SECONDS: Final = 1.0
-"""How often a followed picture is updated, and so how often a follower gets changes at most."""
+"""How often a followed picture is updated; so a follower gets at most one update in this time."""
 
 REMEMBERED: Final = timedelta(seconds=60)
 """How long a follower may be away and still get only the changes."""
@@ -57,7 +57,7 @@ class WaitingRide(NamedTuple):
 Thing = TypeVar("Thing", SeenUnicorn, WaitingRide)
 
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
-"""Multiples of this share of a circle stay evenly spread over it, however many there are."""
+"""The golden ratio: its multiples modulo 1 are spread evenly, for any number of followers."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,7 +119,9 @@ def draw(city: CityMap, box: Box, now: datetime) -> Snapshot:
 
 
 class _Layer(Generic[Thing]):
-    """Things of one kind by id, and the instant of the last change of each (ms since 1970)."""
+    """Unicorns or waiting rides by id, with the instant (ms since 1970) when each changed or
+    disappeared.
+    """
 
     def __init__(self) -> None:
         self.things: Mapping[str, Thing] = {}
@@ -127,7 +129,7 @@ class _Layer(Generic[Thing]):
         self._gone: dict[str, int] = {}
 
     def take(self, things: Mapping[str, Thing], at: int, forget_before: int) -> None:
-        """Replace the things by the present ones."""
+        """Take the present things, and note what has changed or disappeared."""
         for name, thing in things.items():
             if self.things.get(name) != thing:
                 self._changed[name] = at
@@ -158,9 +160,9 @@ class Picture:
         self._unicorns: _Layer[SeenUnicorn] = _Layer()
         self._waiting: _Layer[WaitingRide] = _Layer()
         self._news: dict[int, Changes | None] = {}
-        """The changes since each event that a follower has seen, until the next look."""
+        """A cache of the changes since an event id; each update empties it."""
         self._followers = 0
-        """Ever, not now."""
+        """How many followers there have been since the process started."""
 
     def look(self) -> None:
         """Update the picture unless it is fresh or being updated. Raises `Unavailable`."""
@@ -177,9 +179,9 @@ class Picture:
     def turns(self) -> Iterator[float]:
         """Yield the seconds to wait for each further turn of a new follower.
 
-        Followers have their turns spread over the second, and a late turn does not delay the next
-        one: otherwise a pause of the process would bring all followers together for ever, and each
-        request would wait until all of them have had their turn.
+        Each follower has its own phase within the second. A follower that is late skips turns and
+        keeps its phase. Otherwise all followers would have their turns together after a pause of
+        the process, and each request would wait for all of them.
         """
         self._followers += 1
         due = self._monotonic() + (1 + self._followers * _GOLDEN % 1) * LOOK_SECONDS

@@ -1,7 +1,7 @@
 """Claims: the one place where a ride gets its unicorn.
 
-A claim is one transaction on the ride and the unicorn. It succeeds only if both are stored as the
-round saw them, and all safety depends on that.
+A claim is one transaction on the ride and the unicorn. It succeeds only if neither has changed
+since the round read it. All safety depends on this.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Claim:
 def with_rider_etas(
     times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime
 ) -> Sequence[Claim]:
-    """The same claims with the pickup ETAs that riders are told."""
+    """The same claims, with the ETAs that riders are told in place of those that the round decided
+    by.
+    """
     starts = places(c.entry.position.location for c in claims if c.entry.position)
     pickups = places(c.ride.pickup for c in claims)
     factors = times.rider_factors(zone, starts, pickups, now)

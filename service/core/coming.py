@@ -21,7 +21,7 @@ from service.model import LIVENESS_CHECK, Location, Position, Presence, Ride, Ri
 logger = logging.getLogger(__name__)
 
 UNPLACED_AFTER: Final = timedelta(seconds=180)
-"""A unicorn that reports no position for this long does not keep its ride by calls alone."""
+"""A unicorn that calls but has reported no position for this long may lose its ride."""
 
 MOST_READ: Final = 8
 """How many free unicorns near the pickup are compared; excluded ones do not count."""
@@ -53,7 +53,9 @@ def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
     unicorn_id = ride.unicorn_id or ""
     allowed = ports.fleet.may_take_back(ride.ride_id, unicorn_id, now)
     logger.warning(
-        "unicorn is not coming" if allowed else "too many unicorns are not coming",
+        "ride taken back: its unicorn is not coming"
+        if allowed
+        else "ride not taken back: too many unicorns are not coming",
         extra={
             "ride_id": ride.ride_id,
             "unicorn_id": unicorn_id,
@@ -67,7 +69,7 @@ def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
 def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: datetime) -> bool:
     """Whether `judge` could find that a reserved unicorn does not come.
 
-    Asks nobody but the travel times: the fleet index knows where its rider waits.
+    Calls nothing but the travel times, because the entry in the fleet index has the pickup.
     """
     if seen.unplaced > UNPLACED_AFTER:
         return True
@@ -76,7 +78,7 @@ def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: da
     pickup = unicorn.trip.pickup
     travel = ports.times.for_riders(zone_of(pickup), Kind.PICKUP, now)
     *way, left = _seconds(travel, [*seen.trail, seen.position], pickup)
-    # 0 is the lowest ETA that the rider can have been told, so this finds every candidate.
+    # 0 s is the lowest ETA that a rider can have been told, so this misses no candidate.
     return coming.is_not_coming(0, left, way)
 
 

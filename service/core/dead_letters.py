@@ -1,4 +1,4 @@
-"""Sets aside a ride that kills the process working on it; an operator can replay it."""
+"""Sets aside a ride on which worker processes die; an operator can replay it."""
 
 from __future__ import annotations
 

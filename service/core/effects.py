@@ -59,7 +59,9 @@ def tell(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | N
 
 
 def trigger_ride(ports: Hints, ride: Ride) -> None:
-    """Add a waiting ride to its zone, and publish a round unless one is already asked for."""
+    """Add a waiting ride to its zone, and publish a job for a round unless the mark says that one
+    is published.
+    """
     try:
         if ports.waiting.add(ride):
             ports.rounds.publish(ride.zone, ride.request_id)

@@ -23,8 +23,8 @@ class Erasure:
 def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
     """Erase a rider from all rides that have ended; status, times and distances stay.
 
-    Also deletes dead letters about the rides, because they quote them. May be repeated, and then
-    goes on where it was interrupted. Five remote calls for each ride. Raises `Unavailable`.
+    Also deletes dead letters about the rides, because letters quote their rides. May be repeated
+    after an interruption. Five remote calls for each ride. Raises `Unavailable`.
     """
     erased, still_open = 0, []
     listing = partial(rides.list_of_rider, rider_id, status=None, limit=PAGE)

@@ -40,7 +40,7 @@ def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
     leg = drive.leg(ports.times.base)
     median, latest = ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds
     if drive.kind is Kind.TRIP or median is None or latest is None:
-        # The ride does not hold the time, so take what an estimate would have said at the start.
+        # The ride has no stored ETA for this drive, so use the estimate for its start.
         correction = ports.times.rider_correction(ride.zone, drive.kind)
         median = round(leg.estimated * float(correction.factors(Drives.of([leg]))[0]))
         latest = round(median * correction.latest_factor)
@@ -50,7 +50,7 @@ def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
 def _given_up_late(before: Ride, after: Ride, now: datetime) -> Promise | None:
     """The promise of a pickup that was given up after its latest time; None for any other step.
 
-    Without these promises the figures would be too good.
+    Without these promises the statistics would look better than the service is.
     """
     ended = after.status in {RideStatus.CANCELED, RideStatus.REQUESTED}
     median, latest = before.pickup_eta_seconds, before.pickup_eta_latest_seconds

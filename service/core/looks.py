@@ -38,7 +38,8 @@ RETRY_EVERY: Final = timedelta(seconds=4)
 """How often the sweep triggers a waiting ride again. A lost trigger delays it by this plus 1 s."""
 
 TRIP_LOST_AFTER: Final = timedelta(minutes=30)
-"""A ride in progress is lost if its unicorn is silent for this long and three times its trip."""
+"""A ride in progress is lost if its unicorn is silent for the longer of this and three times its
+trip."""
 
 CHECK_MARGIN: Final = timedelta(seconds=1)
 """Added to a liveness check's due time, so that the check runs just after the unicorn became
@@ -157,7 +158,7 @@ def _apply(
     *,
     silent: bool = False,
 ) -> None:
-    """Take the step and free the unicorn, if the ride still has the status that the sweep saw."""
+    """Take the step and free the unicorn, if the ride still has the version that the sweep saw."""
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.version != seen.version:

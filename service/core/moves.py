@@ -1,7 +1,7 @@
-"""Repositioning: every half minute, advises the idle unicorns of each zone where to wait.
+"""Repositioning: every `REPOSITION_SECONDS`, advises the idle unicorns of each zone where to wait.
 
-Advice is only a hint: a unicorn need not follow it, and a claim ends it. If it is lost, the next
-step gives new advice.
+Advice is only a hint: a unicorn need not follow it, and a claim ends it. If advice is lost, the
+next step gives new advice.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from service.model import Advice, FleetEntry, Weight
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of a step, for the metrics. Riders are per goal and five minutes."""
+    """The results of a step, for the metrics. Riders are added up over the goals, for the
+    `horizon_seconds` of the last prediction.
+    """
 
     sent: int = 0
     """Unicorns that got a new goal."""
     followed: int = 0
     ignored: int = 0
     rewarded: int = 0
-    """Unicorns that got a ride after they had followed."""
+    """Unicorns that got a ride after they had followed their advice."""
     metres: float = 0.0
     """The metres that unicorns drove towards their goals."""
     predicted: float = 0.0
@@ -56,12 +58,13 @@ class Repositioner:
     ways: TravelTimes | None
     """The drive times of the routing engine: infinite where it knows no way or does not answer.
 
-    None if the service has no engine. Unicorns are chosen by straight line; the engine is asked
-    about their drives afterwards, so that no unicorn is sent across a river."""
+    None if the service has no engine. A step chooses moves by straight line, and then drops those
+    for which the engine finds no road or too long a drive. So no unicorn is sent across a river."""
     period: timedelta
 
     def step(self, zone: str, now: datetime) -> Report | None:
-        """Advise the zone's idle unicorns where to wait. None if that was done a moment ago.
+        """Advise the zone's idle unicorns where to wait. None if the last step was less than half a
+        period ago, or if repositioning is off.
 
         Raises `Unavailable`.
         """
@@ -93,7 +96,9 @@ class Repositioner:
         last: LastStep,
         now: datetime,
     ) -> Moves:
-        """The moves of the zone; none while Redis is new and has few riders and unicorns."""
+        """The moves of the zone; none while Redis is new, because it knows only few riders and
+        unicorns then.
+        """
         knobs = KNOBS.get(weight)
         rate = timedelta(seconds=knobs.rate_seconds) if knobs else timedelta()
         if knobs is None or outlook.since is None or not outlook.since <= now - rate:
@@ -191,7 +196,7 @@ def _compared(
     requests: Sequence[RecentRequest],
     now: datetime,
 ) -> tuple[LastStep, Report]:
-    """The results with the old prediction compared with real riders, and with a new prediction."""
+    """Once per horizon, compare the old prediction with the requests since, and store a new one."""
     made_at, horizon = after.predicted_at, timedelta(seconds=Repositioning().horizon_seconds)
     if made_at and now - made_at < horizon:
         return after, report

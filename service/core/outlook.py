@@ -28,12 +28,12 @@ class LastStep:
     heading: Mapping[str, str] = field(default_factory=dict)
     """The goal (an H3 cell) to which each unicorn was sent, by unicorn id."""
     trust: Mapping[str, float] = field(default_factory=dict)
-    """The trust in each unicorn (0 to 1) to follow advice, by unicorn id."""
+    """The chance (0 to 1) that each unicorn follows advice, by unicorn id."""
     followers: frozenset[str] = frozenset()
     """Unicorns that have followed their advice since their last ride."""
     predicted_at: datetime | None = None
     predicted: Mapping[str, float] = field(default_factory=dict)
-    """Riders that were expected in the `rate_seconds` after `predicted_at`, by goal."""
+    """Riders that were expected in the `horizon_seconds` after `predicted_at`, by goal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Patrols: check whether the unicorns that have a ride still call, and come.
 
-A ride that goes well needs no writes. Every few seconds a patrol reads the unicorns with a ride
-from the index of open rides, reads their entries in the fleet index, and names the rides to look
-after. No lost message can hide a ride from it, because the index consists of the rides themselves.
+A ride that goes well needs no writes. Every 10 s (whether they come: every 60 s) a patrol reads the
+unicorns with a ride from the index of open rides, reads their entries in the fleet index, and
+yields the ids of the rides to look at. No lost message can hide a ride from it, because the index
+consists of the rides themselves.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def _needs_look(
         # The two rows contradict each other, or one of the two indexes is a moment old.
         return True
     if unicorn and unicorn.state is UnicornState.ON_TRIP:
-        # With a rider aboard it may be silent for longer than the sweep leaves the ride unseen.
+        # A trip needs no patrol, because its limit of silence (30 minutes) is longer than the time
+        # between two looks of the sweep (10 minutes).
         return False
     if Patrol.SILENCE in patrols and seen.silence > ports.rules.stale:
         return True

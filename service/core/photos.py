@@ -31,7 +31,8 @@ ASSIGNED: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.
 class Photo:
     """The state of an account's photo.
 
-    `name`: of the cleaned photo, if there is one. `refused`: why the last upload was refused.
+    `name`: the object name of the cleaned photo, if there is one. `refused`: why the last upload
+    was refused.
     """
 
     identity_id: str

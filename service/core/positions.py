@@ -1,6 +1,6 @@
 """Records positions that unicorns report one by one, or a telemetry gateway in bulk.
 
-This module judges the time of a report, and the fleet index judges its place. A report whose time
+This module checks the time of a report, and the fleet index checks its place. A report whose time
 is wrong is answered and ignored: it counts neither as a position nor as a call.
 """
 

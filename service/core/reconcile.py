@@ -1,8 +1,8 @@
 """Repairs rides and unicorns that contradict each other, for example after a table was restored.
 
 The service itself changes both sides in one transaction, so only a restore or a change by hand can
-make them differ. The ride's row decides, because the rider has seen it. A free unicorn goes on with
-the ride; if its unicorn cannot, the ride waits for another.
+make them differ. The ride's row decides, because the rider has seen it. A free unicorn continues
+with the ride; if the ride's unicorn cannot, the ride is requested again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Repair:
 
 @dataclass(slots=True)
 class Reconciled:
-    """What a run checked and repaired. `complete`: whether there was time for everything."""
+    """What a run checked and repaired. `complete`: whether everything was checked."""
 
     unicorns: int = 0
     rides: int = 0

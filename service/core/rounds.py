@@ -35,7 +35,8 @@ from service.model import FleetEntry, Pairing, Ride
 logger = logging.getLogger(__name__)
 
 WORK_BUDGET_SECONDS: Final = 1.0
-"""The longest time of one job on a zone. A successor goes on, so that zones share the workers."""
+"""After this time a job begins no further round or slice, and ends what it has begun. A successor
+goes on, so that zones share the workers."""
 
 LOST_CLAIM_ROUNDS: Final = 3
 """Further rounds after lost claims; after them the rides wait for the next trigger."""
@@ -45,13 +46,15 @@ SLICE: Final = 2000
 their number (2,000 rides: 82 ms; 5,000: 1,461 ms)."""
 
 WIDER: Final = 4
-"""The factor by which more unicorns are compared for a rider who got none of the nearest."""
+"""If a rider gets none of the compared unicorns, the next search compares this many times more."""
 
 FAILED_PAUSE_SECONDS: Final = 0.25
-"""Pause before the successor of a failed job, so that a lasting failure does not spin."""
+"""Pause before the successor of a failed job, so that a permanent failure does not loop without
+pause."""
 
 OVERDUE: Final = timedelta(seconds=10)
-"""A waiting entry this long past the end of its ride is dropped: its removal was lost."""
+"""A waiting entry this long past the end of its ride is removed, because the call that should have
+removed it was lost."""
 
 CommitAll = Callable[[Callable[[Claim], Outcome], Sequence[Claim]], Iterable[Outcome]]
 """Calls the function for every claim, in parallel if possible."""
@@ -96,7 +99,7 @@ class Dispatcher:
     """Whether idle unicorns are sent to where riders will be, unless staff has turned that off."""
 
     def run(self, zone: str, request_id: str) -> None:
-        """Run one job: rounds on a zone while there is something new, for at most a second.
+        """Run one job: rounds on a zone while there is something new and time is left.
 
         A job that ends early, because of time or an exception, publishes a successor.
         """
@@ -118,7 +121,7 @@ class Dispatcher:
             self._publish_successor(zone, request_id)
             raise
         except BaseException:
-            # The process is ending, perhaps because of one of its rides, so they stay suspects.
+            # The process is ending, perhaps because of a ride, so its rides become suspects.
             lease.release()
             raise
         else:
@@ -149,7 +152,7 @@ class Dispatcher:
                 self.sleep(random.uniform(0.005, 0.02 * lost_rounds))  # noqa: S311
 
     def _round(self, lease: RoundLease, end: float) -> tuple[bool, bool]:
-        """Pair and claim once; returns if a claim was lost, and if all rides were served."""
+        """Pair and claim once. Returns whether a claim was lost, and whether no ride was left."""
         zone = lease.begin_round()
         rides = [ride for ride in zone.rides if self._still_waits(ride, zone)]
         healthy = [ride for ride in rides if ride.ride_id not in zone.suspects]
@@ -176,7 +179,7 @@ class Dispatcher:
             start = _place(rides[first])
             is_time_up = first and self.monotonic() >= end
             if is_time_up:
-                # Rides older than this job's own start were served by the job before it.
+                # If the slice begins before `zone.resume_at`, the job before has served it already.
                 done.resume_at = None if zone.resume_at and start < zone.resume_at else start
             if done.resume_at or is_time_up:
                 break
@@ -210,9 +213,9 @@ class Dispatcher:
     def _pair(self, rides: Sequence[Ride], done: Round) -> tuple[Matching, Sequence[Claim]]:
         """The best pairs of these rides with unicorns that are not taken.
 
-        The fleet index returns the nearest unicorns, although some of them may not take every
-        ride. So it is asked for more around each ride that got no available unicorn while there
-        are more within reach.
+        The fleet index returns the nearest unicorns, although some of them may be excluded from a
+        ride. So it is asked for more around each ride that got no available unicorn while there are
+        more within reach.
         """
         now, fleet, zone = self.now(), dict[str, FleetEntry](), rides[0].zone
         times = self.ports.times.for_a_round()
@@ -270,7 +273,7 @@ class Dispatcher:
         fleet: Mapping[str, FleetEntry],
         matching: Matching,
     ) -> Matching:
-        """Pair rides without a unicorn with free ones that missed an offer of the same ride."""
+        """Offer rides without a unicorn again to free unicorns that missed an offer of them."""
         both = (*matching.claims, *matching.plans)
         served = {pairing.ride_id for pairing in both}
         alone = [ride for ride in rides if ride.missed_by and ride.ride_id not in served]

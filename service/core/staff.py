@@ -192,7 +192,7 @@ def set_pause(ports: Stores, zone: str | None, paused: bool, now: datetime) -> P
 
 
 def _trigger_waiting(ports: Stores, pause: Pause, now: datetime) -> None:
-    """Trigger the waiting rides of zones that are not paused, some hundreds at most."""
+    """Trigger the waiting rides of zones that are not paused, at most `MOST_READ`."""
     for ride in waiting_rides(ports, now):
         if not pause.covers(ride.zone):
             effects.trigger_ride(ports, ride)

@@ -1,7 +1,7 @@
 """Suspects: rides that a dead process held, one of which may have killed it.
 
-A round tries each suspect alone. It counts the attempt first, so that the count shows a ride that
-kills again. A ride that was tried and killed nothing is cleared. An exception is not a death: a
+A round tries each suspect alone. It stores the count before the attempt, so that the count outlives
+the process. A ride that was tried and killed nothing is cleared. An exception is not a death: a
 round that raises one clears its rides (`RoundLease.fail`).
 """
 
@@ -20,8 +20,8 @@ from service.model.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 DEATHS_ALONE: Final = 2
-"""The processes that a ride may kill alone before it is set aside. One death may be a coincidence.
-Each costs the ride's zone a few seconds."""
+"""How many processes a ride may kill while it is tried alone, before it is set aside. One death may
+be a coincidence. Each costs the ride's zone a few seconds."""
 
 CAUSE: Final = f"{1 + DEATHS_ALONE} processes died on this ride, {DEATHS_ALONE} of them on it alone"
 

@@ -71,8 +71,8 @@ def sweep(
 ) -> Swept:
     """Look after the rides that are due, in every shard that no other process sweeps.
 
-    Ends when nothing is due or `time_left` is False; the next sweep does the rest. However slow
-    the store is, the rides of a shard get as much time as reading them took (`monotonic`,
+    Ends when nothing is due or `time_left` is False; the next sweep does the rest. Looking at a
+    shard's rides may take as long as reading them took, even without time left (`monotonic`,
     seconds). Calls for help once if a shard has more than one run can look after, so that other
     workers sweep other shards.
     """
@@ -140,7 +140,9 @@ class _Run:
         return seen
 
     def _trigger(self, waiting: Sequence[Ride]) -> bool:
-        """Trigger waiting rides again. False if no time is left; the first batch never waits."""
+        """Trigger waiting rides again. False if no time is left; the first batch is triggered even
+        then.
+        """
         is_first = self.is_patrol_due
         # The patrol comes first: a backlog of waiting rides must not hide a silent unicorn.
         self._go_on_patrol()

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from service.model import FleetEntry, Location, Ride
 
 NEW_YORK: Final = power_law(353.0, 0.58, GreatCircle().reach_metres(1))
-"""The correction of straight lines for riders until their zone has learned: short drives take more
-time per metre than long ones. Fitted on New York taxi trips (tests/load/bench/learning.py)."""
+"""The correction of straight-line times for riders, used until their zone has learned: short drives
+take more time per metre than long ones. Fitted on New York taxi trips
+(tests/load/bench/learning.py)."""
 
 
 class Corrections(Protocol):
@@ -57,8 +58,8 @@ class NoCorrections:
 class ZoneTimes:
     """The one source of travel times, for rounds, estimates, the live view and the sweep.
 
-    Until a zone has learned, rounds use `base`, for which their settings were chosen, and riders
-    are told `base` corrected by `prior`. From then on both use what the zone has learned.
+    Until a zone has learned, rounds decide by `base`, for which their settings were chosen, and
+    riders are told `base` corrected by `prior`. From then on both use what the zone has learned.
     """
 
     base: TravelTimes
@@ -93,7 +94,7 @@ class ZoneTimes:
         return GreatCircle(), RemainingTime.default()
 
     def for_riders(self, zone: str, kind: Kind, now: datetime) -> CorrectedTimes:
-        """Travel times for people: medians."""
+        """Travel times as riders and drivers are shown them: medians."""
         return CorrectedTimes(self.base, self.rider_correction(zone, kind), _hour(now))
 
     def expect(self, rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> None:
@@ -114,13 +115,15 @@ class ZoneTimes:
     def rider_factors(
         self, zone: str, origins: FloatArray, destinations: FloatArray, now: datetime
     ) -> FloatArray:
-        """The factors from pickup times of `for_pairing` to those that riders are told."""
+        """For each drive to a pickup: the time that riders are told ÷ the time by which rounds
+        decide.
+        """
         if self.corrections.of(zone, Kind.PICKUP) or not len(origins):
             return np.ones(len(origins))
         return self.prior.factors(drives_between(origins, destinations, _hour(now)))
 
     def latest_factor(self, zone: str, kind: Kind) -> float:
-        """The factor on the time told within which nine of ten drives end."""
+        """The time within which nine of ten drives end ÷ the time told."""
         return self.rider_correction(zone, kind).latest_factor
 
     def rider_correction(self, zone: str, kind: Kind) -> Correction:

@@ -3,8 +3,8 @@
 Each change by staff is also stored (one write), so that staff can read it. The log line is written
 first, so that it is there even if the store fails.
 
-The log never holds a token. Causes are texts of ours. Ids come from signed tokens and validated
-bodies, and the log's JSON escapes them.
+The log never holds a token. Causes are fixed texts of this service. Ids come from signed tokens and
+validated bodies, and the log's JSON escapes them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def part_of_action(what: str, **ids: str) -> None:
 
 
 def outcome_unknown(status: int) -> None:
-    """A member of staff tried to change something, and nobody can say whether it was done."""
+    """Log that staff tried a change, and that it is unknown whether the change was stored."""
     ids = request.view_args or {}
     audit.warning("outcome unknown", extra={**_who(), "status": status, **ids})
     _store("outcome unknown", {**ids, "status": str(status)})

@@ -34,12 +34,12 @@ class Identities(Protocol):
     """Says which identity of the identity pool a user has."""
 
     def identity_of(self, id_token: str) -> str:
-        """Of the user of a verified ID token. Raises `Unavailable`."""
+        """The identity of the user of a verified ID token. Raises `Unavailable`."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityDesk:
-    """The identity pool, and what verifies the ID tokens that it is asked with."""
+    """The identity pool, and the verifier of the ID tokens that are sent with it."""
 
     verifier: Verifier
     pool: Identities
@@ -59,7 +59,7 @@ class Dependencies:
     ports: Ports
     oversight: Oversight
     picture: Picture
-    """Of `oversight.city`, for all who follow it in this process."""
+    """The picture of `oversight.city`, shared by all followers in this process."""
     verifier: Verifier
     revocations: RevocationStore
     revoked: RevocationCheck

@@ -29,13 +29,15 @@ REQUEST_HEADERS: Final[Mapping[str, Json]] = {
 RESPONSE_HEADERS: Final[Mapping[str, Json]] = {
     "ETag": {"description": "The version that is shown; send it as If-None-Match or If-Match."},
     "Location": {"description": "The address of what was made.", "format": "uri-reference"},
-    "Retry-After": {"description": "Seconds until it is worth coming again.", "type": "integer"},
+    "Retry-After": {"description": "Seconds to wait before the next attempt.", "type": "integer"},
     "Idempotency-Replayed": {"description": "Sent where an earlier request made this ride."},
     "Preference-Applied": {"description": "`wait=N`: the answer was held for N seconds at most."},
     "WWW-Authenticate": {"description": "What a caller has to show (RFC 6750, RFC 9728)."},
-    "X-Request-Id": {"description": "Finds the request in the log: as sent, or made up here."},
+    "X-Request-Id": {
+        "description": "Finds the request in the log: sent by the client, or made by the service."
+    },
     "RateLimit": {"description": "Calls that are left, and the seconds until there are more."},
-    "RateLimit-Policy": {"description": "The limit, and the seconds that it is for."},
+    "RateLimit-Policy": {"description": "The limit, and the length of its window in seconds."},
 }
 
 

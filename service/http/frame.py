@@ -29,7 +29,8 @@ QUIET: Final = frozenset({"/healthz", "/readyz"})
 """Paths that load balancers call every few seconds; they are logged at DEBUG only."""
 
 POSITIONS: Final = frozenset({"/v1/fleet/me/position"})
-"""Thousands a second: those that are accepted are counted (by `REQUESTS`), not told one by one."""
+"""Thousands a second: those that are accepted are counted (by `REQUESTS`), not logged one by one.
+"""
 
 NO_ROUTE: Final = "none"
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})

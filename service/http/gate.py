@@ -72,7 +72,8 @@ reconnect would end one another's streams for ever."""
 _CALLERS_REMEMBERED: Final = 10_000
 
 STOPPING, GONE, SUPERSEDED = "stopping", "gone", "superseded"
-"""Why a wait ends early: the process stops, the client is gone, or the caller's newer stream."""
+"""Why a wait ends early: the process stops, the client is gone, or a newer stream of the caller
+replaced it."""
 
 Holder = tuple[str, str]
 """Who holds a place: the kind (a key of `SHARES`), and the subject or the client address."""

@@ -1,7 +1,7 @@
 """Rate limits per subject and per client address.
 
 Each process counts for itself, so the limits protect one process; a quota over all processes
-belongs into a gateway or a firewall in front of them. Windows are fixed (the clock's minutes), so
+belongs in a gateway or a firewall in front of them. Windows are fixed (the clock's minutes), so
 around the turn of a minute a caller can make twice as many requests.
 """
 

@@ -1,6 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457), each with a stable `reason` for programs.
 
-The use cases raise in the words of the domain; the one table here says what each is over HTTP.
+Use cases raise errors of the domain. The table `DOMAIN` gives each its HTTP status and reason.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ REASONS: Final[Mapping[str, str]] = {
     "invalid_token": "the token is not valid or no longer valid; sign in again",
     "token_too_large": "the token is longer than 7 KiB",
     "insufficient_scope": "the token lacks a scope, which the challenge names",
-    "forbidden": "the token is of the wrong kind, or its user in none of the groups",
+    "forbidden": "the token is of the wrong kind, or its user is in none of the allowed groups",
     "auth_unavailable": "the token cannot be checked at the moment; try again",
     "rate_limited": "too many requests; try again later",
     "too_many_streams": "the caller has too many open event streams",

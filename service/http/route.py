@@ -34,7 +34,7 @@ class Text:
     media_type: str
     description: str
     events: Mapping[str, type[BaseModel]] = field(default_factory=dict)
-    """Of a stream: by name, what the data of its events are."""
+    """For a stream: the type of each event's data, by event name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,9 @@ def schemas_of(routes: Iterable[Route]) -> tuple[Mapping[Any, Json], Json]:
 
 
 def query_parameters(query: type[BaseModel] | None) -> list[Json]:
-    """The parameters of a query string. None is nullable: an optional one is simply absent."""
+    """The parameters of a query string. No query parameter may be null; an optional one is left
+    out.
+    """
     if query is None:
         return []
     schema = _query_schema(query)

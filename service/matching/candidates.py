@@ -15,7 +15,7 @@ from service.model import FleetEntry, Location, Ride
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Columns over the same unicorns: the available ones first, then those soon to be free."""
+    """Arrays with one entry per unicorn: the available ones first, then those soon to be free."""
 
     unicorn_ids: tuple[str, ...]
     places: FloatArray

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 SLACK_SECONDS: Final = 180.0
-"""Time that any drive may take longer than told, however short it is, for traffic and detours."""
+"""A drive may take this much longer than told, however short it is, for traffic and detours."""
 
 PLACES: Final = 3
 """A unicorn that is farther away at this many places in a row is not on a detour."""
@@ -19,8 +19,8 @@ BETTER_SECONDS: Final = 120.0
 """A change must save at least this much, because it costs the rider's trust and a unicorn's way."""
 
 TAKEN_BACK_SHARE: Final = 0.05
-"""The largest part of the rides with a unicorn that is taken back in a minute. Beyond it the model,
-a map or the phones are probably wrong, and not the unicorns."""
+"""The largest share of the rides with a unicorn that are taken back in one minute. Beyond it the
+model, a map or the phones are probably wrong, and not the unicorns."""
 
 
 def is_not_coming(
@@ -29,8 +29,8 @@ def is_not_coming(
     """Whether far more time is left than was promised, and the unicorn drove away from the pickup.
 
     `left`: the time from its present place. `left_on_the_way`: the times from its last places,
-    oldest first. `was_not_coming`: the last judgement was that it does not come; then it counts as
-    coming only when less time is left.
+    oldest first. `was_not_coming`: it was judged as not coming before. Then it stays so until its
+    remaining time is within the limit.
     """
     last = left_on_the_way[-PLACES:]
     drove_away = len(last) == PLACES and all(before < after for before, after in pairwise(last))

@@ -89,7 +89,8 @@ class Correction:
     by_distance: tuple[float, ...] = (0.0,) * len(KNOTS)
     """The terms at `KNOTS`."""
     by_direction: tuple[float, ...] = (0.0,) * 4
-    """Coefficients of cos 2θ, sin 2θ, cos 4θ, sin 4θ: street grids are alike in opposite ways."""
+    """Coefficients of cos 2θ, sin 2θ, cos 4θ, sin 4θ: a grid of streets has the same speed in
+    opposite directions."""
     by_origin: Mapping[str, float] = field(default_factory=dict)
     by_destination: Mapping[str, float] = field(default_factory=dict)
     by_hour: Mapping[str, float] = field(default_factory=dict)

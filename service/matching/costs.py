@@ -26,8 +26,8 @@ from service.matching.tuning import Tuning
 from service.model import Pairing, Ride
 
 LEFT_OUT: Final = 2.0
-"""The cost of a rider without a unicorn, in longest allowed pickup ETAs: more than any pair costs,
-but not so much that all others would accept very long drives for it."""
+"""The cost of a rider without a unicorn, in multiples of `max_pickup_eta_seconds`: more than any
+pair costs, but not so much that all others would accept very long drives for it."""
 
 NOBODY: Final = -1
 

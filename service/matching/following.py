@@ -13,7 +13,7 @@ from service.model import FleetEntry
 LEAST_PACE: Final = 0.2
 """The least speed of a unicorn that follows its advice, as a part of the estimated speed. It is
 low, because goals are chosen by straight line and a drive in heavy traffic takes twice as long. A
-unicorn that does not follow stands still."""
+unicorn that does not follow mostly stands still."""
 
 TRUST_STEP: Final = 0.5
 """The part by which one observation changes a unicorn's trust."""

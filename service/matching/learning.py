@@ -42,8 +42,7 @@ own many unicorns and report false drives."""
 
 DISTANCE_STEP: Final = 0.25
 OTHER_STEP: Final = 0.1
-"""How far one fit moves each coefficient. So one fit changes the logarithm of an estimate by at
-most DISTANCE_STEP + 4 · OTHER_STEP + the same for direction."""
+"""How far one fit moves each coefficient, which limits how far one fit changes an estimate."""
 
 UNICORNS_NEEDED: Final = 20
 """With legs of fewer different unicorns the prior stays in use."""

@@ -62,7 +62,8 @@ def match(
 def _choose(costs: CostTable) -> Edges | None:
     """The best pairs; None if there are too many possible pairs.
 
-    Riders without a unicorn and with more within reach get twice the neighbours.
+    For a rider who got no unicorn although more are within reach, the search takes twice the
+    neighbours.
     """
     neighbours = costs.tuning.neighbours
     edges, more_available, more_busy = costs.edges(costs.riders, neighbours)

@@ -45,7 +45,7 @@ class RemainingTime:
 
     @classmethod
     def of_learned(cls) -> Self:
-        """The model for estimates that are learned themselves, and so are the usual times."""
+        """The model for learned estimates: such an estimate is already the usual time."""
         return cls(usual=((0.0,), (1.0,)), left=cls.default().left)
 
     def seconds(self, estimated: FloatArray, elapsed: FloatArray) -> FloatArray:

@@ -73,7 +73,9 @@ class GreatCircle:
 
 
 class NoWay:
-    """`TravelTimes` without any way, for where a wrong guess would be worse than none."""
+    """`TravelTimes` that are infinite for every drive, for use where a guess would be worse than
+    none.
+    """
 
     def estimate(
         self, origins: FloatArray, destinations: FloatArray

@@ -30,7 +30,9 @@ def _rooms(legs: Sequence[Leg], now: float) -> FloatArray:
 
 
 def longest_visible(legs: Sequence[Leg], now: float) -> float:
-    """The drive time in seconds that an eighth of the legs began early enough to reach by now."""
+    """The seconds that an eighth of the legs could have lasted and still be seen, because they
+    began at least this long ago.
+    """
     return float(np.quantile(_rooms(legs, now), 1 - 1 / LARGEST_WEIGHT))
 
 

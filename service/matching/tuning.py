@@ -23,7 +23,7 @@ class Tuning:
     """Unicorns whose distances from the pickup differ by less are equally near: the one that has
     waited longest gets the ride."""
     driving_weight: float = 0.3
-    """Seconds of ETA that a pair may cost more per second of empty driving that it saves."""
+    """Seconds of ETA that one second less of empty driving is worth."""
     on_time_seconds: float = 270.0
     """The time from the request to the pickup that a rider accepts."""
     lateness_weight: float = 2.0
@@ -31,7 +31,7 @@ class Tuning:
     hysteresis_seconds: float = 30.0
     """The seconds by which another unicorn must be better to replace a planned one."""
     priority_seconds: float = 60.0
-    """The seconds that all pairs together may cost more so that a rider keeps a plan."""
+    """The total cost of all pairs may rise by this many seconds so that a rider keeps a plan."""
     neighbours: int = 16
     """The number of nearest available, and of nearest busy, unicorns compared for a rider.
 
@@ -48,7 +48,7 @@ class Tuning:
 
     @property
     def overtaking_seconds(self) -> float:
-        """A rider never loses a unicorn that both could have to one who came this much later.
+        """A rider never loses a unicorn to a rider who came this much later.
 
         It is half the deadline, so that a rider at the edge of reach still has the other half to be
         served in.
@@ -58,24 +58,24 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repositioning:
-    """What sending idle unicorns to other places weighs. Values are seconds of a rider's wait."""
+    """The weights and limits of repositioning. Values are seconds of a rider's wait."""
 
     drive_weight: float = 1.25
     """Seconds that a unicorn must be worth elsewhere per second of its drive there."""
     stay_seconds: float = 150.0
-    """Whoever can be at a goal within this time serves it from where it stands."""
+    """A unicorn within this time of a goal covers it without moving."""
     worth_seconds: float = 300.0
     """What a unicorn is worth where a rider is certain to ask."""
     horizon_seconds: float = 300.0
     """How far ahead riders are expected, and unicorns that will be free."""
     remembered_seconds: float = 900.0
-    """Riders of so long ago still say where the next ones will be."""
+    """Requests of the last so many seconds say where the next riders will be."""
     rate_seconds: float = 300.0
-    """Riders of so long ago say how many there will be."""
+    """Requests of the last so many seconds say how many riders there will be."""
     smooth_metres: float = 600.0
     """How far around a pickup the next ones are expected (standard deviation)."""
     least_riders: int = 20
-    """Nobody is sent anywhere on the word of fewer riders."""
+    """With fewer remembered riders no unicorn is sent anywhere."""
     least_chance: float = 0.05
     """A unicorn that is needed with a smaller chance is not sent."""
     hysteresis_seconds: float = 30.0
@@ -83,7 +83,7 @@ class Repositioning:
 
     @property
     def longest_drive_seconds(self) -> float:
-        """Nobody is sent farther, however much it is worth."""
+        """No unicorn is sent farther, however much it would be worth there."""
         return self.stay_seconds + self.worth_seconds / self.drive_weight
 
 
@@ -95,9 +95,10 @@ KNOBS: Final[Mapping[Weight, Repositioning]] = {
 
 
 def tuning_with_repositioning(tuning: Tuning, weight: Weight) -> Tuning:
-    """How a zone's rounds weigh while its idle unicorns are repositioned.
+    """The tuning of a zone's rounds while its idle unicorns are repositioned.
 
-    They wait nearer to riders, so a round saves kilometres where it would have saved seconds.
+    Idle unicorns then wait nearer to riders, so a round saves kilometres where it would have saved
+    seconds.
     """
     if weight is Weight.OFF:
         return tuning

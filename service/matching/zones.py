@@ -27,7 +27,7 @@ from service.model import Box, Location
 RESOLUTION: Final = 3
 
 GENEROUS: Final = 1.001
-"""Covers what straight lines on the sphere neglect: rather a zone too many than one too few."""
+"""Covers what straight lines on the sphere neglect: it errs on the side of too many zones."""
 
 
 @lru_cache(4096)  # recording one position computes the same zone several times

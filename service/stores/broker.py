@@ -44,7 +44,7 @@ DISPATCH_QUEUE: Final = "dispatch"
 SWEEP_QUEUE: Final = "sweep"
 QUEUES: Final = (DISPATCH_QUEUE, SWEEP_QUEUE)
 MEDIA_QUEUE: Final = "media"
-"""The queue of the media role alone, which fills and drains it, so no ride waits behind a photo."""
+"""The media role's own queue, so that no ride waits behind a photo."""
 
 KEY_PREFIX: Final = "{wildrydes}:"
 """Begins all broker keys; its hash tag keeps them in one slot, as a Redis Cluster requires."""

@@ -110,7 +110,7 @@ def _correction(stored: str) -> Correction | None:
             # The last release wrote no pace.
             pace=float(fields.get("pace", 1.0)),
         )
-    except (*UNREADABLE, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         note_unreadable("correction", error)
         return None
     return correction if _is_sound(correction) else None

@@ -23,7 +23,8 @@ from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 from service.background import Repeated
 
 LOOK_EVERY: Final = timedelta(seconds=2)
-"""Time between two looks, and the pause after a failure; a look costs nothing before renewal."""
+"""Time between two looks, and the pause after a failure; a look makes no remote call before the
+credentials must be renewed."""
 FIRST_WITHIN_SECONDS: Final = 1.0
 """How long the first client waits for credentials; those in the environment need no wait."""
 

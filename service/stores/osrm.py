@@ -22,7 +22,7 @@ _ERROR_BYTES: Final = 4096
 
 
 class BadAnswer(Exception):
-    """There is no usable table: refused, too late, too large, an error, or of another shape."""
+    """The engine returned no usable table."""
 
 
 class TableService:
@@ -34,7 +34,8 @@ class TableService:
         self._outbound = Outbound(connections=MOST_AT_ONCE)
 
     def table(self, sources: FloatArray, targets: FloatArray, seconds: float) -> FloatArray:
-        """Seconds and metres between the roads next to these places, and how far those roads are.
+        """Seconds and metres between the roads nearest to these places, and the distances of those
+        roads.
 
         Three tables with a row per source and a column per target; NaN where there is no way. The
         third holds the straight metres from both places to their roads together. Places are rows of

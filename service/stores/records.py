@@ -58,7 +58,7 @@ def record_of(value: object) -> Record:
 def value_of(kind: type[Value], record: Record) -> Value:
     """The instance of the dataclass `kind` from a record, whose numbers may be texts.
 
-    Raises one of `entries.UNREADABLE` if the record does not fit.
+    Raises one of `UNREADABLE` if the record does not fit.
     """
     _, readers, absent = _form(kind)
     held = {name: readers[name](written) for name, written in record.items() if name in readers}

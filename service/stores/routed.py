@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS: Final = 5.0
 """Time without calls to the engine after it failed, so that rounds do not wait for it each time."""
 STRANGE_PAIRS: Final = 10
-"""After so many pairs in a row without a way the engine counts as one for another city."""
+"""If this many pairs in a row have no route, the engine's map is of another city."""
 REMEMBERED_SECONDS: Final = 300.0
 """The greatest age of the younger half of the memory, in seconds. It may be long, because the
 engine's answers change only when it starts with other roads or speeds. Each round asks about every
@@ -140,7 +140,9 @@ class RoutedTimes:
             yield rows, table
 
     def _note_roads(self, has_way: BoolArray) -> None:
-        """Count pairs in a row without a way. One is a rider at sea; many are another city."""
+        """Count pairs in a row without a way. One such pair may be a wrong position; many mean a
+        wrong map.
+        """
         if has_way.any():
             self._strange = 0
         else:

@@ -48,7 +48,7 @@ _SAYS: Final = {
 class CognitoUserPool:
     """`UserPool` and `Accounts` on Cognito, each call 3 s at most.
 
-    A `sign_out` makes three at most and never raises; all else raises `Unavailable`.
+    `sign_out` makes three at most and never raises; the other methods raise `Unavailable`.
 
     The client is made when it is first needed: few processes ever revoke anything.
     """

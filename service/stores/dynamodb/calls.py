@@ -1,9 +1,10 @@
 """Makes calls to DynamoDB, with retries, and turns their failures into errors of the domain.
 
 This module makes all retries and botocore none, so that one time budget bounds a call. It retries
-after busy items (throttling, another transaction), server errors and requests lost on the way. It
-recognises by its id a write that was done although its answer was lost (AWS, "TransactWriteItems",
-CancellationReasons and Idempotency; "Exponential Backoff And Jitter").
+after busy items (throttling, another transaction), server errors and requests lost on the way. If
+the answer to a write was lost, a repeated call finds the id of the write in the item and counts as
+success (AWS, "TransactWriteItems", CancellationReasons and Idempotency; "Exponential Backoff And
+Jitter").
 """
 
 from __future__ import annotations

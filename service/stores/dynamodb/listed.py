@@ -41,7 +41,7 @@ class ListedStore(TableStore):
     kind: Kind
 
     def _put(self, name: str, at: datetime, attributes: Item) -> None:
-        """Store an item that is listed by the instant `at`, in place of the one with this name."""
+        """Store an item that is listed by the instant `at`, in place of an item with this name."""
         forgotten_at = at + self.kind.remembered
         item: Item = {
             **attributes,

@@ -5,7 +5,8 @@
 sparse), and the sweep reads it. DynamoDB charges a write for every index entry that a change of a
 ride alters. So an index holds no attribute that changes more often than its key, and rides are read
 by their ids. No index has the status as its key, because that would make a few hot partitions.
-`Operations` has one index, `dead_letters`: sparse, newest first.
+`Operations` has one index, `dead_letters`, named after its first use. It is sparse and lists dead
+letters and audit entries, newest first; `set_aside_at` is the time of either.
 
 An index cannot change its projection, so a new index replaces it. The former index stays until
 `drop_former_indexes`, because processes of the last release read it.

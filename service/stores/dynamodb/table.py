@@ -35,7 +35,9 @@ class TableStore:
         return answer.get("Item")
 
     def _query(self, first: QueryInputTypeDef, most_pages: int | None = None) -> Iterator[Item]:
-        """All items; one call per page, when its first item is needed. May raise `Unavailable`."""
+        """All items; makes one call per page, when the first item of the page is needed. May raise
+        `Unavailable`.
+        """
         request = first.copy()
         for _ in count() if most_pages is None else range(most_pages):
             answer = patiently(partial(self._client.query, **request), self._patience)

@@ -42,7 +42,7 @@ _CACHED: Final = 2 * MOST_SHOWN
 
 
 class Noted(NamedTuple):
-    """What the map shows of a unicorn but for its place; `at`: milliseconds since 1970."""
+    """What the map shows of a unicorn, except its position; `at`: milliseconds since 1970."""
 
     at: int
     unicorn_id: str

@@ -1,7 +1,7 @@
 """The fleet index in Redis: last positions and states of unicorns, for the rounds.
 
-One hash per unicorn counts: its position (the latest recorded wins) and its state (the highest
-version wins, read again every 30 s so that it does not get stale). The GEO sets only help to find
+The hash of a unicorn is what counts. It holds the position (the one recorded last) and the state
+(the highest version, read from DynamoDB again every 30 s). The GEO sets only help to find
 candidates.
 """
 
@@ -43,10 +43,11 @@ from service.stores.redis.remembered import Remembered, position_of, read_unicor
 
 STATE_TTL: Final = timedelta(seconds=60)
 STATE_CHECK: Final = timedelta(seconds=30)
-"""The next position reads a state older than this from DynamoDB again, so that the state of a
-unicorn that keeps sending is checked every 30 s and never missing."""
+"""When a position arrives and the state is older than this, the state is read from DynamoDB again.
+So the state of a unicorn that keeps sending is never missing."""
 CORNER_METRES: Final = 160.0
-"""The greatest distance between two places with the same corner; searches reach farther by it."""
+"""The greatest distance between two places with the same corner; searches add it to their radius.
+"""
 
 _LIMITS: Final = f"""
 local ttl_seconds, fastest_metres_per_second = {KEPT_SECONDS}, {FASTEST_METRES_PER_SECOND}
@@ -65,7 +66,7 @@ class _Found:
     entered: list[tuple[Unicorn, Position]] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     astray: dict[str, Location] = field(default_factory=dict)
-    """The place of each unicorn that was put into a GEO set in which it does not belong, by id."""
+    """The place of each unicorn that was put into a GEO set to which it does not belong, by id."""
 
 
 class RedisFleetIndex(RedisPresence):

@@ -77,7 +77,7 @@ def advice(zone: str) -> str:
 
 
 def sweep_turn(shard: str) -> str:
-    """The lock of the process that sweeps this shard of the open rides."""
+    """The lock of a shard of the sweep, or of the repositioning of a zone (`moves-ZONE`)."""
     return f"{PREFIX}:sweep:{shard}"
 
 
@@ -116,7 +116,7 @@ def running(zone: str) -> str:
 
 
 def alone(zone: str) -> str:
-    """Hash of ride id to the number of rounds with this suspect alone that did not end."""
+    """Hash: for each suspect, how many rounds that tried it alone did not end."""
     return f"{PREFIX}:{{{zone}}}:alone"
 
 

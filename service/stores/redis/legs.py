@@ -71,7 +71,7 @@ def _promise(text: str) -> Promise | None:
     try:
         median, latest, took = json.loads(text)
         return Promise(float(median), float(latest), None if took is None else float(took))
-    except (*UNREADABLE, TypeError) as error:
+    except UNREADABLE as error:
         note_unreadable("leg", error)
         return None
 
@@ -81,7 +81,7 @@ def _leg(text: str) -> Leg | None:
     try:
         origin, destination, *numbers, unicorn_id = json.loads(text)
         leg = Leg(str(origin), str(destination), *map(float, numbers), str(unicorn_id))  # type: ignore[call-arg,arg-type]
-    except (*UNREADABLE, TypeError) as error:
+    except UNREADABLE as error:
         note_unreadable("leg", error)
         return None
     return leg

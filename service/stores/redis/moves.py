@@ -36,7 +36,8 @@ MOST_ZONES: Final = 512
 REMEMBERED: Final = timedelta(seconds=2 * QUARTER)
 """How long requests are kept: the present quarter of an hour and the one before."""
 STEP_KEPT: Final = timedelta(hours=1)
-"""How long a zone without further steps remembers its last step, with who follows advice."""
+"""How long a zone's last step is kept, with the unicorns that follow advice, if no other step
+comes."""
 
 
 class RequestCounter:

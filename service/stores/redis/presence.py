@@ -1,4 +1,4 @@
-"""The calls of unicorns, and the reports of the processes that hear them."""
+"""Stores when unicorns called, and the reports of the processes that hear them."""
 
 from __future__ import annotations
 

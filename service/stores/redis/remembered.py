@@ -46,7 +46,7 @@ class Remembered:
 
 
 def read_unicorn(text: str | None) -> Unicorn | None:
-    """None for an entry that cannot be read, too."""
+    """None if there is no entry or it cannot be read."""
     return readable("unicorn", load_unicorn, text) if text else None
 
 

@@ -46,7 +46,7 @@ def _name(minute: datetime) -> str:
 
 
 def _tally(texts: Mapping[str, str]) -> Tally:
-    """What is no number counts as nothing: these are statistics."""
+    """Fields that are not numbers are ignored, because these are only statistics."""
     held = {name: int(text) for name, text in texts.items() if text.isdecimal()}
     return Tally(
         seconds=held.get("waited_ms", 0) / 1000,

@@ -1,4 +1,4 @@
-"""The lock of a shard of the open rides: its holder sweeps the shard. It expires by itself."""
+"""The lock of a shard of the open rides (or of a zone's repositioning). It expires by itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 
 TURN_SECONDS: Final = 3.0
-"""When the lock expires: longer than a sweep's budget. A dead process keeps its shard no longer."""
+"""When the lock expires: longer than a sweep's budget. A dead process blocks its shard for no
+longer than this."""
+
+
+def repositioning(zone: str) -> str:
+    """The name under which the repositioning of a zone has its turns, beside the shards.
+
+    It has no colon, as no part of a key may: else a key of a wrong type would not be recognised.
+    """
+    return f"moves-{zone}"
 
 
 class RedisSweepTurns:
@@ -41,6 +50,6 @@ class RedisSweepTurns:
             yield mine
         finally:
             if mine:
-                # Not taken while Redis was away, or over by itself: there is nothing to give back.
+                # If Redis was away, or the lock has expired, there is nothing to release.
                 with suppress(Unavailable), self._link.use(), suppress(LockError):
                     lock.release()

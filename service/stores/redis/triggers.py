@@ -15,7 +15,7 @@ from service.model import Ride
 NOTED_MS: Final = 600_000
 """How long the instant is kept."""
 UNSEEN_AFTER: Final = timedelta(seconds=1)
-"""A ride that is triggered again after this time was triggered by the sweep."""
+"""A second trigger of a ride after this time can only come from the sweep."""
 
 
 def now_ms() -> int:
