@@ -106,6 +106,16 @@ def test_every_alert_has_its_section_in_the_runbook_and_every_section_its_alert(
         assert rule["labels"]["severity"] in {"page", "ticket"}
 
 
+def test_the_runbook_names_the_panels_and_the_alerts_that_page() -> None:
+    runbook = (PROJECT / "docker" / "RUNBOOK.md").read_text()
+    titles = {panel["title"] for panel in PANELS} | {DASHBOARD["title"]}
+    titles |= set(re.findall(r"^## (.+)$", runbook, re.MULTILINE))
+    assert set(re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", runbook)) <= titles
+    (paging,) = re.findall(r"^These alerts page somebody: (.+?)\. ", runbook, re.MULTILINE)
+    pages = {name for name, rule in ALERTS.items() if rule["labels"]["severity"] == "page"}
+    assert set(re.findall(r"`(\w+)`", paging)) == pages
+
+
 def test_every_alert_is_tried_by_a_rule_test() -> None:
     tried = (PROMETHEUS / "rules_test.yml").read_text()
     patterns = re.findall(r'alertname=~"([^"]+)"|alertname: (\w+)', tried)
