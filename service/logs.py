@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from io import BufferedWriter, FileIO, TextIOWrapper
 from logging.config import dictConfig
 from typing import Any, Final
 
@@ -45,6 +46,31 @@ def set_log_context(**fields: str) -> None:
 def add_log_context(**fields: str) -> None:
     """Add fields to all further lines of this thread."""
     _context.set({**(_context.get() or {}), **fields})
+
+
+def drop_unwritable_output() -> None:
+    """Lose what stdout and stderr cannot take, for example on a full disk, from now on.
+
+    Without this, a worker ends: Celery flushes both streams before it starts a pool process, and
+    the flush raises `OSError`. Call it before `configure_logging`.
+    """
+    sys.stdout = sys.__stdout__ = _lossy_stream(1)  # type: ignore[misc] # Celery uses both names
+    sys.stderr = sys.__stderr__ = _lossy_stream(2)  # type: ignore[misc]
+
+
+def _lossy_stream(descriptor: int) -> TextIOWrapper:
+    buffer = BufferedWriter(_LossyFile(descriptor, "w", closefd=False))
+    return TextIOWrapper(buffer, "utf-8", errors="backslashreplace", line_buffering=True)
+
+
+class _LossyFile(FileIO):
+    """Takes everything, and loses what the operating system refuses."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
 
 
 def configure_logging(level: str) -> None:

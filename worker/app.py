@@ -21,7 +21,7 @@ settings = load(Settings)
 directory.prepare(settings.metrics_port)
 
 # Imported late: prometheus_client reads at import time where to count, which is set just above.
-from service.logs import configure_logging  # noqa: E402
+from service.logs import configure_logging, drop_unwritable_output  # noqa: E402
 from service.stores.broker import (  # noqa: E402
     COUNT_TASK,
     DISPATCH_QUEUE,
@@ -134,6 +134,7 @@ def _name_connections(role: str) -> None:
 # `weak=False`, because Celery otherwise keeps weak references to receivers.
 @setup_logging.connect(weak=False)
 def _start_logging(**_: Any) -> None:
+    drop_unwritable_output()
     configure_logging(settings.log_level)
 
 

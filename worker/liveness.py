@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +37,20 @@ def keep(file: str) -> None:
 
 
 def touch() -> None:
-    if _file:
+    """Touch the file. If that fails, for example on a full disk, the process goes on, and the
+    health check decides whether it is replaced."""
+    if not _file:
+        return
+    try:
         _file.touch()
+    except OSError as error:
+        _tell(str(error))
+
+
+@cache
+def _tell(cause: str) -> None:
+    """Log once that the file cannot be touched."""
+    logger.error("the liveness file could not be touched", extra={"cause": cause})
 
 
 class LoopStep(bootsteps.StartStopStep):

@@ -18,7 +18,7 @@ from celery.signals import setup_logging, worker_process_init
 from service.bootstrap import photos_of
 from service.core.photos import Uploads, clean_uploads
 from service.identity.pictures import clean
-from service.logs import configure_logging
+from service.logs import configure_logging, drop_unwritable_output
 from service.model.errors import Unavailable
 from service.settings import Settings, load
 from service.stores.broker import CLEAN_TASK, MEDIA_QUEUE, broker_options, broker_tls
@@ -73,6 +73,7 @@ _uploads: Uploads | None = None
 
 @setup_logging.connect(weak=False)
 def _start_logging(**_: Any) -> None:
+    drop_unwritable_output()
     configure_logging(settings.log_level)
 
 

@@ -34,6 +34,7 @@ from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped
 
 from service.entrypoints.connection import TOO_SLOW, Connection, RequestTimeout
 from service.entrypoints.crowds import Crowds
+from service.logs import drop_unwritable_output
 
 STOPPING_SECONDS: Final = 0.5
 """How long a stopping worker waits on a kept connection for a request that may be on its way; its
@@ -89,6 +90,11 @@ def refusal_of(error: Exception, head: bytes) -> tuple[int, str, str]:
 
 class ServerLog(Logger):  # type: ignore[misc]
     """gunicorn's logger, without access records."""
+
+    def setup(self, cfg: Any) -> None:
+        """Configure logging in the server; its workers inherit what was done."""
+        drop_unwritable_output()
+        super().setup(cfg)
 
     def access(self, *_: object) -> None:
         """Build no record, because the service logs each request itself."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from functools import cache
 from typing import Final
 
@@ -61,6 +62,10 @@ class CounterFile(MmapedDict):
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             _tell(str(error))
+            with suppress(OSError):
+                # An empty file would make every scrape of the role fail.
+                if not os.path.getsize(self._path):
+                    os.unlink(self._path)
             return False
         return True
 

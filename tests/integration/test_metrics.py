@@ -22,7 +22,7 @@ from service.stores.redis import keys
 from tests.support.infrastructure import (
     MiniStack,
     RedisServer,
-    free_port,
+    three_free_ports,
     wait_until,
 )
 from tests.support.stack import Stack
@@ -46,13 +46,6 @@ class Scrapes:
     def of(self, role: int) -> Mapping[str, float]:
         lines = [line.rpartition(" ") for line in self.text(role).splitlines() if line[0] != "#"]
         return {name: float(value) for name, _, value in lines}
-
-
-def three_free_ports() -> int:
-    while True:
-        first = free_port()
-        if first < 65000 and not any(listens(first + offset) for offset in range(3)):
-            return first
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,14 @@ def free_port() -> int:
             return port
 
 
+def three_free_ports() -> int:
+    """The first of three free ports in a row, one for the metrics of each role."""
+    while True:
+        first = free_port()
+        if first < 65000 and not any(emulators.listens(first + offset) for offset in range(3)):
+            return first
+
+
 def wait_until(happened: Callable[[], object], what: str, seconds: float = START_SECONDS) -> None:
     """Poll until it is true; fails the test, naming `what`, if it never is."""
     end = time.monotonic() + seconds
