@@ -109,7 +109,7 @@ class Unicorn:
         there = self._at.towards(goal, min(1.0, HOP_METRES / max(metres, 1.0)))
         time.sleep(self._at.metres_to(there) / METRES_PER_SECOND)
         self._at = there
-        if there == goal or metres <= HOP_METRES:
+        if metres <= HOP_METRES:
             self._goal = None
 
     def _take(self, ride: Any) -> None:
