@@ -191,16 +191,16 @@ def photos_of(settings: Settings, dynamodb: DynamoDBClient) -> S3Photos | None:
 def rules_of(settings: Settings) -> Rules:
     """The rules of the service from its settings, in the units of the core."""
     return Rules(
-        deadline=timedelta(seconds=settings.dispatch_deadline_seconds),
-        offer=timedelta(seconds=settings.offer_seconds),
+        match_within=timedelta(seconds=settings.dispatch_deadline_seconds),
+        offer_lasts=timedelta(seconds=settings.offer_seconds),
         offers_missed_max=settings.offers_missed_max,
-        no_show=timedelta(seconds=settings.no_show_seconds),
+        no_show_after=timedelta(seconds=settings.no_show_seconds),
         arrive_max_metres=settings.arrive_max_metres,
-        stale=timedelta(seconds=settings.unicorn_stale_seconds),
+        stale_after=timedelta(seconds=settings.unicorn_stale_seconds),
         max_pickup_eta=timedelta(seconds=settings.dispatch_max_pickup_eta_seconds),
         reach_metres=GreatCircle().reach_metres(settings.dispatch_max_pickup_eta_seconds),
         max_active_rides=settings.rider_max_active_rides,
-        plan=timedelta(seconds=settings.dispatch_plan_seconds),
+        plan_extends=timedelta(seconds=settings.dispatch_plan_seconds),
     )
 
 

@@ -56,7 +56,7 @@ class HearingReports:
             logger.info("hearing not withdrawn", extra={"cause": str(error)})
 
     def _run(self) -> None:
-        period = self._ports.rules.stale.total_seconds() / TIMES
+        period = self._ports.rules.stale_after.total_seconds() / TIMES
         while not self._ended.wait(period):
             self.beat()
 

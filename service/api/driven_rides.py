@@ -33,7 +33,7 @@ def list_driven_rides(query: RideListing) -> Response:
     With a `status` a page may hold fewer rides than `limit` although more follow.
     """
     deps, subject = dependencies(), caller().subject
-    unicorn_id = unicorns.heard_from(deps.ports, subject, deps.now())
+    unicorn_id = unicorns.record_call(deps.ports, subject, deps.now())
     page = unicorns.list_rides(
         deps.ports,
         unicorn_id,

@@ -241,7 +241,7 @@ def _identity(kept: Photos, id_token: str | None) -> str:
     if owner.subject != subject:
         raise invalid("id_token", "belongs to another user")
     identity_id = deps.identities.pool.identity_of(id_token)
-    kept.belongs(identity_id, subject)
+    kept.link_identity(identity_id, subject)
     return identity_id
 
 

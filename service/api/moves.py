@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from service.api.unicorn_views import AdviceListView, named_advice_view
 from service.auth import policy
-from service.core.advised import advised
+from service.core.advised import valid_advice
 from service.http.context import dependencies
 from service.http.responses import answer
 from service.http.route import route
@@ -46,5 +46,5 @@ def show_advice() -> Response:
 
 def _advice() -> Response:
     deps = dependencies()
-    advice = advised(deps.ports.moves, deps.ports.fleet, deps.now())
+    advice = valid_advice(deps.ports.moves, deps.ports.fleet, deps.now())
     return answer(200, AdviceListView(advice=[named_advice_view(each) for each in advice]))

@@ -136,8 +136,10 @@ def show_unicorn(unicorn_id: str) -> Response:
 def change_unicorn(unicorn_id: str, body: UnicornPatch) -> Response:
     """Change a unicorn or put it on or off duty, if it still has the version in If-Match."""
     deps = dependencies()
-    now, expected = deps.now(), headers.expected_version()
-    unicorn = staff.amend(deps.ports, unicorn_id, body.particulars(), body.accepting, now, expected)
+    now, precondition = deps.now(), headers.expected_version()
+    unicorn = staff.amend(
+        deps.ports, unicorn_id, body.particulars(), body.accepting, now, precondition
+    )
     audit.wrote("unicorn changed", unicorn_id=unicorn_id)
     return _shown(200, unicorns.view(deps.ports, unicorn, now))
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from service.api.views import View
 from service.auth import policy
-from service.core.experience import accounts
+from service.core.experience import travel_times_reports
 from service.http.context import dependencies
 from service.http.responses import answer
 from service.http.route import route
@@ -58,6 +58,6 @@ def list_travel_times() -> Response:
             within_20_percent=each.kept.near,
             by_latest=each.kept.in_time,
         )
-        for each in accounts(dependencies().ports)
+        for each in travel_times_reports(dependencies().ports)
     ]
     return answer(200, TimesListView(travel_times=views, next_cursor=None))

@@ -97,7 +97,7 @@ def show_me() -> Response:
     The `ETag` covers both, but not the unicorn's position, which may differ after a 304.
     """
     deps, wait = dependencies(), granted_wait()
-    duty = unicorns.duty_of(deps.ports, stored_unicorn(deps.ports, _heard_unicorn()), deps.now())
+    duty = unicorns.load_duty(deps.ports, stored_unicorn(deps.ports, _heard_unicorn()), deps.now())
     located = unicorns.view(deps.ports, duty.unicorn, deps.now())
     duty = replace(duty, advice=located.advice)
     if wait and not _is_news(duty, located.trouble, duty.advice):
@@ -158,7 +158,7 @@ def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
 def _heard_unicorn() -> str:
     """The id of the caller's unicorn; notes that the unicorn was heard."""
     deps = dependencies()
-    return unicorns.heard_from(deps.ports, caller().subject, deps.now())
+    return unicorns.record_call(deps.ports, caller().subject, deps.now())
 
 
 def _versions(duty: Duty, trouble: str) -> str:

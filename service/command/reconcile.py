@@ -11,7 +11,7 @@ from service.core.reconcile import reconcile as reconcile_all
 from service.model import items_of
 
 PAGE: Final = 100
-ALL: Final = 1_000_000
+MOST_RIDES: Final = 1_000_000
 
 
 @click.command()
@@ -27,7 +27,7 @@ def reconcile(output: Output) -> None:
     tools = Tools()
     with explained():
         fleet = items_of(lambda at: tools.oversight.roster.unicorns(limit=PAGE, start=at))
-        done = reconcile_all(tools.ports, output.progress(fleet, "unicorns"), now(), ALL)
+        done = reconcile_all(tools.ports, output.progress(fleet, "unicorns"), now(), MOST_RIDES)
     for repair in done.repairs:
         wrote(repair.what, ride_id=repair.ride_id, unicorn_id=repair.unicorn_id)
     counts = {"unicorns": done.unicorns, "open_rides": done.rides, "mended": len(done.repairs)}

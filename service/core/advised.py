@@ -13,7 +13,7 @@ from service.core.ports import FleetIndex
 from service.model import Advice
 
 
-def advised(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Advice]:
+def valid_advice(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Advice]:
     """The valid advice to idle unicorns, sorted by id. Three calls to Redis.
 
     Raises `Unavailable`.

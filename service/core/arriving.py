@@ -11,7 +11,7 @@ from service.core.ports import Stores, WriteConflict
 from service.matching.travel import GreatCircle
 from service.model import Location, Position, Ride
 from service.model.errors import TooFarAway, Unavailable
-from service.model.presence import judged
+from service.model.presence import validated
 
 FRESH: Final = timedelta(seconds=15)
 """A position older than this is too old to locate a moving unicorn."""
@@ -27,7 +27,7 @@ def place_of(
 
     Its clock is checked as for every position.
     """
-    place = judged(sent, now, FRESH) if sent else None
+    place = validated(sent, now, FRESH) if sent else None
     if isinstance(place, Position):
         return place.location
     try:
@@ -59,7 +59,7 @@ def arrived(ports: Stores, ride: Ride, place: Location | None, now: datetime) ->
     """
     metres, most = metres_from(place, ride.pickup), ports.rules.arrive_max_metres
     insists = ride.arrive_refused_at and now - ride.arrive_refused_at >= INSIST_AFTER
-    after = ride.arrived(now, ports.rules.no_show, metres)
+    after = ride.arrived(now, ports.rules.no_show_after, metres)
     if metres is not None and 0 < most < metres and not insists:
         raise TooFarAway(f"{metres} m from the pickup; try again after 30 s if it is not so")
     return after

@@ -105,7 +105,7 @@ def claim(ports: Stores, claim: Claim, now: datetime) -> Outcome:
     assert entry.position is not None  # noqa: S101 - only fresh positions are paired
     at = entry.position.location
     try:
-        after = ride.claimed(entry.unicorn, at, claim.pairing, now, ports.rules.offer)
+        after = ride.claimed(entry.unicorn, at, claim.pairing, now, ports.rules.offer_lasts)
         reserved = entry.unicorn.reserved(ride.ride_id, Trip(ride.pickup, ride.dropoff))
         ports.assignments.commit((ride, after), (entry.unicorn, reserved))
     except WriteConflict as lost:
@@ -117,7 +117,7 @@ def claim(ports: Stores, claim: Claim, now: datetime) -> Outcome:
         # A defect that shows with one ride must not stop the claims of the others.
         logger.exception("claim failed", extra={"ride_id": ride.ride_id})
         return Outcome.FAILED
-    effects.tell(ports, now, ride=after, unicorn=reserved)
+    effects.after_write(ports, now, ride=after, unicorn=reserved)
     logger.info(
         "ride %s",
         after.status,

@@ -82,7 +82,7 @@ def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: da
     return coming.is_not_coming(0, left, way)
 
 
-def look_again(
+def due_again(
     ports: Stores, ride: Ride, verdict: Verdict, now: datetime, check: datetime
 ) -> datetime | None:
     """When a ride that keeps its unicorn is due again: at `check`, or sooner if it does not come.

@@ -85,7 +85,7 @@ def _replay_ride(ports: Stores, ride_id: str, now: datetime) -> bool:
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.status is not RideStatus.UNMATCHED:
             return ride, unicorn
-        return ride.replayed(now, ports.rules.deadline), unicorn
+        return ride.replayed(now, ports.rules.match_within), unicorn
 
     return carry_out(ports, ride, decide, now).version != ride.version
 

@@ -37,7 +37,7 @@ def unicorn_topic(unicorn_id: str) -> str:
     return f"unicorn:{unicorn_id}"
 
 
-def tell(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | None) -> None:
+def after_write(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | None) -> None:
     """Announce the new ride and unicorn, and update the hints in Redis. Raises nothing."""
     try:
         # Waiters first, because nobody waits for the rest.

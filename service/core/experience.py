@@ -11,7 +11,7 @@ from typing import Final
 from service.core.ports import Hints
 from service.core.times import Drive, ended_drive
 from service.matching.correction import Drives, Kind
-from service.matching.promises import Kept, Promise
+from service.matching.promises import QuoteAccuracy, QuotedEta
 from service.model import Ride, RideStatus
 from service.model.errors import Unavailable
 from service.model.presence import AT_PICKUP_METRES
@@ -44,10 +44,10 @@ def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
         correction = ports.times.rider_correction(ride.zone, drive.kind)
         median = round(leg.estimated * float(correction.factors(Drives.of([leg]))[0]))
         latest = round(median * correction.latest_factor)
-    ports.legs.add(ride.zone, drive.kind, leg, Promise(median, latest, drive.seconds))
+    ports.legs.add(ride.zone, drive.kind, leg, QuotedEta(median, latest, drive.seconds))
 
 
-def _given_up_late(before: Ride, after: Ride, now: datetime) -> Promise | None:
+def _given_up_late(before: Ride, after: Ride, now: datetime) -> QuotedEta | None:
     """The promise of a pickup that was given up after its latest time; None for any other step.
 
     Without these promises the statistics would look better than the service is.
@@ -59,7 +59,7 @@ def _given_up_late(before: Ride, after: Ride, now: datetime) -> Promise | None:
         return None
     was_there = before.arrived_at if _is_at_pickup(before) else None
     waited = ((was_there or now) - began).total_seconds()
-    return Promise(median, latest, None) if waited > latest else None
+    return QuotedEta(median, latest, None) if waited > latest else None
 
 
 def _is_at_pickup(ride: Ride) -> bool:
@@ -68,27 +68,27 @@ def _is_at_pickup(ride: Ride) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """A zone's correction for a kind of drive, and how well its promises were kept."""
+class TravelTimesReport:
+    """A zone's correction for a kind of drive, and how well its ETAs were kept."""
 
     zone: str
     kind: Kind
     is_learned: bool
     latest_factor: float
     legs: int
-    kept: Kept
+    kept: QuoteAccuracy
 
 
-def accounts(ports: Hints) -> Sequence[Account]:
-    """The accounts of all zones with drives, sorted by zone. Raises `Unavailable`."""
+def travel_times_reports(ports: Hints) -> Sequence[TravelTimesReport]:
+    """The reports on all zones with drives, sorted by zone. Raises `Unavailable`."""
     return [
-        Account(
+        TravelTimesReport(
             zone,
             kind,
             is_learned=ports.times.corrections.of(zone, kind) is not None,
             latest_factor=ports.times.latest_factor(zone, kind),
             legs=len(ports.legs.recent(zone, kind)),
-            kept=Kept.of(ports.legs.promises(zone, kind)),
+            kept=QuoteAccuracy.of(ports.legs.promises(zone, kind)),
         )
         for zone in sorted(ports.legs.zones())
         for kind in Kind

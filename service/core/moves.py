@@ -81,7 +81,7 @@ class Repositioner:
         )
         trust = trust_after(last.trust, seen)
         found = self._moves(zone, weight, outlook, fleet, replace(last, trust=trust), now)
-        after, report = _judged(replace(last, at=now), trust, seen, found, fleet)
+        after, report = _summarized(replace(last, at=now), trust, seen, found, fleet)
         after, report = _compared(after, report, found.expected, outlook.requests, now)
         self.moves.advise(zone, after, [self._advice(move, now) for move in found.moves])
         self.changes.announce(*map(unicorn_topic, _news(last.moves, found.moves)))
@@ -161,7 +161,7 @@ def _of_now(last: LastStep | None, now: datetime, most: timedelta) -> LastStep:
     return LastStep(at=now - most, trust=last.trust)
 
 
-def _judged(
+def _summarized(
     last: LastStep,
     trust: Mapping[str, float],
     seen: Mapping[str, Progress],
@@ -192,7 +192,7 @@ def _judged(
 def _compared(
     after: LastStep,
     report: Report,
-    expected: Mapping[str, float],
+    predicted: Mapping[str, float],
     requests: Sequence[RecentRequest],
     now: datetime,
 ) -> tuple[LastStep, Report]:
@@ -200,7 +200,7 @@ def _compared(
     made_at, horizon = after.predicted_at, timedelta(seconds=Repositioning().horizon_seconds)
     if made_at and now - made_at < horizon:
         return after, report
-    renewed = replace(after, predicted_at=now, predicted=expected)
+    renewed = replace(after, predicted_at=now, predicted=predicted)
     if made_at is None:
         return renewed, report
     real = Counter(

@@ -19,20 +19,20 @@ from service.model import Presence, Unicorn, UnicornState
 from service.model.errors import Unavailable
 from service.model.presence import Patrol
 
-TOGETHER: Final = 200
+BATCH_UNICORNS: Final = 200
 """Unicorns that are read with one call."""
 
 
-def rides_to_look_at(
+def rides_to_check(
     ports: Stores, shard: str, patrols: Collection[Patrol], now: datetime
 ) -> Iterator[str]:
     """Ids of the shard's assigned rides with which something may be wrong.
 
-    The sweep looks after rides that are due. Makes two calls to Redis for each `TOGETHER` rides,
-    and one query to DynamoDB for each 1 MB of the index. Raises `Unavailable`.
+    Rides that are due are left to the sweep. Makes two calls to Redis for each `BATCH_UNICORNS`
+    rides, and one query to DynamoDB for each 1 MB of the index. Raises `Unavailable`.
     """
     assigned = iter(ports.rides.assigned(shard, now))
-    while pairs := list(islice(assigned, TOGETHER)):
+    while pairs := list(islice(assigned, BATCH_UNICORNS)):
         yield from _suspicious(ports, pairs, patrols, now)
 
 
@@ -41,7 +41,7 @@ def _suspicious(
 ) -> Iterator[str]:
     """The rides with which something may be wrong; one with an unreadable entry is among them."""
     try:
-        yield from list(_judged(ports, pairs, patrols, now))
+        yield from list(_checked(ports, pairs, patrols, now))
     except Unavailable:
         raise
     except Exception:
@@ -52,7 +52,7 @@ def _suspicious(
             yield from _suspicious(ports, [pair], patrols, now)
 
 
-def _judged(
+def _checked(
     ports: Stores, pairs: Sequence[tuple[str, str]], patrols: Collection[Patrol], now: datetime
 ) -> Iterator[str]:
     names = [unicorn_id for _, unicorn_id in pairs]
@@ -60,11 +60,11 @@ def _judged(
     for ride_id, unicorn_id in pairs:
         entry = entries.get(unicorn_id)
         unicorn = entry.unicorn if entry else None
-        if _needs_look(ports, ride_id, unicorn, seen[unicorn_id], patrols, now):
+        if _needs_check(ports, ride_id, unicorn, seen[unicorn_id], patrols, now):
             yield ride_id
 
 
-def _needs_look(
+def _needs_check(
     ports: Stores,
     ride_id: str,
     unicorn: Unicorn | None,
@@ -79,6 +79,6 @@ def _needs_look(
         # A trip needs no patrol, because its limit of silence (30 minutes) is longer than the time
         # between two looks of the sweep (10 minutes).
         return False
-    if Patrol.SILENCE in patrols and seen.silence > ports.rules.stale:
+    if Patrol.SILENCE in patrols and seen.silence > ports.rules.stale_after:
         return True
     return Patrol.COMING in patrols and coming.may_not_come(ports, unicorn, seen, now)

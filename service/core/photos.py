@@ -69,7 +69,7 @@ class Photos(Protocol):
 
     def get(self, sub: str) -> Photo | None: ...
 
-    def belongs(self, identity_id: str, sub: str) -> None:
+    def link_identity(self, identity_id: str, sub: str) -> None:
         """Store the account of an identity's uploads; repeating it changes nothing."""
 
     def form(self, identity_id: str, media_type: str) -> UploadForm:

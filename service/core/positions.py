@@ -14,12 +14,12 @@ from typing import Final
 from service.core import effects
 from service.core.ports import Sighting, Stores
 from service.core.transition import stored_unicorn
-from service.core.unicorns import Duty, duty_of
+from service.core.unicorns import Duty, load_duty
 from service.model import Advice, Position, PositionProblem, Unicorn, UnicornState
 from service.model.errors import Unavailable
-from service.model.presence import judged
+from service.model.presence import validated
 
-MOST_WAVES: Final = 3
+MOST_REPORTS: Final = 3
 """The most reports of one unicorn that one call records, the latest ones. Three are enough for a
 position, a jump, and a report that agrees with the jump. Each costs a call to Redis."""
 
@@ -52,7 +52,7 @@ def record_position(ports: Stores, unicorn_id: str, position: Position, now: dat
     One call to Redis, no DynamoDB write, and a read only if the index lacks the unicorn's state.
     Raises `Unavailable` if the position was not recorded, `UnicornNotFound`.
     """
-    place = judged(position, now, ports.rules.stale)
+    place = validated(position, now, ports.rules.stale_after)
     if isinstance(place, PositionProblem):
         ports.fleet.ignore_all({unicorn_id: place}, now)
         return Noted(None, problem=place)
@@ -64,7 +64,7 @@ def record_position(ports: Stores, unicorn_id: str, position: Position, now: dat
             duty.ride_version,
             advice_for(replace(sighting, unicorn=duty.unicorn)),
         )
-    if sighting.entered and noted.unicorn and noted.unicorn.can_take_a_ride:
+    if sighting.is_new_here and noted.unicorn and noted.unicorn.can_take_a_ride:
         effects.trigger_around(ports, [place.location])
     return noted
 
@@ -78,7 +78,7 @@ def advice_for(sighting: Sighting) -> Advice | None:
 def _refreshed(ports: Stores, unicorn_id: str, now: datetime) -> Duty | None:
     """The unicorn and its ride as stored; None if DynamoDB does not answer."""
     try:
-        duty = duty_of(ports, stored_unicorn(ports, unicorn_id), now)
+        duty = load_duty(ports, stored_unicorn(ports, unicorn_id), now)
     except Unavailable:
         return None
     ports.fleet.refresh(duty.unicorn, now, duty.ride_version)
@@ -94,7 +94,7 @@ def record_positions(
     the last one is ignored but accepted. A few calls to Redis for all, no DynamoDB write, and reads
     only for unicorns whose state the index lacks. Raises `Unavailable`; repeating is harmless.
     """
-    places = [judged(report.position, now, ports.rules.stale) for report in reports]
+    places = [validated(report.position, now, ports.rules.stale_after) for report in reports]
     pairs = list(zip(reports, places, strict=True))
     waves = _waves((r.unicorn_id, p) for r, p in pairs if isinstance(p, Position))
     positions = {name: place for wave in waves for name, place in wave.items()}
@@ -105,7 +105,7 @@ def record_positions(
     entered = [
         positions[name].location
         for name, unicorn in unicorns.items()
-        if unicorn and sightings[name].entered and unicorn.can_take_a_ride
+        if unicorn and sightings[name].is_new_here and unicorn.can_take_a_ride
     ]
     effects.trigger_around(ports, entered)
     return [_problem(report, place, unicorns) for report, place in pairs]
@@ -140,7 +140,7 @@ def _waves(positions: Iterable[tuple[str, Position]]) -> Sequence[Mapping[str, P
     """
     latest: dict[str, list[Position]] = {}
     for name, position in sorted(positions, key=lambda named: named[1].recorded_at):
-        latest[name] = [*latest.get(name, []), position][-MOST_WAVES:]
+        latest[name] = [*latest.get(name, []), position][-MOST_REPORTS:]
     return [
         {name: places[number] for name, places in latest.items() if number < len(places)}
         for number in range(max(map(len, latest.values()), default=0))
@@ -154,8 +154,8 @@ def _recorded(
     sightings: dict[str, Sighting] = {}
     for wave in waves:
         for name, seen in ports.fleet.record_all(wave, now).items():
-            had_entered = name in sightings and sightings[name].entered
-            sightings[name] = replace(seen, entered=True) if had_entered else seen
+            was_new_here = name in sightings and sightings[name].is_new_here
+            sightings[name] = replace(seen, is_new_here=True) if was_new_here else seen
     return sightings
 
 

@@ -22,7 +22,7 @@ from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-ALL: Final = timedelta(days=36_500)
+FAR_AHEAD: Final = timedelta(days=36_500)
 """Longer than any `due_at` is away, so that every open ride counts as due."""
 
 
@@ -79,7 +79,7 @@ def reconcile(
         if not unicorn.ride_id or not _note(done, ports, unicorn.ride_id, unicorn.unicorn_id, now):
             ports.fleet.refresh(unicorn, now)
         done.unicorns += 1
-    rides = ports.rides.due(now + ALL, most_rides)
+    rides = ports.rides.due(now + FAR_AHEAD, most_rides)
     for ride in rides:
         if not time_left():
             return done
@@ -110,7 +110,7 @@ def mend(ports: Stores, ride_id: str, unicorn_id: str, now: datetime) -> Mended 
             _write(ports, (ride, ride_after), (unicorn, unicorn_after))
         except WriteConflict:
             continue
-        effects.tell(ports, now, ride=ride_after, unicorn=unicorn_after)
+        effects.after_write(ports, now, ride=ride_after, unicorn=unicorn_after)
         logger.warning(
             "pair repaired",
             extra={"ride_id": ride_id, "unicorn_id": unicorn_id, "what": what},
@@ -135,7 +135,7 @@ def _agreed(
     if ride.status is RideStatus.IN_PROGRESS:
         ended = ride.canceled(CanceledBy.SYSTEM, "unicorn_lost", now)
         return Mended.RIDE_ENDED, ended, unicorn
-    returned = ride.returned(now, ports.rules.deadline, RideStep.RECONCILED)
+    returned = ride.returned(now, ports.rules.match_within, RideStep.RECONCILED)
     return Mended.RIDE_RETURNED, returned, unicorn
 
 

@@ -36,7 +36,7 @@ RIDE_IDS: Final = uuid.UUID("6f1c7a3e-52f5-4d29-9d0b-0b6f7a1f3a52")
 
 NEWEST_READ: Final = 100
 """The number of a rider's newest rides that are read to count the open ones."""
-OPEN_SINCE: Final = timedelta(days=1)
+OPEN_WITHIN: Final = timedelta(days=1)
 """Only rides requested within this time are counted as open, because each costs a read."""
 
 
@@ -156,7 +156,7 @@ def _new_ride(ports: Stores, order: RideOrder, now: datetime) -> Ride:
         note=order.note,
         zone=zone_of(order.pickup),
         requested_at=now,
-        deadline_at=now + ports.rules.deadline,
+        deadline_at=now + ports.rules.match_within,
         due_at=now + FIRST_RETRY,
         request_id=order.request_id,
         fingerprint=order.fingerprint,
@@ -179,7 +179,7 @@ def _require_room(ports: Stores, order: RideOrder, now: datetime) -> None:
         status=None,
         limit=NEWEST_READ,
         start=None,
-        since=now - OPEN_SINCE,
+        since=now - OPEN_WITHIN,
     ).items
     open_rides = sum(not each.is_terminal for each in newest)
     if open_rides >= ports.rules.max_active_rides and not _exists(ports, order):

@@ -41,11 +41,11 @@ goes on, so that zones share the workers."""
 LOST_CLAIM_ROUNDS: Final = 3
 """Further rounds after lost claims; after them the rides wait for the next trigger."""
 
-SLICE: Final = 2000
+SLICE_RIDES: Final = 2000
 """Rides that are paired at once at most, because the time for the best matching grows faster than
 their number (2,000 rides: 82 ms; 5,000: 1,461 ms)."""
 
-WIDER: Final = 4
+SEARCH_GROWTH: Final = 4
 """If a rider gets none of the compared unicorns, the next search compares this many times more."""
 
 FAILED_PAUSE_SECONDS: Final = 0.25
@@ -116,7 +116,7 @@ class Dispatcher:
             logger.warning("lease lost", extra={"zone": zone})
             lease.release()
         except Exception:
-            lease.fail()
+            lease.release_after_error()
             self.sleep(FAILED_PAUSE_SECONDS)
             self._publish_successor(zone, request_id)
             raise
@@ -143,7 +143,7 @@ class Dispatcher:
             if not finished:
                 return False
             lost = lost and lost_rounds < LOST_CLAIM_ROUNDS
-            if not lost and lease.leave():
+            if not lost and lease.release_unless_marked():
                 return True
             if self.monotonic() >= end:
                 return False
@@ -175,7 +175,7 @@ class Dispatcher:
         """Serve slice after slice while there is time, each with the unicorns still left."""
         waiting = {ride.ride_id for ride in rides}
         done = Round({name: plan for name, plan in zone.plans.items() if name in waiting})
-        for first in range(0, len(rides), SLICE):
+        for first in range(0, len(rides), SLICE_RIDES):
             start = _place(rides[first])
             is_time_up = first and self.monotonic() >= end
             if is_time_up:
@@ -183,7 +183,7 @@ class Dispatcher:
                 done.resume_at = None if zone.resume_at and start < zone.resume_at else start
             if done.resume_at or is_time_up:
                 break
-            self._serve_slice(rides[first : first + SLICE], done, end)
+            self._serve_slice(rides[first : first + SLICE_RIDES], done, end)
         return done
 
     def _serve_slice(self, rides: Sequence[Ride], done: Round, end: float) -> None:
@@ -232,14 +232,14 @@ class Dispatcher:
             found = {entry.unicorn.unicorn_id: entry for entry in near.entries}
             fleet |= {name: entry for name, entry in found.items() if name not in done.taken}
             cut -= {ride.ride_id for ride in searching}
-            cut |= {ride.ride_id for ride in searching if ride.pickup in near.cut}
-            times.expect(rides, fleet.values())
+            cut |= {ride.ride_id for ride in searching if ride.pickup in near.truncated}
+            times.prefetch(rides, fleet.values())
             matching = self._match(times, rides, list(fleet.values()), done.plans, now)
             claimed = {pairing.ride_id for pairing in matching.claims}
             searching = [ride for ride in rides if ride.ride_id in cut - claimed]
             if not searching:
                 break
-            count *= WIDER
+            count *= SEARCH_GROWTH
         matching = self._ask_again(times, rides, fleet, matching)
         by_id = {ride.ride_id: ride for ride in rides}
         claims = [Claim(p, by_id[p.ride_id], fleet[p.unicorn_id]) for p in matching.claims]

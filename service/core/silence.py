@@ -11,7 +11,7 @@ from service.model import Ride
 from service.model.presence import OUTAGE_LASTS
 
 logger = logging.getLogger(__name__)
-LEFT_WITH_UNICORN: Final = "ride left with its silent unicorn: many fell silent together"
+OUTAGE_MESSAGE: Final = "ride left with its silent unicorn: many fell silent together"
 
 
 def is_outage(ports: Hints, ride: Ride, late: timedelta, now: datetime) -> bool:
@@ -21,12 +21,12 @@ def is_outage(ports: Hints, ride: Ride, late: timedelta, now: datetime) -> bool:
     a limited time. `late`: how much longer than allowed the unicorn has been silent. Two remote
     calls, so call it only for a unicorn that is late. Raises `Unavailable`.
     """
-    if late > OUTAGE_LASTS * ports.rules.stale:
+    if late > OUTAGE_LASTS * ports.rules.stale_after:
         return False
     found = ports.fleet.silent_together(ride.unicorn_id or "", now)
     if found.is_outage:
         logger.error(
-            LEFT_WITH_UNICORN,
+            OUTAGE_MESSAGE,
             extra={
                 "ride_id": ride.ride_id,
                 "unicorn_id": ride.unicorn_id,

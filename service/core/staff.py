@@ -28,7 +28,7 @@ from service.model import (
 from service.model.errors import Unavailable
 from service.model.operations import AuditEntry, Beat, Pause, QueueLength
 
-SOON: Final = timedelta(seconds=10)
+WAITING_DUE_WITHIN: Final = timedelta(seconds=10)
 """The time within which every waiting ride is due for the sweep."""
 MOST_READ: Final = 500
 
@@ -121,7 +121,7 @@ def reassign_ride(ports: Stores, ride_id: str, now: datetime) -> Ride:
         if ride.unicorn_id != seen.unicorn_id:
             # The ride has lost that unicorn meanwhile; do not take it from the next one.
             return ride, unicorn
-        returned = ride.returned(now, ports.rules.deadline, RideStep.REASSIGNED)
+        returned = ride.returned(now, ports.rules.match_within, RideStep.REASSIGNED)
         return returned, unicorn and unicorn.released(
             ride_id, now, unanswered=ride.status is RideStatus.OFFERED
         )
@@ -150,17 +150,21 @@ def amend(
     particulars: Mapping[str, object],
     accepting: bool | None,
     now: datetime,
-    expected: Callable[[int], bool],
+    precondition: Callable[[int], bool],
 ) -> Unicorn:
-    """Change a unicorn's fields and whether it is on duty, if `expected` accepts its version.
+    """Change a unicorn's fields and whether it is on duty, if `precondition` accepts its version.
 
     Raises `UnicornNotFound`, `StaleVersion`, `AccountTaken`, `IllegalTransition` once removed.
     """
     unicorn = stored_unicorn(ports, unicorn_id)
-    if accepting is False and decline_offer(ports, unicorn, now, expected):
-        unicorn, expected = stored_unicorn(ports, unicorn_id), lambda _version: True
+    if accepting is False and decline_offer(ports, unicorn, now, precondition):
+        unicorn, precondition = stored_unicorn(ports, unicorn_id), lambda _version: True
     return change_unicorn(
-        ports, unicorn, lambda stored: stored.amended(particulars, accepting, now), now, expected
+        ports,
+        unicorn,
+        lambda stored: stored.amended(particulars, accepting, now),
+        now,
+        precondition,
     )
 
 
@@ -168,14 +172,14 @@ def remove_unicorn(
     ports: Stores,
     unicorn_id: str,
     now: datetime,
-    expected: Callable[[int], bool] = lambda _version: True,
+    precondition: Callable[[int], bool] = lambda _version: True,
 ) -> None:
-    """Remove a unicorn for good, if `expected` accepts its version.
+    """Remove a unicorn for good, if `precondition` accepts its version.
 
     Its account may drive another unicorn; its id is never used again. Raises
     `UnicornNotFound`, `StaleVersion`, `UnicornBusy` while it has a ride.
     """
-    change_unicorn(ports, stored_unicorn(ports, unicorn_id), Unicorn.removed, now, expected)
+    change_unicorn(ports, stored_unicorn(ports, unicorn_id), Unicorn.removed, now, precondition)
 
 
 def set_pause(ports: Stores, zone: str | None, paused: bool, now: datetime) -> Pause:
@@ -200,7 +204,7 @@ def _trigger_waiting(ports: Stores, pause: Pause, now: datetime) -> None:
 
 def waiting_rides(ports: Stores, now: datetime, limit: int = MOST_READ) -> Sequence[Ride]:
     """The waiting rides among those that are due soonest: all, unless there are hundreds."""
-    due = ports.rides.due(now + SOON, limit)
+    due = ports.rides.due(now + WAITING_DUE_WITHIN, limit)
     return [ride for ride in due if ride.status is RideStatus.REQUESTED]
 
 

@@ -2,7 +2,7 @@
 
 A round tries each suspect alone. It stores the count before the attempt, so that the count outlives
 the process. A ride that was tried and killed nothing is cleared. An exception is not a death: a
-round that raises one clears its rides (`RoundLease.fail`).
+round that raises one clears its rides (`RoundLease.release_after_error`).
 """
 
 from __future__ import annotations

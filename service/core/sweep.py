@@ -21,8 +21,8 @@ from itertools import chain, takewhile
 from typing import Final
 
 from service.core import effects
-from service.core.looks import RETRY_EVERY, look
-from service.core.patrol import rides_to_look_at
+from service.core.due import RETRY_EVERY, handle_due
+from service.core.patrol import rides_to_check
 from service.core.ports import Stores
 from service.model import ASSIGNED, LIVENESS_CHECK, Ride
 from service.model.errors import DispatchError, Unavailable
@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 LONGEST_PAUSE: Final = timedelta(seconds=60)
 """The longest delay of a ride on which the sweep keeps failing."""
 
-MOST: Final = 400
+MOST_DUE: Final = 400
 """The most due rides of a shard that one run finds: about as many as it has time for."""
 
-TOGETHER: Final = 100
+BATCH_RIDES: Final = 100
 """The size of a batch: rides that one call reads, and waiting rides that one call triggers. With
 larger batches a run would check the time left less often, and read rides in vain at its end."""
 
-MANY: Final = 2 * TOGETHER
+HELP_AFTER_RIDES: Final = 2 * BATCH_RIDES
 """A run that has seen this many rides of a shard calls for help, because the other shards probably
 have as many."""
 
@@ -82,8 +82,8 @@ def sweep(
 
     def due(shard: str) -> Iterator[Sequence[Ride]]:
         seen = 0
-        for rides in ports.rides.due_in_batches(shard, until, MOST, TOGETHER):
-            if seen >= MANY and helpers:
+        for rides in ports.rides.due_in_batches(shard, until, MOST_DUE, BATCH_RIDES):
+            if seen >= HELP_AFTER_RIDES and helpers:
                 helpers.pop()()
             yield rides
             seen += len(rides)
@@ -170,7 +170,7 @@ class _Run:
 
 def _take_step(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     try:
-        return look(ports, ride, now)
+        return handle_due(ports, ride, now)
     except Exception as error:
         # A defect that shows with one ride must not stop the sweep of the others.
         _put_back(ports, ride, now, error)
@@ -185,18 +185,18 @@ def _go_on_patrol(ports: Stores, shard: str, now: datetime, time_left: Callable[
     """
     try:
         patrols = ports.fleet.patrols_due(shard, now)
-        ride_ids = list(rides_to_look_at(ports, shard, patrols, now)) if patrols else []
+        ride_ids = list(rides_to_check(ports, shard, patrols, now)) if patrols else []
         for ride_id in random.sample(ride_ids, len(ride_ids)):
             if not time_left():
                 return
-            _look_on_patrol(ports, ride_id, now)
+            _check_on_patrol(ports, ride_id, now)
         ports.fleet.note_patrols(shard, patrols, now)
     except Exception as error:
         # Nobody counts as silent while Redis is away; the waiting rides do not depend on it.
         _report("no patrol", error, {"shard": shard})
 
 
-def _look_on_patrol(ports: Stores, ride_id: str, now: datetime) -> None:
+def _check_on_patrol(ports: Stores, ride_id: str, now: datetime) -> None:
     try:
         ride = ports.rides.get(ride_id)
     except Unavailable:
@@ -265,12 +265,12 @@ def _put_back(ports: Stores, ride: Ride, now: datetime, error: Exception) -> Non
 
 def _report(what: str, error: Exception, facts: dict[str, object]) -> None:
     """Log an error; with a traceback unless it is an error of the domain."""
-    expected = isinstance(error, DispatchError)
+    is_of_domain = isinstance(error, DispatchError)
     logger.log(
-        logging.WARNING if expected else logging.ERROR,
+        logging.WARNING if is_of_domain else logging.ERROR,
         what,
         extra={**facts, "cause": f"{type(error).__name__}: {error}"},
-        exc_info=None if expected else error,
+        exc_info=None if is_of_domain else error,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from service.matching.candidates import expected
+from service.matching.candidates import places_to_fetch
 from service.matching.correction import (
     AS_ESTIMATED,
     CorrectedTimes,
@@ -97,13 +97,13 @@ class ZoneTimes:
         """Travel times as riders and drivers are shown them: medians."""
         return CorrectedTimes(self.base, self.rider_correction(zone, kind), _hour(now))
 
-    def expect(self, rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> None:
+    def prefetch(self, rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> None:
         """Fetch everything that a round of these rides may need with one estimate.
 
         A base behind a network remembers the answers; a straight line needs no call.
         """
         if not isinstance(self.base, GreatCircle):
-            self.base.estimate(*expected(rides, fleet))
+            self.base.estimate(*places_to_fetch(rides, fleet))
 
     def trips(self, zone: str, now: datetime) -> tuple[TravelTimes, RemainingTime]:
         """The travel times of trips, and the model for the remaining time of trips under way."""

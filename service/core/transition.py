@@ -68,7 +68,7 @@ def carry_out(
         except WriteConflict as lost:
             ride, unicorn = lost.ride or ride, lost.unicorn or unicorn
             continue
-        effects.tell(ports, now, ride=ride_after, unicorn=unicorn_after)
+        effects.after_write(ports, now, ride=ride_after, unicorn=unicorn_after)
         experience.remember(ports, ride, ride_after, now)
         return ride_after
     raise Unavailable(f"ride {ride.ride_id} is being changed by too many at once")
@@ -95,15 +95,15 @@ def change_unicorn(
     unicorn: Unicorn,
     step: Callable[[Unicorn], Unicorn],
     now: datetime,
-    expected: Callable[[int], bool] = lambda _version: True,
+    precondition: Callable[[int], bool] = lambda _version: True,
 ) -> Unicorn:
     """Apply `step` to a unicorn alone; nothing is written if `step` returns its argument.
 
-    Raises `StaleVersion` unless `expected` accepts the stored version, and `Unavailable` after
+    Raises `StaleVersion` unless `precondition` accepts the stored version, and `Unavailable` after
     `ATTEMPTS` lost writes.
     """
     for _ in range(ATTEMPTS):
-        if not expected(unicorn.version):
+        if not precondition(unicorn.version):
             raise StaleVersion(f"the unicorn is at version {unicorn.version} by now")
         after = step(unicorn)
         if after is unicorn:
@@ -113,7 +113,7 @@ def change_unicorn(
         except WriteConflict as lost:
             unicorn = lost.unicorn or unicorn
             continue
-        effects.tell(ports, now, ride=None, unicorn=after)
+        effects.after_write(ports, now, ride=None, unicorn=after)
         return after
     raise Unavailable(f"unicorn {unicorn.unicorn_id} is being changed by too many at once")
 

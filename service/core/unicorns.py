@@ -153,7 +153,7 @@ def _next_ride(ports: Stores, step: Step, ride: Ride, at: Location | None, now: 
         case Step.ACCEPT:
             return ride.accepted(now)
         case Step.DECLINE:
-            return ride.declined_by_unicorn(now, ports.rules.deadline)
+            return ride.declined_by_unicorn(now, ports.rules.match_within)
         case Step.ARRIVE:
             return arriving.arrived(ports, ride, at, now)
         case Step.START:
@@ -179,26 +179,27 @@ def set_availability(
     unicorn_id: str,
     accepting: bool,
     now: datetime,
-    expected: Callable[[int], bool] = lambda _version: True,
+    precondition: Callable[[int], bool] = lambda _version: True,
 ) -> Unicorn:
     """Go on or off duty; a ride under way is finished first. Going off duty declines an offer.
 
-    Raises `StaleVersion` unless `expected` accepts the stored version.
+    Raises `StaleVersion` unless `precondition` accepts the stored version.
     """
     unicorn = stored_unicorn(ports, unicorn_id)
-    if not accepting and decline_offer(ports, unicorn, now, expected):
+    if not accepting and decline_offer(ports, unicorn, now, precondition):
         return stored_unicorn(ports, unicorn_id)
     return change_unicorn(
-        ports, unicorn, lambda u: u.with_availability(accepting, now), now, expected
+        ports, unicorn, lambda u: u.with_availability(accepting, now), now, precondition
     )
 
 
 def decline_offer(
-    ports: Stores, unicorn: Unicorn, now: datetime, expected: Callable[[int], bool]
+    ports: Stores, unicorn: Unicorn, now: datetime, precondition: Callable[[int], bool]
 ) -> bool:
     """Decline the ride that is offered to the unicorn and put it off duty, in one write.
 
-    False if no ride is offered to it. Raises `StaleVersion` unless `expected` accepts its version.
+    False if no ride is offered to it. Raises `StaleVersion` unless `precondition` accepts the
+    stored version.
     """
     ride = ports.rides.get(unicorn.ride_id) if unicorn.ride_id else None
     if ride is None:
@@ -208,10 +209,10 @@ def decline_offer(
         is_offered = ride.status is RideStatus.OFFERED and ride.unicorn_id == unicorn.unicorn_id
         if not is_offered or stored is None:
             return ride, stored
-        if not expected(stored.version):
+        if not precondition(stored.version):
             raise StaleVersion(f"the unicorn is at version {stored.version} by now")
         off_duty = stored.released(ride.ride_id, now, refused=True, keep_accepting=False)
-        return ride.declined_by_unicorn(now, ports.rules.deadline), off_duty
+        return ride.declined_by_unicorn(now, ports.rules.match_within), off_duty
 
     return unicorn.unicorn_id in carry_out(ports, ride, decide, now, unicorn).declined
 
@@ -224,7 +225,7 @@ def unicorn_id_of(ports: Stores, account_sub: str) -> str:
     return unicorn_id
 
 
-def heard_from(ports: Stores, account_sub: str, now: datetime) -> str:
+def record_call(ports: Stores, account_sub: str, now: datetime) -> str:
     """`unicorn_id_of` for a call that is not a position; notes that the unicorn was heard."""
     unicorn_id = unicorn_id_of(ports, account_sub)
     # A failure does not matter: while Redis is away no unicorn counts as silent.
@@ -256,18 +257,18 @@ def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
     except Unavailable:
         return LocatedUnicorn(unicorn, None)
     silence = seen.silence if unicorn.ride_id else seen.unplaced
-    if seen.position is None and silence > ports.rules.stale and unicorn.state in CONTACTABLE:
+    if seen.position is None and silence > ports.rules.stale_after and unicorn.state in CONTACTABLE:
         unicorn = replace(unicorn, state=UnicornState.NON_CONTACTABLE)
     advice = seen.advice if unicorn.can_take_a_ride else None
     return LocatedUnicorn(unicorn, seen.position, seen.problem, seen.ride_version, advice)
 
 
-def advised(ports: Stores, duty: Duty, now: datetime) -> Duty:
+def with_advice(ports: Stores, duty: Duty, now: datetime) -> Duty:
     """The same duty with the unicorn's advice; one call to Redis if the unicorn is idle."""
     return replace(duty, advice=view(ports, duty.unicorn, now).advice) if duty.is_idle else duty
 
 
-def duty_of(ports: Stores, unicorn: Unicorn, now: datetime) -> Duty:
+def load_duty(ports: Stores, unicorn: Unicorn, now: datetime) -> Duty:
     """The unicorn with the ride for which it is reserved; one read if it has a ride.
 
     Repairs a reservation for a ride that is not the unicorn's.

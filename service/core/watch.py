@@ -12,7 +12,7 @@ from service.core.effects import ride_topic, unicorn_topic
 from service.core.ports import Hints, Stores
 from service.core.rides import own_ride
 from service.core.transition import stored_unicorn
-from service.core.unicorns import Duty, advised, duty_of
+from service.core.unicorns import Duty, load_duty, with_advice
 from service.matching.correction import Kind
 from service.model import Position, Ride, RideStatus
 from service.model.errors import Unavailable, UnicornNotFound
@@ -23,7 +23,7 @@ REREAD_SECONDS: Final = 5.0
 LIVE_SECONDS: Final = 2.0
 """How often a follower gets the unicorn's position at most."""
 
-BELIEVED_CAPS: Final = 4
+MAX_SHOWN_ETA_FACTOR: Final = 4
 """A pickup ETA above this many times the cap is a sensor's error and is not shown to a rider."""
 
 SHOWS_UNICORN: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
@@ -102,7 +102,7 @@ def wait_for_duty(
         stored = stored_unicorn(ports, unicorn.unicorn_id)
         if stored.account_sub != unicorn.account_sub:
             raise UnicornNotFound("this account drives another unicorn now")
-        return advised(ports, duty_of(ports, stored, now()), now())
+        return with_advice(ports, load_duty(ports, stored, now()), now())
 
     return _wait(ports, unicorn_topic(unicorn.unicorn_id), read, done, seconds, monotonic, wait)
 
@@ -203,4 +203,4 @@ def _pickup_eta(
     if ride.status is not RideStatus.MATCHED or position is None:
         return None
     eta = arrivals.pickup_eta(ride, position.location, now)
-    return eta if eta <= BELIEVED_CAPS * ports.rules.max_pickup_eta.total_seconds() else None
+    return eta if eta <= MAX_SHOWN_ETA_FACTOR * ports.rules.max_pickup_eta.total_seconds() else None

@@ -67,7 +67,9 @@ def gather(
     )
 
 
-def expected(rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> tuple[FloatArray, FloatArray]:
+def places_to_fetch(
+    rides: Iterable[Ride], fleet: Iterable[FleetEntry]
+) -> tuple[FloatArray, FloatArray]:
     """Every pair of places that `match` may ask travel times for, as origins and destinations.
 
     Each unicorn's start with each pickup; of a busy unicorn its way to its own pickup, and its

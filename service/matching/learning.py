@@ -84,8 +84,8 @@ def learn(
     able.sort(key=lambda leg: leg.started)
     held_back, taught = able[::HELD_BACK], [leg for n, leg in enumerate(able) if n % HELD_BACK]
     longest = longest_visible(able, now)
-    error, spread = _judged(_fit(taught, now, prior), held_back, now, longest)
-    if error > _judged(previous, held_back, now, longest)[0] + TOLERANCE:
+    error, spread = _evaluated(_fit(taught, now, prior), held_back, now, longest)
+    if error > _evaluated(previous, held_back, now, longest)[0] + TOLERANCE:
         return None
     return _one_step(previous, _fit(able, now, prior), spread)
 
@@ -187,7 +187,7 @@ def _expect_and_maximize(
     return found
 
 
-def _judged(
+def _evaluated(
     correction: Correction, legs: Sequence[Leg], now: float, longest: float
 ) -> tuple[float, float]:
     """The mean error of the logarithm, relative to the noise, and the spread of the slower half.

@@ -69,7 +69,7 @@ def _choose(costs: CostTable) -> Edges | None:
     edges, more_available, more_busy = costs.edges(costs.riders, neighbours)
     while len(edges) <= costs.tuning.most_edges or len(costs.riders) == 1:
         searching = more_available
-        if not (searching.any() and _is_crowded(edges)):
+        if not (searching.any() and _has_too_few_unicorns(edges)):
             chosen = cheapest(edges, costs.unmatched)
             claims = chosen.only(chosen.unicorns < costs.candidates.available)
             searching = _without(more_available, claims.riders)
@@ -92,7 +92,7 @@ def _without(marked: BoolArray, rows: IntArray) -> BoolArray:
     return rest
 
 
-def _is_crowded(edges: Edges) -> bool:
+def _has_too_few_unicorns(edges: Edges) -> bool:
     """Whether there are so few unicorns that riders must be left out, which needs no pairing."""
     return len(np.unique(edges.unicorns)) < len(np.unique(edges.riders))
 

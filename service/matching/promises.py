@@ -11,7 +11,7 @@ NEAR: Final = 0.2
 """The largest relative difference between told and real time that counts as near."""
 
 
-class Promise(NamedTuple):
+class QuotedEta(NamedTuple):
     """The time told for one drive and the time it took, in seconds."""
 
     told: float
@@ -35,7 +35,7 @@ class Promise(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class QuoteAccuracy:
     """How well the promises of a zone were kept; shares from 0 to 1, None without promises."""
 
     promises: int
@@ -44,7 +44,7 @@ class Kept:
     in_time: float | None
 
     @classmethod
-    def of(cls, promises: Sequence[Promise]) -> Self:
+    def of(cls, promises: Sequence[QuotedEta]) -> Self:
         ratios = [each.ratio for each in promises if each.ratio is not None]
         return cls(
             promises=len(promises),

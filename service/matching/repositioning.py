@@ -37,7 +37,7 @@ MOST_PAIRS: Final = 10_000
 """The most pairs of unicorn and slot that are solved at once, because the time to solve grows
 faster than their number."""
 
-CROWD: Final = 3
+COMPARED_PER_SLOT: Final = 3
 """How many idle unicorns, the nearest ones, are compared for each unicorn that a goal wants."""
 
 
@@ -116,10 +116,10 @@ class _Pairs:
         origins = candidates.places[: candidates.available]
         reach = travel.reach_metres(knobs.longest_drive_seconds)
         near = Neighbourhood(origins, reach)
-        rows, unicorns, _ = near.nearest(goals.places, CROWD * int(wanted.max()))
+        rows, unicorns, _ = near.nearest(goals.places, COMPARED_PER_SLOT * int(wanted.max()))
         rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        in_crowd = rank < CROWD * wanted[rows]
-        rows, unicorns = rows[in_crowd], unicorns[in_crowd]
+        is_compared = rank < COMPARED_PER_SLOT * wanted[rows]
+        rows, unicorns = rows[is_compared], unicorns[is_compared]
         seconds, metres = travel.estimate(origins[unicorns], goals.places[rows])
         return cls(unicorns, rows, seconds, metres)
 

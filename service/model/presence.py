@@ -82,7 +82,7 @@ class PositionProblem(StrEnum):
     NO_SUCH_UNICORN = "unknown_unicorn"
 
 
-def judged(position: Position, now: datetime, stale: timedelta) -> Position | PositionProblem:
+def validated(position: Position, now: datetime, stale: timedelta) -> Position | PositionProblem:
     """The position, or why it does not count.
 
     If the phone's clock is ahead by at most `CLOCK_SKEW`, the position is recorded now.

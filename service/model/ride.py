@@ -144,7 +144,12 @@ class Ride:
         return self.status in TERMINAL
 
     def claimed(
-        self, unicorn: Unicorn, at: Location, pairing: Pairing, now: datetime, offer: timedelta
+        self,
+        unicorn: Unicorn,
+        at: Location,
+        pairing: Pairing,
+        now: datetime,
+        offer_lasts: timedelta,
     ) -> Ride:
         """The ride with `unicorn`: matched, or offered if the unicorn wants to be asked first."""
         self._require(self.status is RideStatus.REQUESTED, "claimed")
@@ -154,12 +159,12 @@ class Ride:
             RideStep.MATCHED if accepted else RideStep.OFFERED,
             now,
             unicorn.unicorn_id,
-            due_at=now + (UNSEEN if accepted else offer),
+            due_at=now + (UNSEEN if accepted else offer_lasts),
             unicorn=unicorn.seen_by_rider(at),
             pickup_eta_seconds=pairing.pickup_eta_seconds,
             pickup_eta_latest_seconds=pairing.pickup_eta_latest_seconds,
             pickup_distance_metres=pairing.pickup_distance_metres,
-            offer_expires_at=None if accepted else now + offer,
+            offer_expires_at=None if accepted else now + offer_lasts,
             matched_at=now if accepted else None,
         )
 
@@ -171,13 +176,13 @@ class Ride:
         step = RideStep.ACCEPTED
         return self._next(step, now, due_at=now + UNSEEN, matched_at=now)
 
-    def arrived(self, now: datetime, no_show: timedelta, metres: int | None = None) -> Ride:
-        """The unicorn is at the pickup and waits for the rider for at most `no_show`."""
+    def arrived(self, now: datetime, no_show_after: timedelta, metres: int | None = None) -> Ride:
+        """The unicorn is at the pickup and waits for the rider for at most `no_show_after`."""
         self._require(self.status is RideStatus.MATCHED, "marked arrived")
         return self._next(
             RideStep.ARRIVED,
             now,
-            due_at=min(self.due_at or now, now + no_show),
+            due_at=min(self.due_at or now, now + no_show_after),
             arrived_at=now,
             arrived_distance_metres=metres,
             arrive_refused_at=None,
@@ -215,7 +220,7 @@ class Ride:
             cancel_reason=reason,
         )
 
-    def returned(self, now: datetime, deadline: timedelta, why: RideStep) -> Ride:
+    def returned(self, now: datetime, match_within: timedelta, why: RideStep) -> Ride:
         """Back to `requested` without its unicorn, which never gets this ride again.
 
         If the rider had already seen the unicorn, the ride gets a new deadline, at most
@@ -242,25 +247,25 @@ class Ride:
             arrive_refused_at=None,
             excluded=self.excluded | {self.unicorn.unicorn_id},
             not_coming=self.not_coming - {self.unicorn.unicorn_id},
-            deadline_at=now + deadline if fresh else self.deadline_at,
+            deadline_at=now + match_within if fresh else self.deadline_at,
             fresh_deadlines=self.fresh_deadlines + fresh,
         )
 
-    def declined_by_unicorn(self, now: datetime, deadline: timedelta) -> Ride:
+    def declined_by_unicorn(self, now: datetime, match_within: timedelta) -> Ride:
         """`returned`, because the unicorn declined it."""
-        after = self.returned(now, deadline, RideStep.DECLINED)
+        after = self.returned(now, match_within, RideStep.DECLINED)
         return replace(after, declined={**self.declined, self.unicorn_id or "": after.version})
 
-    def offer_missed(self, now: datetime, deadline: timedelta) -> Ride:
+    def offer_missed(self, now: datetime, match_within: timedelta) -> Ride:
         """`returned`, because its offer expired; the same unicorn may get another offer of it."""
-        after = self.returned(now, deadline, RideStep.OFFER_EXPIRED)
+        after = self.returned(now, match_within, RideStep.OFFER_EXPIRED)
         missed_by = self.missed_by | {self.unicorn_id or ""}
         return replace(after, excluded=self.excluded, missed_by=missed_by)
 
-    def not_come_to(self, now: datetime, deadline: timedelta) -> Ride:
+    def not_come_to(self, now: datetime, match_within: timedelta) -> Ride:
         """`returned`, because its unicorn does not come."""
         not_coming = self.not_coming | {self.unicorn_id or ""}
-        after = self.returned(now, deadline, RideStep.NOT_COMING)
+        after = self.returned(now, match_within, RideStep.NOT_COMING)
         return replace(after, not_coming=not_coming)
 
     def as_left_by(self, unicorn_id: str) -> Ride:
@@ -291,7 +296,7 @@ class Ride:
         self._require(self.status is RideStatus.REQUESTED, "given up")
         return self._next(why, now, due_at=None)
 
-    def replayed(self, now: datetime, deadline: timedelta) -> Ride:
+    def replayed(self, now: datetime, match_within: timedelta) -> Ride:
         """Requested again after it was set aside; excluded unicorns stay excluded."""
         is_somebodys = self.rider_id != ERASED
         self._require(self.status is RideStatus.UNMATCHED and is_somebodys, "replayed")
@@ -299,7 +304,7 @@ class Ride:
             RideStep.REPLAYED,
             now,
             due_at=now + FIRST_RETRY,
-            deadline_at=now + deadline,
+            deadline_at=now + match_within,
         )
 
     def rated(self, rating: Rating) -> Ride:

@@ -65,7 +65,7 @@ class DynamoPhotos(TableStore):
         item = self._stored({"operation_id": text(name)}) if can_be_key(name) else None
         return item["account_sub"]["S"] if item else None
 
-    def belongs(self, identity_id: str, sub: str) -> None:
+    def link_identity(self, identity_id: str, sub: str) -> None:
         self._set(f"photo#{sub}", "SET identity_id = :identity", {":identity": text(identity_id)})
         self._set(f"identity#{identity_id}", "SET account_sub = :sub", {":sub": text(sub)})
 
@@ -123,7 +123,7 @@ class S3Photos:
         self._region = region
         self.get = rows.get
         self.owner = rows.owner
-        self.belongs = rows.belongs
+        self.link_identity = rows.link_identity
         self.refuse = rows.refuse
 
     def form(self, identity_id: str, media_type: str) -> UploadForm:

@@ -58,7 +58,7 @@ def near(fleet: FleetIndex, place: Location = HERE, now: datetime = NOW) -> list
 def test_an_unknown_unicorns_position_asks_for_its_state(fleet: FleetIndex) -> None:
     sighting = fleet.record("u1", at(HERE), NOW)
     assert sighting.unicorn is None
-    assert sighting.entered
+    assert sighting.is_new_here
 
 
 def test_a_known_unicorn_is_found_near_its_position(fleet: FleetIndex) -> None:
@@ -82,7 +82,7 @@ def test_an_older_position_than_the_last_is_ignored(fleet: FleetIndex) -> None:
     fleet.refresh(a_usable_unicorn(), NOW)
     fleet.record("u1", at(HERE), NOW)
     late = fleet.record("u1", at(FAR, NOW - timedelta(seconds=1)), NOW)
-    assert not late.entered
+    assert not late.is_new_here
     assert fleet.position("u1", NOW) == at(HERE)
 
 
@@ -93,7 +93,7 @@ def test_a_unicorn_enters_once_and_again_after_silence_or_in_another_zone(
     times = [NOW + timedelta(seconds=seconds) for seconds in (0, 4, 70, 74, 78)]
     places = [HERE, NEAR, NEAR, ELSEWHERE, ELSEWHERE]
     entered = [
-        fleet.record("u1", at(place, time), time).entered
+        fleet.record("u1", at(place, time), time).is_new_here
         for place, time in zip(places, times, strict=True)
     ]
     assert entered == [True, False, True, False, True]
@@ -158,9 +158,9 @@ def test_many_positions_are_recorded_as_single_ones_are(fleet: FleetIndex) -> No
     later = NOW + timedelta(seconds=4)
     seen = fleet.record_all({f"u{n}": at(HERE, later) for n in range(3)}, later)
     assert [seen[f"u{n}"].unicorn for n in range(3)] == [*unicorns[:2], None]
-    assert [seen[f"u{n}"].entered for n in range(3)] == [True, True, True]
+    assert [seen[f"u{n}"].is_new_here for n in range(3)] == [True, True, True]
     again = fleet.record_all({f"u{n}": at(NEAR, later) for n in range(3)}, later)
-    assert [again[f"u{n}"].entered for n in range(3)] == [False] * 3
+    assert [again[f"u{n}"].is_new_here for n in range(3)] == [False] * 3
     fleet.refresh_all(unicorns[2:], later)
     found = {entry.unicorn.unicorn_id: entry.position for entry in near(fleet, now=later)}
     assert found == dict.fromkeys(["u0", "u1", "u2"], at(HERE, later))
@@ -197,7 +197,7 @@ def test_the_longest_waiting_of_a_long_row_are_found(fleet: FleetIndex) -> None:
     names = {entry.unicorn.unicorn_id for entry in found.entries}
     assert {unicorn.unicorn_id for unicorn in unicorns[:16]} <= names
     assert len(names) <= 32, "more are fetched than can matter"
-    assert found.cut == {HERE}
+    assert found.truncated == {HERE}
 
 
 def test_as_many_of_a_row_are_found_as_riders_stand_there(fleet: FleetIndex) -> None:
@@ -225,7 +225,7 @@ def test_it_is_told_whether_more_are_within_reach(fleet: FleetIndex, count: int,
     row(fleet, count)
     found = fleet.near([HERE, FAR], reach_metres=2250, per_place=16, now=NOW)
     assert len(found.entries) == min(count, 16)
-    assert found.cut == ({HERE} if cut else frozenset())
+    assert found.truncated == ({HERE} if cut else frozenset())
 
 
 def test_places_searched_together_lose_nobody_at_the_edge_of_reach(fleet: FleetIndex) -> None:
@@ -281,7 +281,7 @@ def test_a_unicorn_that_jumps_is_found_only_where_it_is(fleet: FleetIndex) -> No
     far_away = Location(45.5, -73.6)
     fleet.record("u1", at(far_away, NOW + timedelta(seconds=4)), NOW + timedelta(seconds=4))
     later = NOW + timedelta(seconds=8)
-    assert fleet.record("u1", at(far_away, later), later).entered
+    assert fleet.record("u1", at(far_away, later), later).is_new_here
     assert near(fleet, HERE, later) == []
     assert [entry.position for entry in near(fleet, far_away, later)] == [at(far_away, later)]
 

@@ -94,8 +94,8 @@ def test_of_nobody_is_nothing_known(place: Any, sub: str) -> None:
 
 
 def test_an_upload_is_found_by_its_identity_and_taken_once(place: Any, sub: str) -> None:
-    place.photos.belongs("identity-1", sub)
-    place.photos.belongs("identity-1", sub)
+    place.photos.link_identity("identity-1", sub)
+    place.photos.link_identity("identity-1", sub)
     place.upload("identity-1", b"a file")
     assert list(place.photos.waiting()) == ["identity-1"]
     assert place.photos.owner("identity-1") == sub
@@ -105,7 +105,7 @@ def test_an_upload_is_found_by_its_identity_and_taken_once(place: Any, sub: str)
 
 
 def test_what_is_too_large_is_taken_away_and_refused(place: Any, sub: str) -> None:
-    place.photos.belongs("identity-1", sub)
+    place.photos.link_identity("identity-1", sub)
     place.upload("identity-1", bytes(UPLOAD_BYTES + 1))
     with pytest.raises(PhotoRefused):
         place.photos.take("identity-1")
@@ -113,7 +113,7 @@ def test_what_is_too_large_is_taken_away_and_refused(place: Any, sub: str) -> No
 
 
 def test_a_new_photo_takes_the_place_of_the_one_before(place: Any, sub: str) -> None:
-    place.photos.belongs("identity-1", sub)
+    place.photos.link_identity("identity-1", sub)
     place.photos.refuse(sub, "the picture moves")
     place.photos.keep(sub, PICTURE)
     first = place.photos.get(sub)
@@ -127,7 +127,7 @@ def test_a_new_photo_takes_the_place_of_the_one_before(place: Any, sub: str) -> 
 
 
 def test_what_is_forgotten_leaves_nothing(place: Any, sub: str) -> None:
-    place.photos.belongs("identity-1", sub)
+    place.photos.link_identity("identity-1", sub)
     place.photos.keep(sub, PICTURE)
     place.upload("identity-1", b"one more")
     place.photos.forget(sub)
@@ -139,7 +139,7 @@ def test_what_is_forgotten_leaves_nothing(place: Any, sub: str) -> None:
 def test_an_upload_that_is_cleaned_after_the_end_of_the_account_leaves_nothing(
     place: Any, sub: str
 ) -> None:
-    place.photos.belongs("identity-1", sub)
+    place.photos.link_identity("identity-1", sub)
     place.photos.forget(sub)
     place.photos.keep(sub, PICTURE)
     place.photos.refuse(sub, "the picture moves")
@@ -172,7 +172,7 @@ def test_the_form_takes_a_photo_and_nothing_else(real: Real) -> None:
 
 
 def test_a_link_shows_the_photo_to_whoever_has_it_and_no_other_way(real: Real) -> None:
-    real.photos.belongs("identity-1", "rider-of-links")
+    real.photos.link_identity("identity-1", "rider-of-links")
     real.photos.keep("rider-of-links", PICTURE)
     links = real.photos.links(real.photos.get("rider-of-links").name)
     for url, data in ((links.url, PICTURE.photo), (links.thumbnail_url, PICTURE.thumbnail)):
@@ -186,7 +186,7 @@ def test_a_link_shows_the_photo_to_whoever_has_it_and_no_other_way(real: Real) -
 def test_a_photo_that_is_kept_while_the_account_ends_is_deleted_too(
     real: Real, sub: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real.photos.belongs("identity-1", sub)
+    real.photos.link_identity("identity-1", sub)
     real.photos.keep(sub, PICTURE)
     read = real.rows.get
 

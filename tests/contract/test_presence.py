@@ -138,7 +138,7 @@ def test_a_jump_is_believed_when_a_second_report_agrees(fleet: FleetIndex) -> No
     assert fleet.position("u1", NOW + seconds(4)) == at(HERE)
     believed = fleet.record("u1", at(FAR, 8), NOW + seconds(8))
     assert fleet.position("u1", NOW + seconds(8)) == at(FAR, 8)
-    assert (doubted.entered, believed.entered) == (False, True)
+    assert (doubted.is_new_here, believed.is_new_here) == (False, True)
 
 
 def test_three_places_that_do_not_agree_are_none(fleet: FleetIndex) -> None:

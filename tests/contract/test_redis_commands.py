@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from service.core.effects import tell
+from service.core.effects import after_write
 from service.matching.zones import zone_of
 from service.model import Location, Position, RideStatus
 from service.model.unicorn import Trip
@@ -83,8 +83,8 @@ def test_the_later_steps_of_a_ride_delete_no_waiting_entry(link: RedisLink, serv
     )
     ride = a_ride(status=RideStatus.MATCHED)
     server.config_resetstat()
-    tell(ports, NOW, ride=ride, unicorn=None)
+    after_write(ports, NOW, ride=ride, unicorn=None)
     assert sent(server)["hdel"] == 1
     for status in (RideStatus.ARRIVED, RideStatus.IN_PROGRESS, RideStatus.COMPLETED):
-        tell(ports, NOW, ride=replace(ride, status=status), unicorn=None)
+        after_write(ports, NOW, ride=replace(ride, status=status), unicorn=None)
     assert sent(server)["hdel"] == 1

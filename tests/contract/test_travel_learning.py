@@ -11,7 +11,7 @@ import pytest
 
 from service.core.ports import Legs
 from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
-from service.matching.promises import Promise
+from service.matching.promises import QuotedEta
 from service.model.errors import Unavailable
 from service.observability.instruments import PROMISES, TOLD_RATIO
 from service.settings import Settings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 LEG = Leg("892a100d2d7ffff", "892a100d2d3ffff", 812.5, 1.25, 173.6, 1.7e9, 240.0, "u1")
-KEPT = Promise(200.0, 400.0, 240.0)
+KEPT = QuotedEta(200.0, 400.0, 240.0)
 LEARNED = Correction(
     by_distance=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
     by_direction=(0.01, -0.02, 0.03, -0.04),
@@ -87,7 +87,7 @@ def test_promises_are_kept_beside_legs_also_of_drives_that_came_to_nothing(
 ) -> None:
     for module in (legs, fakes_redis):
         monkeypatch.setattr(module, "MOST_PROMISES", 2)
-    late = Promise(60.0, 120.0, None)
+    late = QuotedEta(60.0, 120.0, None)
     for promise in (KEPT, late, KEPT):
         store.add("zone-1", Kind.PICKUP, None, promise)
     assert store.promises("zone-1", Kind.PICKUP) == [KEPT, late]
@@ -97,7 +97,7 @@ def test_promises_are_kept_beside_legs_also_of_drives_that_came_to_nothing(
 
 def test_the_metrics_count_how_promises_are_kept_even_if_redis_is_away() -> None:
     nobody = RedisLegs(RedisLink(connect("redis://127.0.0.1:1/0", timeout_seconds=0.1)))
-    for promise in (KEPT, Promise(60.0, 120.0, None)):
+    for promise in (KEPT, QuotedEta(60.0, 120.0, None)):
         with pytest.raises(Unavailable):
             nobody.add("zone-9", Kind.TRIP, None, promise)
     kept = {

@@ -79,7 +79,7 @@ def test_a_corrected_ride_asks_for_no_round(waiting: Waiting) -> None:
     lease = waiting.take(ZONE)
     assert lease
     waiting.correct(a_ride(version=3))
-    assert lease.leave()
+    assert lease.release_unless_marked()
     assert waiting.add(a_ride(version=4))
 
 
@@ -106,9 +106,9 @@ def test_a_second_job_leaves_its_turn_to_the_lease_holder(waiting: Waiting) -> N
     assert holder
     holder.begin_round()
     assert waiting.take(ZONE) is None
-    assert not holder.leave(), "the second job's request for a round was forgotten"
+    assert not holder.release_unless_marked(), "the second job's request for a round was forgotten"
     holder.begin_round()
-    assert holder.leave()
+    assert holder.release_unless_marked()
     assert waiting.take(ZONE)
 
 
@@ -119,7 +119,7 @@ def test_a_ride_added_while_a_round_runs_keeps_the_holder(
     assert lease
     lease.begin_round()
     another("late")
-    assert not lease.leave()
+    assert not lease.release_unless_marked()
 
 
 def test_a_ride_added_before_the_round_reads_is_in_it_and_asks_for_no_more(
@@ -129,7 +129,7 @@ def test_a_ride_added_before_the_round_reads_is_in_it_and_asks_for_no_more(
     assert lease
     another("early")
     assert [ride.ride_id for ride in lease.begin_round().rides] == ["early"]
-    assert lease.leave()
+    assert lease.release_unless_marked()
 
 
 def test_a_released_lease_can_be_taken_whatever_was_asked_for(waiting: Waiting) -> None:
@@ -146,7 +146,7 @@ def test_only_zones_with_waiting_rides_are_marked_and_only_once(waiting: Waiting
     lease = waiting.take(elsewhere.zone)
     assert lease
     lease.begin_round()
-    lease.leave()
+    lease.release_unless_marked()
     assert waiting.mark([ZONE, elsewhere.zone]) == [elsewhere.zone]
     assert waiting.mark([ZONE, elsewhere.zone]) == []
 
@@ -289,8 +289,8 @@ def test_whoever_has_lost_the_turn_writes_nothing(
     for write in writes:
         with pytest.raises(LeaseLost):
             write()
-    late.fail()
-    assert late.leave()
+    late.release_after_error()
+    assert late.release_unless_marked()
     assert waiting.take(ZONE) is None, "the holder's lease was given back"
     holder.try_alone("ride-1")
     with pytest.raises(LeaseLost):
@@ -332,7 +332,7 @@ def test_an_exception_makes_no_suspects_and_clears_none(waiting: Waiting) -> Non
     lease = waiting.take(ZONE)
     assert lease
     assert lease.begin_round().suspects == {"suspect": 0}
-    lease.fail()
+    lease.release_after_error()
     lease = waiting.take(ZONE)
     assert lease
     assert lease.begin_round().suspects == {"suspect": 0}

@@ -85,13 +85,13 @@ def early_release(patch: Patch) -> None:
 
 
 def mark_cleared_after_the_read(patch: Patch) -> None:
-    original = FakeRoundLease.leave
+    original = FakeRoundLease.release_unless_marked
 
     def leave(self: FakeRoundLease) -> bool:
         self._waiting.marks.pop(self.zone, None)
         return original(self)
 
-    patch.setattr(FakeRoundLease, "leave", leave)
+    patch.setattr(FakeRoundLease, "release_unless_marked", leave)
 
 
 def silence_judged_on_an_empty_index(patch: Patch) -> None:

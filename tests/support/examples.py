@@ -224,7 +224,7 @@ def _service(to: Session) -> None:
 def _photo(stack: Stack) -> None:
     """The rider has a photo, without a file: links and forms are made without asking S3."""
     rows = DynamoPhotos(stack.ministack.dynamodb_client(), stack.settings().operations_table)
-    rows.belongs("us-east-1:5e0b1c2a-0d4f-4c55-9c4e-1f6c7d1b8a90", "rider-1")
+    rows.link_identity("us-east-1:5e0b1c2a-0d4f-4c55-9c4e-1f6c7d1b8a90", "rider-1")
     rows.show("rider-1", "photos/1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
 
 

@@ -21,7 +21,7 @@ class FakePhotos:
     def get(self, sub: str) -> Photo | None:
         return self._of.get(sub)
 
-    def belongs(self, identity_id: str, sub: str) -> None:
+    def link_identity(self, identity_id: str, sub: str) -> None:
         known = self._of.get(sub) or Photo(identity_id)
         self._of[sub] = replace(known, identity_id=identity_id)
         self._owners[identity_id] = sub

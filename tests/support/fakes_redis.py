@@ -18,7 +18,7 @@ from service.core.statistics import Tally, minute_of, wait_class
 from service.matching.coming import most_taken_back
 from service.matching.correction import Correction, Kind, Leg
 from service.matching.demand import PICKUP_RESOLUTION
-from service.matching.promises import Promise
+from service.matching.promises import QuotedEta
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (
@@ -96,11 +96,11 @@ class FakeFleetIndex:
         self._heard[unicorn_id] = now
         if known and known.recorded_at >= position.recorded_at:
             self._placed[unicorn_id] = now
-            return Sighting(unicorn, entered=False, ride_version=ride_version)
+            return Sighting(unicorn, is_new_here=False, ride_version=ride_version)
         if not self._is_plausible(unicorn_id, position):
             self._doubted[unicorn_id] = position
             self._note_problem(unicorn_id, PositionProblem.IMPLAUSIBLE_JUMP, now)
-            return Sighting(unicorn, entered=False, ride_version=ride_version)
+            return Sighting(unicorn, is_new_here=False, ride_version=ride_version)
         self._doubted.pop(unicorn_id, None)
         self._problems.pop(unicorn_id, None)
         self._placed[unicorn_id] = now
@@ -445,7 +445,7 @@ class FakeRoundLease:
         if self._suspects:
             self._suspects.discard(ride_id)
 
-    def leave(self) -> bool:
+    def release_unless_marked(self) -> bool:
         if self._has_turn() and self.zone in self._waiting.marks:
             return False
         if self._has_turn():
@@ -456,7 +456,7 @@ class FakeRoundLease:
         if self._has_turn():
             self._waiting.expire(self.zone)
 
-    def fail(self) -> None:
+    def release_after_error(self) -> None:
         if self._has_turn() and self._suspects is not None:
             self._waiting.running[self.zone] = set(self._suspects)
         self.release()
@@ -577,15 +577,15 @@ class FakeLegs:
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, Kind], list[Leg]] = {}
-        self.kept_promises: dict[tuple[str, Kind], list[Promise]] = {}
+        self.kept_promises: dict[tuple[str, Kind], list[QuotedEta]] = {}
 
-    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: Promise) -> None:
+    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: QuotedEta) -> None:
         if leg:
             self.kept[zone, kind] = [leg, *self.kept.get((zone, kind), [])][:MOST_LEGS]
         known = self.kept_promises.get((zone, kind), [])
         self.kept_promises[zone, kind] = [promise, *known][:MOST_PROMISES]
 
-    def promises(self, zone: str, kind: Kind) -> Sequence[Promise]:
+    def promises(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
         return self.kept_promises.get((zone, kind), [])
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:

@@ -15,7 +15,7 @@ from unittest.mock import patch
 from service.core.claims import Claim, Outcome
 from service.core.ports import Ports
 from service.core.rounds import Dispatcher
-from service.core.silence import LEFT_WITH_UNICORN
+from service.core.silence import OUTAGE_MESSAGE
 from service.core.sweep import sweep
 from service.matching.match import Tuning
 from service.model import Location, Ride
@@ -56,7 +56,7 @@ class Mistakes(logging.Handler):
         self.found: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage() not in (SET_ASIDE, LEFT_WITH_UNICORN):
+        if record.getMessage() not in (SET_ASIDE, OUTAGE_MESSAGE):
             self.found.append(record)
 
 

@@ -45,7 +45,7 @@ def hearing_on(fleet: FakeFleetIndex, **changes: Any) -> HearingReports:
 @pytest.mark.parametrize("failure", [Unavailable("away"), ValueError("a defect")])
 def test_a_failure_does_not_end_it_and_was_deafness(failure: Exception) -> None:
     fleet = Heard(failure)
-    hearing = hearing_on(fleet, rules=Rules(stale=timedelta(seconds=0.1)))
+    hearing = hearing_on(fleet, rules=Rules(stale_after=timedelta(seconds=0.1)))
     hearing.begin()
     assert fleet.enough.wait(20)
     hearing.end()

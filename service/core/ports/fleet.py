@@ -28,7 +28,7 @@ class Sighting:
     """
 
     unicorn: Unicorn | None
-    entered: bool
+    is_new_here: bool
     ride_version: int | None = None
     """The version of the unicorn's ride, if known."""
     advice: Advice | None = None
@@ -40,7 +40,7 @@ class Nearby:
     """Unicorns around some places."""
 
     entries: Sequence[FleetEntry]
-    cut: frozenset[Location] = frozenset()
+    truncated: frozenset[Location] = frozenset()
     """The places around which there may be more usable unicorns within reach."""
 
 

@@ -19,26 +19,26 @@ from service.model import Ride
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The limits of the service; see the settings of the same names."""
+    """The limits of the service, from its settings (`service.bootstrap.rules_of`)."""
 
-    deadline: timedelta = timedelta(seconds=180)
-    offer: timedelta = timedelta(seconds=15)
+    match_within: timedelta = timedelta(seconds=180)
+    offer_lasts: timedelta = timedelta(seconds=15)
     offers_missed_max: int = 3
     """A unicorn goes off duty after missing the offers of this many rides in a row; 0: never."""
-    no_show: timedelta = timedelta(seconds=600)
-    stale: timedelta = timedelta(seconds=60)
+    no_show_after: timedelta = timedelta(seconds=600)
+    stale_after: timedelta = timedelta(seconds=60)
     max_pickup_eta: timedelta = timedelta(seconds=480)
     reach_metres: float = 2250.0
     """The straight-line distance within which a unicorn can meet the cap on the pickup ETA."""
     max_active_rides: int = 0
     arrive_max_metres: int = 500
     """How far from the pickup a unicorn may be when it reports its arrival; 0: anywhere."""
-    plan: timedelta = timedelta(seconds=480)
+    plan_extends: timedelta = timedelta(seconds=480)
     """How much longer than its deadline a ride may wait for the unicorn planned for it."""
 
     def ends_at(self, ride: Ride, *, planned: bool) -> datetime:
         """When a waiting ride ends unmatched: at its deadline or, if `planned`, later."""
-        return ride.deadline_at + (self.plan if planned else timedelta())
+        return ride.deadline_at + (self.plan_extends if planned else timedelta())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

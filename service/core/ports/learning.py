@@ -8,16 +8,16 @@ from typing import Protocol
 
 from service.core.times import Corrections
 from service.matching.correction import Correction, Kind, Leg
-from service.matching.promises import Promise
+from service.matching.promises import QuotedEta
 
 
 class Legs(Protocol):
     """The latest drives of each zone; all of them may be lost."""
 
-    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: Promise) -> None:
+    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: QuotedEta) -> None:
         """Add a drive (None: it was given up) and what the rider had been told of it."""
 
-    def promises(self, zone: str, kind: Kind) -> Sequence[Promise]:
+    def promises(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
         """The latest promises, newest first, some hundreds."""
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:

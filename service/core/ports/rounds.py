@@ -85,13 +85,13 @@ class RoundLease(Protocol):
         The count is taken back even if another job has the lease now.
         """
 
-    def leave(self) -> bool:
+    def release_unless_marked(self) -> bool:
         """Give the lease back; False, and the lease is kept, if the mark asks for another round."""
 
     def release(self) -> None:
         """Give the lease back, and delete the mark if a refused job set it; suspects stay noted."""
 
-    def fail(self) -> None:
+    def release_after_error(self) -> None:
         """`release` after an exception: the process lives, so its rides do not become suspects.
 
         Rides that were suspects before and were not cleared stay suspects.

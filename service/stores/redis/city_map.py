@@ -25,7 +25,7 @@ from service.stores.redis.link import RedisLink
 from service.stores.redis.presence import millis
 from service.stores.redis.remembered import position_of
 
-TOGETHER: Final = 250
+BATCH_UNICORNS: Final = 250
 """Unicorns that are read with one call. Other requests of the process have their turn in between:
 reading and parsing so many takes 5 ms of CPU."""
 MOST_READ: Final = 4 * MOST_SHOWN
@@ -98,12 +98,12 @@ class RedisCityMap:
         self._stale = stale
 
     def unicorns(self, box: Box, limit: int, now: datetime) -> Sequence[SeenUnicorn]:
-        """A call for each `TOGETHER` unicorns of the box's zones, and two more."""
+        """A call for each `BATCH_UNICORNS` unicorns of the box's zones, and two more."""
         found: list[SeenUnicorn] = []
         fresh_since = now - self._stale
         entries = noted(self._link, self._zones(box), now, STATE_TTL)[:MOST_READ]
-        for first in range(0, len(entries), TOGETHER):
-            chunk = entries[first : first + TOGETHER]
+        for first in range(0, len(entries), BATCH_UNICORNS):
+            chunk = entries[first : first + BATCH_UNICORNS]
             for entry, text in zip(chunk, self._positions(chunk), strict=True):
                 seen = _seen(entry, text) if text else None
                 if seen and seen.position_at >= fresh_since and box.contains(seen.location):

@@ -261,7 +261,7 @@ class RedisFleetIndex(RedisPresence):
         found, busy = self._geo.near(counts, reach, equal_metres, most_equal, per_place, now)
         names = busy.union(*(each.names for each in found))
         entries = self.entries(sorted(names), now)
-        cut = {corner for corner, each in zip(corners, found, strict=True) if each.cut}
+        cut = {corner for corner, each in zip(corners, found, strict=True) if each.truncated}
         return Nearby(
             [entry for entry in entries.values() if entry.position],
             frozenset(place for place in places if _corner(place) in cut),

@@ -61,7 +61,7 @@ class Found:
     """The ids of the found unicorns, and whether there are more within the radius."""
 
     names: set[str] = field(default_factory=set)
-    cut: bool = False
+    truncated: bool = False
 
 
 class GeoSets:
@@ -138,7 +138,7 @@ class GeoSets:
         found, busy = [Found() for _ in places], set[str]()
         for (number, *_), (names, cut, busy_names) in zip(searches, answers, strict=True):
             found[number].names.update(names)
-            found[number].cut |= bool(cut)
+            found[number].truncated |= bool(cut)
             busy.update(busy_names)
         return found, busy
 

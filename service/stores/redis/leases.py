@@ -134,7 +134,7 @@ class RedisRoundLease:
         if self._suspects:
             self._suspects.discard(ride_id)
 
-    def leave(self) -> bool:
+    def release_unless_marked(self) -> bool:
         left = bool(self._call(self._scripts.leave, (keys.mark,)))
         if left:
             self._over.set()
@@ -143,7 +143,7 @@ class RedisRoundLease:
     def release(self) -> None:
         self._give_back(0)
 
-    def fail(self) -> None:
+    def release_after_error(self) -> None:
         self._give_back(0) if self._suspects is None else self._give_back(1, *self._suspects)
 
     def _give_back(self, *failed: object) -> None:

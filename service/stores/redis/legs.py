@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final, cast
 
 from service.matching.correction import Kind, Leg
-from service.matching.promises import Promise
+from service.matching.promises import QuotedEta
 from service.observability.instruments import PROMISES, TOLD_RATIO
 from service.stores.entries import note_unreadable
 from service.stores.records import UNREADABLE
@@ -32,7 +32,7 @@ class RedisLegs:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
 
-    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: Promise) -> None:
+    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: QuotedEta) -> None:
         """One remote call. The metrics count the promise even if it fails."""
         _count(zone, kind, promise)
         notes = [(keys.promises(zone, kind), promise, MOST_PROMISES)]
@@ -45,7 +45,7 @@ class RedisLegs:
                     pipe.expire(key, REMEMBERED)
             pipe.execute()
 
-    def promises(self, zone: str, kind: Kind) -> Sequence[Promise]:
+    def promises(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
         with self._link.use() as client:
             texts = cast("list[str]", client.lrange(keys.promises(zone, kind), 0, -1))
         return [promise for text in texts if (promise := _promise(text))]
@@ -60,17 +60,17 @@ class RedisLegs:
             return cast("set[str]", client.smembers(keys.LEARNING))
 
 
-def _count(zone: str, kind: Kind, promise: Promise) -> None:
+def _count(zone: str, kind: Kind, promise: QuotedEta) -> None:
     PROMISES.labels(zone, kind, "in_time" if promise.was_in_time else "late").inc()
     if promise.ratio is not None:
         TOLD_RATIO.labels(zone, kind).observe(promise.ratio)
 
 
-def _promise(text: str) -> Promise | None:
+def _promise(text: str) -> QuotedEta | None:
     """The promise; None if this release cannot read it."""
     try:
         median, latest, took = json.loads(text)
-        return Promise(float(median), float(latest), None if took is None else float(took))
+        return QuotedEta(float(median), float(latest), None if took is None else float(took))
     except UNREADABLE as error:
         note_unreadable("leg", error)
         return None

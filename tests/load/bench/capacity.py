@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from service.bootstrap import build_ports, redis_stores
 from service.core import effects
-from service.core.patrol import rides_to_look_at
+from service.core.patrol import rides_to_check
 from service.core.ports import Ports
 from service.core.positions import record_position
 from service.core.rides import RideOrder, own_ride, request_ride
@@ -75,7 +75,7 @@ def claim(ports: Ports, ride: Ride, unicorn_id: str = UNICORN) -> Ride:
     after = ride.claimed(unicorn, PICKUP, pairing, now, timedelta(seconds=15))
     reserved = unicorn.reserved(ride.ride_id, Trip(ride.pickup, ride.dropoff))
     ports.assignments.commit((ride, after), (unicorn, reserved))
-    effects.tell(ports, now, ride=after, unicorn=reserved)
+    effects.after_write(ports, now, ride=after, unicorn=reserved)
     return after
 
 
@@ -134,7 +134,7 @@ def measure(ports: Ports, meter: Meter) -> None:
     crowd(ports)
     with bill.step(f"a patrol of {CROWD} rides (every 10 s)", PATROLS / CROWD):
         for shard in ports.rides.shards:
-            list(rides_to_look_at(ports, shard, list(Patrol), datetime.now(UTC)))
+            list(rides_to_check(ports, shard, list(Patrol), datetime.now(UTC)))
     row("one ride", bill.total)
     row("aim", AIM)
     fleet = Bill(meter)

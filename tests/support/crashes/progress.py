@@ -110,8 +110,8 @@ def a_unicorn_is_enrolled(process: Process) -> object:
 def a_unicorn_looks_and_waits(process: Process) -> object:
     ports = process.ports
     process.service.unicorns._accounts["driver-1"] = "u1"
-    unicorn = stored_unicorn(ports, unicorns.heard_from(ports, "driver-1", process.now))
-    duty = unicorns.duty_of(ports, unicorn, process.now)
+    unicorn = stored_unicorn(ports, unicorns.record_call(ports, "driver-1", process.now))
+    duty = unicorns.load_duty(ports, unicorn, process.now)
     process.service.fleet._positions.clear()
     unicorns.view(ports, unicorn, process.now)
     clock = lambda: process.now  # noqa: E731

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from service.core.advised import advised
+from service.core.advised import valid_advice
 from service.core.learning import learn_from_legs
 from service.core.moves import Repositioner
 from service.core.times import ZoneTimes, ended_drive
 from service.matching.correction import AS_ESTIMATED
-from service.matching.promises import Promise
+from service.matching.promises import QuotedEta
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from tests.support.builders import a_finished_ride
@@ -102,7 +102,7 @@ def a_sweep_checks_a_ride_in_progress(process: Process) -> None:
 def a_job_learns_travel_times(process: Process) -> None:
     drive = ended_drive(a_finished_ride())
     assert drive
-    leg, promise = drive.leg(GreatCircle()), Promise(200.0, 400.0, drive.seconds)
+    leg, promise = drive.leg(GreatCircle()), QuotedEta(200.0, 400.0, drive.seconds)
     process.ports.legs.add(zone_of(PICKUP), drive.kind, leg, promise)
     learn_from_legs(process.ports.legs, FakeCorrections(), AS_ESTIMATED, process.now)
 
@@ -113,4 +113,4 @@ def a_job_tells_unicorns_where_to_wait(process: Process) -> None:
     needed = ports.moves, ports.fleet, ports.pauses, ports.changes
     times, period, zone = ZoneTimes(GreatCircle()), timedelta(seconds=30), zone_of(PICKUP)
     Repositioner(*needed, times, None, period).step(zone, process.now)
-    advised(ports.moves, ports.fleet, process.now)
+    valid_advice(ports.moves, ports.fleet, process.now)

@@ -68,7 +68,7 @@ def a_session(monkeypatch: pytest.MonkeyPatch, **claims: Any) -> Iterator[None]:
 
 
 def show_photo(photos: FakePhotos) -> None:
-    photos.belongs(IDENTITY, "rider-1")
+    photos.link_identity(IDENTITY, "rider-1")
     photos.keep("rider-1", Picture(b"photo", b"small"))
 
 

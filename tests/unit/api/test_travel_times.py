@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.matching.correction import Correction, Kind, Leg
-from service.matching.promises import Promise
+from service.matching.promises import QuotedEta
 from service.matching.zones import zone_of
 from service.model.errors import Unavailable
 from tests.support.api import Api
@@ -38,9 +38,9 @@ def test_a_zone_without_drives_is_not_listed(api: Api) -> None:
 
 def test_told_times_stand_beside_real_ones_and_a_drive_given_up_counts_as_late(api: Api) -> None:
     legs = api.ports.legs
-    legs.add(ZONE, Kind.PICKUP, LEG, Promise(told=180.0, latest=300.0, took=200.0))
-    legs.add(ZONE, Kind.PICKUP, LEG, Promise(told=300.0, latest=350.0, took=400.0))
-    legs.add(ZONE, Kind.PICKUP, None, Promise(told=100.0, latest=150.0, took=None))
+    legs.add(ZONE, Kind.PICKUP, LEG, QuotedEta(told=180.0, latest=300.0, took=200.0))
+    legs.add(ZONE, Kind.PICKUP, LEG, QuotedEta(told=300.0, latest=350.0, took=400.0))
+    legs.add(ZONE, Kind.PICKUP, None, QuotedEta(told=100.0, latest=150.0, took=None))
     pickup, trip = travel_times(api)["travel_times"]
     assert pickup == {
         "zone": ZONE,
@@ -61,7 +61,7 @@ def test_a_zone_that_has_learned_says_so_with_its_own_latest_factor(
     learned = FakeCorrections()
     learned.put(ZONE, Kind.TRIP, Correction(spread=0.2))
     monkeypatch.setattr(api.ports.times.corrections, "of", learned.of)
-    api.ports.legs.add(ZONE, Kind.TRIP, LEG, Promise(told=180.0, latest=300.0, took=200.0))
+    api.ports.legs.add(ZONE, Kind.TRIP, LEG, QuotedEta(told=180.0, latest=300.0, took=200.0))
     _, trip = travel_times(api)["travel_times"]
     assert (trip["is_learned"], trip["latest_factor"]) == (True, pytest.approx(1.29, abs=0.01))
 

@@ -15,7 +15,7 @@ from tests.unit.core.conftest import Service
 @pytest.fixture
 def photos() -> FakePhotos:
     photos = FakePhotos()
-    photos.belongs("identity-1", "rider-1")
+    photos.link_identity("identity-1", "rider-1")
     photos.keep("rider-1", Picture(b"photo", b"small"))
     return photos
 

@@ -26,7 +26,7 @@ from service.matching.correction import (
     drives_between,
     hour_of_week,
 )
-from service.matching.promises import Promise
+from service.matching.promises import QuotedEta
 from service.matching.travel import FloatArray, GreatCircle
 from service.matching.zones import zone_of
 from service.model import Location, Ride
@@ -178,7 +178,7 @@ def test_what_many_legs_say_is_learned_by_their_zone_alone() -> None:
     now = NOW.timestamp()
     for leg in legs_of(800, factor=1.3):
         moved = leg._replace(started=leg.started - 100_000.0 + now)
-        service.legs.add(ZONE, Kind.PICKUP, moved, Promise(200.0, 400.0, leg.seconds))
+        service.legs.add(ZONE, Kind.PICKUP, moved, QuotedEta(200.0, 400.0, leg.seconds))
     assert learn_from_legs(service.legs, learned, AS_ESTIMATED, NOW) == 1
     assert learned.learned.keys() == {(ZONE, Kind.PICKUP)}
 

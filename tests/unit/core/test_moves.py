@@ -8,7 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.core.advised import advised
+from service.core.advised import valid_advice
 from service.core.moves import Report, Repositioner
 from service.core.times import ZoneTimes
 from service.matching.correction import Correction, Kind
@@ -54,7 +54,7 @@ def test_an_idle_unicorn_is_told_where_riders_will_be(busy: Service) -> None:
     assert GreatCircle().crow_metres(advice.location, TIMES_SQUARE) < 100
     assert advice.expires_at == busy.now + 2 * PERIOD
     assert "unicorn:u1" in busy.changes.announced
-    assert advised(busy.moves, busy.fleet, busy.now) == [advice]
+    assert valid_advice(busy.moves, busy.fleet, busy.now) == [advice]
 
 
 def test_whoever_follows_is_told_the_same_again_and_wakes_nobody(busy: Service) -> None:
@@ -95,7 +95,7 @@ def test_a_ride_ends_the_advice_and_rewards_who_had_followed(busy: Service) -> N
     busy.request("another", pickup=TIMES_SQUARE, dropoff=SOUTH)
     busy.run_published_rounds()
     assert busy.stored_unicorn().ride_id
-    assert advised(busy.moves, busy.fleet, busy.now) == []
+    assert valid_advice(busy.moves, busy.fleet, busy.now) == []
     busy.later(30)
     report = step(busy)
     assert report
@@ -109,7 +109,7 @@ def test_advice_ends_by_itself(busy: Service) -> None:
     step(busy)
     busy.later(60)
     assert told(busy) is None
-    assert advised(busy.moves, busy.fleet, busy.now) == []
+    assert valid_advice(busy.moves, busy.fleet, busy.now) == []
 
 
 def test_a_clock_that_is_set_back_leaves_no_advice(busy: Service) -> None:

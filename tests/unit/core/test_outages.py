@@ -12,7 +12,7 @@ import pytest
 
 from service.core.positions import record_position
 from service.core.sweep import sweep
-from service.core.unicorns import heard_from, unicorn_id_of
+from service.core.unicorns import record_call, unicorn_id_of
 from service.hearing import HearingReports
 from service.model import Location, Position, RideStatus, Trip
 from service.model.errors import DispatchError, Unavailable
@@ -168,5 +168,5 @@ def test_a_unicorn_at_rest_that_polls_keeps_its_ride() -> None:
     fleet.dead = {0}
     for _ in range(10):
         fleet.live(30)
-        heard_from(fleet.ports, "driver-0", fleet.service.now)
+        record_call(fleet.ports, "driver-0", fleet.service.now)
     assert fleet.withdrawn() == set()

@@ -28,13 +28,13 @@ def cleaned(upload: bytes) -> Picture:
 @pytest.fixture
 def photos() -> FakePhotos:
     photos = FakePhotos()
-    photos.belongs("identity-1", "rider-1")
+    photos.link_identity("identity-1", "rider-1")
     return photos
 
 
 def with_photo() -> FakePhotos:
     photos = FakePhotos()
-    photos.belongs("identity-1", "rider-1")
+    photos.link_identity("identity-1", "rider-1")
     photos.keep("rider-1", PICTURE)
     return photos
 

@@ -143,7 +143,7 @@ def test_a_job_that_finds_the_lease_held_leaves_the_mark_to_the_holder(service: 
     lease = service.waiting.take(ride.zone)
     assert lease
     service.run_published_rounds()
-    assert not lease.leave(), "the refused job's request for a round was forgotten"
+    assert not lease.release_unless_marked(), "the refused job's request for a round was forgotten"
     assert service.waiting.mark([ride.zone]) == [], "another job is published for nothing"
 
 
@@ -212,7 +212,7 @@ def test_a_round_whose_lease_is_gone_writes_nothing(service: Service) -> None:
     assert plan
     assert plan.unicorn_id == "u9", "the successor's plans were overwritten"
     assert service.waiting.leased == {ride.zone}, "the successor's lease was given back"
-    assert other[0].leave()
+    assert other[0].release_unless_marked()
 
 
 def test_claims_that_do_not_fit_the_budget_are_left_to_a_successor(service: Service) -> None:
@@ -237,7 +237,7 @@ def test_slices_that_do_not_fit_the_budget_come_first_in_the_successor(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Old riders whom nobody can reach starve nobody."""
-    monkeypatch.setattr(rounds, "SLICE", 2)
+    monkeypatch.setattr(rounds, "SLICE_RIDES", 2)
     lonely = [service.request(f"lonely-{n}", pickup=Location(42.0, -74.0)) for n in range(4)]
     zone = lonely[0].zone
     for ride in lonely:
@@ -274,7 +274,7 @@ def test_slices_that_do_not_fit_the_budget_come_first_in_the_successor(
 def test_a_later_slice_is_served_by_what_earlier_ones_left(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "SLICE", 3)
+    monkeypatch.setattr(rounds, "SLICE_RIDES", 3)
     for number in range(10):
         service.on_duty(f"u{number}")
     rides = [service.request(f"rider-{number}") for number in range(10)]

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.looks import look
+from service.core.due import handle_due
 from service.core.sweep import Swept, sweep
 from service.core.unicorns import Step, advance
 from service.model import (
@@ -168,8 +168,8 @@ def test_half_an_hour_of_silence_is_not_too_long_yet(service: Service) -> None:
         ride = advance(service.ports, step, "u1", ride.ride_id, service.now)
     service.fleet.hear("u1", service.now)
     now = service.later(30 * 60)
-    assert look(service.ports, ride, now) == now + timedelta(seconds=1)
-    assert look(service.ports, ride, service.later(0.001)) is None
+    assert handle_due(service.ports, ride, now) == now + timedelta(seconds=1)
+    assert handle_due(service.ports, ride, service.later(0.001)) is None
     assert service.stored(ride).status is RideStatus.CANCELED
 
 
@@ -209,7 +209,7 @@ def test_two_sweeps_at_once_publish_one_job(service: Service) -> None:
 def test_a_sweep_without_time_looks_at_some_and_leaves_the_rest_to_the_next(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.core.sweep.TOGETHER", 2)
+    monkeypatch.setattr("service.core.sweep.BATCH_RIDES", 2)
     one_shard(service)
     rides = [service.request(f"rider-{number}") for number in range(5)]
     forget_everything(service)
@@ -253,7 +253,7 @@ def test_rides_whose_step_always_fails_cost_no_other_ride_its_look(
     healthy = [service.request(f"good-{number}") for number in range(60)]
     service.later(200 if port == "save" else 3)
     service.waiting.rides.clear()
-    monkeypatch.setattr("service.core.sweep.MOST", 10)
+    monkeypatch.setattr("service.core.sweep.MOST_DUE", 10)
     for _ in range(8):
         sweep(service.ports, service.now)
     for ride in healthy:
@@ -301,7 +301,7 @@ def test_ends_and_expiries_come_before_what_only_waits(
     for number in range(30):
         service.request(f"rider-{number}")
     service.later(4)
-    monkeypatch.setattr("service.core.sweep.MOST", 10)
+    monkeypatch.setattr("service.core.sweep.MOST_DUE", 10)
     time_left = iter([True])
     sweep(service.ports, service.now, lambda: next(time_left, False))
     assert service.stored(offered).status is RideStatus.REQUESTED
@@ -336,7 +336,7 @@ def test_when_time_is_up_no_more_than_a_batch_was_read_for_nothing(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_shard(service)
-    monkeypatch.setattr("service.core.sweep.TOGETHER", 2)
+    monkeypatch.setattr("service.core.sweep.BATCH_RIDES", 2)
     for number in range(9):
         service.request(f"rider-{number}")
     service.later(200)
@@ -377,8 +377,8 @@ def test_a_backlog_calls_one_helper_and_leaves_it_the_shards_that_are_free(
     rides = [service.request(f"rider-{number}") for number in range(80)]
     service.waiting.rides.clear()
     service.later(3)
-    monkeypatch.setattr("service.core.sweep.TOGETHER", 2)
-    monkeypatch.setattr("service.core.sweep.MANY", 4)
+    monkeypatch.setattr("service.core.sweep.BATCH_RIDES", 2)
+    monkeypatch.setattr("service.core.sweep.HELP_AFTER_RIDES", 4)
     calls: list[str] = []
     service.rides.shards = ("0", "1", "2", "3", "4", "5", "6", "7")
     mine = set(service.rides.shards[:3])
@@ -399,7 +399,7 @@ def test_a_planned_ride_is_given_up_when_its_plan_has_had_its_time(service: Serv
     busy = service.request(dropoff=PICKUP)
     service.run_published_rounds()
     planned = service.request("rider-2")
-    hard_end = planned.deadline_at + service.ports.rules.plan
+    hard_end = planned.deadline_at + service.ports.rules.plan_extends
     while service.now < hard_end:
         service.drives_to(PICKUP)
         sweep(service.ports, service.now)

@@ -192,7 +192,7 @@ def test_nobody_is_lost_or_silent_while_redis_is_away(service: Service) -> None:
 def test_rides_that_need_redis_do_not_hold_up_the_others_while_it_is_away(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.core.sweep.TOGETHER", 2)
+    monkeypatch.setattr("service.core.sweep.BATCH_RIDES", 2)
     for number in range(3):
         service.on_duty(f"u{number}")
         service.request(f"rider-{number}")

@@ -136,7 +136,7 @@ def test_what_is_no_picture_of_ours_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_nothing_of_such_an_upload_is_stored_or_shown(name: str) -> None:
     photos = FakePhotos()
-    photos.belongs("identity-1", "rider-1")
+    photos.link_identity("identity-1", "rider-1")
     photos.uploaded["identity-1"] = HOSTILE[name]()
     assert clean_uploads(photos, clean, lambda: True) == 0
     assert (photos.shown, photos.uploaded) == ({}, {})

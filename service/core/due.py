@@ -46,15 +46,15 @@ CHECK_MARGIN: Final = timedelta(seconds=1)
 stale."""
 
 
-def look(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+def handle_due(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """Take the step that is due, or return the ride's next due time, which the caller must store.
 
     None if the step has stored it, or if another write has changed the ride. Raises `Unavailable`.
     """
-    return _LOOK_AFTER[ride.status](ports, ride, now)
+    return _HANDLE[ride.status](ports, ride, now)
 
 
-def _look_after_requested(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+def _handle_requested(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """End a ride whose deadline has passed, unless a plan keeps it open for a limited time."""
     end = ports.rules.ends_at(ride, planned=_has_plan(ports, ride))
     if now >= end:
@@ -64,18 +64,18 @@ def _look_after_requested(ports: Stores, ride: Ride, now: datetime) -> datetime 
     return None
 
 
-def _look_after_offered(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+def _handle_offered(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """If the offer has expired, take the ride from the unicorn and request it again."""
     ends_at = ride.offer_ends_at
     if ends_at is None or now < ends_at:
         return None
-    offered_at, most = ends_at - ports.rules.offer, ports.rules.offers_missed_max
+    offered_at, most = ends_at - ports.rules.offer_lasts, ports.rules.offers_missed_max
     counts = _could_answer(ports, ride, offered_at, now)
     _apply(
         ports,
         ride,
         now,
-        lambda stored: stored.offer_missed(now, ports.rules.deadline),
+        lambda stored: stored.offer_missed(now, ports.rules.match_within),
         lambda unicorn: unicorn.offer_missed(ride.ride_id, now, counts=counts, most=most),
     )
     return None
@@ -89,33 +89,33 @@ def _could_answer(ports: Stores, ride: Ride, offered_at: datetime, now: datetime
         return False
 
 
-def _look_after_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+def _handle_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """Cancel a no-show; take the ride from a unicorn that is silent or does not come."""
-    if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show:
+    if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show_after:
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, "no_show", now))
         return None
-    if _is_mended(ports, ride, now):
+    if _mend_if_needed(ports, ride, now):
         return None
     seen = ports.fleet.presence(ride.unicorn_id or "", now)
-    late, deadline = seen.silence - ports.rules.stale, ports.rules.deadline
+    late, within = seen.silence - ports.rules.stale_after, ports.rules.match_within
     if late > timedelta() and is_outage(ports, ride, late, now):
         return now + LIVENESS_CHECK
     if late > timedelta():
         why = RideStep.FELL_SILENT
-        _apply(ports, ride, now, lambda r: r.returned(now, deadline, why), silent=True)
+        _apply(ports, ride, now, lambda r: r.returned(now, within, why), silent=True)
         return None
     verdict = coming.judge(ports, ride, seen, now)
     if verdict is coming.Verdict.TAKE_BACK:
-        _apply(ports, ride, now, lambda r: r.not_come_to(now, deadline))
+        _apply(ports, ride, now, lambda r: r.not_come_to(now, within))
         return None
     check = now + UNSEEN
-    show = ride.arrived_at + ports.rules.no_show if ride.arrived_at else check
-    return coming.look_again(ports, ride, verdict, now, min(check, show))
+    show = ride.arrived_at + ports.rules.no_show_after if ride.arrived_at else check
+    return coming.due_again(ports, ride, verdict, now, min(check, show))
 
 
-def _look_after_in_progress(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+def _handle_in_progress(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """Cancel a ride whose unicorn is silent for too long with the rider aboard."""
-    if _is_mended(ports, ride, now):
+    if _mend_if_needed(ports, ride, now):
         return None
     silent = ports.fleet.presence(ride.unicorn_id or "", now).silence
     late = silent - max(TRIP_LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
@@ -128,16 +128,16 @@ def _look_after_in_progress(ports: Stores, ride: Ride, now: datetime) -> datetim
     return None
 
 
-_LOOK_AFTER: Final[dict[RideStatus, Callable[[Stores, Ride, datetime], datetime | None]]] = {
-    RideStatus.REQUESTED: _look_after_requested,
-    RideStatus.OFFERED: _look_after_offered,
-    RideStatus.MATCHED: _look_after_assigned,
-    RideStatus.ARRIVED: _look_after_assigned,
-    RideStatus.IN_PROGRESS: _look_after_in_progress,
+_HANDLE: Final[dict[RideStatus, Callable[[Stores, Ride, datetime], datetime | None]]] = {
+    RideStatus.REQUESTED: _handle_requested,
+    RideStatus.OFFERED: _handle_offered,
+    RideStatus.MATCHED: _handle_assigned,
+    RideStatus.ARRIVED: _handle_assigned,
+    RideStatus.IN_PROGRESS: _handle_in_progress,
 }
 
 
-def _is_mended(ports: Stores, ride: Ride, now: datetime) -> bool:
+def _mend_if_needed(ports: Stores, ride: Ride, now: datetime) -> bool:
     """Whether the ride and its unicorn contradicted each other and were repaired.
 
     Both are read only if the fleet index says that they may contradict each other.
