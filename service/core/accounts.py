@@ -1,4 +1,4 @@
-"""Deletes a rider's account, which riders have a right to (GDPR, article 17)."""
+"""Deletes a rider's account (GDPR, article 17)."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ def delete_account(
     revoke: Callable[[], object],
     sub: str,
 ) -> None:
-    """Erase the rider from all rides, and delete the photo and then the account.
+    """Erase the rider from all rides, and delete the photo and the account.
 
-    `revoke` revokes the rider's tokens first, so that no ride is requested meanwhile. The account
-    is deleted last, so that after an interruption the rider can sign in and repeat the request.
-    Raises `OpenRides` while a ride has not ended, `Unavailable`.
+    The order: require that all rides have ended; call `revoke`, which revokes the rider's tokens,
+    so that no further ride is requested; erase the rides; delete the photo; delete the account. The
+    account comes last, so that after an interruption the rider can sign in and repeat the request.
+    Raises `OpenRides` if a ride is open or has just changed. Raises `Unavailable`.
     """
     _require_all_ended(rides, sub)
     revoke()
     if erase_rider(rides, letters, sub).open_rides:
-        raise OpenRides("a ride is open or has just changed")
+        raise OpenRides("a ride is open or has just changed; try again")
     if photos:
         photos.forget(sub)
     accounts.delete(sub)

@@ -1,6 +1,7 @@
 """Lists the advice to idle unicorns, for staff.
 
-This module is separate from `moves`, so that the API, which gives no advice, does not load scipy.
+This module is separate from `moves`, so that the API does not load scipy, which only computing the
+advice needs.
 """
 
 from __future__ import annotations

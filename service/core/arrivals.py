@@ -1,4 +1,4 @@
-"""Pickup ETAs for riders who follow their rides."""
+"""Pickup ETAs for riders who follow their ride."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from service.model import Location, Ride
 
 ASK_EVERY: Final = timedelta(seconds=10)
 """How long an ETA is counted down before the travel times are asked again. Without it 1,000
-followers, who each read every 2 s, would cause 500 calls a second to a routing engine."""
+followers, each with a view every 2 s, would cause 500 calls a second to a routing engine."""
 
 ArrivalKey = tuple[str, str | None]
-"""The ids of a ride and its unicorn; a change of unicorn starts a new ETA."""
+"""The ids of a ride and its unicorn, because a change of the unicorn starts a new ETA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Arrival:
 class Arrivals:
     """ETAs that are computed at most once in `ASK_EVERY` per ride and counted down in between.
 
-    Threads may share it. `etas`: a cache of the last ETAs, which may drop any entry.
+    Threads may share it. `etas`: a cache of the last ETAs; it may drop any entry.
     """
 
     def __init__(self, times: ZoneTimes, etas: MutableMapping[ArrivalKey, Arrival]) -> None:

@@ -25,7 +25,7 @@ def place_of(
 ) -> Location | None:
     """Where the unicorn is: the position sent with its step, or else its last position if fresh.
 
-    Its clock is checked as for every position.
+    The phone's clock is checked, as for every report. One call to Redis at most.
     """
     place = validated(sent, now, FRESH) if sent else None
     if isinstance(place, Position):
@@ -38,7 +38,10 @@ def place_of(
 
 
 def reached_at(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
-    """When the ride's unicorn was first seen at the pickup; None if it was not or if unknown."""
+    """When the ride's unicorn was first seen at the pickup.
+
+    None if it was not seen there, or if Redis does not answer.
+    """
     try:
         reached = ports.fleet.reached(ride.unicorn_id or "", ride.ride_id)
     except Unavailable:
@@ -52,7 +55,7 @@ def metres_from(place: Location | None, at: Location | None) -> int | None:
 
 
 def arrived(ports: Stores, ride: Ride, place: Location | None, now: datetime) -> Ride:
-    """The ride with its unicorn at the pickup.
+    """The ride in status `arrived`.
 
     Raises `TooFarAway` if the unicorn is known to be elsewhere, unless the driver reports the
     arrival again after `INSIST_AFTER`.
@@ -61,12 +64,12 @@ def arrived(ports: Stores, ride: Ride, place: Location | None, now: datetime) ->
     insists = ride.arrive_refused_at and now - ride.arrive_refused_at >= INSIST_AFTER
     after = ride.arrived(now, ports.rules.no_show_after, metres)
     if metres is not None and 0 < most < metres and not insists:
-        raise TooFarAway(f"{metres} m from the pickup; try again after 30 s if it is not so")
+        raise TooFarAway(f"{metres} m from the pickup; if that is wrong, report again after 30 s")
     return after
 
 
 def note_refusal(ports: Stores, ride: Ride, now: datetime) -> None:
-    """Store since when the unicorn reports its arrival; clients do not see it: no new version."""
+    """Store when the driver first reported the arrival. Clients do not see it: no new version."""
     if ride.arrive_refused_at is None:
         # A failure does not matter: it is stored when the unicorn reports its arrival again.
         with suppress(WriteConflict, Unavailable):

@@ -1,7 +1,7 @@
 """The map of the city for staff: positions of unicorns, waiting rides, and changes of both.
 
 All of it comes from Redis, which may be out of date. A process keeps one picture for all its
-followers; updating it costs the same for any number of followers, and nothing without one.
+followers. Reading it costs the same for any number of followers, and nothing without one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_SHOWN: Final = 5000
 """The most unicorns, and the most waiting rides, on one map."""
 
 LOOK_SECONDS: Final = 1.0
-"""How often a followed picture is updated; so a follower gets at most one update in this time."""
+"""How often a followed picture is updated, so a follower gets at most one update per second."""
 
 REMEMBERED: Final = timedelta(seconds=60)
 """How long a follower may be away and still get only the changes."""
@@ -77,7 +77,7 @@ class CityMap(Protocol):
 
 
 def event_id(at: datetime) -> int:
-    """The id of the map at an instant: milliseconds since 1970, by the service's time."""
+    """The event id of an instant: milliseconds since 1970, by the service's clock."""
     return (at - _EPOCH) // _MILLISECOND
 
 
@@ -119,9 +119,7 @@ def draw(city: CityMap, box: Box, now: datetime) -> Snapshot:
 
 
 class _Layer(Generic[Thing]):
-    """Unicorns or waiting rides by id, with the instant (ms since 1970) when each changed or
-    disappeared.
-    """
+    """Unicorns or waiting rides by id, and when each changed or was removed (ms since 1970)."""
 
     def __init__(self) -> None:
         self.things: Mapping[str, Thing] = {}
@@ -129,7 +127,7 @@ class _Layer(Generic[Thing]):
         self._gone: dict[str, int] = {}
 
     def take(self, things: Mapping[str, Thing], at: int, forget_before: int) -> None:
-        """Take the present things, and note what has changed or disappeared."""
+        """Take the new state, and note what has changed or was removed."""
         for name, thing in things.items():
             if self.things.get(name) != thing:
                 self._changed[name] = at
@@ -160,9 +158,9 @@ class Picture:
         self._unicorns: _Layer[SeenUnicorn] = _Layer()
         self._waiting: _Layer[WaitingRide] = _Layer()
         self._news: dict[int, Changes | None] = {}
-        """A cache of the changes since an event id; each update empties it."""
+        """A cache: the changes since an event id. The next update clears it."""
         self._followers = 0
-        """How many followers there have been since the process started."""
+        """How many followers there have been since the start."""
 
     def look(self) -> None:
         """Update the picture unless it is fresh or being updated. Raises `Unavailable`."""
@@ -179,9 +177,9 @@ class Picture:
     def turns(self) -> Iterator[float]:
         """Yield the seconds to wait for each further turn of a new follower.
 
-        Each follower has its own phase within the second. A follower that is late skips turns and
-        keeps its phase. Otherwise all followers would have their turns together after a pause of
-        the process, and each request would wait for all of them.
+        Each follower has a phase of its own within the second. A follower that is late skips turns
+        and keeps its phase. Otherwise all followers would run in step after a pause of the process,
+        and each request would wait until all of them have had their turn.
         """
         self._followers += 1
         due = self._monotonic() + (1 + self._followers * _GOLDEN % 1) * LOOK_SECONDS
@@ -194,7 +192,7 @@ class Picture:
         """The news for a follower that has seen the event `seen`; None if nothing has changed.
 
         Followers that have seen the same event get the same object. Raises `Unavailable` before
-        the first look.
+        the first update.
         """
         if self._snapshot is None:
             raise Unavailable("the map has not been read yet")

@@ -1,7 +1,7 @@
 """Claims: the one place where a ride gets its unicorn.
 
 A claim is one transaction on the ride and the unicorn. It succeeds only if neither has changed
-since the round read it. All safety depends on this.
+since the round read it. All safety depends on this condition.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Outcome(Enum):
     LOST = auto()
     """Another write was faster. One side may still be free, so the round pairs again."""
     FAILED = auto()
-    """Not written. Pairing again would not help; the sweep looks after the ride."""
+    """Not written. Pairing again would not help; the sweep finds the ride."""
     POSTPONED = auto()
     """Not tried, because the job's time was up."""
 
@@ -54,9 +54,7 @@ class Claim:
 def with_rider_etas(
     times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime
 ) -> Sequence[Claim]:
-    """The same claims, with the ETAs that riders are told in place of those that the round decided
-    by.
-    """
+    """The claims with the ETAs that riders are told, instead of those that the round decided by."""
     starts = places(c.entry.position.location for c in claims if c.entry.position)
     pickups = places(c.ride.pickup for c in claims)
     factors = times.rider_factors(zone, starts, pickups, now)
@@ -74,20 +72,20 @@ def plans_with_rider_etas(
     fleet: Mapping[str, FleetEntry],
     now: datetime,
 ) -> Sequence[Pairing]:
-    """The same plans with the pickup ETAs that riders are told, corrected by what was learned."""
+    """The plans with the ETAs that riders are told, instead of those that the round decided by."""
     if not plans:
         return plans
     starts = places(_dropoff(fleet[plan.unicorn_id]) for plan in plans)
     pickups = places(rides[plan.ride_id].pickup for plan in plans)
     zone = rides[plans[0].ride_id].zone
-    more = times.rider_factors(zone, starts, pickups, now) - 1
-    if not more.any():
+    surplus = times.rider_factors(zone, starts, pickups, now) - 1
+    if not surplus.any():
         return plans
     drives, _ = times.base.estimate(starts, pickups)
     latest = times.latest_factor(zone, Kind.PICKUP)
     return [
         plan.with_eta(max(0.0, plan.pickup_eta_seconds + seconds), latest)
-        for plan, seconds in zip(plans, (more * drives).tolist(), strict=True)
+        for plan, seconds in zip(plans, (surplus * drives).tolist(), strict=True)
     ]
 
 
@@ -99,13 +97,13 @@ def _dropoff(entry: FleetEntry) -> Location:
     return trip.dropoff
 
 
-def claim(ports: Stores, claim: Claim, now: datetime) -> Outcome:
-    """Write both sides or neither, in one remote call; more after a lost claim."""
-    ride, entry = claim.ride, claim.entry
+def claim(ports: Stores, pair: Claim, now: datetime) -> Outcome:
+    """Write both sides or neither, in one remote call. A lost claim costs two more at most."""
+    ride, entry = pair.ride, pair.entry
     assert entry.position is not None  # noqa: S101 - only fresh positions are paired
     at = entry.position.location
     try:
-        after = ride.claimed(entry.unicorn, at, claim.pairing, now, ports.rules.offer_lasts)
+        after = ride.claimed(entry.unicorn, at, pair.pairing, now, ports.rules.offer_lasts)
         reserved = entry.unicorn.reserved(ride.ride_id, Trip(ride.pickup, ride.dropoff))
         ports.assignments.commit((ride, after), (entry.unicorn, reserved))
     except WriteConflict as lost:

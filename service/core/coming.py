@@ -21,10 +21,10 @@ from service.model import LIVENESS_CHECK, Location, Position, Presence, Ride, Ri
 logger = logging.getLogger(__name__)
 
 UNPLACED_AFTER: Final = timedelta(seconds=180)
-"""A unicorn that calls but has reported no position for this long may lose its ride."""
+"""A driver who calls but reports no position for this long may lose the ride."""
 
 MOST_READ: Final = 8
-"""How many free unicorns near the pickup are compared; excluded ones do not count."""
+"""How many free unicorns near the pickup are compared; excluded ones are not among them."""
 
 
 class Verdict(StrEnum):
@@ -40,7 +40,7 @@ class Verdict(StrEnum):
 def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
     """Whether the unicorn of a matched ride is coming and, if not, whether it loses the ride.
 
-    `seen`: what the unicorn's calls tell about it. Calls Redis only if the unicorn is not coming.
+    `seen`: the unicorn's presence. Calls Redis only if the unicorn is not coming.
     Raises `Unavailable`.
     """
     if ride.status is not RideStatus.MATCHED:
@@ -69,7 +69,7 @@ def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
 def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: datetime) -> bool:
     """Whether `judge` could find that a reserved unicorn does not come.
 
-    Calls nothing but the travel times, because the entry in the fleet index has the pickup.
+    Makes no call except for travel times, because the unicorn's fleet entry has the pickup.
     """
     if seen.unplaced > UNPLACED_AFTER:
         return True
@@ -78,7 +78,8 @@ def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: da
     pickup = unicorn.trip.pickup
     travel = ports.times.for_riders(zone_of(pickup), Kind.PICKUP, now)
     *way, left = _seconds(travel, [*seen.trail, seen.position], pickup)
-    # 0 s is the lowest ETA that a rider can have been told, so this misses no candidate.
+    # Assumes the lowest ETA that the rider can have been told (0 s). So the check misses no
+    # unicorn, but may name too many.
     return coming.is_not_coming(0, left, way)
 
 
@@ -87,8 +88,8 @@ def due_again(
 ) -> datetime | None:
     """When a ride that keeps its unicorn is due again: at `check`, or sooner if it does not come.
 
-    None if that is already stored, because whether the unicorn comes has changed; only staff sees
-    that. One write at most. Raises `Unavailable`.
+    If the verdict has changed, stores it and this instant in one write, and returns None. Only
+    staff sees the verdict. Raises `Unavailable`.
     """
     is_coming, unicorn = verdict is Verdict.COMING, {ride.unicorn_id or ""}
     due_at = check if is_coming else min(check, now + LIVENESS_CHECK)
@@ -147,8 +148,8 @@ def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -
     cap = ports.rules.max_pickup_eta.total_seconds()
     return any(
         coming.is_better(seconds, left)
-        for seconds, by_rounds in zip(for_riders, decided, strict=True)
-        if by_rounds <= cap
+        for seconds, decided_seconds in zip(for_riders, decided, strict=True)
+        if decided_seconds <= cap
     )
 
 

@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 
 ENTRIES: Final = uuid.UUID("0d0a5f0e-9d0c-4c53-8a86-3a1f5c2a7e11")
-"""Namespace of the ids of letters about unreadable entries, which only the last release writes."""
+"""Namespace of the ids of letters about unreadable entries. Only the previous release writes them.
+"""
 
 
 def set_aside_ride(
@@ -27,7 +28,8 @@ def set_aside_ride(
 ) -> None:
     """End a ride that kills workers as `unmatched`, and keep a dead letter for operators.
 
-    The letter is written first. At worst there is a letter for a ride that is still tried.
+    The letter is written first, so that no ride ends without one. At worst there is a letter for a
+    ride that is still tried.
     """
     letter = DeadLetter(
         dead_letter_id=f"ride-{ride.ride_id}",
@@ -50,8 +52,8 @@ def set_aside_ride(
 def replay(ports: Stores, letters: DeadLetters, dead_letter_id: str, now: datetime) -> DeadLetter:
     """Request the ride of a dead letter again, with a new deadline.
 
-    Only an `unmatched` ride is requested, as often as it ends unmatched again; in any other state
-    nothing happens to it. A letter of a kind that is no longer written is only marked as replayed.
+    Requests the ride only if it is `unmatched`; replaying works as often as the ride ends unmatched
+    again. A letter of a kind that is no longer written is only noted as replayed.
     Raises `DeadLetterNotFound`, also if the ride's rider was erased.
     """
     letter = letters.get(dead_letter_id)
@@ -64,13 +66,13 @@ def replay(ports: Stores, letters: DeadLetters, dead_letter_id: str, now: dateti
         try:
             letters.mark_replayed(letter, now)
         except Unavailable as error:
-            # The ride is requested already; a letter without the mark does no harm.
+            # The ride is requested already; a letter that does not say so does no harm.
             logger.warning("replay not noted", extra={"cause": str(error)})
     return letter
 
 
 def letters_about(ride_id: str) -> Sequence[str]:
-    """The ids of all letters that there may be about a ride."""
+    """The ids that letters about this ride can have."""
     return f"ride-{ride_id}", f"entry-{uuid.uuid5(ENTRIES, ride_id)}"
 
 
@@ -93,7 +95,7 @@ def _replay_ride(ports: Stores, ride_id: str, now: datetime) -> bool:
 def _keep(letters: DeadLetters, letter: DeadLetter) -> None:
     letters.put(letter)
     logger.error(
-        "set aside",
+        "ride set aside as dead letter",
         extra={
             "dead_letter_id": letter.dead_letter_id,
             "ride_id": letter.ride_id,

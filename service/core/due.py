@@ -1,4 +1,4 @@
-"""Looks after one open ride that is due: takes a step, or sets the next due time.
+"""Handles one open ride that is due: takes a step, or sets the next due time.
 
 All that happens to a ride because time has passed is decided here, by a function for each status:
 
@@ -35,11 +35,12 @@ from service.model import (
 from service.model.errors import Unavailable
 
 RETRY_EVERY: Final = timedelta(seconds=4)
-"""How often the sweep triggers a waiting ride again. A lost trigger delays it by this plus 1 s."""
+"""How often the sweep triggers a waiting ride again. If a trigger is lost, the ride waits for this
+long at most, and until the next sweep (1 s)."""
 
 TRIP_LOST_AFTER: Final = timedelta(minutes=30)
-"""A ride in progress is lost if its unicorn is silent for the longer of this and three times its
-trip."""
+"""A ride in progress is lost if its unicorn is silent for this long, or for three times the
+estimated trip if that is longer."""
 
 CHECK_MARGIN: Final = timedelta(seconds=1)
 """Added to a liveness check's due time, so that the check runs just after the unicorn became
@@ -47,9 +48,10 @@ stale."""
 
 
 def handle_due(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
-    """Take the step that is due, or return the ride's next due time, which the caller must store.
+    """Take the step that is due. Returns the next due time that the caller must store.
 
-    None if the step has stored it, or if another write has changed the ride. Raises `Unavailable`.
+    None if nothing is left to store: the step has stored it, or another write has changed the ride.
+    Raises `Unavailable`.
     """
     return _HANDLE[ride.status](ports, ride, now)
 
@@ -82,7 +84,7 @@ def _handle_offered(ports: Stores, ride: Ride, now: datetime) -> datetime | None
 
 
 def _could_answer(ports: Stores, ride: Ride, offered_at: datetime, now: datetime) -> bool:
-    """Whether the unicorn called during the offer and the service could hear it all the time."""
+    """Whether the driver called during the offer, and every API process could accept the calls."""
     try:
         return ports.fleet.could_answer(ride.unicorn_id or "", offered_at, now)
     except Unavailable:
@@ -138,9 +140,9 @@ _HANDLE: Final[dict[RideStatus, Callable[[Stores, Ride, datetime], datetime | No
 
 
 def _mend_if_needed(ports: Stores, ride: Ride, now: datetime) -> bool:
-    """Whether the ride and its unicorn contradicted each other and were repaired.
+    """Repair the pair if ride and unicorn contradict each other; True if it was repaired.
 
-    Both are read only if the fleet index says that they may contradict each other.
+    Reads both rows only if the fleet index has the unicorn on another ride, or on none.
     """
     unicorn_id = ride.unicorn_id or ""
     entry = ports.fleet.entries([unicorn_id], now).get(unicorn_id)
@@ -183,7 +185,8 @@ def _has_plan(ports: Stores, ride: Ride) -> bool:
 def _next_check(now: datetime, late: timedelta) -> datetime:
     """The time of the next liveness check: just after the silence can first exceed its limit.
 
-    An earlier check cannot find anything, and each check costs two writes (row and index).
+    `late`: how much longer than allowed the unicorn has been silent; negative here. An earlier
+    check cannot find anything, and each check costs two writes (row and index).
     """
     return now - late + CHECK_MARGIN
 

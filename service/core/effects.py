@@ -1,7 +1,7 @@
 """The effects of a committed write: updates of the hints in Redis, announcements, jobs.
 
-All of them may be lost without harm, because the sweep repairs them. So if a store does not answer
-here, that is logged, and the operation, which is already committed, succeeds.
+All of them may be lost without harm, because the sweep repairs them. If a store fails here, this is
+logged. The operation succeeds nevertheless, because its write is committed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ LEFT_WAITING: Final = frozenset(
 )
 """States that a waiting ride can enter next; only these remove it from the waiting set."""
 
+TRIGGER_LOST: Final = "trigger lost, the sweep triggers the waiting rides"
+
 
 def ride_topic(ride_id: str) -> str:
     return f"ride:{ride_id}"
@@ -38,9 +40,12 @@ def unicorn_topic(unicorn_id: str) -> str:
 
 
 def after_write(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | None) -> None:
-    """Announce the new ride and unicorn, and update the hints in Redis. Raises nothing."""
+    """Announce the new ride and unicorn, and update the hints in Redis.
+
+    `Unavailable` is logged and not raised.
+    """
     try:
-        # Waiters first, because nobody waits for the rest.
+        # The announcement comes first, because clients wait for it.
         ports.changes.announce(*_topics(ride, unicorn))
         if unicorn:
             has_it = ride and ride.ride_id == unicorn.ride_id
@@ -50,7 +55,7 @@ def after_write(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unic
         if ride and ride.status is RideStatus.MATCHED and ride.matched_at == now:
             ports.statistics.matched((now - ride.requested_at).total_seconds(), now)
     except Unavailable as error:
-        logger.warning("effects lost, the sweep will catch up", extra={"cause": str(error)})
+        logger.warning("Redis not updated, the sweep repairs it", extra={"cause": str(error)})
         return
     if ride and ride.status is RideStatus.REQUESTED:
         trigger_ride(ports, ride)
@@ -59,9 +64,7 @@ def after_write(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unic
 
 
 def trigger_ride(ports: Hints, ride: Ride) -> None:
-    """Add a waiting ride to its zone, and publish a job for a round unless the mark says that one
-    is published.
-    """
+    """Add a waiting ride to its zone, and publish a job unless the mark says that one is there."""
     try:
         if ports.waiting.add(ride):
             ports.rounds.publish(ride.zone, ride.request_id)
@@ -90,7 +93,7 @@ def trigger_around_unicorn(ports: Hints, unicorn_id: str, now: datetime) -> None
     try:
         position = ports.fleet.position(unicorn_id, now)
     except Unavailable as error:
-        logger.warning("trigger lost, the sweep will catch up", extra={"cause": str(error)})
+        logger.warning(TRIGGER_LOST, extra={"cause": str(error)})
         return
     if position:
         trigger_around(ports, [position.location])
@@ -103,7 +106,7 @@ def trigger_around(ports: Hints, locations: Iterable[Location]) -> None:
         for zone in ports.waiting.mark(zones) if zones else ():
             ports.rounds.publish(zone, "")
     except Unavailable as error:
-        logger.warning("trigger lost, the sweep will catch up", extra={"cause": str(error)})
+        logger.warning(TRIGGER_LOST, extra={"cause": str(error)})
 
 
 def _topics(ride: Ride | None, unicorn: Unicorn | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Erases a rider's personal data, which every rider may demand (GDPR, article 17)."""
+"""Erases a rider's personal data (GDPR, article 17)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Erasure:
 def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
     """Erase a rider from all rides that have ended; status, times and distances stay.
 
-    Also deletes dead letters about the rides, because letters quote their rides. May be repeated
+    Also deletes dead letters about the rides, because letters quote their rides. Safe to repeat
     after an interruption. Five remote calls for each ride. Raises `Unavailable`.
     """
     erased, still_open = 0, []

@@ -19,8 +19,8 @@ MOST_SHOWN: Final = 20
 """The most available unicorns that are shown around a place."""
 
 MOST_READ: Final = 3 * MOST_SHOWN
-"""Unicorns read from the index: more than are shown. The index sorts by exact positions, so if the
-two numbers were equal, the last one shown would reveal an exact distance."""
+"""Unicorns read from the index: more than are shown. The index sorts by exact distance. If it
+returned exactly the number shown, the last one would reveal an exact distance."""
 
 DECIMALS: Final = 3
 """Decimals of a degree (about 100 m), so that nobody can follow a unicorn home."""
@@ -35,9 +35,10 @@ class Estimate:
 
     pickup_eta_seconds: int | None
     pickup_eta_latest_seconds: int | None
-    """The time within which nine of ten unicorns arrive; `trip_latest_seconds` likewise."""
+    """The time within which nine of ten unicorns arrive."""
     trip_seconds: int | None
     trip_latest_seconds: int | None
+    """The time within which nine of ten trips end."""
     trip_metres: int | None
     available_nearby: int
     """Available unicorns that could be at the pickup in time, counted up to `MOST_SHOWN`."""
@@ -54,13 +55,13 @@ def estimate(ports: Hints, pickup: Location, dropoff: Location | None, now: date
     decided, _ = ports.times.for_pairing(zone, now).estimate(origins, destinations)
     etas = decided * ports.times.rider_factors(zone, origins, destinations, now)
     etas = etas[decided <= ports.rules.max_pickup_eta.total_seconds()]
-    first = float(np.min(etas)) if len(etas) else None
+    soonest = float(np.min(etas)) if len(etas) else None
     trip = metres = None
     if dropoff:
         trip, metres = _trip(ports, zone, pickup, dropoff, now)
     return Estimate(
-        pickup_eta_seconds=_whole(first),
-        pickup_eta_latest_seconds=_whole(first, ports.times.latest_factor(zone, Kind.PICKUP)),
+        pickup_eta_seconds=_whole(soonest),
+        pickup_eta_latest_seconds=_whole(soonest, ports.times.latest_factor(zone, Kind.PICKUP)),
         trip_seconds=_whole(trip),
         trip_latest_seconds=_whole(trip, ports.times.latest_factor(zone, Kind.TRIP)),
         trip_metres=_whole(metres),
@@ -83,9 +84,9 @@ def _whole(value: float | None, factor: float = 1.0) -> int | None:
 def nearby(ports: Hints, place: Location, now: datetime) -> Sequence[tuple[Unicorn, Location]]:
     """Available unicorns within reach at rounded places, nearest first, at most `MOST_SHOWN`.
 
-    Everything is computed from the rounded places. Distances, counts at the edge of the reach or
-    an order by exact positions would reveal them, because answers for many places can be combined.
-    Raises `Unavailable`.
+    Everything is computed from the rounded places. Exact distances, an exact order or counts at an
+    exact limit would let a client locate a unicorn by asking from many places. Raises
+    `Unavailable`.
     """
     reach = ports.rules.reach_metres
     found = ports.fleet.near(

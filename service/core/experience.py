@@ -23,7 +23,7 @@ ON_THE_WAY: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED})
 
 
 def remember(ports: Hints, before: Ride, after: Ride, now: datetime) -> None:
-    """Record the drive that a ride's step has ended, with the time that its rider was told.
+    """Record the drive that ended with this step, and the time that its rider was told.
 
     Without Redis the drive is not recorded, and the zone learns less.
     """
@@ -40,7 +40,7 @@ def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
     leg = drive.leg(ports.times.base)
     median, latest = ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds
     if drive.kind is Kind.TRIP or median is None or latest is None:
-        # The ride has no stored ETA for this drive, so use the estimate for its start.
+        # The ride has no stored ETA for this drive: take the estimate of its start.
         correction = ports.times.rider_correction(ride.zone, drive.kind)
         median = round(leg.estimated * float(correction.factors(Drives.of([leg]))[0]))
         latest = round(median * correction.latest_factor)
@@ -48,9 +48,9 @@ def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
 
 
 def _given_up_late(before: Ride, after: Ride, now: datetime) -> QuotedEta | None:
-    """The promise of a pickup that was given up after its latest time; None for any other step.
+    """The ETA of a pickup that was given up after its latest time; None for any other step.
 
-    Without these promises the statistics would look better than the service is.
+    Without these ETAs the statistics would look better than the service is.
     """
     ended = after.status in {RideStatus.CANCELED, RideStatus.REQUESTED}
     median, latest = before.pickup_eta_seconds, before.pickup_eta_latest_seconds

@@ -1,7 +1,7 @@
 """Lets each zone learn travel times from its own drives.
 
-This module is separate from `experience`, so that the API, which only records drives, does not load
-scipy.
+This module is separate from `experience`, so that the API does not load scipy: the API only records
+drives.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Repositioning: every `REPOSITION_SECONDS`, advises the idle unicorns of each zone where to wait.
 
-Advice is only a hint: a unicorn need not follow it, and a claim ends it. If advice is lost, the
-next step gives new advice.
+Advice is only a hint: a driver need not follow it, and a claim ends it. If advice is lost, the next
+step gives new advice.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from service.model import Advice, FleetEntry, Weight
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of a step, for the metrics. Riders are added up over the goals, for the
-    `horizon_seconds` of the last prediction.
+    """The results of a step, for the metrics.
+
+    Riders are those of the horizon before this step (`Repositioning.horizon_seconds`), of all
+    goals.
     """
 
     sent: int = 0
@@ -58,15 +60,15 @@ class Repositioner:
     ways: TravelTimes | None
     """The drive times of the routing engine: infinite where it knows no way or does not answer.
 
-    None if the service has no engine. A step chooses moves by straight line, and then drops those
-    for which the engine finds no road or too long a drive. So no unicorn is sent across a river."""
+    None if the service has no engine. A step chooses moves by straight line and then drops those
+    whose drive is too long by the engine, so that no unicorn is sent across a river."""
     period: timedelta
 
     def step(self, zone: str, now: datetime) -> Report | None:
-        """Advise the zone's idle unicorns where to wait. None if the last step was less than half a
-        period ago, or if repositioning is off.
+        """Advise the zone's idle unicorns where to wait.
 
-        Raises `Unavailable`.
+        None if the last step was less than half a period ago, or if repositioning is off and no
+        advice is left to withdraw. Raises `Unavailable`.
         """
         outlook = self.moves.outlook(zone, now)
         last = _of_now(outlook.last, now, 3 * self.period)
@@ -96,9 +98,7 @@ class Repositioner:
         last: LastStep,
         now: datetime,
     ) -> Moves:
-        """The moves of the zone; none while Redis is new, because it knows only few riders and
-        unicorns then.
-        """
+        """The moves of the zone; none while Redis is new, because it then knows few riders."""
         knobs = KNOBS.get(weight)
         rate = timedelta(seconds=knobs.rate_seconds) if knobs else timedelta()
         if knobs is None or outlook.since is None or not outlook.since <= now - rate:
@@ -196,7 +196,7 @@ def _compared(
     requests: Sequence[RecentRequest],
     now: datetime,
 ) -> tuple[LastStep, Report]:
-    """Once per horizon, compare the old prediction with the requests since, and store a new one."""
+    """Once per horizon: compare the old prediction with the requests since, and store a new one."""
     made_at, horizon = after.predicted_at, timedelta(seconds=Repositioning().horizon_seconds)
     if made_at and now - made_at < horizon:
         return after, report

@@ -28,7 +28,7 @@ class LastStep:
     heading: Mapping[str, str] = field(default_factory=dict)
     """The goal (an H3 cell) to which each unicorn was sent, by unicorn id."""
     trust: Mapping[str, float] = field(default_factory=dict)
-    """The chance (0 to 1) that each unicorn follows advice, by unicorn id."""
+    """The chance (0 to 1) that a unicorn follows advice, by unicorn id."""
     followers: frozenset[str] = frozenset()
     """Unicorns that have followed their advice since their last ride."""
     predicted_at: datetime | None = None

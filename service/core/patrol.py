@@ -1,9 +1,9 @@
 """Patrols: check whether the unicorns that have a ride still call, and come.
 
-A ride that goes well needs no writes. Every 10 s (whether they come: every 60 s) a patrol reads the
-unicorns with a ride from the index of open rides, reads their entries in the fleet index, and
-yields the ids of the rides to look at. No lost message can hide a ride from it, because the index
-consists of the rides themselves.
+A ride that goes well needs no writes. As often as `PATROL_EVERY` says, a patrol reads the unicorns
+with a ride from the index of open rides, reads their entries in the fleet index, and yields the ids
+of the rides that may need a step. It depends on no message, because the index is part of the table
+of rides.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def rides_to_check(
 def _suspicious(
     ports: Stores, pairs: Sequence[tuple[str, str]], patrols: Collection[Patrol], now: datetime
 ) -> Iterator[str]:
-    """The rides with which something may be wrong; one with an unreadable entry is among them."""
+    """The rides with which something may be wrong, and those whose entry cannot be read."""
     try:
         yield from list(_checked(ports, pairs, patrols, now))
     except Unavailable:
@@ -76,8 +76,8 @@ def _needs_check(
         # The two rows contradict each other, or one of the two indexes is a moment old.
         return True
     if unicorn and unicorn.state is UnicornState.ON_TRIP:
-        # A trip needs no patrol, because its limit of silence (30 minutes) is longer than the time
-        # between two looks of the sweep (10 minutes).
+        # A trip needs no patrol: its silence limit (`TRIP_LOST_AFTER`) is longer than the time for
+        # which the sweep leaves the ride alone (`UNSEEN`).
         return False
     if Patrol.SILENCE in patrols and seen.silence > ports.rules.stale_after:
         return True

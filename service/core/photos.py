@@ -1,7 +1,8 @@
 """Profile photos: private until they are cleaned, then shown to the driver of the rider's ride.
 
-An upload has a key of its owner, `private/<identity id>/photo`. The media role removes it from
-there, makes a new picture from its pixels and stores that where no app has access.
+An upload lies under a key that only its owner can write, `private/<identity id>/photo`. The media
+role removes it from there, makes a new picture from its pixels and stores that where no app has
+access.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Photos(Protocol):
     def get(self, sub: str) -> Photo | None: ...
 
     def link_identity(self, identity_id: str, sub: str) -> None:
-        """Store the account of an identity's uploads; repeating it changes nothing."""
+        """Store which account the uploads of an identity belong to. Repeating changes nothing."""
 
     def form(self, identity_id: str, media_type: str) -> UploadForm:
         """A form that takes one upload of this type, up to `UPLOAD_BYTES`. No remote call."""
@@ -95,10 +96,13 @@ class Uploads(Protocol):
         """Remove and return the upload; None if it is gone. Raises `PhotoRefused` if too large."""
 
     def keep(self, sub: str, picture: Picture) -> None:
-        """Store a picture in place of the earlier one, unless the account is forgotten."""
+        """Store a picture in place of the earlier one. Nothing if the account was forgotten."""
 
     def refuse(self, sub: str, reason: str) -> None:
-        """Store why the last upload was refused, likewise; the earlier photo stays."""
+        """Store why the last upload was refused; the earlier photo stays.
+
+        Nothing if the account was forgotten.
+        """
 
 
 def photo_of_rider(stores: Stores, photos: Photos, account_sub: str, ride_id: str) -> PhotoLinks:

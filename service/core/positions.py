@@ -1,7 +1,7 @@
 """Records positions that unicorns report one by one, or a telemetry gateway in bulk.
 
 This module checks the time of a report, and the fleet index checks its place. A report whose time
-is wrong is answered and ignored: it counts neither as a position nor as a call.
+is wrong is ignored: it counts neither as a position nor as a call. The answer says so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.model.presence import validated
 
 MOST_REPORTS: Final = 3
 """The most reports of one unicorn that one call records, the latest ones. Three are enough for a
-position, a jump, and a report that agrees with the jump. Each costs a call to Redis."""
+position, a jump, and a report that agrees with the jump. Each report costs a call to Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def record_position(ports: Stores, unicorn_id: str, position: Position, now: dat
     """Record a unicorn's position; a position older than the last one is ignored.
 
     One call to Redis, no DynamoDB write, and a read only if the index lacks the unicorn's state.
-    Raises `Unavailable` if the position was not recorded, `UnicornNotFound`.
+    Raises `UnicornNotFound`. Raises `Unavailable` if the position was not recorded.
     """
     place = validated(position, now, ports.rules.stale_after)
     if isinstance(place, PositionProblem):
@@ -88,7 +88,7 @@ def _refreshed(ports: Stores, unicorn_id: str, now: datetime) -> Duty | None:
 def record_positions(
     ports: Stores, reports: Sequence[Report], now: datetime
 ) -> Sequence[PositionProblem | None]:
-    """Record positions of many unicorns; returns, for each report, why it does not count or None.
+    """Record positions of many unicorns; returns for each report why it was ignored, or None.
 
     `PositionProblem.NO_SUCH_UNICORN` means that the unicorn does not exist. A position older than
     the last one is ignored but accepted. A few calls to Redis for all, no DynamoDB write, and reads
@@ -150,7 +150,7 @@ def _waves(positions: Iterable[tuple[str, Position]]) -> Sequence[Mapping[str, P
 def _recorded(
     ports: Stores, waves: Sequence[Mapping[str, Position]], now: datetime
 ) -> Mapping[str, Sighting]:
-    """The sighting of each unicorn's last report, and whether any of its reports entered a zone."""
+    """The sighting of each unicorn's last report; new in the zone if any of its reports was."""
     sightings: dict[str, Sighting] = {}
     for wave in waves:
         for name, seen in ports.fleet.record_all(wave, now).items():

@@ -1,8 +1,8 @@
 """Repairs rides and unicorns that contradict each other, for example after a table was restored.
 
 The service itself changes both sides in one transaction, so only a restore or a change by hand can
-make them differ. The ride's row decides, because the rider has seen it. A free unicorn continues
-with the ride; if the ride's unicorn cannot, the ride is requested again.
+make them differ. The ride's row decides, because the rider has seen it. If the ride's unicorn is
+free, it continues with the ride; otherwise the ride waits for another unicorn.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Mended(StrEnum):
     UNICORN_FREED = "unicorn_freed"
     """It was reserved for a ride that is not its own, has ended or does not exist."""
     UNICORN_REJOINED = "unicorn_rejoined"
-    """It was free or in a state that does not fit its ride, and goes on with the ride."""
+    """It was free or in a state that does not fit its ride; now it continues with the ride."""
     RIDE_RETURNED = "ride_returned"
     """Its unicorn is gone, off duty or on another ride, so it waits for another one."""
     RIDE_ENDED = "ride_ended"
@@ -144,7 +144,8 @@ def _write(
     ride: tuple[Ride | None, Ride | None],
     unicorn: tuple[Unicorn | None, Unicorn | None],
 ) -> None:
-    """Write both sides. An unchanged side is still a condition if the other depends on it."""
+    """Write the sides that exist. If both exist, one transaction holds both: an unchanged side is
+    then a condition only."""
     match ride, unicorn:
         case (Ride() as before, Ride() as after), (Unicorn() as was, Unicorn() as becomes):
             ports.assignments.commit((before, after), (was, becomes))

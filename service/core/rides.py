@@ -74,7 +74,7 @@ def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, 
     """
     ride = _new_ride(ports, order, now)
     if ports.pauses.current().covers(ride.zone) and not _exists(ports, order):
-        raise DispatchPaused("no rides are accepted here at the moment, and none was requested")
+        raise DispatchPaused("no rides are accepted here at the moment; this one was not stored")
     if ports.rules.max_active_rides:
         _require_room(ports, order, now)
     existing = ports.rides.create(ride)
@@ -171,8 +171,8 @@ def _require_room(ports: Stores, order: RideOrder, now: datetime) -> None:
     """Raise `TooManyActiveRides` if the rider has too many open rides; a replay does not count.
 
     The listing is eventually consistent, so two requests at the same time may both pass: the limit
-    is meant against mistakes. The ride's own row says whether this is a replay, because the listing
-    may not show the ride yet, or no longer.
+    guards against mistakes, not against attacks. A replay is recognised by the ride's row, because
+    the listing may lag behind.
     """
     newest = ports.rides.list_of_rider(
         order.rider_id,

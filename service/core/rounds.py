@@ -35,8 +35,8 @@ from service.model import FleetEntry, Pairing, Ride
 logger = logging.getLogger(__name__)
 
 WORK_BUDGET_SECONDS: Final = 1.0
-"""After this time a job begins no further round or slice, and ends what it has begun. A successor
-goes on, so that zones share the workers."""
+"""After this time a job begins no further round or slice; what it has begun it finishes. A
+successor goes on, so that zones share the workers."""
 
 LOST_CLAIM_ROUNDS: Final = 3
 """Further rounds after lost claims; after them the rides wait for the next trigger."""
@@ -49,8 +49,7 @@ SEARCH_GROWTH: Final = 4
 """If a rider gets none of the compared unicorns, the next search compares this many times more."""
 
 FAILED_PAUSE_SECONDS: Final = 0.25
-"""Pause before the successor of a failed job, so that a permanent failure does not loop without
-pause."""
+"""Pause before the successor of a failed job, so that a permanent failure is no busy loop."""
 
 OVERDUE: Final = timedelta(seconds=10)
 """A waiting entry this long past the end of its ride is removed, because the call that should have
@@ -99,7 +98,7 @@ class Dispatcher:
     """Whether idle unicorns are sent to where riders will be, unless staff has turned that off."""
 
     def run(self, zone: str, request_id: str) -> None:
-        """Run one job: rounds on a zone while there is something new and time is left.
+        """Run one job: rounds on a zone while there is something new and time left.
 
         A job that ends early, because of time or an exception, publishes a successor.
         """
@@ -121,7 +120,7 @@ class Dispatcher:
             self._publish_successor(zone, request_id)
             raise
         except BaseException:
-            # The process is ending, perhaps because of a ride, so its rides become suspects.
+            # The process is ending, perhaps because of one of its rides: they become suspects.
             lease.release()
             raise
         else:
@@ -152,7 +151,7 @@ class Dispatcher:
                 self.sleep(random.uniform(0.005, 0.02 * lost_rounds))  # noqa: S311
 
     def _round(self, lease: RoundLease, end: float) -> tuple[bool, bool]:
-        """Pair and claim once. Returns whether a claim was lost, and whether no ride was left."""
+        """Pair and claim once; returns whether a claim was lost, and whether all were served."""
         zone = lease.begin_round()
         rides = [ride for ride in zone.rides if self._still_waits(ride, zone)]
         healthy = [ride for ride in rides if ride.ride_id not in zone.suspects]
@@ -179,7 +178,8 @@ class Dispatcher:
             start = _place(rides[first])
             is_time_up = first and self.monotonic() >= end
             if is_time_up:
-                # If the slice begins before `zone.resume_at`, the job before has served it already.
+                # If this slice begins before `zone.resume_at`, the job before this one has served
+                # it, so nothing is left to resume.
                 done.resume_at = None if zone.resume_at and start < zone.resume_at else start
             if done.resume_at or is_time_up:
                 break
@@ -213,9 +213,9 @@ class Dispatcher:
     def _pair(self, rides: Sequence[Ride], done: Round) -> tuple[Matching, Sequence[Claim]]:
         """The best pairs of these rides with unicorns that are not taken.
 
-        The fleet index returns the nearest unicorns, although some of them may be excluded from a
-        ride. So it is asked for more around each ride that got no available unicorn while there are
-        more within reach.
+        The fleet index returns the nearest unicorns, some of which are excluded from a ride. So it
+        is asked for more around each ride that got no available unicorn while there are more within
+        reach.
         """
         now, fleet, zone = self.now(), dict[str, FleetEntry](), rides[0].zone
         times = self.ports.times.for_a_round()
@@ -273,7 +273,7 @@ class Dispatcher:
         fleet: Mapping[str, FleetEntry],
         matching: Matching,
     ) -> Matching:
-        """Offer rides without a unicorn again to free unicorns that missed an offer of them."""
+        """Offer a ride again to a unicorn that missed its offer, if no other can take the ride."""
         both = (*matching.claims, *matching.plans)
         served = {pairing.ride_id for pairing in both}
         alone = [ride for ride in rides if ride.missed_by and ride.ride_id not in served]
@@ -292,7 +292,7 @@ class Dispatcher:
     def _still_waits(self, ride: Ride, zone: WaitingZone) -> bool:
         """Whether the ride is still to be paired: False once it is past its end.
 
-        An entry far past its end is dropped. If its ride is open, the sweep adds it again.
+        Removes an entry far past its end. If its ride is open, the sweep adds it again.
         """
         end = self.ports.rules.ends_at(ride, planned=ride.ride_id in zone.plans)
         if end + OVERDUE < self.now():
@@ -305,7 +305,7 @@ def _place(ride: Ride) -> PlaceInLine:
 
 
 def _in_turn(rides: Sequence[Ride], resume_at: PlaceInLine | None) -> Sequence[Ride]:
-    """The rides for which the last job had no time, then all others; both oldest first."""
+    """The rides for which the last job had no time, then the others; both groups oldest first."""
     oldest_first = sorted(rides, key=_place)
     first = bisect_left(oldest_first, resume_at, key=_place) if resume_at else 0
     return [*oldest_first[first:], *oldest_first[:first]]

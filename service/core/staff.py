@@ -29,7 +29,8 @@ from service.model.errors import Unavailable
 from service.model.operations import AuditEntry, Beat, Pause, QueueLength
 
 WAITING_DUE_WITHIN: Final = timedelta(seconds=10)
-"""The time within which every waiting ride is due for the sweep."""
+"""A waiting ride is due for the sweep within this time, because the sweep triggers it every 4 s
+(`due.RETRY_EVERY`)."""
 MOST_READ: Final = 500
 
 
@@ -37,7 +38,7 @@ class Workers(Protocol):
     """The heartbeats of workers. May raise `Unavailable`."""
 
     def beats(self, now: datetime) -> Sequence[Beat]:
-        """The last heartbeat of each worker that has not signed off, for an hour after it."""
+        """The last heartbeat of each worker that has not signed off. It is kept for an hour."""
 
 
 class Queues(Protocol):
@@ -203,7 +204,7 @@ def _trigger_waiting(ports: Stores, pause: Pause, now: datetime) -> None:
 
 
 def waiting_rides(ports: Stores, now: datetime, limit: int = MOST_READ) -> Sequence[Ride]:
-    """The waiting rides among those that are due soonest: all, unless there are hundreds."""
+    """The waiting rides among the `limit` rides that are due soonest."""
     due = ports.rides.due(now + WAITING_DUE_WITHIN, limit)
     return [ride for ride in due if ride.status is RideStatus.REQUESTED]
 

@@ -21,7 +21,7 @@ MINUTES: Final = 60
 """The number of minutes that are shown."""
 
 BOUNDS: Final = (1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 480, 660)
-"""The upper bounds, in seconds, of the classes of waits. Longer waits count in the last class."""
+"""The upper bounds, in seconds, of the classes of waits. A longer wait counts in the last class."""
 
 BUSY: Final = frozenset({UnicornState.RESERVED, UnicornState.ON_TRIP})
 
@@ -31,7 +31,7 @@ class Tally:
     """The counts of a time span. `waits`: the number of matches in each class of `BOUNDS`."""
 
     seconds: float = 0.0
-    """The sum of the waits of all matches."""
+    """The sum of all waits."""
     waits: tuple[int, ...] = (0,) * len(BOUNDS)
     busy: int | None = None
     """Unicorns with a ride when they were last counted."""

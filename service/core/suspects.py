@@ -1,7 +1,7 @@
 """Suspects: rides that a dead process held, one of which may have killed it.
 
-A round tries each suspect alone. It stores the count before the attempt, so that the count outlives
-the process. A ride that was tried and killed nothing is cleared. An exception is not a death: a
+A round tries each suspect alone. It counts the attempt first, so that the count outlives the
+process. A ride that was tried and killed nothing is cleared. An exception is not a death: a
 round that raises one clears its rides (`RoundLease.release_after_error`).
 """
 
@@ -52,7 +52,7 @@ def try_suspects(
                 logger.warning("ride not set aside", extra={"cause": str(error)})
                 continue
         else:
-            logger.warning("ride of a dead process tried alone", extra={"ride_id": ride.ride_id})
+            logger.warning("suspect tried alone", extra={"ride_id": ride.ride_id})
             lease.try_alone(ride.ride_id)
             _outlive(ride, try_alone)
         lease.clear(ride.ride_id)
@@ -60,8 +60,8 @@ def try_suspects(
 
 
 def _outlive(ride: Ride, try_alone: Callable[[Ride], object]) -> None:
-    """Try one ride. An exception means that the process lives, so it clears the ride too."""
+    """Try one ride. An exception is not a death, so the caller clears the ride then too."""
     try:
         try_alone(ride)
     except Exception:
-        logger.exception("round with a ride alone failed", extra={"ride_id": ride.ride_id})
+        logger.exception("round of a suspect failed", extra={"ride_id": ride.ride_id})

@@ -1,8 +1,8 @@
-"""The sweep, which guarantees delivery: it looks after every open ride that is due.
+"""The sweep, which guarantees delivery: it handles every open ride that is due.
 
 A ride in DynamoDB has the instant at which it is due (`due_at`). Whatever was lost on the way (a
-job, a message, all of Redis, a process in the middle of its work), the sweep finds the ride here.
-Two sweeps at once do no harm, because each write is conditional.
+job, a message, all of Redis, a process in the middle of its work), the sweep finds the ride in the
+index of open rides. Two sweeps at once do no harm, because each write is conditional.
 
 The index of open rides has shards. Each is swept separately, so that several workers can share a
 backlog. A ride on which the sweep fails is put back with a growing delay, so it does not hold up
@@ -40,20 +40,20 @@ BATCH_RIDES: Final = 100
 larger batches a run would check the time left less often, and read rides in vain at its end."""
 
 HELP_AFTER_RIDES: Final = 2 * BATCH_RIDES
-"""A run that has seen this many rides of a shard calls for help, because the other shards probably
-have as many."""
+"""A run that has seen this many rides of a shard publishes one more sweep job, because the other
+shards probably have as many."""
 
 
 RunAll = Callable[[Callable[[str], "Swept"], Sequence[str]], Iterable["Swept"]]
 """`map`, or a function like it that runs calls in parallel."""
 
 Turn = Callable[[str], AbstractContextManager[bool]]
-"""Enters True if the caller may sweep the shard with this name now."""
+"""A lock on the shard with this name; yields True if the caller may sweep the shard now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """The result of a sweep: the shards that it swept and the rides that it looked after."""
+    """The result of a sweep: the shards that it swept and the rides that it handled."""
 
     shards: int = 0
     rides: int = 0
@@ -69,14 +69,14 @@ def sweep(
     call_for_help: Callable[[], None] = lambda: None,
     monotonic: Callable[[], float] = lambda: 0.0,
 ) -> Swept:
-    """Look after the rides that are due, in every shard that no other process sweeps.
+    """Handle the rides that are due, in every shard that no other process sweeps.
 
-    Ends when nothing is due or `time_left` is False; the next sweep does the rest. Looking at a
-    shard's rides may take as long as reading them took, even without time left (`monotonic`,
-    seconds). Calls for help once if a shard has more than one run can look after, so that other
-    workers sweep other shards.
+    Ends when nothing is due or `time_left` is False; the next sweep does the rest. With a slow
+    store, the rides of a shard still get as much time as reading the first batch took
+    (`monotonic`, seconds). Calls for help once if a shard has more rides than one run can handle,
+    so that other workers sweep other shards.
     """
-    # A new Redis knows no waiting ride; each is due within this interval, so look at them all.
+    # A new Redis knows no waiting ride. Each is due within `RETRY_EVERY`, so handle all of them.
     until = now + (RETRY_EVERY if _is_new(ports, now) else timedelta())
     helpers = [call_for_help]
 
@@ -140,13 +140,14 @@ class _Run:
         return seen
 
     def _trigger(self, waiting: Sequence[Ride]) -> bool:
-        """Trigger waiting rides again. False if no time is left; the first batch is triggered even
-        then.
+        """Trigger waiting rides again. False if no time is left.
+
+        The first batch is triggered even without time left.
         """
-        is_first = self.is_patrol_due
+        is_first_batch = self.is_patrol_due
         # The patrol comes first: a backlog of waiting rides must not hide a silent unicorn.
         self._go_on_patrol()
-        if not is_first and not self.time_left():
+        if not is_first_batch and not self.time_left():
             return False
         _trigger_again(self.ports, waiting, self.now)
         return True
@@ -178,9 +179,9 @@ def _take_step(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
 
 
 def _go_on_patrol(ports: Stores, shard: str, now: datetime, time_left: Callable[[], bool]) -> None:
-    """Look at the assigned rides of the shard with which something may be wrong, if it is time to.
+    """Check the assigned rides of the shard with which something may be wrong, if a patrol is due.
 
-    When the sweep looks at them next stays as it is. A patrol that ends before all are seen is
+    Their `due_at` stays, unless a step is taken. A patrol that ends before all are checked is
     repeated by the next sweep.
     """
     try:
@@ -192,8 +193,8 @@ def _go_on_patrol(ports: Stores, shard: str, now: datetime, time_left: Callable[
             _check_on_patrol(ports, ride_id, now)
         ports.fleet.note_patrols(shard, patrols, now)
     except Exception as error:
-        # Nobody counts as silent while Redis is away; the waiting rides do not depend on it.
-        _report("no patrol", error, {"shard": shard})
+        # No unicorn counts as silent while Redis is away; the waiting rides do not depend on it.
+        _report("patrol failed", error, {"shard": shard})
 
 
 def _check_on_patrol(ports: Stores, ride_id: str, now: datetime) -> None:
@@ -203,7 +204,7 @@ def _check_on_patrol(ports: Stores, ride_id: str, now: datetime) -> None:
         raise
     except Exception as error:
         # An unreadable row must not end the patrol of the other rides.
-        _report("ride not looked at", error, {"ride_id": ride_id})
+        _report("ride not checked", error, {"ride_id": ride_id})
         return
     if ride and ride.status in ASSIGNED:
         _take_step(ports, ride, now)
@@ -217,7 +218,7 @@ def _trigger_again(ports: Stores, rides: Sequence[Ride], now: datetime) -> None:
     try:
         effects.trigger_rides(ports, moved)
     except Exception:
-        # One of them is to blame, so each is tried alone.
+        # One of these rides causes the error, so each is triggered alone.
         for ride in moved:
             try:
                 effects.trigger_rides(ports, [ride])
@@ -229,7 +230,7 @@ def _trigger_again(ports: Stores, rides: Sequence[Ride], now: datetime) -> None:
 def _postpone(
     ports: Stores, times: Sequence[tuple[Ride, datetime]], now: datetime
 ) -> Sequence[Ride]:
-    """Note when each ride is looked at next; returns those of which it could be noted."""
+    """Store when each ride is due next; returns the rides that were postponed."""
     try:
         return ports.rides.postpone_all(times)
     except Unavailable:
@@ -244,7 +245,7 @@ def _postpone(
 def _put_back(ports: Stores, ride: Ride, now: datetime, error: Exception) -> None:
     """Postpone a ride on which the sweep failed, twice as long after each failure.
 
-    If a store is down, which is not the ride's fault, by no more than a liveness check.
+    If a store is down, postpone it by `LIVENESS_CHECK` at most, because the ride is not the cause.
     """
     longest = LIVENESS_CHECK if isinstance(error, Unavailable) else LONGEST_PAUSE
     pause = min(RETRY_EVERY * 2 ** min(ride.failed_looks, 10), longest)

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from service.model import FleetEntry, Location, Ride
 
 NEW_YORK: Final = power_law(353.0, 0.58, GreatCircle().reach_metres(1))
-"""The correction of straight-line times for riders, used until their zone has learned: short drives
-take more time per metre than long ones. Fitted on New York taxi trips
+"""The default correction of straight-line times, used for riders until their zone has learned.
+Short drives take more time per metre than long ones. Fitted on New York taxi trips
 (tests/load/bench/learning.py)."""
 
 
@@ -58,8 +58,8 @@ class NoCorrections:
 class ZoneTimes:
     """The one source of travel times, for rounds, estimates, the live view and the sweep.
 
-    Until a zone has learned, rounds decide by `base`, for which their settings were chosen, and
-    riders are told `base` corrected by `prior`. From then on both use what the zone has learned.
+    Until a zone has learned, rounds decide by `base`, for which their settings were chosen. Riders
+    are told `base` corrected by `prior`. From then on both use what the zone has learned.
     """
 
     base: TravelTimes
@@ -69,7 +69,7 @@ class ZoneTimes:
     """Makes the base for one round, if estimates cost remote calls; None: rounds use `base`."""
 
     def for_a_round(self) -> ZoneTimes:
-        """The same times for one pairing, whose remote calls share one budget."""
+        """The same times for one pairing of a round, whose remote calls share one budget."""
         return replace(self, base=self.make_round_base()) if self.make_round_base else self
 
     def for_pairing(self, zone: str, now: datetime) -> TravelTimes:
@@ -94,7 +94,7 @@ class ZoneTimes:
         return GreatCircle(), RemainingTime.default()
 
     def for_riders(self, zone: str, kind: Kind, now: datetime) -> CorrectedTimes:
-        """Travel times as riders and drivers are shown them: medians."""
+        """Median travel times, as shown to riders and drivers."""
         return CorrectedTimes(self.base, self.rider_correction(zone, kind), _hour(now))
 
     def prefetch(self, rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> None:
@@ -115,15 +115,13 @@ class ZoneTimes:
     def rider_factors(
         self, zone: str, origins: FloatArray, destinations: FloatArray, now: datetime
     ) -> FloatArray:
-        """For each drive to a pickup: the time that riders are told ÷ the time by which rounds
-        decide.
-        """
+        """For each drive: the ETA that a rider is told ÷ the ETA by `for_pairing`."""
         if self.corrections.of(zone, Kind.PICKUP) or not len(origins):
             return np.ones(len(origins))
         return self.prior.factors(drives_between(origins, destinations, _hour(now)))
 
     def latest_factor(self, zone: str, kind: Kind) -> float:
-        """The time within which nine of ten drives end ÷ the time told."""
+        """The 90th percentile of a drive's time ÷ its median."""
         return self.rider_correction(zone, kind).latest_factor
 
     def rider_correction(self, zone: str, kind: Kind) -> Correction:

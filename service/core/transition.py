@@ -17,7 +17,8 @@ from service.model.errors import (
 )
 
 ATTEMPTS = 4
-"""Each attempt loses only to another writer of the same ride; more losses mean overload."""
+"""Each attempt loses only to another writer of the same item. After this many lost writes too many
+write at once: give up."""
 
 Decide = Callable[[Ride, Unicorn | None], tuple[Ride, Unicorn | None]]
 """Takes the stored ride and its reserved unicorn, and returns what they become.
@@ -75,7 +76,7 @@ def carry_out(
 
 
 def _of_ride(ports: Stores, ride: Ride, existing: Unicorn | None) -> Unicorn | None:
-    """The ride's unicorn; it is read unless `existing` is on the ride.
+    """The ride's unicorn. Reads it unless `existing` is on the ride.
 
     None if it is not on the ride: a pair that does not agree (a table was restored) must not keep
     a ride open. If the unicorn was freed after the ride was read, the write fails and shows it.

@@ -61,7 +61,7 @@ CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornS
 
 @dataclass(frozen=True, slots=True)
 class LocatedUnicorn:
-    """A unicorn as it is shown: as stored, but `non_contactable` if it was not heard lately."""
+    """A unicorn as it is shown: as stored, but `non_contactable` if it did not call lately."""
 
     unicorn: Unicorn
     position: Position | None
@@ -75,7 +75,10 @@ class LocatedUnicorn:
 
     @property
     def trouble(self) -> str:
-        """The problem that is shown; empty if there is none. It changes without a new version."""
+        """The problem that is shown; empty if there is none.
+
+        It changes without a new version of the unicorn.
+        """
         if self.position_problem:
             return self.position_problem
         is_silent = self.unicorn.state is UnicornState.NON_CONTACTABLE
@@ -226,7 +229,10 @@ def unicorn_id_of(ports: Stores, account_sub: str) -> str:
 
 
 def record_call(ports: Stores, account_sub: str, now: datetime) -> str:
-    """`unicorn_id_of` for a call that is not a position; notes that the unicorn was heard."""
+    """Return the id of the account's unicorn, and record that its driver called.
+
+    For calls that are not a position. Raises `UnicornNotFound`.
+    """
     unicorn_id = unicorn_id_of(ports, account_sub)
     # A failure does not matter: while Redis is away no unicorn counts as silent.
     with suppress(Unavailable):
@@ -242,7 +248,7 @@ def list_rides(
     limit: int,
     start: Mapping[str, str] | None,
 ) -> Page[Ride]:
-    """The rides that the unicorn has or had at their end, newest first."""
+    """The rides that the unicorn has, or had when they ended, newest first."""
     return ports.rides.list_of_unicorn(unicorn_id, status=status, limit=limit, start=start)
 
 

@@ -24,7 +24,7 @@ LIVE_SECONDS: Final = 2.0
 """How often a follower gets the unicorn's position at most."""
 
 MAX_SHOWN_ETA_FACTOR: Final = 4
-"""A pickup ETA above this many times the cap is a sensor's error and is not shown to a rider."""
+"""A pickup ETA above this many times the cap is a sensor's error; a rider does not see it."""
 
 SHOWS_UNICORN: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
 
@@ -72,7 +72,7 @@ def wait_for_ride(
     monotonic: Callable[[], float],
     wait: Wait,
 ) -> Ride:
-    """The ride as soon as `done` is true of it, the time (seconds) is up or the wait ends.
+    """Return the ride when `done(ride)` is true, after `seconds`, or when the wait ends.
 
     Raises `RideNotFound` if it is no longer this rider's.
     """
@@ -92,7 +92,7 @@ def wait_for_duty(
     monotonic: Callable[[], float],
     wait: Wait,
 ) -> Duty:
-    """Unicorn and ride as soon as `done` is true, the time (seconds) is up or the wait ends.
+    """Return unicorn and ride when `done(duty)` is true, after `seconds`, or when the wait ends.
 
     Raises `UnicornNotFound` if the unicorn is gone or another account drives it.
     """

@@ -45,23 +45,23 @@ class Edges:
         )
 
 
-def cheapest(edges: Edges, unmatched: FloatArray) -> Edges:
+def cheapest(edges: Edges, skip_costs: FloatArray) -> Edges:
     """The matching with the least total cost.
 
-    `unmatched`: the cost of leaving out each rider; it must exceed the costs of the rider's pairs.
+    `skip_costs`: the cost of leaving out each rider; it must exceed the costs of the rider's pairs.
     """
     choices = _first_choices(edges)
     if len(set(edges.unicorns[choices].tolist())) == len(choices):
         return edges.only(choices)
-    return edges.only(_least_total(edges, unmatched))
+    return edges.only(_least_total(edges, skip_costs))
 
 
 def longest_waiting(claims: Edges, equals: Edges, waited: FloatArray) -> Edges:
     """The same riders with equally good unicorns that have waited longest.
 
     `equals`: the claims, and the pairs that are equally good. `waited`: the seconds that each
-    unicorn has waited. A unicorn without a ride replaces the one that has waited least, which is
-    then free for another exchange.
+    unicorn has waited. The longest waiting unicorn without a ride, again and again, takes one from
+    the holder that has waited least. That holder may then replace another one.
     """
     by_unicorn = np.argsort(equals.unicorns, kind="stable")
     starts = np.searchsorted(equals.unicorns[by_unicorn], np.arange(len(waited) + 1))
@@ -84,7 +84,7 @@ def longest_waiting(claims: Edges, equals: Edges, waited: FloatArray) -> Edges:
 
 
 def _cells(edges: Edges, unicorns: FloatArray) -> IntArray:
-    """Each pair as one number."""
+    """Each pair as one number: rider × number of unicorns + unicorn."""
     return edges.riders * len(unicorns) + edges.unicorns
 
 
@@ -97,16 +97,16 @@ def _first_choices(edges: Edges) -> IntArray:
     return by_rider[is_first]
 
 
-def _least_total(edges: Edges, unmatched: FloatArray) -> IntArray:
+def _least_total(edges: Edges, skip_costs: FloatArray) -> IntArray:
     """A minimum-weight matching over sparse pairs.
 
     The solver needs every rider matched, so each rider has a column of its own that stands for
     "nobody". It takes a weight of 0 for a missing pair, so all weights are shifted; in a full
     matching an equal shift of all columns changes nothing.
     """
-    riders = len(unmatched)
+    riders = len(skip_costs)
     columns = int(edges.unicorns.max()) + 1
-    costs = np.concatenate([edges.costs, unmatched])
+    costs = np.concatenate([edges.costs, skip_costs])
     rows = np.concatenate([edges.riders, np.arange(riders)])
     targets = np.concatenate([edges.unicorns, columns + np.arange(riders)])
     graph = csr_array((costs + (1 - costs.min()), (rows, targets)))

@@ -30,7 +30,10 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class _Busy:
-    """A unicorn with a ride. It is driving from `start` to `pickup`, or has left the pickup."""
+    """A unicorn with a ride. It is driving from `start` to `pickup`.
+
+    If it has left the pickup, `start` is the pickup.
+    """
 
     unicorn_id: str
     start: Location
@@ -47,7 +50,7 @@ def gather(
     remaining: RemainingTime,
     trips: TravelTimes,
 ) -> Candidates:
-    """The unicorns that are available, or should be within `plan_seconds`.
+    """The unicorns that are available, or should be available within `plan_seconds`.
 
     Both kinds are sorted by id, so that the order of `fleet` does not matter.
     """

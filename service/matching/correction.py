@@ -29,12 +29,15 @@ NINETIETH: Final = 1.2816
 
 
 def hour_of_week(instant: float) -> str:
-    """The UTC hour of the week, "0" to "167", of an instant in seconds since the epoch."""
+    """The UTC hour of the week, "0" to "167", of an instant in seconds since 1970."""
     return str(int(instant // 3600) % 168)
 
 
 class Kind(StrEnum):
-    """The two kinds of drive, learned separately: a drive to a pickup is short and has a search."""
+    """The two kinds of drive, learned separately.
+
+    A drive to a pickup is short and includes finding the rider.
+    """
 
     PICKUP = "pickup"
     TRIP = "trip"
@@ -138,7 +141,8 @@ def power_law(seconds_per_km: float, exponent: float, metres_per_second: float) 
 
 
 def hats(metres: FloatArray) -> FloatArray:
-    """The weights of the knots for each distance, which lies between two of them."""
+    """The basis of the terms by distance (hat functions): for each distance, a row with the
+    interpolation weights of the knots, of which two are not 0."""
     at = _clipped_log(metres)
     return np.stack([np.interp(at, LOG_KNOTS, row) for row in np.eye(len(KNOTS))], axis=1)
 
@@ -149,6 +153,7 @@ def _clipped_log(metres: FloatArray) -> FloatArray:
 
 
 def waves(bearings: FloatArray) -> FloatArray:
+    """The basis of the terms by direction (`Correction.by_direction`): a row for each bearing."""
     return np.stack(
         [wave(times * bearings) for times in (2, 4) for wave in (np.cos, np.sin)], axis=1
     )
@@ -206,7 +211,7 @@ class CorrectedTimes:
         return seconds * self.correction.factors(drives), metres
 
     def reach_metres(self, seconds: float) -> float:
-        """The longest straight line with this corrected time, without ends and direction."""
+        """The longest straight line with this corrected time; only the terms by distance count."""
         distances = np.geomspace(KNOTS[0], 4 * KNOTS[-1], 100)
         terms = np.interp(_clipped_log(distances), LOG_KNOTS, self.correction.by_distance)
         corrections = np.exp(terms)

@@ -1,4 +1,4 @@
-"""The costs of the pairs of a round, and the choice of pairs that get one."""
+"""Which pairs a round considers, and what each of them costs."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class CostTable:
 
         Equally near: the straight lines differ by at most `equal_metres`, and the pickup ETAs by at
         most the time for that distance. Of each rider's pairs only those with the longest waiting
-        unicorns are kept, as many as can matter.
+        unicorns are kept: as many as `neighbours`, or as there are claims if these are more.
         """
         equal, pickups = self.tuning.equal_metres, self.pickups[claims.riders]
         crow = crow_metres(self.candidates.places[claims.unicorns], pickups)
@@ -200,7 +200,10 @@ def _first_of_each(groups: IntArray, order: FloatArray, count: int) -> BoolArray
 
 
 def _prices_of_leaving_out(waited: FloatArray, has_plan: BoolArray, tuning: Tuning) -> FloatArray:
-    """More than the rider's most expensive pair, and more the longer the rider has waited."""
+    """More than the rider's most expensive pair, and more the longer the rider has waited.
+
+    The terms: more than any pair costs; lateness; the time waited; the priority of a plan.
+    """
     longest = tuning.max_pickup_eta_seconds
     # Other terms of the cost must not outweigh the priority of riders who have waited longer.
     others = tuning.driving_weight + tuning.lateness_weight

@@ -1,7 +1,7 @@
 """The values of `repositioning`: the demand for rides, and the moves of idle unicorns.
 
-This module is separate from `repositioning`, so that the API, which only stores and shows moves,
-does not load scipy.
+This module is separate from `repositioning`, so that the API does not load scipy: the API only
+stores and shows moves.
 """
 
 from __future__ import annotations

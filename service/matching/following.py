@@ -28,7 +28,7 @@ class Progress:
     """The progress of a unicorn towards its goal."""
 
     followed: bool
-    """Whether the unicorn drove at least `LEAST_PACE` of the way that it could by the estimate."""
+    """Whether the unicorn drove at least `LEAST_PACE` of the way that the estimate allows."""
     metres: float
     """Road metres by which it came nearer to its goal."""
 

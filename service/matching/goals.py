@@ -30,7 +30,7 @@ class Goals:
 
     cells: tuple[str, ...]
     places: FloatArray
-    """Where to wait: the centre of the most central small cell in which riders asked."""
+    """Where to wait: the centre of the small cell that is nearest to the mean of the requests."""
     expected: FloatArray
     """The number of riders that are expected within the horizon."""
 
@@ -87,7 +87,10 @@ def _most_central(spots: FloatArray, riders: FloatArray, goal_of: IntArray) -> I
 def _spread(
     origins: FloatArray, weights: FloatArray, places: FloatArray, smooth_metres: float
 ) -> FloatArray:
-    """Distribute each origin's weight over the places around it, more to nearer ones (Gauss)."""
+    """Distribute each origin's weight over the places around it, more to nearer ones.
+
+    A Gaussian kernel; the shares of an origin add up to its weight.
+    """
     if not len(origins):
         return np.zeros(len(places))
     near = cKDTree(on_sphere(origins)).sparse_distance_matrix(

@@ -47,10 +47,13 @@ OTHER_STEP: Final = 0.1
 UNICORNS_NEEDED: Final = 20
 """With legs of fewer different unicorns the prior stays in use."""
 CELLS_AT_MOST: Final = 120
+"""The most cells, and the most hours, with a correction of their own: those with the most legs."""
 LEGS_PER_CELL: Final = 8
+"""The least legs of a cell for a correction of its own."""
 LEGS_PER_HOUR: Final = 100
-"""The least legs of a cell or an hour for a correction of its own."""
+"""The least legs of an hour of the week for a correction of its own."""
 HOURS_AT_LEAST: Final = 3
+"""With fewer such hours, none has a correction of its own."""
 
 LEVEL_RIDGE, SHAPE_RIDGE, DIRECTION_RIDGE, CELL_RIDGE, HOUR_RIDGE = 5.0, 5.0, 10.0, 12.0, 30.0
 """Weight of the prior: a coefficient seen in so many legs is halfway to what the legs say. Of
@@ -63,10 +66,10 @@ ITERATIONS: Final = 15
 CONVERGED: Final = 0.002
 """The fit ends when an iteration changes no coefficient by more than this."""
 TOLERANCE: Final = 0.02
-"""A new fit may have a mean error (of the logarithm) that is larger by this, so that chance alone
-does not reject it."""
+"""A new fit is accepted if its mean log error on the held-back legs is at most this much larger
+than that of the correction in use, so that chance alone does not reject it."""
 HELD_BACK: Final = 5
-"""Every fifth of the latest legs checks what the others teach."""
+"""Every fifth leg is held back: it validates what the others teach."""
 
 
 def learn(
@@ -169,8 +172,8 @@ def _expect_and_maximize(
     for _ in range(ITERATIONS):
         spread = of_long_legs * noises
         expected = design @ found
-        reach = (room - expected) / spread
-        per_leg, tail = beyond(reach)
+        z = (room - expected) / spread
+        per_leg, tail = beyond(z)
         ghosts = weights * per_leg
         errors = (target - expected) / spread
         pull = weights * np.minimum(1.0, HUBER / np.maximum(np.abs(errors), 1e-9))
@@ -180,7 +183,7 @@ def _expect_and_maximize(
         before = found
         solved = np.linalg.solve(weighted.T @ design + ridge, weighted.T @ mean)
         found = solved.astype(np.float64, copy=False)
-        squares = pull * errors**2 + ghosts * (1 + reach * tail)
+        squares = pull * errors**2 + ghosts * (1 + z * tail)
         of_long_legs *= float(np.sqrt(squares.sum() / total.sum()))
         if np.abs(found - before).max() < CONVERGED:
             break
@@ -200,11 +203,11 @@ def _evaluated(
     errors, weights = log_ratios(legs) - expected, drives_per_leg(legs, now)
     room, spread = _log_room(legs, longest) - expected, FIRST_SPREAD
     for _ in range(ITERATIONS):
-        reach = room / spread
-        per_leg, tail = beyond(reach)
+        z = room / spread
+        per_leg, tail = beyond(z)
         late = np.where(errors > 0, weights, 0.0)
         ghosts = weights * per_leg
-        squares = late @ errors**2 + ghosts @ (1 + reach * tail) * spread**2
+        squares = late @ errors**2 + ghosts @ (1 + z * tail) * spread**2
         total = late.sum() + ghosts.sum()
         squares += LEVEL_RIDGE * FIRST_SPREAD**2
         spread = float(np.sqrt(squares / (total + LEVEL_RIDGE)))

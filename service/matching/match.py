@@ -85,20 +85,21 @@ def _choose(costs: CostTable) -> Edges | None:
     return None
 
 
-def _without(marked: BoolArray, rows: IntArray) -> BoolArray:
-    """A copy of the marks in which these rows are not marked."""
-    rest = marked.copy()
+def _without(flags: BoolArray, rows: IntArray) -> BoolArray:
+    """A copy of the flags with these rows cleared."""
+    rest = flags.copy()
     rest[rows] = False
     return rest
 
 
 def _has_too_few_unicorns(edges: Edges) -> bool:
-    """Whether there are so few unicorns that riders must be left out, which needs no pairing."""
+    """Whether there are fewer unicorns than riders: some rider is left out, as is known without a
+    pairing."""
     return len(np.unique(edges.unicorns)) < len(np.unique(edges.riders))
 
 
 def _fair(costs: CostTable, chosen: Edges, claims: Edges) -> Edges:
-    """The pairs with claims exchanged for equally near unicorns that have waited longer."""
+    """The pairs, after claims went to equally near unicorns that have waited longer."""
     if len(claims) in (0, costs.candidates.available) or not costs.tuning.equal_metres:
         return chosen
     plans = chosen.only(chosen.unicorns >= costs.candidates.available)

@@ -36,7 +36,7 @@ class QuotedEta(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QuoteAccuracy:
-    """How well the promises of a zone were kept; shares from 0 to 1, None without promises."""
+    """How accurate the ETAs of a zone were; shares from 0 to 1, None without any ETA."""
 
     promises: int
     median_ratio: float | None

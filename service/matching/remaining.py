@@ -1,8 +1,8 @@
 """The remaining time of a trip, given the time that it has taken.
 
 The estimate minus the elapsed time is wrong: the trips that are still under way when the estimate
-is used up are the slow ones. So the remaining time is the median of what other trips that *lasted
-as long* still took, relative to the usual time of a trip with this estimate.
+is used up are the slow ones. So the remaining time is the median remaining time of past trips that
+were still under way after the same time, relative to the usual time of a trip with this estimate.
 """
 
 from __future__ import annotations

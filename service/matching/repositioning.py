@@ -38,7 +38,7 @@ MOST_PAIRS: Final = 10_000
 faster than their number."""
 
 COMPARED_PER_SLOT: Final = 3
-"""How many idle unicorns, the nearest ones, are compared for each unicorn that a goal wants."""
+"""For each unicorn that a goal wants, this many idle unicorns are compared, the nearest ones."""
 
 
 def reposition(
@@ -83,14 +83,14 @@ def reposition(
 
 
 def _sent(
-    chosen: Edges, goals: Goals, names: Sequence[str], stay_seconds: float
+    chosen: _Pairs, goals: Goals, names: Sequence[str], stay_seconds: float
 ) -> tuple[Sequence[Move], Mapping[str, str]]:
-    """Who is sent somewhere, and the goals of those who cover one from where they stand."""
-    is_sent = chosen.etas > stay_seconds
+    """The moves, and the goals of the unicorns that cover one from where they stand."""
+    is_sent = chosen.seconds > stay_seconds
     stands = chosen.only(~is_sent)
     return _named(chosen.only(is_sent), goals, names), {
         names[unicorn]: goals.cells[goal]
-        for unicorn, goal in zip(stands.riders.tolist(), stands.unicorns.tolist(), strict=True)
+        for unicorn, goal in zip(stands.unicorns.tolist(), stands.goals.tolist(), strict=True)
     }
 
 
@@ -123,6 +123,10 @@ class _Pairs:
         seconds, metres = travel.estimate(origins[unicorns], goals.places[rows])
         return cls(unicorns, rows, seconds, metres)
 
+    def only(self, rows: BoolArray) -> _Pairs:
+        """The pairs of these rows."""
+        return _Pairs(self.unicorns[rows], self.goals[rows], self.seconds[rows], self.metres[rows])
+
     def are_kept(self, goals: Goals, names: Sequence[str], heading: Mapping[str, str]) -> BoolArray:
         """For each pair, whether the last step sent the unicorn to this goal."""
         rows = {cell: row for row, cell in enumerate(goals.cells)}
@@ -133,7 +137,10 @@ class _Pairs:
     def slots(
         self, values: FloatArray, trust: FloatArray, bonus: FloatArray, knobs: Repositioning
     ) -> Edges:
-        """Combine each pair with its goal's slots that are worth the drive; columns are slots."""
+        """Combine each pair with its goal's slots that are worth the drive.
+
+        In these edges a unicorn has the part of a rider, and a slot that of a unicorn.
+        """
         drives = np.maximum(0.0, self.seconds - knobs.stay_seconds)
         worth = np.where(drives > 0, trust[self.unicorns], 1.0)
         gains = worth[:, None] * values[self.goals] - knobs.drive_weight * drives[:, None]
@@ -147,11 +154,11 @@ class _Pairs:
         )
 
 
-def _most_worth(slots: Edges, goals: Goals) -> Edges:
-    """The pairs with the greatest total worth, each unicorn and each slot once; columns are goals.
+def _most_worth(slots: Edges, goals: Goals) -> _Pairs:
+    """The pairs with the greatest total worth, each unicorn and each slot once.
 
-    If there are more than `MOST_PAIRS`, one block of goals after the other is solved, each with the
-    unicorns that are left.
+    `slots`: as `_Pairs.slots` returns them. If there are more than `MOST_PAIRS`, one block of goals
+    after the other is solved, each with the unicorns that are left.
     """
     block_of = np.zeros(len(slots), dtype=np.intp)
     if len(slots) > MOST_PAIRS:
@@ -171,17 +178,17 @@ def _most_worth(slots: Edges, goals: Goals) -> Edges:
         found = replace(found, riders=unicorns[found.riders], unicorns=wanted[found.unicorns])
         is_left[found.riders] = False
         chosen = chosen.joined(found)
-    return replace(chosen, unicorns=chosen.unicorns // MOST_SLOTS)
+    return _Pairs(chosen.riders, chosen.unicorns // MOST_SLOTS, chosen.etas, chosen.metres)
 
 
-def _named(chosen: Edges, goals: Goals, names: Sequence[str]) -> list[Move]:
+def _named(chosen: _Pairs, goals: Goals, names: Sequence[str]) -> list[Move]:
     return [
         Move(names[unicorn], goals.cells[goal], Location(*place), seconds, metres)
         for unicorn, goal, place, seconds, metres in zip(
-            chosen.riders.tolist(),
             chosen.unicorns.tolist(),
-            goals.places[chosen.unicorns].tolist(),
-            chosen.etas.tolist(),
+            chosen.goals.tolist(),
+            goals.places[chosen.goals].tolist(),
+            chosen.seconds.tolist(),
             chosen.metres.tolist(),
             strict=True,
         )

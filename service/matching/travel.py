@@ -63,9 +63,9 @@ class GreatCircle:
         """Straight line (haversine), metres."""
         south, north = math.radians(origin.latitude), math.radians(destination.latitude)
         east = math.radians(destination.longitude - origin.longitude)
-        chord = math.sin((north - south) / 2) ** 2
-        chord += math.cos(south) * math.cos(north) * math.sin(east / 2) ** 2
-        return 2 * EARTH_RADIUS_METRES * math.asin(math.sqrt(min(1.0, chord)))
+        haversine = math.sin((north - south) / 2) ** 2
+        haversine += math.cos(south) * math.cos(north) * math.sin(east / 2) ** 2
+        return 2 * EARTH_RADIUS_METRES * math.asin(math.sqrt(min(1.0, haversine)))
 
     @property
     def _metres_per_second(self) -> float:
@@ -102,8 +102,8 @@ def crow_metres(origins: FloatArray, destinations: FloatArray) -> FloatArray:
     """The straight lines (haversine) between the places of each row, in metres."""
     start, end = np.radians(origins), np.radians(destinations)
     half = np.sin((end - start) / 2) ** 2
-    chord = half[:, 0] + np.cos(start[:, 0]) * np.cos(end[:, 0]) * half[:, 1]
-    metres: FloatArray = 2 * EARTH_RADIUS_METRES * np.arcsin(np.sqrt(np.minimum(1.0, chord)))
+    haversine = half[:, 0] + np.cos(start[:, 0]) * np.cos(end[:, 0]) * half[:, 1]
+    metres: FloatArray = 2 * EARTH_RADIUS_METRES * np.arcsin(np.sqrt(np.minimum(1.0, haversine)))
     return metres
 
 

@@ -45,22 +45,23 @@ def drives_per_leg(legs: Sequence[Leg], now: float) -> FloatArray:
     took, number, count = np.unique(
         [leg.seconds for leg in legs], return_inverse=True, return_counts=True
     )
-    # For each duration: the legs that took no longer, and that began early enough to take as long.
+    # For each duration t, the risk set: legs that took at most t and began at least t ago.
     at_risk = np.cumsum(count) - np.searchsorted(room, took, side="left")
-    # The share of drives that are shorter. Kept above 0, which few legs would otherwise give.
+    # The share of drives that are shorter. Kept above 0: with few legs it would otherwise be 0.
     shorter = 1 - count / np.maximum(at_risk, count + 1)
-    no_longer = np.append(np.cumprod(shorter[:0:-1])[::-1], 1.0)
-    weights = (no_longer / at_risk)[number]
+    # For each duration, the share of drives that take no longer.
+    cdf = np.append(np.cumprod(shorter[:0:-1])[::-1], 1.0)
+    weights = (cdf / at_risk)[number]
     bounded: FloatArray = np.minimum(weights / np.median(weights), LARGEST_WEIGHT)
     return bounded
 
 
-def beyond(reach: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """For each leg below `reach`, the number of drives beyond it, and their mean.
+def beyond(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """For each leg, the expected number of drives beyond the truncation point `z`, and their mean.
 
-    `reach` and the mean are in standard deviations.
+    `z` and the mean are in standard deviations.
     """
-    ended = np.maximum(ndtr(reach), 1 / (1 + LARGEST_WEIGHT))
-    # Mean of a standard normal variable beyond `reach` (inverse Mills ratio).
-    tail = np.exp(-(reach**2) / 2 - log_ndtr(-reach)) / np.sqrt(2 * np.pi)
+    ended = np.maximum(ndtr(z), 1 / (1 + LARGEST_WEIGHT))
+    # Mean of a standard normal variable beyond `z` (inverse Mills ratio).
+    tail = np.exp(-(z**2) / 2 - log_ndtr(-z)) / np.sqrt(2 * np.pi)
     return (1 - ended) / ended, tail

@@ -86,7 +86,7 @@ class _Surroundings:
     """From each corner to the next of the same zone."""
 
     def within(self, point: FloatArray, metres: float) -> frozenset[str]:
-        """The zones whose outline comes so near to a point on the unit sphere."""
+        """The zones whose outline is within `metres` of the point, which is on the unit sphere."""
         along = ((point - self.corners) * self.sides).sum(axis=1)
         share = np.clip(along / (self.sides * self.sides).sum(axis=1), 0, 1)
         feet = self.corners + share[:, None] * self.sides

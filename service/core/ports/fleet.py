@@ -22,9 +22,9 @@ from service.model.presence import Patrol
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The result of recording a position: the unicorn if its state is known, and if it `entered`.
+    """The result of recording a position, with the unicorn if its state is known.
 
-    A unicorn enters a zone if its last position was in another one, stale or unknown.
+    `is_new_here`: its last position was in another zone, stale or unknown.
     """
 
     unicorn: Unicorn | None
@@ -41,7 +41,7 @@ class Nearby:
 
     entries: Sequence[FleetEntry]
     truncated: frozenset[Location] = frozenset()
-    """The places around which there may be more usable unicorns within reach."""
+    """The places around which there may be further usable unicorns within reach."""
 
 
 class FleetIndex(Protocol):

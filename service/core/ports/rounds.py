@@ -86,7 +86,7 @@ class RoundLease(Protocol):
         """
 
     def release_unless_marked(self) -> bool:
-        """Give the lease back; False, and the lease is kept, if the mark asks for another round."""
+        """Give the lease back. If the mark asks for another round, keep it and return False."""
 
     def release(self) -> None:
         """Give the lease back, and delete the mark if a refused job set it; suspects stay noted."""

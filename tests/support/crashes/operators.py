@@ -147,7 +147,7 @@ def people_look_around(process: Process) -> object:
 
 @scenario(given=a_promise_that_was_kept)
 def staff_looks_at_what_was_promised(process: Process) -> object:
-    return experience.accounts(process.ports)
+    return experience.travel_times_reports(process.ports)
 
 
 @scenario(given=a_matched_ride)

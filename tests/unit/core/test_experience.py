@@ -11,7 +11,7 @@ import pytest
 
 from service.core import staff, unicorns
 from service.core.estimates import estimate
-from service.core.experience import accounts
+from service.core.experience import travel_times_reports
 from service.core.learning import learn_from_legs
 from service.core.rides import cancel_ride
 from service.core.times import NEW_YORK, ZoneTimes, ended_drive
@@ -166,7 +166,7 @@ def test_a_ride_given_up_after_its_latest_counts_as_late(
 
 def test_staff_sees_how_promises_are_kept(service: Service) -> None:
     driven(service)
-    pickup, trip = accounts(service.ports)
+    pickup, trip = travel_times_reports(service.ports)
     assert (pickup.zone, pickup.kind, pickup.is_learned) == (ZONE, Kind.PICKUP, False)
     assert (pickup.legs, pickup.kept.promises, trip.kept.promises) == (1, 1, 1)
     (promise,) = service.legs.promises(ZONE, Kind.PICKUP)
