@@ -26,7 +26,7 @@ from service.clock import REDIS
 from service.core.city_map import CityMap
 from service.core.claims import Claim, Outcome
 from service.core.learning import learn_from_legs
-from service.core.moves import Report, Repositioner
+from service.core.moves import Repositioner, StepReport
 from service.core.ports import LearnedCorrections, Ports
 from service.core.rounds import Dispatcher
 from service.core.statistics import Statistics, count_unicorns
@@ -198,7 +198,7 @@ def dependencies() -> Dependencies:
     return _built or build(load(Settings))
 
 
-def _count(report: Report) -> None:
+def _count(report: StepReport) -> None:
     for outcome in MOVE_OUTCOMES:
         MOVES.labels(outcome).inc(getattr(report, outcome))
     for what in DEMAND_KINDS:

@@ -100,7 +100,7 @@ def show_map(query: Area) -> Response:
     Send `event_id` as `Last-Event-ID` to `/v1/admin/events` to get the changes since this map.
     """
     deps = dependencies()
-    return _json(_map(city_map.draw(deps.oversight.city, query.bbox, deps.now())))
+    return _json(_map(city_map.read_snapshot(deps.oversight.city, query.bbox, deps.now())))
 
 
 @route(

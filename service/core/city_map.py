@@ -21,7 +21,7 @@ from service.model.errors import Unavailable
 MOST_SHOWN: Final = 5000
 """The most unicorns, and the most waiting rides, on one map."""
 
-LOOK_SECONDS: Final = 1.0
+UPDATE_SECONDS: Final = 1.0
 """How often a followed picture is updated, so a follower gets at most one update per second."""
 
 REMEMBERED: Final = timedelta(seconds=60)
@@ -54,7 +54,7 @@ class WaitingRide(NamedTuple):
     plan: Pairing | None
 
 
-Thing = TypeVar("Thing", SeenUnicorn, WaitingRide)
+Entry = TypeVar("Entry", SeenUnicorn, WaitingRide)
 
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 """The golden ratio: its multiples modulo 1 are spread evenly, for any number of followers."""
@@ -110,7 +110,7 @@ class Changes:
         return event_id(self.at)
 
 
-def draw(city: CityMap, box: Box, now: datetime) -> Snapshot:
+def read_snapshot(city: CityMap, box: Box, now: datetime) -> Snapshot:
     """The map of the box."""
     unicorns = city.unicorns(box, MOST_SHOWN + 1, now)
     waiting = city.waiting(box, MOST_SHOWN + 1)
@@ -118,29 +118,29 @@ def draw(city: CityMap, box: Box, now: datetime) -> Snapshot:
     return Snapshot(now, unicorns[:MOST_SHOWN], waiting[:MOST_SHOWN], truncated)
 
 
-class _Layer(Generic[Thing]):
+class _ChangeLog(Generic[Entry]):
     """Unicorns or waiting rides by id, and when each changed or was removed (ms since 1970)."""
 
     def __init__(self) -> None:
-        self.things: Mapping[str, Thing] = {}
+        self.entries: Mapping[str, Entry] = {}
         self._changed: dict[str, int] = {}
         self._gone: dict[str, int] = {}
 
-    def take(self, things: Mapping[str, Thing], at: int, forget_before: int) -> None:
+    def take(self, entries: Mapping[str, Entry], at: int, forget_before: int) -> None:
         """Take the new state, and note what has changed or was removed."""
-        for name, thing in things.items():
-            if self.things.get(name) != thing:
+        for name, entry in entries.items():
+            if self.entries.get(name) != entry:
                 self._changed[name] = at
                 self._gone.pop(name, None)
-        for name in self.things.keys() - things.keys():
+        for name in self.entries.keys() - entries.keys():
             self._gone[name] = at
             del self._changed[name]
-        self.things = things
+        self.entries = entries
         self._gone = {name: since for name, since in self._gone.items() if since >= forget_before}
 
-    def since(self, at: int) -> tuple[Sequence[Thing], Sequence[str]]:
-        """The things changed after `at`, and the ids of those removed after it."""
-        changed = [self.things[name] for name, since in self._changed.items() if since > at]
+    def since(self, at: int) -> tuple[Sequence[Entry], Sequence[str]]:
+        """The entries changed after `at`, and the ids of those removed after it."""
+        changed = [self.entries[name] for name, since in self._changed.items() if since > at]
         return changed, [name for name, since in self._gone.items() if since > at]
 
 
@@ -151,30 +151,30 @@ class Picture:
         self, city: CityMap, now: Callable[[], datetime], monotonic: Callable[[], float]
     ) -> None:
         self._city, self._now, self._monotonic = city, now, monotonic
-        self._looking = threading.Lock()
-        self._last_look = -math.inf
+        self._updating = threading.Lock()
+        self._last_update = -math.inf
         self._begun_at = 0
         self._snapshot: Snapshot | None = None
-        self._unicorns: _Layer[SeenUnicorn] = _Layer()
-        self._waiting: _Layer[WaitingRide] = _Layer()
-        self._news: dict[int, Changes | None] = {}
+        self._unicorns: _ChangeLog[SeenUnicorn] = _ChangeLog()
+        self._waiting: _ChangeLog[WaitingRide] = _ChangeLog()
+        self._news_by_event: dict[int, Changes | None] = {}
         """A cache: the changes since an event id. The next update clears it."""
         self._followers = 0
         """How many followers there have been since the start."""
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Update the picture unless it is fresh or being updated. Raises `Unavailable`."""
-        if self._monotonic() - self._last_look < LOOK_SECONDS:
+        if self._monotonic() - self._last_update < UPDATE_SECONDS:
             return
-        if not self._looking.acquire(blocking=False):
+        if not self._updating.acquire(blocking=False):
             return
         try:
-            self._last_look = self._monotonic()
-            self._take(draw(self._city, WORLD, self._now()))
+            self._last_update = self._monotonic()
+            self._take(read_snapshot(self._city, WORLD, self._now()))
         finally:
-            self._looking.release()
+            self._updating.release()
 
-    def turns(self) -> Iterator[float]:
+    def schedule(self) -> Iterator[float]:
         """Yield the seconds to wait for each further turn of a new follower.
 
         Each follower has a phase of its own within the second. A follower that is late skips turns
@@ -182,11 +182,11 @@ class Picture:
         and each request would wait until all of them have had their turn.
         """
         self._followers += 1
-        due = self._monotonic() + (1 + self._followers * _GOLDEN % 1) * LOOK_SECONDS
+        due = self._monotonic() + (1 + self._followers * _GOLDEN % 1) * UPDATE_SECONDS
         while True:
             yield max(0.0, due - self._monotonic())
-            missed = max(0.0, self._monotonic() - due) // LOOK_SECONDS
-            due += (1 + missed) * LOOK_SECONDS
+            missed = max(0.0, self._monotonic() - due) // UPDATE_SECONDS
+            due += (1 + missed) * UPDATE_SECONDS
 
     def news(self, seen: int | None) -> Snapshot | Changes | None:
         """The news for a follower that has seen the event `seen`; None if nothing has changed.
@@ -200,9 +200,9 @@ class Picture:
         oldest = max(self._begun_at, at - REMEMBERED // _MILLISECOND)
         if seen is None or not oldest <= seen <= at + OVERLAP // _MILLISECOND:
             return self._snapshot
-        if seen not in self._news:
-            self._news[seen] = self._changes(self._snapshot, seen)
-        return self._news[seen]
+        if seen not in self._news_by_event:
+            self._news_by_event[seen] = self._changes(self._snapshot, seen)
+        return self._news_by_event[seen]
 
     def _take(self, snapshot: Snapshot) -> None:
         at = snapshot.event_id
@@ -210,7 +210,7 @@ class Picture:
         forget_before = at - REMEMBERED // _MILLISECOND
         self._unicorns.take({u.unicorn_id: u for u in snapshot.unicorns}, at, forget_before)
         self._waiting.take({w.ride.ride_id: w for w in snapshot.waiting}, at, forget_before)
-        self._snapshot, self._news = snapshot, {}
+        self._snapshot, self._news_by_event = snapshot, {}
 
     def _changes(self, snapshot: Snapshot, seen: int) -> Changes | None:
         unicorns, gone_unicorns = self._unicorns.since(seen)
@@ -223,14 +223,14 @@ class Picture:
 def follow(
     picture: Picture, seen: int | None, wait: Wait
 ) -> Generator[Snapshot | Changes | None, None, None]:
-    """Yield the news for a follower, at most every `LOOK_SECONDS`, until the wait ends.
+    """Yield the news for a follower, at most every `UPDATE_SECONDS`, until the wait ends.
 
     `seen`: the last event that a returning follower has seen, in any process. Yields None if there
     is nothing new. The first step may raise `Unavailable`.
     """
-    ended, turns = threading.Event(), picture.turns()
+    ended, schedule = threading.Event(), picture.schedule()
     wait.wake_with(ended.set)
-    picture.look()
+    picture.update()
     if seen is not None:
         seen -= OVERLAP // _MILLISECOND
     while not wait.ended_by:
@@ -238,7 +238,7 @@ def follow(
         if news:
             seen = news.event_id
         yield news
-        ended.wait(next(turns))
+        ended.wait(next(schedule))
         # Without Redis the followers keep the last picture.
         with suppress(Unavailable):
-            picture.look()
+            picture.update()

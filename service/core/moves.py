@@ -26,7 +26,7 @@ from service.model import Advice, FleetEntry, Weight
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StepReport:
     """The results of a step, for the metrics.
 
     Riders are those of the horizon before this step (`Repositioning.horizon_seconds`), of all
@@ -64,7 +64,7 @@ class Repositioner:
     whose drive is too long by the engine, so that no unicorn is sent across a river."""
     period: timedelta
 
-    def step(self, zone: str, now: datetime) -> Report | None:
+    def step(self, zone: str, now: datetime) -> StepReport | None:
         """Advise the zone's idle unicorns where to wait.
 
         None if the last step was less than half a period ago, or if repositioning is off and no
@@ -113,7 +113,7 @@ class Repositioner:
             remaining,
             trips,
             planned=outlook.planned,
-            heading=last.heading,
+            goal_by_unicorn=last.goal_by_unicorn,
             trust=last.trust,
         )
         return self._reachable(found, fleet, knobs) if self.ways and found.moves else found
@@ -132,8 +132,10 @@ class Repositioner:
             if drive <= knobs.longest_drive_seconds
         )
         dropped = {move.unicorn_id for move in found.moves} - {m.unicorn_id for m in moves}
-        heading = {name: cell for name, cell in found.heading.items() if name not in dropped}
-        return replace(found, moves=moves, heading=heading)
+        goal_by_unicorn = {
+            name: cell for name, cell in found.goal_by_unicorn.items() if name not in dropped
+        }
+        return replace(found, moves=moves, goal_by_unicorn=goal_by_unicorn)
 
     def _advice(self, move: Move, now: datetime) -> Advice:
         # Valid for two periods, so that it outlasts one late or missed step.
@@ -167,7 +169,7 @@ def _summarized(
     seen: Mapping[str, Progress],
     found: Moves,
     fleet: Sequence[FleetEntry],
-) -> tuple[LastStep, Report]:
+) -> tuple[LastStep, StepReport]:
     """The results of this step without predictions, and a report on the last step."""
     has_ride = {entry.unicorn.unicorn_id for entry in fleet if entry.unicorn.ride_id}
     present = {entry.unicorn.unicorn_id for entry in fleet}
@@ -176,11 +178,11 @@ def _summarized(
     after = replace(
         last,
         moves=found.moves,
-        heading=found.heading,
+        goal_by_unicorn=found.goal_by_unicorn,
         trust=trust,
         followers=(followers & present) - has_ride,
     )
-    return after, Report(
+    return after, StepReport(
         sent=sum(before.get(move.unicorn_id) != move.cell for move in found.moves),
         followed=sum(each.followed for each in seen.values()),
         ignored=sum(not each.followed for each in seen.values()),
@@ -191,11 +193,11 @@ def _summarized(
 
 def _compared(
     after: LastStep,
-    report: Report,
+    report: StepReport,
     predicted: Mapping[str, float],
     requests: Sequence[RecentRequest],
     now: datetime,
-) -> tuple[LastStep, Report]:
+) -> tuple[LastStep, StepReport]:
     """Once per horizon: compare the old prediction with the requests since, and store a new one."""
     made_at, horizon = after.predicted_at, timedelta(seconds=Repositioning().horizon_seconds)
     if made_at and now - made_at < horizon:

@@ -25,7 +25,7 @@ class LastStep:
 
     at: datetime
     moves: Sequence[Move] = ()
-    heading: Mapping[str, str] = field(default_factory=dict)
+    goal_by_unicorn: Mapping[str, str] = field(default_factory=dict)
     """The goal (an H3 cell) to which each unicorn was sent, by unicorn id."""
     trust: Mapping[str, float] = field(default_factory=dict)
     """The chance (0 to 1) that a unicorn follows advice, by unicorn id."""

@@ -160,7 +160,9 @@ def _recorded(
 
 
 def _problem(
-    report: Report, place: Position | PositionProblem, unicorns: Mapping[str, Unicorn | None]
+    report: Report,
+    place: Position | PositionProblem,
+    unicorns: Mapping[str, Unicorn | None],
 ) -> PositionProblem | None:
     if isinstance(place, PositionProblem):
         return place

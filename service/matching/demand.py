@@ -47,7 +47,7 @@ class Moves:
     """The decision of one step."""
 
     moves: tuple[Move, ...] = ()
-    heading: Mapping[str, str] = field(default_factory=dict)
+    goal_by_unicorn: Mapping[str, str] = field(default_factory=dict)
     """The goal by unicorn id, for unicorns that are sent there or have arrived there."""
     expected: Mapping[str, float] = field(default_factory=dict)
     """The number of riders that are expected within the horizon, by goal."""

@@ -51,16 +51,16 @@ def reposition(
     trips: TravelTimes | None = None,
     *,
     planned: Collection[str] = (),
-    heading: Mapping[str, str] | None = None,
+    goal_by_unicorn: Mapping[str, str] | None = None,
     trust: Mapping[str, float] | None = None,
 ) -> Moves:
     """Decide which idle unicorns should wait elsewhere; the others stay where they are.
 
-    `planned`: busy unicorns that already have their next ride. `heading`: `Moves.heading` of the
-    last step, so that no unicorn is sent back and forth. `trust`: the trust of each unicorn, 0 to
-    1; a unicorn without one has trust 1.
+    `planned`: busy unicorns that already have their next ride. `goal_by_unicorn`: that of the last
+    step's `Moves`, so that no unicorn is sent back and forth. `trust`: the trust of each unicorn, 0
+    to 1; a unicorn without one has trust 1.
     """
-    heading, trust = heading or {}, trust or {}
+    goal_by_unicorn, trust = goal_by_unicorn or {}, trust or {}
     if sum(demand.by_cell.values()) < knobs.least_riders:
         return Moves()
     goals = Goals.of(demand, knobs)
@@ -74,11 +74,11 @@ def reposition(
     pairs = _Pairs.of(goals, wanted, candidates, knobs, travel)
     names = candidates.unicorn_ids[: candidates.available]
     worths = np.array([trust.get(name, 1.0) for name in names], dtype=np.float64)
-    kept = pairs.are_kept(goals, names, heading)
+    kept = pairs.are_kept(goals, names, goal_by_unicorn)
     bonus: FloatArray = np.where(kept, knobs.hysteresis_seconds, 0.0)
     chosen = _most_worth(pairs.slots(values, worths, bonus, knobs), goals)
     sent, stands = _sent(chosen, goals, names, knobs.stay_seconds)
-    kept_to = {name: cell for name, cell in stands.items() if heading.get(name) == cell}
+    kept_to = {name: cell for name, cell in stands.items() if goal_by_unicorn.get(name) == cell}
     return Moves(tuple(sent), kept_to | {move.unicorn_id: move.cell for move in sent}, expected)
 
 
@@ -127,10 +127,12 @@ class _Pairs:
         """The pairs of these rows."""
         return _Pairs(self.unicorns[rows], self.goals[rows], self.seconds[rows], self.metres[rows])
 
-    def are_kept(self, goals: Goals, names: Sequence[str], heading: Mapping[str, str]) -> BoolArray:
+    def are_kept(
+        self, goals: Goals, names: Sequence[str], goal_by_unicorn: Mapping[str, str]
+    ) -> BoolArray:
         """For each pair, whether the last step sent the unicorn to this goal."""
         rows = {cell: row for row, cell in enumerate(goals.cells)}
-        goal_of = np.array([rows.get(heading.get(name, ""), -1) for name in names])
+        goal_of = np.array([rows.get(goal_by_unicorn.get(name, ""), -1) for name in names])
         kept: BoolArray = goal_of[self.unicorns] == self.goals
         return kept
 

@@ -98,7 +98,7 @@ def test_a_step_is_kept_and_its_advice_is_seen_wherever_the_unicorn_is(stores: S
     step = LastStep(
         at=NOW,
         moves=[MOVE],
-        heading={"u1": MOVE.cell, "u2": MOVE.cell},
+        goal_by_unicorn={"u1": MOVE.cell, "u2": MOVE.cell},
         trust={"u3": 0.25},
         followers=frozenset({"u2"}),
         predicted_at=NOW - timedelta(seconds=90),

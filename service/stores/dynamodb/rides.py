@@ -39,8 +39,8 @@ class DynamoRides(DueRides, PartyListings):
         self._retention = retention
 
     def create(self, ride: Ride) -> Ride | None:
-        mark = text(new_write_id())
-        item = ride_item(ride) | {"first_write_id": mark, "last_write_id": mark}
+        write_id = text(new_write_id())
+        item = ride_item(ride) | {"first_write_id": write_id, "last_write_id": write_id}
 
         def put() -> object:
             return self._client.put_item(
@@ -55,7 +55,7 @@ class DynamoRides(DueRides, PartyListings):
         except ConditionFailed as failed:
             stored = failed.stored[0]
             # It is our own ride, even if a round claimed it before we noticed the lost answer.
-            return None if stored.get("first_write_id") == mark else ride_from(stored)
+            return None if stored.get("first_write_id") == write_id else ride_from(stored)
         return None
 
     def get(self, ride_id: str) -> Ride | None:

@@ -155,19 +155,19 @@ def _dump_step(step: LastStep) -> str:
         for m in step.moves
     ]
     predicted = [millis(step.predicted_at), step.predicted] if step.predicted_at else None
-    rest = [dict(step.heading), dict(step.trust), sorted(step.followers), predicted]
+    rest = [dict(step.goal_by_unicorn), dict(step.trust), sorted(step.followers), predicted]
     return json.dumps([1, millis(step.at), moves, *rest])
 
 
 def _load_step(text: str) -> LastStep:
-    _, at, moves, heading, trust, followers, predicted = json.loads(text)
+    _, at, moves, goals, trust, followers, predicted = json.loads(text)
     return LastStep(
         at=_instant(at),
         moves=[
             Move(name, cell, Location(latitude, longitude), seconds, metres)
             for name, cell, latitude, longitude, seconds, metres in moves
         ],
-        heading=heading,
+        goal_by_unicorn=goals,
         trust=trust,
         followers=frozenset(followers),
         predicted_at=_instant(predicted[0]) if predicted else None,

@@ -29,7 +29,7 @@ class Herding:
         self._obedience = obedience
         self._requests: deque[tuple[float, str]] = deque()
         self._advice: dict[str, Move] = {}
-        self._heading: Mapping[str, str] = {}
+        self._goal_by_unicorn: Mapping[str, str] = {}
         self._trust: Mapping[str, float] = {}
         self.steps: list[float] = []
         """CPU seconds of each step."""
@@ -65,11 +65,11 @@ class Herding:
             remaining,
             trips,
             planned=planned,
-            heading=self._heading,
+            goal_by_unicorn=self._goal_by_unicorn,
             trust=self._trust,
         )
         self.steps.append(time.process_time() - began)
-        self._heading = found.heading
+        self._goal_by_unicorn = found.goal_by_unicorn
         self._advice = {move.unicorn_id: move for move in found.moves}
         return {name: move.target for name, move in self._advice.items()}
 

@@ -45,7 +45,7 @@ RIDE = {
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
 
 
 def put(api: Api, unicorn_id: str, at: Location) -> None:

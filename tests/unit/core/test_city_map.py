@@ -60,7 +60,7 @@ class City:
 
     def pass_time(self, picture: Picture, seconds: float = 1) -> None:
         self.now += seconds * SECOND
-        picture.look()
+        picture.update()
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def city() -> City:
 
 def test_a_new_follower_gets_everything(city: City) -> None:
     picture = city.picture()
-    picture.look()
+    picture.update()
     news = picture.news(None)
     assert isinstance(news, Snapshot)
     assert (news.unicorns, news.waiting, news.truncated) == (city.things, city.rides, False)
@@ -78,7 +78,7 @@ def test_a_new_follower_gets_everything(city: City) -> None:
 
 def test_a_follower_is_told_what_changed_and_what_went(city: City) -> None:
     picture = city.picture()
-    picture.look()
+    picture.update()
     begun = event_id(NOW)
     assert picture.news(begun) is None
     moved = seen("u1", location=CENTRAL_PARK)
@@ -93,7 +93,7 @@ def test_a_follower_is_told_what_changed_and_what_went(city: City) -> None:
 
 def test_what_comes_back_is_no_longer_gone(city: City) -> None:
     picture = city.picture()
-    picture.look()
+    picture.update()
     both, city.things = city.things, []
     city.pass_time(picture)
     city.things = both
@@ -106,7 +106,7 @@ def test_what_comes_back_is_no_longer_gone(city: City) -> None:
 def test_all_followers_cost_one_look_a_second_and_share_what_they_are_told(city: City) -> None:
     picture = city.picture()
     for _ in range(100):
-        picture.look()
+        picture.update()
     assert city.looks == 1
     city.things = [seen("u3")]
     city.pass_time(picture)
@@ -116,7 +116,7 @@ def test_all_followers_cost_one_look_a_second_and_share_what_they_are_told(city:
 
 def test_a_pause_of_the_process_does_not_bring_its_followers_together(city: City) -> None:
     picture = city.picture()
-    followers = [picture.turns() for _ in range(100)]
+    followers = [picture.schedule() for _ in range(100)]
     for pause in (0.0, 0.4, 7.3):
         city.now += pause * SECOND
         waits = sorted(next(each) for each in followers)
@@ -131,7 +131,7 @@ def test_a_follower_who_was_away_too_long_or_elsewhere_gets_everything(
 ) -> None:
     """`behind`: seconds between what was seen and the picture, which is as old as that."""
     picture = city.picture()
-    picture.look()
+    picture.update()
     city.now += max(behind, 0) * SECOND
     city.things = [seen("u3")]
     city.pass_time(picture)
@@ -141,14 +141,14 @@ def test_a_follower_who_was_away_too_long_or_elsewhere_gets_everything(
 
 def test_an_id_of_the_future_is_answered_by_everything(city: City) -> None:
     picture = city.picture()
-    picture.look()
+    picture.update()
     assert isinstance(picture.news(event_id(NOW + 3 * SECOND)), Snapshot)
 
 
 def test_followers_keep_what_they_have_while_redis_is_away(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
     feed = follow(city.picture(), None, Wait())
     assert isinstance(next(feed), Snapshot)
     city.is_away = True
@@ -168,9 +168,9 @@ def test_a_returning_follower_is_rather_told_twice(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process it was with may have looked a moment later than this one."""
-    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
     picture = city.picture()
-    picture.look()
+    picture.update()
     city.things = [seen("u3")]
     city.pass_time(picture, 5)
     news = next(follow(picture, event_id(city.now + SECOND), Wait()))
@@ -179,7 +179,7 @@ def test_a_returning_follower_is_rather_told_twice(
 
 
 def test_following_ends_with_its_wait(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(city_map, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
     wait = Wait()
     feed = follow(city.picture(), None, wait)
     next(feed)
@@ -199,7 +199,7 @@ def test_a_map_shows_no_more_than_it_may_and_says_so(
 
 def test_a_plan_that_changes_is_news(city: City) -> None:
     picture = city.picture()
-    picture.look()
+    picture.update()
     ride = a_ride()
     city.rides = [WaitingRide(replace(ride, version=2), None)]
     city.pass_time(picture)

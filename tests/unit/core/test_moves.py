@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.core.advised import valid_advice
-from service.core.moves import Report, Repositioner
+from service.core.moves import Repositioner, StepReport
 from service.core.times import ZoneTimes
 from service.matching.correction import Correction, Kind
 from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes
@@ -37,7 +37,7 @@ def busy(service: Service) -> Service:
     return service
 
 
-def step(service: Service, ways: TravelTimes | None = None) -> Report | None:
+def step(service: Service, ways: TravelTimes | None = None) -> StepReport | None:
     times = ZoneTimes(GreatCircle())
     ports = service.moves, service.fleet, service.pauses, service.changes
     return Repositioner(*ports, times, ways, PERIOD).step(ZONE, service.now)
@@ -48,7 +48,7 @@ def told(service: Service, unicorn_id: str = "u1") -> Advice | None:
 
 
 def test_an_idle_unicorn_is_told_where_riders_will_be(busy: Service) -> None:
-    assert step(busy) == Report(sent=1)
+    assert step(busy) == StepReport(sent=1)
     advice = told(busy)
     assert advice
     assert GreatCircle().crow_metres(advice.location, TIMES_SQUARE) < 100
@@ -116,23 +116,23 @@ def test_a_clock_that_is_set_back_leaves_no_advice(busy: Service) -> None:
     step(busy)
     busy.now -= timedelta(seconds=3600)
     assert told(busy) is None
-    assert step(busy) == Report()
+    assert step(busy) == StepReport()
     assert busy.moves.told[ZONE] == []
 
 
 def test_a_clock_that_jumps_ahead_leaves_no_advice(busy: Service) -> None:
     busy.now += timedelta(hours=1)
     busy.drives_to(SOUTH)
-    assert step(busy) == Report()
+    assert step(busy) == StepReport()
     assert told(busy) is None
 
 
 def test_a_new_redis_gives_no_advice_until_it_knows_enough(busy: Service) -> None:
     busy.fleet.epoch = busy.now - timedelta(seconds=299)
-    assert step(busy) == Report()
+    assert step(busy) == StepReport()
     busy.fleet.epoch = None
     busy.later(30)
-    assert step(busy) == Report()
+    assert step(busy) == StepReport()
     assert told(busy) is None
 
 
@@ -145,7 +145,7 @@ def test_one_rider_who_asks_again_and_again_moves_nobody(service: Service) -> No
         service.waiting.discard(ride.zone, [ride.ride_id])
     service.drives_to(SOUTH)
     assert len(service.waiting.requests) <= 2
-    assert step(service) == Report()
+    assert step(service) == StepReport()
 
 
 @pytest.mark.parametrize("where", [ZONE, None])
@@ -174,9 +174,9 @@ def test_a_second_job_right_after_the_first_does_nothing(busy: Service) -> None:
 
 
 def test_a_goal_the_routing_engine_knows_no_way_to_gets_nobody(busy: Service) -> None:
-    assert step(busy, ways=NoWay()) == Report()
+    assert step(busy, ways=NoWay()) == StepReport()
     assert told(busy) is None
-    assert busy.moves.steps[ZONE].heading == {}
+    assert busy.moves.steps[ZONE].goal_by_unicorn == {}
 
 
 class Detour:
@@ -201,17 +201,17 @@ def test_behind_an_engine_goals_are_chosen_at_the_pace_that_the_zone_has_learned
     learned.put(ZONE, Kind.PICKUP, Correction(pace=pace))
     ports = busy.moves, busy.fleet, busy.pauses, busy.changes
     found = Repositioner(*ports, ZoneTimes(engine, learned), engine, PERIOD).step(ZONE, busy.now)
-    assert found == Report(sent=sent)
+    assert found == StepReport(sent=sent)
     for move in busy.moves.steps[ZONE].moves:
         straight = GreatCircle().seconds_between(SOUTH, move.target)
         assert move.seconds == pytest.approx(pace * straight, abs=1)
 
 
 def test_a_goal_too_far_by_road_gets_nobody(busy: Service) -> None:
-    assert step(busy, ways=Detour(2.0)) == Report()
+    assert step(busy, ways=Detour(2.0)) == StepReport()
     busy.later(30)
     busy.drives_to(SOUTH)
-    assert step(busy, ways=Detour(1.05)) == Report(sent=1)
+    assert step(busy, ways=Detour(1.05)) == StepReport(sent=1)
 
 
 def test_what_was_predicted_is_compared_with_what_came(busy: Service) -> None:

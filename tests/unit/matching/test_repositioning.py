@@ -115,7 +115,7 @@ def test_whoever_follows_is_never_sent_back_and_forth(
         for move in found.moves:
             assert first.setdefault(move.unicorn_id, move.cell) == move.cell
         fleet = [driven(entry, found.moves, 30.0) for entry in fleet]
-        found = step(fleet, demand, heading=found.heading)
+        found = step(fleet, demand, goal_by_unicorn=found.goal_by_unicorn)
     assert found.moves == ()
 
 
