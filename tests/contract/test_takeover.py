@@ -140,7 +140,7 @@ def test_this_release_carries_on_what_the_last_one_began(
     assert rides.due(NOW + timedelta(seconds=5), 9) == []
 
 
-def test_the_last_release_finds_whole_rides_of_this_one_meanwhile(
+def test_the_previous_release_finds_whole_rides_of_this_one_meanwhile(
     taken_over: tuple[Settings, DynamoRides], operator: DynamoDBClient
 ) -> None:
     settings, rides = taken_over

@@ -52,7 +52,7 @@ def eta(service: Service, ride_id: str) -> int | None:
     return live_view(service.ports, service.ports.arrivals, ride, service.now).pickup_eta_seconds
 
 
-def test_a_thousand_looks_at_a_ride_in_ten_seconds_are_one_question(
+def test_a_thousand_reads_of_a_ride_in_ten_seconds_cost_one_estimate(
     service: Service, times: CountedTimes
 ) -> None:
     ride = service.matched()
@@ -75,7 +75,7 @@ def test_the_figure_is_counted_down_between_two_questions(
     assert times.asked == 2
 
 
-def test_who_looks_while_another_asks_hears_what_the_rider_was_told(
+def test_a_reader_gets_the_stored_eta_while_another_one_asks_for_a_new_one(
     service: Service, times: CountedTimes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ride = replace(service.matched(), pickup_eta_seconds=120)

@@ -36,7 +36,7 @@ def test_a_unicorn_far_from_the_pickup_does_not_arrive(service: Service) -> None
     assert service.stored(ride).version == ride.version
 
 
-def test_one_that_says_so_again_after_half_a_minute_is_believed_and_recorded(
+def test_a_driver_who_reports_the_arrival_again_after_half_a_minute_is_believed(
     service: Service,
 ) -> None:
     ride = service.matched(at=FAR)
@@ -70,7 +70,7 @@ def test_the_place_that_comes_with_the_step_counts_more_than_the_last_position(
 
 
 @pytest.mark.parametrize("seconds_old", [16, 7200, -31])
-def test_a_place_that_was_recorded_at_another_time_is_none(
+def test_a_place_recorded_at_another_time_does_not_count(
     service: Service, seconds_old: int
 ) -> None:
     recorded_at = service.now - timedelta(seconds=seconds_old)

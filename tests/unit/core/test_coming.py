@@ -118,7 +118,7 @@ def test_another_one_has_to_be_two_minutes_nearer(
     assert service.stored(ride).unicorn_id == unicorn_id
 
 
-def test_one_that_no_round_would_send_is_not_better(service: Service) -> None:
+def test_a_unicorn_that_no_round_would_send_is_not_better(service: Service) -> None:
     rules = replace(service.ports.rules, max_pickup_eta=timedelta(seconds=60))
     service.ports = replace(service.ports, rules=rules)
     ride = service.matched(at=START)

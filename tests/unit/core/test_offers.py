@@ -93,7 +93,7 @@ def test_offers_of_one_ride_count_once(service: Service) -> None:
     assert service.stored_unicorn().accepting
 
 
-def test_an_accepted_ride_ends_the_row(service: Service) -> None:
+def test_an_accepted_ride_ends_the_streak_of_missed_offers(service: Service) -> None:
     service.on_duty(auto_accept=False)
     for number in (1, 2):
         misses(service, number)
@@ -103,7 +103,7 @@ def test_an_accepted_ride_ends_the_row(service: Service) -> None:
     assert misses(service, 4).accepting
 
 
-def test_a_declined_ride_ends_the_row(service: Service) -> None:
+def test_a_declined_ride_ends_the_streak_of_missed_offers(service: Service) -> None:
     service.on_duty(auto_accept=False)
     for number in (1, 2):
         misses(service, number)
@@ -113,7 +113,9 @@ def test_a_declined_ride_ends_the_row(service: Service) -> None:
     assert misses(service, 4).accepting
 
 
-def test_a_riders_cancel_neither_counts_nor_ends_the_row(service: Service) -> None:
+def test_a_riders_cancel_leaves_the_streak_of_missed_offers_as_it_is(
+    service: Service,
+) -> None:
     service.on_duty(auto_accept=False)
     for number in (1, 2):
         misses(service, number)
@@ -253,7 +255,7 @@ def test_no_offer_outlives_its_time_because_the_look_at_it_failed(
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
-def test_an_offer_of_the_last_release_does_not_end_with_an_earlier_one_of_this_release(
+def test_an_offer_of_the_previous_release_does_not_end_with_an_earlier_one_of_this_release(
     service: Service,
 ) -> None:
     service.on_duty(auto_accept=False)

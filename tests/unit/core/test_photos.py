@@ -80,7 +80,7 @@ def test_an_upload_that_kills_the_process_is_not_tried_again(photos: FakePhotos)
     assert clean_uploads(photos, cleaned, lambda: True) == 0
 
 
-def test_an_upload_of_nobody_is_left_alone(photos: FakePhotos) -> None:
+def test_an_upload_of_an_unknown_identity_stays(photos: FakePhotos) -> None:
     photos.uploaded |= {"stranger": b"a picture", "identity-1": b"a picture"}
     assert clean_uploads(photos, cleaned, lambda: True) == 1
     assert list(photos.uploaded) == ["stranger"]

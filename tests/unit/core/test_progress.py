@@ -69,7 +69,7 @@ def test_another_unicorn_cannot_touch_the_ride(service: Service) -> None:
         take(service, "no-such-ride", Step.ARRIVE)
 
 
-def test_an_offer_is_shown_to_nobody_until_accepted_in_time(service: Service) -> None:
+def test_an_offered_ride_counts_as_matched_only_after_it_is_accepted(service: Service) -> None:
     ride = service.matched(auto_accept=False)
     assert ride.status is RideStatus.OFFERED
     assert ride.matched_at is None
@@ -104,7 +104,7 @@ def test_going_off_duty_during_a_ride_finishes_the_ride_first(service: Service) 
     assert service.stored_unicorn().state is UnicornState.NON_OPERATIONAL
 
 
-def test_a_freed_unicorn_is_offered_to_those_who_wait(service: Service) -> None:
+def test_a_freed_unicorn_triggers_the_waiting_rides(service: Service) -> None:
     ride = service.matched()
     waiting = service.request("rider-2")
     service.run_published_rounds()

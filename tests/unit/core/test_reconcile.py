@@ -58,7 +58,7 @@ def check_agreement(service: Service) -> None:
 
 
 @pytest.mark.parametrize(("older", "newer"), list(itertools.product(range(5), repeat=2)))
-def test_any_two_moments_of_a_ride_are_mended_and_nothing_is_left_to_mend(
+def test_reconciling_repairs_any_pair_of_states_and_a_second_time_nothing(
     service: Service, older: int, newer: int
 ) -> None:
     pairs = history(service)
@@ -128,7 +128,7 @@ def test_the_sweep_mends_a_ride_whose_unicorn_is_not_on_it(service: Service) -> 
     assert service.stored_unicorn().ride_id == ride.ride_id
 
 
-def test_a_unicorn_that_looks_at_a_ride_that_has_ended_is_freed(service: Service) -> None:
+def test_a_unicorn_whose_driver_reads_an_ended_ride_is_freed(service: Service) -> None:
     _, (_, reserved), _, _, (ended, _) = history(service)
     tear(service, ended, reserved)
     assert unicorns.load_duty(service.ports, reserved, service.now).ride is None

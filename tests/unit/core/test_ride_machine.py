@@ -56,7 +56,7 @@ def a_unicorn_never_ends_its_ride() -> None:
         machine.people.end()
 
 
-def test_the_machine_finds_a_plan_without_end() -> None:
+def test_the_state_machine_detects_an_endless_plan() -> None:
     """Directed: at random it takes a thousand days until somebody waits so long."""
     a_unicorn_never_ends_its_ride()
     endless = patch.object(

@@ -31,7 +31,7 @@ def test_quantiles_are_interpolated_between_the_bounds() -> None:
     assert tally.quantile_seconds(1.0) == 5.0
 
 
-def test_nothing_counted_is_nothing_told() -> None:
+def test_without_matches_every_statistic_is_unknown() -> None:
     assert (Tally().mean_seconds, Tally().quantile_seconds(0.5), Tally().busy_share) == (
         *(None, None, None),
     )

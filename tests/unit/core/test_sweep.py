@@ -40,7 +40,7 @@ def forget_everything(service: Service) -> None:
     service.waiting.marks.clear()
 
 
-def test_a_ride_whose_job_was_lost_is_matched_after_the_grace(service: Service) -> None:
+def test_a_ride_whose_job_was_lost_is_matched_after_the_first_retry(service: Service) -> None:
     service.on_duty()
     ride = service.request()
     forget_everything(service)
@@ -131,7 +131,7 @@ def test_a_unicorn_that_keeps_sending_keeps_its_ride(service: Service) -> None:
     assert service.stored(ride).status is RideStatus.MATCHED
 
 
-def test_a_ride_under_way_costs_one_look_a_minute_before_and_none_during_the_trip(
+def test_the_due_time_of_a_ride_moves_once_a_minute_at_most_and_rarely_during_its_trip(
     service: Service,
 ) -> None:
     def looks(seconds: int) -> int:

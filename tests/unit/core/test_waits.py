@@ -17,7 +17,7 @@ def news(service: Service, duty: Duty) -> Duty:
     return wait_for_duty(service.ports, duty, lambda _: True, 1, *clock, Wait())
 
 
-def test_the_own_unicorn_is_told(service: Service) -> None:
+def test_a_wait_for_duty_returns_the_callers_unicorn(service: Service) -> None:
     unicorn = service.on_duty(account_sub="driver-1")
     assert news(service, Duty(unicorn, None)).unicorn == unicorn
 

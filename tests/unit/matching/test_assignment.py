@@ -47,6 +47,6 @@ def test_the_cheapest_matching_costs_what_the_dense_optimum_costs(table, rng) ->
     assert abs(found - optimum(table, unmatched)) < 1e-6
 
 
-def test_nobody_is_matched_without_edges() -> None:
+def test_no_rider_is_matched_without_edges() -> None:
     edges = edges_of(np.full((2, 2), np.inf))
     assert len(cheapest(edges, np.full(2, UNMATCHED))) == 0

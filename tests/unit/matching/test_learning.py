@@ -72,7 +72,7 @@ def factors(
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.3, 2.0, 2.5])
-def test_the_median_of_real_by_told_comes_to_one(factor: float) -> None:
+def test_the_median_of_real_divided_by_told_time_is_one(factor: float) -> None:
     legs = legs_of(factor=factor)
     told = factors(learned(legs), legs) * [leg.estimated for leg in legs]
     assert np.median([leg.seconds for leg in legs] / told) == pytest.approx(1.0, abs=0.05)

@@ -57,7 +57,7 @@ def test_a_leg_from_a_clock_that_is_ahead_had_the_time_that_it_took() -> None:
     assert drives_per_leg([ahead], NOW) == pytest.approx([1.0])
 
 
-def test_as_many_drives_are_beyond_the_median_as_below_it() -> None:
+def test_half_of_the_drives_are_beyond_the_median() -> None:
     per_leg, mean = beyond(np.array([0.0, 6.0, -9.0]))
     assert per_leg == pytest.approx([1.0, 0.0, LARGEST_WEIGHT], abs=1e-6)
     assert mean[0] == pytest.approx(math.sqrt(2 / math.pi))

@@ -33,12 +33,12 @@ def test_no_use_case_takes_all_ports() -> None:
     assert {part for _, part in parts_taken()} == {"Hints", "Stores"}
 
 
-def test_what_every_use_case_rests_on_takes_no_more_than_it_needs() -> None:
+def test_helpers_that_use_cases_share_take_the_narrow_group_of_ports() -> None:
     for name, parts in NARROW.items():
         assert {part for module, part in parts_taken() if module == name} == parts, name
 
 
-def test_a_part_has_nothing_that_only_operators_or_followers_ask() -> None:
+def test_stores_lacks_the_ports_of_operators_and_followers() -> None:
     names = {field.name for field in fields(Stores)}
     assert names < {field.name for field in fields(Ports)}
     assert not names & {"dead_letters", "arrivals"}
