@@ -21,7 +21,7 @@ def tables() -> None:
 @click.option(
     "--drop-former-indexes",
     is_flag=True,
-    help="Afterwards delete the indexes that only the last release reads.",
+    help="Afterwards delete the indexes that only the previous release reads.",
 )
 @with_output
 def create(output: Output, drop_former_indexes: bool) -> None:

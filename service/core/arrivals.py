@@ -52,7 +52,7 @@ class Arrivals:
             if last and now - last.at < ASK_EVERY:
                 return round(last.left(now))
             # A provisional value: other threads count down from it while this thread asks.
-            self._etas[key] = Arrival((last or _promised(ride, now)).left(now), now)
+            self._etas[key] = Arrival((last or _eta_when_matched(ride, now)).left(now), now)
         travel = self._times.for_riders(ride.zone, Kind.PICKUP, now)
         seconds = seconds_between(travel, position, ride.pickup)
         with self._lock:
@@ -60,6 +60,6 @@ class Arrivals:
         return round(seconds)
 
 
-def _promised(ride: Ride, now: datetime) -> Arrival:
+def _eta_when_matched(ride: Ride, now: datetime) -> Arrival:
     """The ETA that the rider was told when the ride was matched."""
     return Arrival(ride.pickup_eta_seconds or 0, ride.matched_at or now)

@@ -18,8 +18,8 @@ class DeadLetterKind(StrEnum):
     """A ride that kills the process that works on it."""
     ENTRY = "entry"
     MESSAGE = "message"
-    # The last two kinds are no longer written, but letters of the last release are still listed.
-    # Remove both kinds with the next release.
+    # The last two kinds are no longer written, but letters of the previous release are still
+    # listed. Remove both kinds with the next release.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

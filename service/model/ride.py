@@ -119,7 +119,7 @@ class Ride:
         """
         if self.status is not RideStatus.OFFERED:
             return None
-        # Offers of the last release end at `due_at`. Remove this with the next release.
+        # Offers of the previous release end at `due_at`. Remove this with the next release.
         return self.offer_expires_at or self.due_at
 
     @property
@@ -239,7 +239,7 @@ class Ride:
             pickup_eta_seconds=None,
             pickup_eta_latest_seconds=None,
             pickup_distance_metres=None,
-            # Else it would end an offer that a process of the last release makes next.
+            # Else it would end an offer that a process of the previous release makes next.
             offer_expires_at=None,
             matched_at=None,
             arrived_at=None,

@@ -107,7 +107,7 @@ def _correction(stored: str) -> Correction | None:
             by_destination=_numbers(fields["by_destination"]),
             by_hour=_numbers(fields["by_hour"]),
             spread=float(fields["spread"]),
-            # The last release wrote no pace.
+            # The previous release wrote no pace.
             pace=float(fields.get("pace", 1.0)),
         )
     except UNREADABLE as error:

@@ -1,4 +1,4 @@
-"""A table of the last release is taken over while processes of both releases run."""
+"""A table of the previous release is taken over while processes of both releases run."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ MATCHED: dict[str, Any] = WAITING | {
 def taken_over(
     operator: DynamoDBClient, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Settings, DynamoRides]:
-    """A table that the last release filled, and this release's rides on it."""
+    """A table that the previous release filled, and this release's rides on it."""
     monkeypatch.setattr(schema, "LOOK_EVERY_SECONDS", 0.05)
     settings = fresh_settings()
     operator.create_table(**definition(settings.rides_table, LAST_RELEASE))

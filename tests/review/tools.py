@@ -18,7 +18,7 @@ DOCKERFILES: Final = ("docker/Dockerfile", "docker/roads/Dockerfile")
 GUARD: Final = "@cdklabs/cdk-validator-cfnguard@0.0.62"
 """An npm package with cfn-guard's program and the proactive controls of AWS Control Tower."""
 FORMER: Final = {"IsStep1", "IsStep2", "IsStep3", "IsStep4", "BeforeStep3"}
-"""Conditions of data.yaml that hold only while a stack of the last release is taken over."""
+"""Conditions of data.yaml that hold only while a stack of the previous release is taken over."""
 
 EXAMPLES: Final = {
     "AWS::AccountId": "111122223333",

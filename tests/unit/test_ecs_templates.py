@@ -70,8 +70,8 @@ TAKEOVER: Final = (
     {"IsStep4", "AfterStep3"},
     {"IsStep5", "AfterStep3"},
 )
-"""What holds in the updates that take over a stack of the last release, one after the other. A new
-stack begins with the last one."""
+"""What holds in the updates that take over a stack of the previous release, one after the other. A
+new stack begins with the last one."""
 
 
 def test_each_update_of_a_takeover_adds_or_deletes_one_index() -> None:

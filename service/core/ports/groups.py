@@ -43,7 +43,8 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """The ports that may lose everything; they are updated after a committed write."""
+    """The ports that may lose everything, and are updated after a committed write; with the travel
+    times and the rules, which every use case needs."""
 
     fleet: FleetIndex
     waiting: WaitingRides

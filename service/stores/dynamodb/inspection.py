@@ -42,7 +42,7 @@ def notes_on_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
 def _notes_on(client: DynamoDBClient, name: str, table: Table) -> Iterator[str]:
     used = {index.name for index in table.indexes}
     for found in sorted(_indexes_of(_described(client, name)).keys() - used):
-        last = " (the last release reads it)" if found in table.former_indexes else ""
+        last = " (the previous release reads it)" if found in table.former_indexes else ""
         yield f"{name}: index {found} is not used by this release{last}"
 
 

@@ -9,7 +9,7 @@ by their ids. No index has the status as its key, because that would make a few 
 letters and audit entries, newest first; `set_aside_at` is the time of either.
 
 An index cannot change its projection, so a new index replaces it. The former index stays until
-`drop_former_indexes`, because processes of the last release read it.
+`drop_former_indexes`, because processes of the previous release read it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Table:
     indexes: tuple[Index, ...] = ()
     expires_at: str | None = None
     former_indexes: tuple[str, ...] = ()
-    """The names of indexes that only the last release reads."""
+    """The names of indexes that only the previous release reads."""
 
 
 TABLES: Final = (
@@ -108,7 +108,7 @@ def _create_all(client: DynamoDBClient, settings: Settings) -> None:
 
 
 def drop_former_indexes(client: DynamoDBClient, settings: Settings) -> None:
-    """Delete the indexes that only the last release reads, one after the other.
+    """Delete the indexes that only the previous release reads, one after the other.
 
     Call it only when no process of that release is running. Raises `Unavailable`.
     """

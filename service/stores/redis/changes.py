@@ -30,7 +30,7 @@ of silence, then every second) but ignores missing answers, so a dead connection
 only after a quarter of an hour."""
 
 _SENT_ON_THE_CHANNEL: Final = "told"
-"""The message of this release on the channels of the last release, whose messages are empty."""
+"""The message of this release on the channels of the previous release, whose messages are empty."""
 
 
 class Waiter:
@@ -70,7 +70,7 @@ class RedisChanges:
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             for topic in topics:
                 pipe.publish(keys.CHANGES, topic)
-                # For one release: processes of the last release listen to a channel per topic.
+                # For one release: processes of the previous release listen to a channel per topic.
                 pipe.publish(keys.former_channel(topic), _SENT_ON_THE_CHANNEL)
             pipe.execute()
 

@@ -151,5 +151,5 @@ def unicorn(unicorn_id: str) -> str:
 
 
 def former_channel(topic: str) -> str:
-    """Pub/sub channel of one topic, on which the last release announces changes."""
+    """Pub/sub channel of one topic, on which the previous release announces changes."""
     return f"{PREFIX}:changed:{topic}"

@@ -262,7 +262,7 @@ def test_an_offer_of_the_previous_release_does_not_end_with_an_earlier_one_of_th
     first = offered(service)
     returned = first.offer_missed(service.now, timedelta(minutes=3))
     ends_at = service.now + timedelta(seconds=60)
-    # The last release writes neither the field nor that it is gone.
+    # The previous release writes neither the field nor that it is gone.
     again = replace(returned, status=RideStatus.OFFERED, unicorn=first.unicorn, due_at=ends_at)
     assert again.offer_ends_at == ends_at
 
