@@ -140,7 +140,7 @@ def test_riders_are_told_of_a_pause(api: Api, caplog: pytest.LogCaptureFixture) 
     refused = api.call("POST", "/v1/rides", {"pickup": PICKUP})
     assert (refused.status_code, refused.json["reason"]) == (503, "dispatch_paused")
     assert refused.headers["Retry-After"] == "30"
-    assert "none was requested" in refused.json["detail"]
+    assert "was not stored" in refused.json["detail"]
     assert api.call("GET", "/v1/rides").json["rides"] == []
     assert call(api, "PUT", "/dispatch", {"paused": False}).json["paused"] is False
     assert api.call("POST", "/v1/rides", {"pickup": PICKUP}).status_code == 202
