@@ -16,9 +16,9 @@ from service.core.city_map import (
     SeenUnicorn,
     Snapshot,
     WaitingRide,
-    draw,
     event_id,
     follow,
+    read_snapshot,
 )
 from service.core.watch import Wait
 from service.model import WORLD, Box, UnicornState
@@ -191,10 +191,10 @@ def test_a_map_shows_no_more_than_it_may_and_says_so(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(city_map, "MOST_SHOWN", 1)
-    shown = draw(city, WORLD, NOW)
+    shown = read_snapshot(city, WORLD, NOW)
     assert (len(shown.unicorns), len(shown.waiting), shown.truncated) == (1, 1, True)
     city.things = [seen("u9")]
-    assert not draw(city, WORLD, NOW).truncated
+    assert not read_snapshot(city, WORLD, NOW).truncated
 
 
 def test_a_plan_that_changes_is_news(city: City) -> None:
