@@ -42,6 +42,7 @@ _PAGE: Final = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Wild Rydes Dispatch</title>
+<link rel="icon" href="data:,">
 <p>For programs: <a href="{document}">openapi.json</a>.</p>
 <redoc spec-url="{document}" disable-search hide-download-button
   expand-responses="200,201,202"></redoc>

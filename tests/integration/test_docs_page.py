@@ -56,3 +56,5 @@ def test_the_page_shows_every_kind_of_answer_and_its_console_is_silent(
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     for shown in ("/v1/rides/{ride_id}/events", "text/event-stream", "RequestTime", "curl"):
         assert shown in done.stdout, shown
+    # Without it a browser with a window asks for /favicon.ico, and its console shows a 404.
+    assert '<link rel="icon" href="data:,">' in done.stdout

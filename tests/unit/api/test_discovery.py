@@ -222,6 +222,7 @@ def test_the_page_to_read_needs_nothing_from_elsewhere(api: Api) -> None:
     assert set(re.findall(r'(?:src|href|spec-url)="([^"]*)"', answer.text)) == {
         "/openapi.json",
         "/docs/viewer.js",
+        "data:,",
     }
     viewer = api.call("GET", "/docs/viewer.js", token=None)
     assert viewer.content_type == "text/javascript; charset=utf-8"
