@@ -29,17 +29,15 @@ from service.core.arrivals import Arrivals
 from service.core.city_map import Picture
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
-from service.core.times import NEW_YORK, ZoneTimes
 from service.hearing import HearingReports
-from service.matching.correction import AS_ESTIMATED
-from service.matching.travel import GreatCircle, TravelTimes
+from service.matching.travel import GreatCircle
 from service.observability.exposition import before_answers
 from service.observability.instruments import KEYS_FETCHED
 from service.probes import probes_of
 from service.settings import ApiSettings, Settings
 from service.stores.broker import CeleryRoundQueue, RedisQueues
 from service.stores.clocks import DynamoClock, redis_clock
-from service.stores.corrections import DynamoCorrections, KnownCorrections
+from service.stores.corrections import KnownCorrections
 from service.stores.dynamodb.audit import DynamoAuditLog
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
@@ -47,7 +45,6 @@ from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.identity_pool import IdentityPool
 from service.stores.observed import ObservedAssignments, ObservedRides
-from service.stores.osrm import TableService
 from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.photos import DynamoPhotos, S3Photos
 from service.stores.redis.changes import RedisChanges
@@ -60,7 +57,7 @@ from service.stores.redis.statistics import RedisStatistics
 from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
 from service.stores.revocations import TOPIC, DynamoRevocations, KnownRevocations
-from service.stores.routed import RoutedTimes
+from service.stores.travel_times import zone_times
 from service.stores.user_pool import CognitoUserPool
 
 if TYPE_CHECKING:
@@ -201,39 +198,6 @@ def rules_of(settings: Settings) -> Rules:
         reach_metres=GreatCircle().reach_metres(settings.dispatch_max_pickup_eta_seconds),
         max_active_rides=settings.rider_max_active_rides,
         plan_extends=timedelta(seconds=settings.dispatch_plan_seconds),
-    )
-
-
-def zone_times(settings: Settings, dynamodb: DynamoDBClient) -> ZoneTimes:
-    """Travel times, corrected in each zone by what the zone has learned."""
-    base = travel_times(settings)
-    return ZoneTimes(
-        base=base,
-        make_round_base=base.for_a_round if isinstance(base, RoutedTimes) else None,
-        corrections=learned_corrections(settings, dynamodb),
-        prior=AS_ESTIMATED if settings.travel_times_url else NEW_YORK,
-    )
-
-
-def learned_corrections(settings: Settings, dynamodb: DynamoDBClient) -> DynamoCorrections:
-    """The corrections that zones have learned for the estimate in use."""
-    base = "engine" if settings.travel_times_url else "line"
-    return DynamoCorrections(dynamodb, settings.operations_table, base)
-
-
-def travel_times(settings: Settings, otherwise: TravelTimes | None = None) -> TravelTimes:
-    """Travel times of the routing engine, if the settings name one; otherwise estimates.
-
-    `otherwise` is used where the engine does not say; without it that is the straight line. Call
-    once per process, after any fork.
-    """
-    if not settings.travel_times_url:
-        return GreatCircle()
-    return RoutedTimes(
-        TableService(settings.travel_times_url),
-        otherwise or GreatCircle(),
-        budget_seconds=settings.travel_times_budget_ms / 1000,
-        most_places=settings.travel_times_max_table,
     )
 
 

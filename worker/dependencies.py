@@ -17,9 +17,7 @@ from service.bootstrap import (
     build_ports,
     city_map,
     clock_of,
-    learned_corrections,
     redis_stores,
-    travel_times,
     with_background_reads,
 )
 from service.clock import REDIS
@@ -49,6 +47,7 @@ from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.redis.statistics import RedisStatistics
 from service.stores.redis.sweeps import RedisSweepTurns, repositioning
+from service.stores.travel_times import learned_corrections, travel_times
 
 PARALLEL_CLAIMS: Final = 8
 """Claims at once. A claim mostly waits for DynamoDB; more would compete for the interpreter's lock.

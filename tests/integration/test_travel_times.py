@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.bootstrap import travel_times
 from service.core.times import ZoneTimes
 from service.matching.match import Tuning, match
 from service.matching.remaining import RemainingTime
@@ -27,6 +26,7 @@ from service.observability.instruments import ROUTING_FAILURES
 from service.settings import Settings
 from service.stores.osrm import TableService
 from service.stores.routed import PAUSE_SECONDS, REMEMBERED_SECONDS, RoutedTimes
+from service.stores.travel_times import travel_times
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.infrastructure import free_port
 from tests.support.table_server import (
