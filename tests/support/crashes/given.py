@@ -122,7 +122,7 @@ def a_ride_whose_job_was_lost(service: Service) -> None:
 def a_new_redis(service: Service) -> None:
     a_triggered_ride(service)
     _forget(service)
-    service.fleet._epoch = None
+    service.fleet.epoch = None
     service.later(2)
 
 

@@ -104,7 +104,7 @@ def test_an_expired_offer_frees_both_sides_for_others(service: Service) -> None:
 
 def test_a_new_redis_ends_no_offer_before_its_time(service: Service) -> None:
     ride = service.matched(auto_accept=False)
-    service.fleet._epoch = None
+    service.fleet.epoch = None
     service.later(14)
     sweep(service.ports, service.now)
     assert service.stored(ride).status is RideStatus.OFFERED
