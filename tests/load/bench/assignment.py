@@ -40,7 +40,7 @@ def main() -> None:
     print("riders × unicorns, CPU ms (median): solve; prune, price and solve; match; dense scipy")
     for riders, unicorns in SIZES:
         rides, fleet = _city(riders, unicorns)
-        candidates = gather(fleet, NOW, TUNING.plan_seconds, TRAVEL, REMAINING)
+        candidates = gather(fleet, NOW, TUNING.plan_seconds, TRAVEL, REMAINING, TRAVEL)
         costs = CostTable.of(rides, candidates, {}, NOW, TUNING, TRAVEL)
         edges, _, _ = costs.edges(costs.riders, TUNING.neighbours)
 

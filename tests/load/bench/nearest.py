@@ -25,7 +25,7 @@ def nearest(
     travel: TravelTimes,
 ) -> Matching:
     """Give a rider the nearest free unicorn, and a unicorn that becomes free the nearest rider."""
-    candidates = gather(fleet, now, 0, travel, AS_ESTIMATED)
+    candidates = gather(fleet, now, 0, travel, AS_ESTIMATED, travel)
     if not waiting or not candidates.unicorn_ids:
         return Matching()
     costs = CostTable.of(waiting, candidates, {}, now, tuning, travel)
