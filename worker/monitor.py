@@ -13,6 +13,7 @@ from typing import Final
 from flower.views.monitor import Metrics  # type: ignore[import-untyped]
 from tornado.web import authenticated
 
+from service.observability import directory
 from service.settings import MonitorSettings, forget, load
 from worker.app import app
 
@@ -40,6 +41,7 @@ def main() -> None:
     app.start(["flower", *options(load(MonitorSettings))])
     # Python's own exit would wait for threads that ask a broker which may never answer. Nothing is
     # lost with them: what Flower knows is in memory only.
+    directory.remove()
     logging.shutdown()
     os._exit(0)
 

@@ -44,13 +44,15 @@ def prepare(port: int) -> None:
         logger.error("no room for metrics: nothing is counted", extra={"cause": str(error)})
         return
     os.environ[VARIABLE] = str(folder)
-
-    def remove() -> None:
-        # Forked children run this function too when they exit.
-        if os.getpid() == owner:
-            shutil.rmtree(folder, ignore_errors=True)
-
     atexit.register(remove)
+
+
+def remove() -> None:
+    """Remove the directory that this process made, if it made one. Runs when the process exits."""
+    folder = current()
+    # Forked children inherit the variable and run this function too.
+    if folder and folder.name.endswith(f"-{os.getpid()}"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def current() -> Path | None:

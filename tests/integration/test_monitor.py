@@ -80,6 +80,22 @@ def test_all_of_the_monitor_but_its_health_is_behind_the_login(monitor: Monitor)
         assert monitor.get(path, **SIGNED_IN).status == 200, path
 
 
+def test_a_monitor_that_ends_leaves_no_metrics_behind(
+    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
+) -> None:
+    metrics, port = free_port(), free_port()
+    kept = f"wildrydes-metrics-{metrics}-*"
+    settings = {
+        "FLOWER_ADDRESS": "127.0.0.1",
+        "FLOWER_PORT": str(port),
+        "METRICS_PORT": str(metrics),
+    }
+    with Stack(tmp_path, ministack, redis_server, roles=("monitor",), **settings) as stack:
+        wait_until(Monitor(port).is_up, f"the monitor\n{stack.log('monitor')}")
+        (folder,) = [*Path("/dev/shm").glob(kept), *stack.temporary.glob(kept)]
+    assert not folder.exists()
+
+
 def test_the_monitor_counts_what_workers_report(
     monitor: Monitor, redis_server: RedisServer
 ) -> None:
