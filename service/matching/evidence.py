@@ -21,7 +21,10 @@ LARGEST_SURPRISE: Final = np.log(5.0)
 left out."""
 
 LARGEST_SHARE: Final = 0.05
-"""The largest part of the weight of all legs that one unicorn can have."""
+"""The largest part of the evidence of all legs that one unicorn can have."""
+ROUNDS_OF_SHARING: Final = 20
+"""A smaller share of one unicorn makes the whole smaller, and so the largest share again. With one
+such unicorn two rounds are enough, with ten of them seven."""
 
 NOISY_METRES: Final = 500.0
 """Below about this distance the logarithm of a ratio is mostly chance: a one-way street makes
@@ -55,9 +58,16 @@ def noise(legs: Sequence[Leg]) -> FloatArray:
 
 
 def fair(weights: FloatArray, legs: Sequence[Leg]) -> FloatArray:
-    """Reduce the weights of unicorns that have more than their share, and scale the mean to 1."""
+    """Reduce the weights of unicorns that have more than their share, and scale the mean to 1.
+
+    Shares are of the evidence, in which a noisy leg counts less: among short drives, the few long
+    ones of one unicorn would otherwise decide.
+    """
     numbers = np.unique([leg.unicorn_id for leg in legs], return_inverse=True)[1]
-    totals = np.bincount(numbers, weights)
-    bounded = weights * np.minimum(1.0, LARGEST_SHARE * weights.sum() / totals)[numbers]
+    totals = np.bincount(numbers, weights / noise(legs) ** 2)
+    bound = totals.max()
+    for _ in range(ROUNDS_OF_SHARING):
+        bound = LARGEST_SHARE * np.minimum(totals, bound).sum()
+    bounded = weights * np.minimum(1.0, bound / totals)[numbers]
     scaled: FloatArray = bounded * len(bounded) / bounded.sum()
     return scaled

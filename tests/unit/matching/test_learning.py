@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from service.matching.correction import AS_ESTIMATED, KNOTS, Correction, Drives, Leg, power_law
+from service.matching.evidence import LARGEST_SHARE, fair, noise
 from service.matching.learning import (
     DISTANCE_STEP,
     LARGEST_CHANGE,
@@ -146,6 +147,18 @@ def test_nobody_teaches_a_zone_alone() -> None:
     liar = [leg._replace(unicorn_id="liar") for leg in legs_of(2000, factor=2.5, seed=3)]
     correction = learned([*honest, *liar])
     assert np.median(factors(correction, honest)) < 1.25
+
+
+@pytest.mark.parametrize("metres_of_the_others", [5_000.0, 100.0])
+def test_a_flood_of_legs_of_one_unicorn_is_no_more_than_its_share_of_the_evidence(
+    metres_of_the_others: float,
+) -> None:
+    others = [leg._replace(metres=metres_of_the_others) for leg in legs_of(400)]
+    flood = [leg._replace(metres=5_000.0, unicorn_id="flood") for leg in legs_of(2000, seed=3)]
+    legs = [*others, *flood]
+    evidence = fair(np.ones(len(legs)), legs) / noise(legs) ** 2
+    share = evidence[len(others) :].sum() / evidence.sum()
+    assert share == pytest.approx(LARGEST_SHARE, rel=0.01)
 
 
 def test_one_liar_in_a_cell_does_not_make_it_slow() -> None:
