@@ -23,7 +23,7 @@ from service.core.watch import live_view
 from service.http import cursors, headers
 from service.http.context import caller, dependencies, request_id
 from service.http.gate import granted_wait, wait_for_ride
-from service.http.guard import judge_again
+from service.http.guard import judge_again, while_token_lasts
 from service.http.paths import link
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
@@ -76,7 +76,7 @@ def request_ride(body: RideRequest) -> Response:
     ride, replayed = rides.request_ride(deps.ports, _order(body), deps.now())
     add_log_context(ride_id=ride.ride_id)
     if wait:
-        ride = wait_for_ride(ride, is_settled, wait)
+        ride = wait_for_ride(ride, is_settled, while_token_lasts(wait))
         judge_again()
     return _accepted(ride, replayed, headers.wait_applied(wait))
 

@@ -19,7 +19,7 @@ from service.core import rides
 from service.core.rides import RideOrder, is_settled
 from service.http.context import caller, dependencies, request_id
 from service.http.gate import gate, wait_for_ride
-from service.http.guard import judge_again
+from service.http.guard import judge_again, while_token_lasts
 from service.http.problems import RETRY_SOON
 from service.http.responses import JSON_TYPE, answer
 from service.http.route import route
@@ -94,7 +94,7 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     order = RideOrder(rider_id=subject, pickup=pickup, request_id=request_id())
     ride, _ = rides.request_ride(deps.ports, order, deps.now())
     add_log_context(ride_id=ride.ride_id)
-    ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
+    ride = wait_for_ride(ride, is_settled, while_token_lasts(WAIT_SECONDS))
     if not is_settled(ride):
         reason = "no unicorn in time"
         # If the ride is matched at the same moment, it stays matched.

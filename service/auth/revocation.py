@@ -206,15 +206,16 @@ class RevocationCheck:
         if verdict is None and must_be_certain(policy, method):
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
 
-    def judge_again(self, principal: Principal, policy: Policy, method: str, now: datetime) -> None:
+    def judge_again(self, principal: Principal, policy: Policy, now: datetime) -> None:
         """Judge a token again, when a request that it admitted wakes up from waiting.
 
-        Checks only expiry and revocations, because nothing else can have changed. Raises as
-        `check` does, and `InvalidToken` if the token has expired.
+        Checks only expiry and revocations, because nothing else can have changed, and as for a
+        read: what the request had to write is written. Raises as `check` does, and `InvalidToken`
+        if the token has expired.
         """
         if now.timestamp() >= principal.expires_at:
             raise InvalidToken("expired")
-        self.check(principal, policy, method, now)
+        self.check(principal, policy, "GET", now)
 
     def forget(self) -> None:
         """Forget all answers, because this process has just revoked something."""

@@ -14,6 +14,7 @@ from service.api.app import route_map
 from service.core.watch import Wait, wait_for_ride
 from service.http.gate import POLLS_PER_SUBJECT
 from service.model import Ride
+from service.model.errors import Unavailable
 from tests.support.api import PRINCIPALS, Api, a_principal, build_api
 from tests.support.builders import NOW, a_ride, a_unicorn
 from tests.support.fakes import FakeRides, FakeUnicorns
@@ -103,6 +104,32 @@ def test_a_token_that_expires_during_the_wait_is_shown_nothing(
     meanwhile(lambda: api.pass_time(61))
     answer = ask(api, route)
     assert (answer.status_code, answer.json["reason"]) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize(("route", "status"), [("POST /v1/rides", 202), ("POST /ride", 503)])
+def test_a_request_for_a_ride_is_answered_before_its_token_expires(
+    api: Api, monkeypatch: pytest.MonkeyPatch, route: str, status: int
+) -> None:
+    expires = int(NOW.timestamp()) + 4
+    changed = a_principal(PRINCIPALS["rider"].subject, expires_at=expires)
+    monkeypatch.setitem(PRINCIPALS, "rider", changed)
+    monkeypatch.setattr(FakeListener, "wait", lambda _, seconds: api.pass_time(seconds))
+    answer = ask(api, route)
+    assert answer.status_code == status, "a client repeats what was refused: a second ride"
+
+
+def test_a_requested_ride_is_not_refused_because_revocations_are_unknown_after_the_wait(
+    api: Api, meanwhile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lookup(*_: object) -> None:
+        raise Unavailable("DynamoDB is away")
+
+    def lose_the_store() -> None:
+        monkeypatch.setattr(FakeRevocations, "lookup", lookup)
+        api.pass_time(6)
+
+    meanwhile(lose_the_store)
+    assert ask(api, "POST /v1/rides").status_code == 202
 
 
 def test_a_ride_that_is_no_longer_the_riders_is_not_shown(

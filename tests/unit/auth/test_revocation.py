@@ -231,7 +231,7 @@ def test_a_waiting_request_is_judged_again_by_time_and_by_revocations(
     revocations: RevocationCheck, store: Store
 ) -> None:
     def judge_again(now: datetime) -> None:
-        revocations.judge_again(USER, policy.RIDES_READ, "GET", now)
+        revocations.judge_again(USER, policy.RIDES_READ, now)
 
     judge_again(NOW)
     with pytest.raises(InvalidToken, match="expired"):
