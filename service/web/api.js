@@ -79,8 +79,11 @@ export class Api {
     }
   }
 
+  // A pool that does not answer ends no sign-in: the same call may succeed later.
   async #renew() {
-    return this.#session.renew().catch(() => false);
+    return this.#session.renew().catch(() => {
+      throw new Refused(503, { reason: "auth_unavailable" });
+    });
   }
 
   // The answer's body with its entity tag; what may be sent twice is tried again when the service is busy.

@@ -88,7 +88,8 @@ export class Session {
     return new Promise(() => {});
   }
 
-  // A new access token for the refresh token; false if the pool gives none. Callers at the same time share one.
+  // A new access token for the refresh token; false if the pool refuses one. Raises if the pool is away or too busy.
+  // Callers at the same time share one.
   renew() {
     this.#renewing ??= this.#renewed().finally(() => (this.#renewing = null));
     return this.#renewing;
@@ -97,8 +98,11 @@ export class Session {
   async #renewed() {
     if (!this.#tokens?.refresh) return false;
     const answer = await askPool("GetTokensFromRefreshToken", { RefreshToken: this.#tokens.refresh });
+    const { AuthenticationResult: renewed, __type: error } = await answer.json();
+    // The pool answers 400 when it is too busy, too.
+    if (answer.status >= 500 || error?.endsWith("TooManyRequestsException")) throw new Error(error);
     if (!answer.ok) return false;
-    const { AccessToken: access, RefreshToken: refresh } = (await answer.json()).AuthenticationResult;
+    const { AccessToken: access, RefreshToken: refresh } = renewed;
     // A pool that rotates refresh tokens brings a new one each time.
     this.#tokens = { access, refresh: refresh ?? this.#tokens.refresh };
     return true;

@@ -164,6 +164,37 @@ def test_a_token_that_has_ended_is_renewed_and_a_revoked_account_is_signed_out(
     rider.sees("#welcome-problem", "Sign in again")
 
 
+def pool_is_away(route: Route) -> None:
+    route.abort("internetdisconnected")
+
+
+def pool_is_too_busy(route: Route) -> None:
+    error = {"__type": "TooManyRequestsException", "message": "Rate exceeded"}
+    route.fulfill(status=400, json=error, headers={"Access-Control-Allow-Origin": "*"})
+
+
+@pytest.mark.parametrize("trouble", [pool_is_away, pool_is_too_busy])
+def test_a_rider_stays_signed_in_while_the_pool_cannot_renew_the_token(
+    rider: Window, pages: LocalStack, trouble: Callable[[Route], None]
+) -> None:
+    choose(rider)
+    rider.sees("#expect", "Nearby")
+    (first,) = rider.tokens
+    assert staff(pages, "POST", "/v1/admin/revocations", {"jti": claims(first)["jti"]}) == 204
+    pool = f"{pages.settings['COGNITO_DOMAIN_URL']}/"
+    rider.page.route(pool, trouble)
+    rider.page.get_by_label("Pickup").fill("40.7210, -74.0010")
+    rider.page.get_by_label("Pickup").press("Tab")
+    rider.sees("#order-problem", "Sign-ins cannot be checked at the moment")
+    rider.page.unroute(pool)
+    rider.page.get_by_label("Pickup").fill("40.7212, -74.0012")
+    with rider.page.expect_response(lambda answer: "/estimates" in answer.url and answer.ok):
+        rider.page.get_by_label("Pickup").press("Tab")
+    assert len(rider.tokens) == 2
+    # Chromium reports the pool's answer, which the page has dealt with.
+    rider.faults[:] = [fault for fault in rider.faults if "status of 400" not in fault]
+
+
 def test_two_tabs_of_a_rider_follow_one_ride_and_each_keeps_its_own_sign_in(
     rider: Window, window: Open, pages: LocalStack, password: str, unicorn: str
 ) -> None:
