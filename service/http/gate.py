@@ -120,11 +120,6 @@ class Gate:
             self._leave(holders)
 
     @property
-    def queued(self) -> int:
-        """The number of requests that wait for a place."""
-        return len(self._queue)
-
-    @property
     def waiters(self) -> int:
         """The number of long polls and streams."""
         return len(self._waits)
