@@ -1,4 +1,4 @@
-"""The DynamoDB side of the ports, in memory and on the embedded AWS."""
+"""The DynamoDB side of the ports, in memory and on the embedded AWS, and a link to Redis."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.redis.link import RedisLink, connect
 from tests.support.dynamodb import fresh_settings, service_client
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
-from tests.support.infrastructure import MiniStack
+from tests.support.infrastructure import MiniStack, RedisServer
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -51,6 +52,13 @@ def tables(operator: DynamoDBClient) -> Settings:
     settings = fresh_settings()
     create_tables(operator, settings)
     return settings
+
+
+@pytest.fixture
+def link(redis_server: RedisServer) -> Iterator[RedisLink]:
+    """The service's connections to the shared Redis."""
+    with connect(redis_server.url, timeout_seconds=2) as client:
+        yield RedisLink(client)
 
 
 @pytest.fixture

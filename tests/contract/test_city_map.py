@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,11 +16,10 @@ from service.stores.entries import dump_plan
 from service.stores.redis import city_map, keys
 from service.stores.redis.city_map import RedisCityMap, note
 from service.stores.redis.fleet_index import RedisFleetIndex
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import RedisLink
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import BATTERY_PARK, CENTRAL_PARK, NOW, a_ride, a_usable_unicorn
 from tests.support.fakes_redis import FakeCityMap, FakeFleetIndex, FakeWaitingRides
-from tests.support.infrastructure import RedisServer
 
 STALE = timedelta(seconds=60)
 SECOND = timedelta(seconds=1)
@@ -42,12 +41,6 @@ class Town:
 
     def names(self, box: Box = WORLD, limit: int = 100, *, seconds: int = 0) -> list[str]:
         return sorted(u.unicorn_id for u in self.city.unicorns(box, limit, NOW + seconds * SECOND))
-
-
-@pytest.fixture
-def link(redis_server: RedisServer) -> Iterator[RedisLink]:
-    with connect(redis_server.url, timeout_seconds=2) as client:
-        yield RedisLink(client)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -17,11 +17,10 @@ from service.model.errors import Unavailable
 from service.model.presence import Patrol
 from service.stores.redis import keys, misplaced
 from service.stores.redis.fleet_index import RedisFleetIndex
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import RedisLink
 from service.stores.redis.sweeps import RedisSweepTurns, repositioning
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
-from tests.support.infrastructure import RedisServer
 from tests.unit.core.conftest import Service
 
 RIDE = a_ride()
@@ -30,14 +29,8 @@ SHARD = "0"
 
 
 @pytest.fixture
-def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    with connect(redis_server.url, timeout_seconds=2) as client:
-        yield client
-
-
-@pytest.fixture
-def link(client: redis.Redis) -> RedisLink:
-    return RedisLink(client)
+def client(link: RedisLink) -> redis.Redis:
+    return link.client
 
 
 def a_turn(link: RedisLink, name: str = SHARD) -> bool:

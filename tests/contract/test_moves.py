@@ -16,13 +16,12 @@ from service.matching.zones import zone_of
 from service.model import Advice, Location, Pairing, Position, Trip
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import RedisLink
 from service.stores.redis.moves import RedisMoves
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.fakes_moves import FakeMoves
 from tests.support.fakes_redis import FakeFleetIndex, FakeWaitingRides
-from tests.support.infrastructure import RedisServer
 
 HERE, THERE = Location(40.7128, -74.0060), Location(40.7580, -73.9855)
 ZONE = zone_of(HERE)
@@ -47,8 +46,7 @@ def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
         fleet, waiting = FakeFleetIndex(STALE), FakeWaitingRides()
         return Stores(FakeMoves(fleet, waiting), fleet, waiting)  # type: ignore[arg-type]
-    server: RedisServer = request.getfixturevalue("redis_server")
-    link = RedisLink(connect(server.url, timeout_seconds=2))
+    link: RedisLink = request.getfixturevalue("link")
     real = RedisWaitingRides(link)
     return Stores(RedisMoves(link), RedisFleetIndex(link, STALE), real)  # type: ignore[arg-type]
 
@@ -142,11 +140,6 @@ def test_the_unicorns_of_a_zone_stand_there_or_will_drop_off_there(stores: Store
     found = [entry.unicorn.unicorn_id for entry in stores.fleet.of_zone(ZONE, NOW)]
     assert sorted(found) == ["comes", "here"]
     assert stores.fleet.of_zone(ZONE, NOW + timedelta(minutes=5)) == []
-
-
-@pytest.fixture
-def link(redis_server: RedisServer) -> RedisLink:
-    return RedisLink(connect(redis_server.url, timeout_seconds=2))
 
 
 def test_the_counters_are_bounded_expire_and_hold_no_rider(link: RedisLink) -> None:

@@ -15,19 +15,13 @@ from service.matching.zones import zone_of
 from service.model import Location, Position, RideStatus
 from service.model.unicorn import Trip
 from service.stores.redis.fleet_index import RedisFleetIndex
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import RedisLink
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.infrastructure import RedisServer
 from tests.unit.core.conftest import Service
 
 HERE = Location(40.71, -74.0)
-
-
-@pytest.fixture
-def link(redis_server: RedisServer) -> Iterator[RedisLink]:
-    with connect(redis_server.url, timeout_seconds=2) as client:
-        yield RedisLink(client)
 
 
 @pytest.fixture

@@ -16,11 +16,10 @@ from service.model.operations import (
 )
 from service.stores.broker import KEY_PREFIX, RedisQueues
 from service.stores.redis import keys
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import RedisLink
 from service.stores.redis.waiting import RedisRoundLease, RedisWaitingRides
 from service.stores.redis.workers import REMEMBERED, RedisWorkers
 from tests.support.builders import NOW, a_ride
-from tests.support.infrastructure import RedisServer
 
 BEAT = Beat(
     host="host-1",
@@ -36,13 +35,8 @@ BEAT = Beat(
 
 
 @pytest.fixture
-def client(redis_server: RedisServer) -> Redis:
-    return connect(redis_server.url, timeout_seconds=2)
-
-
-@pytest.fixture
-def link(client: Redis) -> RedisLink:
-    return RedisLink(client)
+def client(link: RedisLink) -> Redis:
+    return link.client
 
 
 def take(waiting: RedisWaitingRides, zone: str) -> RedisRoundLease:

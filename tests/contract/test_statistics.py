@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from service.core.statistics import Statistics, Tally, minute_of
 from service.stores.redis import keys
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import RedisLink
 from service.stores.redis.statistics import RedisStatistics
 from tests.support.builders import NOW
 from tests.support.fakes_redis import FakeStatistics
-from tests.support.infrastructure import RedisServer
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def link(redis_server: RedisServer) -> Iterator[RedisLink]:
-    with connect(redis_server.url, timeout_seconds=2) as client:
-        yield RedisLink(client)
 
 
 @pytest.fixture(params=["fake", "redis"])

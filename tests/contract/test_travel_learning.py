@@ -22,7 +22,7 @@ from service.stores.redis.legs import RedisLegs
 from service.stores.redis.link import RedisLink, connect
 from tests.support import fakes_redis
 from tests.support.fakes_redis import FakeLegs
-from tests.support.infrastructure import RedisServer, wait_until
+from tests.support.infrastructure import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -40,16 +40,11 @@ LEARNED = Correction(
 )
 
 
-@pytest.fixture
-def redis_link(redis_server: RedisServer) -> RedisLink:
-    return RedisLink(connect(redis_server.url, timeout_seconds=2))
-
-
 @pytest.fixture(params=["fake", "redis"])
 def store(request: pytest.FixtureRequest) -> Legs:
     if request.param == "fake":
         return FakeLegs()
-    return RedisLegs(request.getfixturevalue("redis_link"))
+    return RedisLegs(request.getfixturevalue("link"))
 
 
 def test_legs_are_kept_by_zone_and_kind_newest_first(store: Legs) -> None:
@@ -72,10 +67,10 @@ def test_only_so_many_legs_are_kept(store: Legs, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("unreadable", ["", "no json", "[1, 2]", "{}", "null", "\x00"])
-def test_a_leg_nobody_can_read_is_left_out_alone(redis_link: RedisLink, unreadable: str) -> None:
-    store = RedisLegs(redis_link)
+def test_a_leg_nobody_can_read_is_left_out_alone(link: RedisLink, unreadable: str) -> None:
+    store = RedisLegs(link)
     store.add("zone-1", Kind.PICKUP, LEG, KEPT)
-    with redis_link.use() as client:
+    with link.use() as client:
         client.lpush(keys.legs("zone-1", Kind.PICKUP), unreadable)
         client.lpush(keys.promises("zone-1", Kind.PICKUP), unreadable)
     assert store.recent("zone-1", Kind.PICKUP) == [LEG]

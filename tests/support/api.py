@@ -22,8 +22,9 @@ from service.core.ports import Ports
 from service.core.staff import Oversight
 from service.http.context import Dependencies
 from service.http.limits import limiter_of
+from service.model import Ride, Unicorn
 from service.settings import ApiSettings
-from tests.support.builders import NOW
+from tests.support.builders import NOW, a_matched_pair, a_usable_unicorn
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
 from tests.support.fakes_moves import FakeMoves
 from tests.support.fakes_oversight import (
@@ -122,6 +123,18 @@ class Api:
 
     def pass_time(self, seconds: float) -> None:
         self.clock[0] += timedelta(seconds=seconds)
+
+    def match(self, ride: Ride, **unicorn: Any) -> Ride:
+        """Match a stored ride with a new unicorn, without a request."""
+        free = a_usable_unicorn(**unicorn)
+        self.ports.unicorns.create(free)
+        return self.claim(ride, free)
+
+    def claim(self, ride: Ride, free: Unicorn) -> Ride:
+        """Match a stored ride with a stored unicorn, without a request."""
+        after, busy = a_matched_pair(ride, free)
+        self.ports.assignments.commit((ride, after), (free, busy))
+        return after
 
 
 def build_api(

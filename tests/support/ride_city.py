@@ -14,10 +14,8 @@ from unittest.mock import patch
 
 from service.core.claims import Claim, Outcome
 from service.core.ports import Ports
-from service.core.rounds import Dispatcher
 from service.core.silence import OUTAGE_MESSAGE
 from service.core.sweep import sweep
-from service.matching.match import Tuning
 from service.model import Location, Ride
 from service.model.errors import DispatchError, Unavailable
 from tests.support.builders import NOW
@@ -36,6 +34,7 @@ from tests.support.ride_faults import (
 )
 from tests.support.ride_stores import Stores
 from tests.support.ride_witness import Witness
+from tests.support.rounds import a_dispatcher
 
 SET_ASIDE = "set aside"
 """No mistake: enough workers died on that ride alone."""
@@ -87,16 +86,8 @@ class City:
             legs=Unreliable(FakeLegs(), trouble),
             moves=FakeMoves(),
         )
-        self.dispatcher = Dispatcher(
-            ports=self.ports,
-            dead_letters=self.ports.dead_letters,
-            leases=UnreliableLeases(stores, trouble),
-            tuning=Tuning(),
-            now=lambda: self.now,
-            monotonic=lambda: self.now.timestamp(),
-            sleep=lambda _: None,
-            commit_all=map,
-        )
+        leases = UnreliableLeases(stores, trouble)
+        self.dispatcher = a_dispatcher(self.ports, leases, lambda: self.now)
 
     def begin(self) -> None:
         """Until the end, ids are predictable and the log of the use cases is read here alone."""

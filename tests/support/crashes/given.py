@@ -115,13 +115,13 @@ def an_ended_ride_waiting_long_after(service: Service) -> None:
 
 def a_ride_whose_job_was_lost(service: Service) -> None:
     a_triggered_ride(service)
-    _forget(service)
+    service.forget_waiting()
     service.later(2)
 
 
 def a_new_redis(service: Service) -> None:
     a_triggered_ride(service)
-    _forget(service)
+    service.forget_waiting()
     service.fleet.epoch = None
     service.later(2)
 
@@ -221,9 +221,3 @@ def a_unicorn_far_away(service: Service) -> None:
 def a_forgotten_unicorn(service: Service) -> None:
     a_unicorn_far_away(service)
     service.fleet.forget_state("u1")
-
-
-def _forget(service: Service) -> None:
-    service.rounds.published.clear()
-    service.waiting.rides.clear()
-    service.waiting.marks.clear()

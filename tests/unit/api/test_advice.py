@@ -14,7 +14,7 @@ from service.core.outlook import LastStep
 from service.matching.zones import zone_of
 from service.model import Advice, Location, Position
 from tests.support.api import Api, build_api
-from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
+from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.fakes_redis import FakeChanges, FakeListener
 
 HERE, THERE = Location(40.7128, -74.0060), Location(40.7580, -73.9855)
@@ -57,8 +57,7 @@ def test_an_idle_unicorn_sees_its_advice_and_a_busy_one_none(api: Api) -> None:
     ride, free = a_ride(), api.ports.unicorns.get("u1")
     assert free
     api.ports.rides.create(ride)
-    after, busy = a_matched_pair(ride, free)
-    api.ports.assignments.commit((ride, after), (free, busy))
+    api.claim(ride, free)
     answer = me(api).json
     assert (answer["ride"]["ride_id"], answer["advice"]) == ("ride-1", None)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.auth.principal import Principal
-from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
 from service.matching.tuning import Tuning
 from service.model import Location
 from tests.support.api import Api, a_principal, build_api
 from tests.support.fakes_redis import FakeRoundQueue
+from tests.support.rounds import a_dispatcher
 
 STAND = Location(40.7128, -74.0060)
 REMOTE = Location(40.7128 + 2000 / 111_195, -74.0060)
@@ -42,15 +42,9 @@ class Scene:
     def __post_init__(self) -> None:
         self.api: Api = build_api(verifier=AnyToken(), rate_limit_enabled=False)
         ports = self.api.ports
-        self.dispatcher = Dispatcher(
-            ports=ports,
-            dead_letters=ports.dead_letters,
-            leases=ports.waiting,  # type: ignore[arg-type]
+        self.dispatcher = replace(
+            a_dispatcher(ports, ports.waiting, self.now),  # type: ignore[arg-type]
             tuning=self.tuning,
-            now=self.now,
-            monotonic=lambda: self.now().timestamp(),
-            sleep=lambda _: None,
-            commit_all=map,
         )
         self.rides: dict[str, list[str]] = {"near": [], "remote": []}
         self.busy: deque[tuple[int, str, str]] = deque()

@@ -23,9 +23,7 @@ from tests.support.api import (
 from tests.support.builders import (
     CENTRAL_PARK,
     NOW,
-    a_matched_pair,
     a_ride,
-    a_usable_unicorn,
 )
 from tests.support.fakes import FakeRides
 from tests.support.fakes_revocations import FakeRevocations
@@ -74,13 +72,6 @@ def cancel(api: Api, ride: Ride) -> None:
     api.ports.rides.save(ride, ride.canceled(CanceledBy.RIDER, None, NOW))
 
 
-def match(api: Api, ride: Ride) -> None:
-    free = a_usable_unicorn()
-    api.ports.unicorns.create(free)
-    after, busy = a_matched_pair(ride, free)
-    api.ports.assignments.commit((ride, after), (free, busy))
-
-
 def test_a_stream_shows_the_ride_and_each_new_version_until_it_ends(api: Api, ride: Ride) -> None:
     stream = Reader(open_stream(api))
     assert stream.answer.content_type == "text/event-stream"
@@ -101,7 +92,7 @@ def test_the_stream_is_open_before_there_is_news(api: Api, ride: Ride) -> None:
 
 
 def test_a_stream_tells_where_the_unicorn_is_only_when_it_moved(api: Api, ride: Ride) -> None:
-    match(api, ride)
+    api.match(ride)
     stream = Reader(open_stream(api))
     stream.next()
     name, number, live = stream.next()

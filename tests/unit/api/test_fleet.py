@@ -12,7 +12,6 @@ from service.model.errors import Unavailable
 from tests.support.api import Api, build_api
 from tests.support.builders import (
     NOW,
-    a_matched_pair,
     a_ride,
     a_usable_unicorn,
 )
@@ -42,8 +41,7 @@ def claim(api: Api, **ride_changes: Any) -> None:
     ride, free = a_ride(**ride_changes), api.ports.unicorns.get("u1")
     assert free
     api.ports.rides.create(ride)
-    after, busy = a_matched_pair(ride, free)
-    api.ports.assignments.commit((ride, after), (free, busy))
+    api.claim(ride, free)
 
 
 def test_a_unicorn_without_a_ride_is_shown_alone(api: Api) -> None:

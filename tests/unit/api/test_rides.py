@@ -25,8 +25,6 @@ from tests.support.builders import (
     CENTRAL_PARK,
     NOW,
     a_finished_ride,
-    a_matched_pair,
-    a_usable_unicorn,
 )
 from tests.support.fakes_redis import FakeChanges, FakeListener, FakeWaitingRides
 
@@ -41,15 +39,6 @@ def stored(api: Api, answer: Any) -> Ride:
     ride = api.ports.rides.get(answer.json["ride_id"])
     assert ride
     return ride
-
-
-def match(api: Api, ride: Ride, **unicorn: Any) -> Ride:
-    """Claim the ride for a unicorn, behind the API's back."""
-    free = a_usable_unicorn(**unicorn)
-    api.ports.unicorns.create(free)
-    after, busy = a_matched_pair(ride, free)
-    api.ports.assignments.commit((ride, after), (free, busy))
-    return after
 
 
 def while_waiting(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], object]) -> list[float]:
@@ -147,7 +136,7 @@ def test_a_ride_matched_while_waiting_is_201_with_its_unicorn(
     def arrive(topic: str) -> None:
         ride = api.ports.rides.get(topic.removeprefix("ride:"))
         assert ride
-        match(api, ride)
+        api.match(ride)
 
     while_waiting(monkeypatch, arrive)
     answer = request_ride(api, Prefer="wait=10")
@@ -221,7 +210,7 @@ def test_another_version_is_shown(api: Api, tags: str) -> None:
 
 def test_a_long_poll_ends_with_a_new_version(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     ride = stored(api, request_ride(api))
-    while_waiting(monkeypatch, lambda _: match(api, ride))
+    while_waiting(monkeypatch, lambda _: api.match(ride))
     headers = {"Prefer": "wait=20", "If-None-Match": '"1"'}
     answer = api.call("GET", f"/v1/rides/{ride.ride_id}", headers=headers)
     assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
@@ -239,7 +228,7 @@ def test_a_long_poll_without_a_version_waits_for_a_unicorn_and_no_longer(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ride = stored(api, request_ride(api))
-    waits = while_waiting(monkeypatch, lambda _: match(api, ride))
+    waits = while_waiting(monkeypatch, lambda _: api.match(ride))
     path, headers = f"/v1/rides/{ride.ride_id}", {"Prefer": "wait=20"}
     assert api.call("GET", path, headers=headers).json["status"] == "matched"
     assert len(waits) == 1
@@ -258,7 +247,7 @@ def test_nobody_waits_for_a_ride_that_ended(api: Api, monkeypatch: pytest.Monkey
 
 def test_a_unicorn_that_was_only_asked_is_not_shown(api: Api) -> None:
     ride = stored(api, request_ride(api))
-    match(api, ride, auto_accept=False)
+    api.match(ride, auto_accept=False)
     shown = api.call("GET", f"/v1/rides/{ride.ride_id}").json
     assert (shown["status"], shown["version"]) == ("offered", 2)
     hidden = (
@@ -272,7 +261,7 @@ def test_a_unicorn_that_was_only_asked_is_not_shown(api: Api) -> None:
 
 
 def test_a_matched_ride_shows_where_its_unicorn_stood(api: Api) -> None:
-    ride = match(api, stored(api, request_ride(api)))
+    ride = api.match(stored(api, request_ride(api)))
     shown = api.call("GET", f"/v1/rides/{ride.ride_id}").json
     assert ride.unicorn
     assert shown["unicorn"] == {
@@ -298,7 +287,7 @@ def test_the_live_view_follows_the_unicorn(api: Api) -> None:
         "planned_pickup_eta_seconds": None,
     }
     assert api.call("GET", path).json == unmatched | etas
-    match(api, ride)
+    api.match(ride)
     api.ports.fleet.record("u1", Position(CENTRAL_PARK, NOW, heading=90.0), NOW)
     live = api.call("GET", path).json
     assert live["pickup_eta_seconds"] > 0
@@ -448,7 +437,7 @@ def test_canceling_twice_is_canceling_once(api: Api) -> None:
 
 
 def test_a_ride_under_way_cannot_be_canceled(api: Api) -> None:
-    ride = match(api, stored(api, request_ride(api)))
+    ride = api.match(stored(api, request_ride(api)))
     started = replace(ride, status=RideStatus.IN_PROGRESS)
     api.ports.rides.put(started)
     answer = api.call("POST", f"/v1/rides/{ride.ride_id}/cancel")

@@ -14,7 +14,7 @@ from service.auth.principal import Principal
 from service.http.client import SilentClient
 from service.model import Ride, RideStatus, UnicornState
 from tests.support.api import PRINCIPALS, Api, a_principal, build_api
-from tests.support.builders import a_matched_pair, a_ride, a_usable_unicorn
+from tests.support.builders import a_ride
 from tests.support.fakes_redis import FakeChanges, FakeListener
 
 BODY = {"PickupLocation": {"Latitude": 40.71, "Longitude": -73.95}}
@@ -24,13 +24,6 @@ BARE = "aaaa.bbbb.cccc"
 def the_ride(api: Api) -> Ride:
     [ride] = api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None).items
     return ride
-
-
-def match(api: Api) -> None:
-    free, ride = a_usable_unicorn(), the_ride(api)
-    api.ports.unicorns.create(free)
-    after, busy = a_matched_pair(ride, free)
-    api.ports.assignments.commit((ride, after), (free, busy))
 
 
 def when_waiting(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
@@ -50,7 +43,7 @@ def when_waiting(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> 
 
 
 def test_a_ride_is_answered_with_its_unicorn(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    when_waiting(monkeypatch, lambda: match(api))
+    when_waiting(monkeypatch, lambda: api.match(the_ride(api)))
     answer = api.call("POST", "/ride", BODY)
     ride = the_ride(api)
     assert answer.status_code == 201
@@ -88,7 +81,7 @@ def test_a_match_in_the_last_moment_is_kept(api: Api, monkeypatch: pytest.Monkey
 
     def save_too_late(rides: Any, before: Ride, after: Ride) -> None:
         monkeypatch.undo()
-        match(api)
+        api.match(the_ride(api))
         save(rides, before, after)
 
     monkeypatch.setattr(type(api.ports.rides), "save", save_too_late)
@@ -101,10 +94,7 @@ def test_an_offer_that_nobody_took_in_time_is_taken_back(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offer() -> None:
-        free, ride = a_usable_unicorn(auto_accept=False), the_ride(api)
-        api.ports.unicorns.create(free)
-        after, busy = a_matched_pair(ride, free)
-        api.ports.assignments.commit((ride, after), (free, busy))
+        api.match(the_ride(api), auto_accept=False)
 
     when_waiting(monkeypatch, offer)
     assert api.call("POST", "/ride", BODY).status_code == 503
@@ -188,12 +178,9 @@ def test_the_second_page_lists_the_rides_of_the_callers_unicorn(
 ) -> None:
     monkeypatch.setitem(PRINCIPALS, BARE, a_manager())
     for name, sub in (("u1", "driver-1"), ("u2", "driver-2")):
-        free = a_usable_unicorn(unicorn_id=name, account_sub=sub)
         ride = a_ride(ride_id=f"ride-of-{name}")
-        api.ports.unicorns.create(free)
         api.ports.rides.create(ride)
-        after, busy = a_matched_pair(ride, free)
-        api.ports.assignments.commit((ride, after), (free, busy))
+        api.match(ride, unicorn_id=name, account_sub=sub)
     answer = api.call("GET", "/ride", token=None, headers={"Authorization": BARE})
     assert answer.json == [
         {
@@ -210,11 +197,9 @@ def test_the_second_page_shows_no_ride_that_was_only_offered(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PRINCIPALS, "manager", a_manager())
-    free, ride = a_usable_unicorn(account_sub="driver-1", auto_accept=False), a_ride()
-    api.ports.unicorns.create(free)
+    ride = a_ride()
     api.ports.rides.create(ride)
-    after, busy = a_matched_pair(ride, free)
-    api.ports.assignments.commit((ride, after), (free, busy))
+    api.match(ride, account_sub="driver-1", auto_accept=False)
     assert api.call("GET", "/ride", token="manager").json == []
 
 

@@ -18,6 +18,21 @@ from tests.support.token_mint import (
 )
 
 
+class Watch:
+    """A monotonic clock that moves by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
 @pytest.fixture(scope="session")
 def mint() -> Mint:
     return Mint()

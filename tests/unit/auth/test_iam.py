@@ -34,6 +34,7 @@ from tests.support.sts_server import (
     identity,
     refusal,
 )
+from tests.unit.auth.conftest import Watch
 
 ROLE = "arn:aws:iam::123456789012:role/fleet/telemetry"
 TELEMETRY = "wildrydes/fleet.telemetry"
@@ -44,21 +45,6 @@ GRANTS = RoleGrants({ROLE: [TELEMETRY]})
 def server() -> Iterator[StsServer]:
     with StsServer() as running:
         yield running
-
-
-class Watch:
-    """A monotonic clock that moves by hand."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch()
 
 
 @pytest.fixture

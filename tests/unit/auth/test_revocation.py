@@ -20,6 +20,7 @@ from service.auth.revocation import (
     is_revoked,
 )
 from service.model.errors import Unavailable
+from tests.unit.auth.conftest import Watch
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SIGNED_IN = NOW - timedelta(hours=2)
@@ -57,24 +58,9 @@ class Store:
         return {kind: since for kind, since in found.items() if since}
 
 
-class Watch:
-    """A monotonic clock that moves by hand."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 @pytest.fixture
 def store() -> Store:
     return Store()
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch()
 
 
 @pytest.fixture

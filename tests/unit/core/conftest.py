@@ -10,9 +10,7 @@ import pytest
 from service.core import positions, staff, unicorns
 from service.core.ports import Ports
 from service.core.rides import RideOrder, request_ride
-from service.core.rounds import Dispatcher
 from service.core.times import ZoneTimes
-from service.matching.match import Tuning
 from service.model import (
     Location,
     Position,
@@ -31,6 +29,7 @@ from tests.support.fakes_redis import (
     FakeWaitingRides,
 )
 from tests.support.presence import hear_through
+from tests.support.rounds import a_dispatcher
 
 PICKUP = Location(40.7128, -74.0060)
 
@@ -66,16 +65,7 @@ class Service:
             legs=self.legs,
             moves=self.moves,
         )
-        self.dispatcher = Dispatcher(
-            ports=self.ports,
-            dead_letters=self.ports.dead_letters,
-            leases=self.waiting,
-            tuning=Tuning(),
-            now=lambda: self.now,
-            monotonic=lambda: self.now.timestamp(),
-            sleep=lambda _: None,
-            commit_all=map,
-        )
+        self.dispatcher = a_dispatcher(self.ports, self.waiting, lambda: self.now)
 
     def on_routes(self, times: ZoneTimes) -> None:
         """Rounds and riders go by these travel times from now on."""
@@ -105,6 +95,12 @@ class Service:
         for zone, request_id in jobs:
             self.dispatcher.run(zone, request_id)
         return len(jobs)
+
+    def forget_waiting(self) -> None:
+        """Lose what Redis knows of waiting rides, and the jobs that were published for them."""
+        self.rounds.published.clear()
+        self.waiting.rides.clear()
+        self.waiting.marks.clear()
 
     def stored(self, ride: Ride) -> Ride:
         stored = self.rides.get(ride.ride_id)

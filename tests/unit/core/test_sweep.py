@@ -34,16 +34,10 @@ def an_epoch_long_ago(service: Service) -> None:
     service.fleet.begin_epoch(service.now)
 
 
-def forget_everything(service: Service) -> None:
-    service.rounds.published.clear()
-    service.waiting.rides.clear()
-    service.waiting.marks.clear()
-
-
 def test_a_ride_whose_job_was_lost_is_matched_after_the_first_retry(service: Service) -> None:
     service.on_duty()
     ride = service.request()
-    forget_everything(service)
+    service.forget_waiting()
     run(service, 1)
     assert service.stored(ride).status is RideStatus.REQUESTED
     run(service, 2)
@@ -188,7 +182,7 @@ def test_a_unicorn_lost_in_progress_ends_the_ride_after_half_an_hour(service: Se
 def test_a_new_redis_is_refilled_at_once_and_nobody_looks_silent() -> None:
     service = Service()
     ride, waiting = service.matched(), service.request("rider-2")
-    forget_everything(service)
+    service.forget_waiting()
     service.later(1)
     sweep(service.ports, service.now)
     assert waiting.ride_id in service.waiting.rides[waiting.zone]
@@ -198,7 +192,7 @@ def test_a_new_redis_is_refilled_at_once_and_nobody_looks_silent() -> None:
 
 def test_two_sweeps_at_once_publish_one_job(service: Service) -> None:
     service.request()
-    forget_everything(service)
+    service.forget_waiting()
     service.later(3)
     sweep(service.ports, service.now)
     service.waiting.marks.clear()
@@ -212,7 +206,7 @@ def test_a_sweep_without_time_looks_at_some_and_leaves_the_rest_to_the_next(
     monkeypatch.setattr("service.core.sweep.BATCH_RIDES", 2)
     one_shard(service)
     rides = [service.request(f"rider-{number}") for number in range(5)]
-    forget_everything(service)
+    service.forget_waiting()
     service.later(3)
     answers = iter([True, True, False])
     assert sweep(service.ports, service.now, lambda: next(answers)).rides == 4
