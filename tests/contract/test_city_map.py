@@ -163,7 +163,7 @@ def test_what_was_noted_long_ago_is_tidied(real: Town, link: RedisLink) -> None:
 
 
 @pytest.mark.parametrize("entry", ["", "{}", "[2,1]", "[1,1,1]", '[1,"x","u1",1,1,1,"lost",1,1]'])
-def test_an_entry_that_nobody_can_read_is_passed_over(
+def test_an_unreadable_entry_of_the_map_is_passed_over(
     real: Town, link: RedisLink, entry: str
 ) -> None:
     real.put("u2", BATTERY_PARK)

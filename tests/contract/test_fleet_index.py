@@ -141,7 +141,7 @@ def test_the_nearest_are_found_first_among_many(fleet: FleetIndex) -> None:
     assert {f"u{n}" for n in range(16)} <= found
 
 
-def test_a_new_index_makes_nobody_look_silent(fleet: FleetIndex) -> None:
+def test_no_unicorn_looks_silent_to_a_new_index(fleet: FleetIndex) -> None:
     assert fleet.presence("u1", NOW).silence == timedelta()
     assert fleet.begin_epoch(NOW)
     hear_through(fleet, NOW, NOW + timedelta(seconds=7))
@@ -228,7 +228,7 @@ def test_it_is_told_whether_more_are_within_reach(fleet: FleetIndex, count: int,
     assert found.truncated == ({HERE} if cut else frozenset())
 
 
-def test_places_searched_together_lose_nobody_at_the_edge_of_reach(fleet: FleetIndex) -> None:
+def test_places_searched_together_find_a_unicorn_at_the_edge_of_reach(fleet: FleetIndex) -> None:
     """Two riders some hundred metres apart, and a unicorn that only one of them can have."""
     fleet.refresh(a_usable_unicorn(), NOW)
     edge = Location(HERE.latitude + 2240 / 111_195, HERE.longitude)
@@ -239,7 +239,7 @@ def test_places_searched_together_lose_nobody_at_the_edge_of_reach(fleet: FleetI
         assert [entry.unicorn.unicorn_id for entry in found.entries] == ["u1"]
 
 
-def test_an_outage_of_those_who_listen_makes_nobody_look_silent(fleet: FleetIndex) -> None:
+def test_no_unicorn_looks_silent_while_no_process_hears_calls(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW - timedelta(hours=1))
     fleet.record("u1", at(HERE), NOW)
     fleet.report_hearing("api-1", NOW)
@@ -250,7 +250,7 @@ def test_an_outage_of_those_who_listen_makes_nobody_look_silent(fleet: FleetInde
     assert fleet.presence("u1", back).silence == timedelta()
 
 
-def test_the_only_unicorn_is_silent_in_time_while_somebody_listens(fleet: FleetIndex) -> None:
+def test_the_only_unicorn_is_silent_in_time_while_a_process_hears(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW)
     fleet.record("u1", at(HERE), NOW)
     for seconds in range(0, 62, 3):
@@ -259,7 +259,7 @@ def test_the_only_unicorn_is_silent_in_time_while_somebody_listens(fleet: FleetI
     assert fleet.presence("u1", late).silence == timedelta(seconds=60), "the last beat"
 
 
-def test_after_an_outage_who_does_not_come_back_is_silent_in_time(fleet: FleetIndex) -> None:
+def test_a_unicorn_that_stays_away_after_an_outage_is_silent_in_time(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW)
     fleet.record("u1", at(HERE), NOW)
     fleet.report_hearing("api-1", NOW)
@@ -268,7 +268,7 @@ def test_after_an_outage_who_does_not_come_back_is_silent_in_time(fleet: FleetIn
     assert fleet.presence("u1", NOW + timedelta(seconds=365)).silence == timedelta(seconds=65)
 
 
-def test_two_who_listen_need_not_agree_on_the_time(fleet: FleetIndex) -> None:
+def test_clocks_of_two_hearing_processes_may_differ(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW)
     for number, seconds in enumerate((0, 10, 9, 20, 19, 30, 29)):
         fleet.report_hearing(f"api-{number % 2}", NOW + timedelta(seconds=seconds))
@@ -286,7 +286,7 @@ def test_a_unicorn_that_jumps_is_found_only_where_it_is(fleet: FleetIndex) -> No
     assert [entry.position for entry in near(fleet, far_away, later)] == [at(far_away, later)]
 
 
-def test_one_that_left_takes_nobodys_place_among_the_nearest(fleet: FleetIndex) -> None:
+def test_unicorns_that_drove_away_do_not_crowd_out_the_nearest(fleet: FleetIndex) -> None:
     for n in range(20):
         fleet.refresh(a_usable_unicorn(f"u{n}"), NOW)
         fleet.record(f"u{n}", at(HERE, NOW - timedelta(seconds=40)), NOW - timedelta(seconds=40))
@@ -297,7 +297,7 @@ def test_one_that_left_takes_nobodys_place_among_the_nearest(fleet: FleetIndex) 
 
 
 @pytest.mark.parametrize("recorded_at", [datetime(1, 1, 1, tzinfo=UTC), NOW - STALE * 2])
-def test_a_position_from_long_ago_puts_nobody_anywhere(
+def test_a_position_from_long_ago_gives_a_unicorn_no_place(
     fleet: FleetIndex, recorded_at: datetime
 ) -> None:
     fleet.begin_epoch(NOW - timedelta(hours=1))

@@ -157,7 +157,7 @@ def test_the_counters_are_bounded_expire_and_hold_no_rider(link: RedisLink) -> N
     assert (cell, int(at)) == (CELL, int(NOW.timestamp() * 1000))
 
 
-def test_what_nobody_can_read_is_passed_over(link: RedisLink) -> None:
+def test_unreadable_entries_of_repositioning_are_passed_over(link: RedisLink) -> None:
     moves, name = RedisMoves(link), keys.requests(ZONE, int(NOW.timestamp()) // 900)
     with link.use() as client:
         client.hset(name, mapping={"1": "nonsense", "2": f"{CELL} x", "3": "882a100d67fffff 1"})

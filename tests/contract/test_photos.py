@@ -85,7 +85,7 @@ def sub() -> str:
     return str(uuid.uuid4())
 
 
-def test_of_nobody_is_nothing_known(place: Any, sub: str) -> None:
+def test_a_rider_without_a_photo_has_none(place: Any, sub: str) -> None:
     assert place.photos.get(sub) is None
     assert place.photos.owner(sub) is None
     assert list(place.photos.waiting()) == []

@@ -43,12 +43,14 @@ def at(location: Location, after: float = 0) -> Position:
     return Position(location, NOW + seconds(after))
 
 
-def test_nobody_is_silent_as_long_as_nobody_listens(fleet: FleetIndex) -> None:
+def test_no_unicorn_is_silent_as_long_as_no_process_hears_calls(fleet: FleetIndex) -> None:
     fleet.record("u1", at(HERE), NOW)
     assert fleet.presence("u1", LATER).silence == timedelta()
 
 
-def test_a_deaf_process_makes_nobody_look_silent_though_another_hears(fleet: FleetIndex) -> None:
+def test_no_unicorn_looks_silent_while_one_process_is_deaf_though_another_hears(
+    fleet: FleetIndex,
+) -> None:
     fleet.record("u1", at(HERE), NOW)
     for second in range(0, 91, 3):
         fleet.report_hearing("hears", NOW + seconds(second))
@@ -190,7 +192,7 @@ def test_a_whole_fleet_that_falls_silent_together_is_an_outage(fleet: FleetIndex
 
 
 @pytest.mark.parametrize(("silent", "assigned"), [(1, 1), (2, 2), (2, 12), (3, 40)])
-def test_a_few_are_lost_one_by_one(fleet: FleetIndex, silent: int, assigned: int) -> None:
+def test_a_few_silent_unicorns_are_no_outage(fleet: FleetIndex, silent: int, assigned: int) -> None:
     rides_under_way(fleet, assigned)
     for n in range(silent, assigned):
         fleet.hear(f"u{n}", LATER)
@@ -199,7 +201,7 @@ def test_a_few_are_lost_one_by_one(fleet: FleetIndex, silent: int, assigned: int
     assert (found, found.is_outage) == (SilentTogether(silent, assigned), False)
 
 
-def test_those_who_fell_silent_one_after_the_other_are_no_outage(fleet: FleetIndex) -> None:
+def test_unicorns_that_fall_silent_one_after_the_other_are_no_outage(fleet: FleetIndex) -> None:
     rides_under_way(fleet, 6)
     late = NOW + seconds(500)
     for n in range(6):
@@ -229,7 +231,7 @@ def test_whoever_stands_still_keeps_its_trail(fleet: FleetIndex) -> None:
     assert fleet.presence("u1", LATER).trail == tuple(way)
 
 
-def test_a_jump_nobody_believes_and_an_older_place_are_on_no_trail(fleet: FleetIndex) -> None:
+def test_an_incredible_jump_and_an_older_place_are_on_no_trail(fleet: FleetIndex) -> None:
     way = [north(0, 0), north(100, 10)]
     record(fleet, *way, at(FAR, 11), north(300, 5))
     assert fleet.presence("u1", NOW).trail == tuple(way)

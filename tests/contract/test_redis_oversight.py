@@ -151,7 +151,7 @@ def test_thousands_of_rides_fit_into_one_round(link: RedisLink, client: Redis) -
     assert client.hlen(keys.waiting(ride.zone)) == 0
 
 
-def test_an_entry_nobody_can_read_is_dropped_and_another_releases_is_left(
+def test_an_unreadable_entry_is_dropped_and_that_of_another_release_is_left(
     link: RedisLink, client: Redis
 ) -> None:
     waiting, ride = RedisWaitingRides(link), a_ride(note=None)

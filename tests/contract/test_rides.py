@@ -429,7 +429,7 @@ def test_an_expired_offer_is_listed_however_many_older_rides_wait(rides: Rides) 
         assert sum(each.only_waits(now) for each in listed) == 3
 
 
-def test_a_due_row_that_nobody_can_read_is_put_back_and_hides_no_other(
+def test_an_unreadable_due_row_is_put_back_and_hides_no_other(
     dynamodb: DynamoDBClient, tables: Settings
 ) -> None:
     rides = DynamoRides(dynamodb, tables.rides_table)

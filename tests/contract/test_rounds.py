@@ -139,7 +139,7 @@ def test_a_round_that_outlives_its_lease_claims_nothing_twice(
         assert driver is None or service.stored_unicorn(driver).ride_id == ride.ride_id
 
 
-def test_a_holder_that_lost_its_lease_gives_back_nobody_elses(
+def test_a_holder_that_lost_its_lease_does_not_release_that_of_its_successor(
     service: InMemory | OnRedis,
 ) -> None:
     zone = zone_of(PICKUP)

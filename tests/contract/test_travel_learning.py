@@ -67,7 +67,7 @@ def test_only_so_many_legs_are_kept(store: Legs, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("unreadable", ["", "no json", "[1, 2]", "{}", "null", "\x00"])
-def test_a_leg_nobody_can_read_is_left_out_alone(link: RedisLink, unreadable: str) -> None:
+def test_an_unreadable_leg_alone_is_left_out(link: RedisLink, unreadable: str) -> None:
     store = RedisLegs(link)
     store.add("zone-1", Kind.PICKUP, LEG, KEPT)
     with link.use() as client:
@@ -144,7 +144,7 @@ def test_what_was_learned_about_straight_lines_is_not_used_for_an_engine(
         replace(LEARNED, pace=0.0),
     ],
 )
-def test_a_correction_nobody_can_believe_is_none(
+def test_an_incredible_correction_is_not_used(
     stored: Callable[[str], DynamoCorrections], unsound: Correction
 ) -> None:
     stored("line").put("zone-1", Kind.PICKUP, unsound)

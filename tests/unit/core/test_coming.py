@@ -65,7 +65,9 @@ def test_one_that_drove_away_and_stands_still_by_now_is_not_coming(service: Serv
     assert service.stored(ride).unicorn_id == "u2"
 
 
-def test_it_stays_with_the_ride_and_staff_is_told_while_nobody_is_better(service: Service) -> None:
+def test_a_unicorn_that_is_not_coming_keeps_its_ride_and_staff_is_told_while_no_other_is_better(
+    service: Service,
+) -> None:
     ride = service.matched(at=START)
     drives_away(service, 300)
     stored = service.stored(ride)
@@ -109,7 +111,7 @@ def goes_1200_metres_away(service: Service, other: Location) -> None:
 
 
 @pytest.mark.parametrize(("metres", "unicorn_id"), [(650, "u1"), (625, "u2")])
-def test_another_one_has_to_be_two_minutes_nearer(
+def test_a_ride_changes_its_unicorn_only_for_one_that_is_two_minutes_nearer(
     service: Service, metres: float, unicorn_id: str
 ) -> None:
     ride = service.matched(at=START)
@@ -193,7 +195,7 @@ def polls(service: Service, ride: Ride, seconds: int, *standing: str) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "taken"), [(175, False), (270, True)])
-def test_nobody_keeps_a_ride_for_three_minutes_by_polling_alone(
+def test_a_unicorn_that_only_polls_loses_its_ride_after_three_minutes(
     service: Service, seconds: int, taken: bool
 ) -> None:
     service.fleet.begin_epoch(service.now - timedelta(hours=1))
@@ -212,7 +214,7 @@ def test_a_unicorn_at_the_pickup_waits_for_its_rider_without_a_place(service: Se
     assert service.stored(ride).unicorn_id == "u1"
 
 
-def test_nothing_is_taken_back_in_a_zone_where_nobody_would_be_assigned(service: Service) -> None:
+def test_no_ride_is_taken_back_in_a_paused_zone(service: Service) -> None:
     ride = service.matched(at=START)
     service.on_duty("u2")
     service.pauses.put(ride.zone, True)
@@ -221,7 +223,7 @@ def test_nothing_is_taken_back_in_a_zone_where_nobody_would_be_assigned(service:
     assert service.stored(ride).attention == "not_coming"
 
 
-def test_a_model_that_is_wrong_about_everybody_moves_one_ride_a_minute(service: Service) -> None:
+def test_a_model_that_is_wrong_about_all_unicorns_moves_one_ride_a_minute(service: Service) -> None:
     rides = []
     for number in range(10):
         service.on_duty(f"u{number}", at=START)

@@ -57,7 +57,9 @@ def test_an_idle_unicorn_is_told_where_riders_will_be(busy: Service) -> None:
     assert valid_advice(busy.moves, busy.fleet, busy.now) == [advice]
 
 
-def test_whoever_follows_is_told_the_same_again_and_wakes_nobody(busy: Service) -> None:
+def test_a_unicorn_that_follows_its_advice_keeps_it_and_no_announcement_is_made(
+    busy: Service,
+) -> None:
     step(busy)
     first = told(busy)
     busy.later(30)
@@ -87,7 +89,7 @@ def test_whoever_stays_is_trusted_less_until_it_is_left_alone(busy: Service) -> 
     assert told(busy) is None
 
 
-def test_a_ride_ends_the_advice_and_rewards_who_had_followed(busy: Service) -> None:
+def test_a_ride_ends_the_advice_and_a_unicorn_that_followed_is_rewarded(busy: Service) -> None:
     step(busy)
     busy.later(30)
     busy.drives_to(Location(40.7443, -73.9855))
@@ -136,7 +138,7 @@ def test_a_new_redis_gives_no_advice_until_it_knows_enough(busy: Service) -> Non
     assert told(busy) is None
 
 
-def test_one_rider_who_asks_again_and_again_moves_nobody(service: Service) -> None:
+def test_repeated_requests_of_one_rider_move_no_unicorn(service: Service) -> None:
     service.fleet.begin_epoch(service.now)
     service.on_duty("u1", SOUTH)
     for _ in range(300):
@@ -160,7 +162,7 @@ def test_staff_turns_it_off_and_whoever_was_sent_is_told(busy: Service, where: s
     assert "unicorn:u1" in busy.changes.announced
 
 
-def test_a_paused_zone_sends_nobody(busy: Service) -> None:
+def test_a_paused_zone_gives_no_advice(busy: Service) -> None:
     busy.pauses.put(ZONE, True)
     assert step(busy) is None
     assert told(busy) is None
@@ -173,7 +175,7 @@ def test_a_second_job_right_after_the_first_does_nothing(busy: Service) -> None:
     assert told(busy)
 
 
-def test_a_goal_the_routing_engine_knows_no_way_to_gets_nobody(busy: Service) -> None:
+def test_no_unicorn_is_sent_to_a_goal_that_the_routing_engine_cannot_reach(busy: Service) -> None:
     assert step(busy, ways=NoWay()) == StepReport()
     assert told(busy) is None
     assert busy.moves.steps[ZONE].goal_by_unicorn == {}
@@ -207,7 +209,7 @@ def test_behind_an_engine_goals_are_chosen_at_the_pace_that_the_zone_has_learned
         assert move.seconds == pytest.approx(pace * straight, abs=1)
 
 
-def test_a_goal_too_far_by_road_gets_nobody(busy: Service) -> None:
+def test_no_unicorn_is_sent_to_a_goal_that_is_too_far_by_road(busy: Service) -> None:
     assert step(busy, ways=Detour(2.0)) == StepReport()
     busy.later(30)
     busy.drives_to(SOUTH)

@@ -139,7 +139,7 @@ def test_what_is_missed_while_the_drivers_calls_are_refused_does_not_count(
         assert service.stored_unicorn().accepting
 
 
-def test_what_is_missed_while_nobody_could_hear_does_not_count(service: Service) -> None:
+def test_offers_missed_while_no_process_could_hear_do_not_count(service: Service) -> None:
     """The unicorn is silent, or the API does not listen: then nothing is known of the driver."""
     service.on_duty(auto_accept=False)
     for number in range(4):
@@ -183,7 +183,7 @@ def test_a_missed_offer_is_made_again_to_the_only_unicorn_in_reach(service: Serv
     assert service.stored(ride).status is RideStatus.MATCHED
 
 
-def test_a_missed_offer_goes_to_somebody_else_in_reach_however_far(service: Service) -> None:
+def test_a_missed_offer_goes_to_another_unicorn_in_reach_however_far(service: Service) -> None:
     service.on_duty(auto_accept=False)
     ride = offered(service)
     service.on_duty("u2", FARTHER)
@@ -201,7 +201,9 @@ def test_a_declined_offer_is_never_made_again(service: Service) -> None:
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
-def test_offers_to_one_that_never_answers_end_with_the_ride(service: Service) -> None:
+def test_offers_to_a_unicorn_that_never_answers_end_at_the_deadline_of_the_ride(
+    service: Service,
+) -> None:
     service.on_duty(auto_accept=False)
     ride = offered(service)
     while service.now < ride.deadline_at + timedelta(seconds=20):
@@ -300,7 +302,7 @@ def test_a_repeated_decline_shows_the_ride_as_the_decline_left_it(service: Servi
     assert driven_ride_view(again) == driven_ride_view(declined)
 
 
-def test_two_decliners_each_see_what_they_left(service: Service) -> None:
+def test_two_unicorns_that_declined_each_see_the_ride_as_they_left_it(service: Service) -> None:
     service.on_duty("u1", auto_accept=False)
     ride = offered(service)
     service.on_duty("u2", FARTHER, auto_accept=False)
@@ -314,7 +316,7 @@ def test_two_decliners_each_see_what_they_left(service: Service) -> None:
         )
 
 
-def test_a_decline_is_repeated_by_whoever_declined_and_nobody_else(service: Service) -> None:
+def test_only_the_unicorn_that_declined_may_repeat_the_decline(service: Service) -> None:
     service.on_duty("u1", auto_accept=False)
     service.on_duty("u3", Location(45.0, -73.0))
     ride = offered(service)

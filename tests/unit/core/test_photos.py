@@ -120,7 +120,7 @@ def test_a_unicorn_sees_its_rider_only_while_it_is_assigned(
             photo_of_rider(service.ports, with_photo(), "driver-1", "ride-1")
 
 
-def test_nobody_else_sees_the_rider(service: Service) -> None:
+def test_only_the_driver_of_the_ride_sees_the_photo_of_its_rider(service: Service) -> None:
     service.ports.unicorns.create(a_unicorn(unicorn_id="u2", account_sub="driver-2"))
     service.ports.rides.create(a_ride(status=RideStatus.MATCHED, unicorn=TAKEN))
     with pytest.raises(RideNotFound):

@@ -19,7 +19,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_ride_that_nobody_can_reach_ends_unmatched(service: Service, place: Location) -> None:
+def test_a_ride_that_no_unicorn_can_reach_ends_unmatched(service: Service, place: Location) -> None:
     service.fleet.begin_epoch(service.now)
     service.on_duty()
     ride = service.request(pickup=place)

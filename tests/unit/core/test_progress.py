@@ -114,7 +114,7 @@ def test_a_freed_unicorn_triggers_the_waiting_rides(service: Service) -> None:
     assert service.stored(waiting).status is RideStatus.MATCHED
 
 
-def test_a_unicorn_that_drives_into_reach_triggers_those_who_wait(service: Service) -> None:
+def test_a_unicorn_that_drives_into_reach_triggers_the_waiting_rides(service: Service) -> None:
     ride = service.request()
     service.run_published_rounds()
     service.on_duty(at=Location(48.0, 11.0))

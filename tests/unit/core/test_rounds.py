@@ -28,7 +28,7 @@ from tests.unit.core.conftest import PICKUP, Service
 CLOSE_BY = Location(40.7150, -74.0060)
 
 
-def test_one_job_matches_everybody_who_waits(service: Service) -> None:
+def test_one_job_matches_all_waiting_rides(service: Service) -> None:
     for number in range(5):
         service.on_duty(f"u{number}")
     rides = [service.request(f"rider-{number}") for number in range(5)]

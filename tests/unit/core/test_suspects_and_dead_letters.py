@@ -72,7 +72,7 @@ def test_a_ride_that_crashes_every_round_is_set_aside(
     assert poison.ride_id not in service.waiting.rides[poison.zone]
 
 
-def test_the_death_of_a_process_is_held_against_nobody_for_long(service: Service) -> None:
+def test_rides_that_dead_processes_held_together_do_not_stay_suspects(service: Service) -> None:
     rides = [service.request(f"rider-{number}") for number in range(3)]
     zone = rides[0].zone
     for _ in range(5):
@@ -204,7 +204,7 @@ def test_a_replay_that_cannot_be_noted_is_done_all_the_same(
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
-def test_a_ride_whose_rider_was_forgotten_is_dispatched_for_nobody(service: Service) -> None:
+def test_a_dead_letter_of_an_erased_rider_cannot_be_replayed(service: Service) -> None:
     ride = set_aside(service)
     letter = service.dead_letters.get(f"ride-{ride.ride_id}")
     assert letter

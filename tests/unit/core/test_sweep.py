@@ -44,7 +44,9 @@ def test_a_ride_whose_job_was_lost_is_matched_after_the_first_retry(service: Ser
     assert service.stored(ride).status is RideStatus.MATCHED
 
 
-def test_a_ride_nobody_can_take_is_tried_again_until_its_deadline(service: Service) -> None:
+def test_a_ride_that_no_unicorn_can_take_is_tried_again_until_its_deadline(
+    service: Service,
+) -> None:
     ride = service.request()
     for _ in range(59):
         run(service, 3)
@@ -179,7 +181,7 @@ def test_a_unicorn_lost_in_progress_ends_the_ride_after_half_an_hour(service: Se
     assert service.stored_unicorn().state is UnicornState.NON_OPERATIONAL
 
 
-def test_a_new_redis_is_refilled_at_once_and_nobody_looks_silent() -> None:
+def test_a_new_redis_is_refilled_at_once_and_no_unicorn_looks_silent() -> None:
     service = Service()
     ride, waiting = service.matched(), service.request("rider-2")
     service.forget_waiting()

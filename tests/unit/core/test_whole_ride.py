@@ -73,7 +73,9 @@ def test_a_unicorn_that_lost_its_offer_cannot_take_it_up(service: Service) -> No
 
 
 @pytest.mark.parametrize("step", [Step.START, Step.COMPLETE])
-def test_nobody_starts_or_completes_before_arriving(service: Service, step: Step) -> None:
+def test_a_ride_can_neither_start_nor_complete_before_its_unicorn_arrives(
+    service: Service, step: Step
+) -> None:
     ride = service.matched()
     with pytest.raises(IllegalTransition):
         take(service, ride, step)
@@ -180,7 +182,7 @@ def test_a_rider_does_not_show_up_while_redis_is_away(service: Service) -> None:
     assert service.stored_unicorn().can_take_a_ride
 
 
-def test_nobody_is_lost_or_silent_while_redis_is_away(service: Service) -> None:
+def test_a_matched_ride_keeps_its_unicorn_while_redis_is_away(service: Service) -> None:
     ride = service.matched()
     asked = ("begin_epoch", "presence", "patrols_due")
     away = Mock(**{f"{name}.side_effect": Unavailable for name in asked})

@@ -15,7 +15,7 @@ WAYS = st.lists(SECONDS, max_size=5)
 
 
 @given(told=SECONDS, left=SECONDS, way=WAYS, was_not_coming=st.booleans())
-def test_only_one_that_drove_away_and_needs_far_longer_than_told_is_not_coming(
+def test_a_unicorn_is_not_coming_if_it_drove_away_and_needs_far_longer_than_told(
     told: float, left: float, way: list[float], was_not_coming: bool
 ) -> None:
     drove_away = len(way) >= 3 and all(a < b for a, b in pairwise(way[-3:]))
@@ -38,7 +38,7 @@ def test_a_short_drive_may_take_three_minutes_more_and_a_long_one_twice_as_long(
     assert [is_not_coming(400, left, away) for left in (800, 801)] == [False, True]
 
 
-def test_another_one_has_to_save_two_minutes() -> None:
+def test_another_unicorn_is_better_if_it_saves_two_minutes() -> None:
     assert [is_better(other, 200) for other in (80, 81)] == [True, False]
     assert is_better(480, math.inf)
 

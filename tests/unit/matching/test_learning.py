@@ -142,7 +142,7 @@ def test_with_few_unicorns_the_prior_holds() -> None:
     assert learn([], NOW, PRIOR, PRIOR) is None
 
 
-def test_nobody_teaches_a_zone_alone() -> None:
+def test_one_unicorn_cannot_teach_a_zone_alone() -> None:
     honest = legs_of(400, factor=1.0, spread=0.1)
     liar = [leg._replace(unicorn_id="liar") for leg in legs_of(2000, factor=2.5, seed=3)]
     correction = learned([*honest, *liar])

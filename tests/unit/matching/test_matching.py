@@ -75,7 +75,7 @@ def test_the_longest_waiting_rider_comes_first_in_the_end() -> None:
     assert paired(rides, fleet)[0] == {"old": "u"}
 
 
-def test_a_rider_at_the_edge_of_reach_loses_to_nobody_who_came_half_a_deadline_later() -> None:
+def test_a_rider_at_the_edge_of_reach_goes_before_one_who_came_half_a_deadline_later() -> None:
     """The scene of five unicorns at a busy stand, reduced to the one that is free now."""
     fleet = [available("u", HERE)]
     for waited, served in ((179, "far"), (91, "far"), (1, "near")):
@@ -92,7 +92,7 @@ def test_a_rider_who_is_late_already_gets_the_nearer_unicorn() -> None:
     assert paired(rides, fleet, indifferent)[0] == {"old": "far", "new": "near"}
 
 
-def test_however_dear_driving_is_nobody_is_left_beside_a_free_unicorn() -> None:
+def test_every_rider_with_a_free_unicorn_in_reach_gets_one_however_dear_driving_is() -> None:
     rides = [waiting("r1", at(0)), waiting("r2", at(10))]
     fleet = [available("u1", at(400)), available("u2", at(420))]
     assert len(paired(rides, fleet, Tuning(driving_weight=3))[0]) == 2
@@ -120,7 +120,7 @@ def test_a_crowd_gets_those_of_a_row_that_waited_longest() -> None:
     assert set(claims.values()) == {f"u{n}" for n in range(40, 60)}
 
 
-def test_the_longest_waiting_is_nobody_excluded_or_out_of_reach() -> None:
+def test_a_longer_idle_unicorn_that_is_excluded_or_out_of_reach_is_not_preferred() -> None:
     rides = [waiting("r", at(470), excluded=frozenset({"rested"}))]
     fleet = [available("near", HERE, 1), available("rested", HERE, 900)]
     fleet.append(available("beyond", at(-11), 950))
@@ -135,7 +135,7 @@ def test_a_crowd_above_the_most_edges_is_served_older_half_first() -> None:
     assert set(claims) == {f"r{n:03}" for n in range(20, 100)}
 
 
-def test_above_the_most_edges_nobody_is_passed_over_by_much_later_comers_either() -> None:
+def test_above_the_most_edges_a_late_ride_still_goes_before_a_much_newer_one() -> None:
     """The unicorn that `old` sees is taken by one older still; `new` sees the other one at once."""
     rides = [
         waiting("oldest", at(0), seconds=1200),
@@ -155,7 +155,7 @@ def test_a_plan_hides_no_available_unicorn_behind_those_that_declined() -> None:
     assert paired(rides, fleet, Tuning(neighbours=2)) == ({"r": "far"}, {})
 
 
-def test_above_the_most_edges_excluded_neighbours_hide_nobody() -> None:
+def test_above_the_most_edges_an_excluded_neighbour_does_not_hide_the_next_one() -> None:
     rides = [waiting("r", HERE, excluded=frozenset({"near"}))]
     fleet = [available("near", HERE), available("far", at(200))]
     assert paired(rides, fleet, Tuning(most_edges=0, neighbours=1))[0] == {"r": "far"}

@@ -143,7 +143,7 @@ def test_the_order_of_rides_and_unicorns_means_nothing(
 @given(
     rounds, st.sampled_from([60, 180, 960]), st.sampled_from([1, 16]), st.sampled_from([0, 5, 999])
 )
-def test_nobody_is_passed_over_for_much_later_comers(
+def test_no_ride_is_passed_over_for_a_much_newer_one(
     market: Round, deadline: int, neighbours: int, most_edges: int
 ) -> None:
     """The bound is half a deadline; plans, hysteresis, equals and halves or not."""

@@ -65,7 +65,7 @@ def cities(draw: st.DrawFn) -> tuple[list[FleetEntry], Demand]:
 
 @given(cities())
 @settings(max_examples=40)
-def test_nobody_is_sent_twice_nor_beyond_the_longest_drive_nor_while_it_is_near_enough(
+def test_each_unicorn_is_sent_once_within_the_longest_drive_and_only_if_it_is_not_near_enough(
     city: tuple[list[FleetEntry], Demand],
 ) -> None:
     fleet, demand = city
@@ -132,7 +132,7 @@ def driven(entry: FleetEntry, moves: Sequence[Move], seconds: float) -> FleetEnt
     return replace(entry, position=Position(at, NOW))
 
 
-def test_without_enough_riders_nobody_moves() -> None:
+def test_no_unicorn_moves_without_enough_riders() -> None:
     fleet = [idle("u1", SOUTH)]
     assert step(fleet, Demand()) == Moves()
     assert step(fleet, demand_at(TIMES_SQUARE, each=KNOBS.least_riders - 1)) == Moves()
@@ -149,7 +149,7 @@ def test_a_unicorn_goes_to_where_riders_ask() -> None:
     )
 
 
-def test_one_that_will_be_free_there_covers_as_much_as_one_that_waits() -> None:
+def test_a_unicorn_that_will_be_free_at_the_goal_counts_like_one_that_waits_there() -> None:
     start = Location(40.7470, -73.9855)
     few = replace(demand_at(TIMES_SQUARE, each=20), lately=1)
     assert step([idle("u1", start)], few).moves
@@ -165,7 +165,7 @@ def test_enough_unicorns_that_stand_near_keep_others_away() -> None:
     assert step([idle("u1", start), *standing], demand_at(TIMES_SQUARE)).moves == ()
 
 
-def test_whoever_does_not_follow_is_sent_only_if_nobody_else_can_be() -> None:
+def test_a_unicorn_that_does_not_follow_is_sent_only_if_no_other_can_be() -> None:
     few = replace(demand_at(TIMES_SQUARE, each=20), lately=1)
     near, far = idle("near", Location(40.7470, -73.9855)), idle("far", Location(40.7460, -73.9855))
     assert [m.unicorn_id for m in step([near, far], few).moves[:1]] == ["near"]
@@ -186,7 +186,7 @@ class WithRiver:
         return TRAVEL.reach_metres(seconds)
 
 
-def test_a_goal_without_a_way_there_gets_nobody() -> None:
+def test_no_unicorn_is_sent_to_a_goal_without_a_way() -> None:
     fleet = [idle("u1", Location(40.7430, -73.9855))]
     found = reposition(fleet, demand_at(TIMES_SQUARE), NOW, KNOBS, WithRiver(), REMAINING)
     assert found.moves == ()
@@ -234,7 +234,7 @@ def test_trust_is_lost_quickly_and_regained_slowly() -> None:
     assert trust == {}
 
 
-def test_a_unicorn_whose_place_nobody_knows_stays_out_of_it() -> None:
+def test_a_unicorn_whose_place_is_unknown_gets_no_move() -> None:
     lost = FleetEntry(a_usable_unicorn(unicorn_id="u1"), None)
     assert step([lost], demand_at(TIMES_SQUARE)).moves == ()
 
