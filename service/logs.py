@@ -68,9 +68,11 @@ class _LossyFile(FileIO):
 
     def write(self, data: Any) -> int:
         try:
-            return super().write(data)
+            written = super().write(data)
         except OSError:
-            return len(data)
+            written = None
+        # `FileIO` itself returns None if a full pipe does not block.
+        return len(data) if written is None else written
 
 
 def configure_logging(level: str) -> None:

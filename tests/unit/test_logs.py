@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from service.logs import add_log_context, configure_logging, log_context, set_log_context
+from tests.support.infrastructure import PROJECT
 
 logger = logging.getLogger("service.test")
+
+WRITER = """
+import os, sys
+from service.logs import drop_unwritable_output
+os.set_blocking(1, False)
+drop_unwritable_output()
+for _ in range(100):
+    print("x" * 2000)
+print("alive", file=sys.stderr)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +125,17 @@ def test_a_library_says_each_sentence_once_a_minute_and_the_service_always(
     assert said.count("another sentence") == 1
     assert said.count("ride passed over") == 3
     assert len(said) == 5
+
+
+def test_a_pipe_that_is_full_and_does_not_block_ends_no_process() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as writer:
+        # Its output is not read before it has ended.
+        assert writer.wait(60) == 0
+        assert writer.stderr is not None
+        assert writer.stderr.read() == "alive\n"
