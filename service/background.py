@@ -42,8 +42,11 @@ class Repeated:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._closed:
+        while True:
+            # Cleared before `_closed` is read: otherwise a `close` between the two is forgotten.
             self._hurried.clear()
+            if self._closed:
+                return
             goes_on = self._run_once() is not False
             self._ran_once.set()
             if not goes_on:

@@ -61,3 +61,21 @@ def test_a_breaker_is_open_for_its_time_after_each_failure() -> None:
     assert breaker.is_open
     clock[0] = 6.9
     assert not breaker.is_open
+
+
+def test_a_close_just_before_a_run_does_not_wait_for_the_next_turn() -> None:
+    repeated = Repeated("counting", lambda: None, 3600)
+    closing = threading.Thread(target=repeated.close, daemon=True)
+
+    class ClosedMeanwhile(threading.Event):
+        def clear(self) -> None:
+            if not closing.is_alive():
+                closing.start()
+                self.wait()
+            super().clear()
+
+    repeated._hurried = ClosedMeanwhile()
+    repeated.start()
+    repeated._thread.join(60)
+    assert not repeated._thread.is_alive()
+    closing.join()
