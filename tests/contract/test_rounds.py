@@ -83,7 +83,7 @@ def test_a_ride_is_matched_at_once_when_nothing_else_goes_on(service: InMemory |
     assert (rounds.call_count, sleeps) == (1, [])
 
 
-def test_however_many_ask_during_a_round_one_more_serves_them_all(
+def test_all_rides_that_come_during_a_round_are_served_by_one_more(
     service: InMemory | OnRedis,
 ) -> None:
     for number in range(13):

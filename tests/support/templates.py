@@ -35,10 +35,14 @@ def written_out(name: str) -> Any:
     return unrolled
 
 
+def of_kind(found: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """The properties of the resources of one type, by their names."""
+    return {name: each["Properties"] for name, each in found.items() if each["Type"] == kind}
+
+
 def resources(name: str, kind: str) -> Mapping[str, Any]:
     """The properties of a template's resources of one type, by their names in it."""
-    found = written_out(name)["Resources"].items()
-    return {key: entry["Properties"] for key, entry in found if entry["Type"] == kind}
+    return of_kind(written_out(name)["Resources"], kind)
 
 
 def with_conditions(part: Any, hold: Collection[str]) -> Any:

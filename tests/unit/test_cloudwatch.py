@@ -20,7 +20,7 @@ from service.observability import figure_log, instruments
 from service.observability.figures import FIGURES, PROBES
 from tests.support.cloudformation import resources_of
 from tests.support.cloudwatch import Metrics, composite_state, evaluated, state
-from tests.support.templates import ECS
+from tests.support.templates import ECS, of_kind
 from tests.unit.test_monitoring import ALERTS, DASHBOARD
 
 GIVEN: Final = {
@@ -42,23 +42,15 @@ NO_ALARM: Final = {
 """Alerts without an alarm, each with the reason."""
 
 
-def of_kind(resources: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    return {
-        name: each["Properties"]
-        for name, each in resources.items()
-        if each["Type"] == f"AWS::{kind}"
-    }
-
-
-FILTERS: Final = of_kind(SCALING, "Logs::MetricFilter")
+FILTERS: Final = of_kind(SCALING, "AWS::Logs::MetricFilter")
 METRIC_ALARMS: Final = {
     each["AlarmName"].removeprefix("rides-"): each
     for part in (MONITORING, SCALING)
-    for each in of_kind(part, "CloudWatch::Alarm").values()
+    for each in of_kind(part, "AWS::CloudWatch::Alarm").values()
 }
 COMPOSITES: Final = {
     each["AlarmName"].removeprefix("rides-"): each
-    for each in of_kind(MONITORING, "CloudWatch::CompositeAlarm").values()
+    for each in of_kind(MONITORING, "AWS::CloudWatch::CompositeAlarm").values()
 }
 TELLING: Final = {
     name: each for name, each in (METRIC_ALARMS | COMPOSITES).items() if "AlarmActions" in each
@@ -84,7 +76,7 @@ def test_an_alarm_tells_the_topic_of_the_alerts_severity(name: str) -> None:
 
 
 def test_the_topics_have_the_names_that_the_alarms_use() -> None:
-    names = {each["TopicName"] for each in of_kind(MONITORING, "SNS::Topic").values()}
+    names = {each["TopicName"] for each in of_kind(MONITORING, "AWS::SNS::Topic").values()}
     assert names == {"rides-stack-page", "rides-stack-ticket"}
 
 
@@ -364,7 +356,9 @@ def metrics_in(part: Any) -> Iterator[tuple[str, str]]:
                 yield from metrics_in(each)
 
 
-BODY: Final = json.loads(of_kind(MONITORING, "CloudWatch::Dashboard")["Dashboard"]["DashboardBody"])
+BODY: Final = json.loads(
+    of_kind(MONITORING, "AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]
+)
 
 
 def test_alarms_and_dashboard_read_what_the_tasks_write_and_all_of_it() -> None:

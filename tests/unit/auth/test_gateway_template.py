@@ -19,6 +19,7 @@ from service.http.headers import LONGEST_WAIT_SECONDS
 from service.http.route import Route
 from service.local.gateway import POLICIES, key_of, name_of, rewritten, routes, scopes_of
 from service.settings import ApiSettings
+from tests.support import templates
 from tests.support.cloudformation import resources_of
 from tests.support.templates import ECS
 
@@ -41,11 +42,7 @@ def stack(variant: str) -> Mapping[str, Any]:
 
 
 def of_kind(variant: str, kind: str) -> Mapping[str, Any]:
-    return {
-        name: each["Properties"]
-        for name, each in stack(variant).items()
-        if each["Type"] == f"AWS::{kind}"
-    }
+    return templates.of_kind(stack(variant), kind)
 
 
 def test_the_template_has_the_routes_of_the_code() -> None:
@@ -55,7 +52,7 @@ def test_the_template_has_the_routes_of_the_code() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_route_but_streams_is_there_and_nothing_else(variant: str) -> None:
-    keys = {each["RouteKey"] for each in of_kind(variant, "ApiGatewayV2::Route").values()}
+    keys = {each["RouteKey"] for each in of_kind(variant, "AWS::ApiGatewayV2::Route").values()}
     assert keys == {key_of(route) for route in routes()} | {"OPTIONS /{proxy+}"}
     assert not any(key.endswith("/events") for key in keys)
     assert len(keys) <= 300  # routes of an API (API Gateway's quota)
@@ -91,7 +88,7 @@ def test_with_signatures_a_route_is_in_the_iam_policies_of_its_scopes(route: Rou
 
 
 def allows(scope: str, arn: str) -> bool:
-    (statement,) = of_kind("iam", "IAM::ManagedPolicy")[POLICIES[scope]]["PolicyDocument"][
+    (statement,) = of_kind("iam", "AWS::IAM::ManagedPolicy")[POLICIES[scope]]["PolicyDocument"][
         "Statement"
     ]
     assert statement["Action"] == "execute-api:Invoke"
@@ -99,7 +96,7 @@ def allows(scope: str, arn: str) -> bool:
 
 
 def test_a_policy_for_iam_is_not_too_long_and_riders_get_theirs() -> None:
-    policies = of_kind("iam", "IAM::ManagedPolicy")
+    policies = of_kind("iam", "AWS::IAM::ManagedPolicy")
     assert policies.keys() == set(POLICIES.values())
     for policy in policies.values():
         # IAM counts no white space. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -110,7 +107,7 @@ def test_a_policy_for_iam_is_not_too_long_and_riders_get_theirs() -> None:
 
 @pytest.mark.parametrize("variant", ["cognito", "lambda"])
 def test_no_role_gets_rights_where_tokens_count(variant: str) -> None:
-    assert of_kind(variant, "IAM::ManagedPolicy") == {}
+    assert of_kind(variant, "AWS::IAM::ManagedPolicy") == {}
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=key_of)
@@ -141,10 +138,10 @@ def test_the_function_is_ours_and_no_answer_of_it_is_kept() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_header_is_written_whole_on_every_request(variant: str) -> None:
-    (integration,) = of_kind(variant, "ApiGatewayV2::Integration").values()
+    (integration,) = of_kind(variant, "AWS::ApiGatewayV2::Integration").values()
     ((key, value),) = integration["RequestParameters"].items()
     assert key == f"overwrite:header.{HEADER.lower()}"
-    targets = {each["Target"] for each in of_kind(variant, "ApiGatewayV2::Route").values()}
+    targets = {each["Target"] for each in of_kind(variant, "AWS::ApiGatewayV2::Route").values()}
     assert targets == {"integrations/Integration"}
     proof, _, rest = value.replace(
         "{{resolve:secretsmanager:Proofs:SecretString:a}}", PROOF
@@ -183,7 +180,7 @@ def test_the_service_reads_what_the_template_lets_the_gateway_write(absent: str 
 
 
 def test_only_the_gateways_link_reaches_its_balancer() -> None:
-    groups = of_kind("iam", "EC2::SecurityGroup")
+    groups = of_kind("iam", "AWS::EC2::SecurityGroup")
     assert "SecurityGroupIngress" not in groups["LinkSecurityGroup"]
     (ingress,) = groups["BalancerSecurityGroup"]["SecurityGroupIngress"]
     assert ingress["SourceSecurityGroupId"] == "LinkSecurityGroup"

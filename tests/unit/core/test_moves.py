@@ -216,7 +216,7 @@ def test_no_unicorn_is_sent_to_a_goal_that_is_too_far_by_road(busy: Service) -> 
     assert step(busy, ways=Detour(1.05)) == StepReport(sent=1)
 
 
-def test_what_was_predicted_is_compared_with_what_came(busy: Service) -> None:
+def test_predicted_demand_is_compared_with_the_requests_that_came(busy: Service) -> None:
     step(busy)
     predicted = sum(busy.moves.steps[ZONE].predicted.values())
     assert predicted == pytest.approx(40)
