@@ -197,10 +197,11 @@ def _evaluated(
 
     The spread says how late a drive may end. Only slow legs count for it, because very short drives
     are often far quicker than their estimate, but not more often slow. `LEVEL_RIDGE` further legs
-    with the first spread are added, because few legs give no reliable spread.
+    with the first spread are added, because few legs give no reliable spread. As in the fit, no
+    unicorn counts more than its share: one alone must not reject what the others teach.
     """
     expected = correction.logarithms(Drives.of(legs))
-    errors, weights = log_ratios(legs) - expected, drives_per_leg(legs, now)
+    errors, weights = log_ratios(legs) - expected, fair(drives_per_leg(legs, now), legs)
     room, spread = _log_room(legs, longest) - expected, FIRST_SPREAD
     for _ in range(ITERATIONS):
         z = room / spread

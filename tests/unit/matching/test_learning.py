@@ -149,6 +149,13 @@ def test_one_unicorn_cannot_teach_a_zone_alone() -> None:
     assert np.median(factors(correction, honest)) < 1.25
 
 
+def test_nobody_keeps_a_zone_from_learning() -> None:
+    honest = legs_of(400, factor=2.0, spread=0.1)
+    liar = [leg._replace(unicorn_id="liar") for leg in legs_of(2000, factor=1.0, seed=3)]
+    correction = learned([*honest, *liar])
+    assert np.median(factors(correction, honest)) > 1.6
+
+
 @pytest.mark.parametrize("metres_of_the_others", [5_000.0, 100.0])
 def test_a_flood_of_legs_of_one_unicorn_is_no_more_than_its_share_of_the_evidence(
     metres_of_the_others: float,
