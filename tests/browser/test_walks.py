@@ -180,9 +180,9 @@ def test_a_rider_stays_signed_in_while_the_pool_cannot_renew_the_token(
     choose(rider)
     rider.sees("#expect", "Nearby")
     (first,) = rider.tokens
-    assert staff(pages, "POST", "/v1/admin/revocations", {"jti": claims(first)["jti"]}) == 204
     pool = f"{pages.settings['COGNITO_DOMAIN_URL']}/"
     rider.page.route(pool, trouble)
+    assert staff(pages, "POST", "/v1/admin/revocations", {"jti": claims(first)["jti"]}) == 204
     rider.page.get_by_label("Pickup").fill("40.7210, -74.0010")
     rider.page.get_by_label("Pickup").press("Tab")
     rider.sees("#order-problem", "Sign-ins cannot be checked at the moment")
