@@ -35,7 +35,7 @@ REASONS: Final[Mapping[str, str]] = {
     r"( .*)?": ("takes minutes or more tools; make says what it would do"),
     r"make deploy-check .*": "needs an account; test_deploy_check.py has an emulated one",
     r"make gateway": "tests/unit/auth/test_gateway_template.py compares what it writes",
-    r"make chaos SEED=\d+": "nine minutes; tests/faults/test_chaos.py runs a minute of it",
+    r"make chaos SEED=\d+( .*)?": "minutes long; tests/faults/test_chaos.py runs a minute of it",
     r"(\w+=\S+ )*docker-compose .*": "needs a Docker engine; tests/docker runs the compose file",
     r"python -m tests\.load\.(bench|outages).*": "minutes long; its module is looked for",
     r"aws cognito-idp .*": "needs an AWS account; options are compared below",
