@@ -131,7 +131,7 @@ def errors(stack: Stack) -> list[str]:
 
 
 FORMS = {
-    "of the last release": (("request-1",), {}),
+    "of the previous release": (("request-1",), {}),
     "of the next release, with one more argument": (("request-1", {"why": "later"}), {}),
     "of the next release, with a named argument": (("request-1",), {"priority": 3}),
 }
