@@ -76,8 +76,8 @@ class DroppingConsumer(PatientConsumer):
 
 
 def drop(message: Any, cause: str, level: int = logging.ERROR) -> None:
-    """Reject a message without putting it back that this worker cannot use, count it and log the
-    cause.
+    """Reject a message that this worker cannot use, so that it is not delivered again; count it
+    and log the cause.
     """
     if not message.acknowledged:
         message.reject_log_error(logger, message.channel.connection_errors)

@@ -94,15 +94,15 @@ def _vcpus(values: Mapping[str, str]) -> float:
     scaling = Template("scaling.yaml")
     web = int(scaling.properties("WebTarget")["MinCapacity"])
     workers = int(scaling.properties("WorkerTarget")["MinCapacity"])
+    sizes = Template("service.yaml").parameters
     web_vcpus, worker_vcpus, beat_vcpus = (
-        _vcpus_of(parameter, values.get(parameter, ""))
+        _vcpus_of(sizes[parameter], values.get(parameter, ""))
         for parameter in ("WebSize", "WorkerSize", "BeatSize")
     )
     return web * web_vcpus + workers * worker_vcpus + beat_vcpus
 
 
-def _vcpus_of(parameter: str, given: str) -> float:
+def _vcpus_of(declared: Mapping[str, Any], given: str) -> float:
     """The vCPUs of a task of this size, such as `512/1024`; of the default if it is refused."""
-    declared = Template("service.yaml").parameters[parameter]
     size = given if given in declared["AllowedValues"] else str(declared["Default"])
     return int(size.partition("/")[0]) / 1024
