@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from http.client import HTTPException
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -22,7 +23,13 @@ TRIP = NycTrip(0.0, 60.0, Location(40.72, -74.0), Location(40.73, -73.99))
 @pytest.fixture
 def city() -> City:
     mint = SimpleNamespace(machine_token=lambda: "token")
-    stack = SimpleNamespace(port=1, mint=mint, rider_token=lambda subject: "token")
+    stack = SimpleNamespace(
+        port=1,
+        mint=mint,
+        rider_token=lambda subject: subject,
+        unicorn_token=lambda subject: subject,
+        admin_token=lambda: "token",
+    )
     return City(cast(Stack, stack), compress=1e6)
 
 
@@ -34,6 +41,39 @@ def test_a_rider_whose_step_fails_in_an_unexpected_way_is_not_waited_for(city: C
     city.play([(0.0, TRIP), (0.0, TRIP)])
     city.close()
     assert city.faults == ["KeyError('unicorn')"] * 2
+
+
+def test_each_rider_has_an_account_of_its_own(city: City) -> None:
+    """Repositioning counts an account once in a quarter of an hour, however often it asks."""
+    tokens: list[str] = []
+
+    def refuse(method: str, path: str, token: str, *_: object, **__: object) -> None:
+        tokens.append(token)
+        raise HTTPException("refused")
+
+    city.call = refuse  # type: ignore[assignment]
+    city.play([(0.0, TRIP)] * 60)
+    city.close()
+    assert len(set(tokens)) == 60
+
+
+def test_a_replay_reports_each_position_once_in_a_period(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(city_module, "REPORT_SECONDS", 3600.0)
+    bulks: list[object] = []
+
+    def note(method: str, path: str, token: str, body: object = None, **_: object) -> None:
+        if path == "/v1/fleet/positions":
+            bulks.append(body)
+        if path == "/v1/rides":
+            raise HTTPException("refused")
+
+    city.call = note  # type: ignore[assignment]
+    city.enroll([TRIP.pickup])
+    city.play([(0.0, TRIP)])
+    city.close()
+    assert len(bulks) == 1
 
 
 def test_a_connection_that_was_cut_is_opened_again() -> None:

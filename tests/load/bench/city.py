@@ -179,7 +179,6 @@ class City:
         self.fleet_pool = ThreadPoolExecutor(FLEET_THREADS)
         self.timetable = Timetable()
         self.telemetry = self.stack.mint.machine_token()
-        self.riders = [self.stack.rider_token(f"rider-{number}") for number in range(50)]
         self.travel = GreatCircle()
         self._open = threading.Semaphore(0)
         self._steering = threading.Lock()
@@ -190,7 +189,7 @@ class City:
         """Straight lines towards where unicorns should wait."""
 
     def enroll(self, starts: Sequence[Location]) -> None:
-        """Put a unicorn on duty at each place."""
+        """Put a unicorn on duty at each place, and report all positions from now on."""
         admin = self.stack.admin_token()
         names = [f"u{number:05}" for number in range(len(starts))]
         list(self.fleet_pool.map(partial(self._enroll, admin), names, starts))
@@ -215,7 +214,6 @@ class City:
         request, and not before `LEAST_PATIENCE_SECONDS`.
         """
         begun = time.monotonic() + 1
-        self._report()
         for number, (at, trip) in enumerate(demand):
             self.timetable.at(
                 begun + at / self.compress,
@@ -243,7 +241,7 @@ class City:
             self._open.release()
 
     def _request(self, number: int, trip: NycTrip) -> None:
-        token = self.riders[number % len(self.riders)]
+        token = self.stack.rider_token(f"rider-{number}")
         order = {"pickup": _json(trip.pickup), "dropoff": _json(trip.dropoff)}
         ride = self.call("POST", "/v1/rides", token, order, Idempotency_Key=f"{number}")
         self._follow(token, ride, trip)
