@@ -23,7 +23,7 @@ from service.core.watch import live_view
 from service.http import cursors, headers
 from service.http.context import caller, dependencies, request_id
 from service.http.gate import granted_wait, wait_for_ride
-from service.http.guard import judge_again, while_token_lasts
+from service.http.guard import is_still_admitted, judge_again
 from service.http.paths import link
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
@@ -76,8 +76,9 @@ def request_ride(body: RideRequest) -> Response:
     ride, replayed = rides.request_ride(deps.ports, _order(body), deps.now())
     add_log_context(ride_id=ride.ride_id)
     if wait:
-        ride = wait_for_ride(ride, is_settled, while_token_lasts(wait))
-        judge_again()
+        waited = wait_for_ride(ride, is_settled, wait)
+        # With a token that has ended, only what was accepted with it is shown.
+        ride = waited if is_still_admitted() else ride
     return _accepted(ride, replayed, headers.wait_applied(wait))
 
 

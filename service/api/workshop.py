@@ -19,7 +19,7 @@ from service.core import rides
 from service.core.rides import RideOrder, is_settled
 from service.http.context import caller, dependencies, request_id
 from service.http.gate import gate, wait_for_ride
-from service.http.guard import judge_again, while_token_lasts
+from service.http.guard import is_still_admitted
 from service.http.problems import RETRY_SOON
 from service.http.responses import JSON_TYPE, answer
 from service.http.route import route
@@ -94,15 +94,16 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     order = RideOrder(rider_id=subject, pickup=pickup, request_id=request_id())
     ride, _ = rides.request_ride(deps.ports, order, deps.now())
     add_log_context(ride_id=ride.ride_id)
-    ride = wait_for_ride(ride, is_settled, while_token_lasts(WAIT_SECONDS))
-    if not is_settled(ride):
-        reason = "no unicorn in time"
-        # If the ride is matched at the same moment, it stays matched.
+    ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
+    is_admitted = is_still_admitted()
+    if not (is_admitted and is_settled(ride)):
+        # If the ride is matched at the same moment, it stays matched. If the token has ended, it is
+        # canceled even then: the page may not be shown its unicorn, and can only request again.
+        reason = "no unicorn in time" if is_admitted else "the token ended"
         ride = rides.cancel_ride(
-            deps.ports, ride.ride_id, subject, reason, deps.now(), keep_settled=True
+            deps.ports, ride.ride_id, subject, reason, deps.now(), keep_settled=is_admitted
         )
-    judge_again()
-    if ride.matched_at is None or ride.unicorn is None:
+    if not is_admitted or ride.matched_at is None or ride.unicorn is None:
         return _without_unicorn()
     return answer(201, _requested_view(ride, ride.unicorn))
 

@@ -40,9 +40,6 @@ METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 
 TOO_MANY: Final = "rate_limited"
 
-ANSWER_SECONDS: Final = 1.0
-"""Left of a token's life for the answer to a request that waited."""
-
 DETAILS: Final[Mapping[type[AuthError], str]] = {
     MissingToken: "Send an access token as Authorization: Bearer.",
     MalformedHeader: "Send exactly one bearer token, in the Authorization header only.",
@@ -94,11 +91,17 @@ def judge_again() -> None:
     deps.revoked.judge_again(caller(), g.policy, deps.now())
 
 
-def while_token_lasts(seconds: float) -> float:
-    """How long a request that has written something may wait: `seconds`, or until shortly before
-    its token expires. A refusal would make the client write again, with a renewed token."""
-    left = caller().expires_at - dependencies().now().timestamp()
-    return max(0.0, min(seconds, left - ANSWER_SECONDS))
+def is_still_admitted() -> bool:
+    """Whether the current request's token is still accepted after a wait.
+
+    For a request that has written something: a refusal would make its client write again, with a
+    new token.
+    """
+    try:
+        judge_again()
+    except AuthError:
+        return False
+    return True
 
 
 class Authority(Protocol):

@@ -13,7 +13,7 @@ import pytest
 from service.api.app import route_map
 from service.core.watch import Wait, wait_for_ride
 from service.http.gate import POLLS_PER_SUBJECT
-from service.model import Ride
+from service.model import Ride, RideStatus
 from service.model.errors import Unavailable
 from tests.support.api import PRINCIPALS, Api, a_principal, build_api
 from tests.support.builders import NOW, a_ride, a_unicorn
@@ -80,42 +80,70 @@ def test_the_table_names_every_route_that_waits() -> None:
     assert declared | {"POST /ride"} == set(WAITING)
 
 
-@pytest.mark.parametrize("route", WAITING)
-def test_a_token_that_is_revoked_during_the_wait_is_shown_nothing(
-    api: Api, revocations: FakeRevocations, meanwhile: Any, route: str
-) -> None:
-    def revoke() -> None:
-        revocations.put("jti", "jti", revoked_at=NOW, expires_at=NOW + timedelta(days=1))
-        api.pass_time(6)
-
-    meanwhile(revoke)
-    answer = ask(api, route)
-    assert (answer.status_code, answer.json["reason"]) == (401, "invalid_token")
+def revoke(api: Api, revocations: FakeRevocations) -> None:
+    revocations.put("jti", "jti", revoked_at=NOW, expires_at=NOW + timedelta(days=1))
+    api.pass_time(6)
 
 
-@pytest.mark.parametrize("route", WAITING)
-def test_a_token_that_expires_during_the_wait_is_shown_nothing(
-    api: Api, meanwhile: Any, monkeypatch: pytest.MonkeyPatch, route: str
-) -> None:
+def expire_in(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    expires = int(NOW.timestamp()) + seconds
     for name, groups in (("rider", frozenset[str]()), ("driver", frozenset({"unicorns"}))):
-        expires = int(NOW.timestamp()) + 60
         changed = a_principal(PRINCIPALS[name].subject, groups=groups, expires_at=expires)
         monkeypatch.setitem(PRINCIPALS, name, changed)
-    meanwhile(lambda: api.pass_time(61))
+
+
+@pytest.fixture(params=["expires", "is revoked"])
+def end_the_token(
+    request: pytest.FixtureRequest,
+    api: Api,
+    revocations: FakeRevocations,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[], None]:
+    if request.param == "is revoked":
+        return lambda: revoke(api, revocations)
+    expire_in(monkeypatch, 60)
+    return lambda: api.pass_time(61)
+
+
+@pytest.mark.parametrize("route", [route for route in WAITING if route.startswith("GET")])
+def test_a_token_that_ends_during_the_wait_is_shown_nothing(
+    api: Api, meanwhile: Any, end_the_token: Callable[[], None], route: str
+) -> None:
+    meanwhile(end_the_token)
     answer = ask(api, route)
     assert (answer.status_code, answer.json["reason"]) == (401, "invalid_token")
 
 
-@pytest.mark.parametrize(("route", "status"), [("POST /v1/rides", 202), ("POST /ride", 503)])
-def test_a_request_for_a_ride_is_answered_before_its_token_expires(
-    api: Api, monkeypatch: pytest.MonkeyPatch, route: str, status: int
+def the_requested_ride(api: Api) -> Ride:
+    rides = api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None).items
+    [ride] = [ride for ride in rides if ride.ride_id != "ride-1"]
+    return ride
+
+
+def match(api: Api) -> None:
+    api.match(the_requested_ride(api), unicorn_id="u2")
+
+
+def test_a_ride_is_answered_as_it_was_accepted_if_the_token_ends_during_the_wait(
+    api: Api, meanwhile: Any, end_the_token: Callable[[], None]
 ) -> None:
-    expires = int(NOW.timestamp()) + 4
-    changed = a_principal(PRINCIPALS["rider"].subject, expires_at=expires)
-    monkeypatch.setitem(PRINCIPALS, "rider", changed)
-    monkeypatch.setattr(FakeListener, "wait", lambda _, seconds: api.pass_time(seconds))
-    answer = ask(api, route)
-    assert answer.status_code == status, "a client repeats what was refused: a second ride"
+    meanwhile(lambda: (match(api), end_the_token()))
+    answer = ask(api, "POST /v1/rides")
+    assert answer.status_code == 202, "a client repeats what was refused: a second ride"
+    assert answer.json["ride_id"] == the_requested_ride(api).ride_id
+    assert (answer.json["status"], answer.json["unicorn"]) == ("requested", None)
+
+
+def test_the_workshops_ride_is_canceled_if_the_token_ends_during_the_wait(
+    api: Api, meanwhile: Any, end_the_token: Callable[[], None]
+) -> None:
+    meanwhile(lambda: (match(api), end_the_token()))
+    answer = ask(api, "POST /ride")
+    assert (answer.status_code, set(answer.json)) == (503, {"Error", "Reference"})
+    assert the_requested_ride(api).status is RideStatus.CANCELED, "its page can only ask again"
+    unicorn = api.ports.unicorns.get("u2")
+    assert unicorn
+    assert unicorn.ride_id is None
 
 
 def test_a_requested_ride_is_not_refused_because_revocations_are_unknown_after_the_wait(
