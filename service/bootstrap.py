@@ -37,13 +37,13 @@ from service.probes import probes_of
 from service.settings import ApiSettings, Settings
 from service.stores.broker import CeleryRoundQueue, RedisQueues
 from service.stores.clocks import DynamoClock, redis_clock
+from service.stores.cognito import CognitoUserPool, IdentityPool
 from service.stores.corrections import KnownCorrections
 from service.stores.dynamodb.audit import DynamoAuditLog
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from service.stores.identity_pool import IdentityPool
 from service.stores.observed import ObservedAssignments, ObservedRides
 from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.photos import DynamoPhotos, S3Photos
@@ -58,7 +58,6 @@ from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import RedisWorkers
 from service.stores.revocations import TOPIC, DynamoRevocations, KnownRevocations
 from service.stores.travel_times import zone_times
-from service.stores.user_pool import CognitoUserPool
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

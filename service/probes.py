@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from service.matching.travel import TravelTimes
 from service.settings import ApiSettings
 from service.stores.dynamodb.calls import get_batch
-from service.stores.dynamodb.schema import TABLES
+from service.stores.dynamodb.schema import named_tables
 from service.stores.osrm import TableService
 from service.stores.redis.link import RedisLink, connect
 from service.stores.routed import RoutedTimes
@@ -50,9 +50,7 @@ def probes_of(
 
 def _all_tables_answer(settings: ApiSettings, dynamodb: DynamoDBClient) -> bool:
     """One consistent read of absent items: reaches each table and needs no extra right."""
-    keys = {
-        str(getattr(settings, table.setting)): [{table.key: {"S": "readiness"}}] for table in TABLES
-    }
+    keys = {name: [{table.key: {"S": "readiness"}}] for name, table in named_tables(settings)}
     get_batch(dynamodb, keys, PATIENCE_SECONDS)  # type: ignore[arg-type] # Item's union
     return True
 

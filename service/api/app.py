@@ -11,7 +11,6 @@ from werkzeug.routing import MapAdapter
 
 from service.api import (
     discovery,
-    driven_rides,
     estimates,
     events,
     health,
@@ -35,7 +34,6 @@ from service.http import (
     gate,
     gateway,
     guard,
-    missed,
     problems,
 )
 from service.http.context import Dependencies, Probe
@@ -50,7 +48,6 @@ BLUEPRINTS: Final = (
     unicorns.blueprint,
     positions.blueprint,
     moves.blueprint,
-    driven_rides.blueprint,
     staff_unicorns.blueprint,
     staff_map.blueprint,
     staff_rides.blueprint,
@@ -84,7 +81,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     context.provide(app, dependencies)
     frame.install(app, settings.public_url)
     gateway.install(app, tuple(settings.gateway_proofs.values()))
-    missed.install(app, dependencies.refused)
+    frame.report_refused_calls(app, dependencies.refused)
     problems.install(app)
     cors.install(app, settings.cors_origins)
     gate.install(app, settings)

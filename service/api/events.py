@@ -19,8 +19,7 @@ from service.auth import policy
 from service.core import watch
 from service.core.watch import LiveView, Wait
 from service.http import headers
-from service.http.client import client
-from service.http.context import caller, dependencies
+from service.http.context import caller, client, dependencies
 from service.http.gate import gate
 from service.http.openapi import EVENT_STREAM
 from service.http.responses import empty, encode

@@ -10,13 +10,14 @@ from pydantic import Field
 
 from service.api.fields import Listing, Strict
 from service.api.views import Instant, RideView, View, ride_view
-from service.auth import policy, revocation
+from service.auth import policy
 from service.auth.errors import InvalidToken
-from service.core import photos, rides
-from service.core.accounts import delete_account
+from service.core import photos
+from service.core.erasure import delete_account
 from service.core.photos import Photo, Photos
 from service.http import audit, cursors
 from service.http.context import caller, dependencies
+from service.http.guard import revoke
 from service.http.problems import Problem, invalid
 from service.http.responses import answer, empty
 from service.http.route import route
@@ -96,12 +97,9 @@ def show_account() -> Response:
 def export_account(query: Listing) -> Response:
     """Export all stored data of the caller: the account and every ride, newest first."""
     subject = caller().subject
-    page = rides.list_rides(
-        dependencies().ports,
-        subject,
-        status=None,
-        limit=query.limit,
-        start=cursors.key_of(query.cursor, subject),
+    start = cursors.key_of(query.cursor, subject)
+    page = dependencies().ports.rides.list_of_rider(
+        subject, status=None, limit=query.limit, start=start
     )
     view = ExportView(
         account=_me(),
@@ -124,7 +122,7 @@ def delete_me() -> Response:
         deps.ports.dead_letters,
         deps.photos,
         deps.accounts,
-        lambda: _revoke("sub", subject),
+        lambda: revoke("sub", subject),
         subject,
     )
     # Without the caller's id, because the log would keep what is erased here.
@@ -171,9 +169,9 @@ def sign_out(body: SignOut) -> Response:
             deps.accounts.end_session(body.refresh_token, principal.client_id)
     finally:
         if principal.origin_jti is None:
-            _revoke("jti", principal.jti)
+            revoke("jti", principal.jti)
         else:
-            _revoke("origin_jti", principal.origin_jti)
+            revoke("origin_jti", principal.origin_jti)
     return empty(204)
 
 
@@ -243,17 +241,3 @@ def _identity(kept: Photos, id_token: str | None) -> str:
     identity_id = deps.identities.pool.identity_of(id_token)
     kept.link_identity(identity_id, subject)
     return identity_id
-
-
-def _revoke(kind: str, value: str) -> None:
-    """Revoke a mark: in this process at once, in all others within 5 s."""
-    deps, settings = dependencies(), dependencies().settings
-    revocation.revoke(
-        deps.revocations,
-        deps.pool,
-        (kind, value),
-        deps.now,
-        session_seconds=settings.auth_session_max_seconds,
-        leeway_seconds=settings.auth_leeway_seconds,
-    )
-    deps.revoked.forget()

@@ -93,12 +93,9 @@ def request_ride(body: RideRequest) -> Response:
 def list_rides(query: RideListing) -> Response:
     """List the caller's rides, newest first; with `status`, a page may hold fewer than `limit`."""
     subject = caller().subject
-    page = rides.list_rides(
-        dependencies().ports,
-        subject,
-        status=query.status,
-        limit=query.limit,
-        start=cursors.key_of(query.cursor, subject),
+    start = cursors.key_of(query.cursor, subject)
+    page = dependencies().ports.rides.list_of_rider(
+        subject, status=query.status, limit=query.limit, start=start
     )
     return answer(200, ride_list_view(page, cursors.cursor_of(page.next_key, subject)))
 

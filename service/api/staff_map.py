@@ -32,8 +32,7 @@ from service.core import city_map
 from service.core.city_map import Changes, SeenUnicorn, Snapshot, WaitingRide
 from service.core.statistics import last_hour
 from service.http import headers
-from service.http.client import client
-from service.http.context import caller, dependencies
+from service.http.context import caller, client, dependencies
 from service.http.gate import gate
 from service.http.openapi import EVENT_STREAM
 from service.http.responses import JSON_TYPE, answer

@@ -24,10 +24,10 @@ from service.api.operation_views import (
     worker_view,
 )
 from service.api.staff_views import AuditListView, audit_entry_view
-from service.auth import policy, revocation
+from service.auth import policy
 from service.core import dead_letters, staff
 from service.core.reconcile import reconcile as reconcile_all
-from service.http import audit, cursors
+from service.http import audit, cursors, guard
 from service.http.context import caller, dependencies
 from service.http.responses import answer, empty
 from service.http.route import route
@@ -191,17 +191,8 @@ def revoke(body: Revocation) -> Response:
 
     A subject is signed out at the user pool first, if the service is allowed to do that.
     """
-    deps, settings = dependencies(), dependencies().settings
     ((kind, value),) = body.marks().items()
-    signed_out = revocation.revoke(
-        deps.revocations,
-        deps.pool,
-        (kind, value),
-        deps.now,
-        session_seconds=settings.auth_session_max_seconds,
-        leeway_seconds=settings.auth_leeway_seconds,
-    )
-    deps.revoked.forget()
+    signed_out = guard.revoke(kind, value)
     audit.wrote("revoked", kind=kind, value=value, at_the_pool=signed_out)
     return empty(204)
 

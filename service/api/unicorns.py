@@ -1,4 +1,4 @@
-"""Routes of unicorns: show the current ride, go on duty, carry out a ride."""
+"""Routes of unicorns: show and list their rides, go on duty, carry out a ride."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from service.api.fields import (
     Strict,
     left_out,
 )
+from service.api.rides import RideListing
 from service.api.unicorn_views import (
     MyUnicornView,
     UnicornView,
@@ -31,12 +32,12 @@ from service.api.unicorn_views import (
     unicorn_versions,
     unicorn_view,
 )
-from service.api.views import DrivenRideView, driven_ride_view
+from service.api.views import DrivenRideListView, DrivenRideView, driven_ride_view
 from service.auth import policy
 from service.core import unicorns
 from service.core.transition import stored_unicorn
 from service.core.unicorns import Duty, Step
-from service.http import headers
+from service.http import cursors, headers
 from service.http.context import caller, dependencies
 from service.http.gate import granted_wait, wait_for_duty
 from service.http.guard import judge_again
@@ -153,6 +154,30 @@ def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
         deps.ports, Step(step), _heard_unicorn(), ride_id, now, body.position(now)
     )
     return answer(200, driven_ride_view(ride), {"ETag": entity_tag(ride.version)})
+
+
+@route(
+    blueprint,
+    "GET",
+    "/v1/fleet/me/rides",
+    policy=policy.FLEET_DRIVE,
+    query=RideListing,
+    answers={200: DrivenRideListView},
+)
+def list_driven_rides(query: RideListing) -> Response:
+    """List the rides of the caller's unicorn: those it had at their end, and its present one,
+    newest first.
+
+    With a `status` a page may hold fewer rides than `limit` although more follow.
+    """
+    subject, unicorn_id = caller().subject, _heard_unicorn()
+    start = cursors.key_of(query.cursor, subject, cursors.DRIVEN_RIDES)
+    page = dependencies().ports.rides.list_of_unicorn(
+        unicorn_id, status=query.status, limit=query.limit, start=start
+    )
+    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.DRIVEN_RIDES)
+    rides = [driven_ride_view(ride) for ride in page.items]
+    return answer(200, DrivenRideListView(rides=rides, next_cursor=next_cursor))
 
 
 def _heard_unicorn() -> str:

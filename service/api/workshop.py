@@ -124,8 +124,8 @@ def list_workshop_rides() -> Response:
     if policy.UNICORN_MANAGER_SCOPE in caller().scopes:
         views = [_listed_view(ride, ride.rider_id) for ride in _rides_of_own_unicorn()]
     else:
-        page = rides.list_rides(
-            dependencies().ports, caller().subject, status=None, limit=LISTED, start=None
+        page = dependencies().ports.rides.list_of_rider(
+            caller().subject, status=None, limit=LISTED, start=None
         )
         views = [_listed_view(ride, _user()) for ride in page.items]
     # A bare array, as the page expects it.

@@ -86,7 +86,7 @@ class SignOut(StrEnum):
 
 
 class UserPool(Protocol):
-    """The Cognito user pool (`service.stores.user_pool`)."""
+    """The Cognito user pool (`service.stores.cognito`)."""
 
     def sign_out(self, sub: str) -> SignOut:
         """End all sign-ins of a subject, which makes its refresh tokens useless."""

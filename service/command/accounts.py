@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import click
 
-from service.auth import revocation
-from service.command.tools import Output, Tools, explained, now, with_output, wrote
-from service.stores.user_pool import CognitoUserPool
+from service.command.tools import Output, Tools, explained, with_output, wrote
+from service.stores.cognito import CognitoUserPool
 
 sub_option = click.option("--sub", required=True, help="The account's `sub` in the user pool.")
 
@@ -62,13 +61,6 @@ def _change(
     tools = Tools()
     with explained("accounts"):
         change(_pool(tools))
-        revocation.revoke(
-            tools.revocations,
-            tools.pool,
-            ("sub", sub),
-            now,
-            session_seconds=tools.settings.auth_session_max_seconds,
-            leeway_seconds=tools.settings.auth_leeway_seconds,
-        )
+        tools.revoke("sub", sub)
     wrote("account changed", sub=sub, outcome=outcome)
     output.show({"sub": sub, "outcome": outcome}, f"{sub} {outcome}")

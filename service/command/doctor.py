@@ -19,7 +19,6 @@ from service.model.errors import Unavailable
 from service.settings import ApiSettings, Parts, load
 from service.stores.clocks import DynamoClock, redis_clock
 from service.stores.dynamodb.inspection import faults_of_tables, notes_on_tables
-from service.stores.redis.inspection import faults_of_redis
 from service.stores.redis.link import RedisLink, connect
 
 DYNAMODB = "dynamodb"
@@ -71,10 +70,10 @@ def _lines(checks: list[Check]) -> Iterator[str]:
 def _checks(tools: Tools) -> Iterator[Check]:
     settings = tools.settings
     yield _check("tables", lambda: _tables(tools))
-    yield _check("redis", lambda: (faults_of_redis(tools.redis.link), []))
+    yield _check("redis", lambda: (_redis(tools.redis.link), []))
     if settings.broker_url != settings.redis_url:
         broker = RedisLink(connect(settings.broker_url, timeout_seconds=JOB_TIMEOUT_SECONDS))
-        yield _check("broker", lambda: (faults_of_redis(broker), []))
+        yield _check("broker", lambda: (_redis(broker), []))
     yield _check("keys", lambda: _keys(settings.cognito_user_pool_id))
     yield _check("clocks", lambda: _clocks(tools))
 
@@ -94,6 +93,27 @@ def _tables(tools: Tools) -> tuple[list[str], list[str]]:
         "not the tables of this release: deploy data.yaml or run `tables create` to add what is"
         " missing"
     ]
+
+
+def _redis(link: RedisLink) -> list[str]:
+    """The faults of the server, a sentence each; empty if there are none.
+
+    Three remote calls. Raises `Unavailable` if it does not answer or does not run scripts.
+    """
+    with link.use() as client:
+        client.eval("return redis.call('TIME')[1]", 0)
+    try:
+        with link.use() as client:
+            memory, replication = client.info("memory"), client.info("replication")
+    except Unavailable:
+        return ["this user may not run INFO, so the memory policy is not known"]
+    faults = []
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        faults.append(f"its memory policy is {policy}, which may evict jobs: set it to noeviction")
+    if replication.get("role", "master") != "master":
+        faults.append("it is a replica, which refuses writes")
+    return faults
 
 
 def _keys(user_pool_id: str) -> tuple[list[str], list[str]]:

@@ -8,9 +8,7 @@ from service.command.accounts import account
 from service.command.doctor import doctor
 from service.command.fleet import fleet
 from service.command.operations import dead_letters, dispatch, erase, revoke
-from service.command.reconcile import reconcile
-from service.command.retention import retention
-from service.command.tables import tables
+from service.command.tables import reconcile, retention, tables
 from service.command.tools import audit_lines_on_stderr
 
 

@@ -9,7 +9,6 @@ import click
 
 from service.api.operation_views import dead_letter_view, dispatch_view
 from service.api.views import instant_text
-from service.auth import revocation
 from service.bootstrap import photos_of
 from service.command.tools import Output, Tools, explained, now, with_output, wrote
 from service.core import staff
@@ -131,16 +130,8 @@ def revoke(sub: str | None, origin_jti: str | None, jti: str | None, output: Out
     if len(given) != 1:
         raise click.UsageError("give exactly one of --sub, --origin-jti and --jti")
     ((kind, value),) = given.items()
-    tools, mark = Tools(), (kind, value)
     with explained("revocations"):
-        signed_out = revocation.revoke(
-            tools.revocations,
-            tools.pool,
-            mark,
-            now,
-            session_seconds=tools.settings.auth_session_max_seconds,
-            leeway_seconds=tools.settings.auth_leeway_seconds,
-        )
+        signed_out = Tools().revoke(kind, value)
     wrote("revoked", kind=kind, value=value, at_the_pool=signed_out)
     output.show(
         {"revoked": given, "at_the_pool": signed_out},

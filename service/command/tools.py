@@ -18,7 +18,8 @@ import click
 from pydantic import Field
 from pydantic_core import to_json
 
-from service.auth.revocation import NoUserPool, UserPool
+from service.auth import revocation
+from service.auth.revocation import NoUserPool, SignOut, UserPool
 from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
     RedisStores,
@@ -33,9 +34,9 @@ from service.logs import json_lines
 from service.model.errors import DispatchError, Unavailable
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
+from service.stores.cognito import CognitoUserPool
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.revocations import KnownRevocations
-from service.stores.user_pool import CognitoUserPool
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -89,6 +90,17 @@ class Tools:
     def pool(self) -> UserPool:
         pool_id = self.settings.cognito_user_pool_id
         return CognitoUserPool(pool_id) if pool_id else NoUserPool()
+
+    def revoke(self, kind: str, value: str) -> SignOut:
+        """Revoke a mark from now on, in every process within 5 s. Raises `Unavailable`."""
+        return revocation.revoke(
+            self.revocations,
+            self.pool,
+            (kind, value),
+            now,
+            session_seconds=self.settings.auth_session_max_seconds,
+            leeway_seconds=self.settings.auth_leeway_seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

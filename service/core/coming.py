@@ -1,4 +1,4 @@
-"""Judges whether the unicorn of a matched ride is coming, and whether another should take over."""
+"""Judges whether a ride keeps its unicorn: does it come, and is its silence an outage?"""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from service.core.ports import Stores, WriteConflict
+from service.core.ports import Hints, Stores, WriteConflict
 from service.matching import coming
 from service.matching.correction import Kind
 from service.matching.travel import TravelTimes, places
 from service.matching.zones import zone_of
 from service.model import LIVENESS_CHECK, Location, Position, Presence, Ride, RideStatus, Unicorn
+from service.model.presence import OUTAGE_LASTS
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ UNPLACED_AFTER: Final = timedelta(seconds=180)
 
 MOST_READ: Final = 8
 """How many free unicorns near the pickup are compared; excluded ones are not among them."""
+
+OUTAGE_MESSAGE: Final = "ride left with its silent unicorn: many fell silent together"
 
 
 class Verdict(StrEnum):
@@ -157,3 +160,26 @@ def _seconds(travel: TravelTimes, starts: Sequence[Position], pickup: Location) 
     origins, destinations = places(at.location for at in starts), places([pickup] * len(starts))
     seconds, _ = travel.estimate(origins, destinations)
     return [float(each) for each in seconds]
+
+
+def is_outage(ports: Hints, ride: Ride, late: timedelta, now: datetime) -> bool:
+    """Whether the ride's silent unicorn fell silent together with a large part of the fleet.
+
+    If so, something between unicorns and API failed unnoticed, and the unicorn keeps its ride for
+    a limited time. `late`: how much longer than allowed the unicorn has been silent. Two remote
+    calls, so call it only for a unicorn that is late. Raises `Unavailable`.
+    """
+    if late > OUTAGE_LASTS * ports.rules.stale_after:
+        return False
+    found = ports.fleet.silent_together(ride.unicorn_id or "", now)
+    if found.is_outage:
+        logger.error(
+            OUTAGE_MESSAGE,
+            extra={
+                "ride_id": ride.ride_id,
+                "unicorn_id": ride.unicorn_id,
+                "silent": found.silent,
+                "assigned": found.assigned,
+            },
+        )
+    return found.is_outage

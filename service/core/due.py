@@ -19,7 +19,6 @@ from typing import Final
 from service.core import coming, effects
 from service.core.ports import Stores
 from service.core.reconcile import mend
-from service.core.silence import is_outage
 from service.core.transition import carry_out
 from service.matching.correction import Kind
 from service.matching.travel import seconds_between
@@ -100,7 +99,7 @@ def _handle_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime | Non
         return None
     seen = ports.fleet.presence(ride.unicorn_id or "", now)
     late, within = seen.silence - ports.rules.stale_after, ports.rules.match_within
-    if late > timedelta() and is_outage(ports, ride, late, now):
+    if late > timedelta() and coming.is_outage(ports, ride, late, now):
         return now + LIVENESS_CHECK
     if late > timedelta():
         why = RideStep.FELL_SILENT
@@ -123,7 +122,7 @@ def _handle_in_progress(ports: Stores, ride: Ride, now: datetime) -> datetime | 
     late = silent - max(TRIP_LOST_AFTER, 3 * _trip_estimate(ports, ride, now))
     if late <= timedelta():
         return _next_check(now, late)
-    if is_outage(ports, ride, late, now):
+    if coming.is_outage(ports, ride, late, now):
         return now + LIVENESS_CHECK
     lost = "unicorn_lost"
     _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, lost, now), silent=True)

@@ -1,15 +1,22 @@
-"""Erases a rider's personal data (GDPR, article 17)."""
+"""Removes the data of riders (GDPR, article 17): their rides, their accounts, expired rides."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from typing import Final, Protocol
 
 from service.core.dead_letters import letters_about
+from service.core.photos import Photos
 from service.core.ports import DeadLetters, Rides, WriteConflict
-from service.model import items_of
+from service.core.staff import RideHistory
+from service.model import Ride, items_of
+from service.model.errors import OpenRides
 
-PAGE = 100
+PAGE: Final = 100
+"""Rides that one call lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +50,63 @@ def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
         except WriteConflict:
             still_open.append(ride.ride_id)
     return Erasure(erased, tuple(still_open))
+
+
+class Accounts(Protocol):
+    """The accounts of the user pool."""
+
+    def delete(self, sub: str) -> None:
+        """Delete an account; a missing one is not an error. Raises `Unavailable`."""
+
+    def end_session(self, refresh_token: str, client_id: str) -> None:
+        """Revoke a refresh token; an invalid one is not an error. Raises `Unavailable`."""
+
+
+def delete_account(
+    rides: Rides,
+    letters: DeadLetters,
+    photos: Photos | None,
+    accounts: Accounts,
+    revoke: Callable[[], object],
+    sub: str,
+) -> None:
+    """Erase the rider from all rides, and delete the photo and the account.
+
+    The order: require that all rides have ended; call `revoke`, which revokes the rider's tokens,
+    so that no further ride is requested; erase the rides; delete the photo; delete the account. The
+    account comes last, so that after an interruption the rider can sign in and repeat the request.
+    Raises `OpenRides` if a ride is open or has just changed. Raises `Unavailable`.
+    """
+    _require_all_ended(rides, sub)
+    revoke()
+    if erase_rider(rides, letters, sub).open_rides:
+        raise OpenRides("a ride is open or has just changed; try again")
+    if photos:
+        photos.forget(sub)
+    accounts.delete(sub)
+
+
+def _require_all_ended(rides: Rides, sub: str) -> None:
+    listing = partial(rides.list_of_rider, sub, status=None, limit=PAGE)
+    if any(not ride.is_terminal for ride in items_of(lambda start: listing(start=start))):
+        raise OpenRides("a ride has not ended: cancel it, or let it end")
+
+
+def renew_expiry(
+    rides: Rides, history: RideHistory, since: datetime, until: datetime
+) -> Iterator[Ride]:
+    """Write again, unchanged, each ended ride that was requested from `since` to `until`.
+
+    With each write, the store sets or removes the expiry of the ride. Yields the written rides,
+    newest first. May be repeated. Costs one write per ended ride, and reads all rides of the time
+    span. Raises `Unavailable`.
+    """
+    listing = partial(history.newest, since=since, until=until, status=None, limit=PAGE)
+    for ride in items_of(lambda start: listing(start=start)):
+        if not ride.is_terminal:
+            continue
+        try:
+            rides.save(ride, ride)
+        except WriteConflict:
+            continue  # another process has written its new expiry, or the ride has expired
+        yield ride

@@ -1,11 +1,10 @@
-"""Use cases of riders: request, show, list, cancel and rate rides."""
+"""Use cases of riders: request, show, cancel and rate rides."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,7 +17,6 @@ from service.model import (
     FIRST_RETRY,
     CanceledBy,
     Location,
-    Page,
     Rating,
     Ride,
     RideStatus,
@@ -99,18 +97,6 @@ def own_ride(ports: Stores, ride_id: str, rider_id: str) -> Ride:
 def is_settled(ride: Ride) -> bool:
     """Whether the ride has (or had) a unicorn or has ended: the answer a rider waits for."""
     return ride.matched_at is not None or ride.is_terminal
-
-
-def list_rides(
-    ports: Stores,
-    rider_id: str,
-    *,
-    status: RideStatus | None,
-    limit: int,
-    start: Mapping[str, str] | None,
-) -> Page[Ride]:
-    """The rider's rides, newest first."""
-    return ports.rides.list_of_rider(rider_id, status=status, limit=limit, start=start)
 
 
 def cancel_ride(

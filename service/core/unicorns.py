@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +16,6 @@ from service.model import (
     ASSIGNED,
     Advice,
     Location,
-    Page,
     Position,
     PositionProblem,
     Ride,
@@ -238,18 +237,6 @@ def record_call(ports: Stores, account_sub: str, now: datetime) -> str:
     with suppress(Unavailable):
         ports.fleet.hear(unicorn_id, now)
     return unicorn_id
-
-
-def list_rides(
-    ports: Stores,
-    unicorn_id: str,
-    *,
-    status: RideStatus | None,
-    limit: int,
-    start: Mapping[str, str] | None,
-) -> Page[Ride]:
-    """The rides that the unicorn has, or had when they ended, newest first."""
-    return ports.rides.list_of_unicorn(unicorn_id, status=status, limit=limit, start=start)
 
 
 def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from service.http.client import client
+from service.http.context import client
 from service.http.problems import Problem
 from service.strict_json import read_json
 

@@ -1,20 +1,21 @@
-"""What a view can ask for: the process's dependencies, the caller and the request id."""
+"""What a view can ask for: the process's dependencies, the caller, the client, the request id."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app, g, request
 
 if TYPE_CHECKING:
     from service.auth.gateway import GatewayCallers
     from service.auth.principal import Principal
     from service.auth.revocation import RevocationCheck, RevocationStore, UserPool
-    from service.core.accounts import Accounts
     from service.core.city_map import Picture
+    from service.core.erasure import Accounts
     from service.core.photos import Photos
     from service.core.ports import Ports
     from service.core.staff import Oversight
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from service.settings import ApiSettings
 
 _KEY: Final = "dispatch"
+_CLIENT: Final = "gunicorn.socket"
+"""The WSGI variable in which gunicorn passes the connection (`entrypoints.connection`)."""
 
 
 class Verifier(Protocol):
@@ -102,3 +105,34 @@ def caller() -> Principal:
 
 def request_id() -> str:
     return cast(str, g.request_id)
+
+
+Refusal = tuple[int, str, str]
+"""Status, reason and detail of the answer to a request that the server could not read."""
+
+
+class Client(Protocol):
+    """The connection on which a request came."""
+
+    refusal: Refusal | None
+    """Set if the server could not read the request; the application then answers with it."""
+
+    def watched(self, gone: Callable[[], None]) -> AbstractContextManager[None]:
+        """While the context lasts, `gone` is called once if the client closes its connection."""
+
+
+class SilentClient:
+    """Used where the server passes no connection, as in tests over WSGI."""
+
+    refusal: Refusal | None = None
+
+    def watched(self, gone: Callable[[], None]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+_SILENT: Final = SilentClient()
+
+
+def client() -> Client:
+    """The client of the current request."""
+    return cast(Client, request.environ.get(_CLIENT, _SILENT))

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from flask import Flask, Response, g, request
 
-from service.http.client import client
+from service.auth.principal import Principal, TokenKind
+from service.http.context import client
 from service.http.headers import given_request_id, trace_carrier
 from service.http.problems import Problem
 from service.logs import set_log_context
@@ -31,6 +32,11 @@ QUIET: Final = frozenset({"/healthz", "/readyz"})
 POSITIONS: Final = frozenset({"/v1/fleet/me/position"})
 """Thousands a second: those that are accepted are counted (by `REQUESTS`), not logged one by one.
 """
+
+FLEET: Final = "/v1/fleet"
+TOO_MANY: Final = 429
+OUR_FAULT: Final = 500
+"""From this status on the failure is the service's, not the caller's."""
 
 NO_ROUTE: Final = "none"
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -54,6 +60,25 @@ def install(app: Flask, public_url: str) -> None:
     app.before_request(_begin)
     app.after_request(finish)
     app.teardown_request(_end)
+
+
+def report_refused_calls(app: Flask, refused: Callable[[str | None], None]) -> None:
+    """Call `refused` for each refused call of a unicorn, so that it does not count as silent.
+
+    The argument is the caller's account, or None if it is unknown.
+    """
+
+    def watch(response: Response) -> Response:
+        status, route = response.status_code, request.url_rule
+        principal: Principal | None = g.get("principal")
+        # A 429 without a principal does not count: else anybody could make us count as deaf.
+        is_refused = status >= OUR_FAULT or (status == TOO_MANY and principal)
+        if is_refused and route and route.rule.startswith(FLEET):
+            is_driver = principal is not None and principal.kind is TokenKind.USER
+            refused(principal.subject if principal and is_driver else None)
+        return response
+
+    app.after_request(watch)
 
 
 def security_headers(public_url: str) -> list[tuple[str, str]]:

@@ -35,8 +35,7 @@ from service.core.unicorns import Duty
 from service.core.watch import Wait
 from service.http import headers
 from service.http.audit import client_address
-from service.http.client import Client, client
-from service.http.context import caller, dependencies
+from service.http.context import Client, caller, client, dependencies
 from service.http.problems import RETRY_SOON, Problem
 from service.model import Ride
 from service.observability.instruments import STREAMS, WAITERS

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound
 
-from service.auth import bearer, iam
+from service.auth import bearer, iam, revocation
 from service.auth.errors import (
     AuthError,
     AuthUnavailable,
@@ -25,7 +25,7 @@ from service.auth.errors import (
 )
 from service.auth.policy import ADMIN_SCOPE, Policy, Role, judge
 from service.auth.principal import Principal
-from service.auth.revocation import RevocationCheck
+from service.auth.revocation import RevocationCheck, SignOut
 from service.auth.workshop import workshop_token_from
 from service.http import audit, cors
 from service.http.context import Dependencies, Verifier, caller, dependencies
@@ -102,6 +102,21 @@ def is_still_admitted() -> bool:
     except AuthError:
         return False
     return True
+
+
+def revoke(kind: str, value: str) -> SignOut:
+    """Revoke a mark: in this process at once, in all others within 5 s. Raises `Unavailable`."""
+    deps, settings = dependencies(), dependencies().settings
+    signed_out = revocation.revoke(
+        deps.revocations,
+        deps.pool,
+        (kind, value),
+        deps.now,
+        session_seconds=settings.auth_session_max_seconds,
+        leeway_seconds=settings.auth_leeway_seconds,
+    )
+    deps.revoked.forget()
+    return signed_out
 
 
 class Authority(Protocol):

@@ -17,7 +17,7 @@ from service.identity.messages import Refusal, refusal
 BEFORE: Final = "PreAuthentication_Authentication"
 AFTER: Final = "PostAuthentication_Authentication"
 SUSPENDED: Final = "custom:suspended"
-"""The attribute that `account suspend` sets (service/stores/user_pool.py, compared by a test)."""
+"""The attribute that `account suspend` sets (service/stores/cognito.py, compared by a test)."""
 
 
 def before(event: Event, _context: object) -> Event:

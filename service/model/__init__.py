@@ -9,7 +9,6 @@ Instants are timezone-aware UTC. Distances are metres, durations seconds, positi
 
 from service.model.advice import Advice, AdviceReason, Weight
 from service.model.page import Page, items_of
-from service.model.pairing import Pairing
 from service.model.places import WORLD, Box, Location, Position
 from service.model.presence import (
     Hearing,
@@ -39,6 +38,7 @@ from service.model.timeline import MOST_STEPS, Happened, steps_of
 from service.model.unicorn import (
     AssignedUnicorn,
     FleetEntry,
+    Pairing,
     Trip,
     Unicorn,
     UnicornState,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from service.model.errors import IllegalTransition, NotCancelable
-from service.model.pairing import Pairing
 from service.model.places import Location
 from service.model.status import (
     ASSIGNED,
@@ -20,7 +19,7 @@ from service.model.status import (
     canceling,
 )
 from service.model.timeline import Happened, with_step
-from service.model.unicorn import AssignedUnicorn, Unicorn
+from service.model.unicorn import AssignedUnicorn, Pairing, Unicorn
 
 FIRST_RETRY = timedelta(seconds=2)
 """How long a new ride waits for its job before the sweep looks after it."""

@@ -1,4 +1,4 @@
-"""AWS credentials that are found and renewed in the background, so that no call waits for them.
+"""AWS clients: their credentials are found and renewed in the background; their errors are ours.
 
 botocore renews credentials inside the call that needs them, without a time limit: if the endpoint
 of credentials does not answer, every request hangs. Here a thread renews them 15 minutes before
@@ -7,10 +7,14 @@ they end, by botocore's own chain of providers, and calls use the latest ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
+import boto3
 import botocore.session
+from botocore.config import Config
 from botocore.credentials import (
     CredentialProvider,
     CredentialResolver,
@@ -18,9 +22,15 @@ from botocore.credentials import (
     ReadOnlyCredentials,
     RefreshableCredentials,
 )
-from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+)
 
 from service.background import Repeated
+from service.model.errors import Unavailable
 
 LOOK_EVERY: Final = timedelta(seconds=2)
 """Time between two looks, and the pause after a failure; a look makes no remote call before the
@@ -89,3 +99,20 @@ def session_with_kept_credentials() -> botocore.session.Session:
     session = botocore.session.Session()
     session.register_component("credential_provider", CredentialResolver([KeptProvider()]))
     return session
+
+
+def aws_client(service: str, region: str, config: Config) -> Any:
+    """A client with kept credentials. Make it after any fork."""
+    session: Any = boto3.Session(botocore_session=session_with_kept_credentials())
+    return session.client(service, region_name=region, config=config)
+
+
+@contextmanager
+def unavailable(peer: str) -> Iterator[None]:
+    """Raise `Unavailable` for any error of botocore in the block; its text names the peer."""
+    try:
+        yield
+    except ClientError as error:
+        raise Unavailable(f"{peer}: {error.response['Error']['Code']}") from error
+    except BotoCoreError as error:
+        raise Unavailable(f"{peer}: {type(error).__name__}") from error

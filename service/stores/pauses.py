@@ -8,7 +8,7 @@ dispatch.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from service.background import Repeated
 from service.model import Weight
@@ -18,8 +18,6 @@ from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import UpdateItemInputTypeDef
-
     from service.core.ports import Pauses
     from service.stores.dynamodb.items import Item
 
@@ -42,36 +40,29 @@ class DynamoPauses(TableStore):
 
     def put(self, zone: str | None, paused: bool) -> Pause:
         """Pause or resume; writes only its own part, so that two changes at once both hold."""
-        update: UpdateItemInputTypeDef = {
-            "TableName": self._table,
-            "Key": {"operation_id": text(_KEY)},
-            "ReturnValues": "ALL_NEW",
-        }
         if zone is not None:
-            update["UpdateExpression"] = "ADD zones :zones" if paused else "DELETE zones :zones"
-            update["ExpressionAttributeValues"] = {":zones": {"SS": [zone]}}
-        else:
-            everything = "SET everywhere = :paused"
-            update["UpdateExpression"] = everything if paused else f"{everything} REMOVE zones"
-            update["ExpressionAttributeValues"] = {":paused": {"BOOL": paused}}
-        return self._updated(update)
+            expression = "ADD zones :zones" if paused else "DELETE zones :zones"
+            return self._updated(expression, {":zones": {"SS": [zone]}})
+        expression = f"SET everywhere = :paused{'' if paused else ' REMOVE zones'}"
+        return self._updated(expression, {":paused": {"BOOL": paused}})
 
     def reposition(self, zone: str | None, weight: Weight) -> Pause:
         """Set a weight; each zone has an attribute, so that two changes at once both hold."""
-        return self._updated(
-            {
-                "TableName": self._table,
-                "Key": {"operation_id": text(_KEY)},
-                "ReturnValues": "ALL_NEW",
-                "UpdateExpression": "SET #weight = :weight",
-                "ExpressionAttributeNames": {"#weight": f"{_WEIGHT}{zone or ''}"},
-                "ExpressionAttributeValues": {":weight": text(weight)},
-            }
-        )
+        names = {"#weight": f"{_WEIGHT}{zone or ''}"}
+        values: Item = {":weight": text(weight)}
+        return self._updated("SET #weight = :weight", values, ExpressionAttributeNames=names)
 
-    def _updated(self, update: UpdateItemInputTypeDef) -> Pause:
-        answer = patiently(partial(self._client.update_item, **update), self._patience)
-        return _pause(answer["Attributes"])
+    def _updated(self, expression: str, values: Item, **names: Any) -> Pause:
+        update = partial(
+            self._client.update_item,
+            TableName=self._table,
+            Key={"operation_id": text(_KEY)},
+            UpdateExpression=expression,
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_NEW",
+            **names,
+        )
+        return _pause(patiently(update, self._patience)["Attributes"])
 
 
 class KnownPauses:

@@ -12,9 +12,8 @@ from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from service.core.photos import (
     SEEN_FOR,
@@ -25,8 +24,8 @@ from service.core.photos import (
     Picture,
     UploadForm,
 )
-from service.model.errors import PhotoRefused, Unavailable
-from service.stores.credentials import session_with_kept_credentials
+from service.model.errors import PhotoRefused
+from service.stores.credentials import aws_client, unavailable
 from service.stores.dynamodb.calls import ConditionFailed, patiently
 from service.stores.dynamodb.items import can_be_key, text
 from service.stores.dynamodb.table import TableStore
@@ -205,8 +204,7 @@ class S3Photos:
 
     @cached_property
     def _s3(self) -> Any:
-        session = boto3.Session(botocore_session=session_with_kept_credentials())
-        return session.client("s3", region_name=self._region, config=_CONFIG)
+        return aws_client("s3", self._region, _CONFIG)
 
 
 class _Gone(Exception):
@@ -215,15 +213,13 @@ class _Gone(Exception):
 
 def _tried(call: Callable[[], Answer]) -> Answer:
     """Raises `Unavailable`, `_Gone`."""
-    try:
-        return call()
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in {"NoSuchKey", "404"}:
-            raise _Gone from error
-        raise Unavailable(f"photos: {code}") from error
-    except BotoCoreError as error:
-        raise Unavailable(f"photos: {type(error).__name__}") from error
+    with unavailable("photos"):
+        try:
+            return call()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+                raise _Gone from error
+            raise
 
 
 def _shown_in(item: Item) -> str | None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.core.erasure import Erasure, erase_rider
-from service.core.retention import renew_expiry
+from service.core.erasure import Erasure, erase_rider, renew_expiry
 from service.core.rides import RideOrder, request_ride
 from service.core.staff import RideHistory
 from service.model import (

@@ -13,8 +13,8 @@ from typing import Any
 from unittest.mock import patch
 
 from service.core.claims import Claim, Outcome
+from service.core.coming import OUTAGE_MESSAGE
 from service.core.ports import Ports
-from service.core.silence import OUTAGE_MESSAGE
 from service.core.sweep import sweep
 from service.model import Location, Ride
 from service.model.errors import DispatchError, Unavailable

@@ -28,17 +28,15 @@ SHARED = {
 ONLY_IN = {
     "boto3": (
         "service/stores/dynamodb/",
-        "service/stores/identity_pool.py",
-        "service/stores/photos.py",
-        "service/stores/user_pool.py",
+        "service/stores/cognito.py",
+        "service/stores/credentials.py",
         "service/local/",
     ),
     "botocore": (
         "service/stores/dynamodb/",
         "service/stores/credentials.py",
-        "service/stores/identity_pool.py",
+        "service/stores/cognito.py",
         "service/stores/photos.py",
-        "service/stores/user_pool.py",
         "service/identity/",
         "service/local/",
     ),

@@ -15,7 +15,7 @@ from tests.support.templates import ECS, resources, written_out
 from tests.unit.test_ecs_templates import called_by_table
 
 NAMES: Final = sorted(path.name for path in ECS.glob("*.yaml"))
-USER_POOL: Final = PROJECT / "service" / "stores" / "user_pool.py"
+USER_POOL: Final = PROJECT / "service" / "stores" / "cognito.py"
 BY_SERVICE_ONLY: Final = {"delete", "end_session"}
 """What only the API does at the user pool, not the commands."""
 

@@ -5,12 +5,13 @@ hold the truth and decide by conditional writes. The stores in Redis (`FleetInde
 `Changes`) may lose everything at any time.
 """
 
-from service.core.ports.changes import Changes, Listener
 from service.core.ports.fleet import FleetIndex, Nearby, Sighting
 from service.core.ports.groups import Hints, Ports, Rules, Stores
 from service.core.ports.learning import LearnedCorrections, Legs, Matches, Uncounted
 from service.core.ports.rounds import (
+    Changes,
     LeaseLost,
+    Listener,
     PlaceInLine,
     RoundLease,
     RoundLeases,

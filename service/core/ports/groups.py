@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 
 from service.core.arrivals import Arrivals
 from service.core.outlook import MoveMemory
-from service.core.ports.changes import Changes
 from service.core.ports.fleet import FleetIndex
 from service.core.ports.learning import Legs, Matches, Uncounted
-from service.core.ports.rounds import RoundQueue, WaitingRides
+from service.core.ports.rounds import Changes, RoundQueue, WaitingRides
 from service.core.ports.tables import Assignments, DeadLetters, Pauses, Rides, Unicorns
 from service.core.times import ZoneTimes
 from service.matching.travel import GreatCircle

@@ -1,8 +1,9 @@
-"""Waiting rides, and what rounds need: leases and a queue, in Redis."""
+"""Waiting rides, what rounds need (leases and a queue), and announcements, all in Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -111,3 +112,20 @@ class RoundQueue(Protocol):
     """Tells workers that a zone needs a round. Only a hint: the sweep guarantees delivery."""
 
     def publish(self, zone: str, request_id: str) -> None: ...
+
+
+class Changes(Protocol):
+    """Wakes those who wait for a ride or unicorn to change. Announcements may be lost, so waiters
+    read again at intervals."""
+
+    def announce(self, *topics: str) -> None: ...
+
+    def listen(self, topic: str) -> AbstractContextManager[Listener]: ...
+
+
+class Listener(Protocol):
+    def wait(self, seconds: float) -> bool:
+        """Wait until the topic is announced or the time is up; True if it was announced."""
+
+    def wake(self) -> None:
+        """End the wait under way, or the next one, as if the topic had been announced."""

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from service.settings import Settings
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
-from service.stores.dynamodb.schema import TABLES, Index, Table
+from service.stores.dynamodb.schema import Index, Table, named_tables
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,7 +20,7 @@ def faults_of_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
 
     Two remote calls for each table. Raises `Unavailable`.
     """
-    named = [(str(getattr(settings, table.setting)), table) for table in TABLES]
+    named = named_tables(settings)
     return patiently(
         lambda: [fault for name, table in named for fault in _faults_of(client, name, table)],
         PATIENCE_SECONDS,
@@ -32,7 +32,7 @@ def notes_on_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
 
     One remote call for each table. Raises `Unavailable`.
     """
-    named = [(str(getattr(settings, table.setting)), table) for table in TABLES]
+    named = named_tables(settings)
     return patiently(
         lambda: [note for name, table in named for note in _notes_on(client, name, table)],
         PATIENCE_SECONDS,

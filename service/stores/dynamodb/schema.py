@@ -87,6 +87,11 @@ TABLES: Final = (
 )
 
 
+def named_tables(settings: Settings) -> list[tuple[str, Table]]:
+    """The tables, each with the name that the settings give it."""
+    return [(str(getattr(settings, table.setting)), table) for table in TABLES]
+
+
 def create_tables(client: DynamoDBClient, settings: Settings) -> None:
     """Create missing tables and indexes, and wait until all can be used.
 
@@ -98,7 +103,7 @@ def create_tables(client: DynamoDBClient, settings: Settings) -> None:
 
 
 def _create_all(client: DynamoDBClient, settings: Settings) -> None:
-    named = [(str(getattr(settings, table.setting)), table) for table in TABLES]
+    named = named_tables(settings)
     for name, table in named:
         _create(client, definition(name, table))
     for name, table in named:
@@ -114,8 +119,7 @@ def drop_former_indexes(client: DynamoDBClient, settings: Settings) -> None:
     """
 
     def drop() -> None:
-        for table in TABLES:
-            name = str(getattr(settings, table.setting))
+        for name, table in named_tables(settings):
             while former := _indexes_of(_settled(client, name)).intersection(table.former_indexes):
                 client.update_table(
                     TableName=name,

@@ -29,7 +29,7 @@ from service.stores.entries import (
     trace_of,
 )
 from service.stores.records import UNREADABLE
-from service.stores.redis import keys, scripts, triggers
+from service.stores.redis import keys, scripts
 from service.stores.redis.link import RedisLink
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class RedisRoundLease:
         ROUND_RIDES.observe(rides)
         if triggered and triggered.isdecimal():
             # The clocks of two machines may differ, so a negative lag counts as none.
-            lag = max(0, triggers.now_ms() - int(triggered)) / 1000
+            lag = max(0, now_ms() - int(triggered)) / 1000
             TRIGGER_LAG.observe(lag)
             self._report["trigger_lag_seconds"] = lag
 
@@ -201,3 +201,7 @@ class RedisRoundLease:
 def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The (field, value) pairs of a hash from a script's flat list."""
     return zip(flat[::2], flat[1::2], strict=True)
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)

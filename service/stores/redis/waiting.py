@@ -16,20 +16,26 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Final, cast
 
 from service.model import Pairing, Ride
 from service.observability.instruments import UNSEEN
 from service.stores.entries import dump_ride, load_plan, readable
-from service.stores.redis import keys, scripts, triggers
-from service.stores.redis.leases import LEASE_MS, RedisRoundLease, RoundScripts
+from service.stores.redis import keys, scripts
+from service.stores.redis.leases import LEASE_MS, RedisRoundLease, RoundScripts, now_ms
 from service.stores.redis.link import Command, RedisLink, run_all
 from service.stores.redis.moves import RequestCounter
 
 MARK_MS: Final = 1000
 """How long the mark of a trigger lasts. If its job is lost, the next trigger after this publishes
 another one."""
+NOTED_MS: Final = 600_000
+"""How long the instant of a zone's oldest unread trigger is kept (`keys.triggered`): longer than
+the mark, so that it shows how long triggers wait even if a job or a mark was lost."""
+UNSEEN_AFTER: Final = timedelta(seconds=1)
+"""A second trigger of a ride after this time can only come from the sweep."""
 
 
 class RedisWaitingRides:
@@ -49,7 +55,7 @@ class RedisWaitingRides:
         by_zone: dict[str, list[Ride]] = {}
         for ride in rides:
             by_zone.setdefault(ride.zone, []).append(ride)
-        now = triggers.now_ms()
+        now = now_ms()
         commands: list[Command] = []
         for zone, added in by_zone.items():
             entries = [text for ride in added for text in (ride.ride_id, dump_ride(ride))]
@@ -58,7 +64,7 @@ class RedisWaitingRides:
                 # With `GET`, a key of a wrong type is an error, on which `link` deletes the key.
                 # Without it, the key would count as a mark.
                 ("SET", keys.mark(zone), "1", "NX", "GET", "PX", MARK_MS),
-                ("SET", keys.triggered(zone), now, "NX", "GET", "PX", triggers.NOTED_MS),
+                ("SET", keys.triggered(zone), now, "NX", "GET", "PX", NOTED_MS),
                 ("SADD", keys.ZONES, zone),
             )
         for ride in rides:
@@ -68,7 +74,7 @@ class RedisWaitingRides:
         marked = [zone for zone, mark in zip(by_zone, answers[1::4], strict=True) if mark is None]
         for added, unread_since in zip(by_zone.values(), answers[2::4], strict=True):
             if unread_since:
-                UNSEEN.inc(sum(triggers.is_unseen(r, int(unread_since), now) for r in added))
+                UNSEEN.inc(sum(is_unseen(r, int(unread_since), now) for r in added))
         return marked
 
     def correct(self, ride: Ride) -> None:
@@ -76,7 +82,7 @@ class RedisWaitingRides:
             client.hset(keys.waiting(ride.zone), ride.ride_id, dump_ride(ride))
 
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
-        ordered, args = sorted(zones), [MARK_MS, triggers.now_ms(), triggers.NOTED_MS]
+        ordered, args = sorted(zones), [MARK_MS, now_ms(), NOTED_MS]
         calls = [
             ([keys.waiting(zone), keys.mark(zone), keys.triggered(zone)], args) for zone in ordered
         ]
@@ -98,3 +104,9 @@ class RedisWaitingRides:
         with self._link.use():
             taken = self._take(keys=[keys.lease(zone), keys.mark(zone)], args=[owner, LEASE_MS])
         return RedisRoundLease(self._link, self._rounds, zone, owner) if taken else None
+
+
+def is_unseen(ride: Ride, unread_since: int, now: int) -> bool:
+    """Whether no round has read the ride since its request, although it is triggered again now."""
+    overdue_at = int((ride.requested_at + UNSEEN_AFTER).timestamp() * 1000)
+    return unread_since < overdue_at < now

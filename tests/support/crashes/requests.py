@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
-from service.core import rides, unicorns, watch
+from service.core import rides, watch
 from service.core.ports import Rules
 from service.core.watch import Wait
 from service.model import Rating
@@ -65,8 +65,8 @@ def a_ride_is_rated(process: Process) -> object:
 @scenario(given=a_second_ride_waiting)
 def riders_look_and_wait(process: Process) -> object:
     ports, now = process.ports, process.now
-    rides.list_rides(ports, "rider-1", status=None, limit=20, start=None)
-    unicorns.list_rides(ports, "u1", status=None, limit=20, start=None)
+    ports.rides.list_of_rider("rider-1", status=None, limit=20, start=None)
+    ports.rides.list_of_unicorn("u1", status=None, limit=20, start=None)
     seen = rides.own_ride(ports, RIDE_ID, "rider-1")
     waiting = rides.own_ride(ports, SECOND.ride_id, "rider-2")
     watch.live_view(ports, ports.arrivals, seen, now)

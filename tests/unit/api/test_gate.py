@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from service.http.client import SilentClient
+from service.http.context import SilentClient
 from service.http.gate import POLLS_PER_SUBJECT, Gate, Holder
 from service.http.problems import Problem
 from service.model import Ride

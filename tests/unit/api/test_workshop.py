@@ -11,7 +11,7 @@ import pytest
 
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
-from service.http.client import SilentClient
+from service.http.context import SilentClient
 from service.model import Ride, RideStatus, UnicornState
 from tests.support.api import PRINCIPALS, Api, a_principal, build_api
 from tests.support.builders import a_ride

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.accounts import delete_account
+from service.core.erasure import delete_account
 from service.core.photos import Picture
 from service.model.errors import OpenRides
 from tests.support.builders import a_finished_ride, a_ride

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.stores.redis.triggers import is_unseen
+from service.stores.redis.waiting import is_unseen
 from tests.support.builders import NOW, a_ride
 
 REQUESTED = int(NOW.timestamp() * 1000)

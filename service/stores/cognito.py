@@ -1,4 +1,4 @@
-"""Signs subjects out at the Cognito user pool, and changes or deletes their accounts.
+"""Cognito: signs subjects out at the user pool, changes their accounts, finds their identities.
 
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/
 API_AdminUserGlobalSignOut.html: refresh tokens are void at once. Access tokens stay good until they
@@ -11,16 +11,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from service.auth.revocation import SignOut
-from service.model.errors import Unavailable
-from service.stores.credentials import session_with_kept_credentials
+from service.stores.credentials import aws_client, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +59,7 @@ class CognitoUserPool:
 
     def sign_out(self, sub: str) -> SignOut:
         try:
-            try:
-                self._sign_out(sub)
-            except self._client.exceptions.UserNotFoundException:
-                self._sign_out(self._username_of(sub))
+            self._by_name(sub, self._sign_out)
         except ClientError as error:
             return _failed(error.response["Error"]["Code"])
         except BotoCoreError as error:
@@ -79,14 +77,13 @@ class CognitoUserPool:
 
         https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_RevokeToken.html
         """
-        try:
-            self._client.revoke_token(Token=refresh_token, ClientId=client_id)
-        except ClientError as error:
-            # A text that is no refresh token of this client has nothing to end.
-            if error.response["Error"]["Code"] not in _NO_TOKEN:
-                raise Unavailable(f"user pool: {error.response['Error']['Code']}") from error
-        except BotoCoreError as error:
-            raise Unavailable(f"user pool: {type(error).__name__}") from error
+        with unavailable("user pool"):
+            try:
+                self._client.revoke_token(Token=refresh_token, ClientId=client_id)
+            except ClientError as error:
+                # A text that is no refresh token of this client has nothing to end.
+                if error.response["Error"]["Code"] not in _NO_TOKEN:
+                    raise
 
     def suspend(self, sub: str, suspended: bool) -> None:
         """Set or clear the attribute that the triggers ask for."""
@@ -112,17 +109,18 @@ class CognitoUserPool:
 
     def _change(self, sub: str, change: Callable[[str], None]) -> None:
         """Change an account by its user name; one that does not exist is no error."""
+        with suppress(LookupError), unavailable("user pool"):
+            self._by_name(sub, change)
+
+    def _by_name(self, sub: str, call: Callable[[str], None]) -> None:
+        """Call with the `sub` as user name, or with the user name that belongs to it.
+
+        Raises `LookupError` if the pool has no such user.
+        """
         try:
-            try:
-                change(sub)
-            except self._client.exceptions.UserNotFoundException:
-                change(self._username_of(sub))
-        except ClientError as error:
-            raise Unavailable(f"user pool: {error.response['Error']['Code']}") from error
-        except BotoCoreError as error:
-            raise Unavailable(f"user pool: {type(error).__name__}") from error
-        except LookupError:
-            return
+            call(sub)
+        except self._client.exceptions.UserNotFoundException:
+            call(self._username_of(sub))
 
     def _sign_out(self, username: str) -> None:
         self._client.admin_user_global_sign_out(UserPoolId=self._pool_id, Username=username)
@@ -138,9 +136,32 @@ class CognitoUserPool:
 
     @cached_property
     def _client(self) -> Any:
-        session = boto3.Session(botocore_session=session_with_kept_credentials())
-        region = self._pool_id.partition("_")[0]
-        return session.client("cognito-idp", region_name=region, config=_CONFIG)
+        return aws_client("cognito-idp", self._pool_id.partition("_")[0], _CONFIG)
+
+
+class IdentityPool:
+    """`Identities` on Cognito. `issuer`: of the tokens, with `https://`.
+
+    https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetId.html is a public call:
+    the user's ID token is the only credential. The same user always gets the same identity.
+    """
+
+    def __init__(self, identity_pool_id: str, issuer: str) -> None:
+        self._pool_id = identity_pool_id
+        self._provider = issuer.removeprefix("https://")
+
+    def identity_of(self, id_token: str) -> str:
+        """The identity of the user of a verified ID token. Raises `Unavailable`."""
+        logins = {self._provider: id_token}
+        with unavailable("identity pool"):
+            found = self._client.get_id(IdentityPoolId=self._pool_id, Logins=logins)
+        return str(found["IdentityId"])
+
+    @cached_property
+    def _client(self) -> Any:
+        region = self._pool_id.partition(":")[0]
+        config = _CONFIG.merge(Config(signature_version=UNSIGNED))
+        return boto3.Session().client("cognito-identity", region_name=region, config=config)
 
 
 def _failed(code: str) -> SignOut:
