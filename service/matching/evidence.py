@@ -32,14 +32,18 @@ NOISY_METRES: Final = 500.0
 and 0.25 beyond 1 km."""
 
 
-def usable(legs: Iterable[Leg], prior: Correction) -> list[Leg]:
-    """The legs to learn from: of possible length, and not absurdly far from the prior."""
+def usable(legs: Iterable[Leg], prior: Correction, now: float) -> list[Leg]:
+    """The legs to learn from: of possible length, and not absurdly far from the prior.
+
+    Legs that end after `now` (seconds since 1970) were noted before a clock was set back.
+    """
     possible = [
         leg
         for leg in legs
         if SHORTEST_METRES <= leg.metres <= LONGEST_METRES
         and SHORTEST_SECONDS <= leg.seconds <= LONGEST_SECONDS
         and leg.estimated > 0
+        and leg.started + leg.seconds <= now
     ]
     if not possible:
         return []

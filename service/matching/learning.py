@@ -81,7 +81,7 @@ def learn(
     the correction in use; the result is at most one step away from it. None if there are too few
     unicorns, or if the result predicts the legs that were held back worse than `previous` does.
     """
-    able = usable(legs, prior)
+    able = usable(legs, prior, now)
     if len({leg.unicorn_id for leg in able}) < UNICORNS_NEEDED:
         return None
     able.sort(key=lambda leg: leg.started)

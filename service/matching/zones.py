@@ -9,6 +9,7 @@ h3geo.org/docs/core-library/restable.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -26,6 +27,8 @@ from service.model import Box, Location
 
 RESOLUTION: Final = 3
 
+_SPELLING: Final = re.compile("[0-9a-f]{15}")
+
 GENEROUS: Final = 1.001
 """Covers what straight lines on the sphere neglect: it errs on the side of too many zones."""
 
@@ -37,8 +40,12 @@ def zone_of(location: Location, resolution: int = RESOLUTION) -> str:
 
 
 def is_zone(text: str) -> bool:
-    """Whether the text names a zone, as `zone_of` writes it."""
-    return bool(h3.is_valid_cell(text) and h3.get_resolution(text) == RESOLUTION)
+    """Whether the text names a zone, spelled as `zone_of` writes it."""
+    return bool(
+        _SPELLING.fullmatch(text)
+        and h3.is_valid_cell(text)
+        and h3.get_resolution(text) == RESOLUTION
+    )
 
 
 def zones_within(location: Location, reach_metres: float) -> frozenset[str]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 READ_EVERY_SECONDS: Final = 30.0
 """A fit changes every coefficient by a small step, so half a minute of delay does no harm."""
+LARGEST_TERM: Final = 4.0
+"""The largest credible size of a term, a factor of 55. What legs teach stays far below it."""
 MOST_ZONES: Final = 512
 """Zones that one process reads at a time at most."""
 
@@ -46,7 +48,7 @@ class DynamoCorrections(TableStore):
 
     def of(self, zone: str, kind: Kind) -> Correction | None:
         item = self._stored(self._key(zone, kind))
-        return _correction(item["correction"]["S"]) if item and "correction" in item else None
+        return _correction(item) if item else None
 
     def put(self, zone: str, kind: Kind, correction: Correction) -> None:
         item = self._key(zone, kind) | {"correction": text(json.dumps(asdict(correction)))}
@@ -96,10 +98,10 @@ class KnownCorrections:
                 self._copy[zone, kind] = correction
 
 
-def _correction(stored: str) -> Correction | None:
+def _correction(item: Item) -> Correction | None:
     """The correction; None if this release cannot read it or it has impossible values."""
     try:
-        fields = json.loads(stored)
+        fields = json.loads(item["correction"]["S"])
         correction = Correction(
             by_distance=tuple(map(float, fields["by_distance"])),
             by_direction=tuple(map(float, fields["by_direction"])),
@@ -117,10 +119,14 @@ def _correction(stored: str) -> Correction | None:
 
 
 def _is_sound(correction: Correction) -> bool:
-    numbers = [*correction.by_distance, *correction.by_direction, correction.spread]
-    numbers.append(math.log(correction.pace) if correction.pace > 0 else math.nan)
+    effects = correction.by_origin, correction.by_destination, correction.by_hour
+    terms = [*correction.by_distance, *correction.by_direction]
+    terms += (term for each in effects for term in each.values())
+    terms.append(math.log(correction.pace) if correction.pace > 0 else math.nan)
     shape = len(correction.by_distance), len(correction.by_direction)
-    return shape == (len(KNOTS), 4) and all(map(math.isfinite, numbers))
+    # NaN is in no range.
+    are_possible = all(-LARGEST_TERM <= term <= LARGEST_TERM for term in terms)
+    return shape == (len(KNOTS), 4) and are_possible and 0 < correction.spread <= LARGEST_TERM
 
 
 def _numbers(stored: Mapping[str, object]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from service.model import (
     Advice,
@@ -97,11 +97,13 @@ def load_place(text: str) -> tuple[datetime, str]:
 
 
 def dump_plan(plan: Pairing) -> str:
-    return json.dumps([1, plan.unicorn_id, plan.pickup_eta_seconds, plan.pickup_distance_metres])
+    return json.dumps(
+        [SCHEMA, plan.unicorn_id, plan.pickup_eta_seconds, plan.pickup_distance_metres]
+    )
 
 
 def load_plan(ride_id: str, text: str) -> Pairing:
-    _, unicorn_id, eta, distance = json.loads(text)
+    unicorn_id, eta, distance = load_list(text)
     return Pairing(ride_id, str(unicorn_id), int(eta), int(distance))
 
 
@@ -123,11 +125,11 @@ def dump_position(position: Position) -> str:
         "null" if each is None else each for each in (position.heading, position.speed)
     )
     # Ten times as fast as `json.dumps`. An f-string writes finite floats as JSON does.
-    return f"[1, {recorded}, {where.latitude}, {where.longitude}, {heading}, {speed}]"
+    return f"[{SCHEMA}, {recorded}, {where.latitude}, {where.longitude}, {heading}, {speed}]"
 
 
 def load_position(text: str) -> Position:
-    _, recorded, latitude, longitude, heading, speed = json.loads(text)
+    recorded, latitude, longitude, heading, speed = load_list(text)
     recorded_at = datetime.fromtimestamp(recorded / 1000, UTC)
     return Position(Location(latitude, longitude), recorded_at, heading, speed)
 
@@ -135,11 +137,11 @@ def load_position(text: str) -> Position:
 def dump_advice(advice: Advice) -> str:
     at, given, expires = advice.location, advice.given_at, advice.expires_at
     instants = [int(each.timestamp() * 1000) for each in (given, expires)]
-    return json.dumps([1, advice.cell, at.latitude, at.longitude, *instants, advice.reason])
+    return json.dumps([SCHEMA, advice.cell, at.latitude, at.longitude, *instants, advice.reason])
 
 
 def load_advice(unicorn_id: str, text: str) -> Advice:
-    _, cell, latitude, longitude, given, expires, reason = json.loads(text)
+    cell, latitude, longitude, given, expires, reason = load_list(text)
     given_at, expires_at = (datetime.fromtimestamp(each / 1000, UTC) for each in (given, expires))
     at = Location(latitude, longitude)
     return Advice(unicorn_id, str(cell), at, given_at, expires_at, AdviceReason(reason))
@@ -150,8 +152,15 @@ def _dump(record: Record) -> str:
 
 
 def _load(text: str) -> Record:
-    schema, record = json.loads(text)
-    if schema != SCHEMA:
-        raise UnknownSchema(f"entry of schema {schema}, expected {SCHEMA}")
+    [record] = load_list(text)
     loaded: Record = record
     return loaded
+
+
+def load_list(text: str) -> list[Any]:
+    """The parts of an entry that is a list beginning with its schema. Raises `UnknownSchema`."""
+    parts: list[Any]
+    schema, *parts = json.loads(text)
+    if schema != SCHEMA:
+        raise UnknownSchema(f"entry of schema {schema}, expected {SCHEMA}")
+    return parts

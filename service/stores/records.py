@@ -8,6 +8,7 @@ ISO 8601 in UTC with milliseconds (`2026-11-23T02:46:28.123Z`), so that they sor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
@@ -120,6 +121,15 @@ def _counts(record: Mapping[str, Any]) -> Mapping[str, int]:
 
 def _unless_zero(count: int) -> int | None:
     return count or None
+
+
+def finite(number: Any) -> float:
+    """A finite number, or a text of one. Python's JSON may also hold NaN and infinity: of either,
+    raises `ValueError`."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return value
 
 
 def _same(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -155,6 +156,30 @@ def test_the_counters_are_bounded_expire_and_hold_no_rider(link: RedisLink) -> N
     assert sub not in f"{number} {value}"
     cell, at = value.split()
     assert (cell, int(at)) == (CELL, int(NOW.timestamp() * 1000))
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (0, 2),
+        (2, [["u1", MOVE.cell, 40.7, -74.0, None, 2000.0]]),
+        (2, [["u1", MOVE.cell, 40.7, -74.0, 300.0, "far"]]),
+        (3, ["u1"]),
+        (4, {"u1": None}),
+        (5, 7),
+        (6, [0, {MOVE.cell: "many"}]),
+    ],
+)
+def test_a_step_with_a_part_of_another_form_is_passed_over(
+    link: RedisLink, part: int, other: object
+) -> None:
+    moves = RedisMoves(link)
+    moves.advise(ZONE, LastStep(at=NOW, moves=[MOVE]), [])
+    with link.use() as client:
+        parts = json.loads(client.get(keys.moves(ZONE)) or "")
+        parts[part] = other
+        client.set(keys.moves(ZONE), json.dumps(parts))
+    assert moves.outlook(ZONE, NOW).last is None
 
 
 def test_unreadable_entries_of_repositioning_are_passed_over(link: RedisLink) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -66,7 +66,15 @@ def test_only_so_many_legs_are_kept(store: Legs, monkeypatch: pytest.MonkeyPatch
     assert [leg.seconds for leg in store.recent("zone-1", Kind.PICKUP)] == [4.0, 3.0, 2.0]
 
 
-@pytest.mark.parametrize("unreadable", ["", "no json", "[1, 2]", "{}", "null", "\x00"])
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        *("", "no json", "[1, 2]", "{}", "null", "\x00", "[NaN, 60, 60]", "[60, 1e999, 60]"),
+        json.dumps(LEG._replace(bearing=float("nan"))),
+        json.dumps(LEG._replace(started=float("nan"))),
+        json.dumps(LEG._replace(estimated=float("inf"))),
+    ],
+)
 def test_an_unreadable_leg_alone_is_left_out(link: RedisLink, unreadable: str) -> None:
     store = RedisLegs(link)
     store.add("zone-1", Kind.PICKUP, LEG, KEPT)
@@ -141,13 +149,34 @@ def test_what_was_learned_about_straight_lines_is_not_used_for_an_engine(
     [
         replace(LEARNED, by_distance=(0.1,)),
         replace(LEARNED, spread=float("nan")),
+        replace(LEARNED, spread=-0.1),
+        replace(LEARNED, spread=1e9),
         replace(LEARNED, pace=0.0),
+        replace(LEARNED, pace=1e9),
+        replace(LEARNED, by_distance=(1e9, *LEARNED.by_distance[1:])),
+        replace(LEARNED, by_direction=(0.0, 0.0, -1e9, 0.0)),
+        replace(LEARNED, by_origin={"a": float("nan")}),
+        replace(LEARNED, by_destination={"b": float("-inf")}),
+        replace(LEARNED, by_hour={"17": 1e9}),
     ],
 )
 def test_an_incredible_correction_is_not_used(
     stored: Callable[[str], DynamoCorrections], unsound: Correction
 ) -> None:
     stored("line").put("zone-1", Kind.PICKUP, unsound)
+    assert stored("line").of("zone-1", Kind.PICKUP) is None
+
+
+@pytest.mark.parametrize("other", [{"N": "1"}, {"S": "[]"}, {"S": "?"}, None])
+def test_a_correction_of_another_form_is_not_used(
+    stored: Callable[[str], DynamoCorrections],
+    dynamodb: DynamoDBClient,
+    tables: Settings,
+    other: Any,
+) -> None:
+    key = {"operation_id": {"S": "times#line#zone-1#pickup"}}
+    item = key | ({"correction": other} if other else {})
+    dynamodb.put_item(TableName=tables.operations_table, Item=item)
     assert stored("line").of("zone-1", Kind.PICKUP) is None
 
 

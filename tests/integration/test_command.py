@@ -222,7 +222,8 @@ def test_dispatch_is_paused_and_resumed(command: Command) -> None:
     assert command.json("dispatch", "pause")["paused"] is True
     assert command.json("dispatch", "status") == {"paused": True, "zones": [ZONE]} | lean
     assert command.json("dispatch", "resume") == {"paused": False, "zones": []} | lean
-    assert command.run("dispatch", "pause", "--zone", "downtown").exit_code == 2
+    for other in ("downtown", ZONE.upper(), "-1"):
+        assert command.run("dispatch", "pause", "--zone", other).exit_code == 2
 
 
 def test_a_subject_is_revoked(command: Command, ministack: MiniStack) -> None:

@@ -17,9 +17,9 @@ from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, cast
 
 from service.core.city_map import MOST_SHOWN, SeenUnicorn, WaitingRide
-from service.matching.zones import may_touch, zone_of
+from service.matching.zones import is_zone, may_touch, zone_of
 from service.model import WORLD, Box, Pairing, Position, Ride, Unicorn, UnicornState
-from service.stores.entries import UnknownSchema, load_plan, load_waiting_ride, readable
+from service.stores.entries import SCHEMA, load_list, load_plan, load_waiting_ride, readable
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 from service.stores.redis.presence import millis
@@ -30,7 +30,6 @@ BATCH_UNICORNS: Final = 250
 reading and parsing so many takes 5 ms of CPU."""
 MOST_READ: Final = 4 * MOST_SHOWN
 """Unicorns of the box's zones whose places are read, however few of them are in the box."""
-SCHEMA: Final = 1
 TIDIED_AFTER: Final = timedelta(hours=1)
 """How long after its state was last noted a unicorn leaves a zone's hash."""
 
@@ -138,7 +137,7 @@ class RedisCityMap:
     def _zones(self, box: Box) -> Sequence[str]:
         with self._link.use() as client:
             zones = cast("set[str]", client.smembers(keys.ZONES))
-        return sorted(zone for zone in zones if may_touch(zone, box))
+        return sorted(zone for zone in zones if is_zone(zone) and may_touch(zone, box))
 
     def _positions(self, entries: Sequence[Noted]) -> Sequence[str | None]:
         if not entries:
@@ -156,9 +155,7 @@ def _entry(text: str) -> Noted | None:
 
 
 def _load(text: str) -> Noted:
-    schema, at, unicorn_id, name, color, version, state, accepting, ride_id = json.loads(text)
-    if schema != SCHEMA:
-        raise UnknownSchema(f"entry of schema {schema}, expected {SCHEMA}")
+    at, unicorn_id, name, color, version, state, accepting, ride_id = load_list(text)
     place = (str(unicorn_id), str(name), str(color), int(version), UnicornState(state))
     return Noted(int(at), *place, bool(accepting), ride_id and str(ride_id))
 

@@ -104,7 +104,10 @@ class RedisRoundLease:
                 for ride_id, text in _pairs(plans)
                 if (plan := readable("plan", partial(load_plan, ride_id), text))
             },
-            suspects={ride_id: int(count) for ride_id, count in _pairs(suspects)},
+            suspects={
+                ride_id: int(count) if count.isdecimal() else 0
+                for ride_id, count in _pairs(suspects)
+            },
             resume_at=readable("plan", load_place, resume) if resume else None,
         )
 

@@ -12,7 +12,7 @@ from service.matching.correction import Kind, Leg
 from service.matching.promises import QuotedEta
 from service.observability.instruments import PROMISES, TOLD_RATIO
 from service.stores.entries import note_unreadable
-from service.stores.records import UNREADABLE
+from service.stores.records import UNREADABLE, finite
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 
@@ -70,7 +70,7 @@ def _promise(text: str) -> QuotedEta | None:
     """The promise; None if this release cannot read it."""
     try:
         median, latest, took = json.loads(text)
-        return QuotedEta(float(median), float(latest), None if took is None else float(took))
+        return QuotedEta(finite(median), finite(latest), None if took is None else finite(took))
     except UNREADABLE as error:
         note_unreadable("leg", error)
         return None
@@ -80,7 +80,7 @@ def _leg(text: str) -> Leg | None:
     """The leg; None if this release cannot read it. Then nothing is learned from it."""
     try:
         origin, destination, *numbers, unicorn_id = json.loads(text)
-        leg = Leg(str(origin), str(destination), *map(float, numbers), str(unicorn_id))  # type: ignore[call-arg,arg-type]
+        leg = Leg(str(origin), str(destination), *map(finite, numbers), str(unicorn_id))  # type: ignore[call-arg,arg-type]
     except UNREADABLE as error:
         note_unreadable("leg", error)
         return None

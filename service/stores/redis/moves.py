@@ -22,7 +22,14 @@ import h3
 from service.core.outlook import LastStep, Outlook, RecentRequest
 from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.model import Advice, Location, Ride
-from service.stores.entries import dump_advice, load_advice, load_plan, readable
+from service.stores.entries import (
+    SCHEMA,
+    dump_advice,
+    load_advice,
+    load_list,
+    load_plan,
+    readable,
+)
 from service.stores.redis import keys
 from service.stores.redis.link import Command, RedisLink
 from service.stores.redis.presence import KEPT_SECONDS, millis
@@ -156,20 +163,21 @@ def _dump_step(step: LastStep) -> str:
     ]
     predicted = [millis(step.predicted_at), step.predicted] if step.predicted_at else None
     rest = [dict(step.goal_by_unicorn), dict(step.trust), sorted(step.followers), predicted]
-    return json.dumps([1, millis(step.at), moves, *rest])
+    return json.dumps([SCHEMA, millis(step.at), moves, *rest])
 
 
 def _load_step(text: str) -> LastStep:
-    _, at, moves, goals, trust, followers, predicted = json.loads(text)
+    at, moves, goals, trust, followers, predicted = load_list(text)
+    predicted_at, riders = predicted or (None, {})
     return LastStep(
         at=_instant(at),
         moves=[
-            Move(name, cell, Location(latitude, longitude), seconds, metres)
+            Move(str(name), str(cell), Location(latitude, longitude), float(seconds), float(metres))
             for name, cell, latitude, longitude, seconds, metres in moves
         ],
-        goal_by_unicorn=goals,
-        trust=trust,
-        followers=frozenset(followers),
-        predicted_at=_instant(predicted[0]) if predicted else None,
-        predicted=predicted[1] if predicted else {},
+        goal_by_unicorn={name: str(cell) for name, cell in goals.items()},
+        trust={name: float(each) for name, each in trust.items()},
+        followers=frozenset(map(str, followers)),
+        predicted_at=_instant(predicted_at) if predicted_at else None,
+        predicted={cell: float(each) for cell, each in riders.items()},
     )

@@ -86,7 +86,9 @@ return 1
 TRY_ALONE: Final = """
 -- KEYS lease alone  ARGV owner ride running_ms
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-redis.call('HINCRBY', KEYS[2], ARGV[2], 1)
+-- A count that cannot be read begins anew.
+local tried = string.match(redis.call('HGET', KEYS[2], ARGV[2]) or '', '^%d+$') or 0
+redis.call('HSET', KEYS[2], ARGV[2], tried + 1)
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return 1
 """
@@ -186,8 +188,9 @@ NOTE_STATE: Final = """
 -- the state was written, the position, and whether this version was already noted.
 -- The ride is stored as "id version". An empty ride_version means that the version is unknown.
 local before = redis.call('HMGET', KEYS[1], 'version', 'noted', 'position', 'ride')
-local lately = before[2] and tonumber(ARGV[3]) - tonumber(before[2]) < tonumber(ARGV[4])
-if lately and tonumber(before[1]) > tonumber(ARGV[1]) then return {0, false, 0} end
+local known, noted = tonumber(before[1]) or -math.huge, tonumber(before[2]) or -math.huge
+local lately = tonumber(ARGV[3]) - noted < tonumber(ARGV[4])
+if lately and known > tonumber(ARGV[1]) then return {0, false, 0} end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'state', ARGV[2], 'noted', ARGV[3])
 local ride, version = string.match(before[4] or '', '^(.*) (%d+)$')
 if ARGV[6] ~= '' and not (ride == ARGV[5] and tonumber(version) > tonumber(ARGV[6])) then
@@ -222,7 +225,7 @@ local now, gap = tonumber(ARGV[2]), tonumber(ARGV[3])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[4]))
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. now + gap, '+inf')
-local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '-inf')
+local last = tonumber(redis.call('HGET', KEYS[1], 'last')) or -math.huge
 local all = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
 if ARGV[5] == '1' or tonumber(all) < now - gap or math.abs(now - last) > gap then
   redis.call('HSET', KEYS[1], 'since', ARGV[2], 'last', ARGV[2])

@@ -73,7 +73,7 @@ class RedisWaitingRides:
             answers = client.exchange(commands)[: 4 * len(by_zone)]
         marked = [zone for zone, mark in zip(by_zone, answers[1::4], strict=True) if mark is None]
         for added, unread_since in zip(by_zone.values(), answers[2::4], strict=True):
-            if unread_since:
+            if unread_since and unread_since.isdecimal():
                 UNSEEN.inc(sum(is_unseen(r, int(unread_since), now) for r in added))
         return marked
 

@@ -224,6 +224,10 @@ def test_a_fit_that_tells_the_latest_legs_worse_is_not_taken_into_use() -> None:
     assert learn(held_back_only, NOW, PRIOR, at_its_best) is None
 
 
+def test_nothing_is_learned_if_a_clock_was_set_back_so_far_that_all_legs_are_yet_to_end() -> None:
+    assert learn(legs_of(5000, window=1e6), NOW - 1e6, PRIOR, PRIOR) is None
+
+
 def test_the_order_of_the_legs_means_nothing() -> None:
     legs = legs_of(500)
     once, again = learn(legs, NOW, PRIOR, PRIOR), learn(legs[::-1], NOW, PRIOR, PRIOR)

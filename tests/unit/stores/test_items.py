@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -30,6 +32,9 @@ from service.stores.entries import (
     UnknownSchema,
     dump_ride,
     dump_unicorn,
+    load_advice,
+    load_plan,
+    load_position,
     load_ride,
     load_unicorn,
     trace_of,
@@ -120,10 +125,21 @@ def test_an_entry_is_the_ride_without_its_note() -> None:
     assert load_ride(entry) == a_finished_ride(note=None)
 
 
-@pytest.mark.parametrize("load", [load_ride, load_unicorn])
-def test_an_entry_of_another_schema_is_refused(load: type) -> None:
+@pytest.mark.parametrize(
+    ("load", "parts"),
+    [
+        (load_ride, [{}]),
+        (load_unicorn, [{}]),
+        (load_position, [0, 40.7, -74.0, None, None]),
+        (partial(load_plan, "ride-1"), ["u1", 60, 300]),
+        (partial(load_advice, "u1"), ["cell", 40.7, -74.0, 0, 1, "riders_expected"]),
+    ],
+)
+def test_an_entry_of_another_schema_is_refused(
+    load: Callable[[str], object], parts: list[object]
+) -> None:
     with pytest.raises(UnknownSchema):
-        load(json.dumps([2, {}]))
+        load(json.dumps([2, *parts]))
 
 
 def test_loading_a_ride_writes_no_tracing_state(monkeypatch: pytest.MonkeyPatch) -> None:
