@@ -25,8 +25,8 @@ from service.authority import (
     workshop_verifier_of,
 )
 from service.clock import REDIS, Clock
-from service.core.arrivals import Arrivals
 from service.core.city_map import Picture
+from service.core.pickup_etas import PickupEtas
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
 from service.hearing import HearingReports
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
 REQUEST_TIMEOUT_SECONDS: Final = 0.25
 """Time limit of a Redis call in a request: a rider must not wait for a cache."""
-MOST_ARRIVALS: Final = 10_000
+MOST_ETAS: Final = 10_000
 """Rides whose arrival a process remembers: several times as many as it has followers for."""
 AUDIT_PATIENCE_SECONDS: Final = 0.25
 """The action is done and logged, so its answer does not wait long for the audit entry."""
@@ -127,7 +127,7 @@ def build_ports(
         statistics=RedisStatistics(redis.link),
         moves=RedisMoves(redis.link),
         times=times,
-        arrivals=Arrivals(times, LRUCache(MOST_ARRIVALS)),
+        pickup_etas=PickupEtas(times, LRUCache(MOST_ETAS)),
         rules=rules_of(settings),
     )
 
@@ -139,7 +139,7 @@ def with_background_reads(ports: Ports) -> Ports:
         ports,
         pauses=KnownPauses(ports.pauses).start(),
         times=times,
-        arrivals=Arrivals(times, LRUCache(MOST_ARRIVALS)),
+        pickup_etas=PickupEtas(times, LRUCache(MOST_ETAS)),
     )
 
 

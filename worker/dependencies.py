@@ -45,8 +45,8 @@ from service.observability.instruments import (
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
 from service.stores.dynamodb.client import dynamodb_client
+from service.stores.redis.locks import RedisLocks, repositioning_lock
 from service.stores.redis.statistics import RedisStatistics
-from service.stores.redis.sweeps import RedisSweepTurns, repositioning
 from service.stores.travel_times import learned_corrections, travel_times
 
 PARALLEL_CLAIMS: Final = 8
@@ -54,7 +54,7 @@ PARALLEL_CLAIMS: Final = 8
 """
 
 SWEEP_BUDGET_SECONDS: Final = 2.0
-"""Time limit of a sweep; less than the lock of a shard lasts (`TURN_SECONDS`). An idle sweep takes
+"""Time limit of a sweep; less than the lock of a shard lasts (`LOCK_SECONDS`). An idle sweep takes
 about 0.05 s."""
 
 SHARDS_AT_ONCE: Final = 4
@@ -68,7 +68,7 @@ class Dependencies:
 
     dispatcher: Dispatcher
     ports: Ports
-    turns: RedisSweepTurns
+    locks: RedisLocks
     queue: CeleryRoundQueue
     shards_at_once: ThreadPoolExecutor
     learned: LearnedCorrections
@@ -85,7 +85,7 @@ class Dependencies:
                 self.ports,
                 self.now(),
                 lambda: time.monotonic() < end,
-                turn=self.turns.turn,
+                lock=self.locks.hold,
                 run_all=self.shards_at_once.map,
                 call_for_help=self._call_for_help,
                 monotonic=time.monotonic,
@@ -114,7 +114,7 @@ class Dependencies:
 
     def reposition(self, zone: str) -> None:
         """Take the zone's step, unless another worker takes it."""
-        with self.turns.turn(repositioning(zone)) as is_mine, MOVES_SECONDS.time():
+        with self.locks.hold(repositioning_lock(zone)) as is_mine, MOVES_SECONDS.time():
             report = self.repositioner.step(zone, self.now()) if is_mine else None
         if report:
             _count(report)
@@ -149,7 +149,7 @@ def build(settings: Settings) -> Dependencies:
         is_repositioning=settings.reposition_seconds > 0,
     )
     shards = ThreadPoolExecutor(SHARDS_AT_ONCE, "sweep")
-    turns = RedisSweepTurns(redis.link)
+    locks = RedisLocks(redis.link)
     learned = learned_corrections(settings, dynamodb)
     has_engine = bool(settings.travel_times_url)
     repositioner = Repositioner(
@@ -166,7 +166,7 @@ def build(settings: Settings) -> Dependencies:
     _built = Dependencies(
         dispatcher,
         ports,
-        turns,
+        locks,
         rounds,
         shards,
         learned,

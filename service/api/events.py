@@ -47,7 +47,7 @@ def follow_ride(ride_id: str) -> Response:
         wait = open_until_closed.enter_context(gate().streaming(client(), principal.subject))
         feed = watch.follow_ride(
             deps.ports,
-            deps.ports.arrivals,
+            deps.ports.pickup_etas,
             ride_id,
             principal.subject,
             deps.now,

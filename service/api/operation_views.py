@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from service.api.views import Instant, View
 from service.core.reconcile import Mended
-from service.model import Weight
+from service.model import RepositioningLevel
 from service.model.operations import (
     Beat,
     DeadLetter,
@@ -85,13 +85,13 @@ class DispatchView(View):
     """Whether dispatch is paused everywhere, and the zones that are paused individually.
 
     `repositioning`: how strongly idle unicorns are sent to where riders will be, except in zones
-    with a weight of their own.
+    with a level of their own.
     """
 
     paused: bool
     zones: list[str]
-    repositioning: Weight
-    repositioning_by_zone: dict[str, Weight]
+    repositioning: RepositioningLevel
+    repositioning_by_zone: dict[str, RepositioningLevel]
 
 
 def worker_view(beat: Beat, now: datetime) -> WorkerView:
@@ -112,6 +112,6 @@ def dispatch_view(pause: Pause) -> DispatchView:
     return DispatchView(
         paused=pause.everywhere,
         zones=sorted(pause.zones),
-        repositioning=pause.weight,
-        repositioning_by_zone=dict(sorted(pause.weights.items())),
+        repositioning=pause.level,
+        repositioning_by_zone=dict(sorted(pause.levels.items())),
     )

@@ -23,7 +23,7 @@ from service.core.watch import live_view
 from service.http import cursors, headers
 from service.http.context import caller, dependencies, request_id
 from service.http.gate import granted_wait, wait_for_ride
-from service.http.guard import is_still_admitted, judge_again
+from service.http.guard import check_again, is_still_admitted
 from service.http.paths import link
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import route
@@ -115,7 +115,7 @@ def show_ride(ride_id: str) -> Response:
     ride = rides.own_ride(deps.ports, ride_id, caller().subject)
     if wait and not _is_news(ride):
         ride = wait_for_ride(ride, _is_news, wait)
-        judge_again()
+        check_again()
     extra = {"ETag": entity_tag(ride.version), **headers.wait_applied(wait)}
     if headers.not_modified(ride.version):
         return empty(304, extra)
@@ -133,7 +133,9 @@ def show_live_ride(ride_id: str) -> Response:
     """Show what changes without a new version of the ride: its unicorn's position and ETAs."""
     deps = dependencies()
     ride = rides.own_ride(deps.ports, ride_id, caller().subject)
-    return answer(200, live_ride_view(live_view(deps.ports, deps.ports.arrivals, ride, deps.now())))
+    return answer(
+        200, live_ride_view(live_view(deps.ports, deps.ports.pickup_etas, ride, deps.now()))
+    )
 
 
 @route(

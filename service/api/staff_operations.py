@@ -32,7 +32,7 @@ from service.http.context import caller, dependencies
 from service.http.responses import answer, empty
 from service.http.route import route
 from service.matching.zones import RESOLUTION, is_zone
-from service.model import Weight, items_of
+from service.model import RepositioningLevel, items_of
 
 blueprint: Final = Blueprint("admin_operations", __name__)
 
@@ -78,7 +78,9 @@ class DispatchChange(Strict):
     )
 
     paused: bool = Field(default_factory=left_out)
-    repositioning: Annotated[Weight, Field(strict=False)] = Field(default_factory=left_out)
+    repositioning: Annotated[RepositioningLevel, Field(strict=False)] = Field(
+        default_factory=left_out
+    )
     zone: Annotated[str, Field(pattern=r"^[0-9a-f]{15}$")] | None = None
 
     @model_validator(mode="after")
@@ -218,10 +220,10 @@ def show_dispatch() -> Response:
     answers={200: DispatchView},
 )
 def change_dispatch(body: DispatchChange) -> Response:
-    """Pause or resume dispatch, or set the weight of repositioning, within seconds.
+    """Pause or resume dispatch, or set the level of repositioning, within seconds.
 
     Applies to a zone or (without `zone`) everywhere. If repositioning is off everywhere, it is off
-    in each zone, whatever the zone's own weight.
+    in each zone, whatever the zone's own level.
     """
     deps, where = dependencies(), body.zone or "everywhere"
     pause = deps.ports.pauses.current()

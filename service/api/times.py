@@ -53,7 +53,7 @@ def list_travel_times() -> Response:
             is_learned=each.is_learned,
             latest_factor=each.latest_factor,
             legs=each.legs,
-            promises=each.kept.promises,
+            promises=each.kept.quotes,
             told_ratio_median=each.kept.median_ratio,
             within_20_percent=each.kept.near,
             by_latest=each.kept.in_time,

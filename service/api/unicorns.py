@@ -40,7 +40,7 @@ from service.core.unicorns import Duty, Step
 from service.http import cursors, headers
 from service.http.context import caller, dependencies
 from service.http.gate import granted_wait, wait_for_duty
-from service.http.guard import judge_again
+from service.http.guard import check_again
 from service.http.responses import answer, empty, entity_tag, weak_tag
 from service.http.route import route
 from service.logs import add_log_context
@@ -104,7 +104,7 @@ def show_me() -> Response:
     if wait and not _is_news(duty, located.trouble, duty.advice):
         is_news = partial(_is_news, trouble=located.trouble, seen=duty.advice)
         duty = wait_for_duty(duty, is_news, wait)
-        judge_again()
+        check_again()
         located = unicorns.view(deps.ports, duty.unicorn, deps.now())
         duty = replace(duty, advice=located.advice)
     versions = _versions(duty, located.trouble)

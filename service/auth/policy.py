@@ -1,4 +1,4 @@
-"""What each route requires of its caller, as plain data, and the function that judges it.
+"""What each route requires of its caller, as plain data, and the function that applies it.
 
 The same declaration is used by the guard, the challenge and `security` in the OpenAPI document.
 Scopes and groups are compared exactly: no case folding, no wildcards, no prefixes.
@@ -81,7 +81,7 @@ ADMIN_RIDES: Final = Policy((ADMIN_SCOPE,), _ANY_STAFF, TokenKind.USER)
 """For cancelling and reassigning rides, which dispatchers may do as well as admins."""
 
 
-def judge(policy: Policy, principal: Principal, role_groups: Mapping[Role, str]) -> None:
+def authorize(policy: Policy, principal: Principal, role_groups: Mapping[Role, str]) -> None:
     """Let the principal pass, or raise `InsufficientScope`, then `Forbidden`.
 
     The scope is judged first, so that a caller without it does not learn which roles are allowed.

@@ -206,7 +206,7 @@ class RevocationCheck:
         if verdict is None and must_be_certain(policy, method):
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
 
-    def judge_again(self, principal: Principal, policy: Policy, now: datetime) -> None:
+    def check_again(self, principal: Principal, policy: Policy, now: datetime) -> None:
         """Judge a token again, when a request that it admitted wakes up from waiting.
 
         Checks only expiry and revocations, because nothing else can have changed, and as for a

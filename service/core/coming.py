@@ -40,7 +40,7 @@ class Verdict(StrEnum):
     TAKE_BACK = "take_back"
 
 
-def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
+def assess(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
     """Whether the unicorn of a matched ride is coming and, if not, whether it loses the ride.
 
     `seen`: the unicorn's presence. Calls Redis only if the unicorn is not coming.
@@ -70,7 +70,7 @@ def judge(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
 
 
 def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: datetime) -> bool:
-    """Whether `judge` could find that a reserved unicorn does not come.
+    """Whether `assess` could find that a reserved unicorn does not come.
 
     Makes no call except for travel times, because the unicorn's fleet entry has the pickup.
     """

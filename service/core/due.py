@@ -105,7 +105,7 @@ def _handle_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime | Non
         why = RideStep.FELL_SILENT
         _apply(ports, ride, now, lambda r: r.returned(now, within, why), silent=True)
         return None
-    verdict = coming.judge(ports, ride, seen, now)
+    verdict = coming.assess(ports, ride, seen, now)
     if verdict is coming.Verdict.TAKE_BACK:
         _apply(ports, ride, now, lambda r: r.not_come_to(now, within))
         return None

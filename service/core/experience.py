@@ -11,7 +11,7 @@ from typing import Final
 from service.core.ports import Hints
 from service.core.times import Drive, ended_drive
 from service.matching.correction import Drives, Kind
-from service.matching.promises import QuoteAccuracy, QuotedEta
+from service.matching.quotes import QuoteAccuracy, QuotedEta
 from service.model import Ride, RideStatus
 from service.model.errors import Unavailable
 from service.model.presence import AT_PICKUP_METRES
@@ -88,7 +88,7 @@ def travel_times_reports(ports: Hints) -> Sequence[TravelTimesReport]:
             is_learned=ports.times.corrections.of(zone, kind) is not None,
             latest_factor=ports.times.latest_factor(zone, kind),
             legs=len(ports.legs.recent(zone, kind)),
-            kept=QuoteAccuracy.of(ports.legs.promises(zone, kind)),
+            kept=QuoteAccuracy.of(ports.legs.quotes(zone, kind)),
         )
         for zone in sorted(ports.legs.zones())
         for kind in Kind

@@ -22,7 +22,7 @@ from service.matching.following import Progress, progress, trust_after
 from service.matching.repositioning import reposition
 from service.matching.travel import TravelTimes, places
 from service.matching.tuning import KNOBS, Repositioning
-from service.model import Advice, FleetEntry, Weight
+from service.model import Advice, FleetEntry, RepositioningLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +74,15 @@ class Repositioner:
         last = _of_now(outlook.last, now, 3 * self.period)
         if last.at > now - self.period / 2:
             return None
-        weight = self.pauses.current().weight_of(zone)
-        if weight is Weight.OFF and not last.moves:
+        level = self.pauses.current().level_of(zone)
+        if level is RepositioningLevel.OFF and not last.moves:
             return None
         fleet = self.fleet.of_zone(zone, now)
         seen = progress(
             last.moves, fleet, (now - last.at).total_seconds(), self.times.straight(zone, now)
         )
         trust = trust_after(last.trust, seen)
-        found = self._moves(zone, weight, outlook, fleet, replace(last, trust=trust), now)
+        found = self._moves(zone, level, outlook, fleet, replace(last, trust=trust), now)
         after, report = _summarized(replace(last, at=now), trust, seen, found, fleet)
         after, report = _compared(after, report, found.expected, outlook.requests, now)
         self.moves.advise(zone, after, [self._advice(move, now) for move in found.moves])
@@ -92,14 +92,14 @@ class Repositioner:
     def _moves(
         self,
         zone: str,
-        weight: Weight,
+        level: RepositioningLevel,
         outlook: Outlook,
         fleet: Sequence[FleetEntry],
         last: LastStep,
         now: datetime,
     ) -> Moves:
         """The moves of the zone; none while Redis is new, because it then knows few riders."""
-        knobs = KNOBS.get(weight)
+        knobs = KNOBS.get(level)
         rate = timedelta(seconds=knobs.rate_seconds) if knobs else timedelta()
         if knobs is None or outlook.since is None or not outlook.since <= now - rate:
             return Moves()

@@ -264,7 +264,7 @@ class Dispatcher:
     def _tuning(self, zone: str) -> Tuning:
         if not self.is_repositioning:
             return self.tuning
-        return tuning_with_repositioning(self.tuning, self.ports.pauses.current().weight_of(zone))
+        return tuning_with_repositioning(self.tuning, self.ports.pauses.current().level_of(zone))
 
     def _ask_again(
         self,

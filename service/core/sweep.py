@@ -47,7 +47,7 @@ shards probably have as many."""
 RunAll = Callable[[Callable[[str], "Swept"], Sequence[str]], Iterable["Swept"]]
 """`map`, or a function like it that runs calls in parallel."""
 
-Turn = Callable[[str], AbstractContextManager[bool]]
+ShardLock = Callable[[str], AbstractContextManager[bool]]
 """A lock on the shard with this name; yields True if the caller may sweep the shard now."""
 
 
@@ -64,7 +64,7 @@ def sweep(
     now: datetime,
     time_left: Callable[[], bool] = lambda: True,
     *,
-    turn: Turn = lambda shard: nullcontext(True),
+    lock: ShardLock = lambda shard: nullcontext(True),
     run_all: RunAll = map,
     call_for_help: Callable[[], None] = lambda: None,
     monotonic: Callable[[], float] = lambda: 0.0,
@@ -89,7 +89,7 @@ def sweep(
             seen += len(rides)
 
     def look_after(shard: str) -> Swept:
-        with turn(shard) as mine:
+        with lock(shard) as mine:
             if not mine or not time_left():
                 return Swept()
             began, batches = monotonic(), due(shard)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from service.core import arriving
+from service.core import geofence
 from service.core.ports import Stores
 from service.core.reconcile import mend
 from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
@@ -116,7 +116,7 @@ def advance(
     not this unicorn's, `IllegalTransition` if the step is out of order, `TooFarAway` if it reports
     its arrival elsewhere.
     """
-    at = arriving.place_of(ports, unicorn_id, sent, now) if step in PLACED else None
+    at = geofence.place_of(ports, unicorn_id, sent, now) if step in PLACED else None
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if _already_taken(step, ride, unicorn_id):
@@ -129,7 +129,7 @@ def advance(
     try:
         after = carry_out(ports, ride, decide, now, _as_last_known(ports, unicorn_id, now))
     except TooFarAway:
-        arriving.note_refusal(ports, ride, now)
+        geofence.note_refusal(ports, ride, now)
         raise
     return after.as_left_by(unicorn_id) if step is Step.DECLINE else after
 
@@ -157,11 +157,11 @@ def _next_ride(ports: Stores, step: Step, ride: Ride, at: Location | None, now: 
         case Step.DECLINE:
             return ride.declined_by_unicorn(now, ports.rules.match_within)
         case Step.ARRIVE:
-            return arriving.arrived(ports, ride, at, now)
+            return geofence.arrived(ports, ride, at, now)
         case Step.START:
-            return ride.started(now, arriving.reached_at(ports, ride, now))
+            return ride.started(now, geofence.reached_at(ports, ride, now))
         case Step.COMPLETE:
-            return ride.completed(now, arriving.metres_from(at, ride.dropoff))
+            return ride.completed(now, geofence.metres_from(at, ride.dropoff))
 
 
 def _next_unicorn(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
 
-from service.core.arrivals import Arrivals
 from service.core.effects import ride_topic, unicorn_topic
+from service.core.pickup_etas import PickupEtas
 from service.core.ports import Hints, Stores
 from service.core.rides import own_ride
 from service.core.transition import stored_unicorn
@@ -109,7 +109,7 @@ def wait_for_duty(
 
 def follow_ride(
     ports: Stores,
-    arrivals: Arrivals,
+    etas: PickupEtas,
     ride_id: str,
     rider_id: str,
     now: Callable[[], datetime],
@@ -131,7 +131,7 @@ def follow_ride(
         while not ride.is_terminal:
             if monotonic() >= live_at:
                 live_at = monotonic() + LIVE_SECONDS
-                seen, shown = shown, live_view(ports, arrivals, ride, now())
+                seen, shown = shown, live_view(ports, etas, ride, now())
                 yield shown if shown != seen else None
             announced = listener.wait(max(0.0, min(live_at, read_at) - monotonic()))
             if wait.ended_by:
@@ -173,7 +173,7 @@ def _wait(
                 return value
 
 
-def live_view(ports: Hints, arrivals: Arrivals, ride: Ride, now: datetime) -> LiveView:
+def live_view(ports: Hints, etas: PickupEtas, ride: Ride, now: datetime) -> LiveView:
     """The position of the ride's unicorn and its ETA at the pickup, as last heard.
 
     Without Redis both are unknown; that is not an error.
@@ -188,7 +188,7 @@ def live_view(ports: Hints, arrivals: Arrivals, ride: Ride, now: datetime) -> Li
             position = ports.fleet.position(ride.unicorn.unicorn_id, now)
     except Unavailable:
         pass
-    eta = _pickup_eta(ports, arrivals, ride, position, now)
+    eta = _pickup_eta(ports, etas, ride, position, now)
     latest = None
     if eta is not None:
         latest = round(eta * ports.times.latest_factor(ride.zone, Kind.PICKUP))
@@ -196,11 +196,11 @@ def live_view(ports: Hints, arrivals: Arrivals, ride: Ride, now: datetime) -> Li
 
 
 def _pickup_eta(
-    ports: Hints, arrivals: Arrivals, ride: Ride, position: Position | None, now: datetime
+    ports: Hints, etas: PickupEtas, ride: Ride, position: Position | None, now: datetime
 ) -> int | None:
     if ride.status is RideStatus.ARRIVED:
         return 0
     if ride.status is not RideStatus.MATCHED or position is None:
         return None
-    eta = arrivals.pickup_eta(ride, position.location, now)
+    eta = etas.pickup_eta(ride, position.location, now)
     return eta if eta <= MAX_SHOWN_ETA_FACTOR * ports.rules.max_pickup_eta.total_seconds() else None

@@ -27,7 +27,7 @@ from service.auth.errors import (
     InsufficientScope,
     TokenTooLarge,
 )
-from service.auth.policy import Role, judge
+from service.auth.policy import Role, authorize
 from service.auth.principal import Principal
 from service.authority import build_authority
 from service.http.guard import Authority, caller_of, groups_of
@@ -61,7 +61,7 @@ class GatewayRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """Whether the request may pass, who calls, and the context that API Gateway passes on."""
 
     is_allowed: bool
@@ -110,20 +110,20 @@ def handler_for(
             authority, route, request.authorization, request.has_query_token, instant.timestamp()
         )
         authority.revoked.check(principal, route.policy, request.method, instant)
-        judge(route.policy, principal, role_groups)
+        authorize(route.policy, principal, role_groups)
         return principal
 
     def handle(event: Event, context: object) -> Answer:
         is_rest = event.get("type") == "TOKEN"
         request = _request_of_rest_api(event) if is_rest else _request_of_http_api(event)
         try:
-            verdict = _allowed(admit(request))
+            decision = _allowed(admit(request))
         except AuthError as error:
             logger.info("refused", extra={"reason": error.reason, "cause": str(error)})
-            verdict = _refused(error, is_rest)
+            decision = _refused(error, is_rest)
         if simple and not is_rest:
-            return {"isAuthorized": verdict.is_allowed, "context": verdict.context}
-        return _iam_policy(request, verdict)
+            return {"isAuthorized": decision.is_allowed, "context": decision.context}
+        return _iam_policy(request, decision)
 
     return handle
 
@@ -171,9 +171,9 @@ def _route(routes: RouteMap, request: GatewayRequest) -> Route:
     return route
 
 
-def _allowed(principal: Principal | None) -> Verdict:
+def _allowed(principal: Principal | None) -> Decision:
     if principal is None:
-        return Verdict(True, "anyone", {})
+        return Decision(True, "anyone", {})
     context = {
         "sub": principal.subject,
         "kind": principal.kind.value,
@@ -182,10 +182,10 @@ def _allowed(principal: Principal | None) -> Verdict:
         "scopes": " ".join(sorted(principal.scopes)),
         "groups": " ".join(sorted(principal.groups)),
     }
-    return Verdict(True, principal.subject, context)
+    return Decision(True, principal.subject, context)
 
 
-def _refused(error: AuthError, is_rest: bool) -> Verdict:
+def _refused(error: AuthError, is_rest: bool) -> Decision:
     """A denial, which becomes 403. Raises another exception if the caller should get 401 or 5xx.
 
     A token that is too large is a denial, because after a 401 an app would sign in again and again.
@@ -194,7 +194,7 @@ def _refused(error: AuthError, is_rest: bool) -> Verdict:
         raise error
     if is_rest and not isinstance(error, (Forbidden, InsufficientScope, TokenTooLarge)):
         raise Unauthorized from None
-    return Verdict(False, "nobody", {"reason": error.reason})
+    return Decision(False, "nobody", {"reason": error.reason})
 
 
 def _names_one_request(request: GatewayRequest) -> bool:
@@ -208,15 +208,15 @@ def _names_one_request(request: GatewayRequest) -> bool:
     return path == f"{request.method}{request.path}"
 
 
-def _iam_policy(request: GatewayRequest, verdict: Verdict) -> Answer:
-    is_allowed = verdict.is_allowed and _names_one_request(request)
+def _iam_policy(request: GatewayRequest, decision: Decision) -> Answer:
+    is_allowed = decision.is_allowed and _names_one_request(request)
     statement = {
         "Action": "execute-api:Invoke",
         "Effect": "Allow" if is_allowed else "Deny",
         "Resource": request.arn,
     }
     return {
-        "principalId": verdict.caller,
+        "principalId": decision.caller,
         "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
-        "context": verdict.context,
+        "context": decision.context,
     }

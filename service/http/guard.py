@@ -23,7 +23,7 @@ from service.auth.errors import (
     MissingToken,
     TokenTooLarge,
 )
-from service.auth.policy import ADMIN_SCOPE, Policy, Role, judge
+from service.auth.policy import ADMIN_SCOPE, Policy, Role, authorize
 from service.auth.principal import Principal
 from service.auth.revocation import RevocationCheck, SignOut
 from service.auth.workshop import workshop_token_from
@@ -82,13 +82,13 @@ def groups_of(settings: ApiSettings) -> Mapping[Role, str]:
     }
 
 
-def judge_again() -> None:
+def check_again() -> None:
     """Check the current request's token again after a wait, in which it may have ended.
 
     Raises `AuthError`.
     """
     deps = dependencies()
-    deps.revoked.judge_again(caller(), g.policy, deps.now())
+    deps.revoked.check_again(caller(), g.policy, deps.now())
 
 
 def is_still_admitted() -> bool:
@@ -98,7 +98,7 @@ def is_still_admitted() -> bool:
     new token.
     """
     try:
-        judge_again()
+        check_again()
     except AuthError:
         return False
     return True
@@ -168,7 +168,7 @@ class Guard:
         now = self._deps.now()
         g.principal = principal = self._caller(route, now)
         self._deps.revoked.check(principal, route.policy, request.method, now)
-        judge(route.policy, principal, self._groups)
+        authorize(route.policy, principal, self._groups)
         g.policy = route.policy
         limiter = self._deps.limiter
         if limiter:

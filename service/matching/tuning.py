@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from service.model import Weight
+from service.model import RepositioningLevel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,20 +87,20 @@ class Repositioning:
         return self.stay_seconds + self.worth_seconds / self.drive_weight
 
 
-KNOBS: Final[Mapping[Weight, Repositioning]] = {
-    Weight.LEAN: Repositioning(),
-    Weight.STRONG: Repositioning(drive_weight=0.7),
+KNOBS: Final[Mapping[RepositioningLevel, Repositioning]] = {
+    RepositioningLevel.LEAN: Repositioning(),
+    RepositioningLevel.STRONG: Repositioning(drive_weight=0.7),
 }
-"""Repositioning by its weight; there is none while it is off."""
+"""Repositioning by its level; there is none while it is off."""
 
 
-def tuning_with_repositioning(tuning: Tuning, weight: Weight) -> Tuning:
+def tuning_with_repositioning(tuning: Tuning, level: RepositioningLevel) -> Tuning:
     """The tuning of a zone's rounds while its idle unicorns are repositioned.
 
     Idle unicorns then wait nearer to riders, so a round saves kilometres where it would have saved
     seconds.
     """
-    if weight is Weight.OFF:
+    if level is RepositioningLevel.OFF:
         return tuning
-    driving = 1.0 if weight is Weight.LEAN else 0.6
+    driving = 1.0 if level is RepositioningLevel.LEAN else 0.6
     return replace(tuning, driving_weight=driving, on_time_seconds=210.0)

@@ -7,7 +7,7 @@ only if the stored version is still that of *before*.
 Instants are timezone-aware UTC. Distances are metres, durations seconds, positions WGS-84 degrees.
 """
 
-from service.model.advice import Advice, AdviceReason, Weight
+from service.model.advice import Advice, AdviceReason, RepositioningLevel
 from service.model.page import Page, items_of
 from service.model.places import WORLD, Box, Location, Position
 from service.model.presence import (
@@ -71,6 +71,7 @@ __all__ = [
     "PositionProblem",
     "Presence",
     "Rating",
+    "RepositioningLevel",
     "Ride",
     "RideStatus",
     "RideStep",
@@ -78,7 +79,6 @@ __all__ = [
     "Trip",
     "Unicorn",
     "UnicornState",
-    "Weight",
     "items_of",
     "steps_of",
 ]

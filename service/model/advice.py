@@ -9,7 +9,7 @@ from enum import StrEnum
 from service.model.places import Location
 
 
-class Weight(StrEnum):
+class RepositioningLevel(StrEnum):
     """How strongly idle unicorns are sent to where riders will be."""
 
     OFF = "off"

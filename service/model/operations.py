@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from service.model.advice import Weight
+from service.model.advice import RepositioningLevel
 
 
 class DeadLetterKind(StrEnum):
@@ -59,19 +59,19 @@ class Pause:
     """Dispatch is paused in all zones."""
     zones: frozenset[str] = frozenset()
     """Zones that are paused by themselves, whatever `everywhere` says."""
-    weight: Weight = Weight.LEAN
-    """The weight of repositioning in zones that have no weight of their own."""
-    weights: Mapping[str, Weight] = field(default_factory=dict)
-    """The weights of repositioning of zones that have their own."""
+    level: RepositioningLevel = RepositioningLevel.LEAN
+    """The level in zones that have none of their own."""
+    levels: Mapping[str, RepositioningLevel] = field(default_factory=dict)
+    """The levels of zones that have their own."""
 
     def covers(self, zone: str) -> bool:
         return self.everywhere or zone in self.zones
 
-    def weight_of(self, zone: str) -> Weight:
+    def level_of(self, zone: str) -> RepositioningLevel:
         """How strongly the zone's idle unicorns are repositioned; off everywhere is off here."""
-        if self.weight is Weight.OFF or self.covers(zone):
-            return Weight.OFF
-        return self.weights.get(zone, self.weight)
+        if self.level is RepositioningLevel.OFF or self.covers(zone):
+            return RepositioningLevel.OFF
+        return self.levels.get(zone, self.level)
 
 
 WORKER_LOST_AFTER: Final = timedelta(seconds=8)

@@ -187,7 +187,7 @@ TOLD_RATIO: Final = Histogram(
     ["zone", "kind"],
     buckets=(0.25, 0.5, 0.65, 0.8, 0.9, 1.0, 1.1, 1.2, 1.25, 1.5, 2.0, 4.0),
 )
-PROMISES: Final = Counter(
+QUOTES: Final = Counter(
     "wildrydes_promises",
     "Drives that ended within the latest time told to riders, or after it, by zone and kind.",
     ["zone", "kind", "kept"],

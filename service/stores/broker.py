@@ -30,12 +30,12 @@ from service.observability import traces
 from service.observability.instruments import PUBLISHED
 from service.stores.records import UNREADABLE
 from service.stores.redis.link import (
-    JudgingConnection,
-    JudgingTlsConnection,
+    CheckedConnection,
+    CheckedTlsConnection,
+    Failure,
     RedisLink,
-    Verdict,
     drop_connections,
-    judge,
+    failure_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -65,8 +65,8 @@ BREAK_SECONDS: Final = 1.0
 class Channel(kombu_redis.Channel):
     """kombu's channel, on connections that check the answers of Redis (`redis.link`)."""
 
-    connection_class = JudgingConnection
-    connection_class_ssl = JudgingTlsConnection
+    connection_class = CheckedConnection
+    connection_class_ssl = CheckedTlsConnection
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         # An acknowledgement on a closed channel raises `AttributeError` in kombu 5.7.0, which ends
@@ -180,10 +180,10 @@ class CeleryRoundQueue:
             PUBLISHED.labels("sent").inc()
         except (OperationalError, OSError) as error:
             PUBLISHED.labels("failed").inc()
-            verdict = judge(error.__cause__)
-            if verdict is Verdict.LOST:
+            failure = failure_of(error.__cause__)
+            if failure is Failure.LOST:
                 self._breaker.trip()
-            elif verdict is Verdict.DEFECT:
+            elif failure is Failure.DEFECT:
                 logger.exception("the broker refused a command that is wrong")
             raise Unavailable(f"broker: {type(error.__cause__ or error).__name__}") from error
 

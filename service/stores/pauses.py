@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from service.background import Repeated
-from service.model import Weight
+from service.model import RepositioningLevel
 from service.model.operations import Pause
 from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.items import text
@@ -27,8 +27,8 @@ FIRST_READ_SECONDS: Final = 1.0
 than the 4 s that Celery gives a pool process to start."""
 
 _KEY: Final = "dispatch#pause"
-_WEIGHT: Final = "weight#"
-"""The prefix of the attributes that hold weights; the rest of the name is the zone."""
+_LEVEL: Final = "weight#"
+"""The prefix of the attributes that hold levels; the rest of the name is the zone."""
 
 
 class DynamoPauses(TableStore):
@@ -46,11 +46,11 @@ class DynamoPauses(TableStore):
         expression = f"SET everywhere = :paused{'' if paused else ' REMOVE zones'}"
         return self._updated(expression, {":paused": {"BOOL": paused}})
 
-    def reposition(self, zone: str | None, weight: Weight) -> Pause:
-        """Set a weight; each zone has an attribute, so that two changes at once both hold."""
-        names = {"#weight": f"{_WEIGHT}{zone or ''}"}
-        values: Item = {":weight": text(weight)}
-        return self._updated("SET #weight = :weight", values, ExpressionAttributeNames=names)
+    def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
+        """Set a level; each zone has an attribute, so that two changes at once both hold."""
+        names = {"#level": f"{_LEVEL}{zone or ''}"}
+        values: Item = {":level": text(level)}
+        return self._updated("SET #level = :level", values, ExpressionAttributeNames=names)
 
     def _updated(self, expression: str, values: Item, **names: Any) -> Pause:
         update = partial(
@@ -90,9 +90,9 @@ class KnownPauses:
         """Pause or resume: one remote call; holds in this process at once. Raises `Unavailable`."""
         return self._changed(self._stored.put(zone, paused))
 
-    def reposition(self, zone: str | None, weight: Weight) -> Pause:
+    def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
         """As `put`."""
-        return self._changed(self._stored.reposition(zone, weight))
+        return self._changed(self._stored.reposition(zone, level))
 
     def _changed(self, pause: Pause) -> Pause:
         self._changes += 1
@@ -109,15 +109,15 @@ class KnownPauses:
 
 
 def _pause(item: Item) -> Pause:
-    weights = {
-        name.removeprefix(_WEIGHT): Weight(value["S"])
+    levels = {
+        name.removeprefix(_LEVEL): RepositioningLevel(value["S"])
         for name, value in item.items()
-        # A weight that this release does not know is ignored.
-        if name.startswith(_WEIGHT) and value.get("S") in set(Weight)
+        # A level that this release does not know is ignored.
+        if name.startswith(_LEVEL) and value.get("S") in set(RepositioningLevel)
     }
     return Pause(
         everywhere=item.get("everywhere", {}).get("BOOL", False),
         zones=frozenset(item.get("zones", {}).get("SS", ())),
-        weight=weights.pop("", Weight.LEAN),
-        weights=weights,
+        level=levels.pop("", RepositioningLevel.LEAN),
+        levels=levels,
     )

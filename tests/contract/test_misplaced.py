@@ -18,7 +18,7 @@ from service.model.presence import Patrol
 from service.stores.redis import keys, misplaced
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink
-from service.stores.redis.sweeps import RedisSweepTurns, repositioning
+from service.stores.redis.locks import RedisLocks, repositioning_lock
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.unit.core.conftest import Service
@@ -33,13 +33,13 @@ def client(link: RedisLink) -> redis.Redis:
     return link.client
 
 
-def a_turn(link: RedisLink, name: str = SHARD) -> bool:
-    with RedisSweepTurns(link).turn(name) as is_mine:
+def a_lock(link: RedisLink, name: str = SHARD) -> bool:
+    with RedisLocks(link).hold(name) as is_mine:
         return is_mine
 
 
-def a_turn_of_repositioning(link: RedisLink) -> bool:
-    return a_turn(link, repositioning(RIDE.zone))
+def a_lock_of_repositioning(link: RedisLink) -> bool:
+    return a_lock(link, repositioning_lock(RIDE.zone))
 
 
 def a_round(link: RedisLink) -> bool:
@@ -71,8 +71,8 @@ ZONE_KEYS = (keys.mark, keys.lease, keys.waiting, keys.plans, keys.running, keys
 @pytest.mark.parametrize(
     ("key", "works"),
     [
-        (keys.sweep_turn(SHARD), a_turn),
-        (keys.sweep_turn(repositioning(RIDE.zone)), a_turn_of_repositioning),
+        (keys.sweep_lock(SHARD), a_lock),
+        (keys.sweep_lock(repositioning_lock(RIDE.zone)), a_lock_of_repositioning),
         *((of_zone(RIDE.zone), a_round) for of_zone in (*ZONE_KEYS, keys.triggered, keys.resume)),
         *((key, a_look_at_unicorns) for key in (keys.LISTENING, keys.EPOCH, keys.BUSY)),
         (keys.unicorn("u1"), a_look_at_unicorns),

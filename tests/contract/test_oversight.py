@@ -13,10 +13,10 @@ from service.core.ports import DeadLetters, Pauses, Rides, Unicorns
 from service.core.staff import AuditLog, RideHistory, Roster
 from service.model import (
     Page,
+    RepositioningLevel,
     Ride,
     RideStatus,
     UnicornState,
-    Weight,
 )
 from service.model.operations import AuditEntry, DeadLetter, DeadLetterKind, Pause
 from service.settings import Settings
@@ -281,20 +281,26 @@ def test_zones_and_everything_are_paused_and_resumed(desk: Desk) -> None:
     assert pauses.put("x", False) == Pause()
 
 
-def test_a_weight_holds_for_its_zone_and_off_everywhere_for_all(desk: Desk) -> None:
+def test_a_level_holds_for_its_zone_and_off_everywhere_for_all(desk: Desk) -> None:
     pauses = desk.pauses
-    assert pauses.current().weight_of("a") is Weight.LEAN
-    assert pauses.reposition("a", Weight.STRONG) == Pause(weights={"a": Weight.STRONG})
-    pauses.reposition("b", Weight.OFF)
+    assert pauses.current().level_of("a") is RepositioningLevel.LEAN
+    assert pauses.reposition("a", RepositioningLevel.STRONG) == Pause(
+        levels={"a": RepositioningLevel.STRONG}
+    )
+    pauses.reposition("b", RepositioningLevel.OFF)
     pauses.put("a", True)
-    assert pauses.current().weight_of("a") is Weight.OFF
+    assert pauses.current().level_of("a") is RepositioningLevel.OFF
     pauses.put(None, False)
     now = pauses.current()
-    assert now == Pause(weights={"a": Weight.STRONG, "b": Weight.OFF})
-    assert [now.weight_of(zone) for zone in "abc"] == [Weight.STRONG, Weight.OFF, Weight.LEAN]
-    off = pauses.reposition(None, Weight.OFF)
-    assert [off.weight_of(zone) for zone in "abc"] == [Weight.OFF] * 3
-    assert pauses.reposition(None, Weight.LEAN) == pauses.current() == now
+    assert now == Pause(levels={"a": RepositioningLevel.STRONG, "b": RepositioningLevel.OFF})
+    assert [now.level_of(zone) for zone in "abc"] == [
+        RepositioningLevel.STRONG,
+        RepositioningLevel.OFF,
+        RepositioningLevel.LEAN,
+    ]
+    off = pauses.reposition(None, RepositioningLevel.OFF)
+    assert [off.level_of(zone) for zone in "abc"] == [RepositioningLevel.OFF] * 3
+    assert pauses.reposition(None, RepositioningLevel.LEAN) == pauses.current() == now
 
 
 def test_a_replayed_ride_is_due_again(desk: Desk) -> None:

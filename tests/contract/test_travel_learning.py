@@ -11,9 +11,9 @@ import pytest
 
 from service.core.ports import Legs
 from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
-from service.matching.promises import QuotedEta
+from service.matching.quotes import QuotedEta
 from service.model.errors import Unavailable
-from service.observability.instruments import PROMISES, TOLD_RATIO
+from service.observability.instruments import QUOTES, TOLD_RATIO
 from service.settings import Settings
 from service.stores import corrections
 from service.stores.corrections import DynamoCorrections, KnownCorrections
@@ -80,31 +80,31 @@ def test_an_unreadable_leg_alone_is_left_out(link: RedisLink, unreadable: str) -
     store.add("zone-1", Kind.PICKUP, LEG, KEPT)
     with link.use() as client:
         client.lpush(keys.legs("zone-1", Kind.PICKUP), unreadable)
-        client.lpush(keys.promises("zone-1", Kind.PICKUP), unreadable)
+        client.lpush(keys.quotes("zone-1", Kind.PICKUP), unreadable)
     assert store.recent("zone-1", Kind.PICKUP) == [LEG]
-    assert store.promises("zone-1", Kind.PICKUP) == [KEPT]
+    assert store.quotes("zone-1", Kind.PICKUP) == [KEPT]
 
 
 def test_promises_are_kept_beside_legs_also_of_drives_that_came_to_nothing(
     store: Legs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (legs, fakes_redis):
-        monkeypatch.setattr(module, "MOST_PROMISES", 2)
+        monkeypatch.setattr(module, "MOST_QUOTES", 2)
     late = QuotedEta(60.0, 120.0, None)
-    for promise in (KEPT, late, KEPT):
-        store.add("zone-1", Kind.PICKUP, None, promise)
-    assert store.promises("zone-1", Kind.PICKUP) == [KEPT, late]
-    assert store.promises("zone-1", Kind.TRIP) == store.recent("zone-1", Kind.PICKUP) == []
+    for quote in (KEPT, late, KEPT):
+        store.add("zone-1", Kind.PICKUP, None, quote)
+    assert store.quotes("zone-1", Kind.PICKUP) == [KEPT, late]
+    assert store.quotes("zone-1", Kind.TRIP) == store.recent("zone-1", Kind.PICKUP) == []
     assert set(store.zones()) == {"zone-1"}
 
 
 def test_the_metrics_count_how_promises_are_kept_even_if_redis_is_away() -> None:
     nobody = RedisLegs(RedisLink(connect("redis://127.0.0.1:1/0", timeout_seconds=0.1)))
-    for promise in (KEPT, QuotedEta(60.0, 120.0, None)):
+    for quote in (KEPT, QuotedEta(60.0, 120.0, None)):
         with pytest.raises(Unavailable):
-            nobody.add("zone-9", Kind.TRIP, None, promise)
+            nobody.add("zone-9", Kind.TRIP, None, quote)
     kept = {
-        name: PROMISES.labels("zone-9", "trip", name)._value.get() for name in ("in_time", "late")
+        name: QUOTES.labels("zone-9", "trip", name)._value.get() for name in ("in_time", "late")
     }
     assert kept == {"in_time": 1, "late": 1}
     assert TOLD_RATIO.labels("zone-9", "trip")._sum.get() == pytest.approx(200 / 240)

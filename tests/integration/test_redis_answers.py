@@ -15,12 +15,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from service.model.errors import Unavailable
 from service.stores.redis.link import (
-    JudgingConnection,
+    CheckedConnection,
+    Failure,
     NotPrimary,
     RedisLink,
-    Verdict,
     connect,
-    judge,
+    failure_of,
 )
 from tests.load.chaos.proxy import running
 from tests.support.infrastructure import RedisServer, free_port, wait_until
@@ -170,7 +170,7 @@ def test_an_exchange_that_is_broken_off_leaves_no_answer_to_the_next(
     with link.use() as client:
         client.set("key", "value")
         with monkeypatch.context() as patch:
-            patch.setattr(JudgingConnection, "read_response", broken_off)
+            patch.setattr(CheckedConnection, "read_response", broken_off)
             with pytest.raises(BrokenOff):
                 client.exchange([("SET", "key", "other")])
         assert client.get("key") in {"value", "other"}
@@ -255,31 +255,31 @@ def test_a_wait_that_a_failover_unblocks_is_a_lost_connection(
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        ("LOADING Redis is loading the dataset in memory", Verdict.LOST),
-        ("MASTERDOWN Link with MASTER is down", Verdict.LOST),
-        ("NOAUTH Authentication required.", Verdict.LOST),
-        ("ERR max number of clients reached", Verdict.LOST),
-        ("MISCONF Redis is configured to save RDB snapshots", Verdict.REFUSED),
-        ("CLUSTERDOWN The cluster is down", Verdict.REFUSED),
-        ("TRYAGAIN Multiple keys request during rehashing of slot", Verdict.REFUSED),
+        ("LOADING Redis is loading the dataset in memory", Failure.LOST),
+        ("MASTERDOWN Link with MASTER is down", Failure.LOST),
+        ("NOAUTH Authentication required.", Failure.LOST),
+        ("ERR max number of clients reached", Failure.LOST),
+        ("MISCONF Redis is configured to save RDB snapshots", Failure.REFUSED),
+        ("CLUSTERDOWN The cluster is down", Failure.REFUSED),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", Failure.REFUSED),
         (
             "ERR Error running script (call to f_1): @user_script: 1: -READONLY You can't",
-            Verdict.LOST,
+            Failure.LOST,
         ),
         (
             "ERR Error running script (call to f_1): @user_script: 1: -OOM command not",
-            Verdict.REFUSED,
+            Failure.REFUSED,
         ),
         (
             "ERR Error running script (call to f_1): @user_script:1: attempt to index",
-            Verdict.DEFECT,
+            Failure.DEFECT,
         ),
-        ("CROSSSLOT Keys in request don't hash to the same slot", Verdict.DEFECT),
-        ("SOMETHING new", Verdict.DEFECT),
+        ("CROSSSLOT Keys in request don't hash to the same slot", Failure.DEFECT),
+        ("SOMETHING new", Failure.DEFECT),
     ],
 )
-def test_answers_that_are_hard_to_provoke(answer: str, verdict: Verdict) -> None:
-    assert judge(redis.connection._RESP2Parser.parse_error(answer)) is verdict
+def test_answers_that_are_hard_to_provoke(answer: str, verdict: Failure) -> None:
+    assert failure_of(redis.connection._RESP2Parser.parse_error(answer)) is verdict
 
 
 def test_connections_have_names(server: RedisServer, admin: redis.Redis) -> None:

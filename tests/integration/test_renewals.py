@@ -1,4 +1,4 @@
-"""What ends by itself is renewed or replaced more than once: leases, turns, tokens, what is known.
+"""What ends by itself is renewed or replaced more than once: leases, locks, tokens, what is known.
 
 Everything here lives for a few seconds at most, on real stores and by the real clock.
 """
@@ -19,9 +19,10 @@ from service.stores import revocations as known_revocations
 from service.stores.dynamodb import unicorns
 from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from service.stores.redis import leases, sweeps, waiting
+from service.stores.redis import leases, waiting
+from service.stores.redis import locks as locks_module
 from service.stores.redis.link import RedisLink, connect
-from service.stores.redis.sweeps import RedisSweepTurns
+from service.stores.redis.locks import RedisLocks
 from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.revocations import DynamoRevocations, KnownRevocations
 from tests.support.builders import a_ride, a_unicorn
@@ -75,16 +76,16 @@ def test_a_round_that_takes_many_lives_of_its_lease_keeps_the_zone_and_writes(
     successor.release()
 
 
-def test_a_turn_that_ran_out_goes_to_the_next_process_each_time(
+def test_a_lock_that_ran_out_goes_to_the_next_process_each_time(
     link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeps, "TURN_SECONDS", LIFE_SECONDS)
-    turns = RedisSweepTurns(link)
+    monkeypatch.setattr(locks_module, "LOCK_SECONDS", LIFE_SECONDS)
+    locks = RedisLocks(link)
     with ExitStack() as slow_sweeps:
         for number in range(3):
-            wait_until(lambda: slow_sweeps.enter_context(turns.turn("1")), f"turn {number}")
-    with turns.turn("1") as mine:
-        assert mine, "the last holder did not give its turn back"
+            wait_until(lambda: slow_sweeps.enter_context(locks.hold("1")), f"lock {number}")
+    with locks.hold("1") as mine:
+        assert mine, "the last holder did not give its lock back"
 
 
 def test_a_token_is_served_until_it_ends_and_its_successor_after_it(

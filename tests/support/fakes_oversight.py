@@ -8,10 +8,10 @@ from datetime import datetime
 
 from service.model import (
     Page,
+    RepositioningLevel,
     Ride,
     RideStatus,
     Unicorn,
-    Weight,
 )
 from service.model.operations import (
     AuditEntry,
@@ -42,11 +42,11 @@ class FakePauses:
             self._pause = replace(self._pause, zones=changed)
         return self._pause
 
-    def reposition(self, zone: str | None, weight: Weight) -> Pause:
+    def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
         if zone is None:
-            self._pause = replace(self._pause, weight=weight)
+            self._pause = replace(self._pause, level=level)
         else:
-            self._pause = replace(self._pause, weights={**self._pause.weights, zone: weight})
+            self._pause = replace(self._pause, levels={**self._pause.levels, zone: level})
         return self._pause
 
 

@@ -18,7 +18,7 @@ from service.core.statistics import Tally, minute_of, wait_class
 from service.matching.coming import most_taken_back
 from service.matching.correction import Correction, Kind, Leg
 from service.matching.demand import PICKUP_RESOLUTION
-from service.matching.promises import QuotedEta
+from service.matching.quotes import QuotedEta
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from service.model import (
@@ -49,7 +49,7 @@ from service.model.presence import (
     Patrol,
     silent_together,
 )
-from service.stores.redis.legs import MOST_LEGS, MOST_PROMISES
+from service.stores.redis.legs import MOST_LEGS, MOST_QUOTES
 from service.stores.redis.moves import QUARTER
 
 
@@ -413,7 +413,7 @@ class FakeRoundLease:
     def begin_round(self) -> WaitingZone:
         waiting, zone = self._waiting, self.zone
         if waiting.holder(zone) not in (None, self):
-            raise LeaseLost("another job has the turn")
+            raise LeaseLost("another job has the lease")
         waiting.set_holder(self, zone)
         waiting.marks.pop(zone, None)
         rides, alone = waiting.rides.get(zone, {}), waiting.alone.get(zone, {})
@@ -446,27 +446,27 @@ class FakeRoundLease:
             self._suspects.discard(ride_id)
 
     def release_unless_marked(self) -> bool:
-        if self._has_turn() and self.zone in self._waiting.marks:
+        if self._has_lease() and self.zone in self._waiting.marks:
             return False
-        if self._has_turn():
+        if self._has_lease():
             self._waiting.set_holder(None, self.zone)
         return True
 
     def release(self) -> None:
-        if self._has_turn():
+        if self._has_lease():
             self._waiting.expire(self.zone)
 
     def release_after_error(self) -> None:
-        if self._has_turn() and self._suspects is not None:
+        if self._has_lease() and self._suspects is not None:
             self._waiting.running[self.zone] = set(self._suspects)
         self.release()
 
-    def _has_turn(self) -> bool:
+    def _has_lease(self) -> bool:
         return self._waiting.holder(self.zone) is self
 
     def _fence(self) -> None:
-        if not self._has_turn():
-            raise LeaseLost("another job has the turn")
+        if not self._has_lease():
+            raise LeaseLost("another job has the lease")
 
 
 class FakeCityMap:
@@ -577,22 +577,22 @@ class FakeLegs:
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, Kind], list[Leg]] = {}
-        self.kept_promises: dict[tuple[str, Kind], list[QuotedEta]] = {}
+        self.kept_quotes: dict[tuple[str, Kind], list[QuotedEta]] = {}
 
-    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: QuotedEta) -> None:
+    def add(self, zone: str, kind: Kind, leg: Leg | None, quote: QuotedEta) -> None:
         if leg:
             self.kept[zone, kind] = [leg, *self.kept.get((zone, kind), [])][:MOST_LEGS]
-        known = self.kept_promises.get((zone, kind), [])
-        self.kept_promises[zone, kind] = [promise, *known][:MOST_PROMISES]
+        known = self.kept_quotes.get((zone, kind), [])
+        self.kept_quotes[zone, kind] = [quote, *known][:MOST_QUOTES]
 
-    def promises(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
-        return self.kept_promises.get((zone, kind), [])
+    def quotes(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
+        return self.kept_quotes.get((zone, kind), [])
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
         return self.kept.get((zone, kind), [])
 
     def zones(self) -> Collection[str]:
-        return {zone for zone, _ in (*self.kept, *self.kept_promises)}
+        return {zone for zone, _ in (*self.kept, *self.kept_quotes)}
 
 
 class FakeCorrections:

@@ -6,7 +6,7 @@ Each act is judged by what was stored before it: what is legal succeeds, what is
 from __future__ import annotations
 
 from service.api.views import ride_view
-from service.core import arriving, positions, staff, unicorns
+from service.core import geofence, positions, staff, unicorns
 from service.core.rides import (
     RideOrder,
     cancel_ride,
@@ -117,7 +117,7 @@ class People(City):
         seen = self.ports.rides.get(ride_id)
         assert seen
         self._shown(seen)
-        live = live_view(self.ports, self.ports.arrivals, seen, self.now)
+        live = live_view(self.ports, self.ports.pickup_etas, seen, self.now)
         if seen.status in {REQUESTED, OFFERED}:
             assert ride_view(seen).unicorn is None
             assert live.position is None
@@ -166,9 +166,9 @@ class People(City):
             return False
         last = self.stores.fleet.position(unicorn_id, self.now)
         since = ride.arrive_refused_at
-        if last is None or self.now - last.recorded_at > arriving.FRESH:
+        if last is None or self.now - last.recorded_at > geofence.FRESH:
             return False
-        insists = since is not None and self.now - since >= arriving.INSIST_AFTER
+        insists = since is not None and self.now - since >= geofence.INSIST_AFTER
         return not insists and GreatCircle().crow_metres(last.location, ride.pickup) > 500
 
     def send_positions(self) -> None:

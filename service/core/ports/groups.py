@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from service.core.arrivals import Arrivals
 from service.core.outlook import MoveMemory
+from service.core.pickup_etas import PickupEtas
 from service.core.ports.fleet import FleetIndex
 from service.core.ports.learning import Legs, Matches, Uncounted
 from service.core.ports.rounds import Changes, RoundQueue, WaitingRides
@@ -71,5 +71,7 @@ class Ports(Stores):
 
     dead_letters: DeadLetters
     moves: MoveMemory
-    arrivals: Arrivals = field(default_factory=lambda: Arrivals(ZoneTimes(GreatCircle()), {}))
+    pickup_etas: PickupEtas = field(
+        default_factory=lambda: PickupEtas(ZoneTimes(GreatCircle()), {})
+    )
     """The ETAs of `times`, for those who follow a ride."""

@@ -8,17 +8,17 @@ from typing import Protocol
 
 from service.core.times import Corrections
 from service.matching.correction import Correction, Kind, Leg
-from service.matching.promises import QuotedEta
+from service.matching.quotes import QuotedEta
 
 
 class Legs(Protocol):
     """The latest drives of each zone; all of them may be lost."""
 
-    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: QuotedEta) -> None:
+    def add(self, zone: str, kind: Kind, leg: Leg | None, quote: QuotedEta) -> None:
         """Add a drive (None: it was given up) and what the rider had been told of it."""
 
-    def promises(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
-        """The latest promises, newest first, some hundreds."""
+    def quotes(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
+        """The latest quotes, newest first, some hundreds."""
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
         """The latest legs, newest first, a few thousand at most."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
-from service.model import Page, Ride, RideStatus, Unicorn, Weight
+from service.model import Page, RepositioningLevel, Ride, RideStatus, Unicorn
 from service.model.errors import DispatchError
 from service.model.operations import DeadLetter, Pause
 
@@ -162,6 +162,6 @@ class Pauses(Protocol):
     def put(self, zone: str | None, paused: bool) -> Pause:
         """Pause or resume a zone, or everything for None; the latter resumes each zone too."""
 
-    def reposition(self, zone: str | None, weight: Weight) -> Pause:
+    def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
         """Set how strongly a zone's idle unicorns are repositioned; None: those of all zones that
-        have no weight of their own. Off for all zones means off everywhere."""
+        have no level of their own. Off for all zones means off everywhere."""

@@ -51,7 +51,7 @@ def legs(zone: str, kind: str) -> str:
     return f"{PREFIX}:{{{zone}}}:legs:{kind}"
 
 
-def promises(zone: str, kind: str) -> str:
+def quotes(zone: str, kind: str) -> str:
     """List: the times that riders of the zone were told for a kind of drive, and the real ones."""
     return f"{PREFIX}:{{{zone}}}:promises:{kind}"
 
@@ -76,7 +76,7 @@ def advice(zone: str) -> str:
     return f"{PREFIX}:{{{zone}}}:advice"
 
 
-def sweep_turn(shard: str) -> str:
+def sweep_lock(shard: str) -> str:
     """The lock of a shard of the sweep, or of the repositioning of a zone (`moves-ZONE`)."""
     return f"{PREFIX}:sweep:{shard}"
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Final, cast
 
 from service.matching.correction import Kind, Leg
-from service.matching.promises import QuotedEta
-from service.observability.instruments import PROMISES, TOLD_RATIO
+from service.matching.quotes import QuotedEta
+from service.observability.instruments import QUOTES, TOLD_RATIO
 from service.stores.entries import note_unreadable
 from service.stores.records import UNREADABLE, finite
 from service.stores.redis import keys
@@ -18,8 +18,8 @@ from service.stores.redis.link import RedisLink
 
 logger = logging.getLogger(__name__)
 
-MOST_PROMISES: Final = 500
-"""Promises kept per zone and kind, for the staff's view of travel times."""
+MOST_QUOTES: Final = 500
+"""Quoted ETAs kept per zone and kind, for the staff's view of travel times."""
 MOST_LEGS: Final = 4000
 """Legs kept per zone and kind; a fit on this many takes less than 0.1 s."""
 REMEMBERED: Final = timedelta(days=7)
@@ -32,10 +32,10 @@ class RedisLegs:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
 
-    def add(self, zone: str, kind: Kind, leg: Leg | None, promise: QuotedEta) -> None:
-        """One remote call. The metrics count the promise even if it fails."""
-        _count(zone, kind, promise)
-        notes = [(keys.promises(zone, kind), promise, MOST_PROMISES)]
+    def add(self, zone: str, kind: Kind, leg: Leg | None, quote: QuotedEta) -> None:
+        """One remote call. The metrics count the quote even if it fails."""
+        _count(zone, kind, quote)
+        notes = [(keys.quotes(zone, kind), quote, MOST_QUOTES)]
         with self._link.use() as client, client.pipeline(transaction=False) as pipe:
             pipe.sadd(keys.LEARNING, zone)
             for key, note, most in [*notes, (keys.legs(zone, kind), leg, MOST_LEGS)]:
@@ -45,10 +45,10 @@ class RedisLegs:
                     pipe.expire(key, REMEMBERED)
             pipe.execute()
 
-    def promises(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
+    def quotes(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
         with self._link.use() as client:
-            texts = cast("list[str]", client.lrange(keys.promises(zone, kind), 0, -1))
-        return [promise for text in texts if (promise := _promise(text))]
+            texts = cast("list[str]", client.lrange(keys.quotes(zone, kind), 0, -1))
+        return [quote for text in texts if (quote := _quote(text))]
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
         with self._link.use() as client:
@@ -60,14 +60,14 @@ class RedisLegs:
             return cast("set[str]", client.smembers(keys.LEARNING))
 
 
-def _count(zone: str, kind: Kind, promise: QuotedEta) -> None:
-    PROMISES.labels(zone, kind, "in_time" if promise.was_in_time else "late").inc()
-    if promise.ratio is not None:
-        TOLD_RATIO.labels(zone, kind).observe(promise.ratio)
+def _count(zone: str, kind: Kind, quote: QuotedEta) -> None:
+    QUOTES.labels(zone, kind, "in_time" if quote.was_in_time else "late").inc()
+    if quote.ratio is not None:
+        TOLD_RATIO.labels(zone, kind).observe(quote.ratio)
 
 
-def _promise(text: str) -> QuotedEta | None:
-    """The promise; None if this release cannot read it."""
+def _quote(text: str) -> QuotedEta | None:
+    """The quote; None if this release cannot read it."""
     try:
         median, latest, took = json.loads(text)
         return QuotedEta(finite(median), finite(latest), None if took is None else finite(took))

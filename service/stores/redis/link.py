@@ -82,7 +82,7 @@ class NotPrimary(ConnectionError):
     """The server is not the primary; the connection is closed."""
 
 
-class _Judging:
+class _Checked:
     """Closes a connection whose server is not the primary, and sends the command once more.
 
     The command was not carried out, so it may be sent again. `on_not_primary` is called so that
@@ -101,7 +101,7 @@ class _Judging:
         try:
             return super().read_response(*args, **options)  # type: ignore[misc]
         except ResponseError as error:
-            if judge(error) is not Verdict.LOST:
+            if failure_of(error) is not Failure.LOST:
                 raise
             if self._on_not_primary:
                 self._on_not_primary()
@@ -109,15 +109,15 @@ class _Judging:
             raise NotPrimary(str(error)) from error
 
 
-class JudgingConnection(_Judging, redis.Connection):
+class CheckedConnection(_Checked, redis.Connection):
     """For `redis://`."""
 
 
-class JudgingTlsConnection(_Judging, redis.SSLConnection):
+class CheckedTlsConnection(_Checked, redis.SSLConnection):
     """For `rediss://`."""
 
 
-class Verdict(Enum):
+class Failure(Enum):
     """The kind of a failure; see the top of this module."""
 
     LOST = auto()
@@ -125,14 +125,14 @@ class Verdict(Enum):
     DEFECT = auto()
 
 
-def judge(error: BaseException | None) -> Verdict:
+def failure_of(error: BaseException | None) -> Failure:
     """The kind of failure by the client's exception; anything that is not an answer is `LOST`."""
     if not isinstance(error, RedisError) or isinstance(error, ConnectionError | TimeoutError):
-        return Verdict.LOST
+        return Failure.LOST
     code = _code_of(error)
     if code in NOT_PRIMARY:
-        return Verdict.LOST
-    return Verdict.REFUSED if code in REFUSES_FOR_NOW else Verdict.DEFECT
+        return Failure.LOST
+    return Failure.REFUSED if code in REFUSES_FOR_NOW else Failure.DEFECT
 
 
 def _code_of(error: RedisError) -> str:
@@ -200,7 +200,7 @@ def connect(url: str, *, timeout_seconds: float, name: str = "wildrydes") -> Cli
     is_secure = urlsplit(url).scheme == "rediss"
     client: Client = Client.from_url(  # type: ignore[assignment] # the stubs forget the class
         url,
-        connection_class=JudgingTlsConnection if is_secure else JudgingConnection,
+        connection_class=CheckedTlsConnection if is_secure else CheckedConnection,
         client_name=name,
         decode_responses=True,
         # Bytes that are not UTF-8 reach the reader of their entry. Strict decoding would fail the
@@ -245,11 +245,11 @@ class RedisLink:
             REDIS_SECONDS.observe(time.perf_counter() - began)
         except RedisError as error:
             REDIS_ERRORS.labels(type(error).__name__).inc()
-            verdict = judge(error)
-            if verdict is Verdict.LOST:
+            failure = failure_of(error)
+            if failure is Failure.LOST:
                 self._breaker.trip()
                 drop_connections(self.client.connection_pool)
-            elif verdict is Verdict.DEFECT:
+            elif failure is Failure.DEFECT:
                 logger.exception("Redis refused a command that is wrong")
                 self._mend(error)
             raise Unavailable(f"Redis: {type(error).__name__}") from error

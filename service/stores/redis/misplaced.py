@@ -22,7 +22,7 @@ Name = str | Callable[..., str]
 
 TYPES: Final[Mapping[str, tuple[Name, ...]]] = {
     "string": (
-        *(keys.EPOCH, keys.moves, keys.sweep_turn, keys.patrolled),
+        *(keys.EPOCH, keys.moves, keys.sweep_lock, keys.patrolled),
         *(keys.mark, keys.triggered, keys.lease, keys.resume),
     ),
     "hash": (
@@ -31,7 +31,7 @@ TYPES: Final[Mapping[str, tuple[Name, ...]]] = {
     ),
     "set": (keys.BUSY, keys.LEARNING, keys.ZONES, keys.running),
     "zset": (keys.LISTENERS, keys.TAKEN_BACK, keys.REQUEST_ZONES, keys.usable, keys.busy),
-    "list": (keys.legs, keys.promises),
+    "list": (keys.legs, keys.quotes),
 }
 """Our keys, by the name that Redis gives to their type."""
 

@@ -21,7 +21,7 @@ from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
 from service.matching.match import Matching, match
 from service.matching.travel import GreatCircle, TravelTimes, places
 from service.matching.tuning import KNOBS, tuning_with_repositioning
-from service.model import FleetEntry, Location, Pairing, Ride, RideStatus, Weight
+from service.model import FleetEntry, Location, Pairing, RepositioningLevel, Ride, RideStatus
 from service.stores.redis.legs import MOST_LEGS
 from tests.load.bench.cabs import Cab, Rider, instant
 from tests.load.bench.nyc import MEASURED, NycTrip
@@ -43,13 +43,13 @@ class Way:
     base: Callable[[], TravelTimes]
     prior: Correction = AS_ESTIMATED
     learns: bool = False
-    weight: Weight = Weight.OFF
-    """The weight of repositioning."""
+    level: RepositioningLevel = RepositioningLevel.OFF
+    """The level of repositioning."""
 
     @property
     def policy(self) -> Policy:
-        tuning = tuning_with_repositioning(OURS.tuning, self.weight)
-        return replace(OURS, tuning=tuning, moves=KNOBS.get(self.weight))
+        tuning = tuning_with_repositioning(OURS.tuning, self.level)
+        return replace(OURS, tuning=tuning, moves=KNOBS.get(self.level))
 
 
 class Memory:

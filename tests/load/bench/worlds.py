@@ -25,7 +25,7 @@ from scipy.stats import t as student
 
 from service.core.times import NEW_YORK
 from service.matching.travel import GreatCircle, TravelTimes
-from service.model import Weight
+from service.model import RepositioningLevel
 from tests.load.bench import nyc
 from tests.load.bench.nyc import NycTrip, thinned
 from tests.load.bench.street_world import StreetWorld, Way, counts
@@ -48,7 +48,7 @@ ENGINE_LEARNED = Way("the same, learned", _light, learns=True)
 
 
 def _lean(way: Way, name: str) -> Way:
-    return replace(way, name=name, weight=Weight.LEAN)
+    return replace(way, name=name, level=RepositioningLevel.LEAN)
 
 
 STRAIGHT_LEAN = _lean(STRAIGHT, "straight line, lean")
@@ -70,7 +70,9 @@ WORLDS: Final[dict[str, tuple[Callable[[], TravelTimes], tuple[Way, ...]]]] = {
             STRAIGHT_LEAN,
             LEARNED_LEAN,
             _lean(ENGINE_LEARNED, "engine, learned, lean"),
-            replace(ENGINE_LEARNED, name="engine, learned, strong", weight=Weight.STRONG),
+            replace(
+                ENGINE_LEARNED, name="engine, learned, strong", level=RepositioningLevel.STRONG
+            ),
         ),
     ),
 }

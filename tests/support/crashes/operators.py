@@ -56,7 +56,7 @@ def a_proven_suspect(service: Service) -> None:
 
 
 def a_promise_that_was_kept(service: Service) -> None:
-    service.legs.kept_promises[ZONE, Kind.PICKUP] = []
+    service.legs.kept_quotes[ZONE, Kind.PICKUP] = []
 
 
 def a_ride_set_aside(service: Service) -> None:

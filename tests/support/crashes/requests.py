@@ -69,8 +69,8 @@ def riders_look_and_wait(process: Process) -> object:
     ports.rides.list_of_unicorn("u1", status=None, limit=20, start=None)
     seen = rides.own_ride(ports, RIDE_ID, "rider-1")
     waiting = rides.own_ride(ports, SECOND.ride_id, "rider-2")
-    watch.live_view(ports, ports.arrivals, seen, now)
-    watch.live_view(ports, ports.arrivals, waiting, now)
+    watch.live_view(ports, ports.pickup_etas, seen, now)
+    watch.live_view(ports, ports.pickup_etas, waiting, now)
     return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, _ticks(), Wait())
 
 
@@ -78,7 +78,7 @@ def riders_look_and_wait(process: Process) -> object:
 def a_rider_follows_a_ride(process: Process) -> object:
     seen = watch.follow_ride(
         process.ports,
-        process.ports.arrivals,
+        process.ports.pickup_etas,
         RIDE_ID,
         "rider-1",
         lambda: process.now,

@@ -9,7 +9,7 @@ from service.core.learning import learn_from_legs
 from service.core.moves import Repositioner
 from service.core.times import ZoneTimes, ended_drive
 from service.matching.correction import AS_ESTIMATED
-from service.matching.promises import QuotedEta
+from service.matching.quotes import QuotedEta
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
 from tests.support.builders import a_finished_ride
@@ -102,8 +102,8 @@ def a_sweep_checks_a_ride_in_progress(process: Process) -> None:
 def a_job_learns_travel_times(process: Process) -> None:
     drive = ended_drive(a_finished_ride())
     assert drive
-    leg, promise = drive.leg(GreatCircle()), QuotedEta(200.0, 400.0, drive.seconds)
-    process.ports.legs.add(zone_of(PICKUP), drive.kind, leg, promise)
+    leg, quote = drive.leg(GreatCircle()), QuotedEta(200.0, 400.0, drive.seconds)
+    process.ports.legs.add(zone_of(PICKUP), drive.kind, leg, quote)
     learn_from_legs(process.ports.legs, FakeCorrections(), AS_ESTIMATED, process.now)
 
 

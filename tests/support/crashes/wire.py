@@ -156,7 +156,7 @@ class RealWorld(World):
         return True
 
     def _expire(self) -> None:
-        for name in (keys.mark, keys.lease, keys.sweep_turn):
+        for name in (keys.mark, keys.lease, keys.sweep_lock):
             self._delete(name("*"))
 
     def _delete(self, pattern: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from service.core.dead_letters import set_aside_ride
 from service.http.context import Dependencies
 from service.matching.zones import zone_of
-from service.model import UnicornState, Weight
+from service.model import RepositioningLevel, UnicornState
 from service.model.errors import Unavailable
 from service.model.operations import Beat, DeadLetter, DeadLetterKind, QueueLength
 from tests.support.api import Api
@@ -194,11 +194,11 @@ def test_repositioning_is_chosen_for_a_zone_and_turned_off_everywhere(
     assert answer.json["repositioning_by_zone"] == {ZONE: "strong"}
     assert answer.json["repositioning"] == "lean"
     assert (answer.json["paused"], answer.json["zones"]) == (False, [])
-    assert pauses.current().weight_of(ZONE) is Weight.STRONG
+    assert pauses.current().level_of(ZONE) is RepositioningLevel.STRONG
     call(api, "PUT", "/dispatch", {"repositioning": "off", "paused": True})
     answer = call(api, "PUT", "/dispatch", {"paused": False})
     assert (answer.json["repositioning"], answer.json["paused"]) == ("off", False)
-    assert pauses.current().weight_of(ZONE) is Weight.OFF
+    assert pauses.current().level_of(ZONE) is RepositioningLevel.OFF
 
 
 def test_an_admin_mends_a_unicorn_that_is_reserved_for_nothing(api: Api) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.matching.correction import Correction, Kind, Leg
-from service.matching.promises import QuotedEta
+from service.matching.quotes import QuotedEta
 from service.matching.zones import zone_of
 from service.model.errors import Unavailable
 from tests.support.api import Api

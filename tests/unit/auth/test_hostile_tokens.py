@@ -8,7 +8,7 @@ import pytest
 
 from service.auth.bearer import challenge, token_from
 from service.auth.errors import AuthError, InvalidToken
-from service.auth.policy import Role, judge
+from service.auth.policy import Role, authorize
 from service.auth.verifier import AccessTokenVerifier
 from tests.support.hostile_case import Case
 from tests.support.hostile_tokens import CASES
@@ -21,7 +21,7 @@ def answer(case: Case, mint: Mint, verifier: AccessTokenVerifier) -> AuthError |
     header = case.build(mint)
     try:
         token = token_from(header, case.has_query_token)
-        judge(case.policy, verifier.verify(token, time.time()), ROLE_GROUPS)
+        authorize(case.policy, verifier.verify(token, time.time()), ROLE_GROUPS)
     except AuthError as error:
         return error
     return None

@@ -6,7 +6,7 @@ import pytest
 
 from service.auth import policy
 from service.auth.errors import AuthError, Forbidden, InsufficientScope
-from service.auth.policy import Policy, Role, judge, must_be_certain
+from service.auth.policy import Policy, Role, authorize, must_be_certain
 from service.auth.principal import Principal, TokenKind
 
 GROUPS = {Role.ADMIN: "ops", Role.DISPATCHER: "desk", Role.UNICORN: "horned"}
@@ -39,7 +39,7 @@ def caller(
 
 def refusal(asked: Policy, principal: Principal) -> type[AuthError] | None:
     try:
-        judge(asked, principal, GROUPS)
+        authorize(asked, principal, GROUPS)
     except AuthError as error:
         return type(error)
     return None
@@ -79,7 +79,7 @@ def test_scope_is_judged_before_kind_and_group(asked: Policy) -> None:
     others = tuple(policy.SCOPES.keys() - {*asked.scopes, *asked.instead})
     for kind in TokenKind:
         with pytest.raises(InsufficientScope) as refused:
-            judge(asked, caller(others, tuple(GROUPS.values()), kind), GROUPS)
+            authorize(asked, caller(others, tuple(GROUPS.values()), kind), GROUPS)
         assert refused.value.scopes == asked.scopes
 
 

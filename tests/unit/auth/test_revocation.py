@@ -216,16 +216,16 @@ def test_the_memory_of_answers_is_bounded(revocations: RevocationCheck, store: S
 def test_a_waiting_request_is_judged_again_by_time_and_by_revocations(
     revocations: RevocationCheck, store: Store
 ) -> None:
-    def judge_again(now: datetime) -> None:
-        revocations.judge_again(USER, policy.RIDES_READ, now)
+    def check_again(now: datetime) -> None:
+        revocations.check_again(USER, policy.RIDES_READ, now)
 
-    judge_again(NOW)
+    check_again(NOW)
     with pytest.raises(InvalidToken, match="expired"):
-        judge_again(datetime.fromtimestamp(USER.expires_at, UTC))
+        check_again(datetime.fromtimestamp(USER.expires_at, UTC))
     store.revoked["origin_jti", "session"] = NOW
     revocations.forget()
     with pytest.raises(InvalidToken, match="revoked"):
-        judge_again(NOW)
+        check_again(NOW)
 
 
 def test_a_process_that_has_the_whole_set_asks_nobody(store: Store, watch: Watch) -> None:

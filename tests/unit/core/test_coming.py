@@ -50,7 +50,7 @@ def test_a_ride_whose_unicorn_drives_away_goes_to_the_one_that_stands_at_the_pic
     assert (stored.status, stored.unicorn_id) == (RideStatus.MATCHED, "u2")
     assert (stored.excluded, stored.not_coming) == ({"u1"}, {"u1"})
     assert service.stored_unicorn("u1").can_take_a_ride
-    live = live_view(service.ports, service.ports.arrivals, stored, service.now)
+    live = live_view(service.ports, service.ports.pickup_etas, stored, service.now)
     assert live.pickup_eta_seconds is not None
     assert live.pickup_eta_seconds < 60
 

@@ -26,7 +26,7 @@ from service.matching.correction import (
     drives_between,
     hour_of_week,
 )
-from service.matching.promises import QuotedEta
+from service.matching.quotes import QuotedEta
 from service.matching.travel import FloatArray, GreatCircle
 from service.matching.zones import zone_of
 from service.model import Location, Ride
@@ -135,9 +135,9 @@ def test_a_trip_without_dropoff_teaches_nothing() -> None:
 
 def test_a_drive_is_noted_beside_what_its_rider_was_told(service: Service) -> None:
     ride = driven(service)
-    (pickup,) = service.legs.promises(ZONE, Kind.PICKUP)
+    (pickup,) = service.legs.quotes(ZONE, Kind.PICKUP)
     assert pickup == (ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds, 200)
-    (trip,) = service.legs.promises(ZONE, Kind.TRIP)
+    (trip,) = service.legs.quotes(ZONE, Kind.TRIP)
     assert trip.told == GreatCircle().seconds_between(PICKUP, DROPOFF)
     assert trip.latest == pytest.approx(trip.told * AS_ESTIMATED.latest_factor, abs=1)
     assert trip.took == 600
@@ -160,17 +160,17 @@ def test_a_ride_given_up_after_its_latest_counts_as_late(
     assert ride.pickup_eta_latest_seconds
     service.later(ride.pickup_eta_latest_seconds + after)
     give_up(service, ride)
-    promises = service.legs.promises(ZONE, Kind.PICKUP)
-    assert [promise.was_in_time for promise in promises] == [False] * late
+    quotes = service.legs.quotes(ZONE, Kind.PICKUP)
+    assert [quote.was_in_time for quote in quotes] == [False] * late
 
 
 def test_staff_sees_how_promises_are_kept(service: Service) -> None:
     driven(service)
     pickup, trip = travel_times_reports(service.ports)
     assert (pickup.zone, pickup.kind, pickup.is_learned) == (ZONE, Kind.PICKUP, False)
-    assert (pickup.legs, pickup.kept.promises, trip.kept.promises) == (1, 1, 1)
-    (promise,) = service.legs.promises(ZONE, Kind.PICKUP)
-    assert pickup.kept.median_ratio == promise.told / 200
+    assert (pickup.legs, pickup.kept.quotes, trip.kept.quotes) == (1, 1, 1)
+    (quote,) = service.legs.quotes(ZONE, Kind.PICKUP)
+    assert pickup.kept.median_ratio == quote.told / 200
 
 
 def test_what_many_legs_say_is_learned_by_their_zone_alone() -> None:
@@ -233,7 +233,7 @@ def test_a_round_leaves_out_a_unicorn_that_is_too_far_by_what_was_learned(
 def test_the_live_view_says_when_it_comes_at_the_latest(service: Service) -> None:
     ride = service.matched(at=NEARBY)
     view = live_view(
-        service.ports, service.ports.arrivals, ride, service.now + timedelta(seconds=1)
+        service.ports, service.ports.pickup_etas, ride, service.now + timedelta(seconds=1)
     )
     assert view.pickup_eta_seconds
     assert view.pickup_eta_latest_seconds

@@ -14,7 +14,7 @@ from service.core.times import ZoneTimes
 from service.matching.correction import Correction, Kind
 from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes
 from service.matching.zones import zone_of
-from service.model import Advice, Location, Weight
+from service.model import Advice, Location, RepositioningLevel
 from tests.support.fakes_redis import FakeCorrections
 from tests.unit.core.conftest import Service
 
@@ -154,7 +154,7 @@ def test_repeated_requests_of_one_rider_move_no_unicorn(service: Service) -> Non
 def test_staff_turns_it_off_and_whoever_was_sent_is_told(busy: Service, where: str | None) -> None:
     step(busy)
     assert told(busy)
-    busy.pauses.reposition(where, Weight.OFF)
+    busy.pauses.reposition(where, RepositioningLevel.OFF)
     busy.later(30)
     busy.changes.announced.clear()
     step(busy)

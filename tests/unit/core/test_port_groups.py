@@ -41,4 +41,4 @@ def test_helpers_that_use_cases_share_take_the_narrow_group_of_ports() -> None:
 def test_stores_lacks_the_ports_of_operators_and_followers() -> None:
     names = {field.name for field in fields(Stores)}
     assert names < {field.name for field in fields(Ports)}
-    assert not names & {"dead_letters", "arrivals"}
+    assert not names & {"dead_letters", "pickup_etas"}

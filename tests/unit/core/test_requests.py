@@ -164,14 +164,15 @@ def test_a_canceled_ride_is_never_matched(service: Service) -> None:
 
 def test_the_live_view_follows_the_unicorn_to_the_pickup(service: Service) -> None:
     ride = service.matched(at=NEARBY)
-    view = live_view(service.ports, service.ports.arrivals, ride, service.now)
+    view = live_view(service.ports, service.ports.pickup_etas, ride, service.now)
     assert view.position
     assert view.position.location == NEARBY
     assert view.pickup_eta_seconds == ride.pickup_eta_seconds
     service.later(40)
     service.drives_to(PICKUP)
     assert (
-        live_view(service.ports, service.ports.arrivals, ride, service.now).pickup_eta_seconds == 0
+        live_view(service.ports, service.ports.pickup_etas, ride, service.now).pickup_eta_seconds
+        == 0
     )
 
 
@@ -182,7 +183,7 @@ def test_the_live_view_tells_no_arrival_beyond_four_caps(
     ride = service.matched()
     service.later(400)
     service.drives_to(Location(PICKUP.latitude + metres / 111_195, PICKUP.longitude))
-    view = live_view(service.ports, service.ports.arrivals, ride, service.now)
+    view = live_view(service.ports, service.ports.pickup_etas, ride, service.now)
     assert view.position
     assert (view.pickup_eta_seconds is not None) == is_told
 
@@ -190,7 +191,7 @@ def test_the_live_view_tells_no_arrival_beyond_four_caps(
 def test_the_live_view_hides_a_stale_position(service: Service) -> None:
     ride = service.matched()
     service.later(timedelta(minutes=5).total_seconds())
-    view = live_view(service.ports, service.ports.arrivals, ride, service.now)
+    view = live_view(service.ports, service.ports.pickup_etas, ride, service.now)
     assert (view.position, view.pickup_eta_seconds) == (None, None)
 
 

@@ -122,7 +122,7 @@ MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
         Hearing, "silence", silent_unless_heard
     ),
     "ride taken from a unicorn at the pickup": lambda: patch.object(
-        coming, "judge", lambda *_: coming.Verdict.TAKE_BACK
+        coming, "assess", lambda *_: coming.Verdict.TAKE_BACK
     ),
     "offer shown to the rider": lambda: patch.object(ride_people, "ride_view", driven_ride_view),
 }

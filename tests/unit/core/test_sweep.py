@@ -381,7 +381,7 @@ def test_a_backlog_calls_one_helper_and_leaves_it_the_shards_that_are_free(
     swept = sweep(
         service.ports,
         service.now,
-        turn=lambda shard: nullcontext(shard in mine),
+        lock=lambda shard: nullcontext(shard in mine),
         call_for_help=lambda: calls.append("help"),
     )
     assert (swept.shards, len(calls)) == (3, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.core import estimates
-from service.core.arrivals import Arrivals
+from service.core.pickup_etas import PickupEtas
 from service.core.sweep import sweep
 from service.core.times import ZoneTimes
 from service.core.unicorns import Step, advance
@@ -42,14 +42,14 @@ class CountedTimes:
 def times(service: Service) -> CountedTimes:
     times = CountedTimes()
     zone_times = ZoneTimes(times)
-    service.ports = replace(service.ports, times=zone_times, arrivals=Arrivals(zone_times, {}))
+    service.ports = replace(service.ports, times=zone_times, pickup_etas=PickupEtas(zone_times, {}))
     return times
 
 
 def eta(service: Service, ride_id: str) -> int | None:
     ride = service.rides.get(ride_id)
     assert ride
-    return live_view(service.ports, service.ports.arrivals, ride, service.now).pickup_eta_seconds
+    return live_view(service.ports, service.ports.pickup_etas, ride, service.now).pickup_eta_seconds
 
 
 def test_a_thousand_reads_of_a_ride_in_ten_seconds_cost_one_estimate(
@@ -84,16 +84,16 @@ def test_a_reader_gets_the_stored_eta_while_another_one_asks_for_a_new_one(
     estimate = times.estimate
 
     def slowly(*asked: FloatArray) -> tuple[FloatArray, FloatArray]:
-        heard.append(service.ports.arrivals.pickup_eta(ride, PICKUP, service.now))
+        heard.append(service.ports.pickup_etas.pickup_eta(ride, PICKUP, service.now))
         return estimate(*asked)
 
     monkeypatch.setattr(times, "estimate", slowly)
-    assert service.ports.arrivals.pickup_eta(ride, PICKUP, service.now) == 100
+    assert service.ports.pickup_etas.pickup_eta(ride, PICKUP, service.now) == 100
     assert heard == [100]
     monkeypatch.undo()
     times.seconds = 70.0
     service.later(10)
-    assert service.ports.arrivals.pickup_eta(ride, PICKUP, service.now) == 70
+    assert service.ports.pickup_etas.pickup_eta(ride, PICKUP, service.now) == 70
 
 
 def test_a_figure_is_never_counted_below_zero(service: Service, times: CountedTimes) -> None:

@@ -12,33 +12,33 @@ from service.model.errors import Unavailable
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
 
-TURN_SECONDS: Final = 3.0
+LOCK_SECONDS: Final = 3.0
 """When the lock expires: longer than a sweep's budget. A dead process blocks its shard for no
 longer than this."""
 
 
-def repositioning(zone: str) -> str:
-    """The name under which the repositioning of a zone has its turns, beside the shards.
+def repositioning_lock(zone: str) -> str:
+    """The name of the lock under which a zone is repositioned, beside those of the shards.
 
     It has no colon, as no part of a key may: else a key of a wrong type would not be recognised.
     """
     return f"moves-{zone}"
 
 
-class RedisSweepTurns:
-    """Turns at the shards."""
+class RedisLocks:
+    """Locks that processes share."""
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
 
     @contextmanager
-    def turn(self, shard: str) -> Iterator[bool]:
+    def hold(self, shard: str) -> Iterator[bool]:
         """True if the caller may sweep the shard. While Redis is away every caller may.
 
         The lock ends with the block, whatever happens in it.
         """
-        name = keys.sweep_turn(shard)
-        lock = self._link.client.lock(name, timeout=TURN_SECONDS, thread_local=False)
+        name = keys.sweep_lock(shard)
+        lock = self._link.client.lock(name, timeout=LOCK_SECONDS, thread_local=False)
         mine = True
         with suppress(Unavailable), self._link.use():
             mine = lock.acquire(blocking=False)

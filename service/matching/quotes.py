@@ -38,19 +38,19 @@ class QuotedEta(NamedTuple):
 class QuoteAccuracy:
     """How accurate the ETAs of a zone were; shares from 0 to 1, None without any ETA."""
 
-    promises: int
+    quotes: int
     median_ratio: float | None
     near: float | None
     in_time: float | None
 
     @classmethod
-    def of(cls, promises: Sequence[QuotedEta]) -> Self:
-        ratios = [each.ratio for each in promises if each.ratio is not None]
+    def of(cls, quotes: Sequence[QuotedEta]) -> Self:
+        ratios = [each.ratio for each in quotes if each.ratio is not None]
         return cls(
-            promises=len(promises),
+            quotes=len(quotes),
             median_ratio=median(ratios) if ratios else None,
-            near=_share([each.was_near for each in promises]),
-            in_time=_share([each.was_in_time for each in promises]),
+            near=_share([each.was_near for each in quotes]),
+            in_time=_share([each.was_in_time for each in quotes]),
         )
 
 

@@ -17,12 +17,12 @@ ASK_EVERY: Final = timedelta(seconds=10)
 """How long an ETA is counted down before the travel times are asked again. Without it 1,000
 followers, each with a view every 2 s, would cause 500 calls a second to a routing engine."""
 
-ArrivalKey = tuple[str, str | None]
+EtaKey = tuple[str, str | None]
 """The ids of a ride and its unicorn, because a change of the unicorn starts a new ETA."""
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class Countdown:
     """The seconds that were left at an instant."""
 
     seconds: float
@@ -33,13 +33,13 @@ class Arrival:
         return max(0.0, self.seconds - (now - self.at).total_seconds())
 
 
-class Arrivals:
+class PickupEtas:
     """ETAs that are computed at most once in `ASK_EVERY` per ride and counted down in between.
 
     Threads may share it. `etas`: a cache of the last ETAs; it may drop any entry.
     """
 
-    def __init__(self, times: ZoneTimes, etas: MutableMapping[ArrivalKey, Arrival]) -> None:
+    def __init__(self, times: ZoneTimes, etas: MutableMapping[EtaKey, Countdown]) -> None:
         self._times = times
         self._etas = etas
         self._lock = threading.Lock()
@@ -52,14 +52,14 @@ class Arrivals:
             if last and now - last.at < ASK_EVERY:
                 return round(last.left(now))
             # A provisional value: other threads count down from it while this thread asks.
-            self._etas[key] = Arrival((last or _eta_when_matched(ride, now)).left(now), now)
+            self._etas[key] = Countdown((last or _eta_when_matched(ride, now)).left(now), now)
         travel = self._times.for_riders(ride.zone, Kind.PICKUP, now)
         seconds = seconds_between(travel, position, ride.pickup)
         with self._lock:
-            self._etas[key] = Arrival(seconds, now)
+            self._etas[key] = Countdown(seconds, now)
         return round(seconds)
 
 
-def _eta_when_matched(ride: Ride, now: datetime) -> Arrival:
+def _eta_when_matched(ride: Ride, now: datetime) -> Countdown:
     """The ETA that the rider was told when the ride was matched."""
-    return Arrival(ride.pickup_eta_seconds or 0, ride.matched_at or now)
+    return Countdown(ride.pickup_eta_seconds or 0, ride.matched_at or now)
