@@ -43,10 +43,7 @@ class Clock:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._monotonic = monotonic
-        self._sources: Mapping[str, Source] = {
-            HOST: lambda: wall() - monotonic(),
-            **sources,
-        }
+        self._sources: Mapping[str, Source] = {HOST: lambda: wall() - monotonic(), **sources}
         self._readings: dict[str, float] = {}
         self._base = wall() - monotonic()
 

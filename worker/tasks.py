@@ -28,10 +28,7 @@ def dispatch_round(
 ) -> None:
     """Pair and claim the waiting rides of a zone."""
     carrier = job.request.headers or traces.NOTHING
-    with (
-        log_context(request_id=request_id),
-        traces.span("round", kind="consumer", carrier=carrier),
-    ):
+    with log_context(request_id=request_id), traces.span("round", kind="consumer", carrier=carrier):
         dependencies().dispatcher.run(zone, request_id)
 
 

@@ -27,15 +27,7 @@ from service.api import (
     unicorns,
     workshop,
 )
-from service.http import (
-    context,
-    cors,
-    frame,
-    gate,
-    gateway,
-    guard,
-    problems,
-)
+from service.http import context, cors, frame, gate, gateway, guard, problems
 from service.http.context import Dependencies, Probe
 from service.http.route import Route, declared_routes
 

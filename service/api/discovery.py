@@ -141,13 +141,7 @@ def viewer() -> Response:
     return _descriptions().viewer.response()
 
 
-@route(
-    blueprint,
-    "GET",
-    METADATA_PATH,
-    policy=policy.PUBLIC,
-    answers={200: ResourceView},
-)
+@route(blueprint, "GET", METADATA_PATH, policy=policy.PUBLIC, answers={200: ResourceView})
 def protected_resource() -> Response:
     """Where tokens for this API come from (RFC 9728)."""
     settings = dependencies().settings

@@ -151,12 +151,7 @@ def upload_photo(body: PhotoUpload) -> Response:
 
 
 @route(
-    blueprint,
-    "POST",
-    "/v1/me/sign-out",
-    policy=policy.ANY_USER,
-    body=SignOut,
-    answers={204: None},
+    blueprint, "POST", "/v1/me/sign-out", policy=policy.ANY_USER, body=SignOut, answers={204: None}
 )
 def sign_out(body: SignOut) -> Response:
     """End the caller's session: its access tokens are refused everywhere within 5 s.

@@ -33,11 +33,7 @@ def list_advice() -> Response:
 
 
 @route(
-    blueprint,
-    "GET",
-    "/v1/admin/advice",
-    policy=policy.ADMIN_READ,
-    answers={200: AdviceListView},
+    blueprint, "GET", "/v1/admin/advice", policy=policy.ADMIN_READ, answers={200: AdviceListView}
 )
 def show_advice() -> Response:
     """Where idle unicorns are sent to wait, for the map of staff; made anew every half minute."""

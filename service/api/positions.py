@@ -9,12 +9,7 @@ from flask import Blueprint, Response
 from pydantic import Field, SkipValidation, ValidationError
 
 from service.api.fields import Heading, Instant, Point, Speed, Strict, UnicornId
-from service.api.unicorn_views import (
-    PositionIgnored,
-    PositionsNoted,
-    RefusedPosition,
-    unicorn_tag,
-)
+from service.api.unicorn_views import PositionIgnored, PositionsNoted, RefusedPosition, unicorn_tag
 from service.auth import policy
 from service.core import positions, unicorns
 from service.core.positions import Report

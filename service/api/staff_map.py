@@ -86,12 +86,7 @@ class Oldest(BaseModel):
 
 
 @route(
-    blueprint,
-    "GET",
-    "/v1/admin/map",
-    policy=policy.ADMIN_READ,
-    query=Area,
-    answers={200: MapView},
+    blueprint, "GET", "/v1/admin/map", policy=policy.ADMIN_READ, query=Area, answers={200: MapView}
 )
 def show_map(query: Area) -> Response:
     """Show unicorns heard in the last minute and waiting rides, at most 5,000 of each.

@@ -98,11 +98,7 @@ class DispatchChange(Strict):
 
 
 @route(
-    blueprint,
-    "GET",
-    "/v1/admin/workers",
-    policy=policy.ADMIN_READ,
-    answers={200: WorkerListView},
+    blueprint, "GET", "/v1/admin/workers", policy=policy.ADMIN_READ, answers={200: WorkerListView}
 )
 def list_workers() -> Response:
     """List all workers by their last heartbeats, with those lost in the last hour."""
@@ -113,13 +109,7 @@ def list_workers() -> Response:
     return answer(200, WorkerListView(workers=views, next_cursor=None))
 
 
-@route(
-    blueprint,
-    "GET",
-    "/v1/admin/queues",
-    policy=policy.ADMIN_READ,
-    answers={200: QueueListView},
-)
+@route(blueprint, "GET", "/v1/admin/queues", policy=policy.ADMIN_READ, answers={200: QueueListView})
 def list_queues() -> Response:
     """List the queues: waiting and running jobs, and how long the oldest ride has waited."""
     deps = dependencies()
@@ -200,11 +190,7 @@ def revoke(body: Revocation) -> Response:
 
 
 @route(
-    blueprint,
-    "GET",
-    "/v1/admin/dispatch",
-    policy=policy.ADMIN_READ,
-    answers={200: DispatchView},
+    blueprint, "GET", "/v1/admin/dispatch", policy=policy.ADMIN_READ, answers={200: DispatchView}
 )
 def show_dispatch() -> Response:
     """Show whether dispatch is paused everywhere, and the zones in which it is."""

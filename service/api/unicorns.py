@@ -8,21 +8,9 @@ from functools import partial
 from typing import Final, Self
 
 from flask import Blueprint, Response
-from pydantic import (
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, model_validator
 
-from service.api.fields import (
-    Heading,
-    Instant,
-    Latitude,
-    Longitude,
-    Speed,
-    Strict,
-    left_out,
-)
+from service.api.fields import Heading, Instant, Latitude, Longitude, Speed, Strict, left_out
 from service.api.rides import RideListing
 from service.api.unicorn_views import (
     MyUnicornView,

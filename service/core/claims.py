@@ -17,14 +17,7 @@ from service.core.ports import Stores, WriteConflict
 from service.core.times import ZoneTimes
 from service.matching.correction import Kind
 from service.matching.travel import places
-from service.model import (
-    FleetEntry,
-    Location,
-    Pairing,
-    Ride,
-    RideStatus,
-    Trip,
-)
+from service.model import FleetEntry, Location, Pairing, Ride, RideStatus, Trip
 from service.model.errors import DispatchError, Unavailable
 
 logger = logging.getLogger(__name__)

@@ -22,15 +22,7 @@ from service.core.reconcile import mend
 from service.core.transition import carry_out
 from service.matching.correction import Kind
 from service.matching.travel import seconds_between
-from service.model import (
-    LIVENESS_CHECK,
-    UNSEEN,
-    CanceledBy,
-    Ride,
-    RideStatus,
-    RideStep,
-    Unicorn,
-)
+from service.model import LIVENESS_CHECK, UNSEEN, CanceledBy, Ride, RideStatus, RideStep, Unicorn
 from service.model.errors import Unavailable
 
 RETRY_EVERY: Final = timedelta(seconds=4)

@@ -13,12 +13,7 @@ from typing import Final
 
 from service.core.ports import Hints
 from service.matching.zones import zones_within
-from service.model import (
-    Location,
-    Ride,
-    RideStatus,
-    Unicorn,
-)
+from service.model import Location, Ride, RideStatus, Unicorn
 from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)

@@ -29,12 +29,7 @@ def learn_from_legs(
 
 
 def _learn(
-    legs: Legs,
-    learned: LearnedCorrections,
-    prior: Correction,
-    zone: str,
-    kind: Kind,
-    now: datetime,
+    legs: Legs, learned: LearnedCorrections, prior: Correction, zone: str, kind: Kind, now: datetime
 ) -> bool:
     recent = legs.recent(zone, kind)
     previous = learned.of(zone, kind) or prior

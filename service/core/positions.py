@@ -60,9 +60,7 @@ def record_position(ports: Stores, unicorn_id: str, position: Position, now: dat
     noted = Noted(sighting.unicorn, sighting.ride_version, advice_for(sighting))
     if sighting.unicorn is None and (duty := _refreshed(ports, unicorn_id, now)):
         noted = Noted(
-            duty.unicorn,
-            duty.ride_version,
-            advice_for(replace(sighting, unicorn=duty.unicorn)),
+            duty.unicorn, duty.ride_version, advice_for(replace(sighting, unicorn=duty.unicorn))
         )
     if sighting.is_new_here and noted.unicorn and noted.unicorn.can_take_a_ride:
         effects.trigger_around(ports, [place.location])
@@ -160,9 +158,7 @@ def _recorded(
 
 
 def _problem(
-    report: Report,
-    place: Position | PositionProblem,
-    unicorns: Mapping[str, Unicorn | None],
+    report: Report, place: Position | PositionProblem, unicorns: Mapping[str, Unicorn | None]
 ) -> PositionProblem | None:
     if isinstance(place, PositionProblem):
         return place

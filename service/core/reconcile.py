@@ -112,8 +112,7 @@ def mend(ports: Stores, ride_id: str, unicorn_id: str, now: datetime) -> Mended 
             continue
         effects.after_write(ports, now, ride=ride_after, unicorn=unicorn_after)
         logger.warning(
-            "pair repaired",
-            extra={"ride_id": ride_id, "unicorn_id": unicorn_id, "what": what},
+            "pair repaired", extra={"ride_id": ride_id, "unicorn_id": unicorn_id, "what": what}
         )
         return what
     raise Unavailable(f"ride {ride_id} is being changed by too many at once")

@@ -13,15 +13,7 @@ from service.core import effects
 from service.core.ports import Stores
 from service.core.transition import carry_out
 from service.matching.zones import zone_of
-from service.model import (
-    FIRST_RETRY,
-    CanceledBy,
-    Location,
-    Rating,
-    Ride,
-    RideStatus,
-    Unicorn,
-)
+from service.model import FIRST_RETRY, CanceledBy, Location, Rating, Ride, RideStatus, Unicorn
 from service.model.errors import (
     DispatchPaused,
     IdempotencyKeyReused,
@@ -161,11 +153,7 @@ def _require_room(ports: Stores, order: RideOrder, now: datetime) -> None:
     the listing may lag behind.
     """
     newest = ports.rides.list_of_rider(
-        order.rider_id,
-        status=None,
-        limit=NEWEST_READ,
-        start=None,
-        since=now - OPEN_WITHIN,
+        order.rider_id, status=None, limit=NEWEST_READ, start=None, since=now - OPEN_WITHIN
     ).items
     open_rides = sum(not each.is_terminal for each in newest)
     if open_rides >= ports.rules.max_active_rides and not _exists(ports, order):

@@ -15,16 +15,7 @@ from service.core.positions import record_position
 from service.core.statistics import Statistics
 from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
 from service.core.unicorns import LocatedUnicorn, decline_offer, view
-from service.model import (
-    CanceledBy,
-    Location,
-    Page,
-    Position,
-    Ride,
-    RideStatus,
-    RideStep,
-    Unicorn,
-)
+from service.model import CanceledBy, Location, Page, Position, Ride, RideStatus, RideStep, Unicorn
 from service.model.errors import Unavailable
 from service.model.operations import AuditEntry, Beat, Pause, QueueLength
 

@@ -21,12 +21,7 @@ from service.matching.correction import (
     power_law,
 )
 from service.matching.remaining import RemainingTime
-from service.matching.travel import (
-    FloatArray,
-    GreatCircle,
-    TravelTimes,
-    places,
-)
+from service.matching.travel import FloatArray, GreatCircle, TravelTimes, places
 from service.model import RideStatus
 
 if TYPE_CHECKING:

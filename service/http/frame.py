@@ -83,10 +83,7 @@ def report_refused_calls(app: Flask, refused: Callable[[str | None], None]) -> N
 
 def security_headers(public_url: str) -> list[tuple[str, str]]:
     """The security headers of an API (OWASP REST Security Cheat Sheet)."""
-    headers = [
-        ("X-Content-Type-Options", "nosniff"),
-        ("Referrer-Policy", "no-referrer"),
-    ]
+    headers = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
     if public_url.startswith("https://"):
         # Two years, as browsers' preload lists require. Not for subdomains, which may not be ours.
         headers.append(("Strict-Transport-Security", "max-age=63072000"))

@@ -26,7 +26,5 @@ _CONFIG: Final = Config(
 def client(service: str) -> Any:
     """This process's client of an AWS service, made when it is first needed."""
     return get_session().create_client(
-        service,
-        region_name=os.environ["AWS_REGION"],
-        config=_CONFIG,
+        service, region_name=os.environ["AWS_REGION"], config=_CONFIG
     )

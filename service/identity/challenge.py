@@ -16,16 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from service.identity.aws import client
-from service.identity.events import (
-    BadEvent,
-    Event,
-    Trigger,
-    answered,
-    flag,
-    mapping,
-    read,
-    text,
-)
+from service.identity.events import BadEvent, Event, Trigger, answered, flag, mapping, read, text
 from service.identity.messages import Purpose, wording
 
 DEFINE: Final = "DefineAuthChallenge_Authentication"

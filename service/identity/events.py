@@ -109,11 +109,7 @@ def flag(holder: Mapping[str, Any], name: str) -> bool:
 
 
 def mapping(
-    holder: Mapping[str, Any],
-    name: str,
-    *,
-    of: type,
-    default: Mapping[str, Any] | None = None,
+    holder: Mapping[str, Any], name: str, *, of: type, default: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
     """A field that is an object whose values are `of` one type. Raises `BadEvent`."""
     value = holder.get(name)

@@ -23,15 +23,7 @@ from typing import Final
 import numpy as np
 from scipy.linalg import block_diag
 
-from service.matching.correction import (
-    FIRST_SPREAD,
-    KNOTS,
-    Correction,
-    Drives,
-    Leg,
-    hats,
-    waves,
-)
+from service.matching.correction import FIRST_SPREAD, KNOTS, Correction, Drives, Leg, hats, waves
 from service.matching.evidence import fair, log_ratios, noise, usable
 from service.matching.travel import FloatArray, GreatCircle
 from service.matching.truncation import beyond, drives_per_leg, longest_visible

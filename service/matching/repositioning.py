@@ -24,12 +24,7 @@ from service.matching.costs import Neighbourhood
 from service.matching.demand import Demand, Move, Moves
 from service.matching.goals import MOST_SLOTS, Goals
 from service.matching.remaining import RemainingTime
-from service.matching.travel import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    TravelTimes,
-)
+from service.matching.travel import BoolArray, FloatArray, IntArray, TravelTimes
 from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location
 

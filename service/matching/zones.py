@@ -17,12 +17,7 @@ from typing import Final
 import h3
 import numpy as np
 
-from service.matching.travel import (
-    FloatArray,
-    IntArray,
-    chord,
-    on_sphere,
-)
+from service.matching.travel import FloatArray, IntArray, chord, on_sphere
 from service.model import Box, Location
 
 RESOLUTION: Final = 3

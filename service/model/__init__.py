@@ -10,12 +10,7 @@ Instants are timezone-aware UTC. Distances are metres, durations seconds, positi
 from service.model.advice import Advice, AdviceReason, RepositioningLevel
 from service.model.page import Page, items_of
 from service.model.places import WORLD, Box, Location, Position
-from service.model.presence import (
-    Hearing,
-    PositionProblem,
-    Presence,
-    SilentTogether,
-)
+from service.model.presence import Hearing, PositionProblem, Presence, SilentTogether
 from service.model.ride import (
     ERASED,
     FIRST_RETRY,
@@ -35,14 +30,7 @@ from service.model.status import (
     RideStep,
 )
 from service.model.timeline import MOST_STEPS, Happened, steps_of
-from service.model.unicorn import (
-    AssignedUnicorn,
-    FleetEntry,
-    Pairing,
-    Trip,
-    Unicorn,
-    UnicornState,
-)
+from service.model.unicorn import AssignedUnicorn, FleetEntry, Pairing, Trip, Unicorn, UnicornState
 
 __all__ = [
     "ASSIGNED",

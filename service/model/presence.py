@@ -34,10 +34,7 @@ class Patrol(StrEnum):
     COMING = "coming"
 
 
-PATROL_EVERY: Final = {
-    Patrol.SILENCE: timedelta(seconds=10),
-    Patrol.COMING: timedelta(seconds=60),
-}
+PATROL_EVERY: Final = {Patrol.SILENCE: timedelta(seconds=10), Patrol.COMING: timedelta(seconds=60)}
 """How often each patrol runs. So a unicorn that has been silent for `UNICORN_STALE_SECONDS` (60)
 loses its ride at most 10 s later, plus the time until the next sweep (1 s)."""
 

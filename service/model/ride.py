@@ -198,11 +198,7 @@ class Ride:
     def completed(self, now: datetime, metres: int | None = None) -> Ride:
         self._require(self.status is RideStatus.IN_PROGRESS, "completed")
         return self._next(
-            RideStep.COMPLETED,
-            now,
-            due_at=None,
-            completed_at=now,
-            completed_distance_metres=metres,
+            RideStep.COMPLETED, now, due_at=None, completed_at=now, completed_distance_metres=metres
         )
 
     def canceled(self, by: CanceledBy, reason: str | None, now: datetime) -> Ride:
@@ -300,10 +296,7 @@ class Ride:
         is_somebodys = self.rider_id != ERASED
         self._require(self.status is RideStatus.UNMATCHED and is_somebodys, "replayed")
         return self._next(
-            RideStep.REPLAYED,
-            now,
-            due_at=now + FIRST_RETRY,
-            deadline_at=now + match_within,
+            RideStep.REPLAYED, now, due_at=now + FIRST_RETRY, deadline_at=now + match_within
         )
 
     def rated(self, rating: Rating) -> Ride:

@@ -207,9 +207,7 @@ BUSY_SECONDS: Final = Counter(
     "wildrydes_worker_busy_seconds", "Time in seconds that the worker's pool spent on jobs."
 )
 POOL_PROCESSES: Final = Gauge(
-    "wildrydes_worker_pool_processes",
-    "Pool processes of the workers.",
-    multiprocess_mode="livesum",
+    "wildrydes_worker_pool_processes", "Pool processes of the workers.", multiprocess_mode="livesum"
 )
 BEAT_TICKED: Final = Gauge(
     "wildrydes_beat_last_tick_timestamp_seconds",

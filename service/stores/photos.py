@@ -130,10 +130,7 @@ class S3Photos:
             self._bucket,
             _upload_key(identity_id),
             Fields={"Content-Type": media_type},
-            Conditions=[
-                {"Content-Type": media_type},
-                ["content-length-range", 1, UPLOAD_BYTES],
-            ],
+            Conditions=[{"Content-Type": media_type}, ["content-length-range", 1, UPLOAD_BYTES]],
             ExpiresIn=int(UPLOAD_FOR.total_seconds()),
         )
         return UploadForm(made["url"], made["fields"])

@@ -9,20 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.core.ports import WriteConflict
-from service.model import (
-    CanceledBy,
-    Ride,
-    RideStatus,
-    Unicorn,
-    UnicornState,
-)
+from service.model import CanceledBy, Ride, RideStatus, Unicorn, UnicornState
 from service.stores.entries import dump_ride, dump_unicorn, load_ride, load_unicorn
-from tests.support.builders import (
-    NOW,
-    a_matched_pair,
-    a_ride,
-    a_usable_unicorn,
-)
+from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
 from tests.support.racing import race, wins
 
 if TYPE_CHECKING:

@@ -36,11 +36,7 @@ def test_five_hundred_rides_over_ten_unicorns_book_exactly_ten(
     for ride_id, unicorn_id in booked.items():
         holder = dynamo_stores.unicorns.get(unicorn_id)
         assert holder
-        assert (holder.state, holder.ride_id, holder.version) == (
-            UnicornState.RESERVED,
-            ride_id,
-            2,
-        )
+        assert (holder.state, holder.ride_id, holder.version) == (UnicornState.RESERVED, ride_id, 2)
     waiting = [ride for ride in stored if ride and ride.status is RideStatus.REQUESTED]
     assert len(waiting) == 490
     assert {ride.version for ride in waiting} == {1}

@@ -10,14 +10,7 @@ import pytest
 from redis.client import Pipeline
 
 from service.core.ports import FleetIndex
-from service.model import (
-    FleetEntry,
-    Location,
-    Position,
-    Trip,
-    Unicorn,
-    UnicornState,
-)
+from service.model import FleetEntry, Location, Position, Trip, Unicorn, UnicornState
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import Client, RedisLink, connect
 from tests.support.builders import NOW, a_unicorn

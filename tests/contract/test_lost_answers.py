@@ -11,13 +11,7 @@ from service.model import CanceledBy
 from service.model.errors import Unavailable
 from service.settings import Settings
 from service.stores.dynamodb.assignments import DynamoAssignments
-from tests.support.builders import (
-    NOW,
-    a_matched_pair,
-    a_ride,
-    a_unicorn,
-    a_usable_unicorn,
-)
+from tests.support.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
 from tests.support.dynamodb import LostAnswers
 
 if TYPE_CHECKING:

@@ -19,12 +19,7 @@ from service.stores.dynamodb.items import shard_of
 from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
-from tests.support.builders import (
-    NOW,
-    a_matched_pair,
-    a_ride,
-    a_usable_unicorn,
-)
+from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
 from tests.support.dynamodb import fresh_settings, service_client
 from tests.support.infrastructure import MiniStack
 

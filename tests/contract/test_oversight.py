@@ -11,13 +11,7 @@ import pytest
 
 from service.core.ports import DeadLetters, Pauses, Rides, Unicorns
 from service.core.staff import AuditLog, RideHistory, Roster
-from service.model import (
-    Page,
-    RepositioningLevel,
-    Ride,
-    RideStatus,
-    UnicornState,
-)
+from service.model import Page, RepositioningLevel, Ride, RideStatus, UnicornState
 from service.model.operations import AuditEntry, DeadLetter, DeadLetterKind, Pause
 from service.settings import Settings
 from service.stores.dynamodb import listings

@@ -9,11 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis import Redis
 
-from service.model.operations import (
-    Beat,
-    QueueLength,
-    WorkerState,
-)
+from service.model.operations import Beat, QueueLength, WorkerState
 from service.stores.broker import KEY_PREFIX, RedisQueues
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink

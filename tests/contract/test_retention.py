@@ -12,13 +12,7 @@ import pytest
 from service.core.erasure import Erasure, erase_rider, renew_expiry
 from service.core.rides import RideOrder, request_ride
 from service.core.staff import RideHistory
-from service.model import (
-    ERASED,
-    CanceledBy,
-    Rating,
-    Ride,
-    RideStatus,
-)
+from service.model import ERASED, CanceledBy, Rating, Ride, RideStatus
 from service.model.errors import IdempotencyKeyReused
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.listings import DynamoRideHistory
@@ -90,9 +84,7 @@ def test_a_ride_expires_a_while_after_it_was_canceled(tables: Tables) -> None:
     assert tables.expires_at() == epoch(ended) == str(int((NOW + KEPT).timestamp()))
 
 
-def test_a_ride_expires_a_while_after_its_trip_and_a_rating_changes_nothing(
-    tables: Tables,
-) -> None:
+def test_a_ride_expires_a_while_after_its_trip_and_a_rating_changes_nothing(tables: Tables) -> None:
     ride, unicorn = a_ride(), a_usable_unicorn()
     tables.rides.create(ride)
     tables.unicorns.create(unicorn)

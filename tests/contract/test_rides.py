@@ -13,26 +13,12 @@ import pytest
 
 from service.core import ports
 from service.core.ports import Rides, WriteConflict
-from service.model import (
-    UNSEEN,
-    CanceledBy,
-    Rating,
-    Ride,
-    RideStatus,
-    RideStep,
-    items_of,
-)
+from service.model import UNSEEN, CanceledBy, Rating, Ride, RideStatus, RideStep, items_of
 from service.settings import Settings
 from service.stores.dynamodb import due, parties
 from service.stores.dynamodb.items import shard_of
 from service.stores.dynamodb.rides import DynamoRides
-from tests.support.builders import (
-    NOW,
-    a_finished_ride,
-    a_matched_pair,
-    a_ride,
-    a_usable_unicorn,
-)
+from tests.support.builders import NOW, a_finished_ride, a_matched_pair, a_ride, a_usable_unicorn
 from tests.support.racing import race, wins
 
 if TYPE_CHECKING:
@@ -382,9 +368,7 @@ def due_in(rides: Rides, shard: str, now: datetime, limit: int) -> list[Ride]:
     return list(chain.from_iterable(rides.due_in_batches(shard, now, limit, 100)))
 
 
-def test_a_batch_is_read_on_demand_and_has_the_rides_due_at_that_time(
-    rides: Rides,
-) -> None:
+def test_a_batch_is_read_on_demand_and_has_the_rides_due_at_that_time(rides: Rides) -> None:
     """Rides that end come first, and a batch for which there is no time is not read."""
     now = NOW + timedelta(seconds=3)
     in_shard = [

@@ -15,11 +15,7 @@ from service.core.ports import Nearby
 from service.core.sweep import sweep
 from service.core.unicorns import set_availability
 from service.matching.zones import zone_of, zones_within
-from service.model import (
-    Location,
-    Ride,
-    RideStatus,
-)
+from service.model import Location, Ride, RideStatus
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
@@ -120,9 +116,7 @@ def test_a_ride_that_comes_during_a_round_is_in_the_next_one_of_the_same_job(
     assert rounds.call_count == 2
 
 
-def test_a_round_that_outlives_its_lease_claims_nothing_twice(
-    service: InMemory | OnRedis,
-) -> None:
+def test_a_round_that_outlives_its_lease_claims_nothing_twice(service: InMemory | OnRedis) -> None:
     service.on_duty("u1")
     service.on_duty("u2")
     rides = [service.request(f"rider-{number}") for number in range(3)]

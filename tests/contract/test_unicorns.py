@@ -7,12 +7,7 @@ from dataclasses import replace
 import pytest
 
 from service.core.ports import Unicorns, WriteConflict
-from service.model import (
-    Location,
-    Trip,
-    Unicorn,
-    UnicornState,
-)
+from service.model import Location, Trip, Unicorn, UnicornState
 from service.model.errors import AccountTaken, UnicornExists
 from tests.support.builders import NOW, a_unicorn, a_usable_unicorn
 from tests.support.racing import race, wins
@@ -166,9 +161,7 @@ def test_a_removed_unicorn_frees_its_account_but_never_its_id(unicorns: Unicorns
     assert unicorns.of_account("sub-1") == "u2"
 
 
-def test_many_unicorns_are_read_at_once_without_those_that_do_not_exist(
-    unicorns: Unicorns,
-) -> None:
+def test_many_unicorns_are_read_at_once_without_those_that_do_not_exist(unicorns: Unicorns) -> None:
     there = [a_unicorn(unicorn_id=f"many-{n}") for n in range(120)]
     for unicorn in there:
         unicorns.create(unicorn)

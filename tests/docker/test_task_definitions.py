@@ -125,8 +125,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 def let_expire(account: Account, table: str) -> None:
     """Set the tables' expiry from data.yaml, because the emulator's CloudFormation ignores it."""
     account.client("dynamodb").update_time_to_live(
-        TableName=table,
-        TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
+        TableName=table, TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True}
     )
 
 
@@ -210,9 +209,7 @@ def test_staff_sees_what_the_workers_run(deployment: Deployment) -> None:
     assert '"org.opencontainers.image.revision":"abc123"' in labels
 
 
-def test_the_task_of_commands_says_that_the_release_fits_its_stores(
-    deployment: Deployment,
-) -> None:
+def test_the_task_of_commands_says_that_the_release_fits_its_stores(deployment: Deployment) -> None:
     names = ("RidesTable", "UnicornsTable", "OperationsTable", "UserPoolId")
     values = {name: deployment.data[name] for name in names} | {"Image": IMAGE}
     commands = Template("commands.yaml", values | {"RedisUrlSecret": "RedisUrl"})

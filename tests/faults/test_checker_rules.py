@@ -11,25 +11,13 @@ from typing import Any
 import pytest
 
 from service.core.rides import RideOrder
-from service.model import (
-    AssignedUnicorn,
-    Location,
-    Ride,
-    RideStatus,
-    Trip,
-    UnicornState,
-)
+from service.model import AssignedUnicorn, Location, Ride, RideStatus, Trip, UnicornState
 from tests.load.chaos import evidence, timing
 from tests.load.chaos.checker import check
 from tests.load.chaos.evidence import Evidence
 from tests.load.chaos.history import History
 from tests.load.chaos.schedule import Habit
-from tests.support.builders import (
-    BATTERY_PARK,
-    NOW,
-    a_ride,
-    a_unicorn,
-)
+from tests.support.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
 
 AT = NOW.timestamp()
 KEY = "key-1"

@@ -21,12 +21,7 @@ from tests.support.builders import NOW
 from tests.support.crashes import given
 from tests.support.crashes.given import ORDER, RIDE_ID
 from tests.support.crashes.points import Fault, ProcessEnded
-from tests.support.crashes.wire import (
-    READS,
-    RealWorld,
-    Wire,
-    service_on,
-)
+from tests.support.crashes.wire import READS, RealWorld, Wire, service_on
 from tests.support.dynamodb import fresh_settings, service_client, two_shards
 from tests.support.infrastructure import MiniStack, RedisServer
 from tests.unit.core.conftest import PICKUP, Service

@@ -16,13 +16,7 @@ import urllib3
 import yaml
 
 from service.local.emulators import listens
-from tests.support.infrastructure import (
-    PROJECT,
-    MiniStack,
-    RedisServer,
-    free_port,
-    wait_until,
-)
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
 from tests.support.local_server import LocalServer, QuietHandler
 from tests.support.stack import Stack, answers
 from tests.unit.test_ecs_templates import template
@@ -107,10 +101,7 @@ Peer = Callable[[], AbstractContextManager[int | None]]
     ],
 )
 def test_roles_live_on_and_end_within_their_stop_time_out(
-    tmp_path: Path,
-    ministack: MiniStack,
-    trouble: Callable[[RedisServer], None],
-    peer: Peer,
+    tmp_path: Path, ministack: MiniStack, trouble: Callable[[RedisServer], None], peer: Peer
 ) -> None:
     port = free_port()
     settings = {"FLOWER_ADDRESS": "127.0.0.1", "FLOWER_PORT": str(port)}

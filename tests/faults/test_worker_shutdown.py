@@ -48,11 +48,7 @@ def test_a_worker_told_to_end_finishes_what_it_began_and_returns_the_rest(
         RedisServer(tmp_path / "redis") as redis,
         # Each job takes a second, so that some are under way when the signal comes.
         Stack(
-            tmp_path,
-            ministack,
-            redis,
-            roles=("worker",),
-            worker_app="tests.support.slow_worker",
+            tmp_path, ministack, redis, roles=("worker",), worker_app="tests.support.slow_worker"
         ) as stack,
         Redis.from_url(redis.url) as client,
     ):

@@ -24,22 +24,10 @@ from service.auth.verifier import AccessTokenVerifier
 from service.model import Position, RideStatus
 from service.model.characters import has_control_or_direction_characters, is_blank
 from tests.support.api import build_api
-from tests.support.builders import (
-    BATTERY_PARK,
-    NOW,
-    a_finished_ride,
-    a_matched_pair,
-    a_ride,
-)
+from tests.support.builders import BATTERY_PARK, NOW, a_finished_ride, a_matched_pair, a_ride
 from tests.support.builders import a_usable_unicorn as a_free_unicorn
 from tests.support.depth import examples
-from tests.support.token_mint import (
-    CLIENT_ID,
-    ISSUER,
-    MACHINE_ID,
-    Mint,
-    jwks,
-)
+from tests.support.token_mint import CLIENT_ID, ISSUER, MACHINE_ID, Mint, jwks
 
 EXAMPLES = examples(40)
 """Of each operation, half of them valid."""

@@ -15,18 +15,8 @@ import pytest
 
 from service.auth import policy
 from tests.support import hostile_headers
-from tests.support.hostile_case import (
-    Case,
-    accepted,
-    invalid,
-    is_sendable,
-)
-from tests.support.hostile_http import (
-    DETAILS,
-    RIDE,
-    check_refused,
-    send,
-)
+from tests.support.hostile_case import Case, accepted, invalid, is_sendable
+from tests.support.hostile_http import DETAILS, RIDE, check_refused, send
 from tests.support.hostile_jose import forged, genuine
 from tests.support.hostile_tokens import CASES
 from tests.support.key_server import KeyServer

@@ -24,9 +24,7 @@ BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
 
 @pytest.fixture(scope="module")
 def stack(
-    tmp_path_factory: pytest.TempPathFactory,
-    ministack: MiniStack,
-    shared_redis_server: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, shared_redis_server: RedisServer
 ) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("api")
     with Stack(folder, ministack, shared_redis_server, roles=("web",)) as stack:

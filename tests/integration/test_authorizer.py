@@ -18,12 +18,7 @@ from service.stores.dynamodb.schema import create_tables
 from service.stores.revocations import DynamoRevocations
 from tests.support.dynamodb import fresh_settings, service_client
 from tests.support.infrastructure import PROJECT, MiniStack, free_port
-from tests.support.token_mint import (
-    CLIENT_ID,
-    POOL_ID,
-    Mint,
-    jwks,
-)
+from tests.support.token_mint import CLIENT_ID, POOL_ID, Mint, jwks
 
 API = "arn:aws:execute-api:us-east-1:123456789012:abcdef123/test"
 

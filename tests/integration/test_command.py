@@ -21,12 +21,7 @@ from service.model import CanceledBy, RideStatus
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import TABLES, definition
 from service.stores.revocations import DynamoRevocations
-from tests.support.builders import (
-    BATTERY_PARK,
-    NOW,
-    a_ride,
-    a_unicorn,
-)
+from tests.support.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
 from tests.support.dynamodb import fresh_settings, service_client
 from tests.support.fakes_redis import FakeRoundQueue
 from tests.support.infrastructure import PROJECT, MiniStack, RedisServer

@@ -60,9 +60,7 @@ def network(account: Account) -> dict[str, str]:
 
 def _subnet(ec2: Any, vpc: str, number: int, zone: str) -> str:
     made = ec2.create_subnet(
-        VpcId=vpc,
-        CidrBlock=f"10.0.{10 + number}.0/24",
-        AvailabilityZone=f"{Account.region}{zone}",
+        VpcId=vpc, CidrBlock=f"10.0.{10 + number}.0/24", AvailabilityZone=f"{Account.region}{zone}"
     )
     return str(made["Subnet"]["SubnetId"])
 
@@ -265,9 +263,7 @@ def test_the_stack_of_the_monitoring_is_looked_at(
     account.client("cloudformation").delete_stack(StackName="rides-monitoring")
 
 
-def test_a_quota_that_the_account_does_not_say_is_named(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_quota_that_the_account_does_not_say_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     unknown = checked(capsys, "UNKNOWN")  # the emulator knows no quotas
     assert unknown.keys() == {
         "quota of Fargate vCPUs",

@@ -78,10 +78,7 @@ def of_another_release(name: str, change: str) -> CreateTableInputTypeDef:
             "index by_day has the keys shard, requested_at, and this release needs day_shard, "
             "requested_at",
         ),
-        (
-            "attributes of an index",
-            "index by_day holds other attributes than this release needs",
-        ),
+        ("attributes of an index", "index by_day holds other attributes than this release needs"),
         ("expiry", "items do not expire by expires_at"),
     ],
 )

@@ -115,9 +115,7 @@ def test_a_ride_goes_all_the_way_through_what_the_stacks_made(deployment: Deploy
     assert stored["status"] == {"S": "completed"}
 
 
-def test_the_tasks_reach_the_cache_by_tls_with_a_generated_password(
-    deployment: Deployment,
-) -> None:
+def test_the_tasks_reach_the_cache_by_tls_with_a_generated_password(deployment: Deployment) -> None:
     secrets = deployment.account.client("secretsmanager")
     known = {
         secret["Description"]: secret["ARN"] for secret in secrets.list_secrets()["SecretList"]

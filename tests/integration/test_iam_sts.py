@@ -19,12 +19,7 @@ from service.auth.iam import IamVerifier
 from service.auth.principal import Principal
 from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
-from tests.support.iam_credentials import (
-    AUDIENCE,
-    credential,
-    signed_at,
-    signed_headers,
-)
+from tests.support.iam_credentials import AUDIENCE, credential, signed_at, signed_headers
 from tests.support.infrastructure import CREDENTIALS, MiniStack
 
 TELEMETRY = "wildrydes/fleet.telemetry"

@@ -11,12 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.infrastructure import (
-    PROJECT,
-    MiniStack,
-    RedisServer,
-    wait_until,
-)
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
 from tests.support.stack import Stack
 
 

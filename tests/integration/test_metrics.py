@@ -19,12 +19,7 @@ from service.matching.zones import zone_of
 from service.model import Location
 from service.observability.figures import FIGURES
 from service.stores.redis import keys
-from tests.support.infrastructure import (
-    MiniStack,
-    RedisServer,
-    three_free_ports,
-    wait_until,
-)
+from tests.support.infrastructure import MiniStack, RedisServer, three_free_ports, wait_until
 from tests.support.stack import Stack
 
 HERE = {"latitude": 40.7128, "longitude": -74.0060}

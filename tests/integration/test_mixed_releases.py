@@ -44,9 +44,7 @@ def test_a_round_passes_over_a_ride_of_another_release(redis_server: RedisServer
     lease.release()
 
 
-def test_a_ride_to_which_the_next_release_added_a_field_is_read(
-    redis_server: RedisServer,
-) -> None:
+def test_a_ride_to_which_the_next_release_added_a_field_is_read(redis_server: RedisServer) -> None:
     client = connect(redis_server.url, timeout_seconds=2)
     waiting, ride = RedisWaitingRides(RedisLink(client)), a_ride(note=None)
     schema, record = json.loads(dump_ride(ride))
@@ -93,9 +91,7 @@ def test_a_unicorn_of_another_release_is_read_again(redis_server: RedisServer) -
 
 @pytest.fixture(scope="module")
 def worker(
-    tmp_path_factory: pytest.TempPathFactory,
-    ministack: MiniStack,
-    shared_redis_server: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, shared_redis_server: RedisServer
 ) -> Iterator[Stack]:
     """A worker of this release without beat, so that it gets only the jobs of the tests."""
     folder = tmp_path_factory.mktemp("mixed")

@@ -9,13 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import ApiSettings
-from tests.support.infrastructure import (
-    PROJECT,
-    MiniStack,
-    RedisServer,
-    free_port,
-    wait_until,
-)
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
 from tests.support.stack import Stack
 from tests.support.table_server import TableServer
 

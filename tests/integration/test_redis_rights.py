@@ -15,13 +15,7 @@ from redis.exceptions import NoPermissionError
 
 from service.local.emulators import listens
 from service.stores.redis import misplaced
-from tests.support.infrastructure import (
-    PROJECT,
-    MiniStack,
-    RedisServer,
-    free_port,
-    wait_until,
-)
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
 from tests.support.stack import Stack, answers
 
 RULES = dict(

@@ -10,12 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.infrastructure import (
-    MiniStack,
-    RedisServer,
-    free_port,
-    wait_until,
-)
+from tests.support.infrastructure import MiniStack, RedisServer, free_port, wait_until
 from tests.support.stack import Answer, Stack, start_process
 
 PATH = "/v1/admin/revocations"

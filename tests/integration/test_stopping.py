@@ -18,20 +18,9 @@ import pytest
 from service.local import procfile
 from service.local.processes import Process
 from tests.load.bench.processes import memory_pss_megabytes
-from tests.support.infrastructure import (
-    PROJECT,
-    MiniStack,
-    RedisServer,
-    free_port,
-    wait_until,
-)
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
 from tests.support.pressure import BODY, Pressure
-from tests.support.stack import (
-    Answer,
-    Stack,
-    answers,
-    start_process,
-)
+from tests.support.stack import Answer, Stack, answers, start_process
 
 
 @pytest.fixture

@@ -13,12 +13,7 @@ import redis
 from service.matching.zones import zone_of
 from service.model import Location
 from service.stores.redis import keys
-from tests.support.infrastructure import (
-    PROJECT,
-    MiniStack,
-    RedisServer,
-    wait_until,
-)
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
 from tests.support.otlp_server import Collector, SeenSpan
 from tests.support.stack import Stack
 

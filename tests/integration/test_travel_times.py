@@ -15,12 +15,7 @@ import pytest
 from service.core.times import ZoneTimes
 from service.matching.match import Tuning, match
 from service.matching.remaining import RemainingTime
-from service.matching.travel import (
-    FloatArray,
-    GreatCircle,
-    TravelTimes,
-    places,
-)
+from service.matching.travel import FloatArray, GreatCircle, TravelTimes, places
 from service.model import FleetEntry, Location, Position
 from service.observability.instruments import ROUTING_FAILURES
 from service.settings import Settings
@@ -29,12 +24,7 @@ from service.stores.routed import PAUSE_SECONDS, REMEMBERED_SECONDS, RoutedTimes
 from service.stores.travel_times import travel_times
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.infrastructure import free_port
-from tests.support.table_server import (
-    Question,
-    TableServer,
-    answer_of,
-    drive,
-)
+from tests.support.table_server import Question, TableServer, answer_of, drive
 from tests.unit.core.conftest import Service
 
 HERE, THERE = Location(40.71, -74.0), Location(40.75, -73.98)

@@ -14,20 +14,9 @@ from zlib import crc32
 
 from service.core import ports
 from service.core.ports import WriteConflict
-from service.model import (
-    Page,
-    Ride,
-    RideStatus,
-    Unicorn,
-    UnicornState,
-)
+from service.model import Page, Ride, RideStatus, Unicorn, UnicornState
 from service.model.errors import AccountTaken, UnicornExists
-from service.stores.records import (
-    instant_of,
-    instant_text,
-    record_of,
-    value_of,
-)
+from service.stores.records import instant_of, instant_text, record_of, value_of
 
 Value = TypeVar("Value", Ride, Unicorn)
 

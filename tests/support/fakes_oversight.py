@@ -6,20 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from service.model import (
-    Page,
-    RepositioningLevel,
-    Ride,
-    RideStatus,
-    Unicorn,
-)
-from service.model.operations import (
-    AuditEntry,
-    Beat,
-    DeadLetter,
-    Pause,
-    QueueLength,
-)
+from service.model import Page, RepositioningLevel, Ride, RideStatus, Unicorn
+from service.model.operations import AuditEntry, Beat, DeadLetter, Pause, QueueLength
 from service.stores.records import instant_text
 from tests.support.fakes import FakeRides, FakeUnicorns
 

@@ -8,21 +8,8 @@ import time
 from typing import Any
 
 from service.auth import policy
-from tests.support.hostile_case import (
-    accepted,
-    forbidden,
-    invalid,
-    lacking,
-    too_large,
-)
-from tests.support.token_mint import (
-    DROP,
-    ISSUER,
-    POOL_ID,
-    UPDATED_ISSUER,
-    Mint,
-    base64url,
-)
+from tests.support.hostile_case import accepted, forbidden, invalid, lacking, too_large
+from tests.support.token_mint import DROP, ISSUER, POOL_ID, UPDATED_ISSUER, Mint, base64url
 
 READ = "wildrydes/rides.read"
 FAR_FUTURE = 4102444800

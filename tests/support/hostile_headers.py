@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.hostile_case import (
-    Build,
-    Case,
-    accepted,
-    invalid,
-)
+from tests.support.hostile_case import Build, Case, accepted, invalid
 from tests.support.token_mint import Mint
 
 

@@ -13,14 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from tests.support.hostile_case import accepted, invalid, too_large
-from tests.support.token_mint import (
-    DROP,
-    Json,
-    Mint,
-    SigningKey,
-    base64url,
-    compact,
-)
+from tests.support.token_mint import DROP, Json, Mint, SigningKey, base64url, compact
 
 ATTACKER = SigningKey("attacker")
 METADATA = "http://169.254.169.254/latest/meta-data/"

@@ -155,9 +155,7 @@ class Walk:
         text = json.dumps(policy)
         assert variable in text
         iam.put_role_policy(
-            RoleName=role,
-            PolicyName="photo",
-            PolicyDocument=text.replace(variable, identity_id),
+            RoleName=role, PolicyName="photo", PolicyDocument=text.replace(variable, identity_id)
         )
         self.cloud.client("cognito-identity").set_identity_pool_roles(
             IdentityPoolId=self.identity["IdentityPoolId"],

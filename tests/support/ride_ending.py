@@ -6,13 +6,7 @@ from datetime import timedelta
 
 from service.core.unicorns import Step
 from tests.support.ride_people import People
-from tests.support.ride_witness import (
-    ARRIVED,
-    ENDED,
-    IN_PROGRESS,
-    MATCHED,
-    OFFERED,
-)
+from tests.support.ride_witness import ARRIVED, ENDED, IN_PROGRESS, MATCHED, OFFERED
 
 NEXT_STEP = {
     OFFERED: Step.ACCEPT,

@@ -10,11 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from service.model import (
-    Page,
-    Ride,
-    Unicorn,
-)
+from service.model import Page, Ride, Unicorn
 from service.model.errors import Unavailable
 from tests.support.ride_stores import Stores
 from tests.support.ride_witness import Witness

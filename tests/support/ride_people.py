@@ -7,23 +7,12 @@ from __future__ import annotations
 
 from service.api.views import ride_view
 from service.core import geofence, positions, staff, unicorns
-from service.core.rides import (
-    RideOrder,
-    cancel_ride,
-    rate_ride,
-    request_ride,
-)
+from service.core.rides import RideOrder, cancel_ride, rate_ride, request_ride
 from service.core.unicorns import Step
 from service.core.watch import live_view
 from service.matching.travel import GreatCircle
 from service.matching.zones import zone_of
-from service.model import (
-    Location,
-    Position,
-    Rating,
-    Ride,
-    UnicornState,
-)
+from service.model import Location, Position, Rating, Ride, UnicornState
 from service.model.errors import IdempotencyKeyReused, Unavailable
 from tests.support.builders import a_unicorn
 from tests.support.ride_city import City
@@ -156,8 +145,7 @@ class People(City):
         if step is Step.DECLINE:
             done = unicorn_id in ride.declined
         self.expect(
-            legal or done,
-            lambda: unicorns.advance(self.ports, step, unicorn_id, ride_id, self.now),
+            legal or done, lambda: unicorns.advance(self.ports, step, unicorn_id, ride_id, self.now)
         )
 
     def _is_elsewhere(self, unicorn_id: str, ride: Ride) -> bool:

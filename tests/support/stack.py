@@ -20,20 +20,8 @@ from service.local import procfile
 from service.local.processes import Process, Program
 from service.settings import Settings
 from service.stores.dynamodb.schema import create_tables
-from tests.support.infrastructure import (
-    PROJECT,
-    MiniStack,
-    RedisServer,
-    free_port,
-    wait_until,
-)
-from tests.support.token_mint import (
-    CLIENT_ID,
-    MACHINE_ID,
-    POOL_ID,
-    Mint,
-    jwks,
-)
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
+from tests.support.token_mint import CLIENT_ID, MACHINE_ID, POOL_ID, Mint, jwks
 
 ROLES = ("web", "worker", "beat")
 

@@ -37,7 +37,7 @@ SCALING: Final = resources_of("scaling.yaml", **GIVEN)
 NO_ALARM: Final = {
     "TimesNotTrue": "a median for each zone and kind of drive, which no figure of a whole task can "
     "say; a workspace of Managed Prometheus runs the rule itself, and staff read the median at "
-    "/v1/admin/travel-times",
+    "/v1/admin/travel-times"
 }
 """Alerts without an alarm, each with the reason."""
 

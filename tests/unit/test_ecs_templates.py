@@ -289,7 +289,7 @@ def test_every_reason_is_needed_and_every_default_is_the_codes_own() -> None:
 
 
 OF_THE_STACK: Final[Mapping[str, object]] = {
-    "trusted_proxy_hops": 1,  # the balancer
+    "trusted_proxy_hops": 1  # the balancer
 }
 """Defaults that are the stack's own, each with its reason."""
 

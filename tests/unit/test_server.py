@@ -13,12 +13,7 @@ from service.auth.errors import TokenTooLarge
 from service.auth.verifier import LONGEST_TOKEN
 from service.entrypoints.connection import RequestTimeout
 from service.entrypoints.crowds import Crowds
-from service.entrypoints.server import (
-    TOKEN_TOO_LARGE,
-    ApiWorker,
-    UnreadableRequest,
-    refusal_of,
-)
+from service.entrypoints.server import TOKEN_TOO_LARGE, ApiWorker, UnreadableRequest, refusal_of
 from service.http.audit import client_address
 from service.http.guard import DETAILS
 

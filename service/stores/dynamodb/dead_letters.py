@@ -79,8 +79,5 @@ class DynamoDeadLetters(ListedStore):
 
 def _letter(item: Item) -> DeadLetter:
     record = {name: value["S"] for name, value in item.items() if "S" in value}
-    record |= {
-        "dead_letter_id": LETTERS.name(item),
-        "kind": record["letter_kind"],
-    }
+    record |= {"dead_letter_id": LETTERS.name(item), "kind": record["letter_kind"]}
     return value_of(DeadLetter, record)

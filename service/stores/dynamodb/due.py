@@ -107,8 +107,7 @@ class DueRides(TableStore):
             chunk = times[first : first + STATEMENTS]
             statements = [self._postponing(ride, due_at, write_id) for ride, due_at in chunk]
             answer = patiently(
-                partial(self._client.batch_execute_statement, Statements=statements),
-                self._patience,
+                partial(self._client.batch_execute_statement, Statements=statements), self._patience
             )
             moved += [
                 replace(ride, due_at=due_at, failed_looks=0)
@@ -182,10 +181,7 @@ class DueRides(TableStore):
             "IndexName": "open_rides",
             "KeyConditionExpression": "#shard = :shard AND due_at <= :now",
             "ExpressionAttributeNames": {"#shard": "shard"},
-            "ExpressionAttributeValues": {
-                ":shard": text(shard),
-                ":now": text(instant_text(now)),
-            },
+            "ExpressionAttributeValues": {":shard": text(shard), ":now": text(instant_text(now))},
             "Limit": page,
         }
 

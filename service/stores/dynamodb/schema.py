@@ -216,8 +216,7 @@ def _let_expire(client: DynamoDBClient, name: str, attribute: str) -> None:
         return
     try:
         client.update_time_to_live(
-            TableName=name,
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute},
+            TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
         )
     except ClientError:
         # Refused if another process has just done the same.

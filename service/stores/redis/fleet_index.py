@@ -23,10 +23,7 @@ from service.model.presence import (
     TRAIL_METRES,
     TRAIL_PLACES,
 )
-from service.stores.entries import (
-    dump_position,
-    dump_unicorn,
-)
+from service.stores.entries import dump_position, dump_unicorn
 from service.stores.redis import city_map, keys, scripts
 from service.stores.redis.geo_sets import GeoSets, Move
 from service.stores.redis.link import Command, RedisLink, run_all
@@ -97,10 +94,7 @@ class RedisFleetIndex(RedisPresence):
             self._link,
             self._note_position,
             [
-                (
-                    [keys.unicorn(name)],
-                    (millis(position.recorded_at), texts[name], *facts),
-                )
+                ([keys.unicorn(name)], (millis(position.recorded_at), texts[name], *facts))
                 for name, position in positions.items()
             ],
             extra=self._geo.commands(expected.values(), now),

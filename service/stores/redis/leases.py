@@ -90,10 +90,7 @@ class RedisRoundLease:
     def begin_round(self) -> WaitingZone:
         self._began = time.perf_counter()
         rides, plans, suspects, triggered, resume = self._fenced(
-            self._scripts.begin,
-            READ_BY_A_ROUND,
-            LEASE_MS,
-            RUNNING_MS,
+            self._scripts.begin, READ_BY_A_ROUND, LEASE_MS, RUNNING_MS
         )
         self._observe(len(rides) // 2, triggered)
         self._suspects = set(suspects[::2])

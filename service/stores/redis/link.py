@@ -23,13 +23,7 @@ from urllib.parse import urlsplit
 import redis
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.exceptions import (
-    ConnectionError,
-    NoScriptError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-)
+from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError, TimeoutError
 from redis.retry import Retry
 
 from service.breaker import Breaker
@@ -43,16 +37,7 @@ NOT_PRIMARY: Final = frozenset({"LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED"
 """Answers of a server that is not (yet) a primary; the name may lead to another server by now."""
 
 REFUSES_FOR_NOW: Final = frozenset(
-    {
-        "BUSY",
-        "CLUSTERDOWN",
-        "DENIED",
-        "MISCONF",
-        "NOPERM",
-        "NOREPLICAS",
-        "OOM",
-        "TRYAGAIN",
-    }
+    {"BUSY", "CLUSTERDOWN", "DENIED", "MISCONF", "NOPERM", "NOREPLICAS", "OOM", "TRYAGAIN"}
 )
 """Answers of a server that refuses the command until an operator, or time, removes the cause."""
 

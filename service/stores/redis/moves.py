@@ -22,14 +22,7 @@ import h3
 from service.core.outlook import LastStep, Outlook, RecentRequest
 from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.model import Advice, Location, Ride
-from service.stores.entries import (
-    SCHEMA,
-    dump_advice,
-    load_advice,
-    load_list,
-    load_plan,
-    readable,
-)
+from service.stores.entries import SCHEMA, dump_advice, load_advice, load_list, load_plan, readable
 from service.stores.redis import keys
 from service.stores.redis.link import Command, RedisLink
 from service.stores.redis.presence import KEPT_SECONDS, millis

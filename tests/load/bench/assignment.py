@@ -21,12 +21,7 @@ from service.matching.costs import CostTable
 from service.matching.match import Tuning, match
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, GreatCircle
-from service.model import (
-    FleetEntry,
-    Location,
-    Position,
-    Ride,
-)
+from service.model import FleetEntry, Location, Position, Ride
 from tests.load.bench.cabs import Cab
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -27,13 +27,7 @@ from service.auth.keys import KeySet
 from service.auth.schedule import Timing
 from service.auth.verifier import AccessTokenVerifier
 from tests.support.key_server import KeyServer
-from tests.support.token_mint import (
-    CLIENT_ID,
-    ISSUER,
-    Mint,
-    SigningKey,
-    compact,
-)
+from tests.support.token_mint import CLIENT_ID, ISSUER, Mint, SigningKey, compact
 
 ROUNDS = 15
 CALLS = 200
@@ -175,11 +169,7 @@ def verification(bench: Bench) -> Iterator[Row]:
         recipe >= 3.5 * fresh,
     )
     yield "remembered token, us", cached, "<= 5 us", f"{cached / 5:.2f}", cached <= 5
-    for name, cost in (
-        ("bad shape", shape),
-        ("wrong alg", algorithm),
-        ("empty signature", empty),
-    ):
+    for name, cost in (("bad shape", shape), ("wrong alg", algorithm), ("empty signature", empty)):
         yield f"refuse {name}, us", cost, "< 20 us", f"{cost / 20:.2f}", cost < 20
     for name, cost, limit in (
         (f"forged, {len(forged)} bytes", large, 2),

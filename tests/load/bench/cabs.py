@@ -9,14 +9,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 
 from service.matching.travel import GreatCircle
-from service.model import (
-    FleetEntry,
-    Location,
-    Position,
-    Trip,
-    Unicorn,
-    UnicornState,
-)
+from service.model import FleetEntry, Location, Position, Trip, Unicorn, UnicornState
 from tests.load.bench.nyc import MIDNIGHT, NycTrip
 
 TRAVEL = GreatCircle()

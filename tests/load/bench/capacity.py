@@ -19,13 +19,7 @@ from service.core.sweep import sweep
 from service.core.times import ZoneTimes
 from service.core.unicorns import Step, advance
 from service.matching.travel import GreatCircle
-from service.model import (
-    Location,
-    Pairing,
-    Position,
-    Ride,
-    Trip,
-)
+from service.model import Location, Pairing, Position, Ride, Trip
 from service.model.presence import Patrol
 from tests.load.bench.metering import Meter
 from tests.load.bench.stage import stage

@@ -85,11 +85,7 @@ def _key(pickup: Location, dropoff: Location) -> tuple[float, ...]:
 OURS = Policy("plans (ours)")
 
 _PLAIN = Tuning(
-    driving_weight=0,
-    lateness_weight=0,
-    deadline_seconds=math.inf,
-    equal_metres=0,
-    plan_seconds=300,
+    driving_weight=0, lateness_weight=0, deadline_seconds=math.inf, equal_metres=0, plan_seconds=300
 )
 
 POLICIES = (

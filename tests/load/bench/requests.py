@@ -28,12 +28,7 @@ from service.core import effects
 from service.core.ports import Ports
 from service.core.positions import record_position
 from service.matching.zones import zone_of
-from service.model import (
-    Location,
-    Position,
-    Ride,
-    Trip,
-)
+from service.model import Location, Position, Ride, Trip
 from service.stores.broker import CeleryRoundQueue, broker_options
 from tests.load.bench.processes import cpu_seconds, memory_pss_megabytes
 from tests.load.bench.stage import stage

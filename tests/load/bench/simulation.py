@@ -14,14 +14,7 @@ from pathlib import Path
 from tests.load.bench import nyc
 from tests.load.bench.outcome import Estimate, Outcome, summary
 from tests.load.bench.picture import draw
-from tests.load.bench.policies import (
-    COMPARISONS,
-    FAIRNESS,
-    OURS,
-    POLICIES,
-    REPOSITIONING,
-    Policy,
-)
+from tests.load.bench.policies import COMPARISONS, FAIRNESS, OURS, POLICIES, REPOSITIONING, Policy
 from tests.load.bench.world import run
 
 LOADS = (0.50, 0.70, 0.85, 0.95)

@@ -34,10 +34,7 @@ class World:
     """One night with a fleet, a demand and a policy."""
 
     def __init__(
-        self,
-        policy: Policy,
-        demand: Sequence[tuple[float, NycTrip]],
-        starts: Sequence[Location],
+        self, policy: Policy, demand: Sequence[tuple[float, NycTrip]], starts: Sequence[Location]
     ) -> None:
         self.policy = policy
         self.travel = policy.travel(trip for _, trip in demand)

@@ -9,12 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.load.chaos import (
-    endurance,
-    evidence,
-    report,
-    timing,
-)
+from tests.load.chaos import endurance, evidence, report, timing
 from tests.load.chaos.checker import Violation, check
 from tests.load.chaos.run import run
 from tests.load.chaos.schedule import draw

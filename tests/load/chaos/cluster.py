@@ -23,13 +23,7 @@ from service.settings import Settings
 from tests.load.bench.processes import family
 from tests.load.chaos.history import History
 from tests.load.chaos.proxy import running
-from tests.support.infrastructure import (
-    PROJECT,
-    MiniStack,
-    RedisServer,
-    free_port,
-    wait_until,
-)
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
 from tests.support.redis_pair import RedisPair
 from tests.support.stack import Stack, start_process
 

@@ -19,12 +19,7 @@ from tests.load.chaos.herd import Herd
 from tests.load.chaos.history import History
 from tests.load.chaos.nemesis import Nemesis
 from tests.load.chaos.riders import Riders
-from tests.load.chaos.schedule import (
-    CITIES,
-    Arrival,
-    Schedule,
-    place,
-)
+from tests.load.chaos.schedule import CITIES, Arrival, Schedule, place
 
 DRAIN_SECONDS: Final = 60.0
 """How long the rides may take to end after the last fault."""

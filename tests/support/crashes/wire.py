@@ -18,12 +18,7 @@ from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.redis import keys
 from service.stores.redis.link import Client
-from tests.support.crashes.points import (
-    Built,
-    Fault,
-    Steps,
-    watched,
-)
+from tests.support.crashes.points import Built, Fault, Steps, watched
 from tests.support.crashes.world import World
 from tests.support.fakes_redis import FakeRoundQueue
 from tests.unit.core.conftest import Service

@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 from service.core import unicorns
 from service.core.sweep import sweep
 from service.core.unicorns import Step
-from service.model import (
-    ASSIGNED,
-    Ride,
-    RideStatus,
-    Unicorn,
-)
+from service.model import ASSIGNED, Ride, RideStatus, Unicorn
 from tests.unit.core.conftest import PICKUP, Service
 
 GRACE_SECONDS = 8

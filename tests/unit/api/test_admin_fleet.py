@@ -9,12 +9,7 @@ import pytest
 
 from service.core.ports import WriteConflict
 from tests.support.api import Api
-from tests.support.builders import (
-    a_matched_pair,
-    a_ride,
-    a_unicorn,
-    a_usable_unicorn,
-)
+from tests.support.builders import a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
 
 NEW = {"name": "Shadowfax", "color": "White", "gender": "Male"}
 

@@ -12,12 +12,7 @@ import pytest
 from service.http import cursors
 from service.model import MOST_STEPS, CanceledBy, RideStatus
 from tests.support.api import Api
-from tests.support.builders import (
-    NOW,
-    a_matched_pair,
-    a_ride,
-    a_usable_unicorn,
-)
+from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
 
 
 def call(api: Api, method: str, path: str, body: Any = None) -> Any:

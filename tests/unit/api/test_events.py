@@ -14,17 +14,8 @@ from werkzeug.test import TestResponse
 from service.http.gate import STREAMS_PER_SUBJECT, SUPERSEDE_SECONDS, Gate
 from service.model import CanceledBy, Position, Ride
 from service.model.errors import Unavailable
-from tests.support.api import (
-    PRINCIPALS,
-    Api,
-    a_principal,
-    build_api,
-)
-from tests.support.builders import (
-    CENTRAL_PARK,
-    NOW,
-    a_ride,
-)
+from tests.support.api import PRINCIPALS, Api, a_principal, build_api
+from tests.support.builders import CENTRAL_PARK, NOW, a_ride
 from tests.support.fakes import FakeRides
 from tests.support.fakes_revocations import FakeRevocations
 

@@ -10,11 +10,7 @@ import pytest
 from service.model import Location, Position, PositionProblem
 from service.model.errors import Unavailable
 from tests.support.api import Api, build_api
-from tests.support.builders import (
-    NOW,
-    a_ride,
-    a_usable_unicorn,
-)
+from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.presence import hear_through
 
 HERE = {"latitude": 40.7, "longitude": -74.0}
@@ -130,8 +126,7 @@ def test_a_clock_a_little_ahead_means_now_and_hides_nothing(api: Api, ahead: flo
 
 
 @pytest.mark.parametrize(
-    ("seconds", "reason"),
-    [(30.001, "recorded_in_the_future"), (-60.001, "recorded_too_long_ago")],
+    ("seconds", "reason"), [(30.001, "recorded_in_the_future"), (-60.001, "recorded_too_long_ago")]
 )
 def test_a_report_of_another_time_is_ignored_and_told_the_time(
     api: Api, seconds: float, reason: str

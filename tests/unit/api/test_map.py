@@ -220,12 +220,7 @@ def test_statistics_tell_the_hour_and_its_minutes(city: Api) -> None:
     minutes = told.pop("minutes")
     assert told == {"since": "2026-11-23T01:47:00.000Z", **numbers}
     assert len(minutes) == 60
-    assert minutes[-1] == {
-        "at": "2026-11-23T02:46:00.000Z",
-        "busy": 21,
-        "on_duty": 50,
-        **numbers,
-    }
+    assert minutes[-1] == {"at": "2026-11-23T02:46:00.000Z", "busy": 21, "on_duty": 50, **numbers}
     assert minutes[0] == {
         "at": "2026-11-23T01:47:00.000Z",
         **dict.fromkeys(("busy", "on_duty", *numbers)),

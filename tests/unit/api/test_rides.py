@@ -11,21 +11,10 @@ from typing import Any
 import pytest
 
 from service.http import cursors
-from service.model import (
-    CanceledBy,
-    Pairing,
-    Position,
-    Ride,
-    RideStatus,
-)
+from service.model import CanceledBy, Pairing, Position, Ride, RideStatus
 from service.model.errors import Unavailable
 from tests.support.api import Api
-from tests.support.builders import (
-    BATTERY_PARK,
-    CENTRAL_PARK,
-    NOW,
-    a_finished_ride,
-)
+from tests.support.builders import BATTERY_PARK, CENTRAL_PARK, NOW, a_finished_ride
 from tests.support.fakes_redis import FakeChanges, FakeListener, FakeWaitingRides
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}

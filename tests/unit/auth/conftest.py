@@ -8,14 +8,7 @@ import pytest
 
 from service.auth.keys import PinnedKeys
 from service.auth.verifier import AccessTokenVerifier
-from tests.support.token_mint import (
-    CLIENT_ID,
-    ISSUER,
-    MACHINE_ID,
-    UPDATED_ISSUER,
-    Mint,
-    jwks,
-)
+from tests.support.token_mint import CLIENT_ID, ISSUER, MACHINE_ID, UPDATED_ISSUER, Mint, jwks
 
 
 class Watch:

@@ -257,10 +257,7 @@ def test_head_is_judged_as_get(handle: Handler, mint: Mint) -> None:
 
 def test_the_default_stage_is_no_part_of_the_path(handle_simply: Handler, mint: Mint) -> None:
     event = http("GET /v1/rides", f"Bearer {mint.access_token()}")
-    event["requestContext"] = {
-        "http": {"method": "GET", "path": "/v1/rides"},
-        "stage": "$default",
-    }
+    event["requestContext"] = {"http": {"method": "GET", "path": "/v1/rides"}, "stage": "$default"}
     assert handle_simply(event, None)["isAuthorized"] is True
 
 

@@ -20,20 +20,9 @@ from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.settings import ApiSettings
 from tests.support.api import SETTINGS
-from tests.support.iam_credentials import (
-    AUDIENCE,
-    REGION,
-    credential,
-    signed_at,
-    signed_headers,
-)
+from tests.support.iam_credentials import AUDIENCE, REGION, credential, signed_at, signed_headers
 from tests.support.infrastructure import free_port, wait_until
-from tests.support.sts_server import (
-    ROLE_SESSION,
-    StsServer,
-    identity,
-    refusal,
-)
+from tests.support.sts_server import ROLE_SESSION, StsServer, identity, refusal
 from tests.unit.auth.conftest import Watch
 
 ROLE = "arn:aws:iam::123456789012:role/fleet/telemetry"

@@ -7,12 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.auth.jwks import BadKeySet, read_key_set
-from tests.support.token_mint import (
-    DROP,
-    SigningKey,
-    jwks,
-    unsigned_integer,
-)
+from tests.support.token_mint import DROP, SigningKey, jwks, unsigned_integer
 
 A, B = SigningKey("key-a"), SigningKey("key-b")
 SMALL = SigningKey("small", bits=1024)

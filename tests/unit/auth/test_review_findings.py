@@ -8,12 +8,7 @@ from service.auth.claims import LONGEST_IDENTIFIER
 from service.auth.errors import InvalidToken
 from service.auth.keys import PinnedKeys
 from service.auth.verifier import AccessTokenVerifier
-from tests.support.token_mint import (
-    CLIENT_ID,
-    ISSUER,
-    Mint,
-    jwks,
-)
+from tests.support.token_mint import CLIENT_ID, ISSUER, Mint, jwks
 
 
 @pytest.fixture

@@ -17,15 +17,7 @@ from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import remembered_for
 from service.auth.verifier import AccessTokenVerifier, VerifiedTokens
 from service.settings import ApiSettings
-from tests.support.token_mint import (
-    CLIENT_ID,
-    DROP,
-    ISSUER,
-    MACHINE_ID,
-    Mint,
-    SigningKey,
-    jwks,
-)
+from tests.support.token_mint import CLIENT_ID, DROP, ISSUER, MACHINE_ID, Mint, SigningKey, jwks
 
 RESOURCE = "https://api.example.com"
 KEYS = object()
@@ -219,9 +211,7 @@ def test_tokens_of_a_4096_bit_key_are_fine() -> None:
     assert verifier_with(CountingKeys(mint.key)).verify(mint.access_token(), time.time())
 
 
-def test_a_known_kid_means_the_payload_is_not_even_parsed_before_the_signature(
-    mint: Mint,
-) -> None:
+def test_a_known_kid_means_the_payload_is_not_even_parsed_before_the_signature(mint: Mint) -> None:
     verifier = verifier_with(CountingKeys(mint.key))
     header, _, signature = mint.access_token().split(".")
     with pytest.raises(InvalidToken, match="signature does not match"):

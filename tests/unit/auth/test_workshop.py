@@ -12,13 +12,7 @@ from service.auth.keys import PinnedKeys
 from service.auth.principal import TokenKind
 from service.auth.verifier import AccessTokenVerifier
 from service.auth.workshop import IdTokenVerifier, workshop_token_from
-from tests.support.token_mint import (
-    CLIENT_ID,
-    DROP,
-    ISSUER,
-    Mint,
-    SigningKey,
-)
+from tests.support.token_mint import CLIENT_ID, DROP, ISSUER, Mint, SigningKey
 
 
 @pytest.fixture

@@ -11,12 +11,7 @@ from service.core import positions, staff, unicorns
 from service.core.ports import Ports
 from service.core.rides import RideOrder, request_ride
 from service.core.times import ZoneTimes
-from service.model import (
-    Location,
-    Position,
-    Ride,
-    Unicorn,
-)
+from service.model import Location, Position, Ride, Unicorn
 from tests.support.builders import NOW, a_unicorn
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
 from tests.support.fakes_moves import FakeMoves

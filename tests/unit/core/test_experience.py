@@ -217,9 +217,7 @@ def test_riders_hear_what_their_zone_has_learned_and_when_it_comes_at_the_latest
     assert told.trip_latest_seconds == pytest.approx(1.9 * told.trip_seconds, 0.02)
 
 
-def test_a_round_leaves_out_a_unicorn_that_is_too_far_by_what_was_learned(
-    service: Service,
-) -> None:
+def test_a_round_leaves_out_a_unicorn_that_is_too_far_by_what_was_learned(service: Service) -> None:
     at = Location(PICKUP.latitude + 0.013, PICKUP.longitude)  # 309 s by straight line
     knows(service, Kind.PICKUP)
     service.on_duty(at=at)

@@ -113,9 +113,7 @@ def test_a_declined_ride_ends_the_streak_of_missed_offers(service: Service) -> N
     assert misses(service, 4).accepting
 
 
-def test_a_riders_cancel_leaves_the_streak_of_missed_offers_as_it_is(
-    service: Service,
-) -> None:
+def test_a_riders_cancel_leaves_the_streak_of_missed_offers_as_it_is(service: Service) -> None:
     service.on_duty(auto_accept=False)
     for number in (1, 2):
         misses(service, number)

@@ -8,12 +8,7 @@ import pytest
 
 from service.core.positions import Report, record_position, record_positions
 from service.core.unicorns import Step, advance, set_availability
-from service.model import (
-    Location,
-    Position,
-    RideStatus,
-    UnicornState,
-)
+from service.model import Location, Position, RideStatus, UnicornState
 from service.model.errors import IllegalTransition, RideNotFound, UnicornNotFound
 from tests.unit.core.conftest import PICKUP, Service
 

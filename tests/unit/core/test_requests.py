@@ -9,20 +9,10 @@ from unittest.mock import Mock
 import pytest
 
 from service.core.ports import Rules
-from service.core.rides import (
-    RideOrder,
-    cancel_ride,
-    own_ride,
-    request_ride,
-)
+from service.core.rides import RideOrder, cancel_ride, own_ride, request_ride
 from service.core.unicorns import Step, advance
 from service.core.watch import live_view
-from service.model import (
-    Location,
-    RideStatus,
-    Unicorn,
-    UnicornState,
-)
+from service.model import Location, RideStatus, Unicorn, UnicornState
 from service.model.errors import (
     IdempotencyKeyReused,
     NotCancelable,

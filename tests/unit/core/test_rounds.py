@@ -15,13 +15,7 @@ from service.core.ports import Nearby, RoundLease, WriteConflict
 from service.core.rides import cancel_ride
 from service.core.rounds import FAILED_PAUSE_SECONDS, WORK_BUDGET_SECONDS
 from service.matching.zones import zone_of
-from service.model import (
-    Location,
-    Pairing,
-    Ride,
-    RideStatus,
-    Unicorn,
-)
+from service.model import Location, Pairing, Ride, RideStatus, Unicorn
 from service.model.errors import Unavailable
 from tests.unit.core.conftest import PICKUP, Service
 

@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 def test_a_wait_is_counted_up_to_its_bound() -> None:
     assert [BOUNDS[wait_class(seconds)] for seconds in (0, 1, 1.01, 40, 660, 9999)] == [
-        *(1, 1, 2, 45, 660, 660),
+        *(1, 1, 2, 45, 660, 660)
     ]
 
 

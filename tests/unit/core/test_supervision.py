@@ -12,14 +12,7 @@ from service.core.rides import cancel_ride
 from service.core.staff import cancel_as_admin, reassign_ride, remove_unicorn
 from service.core.sweep import sweep
 from service.core.unicorns import Step, advance, set_availability
-from service.model import (
-    CanceledBy,
-    Position,
-    PositionProblem,
-    Ride,
-    RideStatus,
-    UnicornState,
-)
+from service.model import CanceledBy, Position, PositionProblem, Ride, RideStatus, UnicornState
 from service.model.errors import (
     IllegalTransition,
     NotCancelable,
@@ -143,8 +136,7 @@ def test_an_unknown_ride_is_not_found(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "status",
-    [RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS],
+    "status", [RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS]
 )
 def test_a_unicorn_with_a_ride_is_not_removed(service: Service, status: RideStatus) -> None:
     ride = ride_in(service, status)

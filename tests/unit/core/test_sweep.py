@@ -13,12 +13,7 @@ import pytest
 from service.core.due import handle_due
 from service.core.sweep import Swept, sweep
 from service.core.unicorns import Step, advance
-from service.model import (
-    CanceledBy,
-    Pairing,
-    RideStatus,
-    UnicornState,
-)
+from service.model import CanceledBy, Pairing, RideStatus, UnicornState
 from service.model.errors import Unavailable
 from tests.unit.core.conftest import PICKUP, Service
 

@@ -10,19 +10,8 @@ import pytest
 from service.core.rides import cancel_ride, rate_ride
 from service.core.sweep import RETRY_EVERY, sweep
 from service.core.unicorns import Step, advance
-from service.model import (
-    CanceledBy,
-    Rating,
-    Ride,
-    RideStatus,
-    UnicornState,
-)
-from service.model.errors import (
-    IllegalTransition,
-    NotCancelable,
-    RideNotFound,
-    Unavailable,
-)
+from service.model import CanceledBy, Rating, Ride, RideStatus, UnicornState
+from service.model.errors import IllegalTransition, NotCancelable, RideNotFound, Unavailable
 from tests.unit.core.conftest import PICKUP, Service
 
 LONG_WAY = {"dropoff": replace(PICKUP, latitude=PICKUP.latitude + 0.09)}

@@ -7,16 +7,7 @@ from dataclasses import replace
 from service.matching.match import Matching, Tuning, match
 from service.model import Pairing
 from tests.support.builders import NOW
-from tests.support.markets import (
-    AS_ESTIMATED,
-    HERE,
-    TRAVEL,
-    at,
-    available,
-    busy,
-    paired,
-    waiting,
-)
+from tests.support.markets import AS_ESTIMATED, HERE, TRAVEL, at, available, busy, paired, waiting
 
 
 def test_a_lone_rider_gets_the_nearest_unicorn() -> None:

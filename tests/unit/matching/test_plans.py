@@ -11,16 +11,7 @@ from service.matching.match import Tuning, match
 from service.matching.remaining import RemainingTime
 from service.model import FleetEntry, Pairing
 from tests.support.builders import NOW
-from tests.support.markets import (
-    AS_ESTIMATED,
-    HERE,
-    TRAVEL,
-    at,
-    available,
-    busy,
-    paired,
-    waiting,
-)
+from tests.support.markets import AS_ESTIMATED, HERE, TRAVEL, at, available, busy, paired, waiting
 
 
 def test_the_time_until_a_unicorn_is_free_counts_towards_the_longest_eta() -> None:
@@ -57,10 +48,7 @@ def test_a_unicorn_on_its_way_to_another_pickup_is_planned_if_it_will_be_done_so
 
 @pytest.mark.parametrize(
     "entry",
-    [
-        busy("u", at(-360), HERE, started_ago=50),
-        busy("u", at(-100), None, started_ago=50),
-    ],
+    [busy("u", at(-360), HERE, started_ago=50), busy("u", at(-100), None, started_ago=50)],
     ids=["busy for longer than plans look ahead", "nobody knows where to"],
 )
 def test_some_busy_unicorns_cannot_be_planned(entry: FleetEntry) -> None:

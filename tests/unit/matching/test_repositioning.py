@@ -239,9 +239,7 @@ def test_a_unicorn_whose_place_is_unknown_gets_no_move() -> None:
     assert step([lost], demand_at(TIMES_SQUARE)).moves == ()
 
 
-def test_very_many_pairs_are_decided_block_by_block(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_very_many_pairs_are_decided_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     dice = random.Random(7)
 
     def somewhere() -> Location:

@@ -7,12 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.travel import (
-    GreatCircle,
-    TravelTimes,
-    crow_metres,
-    places,
-)
+from service.matching.travel import GreatCircle, TravelTimes, crow_metres, places
 from service.model import Location
 
 TRAVEL = GreatCircle()

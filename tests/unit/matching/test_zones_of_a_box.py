@@ -20,8 +20,7 @@ def test_no_zone_with_a_place_in_the_box_is_left_out(latitude: float, longitude:
     box = Box(longitude, max(-90, latitude - 0.1), east, min(90, latitude + 0.1))
     for _ in range(200):
         at = Location(
-            dice.uniform(box.south, box.north),
-            (longitude + dice.uniform(0, 0.1) + 180) % 360 - 180,
+            dice.uniform(box.south, box.north), (longitude + dice.uniform(0, 0.1) + 180) % 360 - 180
         )
         assert box.contains(at)
         assert may_touch(zone_of(at), box)

@@ -7,16 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.model import (
-    ASSIGNED,
-    ERASED,
-    TERMINAL,
-    CanceledBy,
-    Rating,
-    Ride,
-    RideStatus,
-    RideStep,
-)
+from service.model import ASSIGNED, ERASED, TERMINAL, CanceledBy, Rating, Ride, RideStatus, RideStep
 from service.model.errors import IllegalTransition
 from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
 

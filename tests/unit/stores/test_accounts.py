@@ -36,10 +36,7 @@ class Desk:
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     client = boto3.client(
-        "dynamodb",
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
+        "dynamodb", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
     )
     with Stubber(client) as stub:
         yield Desk(stub, client)

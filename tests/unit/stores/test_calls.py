@@ -25,13 +25,7 @@ from service.stores.dynamodb.items import ride_item, unicorn_item
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.revocations import DynamoRevocations
-from tests.support.builders import (
-    NOW,
-    a_matched_pair,
-    a_ride,
-    a_unicorn,
-    a_usable_unicorn,
-)
+from tests.support.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
 from tests.support.infrastructure import free_port
 
 if TYPE_CHECKING:
@@ -151,8 +145,7 @@ def test_reasons_are_read_by_position(client: DynamoDBClient, stub: Stubber) -> 
 
 
 @pytest.mark.parametrize(
-    ("reasons", "expected"),
-    [((FAILED, NONE), UnicornExists), ((NONE, FAILED), AccountTaken)],
+    ("reasons", "expected"), [((FAILED, NONE), UnicornExists), ((NONE, FAILED), AccountTaken)]
 )
 def test_an_enrolment_tells_a_used_id_from_a_used_account(
     client: DynamoDBClient,
@@ -265,10 +258,7 @@ def test_nobody_listening_is_unavailability(rides: DynamoRides) -> None:
 def failed_condition(last_write_id: str) -> ClientError:
     response: Any = {
         "Error": {"Code": "TransactionCanceledException", "Message": ""},
-        "CancellationReasons": [
-            NONE,
-            FAILED | {"Item": {"last_write_id": {"S": last_write_id}}},
-        ],
+        "CancellationReasons": [NONE, FAILED | {"Item": {"last_write_id": {"S": last_write_id}}}],
     }
     return ClientError(response, "TransactWriteItems")
 
@@ -290,8 +280,7 @@ def test_keys_left_unprocessed_are_asked_for_again(client: DynamoDBClient, stub:
     ride, unicorn = a_ride(), a_usable_unicorn()
     keys = {"Unicorns": {"Keys": [{"unicorn_id": {"S": "u1"}}], "ConsistentRead": True}}
     stub.add_response(
-        "batch_get_item",
-        {"Responses": {"Rides": [ride_item(ride)]}, "UnprocessedKeys": keys},
+        "batch_get_item", {"Responses": {"Rides": [ride_item(ride)]}, "UnprocessedKeys": keys}
     )
     stub.add_response(
         "batch_get_item",

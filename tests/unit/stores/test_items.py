@@ -13,12 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.model import (
-    Location,
-    Ride,
-    RideStatus,
-    Trip,
-)
+from service.model import Location, Ride, RideStatus, Trip
 from service.observability import traces
 from service.stores.dynamodb.items import (
     SHARDS,
@@ -40,13 +35,7 @@ from service.stores.entries import (
     trace_of,
 )
 from service.stores.records import instant_of, instant_text
-from tests.support.builders import (
-    NOW,
-    a_finished_ride,
-    a_matched_pair,
-    a_ride,
-    a_usable_unicorn,
-)
+from tests.support.builders import NOW, a_finished_ride, a_matched_pair, a_ride, a_usable_unicorn
 
 OPEN = [status for status in RideStatus if not a_ride(status=status).is_terminal]
 
