@@ -12,7 +12,7 @@ from service.local.identity import MACHINE_SCOPES, USER_SCOPES, Identity
 from service.local.login import Login
 from service.local.provisioning import jwks_url
 from service.local.roads import MAX_TABLE_SIZE
-from service.local.stack import Stack, StackError, faults_named
+from service.local.stack import Stack, StackError, StackSettings, faults_named
 from service.settings import ApiSettings, MonitorSettings, Settings, parts_of, read
 
 CALLERS = (*USER_SCOPES, "machine")
@@ -144,8 +144,26 @@ def process_environment(stack: Stack, identity: Identity) -> dict[str, str]:
         **service_environment(stack, identity),
         "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
-        "AWS_EC2_METADATA_DISABLED": "true",
+        **_NO_REAL_AWS,
     }
+
+
+_NO_REAL_AWS: Mapping[str, str] = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+def forget_real_aws() -> None:
+    """Remove from this process what botocore would read of a real AWS account.
+
+    A profile or a file of the person who starts the stack can also make every call fail.
+    """
+    for name in [*os.environ]:
+        if name.startswith("AWS_") and name.lower() not in StackSettings.model_fields:
+            del os.environ[name]
+    os.environ.update(_NO_REAL_AWS)
 
 
 def tokens(stack: Stack, identity: Identity) -> dict[str, str]:

@@ -37,8 +37,16 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     stack = LocalStack(tmp_path_factory.mktemp("stack"))
+    home = tmp_path_factory.mktemp("home")
+    real_aws = {"HOME": str(home), "AWS_PROFILE": "production", "AWS_USE_FIPS_ENDPOINT": "true"}
+    (home / ".aws").mkdir()
+    for name in ("config", "credentials"):
+        # Whoever reads such a file fails.
+        (home / ".aws" / name).write_text("[default]\nno value\n")
     try:
-        stack.up(HERD_SPEED="500", CORS_ORIGINS=PAGE, COGNITO_CLIENT_IDS="anotherclient")
+        stack.up(
+            HERD_SPEED="500", CORS_ORIGINS=PAGE, COGNITO_CLIENT_IDS="anotherclient", **real_aws
+        )
         yield stack
     finally:
         stack.down()
