@@ -137,6 +137,55 @@ def test_no_experience_moves_a_factor_beyond_its_bounds(factor: float) -> None:
     assert max(correction.by_distance) <= LARGEST_CHANGE + 1e-9
 
 
+CURVE = power_law(353.0, 0.58, metres_per_second=5.0)
+
+
+def short_legs(seconds_per_metre: float, spread: float, count: int = 1500) -> list[Leg]:
+    """Legs of 60 to 400 m, many of them shorter than half a minute."""
+    rng = np.random.default_rng(7)
+    return [
+        leg._replace(
+            metres=metres,
+            estimated=metres / 5,
+            seconds=metres * seconds_per_metre * math.exp(rng.normal(0, spread)),
+        )
+        for leg in legs_of(count)
+        for metres in [float(np.exp(rng.uniform(math.log(60), math.log(400))))]
+    ]
+
+
+def curve_learned(legs: list[Leg]) -> Correction:
+    """What riders are told by straight line after ten fits: before the first, the curve."""
+    correction = CURVE
+    for _ in range(10):
+        correction = learn(legs, NOW, CURVE, correction) or correction
+    return correction
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.7])
+def test_riders_are_told_the_straight_lines_time_where_it_is_right(spread: float) -> None:
+    legs = short_legs(1 / 5, spread)
+    ratios = factors(curve_learned(legs), legs) * [leg.estimated / leg.seconds for leg in legs]
+    assert np.median(ratios) == pytest.approx(1.0, abs=0.07)
+
+
+def test_quick_short_drives_count_as_much_as_slow_ones() -> None:
+    # A drive of 60 m takes 4 to 70 s, 17 s in the median.
+    legs = [leg for leg in short_legs(1 / 3.5, 0.7) if leg.metres < 150]
+    ratios = factors(curve_learned(legs), legs) * [leg.estimated / leg.seconds for leg in legs]
+    assert np.median(ratios) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("metres_per_second", [20.0, 0.4])
+def test_false_drives_move_the_curve_no_farther_than_its_bounds(metres_per_second: float) -> None:
+    correction = curve_learned(short_legs(1 / metres_per_second, 0.02, count=300))
+    by_distance = np.array(correction.by_distance)
+    least = np.minimum(CURVE.by_distance, 0.0) + SMALLEST_CHANGE
+    most = np.maximum(CURVE.by_distance, 0.0) + LARGEST_CHANGE
+    assert (by_distance >= least - 1e-9).all()
+    assert (by_distance <= most + 1e-9).all()
+
+
 def test_with_few_unicorns_the_prior_holds() -> None:
     assert learn(legs_of(unicorns=UNICORNS_NEEDED - 1), NOW, PRIOR, PRIOR) is None
     assert learn([], NOW, PRIOR, PRIOR) is None
@@ -182,6 +231,8 @@ def test_one_liar_in_a_cell_does_not_make_it_slow() -> None:
     "odd",
     [
         {"seconds": 1.0},
+        {"seconds": 4.0, "metres": 60.0, "estimated": 12.0},
+        {"seconds": 100.0, "metres": 3_000.0, "estimated": 600.0},
         {"seconds": 5_401.0},
         {"metres": 10.0},
         {"metres": 2e5},
