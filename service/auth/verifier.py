@@ -50,11 +50,12 @@ class VerifiedTokens:
 
     def get(self, digest: bytes, proof: object, now: float) -> Principal | None:
         """The principal, unless it has expired or was verified with another `proof`."""
-        with self._lock:
-            entry = self._verified.get(digest)
-        if entry is None:
+        try:
+            # Not `get`, which looks the digest up twice.
+            with self._lock:
+                proved_with, principal = self._verified[digest]
+        except KeyError:
             return None
-        proved_with, principal = entry
         return principal if proved_with is proof and now < principal.expires_at else None
 
     def add(self, digest: bytes, proof: object, principal: Principal) -> None:

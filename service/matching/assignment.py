@@ -50,7 +50,7 @@ def cheapest(edges: Edges, skip_costs: FloatArray) -> Edges:
 
     `skip_costs`: the cost of leaving out each rider; it must exceed the costs of the rider's pairs.
     """
-    choices = _first_choices(edges)
+    choices = _first_choices(edges, len(skip_costs))
     if len(set(edges.unicorns[choices].tolist())) == len(choices):
         return edges.only(choices)
     return edges.only(_least_total(edges, skip_costs))
@@ -63,38 +63,32 @@ def longest_waiting(claims: Edges, equals: Edges, waited: FloatArray) -> Edges:
     unicorn has waited. The longest waiting unicorn without a ride, again and again, takes one from
     the holder that has waited least. That holder may then replace another one.
     """
-    by_unicorn = np.argsort(equals.unicorns, kind="stable")
-    starts = np.searchsorted(equals.unicorns[by_unicorn], np.arange(len(waited) + 1))
-    held = np.zeros(int(equals.riders.max()) + 1, dtype=np.intp)
-    own = np.isin(_cells(equals, waited), _cells(claims, waited))
-    held[equals.riders[own]] = np.flatnonzero(own)
-    standing = [
-        (-waited[u], u) for u in set(equals.unicorns.tolist()) - {*claims.unicorns.tolist()}
-    ]
+    seconds = waited.tolist()
+    holder = dict(zip(claims.riders.tolist(), claims.unicorns.tolist(), strict=True))
+    riders_of: dict[int, list[int]] = {}
+    for rider, unicorn in zip(equals.riders.tolist(), equals.unicorns.tolist(), strict=True):
+        riders_of.setdefault(unicorn, []).append(rider)
+    standing = [(-seconds[unicorn], unicorn) for unicorn in riders_of.keys() - holder.values()]
     heapify(standing)
     while standing:
-        seconds, unicorn = heappop(standing)
-        rows = by_unicorn[starts[unicorn] : starts[unicorn + 1]]
-        holders = equals.unicorns[held[equals.riders[rows]]]
-        least = int(np.argmin(waited[holders]))
-        if waited[holders[least]] < -seconds:
-            held[equals.riders[rows[least]]] = rows[least]
-            heappush(standing, (-waited[holders[least]], int(holders[least])))
-    return equals.only(held[claims.riders])
+        _, unicorn = heappop(standing)
+        rider = min(riders_of[unicorn], key=lambda rider: seconds[holder[rider]])
+        replaced = holder[rider]
+        if seconds[replaced] < seconds[unicorn]:
+            holder[rider] = unicorn
+            heappush(standing, (-seconds[replaced], replaced))
+    held = np.zeros(int(claims.riders.max()) + 1, dtype=np.intp)
+    held[list(holder)] = list(holder.values())
+    return equals.only(equals.unicorns == held[equals.riders])
 
 
-def _cells(edges: Edges, unicorns: FloatArray) -> IntArray:
-    """Each pair as one number: rider × number of unicorns + unicorn."""
-    return edges.riders * len(unicorns) + edges.unicorns
-
-
-def _first_choices(edges: Edges) -> IntArray:
+def _first_choices(edges: Edges, riders: int) -> IntArray:
     """The cheapest pair of each rider that has one; optimal if no two have the same unicorn."""
-    by_rider = np.lexsort((edges.costs, edges.riders))
-    is_first = np.ones(len(by_rider), dtype=np.bool_)
-    riders = edges.riders[by_rider]
-    is_first[1:] = riders[1:] != riders[:-1]
-    return by_rider[is_first]
+    least = np.full(riders, np.inf)
+    np.minimum.at(least, edges.riders, edges.costs)
+    best = np.flatnonzero(edges.costs == least[edges.riders])
+    _, first = np.unique(edges.riders[best], return_index=True)
+    return best[first]
 
 
 def _least_total(edges: Edges, skip_costs: FloatArray) -> IntArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Final, Self
 
 import numpy as np
@@ -63,10 +64,9 @@ class Neighbourhood:
 
     def within(self, origins: FloatArray, metres: FloatArray) -> tuple[IntArray, IntArray]:
         """Pairs of (row of origins, row of places) that are at most the origin's metres apart."""
-        radii = np.array([chord(each) for each in metres])
-        found = self._tree.query_ball_point(on_sphere(origins), radii)
+        found = self._tree.query_ball_point(on_sphere(origins), chord(metres))
         rows = np.repeat(np.arange(len(origins)), [len(each) for each in found])
-        return rows, np.concatenate([np.empty(0, dtype=np.intp), *found]).astype(np.intp)
+        return rows, np.fromiter(chain.from_iterable(found), np.intp, len(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,26 +147,28 @@ class CostTable:
         return self._priced(rows, columns), more_available, more_busy
 
     def equals(self, claims: Edges) -> Edges:
-        """The claims, and pairs with available unicorns that are equally near.
+        """The claims, and pairs with equally near available unicorns that have waited longer.
 
         Equally near: the straight lines differ by at most `equal_metres`, and the pickup ETAs by at
         most the time for that distance. Of each rider's pairs only those with the longest waiting
         unicorns are kept: as many as `neighbours`, or as there are claims if these are more.
         """
-        equal, pickups = self.tuning.equal_metres, self.pickups[claims.riders]
+        equal, idle = self.tuning.equal_metres, self.candidates.idle
+        pickups = self.pickups[claims.riders]
         crow = crow_metres(self.candidates.places[claims.unicorns], pickups)
         rows, unicorns = self.available.within(pickups, crow + equal)
-        riders, own = claims.riders[rows], unicorns == claims.unicorns[rows]
-        keep = self._allowed(riders, unicorns) | own
+        longer = idle[unicorns] > idle[claims.unicorns[rows]]
+        rows, unicorns = rows[longer], unicorns[longer]
+        keep = self._allowed(claims.riders[rows], unicorns)
         most = max(self.tuning.neighbours, len(claims))
-        keep[keep] = _first_of_each(rows[keep], -self.candidates.idle[unicorns[keep]], most)
-        keep |= own
-        rows, riders, unicorns = rows[keep], riders[keep], unicorns[keep]
+        keep[keep] = _first_of_each(rows[keep], -idle[unicorns[keep]], most)
+        rows, unicorns = rows[keep], unicorns[keep]
+        riders = claims.riders[rows]
         seconds, metres = self._drive(riders, unicorns)
         longest = claims.etas[rows] + equal / self.travel.reach_metres(1)
         longest = np.minimum(longest + 1e-6, self.tuning.max_pickup_eta_seconds)
-        edges = Edges(riders, unicorns, seconds, metres, seconds)
-        return edges.only((seconds <= longest) | own[keep])
+        others = Edges(riders, unicorns, seconds, metres, seconds)
+        return claims.joined(others.only(seconds <= longest))
 
     def _priced(self, riders: IntArray, unicorns: IntArray) -> Edges:
         seconds, metres = self._drive(riders, unicorns)

@@ -95,7 +95,8 @@ def _without(flags: BoolArray, rows: IntArray) -> BoolArray:
 def _has_too_few_unicorns(edges: Edges) -> bool:
     """Whether there are fewer unicorns than riders: some rider is left out, as is known without a
     pairing."""
-    return len(np.unique(edges.unicorns)) < len(np.unique(edges.riders))
+    unicorns, riders = np.bincount(edges.unicorns), np.bincount(edges.riders)
+    return bool(np.count_nonzero(unicorns) < np.count_nonzero(riders))
 
 
 def _fair(costs: CostTable, chosen: Edges, claims: Edges) -> Edges:
@@ -109,13 +110,14 @@ def _fair(costs: CostTable, chosen: Edges, claims: Edges) -> Edges:
 def _pairings(chosen: Edges, rides: Sequence[Ride], candidates: Candidates) -> Matching:
     claims: list[Pairing] = []
     plans: list[Pairing] = []
-    for row in np.argsort(chosen.riders):
-        unicorn = chosen.unicorns[row]
+    by_rider = chosen.only(np.argsort(chosen.riders))
+    columns = (by_rider.riders, by_rider.unicorns, by_rider.etas, by_rider.metres)
+    for rider, unicorn, eta, metres in zip(*(each.tolist() for each in columns), strict=True):
         pairing = Pairing(
-            rides[chosen.riders[row]].ride_id,
+            rides[rider].ride_id,
             candidates.unicorn_ids[unicorn],
-            pickup_eta_seconds=round(chosen.etas[row]),
-            pickup_distance_metres=round(chosen.metres[row]),
+            pickup_eta_seconds=round(eta),
+            pickup_distance_metres=round(metres),
         )
         (claims if unicorn < candidates.available else plans).append(pairing)
     return Matching(tuple(claims), tuple(plans))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from service.model import Location
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
+Metres = TypeVar("Metres", float, FloatArray)
 
 EARTH_RADIUS_METRES: Final = 6_371_008.8
 """Mean radius of the earth (IUGG)."""
@@ -117,6 +118,7 @@ def on_sphere(places: FloatArray) -> FloatArray:
     return points
 
 
-def chord(metres: float) -> float:
+def chord(metres: Metres) -> Metres:
     """The chord on the unit sphere between two points that are `metres` apart on earth."""
-    return 2 * math.sin(min(metres / EARTH_RADIUS_METRES, math.pi) / 2)
+    half: Metres = np.sin(np.minimum(metres / EARTH_RADIUS_METRES, math.pi) / 2)
+    return 2 * half

@@ -64,9 +64,6 @@ def _city(unicorns: int, idle: float) -> tuple[list[FleetEntry], Demand]:
     """Unicorns anywhere in a square, and riders in clusters, as many as make a load of 0.70."""
     rng = random.Random(1)
     side = DEGREES_PER_UNICORN * unicorns**0.5
-    heaps = [
-        (40.5 + side * rng.random(), -74.2 + side * rng.random()) for _ in range(unicorns // 10)
-    ]
 
     def somewhere() -> Location:
         return Location(40.5 + side * rng.random(), -74.2 + side * rng.random())
