@@ -14,7 +14,7 @@ import random
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -95,15 +95,16 @@ def summary(name: str, city: City, rides: int) -> None:
         f"{name:<12} {rides:>6} {len(matched):>8} {len(city.rides):>6} {rate:>9.1f}"
         f" {p50:>7.3f} {p90:>7.3f} {p99:>7.3f} {city.timetable.latest:>7.2f}"
     )
-    print(_pickups(city, took.total_seconds()))
+    print(_pickups(city))
     print(f"  answers {dict(city.call.statuses)}, faults {city.faults[:3] or 'none'}")
 
 
-def _pickups(city: City, took: float) -> str:
-    """The results for riders of the second half; advice begins five minutes after the first
-    request.
+def _pickups(city: City) -> str:
+    """The results for riders who asked in the second half; advice begins five minutes after the
+    first request.
     """
-    first = min(at(ride, "requested") for ride in city.rides) + timedelta(seconds=took / 2)
+    requested = [at(ride, "requested") for ride in city.rides]
+    first = min(requested) + (max(requested) - min(requested)) / 2
     late = [ride for ride in city.rides if at(ride, "requested") >= first]
     on_board = [ride for ride in late if ride["arrived_at"]]
     waits = [(at(ride, "arrived") - at(ride, "requested")).total_seconds() for ride in on_board]
@@ -124,16 +125,16 @@ def at(ride: Mapping[str, Any], what: str) -> datetime:
     return datetime.fromisoformat(ride[f"{what}_at"])
 
 
-def thinned(trips: Sequence[NycTrip], share: float) -> Sequence[NycTrip]:
-    """A random part of the trips, the same in each run."""
-    dice = random.Random(3)
+def thinned(trips: Sequence[NycTrip], share: float, seed: int) -> Sequence[NycTrip]:
+    """A random part of the trips, the same in each run with this seed."""
+    dice = random.Random(seed)
     return [trip for trip in trips if dice.random() < share]
 
 
 def replay(
     stack: Stack, trips: Sequence[NycTrip], compress: float, options: argparse.Namespace
 ) -> None:
-    dice = random.Random(7)
+    dice = random.Random(options.seed)
     city = City(stack, compress, options.follow, until_boarding=options.until_boarding)
     city.enroll([dice.choice(trips).dropoff for _ in range(options.unicorns)])
     demand = spread(trips, dice)
@@ -151,6 +152,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5, help="of the peak")
     parser.add_argument("--unicorns", type=int, default=2500)
     parser.add_argument("--share", type=float, default=1.0, help="of the riders")
+    parser.add_argument("--seed", type=int, default=3, help="of the riders and first places")
     parser.add_argument(
         "--until-boarding", action="store_true", help="end when the last rider is aboard"
     )
@@ -158,7 +160,7 @@ def main() -> None:
         "--follow", action="store_true", help="idle unicorns go where they are advised to wait"
     )
     options = parser.parse_args()
-    trips = thinned(peak(load(), options.minutes), options.share)
+    trips = thinned(peak(load(), options.minutes), options.share, options.seed)
     print(HEADER)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
