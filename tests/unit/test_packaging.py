@@ -11,6 +11,7 @@ import yaml
 
 from service.local import emulators, procfile
 from service.settings import ApiSettings, MonitorSettings
+from service.stores.dynamodb.calls import PATIENCE_SECONDS
 from tests.support.infrastructure import PROJECT
 
 
@@ -43,6 +44,14 @@ def test_compose_and_the_development_stack_run_the_same_emulator_version() -> No
     pinned = (PROJECT / "service" / "local" / "requirements.in").read_text()
     (version,) = re.findall(r"^ministack==(\S+)", pinned, re.MULTILINE)
     assert f"image: ministackorg/ministack:{version}" in compose
+
+
+def test_the_image_looks_no_name_up_for_longer_than_a_call_to_dynamodb_is_repeated() -> None:
+    """glibc waits 10 s for a silent name server, and no time-out of a client ends that."""
+    dockerfile = (PROJECT / "docker" / "Dockerfile").read_text()
+    options = re.findall(r'RES_OPTIONS="timeout:(\d+) attempts:(\d+)"', dockerfile)
+    [(seconds, attempts)] = options
+    assert int(seconds) * int(attempts) <= PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("line", ["web gunicorn", "web:", ": gunicorn"])
