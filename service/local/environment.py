@@ -69,6 +69,7 @@ def identity_settings(aws_url: str, identity: Identity) -> dict[str, str]:
 def service_environment(stack: Stack, identity: Identity) -> dict[str, str]:
     """The settings that the stack decides; all others keep the given value or their default."""
     return {
+        **_past_proxies(),
         **stack.secrets.aws_credentials,
         **identity_settings(stack.aws_url, identity),
         "AWS_REGION": stack.region,
@@ -87,6 +88,12 @@ def service_environment(stack: Stack, identity: Identity) -> dict[str, str]:
         "FLOWER_PORT": str(stack.ports.monitor),
         "FLOWER_BASIC_AUTH": f"admin:{stack.secrets.monitor_password}",
     }
+
+
+def _past_proxies() -> dict[str, str]:
+    """The settings with which calls to the stack do not go to the proxy of the person's network."""
+    names = ",".join([*parts_of(given("no_proxy") or given("NO_PROXY")), HOST, "localhost"])
+    return {"no_proxy": names, "NO_PROXY": names}
 
 
 def _routing_settings(stack: Stack) -> dict[str, str]:
@@ -155,15 +162,15 @@ _NO_REAL_AWS: Mapping[str, str] = {
 }
 
 
-def forget_real_aws() -> None:
-    """Remove from this process what botocore would read of a real AWS account.
+def keep_to_the_stack() -> None:
+    """Keep the calls of this process away from a real AWS account and from proxies.
 
-    A profile or a file of the person who starts the stack can also make every call fail.
+    A profile, a file or a proxy of the person who starts the stack can also make every call fail.
     """
     for name in [*os.environ]:
         if name.startswith("AWS_") and name.lower() not in StackSettings.model_fields:
             del os.environ[name]
-    os.environ.update(_NO_REAL_AWS)
+    os.environ.update({**_NO_REAL_AWS, **_past_proxies()})
 
 
 def tokens(stack: Stack, identity: Identity) -> dict[str, str]:

@@ -26,7 +26,7 @@ def up(stack: Stack, say: Callable[[str], None], announce: Callable[[str], None]
     Raises `StackError` when it cannot start. Leaves no process behind either way.
     """
     environment.require_effective(stack, existing_identity(stack))
-    environment.forget_real_aws()
+    environment.keep_to_the_stack()
     occupancy = Occupancy(stack.folder)
     supervisor = Supervisor(occupancy, say)
     supervisor.end_on_signals()

@@ -38,6 +38,7 @@ pytestmark = pytest.mark.timeout(180)
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     stack = LocalStack(tmp_path_factory.mktemp("stack"))
     home = tmp_path_factory.mktemp("home")
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:1")
     real_aws = {"HOME": str(home), "AWS_PROFILE": "production", "AWS_USE_FIPS_ENDPOINT": "true"}
     (home / ".aws").mkdir()
     for name in ("config", "credentials"):
@@ -45,7 +46,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         (home / ".aws" / name).write_text("[default]\nno value\n")
     try:
         stack.up(
-            HERD_SPEED="500", CORS_ORIGINS=PAGE, COGNITO_CLIENT_IDS="anotherclient", **real_aws
+            HERD_SPEED="500",
+            CORS_ORIGINS=PAGE,
+            COGNITO_CLIENT_IDS="anotherclient",
+            **real_aws,
+            **proxies,
         )
         yield stack
     finally:
