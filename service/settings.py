@@ -9,17 +9,15 @@ needs no settings about tokens. `MonitorSettings` adds those of the monitor.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Final, NoReturn, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -28,67 +26,13 @@ from pydantic import (
 )
 
 from service import addresses
+from service import setting_types as types
 from service.auth.roles import RoleGrants
 
 KEYS_PATH: Final = "/.well-known/jwks.json"
 
 _HARMFUL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def _unless_empty(check: Callable[[str], str]) -> AfterValidator:
-    """Check a value unless it is empty: an empty default means that there is none."""
-    return AfterValidator(lambda text: check(text) if text else text)
-
-
-def parts_of(value: str) -> tuple[str, ...]:
-    """The parts of a setting that is a list, separated by commas with or without spaces."""
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _parts(value: object) -> object:
-    return parts_of(value) if isinstance(value, str) else value
-
-
-def _json(value: object) -> object:
-    return json.loads(value) if isinstance(value, str) else value
-
-
-def _proofs(value: object) -> object:
-    """The proofs by name, without empty ones. An empty value is a proof that is not in use."""
-    proofs = _json(value)
-    if isinstance(proofs, dict):
-        return {name: proof for name, proof in proofs.items() if proof != ""}
-    return proofs
-
-
-def _grants(scopes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    RoleGrants(scopes)
-    return scopes
-
-
-def _region_of(pool_id: str) -> str | None:
-    """The region in a user pool's id: eu-west-1 for `eu-west-1_Abc123`."""
-    region = pool_id.rpartition("_")[0]
-    return region if re.fullmatch(_REGION_NAME, region) else None
-
-
 _REGION_NAME: Final = r"^[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}$"
-Region = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
-Table = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")]
-Host = Annotated[str, AfterValidator(addresses.listening_host)]
-RedisUrl = Annotated[str, _unless_empty(addresses.redis_url)]
-WebUrl = Annotated[str, _unless_empty(addresses.web_url)]
-Word = Annotated[str, Field(pattern=r"^[\x21\x23-\x26\x28-\x7e]*$")]
-"""Visible ASCII without quotes, which can go into headers and labels as it is."""
-Group = Annotated[str, Field(pattern=r"^\S{1,128}$")]
-RateLimit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour)$")]
-Login = Annotated[str, Field(pattern=r"^[\x21-\x2b\x2d-\x39\x3b-\x7e]+:[\x21-\x2b\x2d-\x7e]+$")]
-"""`user:password` in visible ASCII, without commas: Flower takes those for the end of a login."""
-Proof = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{32,128}$")]
-Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
-Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
-Parts = BeforeValidator(_parts)
-"""Splits a list that is separated by commas."""
 
 
 class Settings(BaseModel):
@@ -96,24 +40,24 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    aws_region: Region
-    rides_table: Table = "Rides"
-    unicorns_table: Table = "Unicorns"
-    operations_table: Table = "Operations"
-    photos_bucket: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")] = ""
-    aws_endpoint_url_dynamodb: WebUrl = ""
-    redis_url: RedisUrl = Field(min_length=1)
-    celery_broker_url: RedisUrl = ""
+    aws_region: types.Region
+    rides_table: types.Table = "Rides"
+    unicorns_table: types.Table = "Unicorns"
+    operations_table: types.Table = "Operations"
+    photos_bucket: types.Bucket = ""
+    aws_endpoint_url_dynamodb: types.WebUrl = ""
+    redis_url: types.RedisUrl = Field(min_length=1)
+    celery_broker_url: types.RedisUrl = ""
     log_level: str = "INFO"
     ride_retention_days: int = Field(0, ge=0)
-    service_version: Word = "development"
-    service_revision: Word = ""
-    host: Host = "127.0.0.1"
+    service_version: types.Word = "development"
+    service_revision: types.Word = ""
+    host: types.Host = "127.0.0.1"
     metrics_port: int = Field(0, ge=0, le=65533)
-    metrics_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.#/-]{0,255}$")] = ""
+    metrics_namespace: types.Namespace = ""
     liveness_file: str = ""
     monitor_enabled: bool = True
-    otel_exporter_otlp_endpoint: WebUrl = ""
+    otel_exporter_otlp_endpoint: types.WebUrl = ""
 
     rider_max_active_rides: int = Field(3, ge=0)
     dispatch_max_pickup_eta_seconds: int = Field(480, gt=0)
@@ -126,7 +70,7 @@ class Settings(BaseModel):
     arrive_max_metres: int = Field(500, ge=0)
     unicorn_stale_seconds: int = Field(60, gt=0)
     reposition_seconds: int = Field(30, ge=0, le=300)
-    travel_times_url: WebUrl = ""
+    travel_times_url: types.WebUrl = ""
     travel_times_budget_ms: int = Field(200, gt=0, le=5000)
     travel_times_max_table: int = Field(100, ge=2)
 
@@ -162,53 +106,39 @@ class ApiSettings(Settings):
 
     port: int = Field(8080, ge=1, le=65535)
     public_url: Annotated[str, AfterValidator(addresses.public_url)]
-    cors_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(addresses.origin)], ...], Parts
-    ] = ()
+    cors_origins: types.Origins = ()
     trusted_proxy_hops: int = Field(0, ge=0)
     rate_limit_enabled: bool = True
-    rate_limit_subject: RateLimit = "3000/minute"
-    rate_limit_address: RateLimit = "60000/minute"
-    rate_limit_failures: RateLimit = "600/minute"
+    rate_limit_subject: types.RateLimit = "3000/minute"
+    rate_limit_address: types.RateLimit = "60000/minute"
+    rate_limit_failures: types.RateLimit = "600/minute"
     workshop_id_tokens: bool = False
-    page_client_ids: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")], ...], Parts
-    ] = ()
-    map_tiles_url: Annotated[str, _unless_empty(addresses.tiles_url)] = ""
+    page_client_ids: Annotated[tuple[types.ClientId, ...], types.Parts] = ()
+    map_tiles_url: types.TilesUrl = ""
     map_attribution: str = ""
-    map_center: Annotated[tuple[Latitude, Longitude], Parts] = (40.72, -74.0)
+    map_center: Annotated[tuple[types.Latitude, types.Longitude], types.Parts] = (40.72, -74.0)
     api_max_in_flight: int = Field(64, gt=0)
     api_max_waiters: int = Field(2000, gt=0)
 
     cognito_user_pool_id: str = Field(pattern=r"^[A-Za-z0-9_-]+_[0-9A-Za-z]+$", max_length=55)
-    cognito_client_ids: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")], ...],
-        Field(min_length=1),
-        Parts,
-    ]
-    identity_pool_id: Annotated[str, Field(pattern=r"^([a-z0-9-]+:[0-9a-f-]{36})?$")] = ""
-    cognito_issuers: Annotated[tuple[WebUrl, ...], Parts] = ()
-    cognito_jwks_url: WebUrl = ""
-    cognito_domain_url: Annotated[str, _unless_empty(addresses.public_url)] = ""
+    cognito_client_ids: Annotated[tuple[types.ClientId, ...], Field(min_length=1), types.Parts]
+    identity_pool_id: types.IdentityPoolId = ""
+    cognito_issuers: Annotated[tuple[types.WebUrl, ...], types.Parts] = ()
+    cognito_jwks_url: types.WebUrl = ""
+    cognito_domain_url: types.PublicUrl = ""
     auth_jwks_file: str = ""
-    auth_jwks_allow_http_hosts: Annotated[
-        tuple[Annotated[str, AfterValidator(addresses.plain_host)], ...], Parts
-    ] = ()
+    auth_jwks_allow_http_hosts: types.PlainHosts = ()
     auth_leeway_seconds: int = Field(30, ge=0, le=300)
-    auth_resource: Word = ""
+    auth_resource: types.Word = ""
     auth_session_max_seconds: int = Field(30 * 86400, gt=0)
-    admin_group: Group = "admin"
-    dispatcher_group: Group = "dispatcher"
-    unicorn_group: Group = "unicorns"
-    aws_endpoint_url_sts: Annotated[str, _unless_empty(addresses.protected_url)] = ""
-    iam_role_scopes: Annotated[
-        dict[str, tuple[str, ...]], BeforeValidator(_json), AfterValidator(_grants)
-    ] = {}
-    gateway_proofs: Annotated[dict[str, Proof], BeforeValidator(_proofs)] = {}
-    identity_role_scopes: Annotated[
-        dict[str, tuple[str, ...]], BeforeValidator(_json), AfterValidator(_grants)
-    ] = {}
-    identity_role_groups: Annotated[dict[str, tuple[Group, ...]], BeforeValidator(_json)] = {}
+    admin_group: types.Group = "admin"
+    dispatcher_group: types.Group = "dispatcher"
+    unicorn_group: types.Group = "unicorns"
+    aws_endpoint_url_sts: types.ProtectedUrl = ""
+    iam_role_scopes: types.Scopes = {}
+    gateway_proofs: types.Proofs = {}
+    identity_role_scopes: types.Scopes = {}
+    identity_role_groups: types.Groups = {}
 
     @model_validator(mode="after")
     def _issuers_name_the_pool(self) -> Self:
@@ -285,13 +215,19 @@ class ApiSettings(Settings):
 class MonitorSettings(Settings):
     """Settings of the monitor only: where Flower listens and who may look at it."""
 
-    flower_address: Host = "127.0.0.1"
+    flower_address: types.Host = "127.0.0.1"
     flower_port: int = Field(5555, ge=1, le=65535)
-    flower_basic_auth: Annotated[tuple[Login, ...], Field(min_length=1), Parts]
+    flower_basic_auth: Annotated[tuple[types.Login, ...], Field(min_length=1), types.Parts]
     flower_url_prefix: Annotated[str, Field(pattern=r"^/?[A-Za-z0-9_.~/-]*$")] = ""
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
+
+
+def _region_of(pool_id: str) -> str | None:
+    """The region in a user pool's id: eu-west-1 for `eu-west-1_Abc123`."""
+    region = pool_id.rpartition("_")[0]
+    return region if re.fullmatch(_REGION_NAME, region) else None
 
 
 def load(kind: type[AnySettings]) -> AnySettings:

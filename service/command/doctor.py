@@ -16,7 +16,8 @@ from service.bootstrap import JOB_TIMEOUT_SECONDS
 from service.clock import BOUND, HOST, REDIS, Clock
 from service.command.tools import Output, Tools, with_output
 from service.model.errors import Unavailable
-from service.settings import ApiSettings, Parts, load
+from service.setting_types import Parts
+from service.settings import ApiSettings, load
 from service.stores.clocks import DynamoClock, redis_clock
 from service.stores.dynamodb.inspection import faults_of_tables, notes_on_tables
 from service.stores.redis.link import RedisLink, connect

@@ -13,7 +13,8 @@ from service.local.login import Login
 from service.local.provisioning import jwks_url
 from service.local.roads import MAX_TABLE_SIZE
 from service.local.stack import Stack, StackError, StackSettings, faults_named
-from service.settings import ApiSettings, MonitorSettings, Settings, parts_of, read
+from service.setting_types import parts_of
+from service.settings import ApiSettings, MonitorSettings, Settings, read
 
 CALLERS = (*USER_SCOPES, "machine")
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from service.local.emulators import HOST, REGION
 from service.local.install import EMULATORS, PROJECT
-from service.settings import Region, faults_of, read
+from service.setting_types import Region
+from service.settings import faults_of, read
 
 
 class StackError(Exception):

@@ -27,7 +27,7 @@ from service.stores.redis.link import RedisLink, connect
 from tests.support.builders import a_usable_unicorn
 from tests.support.fakes_redis import FakeFleetIndex
 from tests.support.infrastructure import RedisServer
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 CAP = 480
 METRE = 1 / 111_195
@@ -52,7 +52,7 @@ def new_index(request: pytest.FixtureRequest) -> MakeIndex:
 
 def a_service(new_index: MakeIndex, **changes: Any) -> Service:
     travel = changes.pop("travel", GreatCircle())
-    service = Service(fleet=new_index())  # type: ignore[arg-type]
+    service = Service(fleet=new_index())
     service.ports = replace(service.ports, times=ZoneTimes(travel))
     service.dispatcher = replace(service.dispatcher, ports=service.ports, **changes)
     return service

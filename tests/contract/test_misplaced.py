@@ -21,7 +21,7 @@ from service.stores.redis.link import RedisLink
 from service.stores.redis.locks import RedisLocks, repositioning_lock
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 RIDE = a_ride()
 HERE = Position(Location(40.71, -74.0), NOW)

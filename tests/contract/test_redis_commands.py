@@ -19,7 +19,7 @@ from service.stores.redis.link import RedisLink
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.infrastructure import RedisServer
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 HERE = Location(40.71, -74.0)
 

@@ -14,7 +14,7 @@ from service.settings import Settings
 from service.stores.dynamodb.listings import DynamoRoster
 from tests.contract.conftest import Stores
 from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -31,7 +31,7 @@ from tests.support.dynamodb import fresh_settings, service_client
 from tests.support.fakes import FakeRides
 from tests.support.fakes_oversight import FakeRideHistory
 from tests.support.infrastructure import MiniStack
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

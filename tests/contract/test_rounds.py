@@ -21,7 +21,7 @@ from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.infrastructure import RedisServer
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 
 class InMemory(Service):

@@ -21,7 +21,7 @@ from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import a_ride, a_usable_unicorn
 from tests.support.infrastructure import RedisServer
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 RIDES = 1000
 WORKERS = 4
@@ -57,7 +57,7 @@ def burst(redis_server: RedisServer) -> Iterator[tuple[Service, Sequence[Ride], 
     """As many waiting rides and unicorns, on a real Redis."""
     link = RedisLink(connect(redis_server.url, timeout_seconds=5))
     fleet, waiting = RedisFleetIndex(link, timedelta(seconds=600)), RedisWaitingRides(link)
-    service = Service(fleet=fleet, waiting=waiting)  # type: ignore[arg-type]
+    service = Service(fleet=fleet, waiting=waiting)
     herd = [a_usable_unicorn(unicorn_id=f"u{number}") for number in range(RIDES)]
     places = {u.unicorn_id: Position(somewhere(n), service.now) for n, u in enumerate(herd)}
     for unicorn in herd:

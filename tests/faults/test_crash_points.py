@@ -24,7 +24,7 @@ from tests.support.crashes.points import Fault, ProcessEnded
 from tests.support.crashes.wire import READS, RealWorld, Wire, service_on
 from tests.support.dynamodb import fresh_settings, service_client, two_shards
 from tests.support.infrastructure import MiniStack, RedisServer
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 
 def a_ride_the_sweep_is_to_find(service: Service) -> None:

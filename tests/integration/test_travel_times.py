@@ -24,8 +24,8 @@ from service.stores.routed import PAUSE_SECONDS, REMEMBERED_SECONDS, RoutedTimes
 from service.stores.travel_times import travel_times
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.infrastructure import free_port
+from tests.support.service import Service
 from tests.support.table_server import Question, TableServer, answer_of, drive
-from tests.unit.core.conftest import Service
 
 HERE, THERE = Location(40.71, -74.0), Location(40.75, -73.98)
 SETTINGS: dict[str, Any] = {"aws_region": "us-east-1", "redis_url": "redis://127.0.0.1:6379/0"}

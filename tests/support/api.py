@@ -25,28 +25,17 @@ from service.http.limits import limiter_of
 from service.model import Ride, Unicorn
 from service.settings import ApiSettings
 from tests.support.builders import NOW, a_matched_pair, a_usable_unicorn
-from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
-from tests.support.fakes_moves import FakeMoves
 from tests.support.fakes_oversight import (
     FakeAuditLog,
-    FakeDeadLetters,
-    FakePauses,
     FakeQueues,
     FakeRideHistory,
     FakeRoster,
     FakeWorkers,
 )
 from tests.support.fakes_photos import FakeAccounts
-from tests.support.fakes_redis import (
-    FakeChanges,
-    FakeCityMap,
-    FakeFleetIndex,
-    FakeLegs,
-    FakeRoundQueue,
-    FakeStatistics,
-    FakeWaitingRides,
-)
+from tests.support.fakes_redis import FakeCityMap, FakeStatistics
 from tests.support.fakes_revocations import FakeRevocations
+from tests.support.service import fake_ports
 
 ORIGIN = "https://app.example.com"
 SETTINGS: Mapping[str, Any] = {
@@ -153,22 +142,7 @@ def build_api(
     **settings: Any,
 ) -> Api:
     """An application; every reading of its monotonic clock is a second later than the last."""
-    if ports is None:
-        rides, unicorns = FakeRides(), FakeUnicorns()
-        fleet, waiting = FakeFleetIndex(), FakeWaitingRides()
-        ports = Ports(
-            rides=rides,
-            unicorns=unicorns,
-            assignments=FakeAssignments(rides, unicorns),
-            fleet=fleet,
-            waiting=waiting,
-            rounds=FakeRoundQueue(),
-            changes=FakeChanges(),
-            pauses=FakePauses(),
-            dead_letters=FakeDeadLetters(),
-            legs=FakeLegs(),
-            moves=FakeMoves(fleet, waiting),
-        )
+    ports = ports or fake_ports()
     clock, ticks = [NOW], itertools.count()
     api_settings = ApiSettings(**{**SETTINGS, **settings})
     city = FakeCityMap(ports.fleet, ports.waiting)  # type: ignore[arg-type]

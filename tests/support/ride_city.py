@@ -14,13 +14,12 @@ from unittest.mock import patch
 
 from service.core.claims import Claim, Outcome
 from service.core.coming import OUTAGE_MESSAGE
-from service.core.ports import Ports
 from service.core.sweep import sweep
 from service.model import Location, Ride
 from service.model.errors import DispatchError, Unavailable
 from tests.support.builders import NOW
 from tests.support.fakes_moves import FakeMoves
-from tests.support.fakes_oversight import FakeDeadLetters, FakePauses
+from tests.support.fakes_oversight import FakeDeadLetters
 from tests.support.fakes_redis import FakeLegs, FakeRoundQueue
 from tests.support.presence import hear_through
 from tests.support.ride_faults import (
@@ -35,6 +34,7 @@ from tests.support.ride_faults import (
 from tests.support.ride_stores import Stores
 from tests.support.ride_witness import Witness
 from tests.support.rounds import a_dispatcher
+from tests.support.service import fake_ports
 
 SET_ASIDE = "set aside"
 """No mistake: enough workers died on that ride alone."""
@@ -73,7 +73,7 @@ class City:
         self.mistakes = Mistakes()
         self._ids = patch("service.core.rides.uuid", SEEDED_IDS)
         self.in_flight: list[tuple[Callable[[Claim], Outcome], Sequence[Claim]]] = []
-        self.ports = Ports(
+        self.ports = fake_ports(
             rides=TroubledRides(stores, trouble),
             unicorns=TroubledUnicorns(stores, trouble),
             assignments=TroubledAssignments(stores, trouble),
@@ -81,7 +81,6 @@ class City:
             waiting=Unreliable(stores.waiting, trouble),
             rounds=self.rounds,
             changes=Unreliable(stores.changes, trouble),
-            pauses=FakePauses(),
             dead_letters=self.dead_letters,
             legs=Unreliable(FakeLegs(), trouble),
             moves=FakeMoves(),

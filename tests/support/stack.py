@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from service.local import procfile
@@ -138,12 +137,7 @@ class Stack:
             wait_until(lambda: "ready" in self.log("worker"), "start of the worker")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for role in reversed(self.processes):
             self.processes[role].stop(grace=20)
 

@@ -170,6 +170,7 @@ FLOORS = (
     {"addresses", "background", "breaker", "logs", "model", "strict_json"},
     {"matching", "outbound"},
     {"auth"},
+    {"setting_types"},
     {"settings"},
     {"observability"},
     {"clock", "core"},

@@ -14,7 +14,7 @@ from service.model.errors import Unavailable
 from tests.support.api import Api, build_api
 from tests.support.builders import NOW, a_usable_unicorn
 from tests.support.fakes_redis import FakeFleetIndex
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 
 class Heard(FakeFleetIndex):

@@ -11,7 +11,7 @@ from service.core.unicorns import Step
 from service.matching.zones import zone_of
 from service.model import Location, Pairing, RideStatus
 from tests.support.builders import a_unicorn
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 NEARBY = Location(PICKUP.latitude + 0.01, PICKUP.longitude)
 ORDER = RideOrder(rider_id="rider-1", pickup=PICKUP, dropoff=NEARBY, idempotency_key="key-1")

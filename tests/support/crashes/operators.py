@@ -34,7 +34,7 @@ from tests.support.crashes.given import (
 )
 from tests.support.crashes.scenario import Process, scenario
 from tests.support.fakes_photos import FakePhotos
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 ZONE = zone_of(PICKUP)
 

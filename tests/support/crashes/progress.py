@@ -28,7 +28,7 @@ from tests.support.crashes.given import (
     an_offered_ride,
 )
 from tests.support.crashes.scenario import Process, scenario
-from tests.unit.core.conftest import PICKUP
+from tests.support.service import PICKUP
 
 
 @scenario(given=an_offered_ride)

@@ -21,7 +21,7 @@ from tests.support.crashes.given import (
     two_rides_for_one_unicorn,
 )
 from tests.support.crashes.scenario import Process, scenario
-from tests.unit.core.conftest import PICKUP
+from tests.support.service import PICKUP
 
 
 @scenario(given=a_triggered_ride)

@@ -12,7 +12,7 @@ from service.matching.zones import zone_of
 from service.model import Ride
 from tests.support.crashes.given import RIDE_ID
 from tests.support.crashes.points import Fault, Steps, watched_fields
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 
 class Process:

@@ -30,7 +30,7 @@ from tests.support.crashes.given import (
 )
 from tests.support.crashes.scenario import Process, scenario
 from tests.support.fakes_redis import FakeCorrections
-from tests.unit.core.conftest import PICKUP
+from tests.support.service import PICKUP
 
 
 @scenario(given=a_ride_whose_job_was_lost)

@@ -21,7 +21,7 @@ from service.stores.redis.link import Client
 from tests.support.crashes.points import Built, Fault, Steps, watched
 from tests.support.crashes.world import World
 from tests.support.fakes_redis import FakeRoundQueue
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
@@ -93,11 +93,11 @@ def service_on(
     rides = DynamoRides(client, settings.rides_table)
     unicorns = DynamoUnicorns(client, settings.unicorns_table)
     service = Service(
-        rides=rides,  # type: ignore[arg-type]
-        unicorns=unicorns,  # type: ignore[arg-type]
-        fleet=stores.fleet,  # type: ignore[arg-type]
-        waiting=stores.waiting,  # type: ignore[arg-type]
-        changes=stores.changes,  # type: ignore[arg-type]
+        rides=rides,
+        unicorns=unicorns,
+        fleet=stores.fleet,
+        waiting=stores.waiting,
+        changes=stores.changes,
         rounds=queue,
     )
     service.ports = replace(

@@ -9,7 +9,7 @@ from service.core import unicorns
 from service.core.sweep import sweep
 from service.core.unicorns import Step
 from service.model import ASSIGNED, Ride, RideStatus, Unicorn
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 GRACE_SECONDS = 8
 """A dead holder's lease (2 s), the sweep's longest pause (4 s), its period (1 s), and one more."""

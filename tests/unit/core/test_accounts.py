@@ -9,7 +9,7 @@ from service.core.photos import Picture
 from service.model.errors import OpenRides
 from tests.support.builders import a_finished_ride, a_ride
 from tests.support.fakes_photos import FakeAccounts, FakePhotos
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 
 @pytest.fixture

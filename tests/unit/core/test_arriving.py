@@ -10,7 +10,7 @@ import pytest
 from service.core.unicorns import Step, advance
 from service.model import Location, Position, Ride, RideStatus
 from service.model.errors import TooFarAway
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 CLOSE = Location(PICKUP.latitude + 0.004, PICKUP.longitude)
 FAR = Location(PICKUP.latitude + 0.005, PICKUP.longitude)

@@ -12,7 +12,7 @@ from service.core.sweep import sweep
 from service.core.unicorns import Step, advance
 from service.core.watch import live_view
 from service.model import Location, Ride, RideStatus
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 START = Location(PICKUP.latitude + 0.002, PICKUP.longitude)
 METRES = 1 / 111_195

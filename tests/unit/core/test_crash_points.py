@@ -27,7 +27,7 @@ from tests.support.crashes.given import RIDE_ID
 from tests.support.crashes.points import Fault, ProcessEnded, all_steps, faults_at_each
 from tests.support.crashes.scenario import SCENARIOS, Process, Scenario
 from tests.support.crashes.world import Outcome, World
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 CATALOGUE = (requests, progress, rounds, sweeps, operators)
 """Importing them registers their scenarios."""

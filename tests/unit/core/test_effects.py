@@ -6,7 +6,7 @@ import pytest
 
 from service.core.rides import cancel_ride
 from service.model import Unicorn
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 
 def test_only_a_unicorn_that_has_the_ride_is_noted_with_its_version(

@@ -7,7 +7,7 @@ import pytest
 from service.core.erasure import Erasure, erase_rider
 from service.core.ports import WriteConflict
 from tests.support.builders import a_finished_ride, a_ride
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 
 def test_ended_rides_are_erased_and_open_ones_named(service: Service) -> None:

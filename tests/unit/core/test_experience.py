@@ -32,7 +32,7 @@ from service.matching.zones import zone_of
 from service.model import Location, Ride
 from tests.support.builders import NOW, a_finished_ride
 from tests.support.fakes_redis import FakeCorrections
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 from tests.unit.matching.test_learning import legs_of
 
 ZONE = zone_of(PICKUP)

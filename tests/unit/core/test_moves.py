@@ -16,7 +16,7 @@ from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes
 from service.matching.zones import zone_of
 from service.model import Advice, Location, RepositioningLevel
 from tests.support.fakes_redis import FakeCorrections
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 TIMES_SQUARE = Location(40.7580, -73.9855)
 SOUTH = Location(40.7430, -73.9855)

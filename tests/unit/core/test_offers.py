@@ -16,7 +16,7 @@ from service.core.sweep import sweep
 from service.core.unicorns import Step, advance, set_availability
 from service.model import Location, Ride, RideStatus, Unicorn
 from service.model.errors import IllegalTransition, RideNotFound, StaleVersion, Unavailable
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 FARTHER = Location(PICKUP.latitude + 0.004, PICKUP.longitude)
 OFFER_SECONDS = 15

@@ -17,7 +17,7 @@ from service.hearing import HearingReports
 from service.model import Location, Position, RideStatus, Trip
 from service.model.errors import DispatchError, Unavailable
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 RIDES = 200
 EVERY_SECONDS = 15

@@ -10,7 +10,7 @@ import pytest
 from service.core.sweep import sweep
 from service.model import Location, Position, Presence, Ride, RideStatus
 from service.model.presence import Patrol
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 ON_THE_WAY = Location(40.7150, -74.0060)
 

@@ -11,7 +11,7 @@ from service.core.sweep import sweep
 from service.model import Location, Ride, RideStatus
 from service.model.errors import DispatchPaused, Unavailable
 from service.model.operations import Pause
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 ELSEWHERE = Location(51.5, -0.12)
 

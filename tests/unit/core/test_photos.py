@@ -11,7 +11,7 @@ from service.model import AssignedUnicorn, RideStatus
 from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound, UnicornNotFound
 from tests.support.builders import BATTERY_PARK, a_ride, a_unicorn
 from tests.support.fakes_photos import FakePhotos
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 TAKEN = AssignedUnicorn("u1", "Shadowfax", "White", "Male", BATTERY_PARK)
 PICTURE = Picture(b"photo", b"small")

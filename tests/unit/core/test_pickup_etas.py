@@ -16,7 +16,7 @@ from service.core.unicorns import Step, advance
 from service.core.watch import live_view
 from service.matching.travel import FloatArray
 from service.model import Location, RideStatus
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 FAR = Location(PICKUP.latitude + 0.02, PICKUP.longitude)
 

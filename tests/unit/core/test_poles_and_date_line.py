@@ -6,7 +6,7 @@ import pytest
 
 from service.core.sweep import sweep
 from service.model import Location, RideStatus
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 PLACES = [
     Location(0, -160),

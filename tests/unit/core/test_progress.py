@@ -10,7 +10,7 @@ from service.core.positions import Report, record_position, record_positions
 from service.core.unicorns import Step, advance, set_availability
 from service.model import Location, Position, RideStatus, UnicornState
 from service.model.errors import IllegalTransition, RideNotFound, UnicornNotFound
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 ELSEWHERE = Location(40.7228, -74.0060)
 NEXT_CORNER = Location(PICKUP.latitude + 0.0005, PICKUP.longitude)

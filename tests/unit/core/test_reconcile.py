@@ -13,7 +13,7 @@ from service.core.staff import cancel_as_admin, reassign_ride
 from service.core.sweep import sweep
 from service.core.unicorns import Step, advance
 from service.model import ASSIGNED, Ride, RideStatus, Unicorn, UnicornState
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 STEPS = (Step.ARRIVE, Step.START, Step.COMPLETE)
 

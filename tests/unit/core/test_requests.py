@@ -19,7 +19,7 @@ from service.model.errors import (
     RideNotFound,
     TooManyActiveRides,
 )
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 NEARBY = Location(40.7300, -74.0000)
 

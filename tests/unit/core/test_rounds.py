@@ -17,7 +17,7 @@ from service.core.rounds import FAILED_PAUSE_SECONDS, WORK_BUDGET_SECONDS
 from service.matching.zones import zone_of
 from service.model import Location, Pairing, Ride, RideStatus, Unicorn
 from service.model.errors import Unavailable
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 CLOSE_BY = Location(40.7150, -74.0060)
 

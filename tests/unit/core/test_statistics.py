@@ -10,7 +10,7 @@ from service.core.statistics import BOUNDS, Tally, count_unicorns, last_hour, wa
 from service.model import UnicornState
 from tests.support.builders import NOW, a_unicorn
 from tests.support.fakes_redis import FakeCityMap, FakeStatistics
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 MINUTE = timedelta(minutes=1)
 

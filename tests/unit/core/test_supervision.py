@@ -22,7 +22,7 @@ from service.model.errors import (
     UnicornExists,
     UnicornNotFound,
 )
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 TO_STATUS = {
     RideStatus.REQUESTED: (),

@@ -20,7 +20,7 @@ from service.model import Location, Ride, RideStatus
 from service.model.errors import DeadLetterNotFound, IllegalTransition, Unavailable
 from service.model.operations import DeadLetter, DeadLetterKind
 from tests.support.builders import a_ride
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 DEADLY = Location(13.0, 13.0)
 

@@ -15,7 +15,7 @@ from service.core.sweep import Swept, sweep
 from service.core.unicorns import Step, advance
 from service.model import CanceledBy, Pairing, RideStatus, UnicornState
 from service.model.errors import Unavailable
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 
 def run(service: Service, after_seconds: float) -> None:

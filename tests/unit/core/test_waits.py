@@ -9,7 +9,7 @@ import pytest
 from service.core.unicorns import Duty
 from service.core.watch import Wait, wait_for_duty
 from service.model.errors import UnicornNotFound
-from tests.unit.core.conftest import Service
+from tests.support.service import Service
 
 
 def news(service: Service, duty: Duty) -> Duty:

@@ -12,7 +12,7 @@ from service.core.sweep import RETRY_EVERY, sweep
 from service.core.unicorns import Step, advance
 from service.model import CanceledBy, Rating, Ride, RideStatus, UnicornState
 from service.model.errors import IllegalTransition, NotCancelable, RideNotFound, Unavailable
-from tests.unit.core.conftest import PICKUP, Service
+from tests.support.service import PICKUP, Service
 
 LONG_WAY = {"dropoff": replace(PICKUP, latitude=PICKUP.latitude + 0.09)}
 """Some 10 km: half an hour by the estimate."""
