@@ -93,7 +93,8 @@ def service_environment(stack: Stack, identity: Identity) -> dict[str, str]:
 
 def _past_proxies() -> dict[str, str]:
     """The settings with which calls to the stack do not go to the proxy of the person's network."""
-    names = ",".join([*parts_of(given("no_proxy") or given("NO_PROXY")), HOST, "localhost"])
+    given_names = parts_of(given("no_proxy") or given("NO_PROXY"))
+    names = ",".join(dict.fromkeys([*given_names, HOST, "localhost"]))
     return {"no_proxy": names, "NO_PROXY": names}
 
 

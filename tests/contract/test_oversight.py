@@ -16,7 +16,7 @@ from service.model.operations import AuditEntry, DeadLetter, DeadLetterKind, Pau
 from service.settings import Settings
 from service.stores.dynamodb import listings
 from service.stores.dynamodb.audit import AUDIT, DynamoAuditLog
-from service.stores.dynamodb.dead_letters import DynamoDeadLetters
+from service.stores.dynamodb.dead_letters import LETTERS, DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.pauses import DynamoPauses
 from service.stores.revocations import DynamoRevocations
@@ -347,6 +347,33 @@ def test_audit_entries_and_dead_letters_do_not_mix(desk: Desk) -> None:
     desk.dead_letters.put(a_letter(1))
     assert len(desk.audit.newest(limit=9, start=None).items) == 1
     assert len(desk.dead_letters.newest(limit=9, start=None).items) == 1
+
+
+def test_an_unreadable_dead_letter_or_audit_entry_hides_no_other(
+    dynamo_desk: Desk, request: pytest.FixtureRequest
+) -> None:
+    tables: Settings = request.getfixturevalue("tables")
+    for number in range(3):
+        dynamo_desk.audit.put(an_audit_entry(number))
+        dynamo_desk.dead_letters.put(a_letter(number))
+    for key, missing in (
+        (AUDIT.key(an_audit_entry(1).audit_id), "subjects"),
+        (LETTERS.key(a_letter(1).dead_letter_id), "letter_kind"),
+    ):
+        request.getfixturevalue("dynamodb").update_item(
+            TableName=tables.operations_table,
+            Key={"operation_id": {"S": key}},
+            UpdateExpression=f"REMOVE {missing}",
+        )
+    audit, letters = dynamo_desk.audit, dynamo_desk.dead_letters
+    assert all_pages(lambda start: audit.newest(limit=1, start=start)) == [
+        an_audit_entry(2),
+        an_audit_entry(0),
+    ]
+    assert all_pages(lambda start: letters.newest(limit=1, start=start)) == [
+        a_letter(2),
+        a_letter(0),
+    ]
 
 
 def test_an_audit_entry_expires_after_ninety_days(

@@ -33,8 +33,7 @@ class DynamoAuditLog(ListedStore):
         self._put(entry.audit_id, entry.at, attributes)
 
     def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[AuditEntry]:
-        items, more = self._newest(limit, start)
-        return Page(tuple(map(_entry, items)), more)
+        return self._newest(_entry, limit, start)
 
 
 def _entry(item: Item) -> AuditEntry:

@@ -45,8 +45,7 @@ class DynamoDeadLetters(ListedStore):
         return _letter(item) if item else None
 
     def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[DeadLetter]:
-        items, more = self._newest(limit, start)
-        return Page(tuple(map(_letter, items)), more)
+        return self._newest(_letter, limit, start)
 
     def mark_replayed(self, letter: DeadLetter, at: datetime) -> None:
         try:

@@ -10,9 +10,9 @@ write also as `first_write_id`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zlib import crc32
 
 from service.model import Ride, Unicorn, UnicornState
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Item = dict[str, AttributeValueTypeDef]
 
 logger = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 SHARDS: Final = tuple(str(shard) for shard in range(8))
 """Partitions of the index of open rides. One takes 1,000 writes a second (AWS, "Designing
@@ -54,13 +56,21 @@ def ride_from(item: Item) -> Ride:
     return value_of(Ride, _record(item))
 
 
+def readable(load: Callable[[Item], Value], item: Item, key: str) -> Value | None:
+    """The value that `load` reads; None for an unreadable item, so that it hides no other.
+
+    An unreadable item is logged with its `key`.
+    """
+    try:
+        return load(item)
+    except UNREADABLE:
+        logger.exception("unreadable item", extra={key: item[key]["S"]})
+        return None
+
+
 def readable_rides(items: Iterable[Item]) -> Iterator[Ride]:
-    """The rides of all readable items. An unreadable one is logged, so that it hides no other."""
-    for item in items:
-        try:
-            yield ride_from(item)
-        except UNREADABLE:
-            logger.exception("unreadable ride", extra={"ride_id": item["ride_id"]["S"]})
+    """The rides of all readable items."""
+    return filter(None, (readable(ride_from, item, "ride_id") for item in items))
 
 
 def unicorn_item(unicorn: Unicorn) -> Item:
@@ -72,12 +82,7 @@ def unicorn_from(item: Item) -> Unicorn:
 
 
 def readable_unicorn(item: Item) -> Unicorn | None:
-    """The unicorn; None for an unreadable item, which is logged, so that it hides no other."""
-    try:
-        return unicorn_from(item)
-    except UNREADABLE:
-        logger.exception("unreadable unicorn", extra={"unicorn_id": item["unicorn_id"]["S"]})
-        return None
+    return readable(unicorn_from, item, "unicorn_id")
 
 
 def driver_of(unicorn: Unicorn) -> str | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from service.model import Page
 from service.stores.dynamodb.calls import patiently
-from service.stores.dynamodb.items import text
+from service.stores.dynamodb.items import Value, readable, text
 from service.stores.dynamodb.table import TableStore
 from service.stores.records import instant_text
 
@@ -53,9 +54,9 @@ class ListedStore(TableStore):
         patiently(lambda: self._client.put_item(TableName=self._table, Item=item), self._patience)
 
     def _newest(
-        self, limit: int, start: Mapping[str, str] | None
-    ) -> tuple[list[Item], Mapping[str, str] | None]:
-        """Items, newest first, and the key after the last one if there are more."""
+        self, load: Callable[[Item], Value], limit: int, start: Mapping[str, str] | None
+    ) -> Page[Value]:
+        """The readable ones of `limit` items, newest first."""
         listed_as = text(self.kind.listed_as)
         query: QueryInputTypeDef = {
             "TableName": self._table,
@@ -73,8 +74,9 @@ class ListedStore(TableStore):
             }
         answer = patiently(partial(self._client.query, **query), self._patience)
         items: list[Item] = answer["Items"]
+        found = filter(None, (readable(load, item, "operation_id") for item in items))
         if not items or "LastEvaluatedKey" not in answer:
-            return items, None
+            return Page(tuple(found))
         last = items[-1]
         place = {"operation_id": self.kind.name(last), "set_aside_at": last["set_aside_at"]["S"]}
-        return items, place
+        return Page(tuple(found), place)
