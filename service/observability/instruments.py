@@ -120,7 +120,7 @@ DEAD_LETTERS: Final = Counter(
 )
 ENTRY_KINDS: Final = (
     *("ride", "plan", "unicorn", "position", "message"),
-    *("advice", "request", "step"),
+    *("advice", "request", "step", "leg", "correction"),
 )
 UNREADABLE_ENTRIES: Final = Counter(
     "wildrydes_unreadable_entries",

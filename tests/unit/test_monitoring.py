@@ -88,6 +88,14 @@ def test_every_series_of_the_code_is_shown_or_watched() -> None:
             assert any(name.startswith(instrument._name) for name in read), instrument._name
 
 
+def test_every_kind_of_unreadable_entry_is_counted_from_zero() -> None:
+    """An alert on an increase does not see a series that begins at 1."""
+    source = "".join(path.read_text() for path in (PROJECT / "service").rglob("*.py"))
+    kinds = re.findall(r'\b(?:note_un)?readable\(\s*"(\w+)"', source)
+    assert {"position", "correction"} <= set(kinds)
+    assert set(kinds) <= set(instruments.ENTRY_KINDS)
+
+
 def test_every_metric_of_code_rules_and_scaling_has_the_one_prefix() -> None:
     kept = [each for each in vars(instruments).values() if isinstance(each, MetricWrapperBase)]
     names = {each._name for each in kept} | AT_SCRAPE
