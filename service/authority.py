@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.auth.claims import AccessClaims
 from service.auth.endpoint import Endpoint
 from service.auth.gateway import GatewayCallers
 from service.auth.iam import IamVerifier
@@ -12,8 +13,8 @@ from service.auth.keys import Keys, KeySet, PinnedKeys
 from service.auth.revocation import RevocationCheck
 from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
-from service.auth.verifier import AccessTokenVerifier
-from service.auth.workshop import IdTokenVerifier, WorkshopVerifier
+from service.auth.verifier import TokenVerifier
+from service.auth.workshop import IdClaims, WorkshopVerifier
 from service.settings import ApiSettings
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.revocations import DynamoRevocations
@@ -23,7 +24,7 @@ from service.stores.revocations import DynamoRevocations
 class Authority:
     """The verifiers and revocations needed to judge a caller, and nothing else of the API."""
 
-    verifier: AccessTokenVerifier
+    verifier: TokenVerifier
     iam: IamVerifier | None
     id_tokens: WorkshopVerifier | None
     revoked: RevocationCheck
@@ -56,15 +57,20 @@ def keys_of(settings: ApiSettings) -> KeySet | PinnedKeys:
     return keys
 
 
-def verifier_of(settings: ApiSettings, keys: Keys) -> AccessTokenVerifier:
-    """The verifier of the pool's access tokens."""
-    return AccessTokenVerifier(
+def verifier_of(
+    settings: ApiSettings, keys: Keys, rules: type[AccessClaims] = AccessClaims
+) -> TokenVerifier:
+    """The verifier of the pool's access tokens, or (`IdClaims`) of its ID tokens, which prove
+    nothing here but which identity a user has."""
+    return TokenVerifier(
         keys,
-        issuers=settings.issuers,
-        client_ids=settings.cognito_client_ids,
-        leeway_seconds=settings.auth_leeway_seconds,
-        resource=settings.auth_resource,
-        session_seconds=settings.auth_session_max_seconds,
+        rules(
+            issuers=settings.issuers,
+            client_ids=settings.cognito_client_ids,
+            leeway_seconds=settings.auth_leeway_seconds,
+            resource=settings.auth_resource,
+            session_seconds=settings.auth_session_max_seconds,
+        ),
     )
 
 
@@ -72,18 +78,7 @@ def workshop_verifier_of(settings: ApiSettings, keys: Keys) -> WorkshopVerifier 
     """The verifier for the workshop's page; None unless the setting allows ID tokens."""
     if not settings.workshop_id_tokens:
         return None
-    return WorkshopVerifier(verifier_of(settings, keys), id_verifier_of(settings, keys))
-
-
-def id_verifier_of(settings: ApiSettings, keys: Keys) -> IdTokenVerifier:
-    """For ID tokens, which prove nothing here but which identity a user has."""
-    return IdTokenVerifier(
-        keys,
-        issuers=settings.issuers,
-        client_ids=settings.cognito_client_ids,
-        leeway_seconds=settings.auth_leeway_seconds,
-        session_seconds=settings.auth_session_max_seconds,
-    )
+    return WorkshopVerifier(verifier_of(settings, keys), verifier_of(settings, keys, IdClaims))
 
 
 def iam_verifier_of(settings: ApiSettings) -> IamVerifier | None:

@@ -16,10 +16,10 @@ from cachetools import LRUCache
 
 from service.auth.keys import KeySet, PinnedKeys
 from service.auth.revocation import RevocationCheck
+from service.auth.workshop import IdClaims
 from service.authority import (
     gateway_callers_of,
     iam_verifier_of,
-    id_verifier_of,
     keys_of,
     verifier_of,
     workshop_verifier_of,
@@ -247,7 +247,7 @@ def build(settings: ApiSettings) -> Dependencies:
         accounts=pool,
         photos=photos_of(settings, dynamodb),
         identities=IdentityDesk(
-            id_verifier_of(settings, keys),
+            verifier_of(settings, keys, IdClaims),
             IdentityPool(settings.identity_pool_id, settings.issuers[0]),
         )
         if settings.identity_pool_id

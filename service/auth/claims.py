@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-po
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,9 +35,9 @@ class AccessClaims:
     signed in, whatever its `exp` says, because a revocation is remembered no longer than that.
     """
 
-    issuers: frozenset[str]
-    client_ids: frozenset[str]
-    leeway_seconds: int
+    issuers: Collection[str]
+    client_ids: Collection[str]
+    leeway_seconds: int = 30
     resource: str = ""
     session_seconds: int = LONGEST_SESSION_SECONDS
 

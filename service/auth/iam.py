@@ -21,10 +21,9 @@ from cachetools import LRUCache
 from service.auth.errors import InvalidToken, MalformedHeader
 from service.auth.principal import Principal, TokenKind
 from service.auth.roles import RoleGrants
-from service.auth.strict import base64url
 from service.auth.sts import BODY
 from service.auth.verifier import VerifiedTokens
-from service.strict_json import read_json_object
+from service.strict import base64url, read_json_object
 
 AUDIENCE: Final = "x-wildrydes-audience"
 LONGEST_CREDENTIAL: Final = 7 * 1024

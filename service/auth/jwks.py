@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from service.strict_json import read_json_object
+from service.strict import read_json_object
 
 ALGORITHM: Final = "RS256"
 SMALLEST_KEY_BITS: Final = 2048

@@ -9,20 +9,19 @@ issuers cause no fetch.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
 from cachetools import LRUCache
 
-from service.auth.claims import LONGEST_SESSION_SECONDS, AccessClaims
+from service.auth.claims import AccessClaims
 from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import ALGORITHM, Key
 from service.auth.keys import Keys, Snapshot
 from service.auth.principal import Principal
-from service.auth.strict import base64url
-from service.strict_json import read_json_object
+from service.strict import base64url, read_json_object
 
 LONGEST_TOKEN: Final = 7 * 1024
 """Characters. With its scheme the header still fits into the 8 KiB that proxies allow."""
@@ -65,7 +64,7 @@ class VerifiedTokens:
 
 
 class TokenVerifier:
-    """Verifies tokens of a user pool by the given rules. Safe to share between threads.
+    """Verifies tokens of a user pool by the `rules` for its claims. Safe to share between threads.
 
     A verified token is remembered by its digest until it expires or the keys change; with 0
     `remembered_tokens` every request verifies its token. Revocations are not checked here: the
@@ -122,30 +121,6 @@ class TokenVerifier:
         except ValueError as error:
             raise InvalidToken(f"payload: {error}") from None
         return self._rules.principal_of(claims, now)
-
-
-class AccessTokenVerifier(TokenVerifier):
-    """Verifies access tokens; `AccessClaims` explains the settings."""
-
-    def __init__(
-        self,
-        keys: Keys,
-        *,
-        issuers: Collection[str],
-        client_ids: Collection[str],
-        leeway_seconds: int = 30,
-        resource: str = "",
-        session_seconds: int = LONGEST_SESSION_SECONDS,
-        remembered_tokens: int = 10_000,
-    ) -> None:
-        rules = AccessClaims(
-            issuers=frozenset(issuers),
-            client_ids=frozenset(client_ids),
-            leeway_seconds=leeway_seconds,
-            resource=resource,
-            session_seconds=session_seconds,
-        )
-        super().__init__(keys, rules, remembered_tokens)
 
 
 def _segments(raw: bytes) -> tuple[bytes, bytes, bytes, bytes]:

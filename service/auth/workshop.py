@@ -7,14 +7,12 @@ outside it can accept an ID token.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import Final
 
 from service.auth import policy
 from service.auth.bearer import token_from
-from service.auth.claims import LONGEST_SESSION_SECONDS, AccessClaims, Claims
+from service.auth.claims import AccessClaims, Claims
 from service.auth.errors import InvalidToken
-from service.auth.keys import Keys
 from service.auth.principal import Principal
 from service.auth.verifier import TokenVerifier
 
@@ -32,7 +30,8 @@ def workshop_token_from(authorization: str | None, has_query_token: bool) -> str
 
 
 class IdClaims(AccessClaims):
-    """The rules for ID tokens: those for access tokens, with fixed scopes and without groups."""
+    """The rules for ID tokens of the same pool and the same clients: those for access tokens, with
+    fixed scopes and without groups."""
 
     __slots__ = ()
 
@@ -47,27 +46,6 @@ class IdClaims(AccessClaims):
             "scope": _SCOPES,
         }
         return super().principal_of(access_claims, now)
-
-
-class IdTokenVerifier(TokenVerifier):
-    """Verifies ID tokens of the same pool and the same clients."""
-
-    def __init__(
-        self,
-        keys: Keys,
-        *,
-        issuers: Collection[str],
-        client_ids: Collection[str],
-        leeway_seconds: int = 30,
-        session_seconds: int = LONGEST_SESSION_SECONDS,
-    ) -> None:
-        rules = IdClaims(
-            issuers=frozenset(issuers),
-            client_ids=frozenset(client_ids),
-            leeway_seconds=leeway_seconds,
-            session_seconds=session_seconds,
-        )
-        super().__init__(keys, rules)
 
 
 class WorkshopVerifier:

@@ -11,7 +11,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from service.http.context import client
 from service.http.problems import Problem
-from service.strict_json import read_json
+from service.strict import read_json
 
 BODY_LIMIT: Final = 16 * 1024
 FAULTS_NAMED: Final = 50

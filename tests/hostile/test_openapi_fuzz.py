@@ -19,8 +19,9 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 
+from service.auth.claims import AccessClaims
 from service.auth.keys import PinnedKeys
-from service.auth.verifier import AccessTokenVerifier
+from service.auth.verifier import TokenVerifier
 from service.model import Position, RideStatus
 from service.model.characters import has_control_or_direction_characters, is_blank
 from tests.support.api import build_api
@@ -72,11 +73,8 @@ def build() -> Any:
     with tempfile.TemporaryDirectory() as folder:
         keys = Path(folder) / "jwks.json"
         keys.write_bytes(jwks(mint.key))
-        verifier = AccessTokenVerifier(
-            PinnedKeys(keys),
-            issuers=(ISSUER,),
-            client_ids=(CLIENT_ID, MACHINE_ID),
-            leeway_seconds=30,
+        verifier = TokenVerifier(
+            PinnedKeys(keys), AccessClaims(issuers=(ISSUER,), client_ids=(CLIENT_ID, MACHINE_ID))
         )
     return build_api(verifier=verifier, rate_limit_enabled=False), tokens(mint)
 

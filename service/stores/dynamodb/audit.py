@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from service.model import Page
 from service.model.operations import AuditEntry
 from service.stores.dynamodb.items import text
-from service.stores.dynamodb.listed import Kind, ListedStore
+from service.stores.dynamodb.table import Kind, ListedStore
 from service.stores.records import instant_of
 
 if TYPE_CHECKING:

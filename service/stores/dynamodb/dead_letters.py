@@ -12,7 +12,7 @@ from service.model.operations import DeadLetter
 from service.observability.instruments import DEAD_LETTERS
 from service.stores.dynamodb.calls import ConditionFailed, patiently
 from service.stores.dynamodb.items import can_be_key, text
-from service.stores.dynamodb.listed import Kind, ListedStore
+from service.stores.dynamodb.table import Kind, ListedStore
 from service.stores.records import instant_text, record_of, value_of
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final, cast
@@ -11,12 +10,10 @@ from typing import Final, cast
 from service.matching.correction import Kind, Leg
 from service.matching.quotes import QuotedEta
 from service.observability.instruments import QUOTES, TOLD_RATIO
-from service.stores.entries import note_unreadable
-from service.stores.records import UNREADABLE, finite
+from service.stores.entries import readable
+from service.stores.records import finite
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
-
-logger = logging.getLogger(__name__)
 
 MOST_QUOTES: Final = 500
 """Quoted ETAs kept per zone and kind, for the staff's view of travel times."""
@@ -48,12 +45,12 @@ class RedisLegs:
     def quotes(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
         with self._link.use() as client:
             texts = cast("list[str]", client.lrange(keys.quotes(zone, kind), 0, -1))
-        return [quote for text in texts if (quote := _quote(text))]
+        return [quote for text in texts if (quote := readable("leg", _quote, text))]
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
         with self._link.use() as client:
             texts = cast("list[str]", client.lrange(keys.legs(zone, kind), 0, -1))
-        return [leg for text in texts if (leg := _leg(text))]
+        return [leg for text in texts if (leg := readable("leg", _leg, text))]
 
     def zones(self) -> Collection[str]:
         with self._link.use() as client:
@@ -66,22 +63,11 @@ def _count(zone: str, kind: Kind, quote: QuotedEta) -> None:
         TOLD_RATIO.labels(zone, kind).observe(quote.ratio)
 
 
-def _quote(text: str) -> QuotedEta | None:
-    """The quote; None if this release cannot read it."""
-    try:
-        median, latest, took = json.loads(text)
-        return QuotedEta(finite(median), finite(latest), None if took is None else finite(took))
-    except UNREADABLE as error:
-        note_unreadable("leg", error)
-        return None
+def _quote(text: str) -> QuotedEta:
+    median, latest, took = json.loads(text)
+    return QuotedEta(finite(median), finite(latest), None if took is None else finite(took))
 
 
-def _leg(text: str) -> Leg | None:
-    """The leg; None if this release cannot read it. Then nothing is learned from it."""
-    try:
-        origin, destination, *numbers, unicorn_id = json.loads(text)
-        leg = Leg(str(origin), str(destination), *map(finite, numbers), str(unicorn_id))  # type: ignore[call-arg,arg-type]
-    except UNREADABLE as error:
-        note_unreadable("leg", error)
-        return None
-    return leg
+def _leg(text: str) -> Leg:
+    origin, destination, *numbers, unicorn_id = json.loads(text)
+    return Leg(str(origin), str(destination), *map(finite, numbers), str(unicorn_id))  # type: ignore[call-arg,arg-type]

@@ -21,11 +21,12 @@ import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
+from service.auth.claims import AccessClaims
 from service.auth.endpoint import Endpoint
 from service.auth.errors import AuthError
 from service.auth.keys import KeySet
 from service.auth.schedule import Timing
-from service.auth.verifier import AccessTokenVerifier
+from service.auth.verifier import TokenVerifier
 from tests.support.key_server import KeyServer
 from tests.support.token_mint import CLIENT_ID, ISSUER, Mint, SigningKey, compact
 
@@ -71,12 +72,9 @@ class Bench:
         self.client = jwt.PyJWKClient(server.url)
         self.now = time.time()
 
-    def verifier(self, remembered_tokens: int) -> AccessTokenVerifier:
-        return AccessTokenVerifier(
-            self.keys,
-            issuers=(ISSUER,),
-            client_ids=(CLIENT_ID,),
-            remembered_tokens=remembered_tokens,
+    def verifier(self, remembered_tokens: int) -> TokenVerifier:
+        return TokenVerifier(
+            self.keys, AccessClaims(issuers=(ISSUER,), client_ids=(CLIENT_ID,)), remembered_tokens
         )
 
     def verifying(self, *tokens: str) -> Work:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from service.auth.claims import AccessClaims
 from service.auth.keys import PinnedKeys
-from service.auth.verifier import AccessTokenVerifier
+from service.auth.verifier import TokenVerifier
 from tests.support.token_mint import CLIENT_ID, ISSUER, MACHINE_ID, UPDATED_ISSUER, Mint, jwks
 
 
@@ -39,10 +40,8 @@ def key_file(mint: Mint, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def verifier(key_file: Path) -> AccessTokenVerifier:
-    return AccessTokenVerifier(
+def verifier(key_file: Path) -> TokenVerifier:
+    return TokenVerifier(
         PinnedKeys(key_file),
-        issuers=(ISSUER, UPDATED_ISSUER),
-        client_ids=(CLIENT_ID, MACHINE_ID),
-        leeway_seconds=30,
+        AccessClaims(issuers=(ISSUER, UPDATED_ISSUER), client_ids=(CLIENT_ID, MACHINE_ID)),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.auth.errors import TokenTooLarge
-from service.auth.verifier import AccessTokenVerifier
+from service.auth.verifier import TokenVerifier
 from tests.support.infrastructure import PROJECT
 from tests.support.token_mint import Mint
 
@@ -20,7 +20,7 @@ GROUPS = [
 
 
 def test_the_printed_trigger_leaves_the_groups_that_the_api_reads(
-    mint: Mint, verifier: AccessTokenVerifier
+    mint: Mint, verifier: TokenVerifier
 ) -> None:
     page = (PROJECT / "service" / "auth" / "GROUPS.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)

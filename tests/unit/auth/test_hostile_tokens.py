@@ -9,7 +9,7 @@ import pytest
 from service.auth.bearer import challenge, token_from
 from service.auth.errors import AuthError, InvalidToken
 from service.auth.policy import Role, authorize
-from service.auth.verifier import AccessTokenVerifier
+from service.auth.verifier import TokenVerifier
 from tests.support.hostile_case import Case
 from tests.support.hostile_tokens import CASES
 from tests.support.token_mint import Mint
@@ -17,7 +17,7 @@ from tests.support.token_mint import Mint
 ROLE_GROUPS = {Role.ADMIN: "admin", Role.DISPATCHER: "dispatcher", Role.UNICORN: "unicorns"}
 
 
-def answer(case: Case, mint: Mint, verifier: AccessTokenVerifier) -> AuthError | None:
+def answer(case: Case, mint: Mint, verifier: TokenVerifier) -> AuthError | None:
     header = case.build(mint)
     try:
         token = token_from(header, case.has_query_token)
@@ -29,7 +29,7 @@ def answer(case: Case, mint: Mint, verifier: AccessTokenVerifier) -> AuthError |
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_row_of_the_table_gets_its_answer(
-    case: Case, mint: Mint, verifier: AccessTokenVerifier
+    case: Case, mint: Mint, verifier: TokenVerifier
 ) -> None:
     error = answer(case, mint, verifier)
     got = (error.status, error.reason) if error else (200, "")
@@ -38,7 +38,7 @@ def test_a_row_of_the_table_gets_its_answer(
 
 @pytest.mark.parametrize("case", [each for each in CASES if each.status != 200], ids=str)
 def test_the_challenge_of_a_refusal_tells_nothing_of_token_or_group(
-    case: Case, mint: Mint, verifier: AccessTokenVerifier
+    case: Case, mint: Mint, verifier: TokenVerifier
 ) -> None:
     error = answer(case, mint, verifier)
     assert error is not None
@@ -48,7 +48,7 @@ def test_the_challenge_of_a_refusal_tells_nothing_of_token_or_group(
     assert len(text) < 200
 
 
-def test_every_bad_token_gets_the_same_challenge(mint: Mint, verifier: AccessTokenVerifier) -> None:
+def test_every_bad_token_gets_the_same_challenge(mint: Mint, verifier: TokenVerifier) -> None:
     errors = [answer(case, mint, verifier) for case in CASES if case.reason == "invalid_token"]
     challenges = {challenge(error, "https://api.example.com/meta") for error in errors if error}
     assert all(isinstance(error, InvalidToken) for error in errors)

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from service.auth.claims import AccessClaims
 from service.auth.endpoint import Endpoint, FetchFailed
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.jwks import BadKeySet
 from service.auth.keys import KeySet, PinnedKeys
 from service.auth.refresher import WAITING_AT_MOST
 from service.auth.schedule import Timing
-from service.auth.verifier import AccessTokenVerifier
+from service.auth.verifier import TokenVerifier
 from service.entrypoints import gunicorn
 from tests.support.key_server import KeyServer
 from tests.support.token_mint import (
@@ -59,8 +60,8 @@ class Pool:
         self.keys = KeySet(
             Endpoint(server.url, deadline_seconds=timing.deadline), timing=timing, clock=self.clock
         )
-        self.verifier = AccessTokenVerifier(
-            self.keys, issuers=(ISSUER, UPDATED_ISSUER), client_ids=(CLIENT_ID,)
+        self.verifier = TokenVerifier(
+            self.keys, AccessClaims(issuers=(ISSUER, UPDATED_ISSUER), client_ids=(CLIENT_ID,))
         )
 
     def verify(self, token: str) -> str:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from service.auth.claims import AccessClaims
 from service.auth.errors import InvalidToken
 from service.auth.keys import PinnedKeys
-from service.auth.verifier import AccessTokenVerifier
+from service.auth.verifier import TokenVerifier
 from tests.support.token_mint import (
     CLIENT_ID,
     DROP,
@@ -75,18 +76,17 @@ def few_of(values: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[
 
 
 @pytest.fixture(scope="module")
-def subject(key_file: Path) -> AccessTokenVerifier:
-    return AccessTokenVerifier(
+def subject(key_file: Path) -> TokenVerifier:
+    return TokenVerifier(
         PinnedKeys(key_file),
-        issuers=(ISSUER, UPDATED_ISSUER),
-        client_ids=(CLIENT_ID, MACHINE_ID),
-        leeway_seconds=30,
-        resource=RESOURCE,
+        AccessClaims(
+            issuers=(ISSUER, UPDATED_ISSUER), client_ids=(CLIENT_ID, MACHINE_ID), resource=RESOURCE
+        ),
         remembered_tokens=0,
     )
 
 
-def accepts(verifier: AccessTokenVerifier, token: str) -> bool:
+def accepts(verifier: TokenVerifier, token: str) -> bool:
     try:
         verifier.verify(token, time.time())
     except InvalidToken:
@@ -112,7 +112,7 @@ def oracle_accepts(token: str) -> bool:
     return True
 
 
-def check(verifier: AccessTokenVerifier, token: str) -> None:
+def check(verifier: TokenVerifier, token: str) -> None:
     if accepts(verifier, token):
         assert oracle_accepts(token)
 
@@ -122,7 +122,7 @@ def check(verifier: AccessTokenVerifier, token: str) -> None:
 @example({})
 @example({"aud": RESOURCE})
 def test_no_claims_are_accepted_that_the_oracle_refuses(
-    subject: AccessTokenVerifier, claims: dict[str, object]
+    subject: TokenVerifier, claims: dict[str, object]
 ) -> None:
     check(subject, MINT.access_token(**claims))
 
@@ -130,7 +130,7 @@ def test_no_claims_are_accepted_that_the_oracle_refuses(
 @settings(max_examples=200)
 @given(few_of(HEADERS))
 def test_no_header_is_accepted_that_the_oracle_refuses(
-    subject: AccessTokenVerifier, header: dict[str, object]
+    subject: TokenVerifier, header: dict[str, object]
 ) -> None:
     check(subject, MINT.signed(MINT.claims(), MINT.header(**header)))
 
@@ -138,20 +138,20 @@ def test_no_header_is_accepted_that_the_oracle_refuses(
 @settings(max_examples=200)
 @given(st.binary(max_size=40), st.binary(max_size=40), st.booleans())
 def test_no_bytes_are_accepted_that_the_oracle_refuses(
-    subject: AccessTokenVerifier, header: bytes, payload: bytes, genuine_header: bool
+    subject: TokenVerifier, header: bytes, payload: bytes, genuine_header: bool
 ) -> None:
     check(subject, MINT.signed(payload, MINT.header() if genuine_header else header))
 
 
 @given(st.text(max_size=60) | st.text(CHARACTERS, max_size=60))
-def test_no_text_whatever_is_a_token(subject: AccessTokenVerifier, token: str) -> None:
+def test_no_text_whatever_is_a_token(subject: TokenVerifier, token: str) -> None:
     assert not accepts(subject, token)
 
 
 @settings(max_examples=500)
 @given(st.integers(0, len(GOOD) - 1), st.sampled_from(CHARACTERS))
 def test_no_character_of_a_good_token_can_be_replaced(
-    subject: AccessTokenVerifier, at: int, character: str
+    subject: TokenVerifier, at: int, character: str
 ) -> None:
     if GOOD[at] != character:
         assert not accepts(subject, GOOD[:at] + character + GOOD[at + 1 :])
@@ -160,7 +160,7 @@ def test_no_character_of_a_good_token_can_be_replaced(
 @settings(max_examples=300)
 @given(st.integers(0, len(GOOD)), st.integers(0, 4), st.text(CHARACTERS, max_size=4))
 def test_nothing_can_be_cut_from_or_put_into_a_good_token(
-    subject: AccessTokenVerifier, at: int, cut: int, inserted: str
+    subject: TokenVerifier, at: int, cut: int, inserted: str
 ) -> None:
     token = GOOD[:at] + inserted + GOOD[at + cut :]
     if token != GOOD:
@@ -169,11 +169,11 @@ def test_nothing_can_be_cut_from_or_put_into_a_good_token(
 
 @settings(max_examples=200)
 @given(st.binary(max_size=300))
-def test_no_invented_signature_is_accepted(subject: AccessTokenVerifier, signature: bytes) -> None:
+def test_no_invented_signature_is_accepted(subject: TokenVerifier, signature: bytes) -> None:
     assert not accepts(subject, compact(MINT.header(), MINT.claims(), signature))
 
 
-def test_every_single_bit_of_the_signature_counts(subject: AccessTokenVerifier) -> None:
+def test_every_single_bit_of_the_signature_counts(subject: TokenVerifier) -> None:
     signed, _, _ = GOOD.rpartition(".")
     signature = bytearray(MINT.key.sign(signed.encode()))
     for bit in range(0, len(signature) * 8, 13):

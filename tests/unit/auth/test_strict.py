@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.auth.strict import base64url
-from service.strict_json import read_json_object
+from service.strict import base64url, read_json_object
 from tests.support.token_mint import base64url as encoded
 
 

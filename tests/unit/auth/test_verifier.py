@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from service.auth.claims import LONGEST_SESSION_SECONDS
+from service.auth.claims import LONGEST_SESSION_SECONDS, AccessClaims
 from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import read_key_set
 from service.auth.keys import PinnedKeys, Snapshot
 from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import remembered_for
-from service.auth.verifier import AccessTokenVerifier, VerifiedTokens
+from service.auth.verifier import TokenVerifier, VerifiedTokens
 from service.settings import ApiSettings
 from tests.support.token_mint import CLIENT_ID, DROP, ISSUER, MACHINE_ID, Mint, SigningKey, jwks
 
@@ -46,16 +46,12 @@ class CountingKeys:
         return self.snapshot
 
 
-def verifier_with(keys: CountingKeys, **settings: object) -> AccessTokenVerifier:
-    return AccessTokenVerifier(
-        keys,
-        issuers=(ISSUER,),
-        client_ids=(CLIENT_ID, MACHINE_ID),
-        **settings,  # type: ignore[arg-type]
-    )
+def verifier_with(keys: CountingKeys, **rules: str) -> TokenVerifier:
+    claims = AccessClaims(issuers=(ISSUER,), client_ids=(CLIENT_ID, MACHINE_ID), **rules)
+    return TokenVerifier(keys, claims)
 
 
-def test_a_users_token_makes_a_user(mint: Mint, verifier: AccessTokenVerifier) -> None:
+def test_a_users_token_makes_a_user(mint: Mint, verifier: TokenVerifier) -> None:
     claims = mint.claims(groups=["admin", "riders"])
     assert verifier.verify(mint.signed(claims), time.time()) == Principal(
         subject=claims["sub"],
@@ -72,7 +68,7 @@ def test_a_users_token_makes_a_user(mint: Mint, verifier: AccessTokenVerifier) -
     )
 
 
-def test_a_machines_token_makes_a_machine(mint: Mint, verifier: AccessTokenVerifier) -> None:
+def test_a_machines_token_makes_a_machine(mint: Mint, verifier: TokenVerifier) -> None:
     principal = verifier.verify(mint.machine_token(), time.time())
     assert principal.kind is TokenKind.MACHINE
     assert principal.subject == principal.client_id == MACHINE_ID
@@ -82,7 +78,7 @@ def test_a_machines_token_makes_a_machine(mint: Mint, verifier: AccessTokenVerif
 
 
 def test_only_a_machine_may_leave_out_when_it_signed_in(
-    mint: Mint, verifier: AccessTokenVerifier
+    mint: Mint, verifier: TokenVerifier
 ) -> None:
     assert verifier.verify(mint.machine_token(auth_time=DROP), time.time()).auth_time is None
     with pytest.raises(InvalidToken):
@@ -93,12 +89,14 @@ def test_no_token_outlives_the_longest_session_and_with_it_the_memory_of_its_rev
     mint: Mint, key_file: Path
 ) -> None:
     session_seconds, leeway_seconds = 100_000, 30
-    verifier = AccessTokenVerifier(
+    verifier = TokenVerifier(
         PinnedKeys(key_file),
-        issuers=[ISSUER],
-        client_ids=[CLIENT_ID],
-        leeway_seconds=leeway_seconds,
-        session_seconds=session_seconds,
+        AccessClaims(
+            issuers=[ISSUER],
+            client_ids=[CLIENT_ID],
+            leeway_seconds=leeway_seconds,
+            session_seconds=session_seconds,
+        ),
     )
     now = 1_800_000_000
     ends_at = now + session_seconds - leeway_seconds
@@ -120,15 +118,15 @@ def test_a_session_lasts_as_long_as_the_setting_says_by_default() -> None:
 
 
 def test_a_machine_has_no_session_that_could_be_too_old(
-    mint: Mint, verifier: AccessTokenVerifier
+    mint: Mint, verifier: TokenVerifier
 ) -> None:
     assert verifier.verify(mint.machine_token(auth_time=1), time.time()).auth_time == 1
 
 
 def test_leeway_is_for_clocks_ahead_and_never_prolongs(mint: Mint, key_file: Path) -> None:
     keys = PinnedKeys(key_file)
-    verifier = AccessTokenVerifier(
-        keys, issuers=[ISSUER], client_ids=[CLIENT_ID], leeway_seconds=30, remembered_tokens=0
+    verifier = TokenVerifier(
+        keys, AccessClaims(issuers=[ISSUER], client_ids=[CLIENT_ID]), remembered_tokens=0
     )
     now = 1_800_000_000
     token = mint.access_token(iat=now, auth_time=now, nbf=now, exp=now + 86430)
@@ -178,7 +176,7 @@ def of_length(mint: Mint, length: int) -> str:
     raise AssertionError("unreachable")
 
 
-def test_a_token_may_have_7_kib_and_no_more(mint: Mint, verifier: AccessTokenVerifier) -> None:
+def test_a_token_may_have_7_kib_and_no_more(mint: Mint, verifier: TokenVerifier) -> None:
     token = of_length(mint, 7168 - 2)
     assert len(token) <= 7168
     assert verifier.verify(token, time.time())
@@ -191,7 +189,7 @@ def test_a_token_may_have_7_kib_and_no_more(mint: Mint, verifier: AccessTokenVer
     "text", ["\U0001fae8", "\U0001faea", "zoë", "日本", "नमस्ते", "a+b@example.com", "‚„…", "x" * 128]
 )
 def test_whatever_cognito_allows_in_a_user_name_is_accepted(
-    mint: Mint, verifier: AccessTokenVerifier, name: str, text: str
+    mint: Mint, verifier: TokenVerifier, name: str, text: str
 ) -> None:
     token = mint.access_token(**{name: text})
     assert verifier.verify(token, time.time())
@@ -200,7 +198,7 @@ def test_whatever_cognito_allows_in_a_user_name_is_accepted(
 @pytest.mark.parametrize("name", ["sub", "username", "jti", "origin_jti"])
 @pytest.mark.parametrize("character", ["\0", "\n", "\x1b", "\x7f", "\x85", "\u2028", "\u202e"])
 def test_control_characters_are_refused_in_every_identifier(
-    mint: Mint, verifier: AccessTokenVerifier, name: str, character: str
+    mint: Mint, verifier: TokenVerifier, name: str, character: str
 ) -> None:
     with pytest.raises(InvalidToken, match=name):
         verifier.verify(mint.access_token(**{name: f"a{character}b"}), time.time())

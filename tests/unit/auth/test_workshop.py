@@ -10,14 +10,14 @@ import pytest
 from service.auth.errors import AuthError, InvalidToken, MalformedHeader, MissingToken
 from service.auth.keys import PinnedKeys
 from service.auth.principal import TokenKind
-from service.auth.verifier import AccessTokenVerifier
-from service.auth.workshop import IdTokenVerifier, workshop_token_from
+from service.auth.verifier import TokenVerifier
+from service.auth.workshop import IdClaims, workshop_token_from
 from tests.support.token_mint import CLIENT_ID, DROP, ISSUER, Mint, SigningKey
 
 
 @pytest.fixture
-def id_verifier(key_file: Path) -> IdTokenVerifier:
-    return IdTokenVerifier(PinnedKeys(key_file), issuers=(ISSUER,), client_ids=(CLIENT_ID,))
+def id_verifier(key_file: Path) -> TokenVerifier:
+    return TokenVerifier(PinnedKeys(key_file), IdClaims(issuers=(ISSUER,), client_ids=(CLIENT_ID,)))
 
 
 def id_token(mint: Mint, **changes: object) -> str:
@@ -32,7 +32,7 @@ def id_token(mint: Mint, **changes: object) -> str:
     return mint.access_token(**{**dropped, **claims, **changes})
 
 
-def test_an_id_token_makes_a_rider_without_groups(mint: Mint, id_verifier: IdTokenVerifier) -> None:
+def test_an_id_token_makes_a_rider_without_groups(mint: Mint, id_verifier: TokenVerifier) -> None:
     principal = id_verifier.verify(id_token(mint), time.time())
     assert principal.kind is TokenKind.USER
     assert principal.username == "rider"
@@ -58,14 +58,14 @@ def test_an_id_token_makes_a_rider_without_groups(mint: Mint, id_verifier: IdTok
     ids=str,
 )
 def test_a_bad_id_token_is_refused(
-    mint: Mint, id_verifier: IdTokenVerifier, changes: dict[str, object]
+    mint: Mint, id_verifier: TokenVerifier, changes: dict[str, object]
 ) -> None:
     with pytest.raises(InvalidToken):
         id_verifier.verify(id_token(mint, **changes), time.time())
 
 
 def test_neither_verifier_takes_the_tokens_of_the_other(
-    mint: Mint, id_verifier: IdTokenVerifier, verifier: AccessTokenVerifier
+    mint: Mint, id_verifier: TokenVerifier, verifier: TokenVerifier
 ) -> None:
     with pytest.raises(InvalidToken):
         id_verifier.verify(mint.access_token(aud=CLIENT_ID), time.time())
@@ -73,7 +73,7 @@ def test_neither_verifier_takes_the_tokens_of_the_other(
         verifier.verify(id_token(mint), time.time())
 
 
-def test_a_forged_id_token_is_refused(mint: Mint, id_verifier: IdTokenVerifier) -> None:
+def test_a_forged_id_token_is_refused(mint: Mint, id_verifier: TokenVerifier) -> None:
     forger = Mint(SigningKey(mint.key.kid, name="forger"))
     with pytest.raises(InvalidToken, match="signature"):
         id_verifier.verify(id_token(forger), time.time())
