@@ -28,6 +28,7 @@ from service.strict import base64url, read_json_object
 AUDIENCE: Final = "x-wildrydes-audience"
 LONGEST_CREDENTIAL: Final = 7 * 1024
 OLDEST_SECONDS: Final = 5 * 60
+_REMEMBERED: Final = 1000
 
 _SCHEME: Final = "wildrydes-iam"
 _REQUIRED: Final = frozenset({"host", "x-amz-date", "x-amz-security-token", AUDIENCE})
@@ -90,20 +91,14 @@ class IamVerifier:
     """
 
     def __init__(
-        self,
-        sts: CallerOf,
-        grants: RoleGrants,
-        *,
-        audience: str,
-        leeway_seconds: int = 30,
-        remembered: int = 1000,
+        self, sts: CallerOf, grants: RoleGrants, *, audience: str, leeway_seconds: int = 30
     ) -> None:
         self._sts = sts
         self._grants = grants
         self._audience = audience
         self._leeway_seconds = leeway_seconds
-        self._verified = VerifiedTokens(remembered)
-        self._refused: LRUCache[bytes, str] = LRUCache(remembered)
+        self._verified = VerifiedTokens(_REMEMBERED)
+        self._refused: LRUCache[bytes, str] = LRUCache(_REMEMBERED)
 
     def verify(self, credential: str, now: float) -> Principal:
         """The calling role, as a machine principal. `now`: seconds since 1970.

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from service.auth.errors import AuthUnavailable
 from service.auth.jwks import Key, read_key_set
 from service.auth.refresher import Refresher
-from service.auth.schedule import AbsentKids, Jitter, Schedule, Timing
+from service.auth.schedule import AbsentKids, Schedule, Timing
 
 logger = logging.getLogger(__name__)
 
@@ -83,12 +83,11 @@ class KeySet:
         *,
         timing: Timing = Timing(),  # noqa: B008 - immutable
         clock: Callable[[], float] = time.monotonic,
-        jitter: Jitter = random.uniform,
     ) -> None:
         self._fetch = fetch
         self._timing = timing
         self._clock = clock
-        self._schedule = Schedule(timing, jitter)
+        self._schedule = Schedule(timing, random.uniform)
         self._snapshot = NO_KEYS
         self._ignored: Mapping[str, int] = {}
         self._absent = AbsentKids(timing)

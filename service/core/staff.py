@@ -194,9 +194,9 @@ def _trigger_waiting(ports: Stores, pause: Pause, now: datetime) -> None:
             effects.trigger_ride(ports, ride)
 
 
-def waiting_rides(ports: Stores, now: datetime, limit: int = MOST_READ) -> Sequence[Ride]:
-    """The waiting rides among the `limit` rides that are due soonest."""
-    due = ports.rides.due(now + WAITING_DUE_WITHIN, limit)
+def waiting_rides(ports: Stores, now: datetime) -> Sequence[Ride]:
+    """The waiting rides among the `MOST_READ` rides that are due soonest."""
+    due = ports.rides.due(now + WAITING_DUE_WITHIN, MOST_READ)
     return [ride for ride in due if ride.status is RideStatus.REQUESTED]
 
 

@@ -1,9 +1,9 @@
 """Sign-in by a one-time code sent by e-mail: three triggers of the custom challenge.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-challenge.html
-A code has eight digits, is good for three attempts, and ends with the session of the sign-in
-(`AuthSessionValidity`, 3 minutes). Cognito keeps `privateChallengeParameters` and the metadata of
-earlier attempts to itself; only `publicChallengeParameters` reach the app.
+A code has eight digits. It is valid for three attempts and for the session of the sign-in
+(`AuthSessionValidity`, 3 minutes). The app gets only `publicChallengeParameters`; Cognito does not
+show it `privateChallengeParameters` or the metadata of earlier attempts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CODE: Final = re.compile(rf"[0-9]{{{DIGITS}}}")
 
 
 def define(event: Event, _context: object) -> Event:
-    """Give tokens after a right answer; ask again after a wrong one; fail after three of them."""
+    """Issue tokens after a right answer; ask again after a wrong one, three times in all."""
     trigger = read(event, DEFINE)
     session = _session(trigger)
     succeeded = 0 < len(session) <= ATTEMPTS and session[-1]["challengeResult"] is True
@@ -43,10 +43,10 @@ def define(event: Event, _context: object) -> Event:
 
 
 def create(event: Event, _context: object) -> Event:
-    """Send a new code, or go on with the one that was sent. One remote call for a new code.
+    """Send a new code, or continue with the one that was sent. A new code costs one remote call.
 
-    Raises `BadEvent`, botocore's errors. No message goes to a user who does not exist, nor to an
-    address that nobody confirmed; the app sees no difference.
+    Sends nothing for a user who does not exist or to an address that is not verified; the app
+    cannot see the difference. Raises `BadEvent` and botocore's errors.
     """
     trigger = read(event, CREATE)
     if text(trigger.request, "challengeName") != CHALLENGE:
@@ -66,7 +66,7 @@ def create(event: Event, _context: object) -> Event:
 
 
 def verify(event: Event, _context: object) -> Event:
-    """Compare in a time that does not depend on where the answer differs. Raises `BadEvent`."""
+    """Compare the answer with the code, in constant time. Raises `BadEvent`."""
     trigger = read(event, VERIFY)
     code = text(mapping(trigger.request, "privateChallengeParameters", of=str), "code")
     if not _CODE.fullmatch(code):
@@ -86,7 +86,7 @@ def _new_code() -> str:
 
 
 def _session(trigger: Trigger) -> Sequence[dict[str, Any]]:
-    """The attempts so far; all of them must be ours. Raises `BadEvent`."""
+    """The attempts so far. Raises `BadEvent` if one is not a custom challenge."""
     session = trigger.request.get("session") or []
     if not isinstance(session, list) or not all(
         isinstance(each, dict)

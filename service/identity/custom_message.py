@@ -1,8 +1,8 @@
-"""The messages of the pool, in the user's language.
+"""Trigger that writes the user pool's messages in the user's language.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-custom-message.html
-says which placeholders each message must hold, and the lengths: 140 characters for an SMS and for
-a subject, 20,000 for an e-mail.
+lists the placeholders that each message must have, and the greatest lengths: 140 characters for an
+SMS and for a subject, 20,000 for an e-mail.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
 }
 CODE: Final = "{####}"
 USERNAME: Final = "{username}"
-"""What Cognito replaces by the code (or a temporary password) and by the user name."""
+"""Cognito replaces the first by the code (or a temporary password), the second by the user name."""
 LONGEST_NAME: Final = 40
 
 
@@ -49,10 +49,10 @@ def handle(event: Event, _context: object) -> Event:
 
 
 def greeting_name(name: str) -> str:
-    """The name if it is one, else nothing.
+    """The name if it looks like a name; otherwise empty.
 
-    Whoever signs up with a stranger's address chooses the name that the stranger reads: no address
-    of a page, no sentence and no placeholder gets into a message that way.
+    Somebody who signs up with a stranger's address chooses the name that the stranger reads. This
+    check keeps links, sentences and placeholders out of the message.
     """
     fits = 0 < len(name) <= LONGEST_NAME and len(name.split()) <= 3
     letters = all(unicodedata.category(each)[0] in "LM" or each in " '’-" for each in name)
@@ -60,10 +60,10 @@ def greeting_name(name: str) -> str:
 
 
 def _require_placeholders(trigger: Trigger, purpose: Purpose) -> None:
-    """Raises `BadEvent` if Cognito would not find the places that a message leaves for it."""
+    """Raise `BadEvent` unless Cognito uses the placeholders that the messages have."""
     wanted = {"codeParameter": CODE}
     if purpose is Purpose.INVITE:
         wanted["usernameParameter"] = USERNAME
     for parameter, placeholder in wanted.items():
         if text(trigger.request, parameter) != placeholder:
-            raise BadEvent(f"{parameter} is another than is documented")
+            raise BadEvent(f"{parameter} is not the documented one")

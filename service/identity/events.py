@@ -1,9 +1,9 @@
 """The events that a user pool sends to its triggers, read strictly.
 
-The parameters that all events share, and the time limit of 5 s for an answer:
+AWS documents the parameters that all events have, and the time limit of 5 s for an answer, here:
 https://docs.aws.amazon.com/cognito/latest/developerguide/cognito-user-pools-working-with-lambda-triggers.html
-An event that is not as documented, or has a source the handler does not name, raises `BadEvent`:
-Cognito takes any error for a refusal, so what nobody foresaw is refused.
+An event that is not as documented, or whose source the handler does not expect, raises `BadEvent`.
+Cognito takes any error as a refusal, so an unforeseen event is refused.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any, Final
 Event = dict[str, Any]
 
 VERSION: Final = "1"
-"""Of all events but those of the pre token generation trigger."""
+"""The version of all events except those of the pre token generation trigger."""
 
 
 class BadEvent(ValueError):
-    """The event has another shape, version or source than the handler was written for."""
+    """The event does not have the shape, version or source that the handler expects."""
 
 
 class Refused(Exception):
-    """The user may not go on; Cognito shows the text to the user."""
+    """The user is refused; Cognito shows the text to the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What every event says. `attributes`: the user's, by name; all values are text."""
+    """The parameters of every event. `attributes`: the user's, by name; all values are text."""
 
     source: str
     pool_id: str
@@ -39,7 +39,7 @@ class Trigger:
 
     @property
     def language(self) -> str:
-        """What the app asks for, else the user's own: `ja` for `ja-JP`; empty if neither says."""
+        """The app's language, or else the user's: `ja` for `ja-JP`; empty if both are unknown."""
         metadata = mapping(self.request, "clientMetadata", of=object, default={})
         wanted = metadata.get("locale") or self.attributes.get("locale")
         if not isinstance(wanted, str) or not is_text(wanted):
@@ -69,19 +69,19 @@ def read(event: object, *sources: str, versions: Collection[str] = (VERSION,)) -
 
 
 def answered(event: Event, **response: object) -> Event:
-    """The event as Cognito wants it back: as it came, with these fields of its response set."""
+    """The event as Cognito expects it back: unchanged, except for these fields of its response."""
     return {**event, "response": {**event["response"], **response}}
 
 
 def is_text(value: object) -> bool:
-    """Whether it is text that can be sent: JSON can hold halves of characters, UTF-8 cannot."""
+    """Whether it is text that UTF-8 can encode: JSON may also hold lone surrogates."""
     return isinstance(value, str) and not any(
         "\ud800" <= character <= "\udfff" for character in value
     )
 
 
 def text(holder: Mapping[str, Any], name: str, *, default: str | None = None) -> str:
-    """A field that is text; absent and null mean `default`. Raises `BadEvent`."""
+    """A field that is text; `default` if it is absent or null. Raises `BadEvent`."""
     value = holder.get(name)
     if value is None and default is not None:
         return default
@@ -91,7 +91,7 @@ def text(holder: Mapping[str, Any], name: str, *, default: str | None = None) ->
 
 
 def texts(holder: Mapping[str, Any], name: str) -> list[str]:
-    """A field that is a list of texts; absent and null mean none. Raises `BadEvent`."""
+    """A field that is a list of texts; empty if it is absent or null. Raises `BadEvent`."""
     value = holder.get(name)
     if value is None:
         return []
@@ -101,7 +101,7 @@ def texts(holder: Mapping[str, Any], name: str) -> list[str]:
 
 
 def flag(holder: Mapping[str, Any], name: str) -> bool:
-    """A field that is true or false; absent and null mean false. Raises `BadEvent`."""
+    """A field that is true or false; false if it is absent or null. Raises `BadEvent`."""
     value = holder.get(name)
     if value is not None and not isinstance(value, bool):
         raise BadEvent(f"{name} is neither true nor false")
@@ -111,7 +111,7 @@ def flag(holder: Mapping[str, Any], name: str) -> bool:
 def mapping(
     holder: Mapping[str, Any], name: str, *, of: type, default: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
-    """A field that is an object whose values are `of` one type. Raises `BadEvent`."""
+    """A field that is an object whose values have the type `of`. Raises `BadEvent`."""
     value = holder.get(name)
     if value is None and default is not None:
         return default

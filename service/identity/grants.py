@@ -1,4 +1,4 @@
-"""Which group of the pool gives which scopes of the API."""
+"""The scopes of the API that each group of the user pool gives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from service.auth import policy
 
 RIDERS: Final = "riders"
-"""The group of everybody who signed up."""
+"""The group of all users who signed up."""
 UNICORNS: Final = "unicorns"
 ADMIN: Final = "admin"
 DISPATCHER: Final = "dispatcher"
@@ -19,12 +19,12 @@ SCOPES_OF: Final[Mapping[str, frozenset[str]]] = {
     ADMIN: frozenset({policy.ADMIN_SCOPE}),
     DISPATCHER: frozenset({policy.ADMIN_SCOPE}),
 }
-"""The groups that the templates make. All others are none of the API's business."""
+"""The groups that the templates create. The API ignores all other groups."""
 
 MACHINE_SCOPES: Final = frozenset({policy.FLEET_TELEMETRY_SCOPE})
-"""What a program may hold: every other scope is for people."""
+"""The scopes that a program may have; all others are for people."""
 
 
 def scopes_of(groups: Iterable[str]) -> frozenset[str]:
-    """All scopes that membership in these groups gives."""
+    """All scopes that these groups give."""
     return frozenset().union(*(SCOPES_OF.get(group, frozenset()) for group in groups))

@@ -1,7 +1,7 @@
-"""What users read, in the languages that the service speaks.
+"""The texts that users read, in each language of the service.
 
-A language that is not here is answered in English. `{name}` is the greeting's name, `{code}` and
-`{username}` stand where Cognito puts its own; `tests/unit/identity` holds every language to that.
+Users of other languages get English. `{name}` stands for the user's name in a greeting, `{code}`
+and `{username}` for what Cognito inserts. Tests in `tests/unit/identity` check every language.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ DEFAULT: Final = "en"
 
 
 class Refusal(Enum):
-    """Why somebody may not sign up or sign in."""
+    """The reason why a user may not sign up or sign in."""
 
     NO_ADDRESS = "no address"
     DOMAIN = "domain"
@@ -24,7 +24,7 @@ class Refusal(Enum):
 
 
 class Purpose(Enum):
-    """What a message with a code is for."""
+    """The purpose of a message with a code."""
 
     CONFIRM = "confirm"
     RESET = "reset"
@@ -161,5 +161,5 @@ def wording(language: str) -> Wording:
 
 
 def refusal(why: Refusal, language: str) -> str:
-    """What a user who is refused reads."""
+    """The text for a user who is refused."""
     return wording(language).refusals[why]

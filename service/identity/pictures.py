@@ -1,7 +1,7 @@
 """Makes a new picture of an uploaded one. The only module that imports Pillow.
 
-Only the pixels are copied. So nothing else that a file can carry (a place, a serial number, a
-second format behind the first) gets into the new picture, even if this module does not know of it.
+Only the pixels are copied, so nothing else in the file (a place, a serial number, a second format
+behind the first) gets into the new picture.
 Pillow's own guard against pixel bombs:
 https://pillow.readthedocs.io/en/stable/reference/Image.html#PIL.Image.MAX_IMAGE_PIXELS
 """
@@ -18,7 +18,7 @@ from service.core.photos import Picture
 from service.model.errors import PhotoRefused
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP")
-"""Pillow knows dozens more. Each would give a stranger's file to one more parser."""
+"""Pillow knows dozens more; each further one would be one more parser for strangers' files."""
 MOST_PIXELS: Final = 24_000_000
 """As many as a phone's camera takes; each needs three bytes while a picture is made."""
 MOST_PER_SIDE: Final = 12_000
@@ -29,7 +29,7 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 
 
 def clean(upload: bytes) -> Picture:
-    """The upload's pixels as new JPEGs. Raises `PhotoRefused`, whose text the user reads."""
+    """The upload's pixels as new JPEGs. Raises `PhotoRefused`; its text is shown to the user."""
     try:
         with warnings.catch_warnings():
             # Pillow only warns of a picture up to twice the bound.
@@ -40,7 +40,7 @@ def clean(upload: bytes) -> Picture:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoRefused("the picture has too many pixels") from error
     except Exception as error:
-        # Parsers raise undocumented kinds of errors, all of them for files that are no pictures.
+        # Parsers raise undocumented errors for files that are not pictures.
         raise PhotoRefused("the file is no complete JPEG, PNG or WebP picture") from error
 
 

@@ -1,8 +1,8 @@
-"""Revokes the tokens of users who lost a group or their account, by the user pool's own events.
+"""Revokes the tokens of users who lost a group or their account, on events of the user pool.
 
 EventBridge delivers the events in CloudTrail's form:
 https://docs.aws.amazon.com/cognito/latest/developerguide/understanding-amazon-cognito-entries.html
-AWS promises no time limit for the delivery. The command `account` (service/command) revokes them
+AWS promises no time limit for the delivery. The command `account` (service/command) revokes tokens
 within 5 s.
 """
 
@@ -33,7 +33,8 @@ and no alarm would show that."""
 def handle(event: dict[str, Any], _context: object) -> None:
     """Refuse the user's tokens issued until the event. Raises `BadEvent`, `Unavailable`.
 
-    The instant is the event's, so that a late or repeated delivery spares whoever signed in since.
+    Uses the instant of the event, so that a late or repeated delivery does not refuse later
+    sign-ins.
     """
     sub, at = _lost(event)
     store = DynamoRevocations(client("dynamodb"), os.environ["OPERATIONS_TABLE"])
@@ -44,7 +45,7 @@ def handle(event: dict[str, Any], _context: object) -> None:
 
 
 def _lost(event: dict[str, Any]) -> tuple[str, datetime]:
-    """Whose tokens, and when. In the templates' pool the user name is the `sub`."""
+    """The user's `sub` and the instant. In the templates' pool the user name is the `sub`."""
     if not isinstance(event, dict):
         raise BadEvent("not an object")
     detail = mapping(event, "detail", of=object)
@@ -54,7 +55,7 @@ def _lost(event: dict[str, Any]) -> tuple[str, datetime]:
     more = mapping(detail, "additionalEventData", of=object, default={})
     sub = text(more, "sub", default="") or text(parameters, "username", default="")
     if not _SUB.fullmatch(sub):
-        raise BadEvent("an event that does not say who")
+        raise BadEvent("an event without a user")
     try:
         at = datetime.fromisoformat(text(detail, "eventTime"))
     except ValueError:

@@ -1,8 +1,8 @@
 """Puts a user who has confirmed the sign-up into the group `riders`; a repeat changes nothing.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-post-confirmation.html
-If this fails, the user is in no group and gets no scopes from the trigger that makes tokens. Then
-an operator adds the group (service/identity/README.md).
+If this fails, the user is in no group and so gets no scopes from the token trigger. An operator
+then adds the group (service/identity/README.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RESET: Final = "PostConfirmation_ConfirmForgotPassword"
 
 
 def handle(event: Event, _context: object) -> Event:
-    """Raises `BadEvent`, botocore's errors. One remote call."""
+    """Raises `BadEvent` and botocore's errors. One remote call."""
     trigger = read(event, SIGNED_UP, RESET)
     if trigger.source == SIGNED_UP:
         client("cognito-idp").admin_add_user_to_group(

@@ -1,4 +1,4 @@
-"""Who may sign up: domains on the list, and each address once.
+"""Trigger that decides who may sign up: users of the allowed domains, each address once.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-sign-up.html
 """
@@ -20,14 +20,14 @@ INVITED: Final = "PreSignUp_AdminCreateUser"
 FEDERATED: Final = "PreSignUp_ExternalProvider"
 
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9.-]{1,189})")
-"""What the HTML standard takes for an address, ASCII only. Neither quote nor backslash, which could
-change the filter of `ListUsers`."""
+"""An address as the HTML standard defines it, ASCII only. It has neither quotes nor backslashes,
+which could change the filter of `ListUsers`."""
 
 
 def handle(event: Event, _context: object) -> Event:
     """Raises `Refused` in the user's language, `BadEvent`. One or two remote calls.
 
-    A user whom an administrator invites may have an address of any domain.
+    A user invited by an administrator may have an address of any domain.
     """
     trigger = read(event, SELF, INVITED, FEDERATED)
     address = trigger.attributes.get("email", "")
@@ -43,13 +43,13 @@ def handle(event: Event, _context: object) -> Event:
 
 
 def _allowed_domains() -> frozenset[str]:
-    """The domains that may sign up; empty if all may. A subdomain must be listed itself."""
+    """The domains that may sign up; empty if all may. Subdomains must be listed separately."""
     listed = os.environ.get("ALLOWED_EMAIL_DOMAINS", "").lower().split(",")
     return frozenset(name.strip() for name in listed if name.strip())
 
 
 def _is_taken(trigger: Trigger, address: str) -> bool:
-    """Whether another user has the address, as it is written or in lower case.
+    """Whether another user has the address, as written or in lower case.
 
     The pool compares the addresses of its own users only. Without this check, an identity provider
     that verifies no addresses would let a stranger in with another user's address.

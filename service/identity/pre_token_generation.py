@@ -1,12 +1,12 @@
-"""What tokens say: the API's scopes, the groups it knows, no phone number.
+"""Trigger that sets the content of tokens: scopes of the API, its groups, no phone number.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-token-generation.html
-Versions 2 and 3 (Essentials plan) change access tokens; only version 3 is sent for machines.
-Version 1 cannot, and is refused.
+Events of versions 2 and 3 (Essentials plan) can change access tokens; only version 3 is sent for
+machines. Version 1 cannot, so it is refused.
 
-A sign-in by SDK (SRP) brings one scope only, that of the user's own account. The trigger adds the
-scopes of the user's groups, as far as the client may ask for them. A sign-in by the login page
-keeps the scopes that its app asked for.
+A sign-in by SDK (SRP) gets one scope only, that of the user's own account. The trigger adds the
+scopes of the user's groups that the client may ask for. A sign-in by the login page keeps the
+scopes that its app asked for.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PRIVATE_CLAIMS: Final = ("phone_number", "phone_number_verified")
 
 
 def handle(event: Event, _context: object) -> Event:
-    """Raises `BadEvent`, `Refused` for a suspended user. A remote call for each new client."""
+    """Raises `BadEvent`; `Refused` for a suspended user. One remote call for each new client."""
     trigger = read(event, *SOURCES, versions=VERSIONS)
     if trigger.source == MACHINE:
         return _changed(event, remove=_users_scopes(texts(trigger.request, "scopes")))
@@ -52,7 +52,7 @@ def handle(event: Event, _context: object) -> Event:
         add=_scopes_to_add(trigger, groups),
         groups={
             "groupsToOverride": groups,
-            # Cognito would clear what is left out here, and the identity pool chooses a role by it.
+            # Cognito would clear fields that are left out; the identity pool needs them.
             "iamRolesToOverride": texts(configuration, "iamRolesToOverride"),
             "preferredRole": text(configuration, "preferredRole", default="") or None,
         },
@@ -60,7 +60,7 @@ def handle(event: Event, _context: object) -> Event:
 
 
 def _scopes_to_add(trigger: Trigger, groups: Iterable[str]) -> list[str]:
-    """Raises `Refused` if Cognito does not answer what the client may ask for."""
+    """Raises `Refused` if Cognito does not return the scopes of the client."""
     if trigger.source == HOSTED or set(texts(trigger.request, "scopes")) != {SDK_SCOPE}:
         return []
     granted = scopes_of(groups)
@@ -74,7 +74,7 @@ def _scopes_to_add(trigger: Trigger, groups: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=100)
 def _scopes_of_client(pool_id: str, client_id: str) -> frozenset[str]:
-    """The client's scopes, remembered as long as this instance of the function lives."""
+    """The client's scopes, remembered for the life of this instance of the function."""
     described = client("cognito-idp").describe_user_pool_client(
         UserPoolId=pool_id, ClientId=client_id
     )
@@ -82,7 +82,7 @@ def _scopes_of_client(pool_id: str, client_id: str) -> frozenset[str]:
 
 
 def _users_scopes(scopes: Iterable[str]) -> list[str]:
-    """Those of the scopes that belong to the API and that no machine may hold."""
+    """The scopes of the API among these that no machine may have."""
     return sorted(policy.SCOPES.keys() & set(scopes) - MACHINE_SCOPES)
 
 

@@ -1,8 +1,8 @@
-"""Before a sign-in: suspended users stay out. After it: an audit line that names nobody's data.
+"""Triggers before a sign-in (refuse suspended users) and after it (write an audit line).
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-authentication.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-post-authentication.html
-Neither runs when a session is renewed. Then the trigger that makes tokens refuses suspended users.
+Neither runs when a session is renewed; there the token trigger refuses suspended users.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def before(event: Event, _context: object) -> Event:
 
 
 def after(event: Event, _context: object) -> Event:
-    """Write who signed in where, by the pool's own ids. Raises `BadEvent`."""
+    """Log who signed in at which client, by the pool's ids only. Raises `BadEvent`."""
     trigger = read(event, AFTER)
     line = {
         "message": "signed in",
@@ -36,7 +36,7 @@ def after(event: Event, _context: object) -> Event:
         "client_id": trigger.client_id,
         "new_device": flag(trigger.request, "newDeviceUsed"),
     }
-    # Lambda's own log: one line, one event.
+    # Lambda logs each line of stdout as one event.
     sys.stdout.write(f"{json.dumps(line)}\n")
     return answered(event)
 

@@ -1,7 +1,7 @@
-"""Users of an older directory move in when they first sign in. Off unless a directory is named.
+"""Trigger that takes over users of an older directory at their first sign-in. Off by default.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-migrate-user.html
-The pool sends the password in clear, so the client's flow must be `ALLOW_USER_PASSWORD_AUTH`.
+The pool sends the password in clear text, so the client's flow must be `ALLOW_USER_PASSWORD_AUTH`.
 `USER_DIRECTORY` names a function, `package.module:function`, that has the type `Directory`.
 """
 
@@ -23,22 +23,22 @@ RESET: Final = "UserMigration_ForgotPassword"
 
 Directory = Callable[[str, str | None], Mapping[str, str] | None]
 """Returns a user's attributes by user name and password; by user name alone if the password is None
-(a reset). Returns None for an unknown user or a wrong password. It has to answer within 3 s."""
+(a reset). Returns None for an unknown user or a wrong password. Must answer within 3 s."""
 
 TRIES: Final = 5
 TRIES_SECONDS: Final = 900
-"""How often a user name may be tried in how many seconds, so that nobody can guess passwords."""
+"""The most attempts for one user name in this many seconds, so that nobody can guess passwords."""
 CALLS: Final = 60
 CALLS_SECONDS: Final = 60
-"""How often the directory is asked in how many seconds. Both limits hold for one instance of the
-function; the template lets two run at a time."""
+"""The most calls to the directory in this many seconds. Both limits hold for one instance of the
+function; the template allows two at a time."""
 
 _tries: TTLCache[str, int] = TTLCache(10_000, TRIES_SECONDS)
 _calls: deque[float] = deque(maxlen=CALLS)
 
 
 def handle(event: Event, _context: object) -> Event:
-    """Raises `Refused` if there is no directory or it knows no such user, `BadEvent`."""
+    """Raises `BadEvent`; `Refused` for an unknown user or after too many attempts."""
     trigger = read(event, SIGN_IN, RESET)
     password = text(trigger.request, "password") if trigger.source == SIGN_IN else None
     directory = _directory()
