@@ -233,7 +233,6 @@ class Dispatcher:
             fleet |= {name: entry for name, entry in found.items() if name not in done.taken}
             cut -= {ride.ride_id for ride in searching}
             cut |= {ride.ride_id for ride in searching if ride.pickup in near.truncated}
-            times.prefetch(rides, fleet.values())
             matching = self._match(times, rides, list(fleet.values()), done.plans, now)
             claimed = {pairing.ride_id for pairing in matching.claims}
             searching = [ride for ride in rides if ride.ride_id in cut - claimed]

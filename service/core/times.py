@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from service.matching.candidates import places_to_fetch
 from service.matching.correction import (
     AS_ESTIMATED,
     CorrectedTimes,
@@ -25,9 +24,7 @@ from service.matching.travel import FloatArray, GreatCircle, TravelTimes, places
 from service.model import RideStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from service.model import FleetEntry, Location, Ride
+    from service.model import Location, Ride
 
 NEW_YORK: Final = power_law(353.0, 0.58, GreatCircle().reach_metres(1))
 """The default correction of straight-line times, used for riders until their zone has learned.
@@ -91,14 +88,6 @@ class ZoneTimes:
     def for_riders(self, zone: str, kind: Kind, now: datetime) -> CorrectedTimes:
         """Median travel times, as shown to riders and drivers."""
         return CorrectedTimes(self.base, self.rider_correction(zone, kind), _hour(now))
-
-    def prefetch(self, rides: Iterable[Ride], fleet: Iterable[FleetEntry]) -> None:
-        """Fetch everything that a round of these rides may need with one estimate.
-
-        A base behind a network remembers the answers; a straight line needs no call.
-        """
-        if not isinstance(self.base, GreatCircle):
-            self.base.estimate(*places_to_fetch(rides, fleet))
 
     def trips(self, zone: str, now: datetime) -> tuple[TravelTimes, RemainingTime]:
         """The travel times of trips, and the model for the remaining time of trips under way."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, TravelTimes, places
-from service.model import FleetEntry, Location, Ride
+from service.model import FleetEntry, Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +70,6 @@ def gather(
     )
 
 
-def places_to_fetch(
-    rides: Iterable[Ride], fleet: Iterable[FleetEntry]
-) -> tuple[FloatArray, FloatArray]:
-    """Every pair of places that `match` may ask travel times for, as origins and destinations.
-
-    Each unicorn's start with each pickup; of a busy unicorn its way to its own pickup, and its
-    trip.
-    """
-    entries = [entry for entry in fleet if entry.position]
-    busy = [unicorn for unicorn in map(_busy, entries) if unicorn]
-    free = [e.position.location for e in entries if e.unicorn.can_take_a_ride and e.position]
-    starts = places([*free, *(b.dropoff for b in busy)])
-    pickups = places(ride.pickup for ride in rides)
-    own = places(b.pickup for b in busy)
-    origins = [np.repeat(starts, len(pickups), axis=0), places(b.start for b in busy), own]
-    destinations = [np.tile(pickups, (len(starts), 1)), own, places(b.dropoff for b in busy)]
-    return np.concatenate(origins), np.concatenate(destinations)
-
-
 def _soon_free(
     entries: Sequence[FleetEntry],
     now: datetime,
@@ -100,13 +81,16 @@ def _soon_free(
     busy = [unicorn for unicorn in map(_busy, entries) if unicorn] if plan_seconds > 0 else []
     if not busy:
         return busy, np.empty(0)
-    pickups = places(b.pickup for b in busy)
-    whole, _ = trips.estimate(pickups, places(b.dropoff for b in busy))
-    approaches, _ = travel.estimate(places(b.start for b in busy), pickups)
+    pickups, dropoffs = (places(getattr(b, end) for b in busy) for end in ("pickup", "dropoff"))
+    whole, _ = trips.estimate(pickups, dropoffs)
     elapsed = np.array([_seconds_since(b.started_at, now) for b in busy])
-    ready_in = approaches + remaining.seconds(whole, elapsed)
-    soon = np.flatnonzero(ready_in <= plan_seconds)
-    return [busy[row] for row in soon], ready_in[soon]
+    left = remaining.seconds(whole, elapsed)
+    # The drive to the pickup only adds to the trip, so it is not asked about for long trips.
+    rows = np.flatnonzero(left <= plan_seconds)
+    approaches, _ = travel.estimate(places(busy[row].start for row in rows), pickups[rows])
+    ready_in = approaches + left[rows]
+    soon = ready_in <= plan_seconds
+    return [busy[row] for row in rows[soon]], ready_in[soon]
 
 
 def _busy(entry: FleetEntry) -> _Busy | None:

@@ -6,6 +6,7 @@ The protocol is OSRM's: http://project-osrm.org/docs/v5.24.0/api/#table-service
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -106,6 +107,6 @@ def _numbers(rows: object) -> FloatArray:
     """A table of numbers; null becomes NaN. Text that looks like a number is not one."""
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise TypeError
-    if not all(type(cell) in {int, float, type(None)} for row in rows for cell in row):
+    if not set(map(type, chain.from_iterable(rows))) <= {int, float, type(None)}:
         raise TypeError
     return np.array(rows, dtype=np.float64)

@@ -26,7 +26,12 @@ engine's answers change only when it starts with other roads or speeds. Each rou
 trip under way again."""
 MOST_REMEMBERED: Final = 50_000
 """Pairs in each half of the memory; about 10 MB."""
+MOST_CELLS_PER_PAIR: Final = 32
+"""The most cells of a table for each pair that is wanted. All cells are computed and read: a table
+of 100 scattered drives has 10,000."""
 UNKNOWN: Final = [np.nan, np.nan]
+NO_DRIVE: Final = [0.0, 0.0]
+"""The seconds and metres from a place to itself."""
 _Pair: TypeAlias = tuple[complex, complex]
 
 FARTHEST_ROAD_METRES: Final = 500.0
@@ -104,7 +109,7 @@ class RoutedTimes:
         deadline = self._monotonic() + budget
         self._memory.age()
         pairs = list(zip(_points(origins), _points(destinations), strict=True))
-        answers = list(map(self._memory.get, pairs))
+        answers = [NO_DRIVE if pair[0] == pair[1] else self._memory.get(pair) for pair in pairs]
         missing = np.flatnonzero([answer is None for answer in answers])
         for rows, table in self._answers(origins, destinations, missing, deadline):
             for row, answer in zip(rows.tolist(), table.T.tolist(), strict=True):
@@ -194,24 +199,24 @@ def _distinct(places: FloatArray) -> tuple[FloatArray, IntArray]:
 
 
 def _chunks(origins: FloatArray, destinations: FloatArray, most_places: int) -> Iterator[IntArray]:
-    """Split pairs into chunks with at most `most_places` places each.
+    """Split pairs into chunks, one for each table.
 
-    Pairs of one destination stay together: a table has all pairs of its places, so scattered pairs
-    would waste most of it.
+    A table has at most `most_places` places, and `MOST_CELLS_PER_PAIR` cells for each of its pairs.
+    Pairs of one destination stay together, because a table has all pairs of its places: a table of
+    scattered pairs would be answers that nobody needs.
     """
-    if not len(origins):
-        return
-    if len(_distinct(origins)[0]) + len(_distinct(destinations)[0]) <= most_places:
-        yield np.arange(len(origins))
-        return
     chunk: list[int] = []
-    places: set[tuple[str, float, float]] = set()
-    for row in np.lexsort((*origins.T, *destinations.T)):
-        pair = {("from", *origins[row]), ("to", *destinations[row])}
-        if len(places | pair) > most_places:
+    sources: set[complex] = set()
+    targets: set[complex] = set()
+    starts, ends = _points(origins), _points(destinations)
+    for row in np.lexsort((*origins.T, *destinations.T)).tolist():
+        rows = len(sources) + (starts[row] not in sources)
+        columns = len(targets) + (ends[row] not in targets)
+        if rows + columns > most_places or rows * columns > MOST_CELLS_PER_PAIR * (len(chunk) + 1):
             yield np.array(chunk)
-            chunk, places = [], set()
-        chunk.append(int(row))
-        places |= pair
+            chunk, sources, targets = [], set(), set()
+        chunk.append(row)
+        sources.add(starts[row])
+        targets.add(ends[row])
     if chunk:
         yield np.array(chunk)

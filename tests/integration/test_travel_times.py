@@ -20,14 +20,19 @@ from service.model import FleetEntry, Location, Position
 from service.observability.instruments import ROUTING_FAILURES
 from service.settings import Settings
 from service.stores.osrm import TableService
-from service.stores.routed import PAUSE_SECONDS, REMEMBERED_SECONDS, RoutedTimes
+from service.stores.routed import (
+    MOST_CELLS_PER_PAIR,
+    PAUSE_SECONDS,
+    REMEMBERED_SECONDS,
+    RoutedTimes,
+)
 from service.stores.travel_times import travel_times
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 from tests.support.infrastructure import free_port
 from tests.support.service import Service
 from tests.support.table_server import Question, TableServer, answer_of, drive
 
-HERE, THERE = Location(40.71, -74.0), Location(40.75, -73.98)
+HERE, NEAR, THERE = Location(40.71, -74.0), Location(40.711, -74.0), Location(40.75, -73.98)
 SETTINGS: dict[str, Any] = {"aws_region": "us-east-1", "redis_url": "redis://127.0.0.1:6379/0"}
 
 
@@ -132,11 +137,30 @@ def test_where_there_is_no_way_the_pair_is_estimated(
         return answer
 
     server.answer = no_way_to_the_second
-    origins, destinations = places([HERE, HERE]), places([HERE, THERE])
+    origins, destinations = places([HERE, HERE]), places([NEAR, THERE])
     seconds, metres = travel.estimate(origins, destinations)
-    assert (seconds[0], metres[0]) == (0, 0)
+    way = drive((-74.0, 40.71), (-74.0, 40.711))
+    assert (seconds[0], metres[0]) == (way, 10 * way)
     assert (seconds[1], metres[1]) == STRAIGHT
-    assert travel.estimate(origins, destinations)[0][0] == 0
+    assert travel.estimate(origins, destinations)[0][0] == way
+
+
+def test_nobody_asks_about_the_way_from_a_place_to_itself(
+    server: TableServer, travel: RoutedTimes
+) -> None:
+    seconds, metres = travel.estimate(places([HERE, HERE]), places([HERE, THERE]))
+    assert (seconds.tolist(), metres.tolist()) == ([0, TOLD], [0, 10 * TOLD])
+    (question,) = server.asked
+    assert question.targets == [(-73.98, 40.75)]
+
+
+def test_scattered_drives_do_not_become_one_large_table(server: TableServer, clock: Clock) -> None:
+    server.most_places = 1000
+    origins, destinations = random_pairs(300, 3000)
+    seconds, _ = routed(server.url, clock, most_places=1000).estimate(origins, destinations)
+    assert seconds == pytest.approx(told(origins, destinations))
+    cells = sum(len(question.sources) * len(question.targets) for question in server.asked)
+    assert cells <= MOST_CELLS_PER_PAIR * 300
 
 
 def test_what_was_answered_is_not_asked_again_for_a_while(
@@ -297,13 +321,30 @@ def test_the_questions_of_a_pairing_share_one_budget(server: TableServer, clock:
     travel = routed(server.url, clock)
     service = Service()
     service.on_routes(ZoneTimes(travel, make_round_base=travel.for_a_round))
-    service.on_duty()
+    service.on_duty(at=HERE)
     ride = replace(service.request(), missed_by=frozenset({"u1"}))
     service.rides.put(ride)
     service.waiting.correct(ride)
     service.run_published_rounds()
     assert service.stored(ride).unicorn_id == "u1", "looked at twice: with and without its miss"
     assert len(server.asked) == 1
+
+
+def test_a_round_asks_nothing_about_a_unicorn_that_will_be_busy_for_long(
+    server: TableServer, travel: RoutedTimes
+) -> None:
+    service = Service()
+    service.on_routes(ZoneTimes(travel, make_round_base=travel.for_a_round))
+    service.on_duty("busy", at=Location(41.401, -74.0))
+    service.request(pickup=Location(41.4, -74.0), dropoff=Location(40.721, -74.0))
+    service.run_published_rounds()
+    server.asked.clear()
+    service.on_duty("free", at=Location(40.72, -74.0))
+    service.request(pickup=Location(40.72, -74.001))
+    service.run_published_rounds()
+    trip, pickup = server.asked
+    assert (trip.sources, trip.targets) == ([(-74.0, 41.4)], [(-74.0, 40.721)])
+    assert (pickup.sources, pickup.targets) == ([(-74.0, 40.72)], [(-74.001, 40.72)])
 
 
 def test_many_places_without_a_road_are_another_city_and_one_is_a_rider_in_the_sea(

@@ -13,6 +13,7 @@ MEASUREMENTS: Mapping[str, Sequence[Sequence[str]]] = {
     "requests": (),
     "burst": (),
     "moves": (),
+    "engine_round": (),
     "backlog": (),
     "positions": (),
     "capacity": (),
