@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.auth.claims import LONGEST_SESSION_SECONDS, AccessClaims
+from service.auth.claims import LONGEST_IDENTIFIER, LONGEST_SESSION_SECONDS, AccessClaims
 from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import read_key_set
 from service.auth.keys import PinnedKeys, Snapshot
@@ -335,3 +335,18 @@ def test_no_memory_at_all_can_be_asked_for() -> None:
     tokens = VerifiedTokens(limit=0)
     tokens.add(b"a", KEYS, principal_until(100))
     assert tokens.get(b"a", KEYS, 0.0) is None
+
+
+@pytest.mark.parametrize("claim", ["sub", "jti", "origin_jti", "username"])
+@pytest.mark.parametrize("value", ["x" * (LONGEST_IDENTIFIER + 1), "a\nb", "a\x00b", "\u202eb"])
+def test_a_signed_identifier_that_cannot_be_a_key_is_refused(
+    mint: Mint, verifier: TokenVerifier, claim: str, value: str
+) -> None:
+    with pytest.raises(InvalidToken, match="is not an identifier"):
+        verifier.verify(mint.access_token(**{claim: value}), mint.clock())
+
+
+@pytest.mark.parametrize("claim", ["iat", "auth_time"])
+def test_instants_before_1970_are_refused(mint: Mint, verifier: TokenVerifier, claim: str) -> None:
+    with pytest.raises(InvalidToken):
+        verifier.verify(mint.access_token(**{claim: -(10**300)}), mint.clock())
