@@ -7,7 +7,6 @@ The OpenAPI document is derived from these classes.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
@@ -148,15 +147,7 @@ def staff_ride_view(ride: Ride) -> StaffRideView:
 
 
 def _without_offer(ride: Ride) -> Ride:
-    if ride.matched_at is None:
-        ride = replace(
-            ride,
-            unicorn=None,
-            pickup_eta_seconds=None,
-            pickup_eta_latest_seconds=None,
-            pickup_distance_metres=None,
-        )
-    return ride
+    return ride if ride.matched_at else ride.without_unicorn()
 
 
 def driven_ride_view(ride: Ride) -> DrivenRideView:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 from service.model.errors import IllegalTransition, NotCancelable
 from service.model.places import Location
@@ -44,6 +45,15 @@ class Rating:
 
 ERASED = "erased"
 """The rider id of a ride whose rider was erased; a token's `sub` is a UUID and never equals it."""
+
+
+_WITHOUT_UNICORN: Final[Mapping[str, Any]] = dict.fromkeys(
+    (
+        *("unicorn", "pickup_eta_seconds", "pickup_eta_latest_seconds"),
+        *("pickup_distance_metres", "matched_at", "arrived_at"),
+    )
+)
+"""The fields that a ride without a unicorn does not have, each as None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,14 +240,9 @@ class Ride:
             now,
             self.unicorn.unicorn_id,
             due_at=now + FIRST_RETRY,
-            unicorn=None,
-            pickup_eta_seconds=None,
-            pickup_eta_latest_seconds=None,
-            pickup_distance_metres=None,
+            **_WITHOUT_UNICORN,
             # Else it would end an offer that a process of the previous release makes next.
             offer_expires_at=None,
-            matched_at=None,
-            arrived_at=None,
             arrived_distance_metres=None,
             arrive_refused_at=None,
             excluded=self.excluded | {self.unicorn.unicorn_id},
@@ -263,6 +268,10 @@ class Ride:
         after = self.returned(now, match_within, RideStep.NOT_COMING)
         return replace(after, not_coming=not_coming)
 
+    def without_unicorn(self) -> Ride:
+        """The same version for somebody who must not see its unicorn."""
+        return replace(self, **_WITHOUT_UNICORN)
+
     def as_left_by(self, unicorn_id: str) -> Ride:
         """The ride as it was after this unicorn declined it; who has it now is not shown.
 
@@ -272,12 +281,7 @@ class Ride:
             self,
             status=RideStatus.REQUESTED,
             version=self.declined[unicorn_id],
-            unicorn=None,
-            pickup_eta_seconds=None,
-            pickup_eta_latest_seconds=None,
-            pickup_distance_metres=None,
-            matched_at=None,
-            arrived_at=None,
+            **_WITHOUT_UNICORN,
             started_at=None,
             completed_at=None,
             canceled_at=None,
