@@ -10,6 +10,7 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from service.background import Repeated
+from service.local.environment import keep_to_the_stack
 from tests.support.infrastructure import MiniStack, RedisServer
 
 # How long an example takes is no property of the code, least of all on a busy machine.
@@ -26,7 +27,12 @@ end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort slow files first; keep the order within a file."""
+    """Sort slow files first; keep the order within a file.
+
+    Only tests/aws may see the real AWS account and the proxy of the person who runs the tests.
+    """
+    if all(item.path.parent.name != "aws" for item in items):
+        keep_to_the_stack()
     rank = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
 

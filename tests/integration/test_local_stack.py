@@ -39,6 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     stack = LocalStack(tmp_path_factory.mktemp("stack"))
     home = tmp_path_factory.mktemp("home")
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:1")
+    proxies |= {"no_proxy": "", "NO_PROXY": ""}
     real_aws = {"HOME": str(home), "AWS_PROFILE": "production", "AWS_USE_FIPS_ENDPOINT": "true"}
     (home / ".aws").mkdir()
     for name in ("config", "credentials"):

@@ -224,7 +224,7 @@ def test_a_proxy_in_the_environment_leaves_all_calls_to_botocore(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with Server(200, "{}") as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("http_proxy", proxy.url)
         with a_client(monkeypatch, "http://dynamodb.example.com") as client:
             outcome(client)
         assert proxy.headers[0]["Host"] == "dynamodb.example.com"
