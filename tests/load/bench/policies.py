@@ -11,9 +11,9 @@ import numpy as np
 from service.matching.match import Tuning
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, GreatCircle, TravelTimes
-from service.matching.tuning import Repositioning
+from service.matching.tuning import KNOBS, Repositioning, tuning_with_repositioning
 from service.matching.zones import RESOLUTION
-from service.model import Location
+from service.model import Location, RepositioningLevel
 from tests.load.bench.nyc import NycTrip
 from tests.support.markets import AS_ESTIMATED
 
@@ -120,20 +120,24 @@ FAIRNESS = (
 )
 """Policies that show what fairness costs."""
 
-LEAN, STRONG = Repositioning(), Repositioning(drive_weight=0.7)
-_P1 = OURS.tuned("lean", driving_weight=1.0, on_time_seconds=210)
-_P2 = OURS.tuned("strong", driving_weight=0.6, on_time_seconds=210)
+
+def _repositioned(level: RepositioningLevel) -> Policy:
+    tuning = tuning_with_repositioning(OURS.tuning, level)
+    return replace(OURS, name=str(level), tuning=tuning, moves=KNOBS[level])
+
+
+LEAN = _repositioned(RepositioningLevel.LEAN)
 
 REPOSITIONING = (
     OURS,
-    replace(_P1, name="the weights of lean alone"),
-    replace(_P1, moves=LEAN),
-    replace(_P2, moves=STRONG),
-    replace(_P1, name="lean, 70 % follow", moves=LEAN, obedience=0.7),
-    replace(_P1, name="lean, 40 % follow", moves=LEAN, obedience=0.4),
+    replace(LEAN, name="the weights of lean alone", moves=None),
+    LEAN,
+    _repositioned(RepositioningLevel.STRONG),
+    replace(LEAN, name="lean, 70 % follow", obedience=0.7),
+    replace(LEAN, name="lean, 40 % follow", obedience=0.4),
     replace(OURS, name="plans, drives ± 30 %", scatter=0.3),
-    replace(_P1, name="lean, drives ± 30 %", moves=LEAN, scatter=0.3),
+    replace(LEAN, name="lean, drives ± 30 %", scatter=0.3),
     replace(OURS, name="re-assigning", reassigns=True),
-    replace(_P1, name="lean, re-assigning", moves=LEAN, reassigns=True),
+    replace(LEAN, name="lean, re-assigning", reassigns=True),
 )
 """Policies in which idle unicorns wait where riders will be. The service does not re-assign."""
