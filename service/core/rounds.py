@@ -11,12 +11,13 @@ import logging
 import math
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.claims import Claim, Outcome, claim, plans_with_rider_etas, with_rider_etas
+from service.core.claims import Claim, Outcome, claim
+from service.core.pairing import find_pairs
 from service.core.ports import (
     DeadLetters,
     LeaseLost,
@@ -27,10 +28,9 @@ from service.core.ports import (
     WaitingZone,
 )
 from service.core.suspects import try_suspects
-from service.core.times import ZoneTimes
-from service.matching.match import Matching, match
+from service.matching.match import Matching
 from service.matching.tuning import Tuning, tuning_with_repositioning
-from service.model import FleetEntry, Pairing, Ride
+from service.model import Pairing, Ride
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +44,6 @@ LOST_CLAIM_ROUNDS: Final = 3
 SLICE_RIDES: Final = 2000
 """Rides that are paired at once at most, because the time for the best matching grows faster than
 their number (2,000 rides: 82 ms; 5,000: 1,461 ms)."""
-
-SEARCH_GROWTH: Final = 4
-"""If a rider gets none of the compared unicorns, the next search compares this many times more."""
 
 FAILED_PAUSE_SECONDS: Final = 0.25
 """Pause before the successor of a failed job, so that a permanent failure is no busy loop."""
@@ -192,7 +189,8 @@ class Dispatcher:
         Claims get at least as much time as the pairing took, so that every job claims something.
         """
         began = self.monotonic()
-        matching, claims = self._pair(rides, done)
+        tuning = self._tuning(rides[0].zone)
+        matching, claims = find_pairs(self.ports, tuning, rides, done.plans, done.taken, self.now())
         paired = self.monotonic()
         until = max(end, paired + (paired - began))
 
@@ -210,83 +208,10 @@ class Dispatcher:
     def _try_alone(self, ride: Ride) -> None:
         self._serve_slice([ride], Round({}), math.inf)
 
-    def _pair(self, rides: Sequence[Ride], done: Round) -> tuple[Matching, Sequence[Claim]]:
-        """The best pairs of these rides with unicorns that are not taken.
-
-        The fleet index returns the nearest unicorns, some of which are excluded from a ride. So it
-        is asked for more around each ride that got no available unicorn while there are more within
-        reach.
-        """
-        now, fleet, zone = self.now(), dict[str, FleetEntry](), rides[0].zone
-        times = self.ports.times.for_a_round()
-        travel = times.for_pairing(zone, now)
-        searching, cut, count = rides, set[str](), self.tuning.neighbours
-        while True:
-            near = self.ports.fleet.near(
-                [ride.pickup for ride in searching],
-                reach_metres=travel.reach_metres(self.tuning.max_pickup_eta_seconds),
-                per_place=count,
-                equal_metres=self.tuning.equal_metres,
-                now=now,
-            )
-            found = {entry.unicorn.unicorn_id: entry for entry in near.entries}
-            fleet |= {name: entry for name, entry in found.items() if name not in done.taken}
-            cut -= {ride.ride_id for ride in searching}
-            cut |= {ride.ride_id for ride in searching if ride.pickup in near.truncated}
-            matching = self._match(times, rides, list(fleet.values()), done.plans, now)
-            claimed = {pairing.ride_id for pairing in matching.claims}
-            searching = [ride for ride in rides if ride.ride_id in cut - claimed]
-            if not searching:
-                break
-            count *= SEARCH_GROWTH
-        matching = self._ask_again(times, rides, fleet, matching)
-        by_id = {ride.ride_id: ride for ride in rides}
-        claims = [Claim(p, by_id[p.ride_id], fleet[p.unicorn_id]) for p in matching.claims]
-        plans = plans_with_rider_etas(times, matching.plans, by_id, fleet, now)
-        matching = Matching(matching.claims, tuple(plans))
-        return matching, with_rider_etas(times, zone, claims, now)
-
-    def _match(
-        self,
-        times: ZoneTimes,
-        rides: Sequence[Ride],
-        fleet: Sequence[FleetEntry],
-        plans: Mapping[str, Pairing],
-        now: datetime,
-    ) -> Matching:
-        """The best pairs by the travel times of these rides' zone."""
-        zone = rides[0].zone
-        trips, remaining = times.trips(zone, now)
-        travel = times.for_pairing(zone, now)
-        return match(rides, fleet, plans, now, self._tuning(zone), travel, remaining, trips)
-
     def _tuning(self, zone: str) -> Tuning:
         if not self.is_repositioning:
             return self.tuning
         return tuning_with_repositioning(self.tuning, self.ports.pauses.current().level_of(zone))
-
-    def _ask_again(
-        self,
-        times: ZoneTimes,
-        rides: Sequence[Ride],
-        fleet: Mapping[str, FleetEntry],
-        matching: Matching,
-    ) -> Matching:
-        """Offer a ride again to a unicorn that missed its offer, if no other can take the ride."""
-        both = (*matching.claims, *matching.plans)
-        served = {pairing.ride_id for pairing in both}
-        alone = [ride for ride in rides if ride.missed_by and ride.ride_id not in served]
-        if not alone:
-            return matching
-        taken = {pairing.unicorn_id for pairing in both}
-        more = self._match(
-            times,
-            [replace(ride, missed_by=frozenset()) for ride in alone],
-            [entry for name, entry in fleet.items() if name not in taken],
-            {},
-            self.now(),
-        )
-        return Matching(matching.claims + more.claims, matching.plans + more.plans)
 
     def _still_waits(self, ride: Ride, zone: WaitingZone) -> bool:
         """Whether the ride is still to be paired: False once it is past its end.

@@ -7,21 +7,21 @@ import signal
 from collections.abc import Sequence
 from typing import Any, Final
 
-from service.core import rounds
+from service.core import pairing
 from service.model import Location, Ride
 from worker.app import app
 
 DEADLY: Final = Location(13.0, 13.0)
 
-_match: Final = rounds.match
+_match: Final = pairing.match
 
 
-def match(waiting: Sequence[Ride], *rest: Any) -> Any:
+def match(waiting: Sequence[Ride], *rest: Any, **named: Any) -> Any:
     if any(ride.dropoff == DEADLY for ride in waiting):
         os.kill(os.getpid(), signal.SIGKILL)
-    return _match(waiting, *rest)
+    return _match(waiting, *rest, **named)
 
 
-rounds.match = match
+pairing.match = match
 
 __all__ = ["app"]

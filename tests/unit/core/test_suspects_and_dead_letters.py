@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core import dead_letters, rounds
+from service.core import dead_letters, pairing
 from service.core.erasure import erase_rider
 from service.core.suspects import DEATHS_ALONE
 from service.core.sweep import sweep
@@ -32,15 +32,15 @@ class Crash(BaseException):
 @contextmanager
 def deadly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Meanwhile, to pair a ride to the deadly place is a crash."""
-    match = rounds.match
+    match = pairing.match
 
-    def crashing(waiting: Any, *rest: Any) -> Any:
+    def crashing(waiting: Any, *rest: Any, **named: Any) -> Any:
         if any(ride.dropoff == DEADLY for ride in waiting):
             raise Crash
-        return match(waiting, *rest)
+        return match(waiting, *rest, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rounds, "match", crashing)
+        patch.setattr(pairing, "match", crashing)
         yield
 
 
