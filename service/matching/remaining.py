@@ -45,8 +45,15 @@ class RemainingTime:
 
     @classmethod
     def of_learned(cls) -> Self:
-        """The model for learned estimates: such an estimate is already the usual time."""
-        return cls(usual=((0.0,), (1.0,)), left=cls.default().left)
+        """The model for learned estimates: such an estimate is already the usual time.
+
+        But no trip is expected to be shorter than the shortest usual time of the default tables.
+        Trips between near places are often round trips: those of New York that end where they began
+        take six minutes in the median, and their estimate is 0 s.
+        """
+        default = cls.default()
+        shortest = min(seconds * ratio for seconds, ratio in zip(*default.usual, strict=True))
+        return cls(usual=((shortest,), (1.0,)), left=default.left)
 
     def seconds(self, estimated: FloatArray, elapsed: FloatArray) -> FloatArray:
         """The seconds until trips end, by their estimates and elapsed times in seconds."""

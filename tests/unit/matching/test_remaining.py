@@ -40,7 +40,15 @@ def test_a_trip_that_took_longer_than_usual_is_not_expected_to_end_at_once() -> 
     assert left(RemainingTime.default(), 600, 900) > 120
 
 
+@pytest.mark.parametrize("remaining", [RemainingTime.default(), RemainingTime.of_learned()])
+@pytest.mark.parametrize("elapsed", [0, 60, 300])
+def test_a_round_trip_is_not_expected_to_end_at_once(
+    remaining: RemainingTime, elapsed: float
+) -> None:
+    assert left(remaining, 0, elapsed) > 45
+
+
 @given(st.floats(0, 1e5), st.floats(-100, 1e6))
 def test_the_remaining_time_is_finite_and_not_negative(estimated: float, elapsed: float) -> None:
-    for remaining in (RemainingTime.default(), AS_ESTIMATED):
+    for remaining in (RemainingTime.default(), RemainingTime.of_learned(), AS_ESTIMATED):
         assert 0 <= left(remaining, estimated, elapsed) <= 1e6
