@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from threading import Lock
@@ -65,8 +66,13 @@ class KnownCorrections:
     A zone is read in the background after it was first needed; until then it has no correction.
     """
 
-    def __init__(self, stored: Corrections) -> None:
+    def __init__(
+        self, stored: Corrections, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stored = stored
+        self._monotonic = monotonic
+        self._new: set[tuple[str, Kind]] = set()
+        self._all_due_at = monotonic()
         self._copy: LRUCache[tuple[str, Kind], Correction | None] = LRUCache(2 * MOST_ZONES)
         self._lock = Lock()
         self._reading = Repeated("reading travel times", self.refresh, READ_EVERY_SECONDS)
@@ -85,17 +91,26 @@ class KnownCorrections:
             if (zone, kind) in self._copy:
                 return self._copy[zone, kind]
             self._copy[zone, kind] = None
+            self._new.add((zone, kind))
         self._reading.hurry()
         return None
 
     def refresh(self) -> None:
-        """Read the needed zones: one remote call per zone and kind. Raises `Unavailable`."""
+        """Read the new zones, or all if their last reading was `READ_EVERY_SECONDS` ago.
+
+        One remote call per zone and kind. Raises `Unavailable`.
+        """
+        now = self._monotonic()
+        is_all_due = now >= self._all_due_at
         with self._lock:
-            needed = list(self._copy)
+            needed = [each for each in self._copy if is_all_due or each in self._new]
+            self._new.clear()
         for zone, kind in needed:
             correction = self._stored.of(zone, kind)
             with self._lock:
                 self._copy[zone, kind] = correction
+        if is_all_due:
+            self._all_due_at = now + READ_EVERY_SECONDS
 
 
 def _correction(item: Item) -> Correction | None:
