@@ -14,7 +14,7 @@ from service.matching.travel import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
-class Edges:
+class CandidatePairs:
     """Possible pairs of a round in columns: one row per pair, and no pair twice."""
 
     riders: IntArray
@@ -45,7 +45,7 @@ class Edges:
         )
 
 
-def cheapest(edges: Edges, skip_costs: FloatArray) -> Edges:
+def cheapest(edges: CandidatePairs, skip_costs: FloatArray) -> CandidatePairs:
     """The matching with the least total cost.
 
     `skip_costs`: the cost of leaving out each rider; it must exceed the costs of the rider's pairs.
@@ -56,7 +56,9 @@ def cheapest(edges: Edges, skip_costs: FloatArray) -> Edges:
     return edges.only(_least_total(edges, skip_costs))
 
 
-def longest_waiting(claims: Edges, equals: Edges, waited: FloatArray) -> Edges:
+def longest_waiting(
+    claims: CandidatePairs, equals: CandidatePairs, waited: FloatArray
+) -> CandidatePairs:
     """The same riders with equally good unicorns that have waited longest.
 
     `equals`: the claims, and the pairs that are equally good. `waited`: the seconds that each
@@ -82,7 +84,7 @@ def longest_waiting(claims: Edges, equals: Edges, waited: FloatArray) -> Edges:
     return equals.only(equals.unicorns == held[equals.riders])
 
 
-def _first_choices(edges: Edges, riders: int) -> IntArray:
+def _first_choices(edges: CandidatePairs, riders: int) -> IntArray:
     """The cheapest pair of each rider that has one; optimal if no two have the same unicorn."""
     least = np.full(riders, np.inf)
     np.minimum.at(least, edges.riders, edges.costs)
@@ -91,7 +93,7 @@ def _first_choices(edges: Edges, riders: int) -> IntArray:
     return best[first]
 
 
-def _least_total(edges: Edges, skip_costs: FloatArray) -> IntArray:
+def _least_total(edges: CandidatePairs, skip_costs: FloatArray) -> IntArray:
     """A minimum-weight matching over sparse pairs.
 
     The solver needs every rider matched, so each rider has a column of its own that stands for

@@ -11,7 +11,7 @@ from typing import Final, Self
 import numpy as np
 from scipy.spatial import cKDTree
 
-from service.matching.assignment import Edges
+from service.matching.assignment import CandidatePairs
 from service.matching.candidates import Candidates
 from service.matching.travel import (
     BoolArray,
@@ -131,7 +131,9 @@ class CostTable:
     def riders(self) -> IntArray:
         return np.arange(len(self.pickups))
 
-    def edges(self, riders: IntArray, neighbours: int) -> tuple[Edges, BoolArray, BoolArray]:
+    def edges(
+        self, riders: IntArray, neighbours: int
+    ) -> tuple[CandidatePairs, BoolArray, BoolArray]:
         """Allowed pairs of these riders with the nearest available and the nearest busy unicorns.
 
         Also returns, for each rider, whether there may be more available ones within reach, and
@@ -146,7 +148,7 @@ class CostTable:
         columns = np.concatenate([free, busy + self.candidates.available])
         return self._priced(rows, columns), more_available, more_busy
 
-    def equals(self, claims: Edges) -> Edges:
+    def equals(self, claims: CandidatePairs) -> CandidatePairs:
         """The claims, and pairs with equally near available unicorns that have waited longer.
 
         Equally near: the straight lines differ by at most `equal_metres`, and the pickup ETAs by at
@@ -167,17 +169,17 @@ class CostTable:
         seconds, metres = self._drive(riders, unicorns)
         longest = claims.etas[rows] + equal / self.travel.reach_metres(1)
         longest = np.minimum(longest + 1e-6, self.tuning.max_pickup_eta_seconds)
-        others = Edges(riders, unicorns, seconds, metres, seconds)
+        others = CandidatePairs(riders, unicorns, seconds, metres, seconds)
         return claims.joined(others.only(seconds <= longest))
 
-    def _priced(self, riders: IntArray, unicorns: IntArray) -> Edges:
+    def _priced(self, riders: IntArray, unicorns: IntArray) -> CandidatePairs:
         seconds, metres = self._drive(riders, unicorns)
         etas = self.candidates.ready_in[unicorns] + seconds
         knobs = self.tuning
         costs = etas + knobs.driving_weight * seconds + _lateness(self.waited[riders] + etas, knobs)
         costs -= knobs.hysteresis_seconds * (self.planned[riders] == unicorns)
         in_time = etas <= knobs.max_pickup_eta_seconds
-        edges = Edges(riders, unicorns, etas, metres, costs)
+        edges = CandidatePairs(riders, unicorns, etas, metres, costs)
         return edges.only(in_time & self._allowed(riders, unicorns))
 
     def _drive(self, riders: IntArray, unicorns: IntArray) -> tuple[FloatArray, FloatArray]:

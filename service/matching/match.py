@@ -11,7 +11,7 @@ from datetime import datetime
 
 import numpy as np
 
-from service.matching.assignment import Edges, cheapest, longest_waiting
+from service.matching.assignment import CandidatePairs, cheapest, longest_waiting
 from service.matching.candidates import Candidates, gather
 from service.matching.costs import CostTable
 from service.matching.remaining import RemainingTime
@@ -59,7 +59,7 @@ def match(
     return Matching(older.claims + younger.claims, older.plans + younger.plans)
 
 
-def _choose(costs: CostTable) -> Edges | None:
+def _choose(costs: CostTable) -> CandidatePairs | None:
     """The best pairs; None if there are too many possible pairs.
 
     For a rider who got no unicorn although more are within reach, the search takes twice the
@@ -92,14 +92,14 @@ def _without(flags: BoolArray, rows: IntArray) -> BoolArray:
     return rest
 
 
-def _has_too_few_unicorns(edges: Edges) -> bool:
+def _has_too_few_unicorns(edges: CandidatePairs) -> bool:
     """Whether there are fewer unicorns than riders: some rider is left out, as is known without a
     pairing."""
     unicorns, riders = np.bincount(edges.unicorns), np.bincount(edges.riders)
     return bool(np.count_nonzero(unicorns) < np.count_nonzero(riders))
 
 
-def _fair(costs: CostTable, chosen: Edges, claims: Edges) -> Edges:
+def _fair(costs: CostTable, chosen: CandidatePairs, claims: CandidatePairs) -> CandidatePairs:
     """The pairs, after claims went to equally near unicorns that have waited longer."""
     if len(claims) in (0, costs.candidates.available) or not costs.tuning.equal_metres:
         return chosen
@@ -107,7 +107,7 @@ def _fair(costs: CostTable, chosen: Edges, claims: Edges) -> Edges:
     return plans.joined(longest_waiting(claims, costs.equals(claims), costs.candidates.idle))
 
 
-def _pairings(chosen: Edges, rides: Sequence[Ride], candidates: Candidates) -> Matching:
+def _pairings(chosen: CandidatePairs, rides: Sequence[Ride], candidates: Candidates) -> Matching:
     claims: list[Pairing] = []
     plans: list[Pairing] = []
     by_rider = chosen.only(np.argsort(chosen.riders))

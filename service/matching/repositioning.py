@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from service.matching.assignment import Edges, cheapest
+from service.matching.assignment import CandidatePairs, cheapest
 from service.matching.candidates import Candidates, gather
 from service.matching.costs import Neighbourhood
 from service.matching.demand import Demand, Move, Moves
@@ -133,7 +133,7 @@ class _Pairs:
 
     def slots(
         self, values: FloatArray, trust: FloatArray, bonus: FloatArray, knobs: Repositioning
-    ) -> Edges:
+    ) -> CandidatePairs:
         """Combine each pair with its goal's slots that are worth the drive.
 
         In these edges a unicorn has the part of a rider, and a slot that of a unicorn.
@@ -142,7 +142,7 @@ class _Pairs:
         worth = np.where(drives > 0, trust[self.unicorns], 1.0)
         gains = worth[:, None] * values[self.goals] - knobs.drive_weight * drives[:, None]
         pair, slot = np.nonzero((gains > 0) & (values[self.goals] > 0))
-        return Edges(
+        return CandidatePairs(
             riders=self.unicorns[pair],
             unicorns=self.goals[pair] * MOST_SLOTS + slot,
             etas=self.seconds[pair],
@@ -151,7 +151,7 @@ class _Pairs:
         )
 
 
-def _most_worth(slots: Edges, goals: Goals) -> _Pairs:
+def _most_worth(slots: CandidatePairs, goals: Goals) -> _Pairs:
     """The pairs with the greatest total worth, each unicorn and each slot once.
 
     `slots`: as `_Pairs.slots` returns them. If there are more than `MOST_PAIRS`, one block of goals

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
-from service.matching.assignment import Edges
+from service.matching.assignment import CandidatePairs
 from service.matching.candidates import gather
 from service.matching.costs import CostTable
 from service.matching.match import Matching
@@ -44,7 +44,7 @@ def nearest(
     )
 
 
-def _greedy(edges: Edges, unmatched: FloatArray) -> Sequence[int]:
+def _greedy(edges: CandidatePairs, unmatched: FloatArray) -> Sequence[int]:
     served: set[int] = set()
     taken: set[int] = set()
     chosen = []

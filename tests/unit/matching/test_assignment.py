@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from service.matching.assignment import Edges, cheapest
+from service.matching.assignment import CandidatePairs, cheapest
 
 UNMATCHED = 1000.0
 
@@ -22,13 +22,13 @@ def tables(draw: st.DrawFn) -> np.ndarray:
     return np.array(values, dtype=float).reshape(shape)
 
 
-def edges_of(table: np.ndarray) -> Edges:
+def edges_of(table: np.ndarray) -> CandidatePairs:
     riders, unicorns = np.nonzero(np.isfinite(table))
     costs = table[riders, unicorns]
-    return Edges(riders, unicorns, costs, costs, costs)
+    return CandidatePairs(riders, unicorns, costs, costs, costs)
 
 
-def total(taken: Edges, unmatched: np.ndarray) -> float:
+def total(taken: CandidatePairs, unmatched: np.ndarray) -> float:
     assert len(set(taken.riders)) == len(set(taken.unicorns)) == len(taken)
     return float(taken.costs.sum() + np.delete(unmatched, taken.riders).sum())
 
