@@ -35,3 +35,16 @@ def test_the_page_of_settings_lists_exactly_the_settings() -> None:
     listed = {name for row in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row)}
     settings = {*ApiSettings.model_fields, *MonitorSettings.model_fields}
     assert listed == {name.upper() for name in settings}
+
+
+def test_every_mutant_that_changes_nothing_is_of_a_line_that_is_there() -> None:
+    """Else the line has moved or changed, and `make mutants` counts its mutant as a survivor."""
+    names = (PROJECT / "tests/load/mutants/equivalent.txt").read_text().splitlines()
+    mutants = [name.split(" | ") for name in names if not name.startswith("#")]
+    gone = [
+        path
+        for path, line, _ in mutants
+        if not (PROJECT / path).exists()
+        or line.removeprefix("-").strip() not in (PROJECT / path).read_text()
+    ]
+    assert gone == []
