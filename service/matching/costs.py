@@ -160,6 +160,8 @@ class CostTable:
         crow = crow_metres(self.candidates.places[claims.unicorns], pickups)
         rows, unicorns = self.available.within(pickups, crow + equal)
         longer = idle[unicorns] > idle[claims.unicorns[rows]]
+        if not longer.any():
+            return claims
         rows, unicorns = rows[longer], unicorns[longer]
         keep = self._allowed(claims.riders[rows], unicorns)
         most = max(self.tuning.neighbours, len(claims))

@@ -103,8 +103,11 @@ def _fair(costs: CostTable, chosen: CandidatePairs, claims: CandidatePairs) -> C
     """The pairs, after claims went to equally near unicorns that have waited longer."""
     if len(claims) in (0, costs.candidates.available) or not costs.tuning.equal_metres:
         return chosen
+    equals = costs.equals(claims)
+    if equals is claims:
+        return chosen
     plans = chosen.only(chosen.unicorns >= costs.candidates.available)
-    return plans.joined(longest_waiting(claims, costs.equals(claims), costs.candidates.idle))
+    return plans.joined(longest_waiting(claims, equals, costs.candidates.idle))
 
 
 def _pairings(chosen: CandidatePairs, rides: Sequence[Ride], candidates: Candidates) -> Matching:
