@@ -36,7 +36,7 @@ def up(stack: Stack, say: Callable[[str], None], announce: Callable[[str], None]
         stack.remember_ports()
         with contextlib.suppress(Stopped):
             running.start()
-            announce(ready_text(stack, running.granted))
+            announce(ready_text(stack))
             running.keep()
         say("stopping")
     finally:
@@ -48,7 +48,6 @@ class RunningStack:
     """A stack in the hands of its supervisor."""
 
     def __init__(self, stack: Stack, supervisor: Supervisor, say: Callable[[str], None]) -> None:
-        self.granted: dict[str, str] = {}
         self._stack = stack
         self._supervisor = supervisor
         self._say = say
@@ -135,8 +134,8 @@ class RunningStack:
             del commands["media"]
         for name, command in commands.items():
             self._supervisor.start(self._program(name, command, variables))
-        self.granted = environment.tokens(self._stack, identity)
-        text = environment.shell_exports(self._stack, identity, self.granted)
+        granted = environment.tokens(self._stack, identity)
+        text = environment.shell_exports(self._stack, identity, granted)
         write_private(self._stack.folder / "env", text)
         self._wait(lambda: is_ready(self._stack), "the service")
         if StackSettings.given().herd:
@@ -164,14 +163,17 @@ class RunningStack:
 
 
 def existing_identity(stack: Stack) -> Identity:
-    """What the last start found out of the pool; names that no pool has before the first."""
+    """What the last start learned about the pool; before the first, names that no pool has."""
     if (stack.folder / "identity.json").exists():
         return load_identity(stack.folder)
     return Identity(f"{stack.region}_unknown", "unknown", "unknown", "", {})
 
 
 def is_ready(stack: Stack) -> bool:
-    """The API says so, and the monitor is there: by then worker and beat have come up, or not."""
+    """Whether the API says that it is ready, and the monitor listens.
+
+    By then worker and beat have started too, or have failed to.
+    """
     answer = emulators.get_json(stack.ports.web, "/readyz")
     ready = isinstance(answer, dict) and answer.get("status") == "ready"
     return ready and (not is_monitored(stack) or emulators.listens(stack.ports.monitor))
@@ -189,7 +191,7 @@ def _rotate(logs: Path) -> None:
             log.replace(log.with_name(f"{log.name}.1"))
 
 
-def ready_text(stack: Stack, granted: dict[str, str]) -> str:
+def ready_text(stack: Stack) -> str:
     """What a person needs next."""
     password = stack.secrets.monitor_password
     monitor = f"{stack.monitor_url}  (user admin, password {password})"

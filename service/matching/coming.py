@@ -24,9 +24,9 @@ model, a map or the phones are probably wrong, and not the unicorns."""
 
 
 def is_not_coming(
-    promised: float, left: float, left_on_the_way: Sequence[float], *, was_not_coming: bool = False
+    told: float, left: float, left_on_the_way: Sequence[float], *, was_not_coming: bool = False
 ) -> bool:
-    """Whether far more time is left than was promised, and the unicorn drove away from the pickup.
+    """Whether far more time is left than the rider was told, and the unicorn drove away.
 
     `left`: the time from its present place. `left_on_the_way`: the times from its last places,
     oldest first. `was_not_coming`: it was judged as not coming before. Then it stays so until its
@@ -34,7 +34,7 @@ def is_not_coming(
     """
     last = left_on_the_way[-PLACES:]
     drove_away = len(last) == PLACES and all(before < after for before, after in pairwise(last))
-    return left - promised > max(promised, SLACK_SECONDS) and (was_not_coming or drove_away)
+    return left - told > max(told, SLACK_SECONDS) and (was_not_coming or drove_away)
 
 
 def is_better(other: float, left: float) -> bool:

@@ -17,7 +17,7 @@ def test_where_the_monitor_is_or_that_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: str, told: str
 ) -> None:
     monkeypatch.setenv("MONITOR_ENABLED", enabled)
-    text = ready_text(Stack(tmp_path, Ports(), Secrets.of(tmp_path)), {})
+    text = ready_text(Stack(tmp_path, Ports(), Secrets.of(tmp_path)))
     (line,) = [line for line in text.splitlines() if line.startswith("  monitor ")]
     assert line.split()[1] == told
 
