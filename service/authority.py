@@ -1,4 +1,4 @@
-"""Builds what judges callers, for the API and for the gateway's authorizer; see `bootstrap` too."""
+"""Builds what decides who calls, for the API (`bootstrap`) and for the gateway's authorizer."""
 
 from __future__ import annotations
 
@@ -60,8 +60,7 @@ def keys_of(settings: ApiSettings) -> KeySet | PinnedKeys:
 def verifier_of(
     settings: ApiSettings, keys: Keys, rules: type[AccessClaims] = AccessClaims
 ) -> TokenVerifier:
-    """The verifier of the pool's access tokens, or (`IdClaims`) of its ID tokens, which prove
-    nothing here but which identity a user has."""
+    """The verifier of the pool's access tokens, or of its ID tokens (with the rules `IdClaims`)."""
     return TokenVerifier(
         keys,
         rules(

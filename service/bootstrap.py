@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_SECONDS: Final = 0.25
 """Time limit of a Redis call in a request: a rider must not wait for a cache."""
 MOST_ETAS: Final = 10_000
-"""Rides whose arrival a process remembers: several times as many as it has followers for."""
+"""Pickup ETAs that a process remembers: several times as many as it has followers."""
 AUDIT_PATIENCE_SECONDS: Final = 0.25
 """The action is done and logged, so its answer does not wait long for the audit entry."""
 JOB_TIMEOUT_SECONDS: Final = 2.0

@@ -1,4 +1,4 @@
-"""Reads the settings from the environment; no other module does.
+"""Reads the settings from the environment, for every process of the service.
 
 White space around a value is dropped, an empty value counts as absent, and any other value is used
 exactly as it was checked. If a setting is missing or bad, the process stops and names it.

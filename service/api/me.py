@@ -1,4 +1,7 @@
-"""Routes of one's own account: show, export and delete it, its photo, sign-out."""
+"""Routes of one's own account: show, export and delete it, sign-out, and its photo.
+
+The route by which a driver sees the rider's photo is here too.
+"""
 
 from __future__ import annotations
 

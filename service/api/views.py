@@ -1,8 +1,6 @@
 """Views: the answers of the API, field by field, made from the attributes of the things they show.
 
-Here are their base and the views of rides.
-
-The OpenAPI document is derived from these classes.
+Here are their base and the views of rides. The OpenAPI document is derived from these classes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Verifies access tokens: compact JWS, RS256 only (RFC 7515, RFC 7519, RFC 8725).
+"""Verifies tokens of a user pool: compact JWS, RS256 only (RFC 7515, RFC 7519, RFC 8725).
 
 The cheap checks come first. Size, shape and header need no key. If we have the key that the header
 names, the signature is checked next, before the claims are parsed. If we do not have the key and a
@@ -64,7 +64,7 @@ class VerifiedTokens:
 
 
 class TokenVerifier:
-    """Verifies tokens of a user pool by the `rules` for its claims. Safe to share between threads.
+    """Verifies tokens of one kind by the `rules` for their claims. Safe to share between threads.
 
     A verified token is remembered by its digest until it expires or the keys change; with 0
     `remembered_tokens` every request verifies its token. Revocations are not checked here: the

@@ -1,7 +1,8 @@
-"""Accepts the tokens of the workshop's unmodified page, on its own routes only.
+"""The rules for ID tokens, and the tokens of the workshop's unmodified page.
 
-That page sends an ID token, without a scheme. The code is a module of its own so that nothing
-outside it can accept an ID token.
+That page sends an ID token, without a scheme; only its own routes accept one in the header. The
+upload of a photo takes an ID token in its body, to learn the caller's identity, and admits nobody
+by it. All that is known about ID tokens is here, so that nothing else can accept one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from service.auth.verifier import TokenVerifier
 _RAW: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 _SCOPES: Final = f"{policy.RIDES_READ_SCOPE} {policy.RIDES_WRITE_SCOPE}"
-"""The scopes that an ID token of the workshop's page stands for; ID tokens have no scopes."""
+"""The scopes that an ID token stands for on the workshop's routes; ID tokens have no scopes."""
 
 
 def workshop_token_from(authorization: str | None, has_query_token: bool) -> str:

@@ -1,4 +1,4 @@
-"""Removes the data of riders (GDPR, article 17): their rides, their accounts, expired rides."""
+"""Removes riders' data (GDPR, article 17): from rides, with the account, and by expiry."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _is_at_pickup(ride: Ride) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TravelTimesReport:
-    """A zone's correction for a kind of drive, and how well its ETAs were kept."""
+    """A zone's correction for a kind of drive, and how accurate the ETAs that it told were."""
 
     zone: str
     kind: Kind

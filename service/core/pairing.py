@@ -18,7 +18,7 @@ Match = Callable[[Sequence[Ride], Sequence[FleetEntry], Mapping[str, Pairing]], 
 """`matching.match` with the tuning and the travel times of a round."""
 
 SEARCH_GROWTH: Final = 4
-"""If a rider gets none of the compared unicorns, the next search compares this many times more."""
+"""If a rider gets none of the compared unicorns, the next search compares so many times as many."""
 
 
 def find_pairs(

@@ -1,4 +1,7 @@
-"""What every request gets: an id, a log line, metrics, a trace, and headers on its answer."""
+"""What every request gets: an id, a log line, metrics, a trace, and headers on its answer.
+
+A refused call of a unicorn is reported from here too (`report_refused_calls`).
+"""
 
 from __future__ import annotations
 

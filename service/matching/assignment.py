@@ -62,8 +62,8 @@ def longest_waiting(
     """The same riders with equally good unicorns that have waited longest.
 
     `equals`: the claims, and the pairs that are equally good. `waited`: the seconds that each
-    unicorn has waited. The longest waiting unicorn without a ride, again and again, takes one from
-    the holder that has waited least. That holder may then replace another one.
+    unicorn has waited. Again and again, the unicorn without a ride that has waited longest takes
+    one from the holder that has waited least. That holder may then replace another one.
     """
     seconds = waited.tolist()
     holder = dict(zip(claims.riders.tolist(), claims.unicorns.tolist(), strict=True))

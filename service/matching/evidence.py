@@ -25,8 +25,8 @@ teaches times that are too long: in light traffic half the drives of 75 m take l
 LARGEST_SHARE: Final = 0.05
 """The largest part of the evidence of all legs that one unicorn can have."""
 ROUNDS_OF_SHARING: Final = 20
-"""A smaller share of one unicorn makes the whole smaller, and so the largest share again. With one
-such unicorn two rounds are enough, with ten of them seven."""
+"""The share of a unicorn that is cut makes the whole smaller, and so the bound too: it is computed
+again and again. With one such unicorn two rounds are enough, with ten of them seven."""
 
 NOISY_METRES: Final = 500.0
 """Below about this distance the logarithm of a ratio is mostly chance: a one-way street makes
@@ -55,10 +55,10 @@ def usable(legs: Iterable[Leg], prior: Correction, now: float) -> list[Leg]:
 
 
 def around(prior: FloatArray, below: float, above: float) -> tuple[FloatArray, FloatArray]:
-    """The range of logarithms from `below` the smaller to `above` the larger of two expectations.
+    """A range of logarithms around two expectations: the estimate as it is (0), and the prior.
 
-    The two are the estimate as it is (0) and the prior. They can differ so much that a range around
-    one of them alone leaves out the other.
+    It goes from the smaller one plus `below` (negative) to the larger one plus `above`. The two can
+    differ so much that a range around one of them alone leaves out the other.
     """
     return np.minimum(prior, 0.0) + below, np.maximum(prior, 0.0) + above
 

@@ -136,7 +136,7 @@ class _Pairs:
     ) -> CandidatePairs:
         """Combine each pair with its goal's slots that are worth the drive.
 
-        In these edges a unicorn has the part of a rider, and a slot that of a unicorn.
+        In these pairs a unicorn has the part of a rider, and a slot that of a unicorn.
         """
         drives = np.maximum(0.0, self.seconds - knobs.stay_seconds)
         worth = np.where(drives > 0, trust[self.unicorns], 1.0)

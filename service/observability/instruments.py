@@ -124,7 +124,7 @@ ENTRY_KINDS: Final = (
 )
 UNREADABLE_ENTRIES: Final = Counter(
     "wildrydes_unreadable_entries",
-    "Redis entries and broker messages that could not be read and were dropped, by kind.",
+    "Entries of stores and broker messages that could not be read, by kind.",
     ["kind"],
 )
 
@@ -167,6 +167,7 @@ MOVES_SECONDS: Final = Histogram(
     buckets=QUICK,
 )
 
+# Clocks
 CLOCK_OFF: Final = Gauge(
     "wildrydes_clock_off_seconds",
     "Seconds by which a clock (host, redis, dynamodb) differs from the service's time; the largest "
@@ -175,7 +176,7 @@ CLOCK_OFF: Final = Gauge(
     multiprocess_mode="livemax",
 )
 
-# Promises
+# Travel times
 ROUTING_FAILURES: Final = Counter(
     "wildrydes_routing_failures",
     "Calls that the routing engine did not answer, or for which it knew no way at all.",
@@ -215,7 +216,9 @@ BEAT_TICKED: Final = Gauge(
     multiprocess_mode="livemax",
 )
 PUBLISHED: Final = Counter(
-    "wildrydes_rounds_published", "Jobs for rounds sent to the broker, by result.", ["result"]
+    "wildrydes_rounds_published",
+    "Jobs for rounds, sweeps and repositioning sent to the broker, by result.",
+    ["result"],
 )
 
 # Stores

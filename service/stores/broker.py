@@ -1,4 +1,4 @@
-"""The broker: names of queues and jobs, the producer, and the lengths of queues.
+"""The broker: its transport, names of queues and jobs, the producer, and the lengths of queues.
 
 The API publishes by task name, so it never imports a worker. Messages hold only ids. A message that
 cannot be sent does no harm, because the ride is in DynamoDB and the sweep finds it. So a publish

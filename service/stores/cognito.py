@@ -1,9 +1,9 @@
 """Cognito: signs subjects out at the user pool, changes their accounts, finds their identities.
 
+A sign-out (`AdminUserGlobalSignOut`) voids refresh tokens at once. Access tokens stay good until
+they expire, so a revocation goes with it. As `Username` the pool takes the `sub` of its own users;
+the user name of a user of another identity provider is looked up by the `sub` first.
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/
-API_AdminUserGlobalSignOut.html: refresh tokens are void at once. Access tokens stay good until they
-expire, so a revocation goes with it. `Username` takes the `sub` of a local user; one of another
-identity provider is found by it first.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SUB: Final = re.compile(r"[\w-]+", re.ASCII)
 """The form of a `sub`: Cognito's are UUIDs, and no other text must get into a filter."""
 
 _CONFIG: Final = Config(
-    # Short, because an admin and the revocation wait for the answer.
+    # Short, because somebody waits for the answer, and so does the revocation.
     connect_timeout=1,
     read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 1},
@@ -73,7 +73,7 @@ class CognitoUserPool:
         self._change(sub, lambda username: self._on("admin_delete_user", Username=username))
 
     def end_session(self, refresh_token: str, client_id: str) -> None:
-        """Void a refresh token and the tokens made with it, as far as the pool is asked.
+        """Void a refresh token and, for whoever asks the pool, the tokens made with it.
 
         https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_RevokeToken.html
         """

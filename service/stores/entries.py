@@ -1,7 +1,7 @@
-"""Rides and unicorns as compact JSON, for stores that keep copies and may lose them.
+"""Entries of stores that keep copies and may lose them: rides, unicorns, plans and more, as text.
 
-Each entry has a schema version. Increase `SCHEMA` if a reader of the old form would misunderstand
-the new one.
+All but a place in line are JSON with a schema version. Increase `SCHEMA` if a reader of the old
+form would misunderstand the new one.
 """
 
 from __future__ import annotations

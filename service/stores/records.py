@@ -124,8 +124,8 @@ def _unless_zero(count: int) -> int | None:
 
 
 def finite(number: Any) -> float:
-    """A finite number, or a text of one. Python's JSON may also hold NaN and infinity: of either,
-    raises `ValueError`."""
+    """The number, or the number that a text names. Raises `ValueError` for NaN and infinity, which
+    Python reads from JSON too."""
     value = float(number)
     if not math.isfinite(value):
         raise ValueError("not a finite number")

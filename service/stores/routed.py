@@ -22,8 +22,8 @@ STRANGE_PAIRS: Final = 10
 """If this many pairs in a row have no route, the engine's map is of another city."""
 REMEMBERED_SECONDS: Final = 300.0
 """The greatest age of the younger half of the memory, in seconds. It may be long, because the
-engine's answers change only when it starts with other roads or speeds. Each round asks about every
-trip under way again."""
+engine's answers change only when it starts with other roads or speeds. Each round needs the answer
+for every trip under way again, and finds it in the memory."""
 MOST_REMEMBERED: Final = 50_000
 """Pairs in each half of the memory; about 10 MB."""
 MOST_CELLS_PER_PAIR: Final = 32
@@ -70,8 +70,8 @@ class RoutedTimes:
     `budget_seconds`: the time that one `estimate`, or one round, may spend on calls. Pairs without
     an answer by then are estimated by `otherwise`. No call starts after half of the budget, because
     its time-out would then count as a failure of the server. `most_places` is the server's
-    `--max-table-size`.
-    Answers are remembered for five to ten minutes, so a round asks only about new pairs.
+    `--max-table-size`. Answers are remembered for five to ten minutes, so a round asks only about
+    new pairs.
     """
 
     def __init__(

@@ -155,7 +155,7 @@ class DeadLetters(Protocol):
 
 
 class Pauses(Protocol):
-    """Where dispatch is paused; may be a few seconds out of date."""
+    """What staff told dispatch: pauses, and levels of repositioning. May be seconds out of date."""
 
     def current(self) -> Pause: ...
 

@@ -16,7 +16,7 @@ PREFIX: Final = "wildrydes"
 
 EPOCH: Final = f"{PREFIX}:epoch"
 LISTENING: Final = f"{PREFIX}:{{listening}}"
-"""Hash: since when every process hears unicorns, and when one last said so."""
+"""Hash: since when, and until when, every process has said that it hears unicorns."""
 LISTENERS: Final = f"{PREFIX}:{{listening}}:processes"
 """Sorted set: the processes that hear unicorns, by when each last said so."""
 BUSY: Final = f"{PREFIX}:busy"
@@ -30,7 +30,6 @@ WORKERS: Final = f"{PREFIX}:workers"
 
 LEARNING: Final = f"{PREFIX}:learning"
 """Set of the zones that have legs to learn from."""
-
 
 ZONES: Final = f"{PREFIX}:zones"
 """Set of the zones that have had a waiting ride or a unicorn."""

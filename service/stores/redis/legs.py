@@ -1,4 +1,7 @@
-"""The latest legs of each zone, for the job that learns from them. A loss only delays learning."""
+"""The latest legs of each zone, to learn from, and the latest ETAs that riders were told.
+
+A loss only delays learning.
+"""
 
 from __future__ import annotations
 

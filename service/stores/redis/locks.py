@@ -1,4 +1,4 @@
-"""The lock of a shard of the open rides (or of a zone's repositioning). It expires by itself."""
+"""Locks on a shard of the open rides, or on a zone's repositioning. They expire by themselves."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ class RedisLocks:
 
     @contextmanager
     def hold(self, shard: str) -> Iterator[bool]:
-        """True if the caller may sweep the shard. While Redis is away every caller may.
+        """Hold the lock of a shard, or the one that `repositioning_lock` names.
 
-        The lock ends with the block, whatever happens in it.
+        Yields True if the caller may do the work; while Redis is away every caller may. The lock
+        ends with the block, whatever happens in it.
         """
         name = keys.sweep_lock(shard)
         lock = self._link.client.lock(name, timeout=LOCK_SECONDS, thread_local=False)
