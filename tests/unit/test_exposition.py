@@ -116,9 +116,10 @@ def test_without_room_a_process_works_on_uncounted_and_says_so_once(tmp_path: Pa
 
 
 def test_series_that_find_no_more_room_are_left_out_and_the_others_count_on(tmp_path: Path) -> None:
+    room = 4 * FIRST_BYTES  # the series that each process counts from zero fit in
     many = (
-        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({FIRST_BYTES},) * 2)\n{COUNT}"
-        "for number in range(200): REFUSALS.labels(f'reason {number}').inc()\n"
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({room},) * 2)\n{COUNT}"
+        "for number in range(1000): REFUSALS.labels(f'reason {number}').inc()\n"
         "REFUSALS.labels('missing_token').inc()\n"
     )
     done = run_counting(many, tmp_path)
@@ -126,7 +127,7 @@ def test_series_that_find_no_more_room_are_left_out_and_the_others_count_on(tmp_
     assert done.stderr.count("no room for metrics") == 1
     found = exposed(tmp_path)
     assert found['wildrydes_refusals_total{reason="missing_token"}'] == 6
-    assert 'wildrydes_refusals_total{reason="reason 199"}' not in found
+    assert 'wildrydes_refusals_total{reason="reason 999"}' not in found
 
 
 def test_the_files_of_the_dead_are_removed_by_who_starts_without_a_scrape(tmp_path: Path) -> None:
