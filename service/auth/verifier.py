@@ -49,12 +49,11 @@ class VerifiedTokens:
 
     def get(self, digest: bytes, proof: object, now: float) -> Principal | None:
         """The principal, unless it has expired or was verified with another `proof`."""
-        try:
-            # Not `get`, which looks the digest up twice.
-            with self._lock:
-                proved_with, principal = self._verified[digest]
-        except KeyError:
+        with self._lock:
+            entry = self._verified.get(digest)
+        if entry is None:
             return None
+        proved_with, principal = entry
         return principal if proved_with is proof and now < principal.expires_at else None
 
     def add(self, digest: bytes, proof: object, principal: Principal) -> None:
