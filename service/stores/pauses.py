@@ -7,13 +7,11 @@ last copy stays in use: an outage must neither end a pause nor stop dispatch.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from service.background import Repeated
 from service.model import RepositioningLevel
 from service.model.operations import Pause
-from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
 
@@ -42,27 +40,19 @@ class DynamoPauses(TableStore):
         """Pause or resume; writes only its own part, so that two changes at once both hold."""
         if zone is not None:
             expression = "ADD zones :zones" if paused else "DELETE zones :zones"
-            return self._updated(expression, {":zones": {"SS": [zone]}})
+            return self._changed(expression, {":zones": {"SS": [zone]}})
         expression = f"SET everywhere = :paused{'' if paused else ' REMOVE zones'}"
-        return self._updated(expression, {":paused": {"BOOL": paused}})
+        return self._changed(expression, {":paused": {"BOOL": paused}})
 
     def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
         """Set a level; each zone has an attribute, so that two changes at once both hold."""
         names = {"#level": f"{_LEVEL}{zone or ''}"}
         values: Item = {":level": text(level)}
-        return self._updated("SET #level = :level", values, ExpressionAttributeNames=names)
+        return self._changed("SET #level = :level", values, ExpressionAttributeNames=names)
 
-    def _updated(self, expression: str, values: Item, **names: Any) -> Pause:
-        update = partial(
-            self._client.update_item,
-            TableName=self._table,
-            Key={"operation_id": text(_KEY)},
-            UpdateExpression=expression,
-            ExpressionAttributeValues=values,
-            ReturnValues="ALL_NEW",
-            **names,
-        )
-        return _pause(patiently(update, self._patience)["Attributes"])
+    def _changed(self, expression: str, values: Item, **names: Any) -> Pause:
+        key: Item = {"operation_id": text(_KEY)}
+        return _pause(self._updated(key, expression, values, **names))
 
 
 class KnownPauses:

@@ -101,16 +101,8 @@ class DynamoPhotos(TableStore):
 
     def _set(self, name: str, expression: str, values: Item, **condition: Any) -> Item:
         """Change an item, or make it; returns what it was. Raises `ConditionFailed`."""
-        update = partial(
-            self._client.update_item,
-            TableName=self._table,
-            Key={"operation_id": text(name)},
-            UpdateExpression=expression,
-            ExpressionAttributeValues=values,
-            ReturnValues="ALL_OLD",
-            **condition,
-        )
-        return patiently(update, self._patience).get("Attributes", {})
+        key: Item = {"operation_id": text(name)}
+        return self._updated(key, expression, values, ReturnValues="ALL_OLD", **condition)
 
 
 class S3Photos:

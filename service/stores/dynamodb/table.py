@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.model import Page
 from service.stores.dynamodb.calls import BATCH, PATIENCE_SECONDS, get_batch, patiently
@@ -39,6 +39,22 @@ class TableStore:
             self._patience,
         )
         return answer.get("Item")
+
+    def _updated(self, key: Item, expression: str, values: Item, **more: Any) -> Item:
+        """Change the item with this key, or make it; returns it as it is afterwards.
+
+        `more`: further parameters of the call; `ReturnValues="ALL_OLD"` returns the item as it was.
+        Raises `Unavailable`, and `ConditionFailed` if a condition is among them.
+        """
+        update = partial(
+            self._client.update_item,
+            TableName=self._table,
+            Key=key,
+            UpdateExpression=expression,
+            ExpressionAttributeValues=values,
+            **({"ReturnValues": "ALL_NEW"} | more),
+        )
+        return patiently(update, self._patience).get("Attributes", {})
 
     def _query(self, first: QueryInputTypeDef, most_pages: int | None = None) -> Iterator[Item]:
         """All items; makes one call per page, when the first item of the page is needed. May raise
