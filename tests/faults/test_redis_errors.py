@@ -60,12 +60,7 @@ def stack(
 @pytest.fixture(scope="module")
 def driver(stack: Stack) -> str:
     """The token of a unicorn that is on duty."""
-    body = {"account_sub": "driver", "name": "Bill", "color": "White", "gender": "Male"}
-    assert stack.call("POST", "/v1/admin/unicorns", body, token=stack.admin_token()).status == 201
-    token = stack.unicorn_token("driver")
-    on_duty = stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
-    assert on_duty.status == 200
-    return token
+    return stack.on_duty("driver", PICKUP)
 
 
 def fail_over_and_back(pair: RedisPair) -> None:

@@ -53,14 +53,7 @@ def requests_a_ride(stack: Stack, rider: str, at: dict[str, float] = PICKUP) -> 
 
 def a_driver(stack: Stack, at: dict[str, float]) -> str:
     """The token of a unicorn that is on duty and stands there."""
-    subject = f"driver-{uuid.uuid4()}"
-    body = {"account_sub": subject, "name": "Shadowfax", "color": "White", "gender": "Male"}
-    admin, token = stack.admin_token(), stack.unicorn_token(subject)
-    assert stack.call("POST", "/v1/admin/unicorns", body, token=admin).status == 201
-    on_duty = {"available": True}
-    assert stack.call("PUT", "/v1/fleet/me/availability", on_duty, token=token).status == 200
-    assert stands(stack, token, at)
-    return token
+    return stack.on_duty(f"driver-{uuid.uuid4()}", at)
 
 
 def stands(stack: Stack, driver: str, at: dict[str, float]) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -128,22 +126,20 @@ def test_coordinates_at_the_edge_are_stored(stack: Stack, latitude: float) -> No
     assert shown["note"] == "\x00\U0001f984"
 
 
-def test_a_chunked_body_is_read(stack: Stack) -> None:
-    body = json.dumps(BODY).encode()
-    status, _ = raw(stack, chunked_request(stack, chunk(body[:7]) + chunk(body[7:]) + b"0\r\n\r\n"))
-    assert status == 202
+SENT = json.dumps(BODY).encode()
 
 
 @pytest.mark.parametrize(
     ("chunks", "status", "reason"),
     [
-        (chunk(json.dumps(BODY).encode().ljust(17 * 1024)) + b"0\r\n\r\n", 413, b"body_too_large"),
+        (chunk(SENT[:7]) + chunk(SENT[7:]) + b"0\r\n\r\n", 202, b'"requested"'),
+        (chunk(SENT.ljust(17 * 1024)) + b"0\r\n\r\n", 413, b"body_too_large"),
         (b"zz\r\n{}\r\n0\r\n\r\n", 400, b"malformed_body"),
         (b"ff\r\n{}", 400, b"malformed_body"),
         (b"", 400, b"malformed_body"),
     ],
 )
-def test_a_broken_chunked_body_is_a_clean_refusal(
+def test_a_chunked_body_is_read_whole_or_refused(
     stack: Stack, chunks: bytes, status: int, reason: bytes
 ) -> None:
     answered, answer = raw(stack, chunked_request(stack, chunks))
@@ -167,23 +163,6 @@ def test_a_large_body_is_refused_without_a_token_first(stack: Stack) -> None:
     status, answer = raw(stack, head.encode() + b"\r\n")
     assert status == 401
     assert b"missing_token" in answer
-
-
-@pytest.mark.parametrize(
-    "header",
-    ["X: " + "x" * 9000, "Bad Name: x", "X : x", "\r\n".join(f"X{n}: x" for n in range(100))],
-)
-def test_header_abuse_is_refused_by_the_server(stack: Stack, header: str) -> None:
-    status, _ = raw(stack, f"GET /v1/rides HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
-    assert status in {400, 431}
-
-
-def test_two_tokens_in_two_headers_are_malformed(stack: Stack) -> None:
-    bearer = f"Authorization: Bearer {stack.rider_token('rider-1')}\r\n"
-    request = f"GET /v1/rides HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{bearer}{bearer}\r\n"
-    status, answer = raw(stack, request.encode())
-    assert status == 400
-    assert b"malformed_header" in answer
 
 
 def long_polls(stack: Stack, token: str, path: str) -> list[socket.socket]:
@@ -224,70 +203,6 @@ def test_no_token_is_in_the_log(stack: Stack) -> None:
     stack.call("GET", f"/v1/rides?access_token={token}", token=token)
     assert "rider-log" in stack.log("web")
     assert "eyJ" not in stack.log("web")
-
-
-def test_redis_away_is_degraded_and_rides_are_still_taken(
-    tmp_path: Path, ministack: MiniStack
-) -> None:
-    (tmp_path / "redis").mkdir()
-    with (
-        RedisServer(tmp_path / "redis") as redis,
-        Stack(tmp_path, ministack, redis, roles=("web",)) as stack,
-    ):
-        token = stack.rider_token("rider-1")
-        assert stack.call("GET", "/readyz").json == {"status": "ready", "failing": []}
-        redis.kill()
-        assert stack.call("POST", "/v1/rides", BODY, token=token).status == 202
-        ready = stack.call("GET", "/readyz")
-        assert (ready.status, ready.json) == (200, {"status": "degraded", "failing": ["redis"]})
-        redis.start()
-        wait_until(lambda: stack.call("GET", "/readyz").json["failing"] == [], "recovery")
-        assert stack.call("POST", "/v1/rides", BODY, token=token).status == 202
-
-
-def test_a_missing_table_is_not_ready_and_503(
-    tmp_path: Path, ministack: MiniStack, shared_redis_server: RedisServer
-) -> None:
-    stack = Stack(tmp_path, ministack, shared_redis_server, roles=("web",))
-    stack.start("web")
-    try:
-        wait_until(lambda: "Booting" in stack.log("web"), "start")
-        wait_until(lambda: _answers(stack), "listening")
-        ready = stack.call("GET", "/readyz")
-        assert (ready.status, ready.json["failing"]) == (503, ["dynamodb"])
-        assert stack.call("GET", "/healthz").status == 200
-    finally:
-        stack.processes["web"].stop(grace=20)
-
-
-def _answers(stack: Stack) -> bool:
-    try:
-        return stack.call("GET", "/healthz").status == 200
-    except OSError:
-        return False
-
-
-def test_stopping_finishes_requests_and_closes_idle_connections(
-    tmp_path: Path, ministack: MiniStack, shared_redis_server: RedisServer
-) -> None:
-    with Stack(tmp_path, ministack, shared_redis_server, roles=("web",)) as stack:
-        token = stack.rider_token("rider-1")
-        path = stack.call("POST", "/v1/rides", BODY, token=token).headers["Location"]
-        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-        with (
-            socket.create_connection(("127.0.0.1", stack.port)) as idle,
-            socket.create_connection(("127.0.0.1", stack.port)) as busy,
-        ):
-            idle.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
-            busy.sendall(f'{head}Prefer: wait=30\r\nIf-None-Match: "1"\r\n\r\n'.encode())
-            time.sleep(0.5)
-            os.kill(stack.processes["web"].pid, signal.SIGTERM)
-            idle.settimeout(20)
-            assert idle.recv(1) == b""
-            busy.settimeout(20)
-            assert busy.recv(65536).startswith(b"HTTP/1.1 304 ")
-            wait_until(lambda: stack.processes["web"].exit_code == 0, "the end of the API")
 
 
 def test_a_bad_setting_is_named_and_ends_the_process(tmp_path: Path) -> None:

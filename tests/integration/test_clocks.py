@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ from botocore.config import Config
 
 from service.clock import Clock
 from service.stores.clocks import DynamoClock, redis_clock
-from service.stores.dynamodb.client import dynamodb_client
 from service.stores.redis.link import RedisLink, connect
+from tests.support.dynamodb import service_client
 from tests.support.infrastructure import MiniStack, RedisServer, wait_until
 from tests.support.stack import Stack
 from worker.heartbeat import CountedRequest
@@ -26,32 +25,25 @@ from worker.heartbeat import CountedRequest
 HERE = {"latitude": 40.7128, "longitude": -74.006}
 
 
-def test_redis_and_dynamodb_tell_the_time(
-    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
-) -> None:
-    with Stack(tmp_path, ministack, redis_server, roles=()) as stack:
-        environment = {k: v for k, v in stack.environment.items() if k.startswith("AWS_")}
-        with patch.dict(os.environ, environment):
-            client = dynamodb_client(stack.settings())
-        dynamo = DynamoClock(client, "no-such-table")
-        link = RedisLink(connect(redis_server.url, timeout_seconds=2))
-        wrong = Clock({"redis": redis_clock(link), "dynamodb": dynamo}, lambda: time.time() + 60)
-        wrong.read()
-        assert abs(wrong.now() - datetime.now(UTC)) < timedelta(seconds=2)
-        assert not wrong.is_within_bound()
+@pytest.fixture
+def dynamo(ministack: MiniStack) -> Iterator[DynamoClock]:
+    """Asks for a table that does not exist: DynamoDB's refusal names the time, too."""
+    with service_client(ministack) as client:
+        yield DynamoClock(client, "no-such-table")
 
 
-def test_a_process_that_starts_does_not_believe_a_wrong_redis(
-    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
-) -> None:
-    with Stack(tmp_path, ministack, redis_server, roles=()) as stack:
-        environment = {k: v for k, v in stack.environment.items() if k.startswith("AWS_")}
-        with patch.dict(os.environ, environment):
-            client = dynamodb_client(stack.settings())
-        dynamo = DynamoClock(client, stack.settings().rides_table)
-        clock = Clock({"redis": lambda: time.time() + 3600 - time.monotonic(), "dynamodb": dynamo})
-        clock.read()
-        assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=2)
+def test_redis_and_dynamodb_tell_the_time(dynamo: DynamoClock, redis_server: RedisServer) -> None:
+    link = RedisLink(connect(redis_server.url, timeout_seconds=2))
+    wrong = Clock({"redis": redis_clock(link), "dynamodb": dynamo}, lambda: time.time() + 60)
+    wrong.read()
+    assert abs(wrong.now() - datetime.now(UTC)) < timedelta(seconds=2)
+    assert not wrong.is_within_bound()
+
+
+def test_a_process_that_starts_does_not_believe_a_wrong_redis(dynamo: DynamoClock) -> None:
+    clock = Clock({"redis": lambda: time.time() + 3600 - time.monotonic(), "dynamodb": dynamo})
+    clock.read()
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=2)
 
 
 def test_a_dynamodb_that_does_not_answer_tells_no_time() -> None:
@@ -108,17 +100,8 @@ def test_a_worker_whose_clock_is_off_by_a_minute_sweeps_and_dispatches(
         stack.environment.pop("PYTHONPATH")
         stack.start("beat")
         wait_until(lambda: " ready." in stack.log("worker"), "start of the worker")
-        drive_on_duty(stack)
+        stack.on_duty("driver-1", HERE)
         ride = {"pickup": HERE}
         token = stack.rider_token("rider-1")
         answer = stack.call("POST", "/v1/rides", ride, token=token, Prefer="wait=20")
         assert answer.status == 201
-
-
-def drive_on_duty(stack: Stack) -> None:
-    unicorn = {"account_sub": "driver-1", "name": "Bill", "color": "White", "gender": "Male"}
-    enrolled = stack.call("POST", "/v1/admin/unicorns", unicorn, token=stack.admin_token())
-    assert enrolled.status == 201
-    token = stack.unicorn_token("driver-1")
-    stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
-    assert stack.call("PUT", "/v1/fleet/me/position", HERE, token=token).status == 204

@@ -75,13 +75,7 @@ def stack(tmp_path: Path, ministack: MiniStack, port: int) -> Iterator[StackOnFu
 
 
 def test_a_full_disk_stops_no_process_and_costs_no_ride(stack: StackOnFullDisk, port: int) -> None:
-    unicorn = {"unicorn_id": "u-1", "name": "Shadowfax", "color": "White", "gender": "Male"}
-    unicorn["account_sub"] = "driver-1"
-    driver = stack.unicorn_token("driver-1")
-    enrolled = stack.call("POST", "/v1/admin/unicorns", unicorn, token=stack.admin_token())
-    assert enrolled.status == 201, enrolled.body
-    for path, body in {"availability": {"available": True}, "position": HERE}.items():
-        assert stack.call("PUT", f"/v1/fleet/me/{path}", body, token=driver).status < 300
+    stack.on_duty("driver-1", HERE)
     rider = stack.rider_token("rider-1")
     ride = stack.call("POST", "/v1/rides", {"pickup": HERE}, token=rider, Prefer="wait=30")
     assert ride.status == 201, ride.body

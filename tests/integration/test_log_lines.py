@@ -32,17 +32,8 @@ def lines(stack: Stack, role: str) -> Sequence[Any]:
     return [json.loads(line) for line in stack.log(role).splitlines() if line.startswith("{")]
 
 
-def on_duty(stack: Stack) -> str:
-    unicorn = {"account_sub": "driver", "name": "Bill", "color": "White", "gender": "Male"}
-    stack.call("POST", "/v1/admin/unicorns", unicorn, token=stack.admin_token())
-    token = stack.unicorn_token("driver")
-    stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
-    stack.call("PUT", "/v1/fleet/me/position", HERE, token=token)
-    return token
-
-
 def test_request_id_and_ride_id_go_from_the_request_to_the_claim(stack: Stack) -> None:
-    on_duty(stack)
+    stack.on_duty("driver", HERE)
     request_id = uuid.uuid4().hex
     answer = stack.call(
         "POST",

@@ -72,13 +72,7 @@ def scrapes(stack: Stack, port: int) -> Scrapes:
 
 @pytest.fixture(scope="module")
 def driver(stack: Stack) -> str:
-    unicorn = {"account_sub": "driver-1", "name": "Bill", "color": "White", "gender": "Male"}
-    enrolled = stack.call("POST", "/v1/admin/unicorns", unicorn, token=stack.admin_token())
-    assert enrolled.status == 201
-    token = stack.unicorn_token("driver-1")
-    stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
-    stack.call("PUT", "/v1/fleet/me/position", HERE, token=token)
-    return token
+    return stack.on_duty("driver-1", HERE)
 
 
 def test_a_matched_and_completed_ride_is_counted_where_it_happened(

@@ -57,8 +57,17 @@ class Monitor:
         return False
 
 
-@pytest.fixture
-def monitor(tmp_path: Path, ministack: MiniStack, redis_server: RedisServer) -> Iterator[Monitor]:
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def monitor(
+    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, redis: RedisServer
+) -> Iterator[Monitor]:
+    folder = tmp_path_factory.mktemp("monitor")
     settings = {
         "FLOWER_ADDRESS": "127.0.0.1",
         "FLOWER_PORT": str(free_port()),
@@ -67,7 +76,7 @@ def monitor(tmp_path: Path, ministack: MiniStack, redis_server: RedisServer) -> 
         # No setting of ours. If Flower read it, the login alone would not be enough.
         "FLOWER_AUTH": "nobody@example.com",
     }
-    with Stack(tmp_path, ministack, redis_server, roles=("monitor",), **settings) as stack:
+    with Stack(folder, ministack, redis, roles=("monitor",), **settings) as stack:
         found = Monitor(int(settings["FLOWER_PORT"]))
         wait_until(found.is_up, f"the monitor\n{stack.log('monitor')}")
         yield found
@@ -96,9 +105,7 @@ def test_a_monitor_that_ends_leaves_no_metrics_behind(
     assert not folder.exists()
 
 
-def test_the_monitor_counts_what_workers_report(
-    monitor: Monitor, redis_server: RedisServer
-) -> None:
+def test_the_monitor_counts_what_workers_report(monitor: Monitor, redis: RedisServer) -> None:
     """Uses the metric names of the dashboard. The monitor misses events from before it listens."""
     names = {name for name in OTHERS if name.startswith("flower_")}
 
@@ -106,7 +113,7 @@ def test_the_monitor_counts_what_workers_report(
         found = monitor.get("/metrics", **SIGNED_IN).data.decode()
         return {name for name in names if f"\n{name}{{" not in found}
 
-    with Celery("reporting", broker=redis_server.url, set_as_current=False) as app:
+    with Celery("reporting", broker=redis.url, set_as_current=False) as app:
         app.conf.broker_transport_options = broker_options(timeout_seconds=2)
         with app.connection_for_write() as link, app.events.Dispatcher(link, "w1") as events:
 
@@ -120,10 +127,10 @@ def test_the_monitor_counts_what_workers_report(
 
 
 def test_the_monitor_remembers_no_more_than_its_bound_of_jobs(
-    monitor: Monitor, redis_server: RedisServer
+    monitor: Monitor, redis: RedisServer
 ) -> None:
     """It has seen them all once it knows the last one."""
-    with Celery("reporting", broker=redis_server.url, set_as_current=False) as app:
+    with Celery("reporting", broker=redis.url, set_as_current=False) as app:
         app.conf.broker_transport_options = broker_options(timeout_seconds=2)
         with app.connection_for_write() as link, app.events.Dispatcher(link, "w1") as events:
             for number in range(MAX_TASKS + 200):

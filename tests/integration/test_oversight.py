@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,12 +28,11 @@ GARBAGE = [
 ]
 
 
-@pytest.fixture
-def stack(tmp_path: Path, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    with RedisServer(folder) as server, Stack(tmp_path, ministack, server) as running:
-        yield running
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("oversight")
+    with RedisServer(folder / "redis") as redis, Stack(folder, ministack, redis) as stack:
+        yield stack
 
 
 def listed(stack: Stack, what: str) -> list[dict[str, Any]]:
@@ -54,22 +52,6 @@ def a_message(**headers: object) -> dict[str, Any]:
         "headers": headers,
         "properties": {"delivery_tag": "tag", "delivery_info": delivery},
     }
-
-
-def test_a_worker_is_seen_alive_then_lost_and_one_that_ends_is_gone(stack: Stack) -> None:
-    wait_until(lambda: listed(stack, "workers"), "first heartbeat")
-    wait_until(lambda: listed(stack, "workers")[0]["done"], "a sweep is done")
-    (worker,) = listed(stack, "workers")
-    assert worker["state"] == "running"
-    assert worker["failed"] == 0
-    assert worker["memory_bytes"] > 50_000_000
-    assert worker["version"] == "development"
-    stack.kill("worker")
-    wait_until(lambda: listed(stack, "workers")[0]["state"] == "lost", "loss", SOON)
-    stack.start("worker")
-    wait_until(lambda: len(listed(stack, "workers")) == 2, "the next worker's heartbeat")
-    stack.processes.pop("worker").stop(grace=20)
-    wait_until(lambda: len(listed(stack, "workers")) == 1, "the worker's goodbye")
 
 
 def test_messages_nobody_can_read_are_dropped_and_the_queue_moves_on(stack: Stack) -> None:
@@ -115,3 +97,20 @@ def test_an_unreadable_waiting_ride_is_dropped_and_costs_the_others_nothing(stac
     assert "rider-at-home" not in stack.log("worker")
     (dispatch,) = [queue for queue in listed(stack, "queues") if queue["name"] == "dispatch"]
     assert 0 <= dispatch["oldest_waiting_seconds"] < 60
+
+
+def test_a_worker_is_seen_alive_then_lost_and_one_that_ends_is_gone(stack: Stack) -> None:
+    wait_until(lambda: listed(stack, "workers"), "first heartbeat")
+    wait_until(lambda: listed(stack, "workers")[0]["done"], "a sweep is done")
+    (worker,) = listed(stack, "workers")
+    assert worker["state"] == "running"
+    assert worker["failed"] == 0
+    assert worker["memory_bytes"] > 50_000_000
+    assert worker["version"] == "development"
+    stack.kill("worker")
+    assert [*stack.temporary.glob("pymp-*")], "what it left is in the test's own folder"
+    wait_until(lambda: listed(stack, "workers")[0]["state"] == "lost", "loss", SOON)
+    stack.start("worker")
+    wait_until(lambda: len(listed(stack, "workers")) == 2, "the next worker's heartbeat")
+    stack.processes.pop("worker").stop(grace=20)
+    wait_until(lambda: len(listed(stack, "workers")) == 1, "the worker's goodbye")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -287,3 +288,16 @@ def test_connections_have_names(server: RedisServer, admin: redis.Redis) -> None
     with closing(connect(server.url, timeout_seconds=2, name="wildrydes-web")) as client:
         client.ping()
         assert "wildrydes-web" in {each["name"] for each in admin.client_list()}
+
+
+def test_many_calls_at_once_are_no_failure_of_redis(server: RedisServer) -> None:
+    callers = 150
+    with closing(connect(server.url, timeout_seconds=5)) as client:
+        link = RedisLink(client)
+
+        def waits(number: int) -> object:
+            with link.use() as client:
+                return client.blpop([f"nothing-{number}"], 1)
+
+        with ThreadPoolExecutor(callers) as pool:
+            assert list(pool.map(waits, range(callers))) == [None] * callers

@@ -71,11 +71,13 @@ def stack(
 
 
 def test_a_ride_and_its_views_need_no_right_that_is_not_given(stack: Stack, admin: Any) -> None:
-    driver = a_driver(stack)
+    driver, rider = stack.on_duty("driver", PICKUP), stack.rider_token(f"rider-{uuid.uuid4()}")
     assert "\n".join(refused(admin)) == ""
-    ride = a_matched_ride(stack, driver)
+    ride = stack.call("POST", "/v1/rides", {"pickup": PICKUP}, token=rider, Prefer="wait=20")
+    assert ride.status == 201, ride.body
     for step in ("arrive", "start", "complete"):
-        stack.call("POST", f"/v1/fleet/me/rides/{ride}/{step}", PICKUP, token=driver)
+        path = f"/v1/fleet/me/rides/{ride.json['ride_id']}/{step}"
+        stack.call("POST", path, PICKUP, token=driver)
     for nowhere in (
         PICKUP | {"recorded_at": "2020-01-01T00:00:00Z"},
         {"latitude": 0, "longitude": 0},
@@ -119,22 +121,6 @@ def nameless(admin: Any) -> list[Any]:
     others = [each for each in admin.client_list() if each["id"] != str(admin.client_id())]
     assert others
     return [each for each in others if not each["name"].startswith("wildrydes-")]
-
-
-def a_driver(stack: Stack) -> str:
-    body = {"account_sub": "driver", "name": "Bill", "color": "White", "gender": "Male"}
-    assert stack.call("POST", "/v1/admin/unicorns", body, token=stack.admin_token()).status == 201
-    token = stack.unicorn_token("driver")
-    stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
-    stack.call("PUT", "/v1/fleet/me/position", PICKUP, token=token)
-    return token
-
-
-def a_matched_ride(stack: Stack, driver: str) -> str:
-    rider = stack.rider_token(f"rider-{uuid.uuid4()}")
-    answer = stack.call("POST", "/v1/rides", {"pickup": PICKUP}, token=rider, Prefer="wait=20")
-    assert answer.status == 201, answer.body
-    return str(answer.json["ride_id"])
 
 
 def look_at_everything(stack: Stack) -> None:

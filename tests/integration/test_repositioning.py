@@ -26,17 +26,6 @@ def ask_and_cancel(stack: Stack, number: int) -> None:
     assert stack.call("POST", path, {}, token=token).status == 200
 
 
-def enroll(stack: Stack, unicorn_id: str, at: dict[str, float]) -> str:
-    unicorn = {"unicorn_id": unicorn_id, "name": "Shadowfax", "color": "White", "gender": "Male"}
-    body = unicorn | {"account_sub": "driver-1", "location": at}
-    admin = stack.admin_token()
-    assert stack.call("POST", "/v1/admin/unicorns", body, token=admin).status == 201
-    token = stack.unicorn_token("driver-1")
-    path = "/v1/fleet/me/availability"
-    assert stack.call("PUT", path, {"available": True}, token=token).status == 200
-    return token
-
-
 def test_a_waiting_driver_is_woken_with_advice_until_staff_turns_it_off(
     tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
 ) -> None:
@@ -46,7 +35,7 @@ def test_a_waiting_driver_is_woken_with_advice_until_staff_turns_it_off(
     with Stack(tmp_path, ministack, redis_server, REPOSITION_SECONDS="2") as stack:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda number: ask_and_cancel(stack, number), range(RIDERS)))
-        driver = enroll(stack, "u1", A_MILE_SOUTH)
+        driver = stack.on_duty("driver-1", A_MILE_SOUTH, unicorn_id="u1")
 
         def me(**headers: str) -> Any:
             return stack.call("GET", "/v1/fleet/me", token=driver, **headers).json["advice"]

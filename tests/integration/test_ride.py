@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,28 +56,11 @@ class Driver:
         self.stack = stack
         self.unicorn_id = f"u-{uuid.uuid4()}"
         subject = f"driver-{uuid.uuid4()}"
-        self.token = stack.unicorn_token(subject)
-        enrolled = stack.call(
-            "POST",
-            "/v1/admin/unicorns",
-            {
-                "unicorn_id": self.unicorn_id,
-                "account_sub": subject,
-                "name": "Shadowfax",
-                "color": "White",
-                "gender": "Male",
-                **unicorn,
-            },
-            token=stack.admin_token(),
-        )
-        assert enrolled.status == 201, enrolled.body
-        self.goes(on_duty=True)
-        self.stands(at)
+        self.token = stack.on_duty(subject, at, unicorn_id=self.unicorn_id, **unicorn)
 
-    def goes(self, *, on_duty: bool) -> None:
-        answer = self.stack.call(
-            "PUT", "/v1/fleet/me/availability", {"available": on_duty}, token=self.token
-        )
+    def goes_off_duty(self) -> None:
+        body = {"available": False}
+        answer = self.stack.call("PUT", "/v1/fleet/me/availability", body, token=self.token)
         assert answer.status == 200, answer.body
 
     def stands(self, at: dict[str, float]) -> None:
@@ -102,7 +83,7 @@ def rider(stack: Stack) -> Rider:
 def driver(stack: Stack) -> Iterator[Driver]:
     driver = Driver(stack)
     yield driver
-    driver.goes(on_duty=False)
+    driver.goes_off_duty()
 
 
 def test_a_ride_goes_the_whole_way(rider: Rider, driver: Driver) -> None:
@@ -140,7 +121,7 @@ def test_a_unicorn_that_comes_later_is_sent_at_once(stack: Stack, rider: Rider) 
     ride_id = rider.requests(pickup).json["ride_id"]
     driver = Driver(stack, pickup)
     rider.sees_status(ride_id, "matched", seconds=3)
-    driver.goes(on_duty=False)
+    driver.goes_off_duty()
 
 
 def test_a_rider_who_waits_for_news_gets_it(stack: Stack, rider: Rider, driver: Driver) -> None:
@@ -207,13 +188,3 @@ def test_rides_survive_the_loss_of_redis_with_all_its_data(stack: Stack, rider: 
     wait_until(lambda: stack.call("GET", "/readyz").json["status"] == "ready", "Redis is back")
     driver.stands(pickup)
     rider.sees_status(answer.json["ride_id"], "matched")
-
-
-def test_a_worker_that_is_told_to_end_finishes_first(
-    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
-) -> None:
-    with Stack(tmp_path, ministack, redis_server, roles=("worker",)) as stack:
-        worker = stack.processes["worker"]
-        worker.send(signal.SIGTERM)
-        wait_until(lambda: worker.exit_code is not None, "end of the worker")
-        assert worker.exit_code == 0, stack.log("worker")

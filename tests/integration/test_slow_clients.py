@@ -137,6 +137,8 @@ def test_the_refusal_of_a_head_that_never_ends_can_be_read_by_a_page(stack: Stac
         ("GET / HTTP/1.1\r\n{origin}Authorization: Bearer {huge}\r\n", 431, "token_too_large"),
         ("GET / HTTP/1.1\r\n{origin}Authorization: Basic {token}\r\n", 431, "headers_too_large"),
         ("GET / HTTP/1.1\r\n{origin}no colon\r\n", 400, "bad_request"),
+        ("GET / HTTP/1.1\r\n{origin}Bad Name: x\r\n", 400, "bad_request"),
+        ("GET / HTTP/1.1\r\n{origin}X : x\r\n", 400, "bad_request"),
         ("GET / HTTP/9.1\r\n{origin}", 400, "bad_request"),
         ("GET / HTTP/1.1\r\n{origin}Expect: 200-maybe\r\n", 417, "expectation_failed"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -118,10 +119,17 @@ def test_a_stopping_process_answers_who_waits_and_ends_streams_in_order(stack: S
         path, seen = f"/v1/rides/{ride_id}", '"1"'
         return stack.call("GET", path, token=token, Prefer="wait=30", If_None_Match=seen)
 
-    with ThreadPoolExecutor(10) as pool, Pressure([stack.port], token, 4) as load:
+    with (
+        socket.create_connection(("127.0.0.1", stack.port), timeout=20) as idle,
+        ThreadPoolExecutor(10) as pool,
+        Pressure([stack.port], token, 4) as load,
+    ):
+        idle.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
         waits = [pool.submit(wait, number) for number in range(10)]
         time.sleep(0.5)
         seconds = terminate(stack.processes["web"])
+        assert idle.recv(1) == b"", "the connection between two requests is closed"
         assert [each.result().status for each in waits] == [304] * 10
         for stream in streams:
             while event := stream.next():

@@ -53,15 +53,6 @@ def stack(
         yield stack
 
 
-def on_duty(stack: Stack) -> None:
-    name = f"driver-{uuid.uuid4()}"
-    unicorn = {"account_sub": name, "name": "Bill", "color": "White", "gender": "Male"}
-    stack.call("POST", "/v1/admin/unicorns", unicorn, token=stack.admin_token())
-    token = stack.unicorn_token(name)
-    stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
-    assert stack.call("PUT", "/v1/fleet/me/position", HERE, token=token).status == 204
-
-
 def request_ride(stack: Stack, **headers: str) -> str:
     rider = stack.rider_token(f"rider-{uuid.uuid4()}")
     body = {"pickup": HERE, "note": NOTE}
@@ -87,7 +78,7 @@ def in_trace(collector: Collector, name: str, trace_id: str) -> SeenSpan:
 
 
 def test_one_trace_leads_from_the_request_to_the_claim(stack: Stack, collector: Collector) -> None:
-    on_duty(stack)
+    stack.on_duty(f"driver-{uuid.uuid4()}", HERE)
     trace_id, caller = uuid.uuid4().hex, "00f067aa0ba902b7"
     ride_id = request_ride(stack, traceparent=f"00-{trace_id}-{caller}-01", Prefer="wait=20")
     claim = claim_of(collector, ride_id)
@@ -107,8 +98,8 @@ def test_one_trace_leads_from_the_request_to_the_claim(stack: Stack, collector: 
 def test_a_request_whose_trigger_was_coalesced_is_linked(
     stack: Stack, server: RedisServer, collector: Collector
 ) -> None:
-    on_duty(stack)
-    on_duty(stack)
+    stack.on_duty(f"driver-{uuid.uuid4()}", HERE)
+    stack.on_duty(f"driver-{uuid.uuid4()}", HERE)
     zone = zone_of(Location(**HERE))
     with redis.Redis.from_url(server.url) as client:
         # As if another request had asked for a round a moment ago.
@@ -123,7 +114,7 @@ def test_a_request_whose_trigger_was_coalesced_is_linked(
 
 
 def test_spans_carry_nothing_a_rider_wrote(stack: Stack, collector: Collector) -> None:
-    on_duty(stack)
+    stack.on_duty(f"driver-{uuid.uuid4()}", HERE)
     claim_of(collector, request_ride(stack, Prefer="wait=20"))
     for name in (POST, "publish", "round", "claim"):
         for span in collector.spans(name):

@@ -153,6 +153,19 @@ class Stack:
     def _token(self, subject: str, scope: str, **claims: object) -> str:
         return self.mint.access_token(sub=subject, username=subject, scope=scope, **claims)
 
+    def on_duty(self, subject: str, at: Mapping[str, float], **unicorn: object) -> str:
+        """Enroll a unicorn that is free at this place; returns the token of its driver."""
+        body = {"account_sub": subject, "name": "Shadowfax", "color": "White", "gender": "Male"}
+        token = self.unicorn_token(subject)
+        for method, path, sent, caller in (
+            ("POST", "/v1/admin/unicorns", body | unicorn, self.admin_token()),
+            ("PUT", "/v1/fleet/me/availability", {"available": True}, token),
+            ("PUT", "/v1/fleet/me/position", at, token),
+        ):
+            answer = self.call(method, path, sent, token=caller)
+            assert answer.status < 300, answer.body
+        return token
+
     def log(self, role: str) -> str:
         path = self.folder / f"{role}.log"
         return path.read_text(errors="replace") if path.exists() else ""

@@ -100,11 +100,11 @@ def test_the_monitor_is_behind_two_logins() -> None:
     assert monitor["User"] == "10001:10001"
 
 
-@pytest.mark.parametrize("name", ["flower.yaml", "gateway.yaml"])
-def test_what_stands_in_front_takes_what_the_service_stack_gives(name: str) -> None:
+@pytest.mark.parametrize("name", ["flower.yaml", "gateway.yaml", "scaling.yaml", "monitoring.yaml"])
+def test_a_later_stack_takes_what_the_service_stack_gives(name: str) -> None:
     given = template("service.yaml")["Outputs"].keys()
     own = {"VpcId", "PrivateSubnets", "Image", "PublicUrl", "UserPoolId", "LoginDomain"}
-    own |= {"Authorizer", "CertificateArn", "ServerName"}
+    own |= {"Authorizer", "CertificateArn", "ServerName", "AlarmTopic"}
     wanted = template(name)["Parameters"].items()
     assert {key for key, entry in wanted if "Default" not in entry} - own <= given
 

@@ -199,13 +199,9 @@ def builders_of(role: str) -> Iterator[ast.AST]:
         yield from (ast.parse(path.read_text()) for path in (PROJECT / "worker").glob("*.py"))
 
 
-@pytest.mark.parametrize("role", ["web", "worker", "beat"])
-def test_a_task_gets_every_setting_that_is_required(role: str) -> None:
-    container = containers()[role]
-    given = {pair["Name"].lower() for pair in (*container["Environment"], *container["Secrets"])}
-    model = ApiSettings if role == "web" else Settings
-    required = {name for name, field in model.model_fields.items() if field.is_required()}
-    assert required <= given <= model.model_fields.keys()
+def settings_given(container: Mapping[str, Any]) -> set[str]:
+    """The settings that a container definition passes on."""
+    return {pair["Name"].lower() for pair in (*container["Environment"], *container["Secrets"])}
 
 
 LEFT_OUT: Final[Mapping[str, str]] = {
@@ -238,10 +234,12 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 @pytest.mark.parametrize("role", ["web", "worker", "beat"])
 def test_a_task_forgets_no_setting(role: str) -> None:
     """A new setting is passed on by the definition, or stands above with a reason."""
-    container = containers()[role]
-    given = {pair["Name"].lower() for pair in (*container["Environment"], *container["Secrets"])}
+    given = settings_given(containers()[role])
     model = ApiSettings if role == "web" else Settings
-    assert model.model_fields.keys() - given - LEFT_OUT.keys() == set()
+    left_out = model.model_fields.keys() - given
+    assert given <= model.model_fields.keys()
+    assert left_out <= LEFT_OUT.keys()
+    assert not [name for name in left_out if model.model_fields[name].is_required()]
 
 
 LEFT_OUT_OF_COMMANDS: Final[Mapping[str, str]] = {
@@ -256,7 +254,7 @@ LEFT_OUT_OF_COMMANDS: Final[Mapping[str, str]] = {
 def test_the_task_of_commands_goes_by_the_rules_of_the_service() -> None:
     (task,) = resources("commands.yaml", "AWS::ECS::TaskDefinition").values()
     (container,) = task["ContainerDefinitions"]
-    given = {pair["Name"].lower() for pair in (*container["Environment"], *container["Secrets"])}
+    given = settings_given(container)
     left = LEFT_OUT.keys() | LEFT_OUT_OF_COMMANDS.keys()
     assert given <= CommandSettings.model_fields.keys()
     assert CommandSettings.model_fields.keys() - given - left == set()
@@ -266,8 +264,7 @@ def test_the_task_of_commands_goes_by_the_rules_of_the_service() -> None:
 
 
 def test_the_media_task_gets_every_setting_that_it_reads() -> None:
-    container = containers()["media"]
-    given = {pair["Name"].lower() for pair in (*container["Environment"], *container["Secrets"])}
+    given = settings_given(containers()["media"])
     code = (PROJECT / "worker" / "media.py").read_text() + inspect.getsource(photos_of)
     read_by_it = set(re.findall(r"settings\.(\w+)", code)) & Settings.model_fields.keys()
     assert read_by_it - given == set()
@@ -309,7 +306,6 @@ def test_what_is_scaled_has_no_desired_count_that_a_deployment_would_restore() -
     assert scaled == {"WebService", "WorkerService"}
     alone = {"BeatService", "MediaService"}
     assert {name for name, each in services.items() if "DesiredCount" in each} == alone
-    assert services["BeatService"]["DesiredCount"] == 1
 
 
 @pytest.mark.parametrize(
@@ -355,8 +351,8 @@ def test_timeouts_follow_from_each_other() -> None:
     (targets,) = resources("service.yaml", "AWS::ElasticLoadBalancingV2::TargetGroup").values()
     drain = {pair["Key"]: pair["Value"] for pair in targets["TargetGroupAttributes"]}
     idle = int(attributes["idle_timeout.timeout_seconds"])
-    assert 30 < idle < gunicorn.keepalive
-    assert containers()["web"]["StopTimeout"] > gunicorn.graceful_timeout
+    assert 30 < idle <= gunicorn.keepalive - 10 <= 110
+    assert containers()["web"]["StopTimeout"] >= gunicorn.graceful_timeout + 5
     assert int(drain["deregistration_delay.timeout_seconds"]) >= gunicorn.graceful_timeout
 
 
@@ -393,10 +389,3 @@ def test_alarms_and_scaling_follow_within_minutes() -> None:
         assert target is None or grows < target["ScaleInCooldown"] <= 600
     for scaled in resources("scaling.yaml", "AWS::ApplicationAutoScaling::ScalableTarget").values():
         assert scaled["MinCapacity"] == 2, "one in each of two zones"
-
-
-@pytest.mark.parametrize("name", ["scaling.yaml", "monitoring.yaml"])
-def test_scaling_and_monitoring_take_what_the_service_stack_gives(name: str) -> None:
-    given = template("service.yaml")["Outputs"].keys()
-    wanted = template(name)["Parameters"].items()
-    assert {name for name, entry in wanted if "Default" not in entry} - {"AlarmTopic"} <= given
