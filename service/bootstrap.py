@@ -39,14 +39,13 @@ from service.stores.broker import CeleryRoundQueue, RedisQueues
 from service.stores.clocks import DynamoClock, redis_clock
 from service.stores.cognito import CognitoUserPool, IdentityPool
 from service.stores.corrections import KnownCorrections
-from service.stores.dynamodb.audit import DynamoAuditLog
 from service.stores.dynamodb.client import dynamodb_client
-from service.stores.dynamodb.dead_letters import DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
+from service.stores.dynamodb.operations import DynamoAuditLog, DynamoDeadLetters
 from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.observed import ObservedAssignments, ObservedRides
 from service.stores.pauses import DynamoPauses, KnownPauses
-from service.stores.photos import DynamoPhotos, S3Photos
+from service.stores.photos import S3Photos
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.city_map import RedisCityMap
 from service.stores.redis.fleet_index import RedisFleetIndex
@@ -180,8 +179,8 @@ def photos_of(settings: Settings, dynamodb: DynamoDBClient) -> S3Photos | None:
     """None: photos are off."""
     if not settings.photos_bucket:
         return None
-    rows = DynamoPhotos(dynamodb, settings.operations_table)
-    return S3Photos(rows, settings.photos_bucket, settings.aws_region)
+    bucket, region = settings.photos_bucket, settings.aws_region
+    return S3Photos(dynamodb, settings.operations_table, bucket, region)
 
 
 def rules_of(settings: Settings) -> Rules:

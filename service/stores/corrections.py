@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
@@ -18,7 +17,6 @@ from cachetools import LRUCache
 
 from service.background import Repeated
 from service.matching.correction import KNOTS, Correction, Kind
-from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
 from service.stores.entries import note_unreadable
@@ -48,16 +46,15 @@ class DynamoCorrections(TableStore):
         self._base = base
 
     def of(self, zone: str, kind: Kind) -> Correction | None:
-        item = self._stored(self._key(zone, kind))
+        item = self._stored(self._name(zone, kind))
         return _correction(item) if item else None
 
     def put(self, zone: str, kind: Kind, correction: Correction) -> None:
-        item = self._key(zone, kind) | {"correction": text(json.dumps(asdict(correction)))}
-        put = partial(self._client.put_item, TableName=self._table, Item=item)
-        patiently(put, self._patience)
+        terms = text(json.dumps(asdict(correction)))
+        self._put(self._key(self._name(zone, kind)) | {"correction": terms})
 
-    def _key(self, zone: str, kind: Kind) -> Item:
-        return {"operation_id": text(f"times#{self._base}#{zone}#{kind}")}
+    def _name(self, zone: str, kind: Kind) -> str:
+        return f"times#{self._base}#{zone}#{kind}"
 
 
 class KnownCorrections:

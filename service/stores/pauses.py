@@ -34,7 +34,7 @@ class DynamoPauses(TableStore):
 
     def current(self) -> Pause:
         """The pause as stored, read consistently."""
-        return _pause(self._stored({"operation_id": text(_KEY)}) or {})
+        return _pause(self._stored(_KEY) or {})
 
     def put(self, zone: str | None, paused: bool) -> Pause:
         """Pause or resume; writes only its own part, so that two changes at once both hold."""
@@ -51,8 +51,7 @@ class DynamoPauses(TableStore):
         return self._changed("SET #level = :level", values, ExpressionAttributeNames=names)
 
     def _changed(self, expression: str, values: Item, **names: Any) -> Pause:
-        key: Item = {"operation_id": text(_KEY)}
-        return _pause(self._updated(key, expression, values, **names))
+        return _pause(self._updated(_KEY, expression, values, **names))
 
 
 class KnownPauses:

@@ -26,11 +26,13 @@ from service.core.photos import (
 )
 from service.model.errors import PhotoRefused
 from service.stores.credentials import aws_client, unavailable
-from service.stores.dynamodb.calls import ConditionFailed, patiently
-from service.stores.dynamodb.items import can_be_key, text
+from service.stores.dynamodb.calls import ConditionFailed
+from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from service.stores.dynamodb.items import Item
 
 Answer = TypeVar("Answer")
@@ -48,74 +50,37 @@ _EXISTS: Final = {"ConditionExpression": "attribute_exists(operation_id)"}
 """A deleted account gets no new item while its last upload is still being cleaned."""
 
 
-class DynamoPhotos(TableStore):
-    """Whose an identity is, and what is known of an account's photo. Raises `Unavailable`."""
+class S3Photos(TableStore):
+    """`Photos` and `Uploads`: files in a bucket, and two items for each account on a table.
+
+    The client of S3 is made when first needed.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, bucket: str, region: str) -> None:
+        super().__init__(client, table)
+        self._bucket = bucket
+        self._region = region
 
     def get(self, sub: str) -> Photo | None:
-        name = f"photo#{sub}"
-        item = self._stored({"operation_id": text(name)}) if can_be_key(name) else None
+        item = self._stored(f"photo#{sub}")
         if item is None:
             return None
         refused = item["refused"]["S"] if "refused" in item else None
         return Photo(item["identity_id"]["S"], _shown_in(item), refused)
 
     def owner(self, identity_id: str) -> str | None:
-        name = f"identity#{identity_id}"
-        item = self._stored({"operation_id": text(name)}) if can_be_key(name) else None
+        item = self._stored(f"identity#{identity_id}")
         return item["account_sub"]["S"] if item else None
 
     def link_identity(self, identity_id: str, sub: str) -> None:
-        self._set(f"photo#{sub}", "SET identity_id = :identity", {":identity": text(identity_id)})
-        self._set(f"identity#{identity_id}", "SET account_sub = :sub", {":sub": text(sub)})
-
-    def show(self, sub: str, name: str) -> str | None:
-        """Show another photo; returns the one that is not shown any more.
-
-        That is the new one itself if the account was deleted meanwhile.
-        """
-        set_it = "SET photo = :photo REMOVE refused"
-        try:
-            before = self._set(f"photo#{sub}", set_it, {":photo": text(name)}, **_EXISTS)
-        except ConditionFailed:
-            return name
-        return _shown_in(before)
+        identity, account = text(identity_id), text(sub)
+        self._updated(f"photo#{sub}", "SET identity_id = :identity", {":identity": identity})
+        self._updated(f"identity#{identity_id}", "SET account_sub = :sub", {":sub": account})
 
     def refuse(self, sub: str, reason: str) -> None:
-        set_it = "SET refused = :reason"
         with suppress(ConditionFailed):
-            self._set(f"photo#{sub}", set_it, {":reason": text(reason)}, **_EXISTS)
-
-    def forget(self, photo: Photo, sub: str) -> str | None:
-        """Delete all items of the account; returns the photo that was shown until then."""
-        self._forget(f"identity#{photo.identity_id}")
-        return _shown_in(self._forget(f"photo#{sub}"))
-
-    def _forget(self, name: str) -> Item:
-        delete = partial(
-            self._client.delete_item,
-            TableName=self._table,
-            Key={"operation_id": text(name)},
-            ReturnValues="ALL_OLD",
-        )
-        return patiently(delete, self._patience).get("Attributes", {})
-
-    def _set(self, name: str, expression: str, values: Item, **condition: Any) -> Item:
-        """Change an item, or make it; returns what it was. Raises `ConditionFailed`."""
-        key: Item = {"operation_id": text(name)}
-        return self._updated(key, expression, values, ReturnValues="ALL_OLD", **condition)
-
-
-class S3Photos:
-    """`Photos` and `Uploads` on a bucket and a table. The client is made when first needed."""
-
-    def __init__(self, rows: DynamoPhotos, bucket: str, region: str) -> None:
-        self._rows = rows
-        self._bucket = bucket
-        self._region = region
-        self.get = rows.get
-        self.owner = rows.owner
-        self.link_identity = rows.link_identity
-        self.refuse = rows.refuse
+            set_it = "SET refused = :reason"
+            self._updated(f"photo#{sub}", set_it, {":reason": text(reason)}, **_EXISTS)
 
     def form(self, identity_id: str, media_type: str) -> UploadForm:
         made = self._s3.generate_presigned_post(
@@ -155,17 +120,32 @@ class S3Photos:
 
     def keep(self, sub: str, picture: Picture) -> None:
         name = f"{_CLEANED}{uuid.uuid4().hex}"
-        self._put(name, picture.photo)
-        self._put(f"{name}{_THUMBNAIL}", picture.thumbnail)
-        self._delete_photo(self._rows.show(sub, name))
+        self._store(name, picture.photo)
+        self._store(f"{name}{_THUMBNAIL}", picture.thumbnail)
+        self._delete_photo(self.show(sub, name))
+
+    def show(self, sub: str, name: str) -> str | None:
+        """Show another photo; returns the one that is not shown any more.
+
+        That is the new one itself if the account was deleted meanwhile.
+        """
+        set_it, values = "SET photo = :photo REMOVE refused", {":photo": text(name)}
+        try:
+            before = self._updated(
+                f"photo#{sub}", set_it, values, ReturnValues="ALL_OLD", **_EXISTS
+            )
+        except ConditionFailed:
+            return name
+        return _shown_in(before)
 
     def forget(self, sub: str) -> None:
-        photo = self._rows.get(sub)
+        photo = self.get(sub)
         if photo is None:
             return
         self._delete(_upload_key(photo.identity_id))
         self._delete_photo(photo.name)
-        shown = self._rows.forget(photo, sub)
+        self._deleted(f"identity#{photo.identity_id}")
+        shown = _shown_in(self._deleted(f"photo#{sub}"))
         if shown != photo.name:
             # The media role kept another one meanwhile.
             self._delete_photo(shown)
@@ -178,7 +158,7 @@ class S3Photos:
         )
         return link
 
-    def _put(self, key: str, body: bytes) -> None:
+    def _store(self, key: str, body: bytes) -> None:
         put = partial(self._s3.put_object, Bucket=self._bucket, Key=key, Body=body)
         # Never stored by a cache that outlives the link, never taken for another type.
         _tried(lambda: put(ContentType="image/jpeg", CacheControl="private, max-age=60"))

@@ -14,22 +14,19 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from service.auth.revocation import Mark, RevocationSet
 from service.background import Repeated
 from service.model.errors import Unavailable
-from service.stores.dynamodb.calls import ConditionFailed, get_batch, patiently
+from service.stores.dynamodb.calls import ConditionFailed, patiently
 from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
 from service.stores.records import instant_of, instant_text
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import ScanInputTypeDef
-
     from service.stores.dynamodb.items import Item
 
 logger = logging.getLogger(__name__)
@@ -64,7 +61,7 @@ class DynamoRevocations(TableStore):
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
         """Store a revocation from `revoked_at` on, unless a later one is stored."""
         item: Item = {
-            "operation_id": text(_key(kind, value)),
+            "operation_id": text(_name(kind, value)),
             "kind": text(kind),
             "value": text(value),
             "revoked_at": text(instant_text(revoked_at)),
@@ -94,7 +91,7 @@ class DynamoRevocations(TableStore):
                 {
                     "Update": {
                         "TableName": self._table,
-                        "Key": {"operation_id": text(_CHANGES)},
+                        "Key": self._key(_CHANGES),
                         "UpdateExpression": "ADD changes :one",
                         "ExpressionAttributeValues": {":one": {"N": "1"}},
                     }
@@ -104,17 +101,12 @@ class DynamoRevocations(TableStore):
 
     def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
         """The instant from which each of these (kind to value) is revoked; others are absent."""
-        if not marks:
-            return {}
-        keys: list[Item] = [
-            {"operation_id": text(_key(kind, value))} for kind, value in marks.items()
-        ]
-        items = get_batch(self._client, {self._table: keys}, self._patience)[self._table]
+        items = self._items_of([_name(kind, value) for kind, value in marks.items()])
         return {item["kind"]["S"]: _revoked_at(item) for item in items if _holds(item, now)}
 
     def changes(self) -> str:
         """A text that differs after each change."""
-        item = self._stored({"operation_id": text(_CHANGES)})
+        item = self._stored(_CHANGES)
         return item["changes"]["N"] if item else ""
 
     def read_all(self, now: datetime, most: int) -> Mapping[Mark, datetime] | None:
@@ -123,28 +115,20 @@ class DynamoRevocations(TableStore):
         Reads consistently.
         """
         found: dict[Mark, datetime] = {}
-        for item in self._items():
-            if _holds(item, now):
-                found[item["kind"]["S"], item["value"]["S"]] = _revoked_at(item)
-            if len(found) > most:
-                return None
-        return found
-
-    def _items(self) -> Iterator[Item]:
         # A scan, because the table holds little else (dead letters, the pause and so on).
-        scan: ScanInputTypeDef = {
-            "TableName": self._table,
+        scan = {
             "FilterExpression": "begins_with(operation_id, :prefix)",
             "ExpressionAttributeValues": {":prefix": text(_PREFIX)},
             "ConsistentRead": True,
             "Limit": ITEMS_PER_PAGE,
         }
-        while True:
-            answer = patiently(partial(self._client.scan, **scan), self._patience)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            scan["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        for page in self._pages(self._client.scan, scan):
+            for item in page["Items"]:
+                if _holds(item, now):
+                    found[item["kind"]["S"], item["value"]["S"]] = _revoked_at(item)
+            if len(found) > most:
+                return None
+        return found
 
 
 class KnownRevocations:
@@ -226,7 +210,7 @@ class KnownRevocations:
         return RevocationSet(found)
 
 
-def _key(kind: str, value: str) -> str:
+def _name(kind: str, value: str) -> str:
     return f"{_PREFIX}{kind}#{value}"
 
 

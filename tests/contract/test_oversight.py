@@ -15,9 +15,8 @@ from service.model import Page, RepositioningLevel, Ride, RideStatus, UnicornSta
 from service.model.operations import AuditEntry, DeadLetter, DeadLetterKind, Pause
 from service.settings import Settings
 from service.stores.dynamodb import listings
-from service.stores.dynamodb.audit import AUDIT, DynamoAuditLog
-from service.stores.dynamodb.dead_letters import LETTERS, DynamoDeadLetters
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
+from service.stores.dynamodb.operations import DynamoAuditLog, DynamoDeadLetters
 from service.stores.pauses import DynamoPauses
 from service.stores.revocations import DynamoRevocations
 from tests.contract.conftest import Stores
@@ -357,8 +356,8 @@ def test_an_unreadable_dead_letter_or_audit_entry_hides_no_other(
         dynamo_desk.audit.put(an_audit_entry(number))
         dynamo_desk.dead_letters.put(a_letter(number))
     for key, missing in (
-        (AUDIT.key(an_audit_entry(1).audit_id), "subjects"),
-        (LETTERS.key(a_letter(1).dead_letter_id), "letter_kind"),
+        (f"audit#{an_audit_entry(1).audit_id}", "subjects"),
+        (f"dead-letter#{a_letter(1).dead_letter_id}", "letter_kind"),
     ):
         request.getfixturevalue("dynamodb").update_item(
             TableName=tables.operations_table,
@@ -380,6 +379,6 @@ def test_an_audit_entry_expires_after_ninety_days(
     dynamo_desk: Desk, dynamodb: DynamoDBClient, tables: Settings
 ) -> None:
     dynamo_desk.audit.put(an_audit_entry(0))
-    key = {"operation_id": {"S": AUDIT.key("entry-0")}}
+    key = {"operation_id": {"S": "audit#entry-0"}}
     item = dynamodb.get_item(TableName=tables.operations_table, Key=key)["Item"]
     assert int(item["expires_at"]["N"]) - NOW.timestamp() == pytest.approx(90 * 86400, abs=1)

@@ -13,7 +13,7 @@ from service.core.photos import UPLOAD_BYTES, Photo, Picture
 from service.model.errors import PhotoRefused
 from service.settings import Settings
 from service.stores.dynamodb.schema import create_tables
-from service.stores.photos import DynamoPhotos, S3Photos
+from service.stores.photos import S3Photos
 from tests.support.fakes_photos import FakePhotos
 from tests.support.infrastructure import CREDENTIALS, MiniStack
 
@@ -48,8 +48,8 @@ class Real:
         )
         client = ministack.dynamodb_client()
         create_tables(client, settings)
-        self.rows = DynamoPhotos(client, settings.operations_table)
-        self.photos = S3Photos(self.rows, self.bucket, ministack.region)
+        table = settings.operations_table
+        self.photos = S3Photos(client, table, self.bucket, ministack.region)
 
     def upload(self, identity_id: str, data: bytes) -> None:
         key = f"private/{identity_id}/photo"
@@ -188,14 +188,14 @@ def test_a_photo_that_is_kept_while_the_account_ends_is_deleted_too(
 ) -> None:
     real.photos.link_identity("identity-1", sub)
     real.photos.keep(sub, PICTURE)
-    read = real.rows.get
+    read = real.photos.get
 
     def read_before_the_next_one(sub: str) -> Photo | None:
         photo = read(sub)
         real.photos.keep(sub, PICTURE)
         return photo
 
-    monkeypatch.setattr(real.rows, "get", read_before_the_next_one)
+    monkeypatch.setattr(real.photos, "get", read_before_the_next_one)
     real.photos.forget(sub)
     assert real.kept() == 0
     assert read(sub) is None

@@ -15,7 +15,8 @@ from service.core import ports
 from service.core.ports import Rides, WriteConflict
 from service.model import UNSEEN, CanceledBy, Rating, Ride, RideStatus, RideStep, items_of
 from service.settings import Settings
-from service.stores.dynamodb import due, parties
+from service.stores.dynamodb import due
+from service.stores.dynamodb import rides as dynamo_rides
 from service.stores.dynamodb.items import shard_of
 from service.stores.dynamodb.rides import DynamoRides
 from tests.support.builders import NOW, a_finished_ride, a_matched_pair, a_ride, a_usable_unicorn
@@ -321,7 +322,7 @@ def test_pages_of_a_riders_rides_lose_and_repeat_nothing(rides: Rides, limit: in
 def test_a_status_can_be_picked_from_a_long_history(
     rides: Rides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parties, "QUERY_PAGE", 3)
+    monkeypatch.setattr(dynamo_rides, "QUERY_PAGE", 3)
     history = create_history(rides, 20)
     seen = list(pages(rides, "rider-1", 2, RideStatus.CANCELED))
     assert seen == [("r16", "r12"), ("r08", "r04"), ("r00",)]
@@ -435,7 +436,7 @@ def test_an_unreadable_due_row_is_put_back_and_hides_no_other(
 def test_a_listing_by_status_looks_at_a_bounded_part_of_a_long_history(
     rides: Rides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for owner in (ports, parties):
+    for owner in (ports, dynamo_rides):
         monkeypatch.setattr(owner, "MOST_LISTED", 4)
     for number in range(11):
         requested_at = NOW + timedelta(seconds=number)

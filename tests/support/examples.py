@@ -12,7 +12,7 @@ from service.api.discovery import EXAMPLES
 from service.bootstrap import build_ports, redis_stores
 from service.core.dead_letters import set_aside_ride
 from service.core.transition import stored_ride
-from service.stores.photos import DynamoPhotos
+from service.stores.photos import S3Photos
 from tests.support.fakes_redis import FakeRoundQueue
 from tests.support.infrastructure import wait_until
 from tests.support.stack import Answer, Stack
@@ -223,9 +223,10 @@ def _service(to: Session) -> None:
 
 def _photo(stack: Stack) -> None:
     """The rider has a photo, without a file: links and forms are made without asking S3."""
-    rows = DynamoPhotos(stack.ministack.dynamodb_client(), stack.settings().operations_table)
-    rows.link_identity("us-east-1:5e0b1c2a-0d4f-4c55-9c4e-1f6c7d1b8a90", "rider-1")
-    rows.show("rider-1", "photos/1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
+    client, table = stack.ministack.dynamodb_client(), stack.settings().operations_table
+    photos = S3Photos(client, table, "unused", "us-east-1")
+    photos.link_identity("us-east-1:5e0b1c2a-0d4f-4c55-9c4e-1f6c7d1b8a90", "rider-1")
+    photos.show("rider-1", "photos/1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
 
 
 def _dead_letters(to: Session, stack: Stack) -> None:

@@ -27,15 +27,19 @@ STORES = PROJECT / "service" / "stores" / "dynamodb"
 
 RIGHTS: Final[Mapping[str, set[str]]] = {
     "put_item": {"PutItem"},
+    "_put": {"PutItem"},
     "get_item": {"GetItem"},
     "_stored": {"GetItem"},
     "update_item": {"UpdateItem"},
+    "_updated": {"UpdateItem"},
     "delete_item": {"DeleteItem"},
+    "_deleted": {"DeleteItem"},
     "_query": {"Query"},
     "query": {"Query"},
     "scan": {"Scan"},
     "batch_get_item": {"BatchGetItem"},
     "get_batch": {"BatchGetItem"},
+    "_items_of": {"BatchGetItem"},
     "batch_execute_statement": {"PartiQLUpdate"},
     "describe_table": {"DescribeTable"},
 }
@@ -179,7 +183,9 @@ def tables_of_stores(role: str) -> dict[str, set[str]]:
     for tree in builders_of(role):
         for node in ast.walk(tree):
             match node:
-                case ast.Call(func=ast.Name(id=name)) if name.startswith(("Dynamo", "Observed")):
+                case ast.Call(func=ast.Name(id=name)) if name.startswith(
+                    ("Dynamo", "Observed", "S3")
+                ):
                     tables[name.replace("Observed", "Dynamo")] |= {
                         argument.attr
                         for argument in node.args

@@ -14,13 +14,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from service.model import Ride
 from service.model.errors import Unavailable
 from service.stores.dynamodb.calls import ConditionFailed, patiently, write
 from service.stores.dynamodb.items import SHARDS, readable_rides, text
-from service.stores.dynamodb.table import TableStore
+from service.stores.dynamodb.table import RideTable
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         AttributeValueTypeDef,
         BatchStatementRequestTypeDef,
         BatchStatementResponseTypeDef,
-        QueryInputTypeDef,
         UpdateTypeDef,
     )
 
@@ -61,7 +60,7 @@ UNREADABLE_PAUSE: Final = timedelta(minutes=5)
 """How long an unreadable row is postponed. A release that can read it may be deployed meanwhile."""
 
 
-class DueRides(TableStore):
+class DueRides(RideTable):
     """The part of `Rides` that the sweep works with."""
 
     shards = SHARDS
@@ -106,9 +105,8 @@ class DueRides(TableStore):
         for first in range(0, len(times), STATEMENTS):
             chunk = times[first : first + STATEMENTS]
             statements = [self._postponing(ride, due_at, write_id) for ride, due_at in chunk]
-            answer = patiently(
-                partial(self._client.batch_execute_statement, Statements=statements), self._patience
-            )
+            execute = partial(self._client.batch_execute_statement, Statements=statements)
+            answer = patiently(execute, self._patience)
             moved += [
                 replace(ride, due_at=due_at, failed_looks=0)
                 for (ride, due_at), each in zip(chunk, answer["Responses"], strict=True)
@@ -137,9 +135,8 @@ class DueRides(TableStore):
 
         An unreadable row is postponed, so that it does not hide the others.
         """
-        keys: list[Item] = [{"ride_id": text(ride_id)} for ride_id in ride_ids]
         found: dict[str, Ride] = {}
-        for item in self._items_of(keys, consistent=False):
+        for item in self._items_of(ride_ids, consistent=False):
             for ride in readable_rides([item]):
                 found[ride.ride_id] = ride
             if item["ride_id"]["S"] not in found and "due_at" in item:
@@ -149,18 +146,11 @@ class DueRides(TableStore):
 
     def _put_back(self, item: Item, due_at: datetime) -> None:
         with suppress(ConditionFailed):
-            patiently(
-                lambda: self._client.update_item(
-                    TableName=self._table,
-                    Key={"ride_id": item["ride_id"]},
-                    UpdateExpression="SET due_at = :later",
-                    ConditionExpression="due_at = :seen",
-                    ExpressionAttributeValues={
-                        ":later": text(instant_text(due_at)),
-                        ":seen": item["due_at"],
-                    },
-                ),
-                self._patience,
+            self._updated(
+                item["ride_id"]["S"],
+                "SET due_at = :later",
+                {":later": text(instant_text(due_at)), ":seen": item["due_at"]},
+                ConditionExpression="due_at = :seen",
             )
 
     def _amend(self, before: Ride, after: Ride, guards: Sequence[str]) -> bool:
@@ -175,9 +165,8 @@ class DueRides(TableStore):
     def _update(self, update: UpdateTypeDef, write_id: str) -> None:
         write(lambda: self._client.update_item(**update), write_id, self._patience)
 
-    def _due_query(self, shard: str, now: datetime, page: int) -> QueryInputTypeDef:
+    def _due_query(self, shard: str, now: datetime, page: int) -> dict[str, Any]:
         return {
-            "TableName": self._table,
             "IndexName": "open_rides",
             "KeyConditionExpression": "#shard = :shard AND due_at <= :now",
             "ExpressionAttributeNames": {"#shard": "shard"},
@@ -195,7 +184,7 @@ def _only_waits(entry: Item, now: datetime) -> bool:
     return "unicorn_id" not in entry and entry["deadline_at"]["S"] > instant_text(now)
 
 
-def _ends_first(query: QueryInputTypeDef) -> QueryInputTypeDef:
+def _ends_first(query: dict[str, Any]) -> dict[str, Any]:
     """The query without rides that only wait for a round (`Ride.only_waits`)."""
     return {**query, "FilterExpression": "attribute_exists(unicorn_id) OR deadline_at <= :now"}
 

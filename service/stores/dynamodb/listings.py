@@ -11,22 +11,16 @@ it shows, and the account items between them.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import count, groupby, islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from service.model import Page, Ride, RideStatus, Unicorn
-from service.stores.dynamodb.calls import BATCH, patiently
-from service.stores.dynamodb.items import SHARDS, readable_rides, readable_unicorn, text
-from service.stores.dynamodb.table import TableStore
+from service.stores.dynamodb.calls import BATCH
+from service.stores.dynamodb.items import SHARDS, readable_unicorn, text
+from service.stores.dynamodb.table import RideTable, TableStore
 from service.stores.records import instant_of, instant_text
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef, ScanInputTypeDef
-
-    from service.stores.dynamodb.items import Item
 
 MOST_READ: Final = 1000
 """Rides read in one call at most, however few of them have the wanted status."""
@@ -46,7 +40,7 @@ class Place(NamedTuple):
     ride_id: str
 
 
-class DynamoRideHistory(TableStore):
+class DynamoRideHistory(RideTable):
     """`RideHistory` on the table of rides."""
 
     def newest(
@@ -69,7 +63,7 @@ class DynamoRideHistory(TableStore):
         read = 0
         while batch := list(islice(places, min(BATCH, MOST_READ - read))):
             read += len(batch)
-            found += self._rides(batch, status)
+            found += self._rides([place.ride_id for place in batch], status)
             if len(found) > limit:
                 return Page(tuple(found[:limit]), _key(_place(found[limit - 1])))
             if read >= MOST_READ:
@@ -89,8 +83,7 @@ class DynamoRideHistory(TableStore):
             day -= timedelta(days=1)
 
     def _keys_of(self, day_shard: str, since: datetime, until: datetime) -> Iterator[Place]:
-        query: QueryInputTypeDef = {
-            "TableName": self._table,
+        query = {
             "IndexName": "by_day",
             "KeyConditionExpression": (
                 "day_shard = :day_shard AND requested_at BETWEEN :since AND :until"
@@ -106,36 +99,31 @@ class DynamoRideHistory(TableStore):
         for item in self._query(query):
             yield Place(item["requested_at"]["S"], item["ride_id"]["S"])
 
-    def _rides(self, places: Sequence[Place], status: RideStatus | None) -> list[Ride]:
-        """The rides at these places, in this order, if they have the status."""
-        keys: list[Item] = [{"ride_id": text(place.ride_id)} for place in places]
-        rides = {ride.ride_id: ride for ride in readable_rides(self._items_of(keys))}
-        found = [rides[place.ride_id] for place in places if place.ride_id in rides]
-        return [ride for ride in found if status is None or ride.status is status]
-
 
 class DynamoRoster(TableStore):
     """`Roster` on the table of unicorns."""
 
+    key = "unicorn_id"
+
     def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
-        request: ScanInputTypeDef = {
-            "TableName": self._table,
-            # Items of accounts have no version.
-            "FilterExpression": "attribute_exists(version)",
-            "ConsistentRead": True,
-        }
-        if start is not None:
-            request["ExclusiveStartKey"] = {"unicorn_id": text(start["unicorn_id"])}
+        further = {} if start is None else {"ExclusiveStartKey": self._key(start["unicorn_id"])}
         found: list[Unicorn] = []
         for page in count(1):
-            request["Limit"] = limit - len(found)
-            answer = patiently(partial(self._client.scan, **request), self._patience)
+            answer = self._call(
+                self._client.scan,
+                # Items of accounts have no version.
+                FilterExpression="attribute_exists(version)",
+                ConsistentRead=True,
+                Limit=limit - len(found),
+                **further,
+            )
             found += filter(None, map(readable_unicorn, answer["Items"]))
-            if "LastEvaluatedKey" not in answer:
+            last = answer.get("LastEvaluatedKey")
+            if last is None:
                 break
-            request["ExclusiveStartKey"] = last = answer["LastEvaluatedKey"]
             if len(found) == limit or page == PAGES_SCANNED:
                 return Page(tuple(found), {"unicorn_id": last["unicorn_id"]["S"]})
+            further = {"ExclusiveStartKey": last}
         return Page(tuple(found))
 
 

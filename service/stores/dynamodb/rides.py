@@ -1,26 +1,35 @@
-"""Stores rides in DynamoDB. The row is the outbox: the index `open_rides` has every open ride."""
+"""Stores rides in DynamoDB. The row is the outbox: the index `open_rides` has every open ride.
+
+The indexes of a rider's and of a unicorn's rides hold only keys, by which the rides are read in
+batches. So a ride is listed as it is stored, and only for the rider or unicorn that it has at that
+moment.
+"""
 
 from __future__ import annotations
 
-import logging
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from service.core.ports import WriteConflict
-from service.model import Ride
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, patiently
-from service.stores.dynamodb.due import DueRides
+from service.core.ports import MOST_LISTED, WriteConflict
+from service.model import Page, Ride, RideStatus
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed
+from service.stores.dynamodb.due import QUERY_PAGE, DueRides
 from service.stores.dynamodb.items import can_be_key, ride_from, ride_item, text
-from service.stores.dynamodb.parties import PartyListings
 from service.stores.dynamodb.updates import new_write_id, ride_update
+from service.stores.records import instant_text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-logger = logging.getLogger(__name__)
+Party = Literal["rider_id", "unicorn_id"]
+"""The attribute by which rides are listed."""
+_INDEXES: Final[Mapping[Party, str]] = {"rider_id": "by_rider_keys", "unicorn_id": "by_unicorn"}
+_CONTINUES: Final = ("ride_id", "requested_at")
+"""The parts of a continuation key, besides the rider or the unicorn."""
 
 
-class DynamoRides(DueRides, PartyListings):
+class DynamoRides(DueRides):
     """`Rides` on one table.
 
     `retention`: how long a ride is kept after its end (zero: for ever). DynamoDB deletes it within
@@ -40,18 +49,13 @@ class DynamoRides(DueRides, PartyListings):
 
     def create(self, ride: Ride) -> Ride | None:
         write_id = text(new_write_id())
-        item = ride_item(ride) | {"first_write_id": write_id, "last_write_id": write_id}
-
-        def put() -> object:
-            return self._client.put_item(
-                TableName=self._table,
-                Item=item,
+        try:
+            self._call(
+                self._client.put_item,
+                Item=ride_item(ride) | {"first_write_id": write_id, "last_write_id": write_id},
                 ConditionExpression="attribute_not_exists(ride_id)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-
-        try:
-            patiently(put, self._patience)
         except ConditionFailed as failed:
             stored = failed.stored[0]
             # It is our own ride, even if a round claimed it before we noticed the lost answer.
@@ -59,9 +63,7 @@ class DynamoRides(DueRides, PartyListings):
         return None
 
     def get(self, ride_id: str) -> Ride | None:
-        if not can_be_key(ride_id):
-            return None
-        item = self._stored({"ride_id": text(ride_id)})
+        item = self._stored(ride_id)
         return ride_from(item) if item else None
 
     def save(self, before: Ride, after: Ride) -> None:
@@ -72,3 +74,80 @@ class DynamoRides(DueRides, PartyListings):
         except ConditionFailed as failed:
             stored = failed.stored[0]
             raise WriteConflict(ride=ride_from(stored) if stored else None) from failed
+
+    def list_of_rider(
+        self,
+        rider_id: str,
+        *,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+        since: datetime | None = None,
+    ) -> Page[Ride]:
+        return self._page("rider_id", rider_id, status, limit, start, since)
+
+    def list_of_unicorn(
+        self,
+        unicorn_id: str,
+        *,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+        since: datetime | None = None,
+    ) -> Page[Ride]:
+        return self._page("unicorn_id", unicorn_id, status, limit, start, since)
+
+    def _page(
+        self,
+        party: Party,
+        name: str,
+        status: RideStatus | None,
+        limit: int,
+        start: Mapping[str, str] | None,
+        since: datetime | None,
+    ) -> Page[Ride]:
+        if not can_be_key(name):
+            return Page(())
+        found: list[Ride] = []
+        read = 0
+        query = _listing(party, name, start, since)
+        # With a status, more rides are read than shown.
+        query["Limit"] = limit + 1 if status is None else min(max(limit, QUERY_PAGE), MOST_LISTED)
+        for answer in self._pages(self._client.query, query):
+            ride_ids = [entry["ride_id"]["S"] for entry in answer["Items"]]
+            rides = self._rides(ride_ids, status, consistent=False)
+            # The index may be a moment old, so a ride may have another party by now.
+            found += [ride for ride in rides if getattr(ride, party) == name]
+            read += len(ride_ids)
+            if len(found) > limit:
+                return Page(tuple(found[:limit]), _place_of(found[limit - 1]))
+            last = answer.get("LastEvaluatedKey")
+            if last and read >= MOST_LISTED:
+                return Page(tuple(found), {each: last[each]["S"] for each in _CONTINUES})
+        return Page(tuple(found))
+
+
+def _listing(
+    party: Party, name: str, start: Mapping[str, str] | None, since: datetime | None
+) -> dict[str, Any]:
+    """The query of a party's rides, newest first."""
+    condition, values = f"{party} = :party", {":party": text(name)}
+    if since is not None:
+        condition += " AND requested_at >= :since"
+        values[":since"] = text(instant_text(since))
+    query: dict[str, Any] = {
+        "IndexName": _INDEXES[party],
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeValues": values,
+        "ScanIndexForward": False,
+    }
+    if start is not None:
+        # The party is the caller's own, so a forged key cannot lead into the rides of another.
+        place = {each: text(start[each]) for each in _CONTINUES}
+        query["ExclusiveStartKey"] = {party: text(name), **place}
+    return query
+
+
+def _place_of(ride: Ride) -> dict[str, str]:
+    """The key of the next page, which begins after this ride."""
+    return {"ride_id": ride.ride_id, "requested_at": instant_text(ride.requested_at)}

@@ -1,29 +1,32 @@
-"""The base classes of stores on one table, and of items that expire and are listed newest first."""
+"""The base classes of stores on one table, and of stores of rides."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import partial
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from service.model import Page
+from service.model import Ride, RideStatus
 from service.stores.dynamodb.calls import BATCH, PATIENCE_SECONDS, get_batch, patiently
-from service.stores.dynamodb.items import Value, readable, text
-from service.stores.records import instant_text
+from service.stores.dynamodb.items import can_be_key, readable_rides, text
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
     from service.stores.dynamodb.items import Item
 
+Answer = TypeVar("Answer")
+
 
 class TableStore:
-    """A store on one table. `patience_seconds`: how long a call is retried."""
+    """A store on one table. `patience_seconds`: how long a call is retried.
+
+    Each method raises `Unavailable`. They take the value of an item's key as a text.
+    """
+
+    key: ClassVar[str] = "operation_id"
+    """The attribute that is the table's key."""
 
     def __init__(
         self, client: DynamoDBClient, table: str, *, patience_seconds: float = PATIENCE_SECONDS
@@ -32,111 +35,81 @@ class TableStore:
         self._table = table
         self._patience = patience_seconds
 
-    def _stored(self, key: Item) -> Item | None:
-        """The item with this key, read consistently. Raises `Unavailable`."""
-        answer = patiently(
-            lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True),
-            self._patience,
-        )
+    def _call(self, operation: Callable[..., Answer], **request: Any) -> Answer:
+        """Make a call about this table. Raises `ConditionFailed` if a condition does not hold."""
+        return patiently(partial(operation, TableName=self._table, **request), self._patience)
+
+    def _key(self, name: str) -> Item:
+        return {self.key: text(name)}
+
+    def _stored(self, name: str) -> Item | None:
+        """The item of this key, read consistently; None without a call if no item can have it."""
+        if not can_be_key(name):
+            return None
+        answer = self._call(self._client.get_item, Key=self._key(name), ConsistentRead=True)
         return answer.get("Item")
 
-    def _updated(self, key: Item, expression: str, values: Item, **more: Any) -> Item:
-        """Change the item with this key, or make it; returns it as it is afterwards.
+    def _put(self, item: Item) -> None:
+        """Store the item in place of any with its key."""
+        self._call(self._client.put_item, Item=item)
+
+    def _updated(self, name: str, expression: str, values: Item, **more: Any) -> Item:
+        """Change the item of this key, or make it; returns it as it is afterwards.
 
         `more`: further parameters of the call; `ReturnValues="ALL_OLD"` returns the item as it was.
-        Raises `Unavailable`, and `ConditionFailed` if a condition is among them.
+        Raises `ConditionFailed` if a condition among them does not hold.
         """
-        update = partial(
+        answer = self._call(
             self._client.update_item,
-            TableName=self._table,
-            Key=key,
+            Key=self._key(name),
             UpdateExpression=expression,
             ExpressionAttributeValues=values,
             **({"ReturnValues": "ALL_NEW"} | more),
         )
-        return patiently(update, self._patience).get("Attributes", {})
+        return answer.get("Attributes", {})
 
-    def _query(self, first: QueryInputTypeDef, most_pages: int | None = None) -> Iterator[Item]:
-        """All items; makes one call per page, when the first item of the page is needed. May raise
-        `Unavailable`.
-        """
-        request = first.copy()
-        for _ in count() if most_pages is None else range(most_pages):
-            answer = patiently(partial(self._client.query, **request), self._patience)
-            yield from answer["Items"]
+    def _deleted(self, name: str) -> Item:
+        """Delete the item of this key; returns what it was, empty if there was none."""
+        answer = self._call(self._client.delete_item, Key=self._key(name), ReturnValues="ALL_OLD")
+        return answer.get("Attributes", {})
+
+    def _pages(
+        self, operation: Callable[..., Any], request: Mapping[str, Any]
+    ) -> Iterator[Mapping[str, Any]]:
+        """The answers of a query or a scan, one call for each, made when it is needed."""
+        start: Mapping[str, Any] = {}
+        while True:
+            answer = self._call(operation, **{**request, **start})
+            yield answer
             if "LastEvaluatedKey" not in answer:
                 return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
-    def _items_of(self, keys: Sequence[Item], *, consistent: bool = True) -> Iterator[Item]:
-        """The existing items of these keys, in no order, read in batches. May raise `Unavailable`.
+    def _query(self, request: Mapping[str, Any], most_pages: int | None = None) -> Iterator[Item]:
+        """The items of a query, read as they are needed, a page with each call."""
+        for page in islice(self._pages(self._client.query, request), most_pages):
+            yield from page["Items"]
+
+    def _items_of(self, names: Sequence[str], *, consistent: bool = True) -> Iterator[Item]:
+        """The existing items of these keys, in no order, read in batches.
 
         An eventually consistent read costs half as much.
         """
-        for first in range(0, len(keys), BATCH):
-            batch = {self._table: list(keys[first : first + BATCH])}
+        for first in range(0, len(names), BATCH):
+            keys = [self._key(name) for name in names[first : first + BATCH]]
+            batch = {self._table: keys}
             yield from get_batch(self._client, batch, self._patience, consistent)[self._table]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of item: its value of `listed_as`, the prefix of its keys, and how long it is kept."""
+class RideTable(TableStore):
+    """A store on the table of rides."""
 
-    listed_as: str
-    prefix: str
-    remembered: timedelta
+    key = "ride_id"
 
-    def key(self, name: str) -> str:
-        return f"{self.prefix}{name}"
-
-    def name(self, item: Item) -> str:
-        return item["operation_id"]["S"].removeprefix(self.prefix)
-
-
-class ListedStore(TableStore):
-    """A store of one kind of listed items, on the table of operations.
-
-    Each method makes one call; raises `Unavailable`.
-    """
-
-    kind: Kind
-
-    def _put(self, name: str, at: datetime, attributes: Item) -> None:
-        """Store an item that is listed by the instant `at`, in place of an item with this name."""
-        forgotten_at = at + self.kind.remembered
-        item: Item = {
-            **attributes,
-            "operation_id": text(self.kind.key(name)),
-            "listed_as": text(self.kind.listed_as),
-            "set_aside_at": text(instant_text(at)),
-            "expires_at": {"N": str(math.ceil(forgotten_at.timestamp()))},
-        }
-        patiently(lambda: self._client.put_item(TableName=self._table, Item=item), self._patience)
-
-    def _newest(
-        self, load: Callable[[Item], Value], limit: int, start: Mapping[str, str] | None
-    ) -> Page[Value]:
-        """The readable ones of `limit` items, newest first."""
-        listed_as = text(self.kind.listed_as)
-        query: QueryInputTypeDef = {
-            "TableName": self._table,
-            "IndexName": "dead_letters",
-            "KeyConditionExpression": "listed_as = :listed_as",
-            "ExpressionAttributeValues": {":listed_as": listed_as},
-            "ScanIndexForward": False,
-            "Limit": limit,
-        }
-        if start is not None:
-            query["ExclusiveStartKey"] = {
-                "listed_as": listed_as,
-                "operation_id": text(self.kind.key(start["operation_id"])),
-                "set_aside_at": text(start["set_aside_at"]),
-            }
-        answer = patiently(partial(self._client.query, **query), self._patience)
-        items: list[Item] = answer["Items"]
-        found = filter(None, (readable(load, item, "operation_id") for item in items))
-        if not items or "LastEvaluatedKey" not in answer:
-            return Page(tuple(found))
-        last = items[-1]
-        place = {"operation_id": self.kind.name(last), "set_aside_at": last["set_aside_at"]["S"]}
-        return Page(tuple(found), place)
+    def _rides(
+        self, ride_ids: Sequence[str], status: RideStatus | None, *, consistent: bool = True
+    ) -> list[Ride]:
+        """The readable rides of these ids, in this order, if they have the status (None: any)."""
+        read = readable_rides(self._items_of(ride_ids, consistent=consistent))
+        rides = {ride.ride_id: ride for ride in read if status in (None, ride.status)}
+        return [rides[ride_id] for ride_id in ride_ids if ride_id in rides]

@@ -41,6 +41,8 @@ MOST_ACCOUNTS_REMEMBERED: Final = 100_000
 class DynamoUnicorns(TableStore):
     """`Unicorns` on one table. It remembers the unicorns of accounts for a while."""
 
+    key = "unicorn_id"
+
     def __init__(
         self,
         client: DynamoDBClient,
@@ -56,10 +58,10 @@ class DynamoUnicorns(TableStore):
 
     def create(self, unicorn: Unicorn) -> None:
         write_id = new_write_id()
-        actions = [self._put(unicorn_item(unicorn), write_id)]
+        actions = [self._new(unicorn_item(unicorn), write_id)]
         account_sub = driver_of(unicorn)
         if account_sub is not None:
-            actions.append(self._put(_account_item(account_sub, unicorn), write_id))
+            actions.append(self._new(_account_item(account_sub, unicorn), write_id))
         try:
             self._transact(actions, write_id)
         except ConditionFailed as failed:
@@ -68,20 +70,21 @@ class DynamoUnicorns(TableStore):
             raise AccountTaken("this account drives another unicorn") from failed
 
     def get(self, unicorn_id: str) -> Unicorn | None:
-        if not _can_be_unicorn(unicorn_id):
-            return None
-        item = self._stored({"unicorn_id": text(unicorn_id)})
+        item = None if unicorn_id.startswith(ACCOUNT_PREFIX) else self._stored(unicorn_id)
         return unicorn_from(item) if item else None
 
     def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
-        names = filter(_can_be_unicorn, dict.fromkeys(unicorn_ids))
-        keys: list[Item] = [{"unicorn_id": text(name)} for name in names]
-        return {item["unicorn_id"]["S"]: readable_unicorn(item) for item in self._items_of(keys)}
+        names = [
+            name
+            for name in dict.fromkeys(unicorn_ids)
+            if can_be_key(name) and not name.startswith(ACCOUNT_PREFIX)
+        ]
+        return {item["unicorn_id"]["S"]: readable_unicorn(item) for item in self._items_of(names)}
 
     def of_account(self, account_sub: str) -> str | None:
         unicorn_id = self._accounts.get(account_sub)
         if unicorn_id is None:
-            item = self._stored({"unicorn_id": text(account_key(account_sub))})
+            item = self._stored(account_key(account_sub))
             if item is None:
                 return None
             unicorn_id = self._accounts[account_sub] = item["drives"]["S"]
@@ -112,14 +115,14 @@ class DynamoUnicorns(TableStore):
             return []
         changes: list[TransactWriteItemTypeDef] = []
         if new is not None:
-            changes.append(self._put(_account_item(new, after), write_id))
+            changes.append(self._new(_account_item(new, after), write_id))
         if old is not None:
             # The condition on the unicorn ensures that the account is still this unicorn's.
-            key = {"unicorn_id": text(account_key(old))}
+            key = self._key(account_key(old))
             changes.append({"Delete": {"TableName": self._table, "Key": key}})
         return changes
 
-    def _put(self, item: Item, write_id: str) -> TransactWriteItemTypeDef:
+    def _new(self, item: Item, write_id: str) -> TransactWriteItemTypeDef:
         return {
             "Put": {
                 "TableName": self._table,
@@ -137,10 +140,6 @@ class DynamoUnicorns(TableStore):
             write_id,
             self._patience,
         )
-
-
-def _can_be_unicorn(unicorn_id: str) -> bool:
-    return not unicorn_id.startswith(ACCOUNT_PREFIX) and can_be_key(unicorn_id)
 
 
 def _account_item(account_sub: str, unicorn: Unicorn) -> Item:
