@@ -379,8 +379,17 @@ def test_the_dashboard_has_the_rows_of_grafanas() -> None:
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
     texts = [each["properties"]["markdown"] for each in BODY["widgets"] if each["type"] == "text"]
     assert texts == [f"# {row}" for row in rows]
-    places = [(each["x"], each["y"]) for each in BODY["widgets"]]
-    assert len(places) == len(set(places))
+
+
+def test_the_widgets_fill_the_grid_of_24_columns_without_gap_or_overlap() -> None:
+    filled = [
+        (each["x"] + column, each["y"] + row)
+        for each in BODY["widgets"]
+        for column in range(each["width"])
+        for row in range(each["height"])
+    ]
+    rows = {row for _, row in filled}
+    assert sorted(filled) == [(column, row) for column in range(24) for row in range(len(rows))]
 
 
 DOCUMENTED: Final = [

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from tests.load.mutants.sample import ROOMS, Mutant, sample
-from tests.load.mutants.trial import PROJECT, copy_of_the_project, try_out
+from tests.load.mutants.trial import PROJECT, Trials, copy_of_the_project
 
 WANTED = 0.95
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
@@ -23,24 +23,27 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--rooms", nargs="*", default=ROOMS, help="paths to draw from")
-    parser.add_argument("--nearest", action="store_true", help="a quick look: nearest tests only")
+    parser.add_argument(
+        "--nearest",
+        action="store_true",
+        help="a quick look, which notices fewer: the nearest tests only",
+    )
     options = parser.parse_args()
-    known = known_equivalents()
+    equivalent = equivalents()
     mutants = sample(PROJECT, options.count, options.seed, options.rooms)
-    counted = [mutant for mutant in mutants if name_of(mutant) not in known]
-    survivors = []
+    counted = [mutant for mutant in mutants if name_of(mutant) not in equivalent]
+    survivors = 0
     with copy_of_the_project() as folder:
+        trials = Trials(folder)
         for number, mutant in enumerate(counted, start=1):
             began = time.monotonic()
-            verdict = try_out(mutant, folder, nearest=options.nearest)
-            told = f"noticed by {verdict.noticed_by}" if verdict.noticed_by else "SURVIVED"
+            noticed = trials.noticed_by(mutant, nearest=options.nearest)
+            verdict = f"noticed by {noticed}" if noticed else f"SURVIVED\n{mutant.diff}"
             seconds = time.monotonic() - began
-            print(f"{number}/{len(counted)} {mutant.path}:{mutant.line} {told} ({seconds:.0f} s)")
-            if verdict.noticed_by is None:
-                survivors.append(mutant)
-                print(mutant.diff)
-            sys.stdout.flush()
-    share = 1 - len(survivors) / max(1, len(counted))
+            place = f"{number}/{len(counted)} {mutant.path}:{mutant.line}"
+            print(f"{place} ({seconds:.0f} s) {verdict}", flush=True)
+            survivors += noticed is None
+    share = 1 - survivors / max(1, len(counted))
     print(
         f"{share:.1%} of {len(counted)} mutants noticed, {len(mutants) - len(counted)} equivalent"
     )
@@ -52,7 +55,7 @@ def name_of(mutant: Mutant) -> str:
     return " | ".join([mutant.path, *(line.strip() for line in mutant.diff.splitlines())])
 
 
-def known_equivalents() -> frozenset[str]:
+def equivalents() -> frozenset[str]:
     lines = EQUIVALENT.read_text().splitlines()
     return frozenset(line for line in lines if line and not line.startswith("#"))
 

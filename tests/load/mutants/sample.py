@@ -1,10 +1,9 @@
 """Mutants: the product's files with one small mistake each, chosen by a seed.
 
-Python is mutated by cosmic-ray's operators. Where numbers are settings, in the templates and in the
-configuration of gunicorn and Celery, a number becomes ten times as large instead: a limit that is
-off by one is as good as before, and in code it is a mistake. A place in the code is drawn first and
-one of its mistakes then, so that a comparison, which can be wrong in many ways, does not count for
-more than a number.
+Python is mutated by cosmic-ray's operators. A number that is a setting becomes ten times as large
+instead: a limit that is off by one is as good as before, and in other code it is a mistake. A place
+in the code is drawn first and one of its mistakes then, so that a comparison, which can be wrong in
+many ways, does not count for more than a number.
 """
 
 from __future__ import annotations
@@ -31,19 +30,21 @@ Place = tuple[tuple[int, int], tuple[int, int]]
 """Line and column where a piece of code begins, and where it ends."""
 
 ROOMS = (
-    "service/model",
-    "service/core",
-    "service/matching",
-    "service/auth",
-    "service/stores",
-    "service/entrypoints/gunicorn.py",
-    "worker",
-    "docker/ecs",
+    *("service/model", "service/core", "service/matching", "service/auth", "service/stores"),
+    *("service/http", "service/api", "service/identity", "service/entrypoints"),
+    *("worker", "docker/ecs"),
 )
 CONFIGURATION = ("service/entrypoints/gunicorn.py", "worker/app.py")
 _NUMBER = re.compile(r"(?<=[:\[,] )\"?(\d+)\"?(?=\s*[,}\]]|\s*$)")
-_VARIABLES = ("core/VariableInserter", "core/VariableReplacer")
-"""Operators that need a configuration."""
+_NOT_DRAWN = (
+    # They need a configuration.
+    *("core/VariableInserter", "core/VariableReplacer"),
+    # For what this code compares (None, enums, small numbers, strings), the two mean the same.
+    *("core/ReplaceComparisonOperator_Is_Eq", "core/ReplaceComparisonOperator_IsNot_NotEq"),
+    *("core/ReplaceComparisonOperator_Eq_Is", "core/ReplaceComparisonOperator_NotEq_IsNot"),
+)
+_NO_OPERATORS = ("parameters", "lambdef", "dictorsetmaker")
+"""Where a star separates or unpacks; cosmic-ray takes it for a product."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,14 @@ def _mistakes(name: str, text: str, place: Place) -> list[Mutant]:
 def _python_places(text: str) -> dict[Place, list[tuple[object, int]]]:
     """Where cosmic-ray can change the code, with what and at which of the operator's places."""
     places = defaultdict(list)
-    nodes = list(ast_nodes(get_ast(text)))
+    nodes = [
+        node
+        for node in ast_nodes(get_ast(text))
+        if not (node.type == "operator" and node.parent.type in _NO_OPERATORS)
+    ]
     untouched = list(_never_run(ast.parse(text)))
     for name in plugins.operator_names():
-        if name in _VARIABLES:
+        if name in _NOT_DRAWN:
             continue
         operator = plugins.get_operator(name)()
         found = [place for node in nodes for place in operator.mutation_positions(node)]
@@ -121,19 +126,24 @@ def _python_places(text: str) -> dict[Place, list[tuple[object, int]]]:
 
 
 def _never_run(tree: ast.AST) -> Iterator[Place]:
-    """Annotations, type aliases, and what only type checkers read; what `dataclass` is told."""
+    """Code without an effect that a test can see.
+
+    That is annotations, type aliases, what only type checkers read, what `dataclass` is told,
+    `zip(strict=...)`, which only checks, and `pipeline(transaction=False)`, which only saves time.
+    """
     for node in ast.walk(tree):
         match node:
-            case ast.arg(annotation=ast.expr() as hint) | ast.AnnAssign(annotation=hint):
-                yield _place(hint)
-            case ast.FunctionDef(returns=ast.expr() as hint):
-                yield _place(hint)
-            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
-                yield _place(node)
-            case ast.Assign(value=ast.Subscript() as alias):
-                yield _place(alias)
-            case ast.Call(func=ast.Name(id="dataclass")):
-                yield _place(node)
+            case (
+                ast.arg(annotation=ast.expr() as part)
+                | ast.AnnAssign(annotation=part)
+                | ast.FunctionDef(returns=ast.expr() as part)
+                | (ast.If(test=ast.Name(id="TYPE_CHECKING")) as part)
+                | ast.Assign(value=ast.Subscript() as part)
+                | (ast.Call(func=ast.Name(id="dataclass")) as part)
+                | ast.Call(func=ast.Name(id="zip"), keywords=[ast.keyword(value=part)])
+                | ast.keyword(arg="transaction", value=(ast.Constant(value=False) as part))
+            ):
+                yield _place(part)
 
 
 def _place(node: ast.expr | ast.stmt) -> Place:
@@ -143,22 +153,35 @@ def _place(node: ast.expr | ast.stmt) -> Place:
 
 
 def _settings(name: str, text: str) -> Iterator[Place]:
-    """Where a number stands that is a setting, and not 0, which is as much ten times."""
-    if name in CONFIGURATION:
-        numbers = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+    """Where a setting is a number other than 0: in templates, in the configuration of gunicorn and
+    Celery, and where a module or class gives a name to the number."""
+    if name.endswith(".py"):
+        tree = ast.parse(text)
+        named = [tree] if name in CONFIGURATION else _assignments(tree)
+        numbers = (node for part in named for node in ast.walk(part))
         yield from (
-            _place(each) for each in numbers if type(each.value) in {int, float} and each.value
+            _place(each)
+            for each in numbers
+            if isinstance(each, ast.Constant) and type(each.value) in {int, float} and each.value
         )
-    elif name.endswith(".yaml"):
+    else:
         for number, line in enumerate(text.splitlines(), start=1):
             found = _NUMBER.finditer(line.partition("#")[0])
             yield from (((number, f.start(1)), (number, f.end(1))) for f in found if int(f[1]))
+
+
+def _assignments(tree: ast.Module) -> Iterator[ast.expr]:
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    for statement in chain(tree.body, *(each.body for each in classes)):
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value:
+            yield statement.value
 
 
 def _ten_times(text: str, place: Place) -> str:
     (line, start), (_, end) = place
     lines = text.splitlines(keepends=True)
     whole = lines[line - 1]
-    ten_times = str(10 * ast.literal_eval(whole[start:end].lstrip("0") or "0"))
+    number = whole[start:end]
+    ten_times = 10 * (int(number) if number.isdigit() else ast.literal_eval(number))
     lines[line - 1] = f"{whole[:start]}{ten_times}{whole[end:]}"
     return "".join(lines)

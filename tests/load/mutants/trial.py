@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import json
 import os
 import re
 import shutil
@@ -11,15 +13,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from py_compile import PycInvalidationMode
+
+import pytest
 
 from tests.load.mutants.sample import Mutant
 
 PROJECT = Path(__file__).parents[3]
-LIMIT_SECONDS = 600
-"""Tests that take longer than this have met a loop without end: the mutant is noticed."""
+LIMIT_SECONDS = 1800
+"""A suite that takes longer than this has met a loop without end while it was collected."""
+
+TEST_LIMIT_SECONDS = 120
+"""A test that takes longer than this has met a loop without end."""
 
 SLOW = (
     "tests/unit/core/test_crash_points.py",
@@ -29,35 +35,28 @@ SLOW = (
 )
 """Run only where they are named: they take minutes and notice what others notice sooner."""
 
-_UNIT = (
-    *("tests/unit/core", "tests/unit/stores", "tests/unit/test_dispatch_settings.py"),
-    *("tests/unit/api", SLOW[0], "tests/unit/matching"),
-)
-_SETTINGS = ("tests/unit/test_process_settings.py", "tests/unit/test_*.py")
+_CORE = ("tests/unit/core", "tests/unit/stores", "tests/unit/api", SLOW[0], "tests/unit/matching")
+_API = ("tests/unit/api", "tests/hostile", "tests/unit/core")
+_PROCESSES = ("tests/unit/test_process_settings.py", "tests/unit/test_*.py")
 SUITES: dict[str, tuple[str, ...]] = {
-    "service/model": ("tests/unit/model", *_UNIT),
-    "service/core": _UNIT,
+    "service/model": ("tests/unit/model tests/unit/core", *_CORE[1:]),
+    "service/core": _CORE,
     "service/matching": ("tests/unit/matching", "tests/unit/core"),
     "service/auth": ("tests/unit/auth", "tests/unit/api"),
     "service/stores": ("tests/unit/stores", "tests/contract"),
-    "service/entrypoints": _SETTINGS,
-    "worker/app.py": _SETTINGS,
+    "service/http": _API,
+    "service/api": _API,
+    "service/identity": ("tests/unit/identity", "tests/integration/test_identity_walk.py"),
+    "service/entrypoints": _PROCESSES,
+    "worker/app.py": _PROCESSES,
     "worker": ("tests/unit/test_*.py", "tests/faults/test_broker.py"),
-    "docker/ecs": ("tests/unit/test_ecs_templates.py", *_SETTINGS),
+    "docker/ecs": (f"tests/unit/test_ecs_*.py {_PROCESSES[0]}", _PROCESSES[1]),
     "": ("tests/unit/test_*.py",),
 }
-"""Tests to run for a file, after those that import it; the first beginning of its path counts."""
+"""Tests to run for a file, after those that name it; the first beginning of its path counts."""
 
-IMPORTERS = ("tests/unit/**/test_*.py", "tests/contract/test_*.py", "tests/integration/test_*.py")
-"""Where tests that import the file are looked for: they are nearest to it."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`noticed_by`: the suite with the first test that failed, or None."""
-
-    mutant: Mutant
-    noticed_by: str | None
+NEAR = ("tests/unit/**/test_*.py", "tests/contract/test_*.py", "tests/integration/test_*.py")
+"""Where tests that name the file are looked for."""
 
 
 @contextmanager
@@ -75,83 +74,100 @@ def copy_of_the_project() -> Iterator[Path]:
         for linked in (".venv", ".local/venv"):
             (Path(folder) / linked).parent.mkdir(exist_ok=True)
             (Path(folder) / linked).symlink_to(PROJECT / linked)
+        # By its hash, a mutated file is told from the compiled one even within the same second.
+        compileall.compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
         yield Path(folder)
 
 
-def try_out(mutant: Mutant, folder: Path, *, nearest: bool) -> Verdict:
-    """Run the tests for the mutant until one fails; the copy is as before afterwards.
+class Trials:
+    """Runs tests in a copy of the project, which is as before after each trial."""
 
-    `nearest`: only tests that import the file, or if there are none the first suite. What they do
-    not notice, others still may.
-    """
-    suites = tuple(filter(None, [importers(mutant.path, folder), *suites_of(mutant.path)]))
-    path = folder / mutant.path
-    for suite in suites[:1] if nearest else suites:
-        left_out = failing_anyway(suite, folder)
-        path.write_text(mutant.after)
-        status, _ = run(suite, folder, "-x", *left_out)
-        path.write_text(mutant.before)
-        if status != 0:
-            return Verdict(mutant, suite)
-    return Verdict(mutant, None)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._excused = set[str]()
+        """Tests that failed without any mutant, too: they would seem to notice every one."""
+
+    def noticed_by(self, mutant: Mutant, *, nearest: bool) -> str | None:
+        """The tests that fail with the mutant and pass without it; None if there are none.
+
+        `nearest`: only tests that name the file, and the first suite of its room. A mutant that
+        they do not notice may be noticed by others.
+        """
+        suites = [naming(mutant.path, self._folder), *suites_of(mutant.path)]
+        for suite in filter(None, suites[:2] if nearest else suites):
+            if noticed := self._noticed_in(suite, mutant):
+                return noticed
+        return None
+
+    def _noticed_in(self, suite: str, mutant: Mutant) -> str | None:
+        path = self._folder / mutant.path
+        while True:
+            path.write_text(mutant.after)
+            succeeded, failed = self._run(suite)
+            path.write_text(mutant.before)
+            if succeeded:
+                return None
+            succeeded, failed_again = self._run(*failed or (suite,))
+            if succeeded:
+                return " ".join(sorted(failed)) or suite
+            if not failed_again - self._excused:
+                sys.exit(f"{suite} fails without any mutant")
+            print("left out, fail without any mutant:", *failed_again)
+            self._excused |= failed_again
+
+    def _run(self, *suites: str) -> tuple[bool, set[str]]:
+        """Whether the tests succeeded until the first failure, and which failed.
+
+        None is named if they did not end within the limit.
+        """
+        paths = {path for suite in suites for path in files(suite, self._folder)}
+        failures = self._folder / ".pytest_cache/v/cache/lastfailed"
+        failures.unlink(missing_ok=True)
+        tests = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "-x", f"--timeout={TEST_LIMIT_SECONDS}"),
+                *(f"--ignore={slow}" for slow in SLOW if slow not in " ".join(suites)),
+                # What is not a test is a file that cannot be imported.
+                *(f"--{'deselect' if '::' in each else 'ignore'}={each}" for each in self._excused),
+                *sorted(paths - self._excused),
+            ],
+            cwd=self._folder,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            status = tests.wait(LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(tests.pid, signal.SIGKILL)
+            status = tests.wait()
+        failed = json.loads(failures.read_text()) if failures.exists() else ()
+        return status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED), set(failed)
 
 
 def suites_of(path: str) -> tuple[str, ...]:
     return next(tests for start, tests in SUITES.items() if path.startswith(start))
 
 
-@cache
-def importers(path: str, folder: Path) -> str:
-    """The tests that import the file, as one suite; empty if there is none."""
+def naming(path: str, folder: Path) -> str:
+    """The tests that import the module, or contain the template's name; empty if there is none."""
     module = path.removesuffix(".py").replace("/", ".")
     package, _, name = module.rpartition(".")
-    imports = re.compile(
+    named = re.compile(
         rf"(from|import) {re.escape(module)}\b|from {re.escape(package)} import .*\b{name}\b"
+        if path.endswith(".py")
+        else rf"\b{re.escape(Path(path).name)}\b"
     )
-    found = (file for pattern in IMPORTERS for file in folder.glob(pattern))
-    names = [
-        file.relative_to(folder).as_posix() for file in found if imports.search(file.read_text())
-    ]
-    return " ".join(sorted(set(names) - {*SLOW}))
+    found = (file for pattern in NEAR for file in folder.glob(pattern))
+    names = {str(file.relative_to(folder)) for file in found if named.search(file.read_text())}
+    return " ".join(sorted(names - {*SLOW}))
 
 
-@cache
-def failing_anyway(suite: str, folder: Path) -> tuple[str, ...]:
-    """Options that leave out what fails without a mutant: it would seem to notice every one."""
-    options: tuple[str, ...] = ()
-    while True:
-        status, told = run(suite, folder, *options)
-        if status == 0:
-            return options
-        failing = re.findall(r"^(?:FAILED|ERROR) (\S+)", told, re.MULTILINE)
-        if not failing:
-            sys.exit(f"{suite} fails without any mutant")
-        print("left out, fail without any mutant:", *failing)
-        # What is not a test is a file that cannot be imported; then no test has run yet.
-        options += tuple(f"--{'deselect' if '::' in each else 'ignore'}={each}" for each in failing)
-
-
-def run(suite: str, folder: Path, *options: str) -> tuple[int, str]:
-    """Exit status of the suite's tests, and what they printed; 1 if they go on for ever."""
-    paths = sorted(path.relative_to(folder) for one in suite.split() for path in folder.glob(one))
-    tests = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options),
-            *(f"--ignore={slow}" for slow in SLOW if slow not in suite),
-            # A path that is given is collected even where it is ignored, too.
-            *(path for path in paths if f"--ignore={path}" not in options),
-        ],
-        cwd=folder,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        told, _ = tests.communicate(timeout=LIMIT_SECONDS)
-        return tests.returncode, told
-    except subprocess.TimeoutExpired:
-        os.killpg(tests.pid, signal.SIGKILL)
-        tests.communicate()
-        return 1, ""
+def files(suite: str, folder: Path) -> Iterator[str]:
+    """Files and folders of a suite; the test itself, if the suite is one test."""
+    if "::" in suite:
+        yield suite
+    else:
+        for pattern in suite.split():
+            yield from (str(path.relative_to(folder)) for path in folder.glob(pattern))
