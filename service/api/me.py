@@ -124,8 +124,8 @@ def delete_me() -> Response:
         deps.ports.rides,
         deps.ports.dead_letters,
         deps.photos,
-        deps.accounts,
-        lambda: revoke("sub", subject),
+        lambda sub: revoke("sub", sub),
+        deps.accounts.delete,
         subject,
     )
     # Without the caller's id, because the log would keep what is erased here.

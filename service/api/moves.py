@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from service.api.unicorn_views import AdviceListView, named_advice_view
 from service.auth import policy
-from service.core.advised import valid_advice
+from service.core.unicorns import valid_advice
 from service.http.context import dependencies
 from service.http.responses import answer
 from service.http.route import route

@@ -92,6 +92,16 @@ class UserPool(Protocol):
         """End all sign-ins of a subject, which makes its refresh tokens useless."""
 
 
+class Accounts(Protocol):
+    """The accounts of the user pool."""
+
+    def delete(self, sub: str) -> None:
+        """Delete an account; a missing one is not an error. Raises `Unavailable`."""
+
+    def end_session(self, refresh_token: str, client_id: str) -> None:
+        """Revoke a refresh token; an invalid one is not an error. Raises `Unavailable`."""
+
+
 class NoUserPool:
     """Used when the settings name no pool; signs nobody out."""
 

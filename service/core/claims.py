@@ -7,17 +7,13 @@ since the round read it. All safety depends on this condition.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
 from service.core import effects
 from service.core.ports import Stores, WriteConflict
-from service.core.times import ZoneTimes
-from service.matching.correction import Kind
-from service.matching.travel import places
-from service.model import FleetEntry, Location, Pairing, Ride, RideStatus, Trip
+from service.model import FleetEntry, Pairing, Ride, RideStatus, Trip
 from service.model.errors import DispatchError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -42,52 +38,6 @@ class Claim:
     pairing: Pairing
     ride: Ride
     entry: FleetEntry
-
-
-def with_rider_etas(
-    times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime
-) -> Sequence[Claim]:
-    """The claims with the ETAs that riders are told, instead of those that the round decided by."""
-    starts = places(c.entry.position.location for c in claims if c.entry.position)
-    pickups = places(c.ride.pickup for c in claims)
-    factors = times.rider_factors(zone, starts, pickups, now)
-    latest = times.latest_factor(zone, Kind.PICKUP)
-    return [
-        replace(c, pairing=c.pairing.with_eta(c.pairing.pickup_eta_seconds * factor, latest))
-        for c, factor in zip(claims, factors.tolist(), strict=True)
-    ]
-
-
-def plans_with_rider_etas(
-    times: ZoneTimes,
-    plans: Sequence[Pairing],
-    rides: Mapping[str, Ride],
-    fleet: Mapping[str, FleetEntry],
-    now: datetime,
-) -> Sequence[Pairing]:
-    """The plans with the ETAs that riders are told, instead of those that the round decided by."""
-    if not plans:
-        return plans
-    starts = places(_dropoff(fleet[plan.unicorn_id]) for plan in plans)
-    pickups = places(rides[plan.ride_id].pickup for plan in plans)
-    zone = rides[plans[0].ride_id].zone
-    surplus = times.rider_factors(zone, starts, pickups, now) - 1
-    if not surplus.any():
-        return plans
-    drives, _ = times.base.estimate(starts, pickups)
-    latest = times.latest_factor(zone, Kind.PICKUP)
-    return [
-        plan.with_eta(max(0.0, plan.pickup_eta_seconds + seconds), latest)
-        for plan, seconds in zip(plans, (surplus * drives).tolist(), strict=True)
-    ]
-
-
-def _dropoff(entry: FleetEntry) -> Location:
-    """Where a planned unicorn starts: the dropoff of its present trip."""
-    trip = entry.unicorn.trip
-    if trip is None or trip.dropoff is None:
-        raise ValueError("a unicorn without a known dropoff cannot be planned")
-    return trip.dropoff
 
 
 def claim(ports: Stores, pair: Claim, now: datetime) -> Outcome:

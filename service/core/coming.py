@@ -9,15 +9,15 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from service.core.ports import Hints, Stores, WriteConflict
-from service.matching import coming
 from service.matching.correction import Kind
 from service.matching.travel import TravelTimes, places
 from service.matching.zones import zone_of
 from service.model import LIVENESS_CHECK, Location, Position, Presence, Ride, RideStatus, Unicorn
-from service.model.presence import OUTAGE_LASTS
+from service.model.presence import OUTAGE_LASTS, TRAIL_PLACES
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,16 @@ UNPLACED_AFTER: Final = timedelta(seconds=180)
 
 MOST_READ: Final = 8
 """How many free unicorns near the pickup are compared; excluded ones are not among them."""
+
+SLACK_SECONDS: Final = 180.0
+"""A drive may take this much longer than told, however short it is, for traffic and detours."""
+
+BETTER_SECONDS: Final = 120.0
+"""A change must save at least this much, because it costs the rider's trust and a unicorn's way."""
+
+TAKEN_BACK_SHARE: Final = 0.05
+"""The largest share of the rides with a unicorn that are taken back in one minute. Beyond it the
+model, a map or the phones are probably wrong, and not the unicorns."""
 
 OUTAGE_MESSAGE: Final = "ride left with its silent unicorn: many fell silent together"
 
@@ -69,6 +79,34 @@ def assess(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
     return Verdict.TAKE_BACK if allowed else Verdict.NOT_COMING
 
 
+def is_not_coming(
+    told: float, left: float, left_on_the_way: Sequence[float], *, was_not_coming: bool = False
+) -> bool:
+    """Whether far more time is left than the rider was told, and the unicorn drove away.
+
+    `left`: the time from its present place. `left_on_the_way`: the times from its last places,
+    oldest first. `was_not_coming`: it was judged as not coming before. Then it stays so until its
+    remaining time is within the limit.
+    """
+    last = left_on_the_way[-TRAIL_PLACES:]
+    farther_each_time = all(before < after for before, after in pairwise(last))
+    drove_away = len(last) == TRAIL_PLACES and farther_each_time
+    return left - told > max(told, SLACK_SECONDS) and (was_not_coming or drove_away)
+
+
+def is_better(other: float, left: float) -> bool:
+    """Whether a unicorn with `other` seconds to drive is enough better than the present one.
+
+    `left`: the remaining seconds of the present one; infinite if its position is unknown.
+    """
+    return other <= left - BETTER_SECONDS
+
+
+def most_taken_back(assigned: int) -> int:
+    """The rides that may be taken back in a minute if `assigned` have a unicorn; at least one."""
+    return max(1, int(TAKEN_BACK_SHARE * assigned))
+
+
 def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: datetime) -> bool:
     """Whether `assess` could find that a reserved unicorn does not come.
 
@@ -83,7 +121,7 @@ def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: da
     *way, left = _seconds(travel, [*seen.trail, seen.position], pickup)
     # Assumes the lowest ETA that the rider can have been told (0 s). So the check misses no
     # unicorn, but may name too many.
-    return coming.is_not_coming(0, left, way)
+    return is_not_coming(0, left, way)
 
 
 def due_again(
@@ -120,9 +158,7 @@ def _left(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> float | N
     left = _seconds(travel, [*way, seen.position], ride.pickup)
     eta, was_not_coming = ride.pickup_eta_seconds or 0, ride.attention is not None
     return (
-        left[-1]
-        if coming.is_not_coming(eta, left[-1], left[:-1], was_not_coming=was_not_coming)
-        else None
+        left[-1] if is_not_coming(eta, left[-1], left[:-1], was_not_coming=was_not_coming) else None
     )
 
 
@@ -150,7 +186,7 @@ def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -
     decided = _seconds(ports.times.for_pairing(ride.zone, now), others, ride.pickup)
     cap = ports.rules.max_pickup_eta.total_seconds()
     return any(
-        coming.is_better(seconds, left)
+        is_better(seconds, left)
         for seconds, decided_seconds in zip(for_riders, decided, strict=True)
         if decided_seconds <= cap
     )

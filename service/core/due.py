@@ -53,7 +53,7 @@ def _handle_requested(ports: Stores, ride: Ride, now: datetime) -> datetime | No
     if now >= end:
         _apply(ports, ride, now, lambda stored: stored.unmatched(now))
     elif ports.rides.postpone(ride, min(now + RETRY_EVERY, end)):
-        effects.trigger_ride(ports, ride)
+        effects.trigger_rides(ports, [ride])
     return None
 
 

@@ -7,7 +7,8 @@ logged. The operation succeeds nevertheless, because its write is committed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -22,8 +23,6 @@ LEFT_WAITING: Final = frozenset(
     {RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.CANCELED, RideStatus.UNMATCHED}
 )
 """States that a waiting ride can enter next; only these remove it from the waiting set."""
-
-TRIGGER_LOST: Final = "trigger lost, the sweep triggers the waiting rides"
 
 
 def ride_topic(ride_id: str) -> str:
@@ -53,55 +52,47 @@ def after_write(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unic
         logger.warning("Redis not updated, the sweep repairs it", extra={"cause": str(error)})
         return
     if ride and ride.status is RideStatus.REQUESTED:
-        trigger_ride(ports, ride)
+        trigger_rides(ports, [ride])
     if unicorn and unicorn.can_take_a_ride:
         trigger_around_unicorn(ports, unicorn.unicorn_id, now)
 
 
-def trigger_ride(ports: Hints, ride: Ride) -> None:
-    """Add a waiting ride to its zone, and publish a job unless the mark says that one is there."""
-    try:
-        if ports.waiting.add(ride):
-            ports.rounds.publish(ride.zone, ride.request_id)
-    except Unavailable as error:
-        logger.warning(
-            "trigger lost, the sweep will find the ride",
-            extra={"ride_id": ride.ride_id, "cause": str(error)},
-        )
-
-
 def trigger_rides(ports: Hints, rides: Sequence[Ride]) -> None:
-    """`trigger_ride` for many rides: one call to Redis, and one message for each zone."""
+    """Add waiting rides to their zones, and publish a job for each zone without a mark.
+
+    One call to Redis.
+    """
     request_ids = {ride.zone: ride.request_id for ride in rides}
-    try:
-        for zone in ports.waiting.add_all(rides) if rides else ():
+    with _lost_triggers_logged(rides):
+        for zone in ports.waiting.add(rides) if rides else ():
             ports.rounds.publish(zone, request_ids[zone])
-    except Unavailable as error:
-        logger.warning(
-            "triggers lost, the sweep will find the rides",
-            extra={"rides": len(rides), "cause": str(error)},
-        )
 
 
 def trigger_around_unicorn(ports: Hints, unicorn_id: str, now: datetime) -> None:
     """Ask for a round for the waiting rides that a newly usable unicorn can reach."""
-    try:
+    with _lost_triggers_logged():
         position = ports.fleet.position(unicorn_id, now)
-    except Unavailable as error:
-        logger.warning(TRIGGER_LOST, extra={"cause": str(error)})
-        return
-    if position:
-        trigger_around(ports, [position.location])
+        if position:
+            trigger_around(ports, [position.location])
 
 
 def trigger_around(ports: Hints, locations: Iterable[Location]) -> None:
     """Ask for rounds for the waiting rides within reach of newly usable unicorns."""
     zones = {z for at in locations for z in zones_within(at, ports.rules.reach_metres)}
-    try:
+    with _lost_triggers_logged():
         for zone in ports.waiting.mark(zones) if zones else ():
             ports.rounds.publish(zone, "")
+
+
+@contextmanager
+def _lost_triggers_logged(rides: Sequence[Ride] = ()) -> Iterator[None]:
+    try:
+        yield
     except Unavailable as error:
-        logger.warning(TRIGGER_LOST, extra={"cause": str(error)})
+        logger.warning(
+            "trigger lost, the sweep triggers the waiting rides",
+            extra={"ride_ids": [ride.ride_id for ride in rides], "cause": str(error)},
+        )
 
 
 def _topics(ride: Ride | None, unicorn: Unicorn | None) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from service.core.dead_letters import letters_about
 from service.core.photos import Photos
@@ -52,38 +52,29 @@ def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
     return Erasure(erased, tuple(still_open))
 
 
-class Accounts(Protocol):
-    """The accounts of the user pool."""
-
-    def delete(self, sub: str) -> None:
-        """Delete an account; a missing one is not an error. Raises `Unavailable`."""
-
-    def end_session(self, refresh_token: str, client_id: str) -> None:
-        """Revoke a refresh token; an invalid one is not an error. Raises `Unavailable`."""
-
-
 def delete_account(
     rides: Rides,
     letters: DeadLetters,
     photos: Photos | None,
-    accounts: Accounts,
-    revoke: Callable[[], object],
+    revoke: Callable[[str], object],
+    delete: Callable[[str], object],
     sub: str,
 ) -> None:
     """Erase the rider from all rides, and delete the photo and the account.
 
-    The order: require that all rides have ended; call `revoke`, which revokes the rider's tokens,
-    so that no further ride is requested; erase the rides; delete the photo; delete the account. The
-    account comes last, so that after an interruption the rider can sign in and repeat the request.
+    `revoke` revokes the tokens of a `sub`, and `delete` deletes its account. The order: require
+    that all rides have ended; revoke the tokens, so that no further ride is requested; erase the
+    rides; delete the photo; delete the account. The account comes last, so that after an
+    interruption the rider can sign in and repeat the request.
     Raises `OpenRides` if a ride is open or has just changed. Raises `Unavailable`.
     """
     _require_all_ended(rides, sub)
-    revoke()
+    revoke(sub)
     if erase_rider(rides, letters, sub).open_rides:
         raise OpenRides("a ride is open or has just changed; try again")
     if photos:
         photos.forget(sub)
-    accounts.delete(sub)
+    delete(sub)
 
 
 def _require_all_ended(rides: Rides, sub: str) -> None:

@@ -14,8 +14,15 @@ from datetime import datetime, timedelta
 import h3
 
 from service.core.effects import unicorn_topic
-from service.core.outlook import LastStep, MoveMemory, Outlook, RecentRequest
-from service.core.ports import Changes, FleetIndex, Pauses
+from service.core.ports import (
+    Changes,
+    FleetIndex,
+    LastStep,
+    MoveMemory,
+    Outlook,
+    Pauses,
+    RecentRequest,
+)
 from service.core.times import ZoneTimes
 from service.matching.demand import GOAL_RESOLUTION, Demand, Move, Moves
 from service.matching.following import Progress, progress, trust_after

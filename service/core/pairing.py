@@ -8,11 +8,14 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from service.core.claims import Claim, plans_with_rider_etas, with_rider_etas
+from service.core.claims import Claim
 from service.core.ports import Hints
+from service.core.times import ZoneTimes
+from service.matching.correction import Kind
 from service.matching.match import Matching, match
+from service.matching.travel import places
 from service.matching.tuning import Tuning
-from service.model import FleetEntry, Pairing, Ride
+from service.model import FleetEntry, Location, Pairing, Ride
 
 Match = Callable[[Sequence[Ride], Sequence[FleetEntry], Mapping[str, Pairing]], Matching]
 """`matching.match` with the tuning and the travel times of a round."""
@@ -63,8 +66,8 @@ def find_pairs(
     matching = _ask_again(best, rides, fleet, matching)
     by_id = {ride.ride_id: ride for ride in rides}
     claims = [Claim(p, by_id[p.ride_id], fleet[p.unicorn_id]) for p in matching.claims]
-    told = plans_with_rider_etas(times, matching.plans, by_id, fleet, now)
-    return Matching(matching.claims, tuple(told)), with_rider_etas(times, zone, claims, now)
+    told = _plans_with_rider_etas(times, matching.plans, by_id, fleet, now)
+    return Matching(matching.claims, tuple(told)), _with_rider_etas(times, zone, claims, now)
 
 
 def _ask_again(
@@ -83,3 +86,49 @@ def _ask_again(
         {},
     )
     return Matching(matching.claims + more.claims, matching.plans + more.plans)
+
+
+def _with_rider_etas(
+    times: ZoneTimes, zone: str, claims: Sequence[Claim], now: datetime
+) -> Sequence[Claim]:
+    """The claims with the ETAs that riders are told, instead of those that the round decided by."""
+    starts = places(c.entry.position.location for c in claims if c.entry.position)
+    pickups = places(c.ride.pickup for c in claims)
+    factors = times.rider_factors(zone, starts, pickups, now)
+    latest = times.latest_factor(zone, Kind.PICKUP)
+    return [
+        replace(c, pairing=c.pairing.with_eta(c.pairing.pickup_eta_seconds * factor, latest))
+        for c, factor in zip(claims, factors.tolist(), strict=True)
+    ]
+
+
+def _plans_with_rider_etas(
+    times: ZoneTimes,
+    plans: Sequence[Pairing],
+    rides: Mapping[str, Ride],
+    fleet: Mapping[str, FleetEntry],
+    now: datetime,
+) -> Sequence[Pairing]:
+    """The plans with the ETAs that riders are told, instead of those that the round decided by."""
+    if not plans:
+        return plans
+    starts = places(_dropoff(fleet[plan.unicorn_id]) for plan in plans)
+    pickups = places(rides[plan.ride_id].pickup for plan in plans)
+    zone = rides[plans[0].ride_id].zone
+    surplus = times.rider_factors(zone, starts, pickups, now) - 1
+    if not surplus.any():
+        return plans
+    drives, _ = times.base.estimate(starts, pickups)
+    latest = times.latest_factor(zone, Kind.PICKUP)
+    return [
+        plan.with_eta(max(0.0, plan.pickup_eta_seconds + seconds), latest)
+        for plan, seconds in zip(plans, (surplus * drives).tolist(), strict=True)
+    ]
+
+
+def _dropoff(entry: FleetEntry) -> Location:
+    """Where a planned unicorn starts: the dropoff of its present trip."""
+    trip = entry.unicorn.trip
+    if trip is None or trip.dropoff is None:
+        raise ValueError("a unicorn without a known dropoff cannot be planned")
+    return trip.dropoff

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from service.core.ports import Stores
 from service.core.unicorns import unicorn_id_of
-from service.model import RideStatus
+from service.model import SHOWS_UNICORN
 from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound
 
 UPLOAD_BYTES: Final = 5 * 1024 * 1024
@@ -24,8 +24,6 @@ UPLOAD_FOR: Final = timedelta(minutes=5)
 SEEN_FOR: Final = timedelta(seconds=60)
 """How long a link to a photo is valid, and so how long it can outlast the ride."""
 MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
-
-ASSIGNED: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def photo_of_rider(stores: Stores, photos: Photos, account_sub: str, ride_id: st
     """
     unicorn_id = unicorn_id_of(stores, account_sub)
     ride = stores.rides.get(ride_id)
-    if ride is None or ride.unicorn_id != unicorn_id or ride.status not in ASSIGNED:
+    if ride is None or ride.unicorn_id != unicorn_id or ride.status not in SHOWS_UNICORN:
         raise RideNotFound("no such ride of this unicorn")
     photo = photos.get(ride.rider_id)
     if photo is None or photo.name is None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from service.core import effects
 from service.core.ports import Stores, WriteConflict
-from service.core.transition import ATTEMPTS
+from service.core.transition import ATTEMPTS, write
 from service.model import ASSIGNED, CanceledBy, Ride, RideStatus, RideStep, Trip, Unicorn
 from service.model.errors import Unavailable
 
@@ -84,7 +84,7 @@ def reconcile(
         if not time_left():
             return done
         if ride.status is RideStatus.REQUESTED:
-            effects.trigger_ride(ports, ride)
+            effects.trigger_rides(ports, [ride])
         else:
             _note(done, ports, ride.ride_id, ride.unicorn_id or "", now)
         done.rides += 1
@@ -107,7 +107,7 @@ def mend(ports: Stores, ride_id: str, unicorn_id: str, now: datetime) -> Mended 
         if what is None:
             return None
         try:
-            _write(ports, (ride, ride_after), (unicorn, unicorn_after))
+            write(ports, (ride, ride_after), (unicorn, unicorn_after))
         except WriteConflict:
             continue
         effects.after_write(ports, now, ride=ride_after, unicorn=unicorn_after)
@@ -136,19 +136,3 @@ def _agreed(
         return Mended.RIDE_ENDED, ended, unicorn
     returned = ride.returned(now, ports.rules.match_within, RideStep.RECONCILED)
     return Mended.RIDE_RETURNED, returned, unicorn
-
-
-def _write(
-    ports: Stores,
-    ride: tuple[Ride | None, Ride | None],
-    unicorn: tuple[Unicorn | None, Unicorn | None],
-) -> None:
-    """Write the sides that exist. If both exist, one transaction holds both: an unchanged side is
-    then a condition only."""
-    match ride, unicorn:
-        case (Ride() as before, Ride() as after), (Unicorn() as was, Unicorn() as becomes):
-            ports.assignments.commit((before, after), (was, becomes))
-        case (Ride() as before, Ride() as after), _:
-            ports.rides.save(before, after)
-        case _, (Unicorn() as was, Unicorn() as becomes):
-            ports.unicorns.save(was, becomes)

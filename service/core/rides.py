@@ -11,7 +11,7 @@ from typing import Final
 
 from service.core import effects
 from service.core.ports import Stores
-from service.core.transition import carry_out
+from service.core.transition import carry_out, freed
 from service.matching.zones import zone_of
 from service.model import FIRST_RETRY, CanceledBy, Location, Rating, Ride, RideStatus, Unicorn
 from service.model.errors import (
@@ -69,12 +69,12 @@ def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, 
         _require_room(ports, order, now)
     existing = ports.rides.create(ride)
     if existing is None:
-        effects.trigger_ride(ports, ride)
+        effects.trigger_rides(ports, [ride])
         return ride, False
     if existing.fingerprint != ride.fingerprint:
         raise IdempotencyKeyReused("this idempotency key was used with another body")
     if existing.status is RideStatus.REQUESTED:
-        effects.trigger_ride(ports, existing)
+        effects.trigger_rides(ports, [existing])
     return existing, True
 
 
@@ -100,20 +100,31 @@ def cancel_ride(
     *,
     keep_settled: bool = False,
 ) -> Ride:
-    """Cancel a ride that is not yet in progress; repeating it changes nothing.
+    """Cancel the rider's ride, which is not yet in progress; repeating it changes nothing.
 
     With `keep_settled`, a ride that has been matched or has ended meanwhile is not changed.
     """
+    ride = own_ride(ports, ride_id, rider_id)
+    return cancel(ports, ride, CanceledBy.RIDER, reason, now, keep_settled=keep_settled)
+
+
+def cancel(
+    ports: Stores,
+    ride: Ride,
+    by: CanceledBy,
+    reason: str | None,
+    now: datetime,
+    *,
+    keep_settled: bool = False,
+) -> Ride:
+    """Cancel a ride and free its unicorn; repeating it changes nothing. Raises `NotCancelable`."""
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.status is RideStatus.CANCELED or (keep_settled and is_settled(ride)):
             return ride, unicorn
-        canceled = ride.canceled(CanceledBy.RIDER, reason, now)
-        return canceled, unicorn and unicorn.released(
-            ride_id, now, unanswered=ride.status is RideStatus.OFFERED
-        )
+        return ride.canceled(by, reason, now), freed(unicorn, ride, now)
 
-    return carry_out(ports, own_ride(ports, ride_id, rider_id), decide, now)
+    return carry_out(ports, ride, decide, now)
 
 
 def rate_ride(ports: Stores, ride_id: str, rider_id: str, rating: Rating, now: datetime) -> Ride:

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from service.core.claims import Claim, Outcome, claim
+from service.core.dead_letters import try_suspects
 from service.core.pairing import find_pairs
 from service.core.ports import (
     DeadLetters,
@@ -27,7 +28,6 @@ from service.core.ports import (
     Stores,
     WaitingZone,
 )
-from service.core.suspects import try_suspects
 from service.matching.match import Matching
 from service.matching.tuning import Tuning, tuning_with_repositioning
 from service.model import Pairing, Ride

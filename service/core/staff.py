@@ -12,8 +12,9 @@ from service.core import effects
 from service.core.city_map import CityMap
 from service.core.ports import Stores
 from service.core.positions import record_position
+from service.core.rides import cancel
 from service.core.statistics import Statistics
-from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
+from service.core.transition import carry_out, change_unicorn, freed, stored_ride, stored_unicorn
 from service.core.unicorns import LocatedUnicorn, decline_offer, view
 from service.model import CanceledBy, Location, Page, Position, Ride, RideStatus, RideStep, Unicorn
 from service.model.errors import Unavailable
@@ -90,16 +91,7 @@ def cancel_as_admin(ports: Stores, ride_id: str, reason: str | None, now: dateti
 
     Raises `RideNotFound`, `NotCancelable` once the ride is completed or unmatched.
     """
-
-    def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
-        if ride.status is RideStatus.CANCELED:
-            return ride, unicorn
-        canceled = ride.canceled(CanceledBy.ADMIN, reason, now)
-        return canceled, unicorn and unicorn.released(
-            ride_id, now, unanswered=ride.status is RideStatus.OFFERED
-        )
-
-    return carry_out(ports, stored_ride(ports, ride_id), decide, now)
+    return cancel(ports, stored_ride(ports, ride_id), CanceledBy.ADMIN, reason, now)
 
 
 def reassign_ride(ports: Stores, ride_id: str, now: datetime) -> Ride:
@@ -114,9 +106,7 @@ def reassign_ride(ports: Stores, ride_id: str, now: datetime) -> Ride:
             # The ride has lost that unicorn meanwhile; do not take it from the next one.
             return ride, unicorn
         returned = ride.returned(now, ports.rules.match_within, RideStep.REASSIGNED)
-        return returned, unicorn and unicorn.released(
-            ride_id, now, unanswered=ride.status is RideStatus.OFFERED
-        )
+        return returned, freed(unicorn, ride, now)
 
     return carry_out(ports, seen, decide, now)
 
@@ -191,7 +181,7 @@ def _trigger_waiting(ports: Stores, pause: Pause, now: datetime) -> None:
     """Trigger the waiting rides of zones that are not paused, at most `MOST_READ`."""
     for ride in waiting_rides(ports, now):
         if not pause.covers(ride.zone):
-            effects.trigger_ride(ports, ride)
+            effects.trigger_rides(ports, [ride])
 
 
 def waiting_rides(ports: Stores, now: datetime) -> Sequence[Ride]:

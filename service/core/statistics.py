@@ -7,7 +7,7 @@ counters are lost with Redis.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Final, Protocol
@@ -67,18 +67,17 @@ class LastHour:
     """The minutes, oldest first (the running one last), and all of them together."""
 
     minutes: Mapping[datetime, Tally]
-    total: Tally = field(init=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def total(self) -> Tally:
         tallies = list(self.minutes.values())
         counted = [each for each in tallies if each.busy is not None]
-        together = Tally(
+        return Tally(
             seconds=sum(each.seconds for each in tallies),
             waits=tuple(map(sum, zip(*(each.waits for each in tallies), strict=True))),
             busy=sum(each.busy or 0 for each in counted) if counted else None,
             on_duty=sum(each.on_duty or 0 for each in counted) if counted else None,
         )
-        object.__setattr__(self, "total", together)
 
 
 class Statistics(Matches, Protocol):

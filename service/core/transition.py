@@ -7,7 +7,7 @@ from datetime import datetime
 
 from service.core import effects, experience
 from service.core.ports import Stores, WriteConflict
-from service.model import ASSIGNED, Ride, Unicorn
+from service.model import ASSIGNED, Ride, RideStatus, Unicorn
 from service.model.errors import (
     IllegalTransition,
     RideNotFound,
@@ -65,7 +65,8 @@ def carry_out(
         if ride_after is ride:
             return ride
         try:
-            _write(ports, (ride, ride_after), (unicorn, unicorn_after))
+            both = (unicorn, unicorn_after) if unicorn_after is not unicorn else (None, None)
+            write(ports, (ride, ride_after), both)
         except WriteConflict as lost:
             ride, unicorn = lost.ride or ride, lost.unicorn or unicorn
             continue
@@ -89,6 +90,13 @@ def _of_ride(ports: Stores, ride: Ride, existing: Unicorn | None) -> Unicorn | N
     ):
         existing = ports.unicorns.get(ride.unicorn_id or "")
     return existing if existing and existing.ride_id == ride.ride_id else None
+
+
+def freed(unicorn: Unicorn | None, ride: Ride, now: datetime) -> Unicorn | None:
+    """The unicorn without this ride, which its rider or staff takes from it."""
+    return unicorn and unicorn.released(
+        ride.ride_id, now, unanswered=ride.status is RideStatus.OFFERED
+    )
 
 
 def change_unicorn(
@@ -119,11 +127,17 @@ def change_unicorn(
     raise Unavailable(f"unicorn {unicorn.unicorn_id} is being changed by too many at once")
 
 
-def _write(
-    ports: Stores, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn | None, Unicorn | None]
+def write(
+    ports: Stores,
+    ride: tuple[Ride | None, Ride | None],
+    unicorn: tuple[Unicorn | None, Unicorn | None],
 ) -> None:
-    before, after = unicorn
-    if before is None or after is None or before is after:
-        ports.rides.save(*ride)
-    else:
-        ports.assignments.commit(ride, (before, after))
+    """Write the sides that exist. If both exist, one transaction holds both: an unchanged side is
+    then a condition only."""
+    match ride, unicorn:
+        case (Ride() as before, Ride() as after), (Unicorn() as was, Unicorn() as becomes):
+            ports.assignments.commit((before, after), (was, becomes))
+        case (Ride() as before, Ride() as after), _:
+            ports.rides.save(before, after)
+        case _, (Unicorn() as was, Unicorn() as becomes):
+            ports.unicorns.save(was, becomes)

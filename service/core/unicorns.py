@@ -1,15 +1,16 @@
-"""Use cases of unicorns: accept or decline an offer, take a ride's steps, go on and off duty."""
+"""Use cases of unicorns: accept or decline an offer, take a ride's steps, go on and off duty, wait
+where advised."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from service.core import geofence
-from service.core.ports import Stores
+from service.core.ports import FleetIndex, MoveMemory, Stores
 from service.core.reconcile import mend
 from service.core.transition import carry_out, change_unicorn, stored_ride, stored_unicorn
 from service.model import (
@@ -259,6 +260,17 @@ def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
 def with_advice(ports: Stores, duty: Duty, now: datetime) -> Duty:
     """The same duty with the unicorn's advice; one call to Redis if the unicorn is idle."""
     return replace(duty, advice=view(ports, duty.unicorn, now).advice) if duty.is_idle else duty
+
+
+def valid_advice(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Advice]:
+    """The valid advice to all idle unicorns, sorted by id. Three calls to Redis.
+
+    Raises `Unavailable`.
+    """
+    advice = moves.advised(moves.zones(now), now)
+    entries = fleet.entries([each.unicorn_id for each in advice], now)
+    idle = {name for name, entry in entries.items() if entry.unicorn.can_take_a_ride}
+    return [each for each in advice if each.unicorn_id in idle]
 
 
 def load_duty(ports: Stores, unicorn: Unicorn, now: datetime) -> Duty:

@@ -14,7 +14,7 @@ from service.core.rides import own_ride
 from service.core.transition import stored_unicorn
 from service.core.unicorns import Duty, load_duty, with_advice
 from service.matching.correction import Kind
-from service.model import Position, Ride, RideStatus
+from service.model import SHOWS_UNICORN, Position, Ride, RideStatus
 from service.model.errors import Unavailable, UnicornNotFound
 
 REREAD_SECONDS: Final = 5.0
@@ -25,8 +25,6 @@ LIVE_SECONDS: Final = 2.0
 
 MAX_SHOWN_ETA_FACTOR: Final = 4
 """A pickup ETA above this many times the cap is a sensor's error; a rider does not see it."""
-
-SHOWS_UNICORN: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS})
 
 Watched = TypeVar("Watched", Ride, Duty)
 

@@ -13,9 +13,8 @@ from flask import Flask, current_app, g, request
 if TYPE_CHECKING:
     from service.auth.gateway import GatewayCallers
     from service.auth.principal import Principal
-    from service.auth.revocation import RevocationCheck, RevocationStore, UserPool
+    from service.auth.revocation import Accounts, RevocationCheck, RevocationStore, UserPool
     from service.core.city_map import Picture
-    from service.core.erasure import Accounts
     from service.core.photos import Photos
     from service.core.ports import Ports
     from service.core.staff import Oversight

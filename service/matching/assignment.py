@@ -45,15 +45,15 @@ class CandidatePairs:
         )
 
 
-def cheapest(edges: CandidatePairs, skip_costs: FloatArray) -> CandidatePairs:
+def cheapest(pairs: CandidatePairs, skip_costs: FloatArray) -> CandidatePairs:
     """The matching with the least total cost.
 
     `skip_costs`: the cost of leaving out each rider; it must exceed the costs of the rider's pairs.
     """
-    choices = _first_choices(edges, len(skip_costs))
-    if len(set(edges.unicorns[choices].tolist())) == len(choices):
-        return edges.only(choices)
-    return edges.only(_least_total(edges, skip_costs))
+    choices = _first_choices(pairs, len(skip_costs))
+    if len(set(pairs.unicorns[choices].tolist())) == len(choices):
+        return pairs.only(choices)
+    return pairs.only(_least_total(pairs, skip_costs))
 
 
 def longest_waiting(
@@ -84,16 +84,16 @@ def longest_waiting(
     return equals.only(equals.unicorns == held[equals.riders])
 
 
-def _first_choices(edges: CandidatePairs, riders: int) -> IntArray:
+def _first_choices(pairs: CandidatePairs, riders: int) -> IntArray:
     """The cheapest pair of each rider that has one; optimal if no two have the same unicorn."""
     least = np.full(riders, np.inf)
-    np.minimum.at(least, edges.riders, edges.costs)
-    best = np.flatnonzero(edges.costs == least[edges.riders])
-    _, first = np.unique(edges.riders[best], return_index=True)
+    np.minimum.at(least, pairs.riders, pairs.costs)
+    best = np.flatnonzero(pairs.costs == least[pairs.riders])
+    _, first = np.unique(pairs.riders[best], return_index=True)
     return best[first]
 
 
-def _least_total(edges: CandidatePairs, skip_costs: FloatArray) -> IntArray:
+def _least_total(pairs: CandidatePairs, skip_costs: FloatArray) -> IntArray:
     """A minimum-weight matching over sparse pairs.
 
     The solver needs every rider matched, so each rider has a column of its own that stands for
@@ -101,10 +101,10 @@ def _least_total(edges: CandidatePairs, skip_costs: FloatArray) -> IntArray:
     matching an equal shift of all columns changes nothing.
     """
     riders = len(skip_costs)
-    columns = int(edges.unicorns.max()) + 1
-    costs = np.concatenate([edges.costs, skip_costs])
-    rows = np.concatenate([edges.riders, np.arange(riders)])
-    targets = np.concatenate([edges.unicorns, columns + np.arange(riders)])
+    columns = int(pairs.unicorns.max()) + 1
+    costs = np.concatenate([pairs.costs, skip_costs])
+    rows = np.concatenate([pairs.riders, np.arange(riders)])
+    targets = np.concatenate([pairs.unicorns, columns + np.arange(riders)])
     graph = csr_array((costs + (1 - costs.min()), (rows, targets)))
     _, matched = min_weight_full_bipartite_matching(graph)
-    return np.flatnonzero(edges.unicorns == matched[edges.riders])
+    return np.flatnonzero(pairs.unicorns == matched[pairs.riders])

@@ -131,7 +131,7 @@ class CostTable:
     def riders(self) -> IntArray:
         return np.arange(len(self.pickups))
 
-    def edges(
+    def pairs(
         self, riders: IntArray, neighbours: int
     ) -> tuple[CandidatePairs, BoolArray, BoolArray]:
         """Allowed pairs of these riders with the nearest available and the nearest busy unicorns.
@@ -181,8 +181,8 @@ class CostTable:
         costs = etas + knobs.driving_weight * seconds + _lateness(self.waited[riders] + etas, knobs)
         costs -= knobs.hysteresis_seconds * (self.planned[riders] == unicorns)
         in_time = etas <= knobs.max_pickup_eta_seconds
-        edges = CandidatePairs(riders, unicorns, etas, metres, costs)
-        return edges.only(in_time & self._allowed(riders, unicorns))
+        pairs = CandidatePairs(riders, unicorns, etas, metres, costs)
+        return pairs.only(in_time & self._allowed(riders, unicorns))
 
     def _drive(self, riders: IntArray, unicorns: IntArray) -> tuple[FloatArray, FloatArray]:
         """Seconds and metres from each unicorn to the rider in the same row."""

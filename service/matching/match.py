@@ -16,7 +16,7 @@ from service.matching.candidates import Candidates, gather
 from service.matching.costs import CostTable
 from service.matching.remaining import RemainingTime
 from service.matching.travel import BoolArray, IntArray, TravelTimes
-from service.matching.tuning import Tuning as Tuning
+from service.matching.tuning import Tuning
 from service.model import FleetEntry, Pairing, Ride
 
 
@@ -66,22 +66,22 @@ def _choose(costs: CostTable) -> CandidatePairs | None:
     neighbours.
     """
     neighbours = costs.tuning.neighbours
-    edges, more_available, more_busy = costs.edges(costs.riders, neighbours)
-    while len(edges) <= costs.tuning.most_edges or len(costs.riders) == 1:
+    pairs, more_available, more_busy = costs.pairs(costs.riders, neighbours)
+    while len(pairs) <= costs.tuning.most_pairs or len(costs.riders) == 1:
         searching = more_available
-        if not (searching.any() and _has_too_few_unicorns(edges)):
-            chosen = cheapest(edges, costs.unmatched)
+        if not (searching.any() and _has_too_few_unicorns(pairs)):
+            chosen = cheapest(pairs, costs.unmatched)
             claims = chosen.only(chosen.unicorns < costs.candidates.available)
             searching = _without(more_available, claims.riders)
             searching |= _without(more_busy, chosen.riders)
             if not searching.any():
                 return _fair(costs, chosen, claims)
         neighbours *= 2
-        wider, available, busy = costs.edges(np.flatnonzero(searching), neighbours)
+        wider, available, busy = costs.pairs(np.flatnonzero(searching), neighbours)
         # Other riders may lose their unicorn to these; then they search further too.
         more_available = np.where(searching, available, more_available)
         more_busy = np.where(searching, busy, more_busy)
-        edges = edges.only(~searching[edges.riders]).joined(wider)
+        pairs = pairs.only(~searching[pairs.riders]).joined(wider)
     return None
 
 
@@ -92,10 +92,10 @@ def _without(flags: BoolArray, rows: IntArray) -> BoolArray:
     return rest
 
 
-def _has_too_few_unicorns(edges: CandidatePairs) -> bool:
+def _has_too_few_unicorns(pairs: CandidatePairs) -> bool:
     """Whether there are fewer unicorns than riders: some rider is left out, as is known without a
     pairing."""
-    unicorns, riders = np.bincount(edges.unicorns), np.bincount(edges.riders)
+    unicorns, riders = np.bincount(pairs.unicorns), np.bincount(pairs.riders)
     return bool(np.count_nonzero(unicorns) < np.count_nonzero(riders))
 
 

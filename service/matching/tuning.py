@@ -37,7 +37,7 @@ class Tuning:
 
     Riders who would get none of them are compared with more.
     """
-    most_edges: int = 100_000
+    most_pairs: int = 100_000
     """With more possible pairs the matching takes too long: then the older half of the riders is
     served first, and the younger half with the unicorns that are left."""
 

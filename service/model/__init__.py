@@ -7,7 +7,7 @@ only if the stored version is still that of *before*.
 Instants are timezone-aware UTC. Distances are metres, durations seconds, positions WGS-84 degrees.
 """
 
-from service.model.advice import Advice, AdviceReason, RepositioningLevel
+from service.model.operations import RepositioningLevel
 from service.model.page import Page, items_of
 from service.model.places import WORLD, Box, Location, Position
 from service.model.presence import Hearing, PositionProblem, Presence, SilentTogether
@@ -23,14 +23,26 @@ from service.model.ride import (
 from service.model.status import (
     ASSIGNED,
     BEFORE_PROGRESS,
+    MOST_STEPS,
+    SHOWS_UNICORN,
     STATUS_AFTER,
     TERMINAL,
     CanceledBy,
+    Happened,
     RideStatus,
     RideStep,
+    steps_of,
 )
-from service.model.timeline import MOST_STEPS, Happened, steps_of
-from service.model.unicorn import AssignedUnicorn, FleetEntry, Pairing, Trip, Unicorn, UnicornState
+from service.model.unicorn import (
+    Advice,
+    AdviceReason,
+    AssignedUnicorn,
+    FleetEntry,
+    Pairing,
+    Trip,
+    Unicorn,
+    UnicornState,
+)
 
 __all__ = [
     "ASSIGNED",
@@ -40,6 +52,7 @@ __all__ = [
     "FRESH_DEADLINES",
     "LIVENESS_CHECK",
     "MOST_STEPS",
+    "SHOWS_UNICORN",
     "STATUS_AFTER",
     "TERMINAL",
     "UNSEEN",

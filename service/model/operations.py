@@ -8,7 +8,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from service.model.advice import RepositioningLevel
+
+class RepositioningLevel(StrEnum):
+    """How strongly idle unicorns are sent to where riders will be."""
+
+    OFF = "off"
+    LEAN = "lean"
+    """Few kilometres."""
+    STRONG = "strong"
+    """Shorter waits for more kilometres."""
 
 
 class DeadLetterKind(StrEnum):

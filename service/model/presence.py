@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from service.model.advice import Advice
 from service.model.places import Position
+from service.model.unicorn import Advice
 
 HEARING_GAP: Final = 0.25
 """If no process reports for this long that it hears, that counts as an outage. In multiples of the
@@ -56,6 +56,8 @@ TRAIL_METRES: Final = 50
 """The least distance between two places of a trail: more than the scatter of GPS."""
 
 TRAIL_PLACES: Final = 3
+"""The places of a trail. A unicorn that is farther from its goal at each of them is not on a
+detour."""
 
 AT_PICKUP_METRES: Final = 50
 """A unicorn within this distance of a pickup has reached it, because streets are wide and GPS

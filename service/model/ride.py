@@ -15,11 +15,12 @@ from service.model.status import (
     STATUS_AFTER,
     TERMINAL,
     CanceledBy,
+    Happened,
     RideStatus,
     RideStep,
     canceling,
+    with_step,
 )
-from service.model.timeline import Happened, with_step
 from service.model.unicorn import AssignedUnicorn, Pairing, Unicorn
 
 FIRST_RETRY = timedelta(seconds=2)
@@ -111,7 +112,7 @@ class Ride:
     failed_looks: int = 0
     """How many times in a row the sweep failed on this ride."""
     timeline: str | None = None
-    """What happened to the ride after its request; see `model.timeline`."""
+    """What happened to the ride after its request; see `model.status.with_step`."""
     request_id: str = ""
     fingerprint: str | None = None
 

@@ -1,8 +1,10 @@
-"""The states of a ride, the steps that lead to them, and who can cancel a ride."""
+"""The states of a ride, the steps that lead to them, and the timeline of the steps it has taken."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -25,6 +27,8 @@ ASSIGNED = frozenset(
     {RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS}
 )
 """States in which exactly one unicorn is reserved for the ride."""
+SHOWS_UNICORN = ASSIGNED - {RideStatus.OFFERED}
+"""States in which rider and unicorn see each other."""
 BEFORE_PROGRESS = frozenset(
     {RideStatus.REQUESTED, RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED}
 )
@@ -114,3 +118,44 @@ def canceling(by: CanceledBy, reason: str | None) -> RideStep:
     """The step of a ride that is canceled by `by` for `reason`."""
     named = _CANCELING_OF_SYSTEM.get(reason or "") if by is CanceledBy.SYSTEM else None
     return named or _CANCELING[by]
+
+
+MOST_STEPS: Final = 32
+"""Steps kept of one ride, with its request; the oldest after the request are dropped first."""
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One step. `version`: of the ride after it. `unicorn_id`: who got or lost the ride."""
+
+    version: int
+    at: datetime
+    step: RideStep
+    unicorn_id: str | None = None
+
+
+def with_step(timeline: str | None, requested_at: datetime, happened: Happened) -> str:
+    """A timeline with one more line; drops the first line if there are too many.
+
+    A timeline is a text on the ride's own row. It needs no extra write: each transition adds a line
+    to the ride, which it writes anyway. Lines are short, because DynamoDB bills a write by the
+    kilobyte. Only staff's routes parse them.
+    """
+    after = (happened.at - requested_at) // _MILLISECOND
+    words = [str(happened.version), str(after), happened.step, happened.unicorn_id or ""]
+    lines = [*(timeline or "").splitlines(), " ".join(words).rstrip()]
+    return "\n".join(lines[-(MOST_STEPS - 1) :])
+
+
+def steps_of(timeline: str | None, requested_at: datetime) -> Sequence[Happened]:
+    """The request and the steps of this timeline, oldest first."""
+    first = Happened(1, requested_at, RideStep.REQUESTED)
+    return [first, *(_step(line, requested_at) for line in (timeline or "").splitlines())]
+
+
+def _step(line: str, requested_at: datetime) -> Happened:
+    version, after, step, unicorn_id = f"{line} ".split(" ")[:4]
+    at = requested_at + int(after) * _MILLISECOND
+    return Happened(int(version), at, RideStep(step), unicorn_id or None)

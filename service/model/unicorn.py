@@ -1,4 +1,5 @@
-"""A unicorn, its legal transitions, its entry in the fleet index, and its pairing with a ride."""
+"""A unicorn, its legal transitions, its entry in the fleet index, its pairing with a ride, and the
+advice where it should wait."""
 
 from __future__ import annotations
 
@@ -182,6 +183,29 @@ class FleetEntry:
 
     unicorn: Unicorn
     position: Position | None
+
+
+class AdviceReason(StrEnum):
+    """Why a unicorn should wait elsewhere."""
+
+    RIDERS_EXPECTED = "riders_expected"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Where an idle unicorn should wait. It need not follow."""
+
+    unicorn_id: str
+    cell: str
+    """The goal, an H3 cell. Advice with the same goal as before is no news."""
+    location: Location
+    given_at: datetime
+    expires_at: datetime
+    reason: AdviceReason = AdviceReason.RIDERS_EXPECTED
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it is valid. False before `given_at` too: then a clock was set back."""
+        return self.given_at <= now < self.expires_at
 
 
 @dataclass(frozen=True, slots=True)

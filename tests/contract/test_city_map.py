@@ -125,7 +125,7 @@ def test_waiting_rides_are_shown_oldest_first_with_their_plans(town: Town) -> No
         for age in (10, 30, 20)
     ]
     far = a_ride(ride_id="far", pickup=SIDNEY, zone=zone_of(SIDNEY))
-    town.waiting.add_all([*rides, far])
+    town.waiting.add([*rides, far])
     plan = Pairing("ride-20", "u1", 240, 1540)
     town.plan(rides[2], plan)
     shown = town.city.waiting(MANHATTAN, 10)

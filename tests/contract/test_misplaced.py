@@ -44,7 +44,7 @@ def a_lock_of_repositioning(link: RedisLink) -> bool:
 
 def a_round(link: RedisLink) -> bool:
     waiting = RedisWaitingRides(link)
-    is_published = waiting.add(RIDE)
+    is_published = bool(waiting.add([RIDE]))
     lease = waiting.take(RIDE.zone)
     assert lease
     try:

@@ -10,8 +10,7 @@ from datetime import timedelta
 import h3
 import pytest
 
-from service.core.outlook import LastStep, MoveMemory
-from service.core.ports import FleetIndex, RoundLeases, WaitingRides
+from service.core.ports import FleetIndex, LastStep, MoveMemory, RoundLeases, WaitingRides
 from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.matching.zones import zone_of
 from service.model import Advice, Location, Pairing, Position, Trip
@@ -56,8 +55,8 @@ def test_a_rider_counts_once_however_often_it_asks(stores: Stores) -> None:
     for number in range(5):
         at = THERE if number else HERE
         ride = a_ride(ride_id=f"r{number}", rider_id="a", pickup=at, zone=ZONE)
-        stores.waiting.add(ride)
-    stores.waiting.add_all([a_ride(ride_id="other", rider_id="b", pickup=HERE, zone=ZONE)])
+        stores.waiting.add([ride])
+    stores.waiting.add([a_ride(ride_id="other", rider_id="b", pickup=HERE, zone=ZONE)])
     requests = stores.moves.outlook(ZONE, NOW).requests
     assert Counter(each.cell for each in requests) == {CELL: 2}
     assert {each.at for each in requests} == {NOW}
@@ -70,8 +69,8 @@ def test_a_rider_counts_again_in_the_next_quarter_of_an_hour_and_then_no_more(
     for minutes in (0, 15):
         at = NOW + timedelta(minutes=minutes)
         ride = a_ride(ride_id=f"r{minutes}", pickup=HERE, zone=ZONE, requested_at=at)
-        stores.waiting.add(ride)
-        stores.waiting.add(ride)
+        stores.waiting.add([ride])
+        stores.waiting.add([ride])
     assert len(stores.moves.outlook(ZONE, NOW + timedelta(minutes=15)).requests) == 2
     assert len(stores.moves.outlook(ZONE, NOW + timedelta(minutes=30)).requests) == 1
     assert stores.moves.outlook(ZONE, NOW + timedelta(minutes=45)).requests == []
@@ -146,7 +145,7 @@ def test_the_unicorns_of_a_zone_stand_there_or_will_drop_off_there(stores: Store
 def test_the_counters_are_bounded_expire_and_hold_no_rider(link: RedisLink) -> None:
     sub = "4f1c2d3e-rider"
     waiting = RedisWaitingRides(link)
-    waiting.add(a_ride(rider_id=sub, pickup=HERE, zone=ZONE))
+    waiting.add([a_ride(rider_id=sub, pickup=HERE, zone=ZONE)])
     name = keys.requests(ZONE, int(NOW.timestamp()) // 900)
     with link.use() as client:
         stored = client.hgetall(name)

@@ -39,7 +39,7 @@ def sent(server: Any) -> dict[str, int]:
 def test_marking_zones_asks_no_question_about_the_script(link: RedisLink, server: Any) -> None:
     waiting = RedisWaitingRides(link)
     ride = a_ride()
-    waiting.add(ride)
+    waiting.add([ride])
     waiting.mark([ride.zone, zone_of(HERE)])
     server.config_resetstat()
     waiting.mark([ride.zone, zone_of(HERE)])

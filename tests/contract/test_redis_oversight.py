@@ -116,11 +116,11 @@ def test_a_round_whose_process_died_leaves_its_rides_as_suspects(link: RedisLink
     waiting, rides = RedisWaitingRides(link), [a_ride(ride_id=f"ride-{n}") for n in range(3)]
     zone = rides[0].zone
     for ride in rides[:2]:
-        waiting.add(ride)
+        waiting.add([ride])
     lease = take(waiting, zone)
     assert lease.begin_round().suspects == {}
     lease.release()
-    waiting.add(rides[2])
+    waiting.add([rides[2]])
     waiting.discard(zone, ["ride-0"])
     lease = take(waiting, zone)
     begun = lease.begin_round()
@@ -151,7 +151,7 @@ def test_an_unreadable_entry_is_dropped_and_that_of_another_release_is_left(
     link: RedisLink, client: Redis
 ) -> None:
     waiting, ride = RedisWaitingRides(link), a_ride(note=None)
-    waiting.add(ride)
+    waiting.add([ride])
     for name, text in (("bad", "{"), ("worse", "[1, {}]"), ("newer", '[99, {"shape": "?"}]')):
         client.hset(keys.waiting(ride.zone), name, text)
     lease = take(waiting, ride.zone)

@@ -79,7 +79,7 @@ def calls(link: RedisLink) -> Iterator[Callable[[], object]]:
 
 
 def round_calls(waiting: RedisWaitingRides) -> Iterator[Callable[[], object]]:
-    yield lambda: waiting.add(RIDE)
+    yield lambda: waiting.add([RIDE])
     yield lambda: waiting.mark([ZONE])
     yield lambda: waiting.plan_of(ZONE, RIDE.ride_id)
     lease = waiting.take(ZONE)
@@ -101,7 +101,7 @@ def test_no_text_in_redis_makes_a_call_fail(link: RedisLink, place: str, text: b
 
 def test_a_suspect_whose_count_is_unreadable_is_counted_anew(link: RedisLink) -> None:
     waiting = RedisWaitingRides(link)
-    waiting.add(RIDE)
+    waiting.add([RIDE])
     link.client.sadd(keys.running(ZONE), RIDE.ride_id)
     link.client.hset(keys.alone(ZONE), RIDE.ride_id, "x")
     lease = waiting.take(ZONE)

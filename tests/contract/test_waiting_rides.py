@@ -47,7 +47,7 @@ def expire(waiting: Waiting, request: pytest.FixtureRequest) -> Callable[[], Non
 
 @pytest.fixture
 def another(waiting: Waiting) -> Callable[[str], bool]:
-    return lambda ride_id: waiting.add(a_ride(ride_id=ride_id))
+    return lambda ride_id: bool(waiting.add([a_ride(ride_id=ride_id)]))
 
 
 def test_only_the_first_of_many_producers_has_to_publish(another: Callable[[str], bool]) -> None:
@@ -59,7 +59,7 @@ def test_only_the_first_of_many_producers_has_to_publish(another: Callable[[str]
 def test_a_round_sees_every_ride_as_it_was_added(waiting: Waiting) -> None:
     rides = [a_ride(ride_id=f"ride-{n}", note=None, excluded=frozenset({"u9"})) for n in range(3)]
     for ride in rides:
-        waiting.add(ride)
+        waiting.add([ride])
     lease = waiting.take(ZONE)
     assert lease
     begun = lease.begin_round()
@@ -68,8 +68,8 @@ def test_a_round_sees_every_ride_as_it_was_added(waiting: Waiting) -> None:
 
 
 def test_a_ride_added_again_replaces_what_was_known_of_it(waiting: Waiting) -> None:
-    waiting.add(a_ride(version=1))
-    waiting.add(a_ride(version=3))
+    waiting.add([a_ride(version=1)])
+    waiting.add([a_ride(version=3)])
     lease = waiting.take(ZONE)
     assert lease
     assert [ride.version for ride in lease.begin_round().rides] == [3]
@@ -80,12 +80,12 @@ def test_a_corrected_ride_asks_for_no_round(waiting: Waiting) -> None:
     assert lease
     waiting.correct(a_ride(version=3))
     assert lease.release_unless_marked()
-    assert waiting.add(a_ride(version=4))
+    assert waiting.add([a_ride(version=4)])
 
 
 def test_a_discarded_ride_waits_no_more(waiting: Waiting) -> None:
     ride = a_ride()
-    waiting.add(ride)
+    waiting.add([ride])
     waiting.discard(ZONE, [ride.ride_id])
     lease = waiting.take(ZONE)
     assert lease
@@ -101,7 +101,7 @@ def test_taking_the_lease_lets_the_next_producer_publish(
 
 
 def test_a_second_job_leaves_its_turn_to_the_lease_holder(waiting: Waiting) -> None:
-    waiting.add(a_ride())
+    waiting.add([a_ride()])
     holder = waiting.take(ZONE)
     assert holder
     holder.begin_round()
@@ -142,7 +142,7 @@ def test_a_released_lease_can_be_taken_whatever_was_asked_for(waiting: Waiting) 
 
 def test_only_zones_with_waiting_rides_are_marked_and_only_once(waiting: Waiting) -> None:
     elsewhere = replace(a_ride(ride_id="other"), zone="842a107ffffffff")
-    waiting.add(elsewhere)
+    waiting.add([elsewhere])
     lease = waiting.take(elsewhere.zone)
     assert lease
     lease.begin_round()
@@ -167,7 +167,7 @@ def test_a_round_with_riders_leaves_a_line_that_scaling_reads(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = RedisWaitingRides(RedisLink(connect(redis_server.url, timeout_seconds=2)))
-    waiting.add(a_ride(ride_id="ride-1"))
+    waiting.add([a_ride(ride_id="ride-1")])
     lease = waiting.take(ZONE)
     assert lease
     with caplog.at_level("INFO"):
@@ -214,7 +214,7 @@ def test_an_entry_of_any_bytes_is_counted_and_dropped_alone(
 ) -> None:
     link = RedisLink(connect(redis_server.url, timeout_seconds=2))
     waiting = RedisWaitingRides(link)
-    waiting.add(a_ride(ride_id="ride-1"))
+    waiting.add([a_ride(ride_id="ride-1")])
     counted = UNREADABLE_ENTRIES.labels("ride")._value.get()
     for name in (b"bad", b"\xff"):
         link.client.hset(keys.waiting(ZONE), name, content)
@@ -270,7 +270,7 @@ def test_only_a_refused_jobs_mark_is_dropped_by_a_holder_that_gives_up(
 def test_whoever_has_lost_the_turn_writes_nothing(
     waiting: Waiting, expire: Callable[[], None]
 ) -> None:
-    waiting.add(a_ride(ride_id="ride-1"))
+    waiting.add([a_ride(ride_id="ride-1")])
     late = waiting.take(ZONE)
     assert late
     late.begin_round()
@@ -323,12 +323,12 @@ def test_a_lease_is_renewed_until_it_is_given_back(
 
 
 def test_an_exception_makes_no_suspects_and_clears_none(waiting: Waiting) -> None:
-    waiting.add(a_ride(ride_id="suspect"))
+    waiting.add([a_ride(ride_id="suspect")])
     lease = waiting.take(ZONE)
     assert lease
     lease.begin_round()
     lease.release()
-    waiting.add(a_ride(ride_id="healthy"))
+    waiting.add([a_ride(ride_id="healthy")])
     lease = waiting.take(ZONE)
     assert lease
     assert lease.begin_round().suspects == {"suspect": 0}

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from service.bootstrap import build_ports, redis_stores
 from service.core.rounds import Dispatcher
 from service.core.sweep import sweep
-from service.matching.match import Tuning
+from service.matching.tuning import Tuning
 from service.matching.zones import zone_of
 from service.model import Location, RideStatus
 from service.settings import Settings

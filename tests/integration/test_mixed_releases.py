@@ -36,7 +36,7 @@ FROM_THE_FUTURE = '[99, {"shape": "unknown"}]'
 def test_a_round_passes_over_a_ride_of_another_release(redis_server: RedisServer) -> None:
     client = connect(redis_server.url, timeout_seconds=2)
     waiting, ride = RedisWaitingRides(RedisLink(client)), a_ride(note=None)
-    waiting.add(ride)
+    waiting.add([ride])
     client.hset(keys.waiting(ride.zone), "other", FROM_THE_FUTURE)
     lease = waiting.take(ride.zone)
     assert lease
@@ -48,7 +48,7 @@ def test_a_ride_to_which_the_next_release_added_a_field_is_read(redis_server: Re
     client = connect(redis_server.url, timeout_seconds=2)
     waiting, ride = RedisWaitingRides(RedisLink(client)), a_ride(note=None)
     schema, record = json.loads(dump_ride(ride))
-    waiting.add(ride)
+    waiting.add([ride])
     text = json.dumps([schema, record | {"of_the_next_release": {"x": 1}}])
     client.hset(keys.waiting(ride.zone), ride.ride_id, text)
     lease = waiting.take(ride.zone)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from service.core.times import ZoneTimes
-from service.matching.match import Tuning, match
+from service.matching.match import match
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, GreatCircle, TravelTimes, places
+from service.matching.tuning import Tuning
 from service.model import FleetEntry, Location, Position
 from service.observability.instruments import ROUTING_FAILURES
 from service.settings import Settings

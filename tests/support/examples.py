@@ -236,7 +236,7 @@ def _dead_letters(to: Session, stack: Stack) -> None:
     client = stack.ministack.dynamodb_client()
     ports = build_ports(settings, redis, FakeRoundQueue(), client)
     stored = stored_ride(ports, ride["ride_id"])
-    set_aside_ride(ports, ports.dead_letters, stored, "two workers died on it", datetime.now(UTC))
+    set_aside_ride(ports, ports.dead_letters, stored, datetime.now(UTC))
     [letter] = to.call("list_dead_letters", "admin", "GET", "/v1/admin/dead-letters")[
         "dead_letters"
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from service.core.outlook import LastStep, Outlook
+from service.core.ports import LastStep, Outlook
 from service.model import Advice
 from service.stores.redis.moves import QUARTER, REMEMBERED
 from tests.support.fakes_redis import FakeFleetIndex, FakeWaitingRides

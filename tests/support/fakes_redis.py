@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 import h3
 
 from service.core.city_map import SeenUnicorn, WaitingRide
-from service.core.outlook import RecentRequest
-from service.core.ports import LeaseLost, Nearby, PlaceInLine, Sighting, WaitingZone
+from service.core.coming import most_taken_back
+from service.core.ports import LeaseLost, Nearby, PlaceInLine, RecentRequest, Sighting, WaitingZone
 from service.core.statistics import Tally, minute_of, wait_class
-from service.matching.coming import most_taken_back
 from service.matching.correction import Correction, Kind, Leg
 from service.matching.demand import PICKUP_RESOLUTION
 from service.matching.quotes import QuotedEta
@@ -350,20 +349,18 @@ class FakeWaitingRides:
         if self.marks.get(zone) is lease:
             del self.marks[zone]
 
-    def add(self, ride: Ride) -> bool:
+    def add(self, rides: Sequence[Ride]) -> Sequence[str]:
         with self._lock:
-            self.rides.setdefault(ride.zone, {})[ride.ride_id] = ride
-            self._count(ride)
-            return self._set_mark(ride.zone)
+            for ride in rides:
+                self.rides.setdefault(ride.zone, {})[ride.ride_id] = ride
+                self._count(ride)
+            return [zone for zone in {ride.zone: None for ride in rides} if self._set_mark(zone)]
 
     def _count(self, ride: Ride) -> None:
         at, pickup = ride.requested_at, ride.pickup
         cell = h3.latlng_to_cell(pickup.latitude, pickup.longitude, PICKUP_RESOLUTION)
         rider = ride.zone, int(at.timestamp()) // QUARTER, ride.rider_id
         self.requests.setdefault(rider, RecentRequest(cell=cell, at=at))
-
-    def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
-        return [ride.zone for ride in rides if self.add(ride)]
 
     def correct(self, ride: Ride) -> None:
         with self._lock:

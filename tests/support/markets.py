@@ -8,9 +8,10 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from service.matching.match import Matching, Tuning, match
+from service.matching.match import Matching, match
 from service.matching.remaining import RemainingTime
 from service.matching.travel import GreatCircle
+from service.matching.tuning import Tuning
 from service.model import FleetEntry, Location, Pairing, Position, Ride, Trip
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from service.core.ports import Ports, RoundLeases
 from service.core.rounds import Dispatcher
-from service.matching.match import Tuning
+from service.matching.tuning import Tuning
 
 
 def a_dispatcher(ports: Ports, leases: RoundLeases, now: Callable[[], datetime]) -> Dispatcher:

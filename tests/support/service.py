@@ -20,6 +20,7 @@ from tests.support.fakes_redis import (
     FakeFleetIndex,
     FakeLegs,
     FakeRoundQueue,
+    FakeStatistics,
     FakeWaitingRides,
 )
 from tests.support.presence import hear_through
@@ -40,6 +41,7 @@ def fake_ports(**others: Any) -> Ports:
         "pauses": FakePauses(),
         "dead_letters": FakeDeadLetters(),
         "legs": FakeLegs(),
+        "statistics": FakeStatistics(),
         "moves": FakeMoves(fleet, waiting),
     }
     named = {"rides": rides, "unicorns": unicorns, "fleet": fleet, "waiting": waiting}

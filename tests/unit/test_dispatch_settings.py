@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.bootstrap import rules_of
 from service.core.ports import Rules
-from service.matching.match import Tuning
+from service.matching.tuning import Tuning
 from service.settings import Settings
 from worker.dependencies import tuning_of
 

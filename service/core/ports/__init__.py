@@ -7,7 +7,15 @@ hold the truth and decide by conditional writes. The stores in Redis (`FleetInde
 
 from service.core.ports.fleet import FleetIndex, Nearby, Sighting
 from service.core.ports.groups import Hints, Ports, Rules, Stores
-from service.core.ports.learning import LearnedCorrections, Legs, Matches, Uncounted
+from service.core.ports.learning import (
+    LastStep,
+    LearnedCorrections,
+    Legs,
+    Matches,
+    MoveMemory,
+    Outlook,
+    RecentRequest,
+)
 from service.core.ports.rounds import (
     Changes,
     LeaseLost,
@@ -36,15 +44,19 @@ __all__ = [
     "DeadLetters",
     "FleetIndex",
     "Hints",
+    "LastStep",
     "LearnedCorrections",
     "LeaseLost",
     "Legs",
     "Listener",
     "Matches",
+    "MoveMemory",
     "Nearby",
+    "Outlook",
     "Pauses",
     "PlaceInLine",
     "Ports",
+    "RecentRequest",
     "Rides",
     "RoundLease",
     "RoundLeases",
@@ -52,7 +64,6 @@ __all__ = [
     "Rules",
     "Sighting",
     "Stores",
-    "Uncounted",
     "Unicorns",
     "WaitingRides",
     "WaitingZone",

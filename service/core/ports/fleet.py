@@ -139,7 +139,7 @@ class FleetIndex(Protocol):
     def may_take_back(self, ride_id: str, unicorn_id: str, now: datetime) -> bool:
         """Whether this ride may be taken from its unicorn, which does not come. Two remote calls.
 
-        At most `matching.coming.most_taken_back` rides in any minute may be. A True answer counts
+        At most `core.coming.most_taken_back` rides in any minute may be. A True answer counts
         the ride, and asking again for it gives the same answer.
         """
 

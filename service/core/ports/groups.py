@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from service.core.outlook import MoveMemory
 from service.core.pickup_etas import PickupEtas
 from service.core.ports.fleet import FleetIndex
-from service.core.ports.learning import Legs, Matches, Uncounted
+from service.core.ports.learning import Legs, Matches, MoveMemory
 from service.core.ports.rounds import Changes, RoundQueue, WaitingRides
 from service.core.ports.tables import Assignments, DeadLetters, Pauses, Rides, Unicorns
 from service.core.times import ZoneTimes
@@ -50,7 +49,7 @@ class Hints:
     rounds: RoundQueue
     changes: Changes
     legs: Legs
-    statistics: Matches = field(default_factory=Uncounted)
+    statistics: Matches
     times: ZoneTimes = field(default_factory=lambda: ZoneTimes(GreatCircle()))
     rules: Rules = Rules()
 

@@ -19,11 +19,11 @@ class LeaseLost(DispatchError):
 class WaitingRides(Protocol):
     """Rides waiting per zone, and the marks that make one round serve many requests."""
 
-    def add(self, ride: Ride) -> bool:
-        """Add a ride; True if the caller set the zone's mark and so must publish a round."""
+    def add(self, rides: Sequence[Ride]) -> Sequence[str]:
+        """Add rides with one call, and set the marks of their zones.
 
-    def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
-        """`add` for many rides with one call; returns the zones that the caller must publish."""
+        Returns the zones whose mark is new: the caller must publish a round for each.
+        """
 
     def correct(self, ride: Ride) -> None:
         """Replace the entry of a waiting ride without triggering a round."""

@@ -19,7 +19,7 @@ from typing import Final, cast
 
 import h3
 
-from service.core.outlook import LastStep, Outlook, RecentRequest
+from service.core.ports import LastStep, Outlook, RecentRequest
 from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.model import Advice, Location, Ride
 from service.stores.entries import SCHEMA, dump_advice, load_advice, load_list, load_plan, readable

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import Any, Final, cast
 
-from service.matching.coming import most_taken_back
+from service.core.coming import most_taken_back
 from service.model import Advice, Hearing, Position, PositionProblem, Presence, SilentTogether
 from service.model.presence import (
     FORGOTTEN_AFTER,

@@ -48,10 +48,7 @@ class RedisWaitingRides:
         self._take = link.client.register_script(scripts.TAKE_LEASE)
         self._rounds = RoundScripts(link.client.register_script)
 
-    def add(self, ride: Ride) -> bool:
-        return bool(self.add_all([ride]))
-
-    def add_all(self, rides: Sequence[Ride]) -> Sequence[str]:
+    def add(self, rides: Sequence[Ride]) -> Sequence[str]:
         by_zone: dict[str, list[Ride]] = {}
         for ride in rides:
             by_zone.setdefault(ride.zone, []).append(ride)

@@ -18,9 +18,10 @@ from scipy.optimize import linear_sum_assignment
 from service.matching.assignment import cheapest
 from service.matching.candidates import gather
 from service.matching.costs import CostTable
-from service.matching.match import Tuning, match
+from service.matching.match import match
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, GreatCircle
+from service.matching.tuning import Tuning
 from service.model import FleetEntry, Location, Position, Ride
 from tests.load.bench.cabs import Cab
 
@@ -37,16 +38,16 @@ def main() -> None:
         rides, fleet = _city(riders, unicorns)
         candidates = gather(fleet, NOW, TUNING.plan_seconds, TRAVEL, REMAINING, TRAVEL)
         costs = CostTable.of(rides, candidates, {}, NOW, TUNING, TRAVEL)
-        edges, _, _ = costs.edges(costs.riders, TUNING.neighbours)
+        pairs, _, _ = costs.pairs(costs.riders, TUNING.neighbours)
 
         def assign(costs: CostTable = costs) -> None:
-            near, _, _ = costs.edges(costs.riders, TUNING.neighbours)
+            near, _, _ = costs.pairs(costs.riders, TUNING.neighbours)
             cheapest(near, costs.unmatched)
 
         def whole(rides: list[Ride] = rides, fleet: list[FleetEntry] = fleet) -> None:
             match(rides, fleet, {}, NOW, TUNING, TRAVEL, REMAINING)
 
-        solve = _cpu_ms(lambda edges=edges, costs=costs: cheapest(edges, costs.unmatched))
+        solve = _cpu_ms(lambda pairs=pairs, costs=costs: cheapest(pairs, costs.unmatched))
         figures = f"{solve:8.2f} {_cpu_ms(assign):8.2f} {_cpu_ms(whole):8.2f}"
         print(f"{riders:5} × {unicorns:<6} {figures} {_dense(costs):>9}", flush=True)
 

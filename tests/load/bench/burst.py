@@ -101,7 +101,7 @@ def burst(scene: Scene, probe: Probe, zones: int) -> float:
         os.kill(member, signal.SIGSTOP)
     at_once(probe.ports.rides.create, rides)
     for ride in rides:
-        effects.trigger_ride(probe.ports, ride)
+        effects.trigger_rides(probe.ports, [ride])
     used, standin = sum(map(cpu_seconds, scene.workers())), cpu_seconds(scene.standin.process.pid)
     begun = time.monotonic()
     for member in members:

@@ -29,27 +29,27 @@ def nearest(
     if not waiting or not candidates.unicorn_ids:
         return Matching()
     costs = CostTable.of(waiting, candidates, {}, now, tuning, travel)
-    edges, _, _ = costs.edges(costs.riders, len(candidates.unicorn_ids))
-    chosen = _greedy(edges, costs.unmatched)
+    pairs, _, _ = costs.pairs(costs.riders, len(candidates.unicorn_ids))
+    chosen = _greedy(pairs, costs.unmatched)
     return Matching(
         tuple(
             Pairing(
-                waiting[edges.riders[row]].ride_id,
-                candidates.unicorn_ids[edges.unicorns[row]],
-                round(edges.etas[row]),
-                round(edges.metres[row]),
+                waiting[pairs.riders[row]].ride_id,
+                candidates.unicorn_ids[pairs.unicorns[row]],
+                round(pairs.etas[row]),
+                round(pairs.metres[row]),
             )
             for row in chosen
         )
     )
 
 
-def _greedy(edges: CandidatePairs, unmatched: FloatArray) -> Sequence[int]:
+def _greedy(pairs: CandidatePairs, unmatched: FloatArray) -> Sequence[int]:
     served: set[int] = set()
     taken: set[int] = set()
     chosen = []
-    for row in np.argsort(edges.costs - unmatched[edges.riders], kind="stable").tolist():
-        rider, unicorn = int(edges.riders[row]), int(edges.unicorns[row])
+    for row in np.argsort(pairs.costs - unmatched[pairs.riders], kind="stable").tolist():
+        rider, unicorn = int(pairs.riders[row]), int(pairs.unicorns[row])
         if rider not in served and unicorn not in taken:
             served.add(rider)
             taken.add(unicorn)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from service.matching.match import Tuning
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, GreatCircle, TravelTimes
-from service.matching.tuning import KNOBS, Repositioning, tuning_with_repositioning
+from service.matching.tuning import KNOBS, Repositioning, Tuning, tuning_with_repositioning
 from service.matching.zones import RESOLUTION
 from service.model import Location, RepositioningLevel
 from tests.load.bench.nyc import NycTrip

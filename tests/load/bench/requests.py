@@ -144,7 +144,7 @@ class Probe:
         with self.ports.changes.listen(effects.ride_topic(ride.ride_id)) as listener:
             self.ports.rides.create(ride)
             start = time.perf_counter()
-            effects.trigger_ride(self.ports, ride)
+            effects.trigger_rides(self.ports, [ride])
             assert listener.wait(20), "the ride was not claimed"
             return time.perf_counter() - start
 

@@ -22,9 +22,10 @@ from typing import cast
 
 from redis import Redis
 
-from service.matching.match import Tuning, match
+from service.matching.match import match
 from service.matching.remaining import RemainingTime
 from service.matching.travel import GreatCircle
+from service.matching.tuning import Tuning
 from service.model import Location, Position, Ride
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect

@@ -15,8 +15,8 @@ from service.core import (
     rides,
     staff,
 )
+from service.core.dead_letters import DEATHS_ALONE
 from service.core.positions import Report
-from service.core.suspects import DEATHS_ALONE
 from service.matching.correction import Kind
 from service.matching.zones import zone_of
 from service.model import Position
@@ -63,9 +63,7 @@ def a_ride_set_aside(service: Service) -> None:
     a_waiting_ride(service)
     ride = service.rides.get(RIDE_ID)
     assert ride
-    dead_letters.set_aside_ride(
-        service.ports, service.ports.dead_letters, ride, "it crashed", service.now
-    )
+    dead_letters.set_aside_ride(service.ports, service.ports.dead_letters, ride, service.now)
     service.later(1)
     service.on_duty()
 

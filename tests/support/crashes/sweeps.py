@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from service.core.advised import valid_advice
 from service.core.learning import learn_from_legs
 from service.core.moves import Repositioner
 from service.core.times import ZoneTimes, ended_drive
+from service.core.unicorns import valid_advice
 from service.matching.correction import AS_ESTIMATED
 from service.matching.quotes import QuotedEta
 from service.matching.travel import GreatCircle

@@ -112,7 +112,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     for number in (1, 2, 3):
         api.ports.rides.create(a_ride(ride_id=f"ride-{number}"))
     api.ports.unicorns.create(a_unicorn(account_sub="driver-1"))
-    set_aside_ride(api.ports, api.ports.dead_letters, a_ride(ride_id="ride-3"), "test", NOW)
+    set_aside_ride(api.ports, api.ports.dead_letters, a_ride(ride_id="ride-3"), NOW)
     return api
 
 

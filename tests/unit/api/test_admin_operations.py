@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.core.dead_letters import set_aside_ride
+from service.core.dead_letters import CAUSE, set_aside_ride
 from service.http.context import Dependencies
 from service.matching.zones import zone_of
 from service.model import RepositioningLevel, UnicornState
@@ -94,7 +94,7 @@ def test_a_redis_that_is_away_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) 
 def test_dead_letters_are_listed_and_replayed(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     ride = a_ride()
     api.ports.rides.create(ride)
-    set_aside_ride(api.ports, api.ports.dead_letters, ride, "it crashes", NOW)
+    set_aside_ride(api.ports, api.ports.dead_letters, ride, NOW)
     of_the_release_before = DeadLetter(
         dead_letter_id="message-1",
         kind=DeadLetterKind.MESSAGE,
@@ -110,7 +110,7 @@ def test_dead_letters_are_listed_and_replayed(api: Api, caplog: pytest.LogCaptur
         {
             "dead_letter_id": "ride-ride-1",
             "kind": "ride",
-            "cause": "it crashes",
+            "cause": CAUSE,
             "set_aside_at": "2026-11-23T02:46:28.123Z",
             "replayed_at": None,
             "ride_id": "ride-1",

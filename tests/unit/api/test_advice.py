@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.core.outlook import LastStep
+from service.core.ports import LastStep
 from service.matching.zones import zone_of
 from service.model import Advice, Location, Position
 from tests.support.api import Api, build_api
@@ -37,7 +37,7 @@ def api() -> Api:
     api.ports.fleet.refresh(unicorn, NOW)
     api.ports.fleet.record("u1", Position(HERE, NOW), NOW)
     # A rider asked here, so that the zone is one of those that are looked at.
-    api.ports.waiting.add(a_ride(pickup=HERE, zone=ZONE))
+    api.ports.waiting.add([a_ride(pickup=HERE, zone=ZONE)])
     return api
 
 

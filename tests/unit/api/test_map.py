@@ -58,7 +58,7 @@ def city(api: Api) -> Api:
     """A unicorn, and a ride that waits for it."""
     put(api, "u1", BATTERY_PARK)
     ride = a_ride()
-    api.ports.waiting.add(ride)
+    api.ports.waiting.add([ride])
     waiting: Any = api.ports.waiting
     waiting.plans[ride.zone] = {ride.ride_id: Pairing(ride.ride_id, "u1", 240, 1540)}
     return api
@@ -122,7 +122,7 @@ def test_a_bad_area_is_422(city: Api, bbox: str) -> None:
 def test_waiting_rides_are_listed_oldest_first(city: Api) -> None:
     for minutes in (1, 3, 2):
         requested_at = NOW - timedelta(minutes=minutes)
-        city.ports.waiting.add(a_ride(ride_id=f"ride-{minutes}0", requested_at=requested_at))
+        city.ports.waiting.add([a_ride(ride_id=f"ride-{minutes}0", requested_at=requested_at)])
     answer = city.call("GET", "/v1/admin/waiting-rides?limit=3", token="admin").json
     assert [ride["ride_id"] for ride in answer["rides"]] == ["ride-30", "ride-20", "ride-10"]
     assert answer["next_cursor"] is None

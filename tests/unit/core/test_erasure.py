@@ -47,8 +47,8 @@ def delete(service: Service, photos: FakePhotos | None) -> list[str]:
         service.rides,
         service.dead_letters,
         photos,
-        accounts,
-        lambda: ended.append("tokens"),
+        lambda _: ended.append("tokens"),
+        accounts.delete,
         "rider-1",
     )
     return ended + accounts.deleted

@@ -8,9 +8,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.core.advised import valid_advice
 from service.core.moves import Repositioner, StepReport
 from service.core.times import ZoneTimes
+from service.core.unicorns import valid_advice
 from service.matching.correction import Correction, Kind
 from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes
 from service.matching.zones import zone_of

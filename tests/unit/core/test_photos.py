@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.core.photos import ASSIGNED, UPLOAD_BYTES, Picture, clean_uploads, photo_of_rider
-from service.model import AssignedUnicorn, RideStatus
+from service.core.photos import UPLOAD_BYTES, Picture, clean_uploads, photo_of_rider
+from service.model import SHOWS_UNICORN, AssignedUnicorn, RideStatus
 from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound, UnicornNotFound
 from tests.support.builders import BATTERY_PARK, a_ride, a_unicorn
 from tests.support.fakes_photos import FakePhotos
@@ -113,7 +113,7 @@ def test_a_unicorn_sees_its_rider_only_while_it_is_assigned(
 ) -> None:
     service.ports.unicorns.create(a_unicorn(account_sub="driver-1"))
     service.ports.rides.create(a_ride(status=status, unicorn=TAKEN))
-    if status in ASSIGNED:
+    if status in SHOWS_UNICORN:
         assert photo_of_rider(service.ports, with_photo(), "driver-1", "ride-1").url
     else:
         with pytest.raises(RideNotFound):

@@ -44,7 +44,7 @@ def test_a_ride_that_was_canceled_meanwhile_leaves_its_unicorn_to_the_next(
     service.on_duty()
     gone, stays = service.request("rider-1"), service.request("rider-2", pickup=CLOSE_BY)
     cancel_ride(service.ports, gone.ride_id, "rider-1", None, service.now)
-    service.waiting.add(gone)  # a message from the past
+    service.waiting.add([gone])  # a message from the past
     service.run_published_rounds()
     assert service.stored(gone).status is RideStatus.CANCELED
     assert service.stored(stays).status is RideStatus.MATCHED
@@ -235,7 +235,7 @@ def test_slices_that_do_not_fit_the_budget_come_first_in_the_successor(
     lonely = [service.request(f"lonely-{n}", pickup=Location(42.0, -74.0)) for n in range(4)]
     zone = lonely[0].zone
     for ride in lonely:
-        service.waiting.add(replace(ride, zone=zone_of(PICKUP)))
+        service.waiting.add([replace(ride, zone=zone_of(PICKUP))])
         service.waiting.discard(zone, [ride.ride_id])
     service.later(1)
     service.on_duty()
@@ -290,7 +290,7 @@ def test_an_entry_without_a_ride_leaves_its_unicorn_to_a_real_one(service: Servi
     service.on_duty()
     real = service.request()
     phantom = replace(real, ride_id="phantom", requested_at=service.now - timedelta(hours=1))
-    service.waiting.add(phantom)
+    service.waiting.add([phantom])
     service.run_published_rounds()
     assert service.stored(real).status is RideStatus.MATCHED
     assert "phantom" not in service.waiting.rides[real.zone]

@@ -12,8 +12,8 @@ from unittest.mock import Mock
 import pytest
 
 from service.core import dead_letters, pairing
+from service.core.dead_letters import DEATHS_ALONE
 from service.core.erasure import erase_rider
-from service.core.suspects import DEATHS_ALONE
 from service.core.sweep import sweep
 from service.core.transition import stored_ride
 from service.model import Location, Ride, RideStatus
@@ -148,7 +148,7 @@ def set_aside(service: Service) -> Ride:
     ride = service.request(note="window seat")
     service.rides.put(a_ride(ride_id=ride.ride_id, zone=ride.zone, excluded=frozenset({"u9"})))
     dead_letters.set_aside_ride(
-        service.ports, service.dead_letters, service.stored(ride), "a test", service.now
+        service.ports, service.dead_letters, service.stored(ride), service.now
     )
     assert service.stored(ride).status is RideStatus.UNMATCHED
     return service.stored(ride)
@@ -246,7 +246,7 @@ def test_a_ride_set_aside_anew_can_be_replayed_anew(service: Service) -> None:
     name = f"ride-{ride.ride_id}"
     dead_letters.replay(service.ports, service.dead_letters, name, service.now)
     dead_letters.set_aside_ride(
-        service.ports, service.dead_letters, service.stored(ride), "again", service.later(10)
+        service.ports, service.dead_letters, service.stored(ride), service.later(10)
     )
     dead_letters.replay(service.ports, service.dead_letters, name, service.now)
     assert service.stored(ride).status is RideStatus.REQUESTED
@@ -254,7 +254,7 @@ def test_a_ride_set_aside_anew_can_be_replayed_anew(service: Service) -> None:
 
 def test_a_ride_that_got_its_unicorn_is_not_replayed(service: Service) -> None:
     ride = service.matched()
-    dead_letters.set_aside_ride(service.ports, service.dead_letters, ride, "too late", service.now)
+    dead_letters.set_aside_ride(service.ports, service.dead_letters, ride, service.now)
     assert service.stored(ride) == ride
     dead_letters.replay(service.ports, service.dead_letters, f"ride-{ride.ride_id}", service.now)
     assert service.stored(ride) == ride
@@ -301,8 +301,6 @@ def test_a_ride_whose_letter_cannot_be_written_is_not_ended(
 
     monkeypatch.setattr(service.dead_letters, "put", away)
     with pytest.raises(Unavailable):
-        dead_letters.set_aside_ride(
-            service.ports, service.dead_letters, ride, "a test", service.now
-        )
+        dead_letters.set_aside_ride(service.ports, service.dead_letters, ride, service.now)
     assert service.stored(ride).status is RideStatus.REQUESTED
     assert stored_ride(service.ports, ride.ride_id) == service.stored(ride)

@@ -223,7 +223,7 @@ class Poison(Exception):
 
 def poison(service: Service, monkeypatch: pytest.MonkeyPatch, ids: set[str], port: str) -> None:
     """Every use of these rides by this method fails, whatever the method is called with."""
-    owner = service.waiting if port == "add_all" else service.rides
+    owner = service.waiting if port == "add" else service.rides
     method = getattr(owner, port)
 
     def failing(*args: Any, **options: Any) -> object:
@@ -234,7 +234,7 @@ def poison(service: Service, monkeypatch: pytest.MonkeyPatch, ids: set[str], por
     monkeypatch.setattr(owner, port, failing)
 
 
-@pytest.mark.parametrize("port", ["save", "add_all"])
+@pytest.mark.parametrize("port", ["save", "add"])
 def test_rides_whose_step_always_fails_cost_no_other_ride_its_look(
     service: Service, monkeypatch: pytest.MonkeyPatch, port: str
 ) -> None:
@@ -275,7 +275,7 @@ def test_a_look_that_succeeds_forgets_the_failures(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ride = service.request()
-    poison(service, monkeypatch, {ride.ride_id}, "add_all")
+    poison(service, monkeypatch, {ride.ride_id}, "add")
     run(service, 3)
     assert service.stored(ride).failed_looks == 1
     monkeypatch.undo()

@@ -123,7 +123,7 @@ def test_a_unicorn_that_drives_into_reach_triggers_the_waiting_rides(service: Se
 
 def test_plain_positions_trigger_nothing(service: Service) -> None:
     service.on_duty(at=ELSEWHERE, unicorn_id="u1")
-    service.waiting.add(service.request())
+    service.waiting.add([service.request()])
     service.waiting.marks.clear()
     service.rounds.published.clear()
     service.later(4)

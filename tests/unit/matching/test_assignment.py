@@ -14,7 +14,7 @@ UNMATCHED = 1000.0
 
 @st.composite
 def tables(draw: st.DrawFn) -> np.ndarray:
-    """Costs of up to 7 × 7 pairs, ties likely; infinite where there is no edge."""
+    """Costs of up to 7 × 7 pairs, ties likely; infinite where there is no pair."""
     shape = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
     cost = st.one_of(st.integers(-50, 900), st.sampled_from([0, 1]), st.just(np.inf))
     size = shape[0] * shape[1]
@@ -22,7 +22,7 @@ def tables(draw: st.DrawFn) -> np.ndarray:
     return np.array(values, dtype=float).reshape(shape)
 
 
-def edges_of(table: np.ndarray) -> CandidatePairs:
+def pairs_of(table: np.ndarray) -> CandidatePairs:
     riders, unicorns = np.nonzero(np.isfinite(table))
     costs = table[riders, unicorns]
     return CandidatePairs(riders, unicorns, costs, costs, costs)
@@ -42,11 +42,11 @@ def optimum(table: np.ndarray, unmatched: np.ndarray) -> float:
 @given(tables(), st.randoms(use_true_random=False))
 def test_the_cheapest_matching_costs_what_the_dense_optimum_costs(table, rng) -> None:
     unmatched = np.array([UNMATCHED + rng.randint(0, 500) for _ in table])
-    edges = edges_of(table)
-    found = total(cheapest(edges, unmatched), unmatched)
+    pairs = pairs_of(table)
+    found = total(cheapest(pairs, unmatched), unmatched)
     assert abs(found - optimum(table, unmatched)) < 1e-6
 
 
-def test_no_rider_is_matched_without_edges() -> None:
-    edges = edges_of(np.full((2, 2), np.inf))
-    assert len(cheapest(edges, np.full(2, UNMATCHED))) == 0
+def test_no_rider_is_matched_without_pairs() -> None:
+    pairs = pairs_of(np.full((2, 2), np.inf))
+    assert len(cheapest(pairs, np.full(2, UNMATCHED))) == 0

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.coming import is_better, is_not_coming, most_taken_back
+from service.core.coming import is_better, is_not_coming, most_taken_back
 
 SECONDS = st.floats(0, 10_000)
 WAYS = st.lists(SECONDS, max_size=5)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from service.matching.match import Matching, Tuning, match
+from service.matching.match import Matching, match
+from service.matching.tuning import Tuning
 from service.model import Pairing
 from tests.support.builders import NOW
 from tests.support.markets import AS_ESTIMATED, HERE, TRAVEL, at, available, busy, paired, waiting
@@ -118,15 +119,15 @@ def test_a_longer_idle_unicorn_that_is_excluded_or_out_of_reach_is_not_preferred
     assert paired(rides, fleet)[0] == {"r": "near"}
 
 
-def test_a_crowd_above_the_most_edges_is_served_older_half_first() -> None:
+def test_a_crowd_above_the_most_pairs_is_served_older_half_first() -> None:
     crowd = [waiting(f"r{n:03}", HERE, seconds=n) for n in range(100)]
     fleet = [available(f"u{n:03}", at(n)) for n in range(80)]
-    claims, _ = paired(crowd, fleet, Tuning(most_edges=50, neighbours=4))
+    claims, _ = paired(crowd, fleet, Tuning(most_pairs=50, neighbours=4))
     assert len(claims) == len(set(claims.values())) == 80
     assert set(claims) == {f"r{n:03}" for n in range(20, 100)}
 
 
-def test_above_the_most_edges_a_late_ride_still_goes_before_a_much_newer_one() -> None:
+def test_above_the_most_pairs_a_late_ride_still_goes_before_a_much_newer_one() -> None:
     """The unicorn that `old` sees is taken by one older still; `new` sees the other one at once."""
     rides = [
         waiting("oldest", at(0), seconds=1200),
@@ -134,7 +135,7 @@ def test_above_the_most_edges_a_late_ride_still_goes_before_a_much_newer_one() -
         waiting("new", at(300)),
     ]
     fleet = [available("u1", at(0)), available("u2", at(300))]
-    tuning = Tuning(most_edges=0, neighbours=1)
+    tuning = Tuning(most_pairs=0, neighbours=1)
     assert paired(rides, fleet, tuning)[0] == {"oldest": "u1", "old": "u2"}
 
 
@@ -146,7 +147,7 @@ def test_a_plan_hides_no_available_unicorn_behind_those_that_declined() -> None:
     assert paired(rides, fleet, Tuning(neighbours=2)) == ({"r": "far"}, {})
 
 
-def test_above_the_most_edges_an_excluded_neighbour_does_not_hide_the_next_one() -> None:
+def test_above_the_most_pairs_an_excluded_neighbour_does_not_hide_the_next_one() -> None:
     rides = [waiting("r", HERE, excluded=frozenset({"near"}))]
     fleet = [available("near", HERE), available("far", at(200))]
-    assert paired(rides, fleet, Tuning(most_edges=0, neighbours=1))[0] == {"r": "far"}
+    assert paired(rides, fleet, Tuning(most_pairs=0, neighbours=1))[0] == {"r": "far"}

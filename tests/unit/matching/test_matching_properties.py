@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from service.matching.match import Matching, Tuning
+from service.matching.match import Matching
+from service.matching.tuning import Tuning
 from service.model import FleetEntry, Location, Ride
 from tests.support.builders import NOW
 from tests.support.markets import TRAVEL, Round, rounds
@@ -26,7 +27,7 @@ PLAIN = Tuning(
     priority_seconds=0,
 )
 NARROW = Tuning(neighbours=1)
-CROWDED = Tuning(most_edges=0)
+CROWDED = Tuning(most_pairs=0)
 TUNINGS = st.sampled_from(
     [
         Tuning(),
@@ -144,10 +145,10 @@ def test_the_order_of_rides_and_unicorns_means_nothing(
     rounds, st.sampled_from([60, 180, 960]), st.sampled_from([1, 16]), st.sampled_from([0, 5, 999])
 )
 def test_no_ride_is_passed_over_for_a_much_newer_one(
-    market: Round, deadline: int, neighbours: int, most_edges: int
+    market: Round, deadline: int, neighbours: int, most_pairs: int
 ) -> None:
     """The bound is half a deadline; plans, hysteresis, equals and halves or not."""
-    tuning = Tuning(deadline_seconds=deadline, neighbours=neighbours, most_edges=most_edges)
+    tuning = Tuning(deadline_seconds=deadline, neighbours=neighbours, most_pairs=most_pairs)
     etas, chosen = table(market), pairs(market, market.match(tuning))
     alone = set(range(len(market.rides))) - {rider for rider, _ in chosen}
     for rider, (other, unicorn) in product(alone, chosen):

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from service.matching.match import Tuning, match
+from service.matching.match import match
 from service.matching.remaining import RemainingTime
+from service.matching.tuning import Tuning
 from service.model import FleetEntry, Pairing
 from tests.support.builders import NOW
 from tests.support.markets import AS_ESTIMATED, HERE, TRAVEL, at, available, busy, paired, waiting
