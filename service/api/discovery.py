@@ -18,7 +18,7 @@ from service.http.context import dependencies
 from service.http.guard import METADATA_PATH
 from service.http.paths import link
 from service.http.responses import JSON_TYPE, answer, encode
-from service.http.route import Route, Text, route
+from service.http.route import Route, Text
 from service.settings import ApiSettings
 
 blueprint: Final = Blueprint("discovery", __name__)
@@ -101,7 +101,7 @@ def _descriptions() -> Descriptions:
     return descriptions
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/openapi.json",
@@ -115,7 +115,7 @@ def openapi_json() -> Response:
     return _descriptions().openapi.response()
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/docs",
@@ -128,7 +128,7 @@ def readable() -> Response:
     return _descriptions().page.response({"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/docs/viewer.js",
@@ -141,7 +141,7 @@ def viewer() -> Response:
     return _descriptions().viewer.response()
 
 
-@route(blueprint, "GET", METADATA_PATH, policy=policy.PUBLIC, answers={200: ResourceView})
+@Route(blueprint, "GET", METADATA_PATH, policy=policy.PUBLIC, answers={200: ResourceView})
 def protected_resource() -> Response:
     """Where tokens for this API come from (RFC 9728)."""
     settings = dependencies().settings

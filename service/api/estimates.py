@@ -14,7 +14,7 @@ from service.auth import policy
 from service.core import estimates
 from service.http.context import dependencies
 from service.http.responses import answer
-from service.http.route import route
+from service.http.route import Route
 from service.model import Location
 
 blueprint: Final = Blueprint("estimates", __name__)
@@ -42,14 +42,7 @@ class Place(BaseModel):
     longitude: Annotated[Longitude, BeforeValidator(_degrees)]
 
 
-@route(
-    blueprint,
-    "POST",
-    "/v1/estimates",
-    policy=policy.RIDES_READ,
-    body=EstimateRequest,
-    answers={200: EstimateView},
-)
+@Route(blueprint, "POST", "/v1/estimates", policy=policy.RIDES_READ, answers={200: EstimateView})
 def estimate_ride(body: EstimateRequest) -> Response:
     """Estimate how long a ride requested now would take; null if that is unknown."""
     deps = dependencies()
@@ -58,12 +51,11 @@ def estimate_ride(body: EstimateRequest) -> Response:
     return answer(200, EstimateView.model_validate(expected))
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/unicorns/nearby",
     policy=policy.RIDES_READ,
-    query=Place,
     answers={200: NearbyUnicornsView},
 )
 def show_nearby(query: Place) -> Response:

@@ -23,7 +23,7 @@ from service.http.context import caller, client, dependencies
 from service.http.gate import gate
 from service.http.openapi import EVENT_STREAM
 from service.http.responses import empty, encode
-from service.http.route import Text, route
+from service.http.route import Route, Text
 from service.model import Ride
 from service.model.errors import RideNotFound
 
@@ -32,7 +32,7 @@ blueprint: Final = Blueprint("events", __name__)
 EVENTS: Final[Mapping[str, type[View]]] = {"ride": RideView, "live": LiveRideView, "end": EndView}
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/rides/<ride_id>/events",

@@ -14,7 +14,7 @@ from service.auth import policy
 from service.http.context import Probe
 from service.http.problems import RETRY_SOON
 from service.http.responses import answer
-from service.http.route import route
+from service.http.route import Route
 
 blueprint: Final = Blueprint("health", __name__)
 _READINESS: Final = "readiness"
@@ -71,13 +71,13 @@ def install(app: Flask, probes: Mapping[str, Probe]) -> None:
     app.register_blueprint(blueprint)
 
 
-@route(blueprint, "GET", "/healthz", policy=policy.PUBLIC, answers={200: HealthView})
+@Route(blueprint, "GET", "/healthz", policy=policy.PUBLIC, answers={200: HealthView})
 def healthz() -> Response:
     """Tell that the process answers; checks nothing else."""
     return answer(200, HealthView(status="ok"))
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/readyz",

@@ -23,7 +23,7 @@ from service.http.context import caller, dependencies
 from service.http.guard import revoke
 from service.http.problems import Problem, invalid
 from service.http.responses import answer, empty
-from service.http.route import route
+from service.http.route import Route
 from service.logs import add_log_context
 
 blueprint: Final = Blueprint("me", __name__)
@@ -83,20 +83,13 @@ class SignOut(Strict):
     refresh_token: Annotated[str, Field(max_length=4096)] | None = None
 
 
-@route(blueprint, "GET", "/v1/me", policy=policy.ANY_USER, answers={200: MeView})
+@Route(blueprint, "GET", "/v1/me", policy=policy.ANY_USER, answers={200: MeView})
 def show_account() -> Response:
     """Show the caller, as the access token says, and the caller's photo."""
     return answer(200, _me(), NOT_KEPT)
 
 
-@route(
-    blueprint,
-    "GET",
-    "/v1/me/export",
-    policy=policy.RIDES_READ,
-    query=Listing,
-    answers={200: ExportView},
-)
+@Route(blueprint, "GET", "/v1/me/export", policy=policy.RIDES_READ, answers={200: ExportView})
 def export_account(query: Listing) -> Response:
     """Export all stored data of the caller: the account and every ride, newest first."""
     subject = caller().subject
@@ -112,7 +105,7 @@ def export_account(query: Listing) -> Response:
     return answer(200, view, NOT_KEPT)
 
 
-@route(blueprint, "DELETE", "/v1/me", policy=policy.RIDES_WRITE, answers={204: None})
+@Route(blueprint, "DELETE", "/v1/me", policy=policy.RIDES_WRITE, answers={204: None})
 def delete_me() -> Response:
     """Delete the caller's account, photo and personal data in rides, and revoke its tokens.
 
@@ -133,14 +126,7 @@ def delete_me() -> Response:
     return empty(204)
 
 
-@route(
-    blueprint,
-    "POST",
-    "/v1/me/photo",
-    policy=policy.RIDES_WRITE,
-    body=PhotoUpload,
-    answers={200: UploadFormView},
-)
+@Route(blueprint, "POST", "/v1/me/photo", policy=policy.RIDES_WRITE, answers={200: UploadFormView})
 def upload_photo(body: PhotoUpload) -> Response:
     """Get a form for the upload of a photo, valid for five minutes; 404 if photos are off.
 
@@ -153,9 +139,7 @@ def upload_photo(body: PhotoUpload) -> Response:
     return answer(200, view, NOT_KEPT)
 
 
-@route(
-    blueprint, "POST", "/v1/me/sign-out", policy=policy.ANY_USER, body=SignOut, answers={204: None}
-)
+@Route(blueprint, "POST", "/v1/me/sign-out", policy=policy.ANY_USER, answers={204: None})
 def sign_out(body: SignOut) -> Response:
     """End the caller's session: its access tokens are refused everywhere within 5 s.
 
@@ -173,7 +157,7 @@ def sign_out(body: SignOut) -> Response:
     return empty(204)
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/fleet/me/rides/<ride_id>/photo",

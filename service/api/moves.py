@@ -11,12 +11,12 @@ from service.auth import policy
 from service.core.unicorns import valid_advice
 from service.http.context import dependencies
 from service.http.responses import answer
-from service.http.route import route
+from service.http.route import Route
 
 blueprint: Final = Blueprint("moves", __name__)
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/fleet/advice",
@@ -32,7 +32,7 @@ def list_advice() -> Response:
     return _advice()
 
 
-@route(
+@Route(
     blueprint, "GET", "/v1/admin/advice", policy=policy.ADMIN_READ, answers={200: AdviceListView}
 )
 def show_advice() -> Response:

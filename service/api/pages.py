@@ -20,7 +20,7 @@ from service.api.documents import HTML, KEPT, Document
 from service.auth import policy
 from service.http.paths import link
 from service.http.problems import Problem
-from service.http.route import Text, route
+from service.http.route import Route, Text
 from service.settings import ApiSettings
 
 blueprint: Final = Blueprint("pages", __name__)
@@ -122,25 +122,25 @@ def _pages() -> Pages:
     return pages
 
 
-@route(blueprint, "GET", "/", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
+@Route(blueprint, "GET", "/", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
 def rider_page() -> Response:
     """The page on which riders request a unicorn and watch it come."""
     return _pages().page("rider")
 
 
-@route(blueprint, "GET", "/drive", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
+@Route(blueprint, "GET", "/drive", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
 def driver_page() -> Response:
     """The page on which drivers take rides."""
     return _pages().page("drive")
 
 
-@route(blueprint, "GET", "/console", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
+@Route(blueprint, "GET", "/console", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
 def console_page() -> Response:
     """The page on which staff see the city and act on it."""
     return _pages().page("console")
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/assets/<string:release>/<string:name>",

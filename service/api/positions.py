@@ -15,7 +15,7 @@ from service.core import positions, unicorns
 from service.core.positions import Report
 from service.http.context import caller, dependencies
 from service.http.responses import answer, empty
-from service.http.route import is_id, route
+from service.http.route import Route, is_id
 from service.model import Position
 
 blueprint: Final = Blueprint("positions", __name__)
@@ -51,12 +51,11 @@ class PositionReports(Strict):
     positions: Annotated[list[SkipValidation[NamedPositionReport]], Field(max_length=500)]
 
 
-@route(
+@Route(
     blueprint,
     "PUT",
     "/v1/fleet/me/position",
     policy=policy.FLEET_DRIVE,
-    body=PositionReport,
     sends=("ETag",),
     answers={200: PositionIgnored, 204: None},
 )
@@ -75,12 +74,11 @@ def report_position(body: PositionReport) -> Response:
     return empty(204, unicorn_tag(noted.unicorn, noted.ride_version, noted.advice))
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/fleet/positions",
     policy=policy.FLEET_TELEMETRY,
-    body=PositionReports,
     body_limit=BULK_LIMIT,
     answers={200: PositionsNoted},
 )

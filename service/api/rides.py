@@ -26,7 +26,7 @@ from service.http.gate import granted_wait, wait_for_ride
 from service.http.guard import check_again, is_still_admitted
 from service.http.paths import link
 from service.http.responses import answer, empty, entity_tag
-from service.http.route import route
+from service.http.route import Route
 from service.logs import add_log_context
 from service.model import Rating, Ride, RideStatus
 
@@ -60,12 +60,11 @@ class RideListing(Listing):
     status: Annotated[RideStatus, Field(strict=False)] | None = None
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/rides",
     policy=policy.RIDES_WRITE,
-    body=RideRequest,
     headers=("Idempotency-Key", "Prefer"),
     sends=("ETag", "Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied"),
     answers={201: RideView, 202: RideView},
@@ -82,14 +81,7 @@ def request_ride(body: RideRequest) -> Response:
     return _accepted(ride, replayed, headers.wait_applied(wait))
 
 
-@route(
-    blueprint,
-    "GET",
-    "/v1/rides",
-    policy=policy.RIDES_READ,
-    query=RideListing,
-    answers={200: RideListView},
-)
+@Route(blueprint, "GET", "/v1/rides", policy=policy.RIDES_READ, answers={200: RideListView})
 def list_rides(query: RideListing) -> Response:
     """List the caller's rides, newest first; with `status`, a page may hold fewer than `limit`."""
     subject = caller().subject
@@ -100,7 +92,7 @@ def list_rides(query: RideListing) -> Response:
     return answer(200, ride_list_view(page, cursors.cursor_of(page.next_key, subject)))
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/rides/<ride_id>",
@@ -122,7 +114,7 @@ def show_ride(ride_id: str) -> Response:
     return answer(200, ride_view(ride), extra)
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/rides/<ride_id>/live",
@@ -138,12 +130,11 @@ def show_live_ride(ride_id: str) -> Response:
     )
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/rides/<ride_id>/cancel",
     policy=policy.RIDES_WRITE,
-    body=Cancelation,
     sends=("ETag",),
     answers={200: RideView},
 )
@@ -154,12 +145,11 @@ def cancel_ride(ride_id: str, body: Cancelation) -> Response:
     return answer(200, ride_view(ride), {"ETag": entity_tag(ride.version)})
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/rides/<ride_id>/rating",
     policy=policy.RIDES_WRITE,
-    body=RideRating,
     sends=("ETag",),
     answers={200: RideView},
 )

@@ -36,7 +36,7 @@ from service.http.context import caller, client, dependencies
 from service.http.gate import gate
 from service.http.openapi import EVENT_STREAM
 from service.http.responses import JSON_TYPE, answer
-from service.http.route import Text, route
+from service.http.route import Route, Text
 from service.model import WORLD, Box, Location
 
 blueprint: Final = Blueprint("admin_map", __name__)
@@ -85,9 +85,7 @@ class Oldest(BaseModel):
     limit: Count = 20
 
 
-@route(
-    blueprint, "GET", "/v1/admin/map", policy=policy.ADMIN_READ, query=Area, answers={200: MapView}
-)
+@Route(blueprint, "GET", "/v1/admin/map", policy=policy.ADMIN_READ, answers={200: MapView})
 def show_map(query: Area) -> Response:
     """Show unicorns heard in the last minute and waiting rides, at most 5,000 of each.
 
@@ -97,12 +95,11 @@ def show_map(query: Area) -> Response:
     return _json(_map(city_map.read_snapshot(deps.oversight.city, query.bbox, deps.now())))
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/admin/waiting-rides",
     policy=policy.ADMIN_READ,
-    query=Oldest,
     answers={200: WaitingRideListView},
 )
 def list_waiting_rides(query: Oldest) -> Response:
@@ -111,7 +108,7 @@ def list_waiting_rides(query: Oldest) -> Response:
     return _json({"rides": list(map(_ride, waiting)), "next_cursor": None})
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/admin/statistics",
@@ -129,7 +126,7 @@ def show_statistics() -> Response:
     return answer(200, statistics_view(hour))
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/admin/events",

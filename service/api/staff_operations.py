@@ -30,7 +30,7 @@ from service.core.reconcile import reconcile as reconcile_all
 from service.http import audit, cursors, guard
 from service.http.context import caller, dependencies
 from service.http.responses import answer, empty
-from service.http.route import route
+from service.http.route import Route
 from service.matching.zones import RESOLUTION, is_zone
 from service.model import RepositioningLevel, items_of
 
@@ -97,7 +97,7 @@ class DispatchChange(Strict):
         return zone
 
 
-@route(
+@Route(
     blueprint, "GET", "/v1/admin/workers", policy=policy.ADMIN_READ, answers={200: WorkerListView}
 )
 def list_workers() -> Response:
@@ -109,7 +109,7 @@ def list_workers() -> Response:
     return answer(200, WorkerListView(workers=views, next_cursor=None))
 
 
-@route(blueprint, "GET", "/v1/admin/queues", policy=policy.ADMIN_READ, answers={200: QueueListView})
+@Route(blueprint, "GET", "/v1/admin/queues", policy=policy.ADMIN_READ, answers={200: QueueListView})
 def list_queues() -> Response:
     """List the queues: waiting and running jobs, and how long the oldest ride has waited."""
     deps = dependencies()
@@ -118,12 +118,11 @@ def list_queues() -> Response:
     return answer(200, QueueListView(queues=views, next_cursor=None))
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/admin/dead-letters",
     policy=policy.ADMIN_READ,
-    query=Listing,
     answers={200: DeadLetterListView},
 )
 def list_dead_letters(query: Listing) -> Response:
@@ -136,14 +135,7 @@ def list_dead_letters(query: Listing) -> Response:
     return answer(200, DeadLetterListView(dead_letters=views, next_cursor=next_cursor))
 
 
-@route(
-    blueprint,
-    "GET",
-    "/v1/admin/audit",
-    policy=policy.ADMIN_READ,
-    query=Listing,
-    answers={200: AuditListView},
-)
+@Route(blueprint, "GET", "/v1/admin/audit", policy=policy.ADMIN_READ, answers={200: AuditListView})
 def list_audit_entries(query: Listing) -> Response:
     """List the changes that staff made by these routes in the last 90 days, newest first."""
     deps, subject = dependencies(), caller().subject
@@ -154,12 +146,11 @@ def list_audit_entries(query: Listing) -> Response:
     return answer(200, AuditListView(entries=entries, next_cursor=next_cursor))
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/admin/dead-letters/<dead_letter_id>/replay",
     policy=policy.ADMIN_WRITE,
-    body=Nothing,
     answers={202: DeadLetterView},
 )
 def replay_dead_letter(dead_letter_id: str, body: Nothing) -> Response:
@@ -170,14 +161,7 @@ def replay_dead_letter(dead_letter_id: str, body: Nothing) -> Response:
     return answer(202, dead_letter_view(letter))
 
 
-@route(
-    blueprint,
-    "POST",
-    "/v1/admin/revocations",
-    policy=policy.ADMIN_WRITE,
-    body=Revocation,
-    answers={204: None},
-)
+@Route(blueprint, "POST", "/v1/admin/revocations", policy=policy.ADMIN_WRITE, answers={204: None})
 def revoke(body: Revocation) -> Response:
     """Revoke a token, all tokens of a sign-in, or all of a subject until now, within seconds.
 
@@ -189,7 +173,7 @@ def revoke(body: Revocation) -> Response:
     return empty(204)
 
 
-@route(
+@Route(
     blueprint, "GET", "/v1/admin/dispatch", policy=policy.ADMIN_READ, answers={200: DispatchView}
 )
 def show_dispatch() -> Response:
@@ -197,13 +181,8 @@ def show_dispatch() -> Response:
     return answer(200, dispatch_view(dependencies().ports.pauses.current()))
 
 
-@route(
-    blueprint,
-    "PUT",
-    "/v1/admin/dispatch",
-    policy=policy.ADMIN_WRITE,
-    body=DispatchChange,
-    answers={200: DispatchView},
+@Route(
+    blueprint, "PUT", "/v1/admin/dispatch", policy=policy.ADMIN_WRITE, answers={200: DispatchView}
 )
 def change_dispatch(body: DispatchChange) -> Response:
     """Pause or resume dispatch, or set the level of repositioning, within seconds.
@@ -222,12 +201,11 @@ def change_dispatch(body: DispatchChange) -> Response:
     return answer(200, dispatch_view(pause))
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/admin/reconcile",
     policy=policy.ADMIN_WRITE,
-    body=Nothing,
     answers={200: ReconciledView},
 )
 def reconcile(body: Nothing) -> Response:

@@ -20,7 +20,7 @@ from service.core.transition import stored_ride
 from service.http import audit, cursors
 from service.http.context import caller, dependencies
 from service.http.responses import answer, entity_tag
-from service.http.route import route
+from service.http.route import Route
 from service.logs import add_log_context
 from service.model import Page, Ride, RideStatus
 
@@ -50,13 +50,8 @@ class AllRidesListing(Listing):
         return self
 
 
-@route(
-    blueprint,
-    "GET",
-    "/v1/admin/rides",
-    policy=policy.ADMIN_READ,
-    query=AllRidesListing,
-    answers={200: StaffRideListView},
+@Route(
+    blueprint, "GET", "/v1/admin/rides", policy=policy.ADMIN_READ, answers={200: StaffRideListView}
 )
 def list_all_rides(query: AllRidesListing) -> Response:
     """List rides of all riders, of one rider or of one unicorn, newest first.
@@ -71,7 +66,7 @@ def list_all_rides(query: AllRidesListing) -> Response:
     return answer(200, StaffRideListView(rides=rides, next_cursor=next_cursor))
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/admin/rides/<ride_id>",
@@ -84,7 +79,7 @@ def show_any_ride(ride_id: str) -> Response:
     return _shown(stored_ride(dependencies().ports, ride_id))
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/admin/rides/<ride_id>/timeline",
@@ -96,12 +91,11 @@ def show_timeline(ride_id: str) -> Response:
     return answer(200, timeline_view(stored_ride(dependencies().ports, ride_id)))
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/admin/rides/<ride_id>/cancel",
     policy=policy.ADMIN_RIDES,
-    body=Cancelation,
     sends=("ETag",),
     answers={200: StaffRideView},
 )
@@ -114,12 +108,11 @@ def cancel_any_ride(ride_id: str, body: Cancelation) -> Response:
     return _shown(ride)
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/admin/rides/<ride_id>/reassign",
     policy=policy.ADMIN_RIDES,
-    body=Nothing,
     sends=("ETag",),
     answers={200: StaffRideView},
 )

@@ -18,7 +18,7 @@ from service.http import audit, cursors, headers
 from service.http.context import caller, dependencies
 from service.http.paths import link
 from service.http.responses import answer, empty, entity_tag
-from service.http.route import route
+from service.http.route import Route
 from service.model import Unicorn
 
 blueprint: Final = Blueprint("admin_fleet", __name__)
@@ -70,13 +70,8 @@ class UnicornPatch(Strict):
         return self.model_dump(exclude_unset=True, exclude={"accepting"})
 
 
-@route(
-    blueprint,
-    "GET",
-    "/v1/admin/unicorns",
-    policy=policy.ADMIN_READ,
-    query=Listing,
-    answers={200: UnicornListView},
+@Route(
+    blueprint, "GET", "/v1/admin/unicorns", policy=policy.ADMIN_READ, answers={200: UnicornListView}
 )
 def list_unicorns(query: Listing) -> Response:
     """List the whole fleet, removed unicorns too, in no particular order."""
@@ -88,12 +83,11 @@ def list_unicorns(query: Listing) -> Response:
     return answer(200, UnicornListView(unicorns=views, next_cursor=next_cursor))
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/admin/unicorns",
     policy=policy.ADMIN_WRITE,
-    body=NewUnicorn,
     sends=("ETag", "Location"),
     answers={201: UnicornView},
 )
@@ -108,7 +102,7 @@ def enroll_unicorn(body: NewUnicorn) -> Response:
     return _shown(201, view, {"Location": link(deps.settings.public_url, path)})
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/admin/unicorns/<unicorn_id>",
@@ -123,12 +117,11 @@ def show_unicorn(unicorn_id: str) -> Response:
     return _shown(200, unicorns.view(deps.ports, unicorn, deps.now()))
 
 
-@route(
+@Route(
     blueprint,
     "PATCH",
     "/v1/admin/unicorns/<unicorn_id>",
     policy=policy.ADMIN_WRITE,
-    body=UnicornPatch,
     headers=("If-Match",),
     sends=("ETag",),
     answers={200: UnicornView},
@@ -144,7 +137,7 @@ def change_unicorn(unicorn_id: str, body: UnicornPatch) -> Response:
     return _shown(200, unicorns.view(deps.ports, unicorn, now))
 
 
-@route(
+@Route(
     blueprint,
     "DELETE",
     "/v1/admin/unicorns/<unicorn_id>",

@@ -11,7 +11,7 @@ from service.auth import policy
 from service.core.experience import travel_times_reports
 from service.http.context import dependencies
 from service.http.responses import answer
-from service.http.route import route
+from service.http.route import Route
 from service.matching.correction import Kind
 
 blueprint: Final = Blueprint("admin_times", __name__)
@@ -37,7 +37,7 @@ class TimesListView(View):
     next_cursor: str | None
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/admin/travel-times",

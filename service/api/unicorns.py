@@ -30,7 +30,7 @@ from service.http.context import caller, dependencies
 from service.http.gate import granted_wait, wait_for_duty
 from service.http.guard import check_again
 from service.http.responses import answer, empty, entity_tag, weak_tag
-from service.http.route import route
+from service.http.route import Route
 from service.logs import add_log_context
 from service.model import Advice, Location, Position
 
@@ -71,7 +71,7 @@ class Availability(Strict):
     available: bool
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/fleet/me",
@@ -105,12 +105,11 @@ def show_me() -> Response:
     return answer(200, view, extra)
 
 
-@route(
+@Route(
     blueprint,
     "PUT",
     "/v1/fleet/me/availability",
     policy=policy.FLEET_DRIVE,
-    body=Availability,
     sends=("ETag",),
     answers={200: UnicornView},
 )
@@ -124,12 +123,11 @@ def set_availability(body: Availability) -> Response:
     return answer(200, unicorn_view(located), tag)
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/v1/fleet/me/rides/<ride_id>/<any(accept,decline,arrive,start,complete):step>",
     policy=policy.FLEET_DRIVE,
-    body=StepTaken,
     sends=("ETag",),
     answers={200: DrivenRideView},
 )
@@ -144,12 +142,11 @@ def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
     return answer(200, driven_ride_view(ride), {"ETag": entity_tag(ride.version)})
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/v1/fleet/me/rides",
     policy=policy.FLEET_DRIVE,
-    query=RideListing,
     answers={200: DrivenRideListView},
 )
 def list_driven_rides(query: RideListing) -> Response:

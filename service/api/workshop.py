@@ -22,7 +22,7 @@ from service.http.gate import gate, wait_for_ride
 from service.http.guard import is_still_admitted
 from service.http.problems import RETRY_SOON
 from service.http.responses import JSON_TYPE, answer
-from service.http.route import route
+from service.http.route import Route
 from service.logs import add_log_context
 from service.model import AssignedUnicorn, Location, Ride
 
@@ -75,14 +75,13 @@ class WorkshopListedRide(View):
     User: str
 
 
-@route(
+@Route(
     blueprint,
     "POST",
     "/ride",
     policy=policy.RIDES_WRITE,
     bare_tokens=True,
     id_tokens=True,
-    body=WorkshopRequest,
     answers={201: WorkshopRide, 503: WorkshopError},
 )
 def request_workshop_ride(body: WorkshopRequest) -> Response:
@@ -108,7 +107,7 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     return answer(201, _requested_view(ride, ride.unicorn))
 
 
-@route(
+@Route(
     blueprint,
     "GET",
     "/ride",

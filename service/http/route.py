@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Final, get_type_hints
 
 from flask import Blueprint, Flask, Response
 from pydantic import BaseModel, ValidationError
@@ -37,20 +37,23 @@ class Text:
     """For a stream: the type of each event's data, by event name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(eq=False)
 class Route:
-    """One method of one path."""
+    """Decorates a view that serves one method of one path, and says what the view does not.
 
+    The view is called with the path's parameters. If it has the parameters `body` or `query`, their
+    types are the models of the route, and the view gets them validated.
+    """
+
+    blueprint: Blueprint
     method: str
     rule: str
+    _: KW_ONLY
     policy: Policy
-    view: View
     answers: Mapping[int, Any]
     """The type of the answer's body by status: a view, `Text` or None (no body)."""
-    body: type[BaseModel] | None = None
     body_limit: int = BODY_LIMIT
     """The largest body in bytes."""
-    query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
     """Request headers that this route reads, for the OpenAPI document."""
     sends: tuple[str, ...] = ()
@@ -59,6 +62,21 @@ class Route:
     """Accepts tokens without a scheme too."""
     id_tokens: bool = False
     """Accepts ID tokens too, if the setting `WORKSHOP_ID_TOKENS` is on."""
+    view: View = field(init=False)
+    body: type[BaseModel] | None = field(init=False)
+    query: type[BaseModel] | None = field(init=False)
+
+    def __call__(self, view: View) -> View:
+        types = get_type_hints(view)
+        self.view, self.body, self.query = view, types.get("body"), types.get("query")
+        self.blueprint.add_url_rule(
+            self.rule,
+            endpoint=view.__name__,
+            view_func=_endpoint(self),
+            methods=[self.method],
+            provide_automatic_options=False,
+        )
+        return view
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -83,53 +101,6 @@ class Route:
 
 class UndeclaredRoute(RuntimeError):
     """A route without a policy: the application must not start."""
-
-
-def route(
-    blueprint: Blueprint,
-    method: str,
-    rule: str,
-    *,
-    policy: Policy,
-    answers: Mapping[int, Any],
-    body: type[BaseModel] | None = None,
-    body_limit: int = BODY_LIMIT,
-    query: type[BaseModel] | None = None,
-    headers: tuple[str, ...] = (),
-    sends: tuple[str, ...] = (),
-    bare_tokens: bool = False,
-    id_tokens: bool = False,
-) -> Callable[[View], View]:
-    """Declare that the decorated view serves `method rule`.
-
-    The view is called with the path's parameters, and with `body` and `query` as validated models.
-    """
-
-    def register(view: View) -> View:
-        declared = Route(
-            method=method,
-            rule=rule,
-            policy=policy,
-            view=view,
-            answers=answers,
-            body=body,
-            body_limit=body_limit,
-            query=query,
-            headers=headers,
-            sends=sends,
-            bare_tokens=bare_tokens,
-            id_tokens=id_tokens,
-        )
-        blueprint.add_url_rule(
-            rule,
-            endpoint=view.__name__,
-            view_func=_endpoint(declared),
-            methods=[method],
-            provide_automatic_options=False,
-        )
-        return view
-
-    return register
 
 
 def declared_routes(app: Flask) -> Mapping[str, Route]:

@@ -8,7 +8,7 @@ from flask import Blueprint
 from service.api import app as application
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.principal import Principal, TokenKind
-from service.http.route import UndeclaredRoute, route
+from service.http.route import Route, UndeclaredRoute
 from tests.support import api as helpers
 from tests.support.api import Api, a_principal, build_api
 
@@ -141,4 +141,4 @@ def test_a_route_added_later_is_refused(api: Api) -> None:
 
 def test_a_route_cannot_be_declared_without_a_policy() -> None:
     with pytest.raises(TypeError, match="policy"):
-        route(None, "GET", "/v1/x", answers={})
+        Route(None, "GET", "/v1/x", answers={})
