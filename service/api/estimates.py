@@ -48,7 +48,7 @@ def estimate_ride(body: EstimateRequest) -> Response:
     deps = dependencies()
     dropoff = body.dropoff.location() if body.dropoff else None
     expected = estimates.estimate(deps.ports, body.pickup.location(), dropoff, deps.now())
-    return answer(200, EstimateView.model_validate(expected))
+    return answer(200, EstimateView.of(expected))
 
 
 @Route(

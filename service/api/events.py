@@ -14,7 +14,7 @@ from typing import Final
 from flask import Blueprint, Response
 
 from service.api.streams import EndView, Stream, end, event
-from service.api.views import LiveRideView, RideView, View, live_ride_view, ride_view
+from service.api.views import LiveRideView, RideView, View, ride_view
 from service.auth import policy
 from service.core import watch
 from service.core.watch import LiveView, Wait
@@ -84,5 +84,5 @@ def _text(news: Ride | LiveView | None, seen: int) -> str:
         case Ride() if news.version > seen:
             return event("ride", encode(ride_view(news)), news.version)
         case LiveView():
-            return event("live", encode(live_ride_view(news)))
+            return event("live", encode(LiveRideView.of(news)))
     return ""

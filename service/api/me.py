@@ -6,6 +6,7 @@ The route by which a driver sees the rider's photo is here too.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final, Literal
 
 from flask import Blueprint, Response
@@ -92,17 +93,14 @@ def show_account() -> Response:
 @Route(blueprint, "GET", "/v1/me/export", policy=policy.RIDES_READ, answers={200: ExportView})
 def export_account(query: Listing) -> Response:
     """Export all stored data of the caller: the account and every ride, newest first."""
-    subject = caller().subject
-    start = cursors.key_of(query.cursor, subject)
-    page = dependencies().ports.rides.list_of_rider(
-        subject, status=None, limit=query.limit, start=start
+    rides_of = dependencies().ports.rides.list_of_rider
+    page, next_cursor = cursors.read_page(
+        cursors.RIDES,
+        query.cursor,
+        partial(rides_of, caller().subject, status=None, limit=query.limit),
     )
-    view = ExportView(
-        account=_me(),
-        rides=[ride_view(ride) for ride in page.items],
-        next_cursor=cursors.cursor_of(page.next_key, subject),
-    )
-    return answer(200, view, NOT_KEPT)
+    rides = list(map(ride_view, page))
+    return answer(200, ExportView(account=_me(), rides=rides, next_cursor=next_cursor), NOT_KEPT)
 
 
 @Route(blueprint, "DELETE", "/v1/me", policy=policy.RIDES_WRITE, answers={204: None})

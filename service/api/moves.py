@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Blueprint, Response
 
-from service.api.unicorn_views import AdviceListView, named_advice_view
+from service.api.unicorn_views import AdviceListView
 from service.auth import policy
 from service.core.unicorns import valid_advice
 from service.http.context import dependencies
@@ -43,4 +43,4 @@ def show_advice() -> Response:
 def _advice() -> Response:
     deps = dependencies()
     advice = valid_advice(deps.ports.moves, deps.ports.fleet, deps.now())
-    return answer(200, AdviceListView(advice=[named_advice_view(each) for each in advice]))
+    return answer(200, AdviceListView.of(advice=advice))

@@ -7,14 +7,7 @@ from datetime import datetime, timedelta
 from service.api.views import Instant, View
 from service.core.reconcile import Mended
 from service.model import RepositioningLevel
-from service.model.operations import (
-    Beat,
-    DeadLetter,
-    DeadLetterKind,
-    Pause,
-    QueueLength,
-    WorkerState,
-)
+from service.model.operations import Beat, DeadLetterKind, Pause, QueueLength, WorkerState
 from service.stores.broker import DISPATCH_QUEUE
 
 
@@ -102,10 +95,6 @@ def queue_view(queue: QueueLength, oldest_waiting: timedelta | None) -> QueueVie
     """A queue; `oldest_waiting` is shown for the queue of rounds only."""
     waited = oldest_waiting if queue.name == DISPATCH_QUEUE else None
     return QueueView.of(queue, oldest_waiting_seconds=waited.total_seconds() if waited else None)
-
-
-def dead_letter_view(letter: DeadLetter) -> DeadLetterView:
-    return DeadLetterView.model_validate(letter)
 
 
 def dispatch_view(pause: Pause) -> DispatchView:

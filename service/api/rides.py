@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Final
 
 from flask import Blueprint, Response
 from pydantic import BeforeValidator, Field
 
 from service.api.fields import Listing, Point, Strict, Text, whole_number
-from service.api.views import (
-    LiveRideView,
-    RideListView,
-    RideView,
-    live_ride_view,
-    ride_list_view,
-    ride_view,
-)
+from service.api.views import LiveRideView, RideListView, RideView, ride_view
 from service.auth import policy
 from service.core import rides
 from service.core.rides import RideOrder, is_settled
@@ -84,12 +78,13 @@ def request_ride(body: RideRequest) -> Response:
 @Route(blueprint, "GET", "/v1/rides", policy=policy.RIDES_READ, answers={200: RideListView})
 def list_rides(query: RideListing) -> Response:
     """List the caller's rides, newest first; with `status`, a page may hold fewer than `limit`."""
-    subject = caller().subject
-    start = cursors.key_of(query.cursor, subject)
-    page = dependencies().ports.rides.list_of_rider(
-        subject, status=query.status, limit=query.limit, start=start
+    rides_of = dependencies().ports.rides.list_of_rider
+    page, next_cursor = cursors.read_page(
+        cursors.RIDES,
+        query.cursor,
+        partial(rides_of, caller().subject, status=query.status, limit=query.limit),
     )
-    return answer(200, ride_list_view(page, cursors.cursor_of(page.next_key, subject)))
+    return answer(200, RideListView(rides=list(map(ride_view, page)), next_cursor=next_cursor))
 
 
 @Route(
@@ -125,9 +120,8 @@ def show_live_ride(ride_id: str) -> Response:
     """Show what changes without a new version of the ride: its unicorn's position and ETAs."""
     deps = dependencies()
     ride = rides.own_ride(deps.ports, ride_id, caller().subject)
-    return answer(
-        200, live_ride_view(live_view(deps.ports, deps.ports.pickup_etas, ride, deps.now()))
-    )
+    live = live_view(deps.ports, deps.ports.pickup_etas, ride, deps.now())
+    return answer(200, LiveRideView.of(live))
 
 
 @Route(

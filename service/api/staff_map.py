@@ -37,7 +37,7 @@ from service.http.gate import gate
 from service.http.openapi import EVENT_STREAM
 from service.http.responses import JSON_TYPE, answer
 from service.http.route import Route, Text
-from service.model import WORLD, Box, Location
+from service.model import WORLD, Box
 
 blueprint: Final = Blueprint("admin_map", __name__)
 
@@ -190,18 +190,7 @@ def _changes(changes: Changes) -> dict[str, Any]:
 
 
 def _unicorn(seen: SeenUnicorn) -> dict[str, Any]:
-    return {
-        "unicorn_id": seen.unicorn_id,
-        "name": seen.name,
-        "color": seen.color,
-        "version": seen.version,
-        "state": seen.state,
-        "accepting": seen.accepting,
-        "ride_id": seen.ride_id,
-        "location": _point(seen.location),
-        "heading": seen.heading,
-        "position_at": instant_text(seen.position_at),
-    }
+    return seen._asdict() | {"position_at": instant_text(seen.position_at)}
 
 
 def _ride(waiting: WaitingRide) -> dict[str, Any]:
@@ -210,17 +199,13 @@ def _ride(waiting: WaitingRide) -> dict[str, Any]:
         "ride_id": ride.ride_id,
         "version": ride.version,
         "zone": ride.zone,
-        "pickup": _point(ride.pickup),
-        "dropoff": ride.dropoff and _point(ride.dropoff),
+        "pickup": ride.pickup,
+        "dropoff": ride.dropoff,
         "requested_at": instant_text(ride.requested_at),
         "deadline_at": instant_text(ride.deadline_at),
         "planned_unicorn_id": plan and plan.unicorn_id,
         "planned_pickup_eta_seconds": plan and plan.pickup_eta_seconds,
     }
-
-
-def _point(at: Location) -> dict[str, float]:
-    return {"latitude": at.latitude, "longitude": at.longitude}
 
 
 def _json(data: Mapping[str, Any]) -> Response:

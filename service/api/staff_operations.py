@@ -5,6 +5,7 @@ Each write leaves an audit line.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Final, Self
 
 from flask import Blueprint, Response
@@ -18,17 +19,16 @@ from service.api.operation_views import (
     QueueListView,
     ReconciledView,
     WorkerListView,
-    dead_letter_view,
     dispatch_view,
     queue_view,
     worker_view,
 )
-from service.api.staff_views import AuditListView, audit_entry_view
+from service.api.staff_views import AuditListView
 from service.auth import policy
 from service.core import dead_letters, staff
 from service.core.reconcile import reconcile as reconcile_all
 from service.http import audit, cursors, guard
-from service.http.context import caller, dependencies
+from service.http.context import dependencies
 from service.http.responses import answer, empty
 from service.http.route import Route
 from service.matching.zones import RESOLUTION, is_zone
@@ -127,23 +127,17 @@ def list_queues() -> Response:
 )
 def list_dead_letters(query: Listing) -> Response:
     """List the rides set aside in the last 30 days, with the cause, newest first."""
-    deps, subject = dependencies(), caller().subject
-    start = cursors.key_of(query.cursor, subject, cursors.DEAD_LETTERS)
-    page = deps.ports.dead_letters.newest(limit=query.limit, start=start)
-    views = [dead_letter_view(letter) for letter in page.items]
-    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.DEAD_LETTERS)
-    return answer(200, DeadLetterListView(dead_letters=views, next_cursor=next_cursor))
+    newest = partial(dependencies().ports.dead_letters.newest, limit=query.limit)
+    page, next_cursor = cursors.read_page(cursors.DEAD_LETTERS, query.cursor, newest)
+    return answer(200, DeadLetterListView.of(dead_letters=page, next_cursor=next_cursor))
 
 
 @Route(blueprint, "GET", "/v1/admin/audit", policy=policy.ADMIN_READ, answers={200: AuditListView})
 def list_audit_entries(query: Listing) -> Response:
     """List the changes that staff made by these routes in the last 90 days, newest first."""
-    deps, subject = dependencies(), caller().subject
-    start = cursors.key_of(query.cursor, subject, cursors.AUDIT)
-    page = deps.oversight.audit.newest(limit=query.limit, start=start)
-    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.AUDIT)
-    entries = [audit_entry_view(entry) for entry in page.items]
-    return answer(200, AuditListView(entries=entries, next_cursor=next_cursor))
+    newest = partial(dependencies().oversight.audit.newest, limit=query.limit)
+    page, next_cursor = cursors.read_page(cursors.AUDIT, query.cursor, newest)
+    return answer(200, AuditListView.of(entries=page, next_cursor=next_cursor))
 
 
 @Route(
@@ -158,7 +152,7 @@ def replay_dead_letter(dead_letter_id: str, body: Nothing) -> Response:
     deps = dependencies()
     letter = dead_letters.replay(deps.ports, deps.ports.dead_letters, dead_letter_id, deps.now())
     audit.wrote("dead letter replayed", dead_letter_id=dead_letter_id)
-    return answer(202, dead_letter_view(letter))
+    return answer(202, DeadLetterView.of(letter))
 
 
 @Route(blueprint, "POST", "/v1/admin/revocations", policy=policy.ADMIN_WRITE, answers={204: None})
@@ -217,4 +211,4 @@ def reconcile(body: Nothing) -> Response:
     for repair in done.repairs:
         audit.part_of_action(repair.what, ride_id=repair.ride_id, unicorn_id=repair.unicorn_id)
     audit.wrote("reconciled", repairs=str(len(done.repairs)))
-    return answer(200, ReconciledView.model_validate(done))
+    return answer(200, ReconciledView.of(done))

@@ -18,7 +18,7 @@ from service.auth import policy
 from service.core import staff
 from service.core.transition import stored_ride
 from service.http import audit, cursors
-from service.http.context import caller, dependencies
+from service.http.context import dependencies
 from service.http.responses import answer, entity_tag
 from service.http.route import Route
 from service.logs import add_log_context
@@ -59,10 +59,8 @@ def list_all_rides(query: AllRidesListing) -> Response:
     Of all riders by default those since a day ago. A page may hold fewer rides than `limit`
     although more follow.
     """
-    subject = caller().subject
-    page = _listed(query, cursors.key_of(query.cursor, subject, cursors.ALL_RIDES))
-    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.ALL_RIDES)
-    rides = [staff_ride_view(ride) for ride in page.items]
+    page, next_cursor = cursors.read_page(cursors.ALL_RIDES, query.cursor, partial(_listed, query))
+    rides = list(map(staff_ride_view, page))
     return answer(200, StaffRideListView(rides=rides, next_cursor=next_cursor))
 
 

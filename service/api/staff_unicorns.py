@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any, Final, Self
 
 from flask import Blueprint, Response
@@ -15,7 +16,7 @@ from service.core import staff, unicorns
 from service.core.transition import stored_unicorn
 from service.core.unicorns import LocatedUnicorn
 from service.http import audit, cursors, headers
-from service.http.context import caller, dependencies
+from service.http.context import dependencies
 from service.http.paths import link
 from service.http.responses import answer, empty, entity_tag
 from service.http.route import Route
@@ -75,11 +76,11 @@ class UnicornPatch(Strict):
 )
 def list_unicorns(query: Listing) -> Response:
     """List the whole fleet, removed unicorns too, in no particular order."""
-    deps, subject = dependencies(), caller().subject
-    start = cursors.key_of(query.cursor, subject, cursors.UNICORNS)
-    page = deps.oversight.roster.unicorns(limit=query.limit, start=start)
-    views = [unicorn_view(unicorns.view(deps.ports, each, deps.now())) for each in page.items]
-    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.UNICORNS)
+    deps = dependencies()
+    page, next_cursor = cursors.read_page(
+        cursors.UNICORNS, query.cursor, partial(deps.oversight.roster.unicorns, limit=query.limit)
+    )
+    views = [unicorn_view(unicorns.view(deps.ports, each, deps.now())) for each in page]
     return answer(200, UnicornListView(unicorns=views, next_cursor=next_cursor))
 
 

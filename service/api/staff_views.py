@@ -5,7 +5,6 @@ from __future__ import annotations
 from service.api.views import Instant, LocationView, View
 from service.core.statistics import LastHour, Tally
 from service.model import STATUS_AFTER, Ride, RideStatus, RideStep, UnicornState, steps_of
-from service.model.operations import AuditEntry
 
 
 class RideStepView(View):
@@ -128,10 +127,6 @@ class AuditEntryView(View):
 class AuditListView(View):
     entries: list[AuditEntryView]
     next_cursor: str | None
-
-
-def audit_entry_view(entry: AuditEntry) -> AuditEntryView:
-    return AuditEntryView.model_validate(entry)
 
 
 def timeline_view(ride: Ride) -> TimelineView:

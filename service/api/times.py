@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flask import Blueprint, Response
+from pydantic import AliasPath, Field
 
 from service.api.views import View
 from service.auth import policy
@@ -26,10 +27,10 @@ class TimesView(View):
     latest_factor: float
     """The time within which nine of ten drives end, divided by the time that riders are told."""
     legs: int
-    promises: int
-    told_ratio_median: float | None
-    within_20_percent: float | None
-    by_latest: float | None
+    promises: int = Field(validation_alias=AliasPath("kept", "quotes"))
+    told_ratio_median: float | None = Field(validation_alias=AliasPath("kept", "median_ratio"))
+    within_20_percent: float | None = Field(validation_alias=AliasPath("kept", "near"))
+    by_latest: float | None = Field(validation_alias=AliasPath("kept", "in_time"))
 
 
 class TimesListView(View):
@@ -46,18 +47,5 @@ class TimesListView(View):
 )
 def list_travel_times() -> Response:
     """List the ETAs told beside the times taken, by zone and kind of drive (last 500 drives)."""
-    views = [
-        TimesView(
-            zone=each.zone,
-            kind=each.kind,
-            is_learned=each.is_learned,
-            latest_factor=each.latest_factor,
-            legs=each.legs,
-            promises=each.kept.quotes,
-            told_ratio_median=each.kept.median_ratio,
-            within_20_percent=each.kept.near,
-            by_latest=each.kept.in_time,
-        )
-        for each in travel_times_reports(dependencies().ports)
-    ]
-    return answer(200, TimesListView(travel_times=views, next_cursor=None))
+    reports = travel_times_reports(dependencies().ports)
+    return answer(200, TimesListView.of(travel_times=reports, next_cursor=None))

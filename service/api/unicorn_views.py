@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from service.api.views import DrivenRideView, Instant, LocationView, View
+from service.api.views import DrivenRideView, Instant, LocationView, PlacedView, View
 from service.core.unicorns import LocatedUnicorn
 from service.http.responses import weak_tag
 from service.model import Advice, AdviceReason, PositionProblem, Unicorn, UnicornState
@@ -33,7 +33,7 @@ class UnicornListView(View):
     next_cursor: str | None
 
 
-class AdviceView(LocationView):
+class AdviceView(PlacedView):
     """Where an idle unicorn should wait, until when that holds, and why."""
 
     reason: AdviceReason
@@ -109,10 +109,6 @@ def unicorn_view(located: LocatedUnicorn) -> UnicornView:
     )
 
 
-def advice_view(advice: Advice) -> AdviceView:
-    return AdviceView.of(advice, **_place(advice))
-
-
 def unicorn_versions(unicorn: int, ride: int | None, trouble: str, advice: Advice | None) -> str:
     """The versions of a unicorn and its ride, its trouble and its goal: the text of its tag."""
     goal = advice.cell if advice else ""
@@ -130,11 +126,3 @@ def unicorn_tag(
         return {}
     version = ride_version if unicorn.ride_id else None
     return {"ETag": weak_tag(unicorn_versions(unicorn.version, version, trouble, advice))}
-
-
-def named_advice_view(advice: Advice) -> NamedAdviceView:
-    return NamedAdviceView.of(advice, **_place(advice))
-
-
-def _place(advice: Advice) -> dict[str, float]:
-    return {"latitude": advice.location.latitude, "longitude": advice.location.longitude}

@@ -13,14 +13,14 @@ from pydantic import ConfigDict, Field, model_validator
 from service.api.fields import Heading, Instant, Latitude, Longitude, Speed, Strict, left_out
 from service.api.rides import RideListing
 from service.api.unicorn_views import (
+    AdviceView,
     MyUnicornView,
     UnicornView,
-    advice_view,
     unicorn_tag,
     unicorn_versions,
     unicorn_view,
 )
-from service.api.views import DrivenRideListView, DrivenRideView, driven_ride_view
+from service.api.views import DrivenRideListView, DrivenRideView
 from service.auth import policy
 from service.core import unicorns
 from service.core.transition import stored_unicorn
@@ -99,8 +99,8 @@ def show_me() -> Response:
     extra = {"ETag": weak_tag(versions), **headers.wait_applied(wait)}
     if headers.not_modified(versions):
         return empty(304, extra)
-    ride = duty.ride and driven_ride_view(duty.ride)
-    advice = duty.advice and advice_view(duty.advice)
+    ride = duty.ride and DrivenRideView.of(duty.ride)
+    advice = duty.advice and AdviceView.of(duty.advice)
     view = MyUnicornView(unicorn=unicorn_view(located), ride=ride, advice=advice)
     return answer(200, view, extra)
 
@@ -139,7 +139,7 @@ def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
     ride = unicorns.advance(
         deps.ports, Step(step), _heard_unicorn(), ride_id, now, body.position(now)
     )
-    return answer(200, driven_ride_view(ride), {"ETag": entity_tag(ride.version)})
+    return answer(200, DrivenRideView.of(ride), {"ETag": entity_tag(ride.version)})
 
 
 @Route(
@@ -155,14 +155,13 @@ def list_driven_rides(query: RideListing) -> Response:
 
     With a `status` a page may hold fewer rides than `limit` although more follow.
     """
-    subject, unicorn_id = caller().subject, _heard_unicorn()
-    start = cursors.key_of(query.cursor, subject, cursors.DRIVEN_RIDES)
-    page = dependencies().ports.rides.list_of_unicorn(
-        unicorn_id, status=query.status, limit=query.limit, start=start
+    rides_of = dependencies().ports.rides.list_of_unicorn
+    page, next_cursor = cursors.read_page(
+        cursors.DRIVEN_RIDES,
+        query.cursor,
+        partial(rides_of, _heard_unicorn(), status=query.status, limit=query.limit),
     )
-    next_cursor = cursors.cursor_of(page.next_key, subject, cursors.DRIVEN_RIDES)
-    rides = [driven_ride_view(ride) for ride in page.items]
-    return answer(200, DrivenRideListView(rides=rides, next_cursor=next_cursor))
+    return answer(200, DrivenRideListView.of(rides=page, next_cursor=next_cursor))
 
 
 def _heard_unicorn() -> str:

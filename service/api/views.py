@@ -8,11 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.json_schema import WithJsonSchema
 
-from service.core.watch import LiveView
-from service.model import CanceledBy, Page, Ride, RideStatus
+from service.model import CanceledBy, Ride, RideStatus
 
 
 def instant_text(at: datetime) -> str:
@@ -33,8 +32,10 @@ class View(BaseModel):
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
     @classmethod
-    def of(cls, source: object, **others: object) -> Self:
+    def of(cls, source: object = None, **others: object) -> Self:
         """The view of `source`, with its attributes; values in `others` replace them."""
+        if not others:
+            return cls.model_validate(source)
         names = cls.model_fields.keys() - others.keys()
         return cls.model_validate({name: getattr(source, name) for name in names} | others)
 
@@ -44,7 +45,14 @@ class LocationView(View):
     longitude: float
 
 
-class PositionView(LocationView):
+class PlacedView(View):
+    """Base of views that show the `location` of their source as fields of their own."""
+
+    latitude: float = Field(validation_alias=AliasPath("location", "latitude"))
+    longitude: float = Field(validation_alias=AliasPath("location", "longitude"))
+
+
+class PositionView(PlacedView):
     heading: float | None
     recorded_at: Instant
 
@@ -129,7 +137,7 @@ class LiveRideView(View):
 
     status: RideStatus
     version: int
-    location: PositionView | None
+    location: PositionView | None = Field(validation_alias="position")
     pickup_eta_seconds: int | None
     pickup_eta_latest_seconds: int | None
     planned_pickup_eta_seconds: int | None
@@ -146,20 +154,3 @@ def staff_ride_view(ride: Ride) -> StaffRideView:
 
 def _without_offer(ride: Ride) -> Ride:
     return ride if ride.matched_at else ride.without_unicorn()
-
-
-def driven_ride_view(ride: Ride) -> DrivenRideView:
-    return DrivenRideView.model_validate(ride)
-
-
-def ride_list_view(page: Page[Ride], next_cursor: str | None) -> RideListView:
-    return RideListView(rides=[ride_view(ride) for ride in page.items], next_cursor=next_cursor)
-
-
-def live_ride_view(live: LiveView) -> LiveRideView:
-    at = live.position
-    return LiveRideView.of(
-        live,
-        location=at
-        and PositionView.of(at, latitude=at.location.latitude, longitude=at.location.longitude),
-    )

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from service.api.operation_views import dead_letter_view, dispatch_view
+from service.api.operation_views import DeadLetterView, dispatch_view
 from service.api.views import instant_text
 from service.bootstrap import photos_of
 from service.command.tools import Output, Tools, explained, now, with_output, wrote
@@ -93,7 +93,7 @@ def list_letters(limit: int, output: Output) -> None:
     with explained():
         newest = items_of(lambda at: tools.ports.dead_letters.newest(limit=PAGE, start=at))
         letters = list(islice(newest, limit))
-    views = [dead_letter_view(letter) for letter in letters]
+    views = [DeadLetterView.of(letter) for letter in letters]
     lines = [
         f"{instant_text(letter.set_aside_at)}  {letter.dead_letter_id}  "
         f"{'replayed' if letter.replayed_at else 'open'}  {letter.cause}"
@@ -111,7 +111,7 @@ def replay(dead_letter_id: str, output: Output) -> None:
     with explained("dead letter"):
         letter = replay_letter(tools.ports, tools.ports.dead_letters, dead_letter_id, now())
     wrote("dead letter replayed", dead_letter_id=dead_letter_id)
-    output.show(dead_letter_view(letter), f"replayed {dead_letter_id}")
+    output.show(DeadLetterView.of(letter), f"replayed {dead_letter_id}")
 
 
 @click.command(short_help="Refuse tokens before they expire.")

@@ -13,14 +13,18 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
+from service.http.context import caller
 from service.http.problems import invalid
 from service.http.responses import encode
 from service.http.route import ID_PATTERN
+from service.model import Page
+
+Item = TypeVar("Item")
 
 _CODE_BYTES: Final = 16
 _is_id: Final = re.compile(ID_PATTERN).fullmatch
@@ -49,6 +53,18 @@ DEAD_LETTERS: Final = Listing(
     b"dead letters", {"operation_id": _is_id, "set_aside_at": _is_instant}
 )
 AUDIT: Final = Listing(b"audit", DEAD_LETTERS.key)
+
+
+def read_page(
+    listing: Listing, cursor: str | None, read: Callable[..., Page[Item]]
+) -> tuple[Sequence[Item], str | None]:
+    """The items at a cursor of the caller, and the cursor of the next page.
+
+    `read` gets the key in the cursor as `start`. Raises a 422 problem, and what `read` raises.
+    """
+    subject = caller().subject
+    page = read(start=key_of(cursor, subject, listing))
+    return page.items, cursor_of(page.next_key, subject, listing)
 
 
 def cursor_of(key: Mapping[str, str] | None, subject: str, listing: Listing = RIDES) -> str | None:

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.api.views import driven_ride_view
+from service.api.views import DrivenRideView
 from service.core import staff
 from service.core.rides import cancel_ride
 from service.core.sweep import sweep
@@ -294,10 +294,10 @@ def test_a_repeated_decline_shows_the_ride_as_the_decline_left_it(service: Servi
     service.drives_to(ride.pickup, "u2")
     for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
         again = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
-        assert driven_ride_view(again) == driven_ride_view(declined)
+        assert DrivenRideView.of(again) == DrivenRideView.of(declined)
         advance(service.ports, step, "u2", ride.ride_id, service.now)
     again = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
-    assert driven_ride_view(again) == driven_ride_view(declined)
+    assert DrivenRideView.of(again) == DrivenRideView.of(declined)
 
 
 def test_two_unicorns_that_declined_each_see_the_ride_as_they_left_it(service: Service) -> None:

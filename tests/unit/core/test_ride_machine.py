@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from service.api.views import driven_ride_view
+from service.api.views import DrivenRideView
 from service.core import coming, due, unicorns
 from service.core.ports import Rules
 from service.core.unicorns import Step
@@ -124,7 +124,7 @@ MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "ride taken from a unicorn at the pickup": lambda: patch.object(
         coming, "assess", lambda *_: coming.Verdict.TAKE_BACK
     ),
-    "offer shown to the rider": lambda: patch.object(ride_people, "ride_view", driven_ride_view),
+    "offer shown to the rider": lambda: patch.object(ride_people, "ride_view", DrivenRideView.of),
 }
 
 
