@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from service.auth.callers import Authority
 from service.auth.claims import AccessClaims
-from service.auth.endpoint import Endpoint
 from service.auth.gateway import GatewayCallers
 from service.auth.iam import IamVerifier
+from service.auth.id_tokens import AccessOrIdClaims
+from service.auth.jwks import Endpoint
 from service.auth.keys import Keys, KeySet, PinnedKeys
 from service.auth.revocation import RevocationCheck
 from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from service.auth.verifier import TokenVerifier
-from service.auth.workshop import IdClaims, WorkshopVerifier
 from service.settings import ApiSettings
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.revocations import DynamoRevocations
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
-    """The verifiers and revocations needed to judge a caller, and nothing else of the API."""
-
-    verifier: TokenVerifier
-    iam: IamVerifier | None
-    id_tokens: WorkshopVerifier | None
-    revoked: RevocationCheck
 
 
 def build_authority(settings: ApiSettings) -> Authority:
@@ -60,7 +50,7 @@ def keys_of(settings: ApiSettings) -> KeySet | PinnedKeys:
 def verifier_of(
     settings: ApiSettings, keys: Keys, rules: type[AccessClaims] = AccessClaims
 ) -> TokenVerifier:
-    """The verifier of the pool's access tokens, or of its ID tokens (with the rules `IdClaims`)."""
+    """The verifier of the pool's access tokens, or (by other `rules`) of its ID tokens."""
     return TokenVerifier(
         keys,
         rules(
@@ -73,11 +63,9 @@ def verifier_of(
     )
 
 
-def workshop_verifier_of(settings: ApiSettings, keys: Keys) -> WorkshopVerifier | None:
+def workshop_verifier_of(settings: ApiSettings, keys: Keys) -> TokenVerifier | None:
     """The verifier for the workshop's page; None unless the setting allows ID tokens."""
-    if not settings.workshop_id_tokens:
-        return None
-    return WorkshopVerifier(verifier_of(settings, keys), verifier_of(settings, keys, IdClaims))
+    return verifier_of(settings, keys, AccessOrIdClaims) if settings.workshop_id_tokens else None
 
 
 def iam_verifier_of(settings: ApiSettings) -> IamVerifier | None:

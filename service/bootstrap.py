@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from cachetools import LRUCache
 
+from service.auth.id_tokens import IdClaims
 from service.auth.keys import KeySet, PinnedKeys
 from service.auth.revocation import RevocationCheck
-from service.auth.workshop import IdClaims
 from service.authority import (
     gateway_callers_of,
     iam_verifier_of,

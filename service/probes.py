@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Probe = Callable[[], bool]
+"""Checks whether a part that the service needs can be used; returns False or raises if not."""
 
 PATIENCE_SECONDS: Final = 0.5
 """Time limit of one probe; all run at once, so that `/readyz` answers within a second."""

@@ -28,7 +28,7 @@ from service.api import (
     workshop,
 )
 from service.http import context, cors, frame, gate, gateway, guard, problems
-from service.http.context import Dependencies, Probe
+from service.http.context import Dependencies
 from service.http.route import Route, declared_routes
 
 BLUEPRINTS: Final = (
@@ -46,6 +46,7 @@ BLUEPRINTS: Final = (
     staff_operations.blueprint,
     times.blueprint,
     discovery.blueprint,
+    health.blueprint,
     pages.blueprint,
 )
 
@@ -68,7 +69,7 @@ class _Application(Flask):
 
 def create_app(dependencies: Dependencies) -> Flask:
     """The application on these dependencies. Raises `UndeclaredRoute` if a route has no policy."""
-    app = _with_routes(dependencies.probes)
+    app = _with_routes()
     settings = dependencies.settings
     context.provide(app, dependencies)
     frame.install(app, settings.public_url)
@@ -77,6 +78,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     problems.install(app)
     cors.install(app, settings.cors_origins)
     gate.install(app, settings)
+    health.install(app, dependencies.probes)
     routes = declared_routes(app)
     guard.install(app, routes, dependencies)
     discovery.describe(app, routes, settings)
@@ -86,16 +88,15 @@ def create_app(dependencies: Dependencies) -> Flask:
 
 def route_map() -> RouteMap:
     """Every route of the application; needs no settings and no store."""
-    app = _with_routes({})
+    app = _with_routes()
     return RouteMap(app.url_map.bind(""), declared_routes(app))
 
 
-def _with_routes(probes: Mapping[str, Probe]) -> Flask:
+def _with_routes() -> Flask:
     app = _Application("service", static_folder=None, template_folder=None)
     # Off, because a redirect would repeat the request, with its body, at another path.
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    health.install(app, probes)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from flask import Blueprint, Flask, Response, current_app
 
 from service.api.views import View
 from service.auth import policy
-from service.http.context import Probe
 from service.http.problems import RETRY_SOON
 from service.http.responses import answer
 from service.http.route import Route
+
+if TYPE_CHECKING:
+    from service.probes import Probe
 
 blueprint: Final = Blueprint("health", __name__)
 _READINESS: Final = "readiness"
@@ -68,7 +70,6 @@ def _is_good(name: str, answered: Future[bool]) -> bool:
 
 def install(app: Flask, probes: Mapping[str, Probe]) -> None:
     app.extensions[_READINESS] = Readiness(probes)
-    app.register_blueprint(blueprint)
 
 
 @Route(blueprint, "GET", "/healthz", policy=policy.PUBLIC, answers={200: HealthView})

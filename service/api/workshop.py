@@ -1,6 +1,6 @@
 """The two routes of the workshop's page (aws-serverless-workshops), with its field names.
 
-They also accept its tokens, which have no scheme; see `service.auth.workshop`.
+Their policies also accept its tokens: without a scheme, and ID tokens.
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ class WorkshopListedRide(View):
     blueprint,
     "POST",
     "/ride",
-    policy=policy.RIDES_WRITE,
-    bare_tokens=True,
-    id_tokens=True,
+    policy=policy.WORKSHOP_REQUEST,
     answers={201: WorkshopRide, 503: WorkshopError},
 )
 def request_workshop_ride(body: WorkshopRequest) -> Response:
@@ -108,12 +106,7 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
 
 
 @Route(
-    blueprint,
-    "GET",
-    "/ride",
-    policy=policy.WORKSHOP_RIDES,
-    bare_tokens=True,
-    answers={200: list[WorkshopListedRide]},
+    blueprint, "GET", "/ride", policy=policy.WORKSHOP_RIDES, answers={200: list[WorkshopListedRide]}
 )
 def list_workshop_rides() -> Response:
     """List the caller's newest rides that have a unicorn.

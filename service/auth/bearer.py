@@ -19,16 +19,20 @@ REALM: Final = "wildrydes"
 _OPTIONAL_WHITESPACE: Final = " \t"
 _BREAK: Final = re.compile("([ \t,])")
 """Ends a word: space, tab, and the comma by which servers join two headers into one value."""
+_BARE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
-def token_from(authorization: str | None, has_query_token: bool) -> str:
+def token_from(authorization: str | None, has_query_token: bool, accepts_bare: bool = False) -> str:
     """The bearer token of the `Authorization` header; the verifier judges the token itself.
 
     `has_query_token`: the URL has an `access_token` parameter too. That is an error, because a
-    client must not send a token in two ways at once (RFC 6750, 2).
+    client must not send a token in two ways at once (RFC 6750, 2). `accepts_bare`: a token without
+    a scheme will do, as the workshop's page sends it.
 
     Raises `MissingToken` or `MalformedHeader`.
     """
+    if accepts_bare and authorization is not None and _BARE.fullmatch(authorization):
+        authorization = f"Bearer {authorization}"
     scheme, *rest = _BREAK.split((authorization or "").strip(_OPTIONAL_WHITESPACE), maxsplit=1)
     if scheme.lower() != "bearer":
         raise MissingToken("no bearer credentials")

@@ -18,7 +18,7 @@ from typing import Final
 
 from service.auth.errors import InvalidToken, MalformedHeader
 from service.auth.principal import Principal, TokenKind
-from service.auth.roles import Grant, RoleGrants
+from service.auth.roles import RoleGrants
 
 PARTS: Final = 7
 """The header's parts: proof, caller's ARN, caller's address, and the identity's type, pool, id and
@@ -106,43 +106,29 @@ class GatewayCallers:
         found = self._provider.fullmatch(facts.provider)
         if found is None or not _IDENTITY.fullmatch(facts.identity_id):
             raise InvalidToken("not exactly one user of our user pool")
-        grant = _granted(self._identities, facts)
+        grant = self._identities.of(facts.caller_arn)
         return Principal(
             subject=found[2],
             kind=TokenKind.USER,
             client_id=facts.caller_arn,
-            username=None,
             scopes=grant.scopes,
             groups=grant.groups,
             jti=facts.identity_id,
-            origin_jti=None,
             # The age of the credentials is unknown, so they count as issued as early as possible.
             # A revocation during their life then refuses them. An identity pool gives no
             # credentials to a user who is signed out.
             issued_at=now - CREDENTIALS_SECONDS,
-            auth_time=None,
             expires_at=now + SIGNATURE_SECONDS,
         )
 
     def _program(self, facts: GatewayFacts, now: int) -> Principal:
-        grant = _granted(self._roles, facts)
+        grant = self._roles.of(facts.caller_arn)
         return Principal(
             subject=grant.role_arn,
             kind=TokenKind.MACHINE,
             client_id=facts.caller_arn,
-            username=None,
             scopes=grant.scopes,
-            groups=frozenset(),
             jti=facts.caller_arn,
-            origin_jti=None,
             issued_at=now - SIGNATURE_SECONDS,
-            auth_time=None,
             expires_at=now + SIGNATURE_SECONDS,
         )
-
-
-def _granted(grants: RoleGrants, facts: GatewayFacts) -> Grant:
-    grant = grants.of(facts.caller_arn)
-    if grant is None:
-        raise InvalidToken("not a role that may call")
-    return grant

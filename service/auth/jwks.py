@@ -1,4 +1,4 @@
-"""Reads a JSON Web Key Set strictly (RFC 7517).
+"""Fetches a JSON Web Key Set and reads it strictly (RFC 7517).
 
 Only keys that can verify RS256 are used. Each of the others is ignored and counted with a reason,
 so that one bad key does not make the good ones useless. A set without a usable key is refused.
@@ -7,7 +7,7 @@ so that one bad key does not make the good ones useless. A set without a usable 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,12 +15,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from service import addresses
+from service.outbound import Outbound, RequestFailed
 from service.strict import read_json_object
 
 ALGORITHM: Final = "RS256"
 SMALLEST_KEY_BITS: Final = 2048
 LARGEST_KEY_BITS: Final = 4096
 """Verification slows with the square of the size; Cognito's keys have 2048 bits."""
+LARGEST_DOCUMENT_BYTES: Final = 64 * 1024
 
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
@@ -52,6 +55,33 @@ class KeyDocument:
 
 class _Unusable(Exception):
     """Why one key is ignored."""
+
+
+class Endpoint:
+    """The address of a JWKS document. A call makes one remote call; raises `RequestFailed`.
+
+    The constructor raises `ValueError` for a plain HTTP address, unless its host is this machine
+    or one of `allow_http_hosts`.
+    """
+
+    def __init__(
+        self, url: str, *, allow_http_hosts: Collection[str] = (), deadline_seconds: float = 3.0
+    ) -> None:
+        self._url = addresses.protected_url(url, allow_http_hosts)
+        self._deadline_seconds = deadline_seconds
+        self._outbound = Outbound()
+
+    def __call__(self) -> bytes:
+        status, body = self._outbound.request(
+            "GET",
+            self._url,
+            headers={"Accept": "application/json"},
+            seconds=self._deadline_seconds,
+            most_bytes=LARGEST_DOCUMENT_BYTES,
+        )
+        if status != 200:
+            raise RequestFailed(f"answered {status}")
+        return body
 
 
 def read_key_set(body: bytes) -> KeyDocument:

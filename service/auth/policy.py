@@ -27,13 +27,17 @@ class Role(StrEnum):
 class Policy:
     """A caller needs all of `scopes`, one of `roles` (if any are given) and a token of `kind`.
 
-    `instead`: scopes each of which is enough in place of all of `scopes`.
+    `instead`: scopes each of which is enough in place of all of `scopes`. `bare_tokens`: a token
+    without a scheme is accepted too. `id_tokens`: an ID token is accepted too, if the setting
+    `WORKSHOP_ID_TOKENS` is on.
     """
 
     scopes: tuple[str, ...]
     roles: tuple[Role, ...] | None = None
     kind: TokenKind | None = None
     instead: tuple[str, ...] = ()
+    bare_tokens: bool = False
+    id_tokens: bool = False
 
     def __post_init__(self) -> None:
         if not self.scopes and (self.roles is not None or self.kind is not None):
@@ -70,9 +74,10 @@ _ANY_STAFF: Final = (Role.ADMIN, Role.DISPATCHER)
 
 PUBLIC: Final = Policy(())
 RIDES_READ: Final = Policy((RIDES_READ_SCOPE,), kind=TokenKind.USER)
-WORKSHOP_RIDES: Final = replace(RIDES_READ, instead=(UNICORN_MANAGER_SCOPE,))
 ANY_USER: Final = replace(RIDES_READ, instead=(FLEET_DRIVE_SCOPE, ADMIN_SCOPE))
 RIDES_WRITE: Final = Policy((RIDES_WRITE_SCOPE,), kind=TokenKind.USER)
+WORKSHOP_RIDES: Final = replace(RIDES_READ, instead=(UNICORN_MANAGER_SCOPE,), bare_tokens=True)
+WORKSHOP_REQUEST: Final = replace(RIDES_WRITE, bare_tokens=True, id_tokens=True)
 FLEET_DRIVE: Final = Policy((FLEET_DRIVE_SCOPE,), (Role.UNICORN,), TokenKind.USER)
 FLEET_TELEMETRY: Final = Policy((FLEET_TELEMETRY_SCOPE,), kind=TokenKind.MACHINE)
 ADMIN_READ: Final = Policy((ADMIN_SCOPE,), _ANY_STAFF, TokenKind.USER)

@@ -13,7 +13,7 @@ class TokenKind(StrEnum):
     MACHINE = "machine"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """The caller. Instants are whole seconds since 1970, as in the token (RFC 7519, 2).
 
@@ -23,11 +23,11 @@ class Principal:
     subject: str
     kind: TokenKind
     client_id: str
-    username: str | None
+    username: str | None = None
     scopes: frozenset[str]
-    groups: frozenset[str]
+    groups: frozenset[str] = frozenset()
     jti: str
-    origin_jti: str | None
+    origin_jti: str | None = None
     issued_at: int
-    auth_time: int | None
+    auth_time: int | None = None
     expires_at: int

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from service.auth.errors import InvalidToken
 from service.auth.policy import SCOPES
 
 _NAME: Final = "([A-Za-z0-9_+=,.@-]{1,64})"
@@ -60,10 +61,16 @@ class RoleGrants:
         """Whether both have a grant for the same role."""
         return not self._by_role.keys().isdisjoint(other._by_role)
 
-    def of(self, caller_arn: str) -> Grant | None:
-        """The grant of the role whose session has this ARN (from STS); None if it may not call."""
+    def of(self, caller_arn: str) -> Grant:
+        """The grant of the role whose session has this ARN (from STS).
+
+        Raises `InvalidToken` if the role may not call.
+        """
         parts = _ASSUMED_ROLE.fullmatch(caller_arn)
-        return self._by_role.get(_Role(*parts.groups())) if parts else None
+        grant = self._by_role.get(_Role(*parts.groups())) if parts else None
+        if grant is None:
+            raise InvalidToken("not a role that may call")
+        return grant
 
 
 def _role(arn: str) -> _Role:

@@ -10,12 +10,12 @@ from typing import Annotated, NamedTuple
 
 import click
 
-from service.auth.endpoint import Endpoint, FetchFailed
-from service.auth.jwks import BadKeySet, read_key_set
+from service.auth.jwks import BadKeySet, Endpoint, read_key_set
 from service.bootstrap import JOB_TIMEOUT_SECONDS
 from service.clock import BOUND, HOST, REDIS, Clock
 from service.command.tools import Output, Tools, with_output
 from service.model.errors import Unavailable
+from service.outbound import RequestFailed
 from service.setting_types import Parts
 from service.settings import ApiSettings, load
 from service.stores.clocks import DynamoClock, redis_clock
@@ -128,7 +128,7 @@ def _keys(user_pool_id: str) -> tuple[list[str], list[str]]:
         else:
             document = Endpoint(settings.jwks_url, allow_http_hosts=hosts)()
         return [], [f"{len(read_key_set(document).keys)} usable keys"]
-    except (FetchFailed, BadKeySet, OSError) as error:
+    except (RequestFailed, BadKeySet, OSError) as error:
         return [f"no usable key set: {error}"], []
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from werkzeug.exceptions import HTTPException
 
 from service.api.app import RouteMap, route_map
+from service.auth.callers import Authority, caller_of
 from service.auth.errors import (
     AuthError,
     AuthUnavailable,
@@ -30,7 +31,7 @@ from service.auth.errors import (
 from service.auth.policy import Role, authorize
 from service.auth.principal import Principal
 from service.authority import build_authority
-from service.http.guard import Authority, caller_of, groups_of
+from service.http.guard import groups_of
 from service.http.paths import canonical_path
 from service.http.route import Route, is_id
 from service.settings import ApiSettings, load
@@ -107,7 +108,11 @@ def handler_for(
             return None
         instant = now()
         principal = caller_of(
-            authority, route, request.authorization, request.has_query_token, instant.timestamp()
+            authority,
+            route.policy,
+            request.authorization,
+            request.has_query_token,
+            instant.timestamp(),
         )
         authority.revoked.check(principal, route.policy, request.method, instant)
         authorize(route.policy, principal, role_groups)

@@ -10,26 +10,23 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from flask import Flask, current_app, g, request
 
+from service.auth.callers import Authority, Verifier
+
 if TYPE_CHECKING:
     from service.auth.gateway import GatewayCallers
     from service.auth.principal import Principal
-    from service.auth.revocation import Accounts, RevocationCheck, RevocationStore, UserPool
+    from service.auth.revocation import Accounts, RevocationStore, UserPool
     from service.core.city_map import Picture
     from service.core.photos import Photos
     from service.core.ports import Ports
     from service.core.staff import Oversight
     from service.http.limits import Limiter
+    from service.probes import Probe
     from service.settings import ApiSettings
 
 _KEY: Final = "dispatch"
 _CLIENT: Final = "gunicorn.socket"
 """The WSGI variable in which gunicorn passes the connection (`entrypoints.connection`)."""
-
-
-class Verifier(Protocol):
-    """Turns a token into the principal it proves; raises `AuthError`."""
-
-    def verify(self, token: str, now: float) -> Principal: ...
 
 
 class Identities(Protocol):
@@ -47,14 +44,8 @@ class IdentityDesk:
     pool: Identities
 
 
-class Probe(Protocol):
-    """Checks whether a part that the service needs can be used; returns False or raises if not."""
-
-    def __call__(self) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
+class Dependencies(Authority):
     """Everything that the API works with. Built once per process, after any fork."""
 
     settings: ApiSettings
@@ -62,10 +53,8 @@ class Dependencies:
     oversight: Oversight
     picture: Picture
     """The picture of `oversight.city`, shared by all followers in this process."""
-    verifier: Verifier
     revocations: RevocationStore
-    revoked: RevocationCheck
-    """Judges tokens by `revocations`."""
+    """Where `revoked` gets its answers from."""
     pool: UserPool
     """Where a revoked subject is signed out."""
     accounts: Accounts
@@ -75,10 +64,6 @@ class Dependencies:
     """By the names that `/readyz` shows. Only those in `health.REQUIRED` make it answer 503."""
     refused: Callable[[str | None], None] = lambda _subject: None
     """Called for each refused call of a unicorn, with the caller's account or None (unknown)."""
-    iam: Verifier | None = None
-    """Verifies credentials of IAM roles; None if no role may call."""
-    id_tokens: Verifier | None = None
-    """Verifies access and ID tokens; None unless the workshop's page may send ID tokens."""
     gateway: GatewayCallers
     """Makes principals from the facts that our gateway sends about a request."""
     photos: Photos | None = None

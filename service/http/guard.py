@@ -5,14 +5,15 @@ It runs before the body is read, and refuses an endpoint that it does not know.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound
 
-from service.auth import bearer, iam, revocation
+from service.auth import bearer, revocation
+from service.auth.callers import caller_of
 from service.auth.errors import (
     AuthError,
     AuthUnavailable,
@@ -25,10 +26,9 @@ from service.auth.errors import (
 )
 from service.auth.policy import ADMIN_SCOPE, Policy, Role, authorize
 from service.auth.principal import Principal
-from service.auth.revocation import RevocationCheck, SignOut
-from service.auth.workshop import workshop_token_from
+from service.auth.revocation import SignOut
 from service.http import audit, cors
-from service.http.context import Dependencies, Verifier, caller, dependencies
+from service.http.context import Dependencies, caller, dependencies
 from service.http.gateway import gateway_facts
 from service.http.limits import Standing
 from service.http.paths import absolute_url, canonical_path
@@ -119,42 +119,6 @@ def revoke(kind: str, value: str) -> SignOut:
     return signed_out
 
 
-class Authority(Protocol):
-    """The verifiers and the revocation check that `caller_of` needs."""
-
-    @property
-    def verifier(self) -> Verifier: ...
-    @property
-    def iam(self) -> Verifier | None: ...
-    @property
-    def id_tokens(self) -> Verifier | None: ...
-    @property
-    def revoked(self) -> RevocationCheck: ...
-
-
-def caller_of(
-    authority: Authority,
-    route: Route,
-    authorization: str | None,
-    has_query_token: bool,
-    now: float,
-    before_sts: Callable[[], None] = lambda: None,
-) -> Principal:
-    """The principal that calls this route with this `Authorization` header. Raises `AuthError`.
-
-    `now`: seconds since 1970. `before_sts` runs before the remote call to STS that a credential of
-    an IAM role needs, and may refuse the request by raising.
-    """
-    if authority.iam:
-        credential = iam.credential_from(authorization, has_query_token)
-        if credential is not None:
-            before_sts()
-            return authority.iam.verify(credential, now)
-    token_from = workshop_token_from if route.bare_tokens else bearer.token_from
-    verifier = (route.id_tokens and authority.id_tokens) or authority.verifier
-    return verifier.verify(token_from(authorization, has_query_token), now)
-
-
 class Guard:
     """Applies authentication, revocations, policy and rate limits, in this order."""
 
@@ -166,7 +130,7 @@ class Guard:
     def admit(self, route: Route) -> None:
         """Let the request pass, or raise `AuthError` or a 429 problem."""
         now = self._deps.now()
-        g.principal = principal = self._caller(route, now)
+        g.principal = principal = self._caller(route.policy, now)
         self._deps.revoked.check(principal, route.policy, request.method, now)
         authorize(route.policy, principal, self._groups)
         g.policy = route.policy
@@ -177,7 +141,7 @@ class Guard:
                 audit.refused(TOO_MANY, f"limit: {g.standing.limit.name}")
                 raise _too_many(g.standing)
 
-    def _caller(self, route: Route, now: datetime) -> Principal:
+    def _caller(self, policy: Policy, now: datetime) -> Principal:
         """The caller that our gateway names, or else the caller that the credentials prove."""
         authorization = request.environ.get("HTTP_AUTHORIZATION")
         facts = gateway_facts(request.environ)
@@ -185,7 +149,7 @@ class Guard:
             return self._deps.gateway.verify(facts, authorization, now.timestamp())
         return caller_of(
             self._deps,
-            route,
+            policy,
             authorization,
             # Most requests have no query. Checking that first saves the cost of parsing it.
             bool(request.query_string) and "access_token" in request.args,

@@ -58,10 +58,6 @@ class Route:
     """Request headers that this route reads, for the OpenAPI document."""
     sends: tuple[str, ...] = ()
     """Headers of successful answers, besides those that all answers have, for the document."""
-    bare_tokens: bool = False
-    """Accepts tokens without a scheme too."""
-    id_tokens: bool = False
-    """Accepts ID tokens too, if the setting `WORKSHOP_ID_TOKENS` is on."""
     view: View = field(init=False)
     body: type[BaseModel] | None = field(init=False)
     query: type[BaseModel] | None = field(init=False)

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from service.auth.claims import AccessClaims
-from service.auth.endpoint import Endpoint
 from service.auth.errors import AuthError
+from service.auth.jwks import Endpoint
 from service.auth.keys import KeySet
 from service.auth.schedule import Timing
 from service.auth.verifier import TokenVerifier

@@ -10,11 +10,11 @@ import pytest
 
 from service.api.app import RouteMap, route_map
 from service.auth import policy
+from service.auth.callers import Authority
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.policy import Policy, Role
 from service.auth.principal import Principal
 from service.auth.verifier import TokenVerifier
-from service.authority import Authority
 from service.entrypoints.authorizer import Handler, Unauthorized, handler_for
 from tests.support.token_mint import CLIENT_ID, MACHINE_ID, Mint
 
@@ -48,7 +48,7 @@ def routes() -> RouteMap:
 
 @pytest.fixture
 def authority(verifier: TokenVerifier, revocations: Any) -> Authority:
-    return Authority(verifier=verifier, iam=None, id_tokens=None, revoked=revocations)
+    return Authority(verifier=verifier, revoked=revocations)
 
 
 @pytest.fixture

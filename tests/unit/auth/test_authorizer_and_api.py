@@ -12,14 +12,15 @@ import pytest
 from flask import Flask, Response
 
 from service.api.app import route_map
+from service.auth.callers import Authority
 from service.auth.claims import AccessClaims
 from service.auth.errors import AuthError
+from service.auth.id_tokens import AccessOrIdClaims
 from service.auth.keys import PinnedKeys
 from service.auth.policy import SCOPES
 from service.auth.revocation import RevocationCheck
 from service.auth.verifier import TokenVerifier
-from service.auth.workshop import IdClaims, WorkshopVerifier
-from service.authority import Authority, build_authority
+from service.authority import build_authority
 from service.entrypoints.authorizer import Handler, Unauthorized, handler_for
 from service.http.guard import groups_of
 from service.settings import ApiSettings
@@ -80,13 +81,9 @@ def mint() -> Mint:
 def authority(request: pytest.FixtureRequest, key_file: Path) -> Authority:
     """With and without ID tokens of the workshop's page."""
     keys, pool = PinnedKeys(key_file), {"issuers": (ISSUER,), "client_ids": (CLIENT_ID, MACHINE_ID)}
-    verifier = TokenVerifier(keys, AccessClaims(**pool))
     return Authority(
-        verifier=verifier,
-        iam=None,
-        id_tokens=WorkshopVerifier(verifier, TokenVerifier(keys, IdClaims(**pool)))
-        if request.param
-        else None,
+        verifier=TokenVerifier(keys, AccessClaims(**pool)),
+        id_tokens=TokenVerifier(keys, AccessOrIdClaims(**pool)) if request.param else None,
         revoked=RevocationCheck(FakeRevocations()),
     )
 

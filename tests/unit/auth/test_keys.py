@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from service.auth.claims import AccessClaims
-from service.auth.endpoint import Endpoint, FetchFailed
 from service.auth.errors import AuthUnavailable, InvalidToken
-from service.auth.jwks import BadKeySet
+from service.auth.jwks import BadKeySet, Endpoint
 from service.auth.keys import KeySet, PinnedKeys
 from service.auth.refresher import WAITING_AT_MOST
 from service.auth.schedule import Timing
 from service.auth.verifier import TokenVerifier
 from service.entrypoints import gunicorn
+from service.outbound import RequestFailed
 from tests.support.key_server import KeyServer
 from tests.support.token_mint import (
     CLIENT_ID,
@@ -255,13 +255,13 @@ def test_only_an_answer_of_200_is_a_key_set(server: KeyServer, status: int) -> N
 
 def test_reading_stops_at_the_limit(server: KeyServer) -> None:
     server.flood()
-    with pytest.raises(FetchFailed, match="too large"):
+    with pytest.raises(RequestFailed, match="too large"):
         Endpoint(server.url)()
     assert server.flooded < 10_000_000
 
 
 def test_an_endpoint_that_does_not_speak_tls_is_refused(server: KeyServer) -> None:
-    with pytest.raises(FetchFailed, match="SSL"):
+    with pytest.raises(RequestFailed, match="SSL"):
         Endpoint(server.url.replace("http://", "https://"))()
 
 

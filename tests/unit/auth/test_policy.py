@@ -51,6 +51,7 @@ def refusal(asked: Policy, principal: Principal) -> type[AuthError] | None:
         ("RIDES_READ", USER, ((),)),
         ("RIDES_WRITE", USER, ((),)),
         ("WORKSHOP_RIDES", USER, ((),)),
+        ("WORKSHOP_REQUEST", USER, ((),)),
         ("ANY_USER", USER, ((),)),
         ("FLEET_DRIVE", USER, (("horned",),)),
         ("FLEET_TELEMETRY", MACHINE, ((),)),
@@ -71,7 +72,7 @@ def test_a_policy_lets_exactly_its_callers_pass(
 
 
 def test_every_policy_is_in_the_table() -> None:
-    assert len(NAMED) == 9
+    assert len(NAMED) == 10
 
 
 @pytest.mark.parametrize("asked", NAMED.values(), ids=NAMED)

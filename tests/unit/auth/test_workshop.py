@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from service.auth.bearer import token_from
 from service.auth.errors import AuthError, InvalidToken, MalformedHeader, MissingToken
+from service.auth.id_tokens import IdClaims
 from service.auth.keys import PinnedKeys
 from service.auth.principal import TokenKind
 from service.auth.verifier import TokenVerifier
-from service.auth.workshop import IdClaims, workshop_token_from
 from tests.support.token_mint import CLIENT_ID, DROP, ISSUER, Mint, SigningKey
 
 
@@ -80,8 +81,8 @@ def test_a_forged_id_token_is_refused(mint: Mint, id_verifier: TokenVerifier) ->
 
 
 def test_a_bare_token_will_do() -> None:
-    assert workshop_token_from("abc.def-_.ghi", False) == "abc.def-_.ghi"
-    assert workshop_token_from("Bearer abc.def.ghi", False) == "abc.def.ghi"
+    assert token_from("abc.def-_.ghi", False, accepts_bare=True) == "abc.def-_.ghi"
+    assert token_from("Bearer abc.def.ghi", False, accepts_bare=True) == "abc.def.ghi"
 
 
 @pytest.mark.parametrize(
@@ -101,4 +102,4 @@ def test_anything_else_is_as_elsewhere(
     authorization: str | None, has_query_token: bool, error: type[AuthError]
 ) -> None:
     with pytest.raises(error):
-        workshop_token_from(authorization, has_query_token)
+        token_from(authorization, has_query_token, accepts_bare=True)
