@@ -1,4 +1,4 @@
-"""Challenges, word for word."""
+"""The header that holds the token, and the challenge, word for word."""
 
 from __future__ import annotations
 
@@ -69,3 +69,28 @@ def test_a_query_token_beside_another_scheme_is_no_credentials() -> None:
 def test_a_very_long_header_costs_no_more_than_a_look() -> None:
     with pytest.raises(MissingToken):
         token_from("x" * 10_000_000, False)
+
+
+def test_a_bare_token_will_do_where_it_is_accepted() -> None:
+    assert token_from("abc.def-_.ghi", False, accepts_bare=True) == "abc.def-_.ghi"
+    assert token_from("Bearer abc.def.ghi", False, accepts_bare=True) == "abc.def.ghi"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "has_query_token", "error"),
+    [
+        (None, False, MissingToken),
+        ("", False, MissingToken),
+        ("abc.def", False, MissingToken),
+        ("abc.def.ghi.jkl", False, MissingToken),
+        ("abc.def.ghi,abc.def.ghi", False, MissingToken),
+        ("abc.dé.ghi", False, MissingToken),
+        ("abc.def.ghi\n", False, MissingToken),
+        ("abc.def.ghi", True, MalformedHeader),
+    ],
+)
+def test_anything_but_a_bare_token_is_judged_as_elsewhere(
+    authorization: str | None, has_query_token: bool, error: type[AuthError]
+) -> None:
+    with pytest.raises(error):
+        token_from(authorization, has_query_token, accepts_bare=True)

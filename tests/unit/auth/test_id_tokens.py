@@ -1,4 +1,4 @@
-"""ID tokens and bare tokens, which only the workshop's routes take."""
+"""ID tokens, by the rules for them alone and by those that take access tokens too."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.auth.bearer import token_from
-from service.auth.errors import AuthError, InvalidToken, MalformedHeader, MissingToken
-from service.auth.id_tokens import IdClaims
+from service.auth.errors import InvalidToken
+from service.auth.id_tokens import AccessOrIdClaims, IdClaims
 from service.auth.keys import PinnedKeys
 from service.auth.principal import TokenKind
 from service.auth.verifier import TokenVerifier
@@ -74,32 +73,18 @@ def test_neither_verifier_takes_the_tokens_of_the_other(
         verifier.verify(id_token(mint), time.time())
 
 
+def test_one_verifier_takes_both(mint: Mint, key_file: Path) -> None:
+    rules = AccessOrIdClaims(issuers=(ISSUER,), client_ids=(CLIENT_ID,))
+    either = TokenVerifier(PinnedKeys(key_file), rules)
+    assert either.verify(id_token(mint), time.time()).groups == frozenset()
+    staff = mint.access_token(scope="wildrydes/admin", groups=["admin"])
+    assert either.verify(staff, time.time()).groups == {"admin"}
+    for neither in (id_token(mint, token_use="refresh"), id_token(mint, token_use=DROP)):
+        with pytest.raises(InvalidToken, match="token"):
+            either.verify(neither, time.time())
+
+
 def test_a_forged_id_token_is_refused(mint: Mint, id_verifier: TokenVerifier) -> None:
     forger = Mint(SigningKey(mint.key.kid, name="forger"))
     with pytest.raises(InvalidToken, match="signature"):
         id_verifier.verify(id_token(forger), time.time())
-
-
-def test_a_bare_token_will_do() -> None:
-    assert token_from("abc.def-_.ghi", False, accepts_bare=True) == "abc.def-_.ghi"
-    assert token_from("Bearer abc.def.ghi", False, accepts_bare=True) == "abc.def.ghi"
-
-
-@pytest.mark.parametrize(
-    ("authorization", "has_query_token", "error"),
-    [
-        (None, False, MissingToken),
-        ("", False, MissingToken),
-        ("abc.def", False, MissingToken),
-        ("abc.def.ghi.jkl", False, MissingToken),
-        ("abc.def.ghi,abc.def.ghi", False, MissingToken),
-        ("abc.dé.ghi", False, MissingToken),
-        ("abc.def.ghi\n", False, MissingToken),
-        ("abc.def.ghi", True, MalformedHeader),
-    ],
-)
-def test_anything_else_is_as_elsewhere(
-    authorization: str | None, has_query_token: bool, error: type[AuthError]
-) -> None:
-    with pytest.raises(error):
-        token_from(authorization, has_query_token, accepts_bare=True)
