@@ -33,7 +33,7 @@ from service.stores.redis.link import (
     CheckedConnection,
     CheckedTlsConnection,
     Failure,
-    RedisLink,
+    RedisStore,
     drop_connections,
     failure_of,
 )
@@ -188,17 +188,14 @@ class CeleryRoundQueue:
             raise Unavailable(f"broker: {type(error.__cause__ or error).__name__}") from error
 
 
-class RedisQueues:
+class RedisQueues(RedisStore):
     """`Queues`, read from the broker's keys, because asking the workers takes a second.
 
     Raises `Unavailable`.
     """
 
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
-
     def lengths(self) -> Sequence[QueueLength]:
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for name in QUEUES:
                 pipe.llen(f"{KEY_PREFIX}{name}")
             pipe.hvals(UNACKED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from service.model import (
@@ -24,7 +24,16 @@ from service.model import (
 )
 from service.observability import traces
 from service.observability.instruments import UNREADABLE_ENTRIES
-from service.stores.records import UNREADABLE, Record, instant_of, instant_text, record_of, value_of
+from service.stores.records import (
+    UNREADABLE,
+    Record,
+    instant_at,
+    instant_of,
+    instant_text,
+    millis,
+    record_of,
+    value_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +46,17 @@ class UnknownSchema(ValueError):
     """The entry has a schema that this release does not know."""
 
 
-def readable(kind: str, load: Callable[[str], Value], text: str) -> Value | None:
-    """The value that `load` reads from any text; None if this release cannot read it.
+def readable(kind: str, load: Callable[..., Value], *entry: str | None) -> Value | None:
+    """The value that `load` reads from an entry; None if this release cannot read it.
 
-    An unreadable entry is counted and logged without its content, which may be personal. `kind`:
-    one of `instruments.ENTRY_KINDS`.
+    `entry`: the arguments of `load`, the text last; no text has no value. An unreadable entry is
+    counted and logged without its content, which may be personal. `kind`: one of
+    `instruments.ENTRY_KINDS`.
     """
+    if not entry[-1]:
+        return None
     try:
-        return load(text)
+        return load(*entry)
     except UnknownSchema:
         return None
     except UNREADABLE as error:
@@ -115,12 +127,17 @@ def load_unicorn(text: str) -> Unicorn:
     return value_of(Unicorn, _load(text))
 
 
+def unicorn_of(text: str | None) -> Unicorn | None:
+    """None for no text and for one that cannot be read."""
+    return readable("unicorn", load_unicorn, text)
+
+
 def dump_position(position: Position) -> str:
     """A list of schema, recorded (ms), latitude, longitude, heading and speed.
 
     Positions are the most frequent entries, so they have the shortest form.
     """
-    where, recorded = position.location, int(position.recorded_at.timestamp() * 1000)
+    where, recorded = position.location, millis(position.recorded_at)
     heading, speed = (
         "null" if each is None else each for each in (position.heading, position.speed)
     )
@@ -130,21 +147,24 @@ def dump_position(position: Position) -> str:
 
 def load_position(text: str) -> Position:
     recorded, latitude, longitude, heading, speed = load_list(text)
-    recorded_at = datetime.fromtimestamp(recorded / 1000, UTC)
-    return Position(Location(latitude, longitude), recorded_at, heading, speed)
+    return Position(Location(latitude, longitude), instant_at(recorded), heading, speed)
+
+
+def position_of(text: str | None) -> Position | None:
+    """None for no text and for one that cannot be read."""
+    return readable("position", load_position, text)
 
 
 def dump_advice(advice: Advice) -> str:
     at, given, expires = advice.location, advice.given_at, advice.expires_at
-    instants = [int(each.timestamp() * 1000) for each in (given, expires)]
-    return json.dumps([SCHEMA, advice.cell, at.latitude, at.longitude, *instants, advice.reason])
+    place = advice.cell, at.latitude, at.longitude
+    return json.dumps([SCHEMA, *place, millis(given), millis(expires), advice.reason])
 
 
 def load_advice(unicorn_id: str, text: str) -> Advice:
     cell, latitude, longitude, given, expires, reason = load_list(text)
-    given_at, expires_at = (datetime.fromtimestamp(each / 1000, UTC) for each in (given, expires))
-    at = Location(latitude, longitude)
-    return Advice(unicorn_id, str(cell), at, given_at, expires_at, AdviceReason(reason))
+    at, instants = Location(latitude, longitude), (instant_at(given), instant_at(expires))
+    return Advice(unicorn_id, str(cell), at, *instants, AdviceReason(reason))
 
 
 def _dump(record: Record) -> str:

@@ -46,6 +46,16 @@ def instant_of(text: str) -> datetime:
     return instant
 
 
+def millis(instant: datetime) -> int:
+    """Milliseconds since 1970."""
+    return int(instant.timestamp() * 1000)
+
+
+def instant_at(milliseconds: float) -> datetime:
+    """The instant so many milliseconds after the beginning of 1970."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
 def record_of(value: object) -> Record:
     """The record of a dataclass instance."""
     record = {}

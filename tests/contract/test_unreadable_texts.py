@@ -91,7 +91,7 @@ def round_calls(waiting: RedisWaitingRides) -> Iterator[Callable[[], object]]:
     yield lease.release
 
 
-@pytest.mark.parametrize("text", [b"\xff", b"-1e999", b"[1]"])
+@pytest.mark.parametrize("text", [b"\xff", b"-1e999", b"[1]", b"9" * 20])
 @pytest.mark.parametrize("place", WRITES)
 def test_no_text_in_redis_makes_a_call_fail(link: RedisLink, place: str, text: bytes) -> None:
     for call in calls(link):

@@ -67,7 +67,7 @@ class RedisChanges:
 
     def announce(self, *topics: str) -> None:
         """Wake the waiters of these topics in every process."""
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for topic in topics:
                 pipe.publish(keys.CHANGES, topic)
                 # For one release: processes of the previous release listen to a channel per topic.

@@ -13,17 +13,23 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
 
 from service.core.city_map import MOST_SHOWN, SeenUnicorn, WaitingRide
 from service.matching.zones import is_zone, may_touch, zone_of
 from service.model import WORLD, Box, Pairing, Position, Ride, Unicorn, UnicornState
-from service.stores.entries import SCHEMA, load_list, load_plan, load_waiting_ride, readable
+from service.stores.entries import (
+    SCHEMA,
+    load_list,
+    load_plan,
+    load_waiting_ride,
+    position_of,
+    readable,
+)
+from service.stores.records import millis
 from service.stores.redis import keys
-from service.stores.redis.link import RedisLink
-from service.stores.redis.presence import millis
-from service.stores.redis.remembered import position_of
+from service.stores.redis.link import RedisLink, RedisStore
 
 BATCH_UNICORNS: Final = 250
 """Unicorns that are read with one call. Other requests of the process have their turn in between:
@@ -34,8 +40,8 @@ TIDIED_AFTER: Final = timedelta(hours=1)
 """How long after its state was last noted a unicorn leaves a zone's hash."""
 
 STATE_TTL: Final = timedelta(seconds=60)
-"""A state that was noted longer ago is not shown: a unicorn that keeps sending is noted again every
-30 s."""
+"""A state that was noted longer ago does not count: the state of a unicorn that keeps sending is
+noted again every 30 s."""
 
 _CACHED: Final = 2 * MOST_SHOWN
 
@@ -62,16 +68,14 @@ def note(pipe: Any, unicorn: Unicorn, position: Position, now: datetime) -> None
     pipe.sadd(keys.ZONES, zone)
 
 
-def noted(
-    link: RedisLink, zones: Collection[str], now: datetime, ttl: timedelta
-) -> Sequence[Noted]:
-    """What was noted of each unicorn of these zones within `ttl`. One call; entries are tidied."""
-    with link.use() as client, client.pipeline(transaction=False) as pipe:
+def noted(link: RedisLink, zones: Collection[str], now: datetime) -> Sequence[Noted]:
+    """What is shown of each unicorn of these zones. One call; entries are tidied."""
+    with link.pipe() as pipe:
         for zone in zones:
             pipe.hvals(keys.fleet(zone))
         answers = pipe.execute()
     newest: dict[str, Noted] = {}
-    shown_since, kept_since = millis(now - ttl), millis(now - TIDIED_AFTER)
+    shown_since, kept_since = millis(now - STATE_TTL), millis(now - TIDIED_AFTER)
     for zone, texts in zip(zones, answers, strict=True):
         entries = [entry for text in texts if (entry := _entry(text))]
         _tidy(link, zone, [e.unicorn_id for e in entries if e.at < kept_since])
@@ -89,18 +93,18 @@ def _tidy(link: RedisLink, zone: str, unicorn_ids: Sequence[str]) -> None:
             client.hdel(keys.fleet(zone), *unicorn_ids)
 
 
-class RedisCityMap:
+class RedisCityMap(RedisStore):
     """`CityMap` on Redis. `stale`: how long a position counts. Raises `Unavailable`."""
 
     def __init__(self, link: RedisLink, stale: timedelta) -> None:
-        self._link = link
+        super().__init__(link)
         self._stale = stale
 
     def unicorns(self, box: Box, limit: int, now: datetime) -> Sequence[SeenUnicorn]:
         """A call for each `BATCH_UNICORNS` unicorns of the box's zones, and two more."""
         found: list[SeenUnicorn] = []
         fresh_since = now - self._stale
-        entries = noted(self._link, self._zones(box), now, STATE_TTL)[:MOST_READ]
+        entries = noted(self._link, self._zones(box), now)[:MOST_READ]
         for first in range(0, len(entries), BATCH_UNICORNS):
             chunk = entries[first : first + BATCH_UNICORNS]
             for entry, text in zip(chunk, self._positions(chunk), strict=True):
@@ -114,13 +118,13 @@ class RedisCityMap:
 
     def states(self, now: datetime) -> Mapping[UnicornState, int]:
         """Two calls."""
-        entries = noted(self._link, self._zones(WORLD), now, STATE_TTL)
+        entries = noted(self._link, self._zones(WORLD), now)
         return Counter(entry.state for entry in entries)
 
     def waiting(self, box: Box, limit: int) -> Sequence[WaitingRide]:
         """Two calls."""
         zones = self._zones(box)
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for zone in zones:
                 pipe.hgetall(keys.waiting(zone))
                 pipe.hgetall(keys.plans(zone))
@@ -170,9 +174,9 @@ def _seen(entry: Noted, position: str) -> SeenUnicorn | None:
 
 @lru_cache(_CACHED)
 def _ride(zone: str, ride_id: str, text: str) -> Ride | None:
-    return readable("ride", partial(load_waiting_ride, zone, ride_id), text)
+    return readable("ride", load_waiting_ride, zone, ride_id, text)
 
 
 @lru_cache(_CACHED)
 def _plan(ride_id: str, text: str) -> Pairing | None:
-    return readable("plan", partial(load_plan, ride_id), text)
+    return readable("plan", load_plan, ride_id, text)

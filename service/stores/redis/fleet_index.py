@@ -23,22 +23,22 @@ from service.model.presence import (
     TRAIL_METRES,
     TRAIL_PLACES,
 )
-from service.stores.entries import dump_position, dump_unicorn
+from service.stores.entries import dump_position, dump_unicorn, position_of, unicorn_of
+from service.stores.records import millis
 from service.stores.redis import city_map, keys, scripts
+from service.stores.redis.city_map import STATE_TTL
 from service.stores.redis.geo_sets import GeoSets, Move
-from service.stores.redis.link import Command, RedisLink, run_all
+from service.stores.redis.link import Command, RedisLink
 from service.stores.redis.presence import (
     KEPT_SECONDS,
     RedisPresence,
     advice_of,
-    millis,
     reached_of,
     ride_version_of,
     span,
 )
-from service.stores.redis.remembered import Remembered, position_of, read_unicorn
+from service.stores.redis.remembered import Remembered
 
-STATE_TTL: Final = timedelta(seconds=60)
 STATE_CHECK: Final = timedelta(seconds=30)
 """When a position arrives and the state is older than this, the state is read from DynamoDB again.
 So the state of a unicorn that keeps sending is never missing."""
@@ -46,12 +46,12 @@ CORNER_METRES: Final = 160.0
 """The greatest distance between two places with the same corner; searches add it to their radius.
 """
 
-_LIMITS: Final = f"""
+_NOTE_POSITION: Final = f"""
 local ttl_seconds, fastest_metres_per_second = {KEPT_SECONDS}, {FASTEST_METRES_PER_SECOND}
 local trail_metres, trail_places = {TRAIL_METRES}, {TRAIL_PLACES}
 local at_pickup_metres = {AT_PICKUP_METRES}
-"""
-"""The limits of the script. They are part of its text, because arguments would be sent with each
+{scripts.NOTE_POSITION}"""
+"""The script with its limits. They are part of its text, because arguments would be sent with each
 position."""
 
 
@@ -72,9 +72,7 @@ class RedisFleetIndex(RedisPresence):
     def __init__(self, link: RedisLink, stale: timedelta) -> None:
         super().__init__(link, stale)
         self._geo = GeoSets(link, stale)
-        self._note_position = link.client.register_script(_LIMITS + scripts.NOTE_POSITION)
         self._last = Remembered()
-        self._note_state = link.client.register_script(scripts.NOTE_STATE)
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
         return self._record({unicorn_id: position}, now, is_own=True)[unicorn_id]
@@ -90,9 +88,8 @@ class RedisFleetIndex(RedisPresence):
         expected = self._expected(positions, now)
         texts = {name: dump_position(position) for name, position in positions.items()}
         facts = millis(now), int(is_own)
-        answers = run_all(
-            self._link,
-            self._note_position,
+        answers = self._link.run_all(
+            _NOTE_POSITION,
             [
                 ([keys.unicorn(name)], (millis(position.recorded_at), texts[name], *facts))
                 for name, position in positions.items()
@@ -172,9 +169,8 @@ class RedisFleetIndex(RedisPresence):
         self, unicorns: Collection[Unicorn], now: datetime, ride_version: int | str
     ) -> None:
         facts = (millis(now), span(STATE_TTL))
-        answers = run_all(
-            self._link,
-            self._note_state,
+        answers = self._link.run_all(
+            scripts.NOTE_STATE,
             [
                 (
                     [keys.unicorn(u.unicorn_id)],
@@ -202,15 +198,15 @@ class RedisFleetIndex(RedisPresence):
         """Update the map's hash and the GEO sets. One call."""
         if not (seen or moves):
             return
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for unicorn, position in seen:
                 city_map.note(pipe, unicorn, position, now)
             for command in self._geo.commands(moves, now):
-                pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+                pipe.execute_command(*command)
             pipe.execute()
 
     def forget(self, unicorn_ids: Collection[str]) -> None:
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for unicorn_id in unicorn_ids:
                 pipe.delete(keys.unicorn(unicorn_id))
             pipe.execute()
@@ -224,8 +220,7 @@ class RedisFleetIndex(RedisPresence):
         return {
             unicorn_id: FleetEntry(unicorn, self._fresh(position_of(position), now))
             for unicorn_id, (state, noted, position) in zip(unicorn_ids, answers, strict=True)
-            if (unicorn := _state(state, noted, now, STATE_TTL))
-            and unicorn.unicorn_id == unicorn_id
+            if (unicorn := _state(state, noted, now)) and unicorn.unicorn_id == unicorn_id
         }
 
     def position(self, unicorn_id: str, now: datetime) -> Position | None:
@@ -280,10 +275,10 @@ def _has_entered(before: Position | None, after: Position) -> bool:
     return before is None or zone_of(before.location) != zone_of(after.location)
 
 
-def _state(text: str | None, noted: str | None, now: datetime, ttl: timedelta) -> Unicorn | None:
-    """The state; None if it is older than `ttl` or unreadable. The next position then reads it
-    from DynamoDB again."""
-    return read_unicorn(text) if _age_millis(noted, now) < span(ttl) else None
+def _state(text: str | None, noted: str | None, now: datetime) -> Unicorn | None:
+    """The state; None if it is too old or unreadable. The next position then reads it from DynamoDB
+    again."""
+    return unicorn_of(text) if _age_millis(noted, now) < span(STATE_TTL) else None
 
 
 def _age_millis(noted: str | None, now: datetime) -> float:

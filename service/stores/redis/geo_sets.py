@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from service.matching.zones import zone_of, zones_within
 from service.model import Location, Unicorn, UnicornState
+from service.stores.records import millis
 from service.stores.redis import keys, scripts
-from service.stores.redis.link import Command, RedisLink, run_all
+from service.stores.redis.link import Command, RedisLink, RedisStore
 
 BUCKET_SECONDS: Final = 30
 """The time span of one GEO set."""
@@ -64,19 +65,18 @@ class Found:
     truncated: bool = False
 
 
-class GeoSets:
+class GeoSets(RedisStore):
     """Usable unicorns by position, busy ones by dropoff. Raises `Unavailable`."""
 
     def __init__(self, link: RedisLink, stale: timedelta) -> None:
-        self._link = link
+        super().__init__(link)
         self._buckets = 1 + -(-int(stale.total_seconds()) // BUCKET_SECONDS)
-        self._search_zone = link.client.register_script(scripts.SEARCH_ZONE)
 
     def take_away(self, places: Mapping[str, Location], now: datetime) -> None:
         """Take unicorns (by id) away from the zones of these places."""
         if not places:
             return
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for name, at in places.items():
                 for bucket in self._live(now):
                     pipe.zrem(keys.usable(zone_of(at), bucket), name)
@@ -95,7 +95,7 @@ class GeoSets:
             left = {zone_of(move.before)} if move.before else set()
             if unicorn.can_take_a_ride:
                 left.discard(zone)
-                waits = int(unicorn.idle_since.timestamp() * 1000) if unicorn.idle_since else ""
+                waits = millis(unicorn.idle_since) if unicorn.idle_since else ""
                 usable[zone] += *_member(name, move.at), waits
             elif unicorn.trip and unicorn.trip.dropoff:
                 end = unicorn.trip.dropoff
@@ -127,9 +127,8 @@ class GeoSets:
             for zone in sorted(zones_within(place, radius_metres))
         ]
         kinds, live = (keys.usable, keys.idle, keys.busy), self._live(now)
-        answers = run_all(
-            self._link,
-            self._search_zone,
+        answers = self._link.run_all(
+            scripts.SEARCH_ZONE,
             [
                 ([name(zone, bucket) for name in kinds for bucket in live], arguments)
                 for _, zone, arguments in searches
@@ -144,7 +143,7 @@ class GeoSets:
 
     def of_zone(self, zone: str, now: datetime) -> Sequence[str]:
         """Ids of the unicorns of the zone's live sets, in order."""
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for bucket in self._live(now):
                 pipe.zrange(keys.usable(zone, bucket), 0, -1)
                 pipe.zrange(keys.busy(zone, bucket), 0, -1)

@@ -7,10 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
-
-from redis.commands.core import Script
 
 from service.core.ports import LeaseLost, PlaceInLine, WaitingZone
 from service.model import Pairing, Ride
@@ -58,25 +55,11 @@ READ_BY_A_ROUND: Final = (
 )
 
 
-class RoundScripts:
-    """The scripts of a lease, registered once per process."""
-
-    def __init__(self, register: Any) -> None:
-        self.renew: Script = register(scripts.RENEW_LEASE)
-        self.leave: Script = register(scripts.LEAVE_LEASE)
-        self.release: Script = register(scripts.RELEASE_LEASE)
-        self.begin: Script = register(scripts.BEGIN_ROUND)
-        self.finish: Script = register(scripts.FINISH_ROUND)
-        self.try_alone: Script = register(scripts.TRY_ALONE)
-        self.clear: Script = register(scripts.CLEAR_SUSPECT)
-
-
 class RedisRoundLease:
     """One job's lease on a zone. A thread renews it, because a claim may take longer than 2 s."""
 
-    def __init__(self, link: RedisLink, round_scripts: RoundScripts, zone: str, owner: str) -> None:
+    def __init__(self, link: RedisLink, zone: str, owner: str) -> None:
         self._link = link
-        self._scripts = round_scripts
         self._owner = owner
         self._began = 0.0
         self._report: dict[str, object] = {}
@@ -90,7 +73,7 @@ class RedisRoundLease:
     def begin_round(self) -> WaitingZone:
         self._began = time.perf_counter()
         rides, plans, suspects, triggered, resume = self._fenced(
-            self._scripts.begin, READ_BY_A_ROUND, LEASE_MS, RUNNING_MS
+            scripts.BEGIN_ROUND, READ_BY_A_ROUND, LEASE_MS, RUNNING_MS
         )
         self._observe(len(rides) // 2, triggered)
         self._suspects = set(suspects[::2])
@@ -99,13 +82,13 @@ class RedisRoundLease:
             plans={
                 ride_id: plan
                 for ride_id, text in _pairs(plans)
-                if (plan := readable("plan", partial(load_plan, ride_id), text))
+                if (plan := readable("plan", load_plan, ride_id, text))
             },
             suspects={
                 ride_id: int(count) if count.isdecimal() else 0
                 for ride_id, count in _pairs(suspects)
             },
-            resume_at=readable("plan", load_place, resume) if resume else None,
+            resume_at=readable("plan", load_place, resume),
         )
 
     def finish_round(self, plans: Sequence[Pairing], resume_at: PlaceInLine | None) -> None:
@@ -116,7 +99,7 @@ class RedisRoundLease:
             logger.info("round", extra={**self._report, "round_seconds": round(seconds, 4)})
         suspects = self._suspects or ()
         self._fenced(
-            self._scripts.finish,
+            scripts.FINISH_ROUND,
             (keys.plans, keys.running, keys.resume),
             PLANS_MS,
             RUNNING_MS,
@@ -127,15 +110,15 @@ class RedisRoundLease:
         )
 
     def try_alone(self, ride_id: str) -> None:
-        self._fenced(self._scripts.try_alone, (keys.alone,), ride_id, RUNNING_MS)
+        self._fenced(scripts.TRY_ALONE, (keys.alone,), ride_id, RUNNING_MS)
 
     def clear(self, ride_id: str) -> None:
-        self._fenced(self._scripts.clear, (keys.running, keys.alone), ride_id)
+        self._fenced(scripts.CLEAR_SUSPECT, (keys.running, keys.alone), ride_id)
         if self._suspects:
             self._suspects.discard(ride_id)
 
     def release_unless_marked(self) -> bool:
-        left = bool(self._call(self._scripts.leave, (keys.mark,)))
+        left = bool(self._call(scripts.LEAVE_LEASE, (keys.mark,)))
         if left:
             self._over.set()
         return left
@@ -148,24 +131,23 @@ class RedisRoundLease:
 
     def _give_back(self, *failed: object) -> None:
         self._over.set()
-        self._call(self._scripts.release, (keys.mark, keys.running), *failed)
+        self._call(scripts.RELEASE_LEASE, (keys.mark, keys.running), *failed)
 
     def _renew(self) -> None:
         while not self._over.wait(RENEW_SECONDS):
             with suppress(Unavailable):
-                if not self._call(self._scripts.renew, (keys.mark,), LEASE_MS):
+                if not self._call(scripts.RENEW_LEASE, (keys.mark,), LEASE_MS):
                     return
 
-    def _fenced(self, script: Script, names: tuple[keys.OfZone, ...], *args: Any) -> Any:
+    def _fenced(self, script: str, names: tuple[keys.OfZone, ...], *args: Any) -> Any:
         answer = self._call(script, names, *args)
         if answer is None:
             raise LeaseLost(f"another job has the lease of zone {self.zone}")
         return answer
 
-    def _call(self, script: Script, names: tuple[keys.OfZone, ...], *args: Any) -> Any:
+    def _call(self, script: str, names: tuple[keys.OfZone, ...], *args: Any) -> Any:
         of_zone = [name(self.zone) for name in (keys.lease, *names)]
-        with self._link.use():
-            return script(keys=of_zone, args=[self._owner, *args])
+        return self._link.run(script, of_zone, self._owner, *args)
 
     def _observe(self, rides: int, triggered: str | None) -> None:
         self._report = {"zone": self.zone, "rides": rides}

@@ -16,7 +16,7 @@ from service.observability.instruments import QUOTES, TOLD_RATIO
 from service.stores.entries import readable
 from service.stores.records import finite
 from service.stores.redis import keys
-from service.stores.redis.link import RedisLink
+from service.stores.redis.link import RedisStore
 
 MOST_QUOTES: Final = 500
 """Quoted ETAs kept per zone and kind, for the staff's view of travel times."""
@@ -26,17 +26,14 @@ REMEMBERED: Final = timedelta(days=7)
 """A zone without a new leg for this long is forgotten."""
 
 
-class RedisLegs:
+class RedisLegs(RedisStore):
     """`Legs`: a bounded list per zone and kind, newest first. Raises `Unavailable`."""
-
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
 
     def add(self, zone: str, kind: Kind, leg: Leg | None, quote: QuotedEta) -> None:
         """One remote call. The metrics count the quote even if it fails."""
         _count(zone, kind, quote)
         notes = [(keys.quotes(zone, kind), quote, MOST_QUOTES)]
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             pipe.sadd(keys.LEARNING, zone)
             for key, note, most in [*notes, (keys.legs(zone, kind), leg, MOST_LEGS)]:
                 if note:

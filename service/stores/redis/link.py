@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -216,6 +217,7 @@ class RedisLink:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self._script: Callable[[str], Script] = cache(client.register_script)
         self._breaker = Breaker(BREAK_SECONDS)
         self._searched = Breaker(SEARCH_SECONDS)
 
@@ -239,6 +241,39 @@ class RedisLink:
                 self._mend(error)
             raise Unavailable(f"Redis: {type(error).__name__}") from error
 
+    @contextmanager
+    def pipe(self) -> Iterator[Any]:
+        """As `use`, with a pipeline without a transaction, which is to be executed inside."""
+        with self.use() as client, client.pipeline(transaction=False) as pipe:
+            yield pipe
+
+    def run(self, script: str, names: Sequence[str], *args: Any) -> Any:
+        """The answer of a script to keys and arguments: one call. Raises `Unavailable`."""
+        with self.use():
+            return self._script(script)(keys=names, args=args)
+
+    def run_all(
+        self,
+        script: str,
+        calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
+        extra: Sequence[Command] = (),
+    ) -> Sequence[Any]:
+        """The script's answers to many (keys, arguments): one call. Raises `Unavailable`.
+
+        `extra`: further commands for the same call. Redis may carry them out twice.
+        """
+        if not calls:
+            return []
+        sha = self._script(script).sha
+        commands = [*(("EVALSHA", sha, len(names), *names, *args) for names, args in calls), *extra]
+        with self.use() as client:
+            try:
+                return client.exchange(commands)[: len(calls)]
+            except NoScriptError:
+                # A new Redis does not have the script yet, so load it and try again.
+                client.script_load(script)
+                return client.exchange(commands)[: len(calls)]
+
     def _mend(self, error: RedisError) -> None:
         if _WRONG_TYPE in str(error) and not self._searched.is_open:
             self._searched.trip()
@@ -246,26 +281,8 @@ class RedisLink:
                 delete_misplaced(self.client)
 
 
-def run_all(
-    link: RedisLink,
-    script: Script,
-    calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
-    extra: Sequence[Command] = (),
-) -> Sequence[Any]:
-    """The script's answers for many (keys, arguments), in one call. Raises `Unavailable`.
+class RedisStore:
+    """A store on a link. Its methods raise `Unavailable`."""
 
-    `extra`: further commands for the same call. Redis may carry them out twice.
-    """
-    if not calls:
-        return []
-    commands = [
-        *(("EVALSHA", script.sha, len(names), *names, *more) for names, more in calls),
-        *extra,
-    ]
-    with link.use() as client:
-        try:
-            return client.exchange(commands)[: len(calls)]
-        except NoScriptError:
-            # A new Redis does not have the script yet, so load it and try again.
-            client.script_load(script.script)
-            return client.exchange(commands)[: len(calls)]
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link

@@ -10,7 +10,7 @@ from redis.exceptions import LockError
 
 from service.model.errors import Unavailable
 from service.stores.redis import keys
-from service.stores.redis.link import RedisLink
+from service.stores.redis.link import RedisStore
 
 LOCK_SECONDS: Final = 3.0
 """When the lock expires: longer than a sweep's budget. A dead process blocks its shard for no
@@ -25,11 +25,8 @@ def repositioning_lock(zone: str) -> str:
     return f"moves-{zone}"
 
 
-class RedisLocks:
+class RedisLocks(RedisStore):
     """Locks that processes share."""
-
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
 
     @contextmanager
     def hold(self, shard: str) -> Iterator[bool]:

@@ -13,8 +13,7 @@ import json
 import math
 import time
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from typing import Final, cast
 
 import h3
@@ -23,9 +22,10 @@ from service.core.ports import LastStep, Outlook, RecentRequest
 from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.model import Advice, Location, Ride
 from service.stores.entries import SCHEMA, dump_advice, load_advice, load_list, load_plan, readable
+from service.stores.records import instant_at, millis
 from service.stores.redis import keys
-from service.stores.redis.link import Command, RedisLink
-from service.stores.redis.presence import KEPT_SECONDS, millis
+from service.stores.redis.link import Command, RedisStore
+from service.stores.redis.presence import KEPT_SECONDS, instant_or_none
 
 QUARTER: Final = 900
 """A rider counts once in each period of this many seconds."""
@@ -69,15 +69,12 @@ class RequestCounter:
         return [count, ("EXPIRE", name, lasts), ("ZADD", keys.REQUEST_ZONES, at, ride.zone)]
 
 
-class RedisMoves:
+class RedisMoves(RedisStore):
     """`MoveMemory` on Redis. Raises `Unavailable`."""
-
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
 
     def zones(self, now: datetime) -> Sequence[str]:
         oldest = (now - REMEMBERED).timestamp()
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             pipe.zremrangebyscore(keys.REQUEST_ZONES, "-inf", oldest)
             pipe.zrange(keys.REQUEST_ZONES, 0, -1)
             _, zones = pipe.execute()
@@ -85,7 +82,7 @@ class RedisMoves:
 
     def outlook(self, zone: str, now: datetime) -> Outlook:
         quarter = int(now.timestamp()) // QUARTER
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             pipe.hvals(keys.requests(zone, quarter - 1))
             pipe.hvals(keys.requests(zone, quarter))
             pipe.hvals(keys.plans(zone))
@@ -98,16 +95,16 @@ class RedisMoves:
             planned=frozenset(
                 plan.unicorn_id
                 for ride_id, text in zip(ride_ids, plans, strict=True)
-                if (plan := readable("plan", partial(load_plan, ride_id), text))
+                if (plan := readable("plan", load_plan, ride_id, text))
             ),
-            last=readable("step", _load_step, last) if last else None,
-            since=_instant(int(epoch)) if epoch and epoch.isdecimal() else None,
+            last=readable("step", _load_step, last),
+            since=instant_or_none(epoch),
         )
 
     def advise(self, zone: str, step: LastStep, advice: Sequence[Advice]) -> None:
         with self._link.use() as client:
             before = cast("list[str]", client.hkeys(keys.advice(zone)))
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             pipe.set(keys.moves(zone), _dump_step(step), ex=STEP_KEPT)
             pipe.delete(keys.advice(zone))
             for name in {*before} - {each.unicorn_id for each in advice}:
@@ -121,11 +118,11 @@ class RedisMoves:
             pipe.execute()
 
     def advised(self, zones: Collection[str], now: datetime) -> Sequence[Advice]:
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for zone in zones:
                 pipe.hgetall(keys.advice(zone))
             found = [
-                readable("advice", partial(load_advice, name), text)
+                readable("advice", load_advice, name, text)
                 for texts in pipe.execute()
                 for name, text in texts.items()
             ]
@@ -142,11 +139,7 @@ def _load_request(text: str) -> RecentRequest:
     cell, at = text.split(" ")
     if h3.get_resolution(cell) != PICKUP_RESOLUTION:
         raise ValueError("the cell of another release")
-    return RecentRequest(cell=cell, at=_instant(int(at)))
-
-
-def _instant(at: int) -> datetime:
-    return datetime.fromtimestamp(at / 1000, UTC)
+    return RecentRequest(cell=cell, at=instant_at(int(at)))
 
 
 def _dump_step(step: LastStep) -> str:
@@ -163,7 +156,7 @@ def _load_step(text: str) -> LastStep:
     at, moves, goals, trust, followers, predicted = load_list(text)
     predicted_at, riders = predicted or (None, {})
     return LastStep(
-        at=_instant(at),
+        at=instant_at(at),
         moves=[
             Move(str(name), str(cell), Location(latitude, longitude), float(seconds), float(metres))
             for name, cell, latitude, longitude, seconds, metres in moves
@@ -171,6 +164,6 @@ def _load_step(text: str) -> LastStep:
         goal_by_unicorn={name: str(cell) for name, cell in goals.items()},
         trust={name: float(each) for name, each in trust.items()},
         followers=frozenset(map(str, followers)),
-        predicted_at=_instant(predicted_at) if predicted_at else None,
+        predicted_at=instant_at(predicted_at) if predicted_at else None,
         predicted={cell: float(each) for cell, each in riders.items()},
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final, cast
 
 from service.core.coming import most_taken_back
@@ -18,34 +18,31 @@ from service.model.presence import (
     silent_together,
 )
 from service.observability.instruments import NOT_COMING, SILENCES_LEFT
-from service.stores.entries import load_advice, readable
-from service.stores.records import UNREADABLE
+from service.stores.entries import load_advice, position_of, readable
+from service.stores.records import UNREADABLE, instant_at, millis
 from service.stores.redis import keys, scripts
-from service.stores.redis.link import RedisLink
-from service.stores.redis.remembered import position_of
+from service.stores.redis.link import RedisLink, RedisStore
 
 KEPT_SECONDS: Final = 86_400
 """How long a unicorn's hash is kept, in seconds. It shows how long the unicorn has been silent, so
 it is kept long after the position is stale."""
 
 
-class RedisPresence:
+class RedisPresence(RedisStore):
     """The part of `FleetIndex` about calls. `stale`: how long a position is fresh.
 
     All instants are the service's time (`service.clock`). Raises `Unavailable`.
     """
 
     def __init__(self, link: RedisLink, stale: timedelta) -> None:
-        self._link = link
+        super().__init__(link)
         self._stale = stale
         self._gap = HEARING_GAP * stale
-        self._listen = link.client.register_script(scripts.LISTEN)
-        self._take_back = link.client.register_script(scripts.TAKE_BACK)
 
     def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
         if not problems:
             return
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for unicorn_id, problem in problems.items():
                 name = keys.unicorn(unicorn_id)
                 pipe.hsetnx(name, "problem_since", millis(now))
@@ -55,7 +52,7 @@ class RedisPresence:
 
     def hear(self, unicorn_id: str, now: datetime, *, refused: bool = False) -> None:
         name, at = keys.unicorn(unicorn_id), millis(now)
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             pipe.hset(name, mapping={"heard": at, "refused" if refused else "called": at})
             pipe.expire(name, KEPT_SECONDS)
             pipe.execute()
@@ -66,7 +63,7 @@ class RedisPresence:
     def presences(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, Presence]:
         calls = ("position", "heard", "placed", "problem", "problem_since")
         fields = (*calls, "ride", "trail", "advice")
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             self._ask_hearing(pipe)
             for unicorn_id in unicorn_ids:
                 pipe.hmget(keys.unicorn(unicorn_id), fields)
@@ -78,7 +75,7 @@ class RedisPresence:
         }
 
     def patrols_due(self, shard: str, now: datetime) -> Collection[Patrol]:
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for patrol in Patrol:
                 # `PTTL` and not `EXISTS`: a key that lost its expiry would end the patrols.
                 pipe.pttl(keys.patrolled(shard, patrol))
@@ -92,7 +89,7 @@ class RedisPresence:
     def note_patrols(self, shard: str, patrols: Collection[Patrol], now: datetime) -> None:
         if not patrols:
             return
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for patrol in patrols:
                 lasts = span(PATROL_EVERY[patrol])
                 pipe.set(keys.patrolled(shard, patrol), millis(now), px=lasts)
@@ -102,12 +99,12 @@ class RedisPresence:
         self, unicorn_id: str, hearing: Hearing, facts: Sequence[str | None], now: datetime
     ) -> Presence:
         position, heard, placed, problem, problem_since, ride, trail, advice = facts
-        since = _instant_or_none(problem_since)
+        since = instant_or_none(problem_since)
         is_reported = since is not None and now - since >= PROBLEM_AFTER
         return Presence(
             position=self._fresh(position_of(position), now),
-            silence=hearing.silence(_instant_or_none(heard), now),
-            unplaced=hearing.silence(_instant_or_none(placed), now),
+            silence=hearing.silence(instant_or_none(heard), now),
+            unplaced=hearing.silence(instant_or_none(placed), now),
             problem=_problem_or_none(problem) if is_reported else None,
             ride_version=ride_version_of(ride),
             trail=trail_of(trail),
@@ -115,11 +112,11 @@ class RedisPresence:
         )
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             self._ask_hearing(pipe)
             pipe.hmget(keys.unicorn(unicorn_id), "called", "refused")
             *hearing_facts, calls = pipe.execute()
-        called, refused = map(_instant_or_none, calls)
+        called, refused = map(instant_or_none, calls)
         return self._hearing(hearing_facts).could_answer(called, refused, since, now)
 
     def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
@@ -131,7 +128,7 @@ class RedisPresence:
                 for name in names:
                     pipe.hget(keys.unicorn(name), "heard")
                 epoch, listening, *calls = pipe.execute()
-        heard = {name: _instant_or_none(at) for name, at in zip(names, calls, strict=True)}
+        heard = {name: instant_or_none(at) for name, at in zip(names, calls, strict=True)}
         hearing = self._hearing((epoch, listening))
         found = silent_together(unicorn_id, heard, hearing, now, self._stale)
         if found.is_outage:
@@ -142,19 +139,16 @@ class RedisPresence:
         member = f"{ride_id} {unicorn_id}"
         with self._link.use() as client:
             most = most_taken_back(client.scard(keys.BUSY))
-            args = (member, millis(now), most, span(timedelta(minutes=1)))
-            allowed = bool(self._take_back(keys=[keys.TAKEN_BACK], args=args))
+        args = (member, millis(now), most, span(timedelta(minutes=1)))
+        allowed = bool(self._link.run(scripts.TAKE_BACK, [keys.TAKEN_BACK], *args))
         if not allowed:
             NOT_COMING.labels("held_back").inc()
         return allowed
 
     def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         spans = (span(self._gap), span(FORGOTTEN_AFTER * self._stale))
-        with self._link.use():
-            self._listen(
-                keys=[keys.LISTENING, keys.LISTENERS],
-                args=[process, millis(now), *spans, int(is_deaf)],
-            )
+        names = keys.LISTENING, keys.LISTENERS
+        self._link.run(scripts.LISTEN, names, process, millis(now), *spans, int(is_deaf))
 
     def withdraw_hearing(self, process: str) -> None:
         with self._link.use() as client:
@@ -174,16 +168,16 @@ class RedisPresence:
     def _hearing(self, facts: Any) -> Hearing:
         epoch, (since, last) = facts
         return Hearing(
-            epoch=_instant_or_none(epoch),
-            since=_instant_or_none(since),
-            last=_instant_or_none(last),
+            epoch=instant_or_none(epoch),
+            since=instant_or_none(since),
+            last=instant_or_none(last),
             gap=self._gap,
         )
 
 
 def advice_of(unicorn_id: str, text: str | None, now: datetime) -> Advice | None:
     """The advice; None if there is none or it no longer holds."""
-    advice = readable("advice", partial(load_advice, unicorn_id), text) if text else None
+    advice = readable("advice", load_advice, unicorn_id, text)
     return advice if advice and advice.holds(now) else None
 
 
@@ -202,11 +196,7 @@ def ride_version_of(entry: str | None) -> int | None:
 def reached_of(note: str | None, ride_id: str) -> datetime | None:
     """When a unicorn reached the pickup of this ride ("ride ms"); None for any other ride."""
     ride, _, at = (note or "").rpartition(" ")
-    return _instant_or_none(at) if ride == ride_id else None
-
-
-def millis(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)
+    return instant_or_none(at) if ride == ride_id else None
 
 
 @cache
@@ -219,9 +209,9 @@ def _problem_or_none(text: str | None) -> PositionProblem | None:
     return next((problem for problem in PositionProblem if problem == text), None)
 
 
-def _instant_or_none(millis: str | None) -> datetime | None:
-    """The instant; None for no text or one that is not an instant."""
+def instant_or_none(text: str | None) -> datetime | None:
+    """The instant of a text of milliseconds; None for no text or one that is not an instant."""
     try:
-        return datetime.fromtimestamp(int(millis) / 1000, UTC) if millis else None
+        return instant_at(int(text)) if text else None
     except UNREADABLE:
         return None

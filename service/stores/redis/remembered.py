@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.model import Position, Unicorn
-from service.stores.entries import load_position, load_unicorn, readable
+from service.stores.entries import position_of, unicorn_of
 
 MOST_REMEMBERED: Final = 10_000
 """The most unicorns that are remembered, a kilobyte each. One more makes it forget all others."""
@@ -39,17 +39,7 @@ class Remembered:
                 self._last.clear()
             last = self._last[name] = Last()
         if last.state != state:
-            last.state, last.unicorn = state, read_unicorn(state)
+            last.state, last.unicorn = state, unicorn_of(state)
         if last.position_text != position:
             last.position_text, last.position = position, position_of(position)
         return last
-
-
-def read_unicorn(text: str | None) -> Unicorn | None:
-    """None if there is no entry or it cannot be read."""
-    return readable("unicorn", load_unicorn, text) if text else None
-
-
-def position_of(text: str | None) -> Position | None:
-    """None for an entry that cannot be read, too."""
-    return readable("position", load_position, text) if text else None

@@ -8,20 +8,17 @@ from typing import Final
 
 from service.core.statistics import BOUNDS, Tally, minute_of, wait_class
 from service.stores.redis import keys
-from service.stores.redis.link import RedisLink
+from service.stores.redis.link import RedisStore
 
 REMEMBERED: Final = timedelta(hours=2)
 
 
-class RedisStatistics:
+class RedisStatistics(RedisStore):
     """`Statistics` on Redis. Raises `Unavailable`."""
-
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
 
     def matched(self, seconds: float, now: datetime) -> None:
         name = _name(minute_of(now))
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             pipe.hincrby(name, f"wait:{wait_class(seconds)}", 1)
             pipe.hincrby(name, "waited_ms", round(1000 * seconds))
             pipe.expire(name, REMEMBERED)
@@ -29,13 +26,13 @@ class RedisStatistics:
 
     def counted(self, busy: int, on_duty: int, now: datetime) -> None:
         name = _name(minute_of(now))
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             pipe.hset(name, mapping={"busy": busy, "on_duty": on_duty})
             pipe.expire(name, REMEMBERED)
             pipe.execute()
 
     def of(self, minutes: Sequence[datetime]) -> Sequence[Tally]:
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             for minute in minutes:
                 pipe.hgetall(_name(minute))
             return list(map(_tally, pipe.execute()))

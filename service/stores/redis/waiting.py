@@ -17,15 +17,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Final, cast
 
 from service.model import Pairing, Ride
 from service.observability.instruments import UNSEEN
 from service.stores.entries import dump_ride, load_plan, readable
+from service.stores.records import millis
 from service.stores.redis import keys, scripts
-from service.stores.redis.leases import LEASE_MS, RedisRoundLease, RoundScripts, now_ms
-from service.stores.redis.link import Command, RedisLink, run_all
+from service.stores.redis.leases import LEASE_MS, RedisRoundLease, now_ms
+from service.stores.redis.link import Command, RedisLink, RedisStore
 from service.stores.redis.moves import RequestCounter
 
 MARK_MS: Final = 1000
@@ -38,15 +38,12 @@ UNSEEN_AFTER: Final = timedelta(seconds=1)
 """A second trigger of a ride after this time can only come from the sweep."""
 
 
-class RedisWaitingRides:
+class RedisWaitingRides(RedisStore):
     """`WaitingRides` and `RoundLeases` on Redis. Raises `Unavailable`."""
 
     def __init__(self, link: RedisLink) -> None:
-        self._link = link
+        super().__init__(link)
         self._counter = RequestCounter()
-        self._mark = link.client.register_script(scripts.MARK_IF_WAITING)
-        self._take = link.client.register_script(scripts.TAKE_LEASE)
-        self._rounds = RoundScripts(link.client.register_script)
 
     def add(self, rides: Sequence[Ride]) -> Sequence[str]:
         by_zone: dict[str, list[Ride]] = {}
@@ -83,7 +80,7 @@ class RedisWaitingRides:
         calls = [
             ([keys.waiting(zone), keys.mark(zone), keys.triggered(zone)], args) for zone in ordered
         ]
-        marked = run_all(self._link, self._mark, calls)
+        marked = self._link.run_all(scripts.MARK_IF_WAITING, calls)
         return [zone for zone, mine in zip(ordered, marked, strict=True) if mine]
 
     def discard(self, zone: str, ride_ids: Collection[str]) -> None:
@@ -94,16 +91,16 @@ class RedisWaitingRides:
     def plan_of(self, zone: str, ride_id: str) -> Pairing | None:
         with self._link.use() as client:
             text = cast("str | None", client.hget(keys.plans(zone), ride_id))
-        return readable("plan", partial(load_plan, ride_id), text) if text else None
+        return readable("plan", load_plan, ride_id, text)
 
     def take(self, zone: str) -> RedisRoundLease | None:
         owner = secrets.token_hex(8)
-        with self._link.use():
-            taken = self._take(keys=[keys.lease(zone), keys.mark(zone)], args=[owner, LEASE_MS])
-        return RedisRoundLease(self._link, self._rounds, zone, owner) if taken else None
+        names = keys.lease(zone), keys.mark(zone)
+        taken = self._link.run(scripts.TAKE_LEASE, names, owner, LEASE_MS)
+        return RedisRoundLease(self._link, zone, owner) if taken else None
 
 
 def is_unseen(ride: Ride, unread_since: int, now: int) -> bool:
     """Whether no round has read the ride since its request, although it is triggered again now."""
-    overdue_at = int((ride.requested_at + UNSEEN_AFTER).timestamp() * 1000)
+    overdue_at = millis(ride.requested_at + UNSEEN_AFTER)
     return unread_since < overdue_at < now

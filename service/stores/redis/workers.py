@@ -11,21 +11,18 @@ from typing import Final
 from service.model.operations import Beat
 from service.stores.records import UNREADABLE, record_of, value_of
 from service.stores.redis import keys
-from service.stores.redis.link import RedisLink
+from service.stores.redis.link import RedisStore
 
 REMEMBERED: Final = timedelta(hours=1)
 """How long a worker without heartbeats is shown as lost."""
 
 
-class RedisWorkers:
+class RedisWorkers(RedisStore):
     """`Workers`, and what the workers write. Raises `Unavailable`."""
-
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
 
     def beat(self, beat: Beat) -> None:
         """Store a worker's heartbeat: one remote call."""
-        with self._link.use() as client, client.pipeline(transaction=False) as pipe:
+        with self._link.pipe() as pipe:
             pipe.hset(keys.WORKERS, beat.worker_id, json.dumps(record_of(beat)))
             pipe.expire(keys.WORKERS, REMEMBERED)
             pipe.execute()
@@ -37,16 +34,16 @@ class RedisWorkers:
 
     def beats(self, now: datetime) -> Sequence[Beat]:
         # A worker's main process goes by Redis' clock alone, which may be off.
-        with self._link.use() as client:
-            with client.pipeline(transaction=False) as pipe:
-                pipe.time()
-                pipe.hgetall(keys.WORKERS)
-                (seconds, micros), texts = pipe.execute()
-            ahead = datetime.fromtimestamp(seconds + micros / 1e6, UTC) - now
-            found = {name: _beat(text) for name, text in texts.items()}
-            beats = {name: _set_back(beat, ahead) for name, beat in found.items() if beat}
-            old = [name for name in texts if _is_old(beats.get(name), now)]
-            if old:
+        with self._link.pipe() as pipe:
+            pipe.time()
+            pipe.hgetall(keys.WORKERS)
+            (seconds, micros), texts = pipe.execute()
+        ahead = datetime.fromtimestamp(seconds + micros / 1e6, UTC) - now
+        found = {name: _beat(text) for name, text in texts.items()}
+        beats = {name: _set_back(beat, ahead) for name, beat in found.items() if beat}
+        old = [name for name in texts if _is_old(beats.get(name), now)]
+        if old:
+            with self._link.use() as client:
                 client.hdel(keys.WORKERS, *old)
         return [beat for name, beat in sorted(beats.items()) if name not in old]
 
