@@ -6,21 +6,18 @@ unicorn's position.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
-from itertools import chain
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Final
 
 from flask import Blueprint, Response
 
-from service.api.streams import EndView, Stream, end, event
+from service.api.streams import EndView, end, event, opened
 from service.api.views import LiveRideView, RideView, View, ride_view
 from service.auth import policy
 from service.core import watch
 from service.core.watch import LiveView, Wait
 from service.http import headers
-from service.http.context import caller, client, dependencies
-from service.http.gate import gate
+from service.http.context import caller, dependencies
 from service.http.openapi import EVENT_STREAM
 from service.http.responses import empty, encode
 from service.http.route import Route, Text
@@ -42,29 +39,21 @@ EVENTS: Final[Mapping[str, type[View]]] = {"ride": RideView, "live": LiveRideVie
 )
 def follow_ride(ride_id: str) -> Response:
     """Follow a ride as a stream of events; 204 if it has ended and you have seen all of it."""
-    deps, principal, seen = dependencies(), caller(), headers.last_event_id()
-    with ExitStack() as open_until_closed:
-        wait = open_until_closed.enter_context(gate().streaming(client(), principal.subject))
-        feed = watch.follow_ride(
-            deps.ports,
-            deps.ports.pickup_etas,
-            ride_id,
-            principal.subject,
-            deps.now,
-            deps.monotonic,
-            wait,
-        )
-        open_until_closed.enter_context(closing(feed))
-        ride = next(feed)
+    deps, seen = dependencies(), headers.last_event_id()
+
+    def follow(wait: Wait) -> Generator[Ride | LiveView | None, None, None]:
+        ports, rider_id = deps.ports, caller().subject
+        etas = ports.pickup_etas
+        return watch.follow_ride(ports, etas, ride_id, rider_id, deps.now, deps.monotonic, wait)
+
+    with opened(follow) as stream:
+        ride = stream.first
         if isinstance(ride, Ride):
             if ride.is_terminal and seen == ride.version:
                 return empty(204)
             if seen > ride.version:
                 seen = 0  # not a version of this ride, so the client has seen nothing
-        stream = Stream(deps, wait, principal, policy.RIDES_READ)
-        response = stream.response(_texts(chain([ride], feed), seen, wait))
-        response.call_on_close(open_until_closed.pop_all().close)
-        return response
+        return stream.response(_texts(stream.news, seen, stream.wait))
 
 
 def _texts(feed: Iterable[Ride | LiveView | None], seen: int, wait: Wait) -> Iterator[str]:

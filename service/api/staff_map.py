@@ -7,9 +7,8 @@ their form.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import Annotated, Any, Final
 
 from flask import Blueprint, Response
@@ -25,15 +24,14 @@ from service.api.staff_views import (
     WaitingRideListView,
     statistics_view,
 )
-from service.api.streams import EndView, Stream, event
+from service.api.streams import EndView, event, opened
 from service.api.views import View, instant_text
 from service.auth import policy
 from service.core import city_map
 from service.core.city_map import Changes, SeenUnicorn, Snapshot, WaitingRide
 from service.core.statistics import last_hour
 from service.http import headers
-from service.http.context import caller, client, dependencies
-from service.http.gate import gate
+from service.http.context import dependencies
 from service.http.openapi import EVENT_STREAM
 from service.http.responses import JSON_TYPE, answer
 from service.http.route import Route, Text
@@ -140,25 +138,9 @@ def follow_map() -> Response:
     The first event is `snapshot`, the map itself, unless `Last-Event-ID` names an event of the last
     minute. `changes` holds new and changed entries in full, and the ids of removed ones.
     """
-    deps, principal, seen = dependencies(), caller(), headers.last_event_id() or None
-    with ExitStack() as open_until_closed:
-        wait = open_until_closed.enter_context(gate().streaming(client(), principal.subject))
-        feed = city_map.follow(deps.picture, seen, wait)
-        open_until_closed.enter_context(closing(feed))
-        # Read before the answer begins, so that an error becomes its status.
-        first = next(feed)
-        stream = Stream(deps, wait, principal, policy.ADMIN_READ)
-        response = stream.response(_texts(first, feed))
-        response.call_on_close(open_until_closed.pop_all().close)
-        return response
-
-
-def _texts(
-    first: Snapshot | Changes | None, feed: Iterable[Snapshot | Changes | None]
-) -> Iterator[str]:
-    yield _text(first) if first else ""
-    for news in feed:
-        yield _text(news) if news else ""
+    seen = headers.last_event_id() or None
+    with opened(partial(city_map.follow, dependencies().picture, seen)) as stream:
+        return stream.response(_text(news) if news else "" for news in stream.news)
 
 
 # Cached, because all followers in a process get the same events.

@@ -7,19 +7,21 @@ last id as `Last-Event-ID`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Final, Literal
+from itertools import chain
+from typing import Final, Generic, Literal, TypeVar
 
-from flask import Response
+from flask import Response, g
 
 from service.api.views import View
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.policy import Policy
 from service.auth.principal import Principal
 from service.core.watch import Wait
-from service.http.context import Dependencies
-from service.http.gate import SUPERSEDED
+from service.http.context import Dependencies, caller, client, dependencies
+from service.http.gate import SUPERSEDED, gate
 from service.http.openapi import EVENT_STREAM
 from service.http.responses import encode
 
@@ -36,23 +38,33 @@ UNCERTAIN: Final = "uncertain"
 """Ends a wait because it is unknown whether the stream's token has been revoked."""
 
 
+News = TypeVar("News")
+
+
 @dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(Generic[News]):
     """An open stream. It outlasts its request, so it must not use Flask's `request` or `g`."""
 
     deps: Dependencies
     wait: Wait
     principal: Principal
     policy: Policy
+    first: News
+    """Read before the answer begins, so that an error becomes its status."""
+    news: Iterable[News]
+    """All the news, the first included."""
+    until_closed: ExitStack
 
-    def response(self, feed: Iterable[str]) -> Response:
-        """The answer that sends each text of the feed; an empty text means "no news"."""
-        return Response(self.text(feed), headers=HEADERS, content_type=EVENT_STREAM)
+    def response(self, texts: Iterable[str]) -> Response:
+        """The answer that sends each text; an empty text means "no news"."""
+        response = Response(self._sent(texts), headers=HEADERS, content_type=EVENT_STREAM)
+        response.call_on_close(self.until_closed.pop_all().close)
+        return response
 
-    def text(self, feed: Iterable[str]) -> Iterator[str]:
+    def _sent(self, texts: Iterable[str]) -> Iterator[str]:
         yield OPENING
         sent_at = self.deps.monotonic()
-        for news in feed:
+        for news in texts:
             # The token is judged again before each text, because the wait for it may be long.
             refusal = self._refusal()
             if refusal:
@@ -81,6 +93,21 @@ class Stream:
         except AuthUnavailable:
             self.wait.end(UNCERTAIN)
         return None
+
+
+@contextmanager
+def opened(follow: Callable[[Wait], Generator[News, None, None]]) -> Iterator[Stream[News]]:
+    """A stream of what `follow` yields. It stays open beyond the context if it makes a response.
+
+    Raises a 429 or 503 problem if there are too many streams, and what the first step raises.
+    """
+    with ExitStack() as until_closed:
+        principal = caller()
+        wait = until_closed.enter_context(gate().streaming(client(), principal.subject))
+        feed = until_closed.enter_context(closing(follow(wait)))
+        first = next(feed)
+        news = chain([first], feed)
+        yield Stream(dependencies(), wait, principal, g.policy, first, news, until_closed)
 
 
 class EndView(View):

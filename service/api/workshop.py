@@ -49,9 +49,9 @@ class WorkshopRequest(Strict):
 
 
 class WorkshopUnicorn(View):
-    Name: str
-    Color: str
-    Gender: str
+    Name: str = Field(validation_alias="name")
+    Color: str = Field(validation_alias="color")
+    Gender: str = Field(validation_alias="gender")
 
 
 class WorkshopRide(View):
@@ -141,7 +141,7 @@ def _without_unicorn() -> Response:
 def _requested_view(ride: Ride, unicorn: AssignedUnicorn) -> WorkshopRide:
     return WorkshopRide(
         RideId=ride.ride_id,
-        Unicorn=_unicorn_view(unicorn),
+        Unicorn=WorkshopUnicorn.of(unicorn),
         UnicornName=unicorn.name,
         Eta=ride.pickup_eta_seconds or 0,
         Rider=_user(),
@@ -155,14 +155,10 @@ def _listed_view(ride: Ride, user: str) -> WorkshopListedRide | None:
     return WorkshopListedRide(
         RideId=ride.ride_id,
         RequestTime=ride.requested_at,
-        Unicorn=_unicorn_view(ride.unicorn),
+        Unicorn=WorkshopUnicorn.of(ride.unicorn),
         UnicornName=ride.unicorn.name,
         User=user,
     )
-
-
-def _unicorn_view(unicorn: AssignedUnicorn) -> WorkshopUnicorn:
-    return WorkshopUnicorn(Name=unicorn.name, Color=unicorn.color, Gender=unicorn.gender)
 
 
 def _user() -> str:

@@ -1,7 +1,8 @@
 """The reasons for refusing a caller. Each error has an HTTP status and a stable `reason`.
 
-`code` is the error code of RFC 6750, 3.1; without a code the challenge names no error. The message
-of an `InvalidToken` goes to the log only: over HTTP every bad token gets the same answer.
+`code` is the error code of RFC 6750, 3.1; without a code the challenge names no error. `detail` is
+the one text per kind of refusal that callers see. The message goes to the log only: it says what
+exactly is wrong with a token, while over HTTP every bad token gets the same answer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ class AuthError(Exception):
 
     status: ClassVar[int]
     reason: ClassVar[str]
+    detail: ClassVar[str]
     code: ClassVar[str | None] = None
 
 
@@ -22,6 +24,7 @@ class MissingToken(AuthError):
 
     status = 401
     reason = "missing_token"
+    detail = "Send an access token as Authorization: Bearer."
 
 
 class MalformedHeader(AuthError):
@@ -29,6 +32,7 @@ class MalformedHeader(AuthError):
 
     status = 400
     reason = "malformed_header"
+    detail = "Send exactly one bearer token, in the Authorization header only."
     code = "invalid_request"
 
 
@@ -37,6 +41,7 @@ class InvalidToken(AuthError):
 
     status = 401
     reason = "invalid_token"
+    detail = "The access token is not valid."
     code = "invalid_token"
 
     def __init__(self, cause: str) -> None:
@@ -49,6 +54,7 @@ class TokenTooLarge(AuthError):
 
     status = 431
     reason = "token_too_large"
+    detail = "The access token is longer than 7 KiB; let it carry fewer groups."
 
 
 class InsufficientScope(AuthError):
@@ -56,6 +62,7 @@ class InsufficientScope(AuthError):
 
     status = 403
     reason = "insufficient_scope"
+    detail = "The access token lacks a scope that this route needs."
     code = "insufficient_scope"
 
     def __init__(self, scopes: tuple[str, ...]) -> None:
@@ -68,6 +75,7 @@ class Forbidden(AuthError):
 
     status = 403
     reason = "forbidden"
+    detail = "You are not allowed to do this."
     code = "insufficient_scope"
 
 
@@ -76,6 +84,7 @@ class AuthUnavailable(AuthError):
 
     status = 503
     reason = "auth_unavailable"
+    detail = "Access tokens cannot be checked at the moment; try again."
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"try again in {retry_after} s")

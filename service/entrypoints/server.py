@@ -32,6 +32,7 @@ from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
 from gunicorn.util import close  # type: ignore[import-untyped]
 from gunicorn.workers.ggevent import GeventWorker  # type: ignore[import-untyped]
 
+from service.auth.errors import TokenTooLarge
 from service.entrypoints.connection import TOO_SLOW, Connection, RequestTimeout
 from service.entrypoints.crowds import Crowds
 from service.logs import drop_unwritable_output
@@ -62,13 +63,6 @@ REFUSALS: Final[tuple[tuple[type[Exception], tuple[int, str, str]], ...]] = (
 )
 """The answers to requests that cannot be read, by exception; the first that matches counts."""
 
-TOKEN_TOO_LARGE: Final = (
-    431,
-    "token_too_large",
-    "The access token is longer than 7 KiB; let it carry fewer groups.",
-)
-"""The same answer that the API gives to a token that only it finds too large."""
-
 _TOO_LARGE_A_TOKEN: Final = re.compile(
     rb"\r\nauthorization:[ \t]*bearer[ \t]+[^\r\n]{7169}", re.IGNORECASE
 )
@@ -84,7 +78,7 @@ def refusal_of(error: Exception, head: bytes) -> tuple[int, str, str]:
     A token that is too large has a reason of its own, because an app must react to it differently.
     """
     if isinstance(error, LimitRequestHeaders) and _TOO_LARGE_A_TOKEN.search(head):
-        return TOKEN_TOO_LARGE
+        return TokenTooLarge.status, TokenTooLarge.reason, TokenTooLarge.detail
     return next(answer for kind, answer in REFUSALS if isinstance(error, kind))
 
 

@@ -14,16 +14,7 @@ from werkzeug.exceptions import NotFound
 
 from service.auth import bearer, revocation
 from service.auth.callers import caller_of
-from service.auth.errors import (
-    AuthError,
-    AuthUnavailable,
-    Forbidden,
-    InsufficientScope,
-    InvalidToken,
-    MalformedHeader,
-    MissingToken,
-    TokenTooLarge,
-)
+from service.auth.errors import AuthError, AuthUnavailable
 from service.auth.policy import ADMIN_SCOPE, Policy, Role, authorize
 from service.auth.principal import Principal
 from service.auth.revocation import SignOut
@@ -39,17 +30,6 @@ from service.settings import ApiSettings
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 
 TOO_MANY: Final = "rate_limited"
-
-DETAILS: Final[Mapping[type[AuthError], str]] = {
-    MissingToken: "Send an access token as Authorization: Bearer.",
-    MalformedHeader: "Send exactly one bearer token, in the Authorization header only.",
-    InvalidToken: "The access token is not valid.",
-    TokenTooLarge: "The access token is longer than 7 KiB; let it carry fewer groups.",
-    InsufficientScope: "The access token lacks a scope that this route needs.",
-    Forbidden: "You are not allowed to do this.",
-    AuthUnavailable: "Access tokens cannot be checked at the moment; try again.",
-}
-"""One text per kind of refusal: what exactly is wrong with a token goes to the log only."""
 
 
 def install(app: Flask, routes: Mapping[str, Route], deps: Dependencies) -> None:
@@ -188,8 +168,7 @@ class Guard:
             headers["WWW-Authenticate"] = challenge
         if isinstance(error, AuthUnavailable):
             headers["Retry-After"] = str(error.retry_after)
-        detail = DETAILS[type(error)]
-        return Problem(error.status, error.reason, detail, headers=headers).response()
+        return Problem(error.status, error.reason, error.detail, headers=headers).response()
 
 
 def _require_one_spelling(environ: Mapping[str, Any]) -> None:

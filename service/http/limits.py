@@ -61,12 +61,12 @@ class Standing:
 
 
 class Limiter:
-    """The limits of one process, each written as in the settings: `600/minute`."""
+    """The limits of one process, as in the settings."""
 
-    def __init__(self, *, subject: str, address: str, failures: str) -> None:
-        self._subject = _limit("subject", subject)
-        self._address = _limit("address", address)
-        self._failures = _limit("failures", failures)
+    def __init__(self, settings: ApiSettings) -> None:
+        self._subject = _limit("subject", settings.rate_limit_subject)
+        self._address = _limit("address", settings.rate_limit_address)
+        self._failures = _limit("failures", settings.rate_limit_failures)
 
     def admitted(self, subject: str, address: str, now: float) -> Standing:
         """Count an authenticated request and return the caller's standing.
@@ -88,15 +88,10 @@ class Limiter:
 
 def limiter_of(settings: ApiSettings) -> Limiter | None:
     """The limits of the settings; None if they are off."""
-    if not settings.rate_limit_enabled:
-        return None
-    return Limiter(
-        subject=settings.rate_limit_subject,
-        address=settings.rate_limit_address,
-        failures=settings.rate_limit_failures,
-    )
+    return Limiter(settings) if settings.rate_limit_enabled else None
 
 
 def _limit(name: str, text: str) -> Limit:
+    """The limit of a setting, such as `600/minute`."""
     amount, unit = text.split("/")
     return Limit(name, int(amount), UNITS[unit])

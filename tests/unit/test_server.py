@@ -9,13 +9,11 @@ from types import SimpleNamespace
 import pytest
 from gunicorn.http.errors import InvalidHeader, InvalidResponseHeader, LimitRequestHeaders
 
-from service.auth.errors import TokenTooLarge
 from service.auth.verifier import LONGEST_TOKEN
 from service.entrypoints.connection import RequestTimeout
 from service.entrypoints.crowds import Crowds
-from service.entrypoints.server import TOKEN_TOO_LARGE, ApiWorker, UnreadableRequest, refusal_of
+from service.entrypoints.server import ApiWorker, UnreadableRequest, refusal_of
 from service.http.audit import client_address
-from service.http.guard import DETAILS
 
 FORWARDED = partial(client_address, trusted_hops=1)
 LONG = "a" * (LONGEST_TOKEN + 1)
@@ -94,12 +92,6 @@ def test_a_head_that_is_too_large_by_its_token_is_named_as_that(line: str, reaso
     head = f"GET / HTTP/1.1\r\nHost: x\r\n{line}".encode()
     assert refusal_of(LimitRequestHeaders("x"), head)[1] == reason
     assert refusal_of(InvalidHeader("x"), head)[1] == "bad_request"
-
-
-def test_a_token_too_large_for_the_server_is_refused_in_the_words_of_the_guard() -> None:
-    status, reason, detail = TOKEN_TOO_LARGE
-    assert (status, reason) == (TokenTooLarge.status, TokenTooLarge.reason)
-    assert detail == DETAILS[TokenTooLarge]
 
 
 @pytest.mark.parametrize(

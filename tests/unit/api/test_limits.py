@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from service.auth.errors import InvalidToken
 from service.auth.principal import Principal
 from service.http.limits import MOST_COUNTED, Limit, Limiter
-from tests.support.api import Api, build_api
+from service.settings import ApiSettings
+from tests.support.api import SETTINGS, Api, build_api
 
 NOW = 1_700_000_000.0
 """20 seconds into a minute."""
@@ -97,14 +98,14 @@ def test_a_busy_caller_is_not_forgotten_for_strangers() -> None:
 
 
 def test_looking_at_failures_counts_none() -> None:
-    limiter = Limiter(subject="3/minute", address="5/minute", failures="2/minute")
+    limiter = Limiter(ApiSettings(**SETTINGS))
     limiter.refused("a", NOW)
     assert [limiter.failures("a", NOW).used for _ in range(3)] == [1, 1, 1]
     assert limiter.failures("a", NOW + 60).used == 0
 
 
 def test_a_clock_that_is_set_back_begins_another_window() -> None:
-    limiter = Limiter(subject="1/minute", address="5/minute", failures="2/minute")
+    limiter = Limiter(ApiSettings(**SETTINGS, rate_limit_subject="1/minute"))
     limiter.admitted("s", "a", NOW)
     assert not limiter.admitted("s", "a", NOW - 3600).is_exceeded
     assert limiter.admitted("s", "a", NOW - 3600).is_exceeded
