@@ -23,6 +23,7 @@ _PSEUDO: Final = {
     "AWS::NoValue": NO_VALUE,
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
+    "AWS::URLSuffix": "amazonaws.com",
 }
 
 
@@ -135,12 +136,15 @@ class Template:
                 return self._named(argument)
             case "Condition", _:
                 return self.resolve(self.parsed["Conditions"][argument])
-            case "Fn::GetAtt", [resource, attribute]:
-                return self._values_by_name.get(
-                    f"{resource}.{attribute}", f"{resource}.{attribute}"
-                )
-            case "Fn::Sub", str(text):
-                return re.sub(r"\$\{([^}]+)\}", lambda found: str(self._named(found[1])), text)
+            case "Fn::GetAtt", _:
+                name = argument if isinstance(argument, str) else ".".join(argument)
+                return self._values_by_name.get(name, name)
+            case "Fn::Sub", _:
+                text, own = (argument, {}) if isinstance(argument, str) else argument
+                return self._substituted(text, self.resolve(own))
+            case "Fn::FindInMap", [mapping, first, second, *_]:
+                found = self.parsed["Mappings"][mapping]
+                return found[self.resolve(first)][self.resolve(second)]
             case "Fn::If", [condition, then, otherwise]:
                 return self.resolve(then if self._function("Condition", condition) else otherwise)
             case (("Fn::EachMemberEquals" | "Fn::ValueOf"), _):
@@ -165,6 +169,15 @@ class Template:
             case "Fn::Select":
                 return values[1][int(values[0])]
         raise KeyError(name)
+
+    def _substituted(self, text: str, own: Mapping[str, Any]) -> str:
+        """The text with its `${Name}` replaced; `${!Name}` stands for `${Name}` itself."""
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            return str(own[name] if name in own else self._named(name))
+
+        return re.sub(r"\$\{([^!}]+)\}", value, text).replace("${!", "${")
 
     def _named(self, name: str) -> Any:
         if name not in self._values:
