@@ -106,7 +106,7 @@ def build_ports(
     rounds: RoundQueue,
     dynamodb: DynamoDBClient | None = None,
 ) -> Ports:
-    """The ports on their stores, without background threads (see `with_background_reads`)."""
+    """The ports on their stores, without background threads: enough for a command."""
     dynamodb = dynamodb or dynamodb_client(settings)
     retention = timedelta(days=settings.ride_retention_days)
     times = zone_times(settings, dynamodb)
@@ -131,7 +131,7 @@ def build_ports(
     )
 
 
-def with_background_reads(ports: Ports) -> Ports:
+def _with_background_reads(ports: Ports) -> Ports:
     """The same ports for a long-lived process, which reads the pause and more in the background."""
     times = replace(ports.times, corrections=KnownCorrections(ports.times.corrections).start())
     return replace(
@@ -199,12 +199,35 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def clock_of(settings: Settings, link: RedisLink, dynamodb: DynamoDBClient) -> Clock:
-    """The service's time in this process; a background thread keeps it right."""
-    dynamo = DynamoClock(dynamodb, settings.rides_table)
-    clock = Clock({REDIS: redis_clock(link), "dynamodb": dynamo})
+@dataclass(frozen=True, slots=True)
+class CommonParts:
+    """What a web process and a pool process of a worker have in common."""
+
+    redis: RedisStores
+    dynamodb: DynamoDBClient
+    clock: Clock
+    rounds: CeleryRoundQueue
+    ports: Ports
+
+
+def build_common_parts(settings: Settings, role: str, *, timeout_seconds: float) -> CommonParts:
+    """Stores, clock and ports, with threads that read clocks, pause and travel times.
+
+    `timeout_seconds`: the time limit of a call to Redis and to the broker.
+    """
+    redis = redis_stores(settings, role, timeout_seconds=timeout_seconds)
+    dynamodb = dynamodb_client(settings)
+    dynamo_clock = DynamoClock(dynamodb, settings.rides_table)
+    clock = Clock({REDIS: redis_clock(redis.link), "dynamodb": dynamo_clock})
     clock.keep_reading()
-    return clock
+    rounds = CeleryRoundQueue(
+        settings.broker_url,
+        timeout_seconds=timeout_seconds,
+        name=f"wildrydes-{role}",
+        now=partial(clock.by, REDIS),
+    )
+    ports = _with_background_reads(build_ports(settings, redis, rounds, dynamodb))
+    return CommonParts(redis, dynamodb, clock, rounds, ports)
 
 
 def build(settings: ApiSettings) -> Dependencies:
@@ -214,16 +237,8 @@ def build(settings: ApiSettings) -> Dependencies:
     from service.http.limits import limiter_of
 
     timeout = REQUEST_TIMEOUT_SECONDS
-    redis = redis_stores(settings, "web", timeout_seconds=timeout)
-    dynamodb = dynamodb_client(settings)
-    clock = clock_of(settings, redis.link, dynamodb)
-    rounds = CeleryRoundQueue(
-        settings.broker_url,
-        timeout_seconds=timeout,
-        name="wildrydes-web",
-        now=partial(clock.by, REDIS),
-    )
-    ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
+    parts = build_common_parts(settings, "web", timeout_seconds=timeout)
+    redis, dynamodb, ports, clock = parts.redis, parts.dynamodb, parts.ports, parts.clock
     hearing = HearingReports(ports, clock.now)
     hearing.begin()
     atexit.register(hearing.end)

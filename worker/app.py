@@ -5,14 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from celery import Celery
-from celery.signals import (
-    beat_init,
-    setup_logging,
-    worker_before_create_process,
-    worker_init,
-    worker_process_init,
-)
+from celery.signals import beat_init, worker_before_create_process, worker_init, worker_process_init
 
 from service.observability import directory
 from service.settings import Settings, load
@@ -21,7 +14,6 @@ settings = load(Settings)
 directory.prepare(settings.metrics_port)
 
 # Imported late: prometheus_client reads at import time where to count, which is set just above.
-from service.logs import configure_logging, drop_unwritable_output  # noqa: E402
 from service.stores.broker import (  # noqa: E402
     COUNT_TASK,
     DISPATCH_QUEUE,
@@ -32,37 +24,26 @@ from service.stores.broker import (  # noqa: E402
     SWEEP_EXPIRES,
     SWEEP_QUEUE,
     SWEEP_TASK,
-    broker_options,
-    broker_tls,
 )
 from service.stores.dynamodb.descriptions import descriptions  # noqa: E402
-from worker import consumer, dependencies, liveness, metrics  # noqa: E402
+from worker import dependencies, liveness, metrics  # noqa: E402
+from worker.base import celery_app  # noqa: E402
 from worker.heartbeat import CountedRequest, Heartbeat, main_clock  # noqa: E402
 
-app = Celery("dispatch", broker=settings.broker_url, include=["worker.tasks"])
+# The connections' name is the monitor's; workers and beat set their own when they start.
+app = celery_app("dispatch", settings, connections="wildrydes-monitor", include=["worker.tasks"])
 # Due times and expiry of jobs go by the clock of Redis, because the clocks of hosts may disagree.
 clock = main_clock(settings)
 app.now = clock.now  # type: ignore[method-assign]
 CountedRequest.now = clock.now
 app.conf.update(
-    # Results are in DynamoDB; a result backend would cost 86 % more CPU per task.
-    task_ignore_result=True,
-    result_backend=None,
     # A job is acknowledged when it is done, so a job that dies with its worker runs again. If only
     # a pool process is killed, the job is lost and the sweep asks for another: no crash loop.
     task_acks_late=True,
-    # Jobs wait in the queue, where any worker can take them, and not inside a busy worker.
-    worker_prefetch_multiplier=1,
     # Soft limit < hard limit < visibility timeout; otherwise a job could run twice at once.
     task_soft_time_limit=15,
     task_time_limit=20,
-    broker_connection_retry_on_startup=True,
-    # A worker waits for its broker for ever instead of exiting after 100 attempts.
-    broker_connection_max_retries=None,
-    # The time-out is longer than a worker's wait for jobs (1 s), and so short that a broker that
-    # does not answer blocks no main loop for long: a dozen fit into a container's stop time-out.
-    # The name is the monitor's; workers and beat set their own when they start.
-    broker_transport_options=broker_options(timeout_seconds=2, name="wildrydes-monitor")
+    broker_transport_options=app.conf.broker_transport_options
     | {
         # Above the hard time limit. Interval and throttle matter too: with their defaults a job is
         # delivered again after 90 s, whatever the timeout.
@@ -70,15 +51,8 @@ app.conf.update(
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     },
-    broker_use_ssl=broker_tls(settings.broker_url),
-    # An error from the broker does not end a worker.
-    broker_channel_error_retry=True,
-    # No retries: beat publishes again in a second and must not block until then.
-    task_publish_retry_policy={"max_retries": 0},
     # A monitor turns task events on by remote control, so without a monitor there is none.
     worker_enable_remote_control=settings.monitor_enabled,
-    # The service configures its own logging, because Celery's would print task arguments.
-    worker_hijack_root_logger=False,
     # A warm shutdown finishes running jobs (milliseconds each). This limit is for a stuck job; it
     # is below the stop timeout of containers.
     worker_soft_shutdown_timeout=10,
@@ -111,9 +85,6 @@ app.conf.update(
             "options": {"expires": 30},
         },
     },
-    # Beat checks its schedule at least every second.
-    beat_max_loop_interval=1,
-    worker_consumer="worker.consumer:DroppingConsumer",
 )
 if settings.reposition_seconds:
     app.conf.beat_schedule["reposition"] = {
@@ -123,19 +94,10 @@ if settings.reposition_seconds:
         "options": {"expires": settings.reposition_seconds},
     }
 app.Task.Request = "worker.heartbeat:CountedRequest"
-app.events_cls = "worker.consumer:Events"
-app.steps["worker"].add(liveness.LoopStep)
 
 
 def _name_connections(role: str) -> None:
     app.conf.broker_transport_options["client_name"] = f"wildrydes-{role}"
-
-
-# `weak=False`, because Celery otherwise keeps weak references to receivers.
-@setup_logging.connect(weak=False)
-def _start_logging(**_: Any) -> None:
-    drop_unwritable_output()
-    configure_logging(settings.log_level)
 
 
 @worker_init.connect(weak=False)
@@ -169,7 +131,5 @@ def _build_stores(**_: Any) -> None:
     dependencies.build(settings)
 
 
-consumer.install()
-liveness.keep(settings.liveness_file)
 metrics.install(settings)
 Heartbeat(settings, clock.now).install()

@@ -9,18 +9,9 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
-from service.bootstrap import (
-    JOB_TIMEOUT_SECONDS,
-    build_ports,
-    city_map,
-    clock_of,
-    redis_stores,
-    with_background_reads,
-)
-from service.clock import REDIS
+from service.bootstrap import JOB_TIMEOUT_SECONDS, build_common_parts, city_map
 from service.core.city_map import CityMap
 from service.core.claims import Claim, Outcome
 from service.core.learning import learn_from_legs
@@ -44,7 +35,6 @@ from service.observability.instruments import (
 )
 from service.settings import Settings, load
 from service.stores.broker import CeleryRoundQueue
-from service.stores.dynamodb.client import dynamodb_client
 from service.stores.redis.locks import RedisLocks, repositioning_lock
 from service.stores.redis.statistics import RedisStatistics
 from service.stores.travel_times import learned_corrections, travel_times
@@ -126,31 +116,19 @@ _built: Dependencies | None = None
 def build(settings: Settings) -> Dependencies:
     """Build this process's dependencies; called when a pool child starts."""
     global _built
-    timeout = JOB_TIMEOUT_SECONDS
-    redis = redis_stores(settings, "worker", timeout_seconds=timeout)
-    dynamodb = dynamodb_client(settings)
-    clock = clock_of(settings, redis.link, dynamodb)
-    rounds = CeleryRoundQueue(
-        settings.broker_url,
-        timeout_seconds=timeout,
-        name="wildrydes-worker",
-        now=partial(clock.by, REDIS),
-    )
-    ports = with_background_reads(build_ports(settings, redis, rounds, dynamodb))
+    parts = build_common_parts(settings, "worker", timeout_seconds=JOB_TIMEOUT_SECONDS)
+    redis, ports = parts.redis, parts.ports
     dispatcher = Dispatcher(
         ports=ports,
         dead_letters=ports.dead_letters,
         leases=redis.waiting,
         tuning=tuning_of(settings),
-        now=clock.now,
+        now=parts.clock.now,
         monotonic=time.monotonic,
         sleep=time.sleep,
         commit_all=_in_parallel(ThreadPoolExecutor(PARALLEL_CLAIMS, "claim")),
         is_repositioning=settings.reposition_seconds > 0,
     )
-    shards = ThreadPoolExecutor(SHARDS_AT_ONCE, "sweep")
-    locks = RedisLocks(redis.link)
-    learned = learned_corrections(settings, dynamodb)
     has_engine = bool(settings.travel_times_url)
     repositioner = Repositioner(
         moves=ports.moves,
@@ -164,16 +142,16 @@ def build(settings: Settings) -> Dependencies:
         period=timedelta(seconds=settings.reposition_seconds),
     )
     _built = Dependencies(
-        dispatcher,
-        ports,
-        locks,
-        rounds,
-        shards,
-        learned,
-        city_map(settings, redis),
-        RedisStatistics(redis.link),
-        repositioner,
-        clock.now,
+        dispatcher=dispatcher,
+        ports=ports,
+        locks=RedisLocks(redis.link),
+        queue=parts.rounds,
+        shards_at_once=ThreadPoolExecutor(SHARDS_AT_ONCE, "sweep"),
+        learned=learned_corrections(settings, parts.dynamodb),
+        city=city_map(settings, redis),
+        statistics=RedisStatistics(redis.link),
+        repositioner=repositioner,
+        now=parts.clock.now,
     )
     return _built
 

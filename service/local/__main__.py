@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
+import urllib3
 from urllib3.exceptions import HTTPError
 
-from service.local import demo, environment, occupancy
+from service.local import environment, occupancy
 from service.local.detaching import Detached
 from service.local.login import LoginFailed
 from service.local.provisioning import load_identity
 from service.local.stack import Ports, Stack, StackError, StackSettings
 from service.local.up import up
+
+DEMO_PICKUP = {"latitude": 40.7175, "longitude": -73.9995}
+DEMO_SECONDS = 300.0
+TERMINAL = ("completed", "canceled", "unmatched")
 
 
 def main() -> None:
@@ -67,9 +73,40 @@ def _demo(arguments: argparse.Namespace) -> None:
     stack = _running(arguments.dir)
     token = _fresh_token(stack, "rider")
     try:
-        demo.run(stack.web_url, token)
+        _ride(stack.web_url, token)
     except HTTPError as error:
         raise StackError(_silent("the API", stack.web_url, stack)) from error
+
+
+def _ride(url: str, token: str) -> None:
+    """Print each state of the ride; `StackError` unless a unicorn completes it."""
+    http = urllib3.PoolManager(timeout=40)
+    headers = {"Authorization": f"Bearer {token}", "Prefer": "wait=20"}
+    began = time.monotonic()
+    answer = http.request("POST", f"{url}/v1/rides", json={"pickup": DEMO_PICKUP}, headers=headers)
+    print(f"POST /v1/rides -> {answer.status}")
+    if answer.status not in (201, 202):
+        raise StackError(answer.data.decode())
+    address = f"{url}{answer.headers['Location']}"
+    ride = answer.json()
+    shown = ""
+    while time.monotonic() - began < DEMO_SECONDS:
+        if ride["status"] != shown:
+            shown = ride["status"]
+            print(_line(time.monotonic() - began, ride))
+        if shown in TERMINAL:
+            break
+        seen = headers | {"If-None-Match": f'"{ride["version"]}"'}
+        answer = http.request("GET", address, headers=seen)
+        ride = answer.json() if answer.status == 200 else ride
+    if shown != "completed":
+        raise StackError(f"the ride was not completed: {shown}")
+
+
+def _line(seconds: float, ride: dict[str, object]) -> str:
+    unicorn = ride["unicorn"]
+    who = f"  {unicorn['name']} ({unicorn['color']})" if isinstance(unicorn, dict) else ""
+    return f"{seconds:6.2f} s  {ride['status']}{who}"
 
 
 def _running(folder: Path) -> Stack:

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from urllib3.exceptions import HTTPError
@@ -16,7 +16,6 @@ from urllib3.exceptions import HTTPError
 from service.local.client import Answer, Client
 from service.local.driving import DRIVING_METRES_PER_SECOND, Leg, Place, somewhere_in_manhattan
 from service.local.login import LoginFailed
-from service.local.unicorns import Description
 
 LONGEST_POLL_SECONDS = 25.0
 BACK_OFF_SECONDS = 2.0
@@ -25,6 +24,16 @@ TRIP_METRES = 2500.0
 """The longest trip of a rider who named no dropoff."""
 
 logger = logging.getLogger("herd")
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A unicorn as it is enrolled; its id is its account's user name."""
+
+    unicorn_id: str
+    name: str
+    color: str
+    gender: str
 
 
 class Refused(Exception):

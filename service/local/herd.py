@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import signal
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,20 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from service.local.client import Account, Client
-from service.local.driver import BACK_OFF_SECONDS, Driver, Refused
-from service.local.identity import USER_SCOPES
+from service.local.driver import BACK_OFF_SECONDS, Description, Driver, Refused
+from service.local.identity import HERD, USER_SCOPES
 from service.local.login import Login, LoginFailed
-from service.local.unicorns import herd
 
 POSITION_SECONDS = 4.0
 JOINING_AT_A_TIME = 4
+_NAMES = (
+    "Bucephalus Shadowfax Rocinante Pegasus Sleipnir Arion Balius Xanthus Bayard Brego "
+    "Hasufel Arod Snowmane Felarof Nahar Asfaloth Bill Gringolet Llamrei Hengroen "
+    "Marengo Copenhagen Comanche Traveller Cincinnati Incitatus Babieca Rakhsh Chetak Tulpar "
+    "Uchchaihshravas Al-Buraq Embarr Enbarr Grani Gulltoppr Hofvarpnir Skinfaxi Hrimfaxi Arvak "
+    "Alsvid Epona Areion Hippocampus Abraxas Aethon Phlegon Pyrois Eous Lampon"
+)
+COLORS = ("White", "Golden", "Silver", "Black", "Chestnut", "Grey", "Palomino")
 
 logger = logging.getLogger("herd")
 
@@ -49,7 +57,7 @@ class Herd:
         speed = float(settings.get("HERD_SPEED", "20"))
         self._drivers = [
             Driver(description, self._client(description.unicorn_id, USER_SCOPES["unicorn"]), speed)
-            for description in herd()
+            for description in descriptions()
         ]
 
     def run(self) -> None:
@@ -88,6 +96,15 @@ class Herd:
                     self.ending.wait(BACK_OFF_SECONDS)
                 if self.ending.wait(POSITION_SECONDS / len(self._drivers)):
                     return
+
+
+def descriptions() -> list[Description]:
+    """The same fifty unicorns at every start."""
+    dice = random.Random("herd")  # noqa: S311 - a draw, not a secret
+    return [
+        Description(unicorn_id, name, dice.choice(COLORS), dice.choice(("Female", "Male")))
+        for unicorn_id, name in zip(HERD, _NAMES.split(), strict=True)
+    ]
 
 
 def run(settings: Mapping[str, str]) -> None:

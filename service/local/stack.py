@@ -45,6 +45,7 @@ class StackSettings(BaseModel):
     redis_port: Port = 6380
     monitor_port: Port = 5555
     roads_port: Port = 5001
+    """The routing engine's, with `ROADS`; OSRM's own default, 5000, is taken on a Mac."""
     aws_region: Region = REGION
     allowed_email_domains: str = ""
     """Domains whose e-mail addresses may sign up; see `service.identity.pre_sign_up`."""
@@ -60,14 +61,13 @@ class StackSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of 127.0.0.1 the stack listens on."""
+    """The ports of 127.0.0.1 that the stack listens on."""
 
-    web: int = 8080
-    aws: int = 4566
-    redis: int = 6380
-    monitor: int = 5555
-    roads: int = 5001
-    """The routing engine's, with `ROADS`; OSRM's own default, 5000, is taken on a Mac."""
+    web: int
+    aws: int
+    redis: int
+    monitor: int
+    roads: int
 
     @classmethod
     def consecutive(cls, first: int) -> Self:
@@ -75,14 +75,12 @@ class Ports:
 
     @classmethod
     def of(cls, settings: StackSettings) -> Self:
-        return cls(
-            *(getattr(settings, _PORT_SETTINGS[field.name].lower()) for field in fields(cls))
-        )
+        return cls(*(getattr(settings, _setting(each.name).lower()) for each in fields(cls)))
 
     def require_free(self) -> None:
         """Raises `StackError` naming each taken port, who wants it and how to choose another."""
         taken = [
-            f"port {port}, wanted by {name}, is taken: set {_PORT_SETTINGS[name]} to another"
+            f"port {port}, wanted by {name}, is taken: set {_setting(name)} to another"
             for name, port in asdict(self).items()
             if not _is_free(port)
         ]
@@ -90,13 +88,9 @@ class Ports:
             raise StackError("\n".join(taken))
 
 
-_PORT_SETTINGS = {
-    "web": "PORT",
-    "aws": "AWS_PORT",
-    "redis": "REDIS_PORT",
-    "monitor": "MONITOR_PORT",
-    "roads": "ROADS_PORT",
-}
+def _setting(name: str) -> str:
+    """The setting of this port."""
+    return "PORT" if name == "web" else f"{name.upper()}_PORT"
 
 
 def _is_free(port: int) -> bool:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from service.local.client import Answer, Client
-from service.local.driver import Driver
+from service.local.driver import Description, Driver
 from service.local.driving import Place
-from service.local.unicorns import Description
 
 NEXT = {"accept": "matched", "arrive": "arrived", "start": "in_progress", "complete": "completed"}
 PICKUP = {"latitude": 40.72, "longitude": -74.0}

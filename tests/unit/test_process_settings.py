@@ -46,7 +46,7 @@ NAMES = (
     "beat_max_loop_interval",
 )
 STARTS = {
-    "setup_logging": "_start_logging",
+    "setup_logging": "start_logging",
     "worker_init": "_begin_worker",
     "beat_init": "_begin_beat",
     "worker_process_init": "_build_stores",

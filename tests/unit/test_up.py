@@ -8,7 +8,7 @@ import pytest
 
 from service.local.environment import process_environment, redirects
 from service.local.identity import Identity
-from service.local.stack import Ports, Secrets, Stack
+from service.local.stack import Ports, Secrets, Stack, StackSettings
 from service.local.up import ready_text
 
 
@@ -17,7 +17,7 @@ def test_where_the_monitor_is_or_that_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: str, told: str
 ) -> None:
     monkeypatch.setenv("MONITOR_ENABLED", enabled)
-    text = ready_text(Stack(tmp_path, Ports(), Secrets.of(tmp_path)))
+    text = ready_text(Stack(tmp_path, Ports.of(StackSettings()), Secrets.of(tmp_path)))
     (line,) = [line for line in text.splitlines() if line.startswith("  monitor ")]
     assert line.split()[1] == told
 
@@ -30,7 +30,7 @@ def test_no_process_sees_credentials_of_a_real_aws_account(
     roles = ("ROLE_ARN", "WEB_IDENTITY_TOKEN_FILE", "CONTAINER_CREDENTIALS_FULL_URI")
     for name in (*names, *roles):
         monkeypatch.setenv(f"AWS_{name}", "real")
-    stack = Stack(tmp_path, Ports(), Secrets.of(tmp_path))
+    stack = Stack(tmp_path, Ports.of(StackSettings()), Secrets.of(tmp_path))
     identity = Identity("us-east-1_Pool", "web", "machine", "secret", {})
     environment = process_environment(stack, identity)
     assert "real" not in environment.values()
@@ -41,6 +41,6 @@ def test_every_origin_that_may_call_the_api_may_sign_in_however_the_list_is_spac
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORS_ORIGINS", "http://localhost:5173, http://localhost:4200 ,")
-    invited = redirects(Stack(tmp_path, Ports(), Secrets.of(tmp_path)))[-6:]
+    invited = redirects(Stack(tmp_path, Ports.of(StackSettings()), Secrets.of(tmp_path)))[-6:]
     origins = ("http://localhost:5173", "http://localhost:4200")
     assert invited == [f"{each}{path}" for each in origins for path in ("/", "/callback", "")]
