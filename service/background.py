@@ -1,10 +1,11 @@
-"""Repeats work in the background of a process."""
+"""Repeats work in the background of a process, and keeps copies of what is stored elsewhere."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable
+from typing import Self
 
 logger = logging.getLogger(__name__)
 
@@ -63,3 +64,31 @@ class Repeated:
             logger.log(level, "%s failed", self._thread.name, extra={"cause": repr(error)[:200]})
             self._failing = True
             return None
+
+
+class BackgroundCopy:
+    """A copy of what is stored elsewhere; from `start` on a thread repeats `refresh`.
+
+    `first_within`: how long `start` waits for the first read, in seconds.
+    """
+
+    def __init__(self, name: str, seconds: float, first_within: float = 0.0) -> None:
+        self._reading = Repeated(name, self.refresh, seconds)
+        self._first_within = first_within
+
+    def refresh(self) -> None:
+        """Read what is stored. Raises `Unavailable`."""
+        raise NotImplementedError
+
+    def start(self) -> Self:
+        """Begin to read in the background. Call after any fork."""
+        self._reading.start(self._first_within)
+        return self
+
+    def hurry(self) -> None:
+        """Read at once, because something has changed."""
+        self._reading.hurry()
+
+    def close(self) -> None:
+        """End the reading."""
+        self._reading.close()

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import boto3
@@ -59,7 +58,7 @@ class CognitoUserPool:
 
     def sign_out(self, sub: str) -> SignOut:
         try:
-            self._by_name(sub, self._sign_out)
+            self._call(sub, "admin_user_global_sign_out")
         except ClientError as error:
             return _failed(error.response["Error"]["Code"])
         except BotoCoreError as error:
@@ -70,7 +69,7 @@ class CognitoUserPool:
 
     def delete(self, sub: str) -> None:
         """Delete the account. Three remote calls at most."""
-        self._change(sub, lambda username: self._on("admin_delete_user", Username=username))
+        self._change(sub, "admin_delete_user")
 
     def end_session(self, refresh_token: str, client_id: str) -> None:
         """Void a refresh token and, for whoever asks the pool, the tokens made with it.
@@ -88,42 +87,27 @@ class CognitoUserPool:
     def suspend(self, sub: str, suspended: bool) -> None:
         """Set or clear the attribute that the triggers ask for."""
         attribute = {"Name": SUSPENDED, "Value": str(suspended).lower()}
-        self._change(
-            sub,
-            lambda username: self._on(
-                "admin_update_user_attributes", Username=username, UserAttributes=[attribute]
-            ),
-        )
+        self._change(sub, "admin_update_user_attributes", UserAttributes=[attribute])
 
     def leave(self, sub: str, group: str) -> None:
         """Take the account out of a group."""
-        self._change(
-            sub,
-            lambda username: self._on(
-                "admin_remove_user_from_group", Username=username, GroupName=group
-            ),
-        )
+        self._change(sub, "admin_remove_user_from_group", GroupName=group)
 
-    def _on(self, operation: str, **parameters: Any) -> None:
-        getattr(self._client, operation)(UserPoolId=self._pool_id, **parameters)
-
-    def _change(self, sub: str, change: Callable[[str], None]) -> None:
-        """Change an account by its user name; one that does not exist is no error."""
+    def _change(self, sub: str, operation: str, **parameters: Any) -> None:
+        """Change an account; one that does not exist is no error."""
         with suppress(LookupError), unavailable("user pool"):
-            self._by_name(sub, change)
+            self._call(sub, operation, **parameters)
 
-    def _by_name(self, sub: str, call: Callable[[str], None]) -> None:
+    def _call(self, sub: str, operation: str, **parameters: Any) -> None:
         """Call with the `sub` as user name, or with the user name that belongs to it.
 
         Raises `LookupError` if the pool has no such user.
         """
+        call = partial(getattr(self._client, operation), UserPoolId=self._pool_id, **parameters)
         try:
-            call(sub)
+            call(Username=sub)
         except self._client.exceptions.UserNotFoundException:
-            call(self._username_of(sub))
-
-    def _sign_out(self, username: str) -> None:
-        self._client.admin_user_global_sign_out(UserPoolId=self._pool_id, Username=username)
+            call(Username=self._username_of(sub))
 
     def _username_of(self, sub: str) -> str:
         """Raises `LookupError` if the pool has no such user."""

@@ -8,25 +8,24 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from threading import Lock
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from cachetools import LRUCache
 
-from service.background import Repeated
+from service.background import BackgroundCopy
 from service.matching.correction import KNOTS, Correction, Kind
 from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
-from service.stores.entries import note_unreadable
-from service.stores.records import UNREADABLE
+from service.stores.entries import readable
+from service.stores.records import value_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from service.core.times import Corrections
-    from service.stores.dynamodb.items import Item
 
 READ_EVERY_SECONDS: Final = 30.0
 """A fit changes every coefficient by a small step, so half a minute of delay does no harm."""
@@ -47,7 +46,8 @@ class DynamoCorrections(TableStore):
 
     def of(self, zone: str, kind: Kind) -> Correction | None:
         item = self._stored(self._name(zone, kind))
-        return _correction(item) if item else None
+        stored = (item or {}).get("correction", {})
+        return readable("correction", _load, stored.get("S"))
 
     def put(self, zone: str, kind: Kind, correction: Correction) -> None:
         terms = text(json.dumps(asdict(correction)))
@@ -57,7 +57,7 @@ class DynamoCorrections(TableStore):
         return f"times#{self._base}#{zone}#{kind}"
 
 
-class KnownCorrections:
+class KnownCorrections(BackgroundCopy):
     """A copy of the corrections in this process. Reading it makes no remote call.
 
     A zone is read in the background after it was first needed; until then it has no correction.
@@ -66,22 +66,13 @@ class KnownCorrections:
     def __init__(
         self, stored: Corrections, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__("reading travel times", READ_EVERY_SECONDS)
         self._stored = stored
         self._monotonic = monotonic
         self._new: set[tuple[str, Kind]] = set()
         self._all_due_at = monotonic()
         self._copy: LRUCache[tuple[str, Kind], Correction | None] = LRUCache(2 * MOST_ZONES)
         self._lock = Lock()
-        self._reading = Repeated("reading travel times", self.refresh, READ_EVERY_SECONDS)
-
-    def start(self) -> Self:
-        """Begin to read in the background. Call after any fork."""
-        self._reading.start()
-        return self
-
-    def close(self) -> None:
-        """End the reading."""
-        self._reading.close()
 
     def of(self, zone: str, kind: Kind) -> Correction | None:
         with self._lock:
@@ -89,7 +80,7 @@ class KnownCorrections:
                 return self._copy[zone, kind]
             self._copy[zone, kind] = None
             self._new.add((zone, kind))
-        self._reading.hurry()
+        self.hurry()
         return None
 
     def refresh(self) -> None:
@@ -110,24 +101,11 @@ class KnownCorrections:
             self._all_due_at = now + READ_EVERY_SECONDS
 
 
-def _correction(item: Item) -> Correction | None:
-    """The correction; None if this release cannot read it or it has impossible values."""
-    try:
-        fields = json.loads(item["correction"]["S"])
-        correction = Correction(
-            by_distance=tuple(map(float, fields["by_distance"])),
-            by_direction=tuple(map(float, fields["by_direction"])),
-            by_origin=_numbers(fields["by_origin"]),
-            by_destination=_numbers(fields["by_destination"]),
-            by_hour=_numbers(fields["by_hour"]),
-            spread=float(fields["spread"]),
-            # The previous release wrote no pace.
-            pace=float(fields.get("pace", 1.0)),
-        )
-    except UNREADABLE as error:
-        note_unreadable("correction", error)
-        return None
-    return correction if _is_sound(correction) else None
+def _load(text: str) -> Correction:
+    correction = value_of(Correction, json.loads(text))
+    if not _is_sound(correction):
+        raise ValueError("impossible terms")
+    return correction
 
 
 def _is_sound(correction: Correction) -> bool:
@@ -139,7 +117,3 @@ def _is_sound(correction: Correction) -> bool:
     # NaN is in no range.
     are_possible = all(-LARGEST_TERM <= term <= LARGEST_TERM for term in terms)
     return shape == (len(KNOTS), 4) and are_possible and 0 < correction.spread <= LARGEST_TERM
-
-
-def _numbers(stored: Mapping[str, object]) -> dict[str, float]:
-    return {str(key): float(str(value)) for key, value in stored.items()}

@@ -46,7 +46,9 @@ class TableService:
         cells = len(sources) * len(targets)
         places = len(sources) + len(targets)
         most = _ERROR_BYTES + 2 * cells * MOST_BYTES_PER_CELL + places * MOST_BYTES_PER_PLACE
-        body = self._get(_query(sources, targets), seconds, most)
+        status, body = self._get(_query(sources, targets), seconds, most)
+        if status != 200:
+            raise BadAnswer(f"answered {status}")
         try:
             answer = json.loads(body)
             if answer["code"] != "Ok":
@@ -68,23 +70,17 @@ class TableService:
         """
         query = _query(np.zeros((1, 2)), np.zeros((1, 2)))
         try:
-            status, body = self._outbound.request(
-                "GET", self._url + query, seconds=seconds, most_bytes=_ERROR_BYTES
-            )
+            status, body = self._get(query, seconds, _ERROR_BYTES)
             return status in {200, 400} and isinstance(json.loads(body)["code"], str)
-        except (RequestFailed, ValueError, TypeError, KeyError, RecursionError):
+        except (BadAnswer, ValueError, TypeError, KeyError, RecursionError):
             return False
 
-    def _get(self, query: str, seconds: float, most: int) -> bytes:
+    def _get(self, query: str, seconds: float, most: int) -> tuple[int, bytes]:
+        url = self._url + query
         try:
-            status, body = self._outbound.request(
-                "GET", self._url + query, seconds=seconds, most_bytes=most
-            )
+            return self._outbound.request("GET", url, seconds=seconds, most_bytes=most)
         except RequestFailed as error:
             raise BadAnswer(str(error)) from None
-        if status != 200:
-            raise BadAnswer(f"answered {status}")
-        return body
 
 
 def _query(sources: FloatArray, targets: FloatArray) -> str:

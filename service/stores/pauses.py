@@ -7,9 +7,9 @@ last copy stays in use: an outage must neither end a pause nor stop dispatch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
-from service.background import Repeated
+from service.background import BackgroundCopy
 from service.model import RepositioningLevel
 from service.model.operations import Pause
 from service.stores.dynamodb.items import text
@@ -54,23 +54,14 @@ class DynamoPauses(TableStore):
         return _pause(self._updated(_KEY, expression, values, **names))
 
 
-class KnownPauses:
+class KnownPauses(BackgroundCopy):
     """`Pauses` with a copy in this process, kept from `start` on. Reading makes no remote call."""
 
     def __init__(self, stored: Pauses) -> None:
+        super().__init__("reading the pause", READ_EVERY_SECONDS, FIRST_READ_SECONDS)
         self._stored = stored
         self._copy = Pause()
         self._changes = 0
-        self._reading = Repeated("reading the pause", self.refresh, READ_EVERY_SECONDS)
-
-    def start(self) -> Self:
-        """Begin to read in the background. Call after any fork."""
-        self._reading.start(FIRST_READ_SECONDS)
-        return self
-
-    def close(self) -> None:
-        """End the reading."""
-        self._reading.close()
 
     def current(self) -> Pause:
         return self._copy

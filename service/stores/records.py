@@ -108,14 +108,14 @@ _form: Final[Callable[[type], _Form]] = cache(_form_of)
 def _converters(hint: Any) -> tuple[Convert, Convert]:
     """The functions that write and read a field of this type."""
     kind = get_args(hint)[0] if NoneType in get_args(hint) else hint
-    if kind in (str, bool):
-        return _same, _same
-    if kind in (int, float):
-        return _same, kind
+    if kind in _PLAIN:
+        return _same, _PLAIN[kind]
     if kind is datetime:
         return instant_text, instant_of
     if get_origin(kind) is Mapping:
-        return lambda values: dict(values) or None, _counts
+        return lambda values: dict(values) or None, partial(_numbers, get_args(kind)[1])
+    if get_origin(kind) is tuple:
+        return list, lambda numbers: tuple(map(get_args(kind)[0], numbers))
     if get_origin(kind) is frozenset:
         return lambda members: sorted(members) or None, frozenset
     if isinstance(kind, type) and is_dataclass(kind):
@@ -125,8 +125,8 @@ def _converters(hint: Any) -> tuple[Convert, Convert]:
     raise TypeError(f"no record has a field of type {kind}")
 
 
-def _counts(record: Mapping[str, Any]) -> Mapping[str, int]:
-    return {name: int(count) for name, count in record.items()}
+def _numbers(kind: Convert, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: kind(number) for name, number in record.items()}
 
 
 def _unless_zero(count: int) -> int | None:
@@ -144,3 +144,7 @@ def finite(number: Any) -> float:
 
 def _same(value: Any) -> Any:
     return value
+
+
+_PLAIN: Final[Mapping[Any, Convert]] = {str: _same, bool: _same, int: int, float: float}
+"""The types that a record holds as they are, and how each is read."""

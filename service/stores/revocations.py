@@ -16,10 +16,10 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from service.auth.revocation import Mark, RevocationSet
-from service.background import Repeated
+from service.background import BackgroundCopy
 from service.model.errors import Unavailable
 from service.stores.dynamodb.calls import ConditionFailed, patiently
 from service.stores.dynamodb.items import text
@@ -131,7 +131,7 @@ class DynamoRevocations(TableStore):
         return found
 
 
-class KnownRevocations:
+class KnownRevocations(BackgroundCopy):
     """The process's copy of all revocations, kept from `start` on; `put` announces new ones."""
 
     def __init__(
@@ -143,6 +143,7 @@ class KnownRevocations:
         most: int = MOST_KEPT,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__("reading revocations", READ_EVERY_SECONDS)
         self._stored = stored
         self._announce = announce
         self._now = now
@@ -152,20 +153,6 @@ class KnownRevocations:
         self._puts = 0
         self._seen_changes: str | None = None
         self._reread_at = -math.inf
-        self._reading = Repeated("reading revocations", self.refresh, READ_EVERY_SECONDS)
-
-    def start(self) -> Self:
-        """Begin to read in the background. Call after any fork."""
-        self._reading.start()
-        return self
-
-    def hurry(self) -> None:
-        """Read again at once, because something has changed."""
-        self._reading.hurry()
-
-    def close(self) -> None:
-        """End the reading."""
-        self._reading.close()
 
     def current(self) -> RevocationSet:
         """The process's copy. No remote call."""
