@@ -27,6 +27,7 @@ from pydantic import (
 
 from service import addresses
 from service import setting_types as types
+from service.auth.claims import LONGEST_SESSION_SECONDS
 from service.auth.roles import RoleGrants
 
 KEYS_PATH: Final = "/.well-known/jwks.json"
@@ -130,7 +131,7 @@ class ApiSettings(Settings):
     auth_jwks_allow_http_hosts: types.PlainHosts = ()
     auth_leeway_seconds: int = Field(30, ge=0, le=300)
     auth_resource: types.Word = ""
-    auth_session_max_seconds: int = Field(30 * 86400, gt=0)
+    auth_session_max_seconds: int = Field(LONGEST_SESSION_SECONDS, gt=0)
     admin_group: types.Group = "admin"
     dispatcher_group: types.Group = "dispatcher"
     unicorn_group: types.Group = "unicorns"

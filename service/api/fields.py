@@ -77,7 +77,7 @@ Instant = Annotated[
     datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_is_readable)]
-Text = Annotated[str, Field(max_length=280)]
+ShortText = Annotated[str, Field(max_length=280)]
 UnicornId = Annotated[str, Field(pattern=f"^{ID_PATTERN}$")]
 Count = Annotated[int, Field(ge=1, le=100), BeforeValidator(_number)]
 AccountSub = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
@@ -108,7 +108,7 @@ class Point(Strict):
         return Location(self.latitude, self.longitude)
 
 
-class Listing(BaseModel):
+class PageQuery(BaseModel):
     """The part of a list to return."""
 
     model_config = ConfigDict(strict=True, frozen=True)

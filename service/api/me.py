@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 from flask import Blueprint, Response
 from pydantic import Field
 
-from service.api.fields import Listing, Strict
+from service.api.fields import PageQuery, Strict
 from service.api.views import Instant, RideView, View, ride_view
 from service.auth import policy
 from service.auth.errors import InvalidToken
@@ -91,7 +91,7 @@ def show_account() -> Response:
 
 
 @Route(blueprint, "GET", "/v1/me/export", policy=policy.RIDES_READ, answers={200: ExportView})
-def export_account(query: Listing) -> Response:
+def export_account(query: PageQuery) -> Response:
     """Export all stored data of the caller: the account and every ride, newest first."""
     rides_of = dependencies().ports.rides.list_of_rider
     page, next_cursor = cursors.read_page(

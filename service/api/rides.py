@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from flask import Blueprint, Response
 from pydantic import BeforeValidator, Field
 
-from service.api.fields import Listing, Point, Strict, Text, whole_number
+from service.api.fields import PageQuery, Point, ShortText, Strict, whole_number
 from service.api.views import LiveRideView, RideListView, RideView, ride_view
 from service.auth import policy
 from service.core import rides
@@ -32,23 +32,23 @@ class RideRequest(Strict):
 
     pickup: Point
     dropoff: Point | None = None
-    note: Text | None = None
+    note: ShortText | None = None
 
 
 class Cancelation(Strict):
     """The reason for which a ride is canceled."""
 
-    reason: Text | None = None
+    reason: ShortText | None = None
 
 
 class RideRating(Strict):
     """The rider's rating of a completed ride."""
 
     stars: Annotated[int, Field(ge=1, le=5), BeforeValidator(whole_number)]
-    comment: Text | None = None
+    comment: ShortText | None = None
 
 
-class RideListing(Listing):
+class RidesQuery(PageQuery):
     """The part of the caller's rides to return, newest first."""
 
     status: Annotated[RideStatus, Field(strict=False)] | None = None
@@ -76,7 +76,7 @@ def request_ride(body: RideRequest) -> Response:
 
 
 @Route(blueprint, "GET", "/v1/rides", policy=policy.RIDES_READ, answers={200: RideListView})
-def list_rides(query: RideListing) -> Response:
+def list_rides(query: RidesQuery) -> Response:
     """List the caller's rides, newest first; with `status`, a page may hold fewer than `limit`."""
     rides_of = dependencies().ports.rides.list_of_rider
     page, next_cursor = cursors.read_page(

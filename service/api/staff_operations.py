@@ -11,7 +11,7 @@ from typing import Annotated, Final, Self
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from service.api.fields import Listing, Nothing, Strict, left_out
+from service.api.fields import Nothing, PageQuery, Strict, left_out
 from service.api.operation_views import (
     DeadLetterListView,
     DeadLetterView,
@@ -125,7 +125,7 @@ def list_queues() -> Response:
     policy=policy.ADMIN_READ,
     answers={200: DeadLetterListView},
 )
-def list_dead_letters(query: Listing) -> Response:
+def list_dead_letters(query: PageQuery) -> Response:
     """List the rides set aside in the last 30 days, with the cause, newest first."""
     newest = partial(dependencies().ports.dead_letters.newest, limit=query.limit)
     page, next_cursor = cursors.read_page(cursors.DEAD_LETTERS, query.cursor, newest)
@@ -133,7 +133,7 @@ def list_dead_letters(query: Listing) -> Response:
 
 
 @Route(blueprint, "GET", "/v1/admin/audit", policy=policy.ADMIN_READ, answers={200: AuditListView})
-def list_audit_entries(query: Listing) -> Response:
+def list_audit_entries(query: PageQuery) -> Response:
     """List the changes that staff made by these routes in the last 90 days, newest first."""
     newest = partial(dependencies().oversight.audit.newest, limit=query.limit)
     page, next_cursor = cursors.read_page(cursors.AUDIT, query.cursor, newest)

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 from flask import Blueprint, Response
 from pydantic import Field, model_validator
 
-from service.api.fields import AccountSub, Instant, Listing, Nothing, UnicornId
+from service.api.fields import AccountSub, Instant, Nothing, PageQuery, UnicornId
 from service.api.rides import Cancelation
 from service.api.staff_views import TimelineView, timeline_view
 from service.api.views import StaffRideListView, StaffRideView, staff_ride_view
@@ -32,7 +32,7 @@ CLOCK_SKEW: Final = timedelta(seconds=30)
 """How far the clock of another process that stores rides may be ahead of ours."""
 
 
-class AllRidesListing(Listing):
+class AllRidesQuery(PageQuery):
     """The rides to return, newest first: of one rider, of one unicorn, or of all.
 
     Of all, by default those of the last day.
@@ -53,7 +53,7 @@ class AllRidesListing(Listing):
 @Route(
     blueprint, "GET", "/v1/admin/rides", policy=policy.ADMIN_READ, answers={200: StaffRideListView}
 )
-def list_all_rides(query: AllRidesListing) -> Response:
+def list_all_rides(query: AllRidesQuery) -> Response:
     """List rides of all riders, of one rider or of one unicorn, newest first.
 
     Of all riders by default those since a day ago. A page may hold fewer rides than `limit`
@@ -123,7 +123,7 @@ def reassign_ride(ride_id: str, body: Nothing) -> Response:
     return _shown(ride)
 
 
-def _listed(query: AllRidesListing, start: Mapping[str, str] | None) -> Page[Ride]:
+def _listed(query: AllRidesQuery, start: Mapping[str, str] | None) -> Page[Ride]:
     deps = dependencies()
     rides, now = deps.ports.rides, deps.now()
     if query.rider_id or query.unicorn_id:

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, model_validator
 
-from service.api.fields import AccountSub, Listing, Name, Point, Strict, UnicornId, left_out
+from service.api.fields import AccountSub, Name, PageQuery, Point, Strict, UnicornId, left_out
 from service.api.unicorn_views import UnicornListView, UnicornView, unicorn_view
 from service.auth import policy
 from service.core import staff, unicorns
@@ -74,7 +74,7 @@ class UnicornPatch(Strict):
 @Route(
     blueprint, "GET", "/v1/admin/unicorns", policy=policy.ADMIN_READ, answers={200: UnicornListView}
 )
-def list_unicorns(query: Listing) -> Response:
+def list_unicorns(query: PageQuery) -> Response:
     """List the whole fleet, removed unicorns too, in no particular order."""
     deps = dependencies()
     page, next_cursor = cursors.read_page(

@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, model_validator
 
 from service.api.fields import Heading, Instant, Latitude, Longitude, Speed, Strict, left_out
-from service.api.rides import RideListing
+from service.api.rides import RidesQuery
 from service.api.unicorn_views import (
     AdviceView,
     MyUnicornView,
@@ -149,7 +149,7 @@ def advance_ride(ride_id: str, step: str, body: StepTaken) -> Response:
     policy=policy.FLEET_DRIVE,
     answers={200: DrivenRideListView},
 )
-def list_driven_rides(query: RideListing) -> Response:
+def list_driven_rides(query: RidesQuery) -> Response:
     """List the rides of the caller's unicorn: those it had at their end, and its present one,
     newest first.
 

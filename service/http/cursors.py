@@ -67,7 +67,7 @@ def read_page(
     return page.items, cursor_of(page.next_key, subject, listing)
 
 
-def cursor_of(key: Mapping[str, str] | None, subject: str, listing: Listing = RIDES) -> str | None:
+def cursor_of(key: Mapping[str, str] | None, subject: str, listing: Listing) -> str | None:
     """The cursor that continues at `key`, for this subject only."""
     if key is None:
         return None
@@ -75,7 +75,7 @@ def cursor_of(key: Mapping[str, str] | None, subject: str, listing: Listing = RI
     return base64.urlsafe_b64encode(_code(payload, subject, listing) + payload).decode().rstrip("=")
 
 
-def key_of(cursor: str | None, subject: str, listing: Listing = RIDES) -> Mapping[str, str] | None:
+def key_of(cursor: str | None, subject: str, listing: Listing) -> Mapping[str, str] | None:
     """The key inside a cursor made for this subject; anything else is 422 `invalid_cursor`."""
     if cursor is None:
         return None
@@ -102,7 +102,7 @@ def _key_in(payload: bytes, listing: Listing) -> Mapping[str, str]:
     raise _refused()
 
 
-def _code(payload: bytes, subject: str, listing: Listing = RIDES) -> bytes:
+def _code(payload: bytes, subject: str, listing: Listing) -> bytes:
     key = hashlib.blake2b(subject.encode(), person=listing.name).digest()
     return hashlib.blake2b(payload, key=key, digest_size=_CODE_BYTES).digest()
 

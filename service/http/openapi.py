@@ -59,7 +59,7 @@ def document(
     schemas, named = schemas_of(ordered)
     paths: dict[str, Json] = {}
     for route in ordered:
-        example = (examples or {}).get(route.view.__name__, {})
+        example = (examples or {}).get(route.handler.__name__, {})
         operation = _operation(route, schemas, settings, example)
         paths.setdefault(_path(route), {})[route.method.lower()] = operation
     return {
@@ -112,7 +112,7 @@ def _operation(
     route: Route, schemas: Mapping[Any, Json], settings: ApiSettings, example: Mapping[str, Any]
 ) -> Json:
     operation: Json = {
-        "operationId": route.view.__name__,
+        "operationId": route.handler.__name__,
         **(_STREAM_MARKS if _is_stream(route) else {"tags": [_tag(route)]}),
         "summary": route.summary,
         "description": _description(route),
@@ -156,8 +156,8 @@ def _tag(route: Route) -> str:
 
 
 def _description(route: Route) -> str:
-    """The view's docstring without its first line, and who may call."""
-    more = (getdoc(route.view) or "").partition("\n\n")[2]
+    """The handler's docstring without its first line, and who may call."""
+    more = (getdoc(route.handler) or "").partition("\n\n")[2]
     return f"{more}\n\n{_callers(route.policy)}".strip()
 
 

@@ -20,7 +20,7 @@ from service.http.frame import QUIET
 from service.http.gate import gate, holders
 from service.http.problems import Problem
 
-View = Callable[..., Response]
+Handler = Callable[..., Response]
 
 ID_PATTERN: Final = "[A-Za-z0-9_-]{1,64}"
 """The form of the ids of rides, unicorns and dead letters."""
@@ -39,10 +39,10 @@ class Text:
 
 @dataclass(eq=False)
 class Route:
-    """Decorates a view that serves one method of one path, and says what the view does not.
+    """Decorates the function that serves one method of one path, and says what it does not.
 
-    The view is called with the path's parameters. If it has the parameters `body` or `query`, their
-    types are the models of the route, and the view gets them validated.
+    The function is called with the path's parameters. If it has parameters named `body` or `query`,
+    it gets them validated; their types are the route's models of body and query.
     """
 
     blueprint: Blueprint
@@ -58,21 +58,21 @@ class Route:
     """Request headers that this route reads, for the OpenAPI document."""
     sends: tuple[str, ...] = ()
     """Headers of successful answers, besides those that all answers have, for the document."""
-    view: View = field(init=False)
+    handler: Handler = field(init=False)
     body: type[BaseModel] | None = field(init=False)
     query: type[BaseModel] | None = field(init=False)
 
-    def __call__(self, view: View) -> View:
-        types = get_type_hints(view)
-        self.view, self.body, self.query = view, types.get("body"), types.get("query")
+    def __call__(self, handler: Handler) -> Handler:
+        types = get_type_hints(handler)
+        self.handler, self.body, self.query = handler, types.get("body"), types.get("query")
         self.blueprint.add_url_rule(
             self.rule,
-            endpoint=view.__name__,
+            endpoint=handler.__name__,
             view_func=_endpoint(self),
             methods=[self.method],
             provide_automatic_options=False,
         )
-        return view
+        return handler
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class Route:
 
     @property
     def summary(self) -> str:
-        return (self.view.__doc__ or "").strip().partition("\n")[0]
+        return (self.handler.__doc__ or "").strip().partition("\n")[0]
 
     @property
     def body_is_optional(self) -> bool:
@@ -110,8 +110,8 @@ def declared_routes(app: Flask) -> Mapping[str, Route]:
     return routes
 
 
-def _endpoint(declared: Route) -> View:
-    view, body, query, ids = declared.view, declared.body, declared.query, declared.ids
+def _endpoint(declared: Route) -> Handler:
+    handler, body, query, ids = declared.handler, declared.body, declared.query, declared.ids
     optional = declared.body_is_optional
 
     def endpoint(**arguments: Any) -> Response:
@@ -122,9 +122,9 @@ def _endpoint(declared: Route) -> View:
         if body:
             arguments["body"] = read_body(body, optional=optional, limit=declared.body_limit)
         if declared.rule in QUIET:
-            return view(**arguments)
+            return handler(**arguments)
         with gate().place(*holders()):
-            return view(**arguments)
+            return handler(**arguments)
 
     endpoint.route = declared  # type: ignore[attr-defined]
     return endpoint

@@ -116,19 +116,22 @@ def test_a_body_is_strict_json_or_a_problem(body: bytes) -> None:
 
 @given(st.text(max_size=200) | st.binary(max_size=120).map(lambda raw: raw.hex()))
 def test_a_cursor_that_was_not_given_out_is_refused(cursor: str) -> None:
-    assert outcome(lambda: cursors.key_of(cursor, "rider-1")) == (422, "invalid_cursor")
+    assert outcome(lambda: cursors.key_of(cursor, "rider-1", cursors.RIDES)) == (
+        422,
+        "invalid_cursor",
+    )
 
 
 @given(st.data())
 def test_a_cursor_that_was_changed_is_refused(data: st.DataObject) -> None:
     key = {"ride_id": str(UUID(int=7)), "requested_at": "2026-11-23T02:46:28.123Z"}
-    cursor = cursors.cursor_of(key, "rider-1")
+    cursor = cursors.cursor_of(key, "rider-1", cursors.RIDES)
     assert cursor
-    assert cursors.key_of(cursor, "rider-1") == key
+    assert cursors.key_of(cursor, "rider-1", cursors.RIDES) == key
     place = data.draw(st.integers(0, len(cursor) - 1))
     other = data.draw(st.characters(min_codepoint=33, max_codepoint=126))
     changed = cursor[:place] + other + cursor[place + 1 :]
-    found = outcome(lambda: cursors.key_of(changed, "rider-1"))
+    found = outcome(lambda: cursors.key_of(changed, "rider-1", cursors.RIDES))
     # The last character carries bits that mean nothing: another one may say the same.
     says_the_same = changed == cursor or (found == key and place == len(cursor) - 1)
     assert found == (key if says_the_same else (422, "invalid_cursor"))

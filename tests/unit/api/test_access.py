@@ -139,6 +139,8 @@ def test_a_route_lets_exactly_its_callers_in(api: Api, route: str) -> None:
             continue
         assert (answer.status_code, answer.json["reason"]) == refused, caller
         assert re.fullmatch(CHALLENGES[refused[1]], answer.headers["WWW-Authenticate"]), caller
+        # The answer says neither why a token is bad nor which group is allowed.
+        assert not re.search(b"forged|unknown|unicorn|admin|dispatcher", answer.data), caller
         assert stored(api) == before, caller
 
 

@@ -60,6 +60,9 @@ def credentials(mint: Mint) -> Mapping[str, str | None]:
         "a machine with every scope": mint.machine_token(scope=EVERYTHING),
         "a token above 7 KiB": mint.access_token(groups=[f"group-{n:060}" for n in range(100)]),
         "forged": rider[:-8] + "AAAAAAAA",
+        "expired": mint.access_token(exp=1),
+        "none": "",
+        "no token": "a.b.c",
         "an ID token": mint.access_token(**id_token),
     }
     return {

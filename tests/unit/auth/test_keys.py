@@ -209,13 +209,6 @@ def test_a_cold_start_without_endpoint_is_unavailable_and_recovers(server: KeySe
         assert pool.accepts(MINT_A.access_token())
 
 
-def test_bad_claims_are_refused_without_any_fetch(server: KeyServer) -> None:
-    changes = [{"iss": "x"}, {"token_use": "id"}, {"client_id": "x"}, {"exp": 1}]
-    with pool_on(server) as pool:
-        assert not any(pool.accepts(MINT_A.access_token(**change)) for change in changes)
-    assert server.fetches == 0
-
-
 @pytest.mark.parametrize("drip", [KeyServer.drip, KeyServer.drip_headers])
 def test_a_dripping_endpoint_meets_the_deadline(
     server: KeyServer, drip: Callable[[KeyServer], None]
