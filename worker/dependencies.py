@@ -15,7 +15,7 @@ from service.bootstrap import JOB_TIMEOUT_SECONDS, build_common_parts, city_map
 from service.core.city_map import CityMap
 from service.core.claims import Claim, Outcome
 from service.core.learning import learn_from_legs
-from service.core.moves import Repositioner, StepReport
+from service.core.moves import Repositioner, RunReport
 from service.core.ports import LearnedCorrections, Ports
 from service.core.rounds import Dispatcher
 from service.core.statistics import Statistics, count_unicorns
@@ -103,9 +103,9 @@ class Dependencies:
             self.queue.publish_reposition(zone, self.repositioner.period)
 
     def reposition(self, zone: str) -> None:
-        """Take the zone's step, unless another worker takes it."""
+        """Advise the zone's idle unicorns, unless another worker does."""
         with self.locks.hold(repositioning_lock(zone)) as is_mine, MOVES_SECONDS.time():
-            report = self.repositioner.step(zone, self.now()) if is_mine else None
+            report = self.repositioner.run(zone, self.now()) if is_mine else None
         if report:
             _count(report)
 
@@ -175,7 +175,7 @@ def dependencies() -> Dependencies:
     return _built or build(load(Settings))
 
 
-def _count(report: StepReport) -> None:
+def _count(report: RunReport) -> None:
     for outcome in MOVE_OUTCOMES:
         MOVES.labels(outcome).inc(getattr(report, outcome))
     for what in DEMAND_KINDS:

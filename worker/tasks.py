@@ -52,7 +52,7 @@ def dispatch_count(*_more: object, **_named: object) -> None:
 
 @app.task(name=REPOSITION_ALL_TASK)
 def dispatch_reposition_all(*_more: object, **_named: object) -> None:
-    """Ask for a step of repositioning in each zone where riders asked for rides lately."""
+    """Ask for a run of repositioning in each zone where riders asked for rides lately."""
     dependencies().reposition_all()
 
 

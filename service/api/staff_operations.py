@@ -36,7 +36,6 @@ from service.model import RepositioningLevel, items_of
 
 blueprint: Final = Blueprint("admin_operations", __name__)
 
-PAGE: Final = 100
 RECONCILE_SECONDS: Final = 20.0
 """Less than the time that a load balancer waits for an answer; a larger fleet needs the command."""
 MOST_RIDES: Final = 10_000
@@ -206,7 +205,7 @@ def reconcile(body: Nothing) -> Response:
     """Repair rides and unicorns that contradict each other, as after a table was restored."""
     deps = dependencies()
     end = deps.monotonic() + RECONCILE_SECONDS
-    fleet = items_of(lambda at: deps.oversight.roster.unicorns(limit=PAGE, start=at))
+    fleet = items_of(deps.oversight.roster.unicorns)
     done = reconcile_all(deps.ports, fleet, deps.now(), MOST_RIDES, lambda: deps.monotonic() < end)
     for repair in done.repairs:
         audit.part_of_action(repair.what, ride_id=repair.ride_id, unicorn_id=repair.unicorn_id)

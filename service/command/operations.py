@@ -91,7 +91,7 @@ def list_letters(limit: int, output: Output) -> None:
     """List them, newest first."""
     tools = Tools()
     with explained():
-        newest = items_of(lambda at: tools.ports.dead_letters.newest(limit=PAGE, start=at))
+        newest = items_of(tools.ports.dead_letters.newest)
         letters = list(islice(newest, limit))
     views = [DeadLetterView.of(letter) for letter in letters]
     lines = [

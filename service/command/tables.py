@@ -15,7 +15,6 @@ from service.model import items_of
 from service.stores.dynamodb import schema
 from service.stores.dynamodb.inspection import faults_of_tables
 
-PAGE: Final = 100
 MOST_RIDES: Final = 1_000_000
 
 
@@ -70,7 +69,7 @@ def reconcile(output: Output) -> None:
     """
     tools = Tools()
     with explained():
-        fleet = items_of(lambda at: tools.oversight.roster.unicorns(limit=PAGE, start=at))
+        fleet = items_of(tools.oversight.roster.unicorns)
         done = reconcile_all(tools.ports, output.progress(fleet, "unicorns"), now(), MOST_RIDES)
     for repair in done.repairs:
         wrote(repair.what, ride_id=repair.ride_id, unicorn_id=repair.unicorn_id)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
 
 from service.core.dead_letters import letters_about
 from service.core.photos import Photos
@@ -14,9 +13,6 @@ from service.core.ports import DeadLetters, Rides, WriteConflict
 from service.core.staff import RideHistory
 from service.model import Ride, items_of
 from service.model.errors import OpenRides
-
-PAGE: Final = 100
-"""Rides that one call lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +30,7 @@ def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
     after an interruption. Five remote calls for each ride. Raises `Unavailable`.
     """
     erased, still_open = 0, []
-    listing = partial(rides.list_of_rider, rider_id, status=None, limit=PAGE)
-    for listed in items_of(lambda start: listing(start=start)):
+    for listed in items_of(partial(rides.list_of_rider, rider_id, status=None)):
         ride = rides.get(listed.ride_id)  # the listing may be a moment old
         if ride is None or ride.rider_id != rider_id:
             continue
@@ -78,8 +73,8 @@ def delete_account(
 
 
 def _require_all_ended(rides: Rides, sub: str) -> None:
-    listing = partial(rides.list_of_rider, sub, status=None, limit=PAGE)
-    if any(not ride.is_terminal for ride in items_of(lambda start: listing(start=start))):
+    listing = partial(rides.list_of_rider, sub, status=None)
+    if any(not ride.is_terminal for ride in items_of(listing)):
         raise OpenRides("a ride has not ended: cancel it, or let it end")
 
 
@@ -92,8 +87,7 @@ def renew_expiry(
     newest first. May be repeated. Costs one write per ended ride, and reads all rides of the time
     span. Raises `Unavailable`.
     """
-    listing = partial(history.newest, since=since, until=until, status=None, limit=PAGE)
-    for ride in items_of(lambda start: listing(start=start)):
+    for ride in items_of(partial(history.newest, since=since, until=until, status=None)):
         if not ride.is_terminal:
             continue
         try:

@@ -58,7 +58,9 @@ def estimate(ports: Hints, pickup: Location, dropoff: Location | None, now: date
     soonest = float(np.min(etas)) if len(etas) else None
     trip = metres = None
     if dropoff:
-        trip, metres = _trip(ports, zone, pickup, dropoff, now)
+        travel = ports.times.for_riders(zone, Kind.TRIP, now)
+        seconds, lengths = travel.estimate(places([pickup]), places([dropoff]))
+        trip, metres = float(seconds[0]), float(lengths[0])
     return Estimate(
         pickup_eta_seconds=_whole(soonest),
         pickup_eta_latest_seconds=_whole(soonest, ports.times.latest_factor(zone, Kind.PICKUP)),
@@ -67,14 +69,6 @@ def estimate(ports: Hints, pickup: Location, dropoff: Location | None, now: date
         trip_metres=_whole(metres),
         available_nearby=len(etas),
     )
-
-
-def _trip(
-    ports: Hints, zone: str, pickup: Location, dropoff: Location, now: datetime
-) -> tuple[float, float]:
-    travel = ports.times.for_riders(zone, Kind.TRIP, now)
-    seconds, metres = travel.estimate(places([pickup]), places([dropoff]))
-    return float(seconds[0]), float(metres[0])
 
 
 def _whole(value: float | None, factor: float = 1.0) -> int | None:

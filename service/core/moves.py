@@ -1,7 +1,7 @@
 """Repositioning: every `REPOSITION_SECONDS`, advises the idle unicorns of each zone where to wait.
 
 Advice is only a hint: a driver need not follow it, and a claim ends it. If advice is lost, the next
-step gives new advice.
+run gives new advice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from service.core.effects import unicorn_topic
 from service.core.ports import (
     Changes,
     FleetIndex,
-    LastStep,
+    LastRun,
     MoveMemory,
     Outlook,
     Pauses,
@@ -33,10 +33,10 @@ from service.model import Advice, FleetEntry, RepositioningLevel
 
 
 @dataclass(frozen=True, slots=True)
-class StepReport:
-    """The results of a step, for the metrics.
+class RunReport:
+    """The results of a run, for the metrics.
 
-    Riders are those of the horizon before this step (`Repositioning.horizon_seconds`), of all
+    Riders are those of the horizon before this run (`Repositioning.horizon_seconds`), of all
     goals.
     """
 
@@ -56,25 +56,25 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class Repositioner:
-    """Runs the steps of zones. `period`: the time from one step to the next."""
+    """Advises zones, again and again. `period`: the time from one run to the next."""
 
     moves: MoveMemory
     fleet: FleetIndex
     pauses: Pauses
     changes: Changes
     times: ZoneTimes
-    """The travel times of the zones. A step chooses goals by their straight-line times."""
+    """The travel times of the zones. A run chooses goals by their straight-line times."""
     ways: TravelTimes | None
     """The drive times of the routing engine: infinite where it knows no way or does not answer.
 
-    None if the service has no engine. A step chooses moves by straight line and then drops those
+    None if the service has no engine. A run chooses moves by straight line and then drops those
     whose drive is too long by the engine, so that no unicorn is sent across a river."""
     period: timedelta
 
-    def step(self, zone: str, now: datetime) -> StepReport | None:
+    def run(self, zone: str, now: datetime) -> RunReport | None:
         """Advise the zone's idle unicorns where to wait.
 
-        None if the last step was less than half a period ago, or if repositioning is off and no
+        None if the last run was less than half a period ago, or if repositioning is off and no
         advice is left to withdraw. Raises `Unavailable`.
         """
         outlook = self.moves.outlook(zone, now)
@@ -102,7 +102,7 @@ class Repositioner:
         level: RepositioningLevel,
         outlook: Outlook,
         fleet: Sequence[FleetEntry],
-        last: LastStep,
+        last: LastRun,
         now: datetime,
     ) -> Moves:
         """The moves of the zone; none while Redis is new, because it then knows few riders."""
@@ -145,7 +145,7 @@ class Repositioner:
         return replace(found, moves=moves, goal_by_unicorn=goal_by_unicorn)
 
     def _advice(self, move: Move, now: datetime) -> Advice:
-        # Valid for two periods, so that it outlasts one late or missed step.
+        # Valid for two periods, so that it outlasts one late or missed run.
         return Advice(move.unicorn_id, move.cell, move.target, now, now + 2 * self.period)
 
 
@@ -158,26 +158,26 @@ def demand_of(requests: Sequence[RecentRequest], now: datetime, knobs: Repositio
     )
 
 
-def _of_now(last: LastStep | None, now: datetime, most: timedelta) -> LastStep:
-    """The last step, or an empty one if it is older than `most` or lies in the future.
+def _of_now(last: LastRun | None, now: datetime, most: timedelta) -> LastRun:
+    """The last run, or an empty one if it is older than `most` or lies in the future.
 
-    A step lies in the future after a clock was set back.
+    A run lies in the future after a clock was set back.
     """
     if last is None:
-        return LastStep(at=now - most)
+        return LastRun(at=now - most)
     if now - most <= last.at <= now:
         return last
-    return LastStep(at=now - most, trust=last.trust)
+    return LastRun(at=now - most, trust=last.trust)
 
 
 def _summarized(
-    last: LastStep,
+    last: LastRun,
     trust: Mapping[str, float],
     seen: Mapping[str, Progress],
     found: Moves,
     fleet: Sequence[FleetEntry],
-) -> tuple[LastStep, StepReport]:
-    """The results of this step without predictions, and a report on the last step."""
+) -> tuple[LastRun, RunReport]:
+    """The results of this run without predictions, and a report on the last run."""
     has_ride = {entry.unicorn.unicorn_id for entry in fleet if entry.unicorn.ride_id}
     present = {entry.unicorn.unicorn_id for entry in fleet}
     followers = last.followers | {name for name, each in seen.items() if each.followed}
@@ -189,7 +189,7 @@ def _summarized(
         trust=trust,
         followers=(followers & present) - has_ride,
     )
-    return after, StepReport(
+    return after, RunReport(
         sent=sum(before.get(move.unicorn_id) != move.cell for move in found.moves),
         followed=sum(each.followed for each in seen.values()),
         ignored=sum(not each.followed for each in seen.values()),
@@ -199,12 +199,12 @@ def _summarized(
 
 
 def _compared(
-    after: LastStep,
-    report: StepReport,
+    after: LastRun,
+    report: RunReport,
     predicted: Mapping[str, float],
     requests: Sequence[RecentRequest],
     now: datetime,
-) -> tuple[LastStep, StepReport]:
+) -> tuple[LastRun, RunReport]:
     """Once per horizon: compare the old prediction with the requests since, and store a new one."""
     made_at, horizon = after.predicted_at, timedelta(seconds=Repositioning().horizon_seconds)
     if made_at and now - made_at < horizon:

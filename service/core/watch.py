@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from service.core.effects import ride_topic, unicorn_topic
@@ -74,10 +75,7 @@ def wait_for_ride(
 
     Raises `RideNotFound` if it is no longer this rider's.
     """
-
-    def read() -> Ride:
-        return _read_again(ports, ride)
-
+    read = partial(_read_again, ports, ride)
     return _wait(ports, ride_topic(ride.ride_id), read, done, seconds, monotonic, wait)
 
 

@@ -44,7 +44,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """The decision of one step."""
+    """The decision of one run."""
 
     moves: tuple[Move, ...] = ()
     goal_by_unicorn: Mapping[str, str] = field(default_factory=dict)

@@ -15,11 +15,11 @@ LEAST_PACE: Final = 0.2
 low, because goals are chosen by straight line and a drive in heavy traffic takes twice as long. A
 unicorn that does not follow mostly stands still."""
 
-TRUST_STEP: Final = 0.5
+TRUST_CHANGE: Final = 0.5
 """The part by which one observation changes a unicorn's trust."""
 
 TRUST_REGAINED: Final = 0.01
-"""The part of the lost trust that returns in each step: half of it in 35 minutes, so that the
+"""The part of the lost trust that returns in each run: half of it in 35 minutes, so that the
 unicorn is tried again later."""
 
 
@@ -60,5 +60,5 @@ def trust_after(trust: Mapping[str, float], seen: Mapping[str, Progress]) -> Map
     after = {name: each + TRUST_REGAINED * (1 - each) for name, each in trust.items()}
     for name, found in seen.items():
         before = trust.get(name, 1.0)
-        after[name] = before + TRUST_STEP * (found.followed - before)
+        after[name] = before + TRUST_CHANGE * (found.followed - before)
     return {name: each for name, each in after.items() if each < 0.99}

@@ -66,7 +66,7 @@ class Goals:
         return values
 
 
-# Cached, because two steps have most cells in common and h3 takes longer than the other arithmetic.
+# Cached, because two runs have most cells in common and h3 takes longer than the other arithmetic.
 _center = lru_cache(maxsize=1 << 16)(h3.cell_to_latlng)
 _parent = lru_cache(maxsize=1 << 16)(h3.cell_to_parent)
 

@@ -35,8 +35,8 @@ unicorns and report false drives. Both count, because the prior for riders gives
 times the straight line's time: half the prior is twice too long where the straight line is right.
 """
 
-DISTANCE_STEP: Final = 0.25
-OTHER_STEP: Final = 0.1
+DISTANCE_CHANGE: Final = 0.25
+OTHER_CHANGE: Final = 0.1
 """How far one fit moves each coefficient, which limits how far one fit changes an estimate."""
 
 UNICORNS_NEEDED: Final = 20
@@ -73,7 +73,7 @@ def learn(
     """The correction learned from the completed legs of one zone and one kind.
 
     `legs`: all that ended in some recent time span up to `now` (seconds since 1970). `previous`:
-    the correction in use; the result is at most one step away from it. None if there are too few
+    the correction in use; the result differs from it by a limited change. None if there are too few
     unicorns, or if the result predicts the legs that were held back worse than `previous` does.
     """
     able = usable(legs, prior, now)
@@ -85,7 +85,7 @@ def learn(
     error, spread = _evaluated(_fit(taught, now, prior), held_back, now, longest)
     if error > _evaluated(previous, held_back, now, longest)[0] + TOLERANCE:
         return None
-    return _one_step(previous, _fit(able, now, prior), spread)
+    return _limited(previous, _fit(able, now, prior), spread)
 
 
 def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
@@ -211,30 +211,30 @@ def _evaluated(
     return float(np.average(np.abs(errors), weights=weights / noise(legs))), spread
 
 
-def _one_step(previous: Correction, goal: Correction, spread: float) -> Correction:
-    """The correction nearest to the goal that is one step away from `previous`."""
+def _limited(previous: Correction, goal: Correction, spread: float) -> Correction:
+    """The correction nearest to the goal whose change from `previous` is within the limits."""
 
-    def step(old: float, new: float, largest: float) -> float:
+    def moved(old: float, new: float, largest: float) -> float:
         return old + min(max(new - old, -largest), largest)
 
-    def steps(old: Mapping[str, float], new: Mapping[str, float]) -> dict[str, float]:
-        moved = {k: step(old.get(k, 0.0), new.get(k, 0.0), OTHER_STEP) for k in {*old, *new}}
-        return {key: value for key, value in moved.items() if value}
+    def moved_all(old: Mapping[str, float], new: Mapping[str, float]) -> dict[str, float]:
+        all_moved = {k: moved(old.get(k, 0.0), new.get(k, 0.0), OTHER_CHANGE) for k in {*old, *new}}
+        return {key: value for key, value in all_moved.items() if value}
 
     return Correction(
         by_distance=tuple(
-            step(old, new, DISTANCE_STEP)
+            moved(old, new, DISTANCE_CHANGE)
             for old, new in zip(previous.by_distance, goal.by_distance, strict=True)
         ),
         by_direction=tuple(
-            step(old, new, OTHER_STEP)
+            moved(old, new, OTHER_CHANGE)
             for old, new in zip(previous.by_direction, goal.by_direction, strict=True)
         ),
-        by_origin=steps(previous.by_origin, goal.by_origin),
-        by_destination=steps(previous.by_destination, goal.by_destination),
-        by_hour=steps(previous.by_hour, goal.by_hour),
+        by_origin=moved_all(previous.by_origin, goal.by_origin),
+        by_destination=moved_all(previous.by_destination, goal.by_destination),
+        by_hour=moved_all(previous.by_hour, goal.by_hour),
         spread=spread,
-        pace=math.exp(step(math.log(previous.pace), math.log(goal.pace), DISTANCE_STEP)),
+        pace=math.exp(moved(math.log(previous.pace), math.log(goal.pace), DISTANCE_CHANGE)),
     )
 
 

@@ -52,7 +52,7 @@ def reposition(
     """Decide which idle unicorns should wait elsewhere; the others stay where they are.
 
     `planned`: busy unicorns that already have their next ride. `goal_by_unicorn`: that of the last
-    step's `Moves`, so that no unicorn is sent back and forth. `trust`: the trust of each unicorn, 0
+    run's `Moves`, so that no unicorn is sent back and forth. `trust`: the trust of each unicorn, 0
     to 1; a unicorn without one has trust 1.
     """
     goal_by_unicorn, trust = goal_by_unicorn or {}, trust or {}
@@ -125,7 +125,7 @@ class _Pairs:
     def are_kept(
         self, goals: Goals, names: Sequence[str], goal_by_unicorn: Mapping[str, str]
     ) -> BoolArray:
-        """For each pair, whether the last step sent the unicorn to this goal."""
+        """For each pair, whether the last run sent the unicorn to this goal."""
         rows = {cell: row for row, cell in enumerate(goals.cells)}
         goal_of = np.array([rows.get(goal_by_unicorn.get(name, ""), -1) for name in names])
         kept: BoolArray = goal_of[self.unicorns] == self.goals

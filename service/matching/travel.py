@@ -56,10 +56,6 @@ class GreatCircle:
     def reach_metres(self, seconds: float) -> float:
         return seconds * self._metres_per_second / self.detour
 
-    def seconds_between(self, origin: Location, destination: Location) -> int:
-        """The estimate for a single pair, whole seconds."""
-        return round(self.crow_metres(origin, destination) / self.reach_metres(1))
-
     def crow_metres(self, origin: Location, destination: Location) -> float:
         """Straight line (haversine), metres."""
         south, north = math.radians(origin.latitude), math.radians(destination.latitude)

@@ -29,9 +29,9 @@ GENEROUS: Final = 1.001
 
 
 @lru_cache(4096)  # recording one position computes the same zone several times
-def zone_of(location: Location, resolution: int = RESOLUTION) -> str:
+def zone_of(location: Location) -> str:
     """The zone that holds the location."""
-    return str(h3.latlng_to_cell(location.latitude, location.longitude, resolution))
+    return str(h3.latlng_to_cell(location.latitude, location.longitude, RESOLUTION))
 
 
 def is_zone(text: str) -> bool:

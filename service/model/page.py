@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
+
+ITEMS: Final = 100
+"""The most items that `items_of` reads with one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +20,15 @@ class Page(Generic[Item]):
     next_key: Mapping[str, str] | None = None
 
 
-def items_of(page_from: Callable[[Mapping[str, str] | None], Page[Item]]) -> Iterator[Item]:
+def items_of(listing: Callable[..., Page[Item]]) -> Iterator[Item]:
     """All items of a listing; each page is read when its first item is needed.
 
-    `page_from` reads the page that begins at a `next_key`, or the first page for None.
+    `listing` is called with the arguments `limit`, and `start`: a `next_key`, or None for the first
+    page.
     """
     start: Mapping[str, str] | None = None
     while True:
-        page = page_from(start)
+        page = listing(limit=ITEMS, start=start)
         yield from page.items
         start = page.next_key
         if start is None:

@@ -163,7 +163,7 @@ DEMAND: Final = Counter(
 )
 MOVES_SECONDS: Final = Histogram(
     "wildrydes_moves_duration_seconds",
-    "Time in seconds of a zone's step of repositioning.",
+    "Time in seconds of a zone's run of repositioning.",
     buckets=QUICK,
 )
 

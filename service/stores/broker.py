@@ -158,7 +158,7 @@ class CeleryRoundQueue:
         self._send(SWEEP_TASK, SWEEP_QUEUE, (), expires=SWEEP_EXPIRES)
 
     def publish_reposition(self, zone: str, expires: timedelta) -> None:
-        """Publish a step of repositioning in the zone, which expires soon."""
+        """Publish a run of repositioning in the zone, which expires soon."""
         self._send(REPOSITION_TASK, SWEEP_QUEUE, (zone,), expires=expires)
 
     def _send(self, task: str, queue: str, args: tuple[str, ...], *, expires: timedelta) -> None:

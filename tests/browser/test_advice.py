@@ -13,7 +13,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from service.local.driving import Place
-from service.matching.zones import RESOLUTION, zone_of
+from service.matching.zones import zone_of
 from service.model import Location
 from service.stores.redis import keys
 from service.stores.redis.link import connect
@@ -50,7 +50,7 @@ def remember_riders(pages: LocalStack) -> None:
     counter, now = RequestCounter(), datetime.now(UTC)
     client.set(keys.EPOCH, int((now - timedelta(hours=1)).timestamp() * 1000))
     for number in range(30):
-        zone, rider = zone_of(RIDERS, RESOLUTION), f"rider-{number}"
+        zone, rider = zone_of(RIDERS), f"rider-{number}"
         ride = a_ride(rider_id=rider, pickup=RIDERS, zone=zone, requested_at=now)
         client.exchange(counter.commands(ride))
     client.close()

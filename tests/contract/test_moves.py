@@ -10,7 +10,7 @@ from datetime import timedelta
 import h3
 import pytest
 
-from service.core.ports import FleetIndex, LastStep, MoveMemory, RoundLeases, WaitingRides
+from service.core.ports import FleetIndex, LastRun, MoveMemory, RoundLeases, WaitingRides
 from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.matching.zones import zone_of
 from service.model import Advice, Location, Pairing, Position, Trip
@@ -93,7 +93,7 @@ def test_an_outlook_names_who_is_planned_and_how_old_the_memory_is(stores: Store
 def test_a_step_is_kept_and_its_advice_is_seen_wherever_the_unicorn_is(stores: Stores) -> None:
     stores.fleet.refresh(a_usable_unicorn(), NOW)
     stores.fleet.record("u1", Position(HERE, NOW), NOW)
-    step = LastStep(
+    run = LastRun(
         at=NOW,
         moves=[MOVE],
         goal_by_unicorn={"u1": MOVE.cell, "u2": MOVE.cell},
@@ -102,8 +102,8 @@ def test_a_step_is_kept_and_its_advice_is_seen_wherever_the_unicorn_is(stores: S
         predicted_at=NOW - timedelta(seconds=90),
         predicted={MOVE.cell: 2.5},
     )
-    stores.moves.advise(ZONE, step, [ADVICE])
-    assert stores.moves.outlook(ZONE, NOW).last == step
+    stores.moves.advise(ZONE, run, [ADVICE])
+    assert stores.moves.outlook(ZONE, NOW).last == run
     assert stores.moves.advised([ZONE], NOW) == [ADVICE]
     assert stores.fleet.presence("u1", NOW).advice == ADVICE
     later = NOW + timedelta(seconds=4)
@@ -117,12 +117,12 @@ def test_a_step_is_kept_and_its_advice_is_seen_wherever_the_unicorn_is(stores: S
 
 def test_whoever_the_next_step_does_not_name_is_told_nothing_any_more(stores: Stores) -> None:
     stores.fleet.refresh(a_usable_unicorn(), NOW)
-    stores.moves.advise(ZONE, LastStep(at=NOW, moves=[MOVE]), [ADVICE])
+    stores.moves.advise(ZONE, LastRun(at=NOW, moves=[MOVE]), [ADVICE])
     other = replace(ADVICE, unicorn_id="u2")
-    stores.moves.advise(ZONE, LastStep(at=NOW), [other])
+    stores.moves.advise(ZONE, LastRun(at=NOW), [other])
     assert stores.fleet.presence("u1", NOW).advice is None
     assert stores.moves.advised([ZONE], NOW) == [other]
-    stores.moves.advise(ZONE, LastStep(at=NOW), [])
+    stores.moves.advise(ZONE, LastRun(at=NOW), [])
     assert stores.moves.advised([ZONE], NOW) == []
 
 
@@ -173,7 +173,7 @@ def test_a_step_with_a_part_of_another_form_is_passed_over(
     link: RedisLink, part: int, other: object
 ) -> None:
     moves = RedisMoves(link)
-    moves.advise(ZONE, LastStep(at=NOW, moves=[MOVE]), [])
+    moves.advise(ZONE, LastRun(at=NOW, moves=[MOVE]), [])
     with link.use() as client:
         parts = json.loads(client.get(keys.moves(ZONE)) or "")
         parts[part] = other

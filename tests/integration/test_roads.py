@@ -11,7 +11,7 @@ import pytest
 from service.local import roads
 from service.local.processes import Process
 from service.local.stack import StackError
-from service.matching.travel import GreatCircle, places
+from service.matching.travel import GreatCircle, places, seconds_between
 from service.model import Location
 from service.stores.osrm import TableService
 from service.stores.routed import RoutedTimes
@@ -82,7 +82,7 @@ def test_a_place_far_from_every_road_is_estimated_by_straight_line(engine: Engin
 def test_an_engine_for_another_continent_answers_for_nobody(engine: Engine) -> None:
     pair = (FAR_AWAY, Location(48.86, 2.30))
     seconds, _ = told(engine, pair)
-    assert seconds[0] == pytest.approx(GreatCircle().seconds_between(*pair), abs=1)
+    assert seconds[0] == pytest.approx(seconds_between(GreatCircle(), *pair), abs=1)
     travel = engine.travel
     for number in range(10):
         travel.estimate(places([FAR_AWAY]), places([Location(48.86, 2.30 + number / 100)]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from service.core.ports import LastStep, Outlook
+from service.core.ports import LastRun, Outlook
 from service.model import Advice
 from service.stores.redis.moves import QUARTER, REMEMBERED
 from tests.support.fakes_redis import FakeFleetIndex, FakeWaitingRides
@@ -19,7 +19,7 @@ class FakeMoves:
     ) -> None:
         self._fleet = fleet or FakeFleetIndex()
         self._waiting = waiting or FakeWaitingRides()
-        self.steps: dict[str, LastStep] = {}
+        self.runs: dict[str, LastRun] = {}
         self.told: dict[str, Sequence[Advice]] = {}
 
     def zones(self, now: datetime) -> Sequence[str]:
@@ -37,14 +37,14 @@ class FakeMoves:
             planned=frozenset(
                 plan.unicorn_id for plan in self._waiting.plans.get(zone, {}).values()
             ),
-            last=self.steps.get(zone),
+            last=self.runs.get(zone),
             since=self._fleet.epoch,
         )
 
-    def advise(self, zone: str, step: LastStep, advice: Sequence[Advice]) -> None:
+    def advise(self, zone: str, run: LastRun, advice: Sequence[Advice]) -> None:
         for each in self.told.get(zone, ()):
             self._fleet.advice.pop(each.unicorn_id, None)
-        self.steps[zone], self.told[zone] = step, advice
+        self.runs[zone], self.told[zone] = run, advice
         self._fleet.advice.update((each.unicorn_id, each) for each in advice)
 
     def advised(self, zones: Collection[str], now: datetime) -> Sequence[Advice]:

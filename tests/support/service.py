@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from service.core import positions, staff, unicorns
+from service.core.pickup_etas import PickupEtas
 from service.core.ports import Ports
 from service.core.rides import RideOrder, request_ride
 from service.core.times import ZoneTimes
+from service.matching.travel import GreatCircle
 from service.model import Location, Position, Ride, Unicorn
 from tests.support.builders import NOW, a_unicorn
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
@@ -44,6 +46,8 @@ def fake_ports(**others: Any) -> Ports:
         "statistics": FakeStatistics(),
         "moves": FakeMoves(fleet, waiting),
     }
+    parts["times"] = times = others.get("times", ZoneTimes(GreatCircle()))
+    parts["pickup_etas"] = PickupEtas(times, {})
     named = {"rides": rides, "unicorns": unicorns, "fleet": fleet, "waiting": waiting}
     return Ports(**parts | named | others)
 

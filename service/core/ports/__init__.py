@@ -8,7 +8,7 @@ hold the truth and decide by conditional writes. The stores in Redis (`FleetInde
 from service.core.ports.fleet import FleetIndex, Nearby, Sighting
 from service.core.ports.groups import Hints, Ports, Rules, Stores
 from service.core.ports.learning import (
-    LastStep,
+    LastRun,
     LearnedCorrections,
     Legs,
     Matches,
@@ -44,7 +44,7 @@ __all__ = [
     "DeadLetters",
     "FleetIndex",
     "Hints",
-    "LastStep",
+    "LastRun",
     "LearnedCorrections",
     "LeaseLost",
     "Legs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.core.pickup_etas import PickupEtas
@@ -11,7 +11,6 @@ from service.core.ports.learning import Legs, Matches, MoveMemory
 from service.core.ports.rounds import Changes, RoundQueue, WaitingRides
 from service.core.ports.tables import Assignments, DeadLetters, Pauses, Rides, Unicorns
 from service.core.times import ZoneTimes
-from service.matching.travel import GreatCircle
 from service.model import Ride
 
 
@@ -50,7 +49,7 @@ class Hints:
     changes: Changes
     legs: Legs
     statistics: Matches
-    times: ZoneTimes = field(default_factory=lambda: ZoneTimes(GreatCircle()))
+    times: ZoneTimes
     rules: Rules = Rules()
 
 
@@ -70,7 +69,5 @@ class Ports(Stores):
 
     dead_letters: DeadLetters
     moves: MoveMemory
-    pickup_etas: PickupEtas = field(
-        default_factory=lambda: PickupEtas(ZoneTimes(GreatCircle()), {})
-    )
+    pickup_etas: PickupEtas
     """The ETAs of `times`, for those who follow a ride."""

@@ -53,8 +53,8 @@ class RecentRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastStep:
-    """The results of a zone's last step of repositioning."""
+class LastRun:
+    """The results of a zone's last run of repositioning."""
 
     at: datetime
     moves: Sequence[Move] = ()
@@ -71,13 +71,13 @@ class LastStep:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The demand and state at the beginning of a step."""
+    """The demand and state at the beginning of a run."""
 
     requests: Sequence[RecentRequest]
     """Requests of the last 15 to 30 minutes; each rider once per quarter of an hour."""
     planned: frozenset[str]
     """Busy unicorns that are planned for a waiting ride."""
-    last: LastStep | None
+    last: LastRun | None
     since: datetime | None
     """When Redis began to record; None if it is new."""
 
@@ -91,8 +91,8 @@ class MoveMemory(Protocol):
     def outlook(self, zone: str, now: datetime) -> Outlook:
         """The outlook of a zone: one call."""
 
-    def advise(self, zone: str, step: LastStep, advice: Sequence[Advice]) -> None:
-        """Store the step and its advice, in place of all earlier advice in the zone."""
+    def advise(self, zone: str, run: LastRun, advice: Sequence[Advice]) -> None:
+        """Store the run and its advice, in place of all earlier advice in the zone."""
 
     def advised(self, zones: Collection[str], now: datetime) -> Sequence[Advice]:
         """The valid advice in these zones, sorted by unicorn id."""

@@ -66,12 +66,12 @@ def requests(zone: str, quarter: int) -> str:
 
 
 def moves(zone: str) -> str:
-    """The results of the zone's last step of repositioning, which the next step reads."""
+    """The results of the zone's last run of repositioning, which the next run reads."""
     return f"{PREFIX}:{{{zone}}}:moves"
 
 
 def advice(zone: str) -> str:
-    """Hash of unicorn id to where it was told to wait by the zone's last step."""
+    """Hash of unicorn id to where it was told to wait by the zone's last run."""
     return f"{PREFIX}:{{{zone}}}:advice"
 
 

@@ -18,7 +18,7 @@ from typing import Final, cast
 
 import h3
 
-from service.core.ports import LastStep, Outlook, RecentRequest
+from service.core.ports import LastRun, Outlook, RecentRequest
 from service.matching.demand import PICKUP_RESOLUTION, Move
 from service.model import Advice, Location, Ride
 from service.stores.entries import SCHEMA, dump_advice, load_advice, load_list, load_plan, readable
@@ -35,8 +35,8 @@ lacks gets its expiry within this time."""
 MOST_ZONES: Final = 512
 REMEMBERED: Final = timedelta(seconds=2 * QUARTER)
 """How long requests are kept: the present quarter of an hour and the one before."""
-STEP_KEPT: Final = timedelta(hours=1)
-"""How long a zone's last step is kept, with the unicorns that follow advice, if no other step
+RUN_KEPT: Final = timedelta(hours=1)
+"""How long a zone's last run is kept, with the unicorns that follow advice, if no other run
 comes."""
 
 
@@ -97,15 +97,15 @@ class RedisMoves(RedisStore):
                 for ride_id, text in zip(ride_ids, plans, strict=True)
                 if (plan := readable("plan", load_plan, ride_id, text))
             ),
-            last=readable("step", _load_step, last),
+            last=readable("step", _load_run, last),
             since=instant_or_none(epoch),
         )
 
-    def advise(self, zone: str, step: LastStep, advice: Sequence[Advice]) -> None:
+    def advise(self, zone: str, run: LastRun, advice: Sequence[Advice]) -> None:
         with self._link.use() as client:
             before = cast("list[str]", client.hkeys(keys.advice(zone)))
         with self._link.pipe() as pipe:
-            pipe.set(keys.moves(zone), _dump_step(step), ex=STEP_KEPT)
+            pipe.set(keys.moves(zone), _dump_run(run), ex=RUN_KEPT)
             pipe.delete(keys.advice(zone))
             for name in {*before} - {each.unicorn_id for each in advice}:
                 pipe.hdel(keys.unicorn(name), "advice")
@@ -114,7 +114,7 @@ class RedisMoves(RedisStore):
                 pipe.hset(keys.unicorn(each.unicorn_id), "advice", text)
                 pipe.expire(keys.unicorn(each.unicorn_id), KEPT_SECONDS)
                 pipe.hset(keys.advice(zone), each.unicorn_id, text)
-            pipe.expire(keys.advice(zone), STEP_KEPT)
+            pipe.expire(keys.advice(zone), RUN_KEPT)
             pipe.execute()
 
     def advised(self, zones: Collection[str], now: datetime) -> Sequence[Advice]:
@@ -142,20 +142,20 @@ def _load_request(text: str) -> RecentRequest:
     return RecentRequest(cell=cell, at=instant_at(int(at)))
 
 
-def _dump_step(step: LastStep) -> str:
+def _dump_run(run: LastRun) -> str:
     moves = [
         [m.unicorn_id, m.cell, m.target.latitude, m.target.longitude, m.seconds, m.metres]
-        for m in step.moves
+        for m in run.moves
     ]
-    predicted = [millis(step.predicted_at), step.predicted] if step.predicted_at else None
-    rest = [dict(step.goal_by_unicorn), dict(step.trust), sorted(step.followers), predicted]
-    return json.dumps([SCHEMA, millis(step.at), moves, *rest])
+    predicted = [millis(run.predicted_at), run.predicted] if run.predicted_at else None
+    rest = [dict(run.goal_by_unicorn), dict(run.trust), sorted(run.followers), predicted]
+    return json.dumps([SCHEMA, millis(run.at), moves, *rest])
 
 
-def _load_step(text: str) -> LastStep:
+def _load_run(text: str) -> LastRun:
     at, moves, goals, trust, followers, predicted = load_list(text)
     predicted_at, riders = predicted or (None, {})
-    return LastStep(
+    return LastRun(
         at=instant_at(at),
         moves=[
             Move(str(name), str(cell), Location(latitude, longitude), float(seconds), float(metres))

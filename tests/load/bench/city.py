@@ -15,7 +15,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from itertools import count
 from typing import Any
 
-from service.matching.travel import GreatCircle
+from service.matching.travel import GreatCircle, seconds_between
 from service.model import Location
 from tests.load.bench.nyc import NycTrip
 from tests.support.stack import Stack
@@ -287,7 +287,7 @@ class City:
         if cab.is_moving:
             self.moved_metres += self.travel.crow_metres(cab.start, at)
         cab.is_moving = not cab.has_ride and goal != at
-        cab.drive(goal, self.travel.seconds_between(at, goal) / self.compress)
+        cab.drive(goal, round(seconds_between(self.travel, at, goal)) / self.compress)
         return self.travel.crow_metres(at, goal)
 
     def _take_advice(self) -> None:

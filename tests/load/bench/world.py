@@ -15,8 +15,9 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 
+import h3
+
 from service.matching.match import Matching, match
-from service.matching.zones import zone_of
 from service.model import FleetEntry, Location, Pairing, Ride
 from tests.load.bench.cabs import Cab, Rider, instant
 from tests.load.bench.moving import STEP_SECONDS, Herding
@@ -68,14 +69,15 @@ class World:
 
     def _request(self, ride_id: str, trip: NycTrip, now: float) -> None:
         self.riders[ride_id] = Rider(trip, now)
+        at = trip.pickup
         if self.herding:
-            self.herding.note_request(trip.pickup, now)
+            self.herding.note_request(at, now)
         self.waiting[ride_id] = Ride(
             ride_id=ride_id,
             rider_id=ride_id,
-            pickup=trip.pickup,
+            pickup=at,
             dropoff=trip.dropoff,
-            zone=zone_of(trip.pickup, self.policy.zone_resolution),
+            zone=h3.latlng_to_cell(at.latitude, at.longitude, self.policy.zone_resolution),
             requested_at=instant(now),
             deadline_at=instant(now + PATIENCE_SECONDS),
             due_at=None,

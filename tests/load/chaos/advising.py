@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.matching.zones import RESOLUTION, zone_of
+from service.matching.zones import zone_of
 from service.model import Location
 from service.stores.redis import keys
 from service.stores.redis.link import connect
@@ -36,10 +36,7 @@ def preset(cluster: Cluster) -> None:
     for at in (Location(*city) for city in CITIES):
         for number in range(EXPECTED_RIDERS):
             ride = a_ride(
-                rider_id=f"expected-{number}",
-                pickup=at,
-                zone=zone_of(at, RESOLUTION),
-                requested_at=now,
+                rider_id=f"expected-{number}", pickup=at, zone=zone_of(at), requested_at=now
             )
             client.exchange(counter.commands(ride))
     client.close()

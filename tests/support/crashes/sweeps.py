@@ -112,5 +112,5 @@ def a_job_tells_unicorns_where_to_wait(process: Process) -> None:
     ports = process.ports
     needed = ports.moves, ports.fleet, ports.pauses, ports.changes
     times, period, zone = ZoneTimes(GreatCircle()), timedelta(seconds=30), zone_of(PICKUP)
-    Repositioner(*needed, times, None, period).step(zone, process.now)
+    Repositioner(*needed, times, None, period).run(zone, process.now)
     valid_advice(ports.moves, ports.fleet, process.now)

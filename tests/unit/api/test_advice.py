@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.core.ports import LastStep
+from service.core.ports import LastRun
 from service.matching.zones import zone_of
 from service.model import Advice, Location, Position
 from tests.support.api import Api, build_api
@@ -42,7 +42,7 @@ def api() -> Api:
 
 
 def advise(api: Api, *advice: Advice) -> None:
-    api.ports.moves.advise(ZONE, LastStep(at=NOW), advice)
+    api.ports.moves.advise(ZONE, LastRun(at=NOW), advice)
 
 
 def me(api: Api, **headers: str) -> Any:

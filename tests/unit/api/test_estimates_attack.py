@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
-from service.matching.travel import GreatCircle
+from service.matching.travel import GreatCircle, seconds_between
 from service.model import Location, Position
 from tests.support.api import Api, build_api
 from tests.support.builders import NOW, a_usable_unicorn
@@ -62,7 +62,7 @@ def test_many_arrival_times_lead_to_the_middle_of_a_cell_only() -> None:
 
     def errors(guess: np.ndarray) -> np.ndarray:
         place = Location(*guess)
-        return np.array([CIRCLE.seconds_between(place, each) for each in pickups]) - told
+        return np.array([seconds_between(CIRCLE, place, each) for each in pickups]) - told
 
     guess = least_squares(errors, [40.71, -74.0], x_scale=1e-4).x
     assert metres_off(Location(*guess)) > 40

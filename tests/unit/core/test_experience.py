@@ -27,7 +27,7 @@ from service.matching.correction import (
     hour_of_week,
 )
 from service.matching.quotes import QuotedEta
-from service.matching.travel import FloatArray, GreatCircle
+from service.matching.travel import FloatArray, GreatCircle, seconds_between
 from service.matching.zones import zone_of
 from service.model import Location, Ride
 from tests.support.builders import NOW, a_finished_ride
@@ -79,7 +79,7 @@ def test_a_completed_ride_leaves_both_of_its_legs(service: Service) -> None:
     (trip,) = service.legs.recent(ZONE, Kind.TRIP)
     assert (pickup.seconds, trip.seconds) == (200, 600)
     assert pickup.metres == pytest.approx(556, rel=0.01)
-    assert trip.estimated == pytest.approx(GreatCircle().seconds_between(PICKUP, DROPOFF), abs=1)
+    assert trip.estimated == pytest.approx(seconds_between(GreatCircle(), PICKUP, DROPOFF), abs=1)
     assert pickup.unicorn_id == "u1"
 
 
@@ -138,7 +138,7 @@ def test_a_drive_is_noted_beside_what_its_rider_was_told(service: Service) -> No
     (pickup,) = service.legs.quotes(ZONE, Kind.PICKUP)
     assert pickup == (ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds, 200)
     (trip,) = service.legs.quotes(ZONE, Kind.TRIP)
-    assert trip.told == GreatCircle().seconds_between(PICKUP, DROPOFF)
+    assert trip.told == round(seconds_between(GreatCircle(), PICKUP, DROPOFF))
     assert trip.latest == pytest.approx(trip.told * AS_ESTIMATED.latest_factor, abs=1)
     assert trip.took == 600
 
@@ -193,7 +193,7 @@ def test_until_a_zone_has_learned_rounds_decide_by_the_base_and_riders_hear_the_
 ) -> None:
     knows(service, prior=NEW_YORK)
     ride = service.matched(at=NEARBY)
-    decided = GreatCircle().seconds_between(NEARBY, PICKUP)
+    decided = seconds_between(GreatCircle(), NEARBY, PICKUP)
     assert ride.pickup_eta_seconds
     assert ride.pickup_eta_latest_seconds
     # 353 s × 0.556 ** 0.58: short drives cost more than their metres.
@@ -209,8 +209,8 @@ def test_riders_hear_what_their_zone_has_learned_and_when_it_comes_at_the_latest
     service.on_duty(at=NEARBY)
     told = estimate(service.ports, PICKUP, DROPOFF, service.now)
     plain = GreatCircle()
-    assert told.pickup_eta_seconds == pytest.approx(2 * plain.seconds_between(NEARBY, PICKUP), 0.1)
-    assert told.trip_seconds == pytest.approx(2 * plain.seconds_between(PICKUP, DROPOFF), 0.02)
+    assert told.pickup_eta_seconds == pytest.approx(2 * seconds_between(plain, NEARBY, PICKUP), 0.1)
+    assert told.trip_seconds == pytest.approx(2 * seconds_between(plain, PICKUP, DROPOFF), 0.02)
     assert told.pickup_eta_seconds
     assert told.trip_seconds
     assert told.pickup_eta_latest_seconds == pytest.approx(1.9 * told.pickup_eta_seconds, 0.02)

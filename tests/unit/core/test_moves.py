@@ -8,11 +8,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.core.moves import Repositioner, StepReport
+from service.core.moves import Repositioner, RunReport
 from service.core.times import ZoneTimes
 from service.core.unicorns import valid_advice
 from service.matching.correction import Correction, Kind
-from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes
+from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes, seconds_between
 from service.matching.zones import zone_of
 from service.model import Advice, Location, RepositioningLevel
 from tests.support.fakes_redis import FakeCorrections
@@ -37,10 +37,10 @@ def busy(service: Service) -> Service:
     return service
 
 
-def step(service: Service, ways: TravelTimes | None = None) -> StepReport | None:
+def run(service: Service, ways: TravelTimes | None = None) -> RunReport | None:
     times = ZoneTimes(GreatCircle())
     ports = service.moves, service.fleet, service.pauses, service.changes
-    return Repositioner(*ports, times, ways, PERIOD).step(ZONE, service.now)
+    return Repositioner(*ports, times, ways, PERIOD).run(ZONE, service.now)
 
 
 def told(service: Service, unicorn_id: str = "u1") -> Advice | None:
@@ -48,7 +48,7 @@ def told(service: Service, unicorn_id: str = "u1") -> Advice | None:
 
 
 def test_an_idle_unicorn_is_told_where_riders_will_be(busy: Service) -> None:
-    assert step(busy) == StepReport(sent=1)
+    assert run(busy) == RunReport(sent=1)
     advice = told(busy)
     assert advice
     assert GreatCircle().crow_metres(advice.location, TIMES_SQUARE) < 100
@@ -60,12 +60,12 @@ def test_an_idle_unicorn_is_told_where_riders_will_be(busy: Service) -> None:
 def test_a_unicorn_that_follows_its_advice_keeps_it_and_no_announcement_is_made(
     busy: Service,
 ) -> None:
-    step(busy)
+    run(busy)
     first = told(busy)
     busy.later(30)
     busy.drives_to(Location(40.7443, -73.9855))
     busy.changes.announced.clear()
-    report = step(busy)
+    report = run(busy)
     assert report
     assert (report.sent, report.followed, report.ignored) == (0, 1, 0)
     assert report.metres == pytest.approx(198, abs=3)
@@ -77,64 +77,64 @@ def test_a_unicorn_that_follows_its_advice_keeps_it_and_no_announcement_is_made(
 
 
 def test_whoever_stays_is_trusted_less_until_it_is_left_alone(busy: Service) -> None:
-    step(busy)
+    run(busy)
     ignored = 0
     for _ in range(4):
         busy.later(30)
         busy.drives_to(SOUTH)
-        report = step(busy)
+        report = run(busy)
         ignored += report.ignored if report else 0
     assert ignored >= 1
-    assert busy.moves.steps[ZONE].trust["u1"] < 0.6
+    assert busy.moves.runs[ZONE].trust["u1"] < 0.6
     assert told(busy) is None
 
 
 def test_a_ride_ends_the_advice_and_a_unicorn_that_followed_is_rewarded(busy: Service) -> None:
-    step(busy)
+    run(busy)
     busy.later(30)
     busy.drives_to(Location(40.7443, -73.9855))
-    step(busy)
+    run(busy)
     busy.request("another", pickup=TIMES_SQUARE, dropoff=SOUTH)
     busy.run_published_rounds()
     assert busy.stored_unicorn().ride_id
     assert valid_advice(busy.moves, busy.fleet, busy.now) == []
     busy.later(30)
-    report = step(busy)
+    report = run(busy)
     assert report
     assert report.rewarded == 1
     assert told(busy) is None
     busy.later(30)
-    assert step(busy) == replace(report, rewarded=0, followed=0, ignored=0, metres=0.0)
+    assert run(busy) == replace(report, rewarded=0, followed=0, ignored=0, metres=0.0)
 
 
 def test_advice_ends_by_itself(busy: Service) -> None:
-    step(busy)
+    run(busy)
     busy.later(60)
     assert told(busy) is None
     assert valid_advice(busy.moves, busy.fleet, busy.now) == []
 
 
 def test_a_clock_that_is_set_back_leaves_no_advice(busy: Service) -> None:
-    step(busy)
+    run(busy)
     busy.now -= timedelta(seconds=3600)
     assert told(busy) is None
-    assert step(busy) == StepReport()
+    assert run(busy) == RunReport()
     assert busy.moves.told[ZONE] == []
 
 
 def test_a_clock_that_jumps_ahead_leaves_no_advice(busy: Service) -> None:
     busy.now += timedelta(hours=1)
     busy.drives_to(SOUTH)
-    assert step(busy) == StepReport()
+    assert run(busy) == RunReport()
     assert told(busy) is None
 
 
 def test_a_new_redis_gives_no_advice_until_it_knows_enough(busy: Service) -> None:
     busy.fleet.epoch = busy.now - timedelta(seconds=299)
-    assert step(busy) == StepReport()
+    assert run(busy) == RunReport()
     busy.fleet.epoch = None
     busy.later(30)
-    assert step(busy) == StepReport()
+    assert run(busy) == RunReport()
     assert told(busy) is None
 
 
@@ -147,38 +147,38 @@ def test_repeated_requests_of_one_rider_move_no_unicorn(service: Service) -> Non
         service.waiting.discard(ride.zone, [ride.ride_id])
     service.drives_to(SOUTH)
     assert len(service.waiting.requests) <= 2
-    assert step(service) == StepReport()
+    assert run(service) == RunReport()
 
 
 @pytest.mark.parametrize("where", [ZONE, None])
 def test_staff_turns_it_off_and_whoever_was_sent_is_told(busy: Service, where: str | None) -> None:
-    step(busy)
+    run(busy)
     assert told(busy)
     busy.pauses.reposition(where, RepositioningLevel.OFF)
     busy.later(30)
     busy.changes.announced.clear()
-    step(busy)
+    run(busy)
     assert told(busy) is None
     assert "unicorn:u1" in busy.changes.announced
 
 
 def test_a_paused_zone_gives_no_advice(busy: Service) -> None:
     busy.pauses.put(ZONE, True)
-    assert step(busy) is None
+    assert run(busy) is None
     assert told(busy) is None
 
 
 def test_a_second_job_right_after_the_first_does_nothing(busy: Service) -> None:
-    step(busy)
+    run(busy)
     busy.later(1)
-    assert step(busy) is None
+    assert run(busy) is None
     assert told(busy)
 
 
 def test_no_unicorn_is_sent_to_a_goal_that_the_routing_engine_cannot_reach(busy: Service) -> None:
-    assert step(busy, ways=NoWay()) == StepReport()
+    assert run(busy, ways=NoWay()) == RunReport()
     assert told(busy) is None
-    assert busy.moves.steps[ZONE].goal_by_unicorn == {}
+    assert busy.moves.runs[ZONE].goal_by_unicorn == {}
 
 
 class Detour:
@@ -202,30 +202,30 @@ def test_behind_an_engine_goals_are_chosen_at_the_pace_that_the_zone_has_learned
     learned, engine = FakeCorrections(), Detour(1.0)
     learned.put(ZONE, Kind.PICKUP, Correction(pace=pace))
     ports = busy.moves, busy.fleet, busy.pauses, busy.changes
-    found = Repositioner(*ports, ZoneTimes(engine, learned), engine, PERIOD).step(ZONE, busy.now)
-    assert found == StepReport(sent=sent)
-    for move in busy.moves.steps[ZONE].moves:
-        straight = GreatCircle().seconds_between(SOUTH, move.target)
+    found = Repositioner(*ports, ZoneTimes(engine, learned), engine, PERIOD).run(ZONE, busy.now)
+    assert found == RunReport(sent=sent)
+    for move in busy.moves.runs[ZONE].moves:
+        straight = seconds_between(GreatCircle(), SOUTH, move.target)
         assert move.seconds == pytest.approx(pace * straight, abs=1)
 
 
 def test_no_unicorn_is_sent_to_a_goal_that_is_too_far_by_road(busy: Service) -> None:
-    assert step(busy, ways=Detour(2.0)) == StepReport()
+    assert run(busy, ways=Detour(2.0)) == RunReport()
     busy.later(30)
     busy.drives_to(SOUTH)
-    assert step(busy, ways=Detour(1.05)) == StepReport(sent=1)
+    assert run(busy, ways=Detour(1.05)) == RunReport(sent=1)
 
 
 def test_predicted_demand_is_compared_with_the_requests_that_came(busy: Service) -> None:
-    step(busy)
-    predicted = sum(busy.moves.steps[ZONE].predicted.values())
+    run(busy)
+    predicted = sum(busy.moves.runs[ZONE].predicted.values())
     assert predicted == pytest.approx(40)
     for number in range(10):
         busy.later(30)
         ride = busy.request(f"new-{number}", pickup=TIMES_SQUARE)
         busy.waiting.discard(ride.zone, [ride.ride_id])
         busy.drives_to(SOUTH)
-        report = step(busy)
+        report = run(busy)
     assert report
     assert (report.predicted, report.real) == (pytest.approx(40), 10)
     assert report.apart == pytest.approx(30)

@@ -11,10 +11,10 @@ import pytest
 from service.matching.correction import AS_ESTIMATED, KNOTS, Correction, Drives, Leg, power_law
 from service.matching.evidence import LARGEST_SHARE, fair, noise
 from service.matching.learning import (
-    DISTANCE_STEP,
+    DISTANCE_CHANGE,
     LARGEST_CHANGE,
     LEGS_PER_CELL,
-    OTHER_STEP,
+    OTHER_CHANGE,
     SMALLEST_CHANGE,
     UNICORNS_NEEDED,
     learn,
@@ -60,7 +60,7 @@ def legs_of(
 
 
 def learned(legs: list[Leg], previous: Correction = PRIOR, fits: int = 8) -> Correction:
-    """What stands after some fits on the same legs: one alone moves a bounded step."""
+    """What stands after some fits on the same legs: one alone changes only so much."""
     for _ in range(fits):
         previous = learn(legs, NOW, PRIOR, previous) or previous
     return previous
@@ -122,12 +122,12 @@ def test_distance_direction_ends_and_hour_are_told_apart() -> None:
     assert correction.by_direction[2] == pytest.approx(0.2, abs=0.03)
 
 
-def test_a_fit_moves_every_coefficient_by_a_bounded_step() -> None:
+def test_a_fit_moves_every_coefficient_within_its_limit() -> None:
     correction = learn(legs_of(factor=2.5), NOW, PRIOR, PRIOR)
     assert correction is not None
-    assert np.abs(correction.by_distance).max() <= DISTANCE_STEP + 1e-9
+    assert np.abs(correction.by_distance).max() <= DISTANCE_CHANGE + 1e-9
     others = [*correction.by_direction, *correction.by_origin.values()]
-    assert np.abs(others).max() <= OTHER_STEP + 1e-9
+    assert np.abs(others).max() <= OTHER_CHANGE + 1e-9
 
 
 @pytest.mark.parametrize("factor", [0.22, 4.5])

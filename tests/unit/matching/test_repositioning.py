@@ -42,7 +42,7 @@ def demand_at(*places: Location, each: int = 40) -> Demand:
     return Demand(Counter(dict.fromkeys(cells, each)), lately=each * len(places) // 3)
 
 
-def step(fleet: Sequence[FleetEntry], demand: Demand, **others: object) -> Moves:
+def run(fleet: Sequence[FleetEntry], demand: Demand, **others: object) -> Moves:
     return reposition(fleet, demand, NOW, KNOBS, TRAVEL, REMAINING, **others)  # type: ignore[arg-type]
 
 
@@ -70,7 +70,7 @@ def test_each_unicorn_is_sent_once_within_the_longest_drive_and_only_if_it_is_no
 ) -> None:
     fleet, demand = city
     at = {entry.unicorn.unicorn_id: entry for entry in fleet}
-    moves = step(fleet, demand).moves
+    moves = run(fleet, demand).moves
     assert len({move.unicorn_id for move in moves}) == len(moves)
     for move in moves:
         entry = at[move.unicorn_id]
@@ -85,7 +85,7 @@ def test_each_unicorn_is_sent_once_within_the_longest_drive_and_only_if_it_is_no
 @settings(max_examples=40)
 def test_riders_have_asked_where_unicorns_are_sent(city: tuple[list[FleetEntry], Demand]) -> None:
     fleet, demand = city
-    for move in step(fleet, demand).moves:
+    for move in run(fleet, demand).moves:
         small = h3.latlng_to_cell(move.target.latitude, move.target.longitude, PICKUP_RESOLUTION)
         assert small in demand.by_cell
         assert h3.cell_to_parent(small, GOAL_RESOLUTION) == move.cell
@@ -100,8 +100,8 @@ def test_the_order_of_the_input_means_nothing(
     shuffled, cells = list(fleet), list(demand.by_cell.items())
     dice.shuffle(shuffled)
     dice.shuffle(cells)
-    again = step(shuffled, replace(demand, by_cell=dict(cells)))
-    assert sorted(again.moves, key=str) == sorted(step(fleet, demand).moves, key=str)
+    again = run(shuffled, replace(demand, by_cell=dict(cells)))
+    assert sorted(again.moves, key=str) == sorted(run(fleet, demand).moves, key=str)
 
 
 @given(cities())
@@ -110,12 +110,12 @@ def test_whoever_follows_is_never_sent_back_and_forth(
     city: tuple[list[FleetEntry], Demand],
 ) -> None:
     fleet, demand = city
-    found, first = step(fleet, demand), dict[str, str]()
+    found, first = run(fleet, demand), dict[str, str]()
     for _ in range(15):
         for move in found.moves:
             assert first.setdefault(move.unicorn_id, move.cell) == move.cell
         fleet = [driven(entry, found.moves, 30.0) for entry in fleet]
-        found = step(fleet, demand, goal_by_unicorn=found.goal_by_unicorn)
+        found = run(fleet, demand, goal_by_unicorn=found.goal_by_unicorn)
     assert found.moves == ()
 
 
@@ -134,15 +134,15 @@ def driven(entry: FleetEntry, moves: Sequence[Move], seconds: float) -> FleetEnt
 
 def test_no_unicorn_moves_without_enough_riders() -> None:
     fleet = [idle("u1", SOUTH)]
-    assert step(fleet, Demand()) == Moves()
-    assert step(fleet, demand_at(TIMES_SQUARE, each=KNOBS.least_riders - 1)) == Moves()
+    assert run(fleet, Demand()) == Moves()
+    assert run(fleet, demand_at(TIMES_SQUARE, each=KNOBS.least_riders - 1)) == Moves()
     asked_once_but_no_longer = replace(demand_at(TIMES_SQUARE), lately=0)
-    assert step(fleet, asked_once_but_no_longer).moves == ()
+    assert run(fleet, asked_once_but_no_longer).moves == ()
 
 
 def test_a_unicorn_goes_to_where_riders_ask() -> None:
     start = Location(40.7430, -73.9855)
-    (move,) = step([idle("u1", start)], demand_at(TIMES_SQUARE)).moves
+    (move,) = run([idle("u1", start)], demand_at(TIMES_SQUARE)).moves
     assert TRAVEL.crow_metres(move.target, TIMES_SQUARE) < 100
     assert move.metres == pytest.approx(
         TRAVEL.crow_metres(start, move.target) * TRAVEL.detour, abs=1
@@ -152,26 +152,26 @@ def test_a_unicorn_goes_to_where_riders_ask() -> None:
 def test_a_unicorn_that_will_be_free_at_the_goal_counts_like_one_that_waits_there() -> None:
     start = Location(40.7470, -73.9855)
     few = replace(demand_at(TIMES_SQUARE, each=20), lately=1)
-    assert step([idle("u1", start)], few).moves
+    assert run([idle("u1", start)], few).moves
     there = [soon_free(f"v{n}", TIMES_SQUARE) for n in range(6)]
-    assert step([idle("u1", start), *there], few).moves == ()
+    assert run([idle("u1", start), *there], few).moves == ()
     planned = [entry.unicorn.unicorn_id for entry in there]
-    assert step([idle("u1", start), *there], few, planned=planned).moves
+    assert run([idle("u1", start), *there], few, planned=planned).moves
 
 
 def test_enough_unicorns_that_stand_near_keep_others_away() -> None:
     start = Location(40.7430, -73.9855)
     standing = [idle(f"s{n:02}", TIMES_SQUARE) for n in range(30)]
-    assert step([idle("u1", start), *standing], demand_at(TIMES_SQUARE)).moves == ()
+    assert run([idle("u1", start), *standing], demand_at(TIMES_SQUARE)).moves == ()
 
 
 def test_a_unicorn_that_does_not_follow_is_sent_only_if_no_other_can_be() -> None:
     few = replace(demand_at(TIMES_SQUARE, each=20), lately=1)
     near, far = idle("near", Location(40.7470, -73.9855)), idle("far", Location(40.7460, -73.9855))
-    assert [m.unicorn_id for m in step([near, far], few).moves[:1]] == ["near"]
-    told = step([near, far], few, trust={"near": 0.3}).moves
+    assert [m.unicorn_id for m in run([near, far], few).moves[:1]] == ["near"]
+    told = run([near, far], few, trust={"near": 0.3}).moves
     assert [move.unicorn_id for move in told] == ["far"]
-    assert step([near], few, trust={"near": 0.0}).moves == ()
+    assert run([near], few, trust={"near": 0.0}).moves == ()
 
 
 class WithRiver:
@@ -194,7 +194,7 @@ def test_no_unicorn_is_sent_to_a_goal_without_a_way() -> None:
 
 def seen_of(at: Location, *, elapsed: float = 30.0) -> Mapping[str, Progress]:
     start = Location(40.7430, -73.9855)
-    moves = step([idle("u1", start)], demand_at(TIMES_SQUARE)).moves
+    moves = run([idle("u1", start)], demand_at(TIMES_SQUARE)).moves
     return progress(moves, [idle("u1", at)], elapsed, TRAVEL)
 
 
@@ -215,7 +215,7 @@ def test_in_heavy_traffic_a_unicorn_follows_at_less_than_half_the_speed() -> Non
 
 
 def test_whoever_got_a_ride_is_not_judged() -> None:
-    moves = step([idle("u1", Location(40.7430, -73.9855))], demand_at(TIMES_SQUARE)).moves
+    moves = run([idle("u1", Location(40.7430, -73.9855))], demand_at(TIMES_SQUARE)).moves
     assert progress(moves, [soon_free("u1", SOUTH)], 30.0, TRAVEL) == {}
 
 
@@ -236,7 +236,7 @@ def test_trust_is_lost_quickly_and_regained_slowly() -> None:
 
 def test_a_unicorn_whose_place_is_unknown_gets_no_move() -> None:
     lost = FleetEntry(a_usable_unicorn(unicorn_id="u1"), None)
-    assert step([lost], demand_at(TIMES_SQUARE)).moves == ()
+    assert run([lost], demand_at(TIMES_SQUARE)).moves == ()
 
 
 def test_very_many_pairs_are_decided_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,9 +251,9 @@ def test_very_many_pairs_are_decided_block_by_block(monkeypatch: pytest.MonkeyPa
         asked[h3.latlng_to_cell(at.latitude, at.longitude, PICKUP_RESOLUTION)] += 1
     fleet = [idle(f"u{number}", somewhere()) for number in range(60)]
     demand = Demand(asked, 200)
-    at_once = step(fleet, demand).moves
+    at_once = run(fleet, demand).moves
     monkeypatch.setattr(repositioning, "MOST_PAIRS", 10)
-    in_blocks = step(fleet, demand).moves
+    in_blocks = run(fleet, demand).moves
     assert len({move.unicorn_id for move in in_blocks}) == len(in_blocks)
     assert max(move.seconds for move in in_blocks) <= KNOBS.longest_drive_seconds
     assert len(at_once) <= len(in_blocks) <= 1.5 * len(at_once)
