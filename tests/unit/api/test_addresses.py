@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.http.audit import UNKNOWN, client_address
+from service.http.gate import CLIENT_ADDRESS, IS_BEHIND_PROXY
+from tests.support.api import build_api
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,14 @@ def test_only_the_entries_of_trusted_proxies_count(
 ) -> None:
     environ = {"REMOTE_ADDR": "198.51.100.1", "HTTP_X_FORWARDED_FOR": forwarded}
     assert client_address(environ, hops) == expected
+
+
+@pytest.mark.parametrize(("hops", "address"), [(0, "198.51.100.1"), (1, "203.0.113.9")])
+def test_the_server_counts_connections_by_the_same_rule(hops: int, address: str) -> None:
+    extensions = build_api(trusted_proxy_hops=hops).app.extensions
+    environ = {"REMOTE_ADDR": "198.51.100.1", "HTTP_X_FORWARDED_FOR": "203.0.113.9"}
+    assert extensions[IS_BEHIND_PROXY] is (hops > 0)
+    assert extensions[CLIENT_ADDRESS](environ) == address
 
 
 def test_without_the_header_it_is_the_connection() -> None:

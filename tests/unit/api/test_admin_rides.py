@@ -120,6 +120,8 @@ def made_by_hand(payload: bytes, listing: cursors.Listing) -> str:
         b'{"ride_id":"ride-1","requested_at":"2026-13-41T99:00:00.000Z"}',
         b'{"ride_id":"ride-1","requested_at":5}',
         b'{"ride_id":5,"requested_at":"2026-11-23T02:46:28.123Z"}',
+        b'{"ride_id":"","requested_at":"2026-11-23T02:46:28.123Z"}',
+        b'{"ride_id":"ride-1","requested_at":"2026-11-23T02:46:28.123Z","more":1}',
         b'{"unicorn_id":"u1"}',
         b"{}",
         b"[]",

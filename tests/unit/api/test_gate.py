@@ -6,7 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -20,8 +20,8 @@ from service.observability.instruments import STREAMS, WAITERS
 from tests.support.api import Api, build_api
 from tests.support.builders import a_ride
 from tests.support.fakes import FakeRides
-from tests.support.fakes_redis import FakeChanges, FakeListener
 from tests.support.infrastructure import wait_until
+from tests.unit.api.conftest import WhileWaiting
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
 
@@ -45,26 +45,6 @@ def while_reading(
         return get(rides, ride_id)
 
     monkeypatch.setattr(FakeRides, "get", interrupted)
-    return answers
-
-
-def while_waiting(
-    monkeypatch: pytest.MonkeyPatch, act: Callable[[], TestResponse]
-) -> list[TestResponse]:
-    """Calls while another request waits; returns their answers."""
-    answers: list[TestResponse] = []
-
-    @contextmanager
-    def listen(_: FakeChanges, topic: str) -> Any:
-        class Listener(FakeListener):
-            def wait(self, seconds: float) -> bool:
-                if not answers:
-                    answers.append(act())
-                return False
-
-        yield Listener()
-
-    monkeypatch.setattr(FakeChanges, "listen", listen)
     return answers
 
 
@@ -173,18 +153,20 @@ def test_an_unexpected_error_makes_room_again(api: Api, monkeypatch: pytest.Monk
     assert api.call("GET", "/v1/rides/ride-1").status_code == 200
 
 
-def test_who_waits_is_no_load(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    during = while_waiting(monkeypatch, lambda: api.call("GET", "/v1/rides"))
+def test_who_waits_is_no_load(api: Api, while_waiting: WhileWaiting) -> None:
+    during: list[TestResponse] = []
+    while_waiting(lambda: during.append(api.call("GET", "/v1/rides")))
     api.call("GET", "/v1/rides/ride-1", headers={"Prefer": "wait=5"})
     assert during[0].status_code == 200
     assert (gate_of(api).in_flight, gate_of(api).waiters) == (0, 0)
 
 
 def test_without_room_to_wait_the_answer_comes_at_once(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    api: Api, while_waiting: WhileWaiting
 ) -> None:
     wait = {"Prefer": "wait=5"}
-    during = while_waiting(monkeypatch, lambda: api.call("GET", "/v1/rides/ride-1", headers=wait))
+    during: list[TestResponse] = []
+    while_waiting(lambda: during.append(api.call("GET", "/v1/rides/ride-1", headers=wait)))
     waited = api.call("GET", "/v1/rides/ride-1", headers=wait)
     assert waited.headers["Preference-Applied"] == "wait=5"
     assert during[0].status_code == 200
@@ -206,15 +188,12 @@ def test_open_streams_are_no_load(api: Api) -> None:
     stream.close()
 
 
-def test_waits_end_when_the_process_is_to_stop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop() -> TestResponse:
-        api.app.extensions["stop"]()
-        return api.call("GET", "/v1/rides")
-
-    during = while_waiting(monkeypatch, stop)
-    waits = [api.call("GET", "/v1/rides/ride-1", headers={"Prefer": "wait=30"}) for _ in range(2)]
-    assert [answer.json["status"] for answer in waits] == ["requested"] * 2
-    assert len(during) == 1
+def test_waits_end_when_the_process_is_to_stop(api: Api, while_waiting: WhileWaiting) -> None:
+    waits = while_waiting(api.app.extensions["stop"])
+    wait = {"Prefer": "wait=30"}
+    answers = [api.call("GET", "/v1/rides/ride-1", headers=wait) for _ in range(2)]
+    assert [answer.json["status"] for answer in answers] == ["requested"] * 2
+    assert len(waits) == 2, "each ends when it wakes for the first time"
 
 
 RIDER, OTHER = ("subject", "rider"), ("subject", "other")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,7 @@ from service.auth.errors import AuthUnavailable
 from service.core import city_map
 from service.model import Location, Pairing, Position
 from service.model.errors import Unavailable
-from tests.support.api import PRINCIPALS, Api
+from tests.support.api import Api
 from tests.support.builders import BATTERY_PARK, CENTRAL_PARK, NOW, a_ride, a_usable_unicorn
 from tests.unit.api.test_events import Reader
 
@@ -178,16 +177,6 @@ def test_a_stream_is_taken_up_again_where_it_was_left(city: Api) -> None:
 @pytest.mark.parametrize("last", ["1", "99999999999999", "bogus"])
 def test_an_id_that_no_event_had_lately_is_answered_by_the_whole_map(city: Api, last: str) -> None:
     assert follow(city, last).next()[0] == "snapshot"
-
-
-def test_a_stream_ends_with_its_token(city: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    admin = PRINCIPALS["admin"]
-    soon = replace(admin, expires_at=int(NOW.timestamp()) + 60)
-    monkeypatch.setitem(PRINCIPALS, "admin", soon)
-    stream = follow(city)
-    stream.next()
-    city.pass_time(61)
-    assert stream.next() == ("end", None, {"reason": "token_expired"})
 
 
 def test_a_stream_ends_without_a_word_when_nobody_knows_whether_its_token_was_revoked(

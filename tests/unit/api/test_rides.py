@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from service.http import cursors
 from service.model import CanceledBy, Pairing, Position, Ride, RideStatus
 from service.model.errors import Unavailable
 from tests.support.api import Api
 from tests.support.builders import BATTERY_PARK, CENTRAL_PARK, NOW, a_finished_ride
-from tests.support.fakes_redis import FakeChanges, FakeListener, FakeWaitingRides
+from tests.support.fakes_redis import FakeWaitingRides
+from tests.unit.api.conftest import WhileWaiting
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
 
@@ -28,25 +25,6 @@ def stored(api: Api, answer: Any) -> Ride:
     ride = api.ports.rides.get(answer.json["ride_id"])
     assert ride
     return ride
-
-
-def while_waiting(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], object]) -> list[float]:
-    """Do `act` with the topic when someone has begun to wait; returns how long each wait is."""
-    waits: list[float] = []
-
-    @contextmanager
-    def listen(_: FakeChanges, topic: str) -> Any:
-        class Listener(FakeListener):
-            def wait(self, seconds: float) -> bool:
-                if not waits:
-                    act(topic)
-                waits.append(seconds)
-                return True
-
-        yield Listener()
-
-    monkeypatch.setattr(FakeChanges, "listen", listen)
-    return waits
 
 
 def test_a_request_is_accepted_and_shown_in_full(api: Api) -> None:
@@ -120,14 +98,13 @@ def test_a_bad_key_is_named_and_nothing_is_stored(api: Api, key: str) -> None:
 
 
 def test_a_ride_matched_while_waiting_is_201_with_its_unicorn(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    api: Api, while_waiting: WhileWaiting
 ) -> None:
-    def arrive(topic: str) -> None:
-        ride = api.ports.rides.get(topic.removeprefix("ride:"))
-        assert ride
+    def match() -> None:
+        [ride] = api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None).items
         api.match(ride)
 
-    while_waiting(monkeypatch, arrive)
+    while_waiting(match)
     answer = request_ride(api, Prefer="wait=10")
     assert answer.status_code == 201
     assert answer.headers["Preference-Applied"] == "wait=10"
@@ -197,9 +174,9 @@ def test_another_version_is_shown(api: Api, tags: str) -> None:
     assert answer.status_code == expected
 
 
-def test_a_long_poll_ends_with_a_new_version(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_poll_ends_with_a_new_version(api: Api, while_waiting: WhileWaiting) -> None:
     ride = stored(api, request_ride(api))
-    while_waiting(monkeypatch, lambda _: api.match(ride))
+    while_waiting(lambda: api.match(ride))
     headers = {"Prefer": "wait=20", "If-None-Match": '"1"'}
     answer = api.call("GET", f"/v1/rides/{ride.ride_id}", headers=headers)
     assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
@@ -214,10 +191,10 @@ def test_a_long_poll_in_vain_is_304(api: Api) -> None:
 
 
 def test_a_long_poll_without_a_version_waits_for_a_unicorn_and_no_longer(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    api: Api, while_waiting: WhileWaiting
 ) -> None:
     ride = stored(api, request_ride(api))
-    waits = while_waiting(monkeypatch, lambda _: api.match(ride))
+    waits = while_waiting(lambda: api.match(ride))
     path, headers = f"/v1/rides/{ride.ride_id}", {"Prefer": "wait=20"}
     assert api.call("GET", path, headers=headers).json["status"] == "matched"
     assert len(waits) == 1
@@ -225,10 +202,10 @@ def test_a_long_poll_without_a_version_waits_for_a_unicorn_and_no_longer(
     assert len(waits) == 1
 
 
-def test_nobody_waits_for_a_ride_that_ended(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_for_a_ride_that_ended(api: Api, while_waiting: WhileWaiting) -> None:
     ride_id = request_ride(api).json["ride_id"]
     api.call("POST", f"/v1/rides/{ride_id}/cancel")
-    waits = while_waiting(monkeypatch, lambda _: None)
+    waits = while_waiting(lambda: None)
     headers = {"Prefer": "wait=20", "If-None-Match": '"2"'}
     assert api.call("GET", f"/v1/rides/{ride_id}", headers=headers).status_code == 304
     assert waits == []
@@ -442,22 +419,3 @@ def test_a_broker_that_is_away_loses_no_ride(api: Api) -> None:
     answer = request_ride(api)
     assert answer.status_code == 202
     assert stored(api, answer).pickup != BATTERY_PARK
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"{}",
-        b"[]",
-        b"x",
-        b'{"ride_id":"","requested_at":"2026-11-23T02:46:28.123Z"}',
-        b'{"ride_id":"ride-1","requested_at":"now"}',
-        b'{"ride_id":"ride-1","requested_at":"2026-11-23T02:46:28.123Z","more":1}',
-    ],
-)
-def test_a_cursor_made_by_who_read_the_source_is_refused_too(api: Api, payload: bytes) -> None:
-    made = base64.urlsafe_b64encode(
-        cursors._code(payload, "rider-1", cursors.RIDES) + payload
-    ).decode()
-    answer = api.call("GET", f"/v1/rides?cursor={made.rstrip('=')}")
-    assert (answer.status_code, answer.json["reason"]) == (422, "invalid_cursor")

@@ -163,10 +163,3 @@ def test_a_body_of_128_kib_is_read_and_a_longer_one_is_413(api: Api) -> None:
         data = body + b" " * (length - len(body))
         answer = api.call("POST", "/v1/fleet/positions", data=data, token="machine")
         assert answer.status_code == status
-
-
-@pytest.mark.parametrize("token", ["rider", "driver", "admin"])
-def test_people_send_no_positions_for_others(api: Api, token: str) -> None:
-    answer = send(api, of("u0"), token=token)
-    assert (answer.status_code, answer.json["reason"]) == (403, "forbidden")
-    assert api.ports.fleet.position("u0", NOW) is None

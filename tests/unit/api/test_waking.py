@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,8 +17,8 @@ from service.model.errors import Unavailable
 from tests.support.api import PRINCIPALS, Api, a_principal, build_api
 from tests.support.builders import NOW, a_ride, a_unicorn
 from tests.support.fakes import FakeRides, FakeUnicorns
-from tests.support.fakes_redis import FakeChanges, FakeListener
 from tests.support.fakes_revocations import FakeRevocations
+from tests.unit.api.conftest import WhileWaiting
 
 POINT = {"latitude": 40.71, "longitude": -73.95}
 WAITING = {
@@ -41,29 +40,6 @@ def api(revocations: FakeRevocations) -> Api:
     api.ports.rides.create(a_ride())
     api.ports.unicorns.create(a_unicorn(account_sub="driver-1"))
     return api
-
-
-@pytest.fixture
-def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """What is to happen during the next wait."""
-
-    def during(act: Callable[[], object]) -> None:
-        class Listener(FakeListener):
-            acted = False
-
-            def wait(self, seconds: float) -> bool:
-                if not self.acted:
-                    self.acted = True
-                    act()
-                return True
-
-        @contextmanager
-        def listen(_: FakeChanges, topic: str) -> Iterator[Any]:
-            yield Listener()
-
-        monkeypatch.setattr(FakeChanges, "listen", listen)
-
-    return during
 
 
 def ask(api: Api, route: str) -> Any:
@@ -107,9 +83,9 @@ def end_the_token(
 
 @pytest.mark.parametrize("route", [route for route in WAITING if route.startswith("GET")])
 def test_a_token_that_ends_during_the_wait_is_shown_nothing(
-    api: Api, meanwhile: Any, end_the_token: Callable[[], None], route: str
+    api: Api, while_waiting: WhileWaiting, end_the_token: Callable[[], None], route: str
 ) -> None:
-    meanwhile(end_the_token)
+    while_waiting(end_the_token)
     answer = ask(api, route)
     assert (answer.status_code, answer.json["reason"]) == (401, "invalid_token")
 
@@ -125,9 +101,9 @@ def match(api: Api) -> None:
 
 
 def test_a_ride_is_answered_as_it_was_accepted_if_the_token_ends_during_the_wait(
-    api: Api, meanwhile: Any, end_the_token: Callable[[], None]
+    api: Api, while_waiting: WhileWaiting, end_the_token: Callable[[], None]
 ) -> None:
-    meanwhile(lambda: (match(api), end_the_token()))
+    while_waiting(lambda: (match(api), end_the_token()))
     answer = ask(api, "POST /v1/rides")
     assert answer.status_code == 202, "a client repeats what was refused: a second ride"
     assert answer.json["ride_id"] == the_requested_ride(api).ride_id
@@ -135,9 +111,9 @@ def test_a_ride_is_answered_as_it_was_accepted_if_the_token_ends_during_the_wait
 
 
 def test_the_workshops_ride_is_canceled_if_the_token_ends_during_the_wait(
-    api: Api, meanwhile: Any, end_the_token: Callable[[], None]
+    api: Api, while_waiting: WhileWaiting, end_the_token: Callable[[], None]
 ) -> None:
-    meanwhile(lambda: (match(api), end_the_token()))
+    while_waiting(lambda: (match(api), end_the_token()))
     answer = ask(api, "POST /ride")
     assert (answer.status_code, set(answer.json)) == (503, {"Error", "Reference"})
     assert the_requested_ride(api).status is RideStatus.CANCELED, "its page can only ask again"
@@ -147,7 +123,7 @@ def test_the_workshops_ride_is_canceled_if_the_token_ends_during_the_wait(
 
 
 def test_a_requested_ride_is_not_refused_because_revocations_are_unknown_after_the_wait(
-    api: Api, meanwhile: Any, monkeypatch: pytest.MonkeyPatch
+    api: Api, while_waiting: WhileWaiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lookup(*_: object) -> None:
         raise Unavailable("DynamoDB is away")
@@ -156,23 +132,23 @@ def test_a_requested_ride_is_not_refused_because_revocations_are_unknown_after_t
         monkeypatch.setattr(FakeRevocations, "lookup", lookup)
         api.pass_time(6)
 
-    meanwhile(lose_the_store)
+    while_waiting(lose_the_store)
     assert ask(api, "POST /v1/rides").status_code == 202
 
 
 def test_a_ride_that_is_no_longer_the_riders_is_not_shown(
-    api: Api, meanwhile: Any, monkeypatch: pytest.MonkeyPatch
+    api: Api, while_waiting: WhileWaiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     erased = replace(a_ride(), rider_id="erased", version=2)
-    meanwhile(lambda: monkeypatch.setattr(FakeRides, "get", lambda *_: erased))
+    while_waiting(lambda: monkeypatch.setattr(FakeRides, "get", lambda *_: erased))
     assert ask(api, "GET /v1/rides/ride-1").status_code == 404
 
 
 @pytest.mark.parametrize("left", [None, a_unicorn(account_sub="driver-2", version=2)])
 def test_a_unicorn_that_the_account_no_longer_drives_is_not_shown(
-    api: Api, meanwhile: Any, monkeypatch: pytest.MonkeyPatch, left: Any
+    api: Api, while_waiting: WhileWaiting, monkeypatch: pytest.MonkeyPatch, left: Any
 ) -> None:
-    meanwhile(lambda: monkeypatch.setattr(FakeUnicorns, "get", lambda *_: left))
+    while_waiting(lambda: monkeypatch.setattr(FakeUnicorns, "get", lambda *_: left))
     assert ask(api, "GET /v1/fleet/me").status_code == 404
 
 
@@ -191,7 +167,7 @@ def test_a_wait_that_was_ended_reads_no_more(api: Api, monkeypatch: pytest.Monke
 
 
 def test_more_polls_of_one_caller_than_allowed_are_answered_at_once(
-    api: Api, meanwhile: Any
+    api: Api, while_waiting: WhileWaiting
 ) -> None:
     asked = 0
 
@@ -201,6 +177,6 @@ def test_more_polls_of_one_caller_than_allowed_are_answered_at_once(
         assert asked <= POLLS_PER_SUBJECT
         ask(api, "GET /v1/rides/ride-1")
 
-    meanwhile(ask_once_more)
+    while_waiting(ask_once_more)
     ask(api, "GET /v1/rides/ride-1")
     assert asked == POLLS_PER_SUBJECT, "the last of them did not wait"

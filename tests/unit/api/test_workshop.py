@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from service.http.context import SilentClient
 from service.model import Ride, RideStatus, UnicornState
 from tests.support.api import PRINCIPALS, Api, a_principal, build_api
 from tests.support.builders import a_ride
-from tests.support.fakes_redis import FakeChanges, FakeListener
+from tests.unit.api.conftest import WhileWaiting
 
 BODY = {"PickupLocation": {"Latitude": 40.71, "Longitude": -73.95}}
 BARE = "aaaa.bbbb.cccc"
@@ -26,24 +24,8 @@ def the_ride(api: Api) -> Ride:
     return ride
 
 
-def when_waiting(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    @contextmanager
-    def listen(_: FakeChanges, topic: str) -> Any:
-        acted: list[object] = []
-
-        class Listener(FakeListener):
-            def wait(self, seconds: float) -> bool:
-                if not acted:
-                    acted.append(act())
-                return True
-
-        yield Listener()
-
-    monkeypatch.setattr(FakeChanges, "listen", listen)
-
-
-def test_a_ride_is_answered_with_its_unicorn(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    when_waiting(monkeypatch, lambda: api.match(the_ride(api)))
+def test_a_ride_is_answered_with_its_unicorn(api: Api, while_waiting: WhileWaiting) -> None:
+    while_waiting(lambda: api.match(the_ride(api)))
     answer = api.call("POST", "/ride", BODY)
     ride = the_ride(api)
     assert answer.status_code == 201
@@ -91,12 +73,12 @@ def test_a_match_in_the_last_moment_is_kept(api: Api, monkeypatch: pytest.Monkey
 
 
 def test_an_offer_that_nobody_took_in_time_is_taken_back(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    api: Api, while_waiting: WhileWaiting
 ) -> None:
     def offer() -> None:
         api.match(the_ride(api), auto_accept=False)
 
-    when_waiting(monkeypatch, offer)
+    while_waiting(offer)
     assert api.call("POST", "/ride", BODY).status_code == 503
     unicorn = api.ports.unicorns.get("u1")
     assert unicorn
@@ -209,21 +191,3 @@ def test_who_drives_no_unicorn_has_no_rides_at_the_second_page(
     monkeypatch.setitem(PRINCIPALS, "manager", a_manager())
     answer = api.call("GET", "/ride", token="manager")
     assert (answer.status_code, answer.json) == (200, [])
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("POST", "/ride", BODY),
-        ("GET", "/v1/rides", None),
-        ("GET", "/v1/fleet/me", None),
-        ("GET", "/v1/admin/map", None),
-    ],
-)
-def test_the_second_pages_scope_opens_nothing_else(
-    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any
-) -> None:
-    groups = frozenset({"admin", "unicorns"})
-    monkeypatch.setitem(PRINCIPALS, "manager", a_manager(groups=groups))
-    answer = api.call(method, path, body, token="manager")
-    assert (answer.status_code, answer.json["reason"]) == (403, "insufficient_scope")
