@@ -16,7 +16,7 @@ from service.stores.redis.link import Client, RedisLink, connect
 from tests.support.builders import NOW, a_unicorn
 from tests.support.fakes_redis import FakeFleetIndex
 from tests.support.infrastructure import RedisServer
-from tests.support.presence import hear_through
+from tests.support.service import hear_through
 
 HERE = Location(40.7128, -74.0060)
 NEAR = Location(40.7150, -74.0080)

@@ -15,7 +15,7 @@ from service.stores.redis.link import RedisLink, connect
 from tests.support.builders import NOW, a_usable_unicorn
 from tests.support.fakes_redis import FakeFleetIndex
 from tests.support.infrastructure import RedisServer
-from tests.support.presence import hear_through
+from tests.support.service import hear_through
 
 HERE, FAR = Location(40.7128, -74.0060), Location(45.5, -73.6)
 STALE = timedelta(seconds=60)

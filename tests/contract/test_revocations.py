@@ -27,7 +27,7 @@ from service.stores.revocations import (
 from tests.support.api import a_principal
 from tests.support.builders import NOW
 from tests.support.dynamodb import fresh_settings
-from tests.support.fakes_revocations import FakeRevocations
+from tests.support.fakes_oversight import FakeRevocations
 from tests.support.infrastructure import CREDENTIALS, free_port, wait_until
 from tests.support.racing import race
 

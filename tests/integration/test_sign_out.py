@@ -18,7 +18,7 @@ from service.local.login import Login, LoginFailed
 from service.local.provisioning import provision
 from service.settings import Settings
 from service.stores.cognito import CognitoUserPool
-from tests.support.fakes_revocations import FakeRevocations
+from tests.support.fakes_oversight import FakeRevocations
 from tests.support.infrastructure import CREDENTIALS, MiniStack, free_port
 from tests.support.local_server import LocalServer, QuietHandler
 

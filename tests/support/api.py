@@ -28,13 +28,13 @@ from tests.support.builders import NOW, a_matched_pair, a_usable_unicorn
 from tests.support.fakes_oversight import (
     FakeAuditLog,
     FakeQueues,
+    FakeRevocations,
     FakeRideHistory,
     FakeRoster,
     FakeWorkers,
 )
 from tests.support.fakes_photos import FakeAccounts
 from tests.support.fakes_redis import FakeCityMap, FakeStatistics
-from tests.support.fakes_revocations import FakeRevocations
 from tests.support.service import fake_ports
 
 ORIGIN = "https://app.example.com"

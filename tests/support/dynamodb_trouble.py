@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 from tests.support.infrastructure import MiniStack
+from tests.support.local_server import LocalServer, QuietHandler
 
 JSON = "application/x-amz-json-1.0"
 EXCEPTIONS = "com.amazonaws.dynamodb.v20120810#"
@@ -121,42 +122,25 @@ class Plan:
     left: int
 
 
-@dataclass
-class Troubled:
+class Troubled(LocalServer):
     """The proxy: `url` is what the service takes for DynamoDB."""
 
-    upstream: MiniStack
-    asked: list[str] = field(default_factory=list)
-    """Operations in the order they came."""
-    _plans: list[Plan] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _server: ThreadingHTTPServer = field(init=False)
-
-    def __enter__(self) -> Troubled:
+    def __init__(self, upstream: MiniStack) -> None:
+        self.asked: list[str] = []
+        """Operations in the order they came."""
+        self._plans: list[Plan] = []
+        self._lock = threading.Lock()
         troubled = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
-                exchange = Exchange(self, troubled.upstream.port)
+                exchange = Exchange(self, upstream.port)
                 troubled._next(exchange.operation)(exchange)
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Quiet."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(Handler, clients_keep_alive=True)
 
     @contextmanager
     def having(self, trouble: Trouble, *operations: str, times: int = 1) -> Iterator[Plan]:
@@ -176,13 +160,3 @@ class Troubled:
                     plan.left -= 1
                     return plan.trouble
         return lambda exchange: exchange.answer(*exchange.carry_out())
-
-
-class Server(ThreadingHTTPServer):
-    """Does not wait for clients that keep their connections open."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has gone away is part of the trouble."""

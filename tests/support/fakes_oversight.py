@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import gt, lt
+from typing import TypeVar
 
 from service.model import Page, RepositioningLevel, Ride, RideStatus, Unicorn
 from service.model.operations import AuditEntry, Beat, DeadLetter, Pause, QueueLength
 from service.stores.records import instant_text
 from tests.support.fakes import FakeRides, FakeUnicorns
+
+Value = TypeVar("Value")
+
+
+def _page(
+    values: Iterable[Value],
+    key: Callable[[Value], Mapping[str, str]],
+    limit: int,
+    start: Mapping[str, str] | None,
+    *,
+    newest_first: bool = True,
+) -> Page[Value]:
+    """The values after the one whose key is `start`, in the order of the texts of their keys."""
+    follows, order = lt if newest_first else gt, {}
+    for value in values:
+        texts = key(value)
+        if start is None or follows([*texts.values()], [start[name] for name in texts]):
+            order[tuple(texts.values())] = value
+    found = [order[place] for place in sorted(order, reverse=newest_first)]
+    return Page(tuple(found[:limit]), key(found[limit - 1]) if len(found) > limit else None)
 
 
 class FakePauses:
@@ -51,14 +73,7 @@ class FakeDeadLetters:
         return self._stored.get(dead_letter_id)
 
     def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[DeadLetter]:
-        before = (start["set_aside_at"], start["operation_id"]) if start else ("~", "")
-        letters = [
-            letter
-            for letter in sorted(self._stored.values(), key=_age, reverse=True)
-            if _age(letter) < before
-        ]
-        page = tuple(letters[:limit])
-        return Page(page, _place(page[-1]) if len(letters) > limit else None)
+        return _page(self._stored.values(), _letter_key, limit, start)
 
     def mark_replayed(self, letter: DeadLetter, at: datetime) -> None:
         stored = self._stored.get(letter.dead_letter_id)
@@ -80,14 +95,7 @@ class FakeAuditLog:
         self._stored.append(entry)
 
     def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[AuditEntry]:
-        before = (start["set_aside_at"], start["operation_id"]) if start else ("~", "")
-        entries = sorted(self._stored, key=_written, reverse=True)
-        entries = [entry for entry in entries if _written(entry) < before]
-        page = tuple(entries[:limit])
-        if len(entries) <= limit:
-            return Page(page)
-        at, audit_id = _written(page[-1])
-        return Page(page, {"set_aside_at": at, "operation_id": audit_id})
+        return _page(self._stored, _entry_key, limit, start)
 
 
 class FakeRideHistory:
@@ -105,19 +113,12 @@ class FakeRideHistory:
         limit: int,
         start: Mapping[str, str] | None,
     ) -> Page[Ride]:
-        before = (start["requested_at"], start["ride_id"]) if start else ("~", "")
-        found = [
+        found = (
             ride
-            for ride in sorted(self._rides.all(), key=_requested, reverse=True)
-            if since <= ride.requested_at <= until
-            and (status is None or ride.status is status)
-            and _requested(ride) < before
-        ]
-        page = tuple(found[:limit])
-        if len(found) <= limit:
-            return Page(page)
-        requested_at, ride_id = _requested(page[-1])
-        return Page(page, {"requested_at": requested_at, "ride_id": ride_id})
+            for ride in self._rides.all()
+            if since <= ride.requested_at <= until and (status is None or ride.status is status)
+        )
+        return _page(found, _ride_key, limit, start)
 
 
 class FakeRoster:
@@ -127,12 +128,13 @@ class FakeRoster:
         self._unicorns = unicorns
 
     def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
-        after = start["unicorn_id"] if start else ""
-        found = [u for u in self._unicorns.all() if u.unicorn_id > after]
-        found.sort(key=lambda unicorn: unicorn.unicorn_id)
-        page = tuple(found[:limit])
-        more = len(found) > limit
-        return Page(page, {"unicorn_id": page[-1].unicorn_id} if more else None)
+        return _page(
+            self._unicorns.all(),
+            lambda unicorn: {"unicorn_id": unicorn.unicorn_id},
+            limit,
+            start,
+            newest_first=False,
+        )
 
 
 class FakeWorkers:
@@ -155,18 +157,32 @@ class FakeQueues:
         return self.known
 
 
-def _written(entry: AuditEntry) -> tuple[str, str]:
-    return instant_text(entry.at), entry.audit_id
+def _letter_key(letter: DeadLetter) -> Mapping[str, str]:
+    return {
+        "set_aside_at": instant_text(letter.set_aside_at),
+        "operation_id": letter.dead_letter_id,
+    }
 
 
-def _age(letter: DeadLetter) -> tuple[str, str]:
-    return instant_text(letter.set_aside_at), letter.dead_letter_id
+def _entry_key(entry: AuditEntry) -> Mapping[str, str]:
+    return {"set_aside_at": instant_text(entry.at), "operation_id": entry.audit_id}
 
 
-def _place(letter: DeadLetter) -> dict[str, str]:
-    set_aside_at, dead_letter_id = _age(letter)
-    return {"set_aside_at": set_aside_at, "operation_id": dead_letter_id}
+def _ride_key(ride: Ride) -> Mapping[str, str]:
+    return {"requested_at": instant_text(ride.requested_at), "ride_id": ride.ride_id}
 
 
-def _requested(ride: Ride) -> tuple[str, str]:
-    return instant_text(ride.requested_at), ride.ride_id
+class FakeRevocations:
+    """As `service.stores.revocations`; the contract tests hold both to the same behaviour."""
+
+    def __init__(self) -> None:
+        self._revoked: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+
+    def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
+        known = self._revoked.get((kind, value))
+        if known is None or known[0] < revoked_at:
+            self._revoked[kind, value] = revoked_at, expires_at
+
+    def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+        found = {kind: self._revoked.get((kind, value)) for kind, value in marks.items()}
+        return {kind: known[0] for kind, known in found.items() if known and known[1] > now}

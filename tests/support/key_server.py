@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import gzip
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Final
 
+from tests.support.local_server import LocalServer, QuietHandler
 from tests.support.token_mint import Json, SigningKey, jwks
 
 PATH: Final = "/.well-known/jwks.json"
 
-Answer = Callable[["KeyServer", BaseHTTPRequestHandler], None]
+Answer = Callable[["KeyServer", BaseHTTPRequestHandler], object]
 
 
-class KeyServer:
+class KeyServer(LocalServer):
     """Serves keys, counts fetches. Change what it does at any time with the methods below."""
 
     def __init__(self, *keys: SigningKey | Json) -> None:
@@ -28,23 +28,19 @@ class KeyServer:
         self._most_at_once = 0
         self._counting = threading.Lock()
         self._released = threading.Event()
-        self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        server = self
+
+        class Handler(QuietHandler):
+            def do_GET(self) -> None:
+                with server.counted():
+                    server.answer(server, self)
+
+        super().__init__(Handler)
         self.serve(*keys)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._released.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}{PATH}"
+        return f"{super().url}{PATH}"
 
     @property
     def fetches(self) -> int:
@@ -85,7 +81,7 @@ class KeyServer:
     def hang(self) -> None:
         """Accept and never answer, until `release` or the end of the test."""
         self._released.clear()
-        self.answer = lambda server, _: void(server._released.wait())
+        self.answer = lambda server, _: server._released.wait()
 
     def release(self) -> None:
         """Let those who hang go; their connections are closed without an answer."""
@@ -140,32 +136,3 @@ class KeyServer:
         finally:
             with self._counting:
                 self._at_once -= 1
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # so that closing the server joins them
-    request_queue_size = 64
-
-    def __init__(self, keys: KeyServer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.keys = keys
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that gives up on us is what many tests are about.
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-
-    def do_GET(self) -> None:
-        with self.server.keys.counted():
-            self.server.keys.answer(self.server.keys, self)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
-
-
-def void(_: object) -> None:
-    """For a lambda whose value nobody wants."""

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Any, Self
 
 
 class QuietHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Tests have no use for it."""
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that gives up on the server is what many tests are about.
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class LocalServer:
@@ -19,7 +29,7 @@ class LocalServer:
         self, handler: type[BaseHTTPRequestHandler], *, clients_keep_alive: bool = False
     ) -> None:
         """`clients_keep_alive`: their threads end with their connections, not with the server."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._server.daemon_threads = clients_keep_alive
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 

@@ -21,7 +21,6 @@ from tests.support.builders import NOW
 from tests.support.fakes_moves import FakeMoves
 from tests.support.fakes_oversight import FakeDeadLetters
 from tests.support.fakes_redis import FakeLegs, FakeRoundQueue
-from tests.support.presence import hear_through
 from tests.support.ride_faults import (
     Killed,
     Trouble,
@@ -33,8 +32,7 @@ from tests.support.ride_faults import (
 )
 from tests.support.ride_stores import Stores
 from tests.support.ride_witness import Witness
-from tests.support.rounds import a_dispatcher
-from tests.support.service import fake_ports
+from tests.support.service import a_dispatcher, fake_ports, hear_through
 
 SET_ASIDE = "set aside"
 """No mistake: enough workers died on that ride alone."""
@@ -74,9 +72,9 @@ class City:
         self._ids = patch("service.core.rides.uuid", SEEDED_IDS)
         self.in_flight: list[tuple[Callable[[Claim], Outcome], Sequence[Claim]]] = []
         self.ports = fake_ports(
-            rides=TroubledRides(stores, trouble),
-            unicorns=TroubledUnicorns(stores, trouble),
-            assignments=TroubledAssignments(stores, trouble),
+            rides=TroubledRides(stores.rides, trouble),
+            unicorns=TroubledUnicorns(stores.unicorns, trouble),
+            assignments=TroubledAssignments(stores.assignments, trouble),
             fleet=Unreliable(stores.fleet, trouble),
             waiting=Unreliable(stores.waiting, trouble),
             rounds=self.rounds,

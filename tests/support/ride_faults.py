@@ -5,12 +5,12 @@ Every write goes through `Trouble.around`, which shows the witness what is store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from service.model import Page, Ride, Unicorn
+from service.model import Ride, Unicorn
 from service.model.errors import Unavailable
 from tests.support.ride_stores import Stores
 from tests.support.ride_witness import Witness
@@ -71,88 +71,51 @@ class Trouble:
             self._witness.meddled = True
 
 
-class TroubledRides:
-    """`Rides` in trouble."""
+class Troubled:
+    """A store of the DynamoDB side whose reads are the store's own."""
 
-    def __init__(self, stores: Stores, trouble: Trouble) -> None:
-        self._rides = stores.rides
+    def __init__(self, store: object, trouble: Trouble) -> None:
+        self._store: Any = store
         self._around = trouble.around
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class TroubledRides(Troubled):
+    """`Rides` in trouble."""
+
     def create(self, ride: Ride) -> Ride | None:
-        answer: Ride | None = self._around(lambda: self._rides.create(ride), ride.ride_id)
+        answer: Ride | None = self._around(lambda: self._store.create(ride), ride.ride_id)
         return answer
 
-    def get(self, ride_id: str) -> Ride | None:
-        return self._rides.get(ride_id)
-
-    def list_of_rider(self, *args: Any, **options: Any) -> Page[Ride]:
-        return self._rides.list_of_rider(*args, **options)
-
-    def list_of_unicorn(self, *args: Any, **options: Any) -> Page[Ride]:
-        return self._rides.list_of_unicorn(*args, **options)
-
-    def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
-        return self._rides.assigned(shard, after)
-
     def save(self, before: Ride, after: Ride) -> None:
-        self._around(lambda: self._rides.save(before, after), before.ride_id)
-
-    @property
-    def shards(self) -> Sequence[str]:
-        return self._rides.shards
-
-    def due(self, now: datetime, limit: int) -> Sequence[Ride]:
-        return self._rides.due(now, limit)
-
-    def due_in_batches(
-        self, shard: str, now: datetime, limit: int, size: int
-    ) -> Iterator[Sequence[Ride]]:
-        return self._rides.due_in_batches(shard, now, limit, size)
+        self._around(lambda: self._store.save(before, after), before.ride_id)
 
     def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
-        postpone = self._rides.postpone
+        postpone = self._store.postpone
         return bool(self._around(lambda: postpone(ride, due_at, failed_looks), ride.ride_id))
 
     def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
         return [replace(r, due_at=due_at) for r, due_at in times if self.postpone(r, due_at)]
 
 
-class TroubledUnicorns:
+class TroubledUnicorns(Troubled):
     """`Unicorns` in trouble."""
 
-    def __init__(self, stores: Stores, trouble: Trouble) -> None:
-        self._unicorns = stores.unicorns
-        self._around = trouble.around
-
     def create(self, unicorn: Unicorn) -> None:
-        self._around(lambda: self._unicorns.create(unicorn), None, unicorn.unicorn_id)
-
-    def get(self, unicorn_id: str) -> Unicorn | None:
-        return self._unicorns.get(unicorn_id)
-
-    def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
-        return self._unicorns.get_all(unicorn_ids)
-
-    def of_account(self, account_sub: str) -> str | None:
-        return self._unicorns.of_account(account_sub)
+        self._around(lambda: self._store.create(unicorn), None, unicorn.unicorn_id)
 
     def save(self, before: Unicorn, after: Unicorn) -> None:
-        self._around(lambda: self._unicorns.save(before, after), None, before.unicorn_id)
+        self._around(lambda: self._store.save(before, after), None, before.unicorn_id)
 
 
-class TroubledAssignments:
+class TroubledAssignments(Troubled):
     """`Assignments` in trouble."""
-
-    def __init__(self, stores: Stores, trouble: Trouble) -> None:
-        self._assignments = stores.assignments
-        self._around = trouble.around
-
-    def pair(self, ride_id: str, unicorn_id: str) -> tuple[Ride | None, Unicorn | None]:
-        return self._assignments.pair(ride_id, unicorn_id)
 
     def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
         names = ride[0].ride_id, unicorn[0].unicorn_id
-        self._around(lambda: self._assignments.commit(ride, unicorn), *names)
+        self._around(lambda: self._store.commit(ride, unicorn), *names)
 
 
 class Unreliable:

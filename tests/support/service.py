@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from service.core import positions, staff, unicorns
 from service.core.pickup_etas import PickupEtas
-from service.core.ports import Ports
+from service.core.ports import FleetIndex, Ports, RoundLeases
 from service.core.rides import RideOrder, request_ride
+from service.core.rounds import Dispatcher
 from service.core.times import ZoneTimes
 from service.matching.travel import GreatCircle
+from service.matching.tuning import Tuning
 from service.model import Location, Position, Ride, Unicorn
+from service.model.errors import Unavailable
 from tests.support.builders import NOW, a_unicorn
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
 from tests.support.fakes_moves import FakeMoves
@@ -25,8 +29,6 @@ from tests.support.fakes_redis import (
     FakeStatistics,
     FakeWaitingRides,
 )
-from tests.support.presence import hear_through
-from tests.support.rounds import a_dispatcher
 
 PICKUP = Location(40.7128, -74.0060)
 
@@ -50,6 +52,37 @@ def fake_ports(**others: Any) -> Ports:
     parts["pickup_etas"] = PickupEtas(times, {})
     named = {"rides": rides, "unicorns": unicorns, "fleet": fleet, "waiting": waiting}
     return Ports(**parts | named | others)
+
+
+def a_dispatcher(ports: Ports, leases: RoundLeases, now: Callable[[], datetime]) -> Dispatcher:
+    """Rounds by the clock of a test: nothing sleeps, and claims are written one by one."""
+    return Dispatcher(
+        ports=ports,
+        dead_letters=ports.dead_letters,
+        leases=leases,
+        tuning=Tuning(),
+        now=now,
+        monotonic=lambda: now().timestamp(),
+        sleep=lambda _: None,
+        commit_all=map,
+    )
+
+
+HEARS_EVERY = timedelta(seconds=10)
+"""Shorter than the gap after which nobody seems to hear."""
+
+
+def hear_through(fleet: FleetIndex, start: datetime, end: datetime, process: str = "api-1") -> None:
+    """One process hears everything from `start` to `end`; with Redis away it cannot say so."""
+    instant = start
+    while True:
+        try:
+            fleet.report_hearing(process, instant)
+        except Unavailable:
+            return
+        if instant >= end:
+            return
+        instant = min(end, instant + HEARS_EVERY)
 
 
 class Service:

@@ -17,6 +17,7 @@ NEARBY = Location(PICKUP.latitude + 0.01, PICKUP.longitude)
 ORDER = RideOrder(rider_id="rider-1", pickup=PICKUP, dropoff=NEARBY, idempotency_key="key-1")
 SECOND = RideOrder(rider_id="rider-2", pickup=PICKUP, idempotency_key="key-2")
 RIDE_ID = ORDER.ride_id
+ZONE = zone_of(PICKUP)
 
 
 def an_empty_city(service: Service) -> None:
@@ -133,7 +134,7 @@ def a_ride_past_its_deadline(service: Service) -> None:
 
 def a_planned_ride_past_its_deadline(service: Service) -> None:
     a_ride_past_its_deadline(service)
-    lease = service.waiting.take(zone_of(PICKUP))
+    lease = service.waiting.take(ZONE)
     assert lease
     lease.begin_round()
     lease.finish_round([Pairing(RIDE_ID, "u1", 60, 500)], None)

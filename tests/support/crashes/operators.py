@@ -1,4 +1,4 @@
-"""What operators and telemetry gateways do, and what rounds do with rides that crash them."""
+"""What operators and telemetry gateways do."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from service.core import (
     rides,
     staff,
 )
-from service.core.dead_letters import DEATHS_ALONE
 from service.core.positions import Report
 from service.matching.correction import Kind
-from service.matching.zones import zone_of
 from service.model import Position
 from service.model.errors import PhotoNotFound, UnicornNotFound
 from tests.support.crashes.given import (
     NEARBY,
     RIDE_ID,
+    ZONE,
     a_completed_ride,
     a_forgotten_unicorn,
     a_matched_ride,
@@ -35,24 +34,6 @@ from tests.support.crashes.given import (
 from tests.support.crashes.scenario import Process, scenario
 from tests.support.fakes_photos import FakePhotos
 from tests.support.service import PICKUP, Service
-
-ZONE = zone_of(PICKUP)
-
-
-def a_suspect(service: Service) -> None:
-    """A round with this ride began, and its process died."""
-    a_triggered_ride(service)
-    service.waiting.running[ZONE] = {RIDE_ID}
-
-
-def a_suspect_nobody_can_take(service: Service) -> None:
-    a_suspect(service)
-    service.fleet._positions.clear()
-
-
-def a_proven_suspect(service: Service) -> None:
-    a_suspect(service)
-    service.waiting.alone[ZONE] = {RIDE_ID: DEATHS_ALONE}
 
 
 def a_promise_that_was_kept(service: Service) -> None:
@@ -71,21 +52,6 @@ def a_ride_set_aside(service: Service) -> None:
 def a_paused_zone(service: Service) -> None:
     a_triggered_ride(service)
     service.pauses.put(ZONE, True)
-
-
-@scenario(given=a_suspect)
-def a_round_tries_a_suspect(process: Process) -> None:
-    process.round()
-
-
-@scenario(given=a_suspect_nobody_can_take)
-def a_round_tries_a_suspect_in_vain(process: Process) -> None:
-    process.round()
-
-
-@scenario(given=a_proven_suspect)
-def a_round_sets_a_ride_aside(process: Process) -> None:
-    process.round()
 
 
 @scenario(given=a_ride_set_aside)

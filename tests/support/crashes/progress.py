@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
@@ -27,23 +25,18 @@ from tests.support.crashes.given import (
     an_arrived_ride,
     an_offered_ride,
 )
-from tests.support.crashes.scenario import Process, scenario
+from tests.support.crashes.scenario import Process, a_second_each, scenario, scenarios
 from tests.support.service import PICKUP
 
-
-@scenario(given=an_offered_ride)
-def an_offer_is_accepted(process: Process) -> object:
-    return process.advance(Step.ACCEPT)
-
-
-@scenario(given=an_offered_ride)
-def an_offer_is_declined(process: Process) -> object:
-    return process.advance(Step.DECLINE)
-
-
-@scenario(given=a_matched_ride)
-def a_unicorn_arrives(process: Process) -> object:
-    return process.advance(Step.ARRIVE)
+scenarios(lambda process: process.advance(Step.ACCEPT), an_offer_is_accepted=an_offered_ride)
+scenarios(lambda process: process.advance(Step.DECLINE), an_offer_is_declined=an_offered_ride)
+scenarios(lambda process: process.advance(Step.ARRIVE), a_unicorn_arrives=a_matched_ride)
+scenarios(lambda process: process.advance(Step.START), a_ride_is_started=an_arrived_ride)
+scenarios(
+    lambda process: process.advance(Step.COMPLETE),
+    a_ride_is_completed=a_ride_in_progress,
+    a_ride_is_completed_while_another_waits=a_second_ride_waiting,
+)
 
 
 @scenario(given=a_matched_ride)
@@ -51,21 +44,6 @@ def a_unicorn_arrives_elsewhere(process: Process) -> None:
     elsewhere = Position(NEARBY, process.now)
     with suppress(TooFarAway):
         unicorns.advance(process.ports, Step.ARRIVE, "u1", RIDE_ID, process.now, elsewhere)
-
-
-@scenario(given=an_arrived_ride)
-def a_ride_is_started(process: Process) -> object:
-    return process.advance(Step.START)
-
-
-@scenario(given=a_ride_in_progress)
-def a_ride_is_completed(process: Process) -> object:
-    return process.advance(Step.COMPLETE)
-
-
-@scenario(given=a_second_ride_waiting)
-def a_ride_is_completed_while_another_waits(process: Process) -> object:
-    return process.advance(Step.COMPLETE)
 
 
 @scenario(given=a_unicorn_off_duty)
@@ -115,15 +93,10 @@ def a_unicorn_looks_and_waits(process: Process) -> object:
     process.service.fleet._positions.clear()
     unicorns.view(ports, unicorn, process.now)
     clock = lambda: process.now  # noqa: E731
-    return watch.wait_for_duty(ports, duty, lambda _: False, 1.5, clock, _ticks(), Wait())
+    return watch.wait_for_duty(ports, duty, lambda _: False, 1.5, clock, a_second_each(), Wait())
 
 
 @scenario(given=a_matched_ride)
 def a_unicorn_reports_where_it_was_long_ago(process: Process) -> object:
     position = Position(PICKUP, process.now - timedelta(hours=2))
     return positions.record_position(process.ports, "u1", position, process.now)
-
-
-def _ticks() -> Callable[[], float]:
-    ticks = itertools.count()
-    return lambda: float(next(ticks))

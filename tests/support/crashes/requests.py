@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
@@ -23,7 +22,7 @@ from tests.support.crashes.given import (
     a_waiting_ride,
     an_offered_ride,
 )
-from tests.support.crashes.scenario import Process, scenario
+from tests.support.crashes.scenario import Process, a_second_each, scenario
 
 
 @scenario(given=a_unicorn_on_duty)
@@ -71,7 +70,7 @@ def riders_look_and_wait(process: Process) -> object:
     waiting = rides.own_ride(ports, SECOND.ride_id, "rider-2")
     watch.live_view(ports, ports.pickup_etas, seen, now)
     watch.live_view(ports, ports.pickup_etas, waiting, now)
-    return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, _ticks(), Wait())
+    return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, a_second_each(), Wait())
 
 
 @scenario(given=a_matched_ride)
@@ -82,13 +81,8 @@ def a_rider_follows_a_ride(process: Process) -> object:
         RIDE_ID,
         "rider-1",
         lambda: process.now,
-        _ticks(),
+        a_second_each(),
         Wait(),
     )
     with closing(seen):
         return list(itertools.islice(seen, 8))
-
-
-def _ticks() -> Callable[[], float]:
-    ticks = itertools.count()
-    return lambda: float(next(ticks))

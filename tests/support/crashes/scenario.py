@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from service.core import unicorns
 from service.core.sweep import sweep
 from service.core.unicorns import Step
-from service.matching.zones import zone_of
 from service.model import Ride
-from tests.support.crashes.given import RIDE_ID
+from tests.support.crashes.given import RIDE_ID, ZONE
 from tests.support.crashes.points import Fault, Steps, watched_fields
-from tests.support.service import PICKUP, Service
+from tests.support.service import Service
 
 
 class Process:
@@ -27,7 +27,7 @@ class Process:
         self.now = service.now
 
     def round(self) -> None:
-        self.dispatcher.run(zone_of(PICKUP), "request-1")
+        self.dispatcher.run(ZONE, "request-1")
 
     def advance(self, step: Step) -> Ride:
         return unicorns.advance(self.ports, step, "u1", RIDE_ID, self.now)
@@ -47,13 +47,22 @@ class Scenario:
 
 SCENARIOS: dict[str, Scenario] = {}
 
+Given = Callable[[Service], None]
+Act = Callable[[Process], object]
 
-def scenario(
-    given: Callable[[Service], None], *, silent: Sequence[str] = ()
-) -> Callable[[Callable[[Process], object]], None]:
+
+def scenarios(act: Act, *, silent: Sequence[str] = (), **given: Given) -> None:
+    """Make the act a scenario in each of these situations, by the scenario's name."""
+    for name, prepare in given.items():
+        SCENARIOS[name] = Scenario(prepare, act, frozenset(silent))
+
+
+def scenario(given: Given) -> Callable[[Act], None]:
     """Make the decorated function a scenario."""
+    return lambda act: scenarios(act, **{act.__name__: given})
 
-    def register(act: Callable[[Process], object]) -> None:
-        SCENARIOS[act.__name__] = Scenario(given, act, frozenset(silent))
 
-    return register
+def a_second_each() -> Callable[[], float]:
+    """A monotonic clock whose every reading is a second later than the last."""
+    ticks = itertools.count()
+    return lambda: float(next(ticks))

@@ -13,7 +13,7 @@ from service.matching.tuning import Tuning
 from service.model import Location
 from tests.support.api import Api, a_principal, build_api
 from tests.support.fakes_redis import FakeRoundQueue
-from tests.support.rounds import a_dispatcher
+from tests.support.service import a_dispatcher
 
 STAND = Location(40.7128, -74.0060)
 REMOTE = Location(40.7128 + 2000 / 111_195, -74.0060)

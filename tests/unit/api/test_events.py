@@ -17,7 +17,7 @@ from service.model.errors import Unavailable
 from tests.support.api import PRINCIPALS, Api, a_principal, build_api
 from tests.support.builders import CENTRAL_PARK, NOW, a_ride
 from tests.support.fakes import FakeRides
-from tests.support.fakes_revocations import FakeRevocations
+from tests.support.fakes_oversight import FakeRevocations
 
 PATH = "/v1/rides/ride-1/events"
 

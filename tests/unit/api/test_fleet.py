@@ -11,7 +11,7 @@ from service.model import Location, Position, PositionProblem
 from service.model.errors import Unavailable
 from tests.support.api import Api, build_api
 from tests.support.builders import NOW, a_ride, a_usable_unicorn
-from tests.support.presence import hear_through
+from tests.support.service import hear_through
 
 HERE = {"latitude": 40.7, "longitude": -74.0}
 

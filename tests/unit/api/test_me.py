@@ -18,8 +18,8 @@ from service.model.errors import Unavailable
 from tests.support import api as helpers
 from tests.support.api import Api, a_principal, build_api
 from tests.support.builders import BATTERY_PARK, a_ride, a_unicorn
+from tests.support.fakes_oversight import FakeRevocations
 from tests.support.fakes_photos import FakeAccounts, FakePhotos
-from tests.support.fakes_revocations import FakeRevocations
 
 IDENTITY = "us-east-1:00000000-0000-4000-8000-000000000001"
 TAKEN = AssignedUnicorn("u1", "Shadowfax", "White", "Male", BATTERY_PARK)

@@ -14,7 +14,7 @@ from service.model.errors import Unavailable
 from tests.support import api as helpers
 from tests.support.api import Api, a_principal, build_api
 from tests.support.builders import NOW
-from tests.support.fakes_revocations import FakeRevocations
+from tests.support.fakes_oversight import FakeRevocations
 
 PATH = "/v1/admin/revocations"
 

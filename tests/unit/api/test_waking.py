@@ -17,7 +17,7 @@ from service.model.errors import Unavailable
 from tests.support.api import PRINCIPALS, Api, a_principal, build_api
 from tests.support.builders import NOW, a_ride, a_unicorn
 from tests.support.fakes import FakeRides, FakeUnicorns
-from tests.support.fakes_revocations import FakeRevocations
+from tests.support.fakes_oversight import FakeRevocations
 from tests.unit.api.conftest import WhileWaiting
 
 POINT = {"latitude": 40.71, "longitude": -73.95}

@@ -26,7 +26,7 @@ from service.http.guard import groups_of
 from service.settings import ApiSettings
 from tests.support.api import SETTINGS, build_api
 from tests.support.builders import NOW
-from tests.support.fakes_revocations import FakeRevocations
+from tests.support.fakes_oversight import FakeRevocations
 from tests.support.token_mint import CLIENT_ID, ISSUER, MACHINE_ID, Mint
 
 API = "arn:aws:execute-api:us-east-1:123456789012:abcdef123/test"

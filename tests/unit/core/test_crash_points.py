@@ -22,14 +22,14 @@ from service import core
 from service.core.rounds import Dispatcher
 from service.model.errors import DispatchError, Unavailable
 from tests.support.builders import a_matched_pair
-from tests.support.crashes import operators, progress, requests, rounds, sweeps
+from tests.support.crashes import dispatch, operators, progress, requests
 from tests.support.crashes.given import RIDE_ID
 from tests.support.crashes.points import Fault, ProcessEnded, all_steps, faults_at_each
 from tests.support.crashes.scenario import SCENARIOS, Process, Scenario
 from tests.support.crashes.world import Outcome, World
 from tests.support.service import Service
 
-CATALOGUE = (requests, progress, rounds, sweeps, operators)
+CATALOGUE = (requests, progress, dispatch, operators)
 """Importing them registers their scenarios."""
 
 NO_USE_CASE_TAKES = {
