@@ -37,16 +37,12 @@ class MalformedHeader(AuthError):
 
 
 class InvalidToken(AuthError):
-    """The token is not one we accept, or it has expired or been revoked. `cause` is for the log."""
+    """The token is not one we accept, or it has expired or been revoked."""
 
     status = 401
     reason = "invalid_token"
     detail = "The access token is not valid."
     code = "invalid_token"
-
-    def __init__(self, cause: str) -> None:
-        super().__init__(cause)
-        self.cause = cause
 
 
 class TokenTooLarge(AuthError):

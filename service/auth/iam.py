@@ -16,13 +16,12 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final, Protocol
 
-from cachetools import LRUCache
-
 from service.auth.errors import InvalidToken, MalformedHeader
 from service.auth.principal import Principal, TokenKind
 from service.auth.roles import RoleGrants
 from service.auth.sts import BODY
 from service.auth.verifier import VerifiedTokens
+from service.memory import BoundedMemory
 from service.strict import base64url, read_json_object
 
 AUDIENCE: Final = "x-wildrydes-audience"
@@ -98,7 +97,7 @@ class IamVerifier:
         self._audience = audience
         self._leeway_seconds = leeway_seconds
         self._verified = VerifiedTokens(_REMEMBERED)
-        self._refused: LRUCache[bytes, str] = LRUCache(_REMEMBERED)
+        self._refused: BoundedMemory[bytes, str] = BoundedMemory(_REMEMBERED)
 
     def verify(self, credential: str, now: float) -> Principal:
         """The calling role, as a machine principal. `now`: seconds since 1970.
@@ -111,7 +110,7 @@ class IamVerifier:
         digest = sha256(raw).digest()
         principal = self._verified.get(digest, self._sts, now)
         if principal is None:
-            cause = self._refused.get(digest)
+            cause = self._refused[digest]
             if cause is not None:
                 raise InvalidToken(cause)
             principal = self._ask(digest, self._question(_headers(raw), now))
@@ -122,7 +121,7 @@ class IamVerifier:
         try:
             principal = self._principal(question, self._sts.caller(question.headers))
         except InvalidToken as refusal:
-            self._refused[digest] = refusal.cause
+            self._refused[digest] = str(refusal)
             raise
         self._verified.add(digest, self._sts, principal)
         return principal

@@ -16,12 +16,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol, Self
 
-from cachetools import LRUCache, TTLCache
-
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.policy import Policy, must_be_certain
 from service.auth.principal import Principal, TokenKind
 from service.breaker import Breaker
+from service.memory import BoundedMemory
 from service.model.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -202,7 +201,7 @@ class RevocationCheck:
         self._monotonic = monotonic
         self._breaker = Breaker(PAUSE_SECONDS, monotonic)
         # Never expires, because a revocation is never taken back.
-        self._refused: LRUCache[Names, bool] = LRUCache(_REMEMBERED)
+        self._refused: BoundedMemory[Names, bool] = BoundedMemory(_REMEMBERED)
         self.forget()
 
     def check(self, principal: Principal, policy: Policy, method: str, now: datetime) -> None:
@@ -229,7 +228,7 @@ class RevocationCheck:
 
     def forget(self) -> None:
         """Forget all answers, because this process has just revoked something."""
-        self._passed: TTLCache[Names, bool] = TTLCache(_REMEMBERED, FRESH_SECONDS, self._monotonic)
+        self._passed_until: BoundedMemory[Names, float] = BoundedMemory(_REMEMBERED)
 
     def _verdict(self, principal: Principal, now: datetime) -> bool | None:
         """Whether the token is revoked; None if that is unknown."""
@@ -245,11 +244,11 @@ class RevocationCheck:
 
     def _look_up(self, principal: Principal, marks: Marks, now: datetime) -> bool | None:
         names = (principal.jti, principal.origin_jti, principal.subject, principal.issued_at)
-        # Taken before the lookup: if `forget` replaces the cache meanwhile, the answer is dropped.
-        passed = self._passed
+        # Taken before the lookup: if `forget` replaces it meanwhile, the answer is dropped.
+        passed_until = self._passed_until
         if names in self._refused:
             return True
-        if names in passed:
+        if self._monotonic() < (passed_until[names] or -math.inf):
             return False
         if self._breaker.is_open:
             return None
@@ -261,8 +260,8 @@ class RevocationCheck:
             return None
         if verdict:
             self._refused[names] = True
-        elif self._monotonic() - began < PROMPT_SECONDS:
-            passed[names] = True
+        elif (ended := self._monotonic()) - began < PROMPT_SECONDS:
+            passed_until[names] = ended + FRESH_SECONDS
         return verdict
 
     def _say_unknown(self, cause: str) -> None:

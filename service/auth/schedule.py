@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from cachetools import FIFOCache
+from service.memory import BoundedMemory
 
 Jitter = Callable[[float, float], float]
 """Returns a number between two others, such as `random.uniform`."""
@@ -79,15 +78,13 @@ class AbsentKids:
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
-        self._lock = threading.Lock()
-        self._until: FIFOCache[str, tuple[float, float]] = FIFOCache(ABSENT_KIDS)
+        self._until: BoundedMemory[str, tuple[float, float]] = BoundedMemory(ABSENT_KIDS)
 
     def holds(self, kid: str, now: float) -> bool:
-        until, _ = self._until.get(kid, (-math.inf, 0.0))
-        return now < until
+        absence = self._until[kid]
+        return absence is not None and now < absence[0]
 
     def add(self, kid: str, now: float) -> None:
-        with self._lock:
-            _, last = self._until.pop(kid, (0.0, 0.0))
-            pause = min(max(2 * last, self._timing.cooldown), self._timing.longest_absence)
-            self._until[kid] = (now + pause, pause)
+        _, last = self._until[kid] or (0.0, 0.0)
+        pause = min(max(2 * last, self._timing.cooldown), self._timing.longest_absence)
+        self._until[kid] = (now + pause, pause)

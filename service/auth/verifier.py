@@ -8,19 +8,17 @@ issuers cause no fetch.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
-
-from cachetools import LRUCache
 
 from service.auth.claims import AccessClaims
 from service.auth.errors import InvalidToken, TokenTooLarge
 from service.auth.jwks import ALGORITHM, Key
 from service.auth.keys import Keys, Snapshot
 from service.auth.principal import Principal
+from service.memory import BoundedMemory
 from service.strict import base64url, read_json_object
 
 LONGEST_TOKEN: Final = 7 * 1024
@@ -37,29 +35,24 @@ _UNSUPPORTED: Final = frozenset({"crit", "b64", "zip"})
 
 
 class VerifiedTokens:
-    """Verified principals by token digest, at most `limit` (LRU). Tokens themselves are not kept.
+    """Verified principals by token digest, at most `limit`. Tokens themselves are not kept.
 
     `proof`: the object that the verification used, such as the set of keys; compared by identity.
     """
 
     def __init__(self, limit: int) -> None:
-        self._verified: LRUCache[bytes, tuple[object, Principal]] = LRUCache(limit)
-        self._lock = threading.Lock()
-        self._is_on = limit > 0
+        self._verified: BoundedMemory[bytes, tuple[object, Principal]] = BoundedMemory(limit)
 
     def get(self, digest: bytes, proof: object, now: float) -> Principal | None:
         """The principal, unless it has expired or was verified with another `proof`."""
-        with self._lock:
-            entry = self._verified.get(digest)
+        entry = self._verified[digest]
         if entry is None:
             return None
         proved_with, principal = entry
         return principal if proved_with is proof and now < principal.expires_at else None
 
     def add(self, digest: bytes, proof: object, principal: Principal) -> None:
-        if self._is_on:
-            with self._lock:
-                self._verified[digest] = proof, principal
+        self._verified[digest] = proof, principal
 
 
 class TokenVerifier:

@@ -1,0 +1,31 @@
+"""A bounded memory that threads share."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TypeVar
+
+from cachetools import FIFOCache
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class BoundedMemory(FIFOCache[Key, Value | None]):
+    """At most `size` values; the one stored first goes. An absent key has the value None.
+
+    Only writing takes a lock: reading a FIFO cache changes nothing and is one lookup in a dict. An
+    LRU cache reorders itself when it is read, so each request would take the lock.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._lock = Lock()
+
+    def __missing__(self, key: Key) -> None:
+        """The value of an absent key."""
+
+    def __setitem__(self, key: Key, value: Value | None) -> None:
+        if self.maxsize:
+            with self._lock:
+                super().__setitem__(key, value)

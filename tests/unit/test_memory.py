@@ -1,0 +1,49 @@
+"""A bounded memory that threads share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.memory import BoundedMemory
+
+
+def test_beyond_its_size_it_forgets_what_was_stored_first() -> None:
+    memory: BoundedMemory[str, int] = BoundedMemory(2)
+    memory["a"], memory["b"], memory["a"], memory["c"] = 1, 2, 3, 4
+    assert (memory["a"], memory["b"], memory["c"]) == (3, None, 4)
+
+
+def test_with_size_0_it_keeps_nothing() -> None:
+    memory: BoundedMemory[str, int] = BoundedMemory(0)
+    memory["a"] = 1
+    assert memory["a"] is None
+    assert len(memory) == 0
+
+
+@pytest.fixture
+def threads_that_switch_often() -> Iterator[ThreadPoolExecutor]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            yield pool
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def test_threads_share_it(threads_that_switch_often: ThreadPoolExecutor) -> None:
+    memory: BoundedMemory[int, int] = BoundedMemory(10)
+
+    def read_and_write(first: int) -> set[bool]:
+        right = set()
+        for number in range(first, first + 5000):
+            right.add(memory[number % 30] in (None, number % 30))
+            memory[number % 30] = number % 30
+        return right
+
+    assert set.union(*threads_that_switch_often.map(read_and_write, range(4))) == {True}
+    assert len(list(memory)) == len(memory) == 10
