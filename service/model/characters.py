@@ -26,7 +26,9 @@ _HAS_CONTROL_OR_DIRECTION: Final = re.compile(f"[{_CONTROL}{_DIRECTION}]")
 
 def has_control_or_direction_characters(text: str) -> bool:
     """Whether the text could break a line or change the direction of the text around it."""
-    return _HAS_CONTROL_OR_DIRECTION.search(text) is not None
+    # Most texts are printable ASCII, which is known without a search.
+    is_plain = text.isascii() and text.isprintable()
+    return not is_plain and _HAS_CONTROL_OR_DIRECTION.search(text) is not None
 
 
 def is_blank(text: str) -> bool:
