@@ -40,7 +40,7 @@ def test_threads_share_it(threads_that_switch_often: ThreadPoolExecutor) -> None
 
     def read_and_write(first: int) -> set[bool]:
         right = set()
-        for number in range(first, first + 5000):
+        for number in range(first, first + 20_000):
             right.add(memory[number % 30] in (None, number % 30))
             memory[number % 30] = number % 30
         return right
