@@ -50,7 +50,7 @@ class Settings(BaseModel):
     redis_url: types.RedisUrl = Field(min_length=1)
     celery_broker_url: types.RedisUrl = ""
     log_level: str = "INFO"
-    ride_retention_days: int = Field(0, ge=0)
+    ride_retention_days: int = Field(0, ge=0, le=36_500)
     service_version: types.Word = "development"
     service_revision: types.Word = ""
     host: types.Host = "127.0.0.1"
@@ -61,15 +61,15 @@ class Settings(BaseModel):
     otel_exporter_otlp_endpoint: types.WebUrl = ""
 
     rider_max_active_rides: int = Field(3, ge=0)
-    dispatch_max_pickup_eta_seconds: int = Field(480, gt=0)
-    dispatch_plan_seconds: int = Field(480, ge=0)
+    dispatch_max_pickup_eta_seconds: types.Seconds = Field(480, gt=0)
+    dispatch_plan_seconds: types.Seconds = Field(480, ge=0)
     dispatch_equal_metres: int = Field(100, ge=0)
-    dispatch_deadline_seconds: int = Field(180, gt=0)
-    offer_seconds: int = Field(15, gt=0)
+    dispatch_deadline_seconds: types.Seconds = Field(180, gt=0)
+    offer_seconds: types.Seconds = Field(15, gt=0)
     offers_missed_max: int = Field(3, ge=0)
-    no_show_seconds: int = Field(600, gt=0)
+    no_show_seconds: types.Seconds = Field(600, gt=0)
     arrive_max_metres: int = Field(500, ge=0)
-    unicorn_stale_seconds: int = Field(60, gt=0)
+    unicorn_stale_seconds: types.Seconds = Field(60, gt=0)
     reposition_seconds: int = Field(30, ge=0, le=300)
     travel_times_url: types.WebUrl = ""
     travel_times_budget_ms: int = Field(200, gt=0, le=5000)
@@ -131,7 +131,7 @@ class ApiSettings(Settings):
     auth_jwks_allow_http_hosts: types.PlainHosts = ()
     auth_leeway_seconds: int = Field(30, ge=0, le=300)
     auth_resource: types.Word = ""
-    auth_session_max_seconds: int = Field(LONGEST_SESSION_SECONDS, gt=0)
+    auth_session_max_seconds: int = Field(LONGEST_SESSION_SECONDS, gt=0, le=3650 * 86400)
     admin_group: types.Group = "admin"
     dispatcher_group: types.Group = "dispatcher"
     unicorn_group: types.Group = "unicorns"

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -78,11 +79,15 @@ class Ports:
         return cls(*(getattr(settings, _setting(each.name).lower()) for each in fields(cls)))
 
     def require_free(self) -> None:
-        """Raises `StackError` naming each taken port, who wants it and how to choose another."""
+        """Raises `StackError` naming each taken port, who wants it and how to choose another.
+
+        A port that two want is taken, too.
+        """
+        wanted = Counter(asdict(self).values())
         taken = [
             f"port {port}, wanted by {name}, is taken: set {_setting(name)} to another"
             for name, port in asdict(self).items()
-            if not _is_free(port)
+            if wanted[port] > 1 or not _is_free(port)
         ]
         if taken:
             raise StackError("\n".join(taken))

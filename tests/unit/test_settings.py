@@ -265,6 +265,15 @@ def test_what_cannot_take_effect_is_refused_by_name(name: str, value: str) -> No
     assert refused(**{name: value}).startswith(f"{name}: ")
 
 
+TIMES = [name for name in ApiSettings.model_fields if name.endswith(("_seconds", "_days"))]
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_time_whose_end_is_beyond_the_calendar_is_refused_by_name(name: str) -> None:
+    """The first instant computed with it would not exist: each request would fail."""
+    assert refused(**{name.upper(): "900000000000"}).startswith(f"{name.upper()}: ")
+
+
 def test_a_fault_repeats_no_secret() -> None:
     assert "secret" not in refused(REDIS_URL="http://:secret@cache:6379/0")
     assert "secret" not in refused(FLOWER_BASIC_AUTH=":secret")

@@ -8,7 +8,7 @@ import pytest
 
 from service.local.environment import process_environment, redirects
 from service.local.identity import Identity
-from service.local.stack import Ports, Secrets, Stack, StackSettings
+from service.local.stack import Ports, Secrets, Stack, StackError, StackSettings
 from service.local.up import ready_text
 
 
@@ -20,6 +20,12 @@ def test_where_the_monitor_is_or_that_there_is_none(
     text = ready_text(Stack(tmp_path, Ports.of(StackSettings()), Secrets.of(tmp_path)))
     (line,) = [line for line in text.splitlines() if line.startswith("  monitor ")]
     assert line.split()[1] == told
+
+
+def test_a_port_that_two_parts_want_is_refused_by_both_settings() -> None:
+    """The page would answer where the monitor is said to be, and the monitor never start."""
+    with pytest.raises(StackError, match=r"set PORT to another\n.*set MONITOR_PORT to another"):
+        Ports(web=5555, monitor=5555).require_free()
 
 
 def test_no_process_sees_credentials_of_a_real_aws_account(
