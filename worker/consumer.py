@@ -32,9 +32,14 @@ SENSELESS: Final = (AttributeError, KeyError, TypeError, ValueError)
 
 
 class OneAttempt(EventDispatcher):
-    """Sends each event once; an event that cannot be sent is dropped."""
+    """Sends each event once; an event that cannot be sent is dropped.
+
+    Sends none if no monitor can ask for them. Celery would send the heartbeats nevertheless.
+    """
 
     def _publish(self, *args: Any, **options: Any) -> None:
+        if self.app and not self.app.conf.worker_enable_remote_control:
+            return
         super()._publish(*args, **options | {"retry": False})  # type: ignore[misc] # stubs lack it
         # Celery keeps failed events without a limit and would send them when they are out of date.
         self._outbound_buffer.clear()  # type: ignore[attr-defined]

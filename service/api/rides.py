@@ -65,10 +65,10 @@ class RidesQuery(PageQuery):
 )
 def request_ride(body: RideRequest) -> Response:
     """Request a ride; 201 if a unicorn was found during the wait, otherwise 202."""
-    deps, wait = dependencies(), granted_wait()
+    deps = dependencies()
     ride, replayed = rides.request_ride(deps.ports, _order(body), deps.now())
     add_log_context(ride_id=ride.ride_id)
-    if wait:
+    if wait := granted_wait():
         waited = wait_for_ride(ride, is_settled, wait)
         # With a token that has ended, only what was accepted with it is shown.
         ride = waited if is_still_admitted() else ride
@@ -98,8 +98,8 @@ def list_rides(query: RidesQuery) -> Response:
 )
 def show_ride(ride_id: str) -> Response:
     """Show a ride; with `Prefer: wait`, wait until it changes."""
-    deps, wait = dependencies(), granted_wait()
-    ride = rides.own_ride(deps.ports, ride_id, caller().subject)
+    ride = rides.own_ride(dependencies().ports, ride_id, caller().subject)
+    wait = granted_wait()
     if wait and not _is_news(ride):
         ride = wait_for_ride(ride, _is_news, wait)
         check_again()

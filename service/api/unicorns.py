@@ -85,10 +85,11 @@ def show_me() -> Response:
 
     The `ETag` covers both, but not the unicorn's position, which may differ after a 304.
     """
-    deps, wait = dependencies(), granted_wait()
+    deps = dependencies()
     duty = unicorns.load_duty(deps.ports, stored_unicorn(deps.ports, _heard_unicorn()), deps.now())
     located = unicorns.view(deps.ports, duty.unicorn, deps.now())
     duty = replace(duty, advice=located.advice)
+    wait = _granted_wait()
     if wait and not _is_news(duty, located.trouble, duty.advice):
         is_news = partial(_is_news, trouble=located.trouble, seen=duty.advice)
         duty = wait_for_duty(duty, is_news, wait)
@@ -168,6 +169,12 @@ def _heard_unicorn() -> str:
     """The id of the caller's unicorn; notes that the unicorn was heard."""
     deps = dependencies()
     return unicorns.record_call(deps.ports, caller().subject, deps.now())
+
+
+def _granted_wait() -> int | None:
+    """As `granted_wait`, but the driver calls again before its unicorn could count as silent."""
+    wait, stale_seconds = granted_wait(), dependencies().settings.unicorn_stale_seconds
+    return None if wait is None else min(wait, stale_seconds // 2)
 
 
 def _versions(duty: Duty, trouble: str) -> str:

@@ -91,7 +91,9 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     order = RideOrder(rider_id=subject, pickup=pickup, request_id=request_id())
     ride, _ = rides.request_ride(deps.ports, order, deps.now())
     add_log_context(ride_id=ride.ride_id)
-    ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
+    # Other requests may have taken the room to wait since the ride was stored.
+    if gate().has_room_to_wait(subject):
+        ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
     is_admitted = is_still_admitted()
     if not (is_admitted and is_settled(ride)):
         # If the ride is matched at the same moment, it stays matched. If the token has ended, it is

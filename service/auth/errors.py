@@ -85,3 +85,14 @@ class AuthUnavailable(AuthError):
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"try again in {retry_after} s")
         self.retry_after = retry_after
+
+
+class NotCheckedNow(AuthUnavailable):
+    """This caller cannot be checked now. Anybody can cause it, so the service is not out of order.
+
+    It is no 5xx, because those of a route of the fleet count as an outage, and in an outage no
+    unicorn counts as silent.
+    """
+
+    status = 429
+    reason = "rate_limited"

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from service import addresses
-from service.auth.errors import AuthUnavailable, InvalidToken
+from service.auth.errors import AuthUnavailable, InvalidToken, NotCheckedNow
 from service.breaker import Breaker
 from service.outbound import Outbound, RequestFailed
 
@@ -61,10 +61,13 @@ class Sts:
     def caller(self, headers: Mapping[str, str]) -> str:
         """The ARN of the caller that signed `BODY` with these headers. One remote call.
 
-        Raises `InvalidToken` if STS refuses the headers, `AuthUnavailable` if it does not answer.
+        Raises `InvalidToken` if STS refuses the headers, `AuthUnavailable` if it does not answer,
+        `NotCheckedNow` if too many calls are under way or the answer is for this caller only.
         """
-        if self._breaker.is_open or not self._slots.acquire(blocking=False):
+        if self._breaker.is_open:
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
+        if not self._slots.acquire(blocking=False):
+            raise NotCheckedNow(RETRY_AFTER_SECONDS)
         try:
             status, answer = self._post(headers)
         except RequestFailed as error:
@@ -78,7 +81,7 @@ class Sts:
         code = _CODE.search(answer) if status in {400, 403} else None
         if code is None or code[1] in _THROTTLED:
             # No pause here: one caller can cause this answer and must not stop the others.
-            raise AuthUnavailable(RETRY_AFTER_SECONDS)
+            raise NotCheckedNow(RETRY_AFTER_SECONDS)
         raise InvalidToken(f"STS: {code[1].decode()}")
 
     def _post(self, headers: Mapping[str, str]) -> tuple[int, bytes]:

@@ -248,7 +248,10 @@ def holders() -> tuple[Holder, ...]:
 
 
 def granted_wait() -> int | None:
-    """Seconds of `Prefer: wait`; None if absent, or if there is no room for one more long poll."""
+    """Seconds of `Prefer: wait`; None if absent, or if there is no room for one more long poll.
+
+    Call it just before the wait: other requests take the room during a remote call.
+    """
     return headers.preferred_wait() if gate().has_room_to_wait(caller().subject) else None
 
 

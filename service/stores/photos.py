@@ -130,13 +130,16 @@ class S3Photos(TableStore):
         That is the new one itself if the account was deleted meanwhile.
         """
         set_it, values = "SET photo = :photo REMOVE refused", {":photo": text(name)}
+        shown = _shown_in(self._stored(f"photo#{sub}") or {})
         try:
             before = self._updated(
                 f"photo#{sub}", set_it, values, ReturnValues="ALL_OLD", **_EXISTS
             )
         except ConditionFailed:
             return name
-        return _shown_in(before)
+        replaced = _shown_in(before)
+        # The answer to the first attempt was lost, and the second found what the first had stored.
+        return shown if replaced == name else replaced
 
     def forget(self, sub: str) -> None:
         photo = self.get(sub)

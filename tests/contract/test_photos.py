@@ -14,6 +14,7 @@ from service.model.errors import PhotoRefused
 from service.settings import Settings
 from service.stores.dynamodb.schema import create_tables
 from service.stores.photos import S3Photos
+from tests.support.dynamodb import LostAnswers
 from tests.support.fakes_photos import FakePhotos
 from tests.support.infrastructure import CREDENTIALS, MiniStack
 
@@ -46,10 +47,10 @@ class Real:
             unicorns_table="Unicorns-photos",
             operations_table="Operations-photos",
         )
-        client = ministack.dynamodb_client()
-        create_tables(client, settings)
+        self.dynamodb = ministack.dynamodb_client()
+        create_tables(self.dynamodb, settings)
         table = settings.operations_table
-        self.photos = S3Photos(client, table, self.bucket, ministack.region)
+        self.photos = S3Photos(self.dynamodb, table, self.bucket, ministack.region)
 
     def upload(self, identity_id: str, data: bytes) -> None:
         key = f"private/{identity_id}/photo"
@@ -199,3 +200,24 @@ def test_a_photo_that_is_kept_while_the_account_ends_is_deleted_too(
     real.photos.forget(sub)
     assert real.kept() == 0
     assert read(sub) is None
+
+
+def test_a_photo_that_is_shown_stays_although_the_answer_to_the_write_is_lost(
+    real: Real, sub: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second attempt finds the photo that the first one stored."""
+    real.photos.link_identity("identity-1", sub)
+    real.photos.keep(sub, PICTURE)
+    update = real.photos._updated
+    with LostAnswers(real.dynamodb, 0) as lost:
+
+        def lose_its_answer(*args: Any, **more: Any) -> Any:
+            lost.left = 1
+            return update(*args, **more)
+
+        monkeypatch.setattr(real.photos, "_updated", lose_its_answer)
+        real.photos.keep(sub, PICTURE)
+    assert (lost.left, real.kept()) == (0, 2)
+    shown = real.photos.get(sub)
+    assert shown
+    assert real.s3.head_object(Bucket=real.bucket, Key=shown.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import urllib3
 from celery import Celery
+from redis import Redis
 from urllib3.exceptions import HTTPError
 
 from service.stores.broker import broker_options
@@ -34,11 +35,19 @@ def asked_for_events(redis: RedisServer) -> list[object]:
 def test_workers_send_events_for_a_monitor_only(
     tmp_path: Path, ministack: MiniStack, redis_server: RedisServer, enabled: str
 ) -> None:
-    with Stack(
-        tmp_path, ministack, redis_server, roles=("worker",), MONITOR_ENABLED=enabled
-    ) as stack:
+    with (
+        Redis.from_url(redis_server.url) as redis,
+        redis.pubsub() as events,
+        Stack(
+            tmp_path, ministack, redis_server, roles=("worker",), MONITOR_ENABLED=enabled
+        ) as stack,
+    ):
+        events.psubscribe("*celeryev*")
+        assert events.get_message(timeout=5)["type"] == "psubscribe"
         wait_until(lambda: "ready" in stack.log("worker"), "the worker")
         assert bool(asked_for_events(redis_server)) == (enabled == "true")
+        # A worker sends its first event before it is ready.
+        assert bool(events.get_message(timeout=1)) == (enabled == "true")
 
 
 @dataclass(frozen=True)

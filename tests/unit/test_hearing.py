@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.auth.errors import AuthUnavailable, NotCheckedNow
 from service.core.ports import Rules
 from service.hearing import MOST_REFUSED, HearingReports
 from service.model.errors import Unavailable
@@ -124,6 +125,25 @@ def test_a_stranger_who_is_refused_too_often_makes_nobody_deaf() -> None:
     api = refusing_api(refusals, rate_limit_failures="1/minute")
     answers = [api.call(*POSITION, token="no such token").status_code for _ in range(3)]
     assert (answers, refusals) == ([400, 429, 429], [])
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"), [(NotCheckedNow(1), (429, [])), (AuthUnavailable(1), (503, [None]))]
+)
+def test_credentials_that_anybody_can_make_uncheckable_make_nobody_deaf(
+    cause: Exception, told: tuple[int, list[str | None]]
+) -> None:
+    """Otherwise a stranger could see to it that no silent unicorn ever loses its ride."""
+
+    class Sts:
+        def verify(self, *_: object) -> None:
+            raise cause
+
+    refusals = Refusals()
+    api = refusing_api(refusals, iam=Sts())
+    answer = api.call(*BULK, token=None, headers={"Authorization": "WildRydes-IAM anything"})
+    assert answer.headers["Retry-After"] == "1"
+    assert (answer.status_code, refusals) == told
 
 
 def test_a_store_that_is_away_is_told_and_a_bad_request_is_not(

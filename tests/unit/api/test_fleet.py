@@ -79,6 +79,13 @@ def test_an_unchanged_unicorn_is_304_and_a_ride_is_news(api: Api) -> None:
     assert call(api, "GET", "", **headers).status_code == 200
 
 
+def test_a_driver_that_waits_calls_again_before_its_unicorn_counts_as_silent() -> None:
+    api = build_api(unicorn_stale_seconds=20)
+    api.ports.unicorns.create(a_usable_unicorn(account_sub="driver-1"))
+    answer = call(api, "GET", "", Prefer="wait=30", **{"If-None-Match": '"1"'})
+    assert answer.headers["Preference-Applied"] == "wait=10"
+
+
 def test_waiting_without_a_version_ends_at_once_when_there_is_a_ride(api: Api) -> None:
     claim(api)
     answer = call(api, "GET", "", Prefer="wait=9")

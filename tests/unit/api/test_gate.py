@@ -173,6 +173,16 @@ def test_without_room_to_wait_the_answer_comes_at_once(
     assert "Preference-Applied" not in during[0].headers
 
 
+def test_room_that_another_took_during_the_read_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise one caller could hold more long polls than its limit by sending them at once."""
+    api, path = build_api(api_max_waiters=1), "/v1/rides/ride-1"
+    api.ports.rides.create(a_ride())
+    streams = while_reading(monkeypatch, lambda: api.call("GET", f"{path}/events"))
+    answer = api.call("GET", path, headers={"Prefer": "wait=5"})
+    assert "Preference-Applied" not in answer.headers
+    streams[0].close()
+
+
 def test_without_room_to_wait_no_stream_is_opened(api: Api) -> None:
     stream = api.call("GET", "/v1/rides/ride-1/events")
     refused = api.call("GET", "/v1/rides/ride-1/events")

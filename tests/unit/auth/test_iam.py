@@ -13,7 +13,7 @@ from botocore.credentials import Credentials
 from pydantic import ValidationError
 
 from service.auth import iam, sts
-from service.auth.errors import AuthUnavailable, InvalidToken, MalformedHeader
+from service.auth.errors import AuthUnavailable, InvalidToken, MalformedHeader, NotCheckedNow
 from service.auth.iam import IamVerifier, credential_from
 from service.auth.principal import Principal, TokenKind
 from service.auth.roles import RoleGrants
@@ -295,7 +295,7 @@ def test_an_odd_refusal_of_one_credential_holds_up_no_other(
     verifier: IamVerifier, headers: dict[str, str], server: StsServer
 ) -> None:
     server.status, server.answer = 413, b""
-    with pytest.raises(AuthUnavailable):
+    with pytest.raises(NotCheckedNow):
         verify(verifier, headers)
     server.status, server.answer = 200, identity()
     verify(verifier, headers)
@@ -339,7 +339,7 @@ def test_a_caller_that_sts_neither_knows_nor_refuses_holds_up_no_other(
     verifier: IamVerifier, headers: dict[str, str], server: StsServer, status: int, answer: bytes
 ) -> None:
     server.status, server.answer = status, answer
-    with pytest.raises(AuthUnavailable):
+    with pytest.raises(NotCheckedNow):
         verify(verifier, headers)
     server.status, server.answer = 200, identity()
     assert verify(verifier, headers).subject == ROLE
@@ -383,7 +383,7 @@ def test_only_so_many_questions_are_under_way_at_once(
     def ask(_: int) -> bool:
         try:
             verify(verifier, headers)
-        except AuthUnavailable:
+        except NotCheckedNow:
             turned_away.release()
             return False
         return True
