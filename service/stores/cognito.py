@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from service.auth.revocation import SignOut
-from service.stores.credentials import aws_client, unavailable
+from service.stores.credentials import aws_client, code_of, ignoring, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _CONFIG: Final = Config(
 )
 SUSPENDED: Final = "custom:suspended"
 """The attribute of a suspended account. Only administrators may write it (docker/ecs/data.yaml)."""
-_NO_TOKEN: Final = {"InvalidParameterException", "UnsupportedTokenTypeException"}
+_NO_TOKEN: Final = ("InvalidParameterException", "UnsupportedTokenTypeException")
 _NOT_FOUND: Final = "UserNotFoundException"
 _SAYS: Final = {
     "AccessDeniedException": SignOut.NO_PERMISSION,
@@ -60,7 +60,7 @@ class CognitoUserPool:
         try:
             self._call(sub, "admin_user_global_sign_out")
         except ClientError as error:
-            return _failed(error.response["Error"]["Code"])
+            return _failed(code_of(error))
         except BotoCoreError as error:
             return _failed(type(error).__name__)
         except LookupError:
@@ -76,13 +76,9 @@ class CognitoUserPool:
 
         https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_RevokeToken.html
         """
-        with unavailable("user pool"):
-            try:
-                self._client.revoke_token(Token=refresh_token, ClientId=client_id)
-            except ClientError as error:
-                # A text that is no refresh token of this client has nothing to end.
-                if error.response["Error"]["Code"] not in _NO_TOKEN:
-                    raise
+        # A text that is no refresh token of this client has nothing to end.
+        with unavailable("user pool"), ignoring(*_NO_TOKEN):
+            self._client.revoke_token(Token=refresh_token, ClientId=client_id)
 
     def suspend(self, sub: str, suspended: bool) -> None:
         """Set or clear the attribute that the triggers ask for."""
@@ -106,7 +102,9 @@ class CognitoUserPool:
         call = partial(getattr(self._client, operation), UserPoolId=self._pool_id, **parameters)
         try:
             call(Username=sub)
-        except self._client.exceptions.UserNotFoundException:
+        except ClientError as error:
+            if code_of(error) != _NOT_FOUND:
+                raise
             call(Username=self._username_of(sub))
 
     def _username_of(self, sub: str) -> str:

@@ -107,12 +107,31 @@ def aws_client(service: str, region: str, config: Config) -> Any:
     return session.client(service, region_name=region, config=config)
 
 
+def code_of(error: ClientError) -> str:
+    """The code of an error of AWS, such as `ResourceInUseException`."""
+    return error.response["Error"]["Code"]
+
+
+@contextmanager
+def ignoring(*codes: str) -> Iterator[None]:
+    """Ignore errors of AWS with one of these codes in the block.
+
+    The classes in `client.exceptions` do not fit for that: botocore makes them when they are first
+    needed, and threads that need them at the same time get different ones.
+    """
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) not in codes:
+            raise
+
+
 @contextmanager
 def unavailable(peer: str) -> Iterator[None]:
     """Raise `Unavailable` for any error of botocore in the block; its text names the peer."""
     try:
         yield
     except ClientError as error:
-        raise Unavailable(f"{peer}: {error.response['Error']['Code']}") from error
+        raise Unavailable(f"{peer}: {code_of(error)}") from error
     except BotoCoreError as error:
         raise Unavailable(f"{peer}: {type(error).__name__}") from error

@@ -25,7 +25,7 @@ from service.core.photos import (
     UploadForm,
 )
 from service.model.errors import PhotoRefused
-from service.stores.credentials import aws_client, unavailable
+from service.stores.credentials import aws_client, code_of, unavailable
 from service.stores.dynamodb.calls import ConditionFailed
 from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
@@ -189,7 +189,7 @@ def _tried(call: Callable[[], Answer]) -> Answer:
         try:
             return call()
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+            if code_of(error) in {"NoSuchKey", "404"}:
                 raise _Gone from error
             raise
 

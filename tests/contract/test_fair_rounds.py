@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,10 +22,8 @@ from service.core.unicorns import Step, advance
 from service.matching.travel import FloatArray, GreatCircle
 from service.model import Location, Position, Ride, RideStatus
 from service.stores.redis.fleet_index import RedisFleetIndex
-from service.stores.redis.link import RedisLink, connect
-from tests.support.builders import a_usable_unicorn
+from service.stores.redis.link import RedisLink
 from tests.support.fakes_redis import FakeFleetIndex
-from tests.support.infrastructure import RedisServer
 from tests.support.service import PICKUP, Service
 
 CAP = 480
@@ -40,12 +37,11 @@ def new_index(request: pytest.FixtureRequest) -> MakeIndex:
     """Makes an empty index."""
     if request.param == "fake":
         return FakeFleetIndex
-    server: RedisServer = request.getfixturevalue("redis_server")
-    client = connect(server.url, timeout_seconds=2)
+    link: RedisLink = request.getfixturevalue("link")
 
     def make() -> FleetIndex:
-        client.flushdb()
-        return RedisFleetIndex(RedisLink(client), timedelta(seconds=60))
+        link.client.flushdb()
+        return RedisFleetIndex(link, timedelta(seconds=60))
 
     return make
 
@@ -173,20 +169,6 @@ def test_equally_near_unicorns_take_turns(
             homes[driver] = scattered(rng, metres)
             counts[driver] += 1
         assert max(counts.values()) - min(counts.values()) <= 2
-
-
-def test_choosing_among_three_hundred_fetches_few(new_index: MakeIndex) -> None:
-    """The bound of 5 ms of CPU a round rests on this; how long it takes is measured by a bench."""
-    index = new_index()
-    now = Service().now
-    herd = [a_usable_unicorn(unicorn_id=f"u{n}", idle_since=now) for n in range(300)]
-    index.refresh_all(herd, now)
-    index.record_all({u.unicorn_id: Position(PICKUP, now) for u in herd}, now)
-    began = time.process_time()
-    for _ in range(20):
-        near = index.near([PICKUP], reach_metres=2250, per_place=16, equal_metres=100, now=now)
-    print(f"{(time.process_time() - began) / 20 * 1000:.2f} ms of CPU a search")
-    assert len(near.entries) <= 32
 
 
 def test_a_rename_or_a_lost_redis_changes_no_places(new_index: MakeIndex) -> None:

@@ -32,8 +32,7 @@ STALE = timedelta(seconds=60)
 def fleet(request: pytest.FixtureRequest) -> FleetIndex:
     if request.param == "fake":
         return FakeFleetIndex(STALE)
-    server: RedisServer = request.getfixturevalue("redis_server")
-    return RedisFleetIndex(RedisLink(connect(server.url, timeout_seconds=2)), STALE)
+    return RedisFleetIndex(request.getfixturevalue("link"), STALE)
 
 
 def a_usable_unicorn(unicorn_id: str = "u1", **changes: object) -> Unicorn:
@@ -230,35 +229,6 @@ def test_places_searched_together_find_a_unicorn_at_the_edge_of_reach(fleet: Fle
     for order in (places, places[::-1]):
         found = fleet.near(order, reach_metres=2250, per_place=16, now=NOW)
         assert [entry.unicorn.unicorn_id for entry in found.entries] == ["u1"]
-
-
-def test_no_unicorn_looks_silent_while_no_process_hears_calls(fleet: FleetIndex) -> None:
-    fleet.begin_epoch(NOW - timedelta(hours=1))
-    fleet.record("u1", at(HERE), NOW)
-    fleet.report_hearing("api-1", NOW)
-    for seconds in (20, 59, 61, 600, 86_000):
-        assert fleet.presence("u1", NOW + timedelta(seconds=seconds)).silence <= STALE / 4
-    back = NOW + timedelta(seconds=600)
-    fleet.report_hearing("api-1", back)
-    assert fleet.presence("u1", back).silence == timedelta()
-
-
-def test_the_only_unicorn_is_silent_in_time_while_a_process_hears(fleet: FleetIndex) -> None:
-    fleet.begin_epoch(NOW)
-    fleet.record("u1", at(HERE), NOW)
-    for seconds in range(0, 62, 3):
-        fleet.report_hearing("api-1", NOW + timedelta(seconds=seconds))
-    late = NOW + timedelta(seconds=61)
-    assert fleet.presence("u1", late).silence == timedelta(seconds=60), "the last beat"
-
-
-def test_a_unicorn_that_stays_away_after_an_outage_is_silent_in_time(fleet: FleetIndex) -> None:
-    fleet.begin_epoch(NOW)
-    fleet.record("u1", at(HERE), NOW)
-    fleet.report_hearing("api-1", NOW)
-    for seconds in range(300, 370, 3):
-        fleet.report_hearing("api-1", NOW + timedelta(seconds=seconds))
-    assert fleet.presence("u1", NOW + timedelta(seconds=365)).silence == timedelta(seconds=65)
 
 
 def test_clocks_of_two_hearing_processes_may_differ(fleet: FleetIndex) -> None:

@@ -11,10 +11,9 @@ from service.model import Location, Position, PositionProblem, SilentTogether, T
 from service.observability.instruments import NOT_COMING
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import RedisLink
 from tests.support.builders import NOW, a_usable_unicorn
 from tests.support.fakes_redis import FakeFleetIndex
-from tests.support.infrastructure import RedisServer
 from tests.support.service import hear_through
 
 HERE, FAR = Location(40.7128, -74.0060), Location(45.5, -73.6)
@@ -29,8 +28,7 @@ def fleet(request: pytest.FixtureRequest) -> FleetIndex:
     if request.param == "fake":
         found = FakeFleetIndex(STALE)
     else:
-        server: RedisServer = request.getfixturevalue("redis_server")
-        found = RedisFleetIndex(RedisLink(connect(server.url, timeout_seconds=2)), STALE)
+        found = RedisFleetIndex(request.getfixturevalue("link"), STALE)
     found.begin_epoch(NOW - timedelta(hours=1))
     return found
 
@@ -311,9 +309,8 @@ def test_whoever_has_no_ride_reaches_no_pickup(fleet: FleetIndex) -> None:
     ],
 )
 def test_what_cannot_be_read_of_a_unicorn_does_not_hide_its_silence(
-    redis_server: RedisServer, facts: dict[str, str]
+    link: RedisLink, facts: dict[str, str]
 ) -> None:
-    link = RedisLink(connect(redis_server.url, timeout_seconds=2))
     fleet = RedisFleetIndex(link, STALE)
     fleet.begin_epoch(NOW - timedelta(hours=1))
     hear_through(fleet, NOW - seconds(60), LATER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -18,9 +18,8 @@ from service.matching.zones import zone_of, zones_within
 from service.model import Location, Ride, RideStatus
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import RedisLink
 from service.stores.redis.waiting import RedisWaitingRides
-from tests.support.infrastructure import RedisServer
 from tests.support.service import PICKUP, Service
 
 
@@ -40,14 +39,10 @@ class OnRedis(Service):
 
 
 @pytest.fixture(params=[InMemory, OnRedis])
-def service(request: pytest.FixtureRequest) -> Iterator[InMemory | OnRedis]:
+def service(request: pytest.FixtureRequest) -> InMemory | OnRedis:
     if request.param is InMemory:
-        yield InMemory()
-        return
-    server: RedisServer = request.getfixturevalue("redis_server")
-    client = connect(server.url, timeout_seconds=2)
-    yield OnRedis(RedisLink(client))
-    client.connection_pool.disconnect()
+        return InMemory()
+    return OnRedis(request.getfixturevalue("link"))
 
 
 def during_first_search(service: Service, happens: Callable[[], object]) -> Mock:

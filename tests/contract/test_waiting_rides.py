@@ -10,16 +10,16 @@ from typing import Protocol
 
 import pytest
 
-from service.core.ports import LeaseLost, RoundLeases, WaitingRides
+from service.core.ports import LeaseLost, RoundLease, RoundLeases, WaitingRides
 from service.model import Pairing
 from service.observability.instruments import UNREADABLE_ENTRIES
 from service.stores.entries import dump_ride
 from service.stores.redis import keys, leases
-from service.stores.redis.link import RedisLink, connect
+from service.stores.redis.link import RedisLink
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride
 from tests.support.fakes_redis import FakeWaitingRides
-from tests.support.infrastructure import RedisServer, wait_until
+from tests.support.infrastructure import wait_until
 
 ZONE = a_ride().zone
 
@@ -32,8 +32,13 @@ class Waiting(WaitingRides, RoundLeases, Protocol):
 def waiting(request: pytest.FixtureRequest) -> Waiting:
     if request.param == "fake":
         return FakeWaitingRides()
-    server: RedisServer = request.getfixturevalue("redis_server")
-    return RedisWaitingRides(RedisLink(connect(server.url, timeout_seconds=2)))
+    return RedisWaitingRides(request.getfixturevalue("link"))
+
+
+def take(waiting: RoundLeases, zone: str = ZONE) -> RoundLease:
+    lease = waiting.take(zone)
+    assert lease
+    return lease
 
 
 @pytest.fixture
@@ -41,8 +46,8 @@ def expire(waiting: Waiting, request: pytest.FixtureRequest) -> Callable[[], Non
     """Ends the zone's lease as if its holder had died some time ago."""
     if isinstance(waiting, FakeWaitingRides):
         return lambda: waiting.expire(ZONE)
-    server: RedisServer = request.getfixturevalue("redis_server")
-    return lambda: connect(server.url, timeout_seconds=2).delete(keys.lease(ZONE)) and None
+    link: RedisLink = request.getfixturevalue("link")
+    return lambda: link.client.delete(keys.lease(ZONE)) and None
 
 
 @pytest.fixture
@@ -60,8 +65,7 @@ def test_a_round_sees_every_ride_as_it_was_added(waiting: Waiting) -> None:
     rides = [a_ride(ride_id=f"ride-{n}", note=None, excluded=frozenset({"u9"})) for n in range(3)]
     for ride in rides:
         waiting.add([ride])
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     begun = lease.begin_round()
     assert sorted(begun.rides, key=lambda ride: ride.ride_id) == rides
     assert (begun.plans, begun.suspects, begun.resume_at) == ({}, {}, None)
@@ -70,14 +74,12 @@ def test_a_round_sees_every_ride_as_it_was_added(waiting: Waiting) -> None:
 def test_a_ride_added_again_replaces_what_was_known_of_it(waiting: Waiting) -> None:
     waiting.add([a_ride(version=1)])
     waiting.add([a_ride(version=3)])
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     assert [ride.version for ride in lease.begin_round().rides] == [3]
 
 
 def test_a_corrected_ride_asks_for_no_round(waiting: Waiting) -> None:
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     waiting.correct(a_ride(version=3))
     assert lease.release_unless_marked()
     assert waiting.add([a_ride(version=4)])
@@ -87,8 +89,7 @@ def test_a_discarded_ride_waits_no_more(waiting: Waiting) -> None:
     ride = a_ride()
     waiting.add([ride])
     waiting.discard(ZONE, [ride.ride_id])
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     assert lease.begin_round().rides == []
 
 
@@ -102,8 +103,7 @@ def test_taking_the_lease_lets_the_next_producer_publish(
 
 def test_a_second_job_leaves_its_turn_to_the_lease_holder(waiting: Waiting) -> None:
     waiting.add([a_ride()])
-    holder = waiting.take(ZONE)
-    assert holder
+    holder = take(waiting)
     holder.begin_round()
     assert waiting.take(ZONE) is None
     assert not holder.release_unless_marked(), "the second job's request for a round was forgotten"
@@ -115,8 +115,7 @@ def test_a_second_job_leaves_its_turn_to_the_lease_holder(waiting: Waiting) -> N
 def test_a_ride_added_while_a_round_runs_keeps_the_holder(
     waiting: Waiting, another: Callable[[str], bool]
 ) -> None:
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     lease.begin_round()
     another("late")
     assert not lease.release_unless_marked()
@@ -125,16 +124,14 @@ def test_a_ride_added_while_a_round_runs_keeps_the_holder(
 def test_a_ride_added_before_the_round_reads_is_in_it_and_asks_for_no_more(
     waiting: Waiting, another: Callable[[str], bool]
 ) -> None:
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     another("early")
     assert [ride.ride_id for ride in lease.begin_round().rides] == ["early"]
     assert lease.release_unless_marked()
 
 
 def test_a_released_lease_can_be_taken_whatever_was_asked_for(waiting: Waiting) -> None:
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     waiting.take(ZONE)
     lease.release()
     assert waiting.take(ZONE)
@@ -143,8 +140,7 @@ def test_a_released_lease_can_be_taken_whatever_was_asked_for(waiting: Waiting) 
 def test_only_zones_with_waiting_rides_are_marked_and_only_once(waiting: Waiting) -> None:
     elsewhere = replace(a_ride(ride_id="other"), zone="842a107ffffffff")
     waiting.add([elsewhere])
-    lease = waiting.take(elsewhere.zone)
-    assert lease
+    lease = take(waiting, elsewhere.zone)
     lease.begin_round()
     lease.release_unless_marked()
     assert waiting.mark([ZONE, elsewhere.zone]) == [elsewhere.zone]
@@ -152,8 +148,7 @@ def test_only_zones_with_waiting_rides_are_marked_and_only_once(waiting: Waiting
 
 
 def test_plans_are_kept_for_riders_and_for_the_next_round(waiting: Waiting) -> None:
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     plan = Pairing("ride-1", "unicorn-1", 240, 1800)
     lease.finish_round([plan], None)
     assert waiting.plan_of(ZONE, "ride-1") == plan
@@ -164,12 +159,11 @@ def test_plans_are_kept_for_riders_and_for_the_next_round(waiting: Waiting) -> N
 
 
 def test_a_round_with_riders_leaves_a_line_that_scaling_reads(
-    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+    link: RedisLink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waiting = RedisWaitingRides(RedisLink(connect(redis_server.url, timeout_seconds=2)))
+    waiting = RedisWaitingRides(link)
     waiting.add([a_ride(ride_id="ride-1")])
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     with caplog.at_level("INFO"):
         lease.begin_round()
         lease.finish_round([], None)
@@ -210,16 +204,14 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("content", UNREADABLE, ids=range(len(UNREADABLE)))
 def test_an_entry_of_any_bytes_is_counted_and_dropped_alone(
-    redis_server: RedisServer, content: bytes, caplog: pytest.LogCaptureFixture
+    link: RedisLink, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    link = RedisLink(connect(redis_server.url, timeout_seconds=2))
     waiting = RedisWaitingRides(link)
     waiting.add([a_ride(ride_id="ride-1")])
     counted = UNREADABLE_ENTRIES.labels("ride")._value.get()
     for name in (b"bad", b"\xff"):
         link.client.hset(keys.waiting(ZONE), name, content)
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     assert [ride.ride_id for ride in lease.begin_round().rides] == ["ride-1"]
     assert link.client.hkeys(keys.waiting(ZONE)) == ["ride-1"]
     assert UNREADABLE_ENTRIES.labels("ride")._value.get() == counted + 2
@@ -230,14 +222,12 @@ def test_an_entry_of_any_bytes_is_counted_and_dropped_alone(
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"[1]", b'[1,["u1"],"x",0]', b"[1,{},60,400]", b"3"])
-def test_a_plan_of_any_bytes_is_no_plan(redis_server: RedisServer, content: bytes) -> None:
-    link = RedisLink(connect(redis_server.url, timeout_seconds=2))
+def test_a_plan_of_any_bytes_is_no_plan(link: RedisLink, content: bytes) -> None:
     waiting = RedisWaitingRides(link)
     link.client.hset(keys.plans(ZONE), "ride-1", content)
     link.client.set(keys.triggered(ZONE), content)
     link.client.set(keys.resume(ZONE), content)
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     begun = lease.begin_round()
     assert begun.resume_at is None
     assert all(isinstance(plan.unicorn_id, str) for plan in begun.plans.values())
@@ -248,8 +238,7 @@ def test_a_job_that_finds_the_lease_held_keeps_the_mark_as_long_as_the_lease(
     waiting: Waiting, another: Callable[[str], bool]
 ) -> None:
     assert another("first")
-    holder = waiting.take(ZONE)
-    assert holder
+    holder = take(waiting)
     holder.begin_round()
     assert waiting.take(ZONE) is None
     assert not another("second"), "a job is published though the holder goes round once more"
@@ -260,8 +249,7 @@ def test_a_job_that_finds_the_lease_held_keeps_the_mark_as_long_as_the_lease(
 def test_only_a_refused_jobs_mark_is_dropped_by_a_holder_that_gives_up(
     waiting: Waiting, another: Callable[[str], bool]
 ) -> None:
-    holder = waiting.take(ZONE)
-    assert holder
+    holder = take(waiting)
     assert another("published")
     holder.release()
     assert not another("late"), "a second job is published beside the one that is on its way"
@@ -271,12 +259,10 @@ def test_whoever_has_lost_the_turn_writes_nothing(
     waiting: Waiting, expire: Callable[[], None]
 ) -> None:
     waiting.add([a_ride(ride_id="ride-1")])
-    late = waiting.take(ZONE)
-    assert late
+    late = take(waiting)
     late.begin_round()
     expire()
-    holder = waiting.take(ZONE)
-    assert holder
+    holder = take(waiting)
     plan = Pairing("ride-1", "unicorn-1", 240, 1800)
     assert holder.begin_round().suspects == {"ride-1": 0}
     holder.finish_round([plan], (NOW, "ride-1"))
@@ -303,14 +289,12 @@ def test_whoever_has_lost_the_turn_writes_nothing(
 
 
 def test_a_lease_is_renewed_until_it_is_given_back(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long a claim takes: the mark of a refused job is renewed with it."""
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.02)
-    client = connect(redis_server.url, timeout_seconds=2)
-    waiting = RedisWaitingRides(RedisLink(client))
-    lease = waiting.take(ZONE)
-    assert lease
+    client, waiting = link.client, RedisWaitingRides(link)
+    lease = take(waiting)
     assert waiting.take(ZONE) is None
     for name in (keys.lease(ZONE), keys.mark(ZONE)):
         client.pexpire(name, 500)
@@ -324,25 +308,20 @@ def test_a_lease_is_renewed_until_it_is_given_back(
 
 def test_an_exception_makes_no_suspects_and_clears_none(waiting: Waiting) -> None:
     waiting.add([a_ride(ride_id="suspect")])
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     lease.begin_round()
     lease.release()
     waiting.add([a_ride(ride_id="healthy")])
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     assert lease.begin_round().suspects == {"suspect": 0}
     lease.release_after_error()
-    lease = waiting.take(ZONE)
-    assert lease
+    lease = take(waiting)
     assert lease.begin_round().suspects == {"suspect": 0}
     lease.release()
 
 
-def test_a_plan_that_no_round_makes_again_is_forgotten(redis_server: RedisServer) -> None:
-    link = RedisLink(connect(redis_server.url, timeout_seconds=2))
-    lease = RedisWaitingRides(link).take(ZONE)
-    assert lease
+def test_a_plan_that_no_round_makes_again_is_forgotten(link: RedisLink) -> None:
+    lease = take(RedisWaitingRides(link))
     lease.finish_round([Pairing("ride-1", "u1", 60, 500)], None)
     left = link.client.pttl(keys.plans(ZONE))
     assert leases.PLANS_MS - 5000 < left <= leases.PLANS_MS

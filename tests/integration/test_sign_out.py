@@ -18,6 +18,7 @@ from service.local.login import Login, LoginFailed
 from service.local.provisioning import provision
 from service.settings import Settings
 from service.stores.cognito import CognitoUserPool
+from tests.support.dynamodb import new_classes_of_errors
 from tests.support.fakes_oversight import FakeRevocations
 from tests.support.infrastructure import CREDENTIALS, MiniStack, free_port
 from tests.support.local_server import LocalServer, QuietHandler
@@ -80,7 +81,10 @@ def test_a_subject_that_is_no_user_of_the_pool_needs_no_sign_out(
     assert pool.sign_out(sub) is SignOut.NO_SUCH_USER
 
 
-def test_a_user_of_another_identity_provider_is_found_by_its_sub(pool: CognitoUserPool) -> None:
+def test_a_user_of_another_identity_provider_is_found_by_its_sub(
+    pool: CognitoUserPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_classes_of_errors(monkeypatch)
     with Stubber(pool._client) as stub:
         stub.add_client_error("admin_user_global_sign_out", "UserNotFoundException")
         stub.add_response("list_users", {"Users": [{"Username": "Google_1234"}]})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
+from botocore.client import BaseClient
+from botocore.errorfactory import ClientExceptionsFactory
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
@@ -58,6 +60,15 @@ def two_shards() -> Iterator[None]:
         patch.object(due.DueRides, "shards", few),
     ):
         yield
+
+
+def new_classes_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each use of `client.exceptions` has new classes, as in threads that need them first."""
+
+    def exceptions(client: Any) -> Any:
+        return ClientExceptionsFactory().create_client_exceptions(client.meta.service_model)
+
+    monkeypatch.setattr(BaseClient, "exceptions", property(exceptions))
 
 
 class LostAnswers:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from service.settings import Settings
+from service.stores.credentials import code_of
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
 from service.stores.dynamodb.schema import Index, Table, named_tables
 
@@ -54,12 +55,13 @@ def _faults_of(client: DynamoDBClient, name: str, table: Table) -> list[str]:
             faults.append(f"the table is {described['TableStatus']}")
         if table.expires_at:
             faults += _expiry_faults(client, name, table.expires_at)
-    except client.exceptions.ResourceNotFoundException:
-        faults = ["no such table"]
     except ClientError as error:
-        if "AccessDenied" not in error.response["Error"]["Code"]:
+        if "AccessDenied" in code_of(error):
+            faults = ["this role may not describe it (DescribeTable, DescribeTimeToLive)"]
+        elif code_of(error) == "ResourceNotFoundException":
+            faults = ["no such table"]
+        else:
             raise
-        faults = ["this role may not describe it (DescribeTable, DescribeTimeToLive)"]
     return [f"{name}: {fault}" for fault in faults]
 
 

@@ -15,7 +15,6 @@ An index cannot change its projection, so a new index replaces it. The former in
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -23,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from service.model.errors import Unavailable
 from service.settings import Settings
+from service.stores.credentials import ignoring
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
 
 if TYPE_CHECKING:
@@ -142,11 +142,7 @@ def _add_indexes(client: DynamoDBClient, name: str, table: Table) -> None:
     """Add the indexes that a table of an earlier release lacks, one after the other."""
     while missing := _missing(_settled(client, name), table):
         # If another process has just begun to add an index, the table is in use.
-        in_turn = (
-            client.exceptions.ResourceInUseException,
-            client.exceptions.LimitExceededException,
-        )
-        with suppress(*in_turn):
+        with ignoring("ResourceInUseException", "LimitExceededException"):
             client.update_table(
                 TableName=name,
                 AttributeDefinitions=definition(name, table)["AttributeDefinitions"],
@@ -207,7 +203,7 @@ def _schema(partition: str, sort: str | None = None) -> list[KeySchemaElementTyp
 
 def _create(client: DynamoDBClient, table: CreateTableInputTypeDef) -> None:
     # "In use" means that it exists or is being created.
-    with suppress(client.exceptions.ResourceInUseException):
+    with ignoring("ResourceInUseException"):
         client.create_table(**table)
 
 

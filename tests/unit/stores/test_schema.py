@@ -12,7 +12,7 @@ from botocore.stub import ANY, Stubber
 from service.model.errors import Unavailable
 from service.stores.dynamodb import schema
 from service.stores.dynamodb.schema import TABLES, create_tables, definition
-from tests.support.dynamodb import fresh_settings
+from tests.support.dynamodb import fresh_settings, new_classes_of_errors
 
 SETTINGS = fresh_settings()
 RIDES = SETTINGS.rides_table
@@ -21,7 +21,8 @@ NAMES = (RIDES, SETTINGS.unicorns_table, SETTINGS.operations_table)
 
 
 @pytest.fixture
-def client() -> Any:
+def client(monkeypatch: pytest.MonkeyPatch) -> Any:
+    new_classes_of_errors(monkeypatch)
     return boto3.client(
         "dynamodb", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
     )

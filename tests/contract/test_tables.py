@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service.settings import Settings
 from service.stores.dynamodb.schema import create_tables
-from tests.support.builders import NOW
 from tests.support.racing import race
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-LATER = NOW + timedelta(hours=24)
 
 
 def test_tables_are_created_once_however_often_asked_for(
