@@ -110,7 +110,11 @@ class Service:
     def on_routes(self, times: ZoneTimes) -> None:
         """Rounds and riders go by these travel times from now on."""
         self.ports = replace(self.ports, times=times)
-        self.dispatcher = replace(self.dispatcher, ports=self.ports)
+        self.dispatch_with()
+
+    def dispatch_with(self, **ports: Any) -> None:
+        """Rounds use these ports from now on."""
+        self.dispatcher = replace(self.dispatcher, ports=replace(self.ports, **ports))
 
     def later(self, seconds: float) -> datetime:
         start, self.now = self.now, self.now + timedelta(seconds=seconds)

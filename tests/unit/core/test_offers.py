@@ -333,10 +333,11 @@ def test_only_the_unicorn_that_declined_may_repeat_the_decline(service: Service)
         advance(service.ports, Step.DECLINE, "u2", ride.ride_id, service.now)
 
 
-def test_a_late_decline_of_a_missed_offer_is_not_found(service: Service) -> None:
+@pytest.mark.parametrize("step", [Step.ACCEPT, Step.DECLINE])
+def test_a_late_answer_to_a_missed_offer_is_not_found(service: Service, step: Step) -> None:
     service.on_duty("u1", auto_accept=False)
     ride = offered(service)
     service.on_duty("u2", FARTHER)
     expires(service, "u1", "u2")
     with pytest.raises(RideNotFound):
-        advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+        advance(service.ports, step, "u1", ride.ride_id, service.now)

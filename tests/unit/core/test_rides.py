@@ -13,12 +13,7 @@ from service.core.rides import RideOrder, cancel_ride, own_ride, request_ride
 from service.core.unicorns import Step, advance
 from service.core.watch import live_view
 from service.model import Location, RideStatus, Unicorn, UnicornState
-from service.model.errors import (
-    IdempotencyKeyReused,
-    NotCancelable,
-    RideNotFound,
-    TooManyActiveRides,
-)
+from service.model.errors import IdempotencyKeyReused, RideNotFound, TooManyActiveRides
 from tests.support.service import PICKUP, Service
 
 NEARBY = Location(40.7300, -74.0000)
@@ -133,23 +128,6 @@ def test_canceling_frees_the_unicorn_and_a_second_time_changes_nothing(service: 
     assert service.stored_unicorn().state is UnicornState.AVAILABLE
     assert service.stored_unicorn().ride_id is None
     assert cancel_ride(service.ports, ride.ride_id, "rider-1", None, service.now) == canceled
-
-
-def test_a_ride_in_progress_cannot_be_canceled_by_its_rider(service: Service) -> None:
-    ride = service.matched()
-    for step in (Step.ARRIVE, Step.START):
-        advance(service.ports, step, "u1", ride.ride_id, service.now)
-    with pytest.raises(NotCancelable):
-        cancel_ride(service.ports, ride.ride_id, "rider-1", None, service.now)
-
-
-def test_a_canceled_ride_is_never_matched(service: Service) -> None:
-    ride = service.request()
-    cancel_ride(service.ports, ride.ride_id, "rider-1", None, service.now)
-    service.on_duty()
-    service.run_published_rounds()
-    assert service.stored(ride).status is RideStatus.CANCELED
-    assert service.stored_unicorn().ride_id is None
 
 
 def test_the_live_view_follows_the_unicorn_to_the_pickup(service: Service) -> None:

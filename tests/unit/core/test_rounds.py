@@ -93,9 +93,7 @@ def test_a_claim_that_could_not_be_written_leaves_the_ride_waiting(service: Serv
     service.on_duty()
     ride = service.request()
     failing = Mock(**{"commit.side_effect": Unavailable("no answer")})
-    service.dispatcher = replace(
-        service.dispatcher, ports=replace(service.ports, assignments=failing)
-    )
+    service.dispatch_with(assignments=failing)
     service.run_published_rounds()
     assert service.stored(ride).status is RideStatus.REQUESTED
     assert ride.ride_id in service.waiting.rides[ride.zone]
@@ -110,9 +108,7 @@ def test_claims_lost_again_and_again_end_the_job(service: Service) -> None:
         raise WriteConflict(unicorn=unicorn[0])
 
     losing = Mock(**{"commit.side_effect": lose})
-    service.dispatcher = replace(
-        service.dispatcher, ports=replace(service.ports, assignments=losing)
-    )
+    service.dispatch_with(assignments=losing)
     service.run_published_rounds()
     assert losing.commit.call_count == 4
     assert service.waiting.leased == set()
@@ -249,7 +245,7 @@ def test_slices_that_do_not_fit_the_budget_come_first_in_the_successor(
         return service.fleet.near(*places, **options)  # type: ignore[arg-type]
 
     slow.near.side_effect = near
-    service.dispatcher = replace(service.dispatcher, ports=replace(service.ports, fleet=slow))
+    service.dispatch_with(fleet=slow)
     jobs = 0
     while service.stored(young).status is RideStatus.REQUESTED:
         assert service.run_published_rounds(), "no successor"
@@ -280,7 +276,7 @@ def test_a_long_round_with_nothing_new_is_not_followed_by_another(service: Servi
     service.request()
     slow = Mock(wraps=service.fleet)
     slow.near.side_effect = lambda *a, **k: service.later(5) and Nearby(())
-    service.dispatcher = replace(service.dispatcher, ports=replace(service.ports, fleet=slow))
+    service.dispatch_with(fleet=slow)
     service.run_published_rounds()
     assert service.rounds.published == []
     assert service.waiting.leased == set()
@@ -308,9 +304,7 @@ def test_a_defect_in_one_claim_costs_the_others_nothing(service: Service) -> Non
         commit(ride, unicorn)
 
     stumbling = Mock(**{"commit.side_effect": stumble})
-    service.dispatcher = replace(
-        service.dispatcher, ports=replace(service.ports, assignments=stumbling)
-    )
+    service.dispatch_with(assignments=stumbling)
     service.run_published_rounds()
     assert service.stored(healthy).status is RideStatus.MATCHED
     assert service.stored(poison).status is RideStatus.REQUESTED

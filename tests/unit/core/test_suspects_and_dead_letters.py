@@ -101,7 +101,7 @@ def test_an_exception_with_a_suspect_alone_clears_it(
     ride = service.request()
     service.waiting.running[ride.zone] = {ride.ride_id}
     failing = Mock(wraps=service.fleet, **{"near.side_effect": Unavailable("away")})
-    service.dispatcher = replace(service.dispatcher, ports=replace(service.ports, fleet=failing))
+    service.dispatch_with(fleet=failing)
     for _ in range(5):
         service.waiting.running[ride.zone] = {ride.ride_id}
         service.dispatcher.run(ride.zone, "")
@@ -144,6 +144,10 @@ def test_suspects_wait_for_the_next_job_when_the_time_is_up(service: Service) ->
     assert service.rounds.published[-1] == (zone, "")
 
 
+def replay(service: Service, letter_id: str) -> DeadLetter:
+    return dead_letters.replay(service.ports, service.dead_letters, letter_id, service.now)
+
+
 def set_aside(service: Service) -> Ride:
     ride = service.request(note="window seat")
     service.rides.put(a_ride(ride_id=ride.ride_id, zone=ride.zone, excluded=frozenset({"u9"})))
@@ -159,7 +163,7 @@ def test_a_replayed_ride_is_requested_with_a_fresh_deadline(service: Service) ->
     now = service.later(600)
     service.rounds.published.clear()
     service.waiting.marks.clear()
-    letter = dead_letters.replay(service.ports, service.dead_letters, f"ride-{ride.ride_id}", now)
+    letter = replay(service, f"ride-{ride.ride_id}")
     assert letter.replayed_at == now
     again = service.stored(ride)
     assert (again.status, again.version) == (RideStatus.REQUESTED, ride.version + 1)
@@ -174,9 +178,9 @@ def test_a_replayed_ride_is_requested_with_a_fresh_deadline(service: Service) ->
 def test_replaying_twice_does_no_more_than_once(service: Service) -> None:
     ride = set_aside(service)
     name = f"ride-{ride.ride_id}"
-    dead_letters.replay(service.ports, service.dead_letters, name, service.now)
+    replay(service, name)
     once = service.stored(ride)
-    dead_letters.replay(service.ports, service.dead_letters, name, service.now)
+    replay(service, name)
     assert service.stored(ride) == once
 
 
@@ -184,7 +188,7 @@ def test_a_replayed_ride_that_ends_unmatched_again_can_be_replayed_again(service
     ride = set_aside(service)
     name = f"ride-{ride.ride_id}"
     for _ in range(3):
-        letter = dead_letters.replay(service.ports, service.dead_letters, name, service.now)
+        letter = replay(service, name)
         assert letter.replayed_at == service.now
         assert service.stored(ride).status is RideStatus.REQUESTED
         service.later(181)
@@ -200,7 +204,7 @@ def test_a_replay_that_cannot_be_noted_is_done_all_the_same(
 
     ride = set_aside(service)
     monkeypatch.setattr(service.dead_letters, "mark_replayed", away)
-    dead_letters.replay(service.ports, service.dead_letters, f"ride-{ride.ride_id}", service.now)
+    replay(service, f"ride-{ride.ride_id}")
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
@@ -210,11 +214,11 @@ def test_a_dead_letter_of_an_erased_rider_cannot_be_replayed(service: Service) -
     assert letter
     erase_rider(service.rides, service.dead_letters, ride.rider_id)
     with pytest.raises(DeadLetterNotFound):
-        dead_letters.replay(service.ports, service.dead_letters, letter.dead_letter_id, service.now)
+        replay(service, letter.dead_letter_id)
     # A letter that a crashed round wrote meanwhile, or that the release before had kept.
     service.dead_letters.put(letter)
     with pytest.raises(DeadLetterNotFound):
-        dead_letters.replay(service.ports, service.dead_letters, letter.dead_letter_id, service.now)
+        replay(service, letter.dead_letter_id)
     assert service.stored(ride).status is RideStatus.UNMATCHED
 
 
@@ -244,11 +248,11 @@ def test_forgetting_a_rider_takes_the_excerpts_of_letters_along(service: Service
 def test_a_ride_set_aside_anew_can_be_replayed_anew(service: Service) -> None:
     ride = set_aside(service)
     name = f"ride-{ride.ride_id}"
-    dead_letters.replay(service.ports, service.dead_letters, name, service.now)
+    replay(service, name)
     dead_letters.set_aside_ride(
         service.ports, service.dead_letters, service.stored(ride), service.later(10)
     )
-    dead_letters.replay(service.ports, service.dead_letters, name, service.now)
+    replay(service, name)
     assert service.stored(ride).status is RideStatus.REQUESTED
 
 
@@ -256,7 +260,7 @@ def test_a_ride_that_got_its_unicorn_is_not_replayed(service: Service) -> None:
     ride = service.matched()
     dead_letters.set_aside_ride(service.ports, service.dead_letters, ride, service.now)
     assert service.stored(ride) == ride
-    dead_letters.replay(service.ports, service.dead_letters, f"ride-{ride.ride_id}", service.now)
+    replay(service, f"ride-{ride.ride_id}")
     assert service.stored(ride) == ride
 
 
@@ -267,7 +271,7 @@ def test_only_an_unmatched_ride_can_be_replayed() -> None:
 
 def test_an_unknown_letter_cannot_be_replayed(service: Service) -> None:
     with pytest.raises(DeadLetterNotFound):
-        dead_letters.replay(service.ports, service.dead_letters, "ride-x", service.now)
+        replay(service, "ride-x")
 
 
 @pytest.mark.parametrize("kind", [DeadLetterKind.ENTRY, DeadLetterKind.MESSAGE])
@@ -285,7 +289,7 @@ def test_a_letter_of_a_kind_no_longer_written_is_only_noted_as_replayed(
         excerpt="?",
     )
     service.dead_letters.put(letter)
-    replayed = dead_letters.replay(service.ports, service.dead_letters, "old", service.now)
+    replayed = replay(service, "old")
     assert replayed == replace(letter, replayed_at=service.now)
     assert service.dead_letters.get("old") == replayed
     assert service.rounds.published == []

@@ -13,7 +13,7 @@ import pytest
 from service.core.due import handle_due
 from service.core.sweep import Swept, sweep
 from service.core.unicorns import Step, advance
-from service.model import CanceledBy, Pairing, RideStatus, UnicornState
+from service.model import Pairing, RideStatus, UnicornState
 from service.model.errors import Unavailable
 from tests.support.service import PICKUP, Service
 
@@ -101,27 +101,6 @@ def test_a_new_redis_ends_no_offer_before_its_time(service: Service) -> None:
     assert service.stored(ride).status is RideStatus.OFFERED
 
 
-def test_a_silent_unicorn_loses_its_ride_and_takes_no_more(service: Service) -> None:
-    ride = service.matched()
-    for _ in range(4):
-        run(service, 15)
-    assert service.stored(ride).status is RideStatus.MATCHED
-    run(service, 16)
-    back = service.stored(ride)
-    assert back.status is RideStatus.REQUESTED
-    assert back.deadline_at > ride.deadline_at
-    unicorn = service.stored_unicorn()
-    assert (unicorn.state, unicorn.accepting) == (UnicornState.NON_OPERATIONAL, False)
-
-
-def test_a_unicorn_that_keeps_sending_keeps_its_ride(service: Service) -> None:
-    ride = service.matched()
-    for _ in range(20):
-        service.drives_to(PICKUP)
-        run(service, 15)
-    assert service.stored(ride).status is RideStatus.MATCHED
-
-
 def test_the_due_time_of_a_ride_moves_once_a_minute_at_most_and_rarely_during_its_trip(
     service: Service,
 ) -> None:
@@ -140,18 +119,6 @@ def test_the_due_time_of_a_ride_moves_once_a_minute_at_most_and_rarely_during_it
     assert looks(1200) <= 2
 
 
-def test_a_rider_who_does_not_show_up_is_canceled(service: Service) -> None:
-    ride = service.matched()
-    advance(service.ports, Step.ARRIVE, "u1", ride.ride_id, service.now)
-    for _ in range(42):
-        service.drives_to(PICKUP)
-        run(service, 15)
-    ended = service.stored(ride)
-    assert (ended.status, ended.canceled_by) == (RideStatus.CANCELED, CanceledBy.SYSTEM)
-    assert ended.cancel_reason == "no_show"
-    assert service.stored_unicorn().state is UnicornState.AVAILABLE
-
-
 def test_half_an_hour_of_silence_is_not_too_long_yet(service: Service) -> None:
     service.fleet.begin_epoch(service.now)
     ride = service.matched()
@@ -162,18 +129,6 @@ def test_half_an_hour_of_silence_is_not_too_long_yet(service: Service) -> None:
     assert handle_due(service.ports, ride, now) == now + timedelta(seconds=1)
     assert handle_due(service.ports, ride, service.later(0.001)) is None
     assert service.stored(ride).status is RideStatus.CANCELED
-
-
-def test_a_unicorn_lost_in_progress_ends_the_ride_after_half_an_hour(service: Service) -> None:
-    ride = service.matched()
-    for step in (Step.ARRIVE, Step.START):
-        advance(service.ports, step, "u1", ride.ride_id, service.now)
-    for _ in range(29):
-        run(service, 60)
-    assert service.stored(ride).status is RideStatus.IN_PROGRESS
-    run(service, 120)
-    assert service.stored(ride).cancel_reason == "unicorn_lost"
-    assert service.stored_unicorn().state is UnicornState.NON_OPERATIONAL
 
 
 def test_a_new_redis_is_refilled_at_once_and_no_unicorn_looks_silent() -> None:

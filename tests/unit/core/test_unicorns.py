@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from service.core.positions import Report, record_position, record_positions
-from service.core.unicorns import Step, advance, set_availability
+from service.core.unicorns import Duty, Step, advance, set_availability
+from service.core.watch import Wait, wait_for_duty
 from service.model import Location, Position, RideStatus, UnicornState
 from service.model.errors import IllegalTransition, RideNotFound, UnicornNotFound
 from tests.support.service import PICKUP, Service
@@ -38,8 +40,8 @@ def test_a_ride_goes_from_request_to_completion(service: Service) -> None:
 
 
 def test_repeating_the_last_step_changes_nothing(service: Service) -> None:
-    ride = service.matched()
-    for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
+    ride = service.matched(auto_accept=False)
+    for step in (Step.ACCEPT, Step.ARRIVE, Step.START, Step.COMPLETE):
         once = advance(service.ports, step, "u1", ride.ride_id, service.later(1))
         again = advance(service.ports, step, "u1", ride.ride_id, service.later(1))
         assert once == again
@@ -62,21 +64,6 @@ def test_another_unicorn_cannot_touch_the_ride(service: Service) -> None:
         take(service, ride.ride_id, Step.ARRIVE, unicorn_id="u2")
     with pytest.raises(RideNotFound):
         take(service, "no-such-ride", Step.ARRIVE)
-
-
-def test_an_offered_ride_counts_as_matched_only_after_it_is_accepted(service: Service) -> None:
-    ride = service.matched(auto_accept=False)
-    assert ride.status is RideStatus.OFFERED
-    assert ride.matched_at is None
-    take(service, ride.ride_id, Step.ACCEPT)
-    assert service.stored(ride).status is RideStatus.MATCHED
-
-
-def test_an_offer_cannot_be_accepted_after_its_expiry(service: Service) -> None:
-    ride = service.matched(auto_accept=False)
-    service.later(16)
-    with pytest.raises(IllegalTransition):
-        take(service, ride.ride_id, Step.ACCEPT)
 
 
 def test_a_declined_ride_goes_to_another_unicorn_and_never_back(service: Service) -> None:
@@ -170,3 +157,19 @@ def test_two_reports_of_a_bulk_that_agree_are_believed_like_two_that_come_alone(
     seen = service.fleet.position("u1", service.now)
     assert seen
     assert seen.location == FAR_AWAY
+
+
+def news(service: Service, duty: Duty) -> Duty:
+    clock = (lambda: service.now), (lambda: 0.0)
+    return wait_for_duty(service.ports, duty, lambda _: True, 1, *clock, Wait())
+
+
+def test_a_wait_for_duty_returns_the_callers_unicorn(service: Service) -> None:
+    unicorn = service.on_duty(account_sub="driver-1")
+    assert news(service, Duty(unicorn, None)).unicorn == unicorn
+
+
+def test_a_unicorn_that_another_account_drives_by_now_is_not(service: Service) -> None:
+    unicorn = service.on_duty(account_sub="driver-1")
+    with pytest.raises(UnicornNotFound):
+        news(service, Duty(replace(unicorn, account_sub="driver-2"), None))

@@ -10,7 +10,7 @@ import pytest
 from service.core.rides import cancel_ride, rate_ride
 from service.core.sweep import RETRY_EVERY, sweep
 from service.core.unicorns import Step, advance
-from service.model import CanceledBy, Rating, Ride, RideStatus, UnicornState
+from service.model import CanceledBy, Rating, Ride, RideStatus, Unicorn, UnicornState
 from service.model.errors import IllegalTransition, NotCancelable, RideNotFound, Unavailable
 from tests.support.service import PICKUP, Service
 
@@ -35,48 +35,11 @@ def be_silent(service: Service, minutes: int) -> None:
         sweep(service.ports, service.now)
 
 
-def test_an_offer_can_be_accepted_twice_but_is_taken_once(service: Service) -> None:
-    ride = service.matched(auto_accept=False)
-    take(service, ride, Step.ACCEPT)
-    accepted = service.stored(ride)
-    take(service, ride, Step.ACCEPT)
-    assert service.stored(ride) == accepted
-
-
 def test_an_accepted_ride_can_still_be_given_back(service: Service) -> None:
     ride = service.matched(auto_accept=False)
     take(service, ride, Step.ACCEPT, Step.DECLINE, Step.DECLINE)
     back = service.stored(ride)
     assert (back.status, back.excluded, back.version) == (RideStatus.REQUESTED, {"u1"}, 4)
-
-
-def test_a_unicorn_that_lost_its_offer_cannot_take_it_up(service: Service) -> None:
-    ride = service.matched(auto_accept=False)
-    service.on_duty("u2")
-    service.later(16)
-    sweep(service.ports, service.now)
-    service.run_published_rounds()
-    assert service.stored(ride).unicorn_id == "u2"
-    with pytest.raises(RideNotFound):
-        take(service, ride, Step.ACCEPT)
-
-
-@pytest.mark.parametrize("step", [Step.START, Step.COMPLETE])
-def test_a_ride_can_neither_start_nor_complete_before_its_unicorn_arrives(
-    service: Service, step: Step
-) -> None:
-    ride = service.matched()
-    with pytest.raises(IllegalTransition):
-        take(service, ride, step)
-    assert service.stored(ride) == ride
-    assert service.stored_unicorn().state is UnicornState.RESERVED
-
-
-def test_a_ride_in_progress_cannot_be_declined(service: Service) -> None:
-    ride = service.matched()
-    take(service, ride, Step.ARRIVE, Step.START)
-    with pytest.raises(IllegalTransition):
-        take(service, ride, Step.DECLINE)
 
 
 def test_a_completed_ride_is_rated_and_the_last_rating_counts(service: Service) -> None:
@@ -137,13 +100,6 @@ def test_a_unicorn_that_vanishes_before_the_start_is_replaced(
     assert service.stored(ride).unicorn_id == "u2"
 
 
-def test_a_unicorn_that_vanishes_with_an_offer_stays_on_duty(service: Service) -> None:
-    ride = service.matched(auto_accept=False)
-    be_silent(service, minutes=1)
-    assert service.stored(ride).status is RideStatus.REQUESTED
-    assert service.stored_unicorn().state is UnicornState.AVAILABLE
-
-
 def test_a_unicorn_on_a_long_trip_is_lost_only_after_three_times_its_length(
     service: Service,
 ) -> None:
@@ -156,7 +112,8 @@ def test_a_unicorn_on_a_long_trip_is_lost_only_after_three_times_its_length(
     be_silent(service, minutes=60)
     ended = service.stored(ride)
     assert (ended.canceled_by, ended.cancel_reason) == (CanceledBy.SYSTEM, "unicorn_lost")
-    assert service.stored_unicorn().ride_id is None
+    unicorn = service.stored_unicorn()
+    assert (unicorn.state, unicorn.ride_id) == (UnicornState.NON_OPERATIONAL, None)
 
 
 def test_a_rider_does_not_show_up_while_redis_is_away(service: Service) -> None:
@@ -168,6 +125,8 @@ def test_a_rider_does_not_show_up_while_redis_is_away(service: Service) -> None:
         service.later(60 * minutes)
         sweep(replace(service.ports, fleet=away), service.now)
         assert service.stored(ride).status is status
+    ended = service.stored(ride)
+    assert (ended.canceled_by, ended.cancel_reason) == (CanceledBy.SYSTEM, "no_show")
     assert service.stored_unicorn().can_take_a_ride
 
 
@@ -198,3 +157,20 @@ def test_rides_that_need_redis_do_not_hold_up_the_others_while_it_is_away(
     for _ in range(2):
         sweep(replace(service.ports, fleet=away), service.later(1))
     assert service.stored(offered).status is RideStatus.REQUESTED
+
+
+def test_only_a_unicorn_that_has_the_ride_is_noted_with_its_version(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str | None, int | None]] = []
+    refresh = service.fleet.refresh
+
+    def remember(unicorn: Unicorn, now: object, ride_version: int | None = None) -> None:
+        told.append((unicorn.ride_id, ride_version))
+        refresh(unicorn, service.now, ride_version)
+
+    monkeypatch.setattr(service.fleet, "refresh", remember)
+    ride = service.matched()
+    assert told[-1] == (ride.ride_id, ride.version)
+    cancel_ride(service.ports, ride.ride_id, "rider-1", None, service.now)
+    assert told[-1] == (None, None)
