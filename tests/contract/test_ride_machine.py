@@ -54,7 +54,7 @@ def test_a_used_key_is_refused_for_another_ride_also_when_an_answer_is_lost(
     machine.teardown()
 
 
-def test_riders_of_a_herd_that_is_gone_are_not_left_with_it(servers: RealServers) -> None:
+def test_riders_lose_the_unicorns_of_a_herd_that_is_gone(servers: RealServers) -> None:
     machine = RideMachine(lambda: RealStores(servers))
     machine.a_whole_herd_vanishes(601)
     rides = machine.people.witness.rides.values()

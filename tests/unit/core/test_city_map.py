@@ -1,4 +1,4 @@
-"""One picture of the city for all its followers: what changed, what went, who must start anew."""
+"""All followers of the city map share one picture; each gets the changes since its last event."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def seen(name: str = "u1", **changes: object) -> SeenUnicorn:
 
 @dataclass
 class City:
-    """A map that shows what the test puts on it, and a clock that obeys."""
+    """A city map and a clock that the test sets."""
 
     now: datetime = NOW
     things: list[SeenUnicorn] = field(default_factory=list)
@@ -68,7 +68,7 @@ def city() -> City:
     return City(things=[seen("u1"), seen("u2")], rides=[WaitingRide(a_ride(), None)])
 
 
-def test_a_new_follower_gets_everything(city: City) -> None:
+def test_a_new_follower_gets_the_whole_map(city: City) -> None:
     picture = city.picture()
     picture.update()
     news = picture.news(None)
@@ -76,7 +76,7 @@ def test_a_new_follower_gets_everything(city: City) -> None:
     assert (news.unicorns, news.waiting, news.truncated) == (city.things, city.rides, False)
 
 
-def test_a_follower_is_told_what_changed_and_what_went(city: City) -> None:
+def test_a_follower_gets_changed_entries_and_the_ids_of_removed_ones(city: City) -> None:
     picture = city.picture()
     picture.update()
     begun = event_id(NOW)
@@ -91,7 +91,7 @@ def test_a_follower_is_told_what_changed_and_what_went(city: City) -> None:
     assert picture.news(news.event_id) is None
 
 
-def test_what_comes_back_is_no_longer_gone(city: City) -> None:
+def test_an_entry_that_comes_back_is_no_longer_listed_as_removed(city: City) -> None:
     picture = city.picture()
     picture.update()
     both, city.things = city.things, []
@@ -103,7 +103,7 @@ def test_what_comes_back_is_no_longer_gone(city: City) -> None:
     assert (news.unicorns, news.gone_unicorns) == (both, [])
 
 
-def test_all_followers_cost_one_look_a_second_and_share_what_they_are_told(city: City) -> None:
+def test_all_followers_share_one_read_a_second_and_the_same_news(city: City) -> None:
     picture = city.picture()
     for _ in range(100):
         picture.update()
@@ -114,7 +114,7 @@ def test_all_followers_cost_one_look_a_second_and_share_what_they_are_told(city:
     assert picture.news(None) is picture.news(None)
 
 
-def test_a_pause_of_the_process_does_not_bring_its_followers_together(city: City) -> None:
+def test_followers_keep_their_phases_after_a_pause_of_the_process(city: City) -> None:
     picture = city.picture()
     followers = [picture.schedule() for _ in range(100)]
     for pause in (0.0, 0.4, 7.3):
@@ -126,10 +126,10 @@ def test_a_pause_of_the_process_does_not_bring_its_followers_together(city: City
 @pytest.mark.parametrize(
     ("behind", "is_resumed"), [(-90, False), (-1, False), (0, True), (5, True), (90, False)]
 )
-def test_a_follower_who_was_away_too_long_or_elsewhere_gets_everything(
+def test_a_follower_that_was_away_too_long_gets_the_whole_map(
     city: City, behind: float, is_resumed: bool
 ) -> None:
-    """`behind`: seconds between what was seen and the picture, which is as old as that."""
+    """`behind`: the seconds from the last seen event to the picture; negative: before the first."""
     picture = city.picture()
     picture.update()
     city.now += max(behind, 0) * SECOND
@@ -139,13 +139,13 @@ def test_a_follower_who_was_away_too_long_or_elsewhere_gets_everything(
     assert isinstance(picture.news(last), Changes) is is_resumed
 
 
-def test_an_id_of_the_future_is_answered_by_everything(city: City) -> None:
+def test_an_event_id_from_the_future_gets_the_whole_map(city: City) -> None:
     picture = city.picture()
     picture.update()
     assert isinstance(picture.news(event_id(NOW + 3 * SECOND)), Snapshot)
 
 
-def test_followers_keep_what_they_have_while_redis_is_away(
+def test_followers_keep_the_last_picture_while_redis_is_away(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
@@ -158,16 +158,16 @@ def test_followers_keep_what_they_have_while_redis_is_away(
     assert isinstance(next(feed), Changes)
 
 
-def test_a_picture_that_was_never_drawn_is_no_picture(city: City) -> None:
+def test_following_fails_if_the_map_was_never_read(city: City) -> None:
     city.is_away = True
     with pytest.raises(Unavailable):
         next(follow(city.picture(), None, Wait()))
 
 
-def test_a_returning_follower_is_rather_told_twice(
+def test_a_returning_follower_gets_the_last_changes_again(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process it was with may have looked a moment later than this one."""
+    """The process that it followed before may have read the map a moment later than this one."""
     monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
     picture = city.picture()
     picture.update()
@@ -178,7 +178,7 @@ def test_a_returning_follower_is_rather_told_twice(
     assert [each.unicorn_id for each in news.unicorns] == ["u3"]
 
 
-def test_following_ends_with_its_wait(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_ends_when_the_wait_ends(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
     wait = Wait()
     feed = follow(city.picture(), None, wait)
@@ -187,7 +187,7 @@ def test_following_ends_with_its_wait(city: City, monkeypatch: pytest.MonkeyPatc
     assert list(feed) == []
 
 
-def test_a_map_shows_no_more_than_it_may_and_says_so(
+def test_a_map_has_a_bounded_number_of_entries_and_says_when_it_is_truncated(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(city_map, "MOST_SHOWN", 1)

@@ -1,4 +1,4 @@
-"""A matched unicorn drives away, or says nothing of its place: somebody else comes instead."""
+"""A unicorn that drives away or reports no position loses its ride to one that is nearer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def north(metres: float) -> Location:
 
 
 def goes_on(service: Service, seconds: int, *standing: str) -> None:
-    """These unicorns stand at the pickup and say so; sweeps and rounds run every five seconds."""
+    """These unicorns report from the pickup; sweeps and rounds run every five seconds."""
     for _ in range(0, seconds, 5):
         service.later(5)
         for unicorn_id in standing:
@@ -60,7 +60,7 @@ def test_a_ride_whose_unicorn_drives_away_goes_to_the_one_that_stands_at_the_pic
     assert live.pickup_eta_seconds < 60
 
 
-def test_one_that_drove_away_and_stands_still_by_now_is_not_coming(service: Service) -> None:
+def test_a_unicorn_that_drove_away_and_now_stands_still_is_not_coming(service: Service) -> None:
     ride = service.matched(at=START)
     drives_away(service, 200)
     service.on_duty("u2")
@@ -85,7 +85,7 @@ def test_a_unicorn_that_is_not_coming_keeps_its_ride_and_staff_is_told_while_no_
     assert staff_ride_view(service.stored(ride)).attention is None
 
 
-def test_one_that_comes_again_needs_no_attention_any_more(service: Service) -> None:
+def test_a_ride_needs_no_attention_once_its_unicorn_comes_again(service: Service) -> None:
     ride = service.matched(at=START)
     drives_away(service, 300)
     for metres in range(4600, 0, -100):
@@ -95,7 +95,9 @@ def test_one_that_comes_again_needs_no_attention_any_more(service: Service) -> N
     assert (stored.unicorn_id, stored.attention, stored.not_coming) == ("u1", None, frozenset())
 
 
-def test_one_that_turned_needs_attention_until_it_is_near_enough(service: Service) -> None:
+def test_a_ride_needs_attention_until_its_unicorn_that_turned_is_near_enough(
+    service: Service,
+) -> None:
     ride = service.matched(at=START)
     drives_away(service, 300)
     for metres in range(4600, 3000, -100):
@@ -108,7 +110,7 @@ def test_one_that_turned_needs_attention_until_it_is_near_enough(service: Servic
 
 
 def goes_1200_metres_away(service: Service, other: Location) -> None:
-    """u1 then needs 256 s, told were 47; u2 is at the other place."""
+    """u1 then needs 256 s, and its rider was told 47 s; u2 is at the other place."""
     for second in range(5, 306, 5):
         service.drives_to(north(min(1200, 222 + 15 * second)))
         service.drives_to(other, "u2")
@@ -134,7 +136,7 @@ def test_a_unicorn_that_no_round_would_send_is_not_better(service: Service) -> N
     assert service.stored(ride).unicorn_id == "u1"
 
 
-def test_one_that_never_gets_the_ride_is_not_better(service: Service) -> None:
+def test_a_unicorn_that_is_excluded_from_the_ride_is_not_better(service: Service) -> None:
     ride = service.matched(at=START)
     service.rides.put(replace(service.stored(ride), excluded=frozenset({"u2"})))
     service.on_duty("u2")
@@ -142,7 +144,7 @@ def test_one_that_never_gets_the_ride_is_not_better(service: Service) -> None:
     assert service.stored(ride).unicorn_id == "u1"
 
 
-def test_one_that_has_a_ride_is_not_better(service: Service) -> None:
+def test_a_unicorn_that_has_a_ride_is_not_better(service: Service) -> None:
     ride = service.matched(at=START)
     service.on_duty("u2")
     service.request("rider-2", dropoff=PICKUP)
@@ -151,7 +153,7 @@ def test_one_that_has_a_ride_is_not_better(service: Service) -> None:
     assert service.stored(ride).unicorn_id == "u1"
 
 
-def test_one_that_falls_silent_after_it_drove_away_lost_the_ride_for_its_silence(
+def test_a_unicorn_that_drove_away_and_then_falls_silent_loses_the_ride_for_its_silence(
     service: Service,
 ) -> None:
     ride = service.matched(at=START)
@@ -178,7 +180,7 @@ def test_a_detour_is_not_taken_for_driving_away(service: Service) -> None:
     assert service.stored(ride).attention is None
 
 
-def test_places_from_before_the_match_say_nothing_of_the_way(service: Service) -> None:
+def test_places_from_before_the_match_do_not_count_as_driving_away(service: Service) -> None:
     service.on_duty(at=START)
     for metres in (500, 1000, 1500):
         service.later(10)
@@ -263,7 +265,7 @@ def test_a_unicorn_is_not_coming_if_it_drove_away_and_needs_far_longer_than_told
 
 
 @given(told=SECONDS, left=SECONDS, more=SECONDS, way=WAYS)
-def test_whoever_is_farther_away_is_not_coming_all_the_more(
+def test_a_unicorn_that_is_farther_away_is_judged_no_better(
     told: float, left: float, more: float, way: list[float]
 ) -> None:
     assert is_not_coming(told, left, way) <= is_not_coming(told, left + more, way)

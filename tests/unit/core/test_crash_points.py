@@ -137,13 +137,13 @@ def test_a_sweep_that_does_nothing_would_be_noticed(monkeypatch: pytest.MonkeyPa
         world.settles()
 
 
-def test_every_io_step_there_is_belongs_to_a_scenario() -> None:
+def test_every_io_step_belongs_to_a_scenario() -> None:
     taken = {step for each in SCENARIOS.values() for step in undisturbed(each).steps.taken}
     missing = all_steps() - taken - NO_USE_CASE_TAKES
     assert not missing, f"add scenarios to tests/support/crashes that take {sorted(missing)}"
 
 
-def test_every_use_case_there_is_belongs_to_a_scenario() -> None:
+def test_every_use_case_belongs_to_a_scenario() -> None:
     with called_code() as called:
         for each in SCENARIOS.values():
             undisturbed(each)

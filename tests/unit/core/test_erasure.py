@@ -1,5 +1,4 @@
-"""A rider is erased from every ride that has ended, and an account ends with everything known about
-the rider, or not at all."""
+"""A rider is erased from all ended rides; an account is deleted with all its data or not at all."""
 
 from __future__ import annotations
 
@@ -14,14 +13,14 @@ from tests.support.fakes_photos import FakeAccounts, FakePhotos
 from tests.support.service import Service
 
 
-def test_ended_rides_are_erased_and_open_ones_named(service: Service) -> None:
+def test_ended_rides_are_erased_and_open_rides_are_returned(service: Service) -> None:
     service.rides.put(a_finished_ride(ride_id="ended"))
     service.rides.put(a_ride(ride_id="open"))
     assert erase_rider(service.rides, service.dead_letters, "rider-1") == Erasure(1, ("open",))
     assert erase_rider(service.rides, service.dead_letters, "rider-1") == Erasure(0, ("open",))
 
 
-def test_a_ride_that_changed_at_the_same_moment_is_named_too(
+def test_a_ride_that_changed_at_the_same_moment_counts_as_open(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lose(*_: object) -> None:
@@ -41,7 +40,7 @@ def photos() -> FakePhotos:
 
 
 def delete(service: Service, photos: FakePhotos | None) -> list[str]:
-    """What was ended, in order."""
+    """Delete the account; returns what was ended, in order."""
     accounts, ended = FakeAccounts(), list[str]()
     delete_account(
         service.rides,

@@ -1,4 +1,4 @@
-"""Completed rides teach their zone, and what it has learned is what rounds and riders get."""
+"""A zone learns travel times from completed rides; rounds and riders then get the learned times."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def driven(service: Service) -> Ride:
     return ride
 
 
-def test_what_a_zone_has_learned_of_pickups_is_told_as_it_is_decided(service: Service) -> None:
+def test_riders_are_told_the_etas_that_rounds_decide_by_once_a_zone_has_learned(
+    service: Service,
+) -> None:
     start, end = np.array([[40.7, -74.0]]), np.array([[40.72, -74.0]])
     nothing = np.empty((0, 2))
     for learned, factor in (((Kind.PICKUP,), 1.0), ((), TWICE.factors(drive(start, end))[0])):
@@ -122,7 +124,7 @@ def test_a_leg_holds_cells_and_no_coordinates() -> None:
 
 
 @pytest.mark.parametrize(("metres", "is_taught"), [(None, True), (500, True), (501, False)])
-def test_a_trip_that_was_said_to_end_elsewhere_teaches_nothing(
+def test_a_trip_that_ends_far_from_its_dropoff_teaches_nothing(
     metres: int | None, is_taught: bool
 ) -> None:
     ride = replace(a_finished_ride(), completed_distance_metres=metres)
@@ -133,7 +135,7 @@ def test_a_trip_without_dropoff_teaches_nothing() -> None:
     assert ended_drive(a_finished_ride(dropoff=None)) is None
 
 
-def test_a_drive_is_noted_beside_what_its_rider_was_told(service: Service) -> None:
+def test_a_drive_is_recorded_with_the_eta_that_its_rider_was_told(service: Service) -> None:
     ride = driven(service)
     (pickup,) = service.legs.quotes(ZONE, Kind.PICKUP)
     assert pickup == (ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds, 200)
@@ -153,7 +155,7 @@ def cancel(service: Service, ride: Ride) -> None:
 
 @pytest.mark.parametrize("give_up", [take_back, cancel])
 @pytest.mark.parametrize(("after", "late"), [(0, 0), (1, 1)])
-def test_a_ride_given_up_after_its_latest_counts_as_late(
+def test_a_ride_given_up_after_its_latest_eta_counts_as_late(
     service: Service, give_up: Callable[[Service, Ride], None], after: int, late: int
 ) -> None:
     ride = service.matched(at=NEARBY)
@@ -164,7 +166,7 @@ def test_a_ride_given_up_after_its_latest_counts_as_late(
     assert [quote.was_in_time for quote in quotes] == [False] * late
 
 
-def test_staff_sees_how_promises_are_kept(service: Service) -> None:
+def test_staff_sees_how_accurate_etas_are(service: Service) -> None:
     driven(service)
     pickup, trip = travel_times_reports(service.ports)
     assert (pickup.zone, pickup.kind, pickup.is_learned) == (ZONE, Kind.PICKUP, False)
@@ -173,7 +175,7 @@ def test_staff_sees_how_promises_are_kept(service: Service) -> None:
     assert pickup.kept.median_ratio == quote.told / 200
 
 
-def test_what_many_legs_say_is_learned_by_their_zone_alone() -> None:
+def test_only_the_zone_of_the_legs_learns_from_them() -> None:
     service, learned = Service(), FakeCorrections()
     now = NOW.timestamp()
     for leg in legs_of(800, factor=1.3):
@@ -188,7 +190,7 @@ def test_legs_of_one_kind_teach_nothing_about_the_other() -> None:
     assert times.for_pairing(ZONE, NOW) is times.base
 
 
-def test_until_a_zone_has_learned_rounds_decide_by_the_base_and_riders_hear_the_prior(
+def test_until_a_zone_has_learned_rounds_use_the_base_and_riders_are_told_the_prior(
     service: Service,
 ) -> None:
     knows(service, prior=NEW_YORK)
@@ -202,9 +204,7 @@ def test_until_a_zone_has_learned_rounds_decide_by_the_base_and_riders_hear_the_
     assert ride.pickup_eta_latest_seconds > 1.5 * ride.pickup_eta_seconds
 
 
-def test_riders_hear_what_their_zone_has_learned_and_when_it_comes_at_the_latest(
-    service: Service,
-) -> None:
+def test_riders_are_told_the_learned_times_and_the_latest_ones(service: Service) -> None:
     knows(service, Kind.PICKUP, Kind.TRIP)
     service.on_duty(at=NEARBY)
     told = estimate(service.ports, PICKUP, DROPOFF, service.now)
@@ -217,7 +217,7 @@ def test_riders_hear_what_their_zone_has_learned_and_when_it_comes_at_the_latest
     assert told.trip_latest_seconds == pytest.approx(1.9 * told.trip_seconds, 0.02)
 
 
-def test_a_round_leaves_out_a_unicorn_that_is_too_far_by_what_was_learned(service: Service) -> None:
+def test_a_round_leaves_out_a_unicorn_that_is_too_far_by_learned_times(service: Service) -> None:
     at = Location(PICKUP.latitude + 0.013, PICKUP.longitude)  # 309 s by straight line
     knows(service, Kind.PICKUP)
     service.on_duty(at=at)
@@ -228,7 +228,7 @@ def test_a_round_leaves_out_a_unicorn_that_is_too_far_by_what_was_learned(servic
     assert stored.unicorn_id is None
 
 
-def test_the_live_view_says_when_it_comes_at_the_latest(service: Service) -> None:
+def test_the_live_view_has_the_latest_eta(service: Service) -> None:
     ride = service.matched(at=NEARBY)
     view = live_view(
         service.ports, service.ports.pickup_etas, ride, service.now + timedelta(seconds=1)
@@ -238,7 +238,7 @@ def test_the_live_view_says_when_it_comes_at_the_latest(service: Service) -> Non
     assert view.pickup_eta_latest_seconds > view.pickup_eta_seconds
 
 
-def test_a_planned_rider_hears_the_same_times_as_one_with_a_unicorn(service: Service) -> None:
+def test_a_rider_with_a_plan_is_told_the_same_times_as_one_with_a_unicorn(service: Service) -> None:
     knows(service, prior=NEW_YORK)
     service.on_duty(at=NEARBY)
     busy = service.request("rider-1", dropoff=NEARBY)

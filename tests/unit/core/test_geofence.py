@@ -1,4 +1,4 @@
-"""A unicorn arrives at the pickup, or says twice that it did; staff sees how far away it was."""
+"""A unicorn arrives only near the pickup, or if it reports again; the distance is recorded."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_place_that_comes_with_the_step_can_be_too_far_away(service: Service) 
 
 
 @pytest.mark.parametrize(("age", "refused"), [(15, True), (16, False)])
-def test_only_a_position_of_the_last_seconds_speaks_against_it(
+def test_only_a_fresh_position_can_refuse_an_arrival(
     service: Service, age: float, refused: bool
 ) -> None:
     ride = service.matched(at=FAR)
@@ -99,14 +99,16 @@ def test_only_a_position_of_the_last_seconds_speaks_against_it(
         assert take(service, Step.ARRIVE, ride).arrived_distance_metres is None
 
 
-def test_with_a_limit_of_zero_it_arrives_anywhere_and_is_recorded(service: Service) -> None:
+def test_with_a_limit_of_zero_a_unicorn_arrives_anywhere_and_the_distance_is_recorded(
+    service: Service,
+) -> None:
     rules = replace(service.ports.rules, arrive_max_metres=0)
     service.ports = replace(service.ports, rules=rules)
     ride = service.matched(at=FAR)
     assert take(service, Step.ARRIVE, ride).arrived_distance_metres == 556
 
 
-def test_how_far_from_the_dropoff_it_completes_is_recorded(service: Service) -> None:
+def test_the_distance_from_the_dropoff_is_recorded_at_completion(service: Service) -> None:
     service.on_duty()
     ride = service.request(dropoff=DROPOFF)
     service.run_published_rounds()

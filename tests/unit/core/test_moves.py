@@ -1,4 +1,4 @@
-"""Idle unicorns are told where to wait, and what becomes of it is noted."""
+"""Repositioning advises idle unicorns where to wait, and records whether they follow."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_unicorn_that_follows_its_advice_keeps_it_and_no_announcement_is_made(
     assert "unicorn:u1" not in busy.changes.announced
 
 
-def test_whoever_stays_is_trusted_less_until_it_is_left_alone(busy: Service) -> None:
+def test_a_unicorn_that_stays_is_trusted_less_until_it_gets_no_advice(busy: Service) -> None:
     run(busy)
     ignored = 0
     for _ in range(4):
@@ -151,7 +151,9 @@ def test_repeated_requests_of_one_rider_move_no_unicorn(service: Service) -> Non
 
 
 @pytest.mark.parametrize("where", [ZONE, None])
-def test_staff_turns_it_off_and_whoever_was_sent_is_told(busy: Service, where: str | None) -> None:
+def test_advice_ends_when_staff_turns_repositioning_off_and_its_unicorn_is_told(
+    busy: Service, where: str | None
+) -> None:
     run(busy)
     assert told(busy)
     busy.pauses.reposition(where, RepositioningLevel.OFF)
@@ -182,7 +184,7 @@ def test_no_unicorn_is_sent_to_a_goal_that_the_routing_engine_cannot_reach(busy:
 
 
 class Detour:
-    """Every drive takes so many times as long as the straight line."""
+    """Every drive takes `factor` times as long as the straight line."""
 
     def __init__(self, factor: float) -> None:
         self._factor = factor
@@ -196,7 +198,7 @@ class Detour:
 
 
 @pytest.mark.parametrize(("pace", "sent"), [(1.05, 1), (1.4, 0)])
-def test_behind_an_engine_goals_are_chosen_at_the_pace_that_the_zone_has_learned(
+def test_with_an_engine_goals_are_chosen_at_the_pace_that_the_zone_has_learned(
     busy: Service, pace: float, sent: int
 ) -> None:
     learned, engine = FakeCorrections(), Detour(1.0)

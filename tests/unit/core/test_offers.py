@@ -1,4 +1,4 @@
-"""Offers: who does not answer, who is back too late, who leaves, and who asks twice."""
+"""Offers that are missed, answered too late or twice, or end because the unicorn goes off duty."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def offered(service: Service, rider: str = "rider-1") -> Ride:
 
 
 def expires(service: Service, *heard: str, listened: bool = True) -> None:
-    """The offer's time passes; these unicorns send their positions, but nobody answers."""
+    """The offer expires without an answer, while the unicorns in `heard` send their positions."""
     for _ in range(OFFER_SECONDS):
         service.later(1)
         for name in heard:
@@ -50,7 +50,7 @@ def expires(service: Service, *heard: str, listened: bool = True) -> None:
 
 
 def misses(service: Service, number: int, **options: bool) -> Unicorn:
-    """A rider asks, the unicorn is heard and does not answer, and the rider gives up."""
+    """A rider requests a ride, u1 is heard but misses the offer, and the rider cancels."""
     ride = offered(service, f"rider-{number}")
     expires(service, "u1", **options)
     cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
@@ -125,7 +125,7 @@ def test_a_riders_cancel_leaves_the_streak_of_missed_offers_as_it_is(service: Se
     assert not misses(service, 4).accepting
 
 
-def test_what_is_missed_while_the_drivers_calls_are_refused_does_not_count(
+def test_an_offer_missed_while_the_drivers_calls_are_refused_does_not_count(
     service: Service,
 ) -> None:
     service.on_duty(auto_accept=False)
@@ -138,7 +138,7 @@ def test_what_is_missed_while_the_drivers_calls_are_refused_does_not_count(
 
 
 def test_offers_missed_while_no_process_could_hear_do_not_count(service: Service) -> None:
-    """The unicorn is silent, or the API does not listen: then nothing is known of the driver."""
+    """If the unicorn is silent or the API is deaf, nobody knows whether a driver is there."""
     service.on_duty(auto_accept=False)
     for number in range(4):
         assert misses(service, number, listened=False).accepting
@@ -151,7 +151,7 @@ def test_offers_missed_while_no_process_could_hear_do_not_count(service: Service
         assert service.stored_unicorn().accepting
 
 
-def test_the_nearest_that_never_answers_keeps_three_riders_waiting_and_no_fourth(
+def test_a_unicorn_that_never_answers_keeps_three_riders_waiting_and_no_fourth(
     service: Service,
 ) -> None:
     service.on_duty("u1", auto_accept=False)
@@ -219,7 +219,7 @@ def amend_off_duty(service: Service, name: str) -> Unicorn:
 
 
 @pytest.mark.parametrize("leave", [go_off_duty, amend_off_duty])
-def test_off_duty_with_an_open_offer_is_a_decline(
+def test_going_off_duty_with_an_open_offer_declines_it(
     service: Service, leave: Callable[[Service, str], Unicorn]
 ) -> None:
     service.on_duty(auto_accept=False)
@@ -238,7 +238,7 @@ def test_off_duty_with_an_open_offer_is_a_decline(
 
 
 @pytest.mark.parametrize("failure", [Unavailable, ValueError])
-def test_no_offer_outlives_its_time_because_the_look_at_it_failed(
+def test_an_offer_ends_in_time_although_the_sweep_fails_on_it(
     service: Service, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
 ) -> None:
     service.on_duty("u1", auto_accept=False)
@@ -267,7 +267,9 @@ def test_an_offer_of_the_previous_release_does_not_end_with_an_earlier_one_of_th
     assert again.offer_ends_at == ends_at
 
 
-def test_off_duty_with_an_open_offer_insists_on_the_version_it_was_told(service: Service) -> None:
+def test_going_off_duty_with_an_open_offer_fails_at_another_version_of_the_unicorn(
+    service: Service,
+) -> None:
     service.on_duty(auto_accept=False)
     ride = offered(service)
     with pytest.raises(StaleVersion):
@@ -275,14 +277,14 @@ def test_off_duty_with_an_open_offer_insists_on_the_version_it_was_told(service:
     assert service.stored(ride) == ride
 
 
-def test_off_duty_with_a_matched_ride_keeps_the_ride(service: Service) -> None:
+def test_going_off_duty_with_a_matched_ride_keeps_the_ride(service: Service) -> None:
     ride = service.matched()
     assert set_availability(service.ports, "u1", False, service.now).ride_id == ride.ride_id
     assert service.stored(ride) == ride
 
 
 def test_a_repeated_decline_shows_the_ride_as_the_decline_left_it(service: Service) -> None:
-    """Whose ride it is by now, and what became of it, is none of the decliner's business."""
+    """A unicorn that declined a ride must not see who has it now, or how it ends."""
     service.on_duty("u1", auto_accept=False)
     ride = offered(service)
     service.on_duty("u2", FARTHER)

@@ -1,4 +1,4 @@
-"""An outage of any part does not look like a fleet that fell silent, in virtual time."""
+"""In an outage of any part no unicorn counts as silent (in virtual time)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.support.service import PICKUP, Service
 
 RIDES = 200
 EVERY_SECONDS = 15
-"""How often a unicorn sends its position; all take turns."""
+"""How often each unicorn sends its position; their sending is spread over this time."""
 BEAT_SECONDS = 3
-"""How often a process says what it hears."""
+"""How often each process reports whether it hears unicorns."""
 OUTAGE_SECONDS = 180
 
 
 class Part:
-    """A part of the service that may be away: every call of it is then `Unavailable`."""
+    """A part of the service; while it is away, each call raises `Unavailable`."""
 
     def __init__(self, port: object, is_away: Callable[[], bool]) -> None:
         self._port = port
@@ -41,7 +41,7 @@ class Part:
 
 
 class Fleet:
-    """Unicorns on their way to riders; all of them keep sending, but for those in `dead`."""
+    """Unicorns on their way to riders; all except those in `dead` keep sending positions."""
 
     def __init__(self, rides: int = RIDES) -> None:
         self.away: set[str] = set()
@@ -118,7 +118,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet() -> Fleet:
-    """All is well for more than a minute."""
+    """A fleet that has worked without an outage for more than a minute."""
     fleet = Fleet()
     fleet.live(70)
     assert fleet.withdrawn() == set()
@@ -137,7 +137,7 @@ def test_no_ride_is_taken_from_unicorns_that_keep_sending(fleet: Fleet, part: st
 
 
 @pytest.mark.parametrize("part", ["dynamodb", "redis", "keys", "apis", "network"])
-def test_who_does_not_come_back_loses_its_ride_in_time(part: str) -> None:
+def test_a_unicorn_that_does_not_come_back_after_an_outage_loses_its_ride(part: str) -> None:
     fleet = Fleet(20)
     fleet.away, fleet.dead = {part}, {7}
     fleet.live(OUTAGE_SECONDS)

@@ -1,4 +1,4 @@
-"""Nobody looks at a ride that goes well; a unicorn that falls silent is noticed all the same."""
+"""A ride that goes well is neither read nor written, and a silent unicorn is noticed in time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ON_THE_WAY = Location(40.7150, -74.0060)
 
 
 def drive(service: Service, ride: Ride, seconds: int, *, is_heard: bool = True) -> int | None:
-    """Sweep every second; returns after how many the ride had lost its unicorn."""
+    """Sweep every second; returns the second in which the ride lost its unicorn, or None."""
     for second in range(1, seconds + 1):
         now = service.later(1)
         if is_heard and second % 4 == 0:
@@ -58,7 +58,9 @@ def test_a_silent_unicorn_loses_its_ride_at_most_11_seconds_after_its_limit(
     assert 60 < lost_after <= 71
 
 
-def test_a_message_about_the_claim_that_was_lost_delays_nothing(service: Service) -> None:
+def test_a_silent_unicorn_loses_its_ride_in_time_although_the_index_lacks_its_state(
+    service: Service,
+) -> None:
     ride = service.matched()
     service.fleet._states.clear()
     lost_after = drive(service, ride, 90, is_heard=False)
@@ -104,7 +106,7 @@ def test_a_patrol_that_runs_out_of_time_delays_no_waiting_ride(service: Service)
     assert due_at > now
 
 
-def test_an_entry_that_makes_no_sense_hides_no_silent_unicorn(
+def test_an_unreadable_entry_hides_no_silent_unicorn(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ride, broken = service.matched(), "u2"
@@ -125,7 +127,7 @@ def test_an_entry_that_makes_no_sense_hides_no_silent_unicorn(
     assert lost_after <= 71
 
 
-def test_a_row_that_cannot_be_read_hides_no_silent_unicorn_and_ends_the_patrol(
+def test_an_unreadable_row_hides_no_silent_unicorn_and_the_patrol_ends(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.rides.shards = ("0",)
@@ -152,7 +154,7 @@ def test_a_row_that_cannot_be_read_hides_no_silent_unicorn_and_ends_the_patrol(
     assert not service.fleet.patrols_due("0", service.now)
 
 
-def test_a_unicorn_that_is_not_on_its_ride_is_looked_at(
+def test_a_patrol_repairs_a_ride_whose_unicorn_is_not_on_it(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     ride = service.matched()

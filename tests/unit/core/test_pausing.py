@@ -1,4 +1,4 @@
-"""A pause: riders are told, what waits waits and ends in time, resuming looks at it at once."""
+"""In a pause no ride is stored or matched; waiting rides end in time or are matched afterwards."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_waiting_rides_are_not_matched_while_paused_and_are_when_resumed(service
     assert service.stored(ride).status is RideStatus.MATCHED
 
 
-def test_resuming_one_zone_does_not_wake_those_still_paused(service: Service) -> None:
+def test_resuming_one_zone_triggers_no_zone_that_is_still_paused(service: Service) -> None:
     here, there = service.request(), service.request("rider-2", pickup=ELSEWHERE)
     for zone in (here.zone, there.zone):
         staff.set_pause(service.ports, zone, True, service.now)
@@ -78,7 +78,7 @@ def test_trips_go_on_during_a_pause(service: Service) -> None:
     assert service.stored(ride).status is RideStatus.REQUESTED, "its silent unicorn is replaced"
 
 
-def test_the_oldest_waiting_ride_tells_how_far_behind_the_rounds_are(service: Service) -> None:
+def test_the_age_of_the_oldest_waiting_ride_is_known(service: Service) -> None:
     assert staff.oldest_waiting(service.ports, service.now) is None
     service.request()
     service.later(5)
@@ -86,7 +86,7 @@ def test_the_oldest_waiting_ride_tells_how_far_behind_the_rounds_are(service: Se
     assert staff.oldest_waiting(service.ports, service.now) == timedelta(seconds=5)
 
 
-def test_resuming_is_done_although_the_waiting_rides_cannot_be_read(
+def test_dispatch_resumes_although_the_waiting_rides_cannot_be_read(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> list[Ride]:

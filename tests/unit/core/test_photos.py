@@ -1,4 +1,4 @@
-"""Photos: cleaned before anybody sees them, seen by whoever is coming and only meanwhile."""
+"""Photos are cleaned before anybody sees them; only the driver of the ride sees them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_upload_is_cleaned_and_taken_away(photos: FakePhotos) -> None:
 
 
 @pytest.mark.parametrize("upload", [b"a virus", b"x" * (UPLOAD_BYTES + 1)])
-def test_what_is_refused_is_neither_kept_nor_shown(photos: FakePhotos, upload: bytes) -> None:
+def test_a_refused_upload_is_neither_kept_nor_shown(photos: FakePhotos, upload: bytes) -> None:
     photos.uploaded["identity-1"] = upload
     assert clean_uploads(photos, cleaned, lambda: True) == 0
     photo = photos.get("rider-1")
@@ -60,7 +60,7 @@ def test_what_is_refused_is_neither_kept_nor_shown(photos: FakePhotos, upload: b
     assert (photos.uploaded, photos.shown) == ({}, {})
 
 
-def test_a_refused_upload_leaves_the_photo_of_before() -> None:
+def test_a_refused_upload_leaves_the_earlier_photo() -> None:
     photos = with_photo()
     before = photos.get("rider-1")
     photos.uploaded["identity-1"] = b"a virus"
@@ -92,7 +92,7 @@ def test_no_photo_is_begun_after_the_time_is_up(photos: FakePhotos) -> None:
     assert list(photos.uploaded) == ["identity-1"]
 
 
-def test_no_upload_is_looked_for_after_the_time_is_up(
+def test_no_further_upload_is_listed_after_the_time_is_up(
     photos: FakePhotos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed: list[str] = []

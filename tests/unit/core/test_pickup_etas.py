@@ -1,4 +1,4 @@
-"""Rounds, estimates, the live view and the sweep ask one source of travel times, and rarely."""
+"""Rounds, estimates, the live view and the sweep use the same travel times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAR = Location(PICKUP.latitude + 0.02, PICKUP.longitude)
 
 @dataclass
 class CountedTimes:
-    """Every drive takes the same time; counts the questions."""
+    """Travel times that are the same for every drive; counts its calls."""
 
     seconds: float = 100.0
     asked: int = 0
@@ -62,7 +62,7 @@ def test_a_thousand_reads_of_a_ride_in_ten_seconds_cost_one_estimate(
     assert times.asked == 1
 
 
-def test_the_figure_is_counted_down_between_two_questions(
+def test_an_eta_is_counted_down_between_two_estimates(
     service: Service, times: CountedTimes
 ) -> None:
     ride = service.matched()
@@ -96,7 +96,7 @@ def test_a_reader_gets_the_stored_eta_while_another_one_asks_for_a_new_one(
     assert service.ports.pickup_etas.pickup_eta(ride, PICKUP, service.now) == 70
 
 
-def test_a_figure_is_never_counted_below_zero(service: Service, times: CountedTimes) -> None:
+def test_an_eta_is_never_counted_below_zero(service: Service, times: CountedTimes) -> None:
     times.seconds = 3.0
     ride = service.matched()
     assert eta(service, ride.ride_id) == 3
@@ -104,7 +104,7 @@ def test_a_figure_is_never_counted_below_zero(service: Service, times: CountedTi
     assert eta(service, ride.ride_id) == 0
 
 
-def test_another_unicorn_of_the_same_ride_is_another_question(
+def test_another_unicorn_of_the_same_ride_gets_another_estimate(
     service: Service, times: CountedTimes
 ) -> None:
     ride = service.matched()
@@ -117,13 +117,13 @@ def test_another_unicorn_of_the_same_ride_is_another_question(
     assert times.asked == 2
 
 
-def test_estimates_ask_the_same_source(service: Service, times: CountedTimes) -> None:
+def test_estimates_use_the_same_travel_times(service: Service, times: CountedTimes) -> None:
     service.on_duty()
     told = estimates.estimate(service.ports, PICKUP, FAR, service.now)
     assert (told.pickup_eta_seconds, told.trip_seconds, told.trip_metres) == (100, 100, 1000)
 
 
-def test_the_sweep_takes_the_length_of_a_trip_from_the_same_source(
+def test_the_sweep_uses_the_same_travel_times_for_the_length_of_a_trip(
     service: Service, times: CountedTimes
 ) -> None:
     times.seconds = 3600.0

@@ -1,4 +1,4 @@
-"""Rides from where no unicorn comes end; they are never stuck."""
+"""Rides at poles and at the date line are matched, or end if no unicorn is in reach."""
 
 from __future__ import annotations
 

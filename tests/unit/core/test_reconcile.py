@@ -1,4 +1,4 @@
-"""Pairs that one table remembers otherwise than the other one, as after a restore."""
+"""Rides and unicorns that contradict each other, as after a table was restored, are repaired."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_unicorn_whose_driver_reads_an_ended_ride_is_freed(service: Service) -
     assert service.stored_unicorn().can_take_a_ride
 
 
-def test_redis_is_told_of_every_unicorn_and_every_waiting_ride(service: Service) -> None:
+def test_reconciling_writes_every_unicorn_and_waiting_ride_to_redis(service: Service) -> None:
     service.on_duty()
     ride = service.request()
     service.waiting.rides.clear()
@@ -146,14 +146,14 @@ def test_redis_is_told_of_every_unicorn_and_every_waiting_ride(service: Service)
     assert service.fleet.entries(["u1"], service.now)["u1"].unicorn == service.stored_unicorn()
 
 
-def test_what_there_was_no_time_for_is_said(service: Service) -> None:
+def test_reconciling_says_that_it_is_not_complete_when_time_is_up(service: Service) -> None:
     history(service)
     done = reconcile(service.ports, service.unicorns.all(), service.now, 1000, lambda: False)
     assert (done.unicorns, done.complete) == (0, False)
 
 
 @pytest.mark.parametrize("step", [Step.DECLINE, Step.COMPLETE])
-def test_a_driver_can_end_a_ride_that_its_own_row_does_not_know_of(
+def test_a_driver_can_end_a_ride_that_the_unicorns_row_does_not_name(
     service: Service, step: Step
 ) -> None:
     pairs = history(service)

@@ -1,4 +1,4 @@
-"""Rides survive whatever happens in whatever order; and the machine that says so can fail."""
+"""The promises hold for any order of events, and the state machine finds seeded mistakes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def run_machine(**how: Any) -> None:
 
 @pytest.mark.hypothesis
 @pytest.mark.timeout(1800)
-def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
+def test_every_promise_holds_for_any_order_of_events() -> None:
     run_machine(max_examples=examples(700))
 
 
-def test_riders_of_a_herd_that_is_gone_are_not_left_with_it() -> None:
+def test_riders_lose_the_unicorns_of_a_herd_that_is_gone() -> None:
     machine = RideMachine(FakeStores)
     machine.a_whole_herd_vanishes(601)
     rides = machine.people.witness.rides.values()
@@ -57,7 +57,7 @@ def a_unicorn_never_ends_its_ride() -> None:
 
 
 def test_the_state_machine_detects_an_endless_plan() -> None:
-    """Directed: at random it takes a thousand days until somebody waits so long."""
+    """At random, nobody waits so long in a thousand runs, so this sequence is given."""
     a_unicorn_never_ends_its_ride()
     endless = patch.object(
         Rules, "ends_at", lambda _, ride, planned: ride.deadline_at + timedelta(days=30) * planned

@@ -92,16 +92,14 @@ def test_a_rider_with_enough_open_rides_is_refused_one_more_but_not_a_replay(
     service.request()
 
 
-def test_a_replay_is_no_further_ride_even_where_the_limit_was_lowered(service: Service) -> None:
+def test_a_replay_is_accepted_although_the_limit_was_lowered(service: Service) -> None:
     first = service.request(idempotency_key="key")
     service.request()
     service.ports = replace(service.ports, rules=Rules(max_active_rides=1))
     assert service.request(idempotency_key="key") == first
 
 
-def test_a_replay_of_a_ride_that_the_listing_does_not_show_is_no_further_ride(
-    service: Service,
-) -> None:
+def test_a_replay_is_accepted_although_the_listing_does_not_show_its_ride(service: Service) -> None:
     service.ports = replace(service.ports, rules=Rules(max_active_rides=1))
     old = service.request(idempotency_key="key")
     cancel_ride(service.ports, old.ride_id, "rider-1", None, service.now)
@@ -145,7 +143,7 @@ def test_the_live_view_follows_the_unicorn_to_the_pickup(service: Service) -> No
 
 
 @pytest.mark.parametrize(("metres", "is_told"), [(8_000, True), (10_000, False), (100_000, False)])
-def test_the_live_view_tells_no_arrival_beyond_four_caps(
+def test_the_live_view_has_no_eta_beyond_four_caps(
     service: Service, metres: float, is_told: bool
 ) -> None:
     ride = service.matched()
@@ -163,7 +161,7 @@ def test_the_live_view_hides_a_stale_position(service: Service) -> None:
     assert (view.position, view.pickup_eta_seconds) == (None, None)
 
 
-def test_a_cancel_that_reads_in_the_middle_of_another_is_no_conflict(service: Service) -> None:
+def test_a_cancel_that_reads_during_another_cancel_is_no_conflict(service: Service) -> None:
     ride = service.matched()
     first = Mock(wraps=service.unicorns)
 

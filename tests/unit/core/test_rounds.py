@@ -78,7 +78,7 @@ def test_an_entry_is_forgotten_only_when_the_sweep_had_time_to_end_the_ride(
     assert ride.ride_id not in service.waiting.rides[ride.zone]
 
 
-def test_a_unicorn_that_was_won_elsewhere_is_replaced_in_the_same_job(service: Service) -> None:
+def test_a_unicorn_that_another_job_claimed_is_replaced_in_the_same_job(service: Service) -> None:
     won_elsewhere = service.on_duty("u1", PICKUP)
     service.on_duty("u2", CLOSE_BY)
     # The index still believes that u1 is free.
@@ -100,7 +100,7 @@ def test_a_claim_that_could_not_be_written_leaves_the_ride_waiting(service: Serv
     assert service.waiting.leased == set()
 
 
-def test_claims_lost_again_and_again_end_the_job(service: Service) -> None:
+def test_a_job_ends_after_several_lost_claims(service: Service) -> None:
     service.on_duty()
     service.request()
 
@@ -137,7 +137,7 @@ def test_a_job_that_finds_the_lease_held_leaves_the_mark_to_the_holder(service: 
     assert service.waiting.mark([ride.zone]) == [], "another job is published for nothing"
 
 
-def test_a_job_that_gives_up_leaves_no_mark_that_no_job_stands_behind(service: Service) -> None:
+def test_a_job_that_gives_up_leaves_no_mark_without_a_job(service: Service) -> None:
     ride = service.request()
     lease = service.waiting.take(ride.zone)
     assert lease
@@ -261,7 +261,7 @@ def test_slices_that_do_not_fit_the_budget_come_first_in_the_successor(
         raise AssertionError("rounds go on though nothing is new")
 
 
-def test_a_later_slice_is_served_by_what_earlier_ones_left(
+def test_a_later_slice_gets_the_unicorns_that_earlier_ones_left(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "SLICE_RIDES", 3)
@@ -282,7 +282,7 @@ def test_a_long_round_with_nothing_new_is_not_followed_by_another(service: Servi
     assert service.waiting.leased == set()
 
 
-def test_an_entry_without_a_ride_leaves_its_unicorn_to_a_real_one(service: Service) -> None:
+def test_an_entry_without_a_ride_keeps_no_unicorn(service: Service) -> None:
     service.on_duty()
     real = service.request()
     phantom = replace(real, ride_id="phantom", requested_at=service.now - timedelta(hours=1))
@@ -292,7 +292,7 @@ def test_an_entry_without_a_ride_leaves_its_unicorn_to_a_real_one(service: Servi
     assert "phantom" not in service.waiting.rides[real.zone]
 
 
-def test_a_defect_in_one_claim_costs_the_others_nothing(service: Service) -> None:
+def test_a_defect_in_one_claim_does_not_stop_the_others(service: Service) -> None:
     for name in ("u1", "u2"):
         service.on_duty(name)
     poison, healthy = service.request("rider-1"), service.request("rider-2")

@@ -56,7 +56,7 @@ def test_an_admin_cancels_a_ride_in_any_open_state(service: Service, status: Rid
         assert service.stored_unicorn().can_take_a_ride
 
 
-def test_canceling_again_changes_nothing_whoever_it_was(service: Service) -> None:
+def test_canceling_a_canceled_ride_changes_nothing(service: Service) -> None:
     ride = ride_in(service, RideStatus.MATCHED)
     by_rider = cancel_ride(service.ports, ride.ride_id, "rider-1", None, service.now)
     assert cancel_as_admin(service.ports, ride.ride_id, "storm", service.later(1)) == by_rider
@@ -93,7 +93,7 @@ def test_a_reassigned_ride_gets_a_fresh_deadline_only_three_times(service: Servi
     assert deadlines == [240, 300, 360, 360, 360]
 
 
-def test_two_reassignments_at_once_take_only_the_unicorn_both_have_seen(service: Service) -> None:
+def test_two_reassignments_at_once_take_one_unicorn(service: Service) -> None:
     ride = ride_in(service, RideStatus.MATCHED)
     service.on_duty("u2", PICKUP)
     committing = Mock(wraps=service.ports.assignments)
@@ -134,7 +134,7 @@ def test_a_removed_unicorn_gets_no_ride_and_cannot_come_back(service: Service) -
     assert service.unicorns.of_account("driver-1") == "u2"
 
 
-def test_a_bulk_names_a_unicorn_that_was_removed(service: Service) -> None:
+def test_a_bulk_report_rejects_a_removed_unicorn(service: Service) -> None:
     """Also where the fleet index has forgotten its state, and beside one that is on duty."""
     service.on_duty("u1")
     service.on_duty("u2")
@@ -149,7 +149,7 @@ def test_a_bulk_names_a_unicorn_that_was_removed(service: Service) -> None:
         service.fleet._states.clear()
 
 
-def test_a_unicorn_is_removed_only_as_it_was_seen(service: Service) -> None:
+def test_a_unicorn_is_removed_only_at_the_given_version(service: Service) -> None:
     seen = service.on_duty().version
     set_availability(service.ports, "u1", False, service.now)
     with pytest.raises(StaleVersion):
@@ -158,7 +158,7 @@ def test_a_unicorn_is_removed_only_as_it_was_seen(service: Service) -> None:
         remove_unicorn(service.ports, "nobody", service.now)
 
 
-def test_a_unicorn_won_by_a_ride_while_it_is_removed_stays(service: Service) -> None:
+def test_a_unicorn_that_is_claimed_while_it_is_removed_stays(service: Service) -> None:
     service.on_duty()
     service.request()
     saving = Mock(wraps=service.unicorns)

@@ -39,7 +39,7 @@ def test_without_matches_every_statistic_is_unknown() -> None:
     assert Tally(busy=0, on_duty=5).busy_share == 0.0
 
 
-def test_an_hour_is_sixty_minutes_and_their_sum() -> None:
+def test_the_last_hour_has_sixty_minutes_and_their_sum() -> None:
     statistics = FakeStatistics()
     for ago, seconds in ((0, 2.0), (59, 4.0), (60, 100.0)):
         statistics.matched(seconds, NOW - ago * MINUTE)
@@ -53,7 +53,7 @@ def test_an_hour_is_sixty_minutes_and_their_sum() -> None:
     assert hour.total.busy_share == 3 / 8
 
 
-def test_a_match_is_counted_once_with_what_its_rider_waited(service: Service) -> None:
+def test_a_match_is_counted_once_with_the_wait_of_its_rider(service: Service) -> None:
     statistics = FakeStatistics()
     object.__setattr__(service.ports, "statistics", statistics)
     ride = service.request()
@@ -65,7 +65,7 @@ def test_a_match_is_counted_once_with_what_its_rider_waited(service: Service) ->
     assert (total.matches, total.seconds) == (1, 7.0)
 
 
-def test_the_busy_share_is_of_those_on_duty() -> None:
+def test_the_busy_share_counts_only_unicorns_on_duty() -> None:
     service, statistics = Service(), FakeStatistics()
     for number, state in enumerate(
         [

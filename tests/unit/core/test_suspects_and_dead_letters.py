@@ -1,4 +1,4 @@
-"""Rounds that crash: who did it is found, set aside, and costs the others little."""
+"""A ride that crashes its rounds is found and set aside, and the other rides are still served."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Crash(BaseException):
 
 @contextmanager
 def deadly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Meanwhile, to pair a ride to the deadly place is a crash."""
+    """Pairing a ride to the deadly place crashes the process meanwhile."""
     match = pairing.match
 
     def crashing(waiting: Any, *rest: Any, **named: Any) -> Any:
@@ -45,7 +45,7 @@ def deadly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def crashes(service: Service, ride: Ride) -> int:
-    """Run rounds until the ride is no longer requested; how many of them crashed."""
+    """Run rounds until the ride is no longer requested; returns how many of them crashed."""
     count = 0
     for _ in range(20):
         try:
@@ -175,7 +175,7 @@ def test_a_replayed_ride_is_requested_with_a_fresh_deadline(service: Service) ->
     assert service.stored(ride).status is RideStatus.UNMATCHED
 
 
-def test_replaying_twice_does_no_more_than_once(service: Service) -> None:
+def test_replaying_twice_changes_nothing_more(service: Service) -> None:
     ride = set_aside(service)
     name = f"ride-{ride.ride_id}"
     replay(service, name)
@@ -196,7 +196,7 @@ def test_a_replayed_ride_that_ends_unmatched_again_can_be_replayed_again(service
         assert service.stored(ride).status is RideStatus.UNMATCHED
 
 
-def test_a_replay_that_cannot_be_noted_is_done_all_the_same(
+def test_a_replay_works_although_it_cannot_be_noted(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
@@ -236,7 +236,7 @@ def an_old_letter(service: Service, ride: Ride) -> None:
     service.dead_letters.put(letter)
 
 
-def test_forgetting_a_rider_takes_the_excerpts_of_letters_along(service: Service) -> None:
+def test_erasing_a_rider_deletes_the_letters_about_its_rides(service: Service) -> None:
     ride, other = set_aside(service), service.request("rider-2")
     an_old_letter(service, ride)
     an_old_letter(service, other)
@@ -245,7 +245,7 @@ def test_forgetting_a_rider_takes_the_excerpts_of_letters_along(service: Service
     assert letter.ride_id == other.ride_id
 
 
-def test_a_ride_set_aside_anew_can_be_replayed_anew(service: Service) -> None:
+def test_a_ride_that_is_set_aside_again_can_be_replayed_again(service: Service) -> None:
     ride = set_aside(service)
     name = f"ride-{ride.ride_id}"
     replay(service, name)
@@ -275,7 +275,7 @@ def test_an_unknown_letter_cannot_be_replayed(service: Service) -> None:
 
 
 @pytest.mark.parametrize("kind", [DeadLetterKind.ENTRY, DeadLetterKind.MESSAGE])
-def test_a_letter_of_a_kind_no_longer_written_is_only_noted_as_replayed(
+def test_a_letter_of_a_former_kind_is_only_noted_as_replayed(
     service: Service, kind: DeadLetterKind
 ) -> None:
     ride = service.request()

@@ -1,4 +1,4 @@
-"""The sweep finds every open ride that somebody forgot."""
+"""The sweep handles every open ride that is due, whatever was lost before."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ def test_the_last_try_is_at_the_deadline_and_not_after(service: Service) -> None
     assert service.stored(ride).due_at == ride.deadline_at
 
 
-def test_the_last_look_at_a_planned_ride_is_when_its_plan_has_had_its_time(
-    service: Service,
-) -> None:
+def test_a_planned_ride_is_due_last_when_its_plan_runs_out(service: Service) -> None:
     ride = service.request()
     end = service.ports.rules.ends_at(ride, planned=True)
     service.now = end - timedelta(seconds=0.5)
@@ -119,7 +117,7 @@ def test_the_due_time_of_a_ride_moves_once_a_minute_at_most_and_rarely_during_it
     assert looks(1200) <= 2
 
 
-def test_half_an_hour_of_silence_is_not_too_long_yet(service: Service) -> None:
+def test_a_ride_in_progress_ends_after_more_than_half_an_hour_of_silence(service: Service) -> None:
     service.fleet.begin_epoch(service.now)
     ride = service.matched()
     for step in (Step.ARRIVE, Step.START):
@@ -152,7 +150,7 @@ def test_two_sweeps_at_once_publish_one_job(service: Service) -> None:
     assert len(service.rounds.published) == 1
 
 
-def test_a_sweep_without_time_looks_at_some_and_leaves_the_rest_to_the_next(
+def test_a_sweep_that_runs_out_of_time_leaves_the_rest_to_the_next(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.core.sweep.BATCH_RIDES", 2)
@@ -177,7 +175,7 @@ class Poison(Exception):
 
 
 def poison(service: Service, monkeypatch: pytest.MonkeyPatch, ids: set[str], port: str) -> None:
-    """Every use of these rides by this method fails, whatever the method is called with."""
+    """Each call of this method with one of these rides fails."""
     owner = service.waiting if port == "add" else service.rides
     method = getattr(owner, port)
 
@@ -190,7 +188,7 @@ def poison(service: Service, monkeypatch: pytest.MonkeyPatch, ids: set[str], por
 
 
 @pytest.mark.parametrize("port", ["save", "add"])
-def test_rides_whose_step_always_fails_cost_no_other_ride_its_look(
+def test_rides_whose_step_always_fails_hold_up_no_other_ride(
     service: Service, monkeypatch: pytest.MonkeyPatch, port: str
 ) -> None:
     poisoned = {service.request(f"bad-{number}").ride_id for number in range(60)}
@@ -226,7 +224,7 @@ def test_a_ride_whose_step_fails_is_put_back_twice_as_late_each_time(
     assert service.stored(ride).status is RideStatus.UNMATCHED
 
 
-def test_a_look_that_succeeds_forgets_the_failures(
+def test_a_look_that_succeeds_resets_the_count_of_failures(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ride = service.request()
@@ -238,7 +236,7 @@ def test_a_look_that_succeeds_forgets_the_failures(
     assert service.stored(ride).failed_looks == 0
 
 
-def test_ends_and_expiries_come_before_what_only_waits(
+def test_deadlines_and_expiries_come_before_rides_that_only_wait(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_shard(service)
@@ -253,10 +251,10 @@ def test_ends_and_expiries_come_before_what_only_waits(
     assert service.stored(offered).status is RideStatus.REQUESTED
 
 
-def test_a_store_that_is_slow_to_read_is_not_read_for_a_single_ride(
+def test_with_a_slow_store_a_sweep_works_for_as_long_as_it_read(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As much time goes into the rides as reading them took, whatever the budget was."""
+    """The sweep works on the rides for as long as reading them took, even beyond its budget."""
     one_shard(service)
     for number in range(9):
         service.request(f"rider-{number}")
@@ -278,7 +276,7 @@ def test_a_store_that_is_slow_to_read_is_not_read_for_a_single_ride(
     assert swept == Swept(shards=1, rides=5)
 
 
-def test_when_time_is_up_no_more_than_a_batch_was_read_for_nothing(
+def test_when_time_is_up_at_most_one_batch_was_read_in_vain(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_shard(service)
@@ -317,7 +315,7 @@ def test_rides_that_are_well_are_postponed_together(
     assert not service.rides.due(service.now, 99)
 
 
-def test_a_backlog_calls_one_helper_and_leaves_it_the_shards_that_are_free(
+def test_a_backlog_calls_for_help_once_and_only_unlocked_shards_are_swept(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rides = [service.request(f"rider-{number}") for number in range(80)]
@@ -339,8 +337,8 @@ def test_a_backlog_calls_one_helper_and_leaves_it_the_shards_that_are_free(
     assert {service.rides.shard_of(ride_id) for ride_id in seen} == mine
 
 
-def test_a_planned_ride_is_given_up_when_its_plan_has_had_its_time(service: Service) -> None:
-    """However long its unicorn seems to need only a little more."""
+def test_a_planned_ride_ends_when_its_plan_runs_out(service: Service) -> None:
+    """It ends then although its unicorn seems to need only a little longer."""
     service.on_duty()
     busy = service.request(dropoff=PICKUP)
     service.run_published_rounds()
@@ -373,7 +371,7 @@ def test_no_round_takes_a_ride_that_is_past_its_end(service: Service) -> None:
 @pytest.mark.parametrize(
     ("error", "level"), [(Unavailable("away"), "WARNING"), (ValueError("a defect"), "ERROR")]
 )
-def test_a_store_that_is_away_is_no_defect_even_if_a_ride_cannot_be_put_back(
+def test_a_store_that_is_away_is_logged_as_a_warning_and_a_defect_as_an_error(
     service: Service, caplog: pytest.LogCaptureFixture, error: Exception, level: str
 ) -> None:
     service.on_duty()

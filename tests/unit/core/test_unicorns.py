@@ -1,4 +1,4 @@
-"""A unicorn moves its ride along."""
+"""A unicorn takes the steps of its ride, reports positions, and waits for news."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_position_of_an_unknown_unicorn_is_refused(service: Service) -> None:
         service.drives_to(PICKUP, "nobody")
 
 
-def test_a_jump_in_a_bulk_does_not_take_the_place_before_it_along(service: Service) -> None:
+def test_a_jump_in_a_bulk_does_not_hide_the_position_before_it(service: Service) -> None:
     service.on_duty()
     service.later(10)
     reports = [
@@ -145,9 +145,7 @@ def test_a_jump_in_a_bulk_does_not_take_the_place_before_it_along(service: Servi
     assert seen.location == NEXT_CORNER
 
 
-def test_two_reports_of_a_bulk_that_agree_are_believed_like_two_that_come_alone(
-    service: Service,
-) -> None:
+def test_a_jump_counts_if_two_reports_of_a_bulk_agree(service: Service) -> None:
     service.on_duty()
     service.later(10)
     reports = [
@@ -169,7 +167,7 @@ def test_a_wait_for_duty_returns_the_callers_unicorn(service: Service) -> None:
     assert news(service, Duty(unicorn, None)).unicorn == unicorn
 
 
-def test_a_unicorn_that_another_account_drives_by_now_is_not(service: Service) -> None:
+def test_a_wait_for_duty_ends_if_another_account_drives_the_unicorn(service: Service) -> None:
     unicorn = service.on_duty(account_sub="driver-1")
     with pytest.raises(UnicornNotFound):
         news(service, Duty(replace(unicorn, account_sub="driver-2"), None))

@@ -1,4 +1,4 @@
-"""What may go wrong between two states of a ride, one by one."""
+"""Rides whose rider, unicorn or Redis goes away between two steps."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def take(service: Service, ride: Ride, *steps: Step) -> None:
 
 
 def be_silent(service: Service, minutes: int) -> None:
-    """Nobody is heard of while the sweep goes on."""
+    """No unicorn calls for so long, while the sweep runs every 15 s."""
     for _ in range(4 * minutes):
         service.later(15)
         sweep(service.ports, service.now)
 
 
-def test_an_accepted_ride_can_still_be_given_back(service: Service) -> None:
+def test_an_accepted_ride_can_still_be_declined(service: Service) -> None:
     ride = service.matched(auto_accept=False)
     take(service, ride, Step.ACCEPT, Step.DECLINE, Step.DECLINE)
     back = service.stored(ride)

@@ -1,4 +1,4 @@
-"""Travel times learn from completed legs, in bounds, and from nobody alone."""
+"""Travel times are learned from completed legs, within bounds, and not from one unicorn alone."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_pace_is_that_of_the_median_leg_by_straight_line() -> None:
     assert learned(legs_of(300, factor=4.5)).pace == pytest.approx(3.0, rel=0.3)
 
 
-def test_legs_still_under_way_do_not_make_estimates_too_short() -> None:
+def test_drives_still_under_way_do_not_make_estimates_too_short() -> None:
     # They take 18 minutes in the median; many that began within this half hour have not ended.
     short_window = legs_of(4000, factor=1.5, spread=0.4, window=1800)
     seen = np.median(
@@ -105,7 +105,7 @@ def test_legs_still_under_way_do_not_make_estimates_too_short() -> None:
     assert np.median(factors(learned(short_window), long_legs)) == pytest.approx(1.5, rel=0.1)
 
 
-def test_distance_direction_ends_and_hour_are_told_apart() -> None:
+def test_the_effects_of_distance_direction_and_ends_are_separated() -> None:
     legs = [
         leg._replace(
             seconds=leg.estimated
@@ -131,7 +131,7 @@ def test_a_fit_moves_every_coefficient_within_its_limit() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.22, 4.5])
-def test_no_experience_moves_a_factor_beyond_its_bounds(factor: float) -> None:
+def test_no_legs_move_a_factor_beyond_its_bounds(factor: float) -> None:
     correction = learned(legs_of(factor=factor, spread=0.02), fits=30)
     assert min(correction.by_distance) >= SMALLEST_CHANGE - 1e-9
     assert max(correction.by_distance) <= LARGEST_CHANGE + 1e-9
@@ -198,7 +198,7 @@ def test_one_unicorn_cannot_teach_a_zone_alone() -> None:
     assert np.median(factors(correction, honest)) < 1.25
 
 
-def test_nobody_keeps_a_zone_from_learning() -> None:
+def test_one_unicorn_cannot_keep_a_zone_from_learning() -> None:
     honest = legs_of(400, factor=2.0, spread=0.1)
     liar = [leg._replace(unicorn_id="liar") for leg in legs_of(2000, factor=1.0, seed=3)]
     correction = learned([*honest, *liar])
@@ -264,7 +264,7 @@ def test_chance_on_short_drives_hardly_changes_long_ones() -> None:
     assert max(map(abs, [*by_cell, *correction.by_direction])) < 0.1
 
 
-def test_a_fit_that_tells_the_latest_legs_worse_is_not_taken_into_use() -> None:
+def test_a_fit_that_predicts_the_held_back_legs_worse_is_not_used() -> None:
     legs = legs_of(factor=1.0, spread=0.3)
     at_its_best = learned(legs, fits=12)
     long_legs = [leg for leg in legs if leg.metres > 600]
@@ -275,11 +275,11 @@ def test_a_fit_that_tells_the_latest_legs_worse_is_not_taken_into_use() -> None:
     assert learn(held_back_only, NOW, PRIOR, at_its_best) is None
 
 
-def test_nothing_is_learned_if_a_clock_was_set_back_so_far_that_all_legs_are_yet_to_end() -> None:
+def test_nothing_is_learned_from_legs_that_end_in_the_future() -> None:
     assert learn(legs_of(5000, window=1e6), NOW - 1e6, PRIOR, PRIOR) is None
 
 
-def test_the_order_of_the_legs_means_nothing() -> None:
+def test_the_order_of_the_legs_does_not_matter() -> None:
     legs = legs_of(500)
     once, again = learn(legs, NOW, PRIOR, PRIOR), learn(legs[::-1], NOW, PRIOR, PRIOR)
     assert once is not None
@@ -287,7 +287,7 @@ def test_the_order_of_the_legs_means_nothing() -> None:
     assert np.allclose(once.by_distance, again.by_distance)
 
 
-def test_a_power_law_says_what_it_is_named_after() -> None:
+def test_a_power_law_gives_the_seconds_of_a_kilometre() -> None:
     correction = power_law(353.0, 0.58, metres_per_second=4.7)
     drives = Drives(["a"], ["b"], np.array([1000.0]), np.array([0.0]), ["0"])
     seconds = 1000 / 4.7 * np.exp(correction.logarithms(drives))

@@ -1,4 +1,4 @@
-"""Rounds one can follow by hand, all along one meridian."""
+"""Small rounds along one meridian, whose best pairs are known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_lone_rider_gets_the_nearest_unicorn() -> None:
     assert matching == Matching((Pairing("r", "near", 100, 642),), ())
 
 
-def test_nothing_comes_of_an_empty_round() -> None:
+def test_an_empty_round_makes_no_pair() -> None:
     assert paired([], [available("u", HERE)]) == ({}, {})
     assert paired([waiting("r", HERE)], []) == ({}, {})
 
@@ -38,7 +38,7 @@ def test_a_unicorn_without_a_fresh_position_is_left_alone() -> None:
     assert paired([waiting("r", HERE)], [silent]) == ({}, {})
 
 
-def test_a_decline_is_remembered() -> None:
+def test_an_excluded_unicorn_is_not_paired() -> None:
     rides = [waiting("r", HERE, excluded=frozenset({"u1"}))]
     assert paired(rides, [available("u1", HERE), available("u2", at(200))])[0] == {"r": "u2"}
 
@@ -84,7 +84,7 @@ def test_a_rider_who_is_late_already_gets_the_nearer_unicorn() -> None:
     assert paired(rides, fleet, indifferent)[0] == {"old": "far", "new": "near"}
 
 
-def test_every_rider_with_a_free_unicorn_in_reach_gets_one_however_dear_driving_is() -> None:
+def test_every_rider_with_a_free_unicorn_in_reach_gets_one_whatever_driving_costs() -> None:
     rides = [waiting("r1", at(0)), waiting("r2", at(10))]
     fleet = [available("u1", at(400)), available("u2", at(420))]
     assert len(paired(rides, fleet, Tuning(driving_weight=3))[0]) == 2
@@ -100,7 +100,7 @@ def test_among_equally_near_unicorns_the_one_that_waited_longest_goes() -> None:
 
 
 def test_the_longest_waiting_of_a_long_row_goes_however_many_are_nearer() -> None:
-    """More stand nearer than a rider is compared with: no cut comes before the choice."""
+    """It goes although more unicorns stand nearer than `neighbours`."""
     fleet = [available(f"u{n}", at(n / 10), idle_seconds=n) for n in range(60)]
     assert paired([waiting("r", HERE)], fleet, Tuning(neighbours=4))[0] == {"r": "u59"}
 

@@ -1,4 +1,4 @@
-"""What holds for every round, wherever on earth and however unlucky."""
+"""Properties of every round, for rides and unicorns anywhere on earth."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_matching_is_valid(market: Round, tuning: Tuning) -> None:
 
 
 @given(rounds, TUNINGS)
-def test_excluded_pairs_never_come_out(market: Round, tuning: Tuning) -> None:
+def test_excluded_pairs_are_never_chosen(market: Round, tuning: Tuning) -> None:
     matching = market.match(tuning)
     excluded = {ride.ride_id: ride.excluded for ride in market.rides}
     for pair in (*matching.claims, *matching.plans):
@@ -111,7 +111,7 @@ def test_excluded_pairs_never_come_out(market: Round, tuning: Tuning) -> None:
 
 
 @given(rounds, TUNINGS)
-def test_no_rider_is_left_alone_beside_a_unicorn_it_could_have(
+def test_no_rider_is_left_out_while_an_allowed_unicorn_is_left(
     market: Round, tuning: Tuning
 ) -> None:
     etas, chosen = table(market), pairs(market, market.match(tuning))
@@ -131,7 +131,7 @@ def test_the_total_is_the_dense_optimum(market: Round) -> None:
 
 
 @given(rounds, TUNINGS, st.randoms(use_true_random=False))
-def test_the_order_of_rides_and_unicorns_means_nothing(
+def test_the_order_of_rides_and_unicorns_does_not_matter(
     market: Round, tuning: Tuning, rng: random.Random
 ) -> None:
     rides, fleet = list(market.rides), list(market.fleet)
@@ -147,7 +147,7 @@ def test_the_order_of_rides_and_unicorns_means_nothing(
 def test_no_ride_is_passed_over_for_a_much_newer_one(
     market: Round, deadline: int, neighbours: int, most_pairs: int
 ) -> None:
-    """The bound is half a deadline; plans, hysteresis, equals and halves or not."""
+    """The bound is half a deadline, with and without plans, equals and halves."""
     tuning = Tuning(deadline_seconds=deadline, neighbours=neighbours, most_pairs=most_pairs)
     etas, chosen = table(market), pairs(market, market.match(tuning))
     alone = set(range(len(market.rides))) - {rider for rider, _ in chosen}

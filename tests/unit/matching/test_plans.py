@@ -88,7 +88,7 @@ def test_a_rider_with_a_plan_does_not_lose_it_to_one_slightly_nearer() -> None:
     assert paired(rides, fleet, tuning) == ({}, {"other": "soon"})
 
 
-def test_a_plan_does_not_outweigh_having_waited_so_much_longer() -> None:
+def test_a_plan_does_not_outweigh_a_much_longer_wait() -> None:
     rides = [waiting("old", at(379), seconds=481), waiting("planned", at(0))]
     fleet = [busy("soon", at(-100), HERE, started_ago=0)]
     plans = {"planned": "soon"}

@@ -1,4 +1,4 @@
-"""How long a trip still takes."""
+"""The remaining time of trips under way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def left(remaining: RemainingTime, estimated: float, elapsed: float) -> float:
     return float(remaining.seconds(np.array([estimated]), np.array([elapsed]))[0])
 
 
-def test_an_estimate_taken_at_its_word_runs_out() -> None:
+def test_without_learned_tables_the_estimate_minus_the_elapsed_time_is_left() -> None:
     assert left(AS_ESTIMATED, 600, 0) == 600
     assert left(AS_ESTIMATED, 600, 450) == 150
     assert left(AS_ESTIMATED, 600, 900) == 0

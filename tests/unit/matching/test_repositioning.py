@@ -83,7 +83,9 @@ def test_each_unicorn_is_sent_once_within_the_longest_drive_and_only_if_it_is_no
 
 @given(cities())
 @settings(max_examples=40)
-def test_riders_have_asked_where_unicorns_are_sent(city: tuple[list[FleetEntry], Demand]) -> None:
+def test_unicorns_are_sent_only_to_where_riders_asked(
+    city: tuple[list[FleetEntry], Demand],
+) -> None:
     fleet, demand = city
     for move in run(fleet, demand).moves:
         small = h3.latlng_to_cell(move.target.latitude, move.target.longitude, PICKUP_RESOLUTION)
@@ -93,7 +95,7 @@ def test_riders_have_asked_where_unicorns_are_sent(city: tuple[list[FleetEntry],
 
 @given(cities(), st.randoms(use_true_random=False))
 @settings(max_examples=30)
-def test_the_order_of_the_input_means_nothing(
+def test_the_order_of_the_input_does_not_matter(
     city: tuple[list[FleetEntry], Demand], dice: random.Random
 ) -> None:
     fleet, demand = city
@@ -106,7 +108,7 @@ def test_the_order_of_the_input_means_nothing(
 
 @given(cities())
 @settings(max_examples=30)
-def test_whoever_follows_is_never_sent_back_and_forth(
+def test_a_unicorn_that_follows_is_never_sent_back_and_forth(
     city: tuple[list[FleetEntry], Demand],
 ) -> None:
     fleet, demand = city
@@ -120,7 +122,7 @@ def test_whoever_follows_is_never_sent_back_and_forth(
 
 
 def driven(entry: FleetEntry, moves: Sequence[Move], seconds: float) -> FleetEntry:
-    """The unicorn, that much later on its way."""
+    """The unicorn, so many seconds later on its way."""
     move = next((m for m in moves if m.unicorn_id == entry.unicorn.unicorn_id), None)
     if move is None or entry.position is None:
         return entry
@@ -175,7 +177,7 @@ def test_a_unicorn_that_does_not_follow_is_sent_only_if_no_other_can_be() -> Non
 
 
 class WithRiver:
-    """Nobody gets across the latitude of the river."""
+    """Travel times that are infinite across the latitude of a river."""
 
     def estimate(self, origins: FloatArray, ends: FloatArray) -> tuple[FloatArray, FloatArray]:
         seconds, metres = TRAVEL.estimate(origins, ends)
@@ -198,7 +200,7 @@ def seen_of(at: Location, *, elapsed: float = 30.0) -> Mapping[str, Progress]:
     return progress(moves, [idle("u1", at)], elapsed, TRAVEL)
 
 
-def test_following_is_seen_by_the_way_that_is_left() -> None:
+def test_following_is_judged_by_the_remaining_way() -> None:
     assert seen_of(Location(40.7430, -73.9855))["u1"] == Progress(followed=False, metres=0.0)
     on_its_way = seen_of(Location(40.7442, -73.9855))["u1"]
     assert on_its_way.followed
@@ -214,7 +216,7 @@ def test_in_heavy_traffic_a_unicorn_follows_at_less_than_half_the_speed() -> Non
     assert not seen_of(Location(40.74316, -73.9855))["u1"].followed
 
 
-def test_whoever_got_a_ride_is_not_judged() -> None:
+def test_a_unicorn_that_got_a_ride_is_not_judged() -> None:
     moves = run([idle("u1", Location(40.7430, -73.9855))], demand_at(TIMES_SQUARE)).moves
     assert progress(moves, [soon_free("u1", SOUTH)], 30.0, TRAVEL) == {}
 

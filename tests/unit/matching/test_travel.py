@@ -47,6 +47,6 @@ def test_the_date_line_and_the_poles_are_nothing_special() -> None:
     assert crow_metres(np.array([[89.999, 0]]), np.array([[89.999, 180]]))[0] < 250
 
 
-def test_no_places_take_no_time() -> None:
+def test_an_estimate_of_no_drives_is_empty() -> None:
     seconds, metres = TRAVEL.estimate(places([]), places([]))
     assert len(seconds) == len(metres) == 0

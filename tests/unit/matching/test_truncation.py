@@ -1,4 +1,4 @@
-"""Only drives that have ended are seen; the weights make up for those that have not."""
+"""Weights correct for the drives that have not ended, which are not among the legs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_leg_from_a_clock_that_is_ahead_had_the_time_that_it_took() -> None:
     assert drives_per_leg([ahead], NOW) == pytest.approx([1.0])
 
 
-def test_half_of_the_drives_are_beyond_the_median() -> None:
+def test_the_drives_beyond_the_median_are_as_many_as_those_below() -> None:
     per_leg, mean = beyond(np.array([0.0, 6.0, -9.0]))
     assert per_leg == pytest.approx([1.0, 0.0, LARGEST_WEIGHT], abs=1e-6)
     assert mean[0] == pytest.approx(math.sqrt(2 / math.pi))

@@ -1,4 +1,4 @@
-"""What a place on earth is."""
+"""Locations within their bounds, blurred locations, and boxes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_the_ends_of_the_world_are_places(at: tuple[float, float]) -> None:
 @pytest.mark.parametrize(
     "at", [(-90.001, 0), (90.001, 0), (0, -180.001), (0, 180.001), (math.nan, 0), (0, math.inf)]
 )
-def test_what_lies_beyond_is_none(at: tuple[float, float]) -> None:
+def test_coordinates_beyond_the_ends_are_refused(at: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="not a place"):
         Location(*at)
 
@@ -43,7 +43,7 @@ def test_a_place_is_blurred_to_a_kilometre_or_as_many_decimals_as_asked() -> Non
         (WORLD, (-90, -180), True),
     ],
 )
-def test_a_box_holds_what_lies_between_its_sides(
+def test_a_box_contains_the_places_between_its_sides(
     box: Box, at: tuple[float, float], is_inside: bool
 ) -> None:
     assert box.contains(Location(*at)) is is_inside

@@ -1,4 +1,4 @@
-"""When a silence counts, and when an answer could have come, to the instant."""
+"""When a silence counts, when an offer could be answered, and when a silence is an outage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HEARS = Hearing(epoch=ago(3600), since=ago(1800), last=NOW, gap=GAP)
         (HEARS, ago(-15) + TICK, 1800),
     ],
 )
-def test_silence_counts_while_every_process_heard(
+def test_only_time_in_which_every_process_hears_counts_as_silence(
     hearing: Hearing, heard: datetime | None, seconds: float
 ) -> None:
     """The last two: a call from the future, before a clock was set back, is left out."""
@@ -64,7 +64,7 @@ def test_silence_counts_while_every_process_heard(
         (replace(HEARS, last=ago(15) - TICK), ago(10), None, False),
     ],
 )
-def test_an_offer_of_15_seconds_could_be_answered(
+def test_an_offer_could_be_answered_if_every_call_since_could_be_heard(
     hearing: Hearing, called: datetime | None, refused: datetime | None, could: bool
 ) -> None:
     assert hearing.could_answer(called, refused, ago(15), NOW) == could
@@ -74,7 +74,7 @@ def test_an_offer_of_15_seconds_could_be_answered(
     ("silent", "assigned", "is_outage"),
     [(2, 2, False), (3, 3, True), (3, 12, True), (3, 13, False), (25, 100, True), (24, 100, False)],
 )
-def test_three_and_a_quarter_of_the_fleet_are_an_outage(
+def test_three_unicorns_and_a_quarter_of_the_fleet_are_an_outage(
     silent: int, assigned: int, is_outage: bool
 ) -> None:
     assert SilentTogether(silent, assigned).is_outage == is_outage

@@ -1,4 +1,4 @@
-"""What a ride's own row tells of what happened to it."""
+"""The timeline of a ride lists its steps, with version, instant and unicorn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def offered(ride: Ride, unicorn_id: str) -> Ride:
     return a_matched_pair(ride, a_usable_unicorn(unicorn_id=unicorn_id, auto_accept=False))[0]
 
 
-def test_a_new_ride_was_requested_and_no_more() -> None:
+def test_the_timeline_of_a_new_ride_has_only_its_request() -> None:
     assert told(a_ride()) == [(1, RideStep.REQUESTED, None)]
 
 

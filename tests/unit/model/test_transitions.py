@@ -60,12 +60,12 @@ def test_a_step_is_taken_from_its_states_only_and_makes_the_next_version(
         step(ride)
 
 
-def test_a_ride_whose_rider_is_forgotten_is_never_requested_again() -> None:
+def test_a_ride_of_an_erased_rider_is_never_requested_again() -> None:
     with pytest.raises(IllegalTransition):
         a_ride(status=UNMATCHED, rider_id=ERASED).replayed(NOW, WAIT)
 
 
-def test_an_offer_is_taken_up_before_it_expires_only() -> None:
+def test_an_offer_can_be_accepted_only_before_it_expires() -> None:
     offered = a_ride(
         status=OFFERED, due_at=NOW, unicorn=a_usable_unicorn().seen_by_rider(a_ride().pickup)
     )

@@ -1,4 +1,4 @@
-"""Since when a unicorn waits for its turn, and whether it goes on taking rides."""
+"""The transitions of a unicorn, and since when it waits for a ride."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def on_a_ride() -> Unicorn:
     return a_usable_unicorn(idle_since=EARLIER).reserved("ride-1", TRIP)
 
 
-def test_its_turn_begins_when_it_goes_on_duty() -> None:
+def test_a_unicorn_waits_for_its_turn_from_when_it_goes_on_duty() -> None:
     on_duty = a_unicorn(idle_since=EARLIER).with_availability(True, NOW)
     assert (on_duty.state, on_duty.idle_since) == (UnicornState.AVAILABLE, NOW)
     off_duty = on_duty.with_availability(False, NOW + timedelta(seconds=9))
@@ -28,7 +28,7 @@ def test_its_turn_begins_when_it_goes_on_duty() -> None:
 @pytest.mark.parametrize("state", sorted(UnicornState))
 @pytest.mark.parametrize("accepting", [True, False])
 @pytest.mark.parametrize("ride_id", [None, "ride-1"])
-def test_it_takes_a_ride_if_it_is_available_accepting_and_free(
+def test_a_unicorn_can_take_a_ride_if_it_is_available_accepting_and_free(
     state: UnicornState, accepting: bool, ride_id: str | None
 ) -> None:
     unicorn = a_unicorn(state=state, accepting=accepting, ride_id=ride_id)
@@ -36,26 +36,26 @@ def test_it_takes_a_ride_if_it_is_available_accepting_and_free(
     assert unicorn.can_take_a_ride == expected
 
 
-def test_saying_the_same_again_changes_nothing() -> None:
+def test_the_same_availability_again_changes_nothing() -> None:
     on_duty = a_usable_unicorn(idle_since=EARLIER)
     assert on_duty.with_availability(True, NOW) is on_duty
 
 
-def test_it_keeps_its_turn_when_the_ride_is_taken_from_it() -> None:
+def test_a_unicorn_keeps_its_turn_when_the_ride_is_taken_from_it() -> None:
     assert on_a_ride().released("ride-1", NOW).idle_since == EARLIER
 
 
-def test_it_loses_its_turn_by_a_trip_and_by_a_refusal() -> None:
+def test_a_unicorn_loses_its_turn_by_a_trip_and_by_a_refusal() -> None:
     assert on_a_ride().released("ride-1", NOW, refused=True).idle_since == NOW
     assert on_a_ride().departed("ride-1", NOW).released("ride-1", NOW).idle_since == NOW
 
 
-def test_one_that_fell_silent_takes_no_more_rides() -> None:
+def test_a_unicorn_that_fell_silent_takes_no_more_rides() -> None:
     silent = on_a_ride().released("ride-1", NOW, keep_accepting=False)
     assert (silent.state, silent.accepting) == (UnicornState.NON_OPERATIONAL, False)
 
 
-def test_only_the_ride_that_it_is_on_can_be_started_or_ended() -> None:
+def test_a_unicorn_can_start_or_end_only_its_own_ride() -> None:
     with pytest.raises(IllegalTransition):
         on_a_ride().released("ride-2", NOW)
     with pytest.raises(IllegalTransition):
@@ -64,7 +64,7 @@ def test_only_the_ride_that_it_is_on_can_be_started_or_ended() -> None:
         on_a_ride().departed("ride-1", NOW).departed("ride-1", NOW)
 
 
-def test_it_is_removed_for_good_and_not_while_it_has_a_ride() -> None:
+def test_a_unicorn_is_removed_for_good_and_not_while_it_has_a_ride() -> None:
     removed = a_usable_unicorn().removed()
     assert (removed.state, removed.accepting) == (UnicornState.REMOVED, False)
     assert removed.removed() is removed
@@ -76,7 +76,7 @@ def test_it_is_removed_for_good_and_not_while_it_has_a_ride() -> None:
         removed.amended({"name": "Binky"}, None, NOW)
 
 
-def test_what_is_amended_is_one_version_more_or_the_same_unicorn() -> None:
+def test_amending_makes_one_version_more_or_changes_nothing() -> None:
     unicorn = a_usable_unicorn()
     assert unicorn.amended({"name": unicorn.name}, True, NOW) is unicorn
     amended = unicorn.amended({"name": "Binky"}, False, NOW)
