@@ -1,4 +1,4 @@
-"""What operators do to an account: suspend it, let it back in, take it out of a group."""
+"""Commands on an account: suspend it, resume it, take it out of a group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def account() -> None:
     """Change an account in the user pool (COGNITO_USER_POOL_ID) and its tokens with it.
 
     The change is made at the pool first, then the tokens issued until now are refused, in every
-    process within 5 s. Whoever may go on signs in again.
+    process within 5 s. A user who may go on signs in again.
     """
 
 
@@ -25,7 +25,7 @@ def account() -> None:
 @sub_option
 @with_output
 def suspend(sub: str, output: Output) -> None:
-    """Keep an account out: no sign-in, no renewal, and no token of before."""
+    """Keep an account out: no sign-in, no renewal, and no earlier token."""
     _change(sub, lambda pool: pool.suspend(sub, True), "suspended", output)
 
 

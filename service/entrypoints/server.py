@@ -63,7 +63,7 @@ REFUSALS: Final[tuple[tuple[type[Exception], tuple[int, str, str]], ...]] = (
 )
 """The answers to requests that cannot be read, by exception; the first that matches counts."""
 
-_TOO_LARGE_A_TOKEN: Final = re.compile(
+_TOO_LARGE_TOKEN: Final = re.compile(
     rb"\r\nauthorization:[ \t]*bearer[ \t]+[^\r\n]{7169}", re.IGNORECASE
 )
 
@@ -77,7 +77,7 @@ def refusal_of(error: Exception, head: bytes) -> tuple[int, str, str]:
 
     A token that is too large has a reason of its own, because an app must react to it differently.
     """
-    if isinstance(error, LimitRequestHeaders) and _TOO_LARGE_A_TOKEN.search(head):
+    if isinstance(error, LimitRequestHeaders) and _TOO_LARGE_TOKEN.search(head):
         return TokenTooLarge.status, TokenTooLarge.reason, TokenTooLarge.detail
     return next(answer for kind, answer in REFUSALS if isinstance(error, kind))
 

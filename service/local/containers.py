@@ -39,7 +39,7 @@ FROM_COMPOSE = (
 
 
 def provision_all(environment: Mapping[str, str]) -> None:
-    """Tables, user pool, and the settings file for the service's containers."""
+    """Create tables and user pool, and write the settings of the service's containers."""
     aws_url = environment["AWS_ENDPOINT_URL_DYNAMODB"]
     secrets = Secrets.of(FOLDER)
     identity = provision(
@@ -56,7 +56,7 @@ def provision_all(environment: Mapping[str, str]) -> None:
     settings = {
         **identity_settings(aws_url, identity),
         **{name: environment[name] for name in FROM_COMPOSE},
-        # Keys travel over the compose network in the clear, from the container named so only.
+        # The keys come in the clear over the compose network, from the container of this name only.
         "AUTH_JWKS_ALLOW_HTTP_HOSTS": "aws",
         "FLOWER_ADDRESS": "0.0.0.0",  # noqa: S104 - inside the container; published on 127.0.0.1
         "FLOWER_BASIC_AUTH": f"admin:{secrets.monitor_password}",
@@ -69,7 +69,7 @@ def provision_all(environment: Mapping[str, str]) -> None:
 
 def print_token(environment: Mapping[str, str], user: str) -> None:
     if user not in CALLERS:
-        sys.exit(f"no such user, choose of {', '.join(CALLERS)}")
+        sys.exit(f"no such user, choose one of {', '.join(CALLERS)}")
     print(_token(environment, load_identity(FOLDER), user))
 
 

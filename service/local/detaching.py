@@ -29,7 +29,7 @@ class Detached:
         self._report(0, text)
 
     def failed(self, text: str) -> None:
-        """Nothing, if success was reported before."""
+        """Report a failure, unless success was already reported."""
         self._report(1, text)
 
     def _report(self, code: int, text: str) -> None:

@@ -59,7 +59,7 @@ class Driver:
         self._etag = ""
 
     def join(self, admin: Client) -> None:
-        """Go on duty; enrolled by `admin` on the first start ever."""
+        """Go on duty; at its very first start, `admin` enrolls the unicorn."""
         if self._client.call("GET", "/v1/fleet/me").status == 404:
             body = asdict(self._description) | {"account_sub": self._client.subject()}
             _require(admin.call("POST", "/v1/admin/unicorns", body))
@@ -67,7 +67,7 @@ class Driver:
         self._make_available()
 
     def report(self) -> None:
-        """Send where it is now."""
+        """Send the present position."""
         leg = self._leg
         place = leg.at(time.monotonic())
         position = {"latitude": round(place.latitude, 6), "longitude": round(place.longitude, 6)}
@@ -103,7 +103,7 @@ class Driver:
             self._listen(min(seconds, LONGEST_POLL_SECONDS), ending)
 
     def _next_step(self) -> tuple[str, float]:
-        """What the ride needs of us next and when, on the monotonic clock."""
+        """The next step of the ride, and when it is due (seconds of the monotonic clock)."""
         now = time.monotonic()
         match self.ride:
             case {"status": "offered"}:
@@ -126,7 +126,7 @@ class Driver:
         return "", math.inf
 
     def _drive(self, destination: Place, now: float) -> float:
-        """Be on the way there; returns when we arrive."""
+        """Drive there; returns the instant of arrival (seconds of the monotonic clock)."""
         if self._leg.destination != destination:
             speed = DRIVING_METRES_PER_SECOND * self._speed
             self._leg = Leg(self._leg.at(now), destination, now, speed)
@@ -175,7 +175,7 @@ def _require(answer: Answer) -> Answer:
 def _destination(
     ride_id: str, pickup: Mapping[str, float], dropoff: Mapping[str, float] | None
 ) -> Place:
-    """Where the rider wants to go; somewhere near, always the same, if that was not said."""
+    """The dropoff; if there is none, a place nearby that is always the same for this ride."""
     if dropoff:
         return Place(**dropoff)
     start, anywhere = Place(**pickup), somewhere_in_manhattan(_dice(ride_id))

@@ -1,4 +1,4 @@
-"""Where a played unicorn is: straight legs at a constant speed. Pure; seconds are an argument."""
+"""The position of a simulated unicorn: straight legs at a constant speed. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """On the way from `origin` to `destination` since `departed`; standing there afterwards."""
+    """A drive that began at `departed` (seconds); at its end the unicorn stands still."""
 
     origin: Place
     destination: Place

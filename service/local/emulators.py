@@ -30,16 +30,16 @@ def ministack(
     """
     private = folder / "tmp"
     private.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)  # holds the keys that sign tokens, written world-readable
+    folder.chmod(0o700)  # MiniStack lets everybody read the keys that sign tokens
     settings = {
         "PATH": os.defpath,
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": HOST,
         "BIND_HOST": HOST,  # default: every interface
-        "IOT_MTLS_ENABLED": "0",  # else it opens 0.0.0.0:8883 whatever BIND_HOST says
+        "IOT_MTLS_ENABLED": "0",  # otherwise it opens 0.0.0.0:8883, whatever BIND_HOST says
         "SFTP_ENABLED": "0",
         "SERVICES": "cognito-identity,cognito-idp,dynamodb,iam,lambda,s3,sts",
-        "AUTH": "true",  # else sign-outs, disabled flows and client secrets count for nothing
+        "AUTH": "true",  # otherwise it ignores sign-outs, disabled flows and client secrets
         "MINISTACK_COGNITO_PRETOKEN_STRICT": "1",  # a failing trigger must not yield a token
         "PERSIST_STATE": "1",
         "STATE_DIR": str(folder),

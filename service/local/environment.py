@@ -25,7 +25,7 @@ def redirects_of(*web_urls: str) -> list[str]:
 
 
 def redirects(stack: Stack) -> list[str]:
-    """Of the stack's own pages, then of the pages whose origins may call the API."""
+    """The addresses of the stack's own pages, then of pages whose origins may call the API."""
     own = redirects_of(stack.web_url, f"http://localhost:{stack.ports.web}")
     return [*own, *redirects_of_origins(cors_origins(stack))]
 
@@ -38,7 +38,7 @@ def redirects_of_origins(cors_origins: str) -> list[str]:
 
 
 def cors_origins(stack: Stack) -> str:
-    """The origins given to this stack, else those of a development server and of its own pages."""
+    """The given origins, or else those of a development server and of the stack's own pages."""
     return given("CORS_ORIGINS") or (f"http://localhost:3000,http://localhost:{stack.ports.web}")
 
 
@@ -106,7 +106,7 @@ def _routing_settings(stack: Stack) -> dict[str, str]:
 
 
 def common_settings(stack: Stack) -> Settings:
-    """The settings all processes share, the caller's among them."""
+    """The settings of every process, those of the caller included."""
     with faults_named():
         decided = {"AWS_REGION": stack.region, "REDIS_URL": stack.redis_url}
         return read(Settings, {**os.environ, **decided})
@@ -145,7 +145,7 @@ _HINTS: Mapping[str, str] = {
 
 
 def process_environment(stack: Stack, identity: Identity) -> dict[str, str]:
-    """The whole environment of a process: the caller's, without what it may know of a real AWS."""
+    """The environment of a process: the caller's, without the settings of a real AWS account."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     tools = stack.project / ".venv" / "bin"
     return {

@@ -108,12 +108,12 @@ def descriptions() -> list[Description]:
 
 
 def run(settings: Mapping[str, str]) -> None:
-    """Play until SIGTERM or SIGINT; see `Herd` for the settings."""
+    """Run the herd until SIGTERM or SIGINT; see `Herd` for the settings."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    played = Herd(settings)
+    herd = Herd(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: played.ending.set())
-    played.run()
+        signal.signal(number, lambda *_: herd.ending.set())
+    herd.run()
 
 
 if __name__ == "__main__":

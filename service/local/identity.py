@@ -14,8 +14,8 @@ from service.auth import policy
 POOL = "wildrydes"
 RESOURCE_SERVERS: Mapping[str, Mapping[str, str]] = {
     "wildrydes": {name.partition("/")[2]: text for name, text in policy.SCOPES.items()},
-    # Of the workshop's second page. Its implicit grant is more than the emulator has; a token with
-    # the scope comes by code and PKCE.
+    # Of the workshop's second page. The emulator lacks that page's implicit grant; the code flow
+    # with PKCE gives tokens with this scope.
     "UnicornManager": {"unicorn": "See the rides of one's own unicorn."},
 }
 GROUPS = ("riders", "admin", "dispatcher", "unicorns")
@@ -163,7 +163,7 @@ class Pool:
 
 
 def _sub(user: Mapping[str, Any]) -> str:
-    """Of a listed user (`Attributes`) or of one got alone (`UserAttributes`)."""
+    """The user's `sub`, from `list_users` (`Attributes`) or `admin_get_user` (`UserAttributes`)."""
     attributes = user.get("Attributes") or user["UserAttributes"]
     return str(next(item["Value"] for item in attributes if item["Name"] == "sub"))
 

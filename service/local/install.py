@@ -19,7 +19,7 @@ EMULATORS = PROJECT / ".local" / "venv"
 
 
 def install(environment: Path, locks: Sequence[Path]) -> None:
-    """Make `environment` hold what `locks` pin. A changed lock file is installed over the old."""
+    """Install what `locks` pin; a changed lock file is installed over the previous one."""
     for lock in locks:
         stamp = environment / f".{lock.stem}-{_fingerprint(lock)}"
         if stamp.exists():
@@ -42,7 +42,7 @@ def _install(environment: Path, lock: Path) -> None:
 
 
 def _fingerprint(lock: Path) -> str:
-    """Stands for exactly these packages under exactly this Python."""
+    """A mark that changes with the pinned packages and with the version of Python."""
     return hashlib.sha256(sys.version.encode() + lock.read_bytes()).hexdigest()[:8]
 
 

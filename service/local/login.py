@@ -62,7 +62,7 @@ class Login:
     def refresh(self, refresh_token: str) -> Tokens:
         """A new access token with the same scopes and groups; the refresh token stays good.
 
-        By the pool's API: of the two ways the emulator has, the token endpoint drops the groups.
+        Uses the pool's API, because the emulator's token endpoint drops the groups.
         """
         answer = self.http.request(
             "POST",
@@ -128,7 +128,7 @@ class Login:
 
 
 class _LoginForm(HTMLParser):
-    """The first form of a page: where it goes and the values it comes with."""
+    """The first form of a page: its address and the values of its fields."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from service.local.stack import StackError
 
 
 class Occupancy:
-    """Held by the supervisor from before its first process to after its last."""
+    """The locks of a running stack, held from before its first process until after its last."""
 
     def __init__(self, folder: Path) -> None:
         """Raises `StackError` if something of the stack still runs."""

@@ -78,7 +78,7 @@ class Process:
 
 
 def end_group(group: int) -> None:
-    """SIGKILL every process of the group; none is fine."""
+    """SIGKILL every process of the group; it may be empty."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:

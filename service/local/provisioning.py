@@ -31,9 +31,9 @@ def provision(
     *,
     triggered: Mapping[str, str] | None = None,
 ) -> Identity:
-    """Create what is missing and leave the rest; `password` is that of new demo users.
+    """Create what is missing and change nothing else. `password`: of new demo users.
 
-    `triggered`: the settings of the pool's triggers; none leaves the pool without them.
+    `triggered`: the settings of the pool's triggers; None: the pool gets no triggers.
     """
     session = boto3.Session(credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"])
 

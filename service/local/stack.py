@@ -130,7 +130,8 @@ class Secrets:
         return cls(
             aws_access_key_id="AKIA" + secrets.token_hex(8).upper(),
             aws_secret_access_key=secrets.token_hex(20),
-            demo_password=f"Aa1-{secrets.token_urlsafe(12)}",  # every kind the pool's policy asks
+            # With a character of each kind that the pool's policy demands.
+            demo_password=f"Aa1-{secrets.token_urlsafe(12)}",
             monitor_password=secrets.token_urlsafe(16),
         )
 

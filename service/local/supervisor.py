@@ -16,10 +16,10 @@ LAST_STAGES: Sequence[tuple[Collection[str], float]] = (
     (("worker",), 30.0),
     (("redis", "aws"), 20.0),
 )
-"""What is stopped last and the seconds it gets: who works, then who remembers."""
+"""The last processes to be stopped and the seconds that they get: the worker, then the stores."""
 FIRST_GRACE_SECONDS = 5.0
-"""For all others: who asks (web, beat, monitor, herd). A request may wait for news much longer
-than that, but nobody who stops a development stack wants to."""
+"""The seconds that all others get (web, beat, monitor, herd). A request may wait for news for
+longer, but nobody who stops a development stack wants to wait for it."""
 
 
 class Stopped(Exception):
@@ -56,7 +56,7 @@ class Supervisor:
         return process is not None and process.exit_code is None
 
     def wait_until(self, ready: Callable[[], bool], what: str, seconds: float) -> None:
-        """Wait for a first start; a process that ends meanwhile, or no time left, is an error."""
+        """Wait until it is ready. Raises `StackError` if a process ends or time runs out before."""
         end = time.monotonic() + seconds
         while not ready():
             if self.ending:
@@ -69,7 +69,7 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def restart_dead(self, now: float) -> Sequence[str]:
-        """Start again what ended a while ago; returns the names of those started."""
+        """Restart the processes that ended `BACK_OFF_SECONDS` ago; returns their names."""
         for name, process in self._processes.items():
             if process.exit_code is not None and name not in self._due:
                 self._say(f"{name} ended ({process.exit_code}), starting it again")

@@ -31,8 +31,8 @@ CALLED: Final[Mapping[str, str]] = {
     "CustomMessage": "custom_message.handle",
     "PreTokenGeneration": "pre_token_generation.handle",
 }
-"""Of the templates' triggers those that MiniStack 1.5.33 calls (custom messages only for
-invitations); service/identity/README.md lists the others."""
+"""The triggers of the templates that MiniStack 1.5.33 calls (custom messages only for invitations);
+service/identity/README.md lists the others."""
 
 
 def archive() -> bytes:

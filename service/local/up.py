@@ -45,7 +45,7 @@ def up(stack: Stack, say: Callable[[str], None], announce: Callable[[str], None]
 
 
 class RunningStack:
-    """A stack in the hands of its supervisor."""
+    """A stack whose processes are run by its supervisor."""
 
     def __init__(self, stack: Stack, supervisor: Supervisor, say: Callable[[str], None]) -> None:
         self._stack = stack
@@ -59,7 +59,7 @@ class RunningStack:
         self._say("starting AWS and Redis")
         self._start_emulators()
         if self._provision():
-            # The emulator writes its state when it ends: a crash must not take the pool along.
+            # The emulator writes its state only when it ends. A crash later must not lose the pool.
             self._supervisor.stop_together(["aws"], grace=20)
             self._start_aws()
         self._say("starting the service")
@@ -111,7 +111,7 @@ class RunningStack:
         self._wait(lambda: emulators.ministack_answers(stack.ports.aws), "AWS")
 
     def _provision(self) -> bool:
-        """True if the pool is not the one known before."""
+        """Create tables and pool; returns whether the pool is another one than before."""
         stack = self._stack
         identity = provision(
             stack.aws_url,
@@ -163,7 +163,7 @@ class RunningStack:
 
 
 def existing_identity(stack: Stack) -> Identity:
-    """What the last start learned about the pool; before the first, names that no pool has."""
+    """The ids that the last start saved; before the first start, ids that no pool has."""
     if (stack.folder / "identity.json").exists():
         return load_identity(stack.folder)
     return Identity(f"{stack.region}_unknown", "unknown", "unknown", "", {})
@@ -185,14 +185,14 @@ def is_monitored(stack: Stack) -> bool:
 
 
 def _rotate(logs: Path) -> None:
-    """Keep the logs of the run before, and only those."""
+    """Keep the logs of the previous run, and of no other."""
     for log in logs.glob("*.log"):
         if log.name != "supervisor.log":
             log.replace(log.with_name(f"{log.name}.1"))
 
 
 def ready_text(stack: Stack) -> str:
-    """What a person needs next."""
+    """The text that `make run` prints when the stack is ready."""
     password = stack.secrets.monitor_password
     monitor = f"{stack.monitor_url}  (user admin, password {password})"
     env = _short(stack.folder / "env")
@@ -216,6 +216,6 @@ Try it:
 
 
 def _short(path: Path) -> str:
-    """Relative to here where that is shorter."""
+    """The path, relative to the current folder if that is shorter."""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(str(path)) else str(path)

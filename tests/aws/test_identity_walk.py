@@ -1,9 +1,9 @@
 """The walk of tests/integration/test_identity_walk.py in a real AWS account: `make test-aws`.
 
-It has never been run, for want of an account. It creates stacks, a bucket and users under a prefix
-of its own and deletes them. It needs credentials that may do that (`AWS_PROFILE` or `AWS_…`) and
-`AWS_REGION`. Nobody reads mail here: the deployed function is asked for the message, and an
-administrator confirms. Nobody types into the login page: the walk's two SRP sign-ins stand for it.
+It has never been run, because there was no account. It creates stacks, a bucket and users under a
+prefix of its own and deletes them. It needs credentials that may do that (`AWS_PROFILE` or `AWS_…`)
+and `AWS_REGION`. Nobody reads mail here: the test calls the deployed function for the message, and
+confirms the user as an administrator. Instead of the login page it signs in by SRP twice.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ KEPT = "Retain"
 
 
 class RealAccount:
-    """The account of the caller's credentials, everything under one prefix."""
+    """The account of the caller's credentials. All names have one prefix."""
 
-    calls_all_triggers = True
     resolves_policy_variables = True
 
     def __init__(self) -> None:

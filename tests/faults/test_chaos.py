@@ -16,7 +16,7 @@ SEED = 11
 
 
 def test_whatever_dies_no_ride_is_lost_and_none_is_double(tmp_path: Path) -> None:
-    """How long it takes is for `make chaos` to judge, on a machine that does nothing else."""
+    """Does not judge how long a match takes; `make chaos` does, on a machine without other load."""
     found = evidence.read(run(draw(SEED, rides=120, seconds=35, fleet=36), tmp_path))
     violations = check(found)
     print(*report.lines(found, violations), sep="\n")
@@ -32,7 +32,7 @@ def test_the_same_seed_is_the_same_schedule() -> None:
 def test_a_relative_folder_is_that_of_whoever_started_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `make chaos SEED=7` gives it; the processes of a run work in folders of their own."""
+    """`make chaos SEED=7` gives one; the processes of a run work in folders of their own."""
     folders: list[Path] = []
 
     def note(schedule: Schedule, folder: Path) -> Path:

@@ -25,7 +25,7 @@ RIDE_ID = RideOrder(rider_id="rider-1", pickup=Location(0, 0), idempotency_key=K
 
 
 def completed(begin: float = 1, end: float = 20, **changes: Any) -> Ride:
-    """A ride with u1, matched and completed so many seconds after now."""
+    """A ride of u1. `begin`, `end`: seconds from now to its match and to its end."""
     fields = {
         "ride_id": RIDE_ID,
         "status": RideStatus.COMPLETED,
@@ -61,7 +61,7 @@ def saw(version: int, status: str = "matched", at: float = 0, **changes: Any) ->
 def found(
     rides: Iterable[Ride], *history: dict[str, Any], changes: int | None = None, **left: Any
 ) -> set[str]:
-    """Names of the broken rules; u1 has changed as often as a single completed ride asks for."""
+    """Names of the broken rules. `changes`: those of u1; by default as many as its rides make."""
     rides = list(rides)
     version = 2 + (3 * len(rides) if changes is None else changes)
     unicorns = left.pop("unicorns", [a_unicorn(version=version)])
@@ -83,11 +83,11 @@ def test_a_ride_that_was_shown_and_is_not_stored_is_lost() -> None:
     assert found([], saw(1, "requested")) == {"no_accepted_ride_is_lost"}
 
 
-def test_a_key_that_made_two_rides_is_found() -> None:
+def test_a_key_that_made_two_rides_is_a_violation() -> None:
     assert "one_key_makes_one_ride" in found([completed()], saw(1), saw(1, ride_id="another"))
 
 
-def test_a_ride_nobody_asked_for_is_found() -> None:
+def test_a_ride_that_nobody_requested_is_a_violation() -> None:
     assert "one_key_makes_one_ride" in found([completed(), completed(30, 40, ride_id="ghost")])
 
 
@@ -102,7 +102,7 @@ def test_rides_of_a_unicorn_must_not_overlap(begin: float, double: bool) -> None
     assert ("no_unicorn_has_two_rides" in found([completed(), other], asked)) is double
 
 
-def test_an_overlap_is_found_behind_a_shorter_ride() -> None:
+def test_an_overlap_is_noticed_behind_a_shorter_ride() -> None:
     other, asked = second(2, 3)
     assert "no_unicorn_has_two_rides" in found([completed(), other], asked)
 
@@ -116,11 +116,11 @@ def test_a_ride_that_was_given_back_counts_while_it_was_seen() -> None:
 
 
 @pytest.mark.parametrize("changes", [2, 4])
-def test_a_claim_too_many_or_too_few_is_found(changes: int) -> None:
+def test_one_claim_too_many_or_too_few_is_a_violation(changes: int) -> None:
     assert found([completed()], changes=changes) == {"claims_add_up"}
 
 
-def test_a_version_of_a_ride_that_its_steps_do_not_make_is_found() -> None:
+def test_a_version_that_does_not_follow_from_the_steps_is_a_violation() -> None:
     assert found([completed(version=6)]) == {"claims_add_up"}
     assert found([completed(version=7)]) == {"claims_add_up"}
 
@@ -131,7 +131,7 @@ def habit(unicorn_id: str, habit: Habit) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("times", "changes", "good"), [(1, 5, True), (1, 7, False), (1, 3, False)])
 def test_a_missed_offer_is_a_claim_and_a_release(times: int, changes: int, good: bool) -> None:
-    """The completed ride is an offer that was accepted: one step more than that of others."""
+    """The completed ride was an accepted offer, which is one step more than a match."""
     ride = completed(missed_by=frozenset({"u1"}), version=6 + 2 * times)
     broken = found([ride], habit("u1", Habit.CHOOSY), changes=changes)
     assert broken == (set() if good else {"claims_add_up"})
@@ -145,7 +145,7 @@ def test_each_unicorn_that_missed_a_ride_missed_it_at_least_once(changes: int, g
     assert broken == (set() if good else {"claims_add_up"})
 
 
-def test_a_miss_that_the_version_does_not_tell_is_found() -> None:
+def test_a_missed_offer_that_the_version_does_not_count_is_a_violation() -> None:
     ride = completed(missed_by=frozenset({"u1", "u2"}), version=6 + 2)
     assert found([ride], habit("u1", Habit.CHOOSY), changes=5) == {"claims_add_up"}
 
@@ -166,7 +166,7 @@ def test_what_was_seen_must_be_stored() -> None:
     assert found([completed()], saw(6, "completed")) == {"nothing_seen_goes_back"}
 
 
-def test_a_version_must_not_be_two_things() -> None:
+def test_a_version_must_not_have_two_statuses() -> None:
     looks = (saw(2, "matched"), saw(2, "canceled", who="admin"))
     assert "nothing_seen_goes_back" in found([completed()], *looks)
 
@@ -212,20 +212,20 @@ def test_a_unicorn_that_was_heard_must_stay_on_duty() -> None:
     assert broken == {"a_unicorn_that_is_heard_keeps_its_ride"}
 
 
-def test_a_ride_given_up_is_found() -> None:
+def test_an_unmatched_ride_is_a_violation() -> None:
     never = dict.fromkeys(("unicorn", "matched_at", "arrived_at", "started_at", "completed_at"))
     ride = completed(status=RideStatus.UNMATCHED, version=2, **never)
     assert found([ride], changes=0) == {"nothing_is_given_up"}
 
 
-def test_a_server_error_and_a_process_that_ended_are_found() -> None:
+def test_a_server_error_and_a_process_that_ended_are_violations() -> None:
     error = {"at": AT, "what": "answered", "call": 1, "status": 500}
     ended = {"at": AT, "what": "ended", "name": "worker-1", "code": 1}
     assert found([completed()], error) == {"only_promised_answers"}
     assert found([completed()], ended) == {"no_process_ends_by_itself"}
 
 
-def test_advice_to_a_unicorn_that_has_a_ride_is_found() -> None:
+def test_advice_to_a_unicorn_that_has_a_ride_is_a_violation() -> None:
     idle = {"at": AT, "what": "unicorn", "unicorn_id": "u1", "version": 2, "ride_id": None}
     busy = idle | {"version": 3, "ride_id": RIDE_ID}
     seen = [idle | {"advised": True}, busy | {"advised": False}]
@@ -233,14 +233,14 @@ def test_advice_to_a_unicorn_that_has_a_ride_is_found() -> None:
     assert found([completed()], busy | {"advised": True}) == {"advice_is_for_the_idle"}
 
 
-def test_two_advices_for_one_unicorn_are_found() -> None:
+def test_two_pieces_of_advice_for_one_unicorn_are_a_violation() -> None:
     listed = {"at": AT, "what": "advice", "unicorn_ids": ["u1", "u2"]}
     assert found([completed()], listed) == set()
     twice = listed | {"unicorn_ids": ["u1", "u2", "u1"]}
     assert found([completed()], twice) == {"a_unicorn_has_one_advice"}
 
 
-def test_a_late_ride_is_allowed_where_something_failed_but_not_in_a_hundredth() -> None:
+def test_a_late_match_is_allowed_only_soon_after_a_fault() -> None:
     fault = {"at": AT, "what": "fault", "fault": "beat killed"}
     late = Evidence(history=[fault], rides=[completed(6.5, 9)], unicorns=[])
     assert list(timing.late_rides(late)) == []
@@ -250,7 +250,7 @@ def test_a_late_ride_is_allowed_where_something_failed_but_not_in_a_hundredth() 
     assert len(list(timing.late_rides(very_late))) == 1
 
 
-def test_what_is_noted_of_the_tables_is_read_again(tmp_path: Path) -> None:
+def test_noted_rows_of_the_tables_are_read_back(tmp_path: Path) -> None:
     ride, unicorn = completed(), a_unicorn()
     with History(tmp_path / "history.jsonl") as history:
         history.add("sent", call=1)

@@ -73,7 +73,7 @@ def world(ministack: MiniStack, shared_redis_server: RedisServer) -> Iterator[Re
 
 
 def run(world: RealWorld, name: str, fault: Fault | None = None) -> list[str]:
-    """Play the scenario from the beginning; the steps it took."""
+    """Play the scenario from the beginning; returns the steps that it took."""
     prepare, act = SCENARIOS[name]
     world.is_cleared()
     world.service.now = NOW
@@ -90,7 +90,7 @@ def run(world: RealWorld, name: str, fault: Fault | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_whatever_command_was_the_last_the_world_is_consistent_in_time(
+def test_the_stores_become_consistent_whichever_command_was_the_last(
     world: RealWorld, name: str
 ) -> None:
     steps = run(world, name)

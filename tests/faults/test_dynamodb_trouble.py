@@ -92,7 +92,7 @@ class City:
         return self.call("POST", f"/v1/fleet/me/rides/{self.ride_id()}/{step}", token="driver")
 
     def index_hears_of_the_unicorn(self) -> None:
-        """As every 30 s: what the index was not told of it learns by a position."""
+        """As every 30 s: by a position the index learns what an earlier write could not tell it."""
         unicorn = self.api.ports.unicorns.get("u1")
         assert unicorn
         self.api.ports.fleet.refresh(unicorn, self.api.clock[0])
@@ -249,7 +249,7 @@ def test_trouble_that_stays_is_503_with_nothing_half_done(
 
 
 @pytest.mark.parametrize("trouble", DONE_UNHEARD.values(), ids=DONE_UNHEARD)
-def test_writes_that_are_never_heard_of_are_done_once_and_found_by_who_asks_again(
+def test_a_write_whose_answer_is_lost_is_done_once_and_a_repeated_request_finds_it(
     impatient_city: City, trouble: Trouble
 ) -> None:
     city = impatient_city
@@ -297,7 +297,7 @@ def test_the_sweep_matches_what_trouble_left_behind(impatient_city: City) -> Non
 
 
 def test_retries_are_few(city: City) -> None:
-    """A call that is refused again and again asks ever more rarely: no storm in hard times."""
+    """The pauses between repetitions grow, so that the service adds no load to a busy table."""
     before = len(city.troubled.asked)
     with city.troubled.having(refused("ThrottlingException"), times=1000):
         require_unavailable(city.requests())

@@ -1,4 +1,4 @@
-"""A job that ends with its pool process is counted, and its series is there before."""
+"""A job that ends with its pool process is counted; its series begins at 0."""
 
 from __future__ import annotations
 

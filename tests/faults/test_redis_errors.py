@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisPair]:
 def stack(
     tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, pair: RedisPair
 ) -> Iterator[Stack]:
-    """A stack that knows only the name."""
+    """A stack that knows only the address of a proxy, which leads to the primary."""
     folder, port = tmp_path_factory.mktemp("redis-errors"), free_port()
     url = f"redis://127.0.0.1:{port}/0"
     with (
@@ -158,9 +158,9 @@ def readiness(stack: Stack) -> object:
 
 
 def seconds_to_match(stack: Stack, driver: str) -> float:
-    """How long a ride asked for now waits for the unicorn, whose positions are recorded by then.
+    """Request a ride, and return the seconds until it is matched and a position is recorded.
 
-    The ride is canceled again.
+    Cancels the ride afterwards.
     """
     began = time.monotonic()
     rider = stack.rider_token(f"rider-{uuid.uuid4()}")
@@ -177,7 +177,7 @@ def seconds_to_match(stack: Stack, driver: str) -> float:
     return took
 
 
-def test_beat_said_once_a_minute_and_briefly_what_failed_every_second(stack: Stack) -> None:
+def test_beat_logs_once_a_minute_a_failure_that_repeats_every_second(stack: Stack) -> None:
     said = [each for each in stack.log("beat").splitlines() if "not published" in each]
     assert said
     assert "Traceback" not in "".join(said)

@@ -101,8 +101,8 @@ def test_while_redis_is_away_the_api_goes_on(
     wait_until(lambda: is_ready(stack), "Redis is back")
 
 
-def test_what_an_empty_redis_forgot_is_put_together_again(stack: Stack) -> None:
-    """Waiting rides from the table, unicorns as they say where they are; no one has to ask."""
+def test_an_empty_redis_is_filled_again_from_the_tables_and_by_positions(stack: Stack) -> None:
+    """The sweep brings the waiting rides back, and each unicorn's next position the unicorn."""
     at = {"latitude": 43.1, "longitude": -71.1}
     rider = stack.rider_token(f"rider-{uuid.uuid4()}")
     rides = [requests_a_ride(stack, rider, at).json["ride_id"] for _ in range(3)]

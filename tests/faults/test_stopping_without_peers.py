@@ -33,7 +33,7 @@ FRESH_SECONDS = 15.0
 
 
 def stop_seconds(role: str) -> int:
-    """After how long the platform kills the role; compose does not start `media`, ECS does."""
+    """Seconds after which compose kills the role; ECS in case of `media`."""
     if role == "media":
         return int(MEDIA["StopTimeout"])
     said = COMPOSE[role].get("stop_grace_period", f"{DOCKERS_OWN_SECONDS}s")
@@ -143,7 +143,7 @@ def assert_all_alive(stack: Stack, folder: Path, monitor_port: int) -> None:
 
 
 def assert_all_end(stack: Stack) -> None:
-    """All are told at once, as when a machine is drained, and each ends before it is killed."""
+    """Send SIGTERM to all roles, as when a machine is drained; each must end in its stop time."""
     began = time.monotonic()
     for role in ROLES:
         stack.processes[role].send(signal.SIGTERM)

@@ -30,7 +30,7 @@ def stack(
 
 
 def raw(stack: Stack, request: bytes) -> tuple[int, bytes]:
-    """Send these very bytes; the status and what came with it."""
+    """Send these bytes; returns the status and the whole answer."""
     with socket.create_connection(("127.0.0.1", stack.port), timeout=20) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)

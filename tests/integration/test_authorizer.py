@@ -83,7 +83,7 @@ def test_a_revoked_token_is_refused(mint: Mint, revocations: DynamoRevocations) 
 
 
 def test_nothing_is_read_from_the_environment_when_it_is_loaded() -> None:
-    """Without a single setting, which would stop the process if one was asked for."""
+    """The process has no setting, so reading one would end it."""
     subprocess.run(
         [sys.executable, "-c", "import service.entrypoints.authorizer"],
         check=True,

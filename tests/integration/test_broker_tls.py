@@ -22,7 +22,7 @@ def broker(tmp_path: Path) -> Iterator[TlsRedisServer]:
         yield server
 
 
-def test_a_job_goes_to_a_broker_that_is_trusted_only(
+def test_a_job_is_sent_only_to_a_broker_whose_certificate_is_trusted(
     broker: TlsRedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Unavailable) as refused:
@@ -33,7 +33,7 @@ def test_a_job_goes_to_a_broker_that_is_trusted_only(
 
 
 @pytest.mark.parametrize("role", ["worker", "beat", "monitor"])
-def test_no_role_trusts_a_broker_that_nobody_vouches_for(
+def test_no_role_connects_to_a_broker_whose_certificate_is_not_trusted(
     tmp_path: Path,
     ministack: MiniStack,
     redis_server: RedisServer,

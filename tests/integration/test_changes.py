@@ -56,9 +56,7 @@ def test_a_waiter_hears_what_is_announced_right_after_it_listens(
                 assert listener.wait(5)
 
 
-def test_who_stops_listening_takes_nobody_else_along_and_leaves_nothing_behind(
-    changes: RedisChanges,
-) -> None:
+def test_a_waiter_that_stops_listening_leaves_the_others_listening(changes: RedisChanges) -> None:
     with changes.listen("ride:1") as stays:
         with changes.listen("ride:1"):
             pass
@@ -130,7 +128,7 @@ def a_failure_once(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["get_message", "subscribe", "psubscribe"])
-def test_whatever_breaks_the_subscription_it_is_made_anew(
+def test_a_broken_subscription_is_made_again_after_any_error(
     changes: RedisChanges, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     a_failure_once(monkeypatch, method)
@@ -160,7 +158,7 @@ def test_a_process_subscribes_once_whatever_it_listens_to(
         assert commands() == before
 
 
-def test_an_announcement_of_the_release_before_is_heard(
+def test_an_announcement_of_the_previous_release_is_heard(
     changes: RedisChanges, redis_server: RedisServer
 ) -> None:
     client = connect(redis_server.url, timeout_seconds=2)
@@ -170,7 +168,7 @@ def test_an_announcement_of_the_release_before_is_heard(
         assert not other.wait(0.05)
 
 
-def test_the_release_before_hears_an_announcement_and_this_one_hears_it_once(
+def test_the_previous_release_hears_an_announcement_and_this_one_hears_it_once(
     changes: RedisChanges, redis_server: RedisServer
 ) -> None:
     heard: list[str] = []
@@ -185,7 +183,7 @@ def test_the_release_before_hears_an_announcement_and_this_one_hears_it_once(
     assert heard == ["ride:1"]
 
 
-def test_a_subscription_whose_other_end_is_gone_without_a_word_is_made_anew(
+def test_a_subscription_whose_peer_vanished_is_made_again(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     port = free_port()

@@ -12,7 +12,7 @@ OLD, NEW = "oldclient", "newclient"
 
 
 class Calls:
-    """A thread that calls whichever process is in front, with whichever token the app has."""
+    """A thread that calls the process `front` with the token `token`; both may be changed."""
 
     def __init__(self, stack: Stack, token: str) -> None:
         self.front, self.token = stack, token

@@ -31,7 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Ite
 
 @pytest.fixture
 def document(tmp_path: Path, stack: Stack) -> Path:
-    """What the running API says of itself."""
+    """The OpenAPI document of the running API."""
     path = tmp_path / "openapi.json"
     path.write_bytes(stack.call("GET", "/openapi.json").body)
     return path

@@ -27,7 +27,7 @@ HERE = {"latitude": 40.7128, "longitude": -74.006}
 
 @pytest.fixture
 def dynamo(ministack: MiniStack) -> Iterator[DynamoClock]:
-    """Asks for a table that does not exist: DynamoDB's refusal names the time, too."""
+    """A clock by a table that does not exist: DynamoDB's refusal has the time, too."""
     with service_client(ministack) as client:
         yield DynamoClock(client, "no-such-table")
 

@@ -270,7 +270,7 @@ def test_a_retention_is_applied_to_rides_that_have_ended(
         assert stored["expires_at"] == {"N": str(int((NOW + timedelta(days=30)).timestamp()))}
 
 
-def test_a_rider_is_forgotten_once_all_rides_have_ended(
+def test_a_rider_is_erased_after_all_rides_have_ended(
     command: Command, ministack: MiniStack
 ) -> None:
     with service_client(ministack) as client:
@@ -287,7 +287,7 @@ def test_a_rider_is_forgotten_once_all_rides_have_ended(
     assert command.json(*erase) == {"erased": 0, "open_rides": []}
 
 
-def test_a_store_that_is_away_is_one_line_and_not_a_traceback(command: Command) -> None:
+def test_an_unavailable_store_is_reported_in_one_line_without_a_traceback(command: Command) -> None:
     command.environment["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:9"
     done = command.run("dead-letters", "list")
     assert done.exit_code == 1

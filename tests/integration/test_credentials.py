@@ -1,4 +1,4 @@
-"""Credentials are renewed beside the calls: no call waits for an endpoint that keeps silent."""
+"""Credentials are renewed in the background: no call waits for a silent endpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATIC = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 class CredentialsServer(LocalServer):
-    """The container credentials endpoint of a task; on demand it accepts and says nothing."""
+    """The container credentials endpoint of a task. While `is_silent`, it never answers."""
 
     def __init__(self, key: str, secret: str) -> None:
         self._key, self._secret = key, secret
@@ -127,13 +127,13 @@ def timed(pauses: DynamoPauses) -> tuple[bool, float]:
 
 
 def twenty_at_once(pauses: DynamoPauses) -> tuple[set[bool], float]:
-    """What became of twenty calls at the same time, and how long the longest took."""
+    """Whether each of twenty simultaneous calls was answered, and the seconds of the longest."""
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(timed, [pauses] * 20))
     return {answered for answered, _ in outcomes}, max(seconds for _, seconds in outcomes)
 
 
-def test_all_calls_share_what_one_attempt_brought(
+def test_all_calls_share_the_credentials_of_one_attempt(
     server: CredentialsServer, pauses: MakePauses
 ) -> None:
     store = pauses()
@@ -234,7 +234,7 @@ def test_twenty_requests_to_a_process_without_credentials_are_answered_in_time(
         wait_until(lambda: asked(0) == (200, True), "an answer once there are credentials")
 
 
-def test_credentials_that_come_later_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_that_appear_later_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*STATIC, "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

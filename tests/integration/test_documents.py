@@ -127,7 +127,7 @@ def test_a_stack_takes_the_parameters_that_its_command_gives(number: int) -> Non
 
 
 def aws_calls() -> list[tuple[str, str]]:
-    """Every call of the AWS CLI with its page; what a variable of the page holds is put in."""
+    """Every call of the AWS CLI with its page, with the values of the page's variables."""
     found = []
     for page in sorted({command.page for command in ALL}):
         texts = [command.text for command in ALL if command.page == page]
@@ -193,7 +193,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """That of a shell of somebody's, on ports of our own; nothing is installed again."""
+    """The environment of a shell, with free ports; nothing is installed again."""
     first = Ports(*(free_port() for _ in range(5)))
     return {
         "PATH": os.environ["PATH"],
@@ -224,7 +224,7 @@ def script() -> str:
 
 
 def test_the_pages_commands_work_as_printed(checkout: Path) -> None:
-    """Adjusted is only the start: detached and after a `make stop`, so that the shell goes on."""
+    """Only `make run` is changed: it runs detached and after a `make stop`, so that it returns."""
     shell = ["bash", "-c", script()]
     try:
         done = subprocess.run(

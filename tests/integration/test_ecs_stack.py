@@ -61,7 +61,7 @@ class Deployment:
     tasks: Tasks
 
     def token(self, client: str, *scopes: str) -> str:
-        """Of the user `<client>@example.com`, by the app of the same name."""
+        """A token of the user `<client>@example.com`, from the app of the same name."""
         login = Login(self.account.url, self.data[f"{client.title()}ClientId"], REDIRECT)
         wanted = [f"wildrydes/{scope}" for scope in scopes]
         return login.sign_in(f"{client}@example.com", PASSWORD, wanted).access_token

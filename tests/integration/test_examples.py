@@ -1,6 +1,6 @@
 """The examples of the OpenAPI document have the form of what the API answers today.
 
-`RECORD_EXAMPLES=1` keeps what this run sent and was answered as the new examples.
+`RECORD_EXAMPLES=1` records the requests and answers of this run as the new examples.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def stack(tmp_path: Path, ministack: MiniStack) -> Iterator[Stack]:
 
 
 def form(value: Any) -> Any:
-    """The names in it, at every depth; of a list those of its first entry."""
+    """The names of its fields at every depth; those of a list's first entry for a list."""
     if isinstance(value, dict):
         return {name: form(each) for name, each in value.items()}
     return [form(value[0])] if isinstance(value, list) and value else None

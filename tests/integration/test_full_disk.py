@@ -89,7 +89,7 @@ def test_a_full_disk_stops_no_process_and_costs_no_ride(stack: StackOnFullDisk, 
 
 
 def scraped(port: int) -> int:
-    """The status of a scrape; how much there is to count is another matter."""
+    """The status of a scrape; what it counts does not matter."""
     url = f"http://127.0.0.1:{port}/metrics"
     return urllib3.request("GET", url, timeout=20, retries=False).status
 

@@ -1,4 +1,4 @@
-"""Where the server listens is what the settings say, whatever is empty or spaced in them."""
+"""The server listens where the settings say, also if they are empty or have spaces."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_forged_credentials_are_refused(
         verify(verifier, signed_headers(ministack.url, credentials=forgery(session)))
 
 
-def test_a_signature_for_another_question_is_refused(
+def test_a_signature_of_another_request_to_sts_is_refused(
     ministack: MiniStack, verifier: IamVerifier, session: Credentials
 ) -> None:
     body = b"Action=GetSessionToken&Version=2011-06-15"
@@ -138,10 +138,10 @@ def test_a_date_put_in_after_signing_is_refused(
         verify(verifier, headers | {"X-Amz-Date": later})
 
 
-def test_an_answer_that_is_not_sts_s_is_no_answer(
+def test_an_answer_that_is_not_from_sts_counts_as_none(
     ministack: MiniStack, role: str, session: Credentials
 ) -> None:
-    """The health page of the same server: 200, and not a word about the caller."""
+    """The answer is the health page of the emulator: status 200 without a caller."""
     sts = Sts(ministack.region, ministack.url)
     sts._url = f"{ministack.url}/_ministack/health"
     verifier = IamVerifier(sts, RoleGrants({role: [TELEMETRY]}), audience=AUDIENCE)

@@ -28,10 +28,9 @@ SCOPES = {"wildrydes/rides.read", "wildrydes/rides.write"}
 
 
 class Emulated(Account):
-    """The emulator as the walk's cloud."""
+    """The emulator in place of an AWS account."""
 
     prefix = "walk"
-    calls_all_triggers = False
     resolves_policy_variables = False
 
     @property

@@ -1,4 +1,4 @@
-"""The liveness file: fresh while the main loop turns, whatever Redis does, and only then."""
+"""The liveness file is fresh if and only if the main loop turns, whatever Redis does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def age(file: Path) -> float:
 
 
 def is_touched_again(file: Path) -> bool:
-    """Whether the file's instant goes on."""
+    """Wait until the file is touched again."""
     before = file.stat().st_mtime
     wait_until(lambda: file.stat().st_mtime > before, f"a touch of {file.name}")
     return True
@@ -68,7 +68,9 @@ def test_a_turning_loop_touches_its_file(stack: Stack, file: Path) -> None:
     assert is_alive(file)
 
 
-def test_a_loop_that_stands_still_is_not_alive(stack: Stack, role: str, file: Path) -> None:
+def test_a_process_whose_loop_stands_still_is_not_alive(
+    stack: Stack, role: str, file: Path
+) -> None:
     process = stack.processes[role].pid
     os.kill(process, signal.SIGSTOP)
     try:

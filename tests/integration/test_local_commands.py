@@ -1,4 +1,4 @@
-"""The commands of the Makefile on a stack that is down, and what shells put into their way."""
+"""The commands of the Makefile on a stack that is down, and with settings that it refuses."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ REFUSED = {
 }
 
 
-def test_what_the_stack_decides_itself_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_setting_that_the_stack_decides_itself_is_refused_by_name(tmp_path: Path) -> None:
     done = local(tmp_path, "up", "--detach", **REFUSED)
     assert done.returncode == 1
     named = {line.split(":")[0].strip() for line in done.stderr.splitlines()[1:]}

@@ -126,7 +126,7 @@ def test_a_token_refreshed_twice_keeps_scopes_and_groups(
 def test_a_page_signs_in_by_srp_without_credentials(
     ministack: MiniStack, identity: Identity, typed: str
 ) -> None:
-    """By user name, by e-mail address, and by what the workshop's page makes of an address."""
+    """The user types the user name, the address, or what the workshop's page makes of it."""
     client_id = identity.web_client_id
     result = srp.sign_in(ministack.url, identity.pool_id, client_id, typed, PASSWORD)
     said = claims(ministack, identity, result["AccessToken"])

@@ -117,7 +117,7 @@ def run_example(stack: LocalStack, folder: Path, *files: str, **more: str) -> An
 
 @pytest.mark.skipif(not tools.has_npm(), reason=tools.MISSING)
 def test_the_examples_for_apps_sign_in_and_ride(stack: LocalStack, examples: Path) -> None:
-    """oidc-client-ts and Amplify themselves, with the code that the page prints."""
+    """Runs the printed code with the real oidc-client-ts and Amplify."""
     assert run_example(stack, examples, "apps.mjs") == {
         "ride": 202,
         "email": "rider@example.com",
@@ -133,7 +133,7 @@ def test_the_examples_for_apps_sign_in_and_ride(stack: LocalStack, examples: Pat
 def test_the_example_signs_in_and_rides_in_a_browser_from_another_port(
     stack: LocalStack, examples: Path, tmp_path: Path
 ) -> None:
-    """The browser itself judges CORS: it keeps the API from a page of an origin not invited."""
+    """The browser enforces CORS: a page of another origin cannot call the API."""
     files = ("browser.mjs", "app.html", "app.mjs")
     told = run_example(
         *(stack, examples, *files),

@@ -1,4 +1,4 @@
-"""The development stack's pool calls the triggers that MiniStack knows, from the real handlers."""
+"""The development stack's pool calls the real handlers of the triggers that MiniStack knows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRIGGERED = {"ALLOWED_EMAIL_DOMAINS": "example.com"}
 
 @pytest.fixture(scope="module")
 def own_ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
-    """Its own: the tests' shared pool has no triggers."""
+    """A MiniStack of its own, because the shared pool of the tests has no triggers."""
     with MiniStack(tmp_path_factory.mktemp("triggers")) as ministack:
         yield ministack
 

@@ -54,7 +54,7 @@ def test_request_id_and_ride_id_go_from_the_request_to_the_claim(stack: Stack) -
     wait_until(lambda: "ride matched" in told("worker"), "the claim's line")
 
 
-def test_what_people_write_is_in_no_line(stack: Stack) -> None:
+def test_no_log_line_holds_a_text_that_people_wrote(stack: Stack) -> None:
     rider = stack.rider_token("rider")
     body = {"pickup": {"latitude": 1, "longitude": 1}, "note": "Rosalind"}
     ride_id = stack.call("POST", "/v1/rides", body, token=rider).json["ride_id"]

@@ -1,4 +1,4 @@
-"""What Prometheus hears of a ride that goes through the real processes."""
+"""The metrics that Prometheus reads about a ride through the real processes."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def reads(web: Mapping[str, float]) -> float:
 
 
 def test_a_position_costs_no_read_of_dynamodb(stack: Stack, scrapes: Scrapes, driver: str) -> None:
-    """Each has a token of its own, so that nothing remembered about a token can help."""
+    """Each call has a token of its own, so that no remembered token saves a read."""
     tokens = [stack.unicorn_token("driver-1") for _ in range(200)]
     stack.call("PUT", "/v1/fleet/me/position", HERE, token=driver)
     before, began = reads(scrapes.of(WEB)), time.monotonic()
@@ -149,7 +149,7 @@ def test_no_client_can_make_a_series(stack: Stack, scrapes: Scrapes) -> None:
         assert made_up not in text
 
 
-def test_each_role_tells_its_own_figures(scrapes: Scrapes) -> None:
+def test_each_role_exposes_its_own_metrics(scrapes: Scrapes) -> None:
     sweep = "wildrydes_sweep_last_run_timestamp_seconds"
     wait_until(lambda: scrapes.of(WORKER)[sweep] > time.time() - 5, "a sweep")
     worker, beat, web = (scrapes.of(role) for role in (WORKER, BEAT, WEB))
@@ -162,7 +162,7 @@ def test_each_role_tells_its_own_figures(scrapes: Scrapes) -> None:
     assert all(each["wildrydes_memory_bytes"] > 1e6 for each in (worker, beat, web))
 
 
-def test_a_killed_pool_process_takes_no_count_along(stack: Stack, scrapes: Scrapes) -> None:
+def test_the_counts_of_a_killed_pool_process_are_kept(stack: Stack, scrapes: Scrapes) -> None:
     jobs = 'wildrydes_jobs_total{state="SUCCESS",task="dispatch.sweep"}'
     wait_until(lambda: scrapes.of(WORKER).get(jobs, 0) > 2, "some sweeps")
     counted = scrapes.of(WORKER)[jobs]

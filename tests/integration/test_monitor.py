@@ -1,4 +1,4 @@
-"""The monitor is for those who sign in, and task events begin when one asks for them."""
+"""The monitor needs a login, and workers send task events only for a monitor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_TASKS = 5000
 
 
 def asked_for_events(redis: RedisServer) -> list[object]:
-    """What workers answer to the request a monitor makes."""
+    """The workers' answers to a monitor's request for task events."""
     with Celery("asking", broker=redis.url, set_as_current=False) as asking:
         asking.conf.broker_transport_options = broker_options(timeout_seconds=2)
         return list(asking.control.broadcast("enable_events", reply=True, timeout=1) or [])
@@ -91,7 +91,7 @@ def monitor(
         yield found
 
 
-def test_all_of_the_monitor_but_its_health_is_behind_the_login(monitor: Monitor) -> None:
+def test_everything_of_the_monitor_except_its_health_needs_the_login(monitor: Monitor) -> None:
     for path in ("/metrics", "/", "/api/workers", "/workers"):
         assert monitor.get(path).status == 401, path
         assert monitor.get(path, Authorization="Basic ====").status == 401, path
@@ -138,7 +138,7 @@ def test_the_monitor_counts_what_workers_report(monitor: Monitor, redis: RedisSe
 def test_the_monitor_remembers_no_more_than_its_bound_of_jobs(
     monitor: Monitor, redis: RedisServer
 ) -> None:
-    """It has seen them all once it knows the last one."""
+    """It has read all events when it knows the last job."""
     with Celery("reporting", broker=redis.url, set_as_current=False) as app:
         app.conf.broker_transport_options = broker_options(timeout_seconds=2)
         with app.connection_for_write() as link, app.events.Dispatcher(link, "w1") as events:

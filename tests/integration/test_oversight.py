@@ -54,7 +54,7 @@ def a_message(**headers: object) -> dict[str, Any]:
     }
 
 
-def test_messages_nobody_can_read_are_dropped_and_the_queue_moves_on(stack: Stack) -> None:
+def test_unreadable_messages_are_dropped_and_the_queue_moves_on(stack: Stack) -> None:
     """Counted and logged without their content, which may be personal."""
     worker = stack.processes["worker"]
     secret = "rider-at-home"

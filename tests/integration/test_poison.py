@@ -1,4 +1,4 @@
-"""What makes no sense, or kills who touches it, costs nobody else anything."""
+"""An unreadable row or a ride that kills its worker costs no other ride anything."""
 
 from __future__ import annotations
 

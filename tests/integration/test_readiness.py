@@ -1,4 +1,4 @@
-"""Readiness names what is away, on real parts; every dependency is asked or has a reason."""
+"""Readiness names the real parts that are away; each dependency has a probe or a reason."""
 
 from __future__ import annotations
 

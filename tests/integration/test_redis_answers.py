@@ -1,4 +1,4 @@
-"""What callers learn when a real Redis answers an error, and what becomes of the connection."""
+"""Errors that a real Redis answers: what callers see, and what happens to the connection."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_an_exchange_that_is_broken_off_leaves_no_answer_to_the_next(
         assert client.get("key") in {"value", "other"}
 
 
-def test_a_server_that_became_a_replica_is_left_for_where_the_name_leads(
+def test_a_server_that_became_a_replica_is_left_for_the_new_primary(
     server: RedisServer, admin: redis.Redis, tmp_path: Path
 ) -> None:
     port = free_port()

@@ -112,12 +112,12 @@ def test_no_role_may_do_what_only_operators_do(admin: Any, server: RedisServer) 
 
 
 def refused(admin: Any) -> list[str]:
-    """Who was refused what, from the server's own log."""
+    """The refusals in the server's log: user, reason and object."""
     return [f"{each['username']} {each['reason']} {each['object']}" for each in admin.acl_log()]
 
 
 def nameless(admin: Any) -> list[Any]:
-    """Connections of the service that do not say whose they are. A new one says so at once."""
+    """Connections of the service without a name. A new connection gets its name at once."""
     others = [each for each in admin.client_list() if each["id"] != str(admin.client_id())]
     assert others
     return [each for each in others if not each["name"].startswith("wildrydes-")]

@@ -1,6 +1,6 @@
-"""What ends by itself is renewed or replaced more than once: leases, locks, tokens, what is known.
+"""Leases, locks, tokens and copies that expire are renewed or replaced more than once.
 
-Everything here lives for a few seconds at most, on real stores and by the real clock.
+Each lives for a few seconds at most, on real stores and by the real clock.
 """
 
 from __future__ import annotations

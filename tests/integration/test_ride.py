@@ -1,4 +1,4 @@
-"""A ride from request to completion through real processes, and what must survive their death."""
+"""A ride from request to completion through real processes, some of which are killed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Rider:
         return self.stack.call("POST", "/v1/rides", body, token=self.token, **headers)
 
     def insists(self, **headers: str) -> Answer:
-        """Send it again as long as there is no place: one rider has a quarter of them."""
+        """Repeat the request while it gets 503: one rider has a quarter of the places."""
         while (answer := self.requests(**headers)).status == 503:
             time.sleep(float(answer.headers["Retry-After"]))
         return answer
@@ -50,7 +50,7 @@ class Rider:
 
 
 class Driver:
-    """A unicorn's app: enrolled, on duty, standing somewhere."""
+    """The app of a unicorn that is enrolled and on duty at a place."""
 
     def __init__(self, stack: Stack, at: dict[str, float] = PICKUP, **unicorn: object) -> None:
         self.stack = stack
@@ -139,7 +139,7 @@ def test_a_rider_who_waits_for_news_gets_it(stack: Stack, rider: Rider, driver: 
         assert waiting.result().json["status"] == "arrived"
 
 
-def test_one_key_is_one_ride_however_often_it_is_sent(rider: Rider) -> None:
+def test_one_key_makes_one_ride_however_often_it_is_sent(rider: Rider) -> None:
     key = str(uuid.uuid4())
     answers = race(lambda _: rider.insists(Idempotency_Key=key), range(100))
     assert {answer.status for answer in answers} <= {201, 202}

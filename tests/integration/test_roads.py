@@ -79,7 +79,7 @@ def test_a_place_far_from_every_road_is_estimated_by_straight_line(engine: Engin
     assert (seconds, metres) == ([straight[0][0]], [straight[1][0]])
 
 
-def test_an_engine_for_another_continent_answers_for_nobody(engine: Engine) -> None:
+def test_the_answers_of_an_engine_for_another_continent_are_not_used(engine: Engine) -> None:
     pair = (FAR_AWAY, Location(48.86, 2.30))
     seconds, _ = told(engine, pair)
     assert seconds[0] == pytest.approx(seconds_between(GreatCircle(), *pair), abs=1)

@@ -95,7 +95,7 @@ def test_a_user_of_another_identity_provider_is_found_by_its_sub(
 
 
 class Refusing(QuietHandler):
-    """Says what AWS says to a role without the permission."""
+    """Answers as AWS does to a role without the permission."""
 
     def do_POST(self) -> None:
         body = json.dumps({"__type": "AccessDeniedException", "message": "not authorized"}).encode()
@@ -112,7 +112,7 @@ def refusing() -> Iterator[LocalServer]:
         yield server
 
 
-def test_a_missing_permission_is_said(
+def test_a_missing_permission_is_reported(
     pool: CognitoUserPool,
     refusing: LocalServer,
     monkeypatch: pytest.MonkeyPatch,

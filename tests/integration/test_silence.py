@@ -1,4 +1,4 @@
-"""Silence is told from an outage: real API and Redis, a sweep's view of the fleet."""
+"""A unicorn is not silent because the API is away: real API and Redis, as the sweep sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that are slow, or gone, over real sockets: they cost nobody else anything."""
+"""Slow or vanished clients on real sockets do not affect other clients."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_body_that_trickles_does_not_win_more_time(stack: Stack) -> None:
     assert problem(answer + until_closed(connection))[0] == 408
 
 
-def test_a_connection_on_which_nothing_is_sent_is_closed_without_a_word(stack: Stack) -> None:
+def test_a_connection_on_which_nothing_is_sent_is_closed_without_an_answer(stack: Stack) -> None:
     assert until_closed(connect(stack)) == b""
 
 
@@ -284,7 +284,7 @@ def polls_ended(stack: Stack) -> int:
 
 
 def seconds_until_noticed(stack: Stack, path: str, head: str, token: str) -> float:
-    """How long twenty polls whose clients have gone are still held."""
+    """Seconds until twenty polls end whose clients have closed their connections."""
     ended = polls_ended(stack)
     polls = [connect(stack, f"GET {path} HTTP/1.1\r\n{head}".encode()) for _ in range(20)]
     # A poll beyond the bound of one caller is answered at once, so now all of them are held.

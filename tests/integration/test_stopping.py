@@ -1,4 +1,4 @@
-"""Web processes that are told to end, or given more than they can do, under load."""
+"""Web processes under load that get SIGTERM or more requests than they can serve."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class EventStream:
 
 
 def terminate(process: Process) -> float:
-    """SIGTERM; seconds until the process has ended well."""
+    """Send SIGTERM; returns the seconds until the process has ended with code 0."""
     start = time.monotonic()
     process.send(signal.SIGTERM)
     wait_until(lambda: process.exit_code is not None, "the end of the process")

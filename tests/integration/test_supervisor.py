@@ -84,7 +84,7 @@ def test_a_process_that_ends_at_its_first_start_is_an_error_with_its_last_words(
         supervisor.wait_until(lambda: False, "the service", 10)
 
 
-def test_stopping_ends_who_asks_before_who_works_before_who_remembers(
+def test_stopping_ends_web_before_worker_before_stores(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     for name in ("aws", "worker", "web"):

@@ -122,7 +122,7 @@ def test_a_path_of_the_servers_address_is_kept(server: TableServer, clock: Clock
     assert one(routed(f"{server.url}/osrm/", clock)) == (TOLD, 10 * TOLD)
 
 
-def test_nothing_is_asked_about_nothing(server: TableServer, travel: RoutedTimes) -> None:
+def test_no_request_is_sent_for_no_pairs(server: TableServer, travel: RoutedTimes) -> None:
     seconds, metres = travel.estimate(places([]), places([]))
     assert len(seconds) == len(metres) == 0
     assert server.asked == []
@@ -146,7 +146,7 @@ def test_where_there_is_no_way_the_pair_is_estimated(
     assert travel.estimate(origins, destinations)[0][0] == way
 
 
-def test_nobody_asks_about_the_way_from_a_place_to_itself(
+def test_a_drive_from_a_place_to_itself_is_not_requested(
     server: TableServer, travel: RoutedTimes
 ) -> None:
     seconds, metres = travel.estimate(places([HERE, HERE]), places([HERE, THERE]))
@@ -164,7 +164,7 @@ def test_scattered_drives_do_not_become_one_large_table(server: TableServer, clo
     assert cells <= MOST_CELLS_PER_PAIR * 300
 
 
-def test_what_was_answered_is_not_asked_again_for_a_while(
+def test_an_answer_is_remembered_for_a_while(
     server: TableServer, travel: RoutedTimes, clock: Clock
 ) -> None:
     assert one(travel) == one(travel) == (TOLD, 10 * TOLD)

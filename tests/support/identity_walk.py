@@ -41,7 +41,6 @@ class Cloud(Protocol):
     region: str
     prefix: str
     """Of the names of everything that is made."""
-    calls_all_triggers: bool
     resolves_policy_variables: bool
     environment: Mapping[str, str]
     """What a process needs to talk to this AWS."""

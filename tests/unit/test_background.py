@@ -12,7 +12,7 @@ from service.breaker import Breaker
 from tests.support.infrastructure import wait_until
 
 
-def test_work_is_repeated_whatever_it_raises_and_a_row_of_failures_is_said_once(
+def test_work_is_repeated_after_any_exception_and_failures_in_a_row_are_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     runs: list[int] = []
@@ -30,7 +30,7 @@ def test_work_is_repeated_whatever_it_raises_and_a_row_of_failures_is_said_once(
     assert [record.getMessage() for record in caplog.records] == ["counting failed"]
 
 
-def test_who_is_in_a_hurry_need_not_wait_for_the_next_turn() -> None:
+def test_hurry_runs_the_work_at_once() -> None:
     runs: list[int] = []
     repeated = Repeated("counting", lambda: runs.append(1), 3600)
     repeated.start(first_within=10)
@@ -40,7 +40,7 @@ def test_who_is_in_a_hurry_need_not_wait_for_the_next_turn() -> None:
     repeated.close()
 
 
-def test_starting_waits_for_the_first_run_only_so_long() -> None:
+def test_starting_waits_for_the_first_run_no_longer_than_asked() -> None:
     end = threading.Event()
     repeated = Repeated("waiting", lambda: end.wait(10), 3600)
     repeated.start(first_within=0.01)
@@ -63,7 +63,7 @@ def test_a_breaker_is_open_for_its_time_after_each_failure() -> None:
     assert not breaker.is_open
 
 
-def test_a_close_just_before_a_run_does_not_wait_for_the_next_turn() -> None:
+def test_a_close_just_before_a_run_ends_the_thread_at_once() -> None:
     repeated = Repeated("counting", lambda: None, 3600)
     closing = threading.Thread(target=repeated.close, daemon=True)
 

@@ -43,7 +43,7 @@ def error(host: Host, clock: Clock) -> float:
 
 @pytest.mark.parametrize("name", ["host", "redis", "dynamodb"])
 @pytest.mark.parametrize("seconds", [2, -2, 60, -60, 3600, -3600])
-def test_one_wrong_clock_changes_nothing_and_is_told_beyond_the_bound(
+def test_one_wrong_clock_changes_nothing_and_is_reported_beyond_the_bound(
     name: str, seconds: float
 ) -> None:
     host = Host(off={name: seconds})
@@ -54,7 +54,7 @@ def test_one_wrong_clock_changes_nothing_and_is_told_beyond_the_bound(
 
 @pytest.mark.parametrize("seconds", [60, -60, 3600])
 def test_jobs_expire_by_one_clock_even_if_it_is_wrong(seconds: float) -> None:
-    """Main processes of workers, which judge it, know Redis' clock alone."""
+    """The main processes of workers, which expire jobs, read only the clock of Redis."""
     host = Host(off={REDIS: seconds})
     publisher = host.clock()
     judge = Clock({REDIS: lambda: host.source(REDIS)}, host.wall, host.monotonic)
@@ -84,7 +84,7 @@ def test_a_jump_of_the_hosts_clock_is_not_noticed(seconds: float) -> None:
     assert clock.is_within_bound()
 
 
-def test_with_one_clock_away_its_last_reading_goes_on() -> None:
+def test_the_last_reading_of_a_clock_that_does_not_answer_is_kept() -> None:
     host = Host(off={"host": 60})
     clock = host.clock()
     host.away = {"redis", "dynamodb"}

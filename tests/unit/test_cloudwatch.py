@@ -64,7 +64,7 @@ def test_each_alert_has_an_alarm_or_a_reason() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(TELLING))
-def test_an_alarm_tells_the_topic_of_the_alerts_severity(name: str) -> None:
+def test_an_alarm_notifies_the_topic_of_the_alerts_severity(name: str) -> None:
     alarm = TELLING[name]
     severity = ALERTS[name]["labels"]["severity"]
     topics = {
@@ -81,7 +81,7 @@ def test_the_topics_have_the_names_that_the_alarms_use() -> None:
 
 
 @pytest.mark.parametrize("name", ["SweepSilent", "BeatSilent", "KeySetStale", "WorkersDown"])
-def test_what_stops_coming_is_breaching(name: str) -> None:
+def test_missing_data_of_a_figure_that_must_come_is_breaching(name: str) -> None:
     assert METRIC_ALARMS[name]["TreatMissingData"] == "breaching"
 
 
@@ -100,7 +100,7 @@ class Role(Collector):
 
 
 class Tasks:
-    """The tasks of a cluster, whose figures are logged while a clock of the test's own goes on."""
+    """The tasks of a cluster, which log their figures by a clock of the test."""
 
     def __init__(self, folder: Path) -> None:
         self.metrics = Metrics()
@@ -203,7 +203,7 @@ def _healthy(tasks: Tasks) -> None:
 def _answer(
     count: int, status: int, seconds: float, waited: str = "no", route: str = "/v1/rides"
 ) -> None:
-    """Count requests in one step, as that many `observe` would."""
+    """Count many requests at once, as repeated calls of `observe` would."""
     child = instruments.REQUESTS.labels("GET", route, str(status), waited)
     child._sum.inc(count * seconds)
     for bound, bucket in zip(child._upper_bounds, child._buckets, strict=True):
@@ -295,7 +295,7 @@ def test_an_alarm_fires_of_its_cause_and_ends_after_it(tasks: Tasks, name: str) 
 def test_the_service_level_is_watched_over_two_windows(
     tasks: Tasks, slow: int, failed: int, expected: set[str]
 ) -> None:
-    """Per 1,000 plain requests; that long polls take long counts for nothing."""
+    """Numbers per 1,000 plain requests. Long polls do not count."""
 
     def cause(_: Tasks) -> None:
         _answer(10 * slow, 200, 0.9)
@@ -305,7 +305,7 @@ def test_the_service_level_is_watched_over_two_windows(
     assert {name for name in firing(tasks) if "Burns" in name} == expected
 
 
-def test_the_platforms_probes_make_no_service_level_better(tasks: Tasks) -> None:
+def test_the_platforms_probes_do_not_count_for_the_service_level(tasks: Tasks) -> None:
     assert PROBES == QUIET
 
     def cause(_: Tasks) -> None:
@@ -328,9 +328,7 @@ def test_a_service_level_alarm_ends_soon_after_its_cause(tasks: Tasks) -> None:
     ("role", "expected"),
     [("worker", "SweepSilent"), ("beat", "BeatSilent"), ("web", "KeySetStale")],
 )
-def test_a_role_that_says_nothing_any_more_fires_an_alarm(
-    tasks: Tasks, role: str, expected: str
-) -> None:
+def test_a_role_that_logs_no_figures_fires_an_alarm(tasks: Tasks, role: str, expected: str) -> None:
     tasks.run(600, lambda _: None)
     tasks.roles.remove(role)
     tasks.run(300, lambda _: None)

@@ -1,4 +1,4 @@
-"""The order in which a worker serves: a crowd's requests come one at a time, after all others."""
+"""A web process serves a crowd's requests one at a time, after those of all others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def test_a_crowd_waits_for_whoever_is_ready(
+def test_a_crowd_waits_while_another_client_is_ready(
     crowd: Crowds, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     order: list[str] = []
@@ -62,7 +62,7 @@ def test_a_crowd_waits_for_whoever_is_ready(
     assert order == ["another", "crowd"] * 4 + ["another"]
 
 
-def test_who_has_no_crowd_does_not_wait(crowd: Crowds) -> None:
+def test_an_address_without_a_crowd_does_not_wait(crowd: Crowds) -> None:
     order: list[str] = []
     gevent.spawn(order.append, "another")
     with crowd.counted("b"):
@@ -87,7 +87,7 @@ def test_a_crowd_is_served_by_a_process_that_is_never_idle(
     assert served.successful()
 
 
-def test_an_address_is_refused_what_it_has_too_much_of_and_is_forgotten() -> None:
+def test_an_address_with_too_many_connections_is_refused_and_later_forgotten() -> None:
     made = Crowds()
     with made.counted("a", 1), pytest.raises(ConnectionRefusedError), made.counted("a", 1):
         pass

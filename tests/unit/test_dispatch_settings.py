@@ -1,4 +1,4 @@
-"""What an operator sets is what rounds weigh."""
+"""The settings of dispatch reach the rules and the rounds."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def test_the_weight_of_waiting_follows_from_cap_and_deadline() -> None:
 
 
 @pytest.mark.parametrize("value", [-1, float("inf"), float("nan")])
-def test_a_distance_without_meaning_is_refused(value: float) -> None:
+def test_a_negative_or_infinite_distance_is_refused(value: float) -> None:
     with pytest.raises(ValidationError, match="dispatch_equal_metres"):
         Settings.model_validate(ENVIRONMENT | {"dispatch_equal_metres": value})

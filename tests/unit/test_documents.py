@@ -1,4 +1,4 @@
-"""What documents say is held to what is there: links, files, settings."""
+"""Links, files and settings that documents name exist."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_the_page_of_settings_lists_exactly_the_settings() -> None:
     assert listed == {name.upper() for name in settings}
 
 
-def test_every_mutant_that_changes_nothing_is_of_a_line_that_is_there() -> None:
-    """Else the line has moved or changed, and `make mutants` counts its mutant as a survivor."""
+def test_every_equivalent_mutant_is_of_a_line_that_exists() -> None:
+    """Otherwise the line has changed, and `make mutants` counts its mutant as a survivor."""
     names = (PROJECT / "tests/load/mutants/equivalent.txt").read_text().splitlines()
     mutants = [name.split(" | ") for name in names if not name.startswith("#")]
     gone = [

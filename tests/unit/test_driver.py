@@ -1,4 +1,4 @@
-"""What a played unicorn does about its ride, against an API that keeps one ride in memory."""
+"""A simulated unicorn and its ride, on an API that keeps one ride in memory."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_rider_without_a_dropoff_is_taken_somewhere_near() -> None:
     assert 0 < Place(**PICKUP).metres_to(api.positions[-1]) <= 2501
 
 
-def test_a_ride_that_was_canceled_meanwhile_is_let_go() -> None:
+def test_a_driver_gives_up_a_ride_that_was_canceled() -> None:
     api = Api("in_progress", DROPOFF)
     driver = Driver(Description("herd-01", "Shadowfax", "White", "Male"), api, 1e6)
     driver.take_turn(api.done)  # learns of the ride

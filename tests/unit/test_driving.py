@@ -1,4 +1,4 @@
-"""Where a played unicorn is while it drives."""
+"""The positions of a simulated unicorn while it drives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_unicorn_stands_at_the_ends_of_its_leg_before_and_after() -> None:
     assert HERE.metres_to(leg.at(999.0)) == pytest.approx(1000.0)
 
 
-def test_one_that_stands_is_there_at_any_time() -> None:
+def test_a_unicorn_that_stands_is_at_its_place_at_any_time() -> None:
     leg = Leg.standing(HERE)
     assert leg.at(12345.0) == HERE
     assert leg.arrives <= 12345.0

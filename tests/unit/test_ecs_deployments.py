@@ -27,7 +27,7 @@ def test_alarms_bring_back_the_last_release(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_first_creation_waits_for_no_alarm(service: str) -> None:
-    """There is none yet: alarms need the names of the services."""
+    """There are no alarms yet, because they need the names of the services."""
     assert "Alarms" not in deployment(service)
 
 
@@ -39,7 +39,7 @@ def test_beat_is_replaced_without_a_gap_and_stays_single() -> None:
     assert "BeatService" not in (ECS / "scaling.yaml").read_text()
 
 
-def test_cloudformation_can_delete_all_that_a_lost_creation_left() -> None:
+def test_cloudformation_can_delete_everything_that_a_failed_creation_left() -> None:
     template = Template("service.yaml")
     for name, resource in template.parsed["Resources"].items():
         assert resource.get("DeletionPolicy", "Delete") == "Delete", name
@@ -51,8 +51,8 @@ def test_cloudformation_can_delete_all_that_a_lost_creation_left() -> None:
 
 
 @pytest.mark.parametrize("stack", ["data.yaml", "identity.yaml", "service.yaml"])
-def test_what_a_lost_creation_leaves_stands_in_the_way_of_no_other(stack: str) -> None:
-    """A resource that is retained has no name of its own, which the next one could not take."""
+def test_resources_that_a_failed_creation_keeps_do_not_block_the_next(stack: str) -> None:
+    """A retained resource has no fixed name, which the next creation could not use."""
     for name, resource in written_out(stack)["Resources"].items():
         if resource.get("DeletionPolicy", "Delete") != "Delete":
             named = {"TableName", "BucketName", "UserPoolName", "LogGroupName"}

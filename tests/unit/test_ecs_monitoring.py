@@ -1,4 +1,4 @@
-"""What watches the tasks on ECS beside CloudWatch: the collector and the monitor."""
+"""The collector and the monitor of the tasks on ECS."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_workers_report_to_a_monitor_only_where_one_is_wanted() -> None:
 
 
 def test_the_monitor_is_behind_two_logins() -> None:
-    """Riders are users of the pool too, so that its login alone would let them in."""
+    """Riders are users of the pool too, so its login alone would let them in."""
     first, second = FLOWER["Rule"]["Properties"]["Actions"]
     assert (first["Order"], first["Type"]) == (1, "authenticate-cognito")
     assert first["AuthenticateCognitoConfig"]["OnUnauthenticatedRequest"] == "authenticate"

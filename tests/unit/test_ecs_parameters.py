@@ -55,7 +55,7 @@ def refusal(name: str, value: str) -> str | None:
 
 
 def shortened(pattern: str) -> str:
-    """A pattern of some of the texts that match this one: long texts take seconds to make."""
+    """A pattern for the shorter matches of this one: long texts take seconds to generate."""
     return re.sub(r"\{(\d+),\d+\}", lambda found: f"{{{found[1]},{int(found[1]) + 1}}}", pattern)
 
 
@@ -100,7 +100,7 @@ TOLD: Final = {
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_what_people_type_has_a_form_that_is_said_in_words(stack: str) -> None:
+def test_parameters_that_people_type_have_a_pattern_and_a_description(stack: str) -> None:
     for name, parameter in template(stack)["Parameters"].items():
         is_text = parameter["Type"] in {"String", "CommaDelimitedList"}
         if is_text and "AllowedValues" not in parameter and name not in TOLD:
@@ -166,7 +166,7 @@ def test_each_size_is_one_that_fargate_has(name: str) -> None:
 
 
 def needs(**values: str) -> list[str]:
-    """What the template's rules say about these values."""
+    """The texts of the template's rules that these values break."""
     return [fault for fault in Template("service.yaml", values).faults() if "needs" in fault]
 
 
@@ -183,7 +183,7 @@ def test_a_missing_or_unknown_parameter_is_named() -> None:
     assert {"Imgae: no such parameter", "Image: is missing", "VpcId: is missing"} <= set(faults)
 
 
-def test_workers_on_spot_leave_one_that_nobody_takes_back() -> None:
+def test_one_worker_never_runs_on_spot() -> None:
     strategy = resources("service.yaml", "AWS::ECS::Service")["WorkerService"]
     _, on_spot, otherwise = strategy["CapacityProviderStrategy"]["Fn::If"]
     assert {each["CapacityProvider"]: each.get("Base", 0) for each in on_spot} == {

@@ -1,4 +1,4 @@
-"""What a security reviewer asks of the templates, beside what `make review` finds."""
+"""Security of the templates beyond what `make review` checks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_no_right_is_for_every_resource_without_a_reason(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_logs_end_some_day_and_take_a_key(name: str) -> None:
+def test_logs_have_a_retention_and_take_a_key(name: str) -> None:
     for group in resources(name, "AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"]
         assert group["KmsKeyId"] == {
@@ -70,7 +70,7 @@ def test_logs_end_some_day_and_take_a_key(name: str) -> None:
         }
 
 
-def test_what_holds_data_takes_the_key() -> None:
+def test_resources_that_hold_data_take_the_key() -> None:
     kinds = {
         "data.yaml": {"AWS::DynamoDB::Table"},
         "service.yaml": {"AWS::ElastiCache::ReplicationGroup", "AWS::SecretsManager::Secret"},
@@ -102,7 +102,7 @@ def test_buckets_are_private_encrypted_and_reached_by_tls_only() -> None:
             )
 
 
-def test_nobody_gets_into_a_task_of_a_service_and_what_is_typed_elsewhere_is_kept() -> None:
+def test_nobody_can_open_a_shell_in_a_task_and_commands_in_others_are_logged() -> None:
     for name in NAMES:
         for service in resources(name, "AWS::ECS::Service").values():
             assert not service.get("EnableExecuteCommand", False)
@@ -140,7 +140,7 @@ def test_commands_may_do_at_the_user_pool_what_their_code_does() -> None:
     assert called == command_rights()["Accounts"]
 
 
-def test_the_answers_of_the_review_are_about_what_is_there() -> None:
+def test_the_answers_of_the_review_name_existing_resources() -> None:
     given = answers()
     assert len(given) > 10
     stems = {name.partition(".")[0]: name for name in NAMES}

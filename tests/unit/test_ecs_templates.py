@@ -305,7 +305,7 @@ REQUIRED: Final = {
 }
 
 
-def test_what_is_scaled_has_no_desired_count_that_a_deployment_would_restore() -> None:
+def test_scaled_services_declare_no_desired_count() -> None:
     services = resources("service.yaml", "AWS::ECS::Service")
     targets = resources("scaling.yaml", "AWS::ApplicationAutoScaling::ScalableTarget")
     scaled = {name for name in services for each in targets.values() if f"{name}Name" in str(each)}
@@ -320,7 +320,7 @@ def test_what_is_scaled_has_no_desired_count_that_a_deployment_would_restore() -
 def test_every_mounted_volume_is_declared_by_the_image_and_belongs_to_its_user(
     stack: str, image: str, user: str
 ) -> None:
-    """Fargate gives an undeclared one to root, where nobody else can write."""
+    """An undeclared volume belongs to root on Fargate, and only root can write there."""
     dockerfile = (PROJECT / "docker" / f"{image}Dockerfile").read_text()
     before, _, declared = dockerfile.partition("\nVOLUME ")
     volumes = json.loads(declared.splitlines()[0])
@@ -363,7 +363,7 @@ def test_timeouts_follow_from_each_other() -> None:
 
 
 def test_a_task_that_does_not_answer_is_replaced_within_a_minute() -> None:
-    """Not sooner than after two failures, because a busy machine is late now and then."""
+    """And not before two failures, because a busy machine is sometimes late."""
     (targets,) = resources("service.yaml", "AWS::ElasticLoadBalancingV2::TargetGroup").values()
     checks = [
         (each["Interval"], each["Retries"], each["Timeout"], each["StartPeriod"])

@@ -1,4 +1,4 @@
-"""Several processes as one: their counters add up, and go on when some of them die."""
+"""The metrics of several processes add up, and keep the counts of dead ones."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def exposed(folder: Path) -> Mapping[str, float]:
     return {name: float(value) for name, _, value in samples}
 
 
-def test_counts_of_all_processes_add_up_and_survive_those_who_made_them(tmp_path: Path) -> None:
+def test_the_counts_of_all_processes_add_up_and_survive_their_processes(tmp_path: Path) -> None:
     first, second = Counting(tmp_path, 1), Counting(tmp_path, 2)
     try:
         both = exposed(tmp_path)
@@ -86,7 +86,7 @@ def test_a_role_says_what_it_was_built_from(tmp_path: Path) -> None:
     assert found['wildrydes_build_info{revision="abc123",version="1.2.3"}'] == 1
 
 
-def test_the_dead_leave_no_files_behind(tmp_path: Path) -> None:
+def test_dead_processes_leave_no_files_behind(tmp_path: Path) -> None:
     for amount in range(3):
         Counting(tmp_path, amount).kill()
         exposed(tmp_path)
@@ -107,7 +107,7 @@ def test_memory_is_that_of_all_living_processes(tmp_path: Path) -> None:
         process.kill()
 
 
-def test_without_room_a_process_works_on_uncounted_and_says_so_once(tmp_path: Path) -> None:
+def test_a_process_without_room_for_metrics_goes_on_and_logs_it_once(tmp_path: Path) -> None:
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n{COUNT}"
     done = run_counting(limited, tmp_path)
     assert done.stdout == "counted\n"
@@ -115,7 +115,7 @@ def test_without_room_a_process_works_on_uncounted_and_says_so_once(tmp_path: Pa
     assert "wildrydes_refusals_total" not in str(exposed(tmp_path))
 
 
-def test_series_that_find_no_more_room_are_left_out_and_the_others_count_on(tmp_path: Path) -> None:
+def test_series_without_room_are_left_out_and_the_others_go_on(tmp_path: Path) -> None:
     room = 4 * FIRST_BYTES  # the series that each process counts from zero fit in
     many = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({room},) * 2)\n{COUNT}"
@@ -130,7 +130,7 @@ def test_series_that_find_no_more_room_are_left_out_and_the_others_count_on(tmp_
     assert 'wildrydes_refusals_total{reason="reason 999"}' not in found
 
 
-def test_the_files_of_the_dead_are_removed_by_who_starts_without_a_scrape(tmp_path: Path) -> None:
+def test_a_starting_process_removes_the_files_of_dead_ones(tmp_path: Path) -> None:
     for amount in range(3):
         Counting(tmp_path, amount).kill()
     run_counting(f"from service.observability.exposition import tidy; tidy()\n{COUNT}", tmp_path)
@@ -140,7 +140,7 @@ def test_the_files_of_the_dead_are_removed_by_who_starts_without_a_scrape(tmp_pa
 
 
 def run_counting(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the code to its end; it counts 5 where it asks how many."""
+    """Run the code to its end, with the argument 5 as the amount to count."""
     return subprocess.run(
         [sys.executable, "-c", code, "5"],
         env={**os.environ, directory.VARIABLE: str(folder)},
@@ -213,7 +213,7 @@ def test_a_child_forked_in_the_middle_of_an_answer_does_not_block_the_next(tmp_p
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads Linux's /proc")
-def test_a_process_that_nobody_has_waited_for_is_dead(tmp_path: Path) -> None:
+def test_a_zombie_counts_as_dead(tmp_path: Path) -> None:
     process = Counting(tmp_path, 1)
     try:
         process.process.kill()

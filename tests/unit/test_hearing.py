@@ -1,4 +1,4 @@
-"""A process says whether it hears unicorns, whatever happens to it saying so."""
+"""A process reports whether it hears unicorns, also after failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.service import Service
 
 
 class Heard(FakeFleetIndex):
-    """Keeps what it was told: deaf or not. Fails as told, in order."""
+    """Keeps the reports (deaf or not). Raises the given failures first."""
 
     def __init__(self, *failures: Exception) -> None:
         super().__init__()
@@ -44,7 +44,9 @@ def hearing_on(fleet: FakeFleetIndex, **changes: Any) -> HearingReports:
 
 
 @pytest.mark.parametrize("failure", [Unavailable("away"), ValueError("a defect")])
-def test_a_failure_does_not_end_it_and_was_deafness(failure: Exception) -> None:
+def test_a_failed_report_does_not_end_the_reports_and_is_reported_as_deafness(
+    failure: Exception,
+) -> None:
     fleet = Heard(failure)
     hearing = hearing_on(fleet, rules=Rules(stale_after=timedelta(seconds=0.1)))
     hearing.begin()
@@ -63,7 +65,7 @@ def test_a_refused_driver_is_heard_all_the_same() -> None:
     assert fleet._heard == fleet._refused == {"u1": NOW}
 
 
-def test_a_refused_call_of_nobody_known_is_deafness_once() -> None:
+def test_a_refused_call_of_an_unknown_caller_is_reported_as_deafness_once() -> None:
     fleet = Heard()
     hearing = hearing_on(fleet)
     hearing.refused(None)
@@ -72,7 +74,7 @@ def test_a_refused_call_of_nobody_known_is_deafness_once() -> None:
     assert fleet.told == [True, False]
 
 
-def test_a_refused_driver_whose_unicorn_cannot_be_read_is_deafness(
+def test_a_refused_driver_whose_unicorn_cannot_be_read_is_reported_as_deafness(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fleet = Heard()
@@ -87,7 +89,7 @@ def test_a_refused_driver_whose_unicorn_cannot_be_read_is_deafness(
     assert fleet.told == [True]
 
 
-def test_more_refused_callers_than_can_be_kept_are_deafness() -> None:
+def test_too_many_refused_callers_are_reported_as_deafness() -> None:
     fleet = Heard()
     hearing = hearing_on(fleet)
     for number in range(2 * MOST_REFUSED):
@@ -98,7 +100,7 @@ def test_more_refused_callers_than_can_be_kept_are_deafness() -> None:
 
 
 class Refusals(list[str | None]):
-    """What the API tells of calls it refused."""
+    """The refused calls that the API notes."""
 
 
 def refusing_api(refusals: Refusals, **settings: Any) -> Api:
@@ -111,7 +113,7 @@ POSITION = ("PUT", "/v1/fleet/me/position", {"latitude": 1, "longitude": 1})
 BULK = ("POST", "/v1/fleet/positions", {"positions": []})
 
 
-def test_a_rate_limited_driver_is_known_and_a_gateway_stands_for_many() -> None:
+def test_a_rate_limited_driver_is_named_and_a_machine_is_not() -> None:
     refusals = Refusals()
     api = refusing_api(refusals, rate_limit_subject="1/minute")
     for token, call in (("driver", POSITION), ("machine", BULK)):
@@ -146,7 +148,7 @@ def test_credentials_that_anybody_can_make_uncheckable_make_nobody_deaf(
     assert (answer.status_code, refusals) == told
 
 
-def test_a_store_that_is_away_is_told_and_a_bad_request_is_not(
+def test_an_unavailable_store_is_noted_as_a_refusal_and_a_bad_request_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refusals = Refusals()

@@ -1,4 +1,4 @@
-"""When a local client renews its token, and when it signs in anew."""
+"""When a local client renews its token, and when it signs in again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.local_server import LocalServer, QuietHandler
 
 
 class Api(QuietHandler):
-    """Lets in tokens of a sign-in, and of a renewal unless that lost the groups."""
+    """Accepts the tokens whose kind is in `allowed`."""
 
     allowed: tuple[str, ...] = ("signed",)
 
@@ -29,7 +29,7 @@ class Api(QuietHandler):
 
 @dataclass
 class ShortLived:
-    """A pool whose tokens need to be renewed before every call; notes what it was asked for."""
+    """A pool whose tokens must be renewed before every call; notes the requests."""
 
     http: urllib3.PoolManager = field(default_factory=urllib3.PoolManager)
     asked: list[str] = field(default_factory=list)

@@ -93,7 +93,7 @@ def test_no_token_gets_into_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ValueError: bad header Bearer [token]" in written
 
 
-def test_libraries_are_heard_from_warnings_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_libraries_log_from_warning_on(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("DEBUG")
     logging.getLogger("botocore.auth").debug("signing with everything")
     logger.debug("own")
@@ -112,7 +112,7 @@ def test_a_terminal_gets_readable_lines(
     assert written.count("\n") == 1
 
 
-def test_a_library_says_each_sentence_once_a_minute_and_the_service_always(
+def test_a_librarys_message_is_logged_once_a_minute_and_the_services_always(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("INFO")

@@ -89,7 +89,7 @@ def test_every_series_of_the_code_is_shown_or_watched() -> None:
 
 
 def test_every_kind_of_unreadable_entry_is_counted_from_zero() -> None:
-    """An alert on an increase does not see a series that begins at 1."""
+    """An alert on an increase misses a series that begins at 1."""
     source = "".join(path.read_text() for path in (PROJECT / "service").rglob("*.py"))
     kinds = re.findall(r'\b(?:note_un)?readable\(\s*"(\w+)"', source)
     assert {"position", "correction"} <= set(kinds)

@@ -60,7 +60,7 @@ def get(url: str, outbound: Outbound | None = None) -> tuple[int, bytes]:
     ],
     ids=["headers", "body", "chunks"],
 )
-def test_a_server_that_drips_does_not_hold_us(text: bytes) -> None:
+def test_a_request_to_a_server_that_drips_ends_in_time(text: bytes) -> None:
     with serving(lambda handler: drip(handler, text)) as url:
         began = time.monotonic()
         with pytest.raises(RequestFailed):
@@ -112,6 +112,6 @@ def test_redirects_and_proxies_are_not_followed(monkeypatch: pytest.MonkeyPatch)
         assert get(url) == (302, b"")
 
 
-def test_nobody_there_is_a_failed_request() -> None:
+def test_a_server_that_does_not_exist_is_a_failed_request() -> None:
     with pytest.raises(RequestFailed):
         get(f"http://127.0.0.1:{free_port()}/")

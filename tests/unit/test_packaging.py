@@ -1,4 +1,4 @@
-"""Files that say the same thing twice, once per way of running the service."""
+"""Files that state the same for each way to run the service agree."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_compose_and_the_development_stack_run_the_same_emulator_version() -> No
     assert f"image: ministackorg/ministack:{version}" in compose
 
 
-def test_the_image_looks_no_name_up_for_longer_than_a_call_to_dynamodb_is_repeated() -> None:
+def test_a_name_lookup_takes_no_longer_than_a_call_to_dynamodb_is_repeated() -> None:
     """glibc waits 10 s for a silent name server, and no time-out of a client ends that."""
     dockerfile = (PROJECT / "docker" / "Dockerfile").read_text()
     options = re.findall(r'RES_OPTIONS="timeout:(\d+) attempts:(\d+)"', dockerfile)

@@ -1,4 +1,4 @@
-"""Options of Celery and gunicorn that only hold together: limits in their order, nothing lost."""
+"""Options of Celery and gunicorn that depend on each other."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ STARTS = {
 
 @pytest.fixture(scope="module")
 def celery(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What a worker is configured with; read in a process of its own, as importing installs it."""
+    """A worker's options, read in another process because importing the module installs hooks."""
     code = (
         "import json; from celery import signals; from worker.app import app; "
         f"found = {{name: app.conf[name] for name in {NAMES!r}}}; "

@@ -1,4 +1,4 @@
-"""The replay over HTTP ends, whatever becomes of its riders."""
+"""The replay over HTTP ends, whatever happens to its riders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gunicorn worker: how many connections one address may hold; what a refused head tells."""
+"""The gunicorn worker: the connections of one address, and requests that cannot be read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONG = "a" * (LONGEST_TOKEN + 1)
 
 
 def worker(*, is_behind_proxy: bool) -> ApiWorker:
-    """One with room for eight connections, as far as the counting needs it."""
+    """A worker with room for eight connections, with only the parts that counting needs."""
     made = ApiWorker.__new__(ApiWorker)
     made.worker_connections, made._crowds = 8, Crowds()
     extensions = {"is_behind_proxy": is_behind_proxy, "client_address": FORWARDED}
@@ -105,7 +105,7 @@ def test_a_head_that_is_too_large_by_its_token_is_named_as_that(line: str, reaso
         ("Origin: \xe4", []),
     ],
 )
-def test_of_a_head_that_could_not_be_read_only_origin_and_request_id_are_taken(
+def test_only_origin_and_request_id_are_taken_from_an_unreadable_head(
     lines: str, headers: list[tuple[str, str]]
 ) -> None:
     head = f"GET / HTTP/1.1\r\n{lines}\r\n".encode("latin-1")

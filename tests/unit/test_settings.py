@@ -1,4 +1,4 @@
-"""Every setting, as people, shells and secret stores really write it."""
+"""Every setting in the forms in which people, shells and secret stores write it."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_an_origin_that_no_browser_sends_is_refused_with_the_wanted_form(
      "ftp://app.example.com", "https://a b.example", "http://127.1:3000", "http://0x7f.0.0.1",
      "http://127.0.0.01", "http://app.example.com:99999", "http://%61pp.example.com"],
 )  # fmt: skip
-def test_what_is_no_origin_is_refused_by_name(origin: str) -> None:
+def test_a_text_that_is_no_origin_is_refused_by_name(origin: str) -> None:
     assert refused(CORS_ORIGINS=origin) == (
         f"CORS_ORIGINS: {origin!r} is not an exact origin such as https://example.com"
     )
@@ -261,7 +261,7 @@ BAD: Mapping[str, list[str]] = {
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in BAD.items() for value in values]
 )
-def test_what_cannot_take_effect_is_refused_by_name(name: str, value: str) -> None:
+def test_a_value_that_cannot_take_effect_is_refused_by_name(name: str, value: str) -> None:
     assert refused(**{name: value}).startswith(f"{name}: ")
 
 
@@ -280,8 +280,8 @@ def test_a_fault_repeats_no_secret() -> None:
     assert "secret" not in refused(GATEWAY_PROOFS='{"a": "a secret"}')
 
 
-def test_a_role_of_users_is_none_of_programs() -> None:
-    """STS would name the role only, so that a user with it were a program."""
+def test_a_role_is_not_of_both_users_and_programs() -> None:
+    """STS names only the role, so a user with it would count as a program."""
     role = "arn:aws:iam::123456789012:role"
     users = f'{{"{role}/path/rider": ["wildrydes/rides.read"]}}'
     programs = f'{{"{role}/rider": ["wildrydes/fleet.telemetry"]}}'
@@ -290,7 +290,7 @@ def test_a_role_of_users_is_none_of_programs() -> None:
 
 
 def test_a_proof_that_is_empty_counts_as_none() -> None:
-    """So that one name of two can be kept free for the next proof."""
+    """So one of two names can stay free for the next proof."""
     proof = "0123456789abcdef0123456789abcdef"
     assert settings(GATEWAY_PROOFS=f'{{"a": "{proof}", "b": ""}}').gateway_proofs == {"a": proof}
 

@@ -1,4 +1,4 @@
-"""What `make run` tells a person."""
+"""The text that `make run` prints, and the environment of its processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.local.up import ready_text
 
 
 @pytest.mark.parametrize(("enabled", "told"), [("true", "http://127.0.0.1:5555"), ("false", "off")])
-def test_where_the_monitor_is_or_that_there_is_none(
+def test_the_address_of_the_monitor_is_printed_or_that_it_is_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: str, told: str
 ) -> None:
     monkeypatch.setenv("MONITOR_ENABLED", enabled)
@@ -32,7 +32,7 @@ def test_a_port_that_two_parts_want_is_refused_by_both_settings() -> None:
 def test_no_process_sees_credentials_of_a_real_aws_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor a file or profile that leads to them."""
+    """And no file or profile that leads to such credentials."""
     names = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "CONFIG_FILE")
     roles = ("ROLE_ARN", "WEB_IDENTITY_TOKEN_FILE", "CONTAINER_CREDENTIALS_FULL_URI")
     for name in (*names, *roles):

@@ -34,7 +34,7 @@ ROOMS = (
     *("service/http", "service/api", "service/identity", "service/entrypoints"),
     *("worker", "docker/ecs"),
 )
-CONFIGURATION = ("service/entrypoints/gunicorn.py", "worker/app.py")
+CONFIGURATION = ("service/entrypoints/gunicorn.py", "worker/app.py", "worker/base.py")
 _NUMBER = re.compile(r"(?<=[:\[,] )\"?(\d+)\"?(?=\s*[,}\]]|\s*$)")
 _NOT_DRAWN = (
     # They need a configuration.

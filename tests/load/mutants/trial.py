@@ -49,6 +49,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "service/identity": ("tests/unit/identity", "tests/integration/test_identity_walk.py"),
     "service/entrypoints": _PROCESSES,
     "worker/app.py": _PROCESSES,
+    "worker/base.py": _PROCESSES,
     "worker": ("tests/unit/test_*.py", "tests/faults/test_broker.py"),
     "docker/ecs": (f"tests/unit/test_ecs_*.py {_PROCESSES[0]}", _PROCESSES[1]),
     "": ("tests/unit/test_*.py",),

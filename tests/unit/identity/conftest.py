@@ -1,4 +1,4 @@
-"""A user pool that answers the triggers' calls, as far as they make any."""
+"""Fakes of the AWS services that the triggers call."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tests.unit.identity.test_templates import handlers
 
 
 def test_every_handler_is_found_where_only_botocore_is_installed(tmp_path: Path) -> None:
-    """The emulator's own environment is such a place: it has none of the service's libraries."""
+    """The emulator's virtual environment is such a place: it lacks the service's libraries."""
     archive = tmp_path / "triggers.zip"
     archive.write_bytes(triggers.archive())
     modules = sorted({handler.partition(".")[0] for handler in handlers().values()})

@@ -1,4 +1,4 @@
-"""Events that nobody documented: refused by name, never half obeyed."""
+"""Undocumented events are refused, and change nothing."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_any_field_of_an_event_may_hold_anything(name: str, data: st.DataObject)
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_a_pools_own_event_revokes_its_users_tokens_or_nothing(
+def test_an_event_of_the_pool_revokes_the_tokens_of_its_user_or_nothing(
     table: FakeTable, data: st.DataObject
 ) -> None:
     table.written.clear()
@@ -133,7 +133,7 @@ def test_a_pools_own_event_revokes_its_users_tokens_or_nothing(
 @pytest.mark.parametrize("handler", [*HANDLERS.values(), pool_events.handle])
 @settings(max_examples=40, deadline=None)
 @given(event=JSON)
-def test_what_is_no_event_at_all_is_refused(
+def test_a_value_that_is_no_event_is_refused(
     handler: Callable[[Any, object], object], event: Any
 ) -> None:
     with pytest.raises(BadEvent):
@@ -156,7 +156,7 @@ def test_a_handler_takes_its_own_sources_only(aws: FakeAws, family: str) -> None
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
-def test_a_version_that_nobody_knows_is_refused(name: str) -> None:
+def test_an_unknown_version_is_refused(name: str) -> None:
     for version in ("0", "4", "1.0", ""):
         with pytest.raises(BadEvent):
             handler_of(name)({**an_event(name), "version": version}, None)

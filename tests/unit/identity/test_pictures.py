@@ -1,4 +1,4 @@
-"""What is made of uploads: new pictures of their pixels, and nothing of what is no picture."""
+"""Uploads become new pictures of their pixels; a file that is no picture is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def a_picture(form: str = "JPEG", size: tuple[int, int] = (300, 200), **options:
 
 
 def with_place() -> bytes:
-    """A photo that says where it was taken and by which camera, lying on its side."""
+    """A photo on its side whose metadata name its place and its camera."""
     exif = Image.Exif()
     exif[0x0110] = "Camera of a rider"
     exif[0x0112] = 6  # to be shown turned by 90 degrees
@@ -52,7 +52,7 @@ def test_a_picture_becomes_a_photo_and_a_small_one(form: str) -> None:
         assert red > 200 > 60 > blue
 
 
-def test_nothing_that_the_file_says_of_itself_is_kept() -> None:
+def test_no_metadata_of_the_file_is_kept() -> None:
     made = clean(with_place())
     for data in (made.photo, made.thumbnail):
         image = opened(data)
@@ -80,7 +80,7 @@ def test_transparency_is_shown_on_white() -> None:
 
 
 def a_png_header(width: int, height: int, body: bytes = b"") -> bytes:
-    """A PNG that says it is this large, whatever comes."""
+    """A PNG whose header claims this size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         checked = kind + data

@@ -1,4 +1,4 @@
-"""The pool's own events revoke what was lost, from the instant they happened."""
+"""Events of the user pool revoke the tokens that were issued until the event."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
 
 @pytest.mark.parametrize("name", pool_events.LOST)
-def test_what_takes_rights_away_revokes_the_tokens_of_before(table: FakeTable, name: str) -> None:
+def test_an_event_that_takes_rights_away_revokes_earlier_tokens(
+    table: FakeTable, name: str
+) -> None:
     pool_events.handle(a_pool_event(eventName=name), None)
     (item,) = table.written
     assert (item["kind"]["S"], item["value"]["S"]) == ("sub", SUB)
@@ -24,7 +26,7 @@ def test_what_takes_rights_away_revokes_the_tokens_of_before(table: FakeTable, n
     assert at == datetime(2026, 11, 26, 15, tzinfo=UTC)
 
 
-def test_a_hidden_user_name_is_told_by_the_sub(table: FakeTable) -> None:
+def test_a_hidden_user_name_is_replaced_by_the_sub(table: FakeTable) -> None:
     hidden = {"userPoolId": "us-east-1_Example", "username": HIDDEN}
     event = a_pool_event(requestParameters=hidden, additionalEventData={"sub": SUB})
     pool_events.handle(event, None)

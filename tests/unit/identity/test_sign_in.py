@@ -1,4 +1,4 @@
-"""Signing in: suspended users, the audit line, the one-time code, users who move in."""
+"""Signing in: suspended users, the audit line, the one-time code, users taken over."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_three_attempts_and_only_a_right_one_gives_tokens(
     assert (told["challengeName"], told["issueTokens"], told["failAuthentication"]) == outcome
 
 
-def test_nobody_who_does_not_exist_gets_tokens() -> None:
+def test_a_user_who_does_not_exist_gets_no_tokens() -> None:
     event = an_event(challenge.DEFINE, session=attempts(True), userNotFound=True)
     assert challenge.define(event, None)["response"]["issueTokens"] is False
     event = an_event(challenge.VERIFY, userNotFound=True)
@@ -119,7 +119,7 @@ def test_codes_differ(aws: FakeAws) -> None:
     ("answer", "is_right"),
     [("01234567", True), ("01234568", False), ("1234567", False), ("", False), ("０１２", False)],
 )
-def test_an_answer_is_right_only_as_a_whole(answer: str, is_right: bool) -> None:
+def test_only_the_whole_code_is_a_right_answer(answer: str, is_right: bool) -> None:
     event = an_event(challenge.VERIFY, challengeAnswer=answer)
     assert challenge.verify(event, None)["response"]["answerCorrect"] is is_right
 
@@ -132,7 +132,7 @@ def test_without_a_code_no_answer_is_right(parameters: Mapping[str, str]) -> Non
 
 
 def old_directory(username: str, password: str | None) -> Mapping[str, str] | None:
-    """A user directory of before: one user, whose password is `right`."""
+    """An older user directory: one user, whose password is `right`."""
     if username != USER["sub"] or password not in {"right", None}:
         return None
     return {"email": "rider@example.com", "email_verified": "true"}
@@ -144,7 +144,7 @@ def _directory(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_without_a_directory_nobody_moves_in() -> None:
+def test_without_a_directory_no_user_is_taken_over() -> None:
     for source in (user_migration.SIGN_IN, user_migration.RESET):
         with pytest.raises(BadEvent):
             user_migration.handle(an_event(source), None)
@@ -157,7 +157,7 @@ def test_the_directory_is_named_by_a_setting(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("_directory")
-def test_a_user_moves_in_with_the_right_password_and_by_a_reset() -> None:
+def test_a_user_is_taken_over_with_the_right_password_and_by_a_reset() -> None:
     event = an_event(user_migration.SIGN_IN, password="right")
     told = user_migration.handle(event, None)["response"]
     assert told["finalUserStatus"] == "CONFIRMED"
@@ -177,7 +177,7 @@ def test_a_wrong_password_cannot_be_guessed_here() -> None:
 
 
 @pytest.mark.usefixtures("_directory")
-def test_the_directory_is_asked_only_so_often() -> None:
+def test_the_calls_to_the_directory_are_limited() -> None:
     for number in range(user_migration.CALLS):
         event = {**an_event(user_migration.RESET), "userName": f"user-{number}"}
         with pytest.raises(Refused, match="Incorrect"):

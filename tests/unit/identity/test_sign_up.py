@@ -1,4 +1,4 @@
-"""Who may sign up, what they read, and what they become."""
+"""Sign-up: who may, the messages that users get, and their group."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_domain_that_is_not_listed_may_not(source: str, address: str) -> None:
 
 
 @pytest.mark.usefixtures("aws", "_domains")
-def test_whom_an_administrator_invites_may_have_an_address_anywhere() -> None:
+def test_an_invited_user_may_have_an_address_of_any_domain() -> None:
     event = an_event(pre_sign_up.INVITED, {"email": "driver@elsewhere.com"})
     assert pre_sign_up.handle(event, None) == event
 
@@ -62,7 +62,7 @@ def test_without_a_list_every_domain_may_sign_up() -> None:
 @pytest.mark.parametrize(
     "address", ["", "rider", "a@b@example.com", 'x" or sub = "y@example.com', "a\\@example.com"]
 )
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_a_text_that_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(Refused, match="valid e-mail address"):
         pre_sign_up.handle(an_event(pre_sign_up.SELF, {"email": address}), None)
 
@@ -142,7 +142,7 @@ def test_a_message_without_a_place_for_the_code_is_not_sent() -> None:
         custom_message.handle(an_event(MESSAGES[0], codeParameter="123456"), None)
 
 
-def test_who_confirmed_becomes_a_rider_once_or_twice(aws: FakeAws) -> None:
+def test_a_confirmed_user_becomes_a_rider_and_a_repeat_changes_nothing(aws: FakeAws) -> None:
     event = an_event(post_confirmation.SIGNED_UP)
     assert post_confirmation.handle(event, None) == event
     assert post_confirmation.handle(event, None) == event

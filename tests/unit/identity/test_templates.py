@@ -41,7 +41,7 @@ def handlers() -> Mapping[str, str]:
 
 
 def repeated(loop: str) -> tuple[list[str], Mapping[str, Any]]:
-    """What a loop of the template runs over, and what it makes each time, by the name's end."""
+    """The names that a loop of the template runs over, and its resources by their names' ends."""
     _, names, made = identity()["Resources"][f"Fn::ForEach::{loop}"]
     return list(names), {key.removeprefix("${Trigger}"): value for key, value in made.items()}
 
@@ -62,7 +62,7 @@ def test_every_function_has_a_handler_that_exists() -> None:
 
 
 def test_the_pool_calls_the_functions_by_their_names() -> None:
-    """And every trigger that a handler was written for is one that the pool can call."""
+    """And the pool can call every trigger that has a handler."""
     (pool,) = resources("data.yaml", "AWS::Cognito::UserPool").values()
     condition, called, otherwise = pool["LambdaConfig"]["Fn::If"]
     assert (condition, otherwise) == ("HasTriggers", {"Ref": "AWS::NoValue"})
@@ -92,13 +92,13 @@ def test_only_the_pool_may_call_the_triggers() -> None:
     assert rule == {"Fn::GetAtt": ["PoolEventsRule", "Arn"]}
 
 
-def test_nobody_signs_up_alone_while_no_trigger_checks_the_address() -> None:
+def test_without_triggers_only_an_administrator_creates_users() -> None:
     (pool,) = resources("data.yaml", "AWS::Cognito::UserPool").values()
     alone = pool["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"]
     assert alone == {"Fn::If": ["HasTriggers", False, True]}
 
 
-def test_a_directory_is_asked_by_as_many_functions_as_its_limits_are_counted_for() -> None:
+def test_as_many_functions_call_the_directory_at_once_as_its_limits_assume() -> None:
     at_once = repeated("Functions")[1]["Function"]["Properties"]["ReservedConcurrentExecutions"]
     assert at_once["Fn::FindInMap"] == [
         "Triggers",
@@ -113,8 +113,8 @@ def test_a_directory_is_asked_by_as_many_functions_as_its_limits_are_counted_for
     assert not any("NoLimit" in each for each in limits.values())
 
 
-def test_an_upload_that_its_owner_took_back_reads_as_missing_and_stops_no_other() -> None:
-    """S3 answers 404 only to who may list the whole bucket, else 403, which ends the job."""
+def test_the_media_role_may_list_the_bucket_so_that_a_deleted_upload_reads_as_missing() -> None:
+    """S3 answers 404 only to a role that may list the bucket, otherwise 403, which ends the job."""
     role = resources("service.yaml", "AWS::IAM::Role")["MediaRole"]
     (policy_of_photos,) = role["Policies"]
     (listing,) = (
@@ -125,7 +125,7 @@ def test_an_upload_that_its_owner_took_back_reads_as_missing_and_stops_no_other(
     assert "Condition" not in listing
 
 
-def test_a_code_by_mail_lets_nobody_into_the_console_past_a_second_factor() -> None:
+def test_staff_cannot_sign_in_by_a_code_by_mail() -> None:
     clients = resources("data.yaml", "AWS::Cognito::UserPoolClient")
     by_code = {
         name
@@ -283,7 +283,7 @@ def test_strangers_get_no_credentials_and_a_rider_reaches_one_key() -> None:
     assert not {"s3:GetObject", "s3:ListBucket", "s3:*"} & set(statement["Action"])
 
 
-def test_no_handler_reads_an_event_other_than_through_the_strict_reader() -> None:
+def test_every_handler_reads_its_event_by_the_strict_reader() -> None:
     for path in ROOM.glob("*.py"):
         if path.stem not in {"events", "__init__"}:
             assert not re.search(r"event\[|event\.get", path.read_text()), path.name

@@ -1,4 +1,4 @@
-"""What the pre token generation trigger makes of tokens."""
+"""The scopes, groups and claims that the pre token generation trigger sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the walk in a real account made is deleted, also after a deletion that failed."""
+"""The walk in a real account deletes all that it made, even if one deletion fails."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class Formation:
         """The stack is gone."""
 
 
-def test_a_deletion_that_fails_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deletion_that_fails_does_not_keep_others_from_being_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tried: list[str] = []
 
     def remove(_account: RealAccount, _kind: str, name: str) -> None:
