@@ -79,13 +79,7 @@ class Fleet:
         return sum(map(is_withdrawn, rides))
 
     def _on_duty(self, number: int) -> None:
-        call, token = self._stack.call, self._tokens[number]
-        unicorn = {"name": f"u{number}", "color": "White", "gender": "Male"}
-        body = unicorn | {"account_sub": f"driver-{number}", "location": HERE}
-        enrolled = call("POST", "/v1/admin/unicorns", body, token=self._stack.admin_token())
-        assert enrolled.status == 201, enrolled.body
-        on_duty = call("PUT", "/v1/fleet/me/availability", {"available": True}, token=token)
-        assert on_duty.status == 200, on_duty.body
+        self._stack.on_duty(f"driver-{number}", HERE, name=f"u{number}")
 
     def _requested(self, number: int) -> str:
         token = self._stack.rider_token(f"rider-{number}")

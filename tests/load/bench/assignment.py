@@ -24,6 +24,7 @@ from service.matching.travel import FloatArray, GreatCircle
 from service.matching.tuning import Tuning
 from service.model import FleetEntry, Location, Position, Ride
 from tests.load.bench.cabs import Cab
+from tests.support.builders import a_ride
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SIZES = ((1, 16), (5, 100), (50, 2000), (500, 2000), (2000, 10_000), (2000, 2000))
@@ -47,8 +48,8 @@ def main() -> None:
         def whole(rides: list[Ride] = rides, fleet: list[FleetEntry] = fleet) -> None:
             match(rides, fleet, {}, NOW, TUNING, TRAVEL, REMAINING)
 
-        solve = _cpu_ms(lambda pairs=pairs, costs=costs: cheapest(pairs, costs.unmatched))
-        figures = f"{solve:8.2f} {_cpu_ms(assign):8.2f} {_cpu_ms(whole):8.2f}"
+        solve = cpu_ms(lambda pairs=pairs, costs=costs: cheapest(pairs, costs.unmatched))
+        figures = f"{solve:8.2f} {cpu_ms(assign):8.2f} {cpu_ms(whole):8.2f}"
         print(f"{riders:5} × {unicorns:<6} {figures} {_dense(costs):>9}", flush=True)
 
 
@@ -64,10 +65,11 @@ def _dense(costs: CostTable) -> str:
         seconds, _ = TRAVEL.estimate(starts, ends)
         linear_sum_assignment(seconds.reshape(riders, unicorns))
 
-    return f"{_cpu_ms(solve):.2f}"
+    return f"{cpu_ms(solve):.2f}"
 
 
-def _cpu_ms(work: Callable[[], None], least_seconds: float = 0.5) -> float:
+def cpu_ms(work: Callable[[], None], least_seconds: float = 0.5) -> float:
+    """Median milliseconds of CPU of this process."""
     samples: list[float] = []
     while sum(samples) < least_seconds or len(samples) < 5:
         began = time.process_time()
@@ -84,14 +86,11 @@ def _city(riders: int, unicorns: int) -> tuple[list[Ride], list[FleetEntry]]:
         return Location(40.5 + side * rng.random(), -74.2 + side * rng.random())
 
     rides = [
-        Ride(
+        a_ride(
             ride_id=f"r{number:05}",
-            rider_id="rider",
             pickup=somewhere(),
-            zone="",
             requested_at=NOW - timedelta(seconds=rng.uniform(0, 60)),
             deadline_at=NOW,
-            due_at=None,
         )
         for number in range(riders)
     ]

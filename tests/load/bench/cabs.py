@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 
 from service.matching.travel import GreatCircle
-from service.model import FleetEntry, Location, Position, Trip, Unicorn, UnicornState
+from service.model import FleetEntry, Location, Position, Trip, Unicorn
 from tests.load.bench.nyc import MIDNIGHT, NycTrip
+from tests.support.builders import a_usable_unicorn
 
 TRAVEL = GreatCircle()
 
@@ -52,15 +53,7 @@ class Cab:
 
     @classmethod
     def on_duty(cls, unicorn_id: str, at: Location) -> Cab:
-        unicorn = Unicorn(
-            unicorn_id=unicorn_id,
-            name=unicorn_id,
-            color="White",
-            gender="Female",
-            state=UnicornState.AVAILABLE,
-            accepting=True,
-        )
-        return cls(unicorn, at)
+        return cls(a_usable_unicorn(unicorn_id=unicorn_id), at)
 
     @property
     def unbound(self) -> bool:

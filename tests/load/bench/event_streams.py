@@ -23,10 +23,11 @@ from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
 from threading import Event, Thread
 
+import numpy as np
+
 from service.model import Location, Position
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
-from tests.load.bench.overload import quantile
 from tests.load.bench.processes import cpu_seconds
 from tests.load.bench.stage import stage
 from tests.support.builders import a_usable_unicorn
@@ -159,14 +160,14 @@ def show(stack: Stack, fleet: Fleet, number: int, seconds: float) -> float:
         times = requests(stack, seconds)
         took = time.monotonic() - begun
         share, rate = (cpu_seconds(pid) - cpu) / took, (got.value - before) / took
-    p99 = quantile(times, 0.99)
+    p50, p99 = np.quantile(times, (0.5, 0.99))
     print(
-        f"{number:>5} streams  {len(times):5} requests  p50 {1e3 * quantile(times, 0.5):6.1f} ms"
+        f"{number:>5} streams  {len(times):5} requests  p50 {1e3 * p50:6.1f} ms"
         f"  p99 {1e3 * p99:6.1f} ms  web {100 * share:3.0f} % of a core"
         f"  streams {rate / 1e6:5.1f} MB/s",
         flush=True,
     )
-    return p99
+    return float(p99)
 
 
 def show_map(stack: Stack) -> None:

@@ -54,10 +54,7 @@ def main() -> None:
     # Figures are logged only where metrics can be asked for.
     figures = {"METRICS_NAMESPACE": "rides", "METRICS_PORT": str(free_port())}
     with stage(RATE_LIMIT_ENABLED="false", **figures) as stack:
-        body = {"account_sub": "driver", "name": "Bill", "color": "White", "gender": "Male"}
-        stack.call("POST", "/v1/admin/unicorns", body, token=stack.admin_token())
-        unicorn = stack.unicorn_token("driver")
-        stack.call("PUT", "/v1/fleet/me/availability", {"available": True}, token=unicorn)
+        unicorn = stack.on_duty("driver", HERE)
         ride(stack, unicorn)
         volume = Volume(stack)
         for _ in range(RIDES):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 
 from celery import Celery
 from redis import Redis
@@ -19,32 +19,13 @@ from redis import Redis
 from service.stores.broker import DISPATCH_QUEUE, KEY_PREFIX, ROUND_TASK, broker_options
 from tests.load.bench.processes import cpu_seconds
 from tests.load.bench.requests import burst
-from tests.load.bench.stage import stage
+from tests.load.bench.stage import served, stage
 from tests.support.infrastructure import free_port, wait_until
 from tests.support.otlp_server import Collector
-from tests.support.stack import Stack, answers, start_process
+from tests.support.stack import Stack
 
 TURNS = 9
 JOBS = 500
-
-
-@contextmanager
-def api(stack: Stack, name: str, **settings: str) -> Iterator[Callable[[str], float]]:
-    """Start one more API process. Yields a function that measures its CPU seconds per request."""
-    port = free_port()
-    command = [
-        "gunicorn",
-        "--config",
-        "python:service.entrypoints.gunicorn",
-        "service.entrypoints.wsgi:app",
-    ]
-    environment = stack.environment | {"PORT": str(port), **settings}
-    process = start_process(name, command, environment, stack.folder)
-    try:
-        wait_until(lambda: answers(port), f"start of the API {name}")
-        yield lambda token: burst(port, token, process.pid).cpu_per_request
-    finally:
-        process.stop(grace=10)
 
 
 def compare_requests(stack: Stack, collector: Collector) -> None:
@@ -55,11 +36,14 @@ def compare_requests(stack: Stack, collector: Collector) -> None:
     }
     token = stack.rider_token("bench")
     with ExitStack() as running:
-        measures = {
-            name: running.enter_context(api(stack, name.replace(" ", "-"), **settings))
+        servers = {
+            name: running.enter_context(served(stack, name.replace(" ", "-"), **settings))
             for name, settings in variants.items()
         }
-        turns = [{name: of(token) for name, of in measures.items()} for _ in range(TURNS + 1)][1:]
+        turns = [
+            {n: burst(port, token, pid).cpu_per_request for n, (port, pid) in servers.items()}
+            for _ in range(TURNS + 1)
+        ][1:]
     for name in variants:
         cpu = statistics.median(turn[name] for turn in turns)
         ratio = statistics.median(turn[name] / turn["nobody watches"] for turn in turns)

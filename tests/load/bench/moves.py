@@ -11,7 +11,6 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
@@ -27,7 +26,7 @@ from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location, Position, Ride, Trip
 from service.stores.redis.link import Command, connect
 from service.stores.redis.moves import RequestCounter
-from tests.load.bench.assignment import DEGREES_PER_UNICORN, NOW
+from tests.load.bench.assignment import DEGREES_PER_UNICORN, NOW, cpu_ms
 from tests.load.bench.cabs import Cab
 from tests.support.builders import a_ride
 from tests.support.infrastructure import RedisServer
@@ -46,18 +45,9 @@ def main() -> None:
         def step(fleet: list[FleetEntry] = fleet, demand: Demand = demand) -> None:
             reposition(fleet, demand, NOW, KNOBS, TRAVEL, REMAINING)
 
-        figures = f"{_cpu(step) * 1000:8.1f} {len(found.moves):6} {len(found.expected):6}"
+        figures = f"{cpu_ms(step):8.1f} {len(found.moves):6} {len(found.expected):6}"
         print(f"{unicorns:6} {share:5.0%} {figures}", flush=True)
     print(f"counting a rider: {_counting() * 1e6:.0f} µs CPU in the process that asks")
-
-
-def _cpu(work: Callable[[], None]) -> float:
-    samples: list[float] = []
-    while len(samples) < 7:
-        began = time.process_time()
-        work()
-        samples.append(time.process_time() - began)
-    return median(samples)
 
 
 def _city(unicorns: int, idle: float) -> tuple[list[FleetEntry], Demand]:

@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
+
 from tests.load.bench.city import City
 from tests.load.bench.nyc import NycTrip, load, measured
 from tests.load.bench.processes import cpu_seconds
@@ -85,8 +87,7 @@ class Usage:
 
 def summary(name: str, city: City, rides: int) -> None:
     matched = [ride for ride in city.rides if ride["matched_at"]]
-    waits = sorted(waited(ride) for ride in matched)
-    p50, p90, p99 = (waits[min(len(waits) - 1, int(q * len(waits)))] for q in (0.5, 0.9, 0.99))
+    p50, p90, p99 = np.quantile([waited(ride) for ride in matched], (0.5, 0.9, 0.99))
     took = max(at(ride, "matched") for ride in matched) - min(
         at(ride, "requested") for ride in matched
     )

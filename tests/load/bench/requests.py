@@ -14,13 +14,14 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 
+import numpy as np
 from celery import Celery
 
 from service.bootstrap import build_ports, redis_stores
@@ -31,10 +32,9 @@ from service.matching.zones import zone_of
 from service.model import Location, Position, Ride, Trip
 from service.stores.broker import CeleryRoundQueue, broker_options
 from tests.load.bench.processes import cpu_seconds, memory_pss_megabytes
-from tests.load.bench.stage import stage
-from tests.support.builders import a_usable_unicorn
-from tests.support.infrastructure import free_port, wait_until
-from tests.support.stack import Stack, answers, start_process
+from tests.load.bench.stage import served, stage
+from tests.support.builders import a_ride, a_usable_unicorn
+from tests.support.stack import Stack, start_process
 
 BODY = b'{"pickup":{"latitude":10.5,"longitude":10.5},"note":"by the fountain"}'
 CLIENTS = 8
@@ -73,29 +73,10 @@ def burst(port: int, token: str, pid: int) -> Load:
     return Load(REQUESTS / took, (cpu_seconds(pid) - cpu) / REQUESTS)
 
 
-@contextmanager
-def floor_app(stack: Stack) -> Iterator[tuple[int, int]]:
-    """The port and process of the floor application, on the service's own server settings."""
-    port = free_port()
-    server = [
-        "gunicorn",
-        "--config",
-        "python:service.entrypoints.gunicorn",
-        "tests.load.bench.floor:app",
-    ]
-    environment = stack.environment | {"PORT": str(port)}
-    process = start_process("floor", server, environment, stack.folder)
-    try:
-        wait_until(lambda: answers(port), "start of the floor application")
-        yield port, process.pid
-    finally:
-        process.stop(grace=10)
-
-
 def compare_requests(stack: Stack) -> None:
     """Measure (a): the API and the floor application in turns."""
     token, web = stack.rider_token("bench"), stack.processes["web"].pid
-    with floor_app(stack) as (port, floor):
+    with served(stack, "floor", "tests.load.bench.floor:app") as (port, floor):
         turns = [
             (burst(stack.port, token, web), burst(port, token, floor)) for _ in range(TURNS + 1)
         ][1:]  # the first turn warms both up
@@ -165,9 +146,8 @@ class Probe:
 
 def new_ride(at: Location) -> Ride:
     now = datetime.now(UTC)
-    return Ride(
+    return a_ride(
         ride_id=str(uuid.uuid4()),
-        rider_id="bench",
         pickup=at,
         zone=zone_of(at),
         requested_at=now,
@@ -229,7 +209,7 @@ def compare_dispatch(stack: Stack) -> None:
             stop()
             ours, reference = zip(*samples, strict=True)
             for share in (0.5, 0.99):
-                a, b = quantile(ours, share), quantile(reference, share)
+                a, b = np.quantile(ours, share), np.quantile(reference, share)
                 name = f"put to claim, {load}, p{100 * share:.0f}"
                 row(name, f"{1e3 * a:.1f} ms", f"no-op + tx {1e3 * b:.1f} ms", a / b, aim)
     probe.close()
@@ -261,10 +241,6 @@ def half_load(stack: Stack) -> Callable[[], Callable[[], None]]:
         return stop
 
     return start
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def row(figure: str, ours: str, reference: str, ratio: float | None, aim: str = "") -> None:

@@ -31,6 +31,7 @@ from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink, connect
 from tests.load.bench.assignment import NOW
 from tests.load.bench.cabs import Cab
+from tests.support.builders import a_ride
 from tests.support.infrastructure import RedisServer
 
 FLEETS = (100, 1000, 10_000, 100_000)
@@ -122,14 +123,11 @@ def _fill(index: RedisFleetIndex, unicorns: int, side: float, rng: random.Random
 
 def _rides(side: float, rng: random.Random) -> Sequence[Ride]:
     return [
-        Ride(
+        a_ride(
             ride_id=f"r{number:02}",
-            rider_id="rider",
             pickup=_somewhere(side, rng),
-            zone="",
             requested_at=NOW - timedelta(seconds=number),
             deadline_at=NOW,
-            due_at=None,
         )
         for number in range(WAITING)
     ]

@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing.synchronize import Event
 
-from tests.load.bench.overload import quantile
+import numpy as np
+
 from tests.load.bench.processes import cpu_seconds
 from tests.load.bench.stage import stage
 from tests.support.pressure import BODY
@@ -63,15 +64,6 @@ def drive(stack: Stack, token: str, seconds: float) -> list[Told]:
     return told
 
 
-def enrolled(stack: Stack) -> list[str]:
-    """Tokens of unicorns that may report positions."""
-    about = {"color": "White", "gender": "Male"}
-    for number in range(CALLERS):
-        unicorn = {"name": f"u{number}", "account_sub": f"driver-{number}", **about}
-        stack.call("POST", "/v1/admin/unicorns", unicorn, token=stack.admin_token())
-    return [stack.unicorn_token(f"driver-{number}") for number in range(CALLERS)]
-
-
 @contextmanager
 def slow_clients(stack: Stack, each_tick: int | None) -> Iterator[None]:
     """Run slow clients in a separate process while the context lasts."""
@@ -108,10 +100,10 @@ def show(
         work += [pool.submit(drive, stack, driver, seconds) for driver in drivers]
         told = [each for done in work for each in done.result()]
         share = (cpu_seconds(pid) - cpu) / (time.monotonic() - start)
-    times = [each for _, each in told]
+    p50, p99 = 1e3 * np.quantile([each for _, each in told], (0.5, 0.99))
     print(
         f"{name:<22} {len(told):5} calls, answers {dict(Counter(status for status, _ in told))}"
-        f"  p50 {1e3 * quantile(times, 0.5):5.1f} ms  p99 {1e3 * quantile(times, 0.99):5.1f} ms"
+        f"  p50 {p50:5.1f} ms  p99 {p99:5.1f} ms"
         f"  web {100 * share:3.0f} % of a core",
         flush=True,
     )
@@ -125,7 +117,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         print("skipped: CPU of processes is read from /proc")
         return
     with stage(roles=("web",)) as stack:
-        drivers = enrolled(stack)
+        drivers = [stack.on_duty(f"driver-{n}", POSITION, name=f"u{n}") for n in range(CALLERS)]
         show(stack, "warming up", drivers, 5)
         for name, each_tick in ("one by one", SLOW // TICKS), ("at once", None):
             show(stack, "without", drivers, seconds)
