@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -88,7 +89,9 @@ class Descriptions:
 
     @cached_property
     def viewer(self) -> Document:
-        return Document.of_compressed(VIEWER.read_bytes(), "text/javascript; charset=utf-8")
+        compressed = VIEWER.read_bytes()
+        script = gzip.decompress(compressed)
+        return Document.of(script, "text/javascript; charset=utf-8", compressed)
 
 
 def describe(app: Flask, routes: Mapping[str, Route], settings: ApiSettings) -> None:

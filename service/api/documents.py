@@ -25,15 +25,9 @@ class Document:
     tag: str
 
     @classmethod
-    def of(cls, content: bytes, media_type: str) -> Document:
-        return cls._of(content, gzip.compress(content, mtime=0), media_type)
-
-    @classmethod
-    def of_compressed(cls, compressed: bytes, media_type: str) -> Document:
-        return cls._of(gzip.decompress(compressed), compressed, media_type)
-
-    @classmethod
-    def _of(cls, content: bytes, compressed: bytes, media_type: str) -> Document:
+    def of(cls, content: bytes, media_type: str, compressed: bytes | None = None) -> Document:
+        """The document; compresses `content` unless that was done before."""
+        compressed = compressed or gzip.compress(content, mtime=0)
         return cls(content, compressed, media_type, hashlib.sha256(content).hexdigest()[:32])
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:

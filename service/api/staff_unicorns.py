@@ -38,14 +38,8 @@ class NewUnicorn(Strict):
 
     def unicorn(self, new_id: str) -> Unicorn:
         """The unicorn, with `new_id` unless the body has an id."""
-        return Unicorn(
-            unicorn_id=self.unicorn_id or new_id,
-            name=self.name,
-            color=self.color,
-            gender=self.gender,
-            account_sub=self.account_sub,
-            auto_accept=self.auto_accept,
-        )
+        particulars = self.model_dump(exclude={"unicorn_id", "location"})
+        return Unicorn(unicorn_id=self.unicorn_id or new_id, **particulars)
 
 
 class UnicornPatch(Strict):

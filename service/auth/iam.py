@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final
 
 from service.auth.errors import InvalidToken, MalformedHeader
 from service.auth.principal import Principal, TokenKind
 from service.auth.roles import RoleGrants
-from service.auth.sts import BODY
+from service.auth.sts import BODY, Sts
 from service.auth.verifier import VerifiedTokens
 from service.memory import BoundedMemory
 from service.strict import base64url, read_json_object
@@ -49,17 +49,8 @@ _AUTHORIZATION: Final = re.compile(
 )
 
 
-class CallerOf(Protocol):
-    """Asks STS who signed a request (`service.auth.sts.Sts`)."""
-
-    region: str
-    host: str
-
-    def caller(self, headers: Mapping[str, str]) -> str: ...
-
-
 @dataclass(frozen=True, slots=True)
-class SignedQuestion:
+class SignedRequest:
     """A well-formed, recent request to STS that names us. Only STS can check its signature."""
 
     headers: Mapping[str, str]
@@ -90,7 +81,7 @@ class IamVerifier:
     """
 
     def __init__(
-        self, sts: CallerOf, grants: RoleGrants, *, audience: str, leeway_seconds: int = 30
+        self, sts: Sts, grants: RoleGrants, *, audience: str, leeway_seconds: int = 30
     ) -> None:
         self._sts = sts
         self._grants = grants
@@ -113,20 +104,23 @@ class IamVerifier:
             cause = self._refused[digest]
             if cause is not None:
                 raise InvalidToken(cause)
-            principal = self._ask(digest, self._question(_headers(raw), now))
+            principal = self._identified(digest, self._signed(_headers(raw), now))
         return principal
 
-    def _ask(self, digest: bytes, question: SignedQuestion) -> Principal:
-        """Ask STS once per credential; a refusal is remembered too, so repeats cause no calls."""
+    def _identified(self, digest: bytes, request: SignedRequest) -> Principal:
+        """The caller by the word of STS, which is called once per credential.
+
+        A refusal is remembered too, so that repeats cause no calls.
+        """
         try:
-            principal = self._principal(question, self._sts.caller(question.headers))
+            principal = self._principal(request, self._sts.caller(request.headers))
         except InvalidToken as refusal:
             self._refused[digest] = str(refusal)
             raise
         self._verified.add(digest, self._sts, principal)
         return principal
 
-    def _question(self, given: Mapping[str, str], now: float) -> SignedQuestion:
+    def _signed(self, given: Mapping[str, str], now: float) -> SignedRequest:
         headers = {"host": self._sts.host, **given}
         parts = _AUTHORIZATION.fullmatch(headers.pop("authorization", ""))
         if parts is None or parts["region"] != self._sts.region:
@@ -137,8 +131,8 @@ class IamVerifier:
         date = headers["x-amz-date"]
         if not _DATE.fullmatch(date) or date[:8] != parts["date"]:
             raise InvalidToken("not dated")
-        question = headers | {"authorization": parts[0]}
-        return SignedQuestion(question, parts["signature"], self._timely(date, now))
+        sent = headers | {"authorization": parts[0]}
+        return SignedRequest(sent, parts["signature"], self._timely(date, now))
 
     def _timely(self, date: str, now: float) -> int:
         try:
@@ -150,7 +144,7 @@ class IamVerifier:
             raise InvalidToken("signed too long ago, or in the future")
         return signed_at
 
-    def _principal(self, question: SignedQuestion, arn: str) -> Principal:
+    def _principal(self, request: SignedRequest, arn: str) -> Principal:
         grant = self._grants.of(arn)
         return Principal(
             subject=grant.role_arn,
@@ -159,9 +153,9 @@ class IamVerifier:
             scopes=grant.scopes,
             # The digest of the signature, not of the header: the same credential could be spelled
             # in another way and so escape its revocation.
-            jti=sha256(question.signature.encode()).hexdigest(),
-            issued_at=question.signed_at,
-            expires_at=question.signed_at + OLDEST_SECONDS,
+            jti=sha256(request.signature.encode()).hexdigest(),
+            issued_at=request.signed_at,
+            expires_at=request.signed_at + OLDEST_SECONDS,
         )
 
 

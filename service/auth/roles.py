@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from service.auth.errors import InvalidToken
 from service.auth.policy import SCOPES
@@ -26,14 +26,6 @@ class Grant:
     groups: frozenset[str] = frozenset()
 
 
-class _Role(NamedTuple):
-    """A role as the ARNs of its sessions name it: without its path."""
-
-    partition: str
-    account: str
-    name: str
-
-
 class RoleGrants:
     """The scopes of each IAM role, compared exactly and without wildcards.
 
@@ -51,7 +43,7 @@ class RoleGrants:
         if not groups.keys() <= scopes_by_arn.keys():
             raise ValueError("a role has groups but no scopes")
         self._by_role = {
-            _role(arn): Grant(arn, _checked(arn, scopes), frozenset(groups.get(arn, ())))
+            _name_of(arn): Grant(arn, _checked(arn, scopes), frozenset(groups.get(arn, ())))
             for arn, scopes in scopes_by_arn.items()
         }
         if len(self._by_role) != len(scopes_by_arn):
@@ -67,17 +59,18 @@ class RoleGrants:
         Raises `InvalidToken` if the role may not call.
         """
         parts = _ASSUMED_ROLE.fullmatch(caller_arn)
-        grant = self._by_role.get(_Role(*parts.groups())) if parts else None
+        grant = self._by_role.get(parts.groups()) if parts else None
         if grant is None:
             raise InvalidToken("not a role that may call")
         return grant
 
 
-def _role(arn: str) -> _Role:
+def _name_of(arn: str) -> tuple[str, ...]:
+    """A role as the ARNs of its sessions name it: partition, account and name, without its path."""
     parts = _ROLE.fullmatch(arn)
     if parts is None:
         raise ValueError(f"{arn!r} is not the ARN of an IAM role")
-    return _Role(*parts.groups())
+    return parts.groups()
 
 
 def _checked(arn: str, scopes: Collection[str]) -> frozenset[str]:

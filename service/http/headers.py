@@ -55,10 +55,8 @@ def preferred_wait() -> int | None:
     for preference in parse_http_list(header):
         found = _WAIT.fullmatch(preference)
         if found:
-            digits = (found[1] or found[2]).lstrip("0") or "0"
-            return (
-                LONGEST_WAIT_SECONDS if len(digits) > 2 else min(int(digits), LONGEST_WAIT_SECONDS)
-            )
+            # As a float first: `int` refuses numbers of thousands of digits.
+            return int(min(float(found[1] or found[2]), LONGEST_WAIT_SECONDS))
     return None
 
 
