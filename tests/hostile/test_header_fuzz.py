@@ -49,7 +49,7 @@ def reading(name: str, value: str, read: Callable[[], Answer]) -> Answer | tuple
 
 @given(like("wait", "=", '"', "30", "0", ",", ";", " ", "respond-async", "WAIT", "٣"))
 @example("wait=" + "9" * 5000)
-def test_a_wait_is_none_or_within_bounds(value: str) -> None:
+def test_a_wait_is_absent_or_within_bounds(value: str) -> None:
     seconds = reading("HTTP_PREFER", value, headers.preferred_wait)
     assert seconds is None or isinstance(seconds, int)
     assert seconds is None or 0 <= seconds <= headers.LONGEST_WAIT_SECONDS

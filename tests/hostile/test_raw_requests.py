@@ -51,7 +51,7 @@ def test_rows_15_and_16_end_at_the_server_and_with_the_connection(
 
 
 @pytest.mark.parametrize("case", UNSENDABLE, ids=str)
-def test_what_no_client_would_send_ends_at_the_server(stack: Stack, case: Case) -> None:
+def test_headers_that_no_client_sends_are_refused_by_the_server(stack: Stack, case: Case) -> None:
     header = case.build(stack.mint)
     assert header is not None
     answer = raw(stack, request_with(stack, b"Authorization: " + header.encode("latin-1")))
@@ -65,7 +65,7 @@ def test_two_headers_are_not_one_token(stack: Stack) -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-def test_row_13_a_token_in_a_form_or_cookie_is_none(stack: Stack) -> None:
+def test_row_13_a_token_in_a_form_or_cookie_is_a_missing_token(stack: Stack) -> None:
     token = stack.mint.access_token()
     for headers in (
         f"Cookie: access_token={token}; Authorization=Bearer {token}",

@@ -1,4 +1,4 @@
-"""Whose address it is that a request counts for."""
+"""The client address for which a request counts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_server_counts_connections_by_the_same_rule(hops: int, address: str)
     assert extensions[CLIENT_ADDRESS](environ) == address
 
 
-def test_without_the_header_it_is_the_connection() -> None:
+def test_without_the_header_the_connections_address_counts() -> None:
     assert client_address({"REMOTE_ADDR": "198.51.100.1"}, 1) == "198.51.100.1"
 
 

@@ -140,7 +140,7 @@ def test_the_fleet_is_listed_page_by_page(api: Api) -> None:
     assert found == [f"u{number}" for number in range(5)]
 
 
-def test_a_listed_unicorn_is_shown_as_it_is_alone(api: Api) -> None:
+def test_a_listed_unicorn_has_the_fields_of_a_single_one(api: Api) -> None:
     here = {"latitude": 40.7, "longitude": -74.0}
     call(api, "POST", "", NEW | {"unicorn_id": "u1", "location": here})
     assert call(api, "GET", "").json["unicorns"] == [call(api, "GET", "/u1").json]

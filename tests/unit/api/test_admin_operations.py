@@ -217,7 +217,7 @@ def test_an_admin_mends_a_unicorn_that_is_reserved_for_nothing(api: Api) -> None
     assert call(api, "POST", "/reconcile", {}).json["repairs"] == []
 
 
-def test_what_staff_changes_is_kept_and_told_newest_first(api: Api) -> None:
+def test_changes_by_staff_are_listed_newest_first(api: Api) -> None:
     call(api, "PUT", "/dispatch", {"paused": True})
     api.pass_time(1)
     api.ports.rides.create(a_ride())

@@ -220,7 +220,7 @@ def test_a_timeline_tells_each_step_and_who_lost_the_ride(api: Api) -> None:
     }
 
 
-def test_a_long_timeline_says_how_much_of_it_is_gone(api: Api) -> None:
+def test_a_long_timeline_counts_the_steps_it_left_out(api: Api) -> None:
     ride = a_ride()
     for _ in range(MOST_STEPS):
         offered, _ = a_matched_pair(ride, a_usable_unicorn(auto_accept=False))

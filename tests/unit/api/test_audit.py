@@ -1,4 +1,4 @@
-"""Each refusal leaves one line and is counted; nothing in either is a stranger's to write."""
+"""Each refusal leaves one log line and is counted; a client can write into neither."""
 
 from __future__ import annotations
 

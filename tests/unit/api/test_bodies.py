@@ -1,4 +1,4 @@
-"""Hostile bodies: for each field of each route a clean refusal, and nothing stored."""
+"""Hostile bodies: each bad field of each route is refused by name, and nothing is stored."""
 
 from __future__ import annotations
 

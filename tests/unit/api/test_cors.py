@@ -93,7 +93,7 @@ def test_an_ipv6_origin_is_named_like_any_other(api: Api) -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == "http://[::1]:3000"
 
 
-def test_without_origins_nobody_is_named() -> None:
+def test_without_origins_no_origin_is_allowed() -> None:
     api = build_api(cors_origins="")
     answer = api.call("OPTIONS", "/v1/rides", headers=PREFLIGHT)
     assert "Access-Control-Allow-Origin" not in answer.headers

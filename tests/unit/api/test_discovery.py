@@ -178,7 +178,7 @@ def test_a_pool_whose_keys_are_elsewhere_describes_itself_there() -> None:
     assert metadata["authorization_servers"] == [place]
 
 
-def test_the_document_is_built_when_it_is_first_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_document_is_built_when_it_is_first_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[object] = []
     real = openapi.document
     monkeypatch.setattr(openapi, "document", lambda *a: built.append(a) or real(*a))

@@ -42,7 +42,7 @@ def test_a_unicorn_lists_its_own_rides_newest_first(api: Api, driven: list[str])
     assert ids(get(api, "?status=completed")) == []
 
 
-def test_its_cursor_goes_on_and_is_good_nowhere_else(api: Api, driven: list[str]) -> None:
+def test_its_cursor_continues_this_listing_and_no_other(api: Api, driven: list[str]) -> None:
     first = get(api, "?limit=3")
     cursor = first.json["next_cursor"]
     assert ids(first) + ids(get(api, f"?limit=3&cursor={cursor}")) == driven
@@ -50,5 +50,5 @@ def test_its_cursor_goes_on_and_is_good_nowhere_else(api: Api, driven: list[str]
     assert (refused.status_code, refused.json["reason"]) == (422, "invalid_cursor")
 
 
-def test_who_drives_no_unicorn_has_no_rides_to_list(api: Api) -> None:
+def test_an_account_without_a_unicorn_has_no_rides_to_list(api: Api) -> None:
     assert get(api).status_code == 404

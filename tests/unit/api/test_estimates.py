@@ -52,7 +52,7 @@ def test_an_estimate_is_what_dispatch_would_expect(api: Api) -> None:
     assert told["available_nearby"] == 2
 
 
-def test_what_cannot_be_told_is_null(api: Api) -> None:
+def test_an_unknown_estimate_is_null(api: Api) -> None:
     assert estimate(api) == {
         "pickup_eta_seconds": None,
         "pickup_eta_latest_seconds": None,
@@ -87,7 +87,7 @@ def test_the_ends_of_the_world_are_empty_places(api: Api, place: tuple[float, fl
 
 
 @pytest.mark.parametrize("place", [("91", "0"), ("0", "181"), ("nan", "0"), ("", "0"), ("x", "0")])
-def test_a_place_that_is_none_is_named(api: Api, place: tuple[str, str]) -> None:
+def test_an_invalid_place_is_named_by_its_field(api: Api, place: tuple[str, str]) -> None:
     answer = nearby(api, *place)
     assert answer.status_code == 422
     assert [fault["field"] for fault in answer.json["errors"]] == [

@@ -112,7 +112,7 @@ def test_the_edge_of_the_reach_leads_to_the_middle_of_a_cell_only(seen: Any) -> 
     inside=st.tuples(st.floats(-0.49, 0.49), st.floats(-0.49, 0.49)),
     pickup=st.tuples(st.floats(-0.03, 0.03), st.floats(-0.04, 0.04)),
 )
-def test_two_places_of_one_cell_cannot_be_told_apart(
+def test_two_places_of_one_cell_give_the_same_answers(
     inside: tuple[float, float], pickup: tuple[float, float]
 ) -> None:
     here = a_city_with_a_unicorn_at(Location(40.713, -74.006))

@@ -114,19 +114,19 @@ def test_a_silent_stream_is_kept_open_by_comments(
     assert 2 <= stream.comments < reads
 
 
-def test_what_was_seen_is_not_sent_again(api: Api, ride: Ride) -> None:
+def test_a_version_that_was_seen_is_not_sent_again(api: Api, ride: Ride) -> None:
     stream = Reader(open_stream(api, last="1"))
     assert stream.next()[0] == "live"
     cancel(api, ride)
     assert stream.next_named("ride")["version"] == 2
 
 
-def test_who_has_seen_the_end_is_told_not_to_come_back(api: Api, ride: Ride) -> None:
+def test_a_client_that_has_seen_the_end_gets_204(api: Api, ride: Ride) -> None:
     cancel(api, ride)
     assert open_stream(api, "2").status_code == 204
 
 
-def test_who_names_a_version_that_is_yet_to_come_has_seen_nothing(api: Api, ride: Ride) -> None:
+def test_a_client_that_names_a_future_version_has_seen_nothing(api: Api, ride: Ride) -> None:
     stream = Reader(open_stream(api, last="7"))
     assert stream.next_named("ride")["version"] == 1
     cancel(api, ride)
@@ -134,7 +134,7 @@ def test_who_names_a_version_that_is_yet_to_come_has_seen_nothing(api: Api, ride
 
 
 @pytest.mark.parametrize("last", [None, "1", "3", "x", "-3", "²", "9" * 50])
-def test_who_has_not_seen_the_end_is_shown_it(api: Api, ride: Ride, last: str | None) -> None:
+def test_a_client_that_has_not_seen_the_end_gets_it(api: Api, ride: Ride, last: str | None) -> None:
     cancel(api, ride)
     stream = Reader(open_stream(api, last))
     assert stream.next_named("ride")["status"] == "canceled"
@@ -232,7 +232,7 @@ def test_a_stream_of_a_ride_that_is_no_longer_the_riders_ends(
     assert stream.next_named("end") == {"reason": "ride_not_found"}
 
 
-def test_news_is_not_told_to_a_token_that_was_revoked_meanwhile() -> None:
+def test_a_token_revoked_during_the_wait_gets_no_news() -> None:
     revocations = FakeRevocations()
     api = build_api(revocations=revocations)
     api.ports.rides.create(ride := a_ride())

@@ -135,7 +135,7 @@ def test_a_clock_a_little_ahead_means_now_and_hides_nothing(api: Api, ahead: flo
 @pytest.mark.parametrize(
     ("seconds", "reason"), [(30.001, "recorded_in_the_future"), (-60.001, "recorded_too_long_ago")]
 )
-def test_a_report_of_another_time_is_ignored_and_told_the_time(
+def test_a_report_of_another_time_is_ignored_and_answered_with_the_servers_time(
     api: Api, seconds: float, reason: str
 ) -> None:
     answer = report(api, seconds)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from types import SimpleNamespace
 
 import pytest
 
+from service.http import frame
 from tests.support.api import Api, build_api
 from tests.support.builders import a_unicorn
 
@@ -28,7 +31,7 @@ def test_every_answer_carries_the_security_headers(api: Api, path: str, status: 
     }
 
 
-def test_without_https_nobody_is_told_to_insist_on_it() -> None:
+def test_without_https_there_is_no_strict_transport_security() -> None:
     answer = build_api(public_url="http://127.0.0.1:8000").call("GET", "/healthz")
     assert "Strict-Transport-Security" not in answer.headers
 
@@ -42,7 +45,7 @@ def test_a_request_id_is_repeated(api: Api, path: str, status: int) -> None:
         assert answer.json["request_id"] == given
 
 
-def test_a_position_is_told_only_where_it_is_refused(
+def test_a_position_is_logged_only_if_it_is_refused(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "service.requests")
@@ -125,13 +128,15 @@ def test_an_unexpected_error_is_logged_and_tells_nothing(
 
 
 def test_each_request_leaves_one_line_without_query_or_token(
-    api: Api, caplog: pytest.LogCaptureFixture
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    instants = itertools.count(step=0.01234)
+    monkeypatch.setattr(frame, "time", SimpleNamespace(perf_counter=lambda: next(instants)))
     with caplog.at_level(logging.INFO, "service"):
         api.call("GET", "/v1/rides?limit=5")
         api.call("GET", "/healthz")
     [line] = [each.__dict__ for each in caplog.records if each.name == "service.requests"]
     assert (line["method"], line["path"], line["status"]) == ("GET", "/v1/rides", 200)
-    assert line["subject"] == "rider-1"
+    assert (line["subject"], line["milliseconds"]) == ("rider-1", 12.3)
     assert "Bearer" not in str(line)
     assert "limit" not in str(line)

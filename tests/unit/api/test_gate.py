@@ -1,4 +1,4 @@
-"""How much is taken on at once: what is refused, what never is, and what does not count."""
+"""The gate: how many requests, long polls and streams a process takes on at once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def api() -> Api:
     return api
 
 
-def test_more_than_can_be_done_at_once_is_refused_and_nothing_is_done(
+def test_a_request_too_many_is_refused_before_anything_is_done(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     during = while_reading(monkeypatch, lambda: api.call("POST", "/v1/rides", BODY))
@@ -79,7 +79,7 @@ def test_more_than_can_be_done_at_once_is_refused_and_nothing_is_done(
         ("GET", "/v1/nothing", "rider", 404),
     ],
 )
-def test_who_is_refused_for_another_reason_needs_no_place(
+def test_a_request_refused_for_another_reason_needs_no_place(
     api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, token: str, status: int
 ) -> None:
     during = while_reading(monkeypatch, lambda: api.call(method, path, token=token))
@@ -128,9 +128,7 @@ def test_no_place_is_held_while_an_answer_is_written(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_who_asks_after_the_process_is_always_answered(
-    api: Api, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
+def test_health_routes_need_no_place(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     during = while_reading(monkeypatch, lambda: api.call("GET", path, token=None))
     api.call("GET", "/v1/rides/ride-1")
     assert during[0].status_code == 200
@@ -153,7 +151,7 @@ def test_an_unexpected_error_makes_room_again(api: Api, monkeypatch: pytest.Monk
     assert api.call("GET", "/v1/rides/ride-1").status_code == 200
 
 
-def test_who_waits_is_no_load(api: Api, while_waiting: WhileWaiting) -> None:
+def test_a_waiting_request_holds_no_place(api: Api, while_waiting: WhileWaiting) -> None:
     during: list[TestResponse] = []
     while_waiting(lambda: during.append(api.call("GET", "/v1/rides")))
     api.call("GET", "/v1/rides/ride-1", headers={"Prefer": "wait=5"})
@@ -191,7 +189,7 @@ def test_without_room_to_wait_no_stream_is_opened(api: Api) -> None:
     assert api.call("GET", "/v1/rides/ride-1/events").status_code == 200
 
 
-def test_open_streams_are_no_load(api: Api) -> None:
+def test_an_open_stream_holds_no_place(api: Api) -> None:
     stream = api.call("GET", "/v1/rides/ride-1/events")
     assert api.call("GET", "/v1/rides").status_code == 200
     assert gate_of(api).waiters == 1
@@ -239,7 +237,7 @@ class Worker:
         self._thread.join()
 
 
-def test_who_leaves_lets_the_newest_in() -> None:
+def test_a_freed_place_goes_to_the_newest_request() -> None:
     gate = Gate(max_in_flight=1, max_waiters=1, patience=30)
     workers = [Worker(gate) for _ in range(4)]
     for worker, successor in ((0, 3), (3, 2), (2, 1)):
@@ -250,7 +248,7 @@ def test_who_leaves_lets_the_newest_in() -> None:
     assert (gate.in_flight, queued(gate)) == (0, 0)
 
 
-def test_who_begins_to_wait_lets_another_in() -> None:
+def test_a_request_that_begins_to_wait_frees_its_place() -> None:
     gate = Gate(max_in_flight=1, max_waiters=1, patience=30)
     with gate.place():
         worker = Worker(gate)
@@ -262,7 +260,7 @@ def test_who_begins_to_wait_lets_another_in() -> None:
     assert gate.in_flight == 0
 
 
-def test_who_had_no_turn_leaves_nothing_behind() -> None:
+def test_a_request_without_a_turn_leaves_no_trace() -> None:
     gate = Gate(max_in_flight=1, max_waiters=1, patience=0.01)
     with gate.place():
         with pytest.raises(Problem), gate.place():
@@ -318,7 +316,7 @@ def test_a_free_place_goes_to_the_newest_whose_share_is_not_used_up() -> None:
     assert (gate.in_flight, queued(gate)) == (0, 0)
 
 
-def test_however_few_places_there_are_each_caller_may_hold_one() -> None:
+def test_each_caller_may_hold_one_place_even_of_a_single_one() -> None:
     gate = Gate(max_in_flight=1, max_waiters=1)
     with gate.place(RIDER, HERE):
         assert gate.in_flight == 1

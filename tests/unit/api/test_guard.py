@@ -28,7 +28,7 @@ def test_a_token_in_header_and_query_at_once_is_malformed(api: Api) -> None:
     assert answer.headers["WWW-Authenticate"] == CHALLENGE.format(', error="invalid_request"')
 
 
-def test_a_token_in_the_query_alone_is_none(api: Api) -> None:
+def test_a_token_in_the_query_alone_is_a_missing_token(api: Api) -> None:
     answer = api.call("GET", "/v1/rides?access_token=rider", token=None)
     assert (answer.status_code, answer.json["reason"]) == (401, "missing_token")
 

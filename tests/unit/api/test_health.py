@@ -23,7 +23,7 @@ def broken() -> bool:
     raise OSError("refused")
 
 
-def test_health_asks_nobody() -> None:
+def test_health_runs_no_probe() -> None:
     api = build_api(probes={"dynamodb": broken, "redis": broken})
     answer = api.call("GET", "/healthz", token=None)
     assert (answer.status_code, answer.json) == (200, {"status": "ok"})
@@ -76,7 +76,7 @@ def test_a_probe_that_hangs_is_failing_and_runs_once(
     assert len(runs) == 1
 
 
-def test_what_recovers_is_ready_again() -> None:
+def test_a_part_that_recovers_is_ready_again() -> None:
     answers = iter([False, True])
     api = build_api(probes={"dynamodb": lambda: next(answers)})
     assert api.call("GET", "/readyz").status_code == 503

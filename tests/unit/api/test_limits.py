@@ -73,7 +73,7 @@ def test_limits_can_be_turned_off() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0/minute", "10", "10/fortnight", "-1/minute", "1/minute,"])
-def test_a_limit_that_is_none_is_refused_at_start(text: str) -> None:
+def test_a_malformed_limit_is_refused_at_start(text: str) -> None:
     with pytest.raises(ValidationError, match="rate_limit_subject"):
         build_api(rate_limit_subject=text)
 

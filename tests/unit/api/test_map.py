@@ -179,7 +179,7 @@ def test_an_id_that_no_event_had_lately_is_answered_by_the_whole_map(city: Api, 
     assert follow(city, last).next()[0] == "snapshot"
 
 
-def test_a_stream_ends_without_a_word_when_nobody_knows_whether_its_token_was_revoked(
+def test_a_stream_ends_without_an_event_while_revocations_are_unknown(
     city: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unsure(*_: object) -> None:

@@ -40,7 +40,7 @@ def test_a_page_has_no_inline_script_style_or_handler(api: Api, path: str) -> No
     assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=", get(api, path).text)
 
 
-def test_a_page_is_asked_for_again_and_unchanged(api: Api) -> None:
+def test_a_page_is_revalidated_and_not_sent_again_unchanged(api: Api) -> None:
     answer = get(api, "/")
     assert answer.headers["Cache-Control"] == "no-cache"
     assert get(api, "/", If_None_Match=answer.headers["ETag"]).status_code == 304

@@ -54,7 +54,7 @@ def test_a_revoked_token_is_refused_like_any_bad_one(api: Api, body: dict[str, s
     assert api.call("GET", "/v1/rides", token="other").status_code == 200
 
 
-def test_who_signs_in_after_the_revocation_is_let_in(
+def test_a_sign_in_after_the_revocation_is_admitted(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     revoke(api, {"sub": "rider-1"})
@@ -101,7 +101,7 @@ def test_a_revocation_is_remembered_until_its_last_token_has_ended(
     assert revocations.lookup({kind: "x"}, NOW + lifetime) == {}
 
 
-def test_while_nobody_can_say_reads_pass_and_the_rest_waits() -> None:
+def test_while_revocations_are_unknown_reads_pass_and_the_rest_is_503() -> None:
     api = build_api(revocations=Gone())
     assert api.call("GET", "/v1/rides").status_code == 200
     for answer in (
@@ -163,7 +163,7 @@ def test_revoking_a_token_or_a_sign_in_does_not_concern_the_pool(kind: str) -> N
 
 
 @pytest.mark.parametrize("says", SignOut)
-def test_what_became_of_the_sign_out_is_in_the_audit_log_and_stops_nothing(
+def test_the_result_of_the_sign_out_is_logged_and_the_token_is_revoked_anyway(
     says: SignOut, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = build_api(pool=Pool(says))

@@ -59,7 +59,7 @@ def test_a_request_is_accepted_and_shown_in_full(api: Api) -> None:
     }
 
 
-def test_a_request_asks_for_a_round_with_its_request_id(api: Api) -> None:
+def test_a_request_triggers_a_round_with_its_request_id(api: Api) -> None:
     answer = request_ride(api, **{"X-Request-Id": "req-7"})
     assert api.ports.rounds.published == [(stored(api, answer).zone, "req-7")]
 
@@ -202,7 +202,7 @@ def test_a_long_poll_without_a_version_waits_for_a_unicorn_and_no_longer(
     assert len(waits) == 1
 
 
-def test_nobody_waits_for_a_ride_that_ended(api: Api, while_waiting: WhileWaiting) -> None:
+def test_no_request_waits_for_a_ride_that_ended(api: Api, while_waiting: WhileWaiting) -> None:
     ride_id = request_ride(api).json["ride_id"]
     api.call("POST", f"/v1/rides/{ride_id}/cancel")
     waits = while_waiting(lambda: None)
@@ -211,7 +211,7 @@ def test_nobody_waits_for_a_ride_that_ended(api: Api, while_waiting: WhileWaitin
     assert waits == []
 
 
-def test_a_unicorn_that_was_only_asked_is_not_shown(api: Api) -> None:
+def test_a_unicorn_with_an_open_offer_is_not_shown(api: Api) -> None:
     ride = stored(api, request_ride(api))
     api.match(ride, auto_accept=False)
     shown = api.call("GET", f"/v1/rides/{ride.ride_id}").json
@@ -265,7 +265,7 @@ def test_the_live_view_follows_the_unicorn(api: Api) -> None:
     }
 
 
-def test_a_planned_unicorn_is_told_of(api: Api) -> None:
+def test_the_live_view_shows_the_eta_of_a_planned_unicorn(api: Api) -> None:
     ride = stored(api, request_ride(api))
     assert isinstance(api.ports.waiting, FakeWaitingRides)
     plan = Pairing(ride.ride_id, "u1", 95, 400)

@@ -44,11 +44,11 @@ def test_positions_of_many_are_noted(api: Api) -> None:
         assert (position.location, position.heading) == (Location(40.7, -74.0), number)
 
 
-def test_no_positions_are_none(api: Api) -> None:
+def test_an_empty_list_of_positions_is_accepted(api: Api) -> None:
     assert send(api).json == {"accepted": 0, "rejected": []}
 
 
-def test_what_cannot_be_true_is_rejected_and_the_rest_is_noted(api: Api) -> None:
+def test_impossible_positions_are_rejected_and_the_others_noted(api: Api) -> None:
     api.ports.unicorns.create(a_unicorn(unicorn_id="gone", state=UnicornState.REMOVED))
     answer = send(
         api,
@@ -112,7 +112,7 @@ def test_states_are_read_only_when_they_are_not_known(
     assert read == [{"u0"}, {"u1"}]
 
 
-def test_a_unicorn_whose_row_nobody_can_read_costs_no_other_its_position(
+def test_positions_are_noted_although_one_unicorns_row_is_unreadable(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get_all = api.ports.unicorns.get_all
@@ -145,7 +145,7 @@ def test_an_entry_that_makes_no_sense_costs_its_neighbours_nothing(
     assert api.ports.fleet.position("u2", NOW)
 
 
-def test_what_phones_do_not_know_refuses_nobody(api: Api) -> None:
+def test_an_unknown_heading_or_speed_is_accepted(api: Api) -> None:
     answer = send(api, of("u0", heading=-1, speed=-1), of("u1", speed=-1))
     assert answer.json == {"accepted": 2, "rejected": []}
 

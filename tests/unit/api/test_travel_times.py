@@ -36,7 +36,9 @@ def test_a_zone_without_drives_is_not_listed(api: Api) -> None:
     assert travel_times(api) == {"travel_times": [], "next_cursor": None}
 
 
-def test_told_times_stand_beside_real_ones_and_a_drive_given_up_counts_as_late(api: Api) -> None:
+def test_quoted_times_are_compared_with_real_ones_and_a_given_up_drive_counts_as_late(
+    api: Api,
+) -> None:
     legs = api.ports.legs
     legs.add(ZONE, Kind.PICKUP, LEG, QuotedEta(told=180.0, latest=300.0, took=200.0))
     legs.add(ZONE, Kind.PICKUP, LEG, QuotedEta(told=300.0, latest=350.0, took=400.0))

@@ -185,7 +185,7 @@ def test_the_second_page_shows_no_ride_that_was_only_offered(
     assert api.call("GET", "/ride", token="manager").json == []
 
 
-def test_who_drives_no_unicorn_has_no_rides_at_the_second_page(
+def test_an_account_without_a_unicorn_has_no_rides_at_the_second_page(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PRINCIPALS, "manager", a_manager())

@@ -94,14 +94,14 @@ def effect(answer: Mapping[str, Any]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("event", [rest, http])
-def test_a_satisfied_policy_allows_exactly_the_request_asked_about(
+def test_a_satisfied_policy_allows_exactly_this_request(
     handle: Handler, mint: Mint, event: Any
 ) -> None:
     answer = handle(event("GET /v1/rides/ride-1", f"Bearer {mint.access_token()}"), None)
     assert effect(answer) == ("Allow", f"{API}/GET/v1/rides/ride-1")
 
 
-def test_the_api_behind_is_told_who_calls(handle: Handler, mint: Mint) -> None:
+def test_the_context_names_the_caller(handle: Handler, mint: Mint) -> None:
     token = mint.access_token(sub="admin-1", username="admin-1", **ADMIN)
     answer = handle(rest("POST /v1/admin/unicorns", f"Bearer {token}"), None)
     assert answer["principalId"] == "admin-1"
@@ -115,7 +115,7 @@ def test_the_api_behind_is_told_who_calls(handle: Handler, mint: Mint) -> None:
     }
 
 
-def test_all_scopes_and_the_kind_of_a_machine_are_told(handle: Handler, mint: Mint) -> None:
+def test_the_context_has_all_scopes_and_the_kind_of_a_machine(handle: Handler, mint: Mint) -> None:
     token = mint.machine_token(scope="wildrydes/fleet.telemetry wildrydes/admin")
     context = handle(http("POST /v1/fleet/positions", f"Bearer {token}"), None)["context"]
     assert context["scopes"] == "wildrydes/admin wildrydes/fleet.telemetry"
@@ -179,7 +179,7 @@ def test_a_caller_without_the_rights_is_denied(
         "OPTIONS /v1/rides",
     ],
 )
-def test_what_no_route_names_is_denied_to_everyone(
+def test_a_request_without_a_route_is_denied_to_everyone(
     handle: Handler, mint: Mint, event: Any, request_line: str
 ) -> None:
     claims = ADMIN | {"scope": " ".join(policy.SCOPES)}
@@ -195,7 +195,7 @@ def test_a_second_token_in_the_query_is_refused(handle_simply: Handler, mint: Mi
     }
 
 
-def test_revocation_is_asked_with_the_route_s_policy(
+def test_revocations_are_checked_by_the_policy_of_the_route(
     handle: Handler, mint: Mint, revocations: Revocations
 ) -> None:
     bearer = f"Bearer {mint.access_token()}"
@@ -208,7 +208,7 @@ def test_revocation_is_asked_with_the_route_s_policy(
 
 
 @pytest.mark.parametrize("event", [rest, http])
-def test_nobody_is_let_in_nor_told_to_sign_in_again_while_nobody_can_tell(
+def test_unknown_revocations_are_an_error_and_no_refusal(
     handle_simply: Handler, mint: Mint, revocations: Revocations, event: Any
 ) -> None:
     revocations.error = AuthUnavailable(1)

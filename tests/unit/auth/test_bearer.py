@@ -71,7 +71,7 @@ def test_a_very_long_header_costs_no_more_than_a_look() -> None:
         token_from("x" * 10_000_000, False)
 
 
-def test_a_bare_token_will_do_where_it_is_accepted() -> None:
+def test_a_token_without_a_scheme_is_read_where_it_is_accepted() -> None:
     assert token_from("abc.def-_.ghi", False, accepts_bare=True) == "abc.def-_.ghi"
     assert token_from("Bearer abc.def.ghi", False, accepts_bare=True) == "abc.def.ghi"
 
@@ -89,7 +89,7 @@ def test_a_bare_token_will_do_where_it_is_accepted() -> None:
         ("abc.def.ghi", True, MalformedHeader),
     ],
 )
-def test_anything_but_a_bare_token_is_judged_as_elsewhere(
+def test_other_headers_are_refused_there_as_elsewhere(
     authorization: str | None, has_query_token: bool, error: type[AuthError]
 ) -> None:
     with pytest.raises(error):

@@ -129,7 +129,7 @@ def test_the_header_without_the_proof_counts_as_none(api: Api, values: tuple[str
     assert me(api, *values, authorization="Bearer rider") == (200, "rider-1")
 
 
-def test_a_header_that_came_twice_makes_nobody_of_another_pool_ours(api: Api) -> None:
+def test_a_repeated_header_admits_no_user_of_another_pool(api: Api) -> None:
     """Joined to one value the second is a part of the provider, which must fit exactly."""
     assert me(api, header(), header()) == (401, "invalid_token")
 

@@ -67,7 +67,7 @@ def test_a_public_route_is_open(variant: str, route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=key_of)
-def test_with_tokens_a_route_asks_for_one_of_its_scopes(route: Route) -> None:
+def test_with_tokens_a_route_needs_one_of_its_scopes(route: Route) -> None:
     """API Gateway wants at least one of the scopes of a route."""
     declared = stack("cognito")[name_of(route)]["Properties"]
     assert declared["AuthorizationType"] == "JWT"

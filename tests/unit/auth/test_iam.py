@@ -1,4 +1,4 @@
-"""Callers with an IAM role: what is asked of STS, what is refused unasked, what is believed."""
+"""Callers with an IAM role: which requests go to STS, and which answers of STS count."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_role_calls_as_a_machine_with_its_scopes(
     assert re.fullmatch("[0-9a-f]{64}", principal.jti)
 
 
-def test_sts_is_asked_one_fixed_question(
+def test_sts_gets_one_fixed_request(
     verifier: IamVerifier, headers: dict[str, str], server: StsServer
 ) -> None:
     verify(verifier, headers)
@@ -87,16 +87,14 @@ def test_sts_is_asked_one_fixed_question(
     }
 
 
-def test_a_host_may_be_given_if_it_is_the_one(
+def test_the_host_of_sts_may_be_signed_explicitly(
     verifier: IamVerifier, headers: dict[str, str], server: StsServer
 ) -> None:
     host = server.url.removeprefix("http://")
     assert verify(verifier, changed(headers, Host=host)).subject == ROLE
 
 
-def test_what_belongs_to_the_body_may_be_signed_too(
-    verifier: IamVerifier, server: StsServer
-) -> None:
+def test_headers_of_the_body_may_be_signed_too(verifier: IamVerifier, server: StsServer) -> None:
     digest = "ab821ae955788b0e33ebd34c208442ccfc2d406e2edc5e7a39bd6458fbb4f843"
     more = {"Content-Length": "43", "X-Amz-Content-Sha256": digest}
     assert verify(verifier, signed_headers(server.url, headers=more)).subject == ROLE
@@ -129,7 +127,7 @@ def test_writing_a_credential_down_differently_does_not_change_its_name(
     assert verifier.verify(credential(other), signed_at(headers)) == verify(verifier, headers)
 
 
-def assert_refused_unasked(
+def assert_refused_without_a_call(
     verifier: IamVerifier, server: StsServer, headers: Mapping[str, Any], now: float
 ) -> None:
     with pytest.raises(InvalidToken):
@@ -138,10 +136,10 @@ def assert_refused_unasked(
 
 
 @pytest.mark.parametrize("after", [-31, 300, 301, 900, 1e9])
-def test_what_is_too_old_or_from_the_future_is_refused_unasked(
+def test_a_credential_too_old_or_from_the_future_causes_no_call_to_sts(
     verifier: IamVerifier, headers: dict[str, str], server: StsServer, after: float
 ) -> None:
-    assert_refused_unasked(verifier, server, headers, signed_at(headers) + after)
+    assert_refused_without_a_call(verifier, server, headers, signed_at(headers) + after)
 
 
 @pytest.mark.parametrize("after", [-30, 0, 299.9])
@@ -168,14 +166,14 @@ def test_five_minutes_and_clocks_that_run_ahead_are_fine(
         {"headers": {"X-Forwarded-Host": "sts.example.com"}},
     ],
 )
-def test_what_was_signed_for_another_purpose_is_refused_unasked(
+def test_a_request_signed_for_another_purpose_causes_no_call_to_sts(
     verifier: IamVerifier, server: StsServer, signing: dict[str, Any]
 ) -> None:
     headers = signed_headers(server.url, **signing)
-    assert_refused_unasked(verifier, server, headers, signed_at(headers))
+    assert_refused_without_a_call(verifier, server, headers, signed_at(headers))
 
 
-def test_what_was_signed_for_another_address_reaches_only_sts(
+def test_a_request_signed_for_another_address_is_sent_to_sts_only(
     verifier: IamVerifier, server: StsServer
 ) -> None:
     with StsServer() as theirs:
@@ -211,10 +209,10 @@ def test_what_was_signed_for_another_address_reaches_only_sts(
         {"body": "Action=AssumeRole"},
     ],
 )
-def test_headers_that_do_not_fit_are_refused_unasked(
+def test_headers_that_do_not_fit_cause_no_call_to_sts(
     verifier: IamVerifier, headers: dict[str, str], server: StsServer, changes: dict[str, object]
 ) -> None:
-    assert_refused_unasked(verifier, server, changed(headers, **changes), signed_at(headers))
+    assert_refused_without_a_call(verifier, server, changed(headers, **changes), signed_at(headers))
 
 
 @pytest.mark.parametrize(
@@ -233,19 +231,19 @@ def test_headers_that_do_not_fit_are_refused_unasked(
         ("aws4_request", "aws4_other"),
     ],
 )
-def test_an_authorization_that_signs_something_else_is_refused_unasked(
+def test_an_authorization_that_signs_something_else_causes_no_call_to_sts(
     verifier: IamVerifier, headers: dict[str, str], server: StsServer, pattern: str, instead: str
 ) -> None:
     authorization = re.sub(pattern, instead, headers["Authorization"], count=1)
     assert authorization != headers["Authorization"]
     bad = changed(headers, Authorization=authorization)
-    assert_refused_unasked(verifier, server, bad, signed_at(headers))
+    assert_refused_without_a_call(verifier, server, bad, signed_at(headers))
 
 
 @pytest.mark.parametrize(
     "text", ["", "e30", "W10", "bnVsbA", "not base64!", "e30=", "é", "a" * 7169]
 )
-def test_what_is_no_credential_is_refused_unasked(
+def test_a_text_that_is_no_credential_causes_no_call_to_sts(
     verifier: IamVerifier, server: StsServer, text: str
 ) -> None:
     with pytest.raises(InvalidToken):
@@ -281,7 +279,7 @@ def test_only_sessions_of_the_role_itself_get_its_scopes(
 @pytest.mark.parametrize(
     "code", ["SignatureDoesNotMatch", "InvalidClientTokenId", "ExpiredToken", "AccessDenied"]
 )
-def test_what_sts_refuses_is_refused_and_not_asked_again(
+def test_a_refusal_of_sts_is_remembered(
     verifier: IamVerifier, headers: dict[str, str], server: StsServer, code: str
 ) -> None:
     server.status, server.answer = 403, refusal(code)
@@ -314,7 +312,7 @@ def test_an_odd_refusal_of_one_credential_holds_up_no_other(
         (200, b"<GetCallerIdentityResponse><x>" + identity()),
     ],
 )
-def test_sts_that_answers_something_else_counts_as_away_for_a_second(
+def test_sts_with_an_unexpected_answer_counts_as_away_for_a_second(
     verifier: IamVerifier,
     headers: dict[str, str],
     server: StsServer,

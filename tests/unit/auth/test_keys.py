@@ -281,7 +281,7 @@ def test_a_kid_is_certainly_absent_only_while_no_fetch_could_bring_it(server: Ke
         assert not pool.keys.is_absent(B.kid)
 
 
-def test_a_kid_that_stays_absent_is_asked_for_less_and_less(server: KeyServer) -> None:
+def test_a_kid_that_stays_absent_is_fetched_less_and_less_often(server: KeyServer) -> None:
     with pool_on(server) as pool:
         pool.warm()
         fetches = []
@@ -333,7 +333,7 @@ def test_a_hostile_answer_never_replaces_a_good_set(
         assert pool.accepts(MINT_A.access_token())
 
 
-def test_a_key_added_is_found_by_one_fetch_and_nobody_else_notices(server: KeyServer) -> None:
+def test_an_added_key_is_found_by_one_fetch_while_others_are_served(server: KeyServer) -> None:
     stop = threading.Event()
 
     def keep_verifying() -> bool:

@@ -127,7 +127,7 @@ def test_no_group_is_enough_where_no_role_is_named() -> None:
         ("ADMIN_WRITE", "DELETE", True),
     ],
 )
-def test_only_plain_reads_go_on_when_nobody_knows_the_revocations(
+def test_only_plain_reads_are_allowed_while_revocations_are_unknown(
     name: str, method: str, certain: bool
 ) -> None:
     assert must_be_certain(NAMED[name], method) is certain

@@ -104,11 +104,11 @@ def test_revoking_a_machine_refuses_what_was_issued_up_to_that_instant() -> None
     assert not is_revoked(MACHINE, {"sub": ISSUED - SECOND})
 
 
-def test_nothing_revoked_refuses_nobody() -> None:
+def test_a_principal_without_revoked_marks_is_not_revoked() -> None:
     assert not is_revoked(USER, {})
 
 
-def test_the_store_is_asked_for_each_name_of_the_token(
+def test_the_store_looks_up_each_mark_of_the_token(
     revocations: RevocationCheck, store: Store
 ) -> None:
     read(revocations)
@@ -228,7 +228,7 @@ def test_a_waiting_request_is_judged_again_by_time_and_by_revocations(
         check_again(NOW)
 
 
-def test_a_process_that_has_the_whole_set_asks_nobody(store: Store, watch: Watch) -> None:
+def test_a_process_with_the_whole_set_looks_nothing_up(store: Store, watch: Watch) -> None:
     known = [RevocationSet({("sub", "other"): NOW}).believed_until(watch.seconds + 4)]
     check = RevocationCheck(store, lambda: known[0], watch)
     write(check)

@@ -182,7 +182,7 @@ def test_a_token_may_have_7_kib_and_no_more(mint: Mint, verifier: TokenVerifier)
 @pytest.mark.parametrize(
     "text", ["\U0001fae8", "\U0001faea", "zoë", "日本", "नमस्ते", "a+b@example.com", "‚„…", "x" * 128]
 )
-def test_whatever_cognito_allows_in_a_user_name_is_accepted(
+def test_every_user_name_that_cognito_allows_is_accepted(
     mint: Mint, verifier: TokenVerifier, name: str, text: str
 ) -> None:
     token = mint.access_token(**{name: text})
@@ -231,7 +231,7 @@ def test_an_unknown_kid_is_not_looked_for_on_behalf_of_bad_claims(
     assert keys.sought == []
 
 
-def test_nothing_of_a_token_is_parsed_whose_kid_is_certainly_absent(mint: Mint) -> None:
+def test_the_claims_of_a_token_with_a_certainly_absent_kid_are_not_parsed(mint: Mint) -> None:
     token = mint.signed(b"no claims at all", mint.header(kid="absent"))
     with pytest.raises(InvalidToken, match="unknown key"):
         verifier_with(CountingKeys(mint.key)).verify(token, time.time())
