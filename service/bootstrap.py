@@ -39,11 +39,12 @@ from service.stores.broker import CeleryRoundQueue, RedisQueues
 from service.stores.clocks import DynamoClock, redis_clock
 from service.stores.cognito import CognitoUserPool, IdentityPool
 from service.stores.corrections import KnownCorrections
+from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.operations import DynamoAuditLog, DynamoDeadLetters
+from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from service.stores.observed import ObservedAssignments, ObservedRides
 from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.photos import S3Photos
 from service.stores.redis.changes import RedisChanges
@@ -111,9 +112,9 @@ def build_ports(
     retention = timedelta(days=settings.ride_retention_days)
     times = zone_times(settings, dynamodb)
     return Ports(
-        rides=ObservedRides(dynamodb, settings.rides_table, retention=retention),
+        rides=DynamoRides(dynamodb, settings.rides_table, retention=retention),
         unicorns=DynamoUnicorns(dynamodb, settings.unicorns_table),
-        assignments=ObservedAssignments(
+        assignments=DynamoAssignments(
             dynamodb, settings.rides_table, settings.unicorns_table, retention=retention
         ),
         fleet=redis.fleet,

@@ -183,10 +183,8 @@ def tables_of_stores(role: str) -> dict[str, set[str]]:
     for tree in builders_of(role):
         for node in ast.walk(tree):
             match node:
-                case ast.Call(func=ast.Name(id=name)) if name.startswith(
-                    ("Dynamo", "Observed", "S3")
-                ):
-                    tables[name.replace("Observed", "Dynamo")] |= {
+                case ast.Call(func=ast.Name(id=name)) if name.startswith(("Dynamo", "S3")):
+                    tables[name] |= {
                         argument.attr
                         for argument in node.args
                         if isinstance(argument, ast.Attribute) and argument.attr.endswith("_table")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service.core.ports import WriteConflict
-from service.model import Ride, Unicorn
+from service.model import Ride, RideStatus, Unicorn
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, get_batch, write
 from service.stores.dynamodb.items import can_be_key, ride_from, text, unicorn_from
+from service.stores.dynamodb.steps import count_step, counted_claim
 from service.stores.dynamodb.updates import new_write_id, ride_update, unicorn_update
 
 if TYPE_CHECKING:
@@ -49,6 +51,13 @@ class DynamoAssignments:
         return ride, unicorn
 
     def commit(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
+        before, after = ride
+        is_claim = before.status is RideStatus.REQUESTED and not after.is_terminal
+        with counted_claim(before.ride_id) if is_claim else nullcontext():
+            self._write(ride, unicorn)
+        count_step(before, after)
+
+    def _write(self, ride: tuple[Ride, Ride], unicorn: tuple[Unicorn, Unicorn]) -> None:
         write_id = new_write_id()
         ride_side = ride_update(self._rides, *ride, write_id, retention=self._retention)
         unicorn_side = unicorn_update(self._unicorns, *unicorn, write_id)

@@ -16,10 +16,12 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from service.model import Ride
+from service.model import Ride, RideStatus
 from service.model.errors import Unavailable
+from service.observability.instruments import PUT_BACK, REENQUEUED
 from service.stores.dynamodb.calls import ConditionFailed, patiently, write
 from service.stores.dynamodb.items import SHARDS, readable_rides, text
+from service.stores.dynamodb.steps import OldestWaiting
 from service.stores.dynamodb.table import RideTable
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
@@ -64,6 +66,7 @@ class DueRides(RideTable):
     """The part of `Rides` that the sweep works with."""
 
     shards = SHARDS
+    _oldest_waiting: OldestWaiting
 
     def due(self, now: datetime, limit: int) -> Sequence[Ride]:
         queries = [self._due_query(shard, now, min(limit, QUERY_PAGE)) for shard in SHARDS]
@@ -71,6 +74,17 @@ class DueRides(RideTable):
         return self._still_due([_id(entry) for entry in islice(merged, limit)], now)
 
     def due_in_batches(
+        self, shard: str, now: datetime, limit: int, size: int
+    ) -> Iterator[Sequence[Ride]]:
+        seen: list[Ride] = []
+        try:
+            for rides in self._batches(shard, now, limit, size):
+                seen += rides
+                yield rides
+        finally:
+            self._oldest_waiting.note(seen)
+
+    def _batches(
         self, shard: str, now: datetime, limit: int, size: int
     ) -> Iterator[Sequence[Ride]]:
         oldest = list(
@@ -97,7 +111,12 @@ class DueRides(RideTable):
         if ride.due_at is None:
             return False
         after = replace(ride, due_at=due_at, failed_looks=failed_looks)
-        return self._amend(ride, after, ("status", "due_at"))
+        is_done = self._amend(ride, after, ("status", "due_at"))
+        if failed_looks:
+            PUT_BACK.inc()
+        elif is_done and ride.status is RideStatus.REQUESTED:
+            REENQUEUED.inc()
+        return is_done
 
     def postpone_all(self, times: Sequence[tuple[Ride, datetime]]) -> Sequence[Ride]:
         write_id = text(new_write_id())
@@ -112,6 +131,7 @@ class DueRides(RideTable):
                 for (ride, due_at), each in zip(chunk, answer["Responses"], strict=True)
                 if _is_done(each, write_id)
             ]
+        REENQUEUED.inc(sum(ride.status is RideStatus.REQUESTED for ride in moved))
         return moved
 
     def _postponing(

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from service.core.ports import MOST_LISTED, WriteConflict
 from service.model import Page, Ride, RideStatus
+from service.observability.instruments import RIDES_REQUESTED
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed
 from service.stores.dynamodb.due import QUERY_PAGE, DueRides
 from service.stores.dynamodb.items import can_be_key, ride_from, ride_item, text
+from service.stores.dynamodb.steps import OldestWaiting, count_step
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
 
@@ -46,6 +48,7 @@ class DynamoRides(DueRides):
     ) -> None:
         super().__init__(client, table, patience_seconds=patience_seconds)
         self._retention = retention
+        self._oldest_waiting = OldestWaiting()
 
     def create(self, ride: Ride) -> Ride | None:
         write_id = text(new_write_id())
@@ -58,8 +61,11 @@ class DynamoRides(DueRides):
             )
         except ConditionFailed as failed:
             stored = failed.stored[0]
-            # It is our own ride, even if a round claimed it before we noticed the lost answer.
-            return None if stored.get("first_write_id") == write_id else ride_from(stored)
+            # If not, it is our own ride, even if a round claimed it before we noticed the lost
+            # answer.
+            if stored.get("first_write_id") != write_id:
+                return ride_from(stored)
+        RIDES_REQUESTED.inc()
         return None
 
     def get(self, ride_id: str) -> Ride | None:
@@ -74,6 +80,7 @@ class DynamoRides(DueRides):
         except ConditionFailed as failed:
             stored = failed.stored[0]
             raise WriteConflict(ride=ride_from(stored) if stored else None) from failed
+        count_step(before, after)
 
     def list_of_rider(
         self,

@@ -14,11 +14,12 @@ from service.core.ports import WriteConflict
 from service.model import CanceledBy, RideStatus
 from service.model.errors import Unavailable
 from service.settings import Settings
+from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import count_calls, dynamodb_client
 from service.stores.dynamodb.items import shard_of
+from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from service.stores.observed import ObservedAssignments, ObservedRides
 from tests.support.builders import NOW, a_matched_pair, a_ride, a_usable_unicorn
 from tests.support.dynamodb import fresh_settings, service_client
 from tests.support.infrastructure import MiniStack
@@ -50,11 +51,11 @@ def settings(ministack: MiniStack) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="module")
-def rides(settings: Settings) -> ObservedRides:
-    return ObservedRides(dynamodb_client(settings), settings.rides_table)
+def rides(settings: Settings) -> DynamoRides:
+    return DynamoRides(dynamodb_client(settings), settings.rides_table)
 
 
-def test_a_call_and_what_it_consumed_are_counted(rides: ObservedRides, settings: Settings) -> None:
+def test_a_call_and_what_it_consumed_are_counted(rides: DynamoRides, settings: Settings) -> None:
     calls = Count("wildrydes_dynamodb_call_duration_seconds_count", operation="PutItem")
     table = settings.rides_table
     units = Count("wildrydes_dynamodb_capacity_units_total", operation="PutItem", table=table)
@@ -68,7 +69,7 @@ def test_a_call_and_what_it_consumed_are_counted(rides: ObservedRides, settings:
 
 
 @pytest.mark.parametrize("by", list(CanceledBy))
-def test_an_end_is_counted_once_and_by_whom(rides: ObservedRides, by: CanceledBy) -> None:
+def test_an_end_is_counted_once_and_by_whom(rides: DynamoRides, by: CanceledBy) -> None:
     ended = Count("wildrydes_rides_ended_total", outcome="canceled", by=by.value)
     ride = a_ride(ride_id=str(uuid.uuid4()))
     rides.create(ride)
@@ -80,11 +81,11 @@ def test_an_end_is_counted_once_and_by_whom(rides: ObservedRides, by: CanceledBy
 
 
 def test_claims_are_counted_won_or_lost_and_matches_timed(
-    rides: ObservedRides, settings: Settings
+    rides: DynamoRides, settings: Settings
 ) -> None:
     client = dynamodb_client(settings)
     tables = settings.rides_table, settings.unicorns_table
-    assignments = ObservedAssignments(client, *tables)
+    assignments = DynamoAssignments(client, *tables)
     ride = a_ride(ride_id=str(uuid.uuid4()))
     unicorn = a_usable_unicorn(unicorn_id=str(uuid.uuid4()))
     rides.create(ride)
@@ -99,7 +100,7 @@ def test_claims_are_counted_won_or_lost_and_matches_timed(
     assert matched.status is RideStatus.MATCHED
 
 
-def test_a_ride_the_sweep_brings_back_and_the_oldest_are_told(rides: ObservedRides) -> None:
+def test_a_ride_the_sweep_brings_back_and_the_oldest_are_told(rides: DynamoRides) -> None:
     reenqueued = Count("wildrydes_sweep_reenqueued_total")
     long_ago = NOW - timedelta(days=1)
     old = a_ride(ride_id=str(uuid.uuid4()), requested_at=long_ago, due_at=long_ago)
@@ -121,7 +122,7 @@ def test_a_lost_call_is_an_error_by_its_kind(
         "wildrydes_dynamodb_errors_total", operation="GetItem", error="EndpointConnectionError"
     )
     with pytest.raises(Unavailable):
-        ObservedRides(dynamodb_client(settings), settings.rides_table).get("ride-1")
+        DynamoRides(dynamodb_client(settings), settings.rides_table).get("ride-1")
     assert errors.risen >= 1
 
 
@@ -134,7 +135,7 @@ def test_a_counted_client_can_still_describe_its_tables(
 
 
 def test_a_ride_whose_unicorn_does_not_come_is_counted_when_it_is_noticed_and_taken_back(
-    rides: ObservedRides,
+    rides: DynamoRides,
 ) -> None:
     left, taken_back = (
         Count("wildrydes_rides_not_coming_total", outcome=each) for each in ("left", "taken_back")
