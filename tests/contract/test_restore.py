@@ -103,7 +103,7 @@ def test_after_a_table_is_restored_ten_minutes_back_every_pair_agrees_again(
     roster = DynamoRoster(dynamodb, tables.unicorns_table)
 
     def run() -> Reconciled:
-        fleet = items_of(lambda at: roster.unicorns(limit=5, start=at))
+        fleet = items_of(lambda start, **_: roster.unicorns(limit=5, start=start))
         return reconcile(service.ports, fleet, NOW + timedelta(minutes=11), 1000)
 
     done = run()

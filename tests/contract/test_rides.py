@@ -269,7 +269,7 @@ def test_a_unicorns_rides_are_those_it_has_or_had_at_their_end(rides: Rides) -> 
 
     def listed(status: RideStatus | None = None, seconds: float = 0, limit: int = 9) -> list[str]:
         page = partial(rides.list_of_unicorn, "u1", status=status, limit=limit)
-        found = items_of(lambda start: page(start=start, since=later(seconds)))
+        found = items_of(lambda start, **_: page(start=start, since=later(seconds)))
         return [ride.ride_id for ride in found]
 
     assert listed() == listed(limit=1) == ["ride-2", "ride-1", "ride-0"]
