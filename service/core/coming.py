@@ -61,7 +61,7 @@ def assess(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> Verdict:
     left = _left(ports, ride, seen, now)
     if left is None:
         return Verdict.COMING
-    if not _is_somebody_better(ports, ride, left, now):
+    if not _is_another_better(ports, ride, left, now):
         return Verdict.NOT_COMING
     unicorn_id = ride.unicorn_id or ""
     allowed = ports.fleet.may_take_back(ride.ride_id, unicorn_id, now)
@@ -162,7 +162,7 @@ def _left(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> float | N
     )
 
 
-def _is_somebody_better(ports: Stores, ride: Ride, left: float, now: datetime) -> bool:
+def _is_another_better(ports: Stores, ride: Ride, left: float, now: datetime) -> bool:
     """Whether a free unicorn that a round may pair with the ride would arrive much sooner."""
     if ports.pauses.current().covers(ride.zone):
         return False

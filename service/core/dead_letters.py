@@ -136,7 +136,7 @@ def _replay_ride(ports: Stores, ride_id: str, now: datetime) -> bool:
     if ride is None:
         return False
     if ride.rider_id == ERASED:
-        raise DeadLetterNotFound("the rider was forgotten, so there is nobody to dispatch for")
+        raise DeadLetterNotFound("the rider was erased, so the ride cannot be requested again")
 
     def decide(ride: Ride, unicorn: Unicorn | None) -> tuple[Ride, Unicorn | None]:
         if ride.status is not RideStatus.UNMATCHED:

@@ -173,15 +173,9 @@ def set_pause(ports: Stores, zone: str | None, paused: bool, now: datetime) -> P
     if not paused:
         # Rides that are not triggered here are triggered by the sweep within seconds.
         with suppress(Unavailable):
-            _trigger_waiting(ports, pause, now)
+            waiting = [r for r in waiting_rides(ports, now) if not pause.covers(r.zone)]
+            effects.trigger_rides(ports, waiting)
     return pause
-
-
-def _trigger_waiting(ports: Stores, pause: Pause, now: datetime) -> None:
-    """Trigger the waiting rides of zones that are not paused, at most `MOST_READ`."""
-    for ride in waiting_rides(ports, now):
-        if not pause.covers(ride.zone):
-            effects.trigger_rides(ports, [ride])
 
 
 def waiting_rides(ports: Stores, now: datetime) -> Sequence[Ride]:

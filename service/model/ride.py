@@ -298,8 +298,8 @@ class Ride:
 
     def replayed(self, now: datetime, match_within: timedelta) -> Ride:
         """Requested again after it was set aside; excluded unicorns stay excluded."""
-        is_somebodys = self.rider_id != ERASED
-        self._require(self.status is RideStatus.UNMATCHED and is_somebodys, "replayed")
+        has_rider = self.rider_id != ERASED
+        self._require(self.status is RideStatus.UNMATCHED and has_rider, "replayed")
         return self._next(
             RideStep.REPLAYED, now, due_at=now + FIRST_RETRY, deadline_at=now + match_within
         )
