@@ -272,7 +272,8 @@ class City:
         )
 
     def _depart(self, cab: Cab, ride_id: str, trip: NycTrip) -> None:
-        self.call("POST", f"/v1/fleet/me/rides/{ride_id}/arrive", cab.token)
+        at = _json(trip.pickup)
+        self.call("POST", f"/v1/fleet/me/rides/{ride_id}/arrive", cab.token, at)
         ride = self.call("POST", f"/v1/fleet/me/rides/{ride_id}/start", cab.token)
         cab.drive(trip.dropoff, trip.seconds / self.compress)
         if self.until_boarding:

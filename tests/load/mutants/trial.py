@@ -38,6 +38,15 @@ SLOW = (
 _CORE = ("tests/unit/core", "tests/unit/stores", "tests/unit/api", SLOW[0], "tests/unit/matching")
 _API = ("tests/unit/api", "tests/hostile", "tests/unit/core")
 _PROCESSES = ("tests/unit/test_process_settings.py", "tests/unit/test_*.py")
+
+
+def _running(*subjects: str) -> str:
+    """Tests that never name a module of the processes that they start."""
+    return " ".join(f"tests/integration/test_{subject}.py" for subject in subjects)
+
+
+_SERVING = f"{_running('http_forms', 'slow_clients', 'stopping')} tests/hostile"
+_WORKING = _running("ride", "repositioning", "oversight", "metrics", "log_lines", "travel_times")
 SUITES: dict[str, tuple[str, ...]] = {
     "service/model": ("tests/unit/model tests/unit/core", *_CORE[1:]),
     "service/core": _CORE,
