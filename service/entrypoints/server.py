@@ -173,9 +173,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         try:
             request = next(parser)
             connection.head_is_read()
-            with self._counted_request(request, addr[0]) as client:
-                if client != addr[0]:
-                    self._crowds.take_turn(client)
+            with self._counted_request(request, addr[0]):
                 self.handle_request(name, request, connection, addr)
         except StopIteration:
             goes_on = False
@@ -224,19 +222,20 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         return self._crowds.counted(peer, self.worker_connections // 2)
 
     @contextmanager
-    def _counted_request(self, request: Any, peer: str) -> Iterator[str]:
-        """Enter the client's address. Behind a load balancer, also count the request for it.
+    def _counted_request(self, request: Any, peer: str) -> Iterator[None]:
+        """Behind a load balancer, count the request for its client, and wait for a turn.
 
-        Without a load balancer, `_counted` counts the connection instead.
+        Without a load balancer, `_counted` counts the connection, and reading waited for a turn.
         """
         if not self._is_behind_proxy():
-            yield peer
+            yield
             return
         forwarded = [value for name, value in request.headers if name == "X-FORWARDED-FOR"]
         environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": ",".join(forwarded)}
         client: str = self._of_application("client_address", lambda _: peer)(environ)
         with self._crowds.counted(client):
-            yield client
+            self._crowds.take_turn(client)
+            yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: finish requests under way and close connections between requests.

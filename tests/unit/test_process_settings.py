@@ -15,6 +15,7 @@ from service.auth.verifier import LONGEST_TOKEN
 from service.core.rounds import WORK_BUDGET_SECONDS
 from service.entrypoints import gunicorn
 from service.settings import ApiSettings
+from service.stores import broker
 from service.stores.broker import SWEEP_QUEUE, SWEEP_TASK, broker_options
 from tests.support.infrastructure import PROJECT
 from tests.unit.test_ecs_templates import containers, resources
@@ -58,12 +59,12 @@ STARTS = {
 def celery(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A worker's options, read in another process because importing the module installs hooks."""
     code = (
-        "import json; from celery import signals; from worker.app import app; "
+        "import json; from celery import signals; import worker.tasks; from worker.app import app; "
         f"found = {{name: app.conf[name] for name in {NAMES!r}}}; "
         "names = lambda signal: [each.__name__ for _, each in signal.receivers "
         "if hasattr(each, '__name__')]; "
         f"found |= {{name: names(getattr(signals, name)) for name in {tuple(STARTS)!r}}}; "
-        "print(json.dumps(found))"
+        "print(json.dumps(found | {'tasks': [*app.tasks], 'routes': app.conf.task_routes}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -79,6 +80,15 @@ def celery(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def stop_timeouts() -> dict[str, int]:
     """Seconds that ECS gives each role to end."""
     return {name: container["StopTimeout"] for name, container in containers().items()}
+
+
+def test_a_worker_knows_each_job_of_dispatch_and_its_queue(celery: Any) -> None:
+    jobs = {name for key, name in vars(broker).items() if key.endswith("_TASK")}
+    jobs.remove(broker.CLEAN_TASK)  # of the media role
+    assert jobs <= set(celery["tasks"])
+    queues = {job: route["queue"] for job, route in celery["routes"].items()}
+    expected = dict.fromkeys(jobs, broker.SWEEP_QUEUE) | {broker.ROUND_TASK: broker.DISPATCH_QUEUE}
+    assert queues == expected
 
 
 @pytest.mark.parametrize(("signal", "begins"), STARTS.items())

@@ -10,7 +10,7 @@ import pytest
 from gunicorn.http.errors import InvalidHeader, InvalidResponseHeader, LimitRequestHeaders
 
 from service.auth.verifier import LONGEST_TOKEN
-from service.entrypoints.connection import RequestTimeout
+from service.entrypoints.connection import HEAD_BYTES, Connection, RequestTimeout
 from service.entrypoints.crowds import Crowds
 from service.entrypoints.server import ApiWorker, UnreadableRequest, refusal_of
 from service.http.audit import client_address
@@ -49,18 +49,30 @@ def test_a_balancer_may_hold_them_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("is_behind_proxy", "client"), [(True, "198.51.100.7"), (False, "192.0.2.1")]
+    ("is_behind_proxy", "client", "turns"),
+    [(True, "198.51.100.7", ["198.51.100.7"]), (False, "192.0.2.1", [])],
 )
-def test_behind_a_balancer_a_request_counts_for_its_client(
-    is_behind_proxy: bool, client: str
+def test_behind_a_balancer_a_request_counts_for_its_client_and_waits_for_a_turn(
+    monkeypatch: pytest.MonkeyPatch, is_behind_proxy: bool, client: str, turns: list[str]
 ) -> None:
-    server = worker(is_behind_proxy=is_behind_proxy)
+    server, taken = worker(is_behind_proxy=is_behind_proxy), list[str]()
+    monkeypatch.setattr(server._crowds, "take_turn", taken.append)
     headers = [("X-FORWARDED-FOR", "203.0.113.9"), ("X-FORWARDED-FOR", "198.51.100.7")]
     request = SimpleNamespace(headers=headers)
-    with server._counted("192.0.2.1"), server._counted_request(request, "192.0.2.1") as counted:
-        assert counted == client
+    with server._counted("192.0.2.1"), server._counted_request(request, "192.0.2.1"):
         assert [*server._crowds.addresses] == [client]
+        assert taken == turns
     assert server._crowds.addresses == {}
+
+
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"x" * (HEAD_BYTES + 1)])
+def test_the_rest_of_a_refused_head_is_read_to_its_end_or_its_bound(first: bytes) -> None:
+    pieces = iter([first, b"of the next request"])
+    ignore = lambda *_: None  # noqa: E731
+    client = SimpleNamespace(setsockopt=ignore, settimeout=ignore, recv=lambda _: next(pieces))
+    connection = Connection(client)
+    connection.read_on()
+    assert connection.head == first
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "service/http": _API,
     "service/api": _API,
     "service/identity": ("tests/unit/identity", "tests/integration/test_identity_walk.py"),
-    "service/entrypoints": _PROCESSES,
+    "service/entrypoints": (*_PROCESSES, "tests/integration/test_slow_clients.py"),
     "worker/app.py": _PROCESSES,
     "worker/base.py": _PROCESSES,
     "worker": ("tests/unit/test_*.py", "tests/faults/test_broker.py"),
