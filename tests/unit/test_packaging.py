@@ -39,11 +39,19 @@ def test_the_compose_file_has_only_variables_that_every_docker_compose_reads() -
         assert re.fullmatch(r"\$\{\w+(:?[-?][^}]*)?\}", variable), variable
 
 
-def test_compose_and_the_development_stack_run_the_same_emulator_version() -> None:
-    compose = (PROJECT / "docker" / "compose.yaml").read_text()
+def test_compose_and_the_development_stack_run_the_same_emulator_with_the_same_settings(
+    tmp_path: Path,
+) -> None:
+    aws = yaml.safe_load((PROJECT / "docker" / "compose.yaml").read_text())["services"]["aws"]
     pinned = (PROJECT / "service" / "local" / "requirements.in").read_text()
     (version,) = re.findall(r"^ministack==(\S+)", pinned, re.MULTILINE)
-    assert f"image: ministackorg/ministack:{version}" in compose
+    assert aws["image"] == f"ministackorg/ministack:{version}"
+    own = emulators.ministack(tmp_path, tmp_path, 4566, {}, tmp_path / "log").environment
+    elsewhere = {"BIND_HOST", "STATE_DIR", "SERVICES"}
+    names = aws["environment"].keys() & own.keys() - elsewhere
+    assert names >= {"AUTH", "IOT_MTLS_ENABLED", "PERSIST_STATE"}
+    assert {name: aws["environment"][name] for name in names} == {name: own[name] for name in names}
+    assert set(aws["environment"]["SERVICES"].split(",")) <= set(own["SERVICES"].split(","))
 
 
 def test_a_name_lookup_takes_no_longer_than_a_call_to_dynamodb_is_repeated() -> None:
