@@ -177,27 +177,22 @@ def _next_unicorn(
     return unicorn.released(ride_id, now, refused=step is Step.DECLINE)
 
 
-def set_availability(
-    ports: Stores,
-    unicorn_id: str,
-    accepting: bool,
-    now: datetime,
-    precondition: Callable[[int], bool] = lambda _version: True,
-) -> Unicorn:
+def set_availability(ports: Stores, unicorn_id: str, accepting: bool, now: datetime) -> Unicorn:
     """Go on or off duty; a ride under way is finished first. Going off duty declines an offer.
 
-    Raises `StaleVersion` unless `precondition` accepts the stored version.
+    Raises `UnicornNotFound`, `IllegalTransition` once removed.
     """
     unicorn = stored_unicorn(ports, unicorn_id)
-    if not accepting and decline_offer(ports, unicorn, now, precondition):
+    if not accepting and decline_offer(ports, unicorn, now):
         return stored_unicorn(ports, unicorn_id)
-    return change_unicorn(
-        ports, unicorn, lambda u: u.with_availability(accepting, now), now, precondition
-    )
+    return change_unicorn(ports, unicorn, lambda u: u.with_availability(accepting, now), now)
 
 
 def decline_offer(
-    ports: Stores, unicorn: Unicorn, now: datetime, precondition: Callable[[int], bool]
+    ports: Stores,
+    unicorn: Unicorn,
+    now: datetime,
+    precondition: Callable[[int], bool] = lambda _version: True,
 ) -> bool:
     """Decline the ride that is offered to the unicorn and put it off duty, in one write.
 

@@ -133,6 +133,12 @@ class Service:
     def drives_to(self, at: Location, unicorn_id: str = "u1") -> positions.Noted:
         return positions.record_position(self.ports, unicorn_id, Position(at, self.now), self.now)
 
+    def takes(self, ride: Ride, *steps: unicorns.Step, unicorn_id: str = "u1") -> Ride:
+        """The unicorn takes these steps of the ride; returns the ride after the last one."""
+        for step in steps:
+            ride = unicorns.advance(self.ports, step, unicorn_id, ride.ride_id, self.now)
+        return ride
+
     def run_published_rounds(self) -> int:
         """Run every published job once; returns how many there were."""
         jobs, self.rounds.published = self.rounds.published, []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.api.views import staff_ride_view
 from service.core.coming import is_better, is_not_coming, most_taken_back
 from service.core.sweep import sweep
-from service.core.unicorns import Step, advance
+from service.core.unicorns import Step
 from service.core.watch import live_view
 from service.model import Location, Ride, RideStatus
 from tests.support.service import PICKUP, Service
@@ -215,7 +215,7 @@ def test_a_unicorn_that_only_polls_loses_its_ride_after_three_minutes(
 
 def test_a_unicorn_at_the_pickup_waits_for_its_rider_without_a_place(service: Service) -> None:
     ride = service.matched()
-    advance(service.ports, Step.ARRIVE, "u1", ride.ride_id, service.now)
+    service.takes(ride, Step.ARRIVE)
     service.on_duty("u2")
     polls(service, ride, 300, "u2")
     assert service.stored(ride).unicorn_id == "u1"

@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.core import staff, unicorns
+from service.core import staff
 from service.core.estimates import estimate
 from service.core.experience import travel_times_reports
 from service.core.learning import learn_from_legs
@@ -55,7 +55,7 @@ def driven(service: Service) -> Ride:
     for step, seconds in ((Step.ARRIVE, 200), (Step.START, 30), (Step.COMPLETE, 600)):
         service.later(seconds)
         service.drives_to(PICKUP if step is not Step.COMPLETE else DROPOFF)
-        ride = unicorns.advance(service.ports, step, "u1", ride.ride_id, service.now)
+        ride = service.takes(ride, step)
     return ride
 
 
@@ -110,8 +110,8 @@ def test_a_pickup_leg_ends_at_the_first_position_at_the_pickup_whatever_the_driv
         if second in places:
             service.drives_to(metres_north(places[second]))
         if second == tap:
-            unicorns.advance(service.ports, Step.ARRIVE, "u1", ride.ride_id, service.now)
-    unicorns.advance(service.ports, Step.START, "u1", ride.ride_id, service.now)
+            service.takes(ride, Step.ARRIVE)
+    service.takes(ride, Step.START)
     assert [leg.seconds for leg in service.legs.recent(ZONE, Kind.PICKUP)] == taught
 
 

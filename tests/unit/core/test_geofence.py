@@ -59,7 +59,7 @@ def test_another_unicorn_does_not_inherit_the_insistence_of_the_first(service: S
     service.drives_to(FAR, "u2")
     service.run_published_rounds()
     with pytest.raises(TooFarAway):
-        advance(service.ports, Step.ARRIVE, "u2", ride.ride_id, service.now)
+        service.takes(ride, Step.ARRIVE, unicorn_id="u2")
 
 
 def test_the_place_that_comes_with_the_step_counts_more_than_the_last_position(

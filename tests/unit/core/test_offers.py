@@ -13,7 +13,7 @@ from service.api.views import DrivenRideView
 from service.core import staff
 from service.core.rides import cancel_ride
 from service.core.sweep import sweep
-from service.core.unicorns import Step, advance, set_availability
+from service.core.unicorns import Step, set_availability
 from service.model import Location, Ride, RideStatus, Unicorn
 from service.model.errors import IllegalTransition, RideNotFound, StaleVersion, Unavailable
 from tests.support.service import PICKUP, Service
@@ -98,7 +98,7 @@ def test_an_accepted_ride_ends_the_streak_of_missed_offers(service: Service) -> 
     for number in (1, 2):
         misses(service, number)
     ride = offered(service, "rider-3")
-    advance(service.ports, Step.ACCEPT, "u1", ride.ride_id, service.now)
+    service.takes(ride, Step.ACCEPT)
     cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
     assert misses(service, 4).accepting
 
@@ -108,7 +108,7 @@ def test_a_declined_ride_ends_the_streak_of_missed_offers(service: Service) -> N
     for number in (1, 2):
         misses(service, number)
     ride = offered(service, "rider-3")
-    advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    service.takes(ride, Step.DECLINE)
     cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
     assert misses(service, 4).accepting
 
@@ -166,8 +166,7 @@ def test_a_unicorn_that_never_answers_keeps_three_riders_waiting_and_no_fourth(
         service.later(4)
         service.drives_to(ride.pickup, "u2")
         service.later(4)
-        for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
-            advance(service.ports, step, "u2", ride.ride_id, service.now)
+        service.takes(ride, Step.ARRIVE, Step.START, Step.COMPLETE, unicorn_id="u2")
         service.drives_to(FARTHER, "u2")
 
 
@@ -177,7 +176,7 @@ def test_a_missed_offer_is_made_again_to_the_only_unicorn_in_reach(service: Serv
     expires(service, "u1")
     again = service.stored(ride)
     assert (again.status, again.unicorn_id) == (RideStatus.OFFERED, "u1")
-    advance(service.ports, Step.ACCEPT, "u1", ride.ride_id, service.now)
+    service.takes(ride, Step.ACCEPT)
     assert service.stored(ride).status is RideStatus.MATCHED
 
 
@@ -193,7 +192,7 @@ def test_a_declined_offer_is_never_made_again(service: Service) -> None:
     service.on_duty(auto_accept=False)
     ride = offered(service)
     expires(service, "u1")
-    advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    service.takes(ride, Step.DECLINE)
     service.waiting.marks.clear()
     service.dispatcher.run(ride.zone, "")
     assert service.stored(ride).status is RideStatus.REQUESTED
@@ -249,7 +248,7 @@ def test_an_offer_ends_in_time_although_the_sweep_fails_on_it(
         sweep(service.ports, service.now)
     assert service.stored(ride).status is RideStatus.OFFERED
     with pytest.raises(IllegalTransition):
-        advance(service.ports, Step.ACCEPT, "u1", ride.ride_id, service.now)
+        service.takes(ride, Step.ACCEPT)
     service.later(4)
     sweep(service.ports, service.now)
     assert service.stored(ride).status is RideStatus.REQUESTED
@@ -273,7 +272,7 @@ def test_going_off_duty_with_an_open_offer_fails_at_another_version_of_the_unico
     service.on_duty(auto_accept=False)
     ride = offered(service)
     with pytest.raises(StaleVersion):
-        set_availability(service.ports, "u1", False, service.now, lambda version: version == 1)
+        staff.amend(service.ports, "u1", {}, False, service.now, lambda version: version == 1)
     assert service.stored(ride) == ride
 
 
@@ -288,17 +287,17 @@ def test_a_repeated_decline_shows_the_ride_as_the_decline_left_it(service: Servi
     service.on_duty("u1", auto_accept=False)
     ride = offered(service)
     service.on_duty("u2", FARTHER)
-    declined = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    declined = service.takes(ride, Step.DECLINE)
     assert (declined.status, declined.version) == (RideStatus.REQUESTED, ride.version + 1)
     service.run_published_rounds()
     assert service.stored(ride).unicorn_id == "u2"
     service.later(4)
     service.drives_to(ride.pickup, "u2")
     for step in (Step.ARRIVE, Step.START, Step.COMPLETE):
-        again = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+        again = service.takes(ride, Step.DECLINE)
         assert DrivenRideView.of(again) == DrivenRideView.of(declined)
-        advance(service.ports, step, "u2", ride.ride_id, service.now)
-    again = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+        service.takes(ride, step, unicorn_id="u2")
+    again = service.takes(ride, Step.DECLINE)
     assert DrivenRideView.of(again) == DrivenRideView.of(declined)
 
 
@@ -306,14 +305,12 @@ def test_two_unicorns_that_declined_each_see_the_ride_as_they_left_it(service: S
     service.on_duty("u1", auto_accept=False)
     ride = offered(service)
     service.on_duty("u2", FARTHER, auto_accept=False)
-    first = advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    first = service.takes(ride, Step.DECLINE)
     service.run_published_rounds()
-    second = advance(service.ports, Step.DECLINE, "u2", ride.ride_id, service.now)
+    second = service.takes(ride, Step.DECLINE, unicorn_id="u2")
     assert second.version == first.version + 2
     for name, left in (("u1", first), ("u2", second)):
-        assert advance(service.ports, Step.DECLINE, name, ride.ride_id, service.now).version == (
-            left.version
-        )
+        assert service.takes(ride, Step.DECLINE, unicorn_id=name).version == (left.version)
 
 
 def test_only_the_unicorn_that_declined_may_repeat_the_decline(service: Service) -> None:
@@ -326,13 +323,12 @@ def test_only_the_unicorn_that_declined_may_repeat_the_decline(service: Service)
     assert service.stored(ride).unicorn_id == "u2"
     for name in ("u1", "u3"):
         with pytest.raises(RideNotFound):
-            advance(service.ports, Step.DECLINE, name, ride.ride_id, service.now)
+            service.takes(ride, Step.DECLINE, unicorn_id=name)
     service.later(4)
     service.drives_to(ride.pickup, "u2")
-    advance(service.ports, Step.ARRIVE, "u2", ride.ride_id, service.now)
-    advance(service.ports, Step.START, "u2", ride.ride_id, service.now)
+    service.takes(ride, Step.ARRIVE, Step.START, unicorn_id="u2")
     with pytest.raises(IllegalTransition):
-        advance(service.ports, Step.DECLINE, "u2", ride.ride_id, service.now)
+        service.takes(ride, Step.DECLINE, unicorn_id="u2")
 
 
 @pytest.mark.parametrize("step", [Step.ACCEPT, Step.DECLINE])
@@ -342,4 +338,4 @@ def test_a_late_answer_to_a_missed_offer_is_not_found(service: Service, step: St
     service.on_duty("u2", FARTHER)
     expires(service, "u1", "u2")
     with pytest.raises(RideNotFound):
-        advance(service.ports, step, "u1", ride.ride_id, service.now)
+        service.takes(ride, step)

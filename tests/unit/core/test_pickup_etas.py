@@ -12,7 +12,7 @@ from service.core import estimates
 from service.core.pickup_etas import PickupEtas
 from service.core.sweep import sweep
 from service.core.times import ZoneTimes
-from service.core.unicorns import Step, advance
+from service.core.unicorns import Step
 from service.core.watch import live_view
 from service.matching.travel import FloatArray
 from service.model import Location, RideStatus
@@ -110,7 +110,7 @@ def test_another_unicorn_of_the_same_ride_gets_another_estimate(
     ride = service.matched()
     eta(service, ride.ride_id)
     service.on_duty("u2")
-    advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+    service.takes(ride, Step.DECLINE)
     service.run_published_rounds()
     assert service.stored(ride).unicorn_id == "u2"
     eta(service, ride.ride_id)
@@ -131,8 +131,7 @@ def test_the_sweep_uses_the_same_travel_times_for_the_length_of_a_trip(
     service.on_duty()
     ride = service.request(dropoff=FAR)
     service.run_published_rounds()
-    for step in (Step.ARRIVE, Step.START):
-        advance(service.ports, step, "u1", ride.ride_id, service.now)
+    service.takes(ride, Step.ARRIVE, Step.START)
     service.later(timedelta(hours=2, minutes=59).total_seconds())
     sweep(service.ports, service.now)
     assert service.stored(ride).status is RideStatus.IN_PROGRESS

@@ -11,7 +11,7 @@ from service.core.reconcile import Mended, mend, reconcile
 from service.core.rides import cancel_ride
 from service.core.staff import cancel_as_admin, reassign_ride
 from service.core.sweep import sweep
-from service.core.unicorns import Step, advance
+from service.core.unicorns import Step
 from service.model import ASSIGNED, Ride, RideStatus, Unicorn, UnicornState
 from tests.support.service import PICKUP, Service
 
@@ -27,7 +27,7 @@ def history(service: Service) -> list[tuple[Ride, Unicorn]]:
     pairs.append((service.stored(ride), service.stored_unicorn()))
     for step in STEPS:
         service.later(30)
-        advance(service.ports, step, "u1", ride.ride_id, service.now)
+        service.takes(ride, step)
         pairs.append((service.stored(ride), service.stored_unicorn()))
     return pairs
 
@@ -159,7 +159,7 @@ def test_a_driver_can_end_a_ride_that_the_unicorns_row_does_not_name(
     pairs = history(service)
     ride = pairs[3 if step is Step.COMPLETE else 1][0]
     tear(service, ride, pairs[0][1])
-    assert advance(service.ports, step, "u1", ride.ride_id, service.now).status not in ASSIGNED
+    assert service.takes(ride, step).status not in ASSIGNED
     assert service.stored_unicorn().can_take_a_ride
 
 
@@ -173,7 +173,7 @@ def test_a_decline_between_read_and_write_of_a_cancel_is_no_conflict(
 
     def decline_first(*pair: object) -> None:
         monkeypatch.undo()
-        advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+        service.takes(ride, Step.DECLINE)
         commit(*pair)  # type: ignore[arg-type]
 
     monkeypatch.setattr(service.ports.assignments, "commit", decline_first)

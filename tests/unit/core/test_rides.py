@@ -10,7 +10,7 @@ import pytest
 
 from service.core.ports import Rules
 from service.core.rides import RideOrder, cancel_ride, own_ride, request_ride
-from service.core.unicorns import Step, advance
+from service.core.unicorns import Step
 from service.core.watch import live_view
 from service.model import Location, RideStatus, Unicorn, UnicornState
 from service.model.errors import IdempotencyKeyReused, RideNotFound, TooManyActiveRides
@@ -182,7 +182,7 @@ def test_a_cancel_that_meets_a_decline_still_cancels(service: Service) -> None:
 
     def decline_in_between(unicorn_id: str) -> Unicorn | None:
         first.get.side_effect = service.unicorns.get
-        advance(service.ports, Step.DECLINE, "u1", ride.ride_id, service.now)
+        service.takes(ride, Step.DECLINE)
         return service.unicorns.get(unicorn_id)
 
     first.get.side_effect = decline_in_between

@@ -11,7 +11,7 @@ from service.core.positions import Report, record_positions
 from service.core.rides import cancel_ride
 from service.core.staff import cancel_as_admin, reassign_ride, remove_unicorn
 from service.core.sweep import sweep
-from service.core.unicorns import Step, advance, set_availability
+from service.core.unicorns import Step, set_availability
 from service.model import CanceledBy, Position, PositionProblem, Ride, RideStatus, UnicornState
 from service.model.errors import (
     IllegalTransition,
@@ -40,7 +40,7 @@ def ride_in(service: Service, status: RideStatus) -> Ride:
     ride = service.request()
     service.run_published_rounds()
     for step in TO_STATUS[status]:
-        advance(service.ports, step, "u1", ride.ride_id, service.now)
+        service.takes(ride, step)
     assert service.stored(ride).status is status
     return service.stored(ride)
 

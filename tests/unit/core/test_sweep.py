@@ -12,7 +12,7 @@ import pytest
 
 from service.core.due import handle_due
 from service.core.sweep import Swept, sweep
-from service.core.unicorns import Step, advance
+from service.core.unicorns import Step
 from service.model import Pairing, RideStatus, UnicornState
 from service.model.errors import Unavailable
 from tests.support.service import PICKUP, Service
@@ -112,16 +112,14 @@ def test_the_due_time_of_a_ride_moves_once_a_minute_at_most_and_rarely_during_it
 
     ride = service.matched()
     assert looks(580) <= 11
-    for step in (Step.ARRIVE, Step.START):
-        advance(service.ports, step, "u1", ride.ride_id, service.now)
+    service.takes(ride, Step.ARRIVE, Step.START)
     assert looks(1200) <= 2
 
 
 def test_a_ride_in_progress_ends_after_more_than_half_an_hour_of_silence(service: Service) -> None:
     service.fleet.begin_epoch(service.now)
     ride = service.matched()
-    for step in (Step.ARRIVE, Step.START):
-        ride = advance(service.ports, step, "u1", ride.ride_id, service.now)
+    ride = service.takes(ride, Step.ARRIVE, Step.START)
     service.fleet.hear("u1", service.now)
     now = service.later(30 * 60)
     assert handle_due(service.ports, ride, now) == now + timedelta(seconds=1)

@@ -171,3 +171,14 @@ def test_a_wait_for_duty_ends_if_another_account_drives_the_unicorn(service: Ser
     unicorn = service.on_duty(account_sub="driver-1")
     with pytest.raises(UnicornNotFound):
         news(service, Duty(replace(unicorn, account_sub="driver-2"), None))
+
+
+def test_a_wait_wakes_when_it_ends_or_at_once_if_it_has_ended_and_keeps_its_first_reason() -> None:
+    wait, woken = Wait(), list[str]()
+    wait.wake_with(lambda: woken.append("first"))
+    assert woken == []
+    wait.end("superseded")
+    wait.end("stopped")
+    assert (wait.ended_by, set(woken)) == ("superseded", {"first"})
+    wait.wake_with(lambda: woken.append("second"))
+    assert woken[-1] == "second"

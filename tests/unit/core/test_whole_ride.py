@@ -9,8 +9,8 @@ import pytest
 
 from service.core.rides import cancel_ride, rate_ride
 from service.core.sweep import RETRY_EVERY, sweep
-from service.core.unicorns import Step, advance
-from service.model import CanceledBy, Rating, Ride, RideStatus, Unicorn, UnicornState
+from service.core.unicorns import Step
+from service.model import CanceledBy, Rating, RideStatus, Unicorn, UnicornState
 from service.model.errors import IllegalTransition, NotCancelable, RideNotFound, Unavailable
 from tests.support.service import PICKUP, Service
 
@@ -23,11 +23,6 @@ def an_epoch_long_ago(service: Service) -> None:
     service.fleet.begin_epoch(service.now)
 
 
-def take(service: Service, ride: Ride, *steps: Step) -> None:
-    for step in steps:
-        advance(service.ports, step, "u1", ride.ride_id, service.now)
-
-
 def be_silent(service: Service, minutes: int) -> None:
     """No unicorn calls for so long, while the sweep runs every 15 s."""
     for _ in range(4 * minutes):
@@ -37,17 +32,17 @@ def be_silent(service: Service, minutes: int) -> None:
 
 def test_an_accepted_ride_can_still_be_declined(service: Service) -> None:
     ride = service.matched(auto_accept=False)
-    take(service, ride, Step.ACCEPT, Step.DECLINE, Step.DECLINE)
+    service.takes(ride, Step.ACCEPT, Step.DECLINE, Step.DECLINE)
     back = service.stored(ride)
     assert (back.status, back.excluded, back.version) == (RideStatus.REQUESTED, {"u1"}, 4)
 
 
 def test_a_completed_ride_is_rated_and_the_last_rating_counts(service: Service) -> None:
     ride = service.matched()
-    take(service, ride, Step.ARRIVE, Step.START)
+    service.takes(ride, Step.ARRIVE, Step.START)
     with pytest.raises(IllegalTransition):
         rate_ride(service.ports, ride.ride_id, "rider-1", Rating(5), service.now)
-    take(service, ride, Step.COMPLETE)
+    service.takes(ride, Step.COMPLETE)
     for rating in (Rating(2), Rating(5, "sparkling"), Rating(5, "sparkling")):
         rated = rate_ride(service.ports, ride.ride_id, "rider-1", rating, service.now)
     assert (rated.rating, rated.version) == (Rating(5, "sparkling"), 7)
@@ -57,12 +52,12 @@ def test_a_completed_ride_is_rated_and_the_last_rating_counts(service: Service) 
 
 def test_a_cancel_that_comes_after_the_start_is_refused(service: Service) -> None:
     ride = service.matched()
-    take(service, ride, Step.ARRIVE)
+    service.takes(ride, Step.ARRIVE)
     committing = Mock(wraps=service.ports.assignments)
 
     def after_the_start(*change: object) -> None:
         committing.commit.side_effect = service.ports.assignments.commit
-        take(service, ride, Step.START)
+        service.takes(ride, Step.START)
         service.ports.assignments.commit(*change)  # type: ignore[arg-type]
 
     committing.commit.side_effect = after_the_start
@@ -91,7 +86,7 @@ def test_a_unicorn_that_vanishes_before_the_start_is_replaced(
     service: Service, steps: tuple[Step, ...]
 ) -> None:
     ride = service.matched()
-    take(service, ride, *steps)
+    service.takes(ride, *steps)
     be_silent(service, minutes=2)
     assert service.stored(ride).status is RideStatus.REQUESTED
     assert service.stored_unicorn().state is UnicornState.NON_OPERATIONAL
@@ -106,7 +101,7 @@ def test_a_unicorn_on_a_long_trip_is_lost_only_after_three_times_its_length(
     service.on_duty()
     ride = service.request(**LONG_WAY)
     service.run_published_rounds()
-    take(service, ride, Step.ARRIVE, Step.START)
+    service.takes(ride, Step.ARRIVE, Step.START)
     be_silent(service, minutes=90)
     assert service.stored(ride).status is RideStatus.IN_PROGRESS
     be_silent(service, minutes=60)
@@ -118,7 +113,7 @@ def test_a_unicorn_on_a_long_trip_is_lost_only_after_three_times_its_length(
 
 def test_a_rider_does_not_show_up_while_redis_is_away(service: Service) -> None:
     ride = service.matched()
-    take(service, ride, Step.ARRIVE)
+    service.takes(ride, Step.ARRIVE)
     away = Mock(**{"begin_epoch.side_effect": Unavailable, "presence.side_effect": Unavailable})
     away.refresh.side_effect = Unavailable
     for minutes, status in ((9, RideStatus.ARRIVED), (1, RideStatus.CANCELED)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -81,3 +82,14 @@ def test_amending_makes_one_version_more_or_changes_nothing() -> None:
     assert unicorn.amended({"name": unicorn.name}, True, NOW) is unicorn
     amended = unicorn.amended({"name": "Binky"}, False, NOW)
     assert (amended.name, amended.accepting, amended.version) == ("Binky", False, 2)
+
+
+@pytest.mark.parametrize(("most", "stays"), [(0, True), (2, False), (3, False), (4, True)])
+def test_a_unicorn_that_missed_too_many_offers_in_a_row_goes_off_duty(
+    most: int, stays: bool
+) -> None:
+    """`most` is smaller than the number of missed offers if the setting was lowered."""
+    unicorn = replace(on_a_ride(), missed=frozenset({"ride-8", "ride-9"}))
+    after = unicorn.offer_missed("ride-1", NOW, counts=True, most=most)
+    assert after.accepting == stays
+    assert after.missed == (unicorn.missed | {"ride-1"} if stays else frozenset())
