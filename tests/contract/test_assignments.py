@@ -79,7 +79,7 @@ def test_a_claim_fails_when_the_ride_was_canceled(stores: Stores) -> None:
     assert stores.unicorns.get("u1") == unicorn
 
 
-def test_a_claim_that_fails_on_both_sides_tells_both(stores: Stores) -> None:
+def test_a_claim_that_fails_on_both_sides_returns_what_is_stored_of_both(stores: Stores) -> None:
     ride, unicorn = store(stores, a_ride(), a_usable_unicorn())
     claim(stores, ride, unicorn)
     with pytest.raises(WriteConflict) as lost:
@@ -87,7 +87,7 @@ def test_a_claim_that_fails_on_both_sides_tells_both(stores: Stores) -> None:
     assert (lost.value.ride, lost.value.unicorn) == a_matched_pair(ride, unicorn)
 
 
-def test_a_claim_of_what_does_not_exist_fails(stores: Stores) -> None:
+def test_a_claim_of_a_ride_and_a_unicorn_that_do_not_exist_fails(stores: Stores) -> None:
     with pytest.raises(WriteConflict) as lost:
         claim(stores, a_ride(), a_usable_unicorn())
     assert (lost.value.ride, lost.value.unicorn) == (None, None)
@@ -137,7 +137,7 @@ def test_a_ride_runs_to_its_end_and_frees_its_unicorn(stores: Stores) -> None:
     assert free.can_take_a_ride
 
 
-def test_thirty_two_rides_at_once_one_wins_the_unicorn(stores: Stores) -> None:
+def test_one_of_thirty_two_rides_at_once_wins_the_unicorn(stores: Stores) -> None:
     unicorn = a_usable_unicorn()
     stores.unicorns.create(unicorn)
     rides = [a_ride(ride_id=f"r{n}") for n in range(32)]
@@ -151,7 +151,7 @@ def test_thirty_two_rides_at_once_one_wins_the_unicorn(stores: Stores) -> None:
     assert statuses.count(RideStatus.REQUESTED) == 31
 
 
-def test_thirty_two_unicorns_at_once_one_wins_the_ride(stores: Stores) -> None:
+def test_one_of_thirty_two_unicorns_at_once_wins_the_ride(stores: Stores) -> None:
     ride = a_ride()
     stores.rides.create(ride)
     unicorns = [a_usable_unicorn(unicorn_id=f"u{n}") for n in range(32)]
@@ -166,7 +166,7 @@ def test_thirty_two_unicorns_at_once_one_wins_the_ride(stores: Stores) -> None:
     ]
 
 
-def test_claims_in_any_order_never_pair_anyone_twice(stores: Stores) -> None:
+def test_claims_in_any_order_pair_no_ride_and_no_unicorn_twice(stores: Stores) -> None:
     rides = [a_ride(ride_id=f"r{n}") for n in range(8)]
     unicorns = [a_usable_unicorn(unicorn_id=f"u{n}") for n in range(8)]
     for ride, unicorn in zip(rides, unicorns, strict=True):

@@ -139,7 +139,7 @@ def test_waiting_rides_are_shown_oldest_first_with_their_plans(town: Town) -> No
     assert town.city.waiting(Box(151, -34, 152, -33), 10) == []
 
 
-def test_a_look_takes_few_calls_and_reads_no_more_than_its_bound(
+def test_the_map_takes_few_calls_and_reads_a_limited_number_of_unicorns(
     real: Town, link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with link.client.pipeline(transaction=False) as pipe:
@@ -155,7 +155,7 @@ def test_a_look_takes_few_calls_and_reads_no_more_than_its_bound(
     assert stats["cmdstat_hvals"]["calls"] == 1
 
 
-def test_what_was_noted_long_ago_is_tidied(real: Town, link: RedisLink) -> None:
+def test_entries_noted_more_than_an_hour_ago_are_deleted(real: Town, link: RedisLink) -> None:
     real.put("u1", BATTERY_PARK)
     real.put("u2", BATTERY_PARK, seconds=3601)
     real.names(seconds=3601)
@@ -163,7 +163,7 @@ def test_what_was_noted_long_ago_is_tidied(real: Town, link: RedisLink) -> None:
 
 
 @pytest.mark.parametrize("entry", ["", "{}", "[2,1]", "[1,1,1]", '[1,"x","u1",1,1,1,"lost",1,1]'])
-def test_an_unreadable_entry_of_the_map_is_passed_over(
+def test_an_unreadable_entry_of_the_map_is_left_out(
     real: Town, link: RedisLink, entry: str
 ) -> None:
     real.put("u2", BATTERY_PARK)

@@ -1,4 +1,4 @@
-"""Rounds are fair, with either fleet index: no cut hides who may take a ride, and all get rides."""
+"""Rounds are fair with either fleet index: no limit hides an eligible unicorn, all get rides."""
 
 from __future__ import annotations
 
@@ -171,7 +171,9 @@ def test_equally_near_unicorns_take_turns(
         assert max(counts.values()) - min(counts.values()) <= 2
 
 
-def test_a_rename_or_a_lost_redis_changes_no_places(new_index: MakeIndex) -> None:
+def test_a_rename_and_a_lost_redis_leave_the_order_of_waiting_unicorns(
+    new_index: MakeIndex,
+) -> None:
     service = a_service(new_index)
     for number in range(3):
         service.on_duty(f"u{number}")
@@ -188,7 +190,7 @@ def test_a_rename_or_a_lost_redis_changes_no_places(new_index: MakeIndex) -> Non
     assert service.stored(ride).unicorn_id == "u0"
 
 
-def test_who_refuses_or_was_served_goes_to_the_end_and_a_canceled_rides_unicorn_keeps_its_place(
+def test_a_unicorn_that_declines_or_ends_a_ride_goes_last_but_after_a_cancelation_it_does_not(
     new_index: MakeIndex,
 ) -> None:
     service = a_service(new_index)

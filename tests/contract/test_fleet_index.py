@@ -91,7 +91,7 @@ def test_a_unicorn_enters_once_and_again_after_silence_or_in_another_zone(
     assert entered == [True, False, True, False, True]
 
 
-def test_a_stale_position_is_no_position(fleet: FleetIndex) -> None:
+def test_a_stale_position_is_not_used(fleet: FleetIndex) -> None:
     fleet.refresh(a_usable_unicorn(), NOW)
     fleet.record("u1", at(HERE), NOW)
     later = NOW + STALE + timedelta(seconds=1)
@@ -159,7 +159,7 @@ def test_many_positions_are_recorded_as_single_ones_are(fleet: FleetIndex) -> No
     assert near(fleet, FAR, later) == []
 
 
-def test_nothing_to_record_is_no_call(fleet: FleetIndex) -> None:
+def test_recording_no_positions_returns_nothing(fleet: FleetIndex) -> None:
     assert fleet.record_all({}, NOW) == {}
     fleet.refresh_all([], NOW)
 
@@ -200,7 +200,9 @@ def test_as_many_of_a_row_are_found_as_riders_stand_there(fleet: FleetIndex) -> 
     assert {unicorn.unicorn_id for unicorn in unicorns[:40]} <= names
 
 
-def test_those_a_little_farther_than_the_nearest_are_as_near(fleet: FleetIndex) -> None:
+def test_unicorns_a_little_farther_than_the_nearest_count_as_equally_near(
+    fleet: FleetIndex,
+) -> None:
     row(fleet, 20)
     for metres, seconds in ((90, 900), (150, 1000)):
         unicorn = a_usable_unicorn(f"at-{metres}", idle_since=NOW - timedelta(seconds=seconds))
@@ -213,7 +215,9 @@ def test_those_a_little_farther_than_the_nearest_are_as_near(fleet: FleetIndex) 
 
 
 @pytest.mark.parametrize(("count", "cut"), [(15, False), (16, False), (17, True)])
-def test_it_is_told_whether_more_are_within_reach(fleet: FleetIndex, count: int, cut: bool) -> None:
+def test_the_answer_says_whether_more_unicorns_are_within_reach(
+    fleet: FleetIndex, count: int, cut: bool
+) -> None:
     row(fleet, count)
     found = fleet.near([HERE, FAR], reach_metres=2250, per_place=16, now=NOW)
     assert len(found.entries) == min(count, 16)
@@ -295,7 +299,7 @@ def test_unicorns_at_the_edges_of_the_map_are_found(fleet: FleetIndex, place: Lo
     assert [entry.unicorn.unicorn_id for entry in near(fleet, place)] == ["u1"]
 
 
-def test_a_unicorn_could_not_answer_whose_calls_are_refused_or_made_by_others(
+def test_a_unicorn_whose_calls_are_refused_or_made_by_a_gateway_could_not_answer(
     fleet: FleetIndex,
 ) -> None:
     fleet.begin_epoch(NOW - timedelta(hours=1))
@@ -311,7 +315,7 @@ def test_a_unicorn_could_not_answer_whose_calls_are_refused_or_made_by_others(
     assert not fleet.could_answer("u1", later + timedelta(seconds=1), later)
 
 
-def test_a_unicorn_could_answer_if_it_was_heard_and_everybody_listened(fleet: FleetIndex) -> None:
+def test_a_unicorn_could_answer_if_it_was_heard_and_all_processes_heard(fleet: FleetIndex) -> None:
     fleet.begin_epoch(NOW - timedelta(hours=1))
     since, later = NOW + timedelta(seconds=5), NOW + timedelta(seconds=20)
     hear_through(fleet, NOW, later)

@@ -33,14 +33,14 @@ def test_one_process_at_a_time_holds_a_shards_lock_and_other_shards_have_theirs(
         assert again
 
 
-def test_a_sweep_that_fails_gives_its_lock_back(locks: RedisLocks) -> None:
+def test_a_sweep_that_fails_releases_its_lock(locks: RedisLocks) -> None:
     with pytest.raises(ZeroDivisionError), locks.hold("1"):
         raise ZeroDivisionError
     with locks.hold("1") as mine:
         assert mine
 
 
-def test_who_did_not_get_the_lock_does_not_give_it_back(locks: RedisLocks) -> None:
+def test_a_process_without_the_lock_does_not_release_it(locks: RedisLocks) -> None:
     with locks.hold("1"):
         with locks.hold("1"):
             pass
@@ -48,7 +48,7 @@ def test_who_did_not_get_the_lock_does_not_give_it_back(locks: RedisLocks) -> No
             assert not third
 
 
-def test_a_lock_that_ran_out_is_not_taken_from_its_next_holder(
+def test_an_expired_lock_is_not_taken_from_its_next_holder(
     locks: RedisLocks, redis_client: redis.Redis
 ) -> None:
     with locks.hold("1"):
@@ -63,7 +63,7 @@ def test_a_process_that_died_keeps_its_shard_for_three_seconds_at_most(
         assert 0 < redis_client.pttl(keys.sweep_lock("1")) <= 3000
 
 
-def test_everybody_sweeps_while_redis_is_away() -> None:
+def test_every_process_sweeps_while_redis_is_away() -> None:
     away = Mock()
     away.lock.return_value.acquire.side_effect = redis.ConnectionError
     away.lock.return_value.release.side_effect = redis.ConnectionError

@@ -1,4 +1,4 @@
-"""DynamoDB did it but the answer got lost: a write is done once and known to be done."""
+"""A write whose answer is lost is done once, and is known to be done."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ def last_write_id(client: DynamoDBClient, table: str, key: str, value: str) -> o
     return item["last_write_id"]
 
 
-def test_a_ride_is_created_by_its_own_request(stores: Stores, dynamodb: DynamoDBClient) -> None:
+def test_a_ride_whose_answer_is_lost_counts_as_created(
+    stores: Stores, dynamodb: DynamoDBClient
+) -> None:
     with LostAnswers(dynamodb, 1) as lost:
         assert stores.rides.create(a_ride()) is None
     assert lost.left == 0
     assert stores.rides.get("ride-1") == a_ride()
 
 
-def test_a_ride_that_is_claimed_before_the_loss_is_noticed_still_is_its_own_request(
+def test_a_ride_that_is_claimed_before_the_loss_is_noticed_counts_as_created(
     stores: Stores, dynamodb: DynamoDBClient
 ) -> None:
     ride, unicorn = a_ride(), a_usable_unicorn()
@@ -52,7 +54,7 @@ def test_a_ride_that_is_claimed_before_the_loss_is_noticed_still_is_its_own_requ
     assert stores.rides.get("ride-1") == matched
 
 
-def test_a_unicorn_that_is_changed_before_the_loss_is_noticed_still_is_enrolled(
+def test_a_unicorn_that_is_changed_before_the_loss_is_noticed_counts_as_enrolled(
     stores: Stores, dynamodb: DynamoDBClient
 ) -> None:
     unicorn = a_unicorn(account_sub="sub-1")
@@ -71,7 +73,9 @@ def test_a_ride_is_saved_once(stores: Stores, dynamodb: DynamoDBClient) -> None:
     assert stores.rides.get("ride-1") == canceled
 
 
-def test_a_ride_is_postponed_and_known_to_be(stores: Stores, dynamodb: DynamoDBClient) -> None:
+def test_a_postponement_whose_answer_is_lost_is_known_to_be_done(
+    stores: Stores, dynamodb: DynamoDBClient
+) -> None:
     stores.rides.create(a_ride())
     with LostAnswers(dynamodb, 1):
         assert stores.rides.postpone(a_ride(), NOW + timedelta(seconds=6))

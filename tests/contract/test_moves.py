@@ -90,7 +90,7 @@ def test_an_outlook_names_who_is_planned_and_how_old_the_memory_is(stores: Store
     assert outlook.since == NOW.replace(microsecond=123_000) - timedelta(hours=1)
 
 
-def test_a_step_is_kept_and_its_advice_is_seen_wherever_the_unicorn_is(stores: Stores) -> None:
+def test_a_run_is_kept_and_its_advice_is_seen_wherever_the_unicorn_is(stores: Stores) -> None:
     stores.fleet.refresh(a_usable_unicorn(), NOW)
     stores.fleet.record("u1", Position(HERE, NOW), NOW)
     run = LastRun(
@@ -115,7 +115,7 @@ def test_a_step_is_kept_and_its_advice_is_seen_wherever_the_unicorn_is(stores: S
     assert stores.fleet.presence("u1", NOW - timedelta(seconds=1)).advice is None
 
 
-def test_whoever_the_next_step_does_not_name_is_told_nothing_any_more(stores: Stores) -> None:
+def test_a_unicorn_that_the_next_run_does_not_name_loses_its_advice(stores: Stores) -> None:
     stores.fleet.refresh(a_usable_unicorn(), NOW)
     stores.moves.advise(ZONE, LastRun(at=NOW, moves=[MOVE]), [ADVICE])
     other = replace(ADVICE, unicorn_id="u2")
@@ -142,7 +142,7 @@ def test_the_unicorns_of_a_zone_stand_there_or_will_drop_off_there(stores: Store
     assert stores.fleet.of_zone(ZONE, NOW + timedelta(minutes=5)) == []
 
 
-def test_the_counters_are_bounded_expire_and_hold_no_rider(link: RedisLink) -> None:
+def test_the_counters_are_limited_expire_and_name_no_rider(link: RedisLink) -> None:
     sub = "4f1c2d3e-rider"
     waiting = RedisWaitingRides(link)
     waiting.add([a_ride(rider_id=sub, pickup=HERE, zone=ZONE)])
@@ -169,7 +169,7 @@ def test_the_counters_are_bounded_expire_and_hold_no_rider(link: RedisLink) -> N
         (6, [0, {MOVE.cell: "many"}]),
     ],
 )
-def test_a_step_with_a_part_of_another_form_is_passed_over(
+def test_a_run_with_a_part_of_another_form_is_ignored(
     link: RedisLink, part: int, other: object
 ) -> None:
     moves = RedisMoves(link)
@@ -181,7 +181,7 @@ def test_a_step_with_a_part_of_another_form_is_passed_over(
     assert moves.outlook(ZONE, NOW).last is None
 
 
-def test_unreadable_entries_of_repositioning_are_passed_over(link: RedisLink) -> None:
+def test_unreadable_entries_of_repositioning_are_ignored(link: RedisLink) -> None:
     moves, name = RedisMoves(link), keys.requests(ZONE, int(NOW.timestamp()) // 900)
     with link.use() as client:
         client.hset(name, mapping={"1": "nonsense", "2": f"{CELL} x", "3": "882a100d67fffff 1"})

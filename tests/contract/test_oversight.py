@@ -130,7 +130,7 @@ def test_rides_before_the_span_and_of_another_status_are_left_out(desk: Desk) ->
     assert newest(desk, status=RideStatus.MATCHED) == []
 
 
-def test_a_call_looks_at_a_bounded_number_of_rides_and_goes_on(
+def test_a_call_reads_a_limited_number_of_rides_and_the_next_one_continues(
     dynamo_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listings, "MOST_READ", 4)
@@ -240,7 +240,7 @@ def test_dead_letters_are_listed_newest_first(desk: Desk, limit: int) -> None:
     assert found == letters[::-1]
 
 
-def test_a_letter_is_noted_as_replayed_unless_it_was_set_aside_anew(desk: Desk) -> None:
+def test_a_letter_is_marked_as_replayed_unless_it_was_set_aside_again(desk: Desk) -> None:
     letter = a_letter()
     desk.dead_letters.put(letter)
     desk.dead_letters.mark_replayed(letter, NOW)
@@ -253,7 +253,9 @@ def test_a_letter_is_noted_as_replayed_unless_it_was_set_aside_anew(desk: Desk) 
     assert desk.dead_letters.get("ride-7") is None
 
 
-def test_revocations_are_no_dead_letters(dynamo_desk: Desk, request: pytest.FixtureRequest) -> None:
+def test_revocations_are_not_listed_as_dead_letters(
+    dynamo_desk: Desk, request: pytest.FixtureRequest
+) -> None:
     tables: Settings = request.getfixturevalue("tables")
     client = request.getfixturevalue("dynamodb")
     revocations = DynamoRevocations(client, tables.operations_table)
@@ -261,7 +263,7 @@ def test_revocations_are_no_dead_letters(dynamo_desk: Desk, request: pytest.Fixt
     assert dynamo_desk.dead_letters.newest(limit=5, start=None) == Page(())
 
 
-def test_zones_and_everything_are_paused_and_resumed(desk: Desk) -> None:
+def test_single_zones_and_all_zones_are_paused_and_resumed(desk: Desk) -> None:
     pauses = desk.pauses
     assert pauses.current() == Pause()
     assert pauses.put("a", True) == Pause(zones=frozenset("a"))
@@ -304,7 +306,7 @@ def test_a_replayed_ride_is_due_again(desk: Desk) -> None:
     assert list(desk.rides.due(datetime(2026, 11, 25, tzinfo=UTC), 10)) == [again]
 
 
-def test_letters_that_are_forgotten_are_gone_and_the_others_stay(desk: Desk) -> None:
+def test_forgetting_letters_deletes_them_and_no_others(desk: Desk) -> None:
     for number in range(3):
         desk.dead_letters.put(a_letter(number))
     kept, *forgotten = (a_letter(number).dead_letter_id for number in range(3))

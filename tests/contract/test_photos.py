@@ -105,7 +105,7 @@ def test_an_upload_is_found_by_its_identity_and_taken_once(place: Any, sub: str)
     assert list(place.photos.waiting()) == []
 
 
-def test_what_is_too_large_is_taken_away_and_refused(place: Any, sub: str) -> None:
+def test_an_upload_that_is_too_large_is_removed_and_refused(place: Any, sub: str) -> None:
     place.photos.link_identity("identity-1", sub)
     place.upload("identity-1", bytes(UPLOAD_BYTES + 1))
     with pytest.raises(PhotoRefused):
@@ -127,7 +127,7 @@ def test_a_new_photo_takes_the_place_of_the_one_before(place: Any, sub: str) -> 
     assert place.photos.get(sub).refused == "the picture moves"
 
 
-def test_what_is_forgotten_leaves_nothing(place: Any, sub: str) -> None:
+def test_forgetting_an_account_leaves_no_file_and_no_item(place: Any, sub: str) -> None:
     place.photos.link_identity("identity-1", sub)
     place.photos.keep(sub, PICTURE)
     place.upload("identity-1", b"one more")

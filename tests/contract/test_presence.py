@@ -1,4 +1,4 @@
-"""Who is there, by calls and places: the same in Redis and in the fake."""
+"""How long unicorns have been silent, and where they are: the same in Redis and in the fake."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_quarter_of_the_stale_time_without_a_report_is_a_gap(fleet: FleetIndex
     assert fleet.presence("u1", NOW + seconds(45.1)).silence == seconds(0)
 
 
-def test_a_goodbye_suspends_nothing(fleet: FleetIndex) -> None:
+def test_a_process_that_says_goodbye_does_not_suspend_silence(fleet: FleetIndex) -> None:
     fleet.report_hearing("stays", NOW)
     fleet.report_hearing("leaves", NOW)
     fleet.withdraw_hearing("leaves")
@@ -116,7 +116,7 @@ def test_after_a_jump_of_the_clock_silence_counts_anew(fleet: FleetIndex, hours:
     assert fleet.presence("u1", jumped + seconds(30)).silence == seconds(30)
 
 
-def test_any_call_breaks_the_silence_but_only_a_place_places(fleet: FleetIndex) -> None:
+def test_any_call_ends_the_silence_but_only_a_position_gives_a_place(fleet: FleetIndex) -> None:
     fleet.record("u1", at(HERE), NOW)
     hear_through(fleet, NOW, LATER)
     fleet.hear("u1", LATER)
@@ -124,7 +124,7 @@ def test_any_call_breaks_the_silence_but_only_a_place_places(fleet: FleetIndex) 
     assert (seen.position, seen.silence, seen.unplaced) == (None, timedelta(), seconds(90))
 
 
-def test_one_jump_is_not_believed_and_the_way_back_is_no_news(fleet: FleetIndex) -> None:
+def test_one_jump_is_not_believed_and_the_next_position_is_kept(fleet: FleetIndex) -> None:
     for second, place in enumerate([HERE, Location(0, 0), HERE]):
         fleet.record("u1", at(place, 4 * second), NOW + seconds(4 * second))
         assert fleet.presence("u1", NOW + seconds(8)).position != at(Location(0, 0), 4)
@@ -141,7 +141,7 @@ def test_a_jump_is_believed_when_a_second_report_agrees(fleet: FleetIndex) -> No
     assert (doubted.is_new_here, believed.is_new_here) == (False, True)
 
 
-def test_three_places_that_do_not_agree_are_none(fleet: FleetIndex) -> None:
+def test_places_that_do_not_agree_are_not_believed(fleet: FleetIndex) -> None:
     for second, place in enumerate([HERE, FAR, Location(0, 0), Location(-40, 100)]):
         fleet.record("u1", at(place, second), NOW + seconds(second))
     assert fleet.position("u1", NOW + seconds(3)) == at(HERE)
@@ -223,13 +223,13 @@ def test_a_trail_is_the_last_three_places_that_are_some_way_apart(fleet: FleetIn
     assert fleet.presence("u1", NOW).trail == (places[2], places[5], places[6])
 
 
-def test_whoever_stands_still_keeps_its_trail(fleet: FleetIndex) -> None:
+def test_a_unicorn_that_stands_still_keeps_its_trail(fleet: FleetIndex) -> None:
     way = [north(metres, 10 * number) for number, metres in enumerate((0, 100, 200))]
     record(fleet, *way, *(north(200 + number % 9, 30 + number) for number in range(100)))
     assert fleet.presence("u1", LATER).trail == tuple(way)
 
 
-def test_an_incredible_jump_and_an_older_place_are_on_no_trail(fleet: FleetIndex) -> None:
+def test_a_trail_has_no_implausible_jump_and_no_older_place(fleet: FleetIndex) -> None:
     way = [north(0, 0), north(100, 10)]
     record(fleet, *way, at(FAR, 11), north(300, 5))
     assert fleet.presence("u1", NOW).trail == tuple(way)
@@ -261,9 +261,7 @@ def test_one_ride_in_twenty_is_taken_back_in_any_minute(
         assert held_back.get() - before == 50 - 2 * most
 
 
-def test_whoever_may_take_a_ride_back_may_again_but_from_no_other_unicorn(
-    fleet: FleetIndex,
-) -> None:
+def test_a_ride_may_be_taken_back_repeatedly_but_from_one_unicorn(fleet: FleetIndex) -> None:
     assert [fleet.may_take_back("ride-1", "u1", NOW) for _ in range(3)] == [True] * 3
     assert not fleet.may_take_back("ride-1", "u2", NOW)
 
@@ -292,7 +290,7 @@ def test_each_ride_has_its_own_instant_at_its_pickup(fleet: FleetIndex) -> None:
     assert fleet.reached("u1", "ride-1") is None
 
 
-def test_whoever_has_no_ride_reaches_no_pickup(fleet: FleetIndex) -> None:
+def test_a_unicorn_without_a_ride_reaches_no_pickup(fleet: FleetIndex) -> None:
     fleet.refresh(a_usable_unicorn(), NOW)
     fleet.record("u1", north(0, 0), LATER)
     assert fleet.reached("u1", "") is None
@@ -308,7 +306,7 @@ def test_whoever_has_no_ride_reaches_no_pickup(fleet: FleetIndex) -> None:
         {"placed": "9" * 30},
     ],
 )
-def test_what_cannot_be_read_of_a_unicorn_does_not_hide_its_silence(
+def test_unreadable_fields_of_a_unicorn_do_not_hide_its_silence(
     link: RedisLink, facts: dict[str, str]
 ) -> None:
     fleet = RedisFleetIndex(link, STALE)

@@ -36,7 +36,9 @@ def sent(server: Any) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
 
 
-def test_marking_zones_asks_no_question_about_the_script(link: RedisLink, server: Any) -> None:
+def test_marking_zones_does_not_ask_redis_whether_it_has_the_script(
+    link: RedisLink, server: Any
+) -> None:
     waiting = RedisWaitingRides(link)
     ride = a_ride()
     waiting.add([ride])
@@ -47,7 +49,7 @@ def test_marking_zones_asks_no_question_about_the_script(link: RedisLink, server
     assert "script|exists" not in sent(server)
 
 
-def test_a_position_on_a_trip_takes_nothing_away(link: RedisLink, server: Any) -> None:
+def test_a_position_on_a_trip_removes_the_unicorn_from_no_set(link: RedisLink, server: Any) -> None:
     fleet = RedisFleetIndex(link, timedelta(seconds=60))
     on_trip = a_usable_unicorn().reserved("ride-1", Trip(HERE, HERE)).departed("ride-1", NOW)
     fleet.record("u1", Position(HERE, NOW), NOW)
@@ -57,7 +59,7 @@ def test_a_position_on_a_trip_takes_nothing_away(link: RedisLink, server: Any) -
     assert "zrem" not in sent(server)
 
 
-def test_an_arrival_takes_nothing_away(link: RedisLink, server: Any) -> None:
+def test_an_arrival_removes_the_unicorn_from_no_set(link: RedisLink, server: Any) -> None:
     """It changes the ride, not the unicorn, which was taken away when it was reserved."""
     fleet = RedisFleetIndex(link, timedelta(seconds=60))
     reserved = a_usable_unicorn().reserved("ride-1", Trip(HERE, HERE))

@@ -1,4 +1,4 @@
-"""Heartbeats, queue lengths, the copy of the pause and crashed rounds, on a real Redis."""
+"""Heartbeats, lengths of queues and crashed rounds, on a real Redis."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_silent_worker_is_lost_and_then_forgotten(
 
 
 @pytest.mark.parametrize("off_seconds", [-86_400, -60, 60, 86_400])
-def test_workers_are_judged_by_the_clock_they_go_by(
+def test_workers_are_judged_by_the_clock_of_redis_which_they_use(
     link: RedisLink, client: Redis, off_seconds: float
 ) -> None:
     """Redis' clock may be off: the API goes by the middle one of three, workers by Redis alone."""
@@ -103,7 +103,7 @@ def test_a_beat_of_another_release_hides_no_other(link: RedisLink, client: Redis
     assert seen(workers, now) == {(7, 20): WorkerState.RUNNING}
 
 
-def test_queues_tell_what_waits_and_what_is_taken(link: RedisLink, client: Redis) -> None:
+def test_queues_count_waiting_and_taken_jobs(link: RedisLink, client: Redis) -> None:
     queues = RedisQueues(link)
     assert queues.lengths() == [QueueLength("dispatch", 0, 0), QueueLength("sweep", 0, 0)]
     client.lpush(f"{KEY_PREFIX}dispatch", "a", "b")

@@ -212,7 +212,7 @@ def test_a_ride_that_another_process_changes_is_not_written_again(
     assert service.rides.get("b") == changed
 
 
-def test_an_open_ride_keeps_no_older_one_from_being_forgotten(service: Service) -> None:
+def test_an_open_ride_does_not_keep_older_rides_from_being_forgotten(service: Service) -> None:
     older = NOW - timedelta(days=1)
     for name, at in (("1", NOW), ("3", older - timedelta(days=1))):
         service.rides.create(a_ride(ride_id=f"open-{name}", rider_id="leaver", requested_at=at))
@@ -222,7 +222,7 @@ def test_an_open_ride_keeps_no_older_one_from_being_forgotten(service: Service) 
     )
 
 
-def test_forgetting_goes_on_where_it_was_cut_short(service: Service) -> None:
+def test_forgetting_continues_where_it_was_interrupted(service: Service) -> None:
     for number in range(3):
         service.rides.create(a_finished_ride(ride_id=f"r{number}", rider_id="leaver"))
     first = service.rides.get("r1")
@@ -251,7 +251,7 @@ def test_a_key_whose_ride_has_expired_makes_a_new_ride(tables: Tables) -> None:
     assert (again.ride_id, again.status, replayed) == (ride.ride_id, RideStatus.REQUESTED, False)
 
 
-def test_a_key_whose_rider_was_forgotten_is_used_up(service: Service) -> None:
+def test_a_key_whose_rider_was_forgotten_stays_used(service: Service) -> None:
     ride, _ = request_ride(service.ports, ORDER, NOW)
     service.rides.save(ride, ride.canceled(CanceledBy.RIDER, None, NOW))
     erase_rider(service.rides, service.dead_letters, "rider-1")

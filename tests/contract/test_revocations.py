@@ -159,7 +159,7 @@ def test_revocations_at_the_same_time_are_all_stored_and_counted(stored: DynamoR
     assert stored.changes() == "8"
 
 
-def test_the_whole_set_holds_what_has_not_ended(stored: DynamoRevocations) -> None:
+def test_the_whole_set_has_the_revocations_that_have_not_ended(stored: DynamoRevocations) -> None:
     assert stored.read_all(NOW, 100) == {}
     for kind in MARKS:
         revoke(stored, kind)
@@ -201,7 +201,7 @@ def test_another_process_obeys_after_its_next_read(stored: DynamoRevocations) ->
     assert not there.admits()
 
 
-def test_what_another_release_revokes_without_counting_is_found_in_time(
+def test_a_revocation_that_another_release_does_not_count_is_found_in_time(
     stored: DynamoRevocations, dynamodb: DynamoDBClient, tables: Settings
 ) -> None:
     process = Process(stored)
@@ -221,7 +221,7 @@ def test_what_another_release_revokes_without_counting_is_found_in_time(
     assert not process.admits()
 
 
-def test_a_large_set_is_read_anew_more_rarely_so_that_its_cost_is_bounded(
+def test_a_large_set_is_read_less_often_so_that_its_cost_is_limited(
     stored: DynamoRevocations, counted: Counted
 ) -> None:
     for number in range(80):
@@ -253,7 +253,7 @@ def test_requests_ask_dynamodb_nothing_and_a_quiet_second_costs_one_read(
     assert counted.calls == ["GetItem"]
 
 
-def test_beyond_the_bound_each_token_is_looked_up(
+def test_beyond_the_limit_of_the_set_each_token_is_looked_up(
     stored: DynamoRevocations, counted: Counted
 ) -> None:
     process = Process(stored, most=2)
@@ -273,7 +273,7 @@ def test_beyond_the_bound_each_token_is_looked_up(
     assert counted.calls == []
 
 
-def test_a_read_that_a_revocation_has_overtaken_hides_nothing(stored: DynamoRevocations) -> None:
+def test_a_read_that_began_before_a_revocation_does_not_undo_it(stored: DynamoRevocations) -> None:
     process = Process(stored)
 
     class Slow(DynamoRevocations):
@@ -299,7 +299,7 @@ def test_a_revocation_that_could_not_be_announced_counts(stored: DynamoRevocatio
     assert revocations.current().of(MARKS) == {"sub": NOW}
 
 
-def test_a_revocation_that_was_not_stored_is_not_claimed(gone: DynamoRevocations) -> None:
+def test_a_revocation_that_was_not_stored_does_not_count(gone: DynamoRevocations) -> None:
     process = Process(gone)
     with pytest.raises(Unavailable):
         revoke(process.revocations, "sub")

@@ -1,4 +1,4 @@
-"""The machine that rides survive on stores in memory, on real tables and a real Redis."""
+"""The state machine of rides, on real tables and a real Redis."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_saving_leaves_alone_what_did_not_change(rides: Rides) -> None:
     assert rides.get("ride-1") == a_ride(note="ring twice", version=2, fresh_deadlines=1)
 
 
-def test_saving_on_an_outdated_version_tells_what_is_stored(rides: Rides) -> None:
+def test_saving_on_an_outdated_version_returns_what_is_stored(rides: Rides) -> None:
     before = create(rides, a_ride())
     first = before.canceled(CanceledBy.RIDER, None, NOW)
     rides.save(before, first)
@@ -119,7 +119,7 @@ def test_saving_on_an_outdated_version_tells_what_is_stored(rides: Rides) -> Non
     assert rides.get("ride-1") == first
 
 
-def test_saving_a_ride_that_is_gone_tells_so(rides: Rides) -> None:
+def test_saving_a_ride_that_does_not_exist_is_a_conflict(rides: Rides) -> None:
     with pytest.raises(WriteConflict) as lost:
         rides.save(a_ride(), a_ride().unmatched(NOW))
     assert lost.value.ride is None
@@ -134,7 +134,7 @@ def test_saving_a_ride_that_is_gone_tells_so(rides: Rides) -> None:
     ],
     ids=["status", "unicorn"],
 )
-def test_the_version_alone_does_not_let_a_write_through(
+def test_a_matching_version_alone_does_not_let_a_write_through(
     rides: Rides, other: dict[str, object]
 ) -> None:
     create(rides, a_ride(**other))
@@ -183,7 +183,7 @@ def test_more_rides_are_due_than_fit_in_one_answer(
     assert due_ids(rides, 100) == [f"r{n}" for n in range(50)]
 
 
-def test_a_due_ride_is_whole(rides: Rides) -> None:
+def test_a_due_ride_is_read_with_all_its_fields(rides: Rides) -> None:
     matched, _ = a_matched_pair(a_ride(note="ring twice"), a_usable_unicorn())
     create(rides, matched)
     assert list(rides.due(NOW + UNSEEN, 10)) == [matched]
@@ -203,7 +203,7 @@ def test_a_ride_that_came_back_is_due_again(rides: Rides) -> None:
     assert due_ids(rides, 2) == ["ride-1"]
 
 
-def test_postponing_pushes_the_time_and_nothing_else(rides: Rides) -> None:
+def test_postponing_changes_the_time_and_nothing_else(rides: Rides) -> None:
     ride = create(rides, a_ride())
     later = NOW + timedelta(seconds=6)
     assert rides.postpone(ride, later)
@@ -343,7 +343,7 @@ def test_a_rider_without_rides_has_one_empty_page(rides: Rides) -> None:
     assert list(pages(rides, "nobody", 10)) == [()]
 
 
-def test_anothers_continuation_leads_only_to_ones_own_rides(rides: Rides) -> None:
+def test_the_continuation_key_of_another_rider_leads_only_to_ones_own_rides(rides: Rides) -> None:
     create_history(rides, 9)
     others = rides.list_of_rider("other", status=None, limit=4, start=None)
     mine = rides.list_of_rider("rider-1", status=None, limit=9, start=others.next_key)
@@ -433,7 +433,7 @@ def test_an_unreadable_due_row_is_put_back_and_hides_no_other(
     assert good in rides.due(now + timedelta(minutes=6), 100)
 
 
-def test_a_listing_by_status_looks_at_a_bounded_part_of_a_long_history(
+def test_a_listing_by_status_reads_a_limited_part_of_a_long_history(
     rides: Rides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for owner in (ports, dynamo_rides):

@@ -190,7 +190,7 @@ def test_a_unicorn_that_comes_on_duty_beyond_the_border_asks_for_a_round(
     assert is_matched(service, ride)
 
 
-def test_a_replica_promoted_without_marks_and_leases_costs_the_grace(
+def test_after_a_replica_without_marks_and_leases_is_promoted_a_sweep_triggers_the_rounds(
     service: InMemory | OnRedis,
 ) -> None:
     service.on_duty("u1")
@@ -206,7 +206,7 @@ def test_a_replica_promoted_without_marks_and_leases_costs_the_grace(
     assert all(is_matched(service, ride) for ride in rides)
 
 
-def test_after_a_restore_of_the_tables_a_ride_that_is_known_newer_is_matched(
+def test_after_a_restore_of_the_tables_a_ride_with_a_newer_copy_is_matched(
     service: InMemory | OnRedis,
 ) -> None:
     service.on_duty()

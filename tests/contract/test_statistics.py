@@ -37,7 +37,7 @@ def test_each_minute_is_counted_by_itself(statistics: Statistics) -> None:
     assert statistics.of([minute_of(NOW - 2 * MINUTE)]) == [Tally()]
 
 
-def test_counters_are_forgotten_and_what_is_no_number_counts_nothing(link: RedisLink) -> None:
+def test_counters_expire_and_texts_that_are_not_numbers_count_nothing(link: RedisLink) -> None:
     statistics = RedisStatistics(link)
     name = keys.statistics(int(minute_of(NOW).timestamp()))
     statistics.matched(1.0, NOW)

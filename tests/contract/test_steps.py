@@ -1,4 +1,4 @@
-"""What is counted of calls to DynamoDB and of rides, on the embedded AWS."""
+"""Metrics of calls to DynamoDB and of the steps of rides, on the embedded AWS."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def test_claims_are_counted_won_or_lost_and_matches_timed(
     assert matched.status is RideStatus.MATCHED
 
 
-def test_a_ride_the_sweep_brings_back_and_the_oldest_are_told(rides: DynamoRides) -> None:
+def test_the_metrics_count_a_ride_that_the_sweep_triggers_and_show_the_oldest(
+    rides: DynamoRides,
+) -> None:
     reenqueued = Count("wildrydes_sweep_reenqueued_total")
     long_ago = NOW - timedelta(days=1)
     old = a_ride(ride_id=str(uuid.uuid4()), requested_at=long_ago, due_at=long_ago)
@@ -114,7 +116,7 @@ def test_a_ride_the_sweep_brings_back_and_the_oldest_are_told(rides: DynamoRides
     assert reenqueued.risen == 1
 
 
-def test_a_lost_call_is_an_error_by_its_kind(
+def test_a_lost_call_is_counted_as_an_error_of_its_kind(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""The tables themselves."""
+"""Tables are created once, and items of the operations table expire."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_tables_are_created_once_however_often_asked_for(
     }
 
 
-def test_operations_expire_by_themselves(dynamodb: DynamoDBClient, tables: Settings) -> None:
+def test_items_of_the_operations_table_expire(dynamodb: DynamoDBClient, tables: Settings) -> None:
     answer = dynamodb.describe_time_to_live(TableName=tables.operations_table)
     assert answer["TimeToLiveDescription"] == {
         "TimeToLiveStatus": "ENABLED",

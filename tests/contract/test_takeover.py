@@ -127,7 +127,7 @@ def test_this_release_finds_what_the_last_one_wrote(
     assert [ride.ride_id for ride in due] == ["old-waiting"]
 
 
-def test_this_release_carries_on_what_the_last_one_began(
+def test_this_release_continues_the_rides_of_the_last_one(
     taken_over: tuple[Settings, DynamoRides],
 ) -> None:
     _, rides = taken_over

@@ -58,7 +58,7 @@ def test_legs_are_kept_by_zone_and_kind_newest_first(store: Legs) -> None:
     assert set(store.zones()) == {"zone-1", "zone-2"}
 
 
-def test_only_so_many_legs_are_kept(store: Legs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limited_number_of_legs_is_kept(store: Legs, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (legs, fakes_redis):
         monkeypatch.setattr(module, "MOST_LEGS", 3)
     for seconds in range(5):
@@ -85,7 +85,7 @@ def test_an_unreadable_leg_alone_is_left_out(link: RedisLink, unreadable: str) -
     assert store.quotes("zone-1", Kind.PICKUP) == [KEPT]
 
 
-def test_promises_are_kept_beside_legs_also_of_drives_that_came_to_nothing(
+def test_quotes_are_kept_beside_legs_also_for_drives_that_did_not_happen(
     store: Legs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (legs, fakes_redis):
@@ -98,7 +98,7 @@ def test_promises_are_kept_beside_legs_also_of_drives_that_came_to_nothing(
     assert set(store.zones()) == {"zone-1"}
 
 
-def test_the_metrics_count_how_promises_are_kept_even_if_redis_is_away() -> None:
+def test_the_metrics_count_quotes_in_time_and_late_even_if_redis_is_away() -> None:
     nobody = RedisLegs(RedisLink(connect("redis://127.0.0.1:1/0", timeout_seconds=0.1)))
     for quote in (KEPT, QuotedEta(60.0, 120.0, None)):
         with pytest.raises(Unavailable):
@@ -160,7 +160,7 @@ def test_what_was_learned_about_straight_lines_is_not_used_for_an_engine(
         replace(LEARNED, by_hour={"17": 1e9}),
     ],
 )
-def test_an_incredible_correction_is_not_used(
+def test_an_impossible_correction_is_not_used(
     stored: Callable[[str], DynamoCorrections], unsound: Correction
 ) -> None:
     stored("line").put("zone-1", Kind.PICKUP, unsound)

@@ -89,7 +89,7 @@ def test_saving_replaces_what_changed(unicorns: Unicorns) -> None:
     assert unicorns.of_account("sub-1") == "u1"
 
 
-def test_saving_on_an_outdated_version_tells_what_is_stored(unicorns: Unicorns) -> None:
+def test_saving_on_an_outdated_version_returns_what_is_stored(unicorns: Unicorns) -> None:
     before = create(unicorns, a_unicorn())
     first = before.with_availability(True, NOW)
     unicorns.save(before, first)
@@ -99,7 +99,7 @@ def test_saving_on_an_outdated_version_tells_what_is_stored(unicorns: Unicorns) 
     assert unicorns.get("u1") == first
 
 
-def test_saving_a_unicorn_that_is_not_there_tells_so(unicorns: Unicorns) -> None:
+def test_saving_a_unicorn_that_does_not_exist_is_a_conflict(unicorns: Unicorns) -> None:
     with pytest.raises(WriteConflict) as lost:
         unicorns.save(a_unicorn(), a_unicorn().with_availability(True, NOW))
     assert lost.value.unicorn is None
@@ -111,7 +111,7 @@ def test_saving_a_unicorn_that_is_not_there_tells_so(unicorns: Unicorns) -> None
     [{"state": UnicornState.RESERVED}, {"accepting": False}, {"ride_id": "ride-9"}],
     ids=["state", "accepting", "ride"],
 )
-def test_the_version_alone_does_not_let_a_write_through(
+def test_a_matching_version_alone_does_not_let_a_write_through(
     unicorns: Unicorns, other: dict[str, object]
 ) -> None:
     create(unicorns, a_usable_unicorn(**other))

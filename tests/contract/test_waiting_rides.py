@@ -71,7 +71,7 @@ def test_a_round_sees_every_ride_as_it_was_added(waiting: Waiting) -> None:
     assert (begun.plans, begun.suspects, begun.resume_at) == ({}, {}, None)
 
 
-def test_a_ride_added_again_replaces_what_was_known_of_it(waiting: Waiting) -> None:
+def test_a_ride_added_again_replaces_its_entry(waiting: Waiting) -> None:
     waiting.add([a_ride(version=1)])
     waiting.add([a_ride(version=3)])
     lease = take(waiting)
@@ -101,7 +101,7 @@ def test_taking_the_lease_lets_the_next_producer_publish(
     assert another("second")
 
 
-def test_a_second_job_leaves_its_turn_to_the_lease_holder(waiting: Waiting) -> None:
+def test_a_second_job_leaves_its_round_to_the_holder_of_the_lease(waiting: Waiting) -> None:
     waiting.add([a_ride()])
     holder = take(waiting)
     holder.begin_round()
@@ -158,7 +158,7 @@ def test_plans_are_kept_for_riders_and_for_the_next_round(waiting: Waiting) -> N
     assert waiting.plan_of(ZONE, "ride-1") is None
 
 
-def test_a_round_with_riders_leaves_a_line_that_scaling_reads(
+def test_a_round_with_riders_logs_the_line_that_scaling_needs(
     link: RedisLink, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = RedisWaitingRides(link)
@@ -203,7 +203,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("content", UNREADABLE, ids=range(len(UNREADABLE)))
-def test_an_entry_of_any_bytes_is_counted_and_dropped_alone(
+def test_an_unreadable_waiting_ride_is_counted_and_dropped_alone(
     link: RedisLink, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = RedisWaitingRides(link)
@@ -222,7 +222,7 @@ def test_an_entry_of_any_bytes_is_counted_and_dropped_alone(
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"[1]", b'[1,["u1"],"x",0]', b"[1,{},60,400]", b"3"])
-def test_a_plan_of_any_bytes_is_no_plan(link: RedisLink, content: bytes) -> None:
+def test_an_unreadable_plan_is_ignored(link: RedisLink, content: bytes) -> None:
     waiting = RedisWaitingRides(link)
     link.client.hset(keys.plans(ZONE), "ride-1", content)
     link.client.set(keys.triggered(ZONE), content)
@@ -255,7 +255,7 @@ def test_only_a_refused_jobs_mark_is_dropped_by_a_holder_that_gives_up(
     assert not another("late"), "a second job is published beside the one that is on its way"
 
 
-def test_whoever_has_lost_the_turn_writes_nothing(
+def test_a_job_that_has_lost_its_lease_writes_nothing(
     waiting: Waiting, expire: Callable[[], None]
 ) -> None:
     waiting.add([a_ride(ride_id="ride-1")])
@@ -288,7 +288,7 @@ def test_whoever_has_lost_the_turn_writes_nothing(
     holder.release()
 
 
-def test_a_lease_is_renewed_until_it_is_given_back(
+def test_a_lease_is_renewed_until_it_is_released(
     link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long a claim takes: the mark of a refused job is renewed with it."""

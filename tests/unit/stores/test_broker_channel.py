@@ -24,7 +24,7 @@ def test_a_closed_channel_is_a_connection_error_which_workers_survive() -> None:
         closed(Channel)._connparams()
 
 
-def test_in_kombu_it_still_is_not() -> None:
+def test_in_kombu_a_closed_channel_still_is_no_connection_error() -> None:
     """When this fails, upstream raises a connection error itself: remove the override."""
     with pytest.raises(AttributeError):
         closed(kombu.transport.redis.Channel)._connparams()

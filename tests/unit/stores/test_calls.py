@@ -147,7 +147,7 @@ def test_reasons_are_read_by_position(client: DynamoDBClient, stub: Stubber) -> 
 @pytest.mark.parametrize(
     ("reasons", "expected"), [((FAILED, NONE), UnicornExists), ((NONE, FAILED), AccountTaken)]
 )
-def test_an_enrolment_tells_a_used_id_from_a_used_account(
+def test_an_enrolment_distinguishes_a_used_id_from_a_used_account(
     client: DynamoDBClient,
     stub: Stubber,
     reasons: tuple[dict[str, Any], ...],
@@ -238,7 +238,7 @@ def test_tries_end_when_the_budget_ends(monkeypatch: pytest.MonkeyPatch) -> None
     assert max(pauses) <= LONGEST_PAUSE_SECONDS
 
 
-def test_a_fault_of_ours_is_not_hidden(rides: DynamoRides, stub: Stubber) -> None:
+def test_a_wrong_request_raises_its_own_error(rides: DynamoRides, stub: Stubber) -> None:
     refuse(stub, "get_item", "ValidationException")
     with pytest.raises(ClientError, match="ValidationException"):
         rides.get("ride-1")
@@ -250,7 +250,7 @@ def test_a_transaction_that_is_wrong_is_not_retried(client: DynamoDBClient, stub
         claim(client)
 
 
-def test_nobody_listening_is_unavailability(rides: DynamoRides) -> None:
+def test_a_refused_connection_is_unavailability(rides: DynamoRides) -> None:
     with pytest.raises(Unavailable):
         rides.get("ride-1")
 
@@ -272,7 +272,7 @@ def test_a_condition_failed_by_this_very_write_is_success() -> None:
         write(call, "another", SHORT)
 
 
-def test_without_patience_there_still_is_one_call() -> None:
+def test_without_patience_one_call_is_made() -> None:
     assert patiently(lambda: "answer", 0) == "answer"
 
 

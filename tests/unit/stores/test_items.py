@@ -86,7 +86,7 @@ def test_an_open_ride_is_in_the_index_of_due_rides(status: RideStatus) -> None:
     assert {"shard", "due_at"} <= ride_item(a_ride(status=status)).keys()
 
 
-def test_a_ride_that_ended_is_not() -> None:
+def test_a_ride_that_ended_is_not_in_the_index_of_due_rides() -> None:
     assert not {"shard", "due_at"} & ride_item(a_finished_ride()).keys()
 
 

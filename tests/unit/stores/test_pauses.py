@@ -1,4 +1,4 @@
-"""A process knows the pause by heart: it reads it beside its requests and rounds."""
+"""Each process keeps a copy of the pause, which it reads in the background."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_asking_whether_dispatch_is_paused_reads_nothing(stored: Stored) -> None
     assert stored.readers == []
 
 
-def test_a_change_is_known_here_at_once_and_elsewhere_after_the_next_read(stored: Stored) -> None:
+def test_a_change_holds_in_this_process_at_once_and_elsewhere_after_the_next_read(
+    stored: Stored,
+) -> None:
     here, there = KnownPauses(stored), KnownPauses(stored)
     here.put("a", True)
     assert here.current() == Pause(zones=frozenset("a"))
@@ -53,7 +55,7 @@ def test_the_pause_is_read_once_a_second() -> None:
     assert pauses_module.READ_EVERY_SECONDS == 1.0
 
 
-def test_what_was_known_holds_while_nobody_can_say(stored: Stored) -> None:
+def test_the_last_copy_holds_while_the_pause_cannot_be_read(stored: Stored) -> None:
     pauses = KnownPauses(stored)
     pauses.put(None, True)
     stored.is_away = True
@@ -62,7 +64,7 @@ def test_what_was_known_holds_while_nobody_can_say(stored: Stored) -> None:
     assert pauses.current() == Pause(True)
 
 
-def test_a_read_that_a_change_has_overtaken_counts_for_nothing(stored: Stored) -> None:
+def test_a_read_that_began_before_a_change_is_dropped(stored: Stored) -> None:
     class Slow(Stored):
         def current(self) -> Pause:
             before = super().current()

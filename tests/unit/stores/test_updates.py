@@ -1,4 +1,4 @@
-"""What a conditional update writes, and what it insists on."""
+"""What a conditional update writes, and what it requires."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_ride_that_ends_leaves_the_index_of_due_rides() -> None:
     assert update["UpdateExpression"].endswith(" REMOVE #due_at, #shard")
 
 
-def test_a_claim_insists_on_both_sides_being_free() -> None:
+def test_a_claim_requires_that_both_sides_are_free() -> None:
     ride, unicorn = a_ride(), a_usable_unicorn()
     matched, reserved = a_matched_pair(ride, unicorn)
     ride_side = ride_update("Rides", ride, matched, "w1")
@@ -45,7 +45,7 @@ def test_a_claim_insists_on_both_sides_being_free() -> None:
     )
 
 
-def test_a_release_insists_on_the_unicorn_being_on_this_ride() -> None:
+def test_a_release_requires_that_the_unicorn_is_on_this_ride() -> None:
     _, reserved = a_matched_pair(a_ride(), a_usable_unicorn())
     update = unicorn_update("Unicorns", reserved, reserved.released("ride-1", NOW), "w1")
     assert "#ride_id = :was_ride_id" in update["ConditionExpression"]
