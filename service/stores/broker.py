@@ -71,7 +71,7 @@ class Channel(kombu_redis.Channel):
     def _connparams(self, asynchronous: bool = False) -> Any:
         # An acknowledgement on a closed channel raises `AttributeError` in kombu 5.7.0, which ends
         # a busy worker when Redis restarts (11 of 12 restarts; as a connection error 0 of 24).
-        # Remove this once upstream raises a connection error; a test tells.
+        # Remove this once upstream raises a connection error; a test fails then.
         if getattr(self.connection, "client", None) is None:
             raise ConnectionError("the channel is closed")
         params = super()._connparams(asynchronous)  # type: ignore[misc] # the stubs lack it

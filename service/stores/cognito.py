@@ -72,7 +72,7 @@ class CognitoUserPool:
         self._change(sub, "admin_delete_user")
 
     def end_session(self, refresh_token: str, client_id: str) -> None:
-        """Void a refresh token and, for whoever asks the pool, the tokens made with it.
+        """Void a refresh token. The pool then also refuses the tokens that were made with it.
 
         https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_RevokeToken.html
         """

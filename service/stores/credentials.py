@@ -1,4 +1,4 @@
-"""AWS clients: their credentials are found and renewed in the background; their errors are ours.
+"""AWS clients, whose credentials are found and renewed in the background, and errors of AWS.
 
 botocore renews credentials inside the call that needs them, without a time limit: if the endpoint
 of credentials does not answer, every request hangs. Here a thread renews them 15 minutes before

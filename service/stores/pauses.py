@@ -1,4 +1,4 @@
-"""Stores what staff told dispatch: where it is paused, and how idle unicorns are repositioned.
+"""Stores what staff decided: where dispatch is paused, and how idle unicorns are repositioned.
 
 It is one item in DynamoDB, which every process reads once a second, so a change holds everywhere
 within two seconds. Requests and rounds use the process's copy only. If DynamoDB cannot be read, the

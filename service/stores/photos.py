@@ -1,4 +1,4 @@
-"""Photos: files in S3, what is known of them on the table of operations.
+"""Stores photos: the files in S3, and the data about them on the table of operations.
 
 Presigned requests are made without asking S3:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/PresignedUrlUploadObject.html
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 _CONFIG: Final = Config(
-    signature_version="s3v4",  # forms are signed by nothing else in new regions
+    signature_version="s3v4",  # new regions accept forms with no other signature
     connect_timeout=1,
     read_timeout=5,
     retries={"mode": "standard", "total_max_attempts": 2},

@@ -120,7 +120,7 @@ class RoutedTimes:
         return seconds, metres, deadline - self._monotonic()
 
     def knows_the_city(self) -> bool:
-        """False if the last `STRANGE_PAIRS` pairs that it was asked about all had no way."""
+        """False if the engine found no way for the last `STRANGE_PAIRS` pairs."""
         return self._strange < STRANGE_PAIRS
 
     def reach_metres(self, seconds: float) -> float:

@@ -61,8 +61,8 @@ class DynamoRides(DueRides):
             )
         except ConditionFailed as failed:
             stored = failed.stored[0]
-            # If not, it is our own ride, even if a round claimed it before we noticed the lost
-            # answer.
+            # With the same id it is our own ride, even if a round claimed it before we noticed the
+            # lost answer.
             if stored.get("first_write_id") != write_id:
                 return ride_from(stored)
         RIDES_REQUESTED.inc()

@@ -3,7 +3,7 @@
 Redis can fail in three ways. They are distinguished here for every client, the broker's too:
 
 - The connection is lost, silent, or leads to a server that is not the primary. It is dropped, and
-  the next one resolves the name anew.
+  the next one resolves the name again.
 - The server refuses a command for now (full, busy, not permitted). The connection is kept.
 - The command itself is wrong. That operation fails, and the log shows a defect. If the reason is a
   key of a wrong type, all such keys are deleted, so that the next call succeeds (`misplaced`).

@@ -20,7 +20,7 @@ longer than this."""
 def repositioning_lock(zone: str) -> str:
     """The name of the lock under which a zone is repositioned, beside those of the shards.
 
-    It has no colon, as no part of a key may: else a key of a wrong type would not be recognised.
+    It has no colon, because `misplaced` recognises keys by their parts, which have none.
     """
     return f"moves-{zone}"
 
