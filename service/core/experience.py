@@ -6,13 +6,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from service.core.ports import Hints
-from service.core.times import Drive, ended_drive
-from service.matching.correction import Drives, Kind
+from service.matching.correction import Drives, Kind, Leg, drives_between, hour_of_week
 from service.matching.quotes import QuoteAccuracy, QuotedEta
-from service.model import Ride, RideStatus
+from service.matching.travel import TravelTimes, places
+from service.model import Location, Ride, RideStatus
 from service.model.errors import Unavailable
 from service.model.presence import AT_PICKUP_METRES
 
@@ -20,6 +20,58 @@ logger = logging.getLogger(__name__)
 
 ON_THE_WAY: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED})
 """States in which a rider waits for a unicorn whose ETA was told."""
+
+ENDS_WITHIN_METRES: Final = 500
+"""A trip that ends farther from its dropoff was not driven to the end, so it teaches nothing: its
+time is too short."""
+
+
+class Drive(NamedTuple):
+    """A drive that a ride has just ended."""
+
+    kind: Kind
+    start: Location
+    end: Location
+    began: datetime
+    ended: datetime
+    unicorn_id: str
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended - self.began).total_seconds()
+
+    def leg(self, base: TravelTimes) -> Leg:
+        """The drive as a leg to learn from. Calls `base` once."""
+        origins, destinations = places([self.start]), places([self.end])
+        drives = drives_between(origins, destinations, hour_of_week(self.began.timestamp()))
+        estimated, _ = base.estimate(origins, destinations)
+        return Leg(
+            origin=drives.origins[0],
+            destination=drives.destinations[0],
+            metres=float(drives.metres[0]),
+            bearing=float(drives.bearings[0]),
+            estimated=float(estimated[0]),
+            started=self.began.timestamp(),
+            seconds=self.seconds,
+            unicorn_id=self.unicorn_id,
+        )
+
+
+def ended_drive(ride: Ride) -> Drive | None:
+    """The drive that ended with the ride's latest step; None if its end is unknown.
+
+    The drive to the pickup ended when the unicorn was first seen there, not at the driver's report.
+    """
+    if ride.unicorn is None:
+        return None
+    unicorn_id, at = ride.unicorn.unicorn_id, ride.unicorn.location
+    if ride.status is RideStatus.IN_PROGRESS and ride.matched_at and ride.reached_at:
+        return Drive(Kind.PICKUP, at, ride.pickup, ride.matched_at, ride.reached_at, unicorn_id)
+    began, ended = ride.started_at, ride.completed_at
+    is_there = (ride.completed_distance_metres or 0) <= ENDS_WITHIN_METRES
+    if ride.status is RideStatus.COMPLETED and ride.dropoff and began and ended and is_there:
+        return Drive(Kind.TRIP, ride.pickup, ride.dropoff, began, ended, unicorn_id)
+    return None
 
 
 def remember(ports: Hints, before: Ride, after: Ride, now: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -14,17 +14,12 @@ from service.matching.correction import (
     CorrectedTimes,
     Correction,
     Kind,
-    Leg,
     drives_between,
     hour_of_week,
     power_law,
 )
 from service.matching.remaining import RemainingTime
-from service.matching.travel import FloatArray, GreatCircle, TravelTimes, places
-from service.model import RideStatus
-
-if TYPE_CHECKING:
-    from service.model import Location, Ride
+from service.matching.travel import FloatArray, GreatCircle, TravelTimes
 
 NEW_YORK: Final = power_law(353.0, 0.58, GreatCircle().reach_metres(1))
 """The default correction of straight-line times, used for riders until their zone has learned.
@@ -111,59 +106,6 @@ class ZoneTimes:
     def rider_correction(self, zone: str, kind: Kind) -> Correction:
         """The correction from the base estimate to the time that people are told."""
         return self.corrections.of(zone, kind) or self.prior
-
-
-ENDS_WITHIN_METRES: Final = 500
-"""A trip that ends farther from its dropoff was not driven to the end, so it teaches nothing: its
-time is too short."""
-
-
-class Drive(NamedTuple):
-    """A drive that a ride has just ended."""
-
-    kind: Kind
-    start: Location
-    end: Location
-    began: datetime
-    ended: datetime
-    unicorn_id: str
-
-    @property
-    def seconds(self) -> float:
-        return (self.ended - self.began).total_seconds()
-
-    def leg(self, base: TravelTimes) -> Leg:
-        """The drive as a leg to learn from. Calls `base` once."""
-        origins, destinations = places([self.start]), places([self.end])
-        drives = drives_between(origins, destinations, _hour(self.began))
-        estimated, _ = base.estimate(origins, destinations)
-        return Leg(
-            origin=drives.origins[0],
-            destination=drives.destinations[0],
-            metres=float(drives.metres[0]),
-            bearing=float(drives.bearings[0]),
-            estimated=float(estimated[0]),
-            started=self.began.timestamp(),
-            seconds=self.seconds,
-            unicorn_id=self.unicorn_id,
-        )
-
-
-def ended_drive(ride: Ride) -> Drive | None:
-    """The drive that ended with the ride's latest step; None if its end is unknown.
-
-    The drive to the pickup ended when the unicorn was first seen there, not at the driver's report.
-    """
-    if ride.unicorn is None:
-        return None
-    unicorn_id, at = ride.unicorn.unicorn_id, ride.unicorn.location
-    if ride.status is RideStatus.IN_PROGRESS and ride.matched_at and ride.reached_at:
-        return Drive(Kind.PICKUP, at, ride.pickup, ride.matched_at, ride.reached_at, unicorn_id)
-    began, ended = ride.started_at, ride.completed_at
-    is_there = (ride.completed_distance_metres or 0) <= ENDS_WITHIN_METRES
-    if ride.status is RideStatus.COMPLETED and ride.dropoff and began and ended and is_there:
-        return Drive(Kind.TRIP, ride.pickup, ride.dropoff, began, ended, unicorn_id)
-    return None
 
 
 def _hour(instant: datetime) -> str:
