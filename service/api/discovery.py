@@ -123,6 +123,7 @@ def openapi_json() -> Response:
     "GET",
     "/docs",
     policy=policy.PUBLIC,
+    headers=("If-None-Match",),
     sends=("ETag",),
     answers={200: Text("text/html", "A page to read."), 304: None},
 )
@@ -136,6 +137,7 @@ def readable() -> Response:
     "GET",
     "/docs/viewer.js",
     policy=policy.PUBLIC,
+    headers=("If-None-Match",),
     sends=("ETag",),
     answers={200: Text("text/javascript", "The script of the page."), 304: None},
 )

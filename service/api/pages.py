@@ -122,19 +122,43 @@ def _pages() -> Pages:
     return pages
 
 
-@Route(blueprint, "GET", "/", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
+@Route(
+    blueprint,
+    "GET",
+    "/",
+    policy=policy.PUBLIC,
+    headers=("If-None-Match",),
+    sends=("ETag",),
+    answers={200: _PAGE, 304: None},
+)
 def rider_page() -> Response:
     """The page on which riders request a unicorn and watch it come."""
     return _pages().page("rider")
 
 
-@Route(blueprint, "GET", "/drive", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
+@Route(
+    blueprint,
+    "GET",
+    "/drive",
+    policy=policy.PUBLIC,
+    headers=("If-None-Match",),
+    sends=("ETag",),
+    answers={200: _PAGE, 304: None},
+)
 def driver_page() -> Response:
     """The page on which drivers take rides."""
     return _pages().page("drive")
 
 
-@Route(blueprint, "GET", "/console", policy=policy.PUBLIC, answers={200: _PAGE, 304: None})
+@Route(
+    blueprint,
+    "GET",
+    "/console",
+    policy=policy.PUBLIC,
+    headers=("If-None-Match",),
+    sends=("ETag",),
+    answers={200: _PAGE, 304: None},
+)
 def console_page() -> Response:
     """The page on which staff see the city and act on it."""
     return _pages().page("console")
@@ -145,6 +169,8 @@ def console_page() -> Response:
     "GET",
     "/assets/<string:release>/<string:name>",
     policy=policy.PUBLIC,
+    headers=("If-None-Match",),
+    sends=("ETag",),
     answers={200: Text("text/javascript", "A script, style or image of a page."), 304: None},
 )
 def page_asset(release: str, name: str) -> Response:

@@ -123,7 +123,7 @@ def _operation(
         "responses": {
             **{
                 str(status): _answer(kind, schemas, example.get("answers", {}).get(str(status)))
-                | {"headers": sent(_sent_by(route))}
+                | {"headers": sent(sent_by(route))}
                 for status, kind in route.answers.items()
             },
             "4XX": _PROBLEM,
@@ -145,8 +145,8 @@ def _operation(
     return operation
 
 
-def _sent_by(route: Route) -> tuple[str, ...]:
-    """Names of the headers of an answer of success."""
+def sent_by(route: Route) -> tuple[str, ...]:
+    """The names of the described headers that an answer of success may have."""
     limited = () if route.policy.is_public else OF_CALLERS
     return (*route.sends, *EVERY_ANSWER, *limited)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Flask
+from flask import Flask, has_app_context
+from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
 from service.api.app import create_app
@@ -21,7 +22,10 @@ from service.core.city_map import Picture
 from service.core.ports import Ports
 from service.core.staff import Oversight
 from service.http.context import Dependencies
+from service.http.described import RESPONSE_HEADERS
 from service.http.limits import limiter_of
+from service.http.openapi import sent_by
+from service.http.route import Route
 from service.model import Ride, Unicorn
 from service.settings import ApiSettings
 from tests.support.builders import NOW, a_matched_pair, a_usable_unicorn
@@ -102,13 +106,28 @@ class Api:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
     ) -> TestResponse:
+        """The answer, which must be one that the route declares."""
         sent = dict(headers or {})
         if token:
             sent.setdefault("Authorization", f"Bearer {token}")
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
         content = {"json": body} if body is not None else {"data": data}
-        return self.app.test_client().open(path, method=method, headers=sent, **content)
+        answer = self.app.test_client().open(path, method=method, headers=sent, **content)
+        route = self._route(method, path)
+        # A call in the middle of another request shares its `g`, and so its headers.
+        if route and answer.status_code < 400 and not has_app_context():
+            assert answer.status_code in route.answers, f"{route.rule}: {answer.status_code}"
+            undeclared = RESPONSE_HEADERS.keys() & set(answer.headers.keys()) - set(sent_by(route))
+            assert undeclared == set(), f"{route.rule}: {undeclared}"
+        return answer
+
+    def _route(self, method: str, path: str) -> Route | None:
+        try:
+            endpoint, _ = self.app.url_map.bind("").match(path.partition("?")[0], method)
+        except HTTPException:
+            return None
+        return getattr(self.app.view_functions[endpoint], "route", None)
 
     def pass_time(self, seconds: float) -> None:
         self.clock[0] += timedelta(seconds=seconds)
