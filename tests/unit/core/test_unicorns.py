@@ -8,10 +8,11 @@ from datetime import timedelta
 import pytest
 
 from service.core.positions import Report, record_position, record_positions
-from service.core.unicorns import Duty, Step, advance, set_availability
+from service.core.unicorns import Duty, LocatedUnicorn, Step, advance, set_availability
 from service.core.watch import Wait, wait_for_duty
-from service.model import Location, Position, RideStatus, UnicornState
+from service.model import Location, Position, PositionProblem, RideStatus, UnicornState
 from service.model.errors import IllegalTransition, RideNotFound, UnicornNotFound
+from tests.support.builders import a_unicorn
 from tests.support.service import PICKUP, Service
 
 ELSEWHERE = Location(40.7228, -74.0060)
@@ -182,3 +183,17 @@ def test_a_wait_wakes_when_it_ends_or_at_once_if_it_has_ended_and_keeps_its_firs
     assert (wait.ended_by, set(woken)) == ("superseded", {"first"})
     wait.wake_with(lambda: woken.append("second"))
     assert woken[-1] == "second"
+
+
+@pytest.mark.parametrize(
+    ("state", "problem", "trouble"),
+    [
+        (UnicornState.AVAILABLE, None, ""),
+        (UnicornState.NON_CONTACTABLE, None, "non_contactable"),
+        (UnicornState.NON_CONTACTABLE, PositionProblem.TOO_LONG_AGO, "recorded_too_long_ago"),
+    ],
+)
+def test_a_unicorn_is_shown_with_its_position_problem_or_its_silence(
+    state: UnicornState, problem: PositionProblem | None, trouble: str
+) -> None:
+    assert LocatedUnicorn(a_unicorn(state=state), None, problem).trouble == trouble
