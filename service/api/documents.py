@@ -26,7 +26,7 @@ class Document:
 
     @classmethod
     def of(cls, content: bytes, media_type: str, compressed: bytes | None = None) -> Document:
-        """The document; compresses `content` unless that was done before."""
+        """The document; compresses `content` unless `compressed` is given."""
         compressed = compressed or gzip.compress(content, mtime=0)
         return cls(content, compressed, media_type, hashlib.sha256(content).hexdigest()[:32])
 

@@ -72,7 +72,7 @@ class UploadFormView(View):
 
 
 class PhotoUpload(Strict):
-    """The photo to be uploaded. `id_token`: needed for the first one, to find the identity."""
+    """The photo to be uploaded. `id_token`: needed for the first photo, to find the identity."""
 
     content_type: Literal["image/jpeg", "image/png", "image/webp"]
     id_token: Annotated[str, Field(max_length=7168)] | None = None
@@ -105,10 +105,10 @@ def export_account(query: PageQuery) -> Response:
 
 @Route(blueprint, "DELETE", "/v1/me", policy=policy.RIDES_WRITE, answers={204: None})
 def delete_me() -> Response:
-    """Delete the caller's account, photo and personal data in rides, and revoke its tokens.
+    """Delete the caller's account, photo and personal data in rides, and revoke the tokens.
 
     Answers 409 `open_rides` while the caller has an open ride. If the request fails, sign in again
-    and repeat it.
+    and repeat the request.
     """
     deps, subject = dependencies(), caller().subject
     delete_account(
@@ -141,7 +141,8 @@ def upload_photo(body: PhotoUpload) -> Response:
 def sign_out(body: SignOut) -> Response:
     """End the caller's session: its access tokens are refused everywhere within 5 s.
 
-    They are refused even if the user pool does not answer (503), which leaves the refresh token.
+    If the user pool does not answer, the answer is 503: the access tokens are refused all the same,
+    but the refresh token stays valid.
     """
     deps, principal = dependencies(), caller()
     try:

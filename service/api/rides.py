@@ -70,7 +70,7 @@ def request_ride(body: RideRequest) -> Response:
     add_log_context(ride_id=ride.ride_id)
     if wait := granted_wait():
         waited = wait_for_ride(ride, is_settled, wait)
-        # With a token that has ended, only what was accepted with it is shown.
+        # If the token ended during the wait, the answer shows the ride as it was accepted.
         ride = waited if is_still_admitted() else ride
     return _accepted(ride, replayed, headers.wait_applied(wait))
 
@@ -166,8 +166,11 @@ def _order(body: RideRequest) -> RideOrder:
 
 
 def _is_news(ride: Ride) -> bool:
-    """Whether a waiting client needs an answer: the ride has another version than the client named
-    or, if it named none, is no longer waiting for a unicorn."""
+    """Whether a waiting client needs an answer.
+
+    If the client named a version: the ride has ended, or it has another version. If the client
+    named none: the ride no longer waits for a unicorn.
+    """
     if headers.if_none_match_given():
         return ride.is_terminal or not headers.not_modified(ride.version)
     return is_settled(ride)

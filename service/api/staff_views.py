@@ -86,7 +86,7 @@ class MapChangesView(View):
 
 
 class _TallyView(View):
-    """Seconds are from the request of a ride to its match; null if there is no figure."""
+    """Seconds are from the request of a ride to its match; a value without data is null."""
 
     matches: int
     time_to_match_mean_seconds: float | None
@@ -96,7 +96,7 @@ class _TallyView(View):
 
 
 class MinuteView(_TallyView):
-    """Figures of a minute. `busy`: unicorns with a ride; `on_duty`: those and available ones."""
+    """Statistics of a minute. `busy`: unicorns with a ride; `on_duty`: busy or available ones."""
 
     at: Instant
     busy: int | None
@@ -104,7 +104,7 @@ class MinuteView(_TallyView):
 
 
 class StatisticsView(_TallyView):
-    """Figures of the last hour and of its minutes, oldest first; the last one is still running."""
+    """Statistics of the last hour, and of its minutes, oldest first. The last minute is running."""
 
     since: Instant
     minutes: list[MinuteView]

@@ -1,6 +1,7 @@
 """Views: the answers of the API, field by field, made from the attributes of the things they show.
 
-Here are their base and the views of rides. The OpenAPI document is derived from these classes.
+This module has the base of all views, and the views of rides. The OpenAPI document is
+derived from these classes.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ class RideView(_AnyonesRideView):
 class StaffRideView(RideView):
     """A ride as staff sees it, with the unicorn's distance when it reported arrival and completion.
 
-    `attention`: `not_coming` while its unicorn does not come and no other has the ride.
+    `attention`: `not_coming` while the ride's unicorn does not come and no other unicorn has the
+    ride.
     """
 
     attention: Literal["not_coming"] | None

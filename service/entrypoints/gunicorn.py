@@ -38,17 +38,17 @@ keepalive = 75
 # gunicorn ends the process and not the container runtime.
 graceful_timeout = 25
 
-# For the heartbeat file. On a disk its fsync can block a worker until it counts as hung, and a
-# container's root file system is read-only.
+# For the heartbeat file. On a disk, setting the file's times can block a worker until it counts as
+# hung, and a container's root file system is read-only.
 _MEMORY: Final = "/dev/shm"  # noqa: S108
 worker_tmp_dir = _MEMORY if os.path.isdir(_MEMORY) else None
 
-# Enough for a path with an id or a cursor; a header field fits a token of 7 KiB and its scheme. The
-# head as a whole has its own limit (`entrypoints.connection`).
+# Enough for a path with an id or a cursor. A header field has room for a token of 7 KiB and its
+# scheme. The head as a whole has its own limit (`entrypoints.connection`).
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
-# No proxy's headers on scheme or address are believed: absolute URLs come from PUBLIC_URL.
+# No proxy is trusted to name the scheme or the address: absolute URLs come from PUBLIC_URL.
 forwarded_allow_ips = ""
 
 # The service logs each request itself, with the request id. Without this class gunicorn would build
@@ -62,8 +62,8 @@ control_socket_disable = True
 def on_starting(server: Any) -> None:
     """Read the settings, so that a bad one ends the server; in a worker it would cause restarts.
 
-    Also set the address to serve on. By default gunicorn would take `PORT` to mean every interface,
-    and so it would take an empty `HOST`.
+    Also set the address to serve on. By default gunicorn serves on every interface if `PORT` is
+    set, and it would do the same for an empty `HOST`.
     """
     # Imported late: pydantic's imports must not be loaded before gevent patches the workers.
     from service.addresses import socket_address

@@ -15,7 +15,7 @@ from service.strict import read_json
 
 BODY_LIMIT: Final = 16 * 1024
 FAULTS_NAMED: Final = 50
-"""Faults named at most, so that the answer to a bad body is not many times its size."""
+"""An answer names at most this many faults, so that it is not many times the size of a bad body."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,8 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_body(model: type[Model], *, optional: bool, limit: int = BODY_LIMIT) -> Model:
     """The body as `model`: at most `limit` bytes, with a content length or chunked.
 
-    An empty body is allowed if `optional`. Raises 413, 415, 408, 400 and 422 problems, in this
-    order.
+    An empty body is allowed if `optional`. Raises 400, 408, 413, 415 and 422 problems.
     """
     environ, length = request.environ, request.content_length
     if length is not None and length > limit:

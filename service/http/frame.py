@@ -33,8 +33,7 @@ QUIET: Final = frozenset({"/healthz", "/readyz"})
 """Paths that load balancers call every few seconds; they are logged at DEBUG only."""
 
 POSITIONS: Final = frozenset({"/v1/fleet/me/position"})
-"""Thousands a second: those that are accepted are counted (by `REQUESTS`), not logged one by one.
-"""
+"""Paths that are called thousands of times a second; an accepted call is logged at DEBUG only."""
 
 FLEET: Final = "/v1/fleet"
 TOO_MANY: Final = 429
@@ -74,7 +73,7 @@ def report_refused_calls(app: Flask, refused: Callable[[str | None], None]) -> N
     def watch(response: Response) -> Response:
         status, route = response.status_code, request.url_rule
         principal: Principal | None = g.get("principal")
-        # A 429 without a principal does not count: else anybody could make us count as deaf.
+        # A 429 without a principal does not count: else anybody could make this process seem deaf.
         is_refused = status >= OUR_FAULT or (status == TOO_MANY and principal)
         if is_refused and route and route.rule.startswith(FLEET):
             is_driver = principal is not None and principal.kind is TokenKind.USER

@@ -15,7 +15,8 @@ from cachetools import LRUCache
 from service.settings import ApiSettings
 
 MOST_COUNTED: Final = 50_000
-"""Callers counted at once per limit. Beyond it, the one whose last request is oldest is dropped."""
+"""A limit counts at most this many callers at once. A further caller replaces the one whose last
+request is oldest."""
 
 UNITS: Final = {"second": 1, "minute": 60, "hour": 3600}
 
@@ -71,7 +72,8 @@ class Limiter:
     def admitted(self, subject: str, address: str, now: float) -> Standing:
         """Count an authenticated request and return the caller's standing.
 
-        The standing of the address, which others share, is returned only if it alone is exceeded.
+        The standing of the address, which others share, is returned only if the address has
+        exceeded its limit and the caller has not.
         """
         own = self._subject.count(subject, now)
         shared = self._address.count(address, now)

@@ -39,7 +39,7 @@ class Text:
 
 @dataclass(eq=False)
 class Route:
-    """Decorates the function that serves one method of one path, and says what it does not.
+    """Decorates the function that serves one method of one path, with its policy and its answers.
 
     The function is called with the path's parameters. If it has parameters named `body` or `query`,
     it gets them validated; their types are the route's models of body and query.
@@ -57,7 +57,7 @@ class Route:
     headers: tuple[str, ...] = ()
     """Request headers that this route reads, for the OpenAPI document."""
     sends: tuple[str, ...] = ()
-    """Headers of successful answers, besides those that all answers have, for the document."""
+    """Headers of successful answers, besides those of all answers, for the OpenAPI document."""
     handler: Handler = field(init=False)
     body: type[BaseModel] | None = field(init=False)
     query: type[BaseModel] | None = field(init=False)
@@ -76,7 +76,7 @@ class Route:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The path's parameters that name a ride or a unicorn."""
+        """The path's parameters that are ids: those without a converter, such as `<ride_id>`."""
         return tuple(re.findall(r"<(\w+)>", self.rule))
 
     @property
