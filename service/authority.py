@@ -1,4 +1,6 @@
-"""Builds what decides who calls, for the API (`bootstrap`) and for the gateway's authorizer."""
+"""Builds the parts that decide who a caller is: for the API (`bootstrap`), and for the gateway's
+authorizer.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ def build_authority(settings: ApiSettings) -> Authority:
     """The authority of the gateway's authorizer: keys, STS and revocations.
 
     Revocations are read from DynamoDB, because the Lambda function may have no route to Redis. The
-    function does not report that it hears positions, because it hears none.
+    function does not report that it is hearing, because drivers do not call it.
     """
     keys = keys_of(settings)
     revocations = DynamoRevocations(dynamodb_client(settings), settings.operations_table)
@@ -50,7 +52,7 @@ def keys_of(settings: ApiSettings) -> KeySet | PinnedKeys:
 def verifier_of(
     settings: ApiSettings, keys: Keys, rules: type[AccessClaims] = AccessClaims
 ) -> TokenVerifier:
-    """The verifier of the pool's access tokens, or (by other `rules`) of its ID tokens."""
+    """The verifier of the pool's access tokens, or of the tokens that other `rules` accept."""
     return TokenVerifier(
         keys,
         rules(

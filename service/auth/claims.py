@@ -116,7 +116,7 @@ def _kind(claims: Claims, subject: str) -> tuple[TokenKind, str | None]:
 
 
 def _scopes(claims: Claims) -> frozenset[str]:
-    """The scopes of the `scope` claim, which single spaces separate (RFC 6749, 3.3)."""
+    """The scopes of the `scope` claim; single spaces separate them (RFC 6749, 3.3)."""
     if "scope" not in claims:
         return _NONE
     scope = claims["scope"]
@@ -146,7 +146,7 @@ def _text(claims: Claims, name: str) -> str:
 
 
 def _identifier(claims: Claims, name: str) -> str:
-    """A claim fit for keys and logs: 1 to 256 characters, none of control or direction.
+    """A claim fit for keys and logs: 1 to 256 characters, no control or direction characters.
 
     Cognito allows user names of up to 128 letters, marks, symbols, digits and punctuation.
     """

@@ -34,7 +34,7 @@ class BadKeySet(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One public key; equal if kid and material are."""
+    """One public key. Two keys are equal if their `kid` and their numbers are equal."""
 
     kid: str
     numbers: RSAPublicNumbers

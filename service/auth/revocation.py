@@ -26,10 +26,10 @@ from service.model.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS: Final = 3.0
-"""How long a process that looks single tokens up believes that a token is not revoked."""
+"""A process that looks up each token believes for this long that a token is not revoked."""
 
 PROMPT_SECONDS: Final = 1.0
-"""An answer that took longer is used for its own request only: it may already be out of date."""
+"""If an answer took longer than this, only its own request uses it: it may be out of date."""
 
 PAUSE_SECONDS: Final = 1.0
 """Time without calls to the store after it failed, so that requests do not queue up for it."""
@@ -218,9 +218,9 @@ class RevocationCheck:
     def check_again(self, principal: Principal, policy: Policy, now: datetime) -> None:
         """Judge a token again, when a request that it admitted wakes up from waiting.
 
-        Checks only expiry and revocations, because nothing else can have changed, and as for a
-        read: what the request had to write is written. Raises as `check` does, and `InvalidToken`
-        if the token has expired.
+        Checks only expiry and revocations, because nothing else can have changed. The rules of a
+        read (`GET`) apply, because the request has already written what it had to write. Raises as
+        `check` does, and `InvalidToken` if the token has expired.
         """
         if now.timestamp() >= principal.expires_at:
             raise InvalidToken("expired")

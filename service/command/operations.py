@@ -88,7 +88,7 @@ def dead_letters() -> None:
 @click.option("--limit", type=click.IntRange(1), default=PAGE, show_default=True)
 @with_output
 def list_letters(limit: int, output: Output) -> None:
-    """List them, newest first."""
+    """List the dead letters, newest first."""
     tools = Tools()
     with explained():
         newest = items_of(tools.ports.dead_letters.newest)
@@ -123,7 +123,7 @@ def revoke(sub: str | None, origin_jti: str | None, jti: str | None, output: Out
     """Refuse tokens everywhere within seconds. Give exactly one of the options.
 
     A subject is signed out at the user pool first (COGNITO_USER_POOL_ID). "no permission" means
-    that its refresh tokens stay valid until somebody signs it out there.
+    that the subject's refresh tokens stay valid until somebody signs the subject out at the pool.
     """
     marks = {"sub": sub, "origin_jti": origin_jti, "jti": jti}
     given = {kind: value for kind, value in marks.items() if value}
@@ -146,9 +146,9 @@ def erase(sub: str, output: Output) -> None:
     """Erase a rider from all rides that have ended.
 
     The rider's id, exact places, notes, reasons and comments are removed, and the photo
-    (PHOTOS_BUCKET); times, distances and stars stay. Open rides are listed and the exit code is 1:
-    wait until they end and repeat the command. First delete the account in the user pool and
-    `revoke --sub` its tokens, so that the rider requests no new rides.
+    (PHOTOS_BUCKET); times, distances and stars stay. If rides are open, the command lists them and
+    its exit code is 1: wait until they end and repeat the command. First delete the account in the
+    user pool and revoke its tokens (`revoke --sub`), so that the rider requests no new rides.
     """
     with explained("rides of a rider"):
         tools = Tools()

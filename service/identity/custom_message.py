@@ -1,7 +1,7 @@
 """Trigger that writes the user pool's messages in the user's language.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-custom-message.html
-lists the placeholders that each message must have, and the greatest lengths: 140 characters for an
+lists the placeholders that each message must have, and the maximum lengths: 140 characters for an
 SMS and for a subject, 20,000 for an e-mail.
 """
 
@@ -26,7 +26,7 @@ PURPOSES: Final[Mapping[str, Purpose]] = {
 }
 CODE: Final = "{####}"
 USERNAME: Final = "{username}"
-"""Cognito replaces the first by the code (or a temporary password), the second by the user name."""
+"""Cognito replaces `CODE` by the code or a temporary password, and `USERNAME` by the user name."""
 LONGEST_NAME: Final = 40
 
 

@@ -25,9 +25,9 @@ LOST: Final = (
     "AdminUserGlobalSignOut",
 )
 _SUB: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""Matches a `sub` only. An address, the name of an identity provider's user (`Google_1`) or the
-text that CloudTrail writes in place of a name is in no token: its revocation would have no effect,
-and no alarm would show that."""
+"""Matches a `sub` only. No token's `sub` is an e-mail address, the name of an identity provider's
+user (`Google_1`) or the text that CloudTrail writes in place of a name. To revoke one of these
+would have no effect, and no alarm would show that."""
 
 
 def handle(event: dict[str, Any], _context: object) -> None:
