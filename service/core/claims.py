@@ -41,7 +41,7 @@ class Claim:
 
 
 def claim(ports: Stores, pair: Claim, now: datetime) -> Outcome:
-    """Write both sides or neither, in one remote call. A lost claim costs two more at most."""
+    """Write both sides or neither, in one remote call. A lost claim makes two more at most."""
     ride, entry = pair.ride, pair.entry
     assert entry.position is not None  # noqa: S101 - only fresh positions are paired
     at = entry.position.location
@@ -75,7 +75,7 @@ def claim(ports: Stores, pair: Claim, now: datetime) -> Outcome:
 
 
 def _repair(ports: Stores, ride: Ride, lost: WriteConflict, now: datetime) -> Outcome:
-    """Correct Redis by what is stored, after a lost claim."""
+    """After a lost claim, correct Redis by what DynamoDB stores."""
     try:
         if lost.unicorn:
             ports.fleet.refresh(lost.unicorn, now)

@@ -93,5 +93,5 @@ def renew_expiry(
         try:
             rides.save(ride, ride)
         except WriteConflict:
-            continue  # another process has written its new expiry, or the ride has expired
+            continue  # another process has written the new expiry, or the ride has expired
         yield ride

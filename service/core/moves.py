@@ -36,8 +36,8 @@ from service.model import Advice, FleetEntry, RepositioningLevel
 class RunReport:
     """The results of a run, for the metrics.
 
-    Riders are those of the horizon before this run (`Repositioning.horizon_seconds`), of all
-    goals.
+    `predicted`, `real` and `apart` are numbers of riders over all goals. A run reports them once
+    per horizon (`Repositioning.horizon_seconds`), for the horizon that has ended; else they are 0.
     """
 
     sent: int = 0
@@ -159,9 +159,9 @@ def demand_of(requests: Sequence[RecentRequest], now: datetime, knobs: Repositio
 
 
 def _of_now(last: LastRun | None, now: datetime, most: timedelta) -> LastRun:
-    """The last run, or an empty one if it is older than `most` or lies in the future.
+    """The last run, or an empty one; if it is older than `most` or in the future, only its trust.
 
-    A run lies in the future after a clock was set back.
+    The last run is in the future if a clock was set back after it.
     """
     if last is None:
         return LastRun(at=now - most)
@@ -177,7 +177,7 @@ def _summarized(
     found: Moves,
     fleet: Sequence[FleetEntry],
 ) -> tuple[LastRun, RunReport]:
-    """The results of this run without predictions, and a report on the last run."""
+    """What the next run needs of this one, without predictions; and the report of this run."""
     has_ride = {entry.unicorn.unicorn_id for entry in fleet if entry.unicorn.ride_id}
     present = {entry.unicorn.unicorn_id for entry in fleet}
     followers = last.followers | {name for name, each in seen.items() if each.followed}

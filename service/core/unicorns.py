@@ -35,7 +35,7 @@ from service.model.errors import (
 
 
 class Step(StrEnum):
-    """The steps that a unicorn can take with its ride, in order; it accepts or declines."""
+    """The steps that a unicorn can take with its ride, in order. It accepts or declines."""
 
     ACCEPT = "accept"
     DECLINE = "decline"
@@ -114,8 +114,8 @@ def advance(
     """Take the next step of the unicorn's own ride; repeating the last step changes nothing.
 
     `sent`: the position that the unicorn sends with the step. Raises `RideNotFound` if the ride is
-    not this unicorn's, `IllegalTransition` if the step is out of order, `TooFarAway` if it reports
-    its arrival elsewhere.
+    not this unicorn's, `IllegalTransition` if the step is out of order, `TooFarAway` if the unicorn
+    reports its arrival elsewhere.
     """
     at = geofence.place_of(ports, unicorn_id, sent, now) if step in PLACED else None
 
@@ -226,7 +226,7 @@ def unicorn_id_of(ports: Stores, account_sub: str) -> str:
 def record_call(ports: Stores, account_sub: str, now: datetime) -> str:
     """Return the id of the account's unicorn, and record that its driver called.
 
-    For calls that are not a position. Raises `UnicornNotFound`.
+    For calls that send no position. Raises `UnicornNotFound`.
     """
     unicorn_id = unicorn_id_of(ports, account_sub)
     # A failure does not matter: while Redis is away no unicorn counts as silent.

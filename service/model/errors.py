@@ -20,7 +20,7 @@ class IllegalTransition(DispatchError):
 
 
 class NotCancelable(IllegalTransition):
-    """The ride is already in progress or ended."""
+    """The ride has ended, or it is in progress and its rider wants to cancel it."""
 
 
 class UnicornBusy(IllegalTransition):

@@ -24,7 +24,7 @@ from service.model.status import (
 from service.model.unicorn import AssignedUnicorn, Pairing, Unicorn
 
 FIRST_RETRY = timedelta(seconds=2)
-"""How long a new ride waits for its job before the sweep looks after it."""
+"""How soon a ride is due after it was requested (again). Its job should be faster than that."""
 
 LIVENESS_CHECK = timedelta(seconds=15)
 """How soon the sweep looks again at an assigned ride with which something is wrong."""
@@ -61,8 +61,8 @@ _WITHOUT_UNICORN: Final[Mapping[str, Any]] = dict.fromkeys(
 class Ride:
     """A ride, from its request to its end.
 
-    `version` counts the changes that the rider can see. `due_at` is when the sweep looks after the
-    ride next, None once it is terminal. The row itself is the outbox; the queue is only a hint.
+    `version` counts the changes that the rider can see. `due_at` is when the ride is due for the
+    sweep, None once the ride is terminal. The row is the outbox; the queue is only a hint.
     """
 
     ride_id: str
@@ -97,7 +97,7 @@ class Ride:
     """Unicorns whose offer of this ride expired; asked again only if no other is in reach."""
     not_coming: frozenset[str] = frozenset()
     """Unicorns that drove away or reported no position instead of coming: those that lost the ride
-    for it, and the present one while it does not come."""
+    because of it, and the present one while it does not come."""
     declined: Mapping[str, int] = field(default_factory=dict)
     """Unicorns that declined this ride, and the version that each decline made."""
     fresh_deadlines: int = 0
@@ -140,7 +140,7 @@ class Ride:
 
     @property
     def ended_at(self) -> datetime | None:
-        """When the ride ended; None while it is open. An unmatched ride ended at its deadline."""
+        """When the ride ended; None while it is open. For an unmatched ride: its deadline."""
         if not self.is_terminal:
             return None
         return self.completed_at or self.canceled_at or self.deadline_at
@@ -179,7 +179,7 @@ class Ride:
         )
 
     def accepted(self, now: datetime) -> Ride:
-        """The offer accepted before it expires."""
+        """The ride after its driver accepted the offer, which is legal until the offer expires."""
         ends_at = self.offer_ends_at
         self._require(ends_at is not None, "accepted")
         self._require(ends_at is not None and now < ends_at, "accepted after its expiry")
@@ -242,7 +242,7 @@ class Ride:
             self.unicorn.unicorn_id,
             due_at=now + FIRST_RETRY,
             **_WITHOUT_UNICORN,
-            # Else it would end an offer that a process of the previous release makes next.
+            # The previous release does not set this field: the old time would end its next offer.
             offer_expires_at=None,
             arrived_distance_metres=None,
             arrive_refused_at=None,

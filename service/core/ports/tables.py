@@ -25,7 +25,7 @@ class WriteConflict(DispatchError):
 
 
 MOST_LISTED: Final = 1000
-"""Rides that one call of a rider's listing reads at most; more than a page of the API (100)."""
+"""A call of a rider's listing reads at most this many rides, more than a page of the API (100)."""
 
 
 class Rides(Protocol):
@@ -45,7 +45,7 @@ class Rides(Protocol):
         start: Mapping[str, str] | None,
         since: datetime | None = None,
     ) -> Page[Ride]:
-        """The rider's rides requested since then, newest first, from the key `start` on.
+        """The rider's rides requested at or after `since`, newest first, from the key `start` on.
 
         A page may have fewer than `limit` rides, or none, and still have a `next_key`: a call reads
         at most `MOST_LISTED` rides, however few of them have the status.
@@ -85,7 +85,7 @@ class Rides(Protocol):
         """
 
     def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
-        """Pairs of ride id and unicorn id, for the shard's rides with a unicorn due after then.
+        """Pairs of ride id and unicorn id, for the shard's rides with a unicorn due after `after`.
 
         Read from the index only, which may be a moment old. Iterating makes one call per 1 MB.
         """
@@ -106,13 +106,13 @@ class Unicorns(Protocol):
     def get(self, unicorn_id: str) -> Unicorn | None: ...
 
     def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
-        """The existing ones of these unicorns, each read consistently; one call per 100.
+        """Those of these unicorns that exist, each read consistently; one call per 100.
 
         None stands for a unicorn whose row cannot be read.
         """
 
     def of_account(self, account_sub: str) -> str | None:
-        """The id of the account's unicorn, or None; it may be remembered for some seconds."""
+        """The id of the account's unicorn, or None. The answer may be some seconds old."""
 
     def save(self, before: Unicorn, after: Unicorn) -> None:
         """Replace `before` by `after`. Raises `WriteConflict` unless `before` is still stored.
@@ -140,7 +140,7 @@ class DeadLetters(Protocol):
     """Dead letters, until they expire."""
 
     def put(self, letter: DeadLetter) -> None:
-        """Store a letter, in place of the one with its id."""
+        """Store a letter. It replaces a stored letter with the same id."""
 
     def get(self, dead_letter_id: str) -> DeadLetter | None: ...
 
@@ -160,8 +160,8 @@ class Pauses(Protocol):
     def current(self) -> Pause: ...
 
     def put(self, zone: str | None, paused: bool) -> Pause:
-        """Pause or resume a zone, or everything for None; the latter resumes each zone too."""
+        """Pause or resume a zone; None: everything. To resume everything resumes each zone too."""
 
     def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
-        """Set how strongly a zone's idle unicorns are repositioned; None: those of all zones that
-        have no level of their own. Off for all zones means off everywhere."""
+        """Set how strongly a zone's idle unicorns are repositioned. None: the idle unicorns of all
+        zones that have no level of their own. Off for all zones means off everywhere."""
