@@ -59,11 +59,12 @@ def cheapest(pairs: CandidatePairs, skip_costs: FloatArray) -> CandidatePairs:
 def longest_waiting(
     claims: CandidatePairs, equals: CandidatePairs, waited: FloatArray
 ) -> CandidatePairs:
-    """The same riders with equally good unicorns that have waited longest.
+    """The same riders; of equally good unicorns, those that have waited longest get the rides.
 
-    `equals`: the claims, and the pairs that are equally good. `waited`: the seconds that each
-    unicorn has waited. Again and again, the unicorn without a ride that has waited longest takes
-    one from the holder that has waited least. That holder may then replace another one.
+    `equals`: the claims, and the pairs that are as good as a claim. `waited`: the seconds that each
+    unicorn has waited. In each step, the unicorn without a ride that has waited longest compares
+    the rides for which it is equally good: it takes the ride whose unicorn has waited least, if
+    that unicorn has waited less. The unicorn that lost its ride may then do the same.
     """
     seconds = waited.tolist()
     holder = dict(zip(claims.riders.tolist(), claims.unicorns.tolist(), strict=True))
@@ -97,8 +98,8 @@ def _least_total(pairs: CandidatePairs, skip_costs: FloatArray) -> IntArray:
     """A minimum-weight matching over sparse pairs.
 
     The solver needs every rider matched, so each rider has a column of its own that stands for
-    "nobody". It takes a weight of 0 for a missing pair, so all weights are shifted; in a full
-    matching an equal shift of all columns changes nothing.
+    "nobody". It takes a weight of 0 for a missing pair, so all weights are shifted. An
+    equal shift changes nothing, because all full matchings have the same number of pairs.
     """
     riders = len(skip_costs)
     columns = int(pairs.unicorns.max()) + 1

@@ -1,4 +1,4 @@
-"""What a leg counts as evidence of travel times: whether at all, and how much.
+"""Decides whether a leg counts as evidence of travel times, and how much it counts.
 
 Distances are metres, durations seconds.
 """
@@ -19,19 +19,20 @@ SHORTEST_METRES, LONGEST_METRES = 50.0, 100_000.0
 LARGEST_SURPRISE: Final = np.log(5.0)
 """A leg outside these bounds, or more than five times quicker or slower than both the estimate and
 the prior, is an error of a driver or of GPS and is left out. By straight line, a short leg is too
-quick above 84 km/h. The bounds must not leave out quick legs because they are short, or the rest
+quick above 84 km/h. The bounds must keep the quick drives among the short ones, or the rest
 teaches times that are too long: in light traffic half the drives of 75 m take less than 13 s."""
 
 LARGEST_SHARE: Final = 0.05
 """The largest part of the evidence of all legs that one unicorn can have."""
 ROUNDS_OF_SHARING: Final = 20
-"""The share of a unicorn that is cut makes the whole smaller, and so the bound too: it is computed
-again and again. With one such unicorn two rounds are enough, with ten of them seven."""
+"""How many times the bound on a unicorn's evidence is computed. To cut the evidence of a unicorn
+makes the total smaller, and the bound is a share of the total, so it is computed again. With one
+unicorn above the bound, two times are enough; with ten, seven."""
 
 NOISY_METRES: Final = 500.0
-"""Below about this distance the logarithm of a ratio is mostly chance: a one-way street makes
-100 m take 10 s or 200 s. Measured on Manhattan's streets, the spread is 1.2 at 100 m, 0.5 at 300 m
-and 0.25 beyond 1 km."""
+"""Below about this distance, the logarithm of real ÷ estimated time is mostly chance: a one-way
+street makes 100 m take 10 s or 200 s. Measured on Manhattan's streets, the spread is 1.2 at 100 m,
+0.5 at 300 m and 0.25 beyond 1 km."""
 
 
 def usable(legs: Iterable[Leg], prior: Correction, now: float) -> list[Leg]:
@@ -57,8 +58,8 @@ def usable(legs: Iterable[Leg], prior: Correction, now: float) -> list[Leg]:
 def around(prior: FloatArray, below: float, above: float) -> tuple[FloatArray, FloatArray]:
     """A range of logarithms around two expectations: the estimate as it is (0), and the prior.
 
-    It goes from the smaller one plus `below` (negative) to the larger one plus `above`. The two can
-    differ so much that a range around one of them alone leaves out the other.
+    The range goes from the smaller expectation plus `below` (negative) to the larger one plus
+    `above`. They can differ so much that a range around one of them leaves out the other.
     """
     return np.minimum(prior, 0.0) + below, np.maximum(prior, 0.0) + above
 
@@ -76,8 +77,8 @@ def noise(legs: Sequence[Leg]) -> FloatArray:
 def fair(weights: FloatArray, legs: Sequence[Leg]) -> FloatArray:
     """Reduce the weights of unicorns that have more than their share, and scale the mean to 1.
 
-    Shares are of the evidence, in which a noisy leg counts less: among short drives, the few long
-    ones of one unicorn would otherwise decide.
+    A share is a part of the evidence, in which a noisy (short) leg counts less. If each leg counted
+    the same, the few long drives of one unicorn could outweigh many short drives of others.
     """
     numbers = np.unique([leg.unicorn_id for leg in legs], return_inverse=True)[1]
     totals = np.bincount(numbers, weights / noise(legs) ** 2)

@@ -23,7 +23,7 @@ class Tuning:
     """Unicorns whose distances from the pickup differ by less are equally near: the one that has
     waited longest gets the ride."""
     driving_weight: float = 0.3
-    """Seconds of ETA that one second less of empty driving is worth."""
+    """A round accepts this many more seconds of ETA to save one second of empty driving."""
     on_time_seconds: float = 270.0
     """The time from the request to the pickup that a rider accepts."""
     lateness_weight: float = 2.0
@@ -43,15 +43,15 @@ class Tuning:
 
     @property
     def waiting_weight(self) -> float:
-        """The seconds of ETA that a rider may cost more per second of waiting."""
+        """For each second of waiting, a rider may cost this many more seconds of ETA."""
         return self.max_pickup_eta_seconds / self.overtaking_seconds
 
     @property
     def overtaking_seconds(self) -> float:
         """A rider never loses a unicorn to a rider who came this much later.
 
-        It is half the deadline, so that a rider at the edge of reach still has the other half to be
-        served in.
+        It is half the deadline, so that a rider at the edge of reach can still be served in the
+        other half.
         """
         return self.deadline_seconds / 2
 
@@ -61,17 +61,17 @@ class Repositioning:
     """The weights and limits of repositioning. Values are seconds of a rider's wait."""
 
     drive_weight: float = 1.25
-    """Seconds that a unicorn must be worth elsewhere per second of its drive there."""
+    """For each second of the drive to a goal, a unicorn must be worth this many seconds there."""
     stay_seconds: float = 150.0
     """A unicorn within this time of a goal covers it without moving."""
     worth_seconds: float = 300.0
-    """What a unicorn is worth where a rider is certain to ask."""
+    """What a unicorn is worth where a rider is certain to request a ride."""
     horizon_seconds: float = 300.0
-    """How far ahead riders are expected, and unicorns that will be free."""
+    """How far a run looks ahead: for riders to come, and for unicorns that become free."""
     remembered_seconds: float = 900.0
-    """Requests of the last so many seconds say where the next riders will be."""
+    """The requests of this last span say where the next riders will be."""
     rate_seconds: float = 300.0
-    """Requests of the last so many seconds say how many riders there will be."""
+    """The requests of this last span say how many riders there will be."""
     smooth_metres: float = 600.0
     """How far around a pickup the next ones are expected (standard deviation)."""
     least_riders: int = 20
@@ -79,7 +79,7 @@ class Repositioning:
     least_chance: float = 0.05
     """A unicorn that is needed with a smaller chance is not sent."""
     hysteresis_seconds: float = 30.0
-    """How much better another goal must be for a unicorn that is on its way."""
+    """How much better another goal must be before a unicorn on its way is sent there instead."""
 
     @property
     def longest_drive_seconds(self) -> float:
@@ -91,14 +91,13 @@ KNOBS: Final[Mapping[RepositioningLevel, Repositioning]] = {
     RepositioningLevel.LEAN: Repositioning(),
     RepositioningLevel.STRONG: Repositioning(drive_weight=0.7),
 }
-"""Repositioning by its level; there is none while it is off."""
+"""The weights and limits of each level. The level `OFF` has none: then no unicorn is sent."""
 
 
 def tuning_with_repositioning(tuning: Tuning, level: RepositioningLevel) -> Tuning:
     """The tuning of a zone's rounds while its idle unicorns are repositioned.
 
-    Idle unicorns then wait nearer to riders, so a round saves kilometres where it would have saved
-    seconds.
+    Idle unicorns then wait nearer to riders, so a round can weigh kilometres more and seconds less.
     """
     if level is RepositioningLevel.OFF:
         return tuning
