@@ -78,7 +78,10 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _is_bare(cls, value: object) -> object:
-        """Refuse quotes: env files of containers keep the quotes that a shell would remove."""
+        """Refuse control characters, and quotes at either end.
+
+        The env files of containers keep the quotes that a shell would remove.
+        """
         if isinstance(value, str):
             if value[:1] in {'"', "'"} or value[-1:] in {'"', "'"}:
                 raise ValueError("is in quotes: leave them out")
@@ -152,7 +155,8 @@ class ApiSettings(Settings):
     def _users_roles_are_no_programs(self) -> Self:
         """Refuse a role of both users and programs.
 
-        STS names only the role, so without the gateway a user would count as the program.
+        STS names only the role. So a user who calls with it, but not through the gateway, would
+        count as the program.
         """
         try:
             users = RoleGrants(self.identity_role_scopes, self.identity_role_groups)

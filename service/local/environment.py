@@ -92,7 +92,7 @@ def service_environment(stack: Stack, identity: Identity) -> dict[str, str]:
 
 
 def _past_proxies() -> dict[str, str]:
-    """The settings with which calls to the stack do not go to the proxy of the person's network."""
+    """The settings that keep calls to the stack away from a proxy that the environment names."""
     given_names = parts_of(given("no_proxy") or given("NO_PROXY"))
     names = ",".join(dict.fromkeys([*given_names, HOST, "localhost"]))
     return {"no_proxy": names, "NO_PROXY": names}
@@ -116,7 +116,7 @@ def require_effective(stack: Stack, identity: Identity) -> None:
     """Raise `StackError` naming each given setting that is bad, or that the stack decides itself.
 
     A given value takes effect or is refused, because a silently replaced one is hard to notice.
-    Credentials of a real AWS are not settings; the stack's processes never see them.
+    Credentials of a real AWS account are not settings; the stack's processes never see them.
     """
     decided = service_environment(stack, identity)
     replaced = [

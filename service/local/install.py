@@ -1,6 +1,6 @@
-"""Create the virtual environments, exactly as locked; does nothing when they are up to date.
+"""Creates the virtual environments, exactly as locked; does nothing when they are up to date.
 
-Run with the system's own Python, so it uses the standard library only:
+The system's own Python runs it, so it uses the standard library only:
 `python3 -m service.local.install [--dev]`.
 """
 
@@ -36,13 +36,13 @@ def _install(environment: Path, lock: Path) -> None:
         _say(f"creating {environment.relative_to(PROJECT)}")
         _run(sys.executable, "-m", "venv", str(environment))
     _say(f"installing {lock.relative_to(PROJECT)}")
-    # The locks are complete: with --no-deps pip has nothing to resolve.
+    # The lock files are complete: with --no-deps pip has nothing to resolve.
     options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
     _run(str(python), "-m", "pip", "install", *options, "-r", str(lock))
 
 
 def _fingerprint(lock: Path) -> str:
-    """A mark that changes with the pinned packages and with the version of Python."""
+    """A text that changes with the pinned packages and with the version of Python."""
     return hashlib.sha256(sys.version.encode() + lock.read_bytes()).hexdigest()[:8]
 
 

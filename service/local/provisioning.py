@@ -31,7 +31,7 @@ def provision(
     *,
     triggered: Mapping[str, str] | None = None,
 ) -> Identity:
-    """Create what is missing and change nothing else. `password`: of new demo users.
+    """Create what is missing and change nothing else. `password`: the password of new demo users.
 
     `triggered`: the settings of the pool's triggers; None: the pool gets no triggers.
     """
@@ -55,7 +55,7 @@ def provision(
 
 
 def jwks_url(aws_url: str, identity: Identity) -> str:
-    """The address of the pool's keys in the emulator; the `iss` of its tokens names AWS."""
+    """The address of the pool's keys in the emulator. The `iss` of the pool's tokens names AWS."""
     return f"{aws_url}/{identity.pool_id}/.well-known/jwks.json"
 
 

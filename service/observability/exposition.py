@@ -74,8 +74,8 @@ class Role(Collector):
 def tidy() -> None:
     """Remove the files of dead processes; called by each process when it starts.
 
-    Scrapes do it too. Without this, a role that nobody scrapes and that restarts often would fill
-    the memory with files.
+    Each scrape does the same. Without `tidy`, a role that nobody scrapes and that restarts often
+    would fill the memory with files.
     """
     folder = directory.current()
     if folder:

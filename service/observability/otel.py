@@ -25,9 +25,9 @@ KINDS: Final = {
 }
 EXPORT_SECONDS: Final = 2.0
 """Time limit for sending a batch of spans. A collector that does not answer delays the end of a
-process by as much, hence less than the SDK's 10 s."""
+process by this time, so it is shorter than the SDK's 10 s."""
 MOST_REMEMBERED: Final = 10_000
-"""Waiting rides whose span is remembered at once; bounds the memory of the process."""
+"""A process remembers the spans of at most this many waiting rides, so its memory is bounded."""
 
 
 class Tracing:

@@ -1,6 +1,6 @@
 """Stores what each zone has learned about travel times: one item per zone and kind in DynamoDB.
 
-So a loss of Redis loses only the legs that were not learned from yet.
+So if Redis loses its data, only the legs from which the zone has not learned yet are lost.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ READ_EVERY_SECONDS: Final = 30.0
 LARGEST_TERM: Final = 4.0
 """The largest credible size of a term, a factor of 55. What legs teach stays far below it."""
 MOST_ZONES: Final = 512
-"""Zones that one process reads at a time at most."""
+"""A process keeps the corrections of about this many zones at most."""
 
 
 class DynamoCorrections(TableStore):

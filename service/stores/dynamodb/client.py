@@ -30,7 +30,7 @@ _CONFIG = Config(
     parameter_validation=False,
     # At least as many as threads that call at once; a connection is opened only when needed.
     max_pool_connections=64,
-    # So that the kernel finds a dead connection, and not a request.
+    # So that the kernel, and not a request, finds out that a connection is dead.
     tcp_keepalive=True,
     # DynamoDB answers within milliseconds, so fail fast and retry instead of blocking a thread.
     connect_timeout=1,
@@ -77,7 +77,7 @@ def count_calls(client: DynamoDBClient) -> None:
 
 
 def _ask_for_units(params: dict[str, Any], model: Any, **_: object) -> None:
-    # Adds a parameter to this one call. Calls about a table itself do not accept it.
+    # Adds the parameter to this one call. Calls about a table itself do not accept this parameter.
     if "ReturnConsumedCapacity" in model.input_shape.members:
         params["ReturnConsumedCapacity"] = "TOTAL"
 

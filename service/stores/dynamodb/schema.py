@@ -1,12 +1,12 @@
 """The tables as data, and their creation where no infrastructure code creates them.
 
-`Rides` has four indexes. `by_rider_keys` and `by_unicorn` list the rides of one of the two;
-`by_day` lists all rides of a day, spread over shards. `open_rides` holds only open rides (it is
-sparse), and the sweep reads it. DynamoDB charges a write for every index entry that a change of a
-ride alters. So an index holds no attribute that changes more often than its key, and rides are read
-by their ids. No index has the status as its key, because that would make a few hot partitions.
+`Rides` has four indexes. `by_rider_keys` lists the rides of a rider, `by_unicorn` those of a
+unicorn; `by_day` lists all rides of a day, spread over shards. `open_rides` holds only open rides
+(it is sparse), and the sweep reads it. DynamoDB charges a write for every index entry that a change
+of a ride alters. So an index holds no attribute that changes more often than its key, and rides are
+read by their ids. No index has the status as its key, because that would make a few hot partitions.
 `Operations` has one index, `dead_letters`, named after its first use. It is sparse and lists dead
-letters and audit entries, newest first; `set_aside_at` is the time of either.
+letters and audit entries, newest first; `set_aside_at` is the time of an item of either kind.
 
 An index cannot change its projection, so a new index replaces it. The former index stays until
 `drop_former_indexes`, because processes of the previous release read it.
@@ -71,7 +71,7 @@ TABLES: Final = (
             Index("by_unicorn", "unicorn_id", "requested_at", "KEYS_ONLY"),
             Index("by_rider_keys", "rider_id", "requested_at", "KEYS_ONLY"),
             Index("by_day", "day_shard", "requested_at", "KEYS_ONLY"),
-            # Both change with `due_at` only, so they cost no further write.
+            # Both attributes change only together with `due_at`, so they cost no further write.
             Index("open_rides", "shard", "due_at", "INCLUDE", ("unicorn_id", "deadline_at")),
         ),
         expires_at="expires_at",
@@ -157,7 +157,7 @@ def _settled(client: DynamoDBClient, name: str) -> TableDescriptionTypeDef:
     while time.monotonic() < end:
         described = client.describe_table(TableName=name)["Table"]
         states = [
-            # An emulator may leave it out for indexes that were made with their table.
+            # An emulator may leave out the status of an index that was made with its table.
             index.get("IndexStatus", "ACTIVE")
             for index in described.get("GlobalSecondaryIndexes", ())
         ]
@@ -202,7 +202,7 @@ def _schema(partition: str, sort: str | None = None) -> list[KeySchemaElementTyp
 
 
 def _create(client: DynamoDBClient, table: CreateTableInputTypeDef) -> None:
-    # "In use" means that it exists or is being created.
+    # "In use" means that the table exists or is being created.
     with ignoring("ResourceInUseException"):
         client.create_table(**table)
 
