@@ -19,6 +19,7 @@ from service.auth.errors import InvalidToken
 from service.core import photos
 from service.core.erasure import delete_account
 from service.core.photos import Photo, Photos
+from service.core.unicorns import record_call
 from service.http import audit, cursors
 from service.http.context import caller, dependencies
 from service.http.guard import revoke
@@ -167,7 +168,8 @@ def show_rider(ride_id: str) -> Response:
     """Show the rider's photo to the ride's driver, from the match to the end; otherwise 404."""
     deps = dependencies()
     add_log_context(ride_id=ride_id)
-    links = photos.photo_of_rider(deps.ports, _photos(), caller().subject, ride_id)
+    unicorn_id = record_call(deps.ports, caller().subject, deps.now())
+    links = photos.photo_of_rider(deps.ports, _photos(), unicorn_id, ride_id)
     return answer(200, PhotoView.of(links, expires_at=_seen_until()), NOT_KEPT)
 
 

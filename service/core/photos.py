@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from service.core.ports import Stores
-from service.core.unicorns import unicorn_id_of
 from service.model import SHOWS_UNICORN
 from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound
 
@@ -103,12 +102,11 @@ class Uploads(Protocol):
         """
 
 
-def photo_of_rider(stores: Stores, photos: Photos, account_sub: str, ride_id: str) -> PhotoLinks:
-    """The photo of the rider of this ride, while the account's unicorn has the ride.
+def photo_of_rider(stores: Stores, photos: Photos, unicorn_id: str, ride_id: str) -> PhotoLinks:
+    """The photo of the rider of this ride, while the unicorn has the ride.
 
-    Raises `UnicornNotFound`, `RideNotFound`, `PhotoNotFound`.
+    Raises `RideNotFound`, `PhotoNotFound`.
     """
-    unicorn_id = unicorn_id_of(stores, account_sub)
     ride = stores.rides.get(ride_id)
     if ride is None or ride.unicorn_id != unicorn_id or ride.status not in SHOWS_UNICORN:
         raise RideNotFound("no such ride of this unicorn")

@@ -18,7 +18,7 @@ from service.core import (
 from service.core.positions import Report
 from service.matching.correction import Kind
 from service.model import Position
-from service.model.errors import PhotoNotFound, UnicornNotFound
+from service.model.errors import PhotoNotFound
 from tests.support.crashes.given import (
     NEARBY,
     RIDE_ID,
@@ -117,8 +117,8 @@ def staff_looks_at_what_was_promised(process: Process) -> object:
 @scenario(given=a_matched_ride)
 def a_driver_asks_for_the_photo_of_a_rider_who_has_none(process: Process) -> object:
     try:
-        return photos.photo_of_rider(process.ports, FakePhotos(), "driver-1", RIDE_ID)
-    except (PhotoNotFound, UnicornNotFound) as none:
+        return photos.photo_of_rider(process.ports, FakePhotos(), "u1", RIDE_ID)
+    except PhotoNotFound as none:
         return type(none)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.http.route import declared_routes
 from service.model import Location, Position, PositionProblem
 from service.model.errors import Unavailable
 from tests.support.api import Api, build_api
@@ -171,6 +172,39 @@ def test_a_phone_that_rests_and_polls_is_contactable_while_it_has_a_ride(api: Ap
     api.pass_time(300)
     assert call(api, "GET", "").json["unicorn"]["state"] == "reserved"
     assert api.ports.fleet.presence("u1", api.clock[0]).silence == timedelta()
+
+
+CALLS = {
+    "GET ": None,
+    "PUT /position": HERE,
+    "PUT /availability": {"available": True},
+    "GET /rides": None,
+    "GET /rides/ride-1/photo": None,
+    "POST /rides/ride-1/arrive": {},
+}
+
+
+@pytest.mark.parametrize("made", CALLS)
+def test_each_call_of_a_driver_shows_that_it_is_there(api: Api, made: str) -> None:
+    """Also if it is answered with 404 or 409."""
+    api.ports.fleet.begin_epoch(NOW - timedelta(hours=1))
+    claim(api)
+    hear_through(api.ports.fleet, NOW, NOW + timedelta(minutes=5))
+    api.pass_time(300)
+    method, _, path = made.partition(" ")
+    call(api, method, path, CALLS[made])
+    assert api.ports.fleet.presence("u1", api.clock[0]).silence == timedelta()
+
+
+def test_these_are_all_calls_of_a_driver(api: Api) -> None:
+    declared = declared_routes(api.app).values()
+    rules = {f"{each.method} {each.rule}" for each in declared if "/fleet/me" in each.rule}
+    urls = api.app.url_map.bind("")
+    assert rules == {
+        f"{method} {rule.rule}"
+        for method, _, path in (made.partition(" ") for made in CALLS)
+        for rule, _ in [urls.match(f"/v1/fleet/me{path}", method, return_rule=True)]
+    }
 
 
 def test_minus_one_is_a_heading_or_speed_that_is_not_known(api: Api) -> None:
