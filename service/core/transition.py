@@ -84,10 +84,8 @@ def _of_ride(ports: Stores, ride: Ride, existing: Unicorn | None) -> Unicorn | N
     """
     if ride.status not in ASSIGNED:
         return None
-    if existing is None or (existing.unicorn_id, existing.ride_id) != (
-        ride.unicorn_id,
-        ride.ride_id,
-    ):
+    pair = ride.unicorn_id, ride.ride_id
+    if existing is None or (existing.unicorn_id, existing.ride_id) != pair:
         existing = ports.unicorns.get(ride.unicorn_id or "")
     return existing if existing and existing.ride_id == ride.ride_id else None
 

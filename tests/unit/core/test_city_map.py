@@ -68,17 +68,22 @@ def city() -> City:
     return City(things=[seen("u1"), seen("u2")], rides=[WaitingRide(a_ride(), None)])
 
 
-def test_a_new_follower_gets_the_whole_map(city: City) -> None:
+@pytest.fixture
+def picture(city: City) -> Picture:
     picture = city.picture()
     picture.update()
+    return picture
+
+
+def test_a_new_follower_gets_the_whole_map(city: City, picture: Picture) -> None:
     news = picture.news(None)
     assert isinstance(news, Snapshot)
     assert (news.unicorns, news.waiting, news.truncated) == (city.things, city.rides, False)
 
 
-def test_a_follower_gets_changed_entries_and_the_ids_of_removed_ones(city: City) -> None:
-    picture = city.picture()
-    picture.update()
+def test_a_follower_gets_changed_entries_and_the_ids_of_removed_ones(
+    city: City, picture: Picture
+) -> None:
     begun = event_id(NOW)
     assert picture.news(begun) is None
     moved = seen("u1", location=CENTRAL_PARK)
@@ -91,9 +96,9 @@ def test_a_follower_gets_changed_entries_and_the_ids_of_removed_ones(city: City)
     assert picture.news(news.event_id) is None
 
 
-def test_an_entry_that_comes_back_is_no_longer_listed_as_removed(city: City) -> None:
-    picture = city.picture()
-    picture.update()
+def test_an_entry_that_comes_back_is_no_longer_listed_as_removed(
+    city: City, picture: Picture
+) -> None:
     both, city.things = city.things, []
     city.pass_time(picture)
     city.things = both
@@ -127,11 +132,9 @@ def test_followers_keep_their_phases_after_a_pause_of_the_process(city: City) ->
     ("behind", "is_resumed"), [(-90, False), (-1, False), (0, True), (5, True), (90, False)]
 )
 def test_a_follower_that_was_away_too_long_gets_the_whole_map(
-    city: City, behind: float, is_resumed: bool
+    city: City, picture: Picture, behind: float, is_resumed: bool
 ) -> None:
     """`behind`: the seconds from the last seen event to the picture; negative: before the first."""
-    picture = city.picture()
-    picture.update()
     city.now += max(behind, 0) * SECOND
     city.things = [seen("u3")]
     city.pass_time(picture)
@@ -139,9 +142,7 @@ def test_a_follower_that_was_away_too_long_gets_the_whole_map(
     assert isinstance(picture.news(last), Changes) is is_resumed
 
 
-def test_an_event_id_from_the_future_gets_the_whole_map(city: City) -> None:
-    picture = city.picture()
-    picture.update()
+def test_an_event_id_from_the_future_gets_the_whole_map(picture: Picture) -> None:
     assert isinstance(picture.news(event_id(NOW + 3 * SECOND)), Snapshot)
 
 
@@ -165,12 +166,10 @@ def test_following_fails_if_the_map_was_never_read(city: City) -> None:
 
 
 def test_a_returning_follower_gets_the_last_changes_again(
-    city: City, monkeypatch: pytest.MonkeyPatch
+    city: City, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process that it followed before may have read the map a moment later than this one."""
     monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
-    picture = city.picture()
-    picture.update()
     city.things = [seen("u3")]
     city.pass_time(picture, 5)
     news = next(follow(picture, event_id(city.now + SECOND), Wait()))
@@ -197,9 +196,7 @@ def test_a_map_has_a_bounded_number_of_entries_and_says_when_it_is_truncated(
     assert not read_snapshot(city, WORLD, NOW).truncated
 
 
-def test_a_plan_that_changes_is_news(city: City) -> None:
-    picture = city.picture()
-    picture.update()
+def test_a_plan_that_changes_is_news(city: City, picture: Picture) -> None:
     ride = a_ride()
     city.rides = [WaitingRide(replace(ride, version=2), None)]
     city.pass_time(picture)
