@@ -67,7 +67,7 @@ class ResourceView(View):
 
 
 class Descriptions:
-    """The API's documents. Building them takes 30 ms, so it is left until they are first needed."""
+    """The API's documents. Each is built when it is first needed, because that takes 30 ms."""
 
     def __init__(self, routes: Mapping[str, Route], settings: ApiSettings) -> None:
         self._routes = routes

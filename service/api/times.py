@@ -46,6 +46,9 @@ class TimesListView(View):
     answers={200: TimesListView},
 )
 def list_travel_times() -> Response:
-    """List the ETAs told beside the times taken, by zone and kind of drive (last 500 drives)."""
+    """Compare the ETAs that riders were told with the times that drives took.
+
+    By zone and kind of drive, over the last 500 drives of each.
+    """
     reports = travel_times_reports(dependencies().ports)
     return answer(200, TimesListView.of(travel_times=reports, next_cursor=None))

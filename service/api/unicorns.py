@@ -183,7 +183,7 @@ def _versions(duty: Duty, trouble: str) -> str:
 
 def _is_news(duty: Duty, trouble: str, seen: Advice | None) -> bool:
     """Whether a waiting client needs an answer: other versions than it named or, if it named none,
-    a ride or a goal that it did not have when it asked."""
+    a ride, or another goal than when it began to wait."""
     if headers.if_none_match_given():
         return not headers.not_modified(_versions(duty, trouble))
     is_sent = duty.advice and duty.advice.cell != (seen.cell if seen else None)

@@ -1,4 +1,4 @@
-"""The rules for ID tokens of the same pool and clients. All that is known about them is here.
+"""The rules for ID tokens of the same pool and clients. No other module can accept an ID token.
 
 Two routes take ID tokens: `POST /ride` for the workshop's page, if that is switched on, and the
 upload of a photo, which learns the caller's identity from one in its body and admits nobody by it.

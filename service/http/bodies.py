@@ -41,7 +41,7 @@ def read_body(model: type[Model], *, optional: bool, limit: int = BODY_LIMIT) ->
 
 
 def read_query(model: type[Model]) -> Model:
-    """The known parameters of the query string as `model`; a repeated one is a fault."""
+    """The query string as `model`. Other parameters are ignored; a repeated one is a fault."""
     named = {
         name: values if len(values) > 1 else values[0]
         for name, values in request.args.lists()

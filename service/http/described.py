@@ -20,11 +20,11 @@ _TEXT: Final[Json] = {"type": "string"}
 REQUEST_HEADERS: Final[Mapping[str, Json]] = {
     "Idempotency-Key": {"schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}},
     "If-Match": {"schema": _TEXT, "required": True},
-    # The event's id is the ride's version. openapi-python-client passes over an operation with a
-    # reference as deep as this, which spares its users a call that blocks until the ride ends.
+    # The event's id is the ride's version. openapi-python-client skips an operation with so deep a
+    # reference, so its users have no call that blocks until the ride ends.
     "Last-Event-ID": {"schema": {"$ref": "#/components/schemas/RideView/properties/version"}},
 }
-"""What can be said of request headers beyond that they are text."""
+"""The schemas of request headers that are more than any text."""
 
 RESPONSE_HEADERS: Final[Mapping[str, Json]] = {
     "ETag": {"description": "The version that is shown; send it as If-None-Match or If-Match."},

@@ -9,8 +9,8 @@ One caller may hold a quarter of the places and one client address a half, so th
 room even if those requests hang (on a slow store, for example). A request that finds no place waits
 up to a second for one and is then refused with 503. Nothing was done for it, so a client may retry.
 
-It waits because a refusal costs about half the CPU of a request. With 400 clients that retry
-without a pause, refusing at once leaves time for 27 of 490 rides a second; waiting leaves 380
+Waiting is cheaper than refusing, which costs about half the CPU of a request. With 400 clients that
+retry without a pause, refusing at once leaves time for 27 of 490 rides a second; waiting leaves 380
 (`tests.load.bench.overload`). The newest request gets the next place, because the oldest one is the
 most likely to be refused, or its client to be gone, before it is done.
 

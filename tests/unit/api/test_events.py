@@ -158,17 +158,6 @@ def test_a_stream_ends_with_its_token(
     assert stream.next_named("end") == {"reason": "token_expired"}
 
 
-def test_a_stream_ends_when_its_token_is_revoked() -> None:
-    revocations = FakeRevocations()
-    api = build_api(revocations=revocations)
-    api.ports.rides.create(a_ride())
-    stream = Reader(open_stream(api))
-    assert stream.next()[0] == "ride"
-    revocations.put("jti", "jti", revoked_at=NOW, expires_at=NOW + timedelta(days=1))
-    api.pass_time(4)
-    assert stream.next_named("end") == {"reason": "token_revoked"}
-
-
 def test_a_stream_that_is_stopped_ends_without_a_word(api: Api, ride: Ride) -> None:
     stream = Reader(open_stream(api))
     stream.next()
