@@ -13,7 +13,7 @@ import redis
 
 from service.stores.redis import keys
 from tests.support.infrastructure import MiniStack, RedisServer, wait_until
-from tests.support.stack import Answer, Stack
+from tests.support.stack import Answer, Stack, stack_with_redis
 
 STALE_SECONDS = 3
 PROMISED_SECONDS = 0.5
@@ -25,11 +25,7 @@ PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("redis-loss")
-    stale = str(STALE_SECONDS)
-    with (
-        RedisServer(folder / "redis") as redis_server,
-        Stack(folder, ministack, redis_server, UNICORN_STALE_SECONDS=stale) as stack,
-    ):
+    with stack_with_redis(folder, ministack, UNICORN_STALE_SECONDS=str(STALE_SECONDS)) as stack:
         yield stack
 
 

@@ -6,15 +6,14 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.http.gate import POLLS_PER_SUBJECT
-from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from service.local import procfile
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
 from tests.support.stack import Stack, start_process
 
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
@@ -78,21 +77,6 @@ def test_rides_are_listed_page_by_page(stack: Stack) -> None:
         found += [ride["ride_id"] for ride in page["rides"]]
         cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
     assert found == made[::-1]
-
-
-def test_one_key_makes_one_ride_under_concurrency(stack: Stack) -> None:
-    token = stack.rider_token("rider-keys")
-    key = {"Idempotency-Key": "key-1"}
-
-    def request(_: int) -> Any:
-        return stack.call("POST", "/v1/rides", BODY, token=token, **key)
-
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(request, range(16)))
-    assert {answer.status for answer in answers} == {202}
-    assert len({answer.json["ride_id"] for answer in answers}) == 1
-    fresh = [answer for answer in answers if "Idempotency-Replayed" not in answer.headers]
-    assert len(fresh) == 1
 
 
 def test_a_unicorn_is_enrolled_and_reports_the_strangest_positions(stack: Stack) -> None:
@@ -207,12 +191,7 @@ def test_no_token_is_in_the_log(stack: Stack) -> None:
 
 def test_a_bad_setting_is_named_and_ends_the_process(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "PORT": "0", "CORS_ORIGINS": "*"}
-    command = [
-        "gunicorn",
-        "--config",
-        "python:service.entrypoints.gunicorn",
-        "service.entrypoints.wsgi:app",
-    ]
+    command = procfile.read(PROJECT / "Procfile")["web"]
     process = start_process("web", command, environment, tmp_path)
     wait_until(lambda: process.exit_code is not None, "the end of the process")
     assert process.exit_code == 1

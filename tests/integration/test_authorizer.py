@@ -75,6 +75,18 @@ def test_the_routes_of_the_api_are_judged_by_their_own_declarations(mint: Mint) 
     assert effect(authorizer.handle(asked("GET /v1/nothing", token), None)) == "Deny"
 
 
+@pytest.mark.usefixtures("revocations")
+def test_an_http_api_gets_a_policy_or_the_simple_answer(mint: Mint) -> None:
+    event = {
+        "version": "2.0",
+        "routeArn": f"{API}/GET/v1/rides",
+        "headers": {"authorization": f"Bearer {mint.access_token()}"},
+        "requestContext": {"http": {"method": "GET", "path": "/test/v1/rides"}, "stage": "test"},
+    }
+    assert effect(authorizer.handle(event, None)) == "Allow"
+    assert authorizer.handle_simply(event, None)["isAuthorized"] is True
+
+
 def test_a_revoked_token_is_refused(mint: Mint, revocations: DynamoRevocations) -> None:
     now = datetime.now(UTC)
     revocations.put("sub", "rider-1", revoked_at=now, expires_at=now + timedelta(days=1))

@@ -13,8 +13,8 @@ import pytest
 from tests.clients import tools
 from tests.clients.lint import lint
 from tests.integration.test_ride import PICKUP, Driver
-from tests.support.infrastructure import MiniStack, RedisServer
-from tests.support.stack import Stack
+from tests.support.infrastructure import MiniStack
+from tests.support.stack import Stack, stack_with_redis
 
 # Packages are installed and compiled, which takes minutes on a busy machine.
 pytestmark = pytest.mark.timeout(600)
@@ -24,8 +24,8 @@ MATCHED_AND_CANCELED = {"unicorn": "Shadowfax", "listed": 1, "status": "canceled
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("stack")
-    with RedisServer(folder / "redis") as redis, Stack(folder, ministack, redis) as stack:
+    folder = tmp_path_factory.mktemp("clients")
+    with stack_with_redis(folder, ministack) as stack:
         yield stack
 
 

@@ -56,16 +56,19 @@ class Command:
 
 
 @pytest.fixture
-def command(ministack: MiniStack, redis_server: RedisServer) -> Command:
-    command = Command(ministack, redis_server)
-    command.json("tables", "create")
-    return command
+def bare_command(ministack: MiniStack, redis_server: RedisServer) -> Command:
+    """Without tables."""
+    return Command(ministack, redis_server)
 
 
-def test_tables_are_created_checked_and_mended(
-    ministack: MiniStack, redis_server: RedisServer
-) -> None:
-    command = Command(ministack, redis_server)
+@pytest.fixture
+def command(bare_command: Command) -> Command:
+    bare_command.json("tables", "create")
+    return bare_command
+
+
+def test_tables_are_created_checked_and_mended(bare_command: Command, ministack: MiniStack) -> None:
+    command = bare_command
     name = command.settings.operations_table
     assert f"{name}: no such table" in command.json("tables", "check", code=1)["faults"]
     old = definition(name, TABLES[-1])
@@ -144,14 +147,15 @@ def test_an_unclosed_quote_spoils_its_own_line_only(
     assert all("quote" in fault["message"] for fault in answer["faults"])
 
 
-@pytest.mark.parametrize("number", ["4_0.7", "40,7", "nan", "1e1", "٤٠", "0x10", "40.7°", "--4"])
-def test_degrees_are_plain_decimals(command: Command, tmp_path: Path, number: str) -> None:
+def test_degrees_are_plain_decimals(command: Command, tmp_path: Path) -> None:
+    numbers = ["4_0.7", "40,7", "nan", "1e1", "٤٠", "0x10", "40.7°", "--4"]
     path = tmp_path / "fleet.csv"
-    path.write_text(f'{HEADER}\nSilver,White,Male,u1,,,"{number}",-74.0\n')
-    (fault,) = command.json("fleet", "import", path, code=1)["faults"]
-    assert fault["line"] == 2
-    assert fault["message"].startswith("latitude: ")
-    assert fault["message"].endswith(f"found {number!r}")
+    lines = (f'Silver,White,Male,u1,,,"{number}",-74.0' for number in numbers)
+    path.write_text("\n".join([HEADER, *lines]))
+    faults = command.json("fleet", "import", path, code=1)["faults"]
+    for number, fault in zip(numbers, faults, strict=True):
+        assert fault["message"].startswith("latitude: ")
+        assert fault["message"].endswith(f"found {number!r}")
 
 
 def test_importing_a_file_again_changes_nothing_and_contradictions_are_named(
@@ -191,21 +195,23 @@ def test_importing_a_file_again_changes_nothing_and_contradictions_are_named(
     ],
 )
 def test_a_file_with_other_columns_is_refused_whole_and_says_what_was_found(
-    command: Command, tmp_path: Path, text: str, found: str
+    bare_command: Command, tmp_path: Path, text: str, found: str
 ) -> None:
     path = tmp_path / "fleet.csv"
     path.write_text(text)
-    done = command.run("fleet", "import", path)
+    done = bare_command.run("fleet", "import", path)
     assert done.exit_code == 1
     assert "line 1: " in done.stderr
     assert found in done.stderr
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_a_file_in_utf_16_is_named_as_that(command: Command, tmp_path: Path, encoding: str) -> None:
+def test_a_file_in_utf_16_is_named_as_that(
+    bare_command: Command, tmp_path: Path, encoding: str
+) -> None:
     path = tmp_path / "fleet.csv"
     path.write_bytes(f"{HEADER}\nSilver,White,Male,u1\n".encode(encoding))
-    done = command.run("fleet", "import", path)
+    done = bare_command.run("fleet", "import", path)
     assert done.exit_code == 1
     assert "save it as CSV in UTF-8" in done.stderr
 

@@ -15,22 +15,14 @@ import pytest
 
 from service.api.discovery import EXAMPLES
 from tests.support import examples
-from tests.support.infrastructure import MiniStack, RedisServer
-from tests.support.stack import Stack
+from tests.support.infrastructure import MiniStack
+from tests.support.stack import Stack, stack_with_redis
 
 
 @pytest.fixture
 def stack(tmp_path: Path, ministack: MiniStack) -> Iterator[Stack]:
-    with (
-        RedisServer(tmp_path / "redis") as redis,
-        Stack(
-            tmp_path,
-            ministack,
-            redis,
-            PUBLIC_URL="https://rides.example.com",
-            PHOTOS_BUCKET=examples.BUCKET,
-        ) as stack,
-    ):
+    settings = {"PUBLIC_URL": "https://rides.example.com", "PHOTOS_BUCKET": examples.BUCKET}
+    with stack_with_redis(tmp_path, ministack, **settings) as stack:
         yield stack
 
 

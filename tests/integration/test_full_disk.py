@@ -58,12 +58,8 @@ class StackOnFullDisk(Stack):
 
 
 @pytest.fixture
-def port() -> int:
-    return three_free_ports()
-
-
-@pytest.fixture
-def stack(tmp_path: Path, ministack: MiniStack, port: int) -> Iterator[StackOnFullDisk]:
+def stack(tmp_path: Path, ministack: MiniStack) -> Iterator[StackOnFullDisk]:
+    port = three_free_ports()
     with (
         RedisServer(tmp_path / "redis") as redis,
         StackOnFullDisk(tmp_path, ministack, redis, roles=(), METRICS_PORT=str(port)) as stack,
@@ -74,13 +70,13 @@ def stack(tmp_path: Path, ministack: MiniStack, port: int) -> Iterator[StackOnFu
         yield stack
 
 
-def test_a_full_disk_stops_no_process_and_costs_no_ride(stack: StackOnFullDisk, port: int) -> None:
+def test_a_full_disk_stops_no_process_and_costs_no_ride(stack: StackOnFullDisk) -> None:
     stack.on_duty("driver-1", HERE)
     rider = stack.rider_token("rider-1")
     ride = stack.call("POST", "/v1/rides", {"pickup": HERE}, token=rider, Prefer="wait=30")
     assert ride.status == 201, ride.body
     for offset in range(len(ROLES)):
-        assert scraped(port + offset) == 200
+        assert scraped(int(stack.environment["METRICS_PORT"]) + offset) == 200
     for role in ("worker", "beat"):
         assert is_touched_again(stack.alive(role))
     for role in reversed(ROLES):

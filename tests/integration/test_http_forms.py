@@ -12,8 +12,8 @@ import pytest
 from service.api.app import route_map
 from service.http.headers import READ
 from service.http.route import Route
-from tests.support.infrastructure import MiniStack, RedisServer
-from tests.support.stack import Stack
+from tests.support.infrastructure import MiniStack
+from tests.support.stack import Stack, stack_with_redis
 
 BODY = b'{"pickup":{"latitude":40.71,"longitude":-73.95}}'
 JSON = "Content-Type: application/json"
@@ -22,10 +22,7 @@ JSON = "Content-Type: application/json"
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("forms")
-    with (
-        RedisServer(folder / "redis") as redis,
-        Stack(folder, ministack, redis, roles=("web",), RATE_LIMIT_ENABLED="false") as stack,
-    ):
+    with stack_with_redis(folder, ministack, roles=("web",), RATE_LIMIT_ENABLED="false") as stack:
         yield stack
 
 

@@ -96,6 +96,7 @@ def test_a_setting_that_the_stack_decides_itself_is_refused_by_name(tmp_path: Pa
         ("COGNITO_CLIENT_IDS", "a b", "COGNITO_CLIENT_IDS: String should match"),
         ("LOG_LEVEL", '"INFO"', "LOG_LEVEL: is in quotes"),
         ("OFFER_SECONDS", "soon", "OFFER_SECONDS: Input should be a valid integer"),
+        ("AUTH_LEEWAY_SECONDS", "soon", "AUTH_LEEWAY_SECONDS: Input should be a valid integer"),
         ("PORT", "70000", "PORT: Input should be less than"),
     ],
 )

@@ -97,19 +97,7 @@ def test_a_driver_gets_the_scope_of_the_workshops_second_page(
     assert claims(ministack, identity, token)["scope"] == "UnicornManager/unicorn"
 
 
-def test_a_refreshed_token_keeps_its_scopes(
-    ministack: MiniStack, identity: Identity, login: Login
-) -> None:
-    first = login.sign_in("rider", PASSWORD, USER_SCOPES["rider"])
-    assert first.refresh_token is not None
-    second = login.refresh(first.refresh_token)
-    before = claims(ministack, identity, first.access_token)
-    after = claims(ministack, identity, second.access_token)
-    assert after["jti"] != before["jti"]
-    assert set(after["scope"].split(" ")) == set(before["scope"].split(" "))
-
-
-@pytest.mark.parametrize(("user", "group"), [("admin", "admin"), ("unicorn", "unicorns")])
+@pytest.mark.parametrize(("user", "group"), [("rider", "riders"), ("admin", "admin")])
 def test_a_token_refreshed_twice_keeps_scopes_and_groups(
     ministack: MiniStack, identity: Identity, login: Login, user: str, group: str
 ) -> None:
@@ -133,11 +121,6 @@ def test_a_page_signs_in_by_srp_without_credentials(
     assert said["sub"] == identity.subs["rider"]
     # Which is why the API needs a sign-in by the login page: SRP brings no scopes of ours.
     assert said["scope"] == "aws.cognito.signin.user.admin"
-
-
-def test_a_wrong_password_fails_by_srp_too(ministack: MiniStack, identity: Identity) -> None:
-    with pytest.raises(AssertionError, match="NotAuthorizedException"):
-        srp.sign_in(ministack.url, identity.pool_id, identity.web_client_id, "rider", "Aa1-wrong")
 
 
 def test_a_machine_token_names_no_user(ministack: MiniStack, identity: Identity) -> None:

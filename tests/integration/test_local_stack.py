@@ -23,7 +23,6 @@ from service.local.login import Login
 from service.local.provisioning import load_identity
 from service.local.stack import Secrets
 from tests.clients import tools
-from tests.support import srp
 from tests.support.infrastructure import PROJECT, free_port, wait_until
 from tests.support.local_stack import LocalStack
 
@@ -83,14 +82,6 @@ def test_a_page_of_an_invited_origin_signs_in_and_rides(stack: LocalStack) -> No
         )
         assert answer.status in {201, 202}, answer.data
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE
-
-
-def test_a_page_signs_in_by_srp_without_credentials(stack: LocalStack) -> None:
-    identity = load_identity(stack.folder)
-    password = Secrets.of(stack.folder).demo_password
-    aws = f"http://127.0.0.1:{stack.ports.aws}"
-    user = "rider@example.com"
-    assert srp.sign_in(aws, identity.pool_id, identity.web_client_id, user, password)["IdToken"]
 
 
 @pytest.fixture
@@ -223,20 +214,3 @@ def test_stopping_leaves_nothing_and_the_next_start_remembers(stack: LocalStack)
     assert stack.settings["COGNITO_USER_POOL_ID"] == pool
     stack.settings["RIDER_TOKEN"] = token
     assert stack.call("GET", f"/v1/rides/{ride['ride_id']}")["ride_id"] == ride["ride_id"]
-
-
-@pytest.mark.parametrize("setting", ["OFFER_SECONDS", "AUTH_LEEWAY_SECONDS"])
-def test_a_bad_setting_is_named_and_nothing_is_left_running(tmp_path: Path, setting: str) -> None:
-    broken = LocalStack(tmp_path)
-    refused = broken.run("up", "--detach", HERD="0", **{setting: "soon"})
-    assert refused.returncode != 0
-    assert f"{setting}: Input should be a valid integer" in refused.stderr
-    assert not emulators.listens(broken.ports.aws)
-
-
-def test_a_process_that_cannot_start_is_an_error_with_its_last_words(tmp_path: Path) -> None:
-    broken = LocalStack(tmp_path)
-    refused = broken.run("up", "--detach", HERD="0", AUTH_JWKS_FILE="/nowhere/keys.json")
-    assert refused.returncode != 0
-    assert "web ended at its start" in refused.stderr
-    assert "/nowhere/keys.json" in refused.stderr

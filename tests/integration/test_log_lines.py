@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.infrastructure import MiniStack, RedisServer, wait_until
-from tests.support.stack import Stack
+from tests.support.infrastructure import MiniStack, wait_until
+from tests.support.stack import Stack, stack_with_redis
 
 HERE = {"latitude": 40.7128, "longitude": -74.0060}
 SECRETS = ("Rosalind", "hospital", "Orlando")
@@ -19,11 +18,8 @@ SECRETS = ("Rosalind", "hospital", "Orlando")
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder: Path = tmp_path_factory.mktemp("stack")
-    with (
-        RedisServer(folder / "redis") as redis,
-        Stack(folder, ministack, redis, LOG_LEVEL="DEBUG") as stack,
-    ):
+    folder = tmp_path_factory.mktemp("log")
+    with stack_with_redis(folder, ministack, LOG_LEVEL="DEBUG") as stack:
         yield stack
 
 

@@ -19,8 +19,8 @@ from service.matching.zones import zone_of
 from service.model import Location
 from service.observability.figures import FIGURES
 from service.stores.redis import keys
-from tests.support.infrastructure import MiniStack, RedisServer, three_free_ports, wait_until
-from tests.support.stack import Stack
+from tests.support.infrastructure import MiniStack, three_free_ports, wait_until
+from tests.support.stack import Stack, stack_with_redis
 
 HERE = {"latitude": 40.7128, "longitude": -74.0060}
 WEB, WORKER, BEAT = range(3)
@@ -44,30 +44,17 @@ class Scrapes:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def port() -> int:
-    return three_free_ports()
-
-
-@pytest.fixture(scope="module")
-def stack(
-    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, server: RedisServer, port: int
-) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("stack")
+def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
+    folder, port = tmp_path_factory.mktemp("metrics"), three_free_ports()
     settings = {"METRICS_PORT": str(port), "METRICS_NAMESPACE": "rides"}
-    with Stack(folder, ministack, server, **settings) as stack:
+    with stack_with_redis(folder, ministack, **settings) as stack:
         wait_until(lambda: all(listens(port + n) for n in range(3)), "the metrics of each role")
         yield stack
 
 
 @pytest.fixture(scope="module")
-def scrapes(stack: Stack, port: int) -> Scrapes:
-    return Scrapes(port)
+def scrapes(stack: Stack) -> Scrapes:
+    return Scrapes(int(stack.environment["METRICS_PORT"]))
 
 
 @pytest.fixture(scope="module")
@@ -178,14 +165,12 @@ def test_the_counts_of_a_killed_pool_process_are_kept(stack: Stack, scrapes: Scr
     wait_until(is_replaced, "a new pool process that counts")
 
 
-def test_a_ride_that_no_round_reads_is_noticed(
-    stack: Stack, scrapes: Scrapes, server: RedisServer
-) -> None:
+def test_a_ride_that_no_round_reads_is_noticed(stack: Stack, scrapes: Scrapes) -> None:
     unseen = "wildrydes_rides_unseen_total"
     before = scrapes.of(WORKER)[unseen]
     pickup = {"latitude": 10.0, "longitude": 20.0}
     zone = zone_of(Location(**pickup))
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(stack.redis.url) as client:
         # Somebody has the zone's lease and does nothing with it.
         client.set(keys.lease(zone), "somebody else", px=20_000)
         stack.call("POST", "/v1/rides", {"pickup": pickup}, token=stack.rider_token("rider-2"))

@@ -12,8 +12,8 @@ import redis
 from service.matching.zones import zone_of
 from service.model import Location
 from service.stores.broker import DISPATCH_QUEUE, KEY_PREFIX
-from tests.support.infrastructure import MiniStack, RedisServer, wait_until
-from tests.support.stack import Stack
+from tests.support.infrastructure import MiniStack, wait_until
+from tests.support.stack import Stack, stack_with_redis
 
 SOON = 15.0
 """What an operator is promised about a worker that died."""
@@ -31,7 +31,7 @@ GARBAGE = [
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("oversight")
-    with RedisServer(folder / "redis") as redis, Stack(folder, ministack, redis) as stack:
+    with stack_with_redis(folder, ministack) as stack:
         yield stack
 
 

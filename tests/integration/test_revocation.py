@@ -10,17 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.infrastructure import MiniStack, RedisServer, free_port, wait_until
-from tests.support.stack import Answer, Stack, start_process
+from tests.support.infrastructure import MiniStack, free_port, wait_until
+from tests.support.stack import Answer, Stack, stack_with_redis
 
 PATH = "/v1/admin/revocations"
 PROMISED_SECONDS = 5
-WEB = [
-    "gunicorn",
-    "--config",
-    "python:service.entrypoints.gunicorn",
-    "service.entrypoints.wsgi:app",
-]
 
 
 class Processes:
@@ -30,10 +24,10 @@ class Processes:
         self.stack = stack
         self._ports = (stack.port, second_port)
 
-    def ask(self, token: str | None, path: str = "/v1/rides") -> list[Answer]:
-        """What each of them answers."""
+    def ask(self, token: str) -> list[Answer]:
+        """The answer of each of them."""
         calls = (replaced(self.stack, port) for port in self._ports)
-        return [stack.call("GET", path, token=token) for stack in calls]
+        return [stack.call("GET", "/v1/rides", token=token) for stack in calls]
 
     def revoke(self, body: dict[str, str]) -> None:
         answer = self.stack.call("POST", PATH, body, token=self.stack.admin_token())
@@ -53,20 +47,11 @@ def replaced(stack: Stack, port: int) -> Stack:
 @contextmanager
 def two_processes(stack: Stack) -> Iterator[Processes]:
     port = free_port()
-    second = start_process("web-2", WEB, stack.environment | {"PORT": str(port)}, stack.folder)
-    processes = Processes(stack, port)
+    second = stack.start_web(port)
     try:
-        wait_until(lambda: reachable(processes), "the start of the second process")
-        yield processes
+        yield Processes(stack, port)
     finally:
         second.stop(grace=20)
-
-
-def reachable(processes: Processes) -> bool:
-    try:
-        return all(answer.status == 200 for answer in processes.ask(None, "/readyz"))
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +60,7 @@ def processes(
 ) -> Iterator[Processes]:
     folder: Path = tmp_path_factory.mktemp("revocation")
     with (
-        RedisServer(folder / "redis") as redis,
-        Stack(folder, ministack, redis, roles=("web",)) as stack,
+        stack_with_redis(folder, ministack, roles=("web",)) as stack,
         two_processes(stack) as processes,
     ):
         yield processes
@@ -153,13 +137,11 @@ def test_revocations_survive_the_loss_of_redis(processes: Processes) -> None:
 def test_without_redis_and_dynamodb_reads_are_allowed_and_writes_get_503(
     tmp_path: Path, ministack: MiniStack
 ) -> None:
-    with (
-        RedisServer(tmp_path / "redis") as redis,
-        Stack(tmp_path, ministack, redis, roles=("web",), OPERATIONS_TABLE="Nowhere") as stack,
-    ):
+    settings = {"OPERATIONS_TABLE": "Nowhere"}
+    with stack_with_redis(tmp_path, ministack, roles=("web",), **settings) as stack:
         token, _ = a_session(stack)
         ministack.dynamodb_client().delete_table(TableName="Nowhere")
-        redis.kill()
+        stack.redis.kill()
         ride = {"pickup": {"latitude": 1.5, "longitude": 2.5}}
 
         def request_a_ride() -> Answer:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from tests.support.infrastructure import MiniStack, wait_until
 from tests.support.racing import race
-from tests.support.stack import Answer, Stack
+from tests.support.stack import Answer, Stack, stack_with_redis
 
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
 DROPOFF = {"latitude": 40.7580, "longitude": -73.9855}
@@ -20,8 +20,8 @@ DROPOFF = {"latitude": 40.7580, "longitude": -73.9855}
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("stack")
-    with RedisServer(folder / "redis") as redis, Stack(folder, ministack, redis) as stack:
+    folder = tmp_path_factory.mktemp("ride")
+    with stack_with_redis(folder, ministack) as stack:
         yield stack
 
 
@@ -174,17 +174,3 @@ def test_rides_survive_the_death_of_a_worker(stack: Stack, rider: Rider) -> None
         rider.sees_status(ride["ride_id"], "matched")
         taken.add(rider.sees(ride["ride_id"])["unicorn"]["unicorn_id"])
     assert taken == {driver.unicorn_id for driver in drivers}
-
-
-def test_rides_survive_the_loss_of_redis_with_all_its_data(stack: Stack, rider: Rider) -> None:
-    pickup = {"latitude": 44.5, "longitude": -69.5}
-    driver = Driver(stack, pickup)
-    stack.redis.kill()
-    answer = rider.requests(pickup)
-    assert answer.status == 202
-    ready = stack.call("GET", "/readyz")
-    assert (ready.status, ready.json) == (200, {"status": "degraded", "failing": ["redis"]})
-    stack.redis.lose_everything()
-    wait_until(lambda: stack.call("GET", "/readyz").json["status"] == "ready", "Redis is back")
-    driver.stands(pickup)
-    rider.sees_status(answer.json["ride_id"], "matched")

@@ -16,12 +16,11 @@ from typing import Any
 
 import pytest
 
-from service.local import procfile
 from service.local.processes import Process
 from tests.load.bench.processes import memory_pss_megabytes
-from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
+from tests.support.infrastructure import MiniStack, RedisServer, free_port, wait_until
 from tests.support.pressure import BODY, Pressure
-from tests.support.stack import Answer, Stack, answers, start_process
+from tests.support.stack import Answer, Stack, answers, stack_with_redis
 
 
 @pytest.fixture
@@ -94,15 +93,12 @@ def test_a_rider_follows_a_ride_as_it_happens(stack: Stack) -> None:
 
 
 def test_a_rider_follows_a_ride_while_redis_is_away(tmp_path: Path, ministack: MiniStack) -> None:
-    with (
-        RedisServer(tmp_path / "redis") as redis,
-        Stack(tmp_path, ministack, redis, roles=("web",)) as stack,
-    ):
+    with stack_with_redis(tmp_path, ministack, roles=("web",)) as stack:
         token = stack.rider_token("rider-1")
         ride_id = stack.call("POST", "/v1/rides", BODY, token=token).json["ride_id"]
         stream = EventStream(stack, ride_id, token)
         stream.next()
-        redis.kill()
+        stack.redis.kill()
         stack.call("POST", f"/v1/rides/{ride_id}/cancel", token=token)
         assert stream.next_named("ride")["data"]["status"] == "canceled"
         stream.close()
@@ -145,21 +141,14 @@ def test_a_stopping_process_answers_who_waits_and_ends_streams_in_order(stack: S
 
 def test_a_rolling_restart_under_load_loses_no_request(stack: Stack) -> None:
     token, port = stack.rider_token("rider-1"), free_port()
-    command = procfile.read(PROJECT / "Procfile")["web"]
     homes = {stack.port: stack.processes.pop("web")}
-
-    def start(at: int) -> None:
-        name, settings = f"web-{at}", stack.environment | {"PORT": str(at)}
-        homes[at] = start_process(name, command, settings, stack.folder)
-        wait_until(lambda: answers(at), "a web process")
-
     try:
-        start(port)
+        homes[port] = stack.start_web(port)
         with Pressure([stack.port, port], token, 4) as load:
             for at in tuple(homes):
                 sent = len(load.answers)
                 terminate(homes[at])
-                start(at)
+                homes[at] = stack.start_web(at)
                 wait_until(lambda s=sent: len(load.answers) > s + 20, "requests go on")
     finally:
         for process in homes.values():

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +15,9 @@ import pytest
 from service.local import occupancy
 from service.local.occupancy import Occupancy
 from service.local.processes import Program
-from service.local.stack import Ports, StackError
+from service.local.stack import StackError
 from service.local.supervisor import BACK_OFF_SECONDS, Supervisor
-from tests.support.infrastructure import PROJECT, free_port, wait_until
+from tests.support.infrastructure import PROJECT, wait_until
 
 ENDS_ON_REQUEST = "trap 'date +%s%N > {name}.ended; exit 0' TERM; touch {name}; sleep 60 & wait"
 IGNORES_REQUESTS = "trap '' TERM; touch {name}; sleep 60 & wait; sleep 60 & wait"
@@ -133,14 +131,3 @@ def test_what_a_killed_supervisor_left_behind_is_ended(tmp_path: Path) -> None:
 
     wait_until(lambda: not is_alive(orphan), "the orphan's end")
     Occupancy(tmp_path).leave()
-
-
-def test_a_taken_port_is_named_with_who_wants_it_and_the_setting_to_change() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        ports = replace(Ports(*(free_port() for _ in range(5))), redis=port)
-        with pytest.raises(StackError) as error:
-            ports.require_free()
-    assert str(error.value) == f"port {port}, wanted by redis, is taken: set REDIS_PORT to another"

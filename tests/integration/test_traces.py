@@ -13,9 +13,9 @@ import redis
 from service.matching.zones import zone_of
 from service.model import Location
 from service.stores.redis import keys
-from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
+from tests.support.infrastructure import PROJECT, MiniStack, wait_until
 from tests.support.otlp_server import Collector, SeenSpan
-from tests.support.stack import Stack
+from tests.support.stack import Stack, stack_with_redis
 
 HERE = {"latitude": 40.7128, "longitude": -74.0060}
 NOTE = "by the fountain, ask for Rosalind"
@@ -29,23 +29,13 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def stack(
-    tmp_path_factory: pytest.TempPathFactory,
-    ministack: MiniStack,
-    server: RedisServer,
-    collector: Collector,
+    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, collector: Collector
 ) -> Iterator[Stack]:
-    with Stack(
-        tmp_path_factory.mktemp("stack"),
+    # No beat, because a ride that the sweep brings has lost its trace.
+    with stack_with_redis(
+        tmp_path_factory.mktemp("traces"),
         ministack,
-        server,
-        # No beat: what the sweep would bring has lost its trace.
         roles=("web", "worker"),
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         OTEL_BSP_SCHEDULE_DELAY="100",
@@ -96,12 +86,12 @@ def test_one_trace_leads_from_the_request_to_the_claim(stack: Stack, collector: 
 
 
 def test_a_request_whose_trigger_was_coalesced_is_linked(
-    stack: Stack, server: RedisServer, collector: Collector
+    stack: Stack, collector: Collector
 ) -> None:
     stack.on_duty(f"driver-{uuid.uuid4()}", HERE)
     stack.on_duty(f"driver-{uuid.uuid4()}", HERE)
     zone = zone_of(Location(**HERE))
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(stack.redis.url) as client:
         # As if another request had asked for a round a moment ago.
         client.set(keys.mark(zone), "1", px=20_000)
         first_trace, second_trace = uuid.uuid4().hex, uuid.uuid4().hex

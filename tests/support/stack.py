@@ -10,7 +10,8 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,16 @@ from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, free_p
 from tests.support.token_mint import CLIENT_ID, MACHINE_ID, POOL_ID, Mint, jwks
 
 ROLES = ("web", "worker", "beat")
+
+
+@contextmanager
+def stack_with_redis(folder: Path, ministack: MiniStack, **options: Any) -> Iterator[Stack]:
+    """A running stack with a Redis server of its own. `options`: those of `Stack`."""
+    with (
+        RedisServer(folder / "redis") as redis,
+        Stack(folder, ministack, redis, **options) as stack,
+    ):
+        yield stack
 
 
 class Answer:
@@ -122,6 +133,14 @@ class Stack:
         named = procfile.read(PROJECT / "Procfile")[role]
         command = [part.replace("worker.app", self._worker_app) for part in (*named, *more)]
         self.processes[role] = start_process(role, command, self.environment, self.folder)
+
+    def start_web(self, port: int) -> Process:
+        """Start one more web process and wait until it answers; the caller must stop it."""
+        command = procfile.read(PROJECT / "Procfile")["web"]
+        environment = self.environment | {"PORT": str(port)}
+        process = start_process(f"web-{port}", command, environment, self.folder)
+        wait_until(lambda: answers(port), "a web process")
+        return process
 
     def kill(self, role: str) -> None:
         """SIGKILL for the process and all it started, as a machine that goes away."""

@@ -9,12 +9,27 @@ from typing import Any, cast
 import pytest
 
 from service.core.moves import Repositioner, RunReport
-from service.observability.instruments import MOVE_OUTCOMES, MOVES
+from service.observability.instruments import (
+    DEMAND,
+    DEMAND_KINDS,
+    MOVE_OUTCOMES,
+    MOVED_METRES,
+    MOVES,
+)
 from service.stores.redis.locks import RedisLocks
 from tests.support.builders import NOW
 from worker.dependencies import Dependencies
 
-REPORT = RunReport(sent=1, followed=2, ignored=3, rewarded=4, metres=5)
+REPORT = RunReport(
+    sent=1, followed=2, ignored=3, rewarded=4, metres=5, predicted=6, real=7, apart=8
+)
+
+
+def counted() -> list[float]:
+    """The counters of a run: unicorns, riders and metres."""
+    children = [MOVES.labels(outcome) for outcome in MOVE_OUTCOMES]
+    children += [DEMAND.labels(kind) for kind in DEMAND_KINDS]
+    return [child._value.get() for child in (*children, MOVED_METRES)]
 
 
 class Locks:
@@ -33,9 +48,9 @@ class Runs:
         return REPORT
 
 
-@pytest.mark.parametrize(("is_mine", "counted"), [(True, [1, 2, 3, 4]), (False, [0, 0, 0, 0])])
+@pytest.mark.parametrize("is_mine", [True, False])
 def test_only_the_worker_with_the_lock_repositions_a_zone_and_counts_its_results(
-    is_mine: bool, counted: list[int]
+    is_mine: bool,
 ) -> None:
     others: Any = dict.fromkeys(Dependencies.__slots__)
     parts = others | {
@@ -43,7 +58,7 @@ def test_only_the_worker_with_the_lock_repositions_a_zone_and_counts_its_results
         "repositioner": cast(Repositioner, Runs()),
         "now": lambda: NOW,
     }
-    before = [MOVES.labels(outcome)._value.get() for outcome in MOVE_OUTCOMES]
+    before = counted()
     Dependencies(**parts).reposition("zone")
-    after = [MOVES.labels(outcome)._value.get() for outcome in MOVE_OUTCOMES]
-    assert [new - old for new, old in zip(after, before, strict=True)] == counted
+    increases = [new - old for new, old in zip(counted(), before, strict=True)]
+    assert increases == ([1, 2, 3, 4, 6, 7, 8, 5] if is_mine else [0] * 8)
