@@ -148,23 +148,6 @@ def test_a_wrong_input_of_the_stack_is_refused(name: str, value: str) -> None:
     assert not is_taken(name, value)
 
 
-MEMORY: Final = {
-    256: {512, 1024, 2048},
-    512: set(range(1024, 4097, 1024)),
-    1024: set(range(2048, 8193, 1024)),
-    2048: set(range(4096, 16385, 1024)),
-    4096: set(range(8192, 30721, 1024)),
-}
-"""MiB that Fargate combines with CPU units (Amazon ECS, "Task CPU and memory")."""
-
-
-@pytest.mark.parametrize("name", ["WebSize", "WorkerSize", "BeatSize", "MediaSize"])
-def test_each_size_is_one_that_fargate_has(name: str) -> None:
-    for size in (*PARAMETERS[name]["AllowedValues"], PARAMETERS[name]["Default"]):
-        cpu, memory = map(int, size.split("/"))
-        assert memory in MEMORY[cpu]
-
-
 def needs(**values: str) -> list[str]:
     """The texts of the template's rules that these values break."""
     return [fault for fault in Template("service.yaml", values).faults() if "needs" in fault]
