@@ -59,7 +59,11 @@ SUITES: dict[str, tuple[str, ...]] = {
     "service/entrypoints": (*_PROCESSES, "tests/integration/test_slow_clients.py"),
     "worker/app.py": _PROCESSES,
     "worker/base.py": _PROCESSES,
-    "worker": ("tests/unit/test_*.py", "tests/faults/test_broker.py"),
+    "worker": (
+        "tests/unit/test_*.py",
+        "tests/integration/test_oversight.py tests/integration/test_liveness.py",
+        "tests/integration/test_metrics.py tests/faults/test_broker.py",
+    ),
     "docker/ecs": (f"tests/unit/test_ecs_*.py {_PROCESSES[0]}", _PROCESSES[1]),
     "": ("tests/unit/test_*.py",),
 }
