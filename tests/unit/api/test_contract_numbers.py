@@ -1,0 +1,39 @@
+"""Numbers of the contract that other tests use by their names: a client sees when one changes."""
+
+from __future__ import annotations
+
+from service.api import health, staff_operations, streams, workshop
+from service.auth import gateway, iam, jwks, refresher, revocation, sts, verifier
+from service.auth.schedule import Timing
+from service.http import cors, gate, headers, limits
+
+
+def test_waits_and_streams_are_as_long_and_as_many_as_promised() -> None:
+    assert (headers.LONGEST_WAIT_SECONDS, workshop.WAIT_SECONDS) == (30, 10)
+    assert (gate.POLLS_PER_SUBJECT, gate.STREAMS_PER_SUBJECT) == (20, 5)
+    assert (gate.SUPERSEDE_SECONDS, streams.COMMENT_SECONDS) == (10, 15)
+
+
+def test_a_process_limits_itself_as_promised() -> None:
+    assert (gate.PATIENCE_SECONDS, gate.SHARES) == (1, {"subject": 4, "address": 2})
+    assert limits.MOST_COUNTED == 50_000
+    assert health.PROBE_SECONDS < 1, "the answer of /readyz comes within a second"
+    assert staff_operations.RECONCILE_SECONDS < 30, "balancers and gateways end longer requests"
+    assert cors.PREFLIGHT_SECONDS == 600
+
+
+def test_keys_tokens_and_revocations_live_as_long_as_promised() -> None:
+    assert Timing() == Timing(
+        soft=600,
+        hard=6 * 3600,
+        cooldown=5,
+        deadline=3,
+        first_retry=1,
+        longest_retry=30,
+        longest_absence=60,
+    )
+    assert (refresher.WAITING_AT_MOST, jwks.LARGEST_DOCUMENT_BYTES) == (32, 64 * 1024)
+    assert (verifier.LONGEST_TOKEN, iam.LONGEST_CREDENTIAL) == (7 * 1024, 7 * 1024)
+    assert (iam.OLDEST_SECONDS, sts.DEADLINE_SECONDS, sts.MOST_AT_ONCE) == (300, 3, 8)
+    assert (gateway.CREDENTIALS_SECONDS, gateway.SIGNATURE_SECONDS) == (3600, 300)
+    assert revocation.FRESH_SECONDS + revocation.PAUSE_SECONDS < 5, "in effect within 5 s"
