@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -22,8 +22,10 @@ from service.stores.dynamodb.calls import (
     write,
 )
 from service.stores.dynamodb.items import ride_item, unicorn_item
+from service.stores.dynamodb.listings import DynamoRoster
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
+from service.stores.pauses import DynamoPauses
 from service.stores.revocations import DynamoRevocations
 from tests.support.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
 from tests.support.infrastructure import free_port
@@ -300,3 +302,46 @@ def test_keys_that_stay_unprocessed_are_unavailability(
     revocations = DynamoRevocations(client, "Operations", patience_seconds=SHORT)
     with pytest.raises(Unavailable):
         revocations.lookup({"jti": "x"}, NOW)
+
+
+CONSISTENT: dict[str, tuple[str, dict[str, Any], Callable[[Any], object]]] = {
+    "a ride": ("get_item", {}, lambda client: DynamoRides(client, "T").get("r1")),
+    "a unicorn": ("get_item", {}, lambda client: DynamoUnicorns(client, "T").get("u1")),
+    "the pause": ("get_item", {}, lambda client: DynamoPauses(client, "T").current()),
+    "unicorns": (
+        *("batch_get_item", {"Responses": {}}),
+        lambda client: DynamoUnicorns(client, "T").get_all(["u1"]),
+    ),
+    "a pair": (
+        *("batch_get_item", {"Responses": {}}),
+        lambda client: DynamoAssignments(client, "R", "U").pair("r1", "u1"),
+    ),
+    "the marks of a token": (
+        *("batch_get_item", {"Responses": {}}),
+        lambda client: DynamoRevocations(client, "T").lookup({"jti": "x"}, NOW),
+    ),
+    "all revocations": (
+        *("scan", {"Items": []}),
+        lambda client: DynamoRevocations(client, "T").read_all(NOW, 9),
+    ),
+    "the fleet": (
+        *("scan", {"Items": []}),
+        lambda client: DynamoRoster(client, "T").unicorns(limit=9, start=None),
+    ),
+}
+
+
+@pytest.mark.parametrize("read", CONSISTENT)
+def test_a_read_that_decides_something_is_consistent(
+    client: DynamoDBClient, stub: Stubber, read: str
+) -> None:
+    sent: list[dict[str, Any]] = []
+    client.meta.events.register(
+        "before-parameter-build.dynamodb", lambda params, **_: sent.append(params)
+    )
+    method, answer, call = CONSISTENT[read]
+    stub.add_response(method, answer)
+    call(client)
+    (params,) = sent
+    requests = params.get("RequestItems", {"T": params}).values()
+    assert [each["ConsistentRead"] for each in requests] == [True] * len(requests)
