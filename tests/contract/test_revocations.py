@@ -131,6 +131,7 @@ def test_only_what_is_revoked_is_found(revocations: Revocations) -> None:
     assert revocations.lookup(MARKS, NOW) == {"jti": NOW}
     assert revocations.lookup(MARKS | {"jti": "login-1"}, NOW) == {}
     assert revocations.lookup({}, NOW) == {}
+    assert revocations.lookup({"jti": "x" * 3000}, NOW) == {}
 
 
 def test_every_mark_of_a_token_counts(revocations: Revocations) -> None:

@@ -95,9 +95,9 @@ class TableStore:
 
         An eventually consistent read costs half as much.
         """
-        for first in range(0, len(names), BATCH):
-            keys = [self._key(name) for name in names[first : first + BATCH]]
-            batch = {self._table: keys}
+        keys = [self._key(name) for name in names if can_be_key(name)]
+        for first in range(0, len(keys), BATCH):
+            batch = {self._table: keys[first : first + BATCH]}
             yield from get_batch(self._client, batch, self._patience, consistent)[self._table]
 
 

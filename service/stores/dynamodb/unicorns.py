@@ -15,7 +15,6 @@ from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed, wri
 from service.stores.dynamodb.items import (
     ACCOUNT_PREFIX,
     account_key,
-    can_be_key,
     driver_of,
     readable_unicorn,
     text,
@@ -74,11 +73,7 @@ class DynamoUnicorns(TableStore):
         return unicorn_from(item) if item else None
 
     def get_all(self, unicorn_ids: Collection[str]) -> Mapping[str, Unicorn | None]:
-        names = [
-            name
-            for name in dict.fromkeys(unicorn_ids)
-            if can_be_key(name) and not name.startswith(ACCOUNT_PREFIX)
-        ]
+        names = [name for name in dict.fromkeys(unicorn_ids) if not name.startswith(ACCOUNT_PREFIX)]
         return {item["unicorn_id"]["S"]: readable_unicorn(item) for item in self._items_of(names)}
 
     def of_account(self, account_sub: str) -> str | None:

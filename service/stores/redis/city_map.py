@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
@@ -68,31 +68,6 @@ def note(pipe: Any, unicorn: Unicorn, position: Position, now: datetime) -> None
     pipe.sadd(keys.ZONES, zone)
 
 
-def noted(link: RedisLink, zones: Collection[str], now: datetime) -> Sequence[Noted]:
-    """What is shown of each unicorn of these zones. One call; entries are tidied."""
-    with link.pipe() as pipe:
-        for zone in zones:
-            pipe.hvals(keys.fleet(zone))
-        answers = pipe.execute()
-    newest: dict[str, Noted] = {}
-    shown_since, kept_since = millis(now - STATE_TTL), millis(now - TIDIED_AFTER)
-    for zone, texts in zip(zones, answers, strict=True):
-        entries = [entry for text in texts if (entry := _entry(text))]
-        _tidy(link, zone, [e.unicorn_id for e in entries if e.at < kept_since])
-        for entry in entries:
-            other = newest.get(entry.unicorn_id)
-            is_newer = other is None or (entry.version, entry.at) > (other.version, other.at)
-            if is_newer and entry.at > shown_since and entry.state is not UnicornState.REMOVED:
-                newest[entry.unicorn_id] = entry
-    return list(newest.values())
-
-
-def _tidy(link: RedisLink, zone: str, unicorn_ids: Sequence[str]) -> None:
-    if unicorn_ids:
-        with link.use() as client:
-            client.hdel(keys.fleet(zone), *unicorn_ids)
-
-
 class RedisCityMap(RedisStore):
     """`CityMap` on Redis. `stale`: how long a position counts. Raises `Unavailable`."""
 
@@ -104,7 +79,7 @@ class RedisCityMap(RedisStore):
         """A call for each `BATCH_UNICORNS` unicorns of the box's zones, and two more."""
         found: list[SeenUnicorn] = []
         fresh_since = now - self._stale
-        entries = noted(self._link, self._zones(box), now)[:MOST_READ]
+        entries = self._noted(box, now)[:MOST_READ]
         for first in range(0, len(entries), BATCH_UNICORNS):
             chunk = entries[first : first + BATCH_UNICORNS]
             for entry, text in zip(chunk, self._positions(chunk), strict=True):
@@ -118,8 +93,7 @@ class RedisCityMap(RedisStore):
 
     def states(self, now: datetime) -> Mapping[UnicornState, int]:
         """Two calls."""
-        entries = noted(self._link, self._zones(WORLD), now)
-        return Counter(entry.state for entry in entries)
+        return Counter(entry.state for entry in self._noted(WORLD, now))
 
     def waiting(self, box: Box, limit: int) -> Sequence[WaitingRide]:
         """Two calls."""
@@ -137,6 +111,31 @@ class RedisCityMap(RedisStore):
         ]
         found.sort(key=lambda each: (each.ride.requested_at, each.ride.ride_id))
         return found[:limit]
+
+    def _noted(self, box: Box, now: datetime) -> Sequence[Noted]:
+        """What is shown of each unicorn of the box's zones; tidies the entries. Two calls."""
+        zones = self._zones(box)
+        with self._link.pipe() as pipe:
+            for zone in zones:
+                pipe.hvals(keys.fleet(zone))
+            answers = pipe.execute()
+        newest: dict[str, Noted] = {}
+        shown_since = millis(now - STATE_TTL)
+        for zone, texts in zip(zones, answers, strict=True):
+            entries = [entry for text in texts if (entry := _entry(text))]
+            self._tidy(zone, entries, now)
+            for entry in entries:
+                other = newest.get(entry.unicorn_id)
+                is_newer = other is None or (entry.version, entry.at) > (other.version, other.at)
+                if is_newer and entry.at > shown_since and entry.state is not UnicornState.REMOVED:
+                    newest[entry.unicorn_id] = entry
+        return list(newest.values())
+
+    def _tidy(self, zone: str, entries: Sequence[Noted], now: datetime) -> None:
+        kept_since = millis(now - TIDIED_AFTER)
+        if old := [entry.unicorn_id for entry in entries if entry.at < kept_since]:
+            with self._link.use() as client:
+                client.hdel(keys.fleet(zone), *old)
 
     def _zones(self, box: Box) -> Sequence[str]:
         with self._link.use() as client:
