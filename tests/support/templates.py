@@ -8,9 +8,10 @@ from functools import cache
 from typing import Any, Final
 
 from cfnlint.decode import decode
-from cfnlint.template import Template
+from cfnlint.template import Template as LintTemplate
 from cfnlint.template.transforms._language_extensions import language_extension
 
+from service.local.templates import Template
 from tests.support.infrastructure import PROJECT
 
 ECS: Final = PROJECT / "docker" / "ecs"
@@ -30,7 +31,7 @@ def written_out(name: str) -> Any:
     parsed = template(name)
     if "Transform" not in parsed:
         return parsed
-    faults, unrolled = language_extension(Template(str(ECS / name), parsed, ["us-east-1"]))
+    faults, unrolled = language_extension(LintTemplate(str(ECS / name), parsed, ["us-east-1"]))
     assert not faults
     return unrolled
 
@@ -43,6 +44,23 @@ def of_kind(found: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 def resources(name: str, kind: str) -> Mapping[str, Any]:
     """The properties of a template's resources of one type, by their names in it."""
     return of_kind(written_out(name)["Resources"], kind)
+
+
+def resources_of(name: str, **names: str) -> Mapping[str, Any]:
+    """The resources of a template: `names` has values of parameters and names of resources.
+
+    A parameter that is not named has its default. A reference to a resource that is not named
+    becomes its logical name, as in `Topic` or `Topic.Arn`.
+    """
+    declared = template(name)["Parameters"]
+    values = {key: value for key, value in names.items() if key in declared}
+    stack = Template(name, values, resources=names, stack="rides-stack")
+    stack.parsed = written_out(name)
+    return {
+        key: stack.resolve(each)
+        for key, each in stack.parsed["Resources"].items()
+        if "Condition" not in each or stack.resolve({"Condition": each["Condition"]})
+    }
 
 
 def with_conditions(part: Any, hold: Collection[str]) -> Any:

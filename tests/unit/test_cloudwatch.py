@@ -18,9 +18,8 @@ from service.http.frame import QUIET
 from service.logs import json_lines
 from service.observability import figure_log, instruments
 from service.observability.figures import FIGURES, PROBES
-from tests.support.cloudformation import resources_of
 from tests.support.cloudwatch import Metrics, composite_state, evaluated, state
-from tests.support.templates import ECS, of_kind
+from tests.support.templates import ECS, of_kind, resources_of
 from tests.unit.test_monitoring import ALERTS, DASHBOARD
 
 GIVEN: Final = {

@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from service.observability.exposition import NAMES
-from tests.support.cloudformation import resources_of
-from tests.support.templates import ECS, resources, template
+from tests.support.templates import ECS, resources, resources_of, template
 
 SERVICE: Final = resources_of("service.yaml", PrometheusWorkspace="ws-1", Monitor="true")
 WITHOUT: Final = resources_of("service.yaml")

@@ -20,8 +20,7 @@ from service.http.route import Route
 from service.local.gateway import POLICIES, key_of, name_of, rewritten, routes, scopes_of
 from service.settings import ApiSettings
 from tests.support import templates
-from tests.support.cloudformation import resources_of
-from tests.support.templates import ECS
+from tests.support.templates import ECS, resources_of
 
 TEMPLATE: Final = ECS / "gateway.yaml"
 VARIANTS: Final = ("cognito", "iam", "lambda")
