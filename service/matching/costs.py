@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import chain
 from typing import Final, Self
 
@@ -41,15 +42,20 @@ class Neighbourhood:
     """
 
     def __init__(self, places: FloatArray, within_metres: float) -> None:
-        self._tree = cKDTree(on_sphere(places))
+        self._places = places
         self._chord = chord(within_metres) * (1 + 1e-9)
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        """Built when first needed, because often no unicorn is busy, or none available."""
+        return cKDTree(on_sphere(self._places))
 
     def nearest(self, origins: FloatArray, count: int) -> tuple[IntArray, IntArray, BoolArray]:
         """Pairs of (row of origins, row of places), at most `count` for each origin.
 
         Also returns, for each origin, whether there may be more places within the distance.
         """
-        all_places = self._tree.n
+        all_places = len(self._places)
         wanted = min(count, all_places)
         if not wanted:
             nothing = np.empty(0, dtype=np.intp)

@@ -50,3 +50,9 @@ def test_the_cheapest_matching_costs_what_the_dense_optimum_costs(table, rng) ->
 def test_no_rider_is_matched_without_pairs() -> None:
     pairs = pairs_of(np.full((2, 2), np.inf))
     assert len(cheapest(pairs, np.full(2, UNMATCHED))) == 0
+
+
+def test_of_a_riders_equally_cheap_pairs_the_first_is_taken() -> None:
+    pairs = pairs_of(np.array([[5.0, 3.0, 3.0], [1.0, 1.0, 4.0]]))
+    chosen = cheapest(pairs, np.full(2, UNMATCHED))
+    assert dict(zip(chosen.riders.tolist(), chosen.unicorns.tolist(), strict=True)) == {0: 1, 1: 0}
