@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from service.core.positions import Report, record_position, record_positions
-from service.core.unicorns import Duty, LocatedUnicorn, Step, advance, set_availability
+from service.core.unicorns import Duty, LocatedUnicorn, Step, advance, set_availability, view
 from service.core.watch import Wait, wait_for_duty
 from service.model import Location, Position, PositionProblem, RideStatus, UnicornState
 from service.model.errors import IllegalTransition, RideNotFound, UnicornNotFound
@@ -197,3 +197,13 @@ def test_a_unicorn_is_shown_with_its_position_problem_or_its_silence(
     state: UnicornState, problem: PositionProblem | None, trouble: str
 ) -> None:
     assert LocatedUnicorn(a_unicorn(state=state), None, problem).trouble == trouble
+
+
+def test_a_problem_is_shown_after_a_minute_of_ignored_reports(service: Service) -> None:
+    unicorn, problems = service.on_duty(), list[PositionProblem | None]()
+    for seconds in (0, 59, 1):
+        now = service.later(seconds)
+        late = Position(PICKUP, now - timedelta(hours=1))
+        assert record_position(service.ports, "u1", late, now).problem
+        problems.append(view(service.ports, unicorn, now).position_problem)
+    assert problems == [None, None, PositionProblem.TOO_LONG_AGO]

@@ -46,6 +46,8 @@ def test_each_step_tells_when_it_happened() -> None:
     declined = offered(a_ride(), "u1").declined_by_unicorn(NOW + 7 * SECOND, WAIT)
     instants = [each.at for each in steps_of(declined.timeline, declined.requested_at)]
     assert instants == [NOW, NOW, NOW + 7 * SECOND]
+    # The stored text, which other releases read: version, milliseconds, step and unicorn.
+    assert declined.timeline == "2 0 offered u1\n3 7000 declined u1"
 
 
 def test_a_timeline_keeps_the_request_and_the_latest_steps() -> None:
