@@ -41,6 +41,8 @@ BATCH: Final = 100
 
 BUSY: Final = frozenset(
     {
+        # The host's clock is wrong; the next attempt is signed by DynamoDB's (`direct`).
+        "InvalidSignatureException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "ThrottlingException",

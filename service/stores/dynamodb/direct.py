@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import time
 import weakref
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore import exceptions as failures
@@ -57,6 +59,8 @@ class _Way:
         self._events = events
         self._credentials = credentials
         self._connections = connections
+        self._ahead_seconds = 0.0
+        """How far DynamoDB's clock was ahead of the host's at its last refusal."""
 
     def call(
         self, model: Any, params: Any, request_signer: Any, context: Any, **_: object
@@ -77,12 +81,18 @@ class _Way:
     def _sent(self, operation: str, params: Any, region: str) -> Answer:
         """Sign and send the request, unless a handler of `before-send` answers it."""
         credentials = self._credentials.get_frozen_credentials()
-        signed = signed_headers(params, credentials, region, time.time())
+        signed = signed_headers(params, credentials, region, time.time() + self._ahead_seconds)
         headers: Any = HeadersDict({name: value.encode() for name, value in signed.items()})
         request = AWSPreparedRequest("POST", params["url"], headers, params["body"], False)
         replies = self._events.emit(f"before-send.dynamodb.{operation}", request=request)
         given: Answer | None = next((reply for _, reply in replies if reply), None)
-        return given or self._connections.post(request)
+        answer = given or self._connections.post(request)
+        if answer.status_code == 400:
+            # DynamoDB refuses a signature that is five minutes off by its own clock.
+            with suppress(TypeError, ValueError):
+                told = parsedate_to_datetime(answer.headers.get("Date")).timestamp()
+                self._ahead_seconds = told - time.time()
+        return answer
 
 
 def _parsed(model: Any, answer: Answer) -> dict[str, Any]:

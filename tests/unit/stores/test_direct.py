@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConn
 
 from service.stores.dynamodb import client as clients
 from service.stores.dynamodb import connections
+from service.stores.dynamodb.calls import patiently
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.signature import signed_headers
 from tests.support.dynamodb import fresh_settings
@@ -55,6 +57,8 @@ class Server(LocalServer):
         self.headers: list[dict[str, str]] = []
         self.connections = self.ended = 0
         self.closes_silently = False
+        self.ahead_seconds = 0.0
+        """How far its clock is ahead of the host's. As DynamoDB's it refuses old signatures."""
         server = self
 
         class Handler(QuietHandler):
@@ -70,15 +74,23 @@ class Server(LocalServer):
                     self.connection.shutdown(socket.SHUT_RDWR)
                 server.ended += 1
 
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(time.time() + server.ahead_seconds)
+
             def do_POST(self) -> None:
                 server.headers.append(dict(self.headers))
                 self.close_connection = server.closes_silently
                 self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
+                signed_at = datetime.strptime(
+                    self.headers["X-Amz-Date"] + "+0000", "%Y%m%dT%H%M%SZ%z"
+                )
+                is_old = abs(time.time() + server.ahead_seconds - signed_at.timestamp()) > 300
+                code, text = refused("InvalidSignatureException") if is_old else (status, body)
+                self.send_response(code)
+                self.send_header("Content-Length", str(len(text)))
                 self.send_header("x-amzn-RequestId", "request-1")
                 self.end_headers()
-                self.wfile.write(body.encode())
+                self.wfile.write(text.encode())
 
         handler: type[BaseHTTPRequestHandler] = Handler
         super().__init__(handler, clients_keep_alive=True)
@@ -143,6 +155,17 @@ def test_the_signature_is_the_one_that_botocore_makes(
     AtThatTime(Credentials("id", "secret", token), "dynamodb", "eu-west-1").add_auth(theirs)
     assert signed["Authorization"] == theirs.headers["Authorization"]
     assert signed["X-Amz-Date"] == instant
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, 86_400.0])
+def test_a_host_whose_clock_is_wrong_signs_by_the_clock_of_dynamodb(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    with Server(*ANSWERS["an item"]) as server, a_client(monkeypatch, server.url) as client:
+        for server.ahead_seconds in (seconds, 0.0):
+            answer = patiently(lambda: client.get_item(TableName="Rides", Key={}), 5)
+            assert answer["Item"] == ITEM
+    assert len(server.headers) == 4
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
