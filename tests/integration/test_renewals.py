@@ -61,7 +61,7 @@ def test_a_round_that_takes_many_lives_of_its_lease_keeps_the_zone_and_writes(
         monkeypatch.setattr(module, "LEASE_MS", int(LIFE_SECONDS * 1000))
     monkeypatch.setattr(leases, "RENEW_SECONDS", LIFE_SECONDS / 10)
     zones = RedisWaitingRides(link)
-    zones.add(a_ride(ride_id="ride-1"))
+    zones.add([a_ride(ride_id="ride-1")])
     holder = zones.take(ZONE)
     assert holder
     assert [ride.ride_id for ride in holder.begin_round().rides] == ["ride-1"]
