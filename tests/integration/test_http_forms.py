@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -58,6 +60,17 @@ def framed(body: bytes, chunks: int) -> tuple[str, bytes]:
     parts = [body[at : at + size] for at in range(0, len(body), size)]
     wire = b"".join(b"%x;ext=1\r\n%s\r\n" % (len(part), part) for part in parts)
     return "Transfer-Encoding: chunked", wire + b"0\r\nX-Trailer: 1\r\n\r\n"
+
+
+def test_a_connection_takes_one_request_after_another(stack: Stack) -> None:
+    with closing(HTTPConnection("127.0.0.1", stack.port, timeout=30)) as connection:
+        connection.connect()
+        kept = connection.sock
+        for _ in range(3):
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read() != b"") == (200, True)
+            assert connection.sock is kept
 
 
 TWICE = {
