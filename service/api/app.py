@@ -96,7 +96,6 @@ def _with_routes() -> Flask:
     app = _Application("service", static_folder=None, template_folder=None)
     # Off, because a redirect would repeat the request, with its body, at another path.
     app.url_map.merge_slashes = False
-    app.url_map.redirect_defaults = False
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

@@ -6,9 +6,9 @@ import re
 from typing import Annotated, Final
 
 from flask import Blueprint, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 
-from service.api.fields import Latitude, Longitude, Point, Strict
+from service.api.fields import Latitude, Longitude, Point, Query, Strict
 from service.api.unicorn_views import EstimateView, NearbyUnicornsView, NearbyUnicornView
 from service.auth import policy
 from service.core import estimates
@@ -33,10 +33,8 @@ class EstimateRequest(Strict):
     dropoff: Point | None = None
 
 
-class Place(BaseModel):
+class Place(Query):
     """A point in WGS-84 degrees, as query parameters."""
-
-    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
     latitude: Annotated[Latitude, BeforeValidator(_degrees)]
     longitude: Annotated[Longitude, BeforeValidator(_degrees)]

@@ -91,7 +91,7 @@ def left_out() -> Any:
 class Strict(BaseModel):
     """Base of all request bodies."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Nothing(Strict):
@@ -108,10 +108,14 @@ class Point(Strict):
         return Location(self.latitude, self.longitude)
 
 
-class PageQuery(BaseModel):
-    """The part of a list to return."""
+class Query(BaseModel):
+    """Base of all query strings."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class PageQuery(Query):
+    """The part of a list to return."""
 
     limit: Count = 20
     cursor: Annotated[str, Field(max_length=1024)] | None = None

@@ -12,11 +12,11 @@ from functools import lru_cache, partial
 from typing import Annotated, Any, Final
 
 from flask import Blueprint, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import to_json
 
-from service.api.fields import Count
+from service.api.fields import Count, Query
 from service.api.staff_views import (
     MapChangesView,
     MapView,
@@ -57,10 +57,8 @@ def _box(value: object) -> Box:
     raise ValueError("must be west,south,east,north in degrees, such as -74.1,40.6,-73.8,40.9")
 
 
-class Area(BaseModel):
+class Area(Query):
     """The area of the map; the whole world if `bbox` is left out."""
-
-    model_config = ConfigDict(frozen=True)
 
     bbox: Annotated[
         Box,
@@ -75,10 +73,8 @@ class Area(BaseModel):
     ] = Field(default_factory=lambda: WORLD)
 
 
-class Oldest(BaseModel):
+class Oldest(Query):
     """The number of rides to return."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     limit: Count = 20
 

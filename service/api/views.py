@@ -30,7 +30,7 @@ Instant = Annotated[
 class View(BaseModel):
     """Base of all answers."""
 
-    model_config = ConfigDict(from_attributes=True, frozen=True)
+    model_config = ConfigDict(from_attributes=True)
 
     @classmethod
     def of(cls, source: object = None, **others: object) -> Self:

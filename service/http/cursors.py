@@ -8,7 +8,6 @@ rides of the token's subject, whatever its cursor says.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -23,6 +22,7 @@ from service.http.problems import invalid
 from service.http.responses import encode
 from service.http.route import ID_PATTERN
 from service.model import Page
+from service.strict import base64url
 
 Item = TypeVar("Item")
 
@@ -80,8 +80,8 @@ def key_of(cursor: str | None, subject: str, listing: Listing) -> Mapping[str, s
     if cursor is None:
         return None
     try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
+        raw = base64url(cursor.encode())
+    except ValueError:
         raise _refused() from None
     code, payload = raw[:_CODE_BYTES], raw[_CODE_BYTES:]
     if not hmac.compare_digest(code, _code(payload, subject, listing)):

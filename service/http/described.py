@@ -71,7 +71,7 @@ def curl(route: Route, path: str, example: Mapping[str, Any]) -> str:
         words.append('-H "Authorization: Bearer $TOKEN"')
     words += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in _sends(example)]
     if "request" in example:
-        words.append(f"-d {shlex.quote(json.dumps(example['request'], ensure_ascii=False))}")
+        words.append(f"-d {shlex.quote(json.dumps(example['request']))}")
     return " ".join(words)
 
 

@@ -137,7 +137,7 @@ def _observe(response: Response) -> None:
     """Count and time the request by its declared route, describe its span, write its log line."""
     method, route = _method_and_route()
     seconds = time.perf_counter() - g.started
-    waited = "yes" if "waited" in g else "no"
+    waited = "yes" if g.get("waited") else "no"
     REQUESTS.labels(method, route, str(response.status_code), waited).observe(seconds)
     traces.describe(**{"http.response.status_code": response.status_code})
     is_usual = response.status_code < 400 and route in POSITIONS

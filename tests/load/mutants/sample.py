@@ -97,11 +97,18 @@ def _mistakes(name: str, text: str, place: Place) -> list[Mutant]:
     changed = (
         [_ten_times(text, place)]
         if place in set(_settings(name, text))
-        else [
-            mutate_code(text, operator, number) for operator, number in _python_places(text)[place]
-        ]
+        else [_mutated(text, operator, number) for operator, number in _python_places(text)[place]]
     )
     return [Mutant(name, place[0][0], text, after) for after in changed if after]
+
+
+def _mutated(text: str, operator: object, number: int) -> str | None:
+    try:
+        mutated: str | None = mutate_code(text, operator, number)
+    except AttributeError:
+        # cosmic-ray cannot replace an exception with a dotted name, as in `except csv.Error`.
+        return None
+    return mutated
 
 
 @cache

@@ -51,11 +51,13 @@ def test_a_position_is_logged_only_if_it_is_refused(
     caplog.set_level(logging.INFO, "service.requests")
     api.ports.unicorns.create(a_unicorn(account_sub="driver-1"))
     place = {"latitude": 40.7, "longitude": -74.0}
-    for token, status in (("driver", 204), ("rider", 403)):
-        answer = api.call("PUT", "/v1/fleet/me/position", place, token=token)
+    for token, body, status in (("driver", place, 204), ("rider", place, 403), ("driver", [], 422)):
+        answer = api.call("PUT", "/v1/fleet/me/position", body, token=token)
         assert answer.status_code == status
+    answer = api.call("PUT", "/v1/fleet/me/position", data=b"{", token="driver")
+    assert answer.status_code == 400
     lines = [record for record in caplog.records if record.name == "service.requests"]
-    assert [vars(line)["status"] for line in lines] == [403]
+    assert [vars(line)["status"] for line in lines] == [403, 422, 400]
 
 
 @pytest.mark.parametrize("given", [None, "", "x" * 129, "a b", "a\tb", "é", "\x7f"])

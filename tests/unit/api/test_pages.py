@@ -75,6 +75,8 @@ def test_the_policy_allows_the_service_the_user_pool_and_the_tiles_and_nobody_el
 
 def test_people_sign_in_on_each_page_by_its_own_client() -> None:
     one, three = build_api(), build_api(cognito_client_ids="r,d,c", page_client_ids="r,d,c")
+    pool = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Example"
+    assert all(f'data-pool="{pool}"' in get(one, page).text for page in PAGES)
     assert [clients_of(one, page) for page in PAGES] == [["client"]] * 3
     assert [clients_of(three, page) for page in PAGES] == [["r"], ["d"], ["c"]]
 

@@ -248,6 +248,13 @@ def principal_of(said: GatewayFacts) -> tuple[str, str]:
     return found.subject, " ".join(found.groups)
 
 
+def test_a_programs_signature_is_good_for_five_minutes() -> None:
+    callers = GatewayCallers([], "", RoleGrants({}), RoleGrants(SETTINGS["iam_role_scopes"]))  # type: ignore[arg-type]
+    found = callers.verify(replace(NOTHING, caller_arn=PROGRAM), SIGNED, NOW.timestamp())
+    now = int(NOW.timestamp())
+    assert (found.issued_at, found.expires_at) == (now - 300, now + 300)
+
+
 def test_a_role_brings_the_groups_that_its_rule_stands_for() -> None:
     assert principal_of(SAID) == (SUB, "unicorns")
 

@@ -47,6 +47,7 @@ def kids(*entries: object) -> set[str]:
         {"e": unsigned_integer(1)},
         {"e": unsigned_integer(4)},
         {"e": unsigned_integer(65536)},
+        {"e": unsigned_integer(2**32 + 1)},
         {"e": unsigned_integer(2**64 + 1)},
         {"e": ""},
         {"e": ["AQAB"]},
@@ -59,6 +60,11 @@ def test_an_unusable_key_is_ignored_and_the_good_one_beside_it_works(
     document = read_key_set(jwks(B.jwk(**changes), A))
     assert set(document.keys) == {A.kid}
     assert sum(document.ignored.values()) == 1
+
+
+@pytest.mark.parametrize("exponent", [3, 2**32 - 1])
+def test_an_odd_exponent_from_3_to_32_bits_is_accepted(exponent: int) -> None:
+    assert kids(A.jwk(e=unsigned_integer(exponent))) == {A.kid}
 
 
 def test_keys_of_fewer_than_2048_bits_are_ignored() -> None:
