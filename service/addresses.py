@@ -1,6 +1,7 @@
-"""Checks addresses in settings. Each check returns its text or raises `ValueError`.
+"""Checks addresses in settings.
 
-An address is used exactly as it was checked, so each has only one accepted spelling.
+Each check returns the address as the service uses it, or raises `ValueError`. The service compares
+origins and plain hosts as texts, so each of them has only one accepted spelling.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def tiles_url(template: str) -> str:
     for place in places:
         url = url.replace(place, "0")
     _split(url)
-    # None of them in the host: the pages' policy names the origin.
+    # No placeholder may be in the host, because the pages' policy names the origin.
     origin_of(template)
     return template
 
@@ -108,7 +109,7 @@ def origin(text: str) -> str:
 
 
 def _origin_of(text: str) -> str | None:
-    """The origin that a browser sends for a page at this address; None if it is none."""
+    """The origin that a browser sends for a page at this address; None if it has no origin."""
     try:
         parts = urlsplit(text)
         scheme, port = parts.scheme.lower(), parts.port
@@ -128,7 +129,7 @@ def _split(url: str) -> SplitResult:
     parts = urlsplit(url)
     if not parts.hostname or not _is_host(parts.hostname):
         raise ValueError("must be an absolute URL with a host")
-    # Reading the port is what checks it.
+    # Reading `port` raises `ValueError` if the port is not valid.
     if parts.port is None and parts.netloc.endswith(":"):
         raise ValueError("must name a port after the colon")
     return parts
@@ -145,13 +146,13 @@ def _is_host(host: str) -> bool:
     try:
         return bool(ip_address(host))
     except ValueError:
-        # What ends in a number is meant as an IPv4 address, and is none.
+        # A text whose last part is a number is meant as an IPv4 address, but is not a valid one.
         last = host.rstrip(".").rpartition(".")[2]
         return bool(_HOST_NAME.fullmatch(host)) and not _NUMBER.fullmatch(last)
 
 
 def _normal_host(host: str) -> str:
-    """Small letters, punycode, addresses in their short form. Raises `ValueError`."""
+    """A name in lower case and punycode, or an address in its short form. Raises `ValueError`."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -44,7 +44,8 @@ class Repeated:
 
     def _run(self) -> None:
         while True:
-            # Cleared before `_closed` is read: otherwise a `close` between the two is forgotten.
+            # The event is cleared before `_closed` is read. In the other order, a `close` between
+            # the two would be forgotten.
             self._hurried.clear()
             if self._closed:
                 return
@@ -67,7 +68,7 @@ class Repeated:
 
 
 class BackgroundCopy:
-    """A copy of what is stored elsewhere; from `start` on a thread repeats `refresh`.
+    """A copy of what is stored elsewhere. After `start`, a thread repeats `refresh`.
 
     `first_within`: how long `start` waits for the first read, in seconds.
     """

@@ -24,7 +24,8 @@ BOUND: Final = timedelta(seconds=5)
 
 READ_EVERY_SECONDS: Final = 5.0
 FIRST_READ_SECONDS: Final = 1.0
-"""How long a starting process waits for the first reading, if stores do not answer."""
+"""The longest time that a starting process waits for the first reading, in case a store does not
+answer."""
 
 HOST: Final = "host"
 REDIS: Final = "redis"
@@ -80,7 +81,8 @@ class Clock:
 
 
 def _middle(readings: Mapping[str, float]) -> float:
-    """The median; of two clocks the one that is not this host's, because all processes share it."""
+    """The median. If there are only two readings: the one that is not this host's, because all
+    processes share that clock."""
     if len(readings) == 2:
         return next(reading for name, reading in readings.items() if name != HOST)
     return statistics.median(readings.values())

@@ -29,7 +29,7 @@ VIEWER: Final = Path(__file__).parent / "viewer" / "redoc.standalone.js.gz"
 """The script that draws the page; see the README beside it."""
 
 EXAMPLES: Final = Path(__file__).parent / "examples.json"
-"""What was sent and answered in a run; `tests/integration/test_examples.py` writes it."""
+"""Requests and answers of a real run; `tests/integration/test_examples.py` records them."""
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; "

@@ -74,7 +74,7 @@ def install(app: Flask, probes: Mapping[str, Probe]) -> None:
 
 @Route(blueprint, "GET", "/healthz", policy=policy.PUBLIC, answers={200: HealthView})
 def healthz() -> Response:
-    """Tell that the process answers; checks nothing else."""
+    """Show that the process answers; nothing else is checked."""
     return answer(200, HealthView(status="ok"))
 
 

@@ -36,7 +36,10 @@ def list_advice() -> Response:
     blueprint, "GET", "/v1/admin/advice", policy=policy.ADMIN_READ, answers={200: AdviceListView}
 )
 def show_advice() -> Response:
-    """Where idle unicorns are sent to wait, for the map of staff; made anew every half minute."""
+    """Show where idle unicorns are sent to wait, for the map of staff.
+
+    The list is renewed every `REPOSITION_SECONDS`.
+    """
     return _advice()
 
 

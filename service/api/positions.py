@@ -46,7 +46,7 @@ class NamedPositionReport(PositionReport):
 
 
 class PositionReports(Strict):
-    """Positions of many unicorns. Each entry is validated alone, so a bad one fails no other."""
+    """Positions of many unicorns. Each entry is validated alone, so a bad one spoils no other."""
 
     positions: Annotated[list[SkipValidation[NamedPositionReport]], Field(max_length=500)]
 

@@ -1,8 +1,8 @@
 """Streams of events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-The event `end` says why a stream ends; the client should not reconnect. If a stream ends without it
-(for example because this process stops), the client should reconnect, as browsers do, and send the
-last id as `Last-Event-ID`.
+The event `end` says why a stream ends. After it the client may reconnect only if its token was
+refused, and only with a new token. If a stream ends without `end` (for example because this process
+stops), the client should reconnect, as browsers do, and send the last id as `Last-Event-ID`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ COMMENT_SECONDS: Final = 15.0
 """Time between comments on a silent stream; proxies may cut longer silences (standard, 9.2.7)."""
 
 OPENING: Final = "retry: 1000\n\n"
-"""Sent at once, so that the client sees an open stream. `retry`: milliseconds to reconnect in."""
+"""Sent at once, so that the client sees an open stream. `retry`: the milliseconds after which a
+client reconnects."""
 
 HEADERS: Final = {"X-Accel-Buffering": "no"}
-"""Tells nginx, and proxies that copy it, not to buffer the stream."""
+"""Tells nginx, and proxies that know its header, not to buffer the stream."""
 
 UNCERTAIN: Final = "uncertain"
-"""Ends a wait because it is unknown whether the stream's token has been revoked."""
+"""The reason for ending a wait if it is unknown whether the stream's token has been revoked."""
 
 
 News = TypeVar("News")
@@ -65,7 +66,7 @@ class Stream(Generic[News]):
         yield OPENING
         sent_at = self.deps.monotonic()
         for news in texts:
-            # The token is judged again before each text, because the wait for it may be long.
+            # The token is judged again before each text, because the wait for a text may be long.
             refusal = self._refusal()
             if refusal:
                 yield end(refusal)
@@ -99,7 +100,8 @@ class Stream(Generic[News]):
 def opened(follow: Callable[[Wait], Generator[News, None, None]]) -> Iterator[Stream[News]]:
     """A stream of what `follow` yields. It stays open beyond the context if it makes a response.
 
-    Raises a 429 or 503 problem if there are too many streams, and what the first step raises.
+    Raises a 429 or 503 problem if there are too many streams, and what the first step of `follow`
+    raises.
     """
     with ExitStack() as until_closed:
         principal = caller()
@@ -111,7 +113,10 @@ def opened(follow: Callable[[Wait], Generator[News, None, None]]) -> Iterator[St
 
 
 class EndView(View):
-    """Why the stream ends. After `ride_ended`, `ride_not_found` or a refusal: do not reconnect."""
+    """Why the stream ends.
+
+    Reconnect only after `token_expired` or `token_revoked`, and only with a new token.
+    """
 
     reason: Literal["ride_ended", "ride_not_found", "superseded", "token_expired", "token_revoked"]
 

@@ -172,7 +172,7 @@ def _heard_unicorn() -> str:
 
 
 def _granted_wait() -> int | None:
-    """As `granted_wait`, but the driver calls again before its unicorn could count as silent."""
+    """`granted_wait`, cut so that the driver calls again before its unicorn counts as silent."""
     wait, stale_seconds = granted_wait(), dependencies().settings.unicorn_stale_seconds
     return None if wait is None else min(wait, stale_seconds // 2)
 
@@ -182,8 +182,11 @@ def _versions(duty: Duty, trouble: str) -> str:
 
 
 def _is_news(duty: Duty, trouble: str, seen: Advice | None) -> bool:
-    """Whether a waiting client needs an answer: other versions than it named or, if it named none,
-    a ride, or another goal than when it began to wait."""
+    """Whether a waiting client needs an answer.
+
+    If the client named versions, it needs one when the present versions differ. Otherwise it needs
+    one when its unicorn has a ride, or a goal other than the one at the beginning of the wait.
+    """
     if headers.if_none_match_given():
         return not headers.not_modified(_versions(duty, trouble))
     is_sent = duty.advice and duty.advice.cell != (seen.cell if seen else None)

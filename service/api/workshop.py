@@ -1,6 +1,6 @@
 """The two routes of the workshop's page (aws-serverless-workshops), with its field names.
 
-Their policies also accept its tokens: without a scheme, and ID tokens.
+The policies of these routes also accept the page's tokens: ID tokens, and tokens without a scheme.
 """
 
 from __future__ import annotations
@@ -91,13 +91,13 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
     order = RideOrder(rider_id=subject, pickup=pickup, request_id=request_id())
     ride, _ = rides.request_ride(deps.ports, order, deps.now())
     add_log_context(ride_id=ride.ride_id)
-    # Other requests may have taken the room to wait since the ride was stored.
+    # Other requests may have taken the room to wait since the first check.
     if gate().has_room_to_wait(subject):
         ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
     is_admitted = is_still_admitted()
     if not (is_admitted and is_settled(ride)):
-        # If the ride is matched at the same moment, it stays matched. If the token has ended, it is
-        # canceled even then: the page may not be shown its unicorn, and can only request again.
+        # A ride that is matched at this moment stays matched, unless the token has ended: then even
+        # a matched ride is canceled, because the page may not see its unicorn.
         reason = "no unicorn in time" if is_admitted else "the token ended"
         ride = rides.cancel_ride(
             deps.ports, ride.ride_id, subject, reason, deps.now(), keep_settled=is_admitted

@@ -1,4 +1,4 @@
-"""From the credentials of a request to its caller, for the guard and the gateway's authorizer."""
+"""Finds the caller of a request by its credentials, for the guard and the gateway's authorizer."""
 
 from __future__ import annotations
 

@@ -88,10 +88,10 @@ class AuthUnavailable(AuthError):
 
 
 class NotCheckedNow(AuthUnavailable):
-    """This caller cannot be checked now. Anybody can cause it, so the service is not out of order.
+    """This caller cannot be checked now. Anybody can cause this, so the service has not failed.
 
-    It is no 5xx, because those of a route of the fleet count as an outage, and in an outage no
-    unicorn counts as silent.
+    The status is not a 5xx, because a 5xx of a route of the fleet counts as an outage, and in an
+    outage no unicorn counts as silent.
     """
 
     status = 429

@@ -1,7 +1,8 @@
 """The rules for ID tokens of the same pool and clients. No other module can accept an ID token.
 
-Two routes take ID tokens: `POST /ride` for the workshop's page, if that is switched on, and the
-upload of a photo, which learns the caller's identity from one in its body and admits nobody by it.
+Two routes take ID tokens. `POST /ride` takes them from the workshop's page, if that is switched on.
+The upload of a photo takes one in its body, only to learn the identity of a caller whom the access
+token has admitted.
 """
 
 from __future__ import annotations

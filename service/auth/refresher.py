@@ -13,7 +13,8 @@ from service.auth.schedule import Schedule
 logger = logging.getLogger(__name__)
 
 WAITING_AT_MOST: Final = 32
-"""Callers that may wait at once while keys are in use; a flood of unknown kids blocks no more."""
+"""The most callers that may wait at once while keys are in use, so that a flood of unknown kids
+blocks no more callers than these."""
 
 
 class Refresher:
@@ -65,7 +66,8 @@ class Refresher:
     def wait_for_attempt(self, *, is_serving: bool) -> None:
         """Wait until the attempt under way ends, or a new one if the schedule allows one now.
 
-        Returns at once if there is neither, and at the latest at the attempt's deadline.
+        Returns at once if there is neither, or if keys are in use (`is_serving`) and
+        `WAITING_AT_MOST` callers wait already. Returns at the latest at the attempt's deadline.
         """
         with self._changed:
             now = self._clock()

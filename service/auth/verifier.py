@@ -22,10 +22,12 @@ from service.memory import BoundedMemory
 from service.strict import base64url, read_json_object
 
 LONGEST_TOKEN: Final = 7 * 1024
-"""Characters. With its scheme the header still fits into the 8 KiB that proxies allow."""
+"""The most characters of a token. With its scheme, such a token still fits into the 8 KiB that
+proxies allow for a header."""
 
 LONGEST_HEADER: Final = 1024
-"""Characters; Cognito's headers have about 100. Bounded because anybody can make us parse one."""
+"""The most characters of a token's header (Cognito's have about 100). There is a limit, because
+anybody can make us parse a header."""
 
 _SIGNATURE_LENGTHS: Final = range(342, 684)
 """Characters of a base64url signature by an RSA key of 2048 to 4096 bits."""
@@ -58,9 +60,9 @@ class VerifiedTokens:
 class TokenVerifier:
     """Verifies tokens of one kind by the `rules` for their claims. Safe to share between threads.
 
-    A verified token is remembered by its digest until it expires or the keys change; with 0
-    `remembered_tokens` every request verifies its token. Revocations are not checked here: the
-    caller does that on every request.
+    A verified token is remembered by its digest until it expires or the keys change. If
+    `remembered_tokens` is 0, every request verifies its token. Revocations are not checked here:
+    the caller of this class checks them on every request.
     """
 
     def __init__(self, keys: Keys, rules: AccessClaims, remembered_tokens: int = 10_000) -> None:

@@ -38,11 +38,12 @@ from service.entrypoints.crowds import Crowds
 from service.logs import drop_unwritable_output
 
 STOPPING_SECONDS: Final = 0.5
-"""How long a stopping worker waits on a kept connection for a request that may be on its way; its
-answer then says `Connection: close`."""
+"""How long a stopping worker waits on a kept connection for a request that may be on its way. The
+answer to that request says `Connection: close`."""
 
 DRAINED_BYTES: Final = 1024 * 1024
-"""Bytes of an unread body that are skipped to keep the connection; a longer one ends it."""
+"""The most bytes of an unread body that are skipped to keep the connection. A longer body ends the
+connection."""
 
 REFUSALS: Final[tuple[tuple[type[Exception], tuple[int, str, str]], ...]] = (
     (InvalidResponseHeader, (500, "internal_error", "The service failed.")),
@@ -86,7 +87,7 @@ class ServerLog(Logger):  # type: ignore[misc]
     """gunicorn's logger, without access records."""
 
     def setup(self, cfg: Any) -> None:
-        """Configure logging in the server; its workers inherit what was done."""
+        """Configure logging in gunicorn's parent process; the workers inherit the configuration."""
         drop_unwritable_output()
         super().setup(cfg)
 
@@ -153,7 +154,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
             with self._counted(addr[0]), self._registered(Connection(client, turn)) as connection:
                 self._serve(listener.getsockname(), connection, addr)
         except (OSError, ParseException) as error:
-            # The second error is a broken rest of a body that the application did not need.
+            # `ParseException`: the application did not need the rest of the body, and it is broken.
             self.log.debug("connection ended: %s", error)
         finally:
             close(client)
@@ -194,7 +195,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         refusal = refusal_of(error, bytes(connection.head))
         if refusal[0] == 500:
             self.log.error("request failed in the server", exc_info=error)
-        # Without the error's own text, which quotes the request.
+        # The error's own text is left out, because it quotes the request.
         self.log.info("unreadable request from %s: %s", addr[0], type(error).__name__)
         if not isinstance(error, RequestTimeout):
             connection.read_on()

@@ -45,13 +45,13 @@ def refused(reason: str, cause: str) -> None:
 
 
 def wrote(what: str, **ids: str) -> None:
-    """A member of staff changed something: one line in the log, one entry that staff can read."""
+    """Record a change by staff: one line in the log, and one entry that staff can read."""
     part_of_action(what, **ids)
     _store(what, ids)
 
 
 def part_of_action(what: str, **ids: str) -> None:
-    """One of many changes that a single action made: a line in the log only."""
+    """Record one of many changes that a single action made: a line in the log only."""
     audit.info(what, extra={**_who(), **ids})
 
 
@@ -94,7 +94,7 @@ def _who() -> dict[str, str | None]:
 
 
 def client_address(environ: Mapping[str, Any], trusted_hops: int) -> str:
-    """The client's IPv4 address or its IPv6 /64 network (one client has a whole one, RFC 6177).
+    """The client's IPv4 address, or its IPv6 /64 network (a client has a whole /64, RFC 6177).
 
     Each of the `trusted_hops` proxies in front of us appends the address that it saw to
     `X-Forwarded-For`; a client can invent what stands before those. Without proxies, or if the

@@ -56,12 +56,13 @@ class Dependencies(Authority):
     revocations: RevocationStore
     """Where `revoked` gets its answers from."""
     pool: UserPool
-    """Where a revoked subject is signed out."""
+    """The user pool at which a revoked subject is signed out."""
     accounts: Accounts
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     probes: Mapping[str, Probe]
-    """By the names that `/readyz` shows. Only those in `health.REQUIRED` make it answer 503."""
+    """The probes, by the names that `/readyz` shows. Only a failure of one that is named in
+    `health.REQUIRED` makes `/readyz` answer 503."""
     refused: Callable[[str | None], None] = lambda _subject: None
     """Called for each refused call of a unicorn, with the caller's account or None (unknown)."""
     gateway: GatewayCallers

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of headers, and how to call a route by curl."""
+"""What the OpenAPI document says about headers, and how to call a route with curl."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.http.schemas import Json
 EVERY_ANSWER: Final = ("X-Request-Id",)
 OF_PROBLEMS: Final = (*EVERY_ANSWER, "Retry-After", "WWW-Authenticate")
 OF_CALLERS: Final = ("RateLimit", "RateLimit-Policy")
-"""Of every answer to a known caller, where calls are limited."""
+"""The headers of every answer to a known caller if calls are limited."""
 
 _TEXT: Final[Json] = {"type": "string"}
 REQUEST_HEADERS: Final[Mapping[str, Json]] = {

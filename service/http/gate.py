@@ -1,18 +1,20 @@
 """Limits how many requests a process works on at once, and ends all waiting when it stops.
 
-Each request that the process works on holds a place: from when the whole request has arrived and
-its caller is known until its answer is ready. Reading a request and writing an answer take no
-place, because a slow client can make them last. A request that waits for news and an open stream
-hold no place either: they cost a greenlet and no CPU, and have limits of their own.
+Each request that the process works on holds a place. It takes the place when the whole request has
+arrived and its caller is known, and gives it back when the answer is ready. Reading a request and
+writing an answer take no place, because a slow client can make them last. A request that waits for
+news and an open stream hold no place either: they cost a greenlet and no CPU, and have limits of
+their own.
 
-One caller may hold a quarter of the places and one client address a half, so that the others have
-room even if those requests hang (on a slow store, for example). A request that finds no place waits
-up to a second for one and is then refused with 503. Nothing was done for it, so a client may retry.
+One caller may hold a quarter of the places and one client address a half, so that others have room
+even if all requests of that caller or address hang (on a slow store, for example). A request that
+finds no place waits up to a second for one and is then refused with 503. Nothing was done for it,
+so a client may retry.
 
 Waiting is cheaper than refusing, which costs about half the CPU of a request. With 400 clients that
 retry without a pause, refusing at once leaves time for 27 of 490 rides a second; waiting leaves 380
 (`tests.load.bench.overload`). The newest request gets the next place, because the oldest one is the
-most likely to be refused, or its client to be gone, before it is done.
+most likely to be refused, or to lose its client, before it is done.
 
 There is no lock: all requests of a process run in one thread (gevent).
 """
@@ -59,14 +61,16 @@ SHARES: Final[Mapping[str, int]] = {"subject": 4, "address": 2}
 """The share of all places that one holder may have: 4 means a quarter, 2 a half."""
 
 POLLS_PER_SUBJECT: Final = 20
-"""Long polls of one caller in one process: enough for several devices with several rides each."""
+"""The most long polls of one caller in one process: enough for several devices, each with several
+rides."""
 
 STREAMS_PER_SUBJECT: Final = 5
-"""Open streams of one caller in one process, so that a page opened many times takes no more."""
+"""The most open streams of one caller in one process, so that a page that is opened many times
+cannot take all of them."""
 
 SUPERSEDE_SECONDS: Final = 10
-"""A new stream may end the caller's oldest once in this time. Without that limit, pages that
-reconnect would end one another's streams for ever."""
+"""Within this time, only one new stream may end the caller's oldest stream. Without that limit,
+pages that reconnect would end one another's streams for ever."""
 
 _CALLERS_REMEMBERED: Final = 10_000
 
@@ -131,8 +135,8 @@ class Gate:
     def waiting(self, client: Client, subject: str, *holders: Holder) -> Iterator[Wait]:
         """Give up the request's place while the request waits for news.
 
-        Afterwards the request has a place again, even if that makes one too many: the news that it
-        waited for must be answered.
+        Afterwards the request has a place again, even if that makes one too many, because it must
+        be answered with the news.
         """
         self._leave(holders)
         self._polls[subject] += 1
@@ -209,7 +213,7 @@ class Gate:
             later = {"Retry-After": str(SUPERSEDE_SECONDS)}
             raise Problem(429, "too_many_streams", detail, headers=later)
         self._superseded[subject] = True
-        # Not counted from here on; if its client has vanished, it may stay open for a while.
+        # The oldest stream no longer counts. If its client has vanished, it may stay open a while.
         open_streams.pop(0).end(SUPERSEDED)
 
     @contextmanager
@@ -250,7 +254,7 @@ def holders() -> tuple[Holder, ...]:
 def granted_wait() -> int | None:
     """Seconds of `Prefer: wait`; None if absent, or if there is no room for one more long poll.
 
-    Call it just before the wait: other requests take the room during a remote call.
+    Call it just before the wait, because other requests may take the room during a remote call.
     """
     return headers.preferred_wait() if gate().has_room_to_wait(caller().subject) else None
 

@@ -2,7 +2,8 @@
 
 A server joins the lines of a repeated header with commas. For a header that is a list this changes
 nothing (RFC 9110, 5.3). A header with a single value is judged as the joined text, never by one of
-its lines, and is refused if the text is not a valid value.
+its lines. If that text is not a valid value, the request is refused, or the header counts as
+absent.
 
 Headers are read from the WSGI environment (PEP 3333), because werkzeug's `headers.get` raises and
 catches an exception for each absent header, which is the usual case.
@@ -38,7 +39,8 @@ READ: Final = (
 """Every request header that this service reads; `cors` allows them."""
 
 LONGEST_WAIT_SECONDS: Final = 30
-"""Below the idle timeout of load balancers (ALB: 60 s) and the graceful timeout of the server."""
+"""The longest wait that a client may ask for. It is below the idle timeout of load balancers (ALB:
+60 s) and the graceful timeout of the server."""
 
 _WAIT: Final = re.compile(r'\s*wait\s*=\s*(?:([0-9]+)|"([0-9]+)")\s*(?:;.*)?', re.IGNORECASE)
 _EVENT_ID: Final = re.compile(r"[0-9]{1,15}")
@@ -47,7 +49,7 @@ _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def preferred_wait() -> int | None:
-    """Seconds of `Prefer: wait=N` (RFC 7240, 4.3), at most 30; none if absent or malformed."""
+    """Seconds of `Prefer: wait=N` (RFC 7240, 4.3), at most 30; None if absent or malformed."""
     header = request.environ.get("HTTP_PREFER")
     if header is None:
         return None

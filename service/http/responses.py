@@ -42,5 +42,5 @@ def entity_tag(version: int) -> str:
 
 
 def weak_tag(versions: str) -> str:
-    """A tag that ignores changes without a version, such as those of a place."""
+    """A tag that ignores changes without a version, such as a new position of a unicorn."""
     return f'W/"{versions}"'
