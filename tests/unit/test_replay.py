@@ -13,7 +13,8 @@ import pytest
 
 from service.model import Location
 from tests.load.bench import city as city_module
-from tests.load.bench.city import Caller, City
+from tests.load.bench.calling import Caller
+from tests.load.bench.city import City
 from tests.load.bench.nyc import NycTrip
 from tests.support.stack import Stack
 
