@@ -157,29 +157,25 @@ def test_where_no_folder_can_be_made_metrics_are_off() -> None:
 
 PREPARE = """
 import os
+from pathlib import Path
 from service.observability import directory
+directory._MEMORY = Path(os.environ["FOLDER"])
 directory.prepare(int(os.environ["N"]))
-print(directory.current())
+folder = directory.current()
+print(folder and f"{folder.stat().st_mode & 0o777:o} {folder}")
 """
 
 
 def prepared(parent: Path, port: int) -> str:
-    environment = {**os.environ, "N": str(port)}
+    """The rights of the directory that a process made, and its path; `None` without one."""
     done = subprocess.run(
-        [sys.executable, "-c", PREPARE.replace("import os\n", f"import os\n{_REDIRECT}", 1)],
-        env=environment | {"FOLDER": str(parent)},
+        [sys.executable, "-c", PREPARE],
+        env={**os.environ, "N": str(port), "FOLDER": str(parent)},
         capture_output=True,
         text=True,
         check=True,
     )
     return done.stdout.strip()
-
-
-_REDIRECT = """
-from pathlib import Path
-import service.observability.directory as d
-d._MEMORY = Path(os.environ["FOLDER"])
-"""
 
 
 def test_a_start_removes_what_killed_predecessors_left_and_nothing_else(tmp_path: Path) -> None:
@@ -188,8 +184,8 @@ def test_a_start_removes_what_killed_predecessors_left_and_nothing_else(tmp_path
     other = tmp_path / "wildrydes-metrics-9200-999999999"
     for folder in (dead, living, other):
         folder.mkdir()
-    own = prepared(tmp_path, 9100)
-    assert Path(own).parent == tmp_path
+    rights, own = prepared(tmp_path, 9100).split()
+    assert (rights, Path(own).parent) == ("700", tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([living, other])
 
 

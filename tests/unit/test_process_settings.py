@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,15 +67,36 @@ def celery(tmp_path_factory: pytest.TempPathFactory) -> Any:
         f"found |= {{name: names(getattr(signals, name)) for name in {tuple(STARTS)!r}}}; "
         "print(json.dumps(found | {'tasks': [*app.tasks], 'routes': app.conf.task_routes}))"
     )
-    done = subprocess.run(
+    return json.loads(run(code, tmp_path_factory.mktemp("home")).stdout)
+
+
+def run(code: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run the code in a process with the settings of a worker."""
+    return subprocess.run(
         [sys.executable, "-c", code],
         cwd=PROJECT,
-        env=ENVIRONMENT | {"HOME": str(tmp_path_factory.mktemp("home"))},
+        env=ENVIRONMENT | {"HOME": str(home)},
         capture_output=True,
         text=True,
         check=True,
     )
-    return json.loads(done.stdout)
+
+
+STORE_IS_AWAY = """
+from service.model.errors import Unavailable
+from worker import media
+class Away:
+    def __getattr__(self, name):
+        raise Unavailable("S3 is away")
+media._uploads = Away()
+media.clean_photos()
+"""
+
+
+def test_a_store_that_is_away_is_a_warning_of_the_media_role_and_no_failed_job(
+    tmp_path: Path,
+) -> None:
+    assert "photos not cleaned" in run(STORE_IS_AWAY, tmp_path).stderr
 
 
 def stop_timeouts() -> dict[str, int]:
