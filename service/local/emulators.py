@@ -45,7 +45,6 @@ def ministack(
         "STATE_DIR": str(folder),
         "S3_DATA_DIR": str(folder / "s3"),
         "TMPDIR": str(private),  # for its pid file
-        "LAMBDA_EXECUTOR": "local",
         # It adopts and removes containers of a Docker engine that it finds.
         "DOCKER_HOST": f"unix://{private}/no-docker.sock",
         "LOG_LEVEL": "WARNING",
