@@ -41,29 +41,19 @@ def bearer(token: Callable[[Mint], str]) -> Build:
     return lambda mint: f"Bearer {token(mint)}"
 
 
-def accepted(
-    row: int, name: str, token: Callable[[Mint], str], at: Policy = policy.RIDES_READ
-) -> Case:
-    return Case(row, name, bearer(token), 200, "", at)
+def _answered(status: int, reason: str) -> Callable[..., Case]:
+    """Makes cases whose token is answered like this, by row, name, token and policy."""
+
+    def case(
+        row: int, name: str, token: Callable[[Mint], str], at: Policy = policy.RIDES_READ
+    ) -> Case:
+        return Case(row, name, bearer(token), status, reason, at)
+
+    return case
 
 
-def invalid(
-    row: int, name: str, token: Callable[[Mint], str], at: Policy = policy.RIDES_READ
-) -> Case:
-    return Case(row, name, bearer(token), 401, "invalid_token", at)
-
-
-def too_large(
-    row: int, name: str, token: Callable[[Mint], str], at: Policy = policy.RIDES_READ
-) -> Case:
-    return Case(row, name, bearer(token), 431, "token_too_large", at)
-
-
-def lacking(
-    row: int, name: str, token: Callable[[Mint], str], at: Policy = policy.RIDES_READ
-) -> Case:
-    return Case(row, name, bearer(token), 403, "insufficient_scope", at)
-
-
-def forbidden(row: int, name: str, token: Callable[[Mint], str], at: Policy) -> Case:
-    return Case(row, name, bearer(token), 403, "forbidden", at)
+accepted = _answered(200, "")
+invalid = _answered(401, "invalid_token")
+too_large = _answered(431, "token_too_large")
+lacking = _answered(403, "insufficient_scope")
+forbidden = _answered(403, "forbidden")

@@ -134,7 +134,10 @@ class Trials:
 
         None is named if they did not end within the limit.
         """
-        paths = {path for suite in suites for path in files(suite, self._folder)}
+        named = {path for suite in suites for path in files(suite, self._folder)}
+        paths = sorted(named - self._excused)
+        if not paths:
+            return True, set()
         failures = self._folder / ".pytest_cache/v/cache/lastfailed"
         failures.unlink(missing_ok=True)
         tests = subprocess.Popen(
@@ -143,7 +146,7 @@ class Trials:
                 *(f"--ignore={slow}" for slow in SLOW if slow not in " ".join(suites)),
                 # What is not a test is a file that cannot be imported.
                 *(f"--{'deselect' if '::' in each else 'ignore'}={each}" for each in self._excused),
-                *sorted(paths - self._excused),
+                *paths,
             ],
             cwd=self._folder,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
