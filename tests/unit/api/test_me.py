@@ -97,6 +97,7 @@ def test_a_form_takes_one_file_of_one_type_at_the_callers_place(api: Api) -> Non
     form = api.call("POST", "/v1/me/photo", FORM)
     assert form.status_code == 200
     assert form.json["fields"] == {"key": f"private/{IDENTITY}/photo", "Content-Type": "image/jpeg"}
+    assert datetime.fromisoformat(form.json["expires_at"]) == api.clock[0] + timedelta(minutes=5)
     again = api.call("POST", "/v1/me/photo", {"content_type": "image/png"})
     assert again.json["fields"]["Content-Type"] == "image/png"
 
