@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.auth.policy import Policy
 from service.http.bodies import BODY_LIMIT, read_body, read_query
+from service.http.context import caller, dependencies
 from service.http.frame import QUIET
 from service.http.gate import gate, holders
 from service.http.problems import Problem
@@ -124,6 +125,10 @@ def _endpoint(declared: Route) -> Handler:
         if declared.rule in QUIET:
             return handler(**arguments)
         with gate().place(*holders()):
+            if body:
+                # The client may have taken seconds for the body; its token may have ended since.
+                deps = dependencies()
+                deps.revoked.check_again(caller(), declared.policy, deps.now())
             return handler(**arguments)
 
     endpoint.route = declared  # type: ignore[attr-defined]

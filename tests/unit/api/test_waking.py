@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -88,6 +90,27 @@ def test_a_token_that_ends_during_the_wait_is_shown_nothing(
     while_waiting(end_the_token)
     answer = ask(api, route)
     assert (answer.status_code, answer.json["reason"]) == (401, "invalid_token")
+
+
+def test_a_token_that_ends_while_the_body_arrives_does_nothing(
+    api: Api, end_the_token: Callable[[], None]
+) -> None:
+    """Otherwise an account could be deleted and afterwards get a ride, by one slow socket."""
+
+    class SlowBody(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            end_the_token()
+            return super().readinto(buffer)
+
+    answer = api.app.test_client().post(
+        "/v1/rides",
+        headers={"Authorization": "Bearer rider", "Content-Type": "application/json"},
+        input_stream=SlowBody(json.dumps({"pickup": POINT}).encode()),
+        environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
+    )
+    assert (answer.status_code, answer.json["reason"]) == (401, "invalid_token")
+    page = api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None)
+    assert [ride.ride_id for ride in page.items] == ["ride-1"]
 
 
 def the_requested_ride(api: Api) -> Ride:
