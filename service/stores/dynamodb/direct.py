@@ -107,7 +107,6 @@ def _parsed(model: Any, answer: Answer) -> dict[str, Any]:
         "RequestId": answer.headers.get("x-amzn-RequestId", ""),
         "HTTPStatusCode": answer.status_code,
         "HTTPHeaders": {name.lower(): value for name, value in answer.headers.items()},
-        "RetryAttempts": 0,
     }
     return parsed
 
