@@ -14,10 +14,10 @@ sub_option = click.option("--sub", required=True, help="The account's `sub` in t
 
 @click.group()
 def account() -> None:
-    """Change an account in the user pool (COGNITO_USER_POOL_ID) and its tokens with it.
+    """Change an account in the user pool (COGNITO_USER_POOL_ID).
 
-    The change is made at the pool first, then the tokens issued until now are refused, in every
-    process within 5 s. A user who may go on signs in again.
+    `suspend` and `leave` also revoke the account's tokens: within 5 s every process refuses the
+    tokens that were issued before. A user who may go on signs in again.
     """
 
 

@@ -60,7 +60,7 @@ def check(output: Output) -> None:
 @click.command()
 @with_output
 def reconcile(output: Output) -> None:
-    """Repair differences between the two tables and Redis.
+    """Repair differences between the rides' table, the unicorns' table and Redis.
 
     Run it after a table was restored to an earlier instant, or after a wrong change by hand or by a
     bug. A unicorn that is reserved for a ride of another unicorn is released, a ride whose unicorn

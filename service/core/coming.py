@@ -31,7 +31,8 @@ SLACK_SECONDS: Final = 180.0
 """A drive may take this much longer than told, however short it is, for traffic and detours."""
 
 BETTER_SECONDS: Final = 120.0
-"""A change must save at least this much, because it costs the rider's trust and a unicorn's way."""
+"""Another unicorn must save at least this much time, because the change costs the rider's trust and
+a unicorn's drive."""
 
 TAKEN_BACK_SHARE: Final = 0.05
 """The largest share of the rides with a unicorn that are taken back in one minute. Beyond it the
@@ -84,9 +85,9 @@ def is_not_coming(
 ) -> bool:
     """Whether far more time is left than the rider was told, and the unicorn drove away.
 
-    `left`: the time from its present place. `left_on_the_way`: the times from its last places,
-    oldest first. `was_not_coming`: it was judged as not coming before. Then it stays so until its
-    remaining time is within the limit.
+    `left`: the seconds that it needs from its present place. `left_on_the_way`: those that it
+    needed from its last places, oldest first. `was_not_coming`: whether it was judged as not coming
+    before. If so, it counts as not coming until its remaining time is within the limit.
     """
     last = left_on_the_way[-TRAIL_PLACES:]
     farther_each_time = all(before < after for before, after in pairwise(last))
@@ -95,7 +96,7 @@ def is_not_coming(
 
 
 def is_better(other: float, left: float) -> bool:
-    """Whether a unicorn with `other` seconds to drive is enough better than the present one.
+    """Whether a unicorn that needs `other` seconds saves at least `BETTER_SECONDS`.
 
     `left`: the remaining seconds of the present one; infinite if its position is unknown.
     """

@@ -19,11 +19,13 @@ MOST_SHOWN: Final = 20
 """The most available unicorns that are shown around a place."""
 
 MOST_READ: Final = 3 * MOST_SHOWN
-"""Unicorns read from the index: more than are shown. The index sorts by exact distance. If it
-returned exactly the number shown, the last one would reveal an exact distance."""
+"""The most unicorns that are read from the index: more than are shown, because the index sorts by
+exact distance. If it returned exactly the number shown, the last one would reveal an exact
+distance."""
 
 DECIMALS: Final = 3
-"""Decimals of a degree (about 100 m), so that nobody can follow a unicorn home."""
+"""How many decimals of a degree a shown position has: three (about 100 m), so that nobody can
+follow a unicorn home."""
 
 BLUR_METRES: Final = 80.0
 """The greatest distance between a place and its rounded form."""

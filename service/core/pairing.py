@@ -21,7 +21,8 @@ Match = Callable[[Sequence[Ride], Sequence[FleetEntry], Mapping[str, Pairing]], 
 """`matching.match` with the tuning and the travel times of a round."""
 
 SEARCH_GROWTH: Final = 4
-"""If a rider gets none of the compared unicorns, the next search compares so many times as many."""
+"""If a rider gets none of the compared unicorns, the next search compares this many times as
+many."""
 
 
 def find_pairs(
@@ -34,9 +35,9 @@ def find_pairs(
 ) -> tuple[Matching, Sequence[Claim]]:
     """The best pairs of these rides, all of one zone, with unicorns that are not `taken`.
 
-    The fleet index returns the nearest unicorns, some of which are excluded from a ride. So it is
-    asked for more around each ride that got no available unicorn while there are more within reach.
-    `plans`: the present plans by ride id. Raises `Unavailable`.
+    The fleet index returns the nearest unicorns, some of which are excluded from a ride. So the
+    search goes on around each ride that got no available unicorn, while there are more within
+    reach. `plans`: the present plans by ride id. Raises `Unavailable`.
     """
     fleet, zone = dict[str, FleetEntry](), rides[0].zone
     times = ports.times.for_a_round()

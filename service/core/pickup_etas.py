@@ -14,8 +14,9 @@ from service.matching.travel import seconds_between
 from service.model import Location, Ride
 
 ASK_EVERY: Final = timedelta(seconds=10)
-"""How long an ETA is counted down before the travel times are asked again. Without it 1,000
-followers, each with a view every 2 s, would cause 500 calls a second to a routing engine."""
+"""How long an ETA is counted down before the travel times are asked again. Without this
+pause 1,000 followers, each with a view every 2 s, would cause 500 calls a second to a routing
+engine."""
 
 EtaKey = tuple[str, str | None]
 """The ids of a ride and its unicorn, because a change of the unicorn starts a new ETA."""

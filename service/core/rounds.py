@@ -35,18 +35,20 @@ from service.model import Pairing, Ride
 logger = logging.getLogger(__name__)
 
 WORK_BUDGET_SECONDS: Final = 1.0
-"""After this time a job begins no further round or slice; what it has begun it finishes. A
-successor goes on, so that zones share the workers."""
+"""After this time a job begins no further round or slice. It may still claim pairs of its last
+slice (`_serve_slice`). A successor goes on, so that zones share the workers."""
 
 LOST_CLAIM_ROUNDS: Final = 3
-"""Further rounds after lost claims; after them the rides wait for the next trigger."""
+"""The most further rounds that one job runs because of lost claims. After them, the rides wait for
+the next trigger."""
 
 SLICE_RIDES: Final = 2000
-"""Rides that are paired at once at most, because the time for the best matching grows faster than
+"""The most rides that are paired at once, because the time for the best matching grows faster than
 their number (2,000 rides: 82 ms; 5,000: 1,461 ms)."""
 
 FAILED_PAUSE_SECONDS: Final = 0.25
-"""Pause before the successor of a failed job, so that a permanent failure is no busy loop."""
+"""The pause before the successor of a failed job, so that a permanent failure does not become a
+busy loop."""
 
 OVERDUE: Final = timedelta(seconds=10)
 """A waiting entry this long past the end of its ride is removed, because the call that should have

@@ -17,8 +17,8 @@ from service.model.errors import (
 )
 
 ATTEMPTS = 4
-"""Each attempt loses only to another writer of the same item. After this many lost writes too many
-write at once: give up."""
+"""The most attempts at one write. An attempt fails only if another writer has changed the same
+item, so after this many lost writes too many writers compete: give up."""
 
 Decide = Callable[[Ride, Unicorn | None], tuple[Ride, Unicorn | None]]
 """Takes the stored ride and its reserved unicorn, and returns what they become.
@@ -79,8 +79,9 @@ def carry_out(
 def _of_ride(ports: Stores, ride: Ride, existing: Unicorn | None) -> Unicorn | None:
     """The ride's unicorn. Reads it unless `existing` is on the ride.
 
-    None if it is not on the ride: a pair that does not agree (a table was restored) must not keep
-    a ride open. If the unicorn was freed after the ride was read, the write fails and shows it.
+    None if the ride has no unicorn. None, too, if the stored unicorn is not on the ride: a pair
+    that does not agree (because a table was restored) must not keep a ride open. If the unicorn was
+    freed after the ride was read, the condition of the write fails, and `carry_out` decides again.
     """
     if ride.status not in ASSIGNED:
         return None

@@ -22,10 +22,11 @@ REREAD_SECONDS: Final = 5.0
 """A waiter reads again this often, because announcements may be lost."""
 
 LIVE_SECONDS: Final = 2.0
-"""How often a follower gets the unicorn's position at most."""
+"""The shortest time between two positions of the unicorn that a follower gets."""
 
 MAX_SHOWN_ETA_FACTOR: Final = 4
-"""A pickup ETA above this many times the cap is a sensor's error; a rider does not see it."""
+"""A pickup ETA above this many times `max_pickup_eta` comes from a wrong position, so a rider does
+not see it."""
 
 Watched = TypeVar("Watched", Ride, Duty)
 

@@ -18,8 +18,9 @@ from service.model.places import Position
 from service.model.unicorn import Advice
 
 HEARING_GAP: Final = 0.25
-"""If no process reports for this long that it hears, that counts as an outage. In multiples of the
-time after which a position is stale (60 s by default, so 15 s)."""
+"""The longest pause between two reports of a process. A longer one counts as an outage, even if the
+other processes report. In multiples of the time after which a position is stale (60 s by default,
+so 15 s)."""
 
 FORGOTTEN_AFTER: Final = 3
 """A process that stopped reporting counts as dead after this. In multiples of the time after which
@@ -39,10 +40,11 @@ PATROL_EVERY: Final = {Patrol.SILENCE: timedelta(seconds=10), Patrol.COMING: tim
 loses its ride at most 10 s later, plus the time until the next sweep (1 s)."""
 
 OUTAGE_AT_LEAST: Final = 3
-"""The least number of unicorns falling silent together that may be an outage."""
+"""The smallest number of unicorns that may count as an outage if they fall silent together."""
 
 OUTAGE_SHARE: Final = 0.25
-"""The least part of the unicorns with a ride whose falling silent together counts as an outage."""
+"""The smallest part of the unicorns with a ride that counts as an outage if they fall silent
+together."""
 
 OUTAGE_LASTS: Final = 3
 """How much longer unicorns that fell silent together keep their rides than a single silent one. In
@@ -56,8 +58,8 @@ TRAIL_METRES: Final = 50
 """The least distance between two places of a trail: more than the scatter of GPS."""
 
 TRAIL_PLACES: Final = 3
-"""The places of a trail. A unicorn that is farther from its goal at each of them is not on a
-detour."""
+"""The number of places of a trail. A unicorn that is farther from its goal at each of them is not
+on a detour."""
 
 AT_PICKUP_METRES: Final = 50
 """A unicorn within this distance of a pickup has reached it, because streets are wide and GPS
@@ -165,7 +167,7 @@ class SilentTogether:
 
     @property
     def is_outage(self) -> bool:
-        """Whether too large a part of the fleet is silent for it to be chance."""
+        """Whether so large a part of the unicorns with a ride is silent that it is not chance."""
         return self.silent >= max(OUTAGE_AT_LEAST, OUTAGE_SHARE * self.assigned)
 
 
@@ -178,9 +180,9 @@ def silent_together(
 ) -> SilentTogether:
     """How many unicorns with a ride fell silent together with `unicorn_id`.
 
-    `heard`: the last call of each unicorn with a ride. Counted are those that have been silent for
-    more than half of `stale` and whose silence began within half of `stale` of this one's: in an
-    outage all calls stop within one interval of reporting.
+    `heard`: the last call of each unicorn with a ride. A unicorn counts if it has been silent for
+    more than half of `stale` and its silence began within half of `stale` of this one's, because in
+    an outage all calls stop within one interval of reporting.
     """
     start = hearing.start(heard[unicorn_id], now)
     shared = [

@@ -58,7 +58,7 @@ class RideStep(StrEnum):
     NOT_COMING = "not_coming"
     """Its unicorn drove away, or reported no position, instead of coming."""
     REASSIGNED = "reassigned"
-    """Staff took it from its unicorn."""
+    """Staff took the ride from its unicorn."""
     RECONCILED = "reconciled"
     """`reconcile` found that its unicorn was gone, off duty or on another ride."""
     ARRIVED = "arrived"
@@ -74,7 +74,7 @@ class RideStep(StrEnum):
     DEADLINE_PASSED = "deadline_passed"
     """No unicorn was found in time."""
     SET_ASIDE = "set_aside"
-    """It killed workers and became a dead letter."""
+    """The ride killed worker processes and became a dead letter."""
     REPLAYED = "replayed"
     """Staff replayed the dead letter."""
 
@@ -121,7 +121,8 @@ def canceling(by: CanceledBy, reason: str | None) -> RideStep:
 
 
 MOST_STEPS: Final = 32
-"""Steps kept of one ride, with its request; the oldest after the request are dropped first."""
+"""The most steps that are kept of one ride, its request included. The oldest ones after the request
+are dropped first."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 

@@ -92,17 +92,18 @@ class FleetIndex(Protocol):
     ) -> Nearby:
         """Usable and busy unicorns with fresh positions near any of the places.
 
-        For each place the result has at least the `per_place` nearest of each kind, and one more
-        usable one for each other place beside it. Of the usable ones up to `equal_metres` farther
-        than those it has the longest waiting: at least `per_place`, and as many as there are
-        places, because all riders may be at the same one.
+        For each place the result has at least the `per_place` nearest usable unicorns, and one more
+        for each other place close by. It also has at least the `per_place` busy unicorns whose
+        trips end nearest to the place. Of the usable unicorns that are up to `equal_metres` farther
+        away, the result has those that have waited longest: at least `per_place`, and at least as
+        many as there are places, because all riders may be at the same place.
         """
 
     def of_zone(self, zone: str, now: datetime) -> Sequence[FleetEntry]:
         """Usable unicorns with fresh positions in the zone, and busy ones that drop off there."""
 
     def ignore_all(self, problems: Mapping[str, PositionProblem], now: datetime) -> None:
-        """Note why a report was ignored, by unicorn id. It does not count as a call."""
+        """Note why a report was ignored, by unicorn id. Such a report does not count as a call."""
 
     def hear(self, unicorn_id: str, now: datetime, *, refused: bool = False) -> None:
         """Note a call of the unicorn that is not a position, or one that was `refused`."""
@@ -114,7 +115,7 @@ class FleetIndex(Protocol):
         """`presence` of many, in as few calls as of one."""
 
     def patrols_due(self, shard: str, now: datetime) -> Collection[Patrol]:
-        """The patrols of these open rides that were not noted lately (`PATROL_EVERY`)."""
+        """The patrols of the shard's open rides that were not noted lately (`PATROL_EVERY`)."""
 
     def note_patrols(self, shard: str, patrols: Collection[Patrol], now: datetime) -> None:
         """Note that these patrols have seen all rides of the shard."""
@@ -125,9 +126,10 @@ class FleetIndex(Protocol):
     def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         """Report that the process hears unicorns, or (`is_deaf`) that it had to refuse some.
 
-        Each process must repeat it every few seconds. Silence counts only from when every process
-        hears: not before a deaf report or a gap has passed, nor while a process that reported
-        before is missing, nor after the last report of any of them (see `model.presence`).
+        Each process must repeat its report every few seconds. Silence counts only in a time in
+        which every process has reported that it hears. This time begins anew after a deaf report
+        and after a gap in the reports, and while a process that reported before is missing. It ends
+        with the oldest of the processes' last reports (see `model.presence`).
         """
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
@@ -139,8 +141,8 @@ class FleetIndex(Protocol):
     def may_take_back(self, ride_id: str, unicorn_id: str, now: datetime) -> bool:
         """Whether this ride may be taken from its unicorn, which does not come. Two remote calls.
 
-        At most `core.coming.most_taken_back` rides in any minute may be. A True answer counts
-        the ride, and asking again for it gives the same answer.
+        In any minute at most `core.coming.most_taken_back` rides may be taken. The answer True
+        counts the ride, and a second question about the same ride gets the same answer.
         """
 
     def withdraw_hearing(self, process: str) -> None:

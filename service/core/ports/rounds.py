@@ -22,14 +22,17 @@ class WaitingRides(Protocol):
     def add(self, rides: Sequence[Ride]) -> Sequence[str]:
         """Add rides with one call, and set the marks of their zones.
 
-        Returns the zones whose mark is new: the caller must publish a round for each.
+        Returns the zones whose mark is new: the caller must publish a job for each.
         """
 
     def correct(self, ride: Ride) -> None:
         """Replace the entry of a waiting ride without triggering a round."""
 
     def mark(self, zones: Iterable[str]) -> Sequence[str]:
-        """Mark the zones that have waiting rides; returns those that the caller must publish."""
+        """Mark the zones that have waiting rides.
+
+        Returns the zones whose mark is new: the caller must publish a job for each.
+        """
 
     def discard(self, zone: str, ride_ids: Collection[str]) -> None: ...
 
@@ -49,7 +52,8 @@ class WaitingZone:
     plans: Mapping[str, Pairing]
     """The plans of the last round by ride id."""
     suspects: Mapping[str, int]
-    """Rides of a round whose process died; by id, how often it died with this one alone."""
+    """The rides of a round whose process died: by ride id, how often a process died while a round
+    tried this ride alone."""
     resume_at: PlaceInLine | None = None
     """The first ride for which the last job had no time; the rides from here on come first."""
 
