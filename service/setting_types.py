@@ -57,8 +57,8 @@ Login = Annotated[str, Field(pattern=r"^[\x21-\x2b\x2d-\x39\x3b-\x7e]+:[\x21-\x2
 """`user:password` in visible ASCII, without commas: Flower takes those for the end of a login."""
 IdentityPoolId = Annotated[str, Field(pattern=r"^([a-z0-9-]+:[0-9a-f-]{36})?$")]
 Seconds = Annotated[int, Field(le=86_400)]
-"""A day at most. More is a slip, and an instant so far ahead may not exist (the calendar ends in
-the year 9999)."""
+"""At most a day. A longer time is a slip, and an instant that lies so far ahead may not exist (the
+calendar ends in the year 9999)."""
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]

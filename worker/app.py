@@ -51,7 +51,7 @@ app.conf.update(
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     },
-    # A monitor turns task events on by remote control, so without a monitor there is none.
+    # A monitor turns task events on by remote control. Without a monitor, remote control is off.
     worker_enable_remote_control=settings.monitor_enabled,
     # A warm shutdown finishes running jobs (milliseconds each). This limit is for a stuck job; it
     # is below the stop timeout of containers.
@@ -61,7 +61,7 @@ app.conf.update(
         SWEEP_TASK: {"queue": SWEEP_QUEUE},
         LEARN_TASK: {"queue": SWEEP_QUEUE},
         COUNT_TASK: {"queue": SWEEP_QUEUE},
-        # On the queue of the sweep, so that it delays no round.
+        # Repositioning is on the queue of the sweep, so that it delays no round.
         REPOSITION_ALL_TASK: {"queue": SWEEP_QUEUE},
         REPOSITION_TASK: {"queue": SWEEP_QUEUE},
     },

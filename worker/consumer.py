@@ -34,7 +34,7 @@ SENSELESS: Final = (AttributeError, KeyError, TypeError, ValueError)
 class OneAttempt(EventDispatcher):
     """Sends each event once; an event that cannot be sent is dropped.
 
-    Sends none if no monitor can ask for them. Celery would send the heartbeats nevertheless.
+    If no monitor can ask for events, it sends none; Celery would send the heartbeats nevertheless.
     """
 
     def _publish(self, *args: Any, **options: Any) -> None:
@@ -69,8 +69,8 @@ class DroppingConsumer(PatientConsumer):
         drop(message, "not a job")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        # A warning and no error: during a deployment the later release may publish new tasks, and
-        # errors of workers stop a deployment.
+        # A warning, not an error: during a deployment the new release may publish tasks that this
+        # worker does not know, and errors of workers stop a deployment.
         drop(message, "a job of an unknown task", logging.WARNING)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
@@ -91,7 +91,7 @@ def drop(message: Any, cause: str, level: int = logging.ERROR) -> None:
 
 
 def install() -> None:
-    """Let kombu read anything: an entry that is no message becomes one that is not a job."""
+    """Let kombu read any entry: one that is no message becomes a message that is not a job."""
     transport: Any = kombu.transport.redis
     transport.loads = readable
 
@@ -115,7 +115,7 @@ def readable(text: str) -> Any:
 
 
 def _is_restorable(value: Any) -> bool:
-    """Whether it is a message that a worker took, with its exchange and routing key."""
+    """Whether the value is a message that a worker took, with its exchange and routing key."""
     return isinstance(value, list) and len(value) == 3 and _is_message(value[0])
 
 

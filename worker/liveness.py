@@ -1,7 +1,7 @@
 """Touches a file from the main loop of a worker or of beat, to show that the loop runs.
 
-A container's health check reads the file's age (`docker/alive`). It does not depend on the broker:
-while Redis is down the processes wait for it, and restarting them would not help.
+A container's health check reads the file's age (`docker/alive`). The file is touched without the
+broker too: while Redis is down the processes wait for it, and restarting them would not help.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from celery.worker.consumer import Consumer
 from service.observability.instruments import BEAT_TICKED
 
 logger = get_logger("celery.beat")
-"""The name of Celery's own logger, whose messages are written once a minute (`service.logs`)."""
+"""Celery's own logger, because `service.logs` writes each of its messages at most once a minute."""
 
 TOUCH_SECONDS: Final = 2.0
 

@@ -87,7 +87,7 @@ def install(settings: Settings) -> None:
 
 
 def _count_jobs() -> None:
-    """Count jobs and their time; one start time is enough, as a process runs one job at a time."""
+    """Count jobs and their time. One start time is enough: a process runs one job at a time."""
     for name in (ROUND_TASK, SWEEP_TASK):
         for each in JOB_STATES:
             JOBS.labels(name, each)

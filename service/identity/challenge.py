@@ -29,7 +29,7 @@ _CODE: Final = re.compile(rf"[0-9]{{{DIGITS}}}")
 
 
 def define(event: Event, _context: object) -> Event:
-    """Issue tokens after a right answer; ask again after a wrong one, three times in all."""
+    """Issue tokens after a right answer; after a wrong one ask again, up to three attempts."""
     trigger = read(event, DEFINE)
     session = _session(trigger)
     succeeded = 0 < len(session) <= ATTEMPTS and session[-1]["challengeResult"] is True

@@ -18,9 +18,11 @@ from service.core.photos import Picture
 from service.model.errors import PhotoRefused
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP")
-"""Pillow knows dozens more; each further one would be one more parser for strangers' files."""
+"""The accepted formats. Pillow knows dozens more, but each of them would be one more parser for
+strangers' files."""
 MOST_PIXELS: Final = 24_000_000
-"""As many as a phone's camera takes; each needs three bytes while a picture is made."""
+"""The most pixels of an upload: as many as a phone's camera takes. Each needs three bytes while a
+picture is made, or four if it may be transparent."""
 MOST_PER_SIDE: Final = 12_000
 PHOTO_SIDE: Final = 1024
 THUMBNAIL_SIDE: Final = 128

@@ -18,7 +18,10 @@ RESET: Final = "PostConfirmation_ConfirmForgotPassword"
 
 
 def handle(event: Event, _context: object) -> Event:
-    """Raises `BadEvent` and botocore's errors. One remote call."""
+    """Add a user who has signed up to the group: one remote call. A reset password changes nothing.
+
+    Raises `BadEvent` and botocore's errors.
+    """
     trigger = read(event, SIGNED_UP, RESET)
     if trigger.source == SIGNED_UP:
         client("cognito-idp").admin_add_user_to_group(

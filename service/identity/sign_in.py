@@ -21,7 +21,7 @@ SUSPENDED: Final = "custom:suspended"
 
 
 def before(event: Event, _context: object) -> Event:
-    """Raises `Refused`, `BadEvent`. No remote call."""
+    """Refuse a suspended user. Raises `Refused` and `BadEvent`. No remote call."""
     require_not_suspended(read(event, BEFORE))
     return answered(event)
 

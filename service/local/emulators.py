@@ -26,7 +26,8 @@ def ministack(
 ) -> Program:
     """Embedded AWS with its state in `folder`, which it writes only when SIGTERM ends it.
 
-    `environments` is the virtual environment it is installed in (it pins botocore, so not ours).
+    `environments`: MiniStack's own virtual environment. It is not ours, because MiniStack pins
+    botocore.
     """
     private = folder / "tmp"
     private.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ def ministack(
         "STATE_DIR": str(folder),
         "S3_DATA_DIR": str(folder / "s3"),
         "TMPDIR": str(private),  # for its pid file
-        # It adopts and removes containers of a Docker engine that it finds.
+        # No engine, because MiniStack adopts and removes the containers of one that it finds.
         "DOCKER_HOST": f"unix://{private}/no-docker.sock",
         "LOG_LEVEL": "WARNING",
     }

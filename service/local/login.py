@@ -1,8 +1,9 @@
 """Gets access tokens from the user pool's OAuth2 endpoints, as an app does.
 
 Users sign in by the authorization code flow with PKCE (RFC 6749 section 4.1, RFC 7636) through the
-pool's login page; machines by client credentials (RFC 6749 section 4.4). Only these carry the
-custom scopes: https://docs.aws.amazon.com/cognito/latest/developerguide/token-endpoint.html
+pool's login page; machines by client credentials (RFC 6749 section 4.4). Only tokens of these
+endpoints carry the custom scopes:
+https://docs.aws.amazon.com/cognito/latest/developerguide/token-endpoint.html
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Login:
         )
 
     def refresh(self, refresh_token: str) -> Tokens:
-        """A new access token with the same scopes and groups; the refresh token stays good.
+        """A new access token with the same scopes and groups; the refresh token stays valid.
 
         Uses the pool's API, because the emulator's token endpoint drops the groups.
         """

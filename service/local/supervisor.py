@@ -56,7 +56,11 @@ class Supervisor:
         return process is not None and process.exit_code is None
 
     def wait_until(self, ready: Callable[[], bool], what: str, seconds: float) -> None:
-        """Wait until it is ready. Raises `StackError` if a process ends or time runs out before."""
+        """Wait until `ready` is true.
+
+        Raises `StackError` if a process ends or the time is up before, and `Stopped` if the
+        supervisor is told to end.
+        """
         end = time.monotonic() + seconds
         while not ready():
             if self.ending:
@@ -81,14 +85,14 @@ class Supervisor:
         return started
 
     def stop(self, *, emulators: bool = True) -> None:
-        """End everything in its order; what does not end in time is killed."""
+        """End the processes in their order; a process that does not end in time is killed."""
         last = {name for names, _ in LAST_STAGES for name in names}
         self.stop_together(set(self._processes) - last, FIRST_GRACE_SECONDS)
         for names, grace in LAST_STAGES if emulators else LAST_STAGES[:1]:
             self.stop_together(names, grace)
 
     def stop_together(self, names: Collection[str], grace: float) -> None:
-        """SIGTERM to all of these at once, so that the slowest decides how long it takes."""
+        """Send SIGTERM to all of these at once, so that the slowest decides how long it takes."""
         processes = [self._processes.pop(name) for name in names if name in self._processes]
         for process in processes:
             self._due.pop(process.program.name, None)

@@ -36,7 +36,7 @@ service/identity/README.md lists the others."""
 
 
 def archive() -> bytes:
-    """The same bytes for the same sources, so that nothing is deployed twice."""
+    """The archive. The same sources give the same bytes, so that nothing is deployed twice."""
     packages = [
         (path, Path("service") / path.relative_to(_SERVICE))
         for path in _SERVICE.rglob("*.py")
@@ -47,7 +47,7 @@ def archive() -> bytes:
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as opened:
         for path, name in sorted(packages, key=lambda each: each[1]):
-            # Without its time: the first instant an archive can hold.
+            # Without the file's own time: the entry has the first instant an archive can hold.
             entry = zipfile.ZipInfo(name.as_posix())
             entry.external_attr = 0o644 << 16  # Lambda runs as another user
             opened.writestr(entry, path.read_bytes())
@@ -55,7 +55,7 @@ def archive() -> bytes:
 
 
 def ensure(functions: Any, iam: Any, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Create or renew the functions; the `LambdaConfig` of a pool that calls them.
+    """Create or update the functions. Returns the `LambdaConfig` of a pool that calls them.
 
     `functions` and `iam` are boto3's clients of Lambda and IAM.
     """

@@ -85,7 +85,7 @@ def _soon_free(
     whole, _ = trips.estimate(pickups, dropoffs)
     elapsed = np.array([_seconds_since(b.started_at, now) for b in busy])
     left = remaining.seconds(whole, elapsed)
-    # The drive to the pickup only adds to the trip, so it is not asked about for long trips.
+    # The drive to the pickup only adds time, so it is estimated only if the trip is short enough.
     rows = np.flatnonzero(left <= plan_seconds)
     approaches, _ = travel.estimate(places(busy[row].start for row in rows), pickups[rows])
     ready_in = approaches + left[rows]

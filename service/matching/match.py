@@ -93,8 +93,8 @@ def _without(flags: BoolArray, rows: IntArray) -> BoolArray:
 
 
 def _has_too_few_unicorns(pairs: CandidatePairs) -> bool:
-    """Whether there are fewer unicorns than riders: some rider is left out, as is known without a
-    pairing."""
+    """Whether the pairs have fewer unicorns than riders. If so, some rider is left out, which is
+    known without a pairing."""
     unicorns, riders = np.bincount(pairs.unicorns), np.bincount(pairs.riders)
     return bool(np.count_nonzero(unicorns) < np.count_nonzero(riders))
 

@@ -30,8 +30,8 @@ def _rooms(legs: Sequence[Leg], now: float) -> FloatArray:
 
 
 def longest_visible(legs: Sequence[Leg], now: float) -> float:
-    """The seconds that an eighth of the legs could have lasted and still be seen, because they
-    began at least this long ago.
+    """The seconds of the longest drive that would have ended by now, had it begun with any of the
+    oldest eighth of the legs.
     """
     return float(np.quantile(_rooms(legs, now), 1 - 1 / LARGEST_WEIGHT))
 

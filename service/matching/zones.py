@@ -25,7 +25,8 @@ RESOLUTION: Final = 3
 _SPELLING: Final = re.compile("[0-9a-f]{15}")
 
 GENEROUS: Final = 1.001
-"""Covers what straight lines on the sphere neglect: it errs on the side of too many zones."""
+"""A factor of the reach. It covers what straight lines on the sphere neglect, so that the result
+may have too many zones, but never too few."""
 
 
 @lru_cache(4096)  # recording one position computes the same zone several times
@@ -57,7 +58,8 @@ def zones_within(location: Location, reach_metres: float) -> frozenset[str]:
 
 
 WIDEST_ZONE_DEGREES: Final = 1.0
-"""No zone's corner is farther from its centre (some 80 km are 0.7 degrees)."""
+"""No corner of a zone is farther than this from the zone's centre (some 80 km, which are 0.7
+degrees)."""
 
 
 def may_touch(zone: str, box: Box) -> bool:

@@ -1,4 +1,4 @@
-"""The directory in which the processes of one role keep their metrics, so that one can add them up.
+"""The directory in which the processes of one role keep their metrics, for one of them to add up.
 
 prometheus_client keeps one memory-mapped file per process and kind of instrument in the directory
 `PROMETHEUS_MULTIPROC_DIR`. Call `prepare` before the instruments are imported. This module does

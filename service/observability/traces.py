@@ -25,7 +25,7 @@ _tracing: Tracing | None = None
 
 
 def begin(settings: Settings, role: str) -> None:
-    """Start tracing if the settings say so; once per process, after any fork (it has a thread)."""
+    """Start tracing if the settings say so. Call once per process, after any fork."""
     global _tracing
     if settings.otel_exporter_otlp_endpoint:
         from service.observability.otel import Tracing

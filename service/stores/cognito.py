@@ -1,8 +1,9 @@
 """Cognito: signs subjects out at the user pool, changes their accounts, finds their identities.
 
 A sign-out (`AdminUserGlobalSignOut`) voids refresh tokens at once. Access tokens stay good until
-they expire, so a revocation goes with it. As `Username` the pool takes the `sub` of its own users;
-the user name of a user of another identity provider is looked up by the `sub` first.
+they expire, so a revocation goes with it. The pool takes the `sub` of its own users as `Username`.
+If it does not find such a user, this module looks up the user name by the `sub`: the user is one of
+another identity provider.
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/
 """
 
@@ -46,11 +47,11 @@ _SAYS: Final = {
 
 
 class CognitoUserPool:
-    """`UserPool` and `Accounts` on Cognito, each call 3 s at most.
+    """`UserPool` and `Accounts` on Cognito. Each remote call takes at most 3 s.
 
-    `sign_out` makes three at most and never raises; the other methods raise `Unavailable`.
-
-    The client is made when it is first needed: few processes ever revoke anything.
+    `sign_out` makes at most three remote calls and never raises; the other methods raise
+    `Unavailable`. The client is made when it is first needed, because few processes ever revoke
+    anything.
     """
 
     def __init__(self, pool_id: str) -> None:

@@ -49,9 +49,9 @@ class UnknownSchema(ValueError):
 def readable(kind: str, load: Callable[..., Value], *entry: str | None) -> Value | None:
     """The value that `load` reads from an entry; None if this release cannot read it.
 
-    `entry`: the arguments of `load`, the text last; no text has no value. An unreadable entry is
-    counted and logged without its content, which may be personal. `kind`: one of
-    `instruments.ENTRY_KINDS`.
+    `entry`: the arguments of `load`, the text last; without a text the result is None. An
+    unreadable entry is counted and logged without its content, which may be personal. `kind`: one
+    of `instruments.ENTRY_KINDS`.
     """
     if not entry[-1]:
         return None
@@ -73,7 +73,8 @@ def note_unreadable(kind: str, error: Exception) -> None:
 def dump_ride(ride: Ride) -> str:
     """The ride without its `note`, because personal texts stay in DynamoDB only.
 
-    With the request's trace, if there is one, so that the ride's claim can be linked to it.
+    The entry also has the request's trace, if there is one, so that the ride's claim can be linked
+    to it.
     """
     record = record_of(ride)
     record.pop("note", None)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 _CONFIG: Final = Config(
-    signature_version="s3v4",  # new regions accept forms with no other signature
+    signature_version="s3v4",  # new regions accept only forms with this signature
     connect_timeout=1,
     read_timeout=5,
     retries={"mode": "standard", "total_max_attempts": 2},
@@ -125,9 +125,9 @@ class S3Photos(TableStore):
         self._delete_photo(self.show(sub, name))
 
     def show(self, sub: str, name: str) -> str | None:
-        """Show another photo; returns the one that is not shown any more.
+        """Show this photo in place of the present one. Returns the photo that is no longer shown.
 
-        That is the new one itself if the account was deleted meanwhile.
+        If the account was deleted meanwhile, that is the new photo itself.
         """
         set_it, values = "SET photo = :photo REMOVE refused", {":photo": text(name)}
         shown = _shown_in(self._stored(f"photo#{sub}") or {})
@@ -163,7 +163,7 @@ class S3Photos(TableStore):
 
     def _store(self, key: str, body: bytes) -> None:
         put = partial(self._s3.put_object, Bucket=self._bucket, Key=key, Body=body)
-        # Never stored by a cache that outlives the link, never taken for another type.
+        # Only the viewer's browser caches the file, for a minute, and it knows the file's type.
         _tried(lambda: put(ContentType="image/jpeg", CacheControl="private, max-age=60"))
 
     def _delete_photo(self, name: str | None) -> None:

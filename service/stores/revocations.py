@@ -36,7 +36,7 @@ READ_EVERY_SECONDS: Final = 1.0
 BELIEVED_SECONDS: Final = 4.0
 """How long after the start of a read its result is believed; less than the promised 5 s."""
 MOST_KEPT: Final = 10_000
-"""Revocations that a process keeps at most: about 4 MB. Reading them costs about 400 read units."""
+"""The most revocations that a process keeps: about 4 MB, and 400 read units for reading them."""
 REREAD_SECONDS: Final = 3.0
 REREAD_SECONDS_EACH: Final = 0.05
 """The whole set is also read without a change: after three seconds, or after this time for each
@@ -44,7 +44,7 @@ revocation if that is longer, so that it costs about one read unit a second what
 finds revocations of a release that does not count its changes."""
 
 ITEMS_PER_PAGE: Final = 1000
-"""Items read at once; a page takes 16 ms of CPU, in which the process does nothing else."""
+"""The most items on a page. A page takes 16 ms of CPU, in which the process does nothing else."""
 
 _PREFIX: Final = "revocation#"
 _CHANGES: Final = "revocation-changes"
@@ -74,7 +74,7 @@ class DynamoRevocations(TableStore):
             return
 
     def _put_and_count(self, item: Item, write_id: str) -> None:
-        """Write item and count in one transaction; other processes would find it late otherwise."""
+        """Write item and count in one transaction; otherwise other processes might find it late."""
         self._client.transact_write_items(
             ClientRequestToken=write_id,
             TransactItems=[
@@ -176,7 +176,11 @@ class KnownRevocations(BackgroundCopy):
             logger.info("revocation not announced", extra={"cause": str(error)})
 
     def refresh(self) -> None:
-        """Read what changed: one remote call, or two if something did. Raises `Unavailable`."""
+        """Read the count of changes, and the whole set if it has changed or is due for a reread.
+
+        One remote call, and for the whole set one more for each thousand items. Raises
+        `Unavailable`.
+        """
         began, puts = self._monotonic(), self._puts
         changes = self._stored.changes()
         latest = self._copy

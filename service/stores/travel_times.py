@@ -35,10 +35,10 @@ def learned_corrections(settings: Settings, dynamodb: DynamoDBClient) -> DynamoC
 
 
 def travel_times(settings: Settings, otherwise: TravelTimes | None = None) -> TravelTimes:
-    """Travel times of the routing engine, if the settings name one; otherwise estimates.
+    """Travel times of the routing engine, if the settings name one; otherwise of straight lines.
 
-    `otherwise` is used where the engine does not say; without it that is the straight line. Call
-    once per process, after any fork.
+    `otherwise`: the times of drives that the engine does not know; by default those of straight
+    lines. Call this once per process, after any fork.
     """
     if not settings.travel_times_url:
         return GreatCircle()

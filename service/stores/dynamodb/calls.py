@@ -37,7 +37,7 @@ FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 0.5
 
 BATCH: Final = 100
-"""Items that one BatchGetItem call returns at most (AWS, "BatchGetItem")."""
+"""The most items that one BatchGetItem call returns (AWS, "BatchGetItem")."""
 
 BUSY: Final = frozenset(
     {
@@ -123,7 +123,7 @@ class Patience:
 def patiently(call: Callable[[], Answer], seconds: float) -> Answer:
     """Make the call, and retry it for at most `seconds` while that may help.
 
-    Raises `ConditionFailed`, `Unavailable`, and unchanged the errors that are defects of ours.
+    Raises `ConditionFailed` and `Unavailable`. Errors that are defects of ours pass unchanged.
     """
     return Patience(seconds).make(call)
 

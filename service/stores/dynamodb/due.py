@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 QUERY_PAGE: Final = 100
-"""Items per page of a query that may need any number of items."""
+"""The most items on a page of a query whose number of items is not known in advance."""
 QUERY_MOST: Final = 1000
-"""Rides in the largest answer of a query (1 MB)."""
+"""The most entries on any page of a query; DynamoDB also ends a page at 1 MB."""
 ENDS_PAGES: Final = 10
 """The most pages that are read behind a backlog of waiting rides, to find rides that end or expire.
 """
 STATEMENTS: Final = 25
-"""Statements of one BatchExecuteStatement call at most (AWS, "BatchExecuteStatement")."""
+"""The most statements of one BatchExecuteStatement call (AWS, "BatchExecuteStatement")."""
 LEFT_ALONE: Final = frozenset(
     {
         "ConditionalCheckFailed",

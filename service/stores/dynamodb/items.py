@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 SHARDS: Final = tuple(str(shard) for shard in range(8))
-"""Partitions of the index of open rides. One takes 1,000 writes a second (AWS, "Designing
-partition keys"); a sweep makes one query for each."""
+"""The partitions of the index of open rides. Each takes 1,000 writes a second (AWS, "Designing
+partition keys"), and costs a sweep one query."""
 
 MAX_KEY_BYTES: Final = 2048
-"""Longest partition key (AWS, "Service quotas in DynamoDB")."""
+"""The most bytes of a partition key (AWS, "Service quotas in DynamoDB")."""
 
 ACCOUNT_PREFIX: Final = "account#"
 """The prefix of keys of account items, which name an account's unicorn; no unicorn id has a `#`."""

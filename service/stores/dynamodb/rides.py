@@ -61,8 +61,8 @@ class DynamoRides(DueRides):
             )
         except ConditionFailed as failed:
             stored = failed.stored[0]
-            # With the same id it is our own ride, even if a round claimed it before we noticed the
-            # lost answer.
+            # If it has the id of this write, the stored ride is our own, even if a round claimed it
+            # before we noticed that the answer was lost.
             if stored.get("first_write_id") != write_id:
                 return ride_from(stored)
         RIDES_REQUESTED.inc()

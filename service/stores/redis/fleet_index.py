@@ -143,8 +143,8 @@ class RedisFleetIndex(RedisPresence):
     def _expected(self, positions: Mapping[str, Position], now: datetime) -> Mapping[str, Move]:
         """The moves of the unicorns if each still has the state that this process saw last.
 
-        Nearly always it has, and then recording a position takes one call. Further calls correct
-        the moves of the other unicorns.
+        Nearly always it has that state, and then recording its position takes one call. Further
+        calls correct the moves of the unicorns that have another state.
         """
         moves = {}
         for name, position in positions.items():

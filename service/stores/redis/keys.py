@@ -60,8 +60,8 @@ REQUEST_ZONES: Final = f"{PREFIX}:asked"
 
 
 def requests(zone: str, quarter: int) -> str:
-    """Hash for one quarter of an hour: a number that stands for a rider to the cell and instant of
-    the rider's first request."""
+    """Hash of one quarter of an hour: from a number that stands for a rider to the cell and the
+    instant of that rider's first request."""
     return f"{PREFIX}:{{{zone}}}:asked:{quarter}"
 
 
@@ -110,7 +110,8 @@ def lease(zone: str) -> str:
 
 
 def running(zone: str) -> str:
-    """Set of ids of the rides in the present round; if the process dies, they stay: suspects."""
+    """Set of the ids of the rides in the present round. If the process dies, the ids stay, and
+    these rides are the suspects of the next round."""
     return f"{PREFIX}:{{{zone}}}:running"
 
 
@@ -130,12 +131,13 @@ def plans(zone: str) -> str:
 
 
 def usable(zone: str, bucket: int) -> str:
-    """GEO set: positions of available unicorns in this time span."""
+    """GEO set: the positions that available unicorns had in this time span."""
     return f"{PREFIX}:{{{zone}}}:usable:{bucket}"
 
 
 def idle(zone: str, bucket: int) -> str:
-    """Hash of unicorn id to the instant since which it waits (ms since 1970), for `usable`."""
+    """Hash of unicorn id to the instant since which the unicorn waits (ms since 1970). It belongs
+    to the set `usable` of the same time span."""
     return f"{PREFIX}:{{{zone}}}:idle:{bucket}"
 
 

@@ -51,8 +51,8 @@ SEARCH_SECONDS: Final = 1.0
 every key."""
 
 MOST_CONNECTIONS: Final = 4096
-"""As many as the clients of an API process. With redis-py's default of 100, the next one would get
-an error that looks like a failure of Redis."""
+"""The most connections of a process: as many as an API process has clients. With redis-py's default
+of 100, the next client would get an error that looks like a failure of Redis."""
 
 _IN_SCRIPT: Final = re.compile(r": -([A-Z]+) ")
 """Finds the error of a script's command, which servers before version 7 wrap in another error."""
@@ -195,7 +195,7 @@ def connect(url: str, *, timeout_seconds: float, name: str = "wildrydes") -> Cli
         # A Redis that does not answer must not block anything; the default waits for ever.
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
-        # So that half-open connections are found by the kernel, or before reuse, not by a command.
+        # The kernel, or a check before reuse, finds half-open connections, so that no command does.
         socket_keepalive=True,
         health_check_interval=5,
         max_connections=MOST_CONNECTIONS,
@@ -243,7 +243,7 @@ class RedisLink:
 
     @contextmanager
     def pipe(self) -> Iterator[Any]:
-        """As `use`, with a pipeline without a transaction, which is to be executed inside."""
+        """`use` with a pipeline (no transaction), which the caller executes inside the context."""
         with self.use() as client, client.pipeline(transaction=False) as pipe:
             yield pipe
 
