@@ -9,8 +9,7 @@ from functools import partial
 
 from service.core.dead_letters import letters_about
 from service.core.photos import Photos
-from service.core.ports import DeadLetters, Rides, WriteConflict
-from service.core.staff import RideHistory
+from service.core.ports import DeadLetters, RideHistory, Rides, WriteConflict
 from service.model import Ride, items_of
 from service.model.errors import OpenRides
 

@@ -6,71 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from service.core import effects
 from service.core.city_map import CityMap
-from service.core.ports import Stores
+from service.core.ports import AuditLog, Queues, RideHistory, Roster, Stores, Workers
 from service.core.positions import record_position
 from service.core.rides import cancel
 from service.core.statistics import Statistics
 from service.core.transition import carry_out, change_unicorn, freed, stored_ride, stored_unicorn
 from service.core.unicorns import LocatedUnicorn, decline_offer, view
-from service.model import CanceledBy, Location, Page, Position, Ride, RideStatus, RideStep, Unicorn
+from service.model import CanceledBy, Location, Position, Ride, RideStatus, RideStep, Unicorn
 from service.model.errors import Unavailable
-from service.model.operations import AuditEntry, Beat, Pause, QueueLength
+from service.model.operations import Pause
 
 WAITING_DUE_WITHIN: Final = timedelta(seconds=10)
 """A waiting ride is due for the sweep within this time, because the sweep triggers it every 4 s
 (`due.RETRY_EVERY`)."""
 MOST_READ: Final = 500
-
-
-class Workers(Protocol):
-    """The heartbeats of workers. May raise `Unavailable`."""
-
-    def beats(self, now: datetime) -> Sequence[Beat]:
-        """The last heartbeat of each worker that has not signed off. It is kept for an hour."""
-
-
-class Queues(Protocol):
-    def lengths(self) -> Sequence[QueueLength]: ...
-
-
-class RideHistory(Protocol):
-    """All riders' rides by time. A ride that changed a moment ago may be missing from the listing,
-    but each listed ride is shown as it is stored."""
-
-    def newest(
-        self,
-        *,
-        since: datetime,
-        until: datetime,
-        status: RideStatus | None,
-        limit: int,
-        start: Mapping[str, str] | None,
-    ) -> Page[Ride]:
-        """Rides requested in this span, newest first, from the continuation key `start` on.
-
-        A page may have fewer than `limit` rides, or none, and still have a `next_key`, because a
-        call reads a bounded number of rides.
-        """
-
-
-class Roster(Protocol):
-    """The whole fleet as stored, in no particular order."""
-
-    def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
-        """Unicorns from the continuation key `start` on; a page may have fewer than `limit`."""
-
-
-class AuditLog(Protocol):
-    """The changes that staff made, until they expire."""
-
-    def put(self, entry: AuditEntry) -> None: ...
-
-    def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[AuditEntry]:
-        """Entries, newest first, from the continuation key `start` on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

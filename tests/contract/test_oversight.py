@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from service.core.ports import DeadLetters, Pauses, Rides, Unicorns
-from service.core.staff import AuditLog, RideHistory, Roster
+from service.core.ports import AuditLog, DeadLetters, Pauses, RideHistory, Rides, Roster, Unicorns
 from service.model import Page, RepositioningLevel, Ride, RideStatus, UnicornState
 from service.model.operations import AuditEntry, DeadLetter, DeadLetterKind, Pause
 from service.settings import Settings

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.core.erasure import Erasure, erase_rider, renew_expiry
+from service.core.ports import RideHistory
 from service.core.rides import RideOrder, request_ride
-from service.core.staff import RideHistory
 from service.model import ERASED, CanceledBy, Rating, Ride, RideStatus
 from service.model.errors import IdempotencyKeyReused
 from service.stores.dynamodb.assignments import DynamoAssignments

@@ -16,6 +16,7 @@ from service.core.ports.learning import (
     Outlook,
     RecentRequest,
 )
+from service.core.ports.oversight import AuditLog, Queues, RideHistory, Roster, Workers
 from service.core.ports.rounds import (
     Changes,
     LeaseLost,
@@ -40,6 +41,7 @@ from service.core.ports.tables import (
 __all__ = [
     "MOST_LISTED",
     "Assignments",
+    "AuditLog",
     "Changes",
     "DeadLetters",
     "FleetIndex",
@@ -56,8 +58,11 @@ __all__ = [
     "Pauses",
     "PlaceInLine",
     "Ports",
+    "Queues",
     "RecentRequest",
+    "RideHistory",
     "Rides",
+    "Roster",
     "RoundLease",
     "RoundLeases",
     "RoundQueue",
@@ -67,5 +72,6 @@ __all__ = [
     "Unicorns",
     "WaitingRides",
     "WaitingZone",
+    "Workers",
     "WriteConflict",
 ]
