@@ -22,7 +22,15 @@ from service.core.reconcile import mend
 from service.core.transition import carry_out
 from service.matching.correction import Kind
 from service.matching.travel import seconds_between
-from service.model import LIVENESS_CHECK, UNSEEN, CanceledBy, Ride, RideStatus, RideStep, Unicorn
+from service.model import (
+    LEFT_TO_PATROLS,
+    LIVENESS_CHECK,
+    CanceledBy,
+    Ride,
+    RideStatus,
+    RideStep,
+    Unicorn,
+)
 from service.model.errors import Unavailable
 
 RETRY_EVERY: Final = timedelta(seconds=4)
@@ -101,7 +109,7 @@ def _handle_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime | Non
     if verdict is coming.Verdict.TAKE_BACK:
         _apply(ports, ride, now, lambda r: r.not_come_to(now, within))
         return None
-    check = now + UNSEEN
+    check = now + LEFT_TO_PATROLS
     show = ride.arrived_at + ports.rules.no_show_after if ride.arrived_at else check
     return coming.due_again(ports, ride, verdict, now, min(check, show))
 

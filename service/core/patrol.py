@@ -77,7 +77,7 @@ def _needs_check(
         return True
     if unicorn and unicorn.state is UnicornState.ON_TRIP:
         # A trip needs no patrol: its silence limit (`TRIP_LOST_AFTER`) is longer than the time for
-        # which the sweep leaves the ride alone (`UNSEEN`).
+        # which the sweep leaves the ride alone (`LEFT_TO_PATROLS`).
         return False
     if Patrol.SILENCE in patrols and seen.silence > ports.rules.stale_after:
         return True

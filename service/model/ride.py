@@ -29,8 +29,8 @@ FIRST_RETRY = timedelta(seconds=2)
 LIVENESS_CHECK = timedelta(seconds=15)
 """How soon the sweep looks again at an assigned ride with which something is wrong."""
 
-UNSEEN = timedelta(minutes=10)
-"""How long the sweep leaves an assigned ride alone, because patrols watch its unicorn meanwhile."""
+LEFT_TO_PATROLS = timedelta(minutes=10)
+"""How long the sweep leaves an assigned ride to the patrols, which watch its unicorn."""
 
 FRESH_DEADLINES = 3
 """How many times a ride that lost its unicorn gets a new deadline."""
@@ -169,7 +169,7 @@ class Ride:
             RideStep.MATCHED if accepted else RideStep.OFFERED,
             now,
             unicorn.unicorn_id,
-            due_at=now + (UNSEEN if accepted else offer_lasts),
+            due_at=now + (LEFT_TO_PATROLS if accepted else offer_lasts),
             unicorn=unicorn.seen_by_rider(at),
             pickup_eta_seconds=pairing.pickup_eta_seconds,
             pickup_eta_latest_seconds=pairing.pickup_eta_latest_seconds,
@@ -184,7 +184,7 @@ class Ride:
         self._require(ends_at is not None, "accepted")
         self._require(ends_at is not None and now < ends_at, "accepted after its expiry")
         step = RideStep.ACCEPTED
-        return self._next(step, now, due_at=now + UNSEEN, matched_at=now)
+        return self._next(step, now, due_at=now + LEFT_TO_PATROLS, matched_at=now)
 
     def arrived(self, now: datetime, no_show_after: timedelta, metres: int | None = None) -> Ride:
         """The unicorn is at the pickup and waits for the rider for at most `no_show_after`."""

@@ -74,7 +74,7 @@ ZONE_KEYS = (keys.mark, keys.lease, keys.waiting, keys.plans, keys.running, keys
         (keys.sweep_lock(SHARD), a_lock),
         (keys.sweep_lock(repositioning_lock(RIDE.zone)), a_lock_of_repositioning),
         *((of_zone(RIDE.zone), a_round) for of_zone in (*ZONE_KEYS, keys.triggered, keys.resume)),
-        *((key, a_look_at_unicorns) for key in (keys.LISTENING, keys.EPOCH, keys.BUSY)),
+        *((key, a_look_at_unicorns) for key in (keys.HEARING, keys.EPOCH, keys.BUSY)),
         (keys.unicorn("u1"), a_look_at_unicorns),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 
 from service.core import ports
 from service.core.ports import Rides, WriteConflict
-from service.model import UNSEEN, CanceledBy, Rating, Ride, RideStatus, RideStep, items_of
+from service.model import LEFT_TO_PATROLS, CanceledBy, Rating, Ride, RideStatus, RideStep, items_of
 from service.settings import Settings
 from service.stores.dynamodb import due
 from service.stores.dynamodb import rides as dynamo_rides
@@ -186,7 +186,7 @@ def test_more_rides_are_due_than_fit_in_one_answer(
 def test_a_due_ride_is_read_with_all_its_fields(rides: Rides) -> None:
     matched, _ = a_matched_pair(a_ride(note="ring twice"), a_usable_unicorn())
     create(rides, matched)
-    assert list(rides.due(NOW + UNSEEN, 10)) == [matched]
+    assert list(rides.due(NOW + LEFT_TO_PATROLS, 10)) == [matched]
 
 
 def test_a_ride_that_ended_is_never_due(rides: Rides) -> None:

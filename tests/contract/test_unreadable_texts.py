@@ -27,7 +27,7 @@ OF_A_UNICORN: Final = (
 )
 HASHES: Final = (
     *((keys.unicorn("u1"), field) for field in OF_A_UNICORN),
-    *((keys.LISTENING, field) for field in ("since", "last")),
+    *((keys.HEARING, field) for field in ("since", "last")),
     *((of_zone(ZONE), RIDE.ride_id) for of_zone in (keys.waiting, keys.plans, keys.alone)),
     (keys.fleet(ZONE), "u1"),
     (keys.advice(ZONE), "u1"),

@@ -27,7 +27,7 @@ from service.stores.entries import dump_position, dump_unicorn, position_of, uni
 from service.stores.records import millis
 from service.stores.redis import city_map, keys, scripts
 from service.stores.redis.city_map import STATE_TTL
-from service.stores.redis.geo_sets import GeoSets, Move
+from service.stores.redis.geo_sets import GeoSets, Relocation
 from service.stores.redis.link import Command, RedisLink
 from service.stores.redis.presence import (
     KEPT_SECONDS,
@@ -61,7 +61,7 @@ class _Found:
 
     sightings: dict[str, Sighting] = field(default_factory=dict)
     entered: list[tuple[Unicorn, Position]] = field(default_factory=list)
-    moves: list[Move] = field(default_factory=list)
+    relocations: list[Relocation] = field(default_factory=list)
     astray: dict[str, Location] = field(default_factory=dict)
     """The place of each unicorn that was put into a GEO set to which it does not belong, by id."""
 
@@ -100,7 +100,7 @@ class RedisFleetIndex(RedisPresence):
         for (name, position), answer in zip(positions.items(), answers, strict=True):
             self._sort(found, name, (position, texts[name]), answer, expected.get(name), now)
         self._geo.take_away(found.astray, now)
-        self._place(found.entered, found.moves, now)
+        self._place(found.entered, found.relocations, now)
         return found.sightings
 
     def _sort(
@@ -109,12 +109,12 @@ class RedisFleetIndex(RedisPresence):
         name: str,
         reported: tuple[Position, str],
         answer: Sequence[Any],
-        made: Move | None,
+        made: Relocation | None,
         now: datetime,
     ) -> None:
-        """Add to `found` the results of recording one position, and the move that it still needs.
+        """Add to `found` the results of recording a position, and the relocation still needed.
 
-        `made`: the move that the same call made.
+        `made`: the relocation that the same call made.
         """
         news, before_text, state, noted, ride, advice = answer
         last = self._last.read(name, state, before_text)
@@ -131,32 +131,34 @@ class RedisFleetIndex(RedisPresence):
             last.position_text, last.position = text, position
         # A state that is about to be checked still counts: its unicorn stays in sight.
         counts = last.unicorn if age < span(STATE_TTL) else None
-        wanted = self._move_of(counts, last.position, before, now) if news or made else None
+        wanted = self._relocation_of(counts, last.position, before, now) if news or made else None
         # Nearly always both are equal, and comparing them is faster than `is_like`.
         if wanted and made and (wanted == made or wanted.is_like(made)):
             return
         if made:
             found.astray[name] = position.location
         if wanted:
-            found.moves.append(wanted)
+            found.relocations.append(wanted)
 
-    def _expected(self, positions: Mapping[str, Position], now: datetime) -> Mapping[str, Move]:
-        """The moves of the unicorns if each still has the state that this process saw last.
+    def _expected(
+        self, positions: Mapping[str, Position], now: datetime
+    ) -> Mapping[str, Relocation]:
+        """The relocations of the unicorns if each still has the state that this process saw last.
 
         Nearly always it has that state, and then recording its position takes one call. Further
-        calls correct the moves of the unicorns that have another state.
+        calls correct the relocations of the unicorns that have another state.
         """
-        moves = {}
+        relocations = {}
         for name, position in positions.items():
             if last := self._last.get(name):
-                moves[name] = self._move_of(last.unicorn, position, last.position, now)
-        return {name: move for name, move in moves.items() if move}
+                relocations[name] = self._relocation_of(last.unicorn, position, last.position, now)
+        return {name: relocation for name, relocation in relocations.items() if relocation}
 
-    def _move_of(
+    def _relocation_of(
         self, unicorn: Unicorn | None, at: Position | None, before: Position | None, now: datetime
-    ) -> Move | None:
+    ) -> Relocation | None:
         if unicorn and unicorn.can_take_a_ride and at and self._fresh(at, now):
-            return Move(unicorn, at.location, before.location if before else None)
+            return Relocation(unicorn, at.location, before.location if before else None)
         return None
 
     def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
@@ -184,24 +186,27 @@ class RedisFleetIndex(RedisPresence):
             extra=_busy_commands(unicorns),
         )
         seen: list[tuple[Unicorn, Position]] = []
-        moves = []
+        relocations = []
         for unicorn, (written, text, was_known) in zip(unicorns, answers, strict=True):
             position = self._fresh(position_of(text), now)
             if written and position:
                 seen.append((unicorn, position))
-                moves.append(Move(unicorn, position.location, is_known=bool(was_known)))
-        self._place(seen, moves, now)
+                relocations.append(Relocation(unicorn, position.location, is_known=bool(was_known)))
+        self._place(seen, relocations, now)
 
     def _place(
-        self, seen: Collection[tuple[Unicorn, Position]], moves: Collection[Move], now: datetime
+        self,
+        seen: Collection[tuple[Unicorn, Position]],
+        relocations: Collection[Relocation],
+        now: datetime,
     ) -> None:
         """Update the map's hash and the GEO sets. One call."""
-        if not (seen or moves):
+        if not (seen or relocations):
             return
         with self._link.pipe() as pipe:
             for unicorn, position in seen:
                 city_map.note(pipe, unicorn, position, now)
-            for command in self._geo.commands(moves, now):
+            for command in self._geo.commands(relocations, now):
                 pipe.execute_command(*command)
             pipe.execute()
 

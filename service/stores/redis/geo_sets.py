@@ -31,10 +31,10 @@ FIRST_RADIUS_METRES: Final = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Relocation:
     """A unicorn that is at `at` now and was at `before` (None: unknown).
 
-    `is_known`: whether this version of the unicorn was moved before.
+    `is_known`: whether this version of the unicorn was relocated before.
     """
 
     unicorn: Unicorn
@@ -42,8 +42,8 @@ class Move:
     before: Location | None = None
     is_known: bool = False
 
-    def is_like(self, other: Move) -> bool:
-        """Whether both moves have the same effect on the GEO sets."""
+    def is_like(self, other: Relocation) -> bool:
+        """Whether both relocations have the same effect on the GEO sets."""
         return self._effect() == other._effect()
 
     def _effect(self) -> tuple[Any, ...]:
@@ -52,7 +52,7 @@ class Move:
 
     @property
     def was_taken_away(self) -> bool:
-        """Whether an earlier move has already removed it from the sets, when it was reserved."""
+        """Whether an earlier relocation has removed it from the sets, when it was reserved."""
         is_busy = not self.unicorn.can_take_a_ride
         return self.unicorn.state is UnicornState.ON_TRIP or (is_busy and self.is_known)
 
@@ -82,7 +82,7 @@ class GeoSets(RedisStore):
                     pipe.zrem(keys.usable(zone_of(at), bucket), name)
             pipe.execute()
 
-    def commands(self, moves: Iterable[Move], now: datetime) -> list[Command]:
+    def commands(self, relocations: Iterable[Relocation], now: datetime) -> list[Command]:
         """The commands that put unicorns into the GEO sets in which a round looks for them.
 
         They also remove each unicorn from its former zone. One command per zone of usable unicorns.
@@ -90,17 +90,21 @@ class GeoSets(RedisStore):
         gone: dict[str, list[str]] = defaultdict(list)
         usable: dict[str, list[float | str]] = defaultdict(list)
         busy: dict[str, list[float | str]] = defaultdict(list)
-        for move in moves:
-            name, zone, unicorn = move.unicorn.unicorn_id, zone_of(move.at), move.unicorn
-            left = {zone_of(move.before)} if move.before else set()
+        for relocation in relocations:
+            name, zone, unicorn = (
+                relocation.unicorn.unicorn_id,
+                zone_of(relocation.at),
+                relocation.unicorn,
+            )
+            left = {zone_of(relocation.before)} if relocation.before else set()
             if unicorn.can_take_a_ride:
                 left.discard(zone)
                 waits = millis(unicorn.idle_since) if unicorn.idle_since else ""
-                usable[zone] += *_member(name, move.at), waits
+                usable[zone] += *_member(name, relocation.at), waits
             elif unicorn.trip and unicorn.trip.dropoff:
                 end = unicorn.trip.dropoff
                 busy[keys.busy(zone_of(end), _bucket(now))] += _member(name, end)
-            if not move.was_taken_away:
+            if not relocation.was_taken_away:
                 for each in left if unicorn.can_take_a_ride else {*left, zone}:
                     gone[each].append(name)
         return self._commands(gone, usable, busy, now)

@@ -15,9 +15,9 @@ OfZone = Callable[[str], str]
 PREFIX: Final = "wildrydes"
 
 EPOCH: Final = f"{PREFIX}:epoch"
-LISTENING: Final = f"{PREFIX}:{{listening}}"
+HEARING: Final = f"{PREFIX}:{{listening}}"
 """Hash: since when, and until when, every process has said that it hears unicorns."""
-LISTENERS: Final = f"{PREFIX}:{{listening}}:processes"
+HEARING_PROCESSES: Final = f"{PREFIX}:{{listening}}:processes"
 """Sorted set: the processes that hear unicorns, by when each last said so."""
 BUSY: Final = f"{PREFIX}:busy"
 """Set: the unicorns that have a ride."""

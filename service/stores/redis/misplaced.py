@@ -26,11 +26,11 @@ TYPES: Final[Mapping[str, tuple[Name, ...]]] = {
         *(keys.mark, keys.triggered, keys.lease, keys.resume),
     ),
     "hash": (
-        *(keys.LISTENING, keys.WORKERS, keys.fleet, keys.statistics, keys.requests, keys.advice),
+        *(keys.HEARING, keys.WORKERS, keys.fleet, keys.statistics, keys.requests, keys.advice),
         *(keys.waiting, keys.alone, keys.plans, keys.idle, keys.unicorn),
     ),
     "set": (keys.BUSY, keys.LEARNING, keys.ZONES, keys.running),
-    "zset": (keys.LISTENERS, keys.TAKEN_BACK, keys.REQUEST_ZONES, keys.usable, keys.busy),
+    "zset": (keys.HEARING_PROCESSES, keys.TAKEN_BACK, keys.REQUEST_ZONES, keys.usable, keys.busy),
     "list": (keys.legs, keys.quotes),
 }
 """Our keys, by the name that Redis gives to their type."""

@@ -147,12 +147,12 @@ class RedisPresence(RedisStore):
 
     def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
         spans = (span(self._gap), span(FORGOTTEN_AFTER * self._stale))
-        names = keys.LISTENING, keys.LISTENERS
-        self._link.run(scripts.LISTEN, names, process, millis(now), *spans, int(is_deaf))
+        names = keys.HEARING, keys.HEARING_PROCESSES
+        self._link.run(scripts.REPORT_HEARING, names, process, millis(now), *spans, int(is_deaf))
 
     def withdraw_hearing(self, process: str) -> None:
         with self._link.use() as client:
-            client.zrem(keys.LISTENERS, process)
+            client.zrem(keys.HEARING_PROCESSES, process)
 
     def begin_epoch(self, now: datetime) -> bool:
         with self._link.use() as client:
@@ -163,7 +163,7 @@ class RedisPresence(RedisStore):
 
     def _ask_hearing(self, pipe: Any) -> None:
         pipe.get(keys.EPOCH)
-        pipe.hmget(keys.LISTENING, "since", "last")
+        pipe.hmget(keys.HEARING, "since", "last")
 
     def _hearing(self, facts: Any) -> Hearing:
         epoch, (since, last) = facts

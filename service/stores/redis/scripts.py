@@ -216,8 +216,8 @@ end
 return 1
 """
 
-LISTEN: Final = """
--- KEYS listening listeners  ARGV process now_ms gap_ms forgotten_ms is_deaf
+REPORT_HEARING: Final = """
+-- KEYS hearing hearing_processes  ARGV process now_ms gap_ms forgotten_ms is_deaf
 -- Notes since when, and until when, every process heard. Hearing begins anew after a gap, when a
 -- clock was set back, and as long as a process is deaf or missing: one that said it hears, and then
 -- neither repeated it nor said goodbye.
