@@ -11,7 +11,7 @@ const requested = await requestRide({ body: { pickup }, throwOnError: true });
 const path = { ride_id: requested.data.ride_id };
 
 let ride = requested.data;
-while (ride.unicorn === null) {
+while (ride.status === "requested" || ride.status === "offered") {
   const seen = await showRide({ path, headers: { Prefer: "wait=5" }, throwOnError: true });
   ride = seen.data;
 }
@@ -19,5 +19,5 @@ while (ride.unicorn === null) {
 const listed = await listRides({ query: { status: "matched" }, throwOnError: true });
 const canceled = await cancelRide({ path, throwOnError: true });
 console.log(
-  JSON.stringify({ unicorn: ride.unicorn.name, listed: listed.data.rides.length, status: canceled.data.status }),
+  JSON.stringify({ unicorn: ride.unicorn?.name, listed: listed.data.rides.length, status: canceled.data.status }),
 );

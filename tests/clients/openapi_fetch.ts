@@ -15,7 +15,7 @@ if (!requested.data) throw new Error(JSON.stringify(requested.error));
 const path = { ride_id: requested.data.ride_id };
 
 let ride = requested.data;
-while (ride.unicorn === null) {
+while (ride.status === "requested" || ride.status === "offered") {
   const seen = await client.GET("/v1/rides/{ride_id}", { params: { path, header: { Prefer: "wait=5" } } });
   if (!seen.data) throw new Error(JSON.stringify(seen.error));
   ride = seen.data;
@@ -24,5 +24,5 @@ while (ride.unicorn === null) {
 const listed = await client.GET("/v1/rides", { params: { query: { status: "matched" } } });
 const canceled = await client.POST("/v1/rides/{ride_id}/cancel", { params: { path } });
 console.log(
-  JSON.stringify({ unicorn: ride.unicorn.name, listed: listed.data?.rides.length, status: canceled.data?.status }),
+  JSON.stringify({ unicorn: ride.unicorn?.name, listed: listed.data?.rides.length, status: canceled.data?.status }),
 );

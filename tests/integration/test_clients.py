@@ -37,14 +37,15 @@ def document(tmp_path: Path, stack: Stack) -> Path:
     return path
 
 
-@pytest.fixture
-def callers(stack: Stack) -> dict[str, str]:
-    """The environment of a client: where the API is, and a new rider's token; a unicorn is near."""
+def ride_by(client: str | Path, program: str | Path, stack: Stack) -> object:
+    """What the client prints of its ride with a new rider's token, while a unicorn is near."""
+    # Only now: while packages are installed and compiled, a unicorn falls silent.
     Driver(stack, PICKUP)
-    return {
+    environment = {
         "API_URL": f"http://127.0.0.1:{stack.port}",
         "RIDER_TOKEN": stack.rider_token(f"rider-{uuid.uuid4()}"),
     }
+    return json.loads(tools.run(client, program, folder=Path(program).parent, **environment))
 
 
 def typescript(folder: Path, program: str) -> Path:
@@ -58,18 +59,16 @@ def typescript(folder: Path, program: str) -> Path:
 
 @needs_npm
 def test_openapi_typescript_and_openapi_fetch_ride(
-    tmp_path: Path, document: Path, callers: dict[str, str]
+    tmp_path: Path, document: Path, stack: Stack
 ) -> None:
     tools.install()
     tools.run("openapi-typescript", document, "--output", "schema.d.ts", folder=tmp_path)
     program = typescript(tmp_path, "openapi_fetch.ts")
-    assert json.loads(tools.run("node", program, folder=tmp_path, **callers)) == (
-        MATCHED_AND_CANCELED
-    )
+    assert ride_by("node", program, stack) == MATCHED_AND_CANCELED
 
 
 @needs_npm
-def test_hey_api_rides(tmp_path: Path, document: Path, callers: dict[str, str]) -> None:
+def test_hey_api_rides(tmp_path: Path, document: Path, stack: Stack) -> None:
     tools.install()
     config = tools.FOLDER / "openapi-ts.config.mjs"
     tools.run(
@@ -79,13 +78,11 @@ def test_hey_api_rides(tmp_path: Path, document: Path, callers: dict[str, str]) 
         CLIENT_FOLDER=str(tmp_path / "hey"),
     )
     program = typescript(tmp_path, "hey_api.ts")
-    assert json.loads(tools.run("node", program, folder=tmp_path, **callers)) == (
-        MATCHED_AND_CANCELED
-    )
+    assert ride_by("node", program, stack) == MATCHED_AND_CANCELED
 
 
 def test_openapi_python_client_rides_and_has_no_call_that_blocks_until_a_ride_ends(
-    tmp_path: Path, document: Path, callers: dict[str, str]
+    tmp_path: Path, document: Path, stack: Stack
 ) -> None:
     generated = tmp_path / "client"
     generator = tools.python_tool("openapi-python-client")
@@ -98,9 +95,7 @@ def test_openapi_python_client_rides_and_has_no_call_that_blocks_until_a_ride_en
     shutil.copy(tools.FOLDER / "python_client.py", tmp_path)
     tools.run(tools.python_tool("mypy"), "--strict", "python_client.py", folder=tmp_path)
     python = tools.python_tool("python")
-    assert json.loads(tools.run(python, "python_client.py", folder=tmp_path, **callers)) == (
-        MATCHED_AND_CANCELED
-    )
+    assert ride_by(python, tmp_path / "python_client.py", stack) == MATCHED_AND_CANCELED
 
 
 @needs_npm
