@@ -88,12 +88,16 @@ class GatewayCallers:
         self._identities = identities
         self._roles = roles
 
-    def verify(self, facts: GatewayFacts, authorization: str | None, now: float) -> Principal:
+    def verify(
+        self, facts: GatewayFacts, authorization: str | None, has_query_token: bool, now: float
+    ) -> Principal:
         """The principal that signed the request. `now`: seconds since 1970.
 
+        `has_query_token`: the URL has an `access_token` parameter, which is a credential too.
         Raises `InvalidToken`, or `MalformedHeader` if the request also has other credentials.
         """
-        if authorization is not None and not authorization.startswith(_SIGNED):
+        has_other = authorization is not None and not authorization.startswith(_SIGNED)
+        if has_other or has_query_token:
             raise MalformedHeader("a signature and other credentials")
         make = self._user if facts.is_of_an_identity else self._program
         return make(facts, int(now))

@@ -125,14 +125,15 @@ class Guard:
         """The caller that our gateway names, or else the caller that the credentials prove."""
         authorization = request.environ.get("HTTP_AUTHORIZATION")
         facts = gateway_facts(request.environ)
+        # Most requests have no query. Checking that first saves the cost of parsing it.
+        has_query_token = bool(request.query_string) and "access_token" in request.args
         if facts and facts.caller_arn:
-            return self._deps.gateway.verify(facts, authorization, now.timestamp())
+            return self._deps.gateway.verify(facts, authorization, has_query_token, now.timestamp())
         return caller_of(
             self._deps,
             policy,
             authorization,
-            # Most requests have no query. Checking that first saves the cost of parsing it.
-            bool(request.query_string) and "access_token" in request.args,
+            has_query_token,
             now.timestamp(),
             before_sts=lambda: self._require_good_standing(now),
         )

@@ -146,6 +146,12 @@ def test_an_underscore_in_the_name_of_the_header_is_not_the_gateways(api: Api) -
     assert me(api, **forged) == (401, "missing_token")
 
 
+def test_a_signature_and_a_token_in_the_query_are_two_credentials(api: Api) -> None:
+    headers = {HEADER: header(), "Authorization": SIGNED}
+    answer = api.call("GET", "/v1/me?access_token=rider", token=None, headers=headers)
+    assert (answer.status_code, answer.get_json().get("reason")) == (400, "malformed_header")
+
+
 OTHER = POOL.replace("Example", "Foreign")
 NOT_OURS: Mapping[str, GatewayFacts] = {
     "unauthenticated": replace(SAID, identity_type="unauthenticated"),
@@ -241,7 +247,7 @@ def test_no_view_and_no_log_sees_the_header(api: Api) -> None:
 def principal_of(said: GatewayFacts) -> tuple[str, str]:
     grants = RoleGrants(SETTINGS["identity_role_scopes"], {RIDER_ROLE: ["unicorns"]})  # type: ignore[arg-type]
     callers = GatewayCallers([f"https://{POOL}"], IDENTITIES, grants, RoleGrants({}))
-    found = callers.verify(said, None, NOW.timestamp())
+    found = callers.verify(said, None, False, NOW.timestamp())
     assert found.kind is TokenKind.USER
     assert found.expires_at > NOW.timestamp() > found.issued_at
     assert found.issued_at == int((NOW - timedelta(seconds=CREDENTIALS_SECONDS)).timestamp())
@@ -250,7 +256,7 @@ def principal_of(said: GatewayFacts) -> tuple[str, str]:
 
 def test_a_programs_signature_is_good_for_five_minutes() -> None:
     callers = GatewayCallers([], "", RoleGrants({}), RoleGrants(SETTINGS["iam_role_scopes"]))  # type: ignore[arg-type]
-    found = callers.verify(replace(NOTHING, caller_arn=PROGRAM), SIGNED, NOW.timestamp())
+    found = callers.verify(replace(NOTHING, caller_arn=PROGRAM), SIGNED, False, NOW.timestamp())
     now = int(NOW.timestamp())
     assert (found.issued_at, found.expires_at) == (now - 300, now + 300)
 
