@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import atexit
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ from service.authority import (
     verifier_of,
     workshop_verifier_of,
 )
-from service.clock import REDIS, Clock
+from service.clock import DYNAMODB, REDIS, Clock
 from service.core.city_map import Picture
 from service.core.pickup_etas import PickupEtas
 from service.core.ports import Ports, RoundQueue, Rules
@@ -144,11 +145,11 @@ def _with_background_reads(ports: Ports) -> Ports:
 
 
 def build_revocations(
-    settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient
+    settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient, now: Callable[[], datetime]
 ) -> KnownRevocations:
     """The process's copy of the revocations; `start` it to read them."""
     stored = DynamoRevocations(dynamodb, settings.operations_table)
-    return KnownRevocations(stored, redis.changes.announce, _now)
+    return KnownRevocations(stored, redis.changes.announce, now)
 
 
 def build_oversight(
@@ -200,6 +201,12 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
+def build_clock(settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient) -> Clock:
+    """The service's clock; it tells the host's time until it is read."""
+    dynamo_clock = DynamoClock(dynamodb, settings.rides_table)
+    return Clock({REDIS: redis_clock(redis.link), DYNAMODB: dynamo_clock})
+
+
 @dataclass(frozen=True, slots=True)
 class CommonParts:
     """What a web process and a pool process of a worker have in common."""
@@ -218,8 +225,7 @@ def build_common_parts(settings: Settings, role: str, *, timeout_seconds: float)
     """
     redis = redis_stores(settings, role, timeout_seconds=timeout_seconds)
     dynamodb = dynamodb_client(settings)
-    dynamo_clock = DynamoClock(dynamodb, settings.rides_table)
-    clock = Clock({REDIS: redis_clock(redis.link), "dynamodb": dynamo_clock})
+    clock = build_clock(settings, redis, dynamodb)
     clock.keep_reading()
     rounds = CeleryRoundQueue(
         settings.broker_url,
@@ -246,7 +252,7 @@ def build(settings: ApiSettings) -> Dependencies:
     keys = keys_of(settings)
     pool = CognitoUserPool(settings.cognito_user_pool_id)
     before_answers(lambda: _tell_age(keys))
-    revocations = build_revocations(settings, redis, dynamodb).start()
+    revocations = build_revocations(settings, redis, dynamodb, clock.now).start()
     redis.changes.on(TOPIC, revocations.hurry)
     oversight = build_oversight(settings, redis, dynamodb, timeout_seconds=timeout)
     return Dependencies(
@@ -284,7 +290,3 @@ def _tell_age(keys: KeySet | PinnedKeys) -> None:
     An instant, unlike an age, stays true between two scrapes.
     """
     KEYS_FETCHED.set(max(0.0, time.time() - keys.age_seconds()))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

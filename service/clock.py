@@ -29,6 +29,7 @@ answer."""
 
 HOST: Final = "host"
 REDIS: Final = "redis"
+DYNAMODB: Final = "dynamodb"
 
 Source = Callable[[], float | None]
 """Returns a clock's seconds since 1970 minus the monotonic clock's; None if it is unknown."""

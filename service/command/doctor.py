@@ -12,17 +12,14 @@ import click
 
 from service.auth.jwks import BadKeySet, Endpoint, read_key_set
 from service.bootstrap import JOB_TIMEOUT_SECONDS
-from service.clock import BOUND, HOST, REDIS, Clock
+from service.clock import BOUND, DYNAMODB, HOST, REDIS
 from service.command.tools import Output, Tools, with_output
 from service.model.errors import Unavailable
 from service.outbound import RequestFailed
 from service.setting_types import Parts
 from service.settings import ApiSettings, load
-from service.stores.clocks import DynamoClock, redis_clock
 from service.stores.dynamodb.inspection import faults_of_tables, notes_on_tables
 from service.stores.redis.link import RedisLink, connect
-
-DYNAMODB = "dynamodb"
 
 
 class KeySettings(ApiSettings):
@@ -133,9 +130,7 @@ def _keys(user_pool_id: str) -> tuple[list[str], list[str]]:
 
 
 def _clocks(tools: Tools) -> tuple[list[str], list[str]]:
-    dynamodb = DynamoClock(tools.dynamodb, tools.settings.rides_table)
-    clock = Clock({REDIS: redis_clock(tools.redis.link), DYNAMODB: dynamodb})
-    clock.read()
+    clock = tools.clock
     off = {name: clock.by(name) - clock.now() for name in (HOST, REDIS, DYNAMODB)}
     faults = [
         f"the clock of {name} differs by {_seconds(difference)} s from the median of the three"

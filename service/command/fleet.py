@@ -20,7 +20,7 @@ import click
 from pydantic import ValidationError
 
 from service.api.staff_unicorns import NewUnicorn
-from service.command.tools import Output, Tools, now, with_output, wrote
+from service.command.tools import Output, Tools, with_output, wrote
 from service.core.ports import Ports
 from service.core.staff import enroll
 from service.model import Unicorn, UnicornState
@@ -65,12 +65,12 @@ def fleet() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @with_output
 def import_file(file: Path, output: Output) -> None:
-    ports, counts, faults = Tools().ports, {True: 0, False: 0}, []
+    tools, counts, faults = Tools(), {True: 0, False: 0}, []
     lines = lines_of(file)
     try:
         for line in output.progress(lines, "lines", _count_lines(file)):
             try:
-                counts[_is_enrolled(ports, line)] += 1
+                counts[_is_enrolled(tools, line)] += 1
             except BadLine as error:
                 faults.append({"line": line.number, "message": str(error)})
                 click.echo(f"line {line.number}: {error}", err=True)
@@ -144,15 +144,15 @@ def _cells(line: str) -> list[str]:
         raise BadLine(str(error)) from error
 
 
-def _is_enrolled(ports: Ports, line: Line) -> bool:
+def _is_enrolled(tools: Tools, line: Line) -> bool:
     """Enrol the unicorn of a line; False if it is already stored. Raises `BadLine`."""
     new = _new_unicorn(_fields(line))
     at = new.location.location() if new.location else None
     try:
         unicorn = new.unicorn(str(uuid.uuid4()))
-        enroll(ports, unicorn, at, now())
+        enroll(tools.ports, unicorn, at, tools.now())
     except (UnicornExists, AccountTaken) as error:
-        _require_same(ports, new, error)
+        _require_same(tools.ports, new, error)
         return False
     wrote("unicorn enrolled", unicorn_id=unicorn.unicorn_id)
     return True

@@ -10,7 +10,7 @@ import click
 from service.api.operation_views import DeadLetterView, dispatch_view
 from service.api.views import instant_text
 from service.bootstrap import photos_of
-from service.command.tools import Output, Tools, explained, now, with_output, wrote
+from service.command.tools import Output, Tools, explained, with_output, wrote
 from service.core import staff
 from service.core.dead_letters import replay as replay_letter
 from service.core.erasure import erase_rider
@@ -68,7 +68,8 @@ def status(output: Output) -> None:
 
 def _set(zone: str | None, paused: bool, output: Output) -> None:
     with explained("dispatch"):
-        pause = staff.set_pause(Tools().ports, zone, paused, now())
+        tools = Tools()
+        pause = staff.set_pause(tools.ports, zone, paused, tools.now())
     wrote("dispatch paused" if paused else "dispatch resumed", zone=zone or "everywhere")
     _show(pause, output)
 
@@ -109,7 +110,7 @@ def replay(dead_letter_id: str, output: Output) -> None:
     """Request the ride of a dead letter again, with a new deadline."""
     tools = Tools()
     with explained("dead letter"):
-        letter = replay_letter(tools.ports, tools.ports.dead_letters, dead_letter_id, now())
+        letter = replay_letter(tools.ports, tools.ports.dead_letters, dead_letter_id, tools.now())
     wrote("dead letter replayed", dead_letter_id=dead_letter_id)
     output.show(DeadLetterView.of(letter), f"replayed {dead_letter_id}")
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from service.command.tools import Output, Tools, explained, now, with_output, wrote
+from service.command.tools import Output, Tools, explained, with_output, wrote
 from service.core.erasure import renew_expiry
 from service.core.reconcile import reconcile as reconcile_all
 from service.model import items_of
@@ -70,7 +70,9 @@ def reconcile(output: Output) -> None:
     tools = Tools()
     with explained():
         fleet = items_of(tools.oversight.roster.unicorns)
-        done = reconcile_all(tools.ports, output.progress(fleet, "unicorns"), now(), MOST_RIDES)
+        done = reconcile_all(
+            tools.ports, output.progress(fleet, "unicorns"), tools.now(), MOST_RIDES
+        )
     for repair in done.repairs:
         wrote(repair.what, ride_id=repair.ride_id, unicorn_id=repair.unicorn_id)
     counts = {"unicorns": done.unicorns, "open_rides": done.rides, "mended": len(done.repairs)}
@@ -103,7 +105,8 @@ def retention(since: datetime, output: Output) -> None:
         done = sum(
             1
             for _ in output.progress(
-                renew_expiry(tools.ports.rides, tools.oversight.history, begin, now()), "rides"
+                renew_expiry(tools.ports.rides, tools.oversight.history, begin, tools.now()),
+                "rides",
             )
         )
     days = tools.settings.ride_retention_days

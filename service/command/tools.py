@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -23,11 +23,13 @@ from service.auth.revocation import NoUserPool, SignOut, UserPool
 from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
     RedisStores,
+    build_clock,
     build_oversight,
     build_ports,
     build_revocations,
     redis_stores,
 )
+from service.clock import REDIS, Clock
 from service.core.ports import Ports
 from service.core.staff import Oversight
 from service.logs import json_lines
@@ -72,8 +74,23 @@ class Tools:
         return redis_stores(self.settings, timeout_seconds=JOB_TIMEOUT_SECONDS)
 
     @cached_property
+    def clock(self) -> Clock:
+        """The service's clock, read once. A command may run on a host whose own clock is wrong."""
+        clock = build_clock(self.settings, self.redis, self.dynamodb)
+        clock.read()
+        return clock
+
+    def now(self) -> datetime:
+        """The service's time. Two remote calls, when it is first asked."""
+        return self.clock.now()
+
+    @cached_property
     def ports(self) -> Ports:
-        rounds = CeleryRoundQueue(self.settings.broker_url, timeout_seconds=JOB_TIMEOUT_SECONDS)
+        rounds = CeleryRoundQueue(
+            self.settings.broker_url,
+            timeout_seconds=JOB_TIMEOUT_SECONDS,
+            now=lambda: self.clock.by(REDIS),
+        )
         return build_ports(self.settings, self.redis, rounds, self.dynamodb)
 
     @cached_property
@@ -84,7 +101,7 @@ class Tools:
 
     @cached_property
     def revocations(self) -> KnownRevocations:
-        return build_revocations(self.settings, self.redis, self.dynamodb)
+        return build_revocations(self.settings, self.redis, self.dynamodb, self.now)
 
     @cached_property
     def pool(self) -> UserPool:
@@ -97,7 +114,7 @@ class Tools:
             self.revocations,
             self.pool,
             (kind, value),
-            now,
+            self.now,
             session_seconds=self.settings.auth_session_max_seconds,
             leeway_seconds=self.settings.auth_leeway_seconds,
         )
@@ -181,7 +198,3 @@ def explained(changing: str = "") -> Iterator[None]:
         raise click.ClickException(str(error)) from error
     except DispatchError as error:
         raise click.ClickException(str(error)) from error
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

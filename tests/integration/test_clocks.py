@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +19,11 @@ from botocore.config import Config
 
 from service.clock import Clock
 from service.stores.clocks import DynamoClock, redis_clock
+from service.stores.dynamodb.schema import TABLES, create_tables
 from service.stores.redis.link import RedisLink, connect
-from tests.support.dynamodb import service_client
-from tests.support.infrastructure import MiniStack, RedisServer, wait_until
+from service.stores.revocations import DynamoRevocations
+from tests.support.dynamodb import fresh_settings, service_client
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
 from tests.support.stack import Stack
 from worker.heartbeat import CountedRequest
 
@@ -87,15 +92,43 @@ datetime.datetime = Wrong
 """
 
 
-@pytest.mark.parametrize("off", [60, -60])
-def test_a_worker_whose_clock_is_off_by_a_minute_sweeps_and_dispatches(
-    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer, off: float
-) -> None:
+@pytest.fixture
+def wrong_clock(tmp_path: Path, off: float) -> Path:
+    """A folder for `PYTHONPATH` that sets the host's clock of a process wrong."""
     wrong = tmp_path / "wrong"
     wrong.mkdir()
     (wrong / "sitecustomize.py").write_text(WRONG_CLOCK.format(off=off))
+    return wrong
+
+
+@pytest.mark.parametrize("off", [60, -60])
+def test_a_command_on_a_host_whose_clock_is_off_revokes_by_the_services_time(
+    wrong_clock: Path, ministack: MiniStack, redis_server: RedisServer
+) -> None:
+    with service_client(ministack) as client:
+        settings = fresh_settings()
+        create_tables(client, settings)
+        tables = {each.setting.upper(): getattr(settings, each.setting) for each in TABLES}
+        stack = {**ministack.environment, "REDIS_URL": redis_server.url, **tables}
+        subprocess.run(
+            [sys.executable, "-m", "service", "revoke", "--sub", "rider-1"],
+            cwd=PROJECT,
+            env={**os.environ, **stack, "PYTHONPATH": str(wrong_clock)},
+            check=True,
+        )
+        now = datetime.now(UTC)
+        revoked = DynamoRevocations(client, settings.operations_table).lookup(
+            {"sub": "rider-1"}, now
+        )
+    assert abs(revoked["sub"] - now) < timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("off", [60, -60])
+def test_a_worker_whose_clock_is_off_by_a_minute_sweeps_and_dispatches(
+    wrong_clock: Path, tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
+) -> None:
     with Stack(tmp_path, ministack, redis_server, roles=("web",)) as stack:
-        stack.environment["PYTHONPATH"] = str(wrong)
+        stack.environment["PYTHONPATH"] = str(wrong_clock)
         stack.start("worker")
         stack.environment.pop("PYTHONPATH")
         stack.start("beat")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.command import doctor
+from service import bootstrap
 from service.stores.clocks import redis_clock
 from service.stores.dynamodb.schema import TABLES, definition
 from service.stores.redis.link import connect
@@ -148,6 +148,6 @@ def test_keys_that_cannot_be_fetched_are_a_fault(command: Command) -> None:
 
 def test_a_clock_that_is_off_is_a_fault(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     command.json("tables", "create")
-    monkeypatch.setattr(doctor, "redis_clock", lambda link: lambda: redis_clock(link)() + 60)
+    monkeypatch.setattr(bootstrap, "redis_clock", lambda link: lambda: redis_clock(link)() + 60)
     (fault,) = faults(command)
     assert fault.startswith("clocks: the clock of redis differs by +")
