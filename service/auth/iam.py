@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from threading import Lock
 from typing import Final
 
 from service.auth.errors import InvalidToken, MalformedHeader
@@ -89,6 +91,9 @@ class IamVerifier:
         self._leeway_seconds = leeway_seconds
         self._verified = VerifiedTokens(_REMEMBERED)
         self._refused: BoundedMemory[bytes, str] = BoundedMemory(_REMEMBERED)
+        self._lock = Lock()
+        self._pending: dict[bytes, Future[Principal]] = {}
+        """The calls under way, by the credential's digest."""
 
     def verify(self, credential: str, now: float) -> Principal:
         """The calling role, as a machine principal. `now`: seconds since 1970.
@@ -99,19 +104,40 @@ class IamVerifier:
             raise InvalidToken("too long, or not ASCII")
         raw = credential.encode()
         digest = sha256(raw).digest()
-        principal = self._verified.get(digest, self._sts, now)
+        principal = self._remembered(digest, now)
         if principal is None:
-            cause = self._refused[digest]
-            if cause is not None:
-                raise InvalidToken(cause)
-            principal = self._identified(digest, self._signed(_headers(raw), now))
+            principal = self._shared(digest, self._signed(_headers(raw), now), now)
         return principal
 
-    def _identified(self, digest: bytes, request: SignedRequest) -> Principal:
-        """The caller by the word of STS, which is called once per credential.
+    def _remembered(self, digest: bytes, now: float) -> Principal | None:
+        """The caller if STS has named it. Raises `InvalidToken` if STS has refused it."""
+        cause = self._refused[digest]
+        if cause is not None:
+            raise InvalidToken(cause)
+        return self._verified.get(digest, self._sts, now)
 
-        A refusal is remembered too, so that repeats cause no calls.
+    def _shared(self, digest: bytes, request: SignedRequest, now: float) -> Principal:
+        """The caller by one call to STS for all requests that bring this credential meanwhile.
+
+        A program that has renewed its credential goes on with many requests at once.
         """
+        with self._lock:
+            principal = self._remembered(digest, now)
+            if principal is not None:
+                return principal
+            others = self._pending.get(digest)
+            answer = others or self._pending.setdefault(digest, Future())
+        if others is None:
+            try:
+                answer.set_result(self._identified(digest, request))
+            except BaseException as error:
+                answer.set_exception(error)
+            finally:
+                del self._pending[digest]
+        return answer.result()
+
+    def _identified(self, digest: bytes, request: SignedRequest) -> Principal:
+        """The caller by the word of STS. Refusals are remembered, so repeats cause no calls."""
         try:
             principal = self._principal(request, self._sts.caller(request.headers))
         except InvalidToken as refusal:

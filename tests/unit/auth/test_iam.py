@@ -370,6 +370,35 @@ def test_sts_that_hangs_is_unavailable(
         verify(verifier, headers)
 
 
+@pytest.mark.parametrize("status", [200, 403])
+def test_requests_at_the_same_time_with_one_credential_ask_once(
+    server: StsServer, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """A program that renews its credential goes on with many requests at once."""
+    monkeypatch.setattr(sts, "DEADLINE_SECONDS", 60.0)
+    verifier = IamVerifier(Sts(REGION, server.url), GRANTS, audience=AUDIENCE)
+    server.status = status
+    server.answer = identity() if status == 200 else refusal("InvalidClientTokenId")
+    server.may_answer.clear()
+    at_once = 2 * sts.MOST_AT_ONCE
+    entered = threading.Barrier(at_once + 1)
+
+    def ask(_: int) -> str:
+        entered.wait(30)
+        try:
+            return verify(verifier, headers).subject
+        except InvalidToken:
+            return "refused"
+
+    with ThreadPoolExecutor(at_once) as pool:
+        answers = pool.map(ask, range(at_once))
+        entered.wait(30)
+        wait_until(lambda: server.asked, "the question")
+        server.may_answer.set()
+    assert set(answers) == {ROLE if status == 200 else "refused"}
+    assert len(server.asked) == 1
+
+
 def test_only_so_many_questions_are_under_way_at_once(
     server: StsServer, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,9 +407,11 @@ def test_only_so_many_questions_are_under_way_at_once(
     server.may_answer.clear()
     turned_away = threading.Semaphore(0)
 
-    def ask(_: int) -> bool:
+    def ask(number: int) -> bool:
+        # Each credential is another one, because STS is asked once for each.
+        other = changed(headers, Authorization=headers["Authorization"][:-2] + f"{number:02}")
         try:
-            verify(verifier, headers)
+            verify(verifier, other)
         except NotCheckedNow:
             turned_away.release()
             return False
