@@ -125,7 +125,10 @@ def list_queues() -> Response:
     answers={200: DeadLetterListView},
 )
 def list_dead_letters(query: PageQuery) -> Response:
-    """List the rides set aside in the last 30 days, with the cause, newest first."""
+    """List the rides that were set aside, with the cause, newest first.
+
+    Each is kept for 30 days; DynamoDB deletes it within days after that.
+    """
     newest = partial(dependencies().ports.dead_letters.newest, limit=query.limit)
     page, next_cursor = cursors.read_page(cursors.DEAD_LETTERS, query.cursor, newest)
     return answer(200, DeadLetterListView.of(dead_letters=page, next_cursor=next_cursor))
@@ -133,7 +136,10 @@ def list_dead_letters(query: PageQuery) -> Response:
 
 @Route(blueprint, "GET", "/v1/admin/audit", policy=policy.ADMIN_READ, answers={200: AuditListView})
 def list_audit_entries(query: PageQuery) -> Response:
-    """List the changes that staff made by these routes in the last 90 days, newest first."""
+    """List the changes that staff made by these routes, newest first.
+
+    Each is kept for 90 days; DynamoDB deletes it within days after that.
+    """
     newest = partial(dependencies().oversight.audit.newest, limit=query.limit)
     page, next_cursor = cursors.read_page(cursors.AUDIT, query.cursor, newest)
     return answer(200, AuditListView.of(entries=page, next_cursor=next_cursor))

@@ -106,7 +106,10 @@ def enroll_unicorn(body: NewUnicorn) -> Response:
     answers={200: UnicornView},
 )
 def show_unicorn(unicorn_id: str) -> Response:
-    """Show a unicorn as stored, with its last position."""
+    """Show a unicorn, with its last position if that is fresh.
+
+    Its state is `non_contactable` while it should call and does not.
+    """
     deps = dependencies()
     unicorn = stored_unicorn(deps.ports, unicorn_id)
     return _shown(200, unicorns.view(deps.ports, unicorn, deps.now()))
