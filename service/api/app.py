@@ -1,4 +1,4 @@
-"""Builds the HTTP application. Nothing here does I/O; that begins with the first request."""
+"""Builds the HTTP application. Nothing here does I/O; I/O begins with the first request."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RouteMap:
 
     urls: MapAdapter
     declared: Mapping[str, Route]
-    """The routes by endpoint, as `urls` names it."""
+    """The routes, by the names that `urls` gives to their endpoints."""
 
 
 class _Application(Flask):

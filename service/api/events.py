@@ -1,7 +1,7 @@
 """The route that follows a ride as a stream of events; see `service.api.streams`.
 
-`ride` holds each new version of the ride, with its number as id; `live`, without an id, holds the
-unicorn's position.
+An event `ride` holds a new version of the ride, and has the number of that version as its id. An
+event `live` holds the unicorn's position and ETAs, and has no id.
 """
 
 from __future__ import annotations

@@ -84,7 +84,10 @@ AccountSub = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
 
 
 def left_out() -> Any:
-    """The value of an absent field. A default of None would allow null in the body."""
+    """None, for a field that is absent from the body.
+
+    Such a field has no `| None` in its type, so null in the body is refused.
+    """
     return None
 
 

@@ -35,7 +35,7 @@ MEDIA_TYPES: Final = {
 """Media types of the files that are assets; other files in the folder are documentation."""
 
 PAGES: Final = ("rider", "drive", "console")
-"""In the order of `PAGE_CLIENT_IDS`."""
+"""The names of the pages, in the order of `PAGE_CLIENT_IDS`."""
 
 _PAGE: Final = Text("text/html", "A page for people.")
 
@@ -48,7 +48,7 @@ class Pages:
 
     @cached_property
     def assets(self) -> dict[str, Document]:
-        """All assets by file name, those of libraries in their own folder included."""
+        """All assets by file name, including those of libraries, which are in subfolders."""
         files = [path for path in sorted(WEB.glob("**/*")) if path.suffix in MEDIA_TYPES]
         return {
             path.name: Document.of(path.read_bytes(), MEDIA_TYPES[path.suffix]) for path in files
@@ -78,7 +78,10 @@ class Pages:
         return self._documents[name].response({"Content-Security-Policy": self.policy})
 
     def asset(self, release: str, name: str) -> Response:
-        """An asset; raises a 404 problem. For another release it is this one's, and not cached."""
+        """The asset of this name, always from this release.
+
+        Browsers keep it only if `release` is this release. Raises a 404 problem if there is none.
+        """
         if name not in self.assets:
             raise Problem(404, "not_found", "There is nothing here.")
         kept = {"Cache-Control": KEPT} if release == self.release else None
@@ -93,7 +96,7 @@ class Pages:
         }
 
     def _filled(self, name: str, client: str) -> str:
-        """The page with the settings that it gets."""
+        """The text of the page, with the settings filled in."""
         values = {key: escape(value) for key, value in self._values(client).items()}
         return Template((WEB / f"{name}.html").read_text()).substitute(values)
 

@@ -1,6 +1,6 @@
 """Routes of staff about the service itself: workers, queues, dead letters, tokens, the pause.
 
-Each write leaves an audit line.
+Each write makes an audit entry.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ from service.model import RepositioningLevel, items_of
 blueprint: Final = Blueprint("admin_operations", __name__)
 
 RECONCILE_SECONDS: Final = 20.0
-"""Less than the time that a load balancer waits for an answer; a larger fleet needs the command."""
+"""The time limit of a reconciliation: less than a load balancer waits for an answer. A larger fleet
+needs the command `reconcile`."""
 MOST_RIDES: Final = 10_000
-"""Open rides that one request reads at most."""
+"""The most open rides that one request reads."""
 
 
 Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
-"""A claim that identifies tokens. The longest ones are ARNs of roles with long paths."""
+"""The value of a token's claim, by which tokens are revoked. The longest values are ARNs of roles
+with long paths."""
 
 
 class Revocation(Strict):
@@ -69,7 +71,7 @@ class Revocation(Strict):
 class DispatchChange(Strict):
     """Pause or resume dispatch, or choose how idle unicorns are repositioned, or both.
 
-    The change holds in `zone` (the H3 cell in a ride's `zone`), or everywhere without it.
+    With `zone` (the H3 cell in a ride's `zone`) the change holds in that zone, else everywhere.
     """
 
     model_config = ConfigDict(
@@ -162,7 +164,7 @@ def replay_dead_letter(dead_letter_id: str, body: Nothing) -> Response:
 
 @Route(blueprint, "POST", "/v1/admin/revocations", policy=policy.ADMIN_WRITE, answers={204: None})
 def revoke(body: Revocation) -> Response:
-    """Revoke a token, all tokens of a sign-in, or all of a subject until now, within seconds.
+    """Revoke a token, all tokens of a sign-in, or all tokens that a subject has, within seconds.
 
     A subject is signed out at the user pool first, if the service is allowed to do that.
     """
@@ -176,7 +178,7 @@ def revoke(body: Revocation) -> Response:
     blueprint, "GET", "/v1/admin/dispatch", policy=policy.ADMIN_READ, answers={200: DispatchView}
 )
 def show_dispatch() -> Response:
-    """Show whether dispatch is paused everywhere, and the zones in which it is."""
+    """Show whether dispatch is paused, and the level of repositioning: everywhere and by zone."""
     return answer(200, dispatch_view(dependencies().ports.pauses.current()))
 
 
@@ -208,7 +210,7 @@ def change_dispatch(body: DispatchChange) -> Response:
     answers={200: ReconciledView},
 )
 def reconcile(body: Nothing) -> Response:
-    """Repair rides and unicorns that contradict each other, as after a table was restored."""
+    """Repair rides and unicorns that contradict each other, for example after a restore."""
     deps = dependencies()
     end = deps.monotonic() + RECONCILE_SECONDS
     fleet = items_of(deps.oversight.roster.unicorns)

@@ -35,7 +35,7 @@ CLOCK_SKEW: Final = timedelta(seconds=30)
 class AllRidesQuery(PageQuery):
     """The rides to return, newest first: of one rider, of one unicorn, or of all.
 
-    Of all, by default those of the last day.
+    Without a rider, a unicorn and `since`: the rides of the last day.
     """
 
     status: Annotated[RideStatus, Field(strict=False)] | None = None
@@ -56,8 +56,8 @@ class AllRidesQuery(PageQuery):
 def list_all_rides(query: AllRidesQuery) -> Response:
     """List rides of all riders, of one rider or of one unicorn, newest first.
 
-    Of all riders by default those since a day ago. A page may hold fewer rides than `limit`
-    although more follow.
+    Without a rider, a unicorn and `since`, lists the rides of the last day. A page may hold fewer
+    rides than `limit` although more follow.
     """
     page, next_cursor = cursors.read_page(cursors.ALL_RIDES, query.cursor, partial(_listed, query))
     rides = list(map(staff_ride_view, page))

@@ -54,7 +54,7 @@ class Dependencies(Authority):
     picture: Picture
     """The picture of `oversight.city`, shared by all followers in this process."""
     revocations: RevocationStore
-    """Where `revoked` gets its answers from."""
+    """The store from which `revoked` gets its answers."""
     pool: UserPool
     """The user pool at which a revoked subject is signed out."""
     accounts: Accounts

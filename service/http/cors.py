@@ -35,7 +35,7 @@ def install(app: Flask, origins: Sequence[str]) -> None:
     CORS(
         app,
         # As patterns: flask-cors compares plain strings without regard to case, and takes some
-        # (an IPv6 address) for patterns. No origin at all must not mean its default, "any".
+        # (an IPv6 address) for patterns. To flask-cors, an empty list would mean any origin.
         origins=[re.compile(rf"{re.escape(origin)}\Z") for origin in origins] or [_NO_ORIGIN],
         allow_headers=ALLOWED_HEADERS,
         expose_headers=EXPOSED_HEADERS,
@@ -45,7 +45,7 @@ def install(app: Flask, origins: Sequence[str]) -> None:
         always_send=False,
         # Errors pass through after_request like every answer.
         intercept_exceptions=False,
-        # `vary_by_origin` sets it on every answer.
+        # `vary_by_origin` adds the header to every answer.
         vary_header=False,
     )
     app.after_request(vary_by_origin)

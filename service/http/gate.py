@@ -55,7 +55,7 @@ CLIENT_ADDRESS: Final = "client_address"
 """The Flask extension that computes a client's address from a WSGI environment."""
 
 PATIENCE_SECONDS: Final = 1.0
-"""How long a request waits for a place: outlasts a burst, and slows clients that retry at once."""
+"""How long a request waits for a place: longer than a burst, and it slows clients that retry."""
 
 SHARES: Final[Mapping[str, int]] = {"subject": 4, "address": 2}
 """The share of all places that one holder may have: 4 means a quarter, 2 a half."""
@@ -274,7 +274,7 @@ def wait_for_duty(duty: Duty, done: Callable[[Duty], bool], seconds: float) -> D
 
 
 def _waiting() -> AbstractContextManager[Wait]:
-    # The frame measures the time of requests that waited under a label of their own.
+    # The frame records the times of requests that waited, under a label of their own.
     g.waited = True
     return gate().waiting(client(), caller().subject, *holders())
 
