@@ -54,7 +54,7 @@ class GatewayFacts:
 
 
 def read_facts(header: str | None, proofs: Collection[str]) -> GatewayFacts | None:
-    """The facts in the header if it begins with one of the proofs; None if not or without a header.
+    """The facts in a well-formed header that begins with one of the proofs; None otherwise.
 
     Compares all proofs in constant time, so that the duration reveals nothing about them.
     """

@@ -117,7 +117,7 @@ class IamVerifier:
         return self._verified.get(digest, self._sts, now)
 
     def _shared(self, digest: bytes, request: SignedRequest, now: float) -> Principal:
-        """The caller by one call to STS for all requests that bring this credential meanwhile.
+        """The caller, by one call to STS that all simultaneous requests with this credential share.
 
         A program that has renewed its credential goes on with many requests at once.
         """
@@ -137,7 +137,7 @@ class IamVerifier:
         return answer.result()
 
     def _identified(self, digest: bytes, request: SignedRequest) -> Principal:
-        """The caller by the word of STS. Refusals are remembered, so repeats cause no calls."""
+        """The caller that STS names. A refusal is remembered, so that repeats cause no calls."""
         try:
             principal = self._principal(request, self._sts.caller(request.headers))
         except InvalidToken as refusal:
@@ -186,7 +186,7 @@ class IamVerifier:
 
 
 def _headers(raw: bytes) -> Mapping[str, str]:
-    """The credential's JSON object: header names, in any case, to values."""
+    """The headers in the credential's JSON object, by their names in lower case."""
     try:
         members = read_json_object(base64url(raw))
     except ValueError as error:

@@ -49,7 +49,7 @@ class Policy:
 
     @property
     def alternatives(self) -> tuple[tuple[str, ...], ...]:
-        """The sets of scopes any one of which a caller needs."""
+        """Sets of scopes. A caller needs all scopes of one of these sets."""
         return (self.scopes, *((scope,) for scope in self.instead))
 
 
@@ -104,8 +104,8 @@ def authorize(policy: Policy, principal: Principal, role_groups: Mapping[Role, s
 def must_be_certain(policy: Policy, method: str) -> bool:
     """Whether a request is refused while it is unknown if its token has been revoked.
 
-    True for every staff route and every write; plain reads are allowed. The scope counts too,
-    because estimates are a `POST` that changes nothing.
+    True for every staff route and every write, False for other reads. A route that requires only
+    the scope for reading rides is a read too, because estimates are a `POST` that changes nothing.
     """
     reads = method in {"GET", "HEAD"} or policy.scopes == (RIDES_READ_SCOPE,)
     return ADMIN_SCOPE in policy.scopes or not reads

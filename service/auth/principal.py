@@ -1,4 +1,4 @@
-"""The caller as a plain value, made from a verified token."""
+"""The caller as a plain value, made from a verified token or signature."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class TokenKind(StrEnum):
-    """Whether the token is a user's (code flow) or a program's (client credentials)."""
+    """Whether the caller is a user, or a program (client credentials or an IAM role)."""
 
     USER = "user"
     MACHINE = "machine"

@@ -10,7 +10,7 @@ from typing import Final
 from service.memory import BoundedMemory
 
 Jitter = Callable[[float, float], float]
-"""Returns a number between two others, such as `random.uniform`."""
+"""A function that returns a number between two others, such as `random.uniform`."""
 
 ABSENT_KIDS: Final = 1024
 """The number of kids remembered as absent; beyond it the oldest is forgotten."""
@@ -71,9 +71,9 @@ class Schedule:
 class AbsentKids:
     """Kids that a fetch did not find; each is not sought again for a time that grows.
 
-    The first time is one cooldown, so that a key published a moment too late is found soon. Later
-    times are as long as the kid has been sought, so that a client that keeps sending an old kid
-    causes few fetches.
+    The first time is one cooldown, so that a key published a moment too late is found soon. Each
+    later time is twice as long as the one before, up to `longest_absence`, so that a client that
+    keeps sending an old kid causes few fetches.
     """
 
     def __init__(self, timing: Timing) -> None:

@@ -24,9 +24,9 @@ BODY: Final = b"Action=GetCallerIdentity&Version=2011-06-15"
 
 LARGEST_ANSWER_BYTES: Final = 16 * 1024
 MOST_AT_ONCE: Final = 8
-"""Calls to STS at the same time; bounded because anybody can cause one."""
+"""The most calls to STS at the same time; limited because anybody can cause a call."""
 PAUSE_SECONDS: Final = 1.0
-"""Time without calls to STS after it failed, so that requests do not queue up for it."""
+"""How long nobody calls STS after it failed, so that requests do not queue up for it."""
 RETRY_AFTER_SECONDS: Final = 1
 
 DEADLINE_SECONDS: Final = 3.0
@@ -62,7 +62,7 @@ class Sts:
         """The ARN of the caller that signed `BODY` with these headers. One remote call.
 
         Raises `InvalidToken` if STS refuses the headers, `AuthUnavailable` if it does not answer,
-        `NotCheckedNow` if too many calls are under way or the answer is for this caller only.
+        `NotCheckedNow` if too many calls are under way or STS does not check this caller now.
         """
         if self._breaker.is_open:
             raise AuthUnavailable(RETRY_AFTER_SECONDS)

@@ -74,7 +74,7 @@ def answered(event: Event, **response: object) -> Event:
 
 
 def is_text(value: object) -> bool:
-    """Whether it is text that UTF-8 can encode: JSON may also hold lone surrogates."""
+    """Whether the value is text that UTF-8 can encode. JSON may also hold lone surrogates."""
     return isinstance(value, str) and not any(
         "\ud800" <= character <= "\udfff" for character in value
     )

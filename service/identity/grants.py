@@ -19,7 +19,7 @@ SCOPES_OF: Final[Mapping[str, frozenset[str]]] = {
     ADMIN: frozenset({policy.ADMIN_SCOPE}),
     DISPATCHER: frozenset({policy.ADMIN_SCOPE}),
 }
-"""The groups that the templates create. The API ignores all other groups."""
+"""The scopes that each group of the templates gives. Any other group gives none."""
 
 MACHINE_SCOPES: Final = frozenset({policy.FLEET_TELEMETRY_SCOPE})
 """The scopes that a program may have; all others are for people."""

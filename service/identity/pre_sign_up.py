@@ -25,9 +25,10 @@ which could change the filter of `ListUsers`."""
 
 
 def handle(event: Event, _context: object) -> Event:
-    """Raises `Refused` in the user's language, `BadEvent`. One or two remote calls.
+    """Return the event if the user may sign up. Makes at most two remote calls.
 
-    A user invited by an administrator may have an address of any domain.
+    A user invited by an administrator may have an address of any domain. Raises `Refused`, with a
+    text in the user's language, and `BadEvent`.
     """
     trigger = read(event, SELF, INVITED, FEDERATED)
     address = trigger.attributes.get("email", "")
