@@ -76,7 +76,7 @@ def _outlive(ride: Ride, try_alone: Callable[[Ride], object]) -> None:
 
 
 def set_aside_ride(ports: Stores, letters: DeadLetters, ride: Ride, now: datetime) -> None:
-    """End a ride that kills workers as `unmatched`, and keep a dead letter for operators.
+    """Make a ride that kills worker processes `unmatched`, and keep a dead letter for operators.
 
     The letter is written first, so that no ride ends without one. At worst there is a letter for a
     ride that is still tried.
@@ -106,7 +106,7 @@ def set_aside_ride(ports: Stores, letters: DeadLetters, ride: Ride, now: datetim
 def replay(ports: Stores, letters: DeadLetters, dead_letter_id: str, now: datetime) -> DeadLetter:
     """Request the ride of a dead letter again, with a new deadline.
 
-    Requests the ride only if it is `unmatched`; replaying works as often as the ride ends unmatched
+    Requests the ride only if it is `unmatched`. A ride that ends unmatched again can be replayed
     again. A letter of a kind that is no longer written is only noted as replayed.
     Raises `DeadLetterNotFound`, also if the ride's rider was erased.
     """

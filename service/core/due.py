@@ -34,16 +34,16 @@ from service.model import (
 from service.model.errors import Unavailable
 
 RETRY_EVERY: Final = timedelta(seconds=4)
-"""How often the sweep triggers a waiting ride again. If a trigger is lost, the ride waits for this
-long at most, and until the next sweep (1 s)."""
+"""How often the sweep triggers a waiting ride again. If a trigger is lost, the ride waits for at
+most this long, and then until the next sweep (1 s)."""
 
 TRIP_LOST_AFTER: Final = timedelta(minutes=30)
 """A ride in progress is lost if its unicorn is silent for this long, or for three times the
 estimated trip if that is longer."""
 
 CHECK_MARGIN: Final = timedelta(seconds=1)
-"""Added to a liveness check's due time, so that the check runs just after the unicorn became
-stale."""
+"""Added to a liveness check's due time, so that the check runs just after the silence of the
+unicorn reached its limit."""
 
 
 def handle_due(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
@@ -56,7 +56,10 @@ def handle_due(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
 
 
 def _handle_requested(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
-    """End a ride whose deadline has passed, unless a plan keeps it open for a limited time."""
+    """End a ride whose deadline has passed; trigger any other ride again.
+
+    A plan keeps a ride open for a limited time after its deadline.
+    """
     end = ports.rules.ends_at(ride, planned=_has_plan(ports, ride))
     if now >= end:
         _apply(ports, ride, now, lambda stored: stored.unmatched(now))

@@ -19,7 +19,7 @@ from service.model.presence import AT_PICKUP_METRES
 logger = logging.getLogger(__name__)
 
 ON_THE_WAY: Final = frozenset({RideStatus.MATCHED, RideStatus.ARRIVED})
-"""States in which a rider waits for a unicorn whose ETA was told."""
+"""Statuses in which a rider waits for a unicorn, and was told its ETA."""
 
 ENDS_WITHIN_METRES: Final = 500
 """A trip that ends farther from its dropoff was not driven to the end, so it teaches nothing: its
@@ -92,7 +92,7 @@ def _note(ports: Hints, ride: Ride, drive: Drive) -> None:
     leg = drive.leg(ports.times.base)
     median, latest = ride.pickup_eta_seconds, ride.pickup_eta_latest_seconds
     if drive.kind is Kind.TRIP or median is None or latest is None:
-        # The ride has no stored ETA for this drive: take the estimate of its start.
+        # The ride has no stored ETA for this drive: estimate it now, for the hour of its start.
         correction = ports.times.rider_correction(ride.zone, drive.kind)
         median = round(leg.estimated * float(correction.factors(Drives.of([leg]))[0]))
         latest = round(median * correction.latest_factor)
@@ -121,7 +121,7 @@ def _is_at_pickup(ride: Ride) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TravelTimesReport:
-    """A zone's correction for a kind of drive, and how accurate the ETAs that it told were."""
+    """A zone's correction for a kind of drive, and how accurate the ETAs of its rides were."""
 
     zone: str
     kind: Kind

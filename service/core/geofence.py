@@ -17,7 +17,8 @@ FRESH: Final = timedelta(seconds=15)
 """A position older than this is too old to locate a moving unicorn."""
 
 INSIST_AFTER: Final = timedelta(seconds=30)
-"""A driver who reports the arrival again after this is believed: phones and maps can be wrong."""
+"""A driver who reports the arrival again this long after the first refusal is believed, because
+phones and maps can be wrong."""
 
 
 def place_of(
@@ -69,8 +70,11 @@ def arrived(ports: Stores, ride: Ride, place: Location | None, now: datetime) ->
 
 
 def note_refusal(ports: Stores, ride: Ride, now: datetime) -> None:
-    """Store when the driver first reported the arrival. Clients do not see it: no new version."""
+    """Store when the driver's arrival was first refused.
+
+    Clients do not see this instant, so the ride gets no new version.
+    """
     if ride.arrive_refused_at is None:
-        # A failure does not matter: it is stored when the unicorn reports its arrival again.
+        # A failure does little harm: then the next refusal counts as the first one.
         with suppress(WriteConflict, Unavailable):
             ports.rides.save(ride, replace(ride, arrive_refused_at=now))

@@ -2,8 +2,8 @@
 
 A ride that goes well needs no writes. As often as `PATROL_EVERY` says, a patrol reads the unicorns
 with a ride from the index of open rides, reads their entries in the fleet index, and yields the ids
-of the rides that may need a step. It depends on no message, because the index is part of the table
-of rides.
+of the rides that may need a step. A patrol depends on no message, because the index of open rides
+is part of the table of rides.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from service.model.errors import Unavailable
 from service.model.presence import Patrol
 
 BATCH_UNICORNS: Final = 200
-"""Unicorns that are read with one call."""
+"""The most unicorns that one call reads."""
 
 
 def rides_to_check(

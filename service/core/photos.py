@@ -74,7 +74,7 @@ class Photos(Protocol):
         """A form that takes one upload of this type, up to `UPLOAD_BYTES`. No remote call."""
 
     def links(self, name: str) -> PhotoLinks:
-        """No remote call."""
+        """The links to the photo with this object name. No remote call."""
 
     def forget(self, sub: str) -> None:
         """Delete an account's photo, its upload and all data about it."""
@@ -93,12 +93,12 @@ class Uploads(Protocol):
         """Remove and return the upload; None if it is gone. Raises `PhotoRefused` if too large."""
 
     def keep(self, sub: str, picture: Picture) -> None:
-        """Store a picture in place of the earlier one. Nothing if the account was forgotten."""
+        """Store a picture in place of the earlier one, unless the account was forgotten."""
 
     def refuse(self, sub: str, reason: str) -> None:
-        """Store why the last upload was refused; the earlier photo stays.
+        """Store why the last upload was refused, unless the account was forgotten.
 
-        Nothing if the account was forgotten.
+        The earlier photo stays.
         """
 
 

@@ -30,13 +30,13 @@ class Mended(StrEnum):
     """The repair of a pair."""
 
     UNICORN_FREED = "unicorn_freed"
-    """It was reserved for a ride that is not its own, has ended or does not exist."""
+    """The unicorn was reserved for a ride that is not its own, has ended or does not exist."""
     UNICORN_REJOINED = "unicorn_rejoined"
-    """It was free or in a state that does not fit its ride; now it continues with the ride."""
+    """The unicorn was free or in a state that does not fit its ride; it continues with the ride."""
     RIDE_RETURNED = "ride_returned"
-    """Its unicorn is gone, off duty or on another ride, so it waits for another one."""
+    """The ride's unicorn is gone, off duty or on another ride, so the ride waits for another."""
     RIDE_ENDED = "ride_ended"
-    """The same, but the rider was aboard, so the ride ended."""
+    """As for `RIDE_RETURNED`, but the rider was aboard, so the ride ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def reconcile(
 ) -> Reconciled:
     """Repair every pair, and write every unicorn and waiting ride to Redis again.
 
-    `fleet`: every unicorn as stored. `most_rides`: open rides that are read at most. Reads two
+    `fleet`: every unicorn as stored. `most_rides`: the most open rides that are read. Reads two
     items for each unicorn with a ride and for each ride with a unicorn. May be repeated at any
     time. Raises `Unavailable`.
     """

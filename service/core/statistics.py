@@ -34,9 +34,9 @@ class Tally:
     """The sum of all waits."""
     waits: tuple[int, ...] = (0,) * len(BOUNDS)
     busy: int | None = None
-    """Unicorns with a ride when they were last counted."""
+    """The number of unicorns with a ride, at the last count of the time span."""
     on_duty: int | None = None
-    """Busy and available unicorns together."""
+    """The number of busy and available unicorns together, at the same count."""
 
     @property
     def matches(self) -> int:
@@ -51,7 +51,7 @@ class Tally:
         return self.busy / self.on_duty if self.busy is not None and self.on_duty else None
 
     def quantile_seconds(self, share: float) -> float | None:
-        """The time within which this share was matched; interpolated between two bounds."""
+        """The time within which this share of rides was matched, interpolated between bounds."""
         if not self.matches:
             return None
         rank, below = share * self.matches, 0.0

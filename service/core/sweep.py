@@ -160,7 +160,7 @@ class _Run:
     def _take_steps(self, rides: Sequence[Ride], at_least: int) -> int:
         """Take the steps that are due; rides that need none are postponed together.
 
-        Returns how many it saw. It takes at least `at_least` steps, even without time left.
+        Returns the number of rides seen. Takes at least `at_least` steps, even without time left.
         """
         further = takewhile(lambda _: self.time_left(), rides[at_least:])
         in_time = chain(rides[:at_least], further)
@@ -193,7 +193,7 @@ def _go_on_patrol(ports: Stores, shard: str, now: datetime, time_left: Callable[
             _check_on_patrol(ports, ride_id, now)
         ports.fleet.note_patrols(shard, patrols, now)
     except Exception as error:
-        # No unicorn counts as silent while Redis is away; the waiting rides do not depend on it.
+        # No unicorn counts as silent without Redis. Waiting rides do not depend on the patrol.
         _report("patrol failed", error, {"shard": shard})
 
 
@@ -243,7 +243,7 @@ def _postpone(
 
 
 def _put_back(ports: Stores, ride: Ride, now: datetime, error: Exception) -> None:
-    """Postpone a ride on which the sweep failed, twice as long after each failure.
+    """Postpone a ride on which the sweep failed; each further failure doubles the delay.
 
     If a store is down, postpone it by `LIVENESS_CHECK` at most, because the ride is not the cause.
     """

@@ -48,7 +48,7 @@ class Wait:
 
     def __init__(self) -> None:
         self.ended_by = ""
-        """Why the wait ended early; empty while it lasts."""
+        """Why the wait ended early; empty if it did not."""
         self._wake: Callable[[], None] | None = None
 
     def end(self, reason: str) -> None:
@@ -173,7 +173,7 @@ def _wait(
 def live_view(ports: Hints, etas: PickupEtas, ride: Ride, now: datetime) -> LiveView:
     """The position of the ride's unicorn and its ETA at the pickup, as last heard.
 
-    Without Redis both are unknown; that is not an error.
+    Without Redis the position, and any ETA that depends on Redis, is None; that is no error.
     """
     position: Position | None = None
     planned: int | None = None

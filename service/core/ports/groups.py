@@ -40,8 +40,8 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """The ports that may lose everything, and are updated after a committed write; with the travel
-    times and the rules, which every use case needs."""
+    """The ports that may lose everything and are updated after a committed write, and what every
+    use case needs: the travel times and the rules."""
 
     fleet: FleetIndex
     waiting: WaitingRides

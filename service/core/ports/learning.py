@@ -21,7 +21,7 @@ class Legs(Protocol):
         """Add a drive (None: it was given up) and what the rider had been told of it."""
 
     def quotes(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
-        """The latest quotes, newest first, some hundreds."""
+        """The latest quotes, newest first, a few hundred at most."""
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
         """The latest legs, newest first, a few thousand at most."""
@@ -66,7 +66,7 @@ class LastRun:
     """Unicorns that have followed their advice since their last ride."""
     predicted_at: datetime | None = None
     predicted: Mapping[str, float] = field(default_factory=dict)
-    """Riders that were expected in the `horizon_seconds` after `predicted_at`, by goal."""
+    """The number of riders expected in the `horizon_seconds` after `predicted_at`, by goal."""
 
 
 @dataclass(frozen=True, slots=True)
