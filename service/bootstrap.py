@@ -1,6 +1,6 @@
 """Builds everything that a process works with. Call once per process, after any fork.
 
-Nothing connects here: each client connects on first use.
+No client connects when it is made: it connects on first use.
 """
 
 from __future__ import annotations
@@ -68,11 +68,12 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_SECONDS: Final = 0.25
 """Time limit of a Redis call in a request: a rider must not wait for a cache."""
 MOST_ETAS: Final = 10_000
-"""Pickup ETAs that a process remembers: several times as many as it has followers."""
+"""The most pickup ETAs that a process remembers: several times the number of its followers."""
 AUDIT_PATIENCE_SECONDS: Final = 0.25
-"""The action is done and logged, so its answer does not wait long for the audit entry."""
+"""How long an answer waits for its audit entry: not long, because the action is already done and
+logged."""
 JOB_TIMEOUT_SECONDS: Final = 2.0
-"""Time limit of a Redis call in a job: within the life of a lease; the sweep repairs the rest."""
+"""Time limit of a Redis call in a job: as long as a lease. The sweep does what remains undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def build_revocations(
 def build_oversight(
     settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient, *, timeout_seconds: float
 ) -> Oversight:
-    """What only operators use, beside the ports. The broker may be on another Redis."""
+    """What only operators use, in addition to the ports. The broker may be on another Redis."""
     broker = RedisLink(
         connect(settings.broker_url, timeout_seconds=timeout_seconds, name="wildrydes-web")
     )
@@ -173,12 +174,12 @@ def build_oversight(
 
 
 def city_map(settings: Settings, redis: RedisStores) -> RedisCityMap:
-    """What the map for staff is drawn from, and the fleet is counted by."""
+    """The store from which the map for staff is drawn and the unicorns are counted."""
     return RedisCityMap(redis.link, timedelta(seconds=settings.unicorn_stale_seconds))
 
 
 def photos_of(settings: Settings, dynamodb: DynamoDBClient) -> S3Photos | None:
-    """None: photos are off."""
+    """The store of the photos; None if photos are off."""
     if not settings.photos_bucket:
         return None
     bucket, region = settings.photos_bucket, settings.aws_region

@@ -84,7 +84,10 @@ def import_file(file: Path, output: Output) -> None:
 
 
 def lines_of(path: Path) -> Iterator[Line]:
-    """The lines that are not empty. Raises `click.ClickException` if the file is not such a CSV."""
+    """The lines after the first that are not empty.
+
+    Raises `click.ClickException` if the file is UTF-16 or its first line is wrong.
+    """
     with path.open("rb") as file:
         head = file.read(64)
         if head.startswith(_UTF16_MARKS) or b"\0" in head:
@@ -178,7 +181,7 @@ def _fields(line: Line) -> dict[str, Any]:
 
 
 def _number(text: str) -> float | str:
-    """A number in degrees; any other text is returned as it is and refused later with its name.
+    """The number in a text; any other text is returned as it is, and refused later by its field.
 
     `float` alone would also accept `4_0.7`, `nan` and digits of other scripts.
     """

@@ -50,7 +50,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class CommandSettings(Settings):
-    """A worker's settings and the one that commands need too."""
+    """A worker's settings, and those that commands need in addition."""
 
     cognito_user_pool_id: str = ""
     """If it is empty, a revoked subject is not signed out at the pool."""
@@ -109,7 +109,10 @@ class Tools:
         return CognitoUserPool(pool_id) if pool_id else NoUserPool()
 
     def revoke(self, kind: str, value: str) -> SignOut:
-        """Revoke a mark from now on, in every process within 5 s. Raises `Unavailable`."""
+        """Revoke a token, a sign-in or a subject, in every process within 5 s.
+
+        Raises `Unavailable`.
+        """
         return revocation.revoke(
             self.revocations,
             self.pool,

@@ -71,7 +71,7 @@ class Decision:
 
 
 def handle(event: Event, context: object) -> Answer:
-    """Answers a REST API's TOKEN authorizer, and an HTTP API's that expects an IAM policy."""
+    """Answers a REST API's TOKEN authorizer, or an HTTP API's authorizer with an IAM policy."""
     return _handler(simple=False)(event, context)
 
 
@@ -159,7 +159,7 @@ def _without_stage(path: str, stage: str) -> str:
 
 
 def _route(routes: RouteMap, request: GatewayRequest) -> Route:
-    """The route that the application would choose. Raises `Forbidden` for its 404 and 405."""
+    """The route that the application would choose. Raises `Forbidden` if it would find none."""
     if canonical_path(request.path) != request.path:
         raise Forbidden("no such route")
     try:

@@ -154,7 +154,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
             with self._counted(addr[0]), self._registered(Connection(client, turn)) as connection:
                 self._serve(listener.getsockname(), connection, addr)
         except (OSError, ParseException) as error:
-            # `ParseException`: the application did not need the rest of the body, and it is broken.
+            # `ParseException`: the rest of the body is broken, but the application did not need it.
             self.log.debug("connection ended: %s", error)
         finally:
             close(client)
@@ -226,7 +226,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
     def _counted_request(self, request: Any, peer: str) -> Iterator[None]:
         """Behind a load balancer, count the request for its client, and wait for a turn.
 
-        Without a load balancer, `_counted` counts the connection, and reading waited for a turn.
+        Without a load balancer, `_counted` has counted the connection, which waits for its turns.
         """
         if not self._is_behind_proxy():
             yield

@@ -35,10 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dir", type=Path, default=Path(".local"), help="the stack's folder")
     commands = parser.add_subparsers(required=True)
     start = commands.add_parser("up", help="start the stack and keep it running")
-    start.add_argument("--detach", action="store_true", help="return when it is ready")
+    start.add_argument("--detach", action="store_true", help="return when the stack is ready")
     start.add_argument("--ports", type=int, metavar="N", help="listen on N to N+4")
     start.set_defaults(run=_up)
-    commands.add_parser("down", help="end it").set_defaults(run=_down)
+    commands.add_parser("down", help="stop the stack").set_defaults(run=_down)
     token = commands.add_parser("token", help="print a fresh access token")
     token.add_argument("user", choices=environment.CALLERS)
     token.set_defaults(run=_token)
@@ -79,7 +79,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _ride(url: str, token: str) -> None:
-    """Print each state of the ride; `StackError` unless a unicorn completes it."""
+    """Print each status of the ride. Raises `StackError` unless a unicorn completes it."""
     http = urllib3.PoolManager(timeout=40)
     headers = {"Authorization": f"Bearer {token}", "Prefer": "wait=20"}
     began = time.monotonic()
@@ -110,7 +110,7 @@ def _line(seconds: float, ride: dict[str, object]) -> str:
 
 
 def _running(folder: Path) -> Stack:
-    """The stack in this folder. Raises `StackError` where none runs."""
+    """The stack in this folder. Raises `StackError` if it does not run."""
     stack = Stack.existing(folder)
     if not occupancy.is_running(folder):
         raise StackError(f"the stack in {folder} is not running: `make run` starts it")

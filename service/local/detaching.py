@@ -11,8 +11,8 @@ from typing import NoReturn
 class Detached:
     """Forks. The parent waits for the child's one report, prints it and exits accordingly.
 
-    Only the child gets the object; its output goes to `log` from here on. A child that ends
-    without a report counts as failed.
+    Only the child gets the object; the output of the child goes to `log` from here on. A child
+    that ends without a report counts as failed.
     """
 
     def __init__(self, log: Path) -> None:

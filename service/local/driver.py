@@ -59,7 +59,7 @@ class Driver:
         self._etag = ""
 
     def join(self, admin: Client) -> None:
-        """Go on duty; at its very first start, `admin` enrolls the unicorn."""
+        """Go on duty. If the account has no unicorn yet, `admin` enrolls it first."""
         if self._client.call("GET", "/v1/fleet/me").status == 404:
             body = asdict(self._description) | {"account_sub": self._client.subject()}
             _require(admin.call("POST", "/v1/admin/unicorns", body))
@@ -126,7 +126,7 @@ class Driver:
         return "", math.inf
 
     def _drive(self, destination: Place, now: float) -> float:
-        """Drive there; returns the instant of arrival (seconds of the monotonic clock)."""
+        """Drive to this place; returns the instant of arrival (seconds of the monotonic clock)."""
         if self._leg.destination != destination:
             speed = DRIVING_METRES_PER_SECOND * self._speed
             self._leg = Leg(self._leg.at(now), destination, now, speed)

@@ -30,7 +30,7 @@ Look = Callable[[], str]
 
 
 def finding(part: str, look: Look) -> Finding:
-    """Call the look and return its result; it makes the remote calls."""
+    """Call `look`, which makes the remote calls, and return its result."""
     try:
         return Finding("ok", part, look())
     except Missing as missing:
