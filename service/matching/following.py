@@ -36,7 +36,7 @@ class Progress:
 def progress(
     given: Sequence[Move], fleet: Sequence[FleetEntry], elapsed: float, travel: TravelTimes
 ) -> Mapping[str, Progress]:
-    """The progress, `elapsed` seconds later, of the moves of unicorns that are still idle."""
+    """The progress of each unicorn that is still idle, `elapsed` seconds after its move."""
     at = {
         entry.unicorn.unicorn_id: entry.position.location
         for entry in fleet

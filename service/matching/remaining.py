@@ -23,7 +23,7 @@ class RemainingTime:
     """Two small tables, learned from completed trips.
 
     `usual`: estimated seconds → median of real ÷ estimated time (short trips are underestimated).
-    `left`: elapsed ÷ usual time → median of what was then left ÷ usual time.
+    `left`: elapsed ÷ usual time → median of the time then left ÷ usual time.
     """
 
     usual: Table

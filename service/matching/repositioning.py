@@ -33,7 +33,7 @@ MOST_PAIRS: Final = 10_000
 faster than their number."""
 
 COMPARED_PER_SLOT: Final = 3
-"""For each unicorn that a goal wants, this many idle unicorns are compared, the nearest ones."""
+"""For each unicorn that a goal wants, this many idle unicorns are compared: the nearest ones."""
 
 
 def reposition(
@@ -136,7 +136,7 @@ class _Pairs:
     ) -> CandidatePairs:
         """Combine each pair with its goal's slots that are worth the drive.
 
-        In these pairs a unicorn has the part of a rider, and a slot that of a unicorn.
+        In these pairs, a unicorn takes the place of a rider, and a slot that of a unicorn.
         """
         drives = np.maximum(0.0, self.seconds - knobs.stay_seconds)
         worth = np.where(drives > 0, trust[self.unicorns], 1.0)

@@ -84,10 +84,10 @@ class _Surroundings:
 
     zones: tuple[str, ...]
     first: IntArray
-    """Where the corners of each zone begin."""
+    """The index of each zone's first corner in `corners`."""
     corners: FloatArray
     sides: FloatArray
-    """From each corner to the next of the same zone."""
+    """The vector from each corner to the next corner of the same zone."""
 
     def within(self, point: FloatArray, metres: float) -> frozenset[str]:
         """The zones whose outline is within `metres` of the point, which is on the unit sphere."""

@@ -14,9 +14,9 @@ class RepositioningLevel(StrEnum):
 
     OFF = "off"
     LEAN = "lean"
-    """Few kilometres."""
+    """Unicorns drive few kilometres."""
     STRONG = "strong"
-    """Shorter waits for more kilometres."""
+    """Riders wait less, and unicorns drive more kilometres."""
 
 
 class DeadLetterKind(StrEnum):

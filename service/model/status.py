@@ -1,4 +1,4 @@
-"""The states of a ride, the steps that lead to them, and the timeline of the steps it has taken."""
+"""The statuses of a ride, the steps that lead to them, and the timeline of its steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class RideStatus(StrEnum):
-    """The states of a ride, in the order in which a completed ride has them."""
+    """The statuses of a ride, in the order in which a completed ride has them."""
 
     REQUESTED = "requested"
     OFFERED = "offered"
@@ -26,9 +26,9 @@ TERMINAL = frozenset({RideStatus.COMPLETED, RideStatus.CANCELED, RideStatus.UNMA
 ASSIGNED = frozenset(
     {RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED, RideStatus.IN_PROGRESS}
 )
-"""States in which exactly one unicorn is reserved for the ride."""
+"""Statuses in which exactly one unicorn is reserved for the ride."""
 SHOWS_UNICORN = ASSIGNED - {RideStatus.OFFERED}
-"""States in which rider and unicorn see each other."""
+"""Statuses in which rider and unicorn see each other."""
 BEFORE_PROGRESS = frozenset(
     {RideStatus.REQUESTED, RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.ARRIVED}
 )
@@ -54,13 +54,13 @@ class RideStep(StrEnum):
     DECLINED = "declined"
     OFFER_EXPIRED = "offer_expired"
     FELL_SILENT = "fell_silent"
-    """Its unicorn was silent for too long."""
+    """The ride's unicorn was silent for too long."""
     NOT_COMING = "not_coming"
-    """Its unicorn drove away, or reported no position, instead of coming."""
+    """The ride's unicorn drove away, or reported no position, instead of coming."""
     REASSIGNED = "reassigned"
     """Staff took the ride from its unicorn."""
     RECONCILED = "reconciled"
-    """`reconcile` found that its unicorn was gone, off duty or on another ride."""
+    """`reconcile` found that the ride's unicorn was gone, off duty or on another ride."""
     ARRIVED = "arrived"
     STARTED = "started"
     COMPLETED = "completed"
@@ -70,7 +70,7 @@ class RideStep(StrEnum):
     NO_SHOW = "no_show"
     """The rider did not come to the unicorn that had arrived."""
     UNICORN_LOST = "unicorn_lost"
-    """Its unicorn fell silent for good with the rider aboard."""
+    """The ride's unicorn fell silent for good with the rider aboard."""
     DEADLINE_PASSED = "deadline_passed"
     """No unicorn was found in time."""
     SET_ASIDE = "set_aside"
@@ -129,7 +129,10 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One step. `version`: of the ride after it. `unicorn_id`: who got or lost the ride."""
+    """One step. `version`: the ride's version after the step.
+
+    `unicorn_id`: the unicorn that got or lost the ride.
+    """
 
     version: int
     at: datetime

@@ -62,10 +62,11 @@ class Unicorn:
     ride_id: str | None = None
     trip: Trip | None = None
     idle_since: datetime | None = None
-    """Since when it has waited for a ride: the end of its last ride, its last decline, or when it
-    went on duty. A ride that it lost before the rider was aboard does not change it."""
+    """Since when the unicorn has waited for a ride: since its last ride ended, since it declined or
+    missed an offer, or since it went on duty. A ride that it lost in another way before the rider
+    was aboard changes nothing."""
     missed: frozenset[str] = frozenset()
-    """Rides whose offers expired one after the other without an answer from it."""
+    """Rides whose offers to this unicorn expired in a row without an answer."""
 
     @property
     def can_take_a_ride(self) -> bool:
@@ -86,9 +87,9 @@ class Unicorn:
         return self._next(state=UnicornState.ON_TRIP, trip=replace(self.trip, started_at=now))
 
     def rejoined(self, ride_id: str, trip: Trip) -> Unicorn | None:
-        """Put on this ride, in the state that fits the trip; unchanged if it is on it already.
+        """The unicorn on this ride, in the state that fits the trip; unchanged if it was so before.
 
-        None if it cannot be: it has another ride or may take none.
+        None if the unicorn has another ride or cannot take one.
         """
         state = UnicornState.ON_TRIP if trip.started_at else UnicornState.RESERVED
         if self.ride_id == ride_id and self.state is state:
@@ -193,7 +194,7 @@ class AdviceReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Where an idle unicorn should wait. It need not follow."""
+    """Where an idle unicorn should wait. The unicorn need not follow the advice."""
 
     unicorn_id: str
     cell: str
@@ -204,7 +205,7 @@ class Advice:
     reason: AdviceReason = AdviceReason.RIDERS_EXPECTED
 
     def holds(self, now: datetime) -> bool:
-        """Whether it is valid. False before `given_at` too: then a clock was set back."""
+        """Whether the advice is valid. Before `given_at` it is not: a clock was set back."""
         return self.given_at <= now < self.expires_at
 
 
