@@ -47,7 +47,7 @@ MEDIA_QUEUE: Final = "media"
 """The media role's own queue, so that no ride waits behind a photo."""
 
 KEY_PREFIX: Final = "{wildrydes}:"
-"""Begins all broker keys; its hash tag keeps them in one slot, as a Redis Cluster requires."""
+"""The prefix of all broker keys. Its hash tag keeps them in one slot of a Redis Cluster."""
 UNACKED: Final = f"{KEY_PREFIX}unacked"
 """Hash of the messages that workers took (kombu's name): tag to message, exchange, routing key."""
 
@@ -111,7 +111,7 @@ def broker_options(*, timeout_seconds: float, name: str = "wildrydes") -> dict[s
     return {
         "global_keyprefix": KEY_PREFIX,
         "client_name": name,
-        # Without these, a Redis that accepts and never answers would block a publish for ever.
+        # Without these, a Redis that accepts but never answers would block a publish for ever.
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
         "socket_keepalive": True,
@@ -122,8 +122,8 @@ def broker_options(*, timeout_seconds: float, name: str = "wildrydes") -> dict[s
 
 
 SWEEP_EXPIRES: Final = 2 * BOUND
-"""When a job for a sweep expires. The next sweep follows within a second, but two clocks may each
-be off by the bound unnoticed, and a job must not expire because of that."""
+"""How long a job for a sweep is valid. The next sweep follows within a second, but two clocks may
+each be off by the bound unnoticed, and a job must not expire because of that."""
 
 
 class CeleryRoundQueue:
@@ -172,8 +172,8 @@ class CeleryRoundQueue:
                     args=args,
                     queue=queue,
                     headers=traces.carrier(),
-                    # retry=False is slower to fail (6.8 s measured): it takes connect's own
-                    # retries.
+                    # With `retry=False`, a failure takes longer (6.8 s measured), because kombu
+                    # then connects with retries of its own.
                     retry_policy={"max_retries": 0},
                     expires=self._now() + expires,
                 )

@@ -64,7 +64,7 @@ class KeptCredentials(Credentials):
         if frozen is None:
             raise NoCredentialsError
         if isinstance(found, RefreshableCredentials) and found.refresh_needed(refresh_in=0):
-            raise CredentialRetrievalError(provider=found.method, error_msg="they have ended")
+            raise CredentialRetrievalError(provider=found.method, error_msg="they have expired")
         return frozen
 
     @property
@@ -78,7 +78,7 @@ class KeptCredentials(Credentials):
             self._found = self._chain.get_credentials()
         if self._found is None:
             return True
-        # Renews in the last 15 minutes; raises if it fails in the last 10.
+        # Renews in the last 15 minutes; raises if that fails in the last 10 minutes.
         self._frozen = self._found.get_frozen_credentials()
         return isinstance(self._found, RefreshableCredentials)
 

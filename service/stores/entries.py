@@ -129,7 +129,7 @@ def load_unicorn(text: str) -> Unicorn:
 
 
 def unicorn_of(text: str | None) -> Unicorn | None:
-    """None for no text and for one that cannot be read."""
+    """The unicorn of an entry; None if there is no text, or if it cannot be read."""
     return readable("unicorn", load_unicorn, text)
 
 
@@ -152,7 +152,7 @@ def load_position(text: str) -> Position:
 
 
 def position_of(text: str | None) -> Position | None:
-    """None for no text and for one that cannot be read."""
+    """The position of an entry; None if there is no text, or if it cannot be read."""
     return readable("position", load_position, text)
 
 

@@ -18,7 +18,7 @@ MOST_BYTES_PER_CELL: Final = 40
 MOST_BYTES_PER_PLACE: Final = 2048
 """The most bytes per place in an answer, which repeats each place with the name of its street."""
 MOST_AT_ONCE: Final = 8
-"""Connections that are kept open."""
+"""The most connections that are kept open."""
 _ERROR_BYTES: Final = 4096
 
 
@@ -35,13 +35,13 @@ class TableService:
         self._outbound = Outbound(connections=MOST_AT_ONCE)
 
     def table(self, sources: FloatArray, targets: FloatArray, seconds: float) -> FloatArray:
-        """Seconds and metres between the roads nearest to these places, and the distances of those
+        """Seconds and metres between the roads nearest to these places, and the distances to those
         roads.
 
         Three tables with a row per source and a column per target; NaN where there is no way. The
-        third holds the straight metres from both places to their roads together. Places are rows of
-        (latitude, longitude). Raises `BadAnswer`, after `seconds` at the latest if the server just
-        keeps quiet.
+        third table holds the sum of the straight-line metres from both places to their roads.
+        Places are rows of (latitude, longitude). Raises `BadAnswer`; if the server does not answer,
+        after `seconds` at the latest.
         """
         cells = len(sources) * len(targets)
         places = len(sources) + len(targets)

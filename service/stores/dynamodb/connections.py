@@ -1,7 +1,7 @@
 """HTTP connections to DynamoDB that stay open between requests.
 
-This module uses Python's own HTTP client, because urllib3 under botocore takes eight times its CPU
-for each request.
+This module uses Python's own HTTP client, because urllib3 under botocore takes eight times as
+much CPU for each request.
 """
 
 from __future__ import annotations

@@ -23,14 +23,14 @@ from service.stores.dynamodb.table import RideTable, TableStore
 from service.stores.records import instant_of, instant_text
 
 MOST_READ: Final = 1000
-"""Rides read in one call at most, however few of them have the wanted status."""
+"""The most rides that one call reads, however few of them have the wanted status."""
 MOST_DAYS_READ: Final = 31
-"""Days searched in one call at most, however few rides they have."""
+"""The most days that one call searches, however few rides they have."""
 BEFORE_ALL_IDS: Final = "-"
 """Sorts before every ride id."""
 
 PAGES_SCANNED: Final = 4
-"""Pages of the fleet read in one call at most, however few unicorns they have."""
+"""The most pages of the fleet that one call reads, however few unicorns they have."""
 
 
 class Place(NamedTuple):

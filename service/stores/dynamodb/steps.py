@@ -1,7 +1,7 @@
 """Counts the steps of rides where they are written.
 
-Whatever writes (a request, a round, the sweep), each claim and each end of a ride is written by one
-of the stores of this folder.
+One of the stores in this folder writes each claim and each end of a ride, whether a request, a
+round or the sweep causes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from service.observability.instruments import (
 )
 
 OLDEST_KNOWN_SECONDS: Final = 6.0
-"""Longer than the time between two sweeps' checks of a waiting ride."""
+"""The metric forgets a ride that no sweep has seen for this long. Longer than the time between two
+sweeps' checks of a waiting ride."""
 
 
 def count_step(before: Ride, after: Ride) -> None:
@@ -43,7 +44,7 @@ def count_step(before: Ride, after: Ride) -> None:
 
 @contextmanager
 def counted_claim(ride_id: str) -> Iterator[None]:
-    """Count the claim that the block writes, won, lost or failed, in a span of its own."""
+    """Count the claim that the block writes as won, lost or failed; trace it in its own span."""
     result = "failed"
     with traces.span("claim", of_ride=ride_id):
         try:
@@ -57,8 +58,8 @@ def counted_claim(ride_id: str) -> Iterator[None]:
 
 
 class OldestWaiting:
-    """The metric of the oldest waiting ride. Each sweep sees some of the waiting rides; within
-    seconds sweeps have seen all."""
+    """The metric of the oldest waiting ride. Each sweep sees some of the waiting rides; the
+    sweeps of a few seconds together see all."""
 
     def __init__(self) -> None:
         self._oldest: datetime | None = None

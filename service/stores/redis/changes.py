@@ -21,13 +21,13 @@ from service.stores.redis.link import RedisLink
 logger = logging.getLogger(__name__)
 
 ACKNOWLEDGED_WITHIN_SECONDS: Final = 0.25
-"""How long a waiter waits until this process is subscribed; after it the waiter reads anyway."""
+"""The longest wait until this process is subscribed. After it, the waiter reads anyway."""
 POLL_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = 0.5
 MOST_UNANSWERED_PINGS: Final = 3
-"""Pings without an answer after which the connection counts as lost. redis-py sends them (after 5 s
-of silence, then every second) but ignores missing answers, so a dead connection would be noticed
-only after a quarter of an hour."""
+"""The most unanswered pings; with one more, the connection counts as lost. redis-py sends pings
+(after 5 s of silence, then every second) but ignores missing answers, so a dead connection would be
+noticed only after a quarter of an hour."""
 
 _SENT_ON_THE_CHANNEL: Final = "told"
 """The message of this release on the channels of the previous release, whose messages are empty."""

@@ -18,7 +18,7 @@ EPOCH: Final = f"{PREFIX}:epoch"
 HEARING: Final = f"{PREFIX}:{{listening}}"
 """Hash: since when, and until when, every process has said that it hears unicorns."""
 HEARING_PROCESSES: Final = f"{PREFIX}:{{listening}}:processes"
-"""Sorted set: the processes that hear unicorns, by when each last said so."""
+"""Sorted set: the processes that hear unicorns, by the time of their last report."""
 BUSY: Final = f"{PREFIX}:busy"
 """Set: the unicorns that have a ride."""
 TAKEN_BACK: Final = f"{PREFIX}:taken_back"
@@ -56,7 +56,7 @@ def quotes(zone: str, kind: str) -> str:
 
 
 REQUEST_ZONES: Final = f"{PREFIX}:asked"
-"""Sorted set: the zones where riders asked for rides lately, by when one last did."""
+"""Sorted set: the zones where riders asked for rides lately, by the time of the last request."""
 
 
 def requests(zone: str, quarter: int) -> str:
@@ -71,7 +71,7 @@ def moves(zone: str) -> str:
 
 
 def advice(zone: str) -> str:
-    """Hash of unicorn id to where it was told to wait by the zone's last run."""
+    """Hash of unicorn id to the place where the zone's last run told the unicorn to wait."""
     return f"{PREFIX}:{{{zone}}}:advice"
 
 
@@ -86,7 +86,7 @@ def patrolled(shard: str, patrol: str) -> str:
 
 
 def waiting(zone: str) -> str:
-    """Hash of ride id to ride: those that wait for a unicorn."""
+    """Hash of ride id to ride, for the rides that wait for a unicorn."""
     return f"{PREFIX}:{{{zone}}}:waiting"
 
 

@@ -32,8 +32,8 @@ from service.stores.redis.link import RedisLink
 logger = logging.getLogger(__name__)
 
 LEASE_MS: Final = 2000
-"""How long a lease lasts: twice a job's work budget. A holder that dies blocks its zone for this
-long at most."""
+"""How long a lease lasts, in milliseconds: twice a job's work budget. A holder that dies blocks its
+zone for this long at most."""
 RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
 """How often the holder renews the lease. Two renewals in a row may fail: the third one is tried
 after 1.5 s. A fourth would come at the moment at which the lease expires."""

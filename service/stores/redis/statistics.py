@@ -1,4 +1,4 @@
-"""Counters by the minute: a small hash each, forgotten after two hours."""
+"""Counters by the minute: each minute has a small hash, which Redis keeps for two hours."""
 
 from __future__ import annotations
 

@@ -29,11 +29,12 @@ from service.stores.redis.link import Command, RedisLink, RedisStore
 from service.stores.redis.moves import RequestCounter
 
 MARK_MS: Final = 1000
-"""How long the mark of a trigger lasts. If its job is lost, the next trigger after this publishes
-another one."""
+"""How long the mark of a trigger lasts, in milliseconds. If the job of the trigger is lost, the
+next trigger after this time publishes another job."""
 NOTED_MS: Final = 600_000
-"""How long the instant of a zone's oldest unread trigger is kept (`keys.triggered`): longer than
-the mark, so that it shows how long triggers wait even if a job or a mark was lost."""
+"""How long Redis keeps the instant of a zone's oldest unread trigger (`keys.triggered`), in
+milliseconds: longer than the mark, so that the instant shows how long triggers wait even if a job
+or a mark was lost."""
 UNSEEN_AFTER: Final = timedelta(seconds=1)
 """A second trigger of a ride after this time can only come from the sweep."""
 
@@ -56,7 +57,7 @@ class RedisWaitingRides(RedisStore):
             commands += (
                 ("HSET", keys.waiting(zone), *entries),
                 # With `GET`, a key of a wrong type is an error, on which `link` deletes the key.
-                # Without it, the key would count as a mark.
+                # Without `GET`, the key would count as a mark.
                 ("SET", keys.mark(zone), "1", "NX", "GET", "PX", MARK_MS),
                 ("SET", keys.triggered(zone), now, "NX", "GET", "PX", NOTED_MS),
                 ("SADD", keys.ZONES, zone),
