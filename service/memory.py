@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 class BoundedMemory(FIFOCache[Key, Value | None]):
-    """At most `size` values; the one stored first goes. An absent key has the value None.
+    """Holds at most `size` values, and drops the oldest one. An absent key has the value None.
 
     Only writing takes a lock: reading a FIFO cache changes nothing and is one lookup in a dict. An
     LRU cache reorders itself when it is read, so each request would take the lock.

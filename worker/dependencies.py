@@ -40,8 +40,8 @@ from service.stores.redis.statistics import RedisStatistics
 from service.stores.travel_times import learned_corrections, travel_times
 
 PARALLEL_CLAIMS: Final = 8
-"""Claims at once. A claim mostly waits for DynamoDB; more would compete for the interpreter's lock.
-"""
+"""The most claims at once. A claim mostly waits for DynamoDB; more claims would compete for the
+interpreter's lock."""
 
 SWEEP_BUDGET_SECONDS: Final = 2.0
 """Time limit of a sweep; less than the lock of a shard lasts (`LOCK_SECONDS`). An idle sweep takes
@@ -169,8 +169,8 @@ def tuning_of(settings: Settings) -> Tuning:
 def dependencies() -> Dependencies:
     """This process's dependencies.
 
-    They are built here if that failed at the start of the process: Celery does not end a process
-    whose start-up hook raised, and without this every later job would fail.
+    They are built here if `build` failed at the start of the process: Celery does not end a process
+    whose start-up hook raised, and without another attempt every later job would fail.
     """
     return _built or build(load(Settings))
 
@@ -190,7 +190,7 @@ def _in_parallel(
         # A single claim, the usual case under low load, needs no other thread.
         if len(claims) < 2:
             return map(claim, claims)
-        # Each runs in a copy of this thread's context, so that its logs and traces name the job.
+        # Each claim runs in a copy of this thread's context, so its logs and traces name the job.
         contexts = [copy_context() for _ in claims]
         return pool.map(lambda context, each: context.run(claim, each), contexts, claims)
 

@@ -1,7 +1,7 @@
 """The `monitor` role: Flower, with everything except `/healthcheck` behind its login.
 
-Without this, Flower serves `/metrics` to anybody who reaches its port, and those metrics name
-tasks, hosts and workers.
+By itself, Flower serves `/metrics` to anybody who reaches its port, and those metrics name tasks,
+hosts and workers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from service.settings import MonitorSettings, forget, load
 from worker.app import app
 
 MAX_TASKS: Final = 5000
-"""Jobs that Flower remembers, about 4 KB each; its default of 100,000 takes 400 MB after a day."""
+"""The most jobs that Flower remembers, about 4 KB each. Its default of 100,000 takes 400 MB after a
+day."""
 
 
 def options(settings: MonitorSettings) -> list[str]:

@@ -1,8 +1,8 @@
 """Tells whether a stack runs in a folder, by two locks and not by process ids alone.
 
-Every process of the stack inherits `stack.lock`, so it is free only when the last one has ended,
-even if the supervisor was killed. Only the supervisor holds `supervisor.lock`. A list of process
-groups is kept beside them, so that the processes of a killed supervisor can be ended.
+Every process of the stack inherits `stack.lock`, so this lock is free only when the last process
+has ended, even if the supervisor was killed. Only the supervisor holds `supervisor.lock`. A list of
+process groups is kept beside the locks, so that the processes of a killed supervisor can be ended.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Occupancy:
         self.note({})
 
     def note(self, groups: Mapping[str, int]) -> None:
-        """The supervisor's process id and, by name, the process groups it started."""
+        """Write the supervisor's process id and, by name, the process groups that it started."""
         text = json.dumps({"supervisor": os.getpid(), "groups": dict(groups)})
         draft = self._folder / "processes.draft"
         draft.write_text(text)
@@ -48,7 +48,7 @@ class Occupancy:
 
 
 def stop(folder: Path, patience: float = 60.0) -> None:
-    """Let the supervisor end the stack, or end its processes if it is gone; wait for the end.
+    """Let the supervisor end the stack, or end the stack if the supervisor is gone. Wait for it.
 
     Raises `StackError` if something survives for `patience` seconds.
     """

@@ -36,8 +36,9 @@ class Quota:
     used: Callable[[], int] | None = None
 
     def look(self, client: Any) -> str:
-        """Say what the quota leaves; `client` is one of Service Quotas. Makes two or three remote
-        calls. Raises `Missing` if too little is left, `Unknown` if the account does not say."""
+        """Say what the quota leaves; `client` is one of Service Quotas. Makes one or two remote
+        calls, and those of `used`. Raises `Missing` if too little is left, `Unknown` if the account
+        does not say."""
         need = f"needed: {self.needed:g} for {self.need}"
         try:
             quota = self._value(client)
@@ -90,7 +91,7 @@ def quotas(values: Mapping[str, str], client: Client) -> Iterator[Quota]:
 
 
 def _vcpus(values: Mapping[str, str]) -> float:
-    """The vCPUs of all tasks of the service, at the least that scaling.yaml allows."""
+    """The vCPUs of the service with the fewest tasks that scaling.yaml allows."""
     scaling = Template("scaling.yaml")
     web = int(scaling.properties("WebTarget")["MinCapacity"])
     workers = int(scaling.properties("WorkerTarget")["MinCapacity"])
@@ -103,6 +104,6 @@ def _vcpus(values: Mapping[str, str]) -> float:
 
 
 def _vcpus_of(declared: Mapping[str, Any], given: str) -> float:
-    """The vCPUs of a task of this size, such as `512/1024`; of the default if it is refused."""
+    """The vCPUs of a task of this size, such as `512/1024`; of the default size if it is wrong."""
     size = given if given in declared["AllowedValues"] else str(declared["Default"])
     return int(size.partition("/")[0]) / 1024

@@ -36,7 +36,7 @@ _AFTER_EXTRACTION: Final[Mapping[Algorithm, Sequence[str]]] = {
 }
 DEFAULT_ALGORITHM: Final = "MLD"
 MAX_TABLE_SIZE: Final = 1000
-"""Places in one table at most. OSRM's default of 100 is too few for a busy round."""
+"""The most places in one table. OSRM's default of 100 is too few for a busy round."""
 
 
 def install(folder: Path) -> Path:
@@ -62,10 +62,10 @@ def install(folder: Path) -> Path:
 def prepare(
     package: Path, extract: Path, folder: Path, algorithm: Algorithm = DEFAULT_ALGORITHM
 ) -> Path:
-    """Make road data of an OpenStreetMap extract, unless this file was prepared before.
+    """Make road data from an OpenStreetMap extract, unless this file was prepared before.
 
-    Returns the base path that the server loads. Raises `StackError`: no such file, another kind of
-    file, or data that OSRM refuses.
+    Returns the base path that the server loads. Raises `StackError` if the file does not exist or
+    is of another kind, or if OSRM refuses its data.
     """
     kind = next((kind for kind in KINDS if extract.name.endswith(kind)), None)
     if kind is None or not extract.is_file():

@@ -47,7 +47,7 @@ def archive() -> bytes:
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as opened:
         for path, name in sorted(packages, key=lambda each: each[1]):
-            # Without the file's own time: the entry has the first instant an archive can hold.
+            # Without the file's own time: the entry has the earliest time that an archive can hold.
             entry = zipfile.ZipInfo(name.as_posix())
             entry.external_attr = 0o644 << 16  # Lambda runs as another user
             opened.writestr(entry, path.read_bytes())

@@ -59,7 +59,7 @@ class RunningStack:
         self._say("starting AWS and Redis")
         self._start_emulators()
         if self._provision():
-            # The emulator writes its state only when it ends. A crash later must not lose the pool.
+            # The emulator writes its state only when it ends. A later crash must not lose the pool.
             self._supervisor.stop_together(["aws"], grace=20)
             self._start_aws()
         self._say("starting the service")
