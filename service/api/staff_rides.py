@@ -98,7 +98,7 @@ def show_timeline(ride_id: str) -> Response:
     answers={200: StaffRideView},
 )
 def cancel_any_ride(ride_id: str, body: Cancelation) -> Response:
-    """Cancel a ride in any open state; repeating it changes nothing."""
+    """Cancel a ride in any open state; a repeated call changes nothing."""
     deps = dependencies()
     add_log_context(ride_id=ride_id)
     ride = staff.cancel_as_admin(deps.ports, ride_id, body.reason, deps.now())

@@ -120,7 +120,8 @@ def unicorn_tag(
 ) -> dict[str, str]:
     """The `ETag` of `GET /v1/fleet/me` from the fleet index; no header if the index lacks a part.
 
-    The tag may lag behind the ride. Then a client may get an unchanged answer, but misses nothing.
+    The tag may be older than the ride. A client that sends such a tag misses no change, but may get
+    an answer that it already has.
     """
     if unicorn is None or (unicorn.ride_id and ride_version is None):
         return {}

@@ -115,7 +115,7 @@ def _columns(first: str) -> Sequence[str]:
     faults = [*_separator_faults(names), *_name_faults(names)]
     if faults:
         raise click.ClickException(
-            f"line 1: {faults[0]}. The columns are of {', '.join(COLUMNS)}, separated by commas"
+            f"line 1: {faults[0]}. Allowed columns, separated by commas: {', '.join(COLUMNS)}"
         )
     return names
 

@@ -55,7 +55,7 @@ CLIENT_ADDRESS: Final = "client_address"
 """The Flask extension that computes a client's address from a WSGI environment."""
 
 PATIENCE_SECONDS: Final = 1.0
-"""How long a request waits for a place: longer than a burst, and it slows clients that retry."""
+"""How long a request waits for a place, so that a burst passes and clients retry less often."""
 
 SHARES: Final[Mapping[str, int]] = {"subject": 4, "address": 2}
 """The share of all places that one holder may have: 4 means a quarter, 2 a half."""

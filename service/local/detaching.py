@@ -51,6 +51,6 @@ def _report_and_exit(reader: int, log: Path) -> NoReturn:
     with os.fdopen(reader) as pipe:
         code, _, text = pipe.read().partition("\n")
     if code != "0":
-        sys.exit(text or f"it ended before it was ready, see {log}")
+        sys.exit(text or f"the stack ended before it was ready: see {log}")
     print(text)
     sys.exit(0)

@@ -24,7 +24,7 @@ class Occupancy:
     """The locks of a running stack, held from before its first process until after its last."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises `StackError` if something of the stack still runs."""
+        """Raises `StackError` if a process of the stack still runs."""
         self._folder = folder
         stack = _take(folder, "stack")
         supervisor = _take(folder, "supervisor")
@@ -48,9 +48,9 @@ class Occupancy:
 
 
 def stop(folder: Path, patience: float = 60.0) -> None:
-    """Let the supervisor end the stack, or end the stack if the supervisor is gone. Wait for it.
+    """Let the supervisor end the stack, or end it here if the supervisor is gone; wait for that.
 
-    Raises `StackError` if something survives for `patience` seconds.
+    Raises `StackError` if a process survives for `patience` seconds.
     """
     if not _is_held(folder, "stack"):
         return
@@ -62,7 +62,7 @@ def stop(folder: Path, patience: float = 60.0) -> None:
             for group in noted(folder)["groups"].values():
                 end_group(group)
         if time.monotonic() > end:
-            raise StackError(f"something of the stack in {folder} does not end")
+            raise StackError(f"a process of the stack in {folder} does not end")
         time.sleep(0.1)
 
 

@@ -16,7 +16,7 @@ PREFIX: Final = "wildrydes"
 
 EPOCH: Final = f"{PREFIX}:epoch"
 HEARING: Final = f"{PREFIX}:{{listening}}"
-"""Hash: since when, and until when, every process has said that it hears unicorns."""
+"""Hash: start (`since`) and end (`last`) of the time in which every process heard unicorns."""
 HEARING_PROCESSES: Final = f"{PREFIX}:{{listening}}:processes"
 """Sorted set: the processes that hear unicorns, by the time of their last report."""
 BUSY: Final = f"{PREFIX}:busy"

@@ -1,4 +1,8 @@
-"""The lease of a job on a zone, with the fenced reads and writes of its rounds."""
+"""The lease of a job on a zone, with the fenced reads and writes of its rounds.
+
+`waiting` beside this module explains mark and lease. Every script first checks that no other job
+holds the lease.
+"""
 
 from __future__ import annotations
 
