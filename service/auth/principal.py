@@ -31,3 +31,8 @@ class Principal:
     issued_at: int
     auth_time: int | None = None
     expires_at: int
+
+    @property
+    def outlives_sign_ins(self) -> bool:
+        """Whether `jti` names an identity and not a token: a user for whom our gateway vouches."""
+        return self.kind is TokenKind.USER and self.auth_time is None

@@ -149,16 +149,18 @@ def is_revoked(principal: Principal, revoked: Mapping[str, datetime]) -> bool:
 
     The revocation of a subject refuses tokens that were issued, and sign-ins that began, at or
     before its instant. Both count: a refresh renews the time of issue, and at some issuers
-    `auth_time` too.
+    `auth_time` too. The `jti` of a user of the gateway is judged in the same way, because it is the
+    same after the next sign-in.
     """
-    if "jti" in revoked or "origin_jti" in revoked:
+    by_instant = {"sub", "jti"} if principal.outlives_sign_ins else {"sub"}
+    if revoked.keys() - by_instant:
         return True
-    if "sub" not in revoked:
+    if not revoked:
         return False
     began_at = principal.issued_at
     if principal.kind is TokenKind.USER and principal.auth_time is not None:
         began_at = min(began_at, principal.auth_time)
-    return began_at <= revoked["sub"].timestamp()
+    return began_at <= max(revoked.values()).timestamp()
 
 
 def revoke(

@@ -212,6 +212,17 @@ def test_through_the_gateway_a_token_is_judged_as_ever(api: Api) -> None:
         assert me(api, header(NOTHING), authorization=authorization) == expected
 
 
+def test_a_user_who_signed_out_is_refused_until_the_credentials_of_before_have_ended(
+    api: Api,
+) -> None:
+    headers = {HEADER: header(), "Authorization": SIGNED}
+    assert api.call("POST", "/v1/me/sign-out", {}, token=None, headers=headers).status_code == 204
+    api.pass_time(CREDENTIALS_SECONDS - 1)
+    assert me(api, header()) == (401, "invalid_token")
+    api.pass_time(3)
+    assert me(api, header()) == (200, SUB)
+
+
 def test_a_revoked_user_is_refused_while_credentials_of_before_can_live(api: Api) -> None:
     admin = {"sub": SUB}
     assert api.call("POST", "/v1/admin/revocations", admin, token="admin").status_code < 300
