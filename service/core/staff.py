@@ -92,6 +92,12 @@ def amend(
     Raises `UnicornNotFound`, `StaleVersion`, `AccountTaken`, `IllegalTransition` once removed.
     """
     unicorn = stored_unicorn(ports, unicorn_id)
+    if accepting is False and unicorn.ride_id and particulars:
+        # First, because the account may be taken: a refused change must not decline an offer.
+        renamed = change_unicorn(
+            ports, unicorn, lambda stored: stored.amended(particulars, None, now), now, precondition
+        )
+        unicorn, precondition = renamed, lambda _version: True
     if accepting is False and decline_offer(ports, unicorn, now, precondition):
         unicorn, precondition = stored_unicorn(ports, unicorn_id), lambda _version: True
     return change_unicorn(

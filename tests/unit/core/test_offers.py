@@ -15,7 +15,13 @@ from service.core.rides import cancel_ride
 from service.core.sweep import sweep
 from service.core.unicorns import Step, set_availability
 from service.model import Location, Ride, RideStatus, Unicorn
-from service.model.errors import IllegalTransition, RideNotFound, StaleVersion, Unavailable
+from service.model.errors import (
+    AccountTaken,
+    IllegalTransition,
+    RideNotFound,
+    StaleVersion,
+    Unavailable,
+)
 from tests.support.service import PICKUP, Service
 
 FARTHER = Location(PICKUP.latitude + 0.004, PICKUP.longitude)
@@ -274,6 +280,18 @@ def test_going_off_duty_with_an_open_offer_fails_at_another_version_of_the_unico
     with pytest.raises(StaleVersion):
         staff.amend(service.ports, "u1", {}, False, service.now, lambda version: version == 1)
     assert service.stored(ride) == ride
+
+
+def test_a_change_that_is_refused_declines_no_offer(service: Service) -> None:
+    """A refused change leaves no audit line, so it must have changed nothing."""
+    service.on_duty(auto_accept=False)
+    ride = offered(service)
+    service.on_duty("u2", FARTHER, account_sub="driver-2")
+    new = {"account_sub": "driver-2"}
+    with pytest.raises(AccountTaken):
+        staff.amend(service.ports, "u1", new, False, service.now, lambda _: True)
+    assert service.stored(ride) == ride
+    assert service.stored_unicorn("u1").accepting
 
 
 def test_going_off_duty_with_a_matched_ride_keeps_the_ride(service: Service) -> None:
