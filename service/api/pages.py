@@ -80,8 +80,8 @@ class Pages:
     def asset(self, release: str, name: str) -> Response:
         """The asset of this name, always from this release.
 
-        Browsers ask for it again each time, unless `release` is this release. Raises a 404 problem
-        if there is no such asset.
+        Browsers ask for the asset again each time, unless `release` is this release. Raises a 404
+        problem if there is no such asset.
         """
         if name not in self.assets:
             raise Problem(404, "not_found", "There is nothing here.")

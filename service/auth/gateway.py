@@ -21,8 +21,8 @@ from service.auth.principal import Principal, TokenKind
 from service.auth.roles import RoleGrants
 
 PARTS: Final = 7
-"""The header's parts: proof, caller's ARN, caller's address, and the identity's type, pool, id and
-provider."""
+"""The number of the header's parts: proof, caller's ARN, caller's address, and the identity's type,
+pool, id and provider."""
 CREDENTIALS_SECONDS: Final = 3600
 """The longest life of an identity pool's credentials (enhanced flow), in seconds. The gateway does
 not say how old they are."""

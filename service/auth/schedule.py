@@ -13,7 +13,7 @@ Jitter = Callable[[float, float], float]
 """A function that returns a number between two others, such as `random.uniform`."""
 
 ABSENT_KIDS: Final = 1024
-"""The number of kids remembered as absent; beyond it the oldest is forgotten."""
+"""The most kids remembered as absent. With one more, the oldest kid is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

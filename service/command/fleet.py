@@ -181,7 +181,7 @@ def _fields(line: Line) -> dict[str, Any]:
 
 
 def _number(text: str) -> float | str:
-    """The number in a text; any other text is returned as it is, and refused later by its field.
+    """The number in a text; any other text is returned as it is. `NewUnicorn` refuses that text.
 
     `float` alone would also accept `4_0.7`, `nan` and digits of other scripts.
     """

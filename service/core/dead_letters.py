@@ -76,7 +76,7 @@ def _outlive(ride: Ride, try_alone: Callable[[Ride], object]) -> None:
 
 
 def set_aside_ride(ports: Stores, letters: DeadLetters, ride: Ride, now: datetime) -> None:
-    """Make a ride that kills worker processes `unmatched`, and keep a dead letter for operators.
+    """Set a ride that kills worker processes to `unmatched`, and keep a dead letter for operators.
 
     The letter is written first, so that no ride ends without one. At worst there is a letter for a
     ride that is still tried.

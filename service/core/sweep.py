@@ -124,7 +124,7 @@ class _Run:
     """Whether this run has yet to do the patrol of the shard."""
 
     def look_after(self, batches: Iterable[Sequence[Ride]]) -> int:
-        """Look after the rides, batch by batch, while there is time. Returns how many it saw."""
+        """Look after the rides, batch by batch, while there is time. Returns the number seen."""
         seen = 0
         for rides in batches:
             others = [ride for ride in rides if not ride.only_waits(self.now)]

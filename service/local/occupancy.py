@@ -48,7 +48,7 @@ class Occupancy:
 
 
 def stop(folder: Path, patience: float = 60.0) -> None:
-    """Let the supervisor end the stack, or end it here if the supervisor is gone; wait for that.
+    """End the stack, through its supervisor if that still runs. Returns when the stack has ended.
 
     Raises `StackError` if a process survives for `patience` seconds.
     """

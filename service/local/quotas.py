@@ -104,6 +104,6 @@ def _vcpus(values: Mapping[str, str]) -> float:
 
 
 def _vcpus_of(declared: Mapping[str, Any], given: str) -> float:
-    """The vCPUs of a task of this size, such as `512/1024`; of the default size if it is wrong."""
+    """The vCPUs of a task of this size, such as `512/1024`; a wrong size counts as the default."""
     size = given if given in declared["AllowedValues"] else str(declared["Default"])
     return int(size.partition("/")[0]) / 1024

@@ -160,7 +160,7 @@ def waves(bearings: FloatArray) -> FloatArray:
 
 
 CELL_RESOLUTION: Final = 8
-"""H3 cells of about 0.7 km²: too large to be an address."""
+"""The H3 resolution of cells of about 0.7 km², which are too large to be an address."""
 RECENT_PLACES: Final = 20_000
 """The most places whose cells a process remembers. A round needs many pairs of few places, and the
 next round needs most of these places again (2,000 pairs: 1 ms instead of 2.6 ms)."""
