@@ -51,7 +51,10 @@ class AdviceListView(View):
 
 
 class MyUnicornView(View):
-    """A unicorn as it sees itself; `advice` only while it is idle and should wait elsewhere."""
+    """A unicorn and its ride, as its driver sees them.
+
+    `advice`: where the unicorn should wait, if it is idle and should wait elsewhere.
+    """
 
     unicorn: UnicornView
     ride: DrivenRideView | None

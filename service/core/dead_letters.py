@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 DEATHS_ALONE: Final = 2
 """How many processes a ride may kill while it is tried alone, before it is set aside. One death may
-be a coincidence. Each costs the ride's zone a few seconds."""
+be a coincidence. Each death costs the ride's zone a few seconds."""
 
 CAUSE: Final = f"{1 + DEATHS_ALONE} processes died on this ride, {DEATHS_ALONE} of them on it alone"
 

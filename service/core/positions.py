@@ -37,7 +37,8 @@ class Noted:
     """The result of a report."""
 
     unicorn: Unicorn | None
-    """None if its state is unknown at the moment; its position was recorded nevertheless."""
+    """None if the report was ignored. Also None if the position was recorded, but the state of the
+    unicorn is unknown at the moment."""
     ride_version: int | None = None
     """The version of the unicorn's ride, if known."""
     advice: Advice | None = None

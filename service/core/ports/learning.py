@@ -18,7 +18,7 @@ class Legs(Protocol):
     """The latest drives of each zone; all of them may be lost."""
 
     def add(self, zone: str, kind: Kind, leg: Leg | None, quote: QuotedEta) -> None:
-        """Add a drive (None: it was given up) and what the rider had been told of it."""
+        """Add a drive (None if it was given up) and the ETA that its rider had been told."""
 
     def quotes(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
         """The latest quotes, newest first, a few hundred at most."""
