@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from io import BufferedWriter, FileIO, TextIOWrapper
 from logging.config import dictConfig
+from threading import RLock
 from typing import Any, Final
 
 from cachetools import TTLCache
@@ -133,14 +134,17 @@ class _OncePerMinute(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._logged: TTLCache[tuple[str, object], bool] = TTLCache(maxsize=256, ttl=60)
+        # Threads share the cache. A signal handler may log while its thread holds the lock.
+        self._lock = RLock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] not in LIBRARIES or record.levelno < logging.WARNING:
             return True
         sentence = (record.name, record.msg)
-        if sentence in self._logged:
-            return False
-        self._logged[sentence] = True
+        with self._lock:
+            if sentence in self._logged:
+                return False
+            self._logged[sentence] = True
         return True
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Final
 
 from cachetools import FIFOCache
@@ -45,6 +46,8 @@ class Tracing:
         self._tracer = self._provider.get_tracer("wildrydes")
         self._context = TraceContextTextMapPropagator()
         self._origins: FIFOCache[str, str] = FIFOCache(MOST_REMEMBERED)
+        # The threads of a round claim rides at the same time.
+        self._lock = Lock()
 
     @contextmanager
     def span(
@@ -67,13 +70,15 @@ class Tracing:
         return carried
 
     def remember(self, ride_id: str, traceparent: str) -> None:
-        self._origins[ride_id] = traceparent
+        with self._lock:
+            self._origins[ride_id] = traceparent
 
     def shutdown(self) -> None:
         self._provider.shutdown()
 
     def _links(self, ride_id: str) -> Sequence[trace.Link]:
-        origin = self._origins.pop(ride_id, None)
+        with self._lock:
+            origin = self._origins.pop(ride_id, None)
         if origin is None:
             return ()
         came_with = self._context.extract({"traceparent": origin})

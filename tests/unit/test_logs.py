@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -125,6 +126,24 @@ def test_a_librarys_message_is_logged_once_a_minute_and_the_services_always(
     assert said.count("another sentence") == 1
     assert said.count("ride passed over") == 3
     assert len(said) == 5
+
+
+def test_threads_that_log_for_libraries_at_once_do_not_fail(
+    threads_that_switch_often: ThreadPoolExecutor,
+) -> None:
+    configure_logging("INFO")
+    (handler,) = logging.getLogger().handlers
+    (only_once, *_) = handler.filters
+    assert isinstance(only_once, logging.Filter)
+    records = [
+        logging.LogRecord("kombu", logging.WARNING, __file__, 1, f"sentence {number}", (), None)
+        for number in range(300)
+    ]
+
+    def log(_: int) -> int:
+        return sum(bool(only_once.filter(record)) for record in 40 * records)
+
+    assert all(threads_that_switch_often.map(log, range(4)))
 
 
 def test_a_pipe_that_is_full_and_does_not_block_ends_no_process() -> None:

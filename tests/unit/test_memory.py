@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-
-import pytest
 
 from service.memory import BoundedMemory
 
@@ -22,17 +18,6 @@ def test_with_size_0_it_keeps_nothing() -> None:
     memory["a"] = 1
     assert memory["a"] is None
     assert len(memory) == 0
-
-
-@pytest.fixture
-def threads_that_switch_often() -> Iterator[ThreadPoolExecutor]:
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            yield pool
-    finally:
-        sys.setswitchinterval(usual)
 
 
 def test_threads_share_it(threads_that_switch_often: ThreadPoolExecutor) -> None:
