@@ -94,7 +94,8 @@ def worker_view(beat: Beat, now: datetime) -> WorkerView:
 def queue_view(queue: QueueLength, oldest_waiting: timedelta | None) -> QueueView:
     """A queue; `oldest_waiting` is shown for the queue of rounds only."""
     waited = oldest_waiting if queue.name == DISPATCH_QUEUE else None
-    return QueueView.of(queue, oldest_waiting_seconds=waited.total_seconds() if waited else None)
+    seconds = None if waited is None else waited.total_seconds()
+    return QueueView.of(queue, oldest_waiting_seconds=seconds)
 
 
 def dispatch_view(pause: Pause) -> DispatchView:

@@ -114,7 +114,7 @@ def list_workers() -> Response:
 def list_queues() -> Response:
     """List the queues: waiting and running jobs, and how long the oldest ride has waited."""
     deps = dependencies()
-    oldest = staff.oldest_waiting(deps.ports, deps.now())
+    oldest = staff.oldest_waiting(deps.oversight.city, deps.now())
     views = [queue_view(queue, oldest) for queue in deps.oversight.queues.lengths()]
     return answer(200, QueueListView(queues=views, next_cursor=None))
 

@@ -16,7 +16,7 @@ from service.core.rides import cancel
 from service.core.statistics import Statistics
 from service.core.transition import carry_out, change_unicorn, freed, stored_ride, stored_unicorn
 from service.core.unicorns import LocatedUnicorn, decline_offer, view
-from service.model import CanceledBy, Location, Position, Ride, RideStatus, RideStep, Unicorn
+from service.model import WORLD, CanceledBy, Location, Position, Ride, RideStatus, RideStep, Unicorn
 from service.model.errors import Unavailable
 from service.model.operations import Pause
 
@@ -143,6 +143,9 @@ def waiting_rides(ports: Stores, now: datetime) -> Sequence[Ride]:
     return [ride for ride in due if ride.status is RideStatus.REQUESTED]
 
 
-def oldest_waiting(ports: Stores, now: datetime) -> timedelta | None:
-    """How long the oldest waiting ride has waited; None if no ride is waiting."""
-    return max((now - ride.requested_at for ride in waiting_rides(ports, now)), default=None)
+def oldest_waiting(city: CityMap, now: datetime) -> timedelta | None:
+    """How long the oldest waiting ride has waited; None if no ride is waiting.
+
+    Raises `Unavailable`.
+    """
+    return max((now - ride.requested_at for ride, _ in city.waiting(WORLD, 1)), default=None)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from service.core import staff
 from service.core.dead_letters import CAUSE, set_aside_ride
+from service.core.sweep import sweep
 from service.http.context import Dependencies
 from service.matching.zones import zone_of
 from service.model import RepositioningLevel, UnicornState
@@ -80,6 +82,17 @@ def test_queues_are_shown_with_the_oldest_waiting_ride(api: Api) -> None:
         ],
         "next_cursor": None,
     }
+
+
+def test_the_oldest_waiting_ride_is_shown_although_many_are_due_sooner(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staff, "MOST_READ", 1)
+    api.call("POST", "/v1/rides", {"pickup": PICKUP})
+    api.pass_time(3)
+    sweep(api.ports, api.clock[0])
+    api.call("POST", "/v1/rides", {"pickup": PICKUP})
+    assert call(api, "GET", "/queues").json["queues"][0]["oldest_waiting_seconds"] == 3
 
 
 def test_a_redis_that_is_away_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

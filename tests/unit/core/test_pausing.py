@@ -11,6 +11,7 @@ from service.core.sweep import sweep
 from service.model import Location, Ride, RideStatus
 from service.model.errors import DispatchPaused, Unavailable
 from service.model.operations import Pause
+from tests.support.fakes_redis import FakeCityMap
 from tests.support.service import PICKUP, Service
 
 ELSEWHERE = Location(51.5, -0.12)
@@ -79,11 +80,12 @@ def test_trips_go_on_during_a_pause(service: Service) -> None:
 
 
 def test_the_age_of_the_oldest_waiting_ride_is_known(service: Service) -> None:
-    assert staff.oldest_waiting(service.ports, service.now) is None
+    city = FakeCityMap(service.fleet, service.waiting)
+    assert staff.oldest_waiting(city, service.now) is None
     service.request()
     service.later(5)
     service.request("rider-2", pickup=PICKUP)
-    assert staff.oldest_waiting(service.ports, service.now) == timedelta(seconds=5)
+    assert staff.oldest_waiting(city, service.now) == timedelta(seconds=5)
 
 
 def test_dispatch_resumes_although_the_waiting_rides_cannot_be_read(
