@@ -152,11 +152,11 @@ def is_revoked(principal: Principal, revoked: Mapping[str, datetime]) -> bool:
     `auth_time` too. The `jti` of a user of the gateway is judged in the same way, because it is the
     same after the next sign-in.
     """
+    if not revoked:
+        return False
     by_instant = {"sub", "jti"} if principal.outlives_sign_ins else {"sub"}
     if revoked.keys() - by_instant:
         return True
-    if not revoked:
-        return False
     began_at = principal.issued_at
     if principal.kind is TokenKind.USER and principal.auth_time is not None:
         began_at = min(began_at, principal.auth_time)
