@@ -26,7 +26,7 @@ from service.authority import (
     workshop_verifier_of,
 )
 from service.clock import DYNAMODB, REDIS, Clock
-from service.core.city_map import Picture
+from service.core.city_map import SharedMap
 from service.core.pickup_etas import PickupEtas
 from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
@@ -260,7 +260,7 @@ def build(settings: ApiSettings) -> Dependencies:
         settings=settings,
         ports=ports,
         oversight=oversight,
-        picture=Picture(oversight.city, clock.now, time.monotonic),
+        shared_map=SharedMap(oversight.city, clock.now, time.monotonic),
         verifier=verifier_of(settings, keys),
         refused=hearing.refused,
         revocations=revocations,

@@ -135,7 +135,7 @@ def follow_map() -> Response:
     minute. `changes` holds new and changed entries in full, and the ids of removed ones.
     """
     seen = headers.last_event_id() or None
-    with opened(partial(city_map.follow, dependencies().picture, seen)) as stream:
+    with opened(partial(city_map.follow, dependencies().shared_map, seen)) as stream:
         return stream.response(_text(news) if news else "" for news in stream.news)
 
 

@@ -43,7 +43,7 @@ MOST_RIDES: Final = 10_000
 """The most open rides that one request reads."""
 
 
-Mark = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
+Identifier = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,640}$")]
 """The value of a token's claim, by which tokens are revoked. The longest values are ARNs of roles
 with long paths."""
 
@@ -53,9 +53,9 @@ class Revocation(Strict):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    sub: Mark = Field(default_factory=left_out)
-    origin_jti: Mark = Field(default_factory=left_out)
-    jti: Mark = Field(default_factory=left_out)
+    sub: Identifier = Field(default_factory=left_out)
+    origin_jti: Identifier = Field(default_factory=left_out)
+    jti: Identifier = Field(default_factory=left_out)
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -63,7 +63,7 @@ class Revocation(Strict):
             raise ValueError("must have exactly one of sub, origin_jti and jti")
         return self
 
-    def marks(self) -> dict[str, str]:
+    def identifiers(self) -> dict[str, str]:
         """The given claim, by its name."""
         return self.model_dump(exclude_unset=True)
 
@@ -168,7 +168,7 @@ def revoke(body: Revocation) -> Response:
 
     A subject is signed out at the user pool first, if the service is allowed to do that.
     """
-    ((kind, value),) = body.marks().items()
+    ((kind, value),) = body.identifiers().items()
     signed_out = guard.revoke(kind, value)
     audit.wrote("revoked", kind=kind, value=value, at_the_pool=signed_out)
     return empty(204)

@@ -41,10 +41,10 @@ LONGEST_TOKEN_LIFE: Final = timedelta(hours=24)
 
 _REMEMBERED: Final = 10_000
 
-Marks = Mapping[str, str]
+Identifiers = Mapping[str, str]
 """What revocations may name about one token: kind (`jti`, `origin_jti`, `sub`) to value."""
-Mark = tuple[str, str]
-"""One entry of `Marks`: kind and value."""
+Identifier = tuple[str, str]
+"""One entry of `Identifiers`: kind and value."""
 Names = tuple[str, str | None, str, int]
 """The key of one token in the cache: `jti`, `origin_jti`, `sub` and the time of issue.
 
@@ -61,8 +61,8 @@ def remembered_for(kind: str, *, session_seconds: int, leeway_seconds: int) -> t
 class RevocationStore(Protocol):
     """Stores revocations; each call is one remote call."""
 
-    def lookup(self, marks: Marks, now: datetime) -> Mapping[str, datetime]:
-        """The instant since which each of these marks is revoked; marks not revoked are absent.
+    def lookup(self, identifiers: Identifiers, now: datetime) -> Mapping[str, datetime]:
+        """The instant since which each of these is revoked; those that are not are absent.
 
         Raises `Unavailable`.
         """
@@ -112,40 +112,42 @@ class NoUserPool:
 class RevocationSet:
     """All revocations as a process last read them; the empty set stands for "never read"."""
 
-    since: Mapping[Mark, datetime] = field(default_factory=dict)
+    since: Mapping[Identifier, datetime] = field(default_factory=dict)
     is_cut_off: bool = False
     """True if the store has more revocations than a process keeps."""
     good_until: float = -math.inf
-    """Up to this monotonic instant (seconds), a mark that is not in the set is not revoked."""
+    """Up to this monotonic instant (seconds), an identifier that is not in the set is valid."""
 
     @property
     def is_whole(self) -> bool:
         return self.good_until > -math.inf and not self.is_cut_off
 
-    def of(self, marks: Marks) -> Mapping[str, datetime]:
-        """The instant since which each of these marks is revoked, by kind; others are absent."""
-        found = {kind: self.since.get((kind, value)) for kind, value in marks.items()}
+    def of(self, identifiers: Identifiers) -> Mapping[str, datetime]:
+        """The instant since which each of these is revoked, by kind; others are absent."""
+        found = {kind: self.since.get((kind, value)) for kind, value in identifiers.items()}
         return {kind: since for kind, since in found.items() if since}
 
     def believed_until(self, monotonic: float) -> Self:
         """The same revocations, believed until a later monotonic instant (seconds)."""
         return replace(self, good_until=monotonic)
 
-    def with_one(self, mark: Mark, at: datetime) -> Self:
+    def with_one(self, identifier: Identifier, at: datetime) -> Self:
         """The set with one more revocation; an instant before the stored one changes nothing."""
-        return replace(self, since={**self.since, mark: max(at, self.since.get(mark, at))})
+        return replace(
+            self, since={**self.since, identifier: max(at, self.since.get(identifier, at))}
+        )
 
 
-def marks_of(principal: Principal) -> Marks:
-    """The marks by which this principal's token can be revoked."""
-    marks = {"jti": principal.jti, "sub": principal.subject}
+def identifiers_of(principal: Principal) -> Identifiers:
+    """The identifiers by which this principal's token can be revoked."""
+    identifiers = {"jti": principal.jti, "sub": principal.subject}
     if principal.origin_jti is not None:
-        marks["origin_jti"] = principal.origin_jti
-    return marks
+        identifiers["origin_jti"] = principal.origin_jti
+    return identifiers
 
 
 def is_revoked(principal: Principal, revoked: Mapping[str, datetime]) -> bool:
-    """Whether one of `revoked`, found for the principal's marks, refuses the principal.
+    """Whether one of `revoked`, found for the principal's identifiers, refuses the principal.
 
     The revocation of a subject refuses tokens that were issued, and sign-ins that began, at or
     before its instant. Both count: a refresh renews the time of issue, and at some issuers
@@ -166,18 +168,18 @@ def is_revoked(principal: Principal, revoked: Mapping[str, datetime]) -> bool:
 def revoke(
     store: RevocationStore,
     pool: UserPool,
-    mark: Mark,
+    identifier: Identifier,
     now: Callable[[], datetime],
     *,
     session_seconds: int,
     leeway_seconds: int,
 ) -> SignOut:
-    """Revoke a mark from now on; a subject is signed out at the pool first.
+    """Revoke an identifier from now on; a subject is signed out at the pool first.
 
     The order matters: every token issued before the sign-out is older than the revocation, and
     after it an old sign-in yields no new token. Raises `Unavailable`.
     """
-    kind, value = mark
+    kind, value = identifier
     signed_out = pool.sign_out(value) if kind == "sub" else SignOut.NOT_ASKED
     at = now()
     memory = remembered_for(kind, session_seconds=session_seconds, leeway_seconds=leeway_seconds)
@@ -234,17 +236,19 @@ class RevocationCheck:
 
     def _verdict(self, principal: Principal, now: datetime) -> bool | None:
         """Whether the token is revoked; None if that is unknown."""
-        revocations, marks = self._current(), marks_of(principal)
-        if is_revoked(principal, revocations.of(marks)):
+        revocations, identifiers = self._current(), identifiers_of(principal)
+        if is_revoked(principal, revocations.of(identifiers)):
             return True
         if not revocations.is_whole:
-            return self._look_up(principal, marks, now)
+            return self._look_up(principal, identifiers, now)
         if self._monotonic() < revocations.good_until:
             return False
         self._say_unknown("the set of revocations could not be read")
         return None
 
-    def _look_up(self, principal: Principal, marks: Marks, now: datetime) -> bool | None:
+    def _look_up(
+        self, principal: Principal, identifiers: Identifiers, now: datetime
+    ) -> bool | None:
         names = (principal.jti, principal.origin_jti, principal.subject, principal.issued_at)
         # Taken before the lookup: if `forget` replaces it meanwhile, the answer is dropped.
         passed_until = self._passed_until
@@ -256,7 +260,7 @@ class RevocationCheck:
             return None
         began = self._monotonic()
         try:
-            verdict = is_revoked(principal, self._store.lookup(marks, now))
+            verdict = is_revoked(principal, self._store.lookup(identifiers, now))
         except Unavailable as error:
             self._say_unknown(str(error))
             return None

@@ -76,9 +76,9 @@ def _checks(tools: Tools) -> Iterator[Check]:
     yield _check("clocks", lambda: _clocks(tools))
 
 
-def _check(part: str, look: Callable[[], tuple[list[str], list[str]]]) -> Check:
+def _check(part: str, check: Callable[[], tuple[list[str], list[str]]]) -> Check:
     try:
-        return Check(part, *look())
+        return Check(part, *check())
     except Unavailable as error:
         return Check(part, [str(error)], [])
 

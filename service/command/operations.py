@@ -126,8 +126,8 @@ def revoke(sub: str | None, origin_jti: str | None, jti: str | None, output: Out
     A subject is signed out at the user pool first (COGNITO_USER_POOL_ID). "no permission" means
     that the subject's refresh tokens stay valid until somebody signs the subject out at the pool.
     """
-    marks = {"sub": sub, "origin_jti": origin_jti, "jti": jti}
-    given = {kind: value for kind, value in marks.items() if value}
+    identifiers = {"sub": sub, "origin_jti": origin_jti, "jti": jti}
+    given = {kind: value for kind, value in identifiers.items() if value}
     if len(given) != 1:
         raise click.UsageError("give exactly one of --sub, --origin-jti and --jti")
     ((kind, value),) = given.items()

@@ -1,6 +1,6 @@
 """The map of the city for staff: positions of unicorns, waiting rides, and changes of both.
 
-All of it comes from Redis, which may be out of date. A process keeps one picture for all its
+All of it comes from Redis, which may be out of date. A process keeps one map for all its
 followers. Reading it costs the same for any number of followers, and nothing without one.
 """
 
@@ -22,14 +22,14 @@ MOST_SHOWN: Final = 5000
 """The most unicorns, and the most waiting rides, on one map."""
 
 UPDATE_SECONDS: Final = 1.0
-"""How often a followed picture is updated, so a follower gets at most one update per second."""
+"""How often a followed map is updated, so a follower gets at most one update per second."""
 
 REMEMBERED: Final = timedelta(seconds=60)
 """How long a follower may be away and still get only the changes."""
 
 OVERLAP: Final = timedelta(seconds=2)
 """A returning follower gets the changes of its last 2 s again, because the process that it followed
-before may have had an older picture."""
+before may have had an older map."""
 
 
 class SeenUnicorn(NamedTuple):
@@ -144,7 +144,7 @@ class _ChangeLog(Generic[Entry]):
         return changed, [name for name, since in self._gone.items() if since > at]
 
 
-class Picture:
+class SharedMap:
     """The whole map, which is updated while somebody follows it. Safe for threads and greenlets."""
 
     def __init__(
@@ -163,7 +163,7 @@ class Picture:
         """How many followers there have been since the start."""
 
     def update(self) -> None:
-        """Update the picture unless it is fresh or being updated. Raises `Unavailable`."""
+        """Update the map unless it is fresh or being updated. Raises `Unavailable`."""
         if self._monotonic() - self._last_update < UPDATE_SECONDS:
             return
         if not self._updating.acquire(blocking=False):
@@ -221,24 +221,24 @@ class Picture:
 
 
 def follow(
-    picture: Picture, seen: int | None, wait: Wait
+    shared_map: SharedMap, seen: int | None, wait: Wait
 ) -> Generator[Snapshot | Changes | None, None, None]:
     """Yield the news for a follower, at most every `UPDATE_SECONDS`, until the wait ends.
 
     `seen`: the last event that a returning follower has seen, in any process. Yields None if there
     is nothing new. The first step may raise `Unavailable`.
     """
-    ended, schedule = threading.Event(), picture.schedule()
+    ended, schedule = threading.Event(), shared_map.schedule()
     wait.wake_with(ended.set)
-    picture.update()
+    shared_map.update()
     if seen is not None:
         seen -= OVERLAP // _MILLISECOND
     while not wait.ended_by:
-        news = picture.news(seen)
+        news = shared_map.news(seen)
         if news:
             seen = news.event_id
         yield news
         ended.wait(next(schedule))
-        # Without Redis the followers keep the last picture.
+        # Without Redis the followers keep the last map.
         with suppress(Unavailable):
-            picture.update()
+            shared_map.update()

@@ -136,7 +136,7 @@ class _Run:
             if waiting and not self._trigger(waiting):
                 return seen
             seen += len(waiting)
-        self._go_on_patrol()
+        self._patrol_once()
         return seen
 
     def _trigger(self, waiting: Sequence[Ride]) -> bool:
@@ -146,13 +146,13 @@ class _Run:
         """
         is_first_batch = self.is_patrol_due
         # The patrol comes first: a backlog of waiting rides must not hide a silent unicorn.
-        self._go_on_patrol()
+        self._patrol_once()
         if not is_first_batch and not self.time_left():
             return False
         _trigger_again(self.ports, waiting, self.now)
         return True
 
-    def _go_on_patrol(self) -> None:
+    def _patrol_once(self) -> None:
         if self.is_patrol_due:
             self.is_patrol_due = False
             _go_on_patrol(self.ports, self.shard, self.now, self.time_left)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from service.auth.gateway import GatewayCallers
     from service.auth.principal import Principal
     from service.auth.revocation import Accounts, RevocationStore, UserPool
-    from service.core.city_map import Picture
+    from service.core.city_map import SharedMap
     from service.core.photos import Photos
     from service.core.ports import Ports
     from service.core.staff import Oversight
@@ -51,8 +51,8 @@ class Dependencies(Authority):
     settings: ApiSettings
     ports: Ports
     oversight: Oversight
-    picture: Picture
-    """The picture of `oversight.city`, shared by all followers in this process."""
+    shared_map: SharedMap
+    """The map of `oversight.city`, shared by all followers in this process."""
     revocations: RevocationStore
     """The store from which `revoked` gets its answers."""
     pool: UserPool

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import ClientError
 
-from service.local.findings import Finding, Look, Missing, finding
+from service.local.findings import Check, Finding, Missing, finding
 from service.local.quotas import quotas
 from service.local.templates import Template
 
@@ -54,7 +54,7 @@ def findings(values: Mapping[str, str]) -> Iterator[Finding]:
     """Check everything that stacks with these parameters need."""
     yield from _parameter_findings(values)
     account = _Account(values)
-    looks: dict[str, tuple[str, Look]] = {
+    checks: dict[str, tuple[str, Check]] = {
         "credentials": ("", account.credentials),
         "network": ("VpcId", account.network),
         "public subnets": ("PublicSubnets", account.public_subnets),
@@ -65,12 +65,12 @@ def findings(values: Mapping[str, str]) -> Iterator[Finding]:
         "topic of the alarms": ("AlarmTopic", account.topic),
         "bucket of the code": ("CodeBucket", account.code_bucket),
     }
-    for part, (parameter, look) in looks.items():
+    for part, (parameter, check) in checks.items():
         if not parameter or values.get(parameter):
-            yield finding(part, look)
+            yield finding(part, check)
     for quota in quotas(values, account.client):
-        look = partial(quota.look, account.client("service-quotas"))
-        yield finding(f"quota of {quota.name}", look)
+        check = partial(quota.check, account.client("service-quotas"))
+        yield finding(f"quota of {quota.name}", check)
     for stack in STACKS:
         yield finding(f"stack {stack}", partial(account.stack, stack))
 

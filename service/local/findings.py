@@ -1,4 +1,4 @@
-"""The result of looking at one part of an AWS account."""
+"""The result of checking one part of an AWS account."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Finding(NamedTuple):
     text: str
 
 
-Look = Callable[[], str]
+Check = Callable[[], str]
 """Checks a part of the account. Returns a sentence about what it found; raises `Missing`,
 `Unknown`, or an error of botocore, which counts as missing."""
 
 
-def finding(part: str, look: Look) -> Finding:
-    """Call `look`, which makes the remote calls, and return its result."""
+def finding(part: str, check: Check) -> Finding:
+    """Call `check`, which makes the remote calls, and return its result."""
     try:
-        return Finding("ok", part, look())
+        return Finding("ok", part, check())
     except Missing as missing:
         return Finding("MISSING", part, str(missing))
     except Unknown as unknown:

@@ -35,7 +35,7 @@ class Quota:
     need: str
     used: Callable[[], int] | None = None
 
-    def look(self, client: Any) -> str:
+    def check(self, client: Any) -> str:
         """Say what the quota leaves; `client` is one of Service Quotas. Makes one or two remote
         calls, and those of `used`. Raises `Missing` if too little is left, `Unknown` if the account
         does not say."""

@@ -32,9 +32,9 @@ from botocore.exceptions import (
 from service.background import Repeated
 from service.model.errors import Unavailable
 
-LOOK_EVERY: Final = timedelta(seconds=2)
-"""Time between two looks, and the pause after a failure; a look makes no remote call before the
-credentials must be renewed."""
+ATTEMPT_EVERY: Final = timedelta(seconds=2)
+"""Time between two attempts, and the pause after a failure. An attempt makes no remote call before
+the credentials must be renewed."""
 FIRST_WITHIN_SECONDS: Final = 1.0
 """How long the first client waits for credentials; those in the environment need no wait."""
 
@@ -48,11 +48,13 @@ class KeptCredentials(Credentials):
         self._chain = chain
         self._found: Credentials | None = None
         self._frozen: ReadOnlyCredentials | None = None
-        self._looking = Repeated("looking for credentials", self._look, LOOK_EVERY.total_seconds())
+        self._renewing = Repeated(
+            "renewal of credentials", self._renew_if_due, ATTEMPT_EVERY.total_seconds()
+        )
 
     def start(self) -> None:
         """Start the background thread; wait at most a second for the first credentials."""
-        self._looking.start(FIRST_WITHIN_SECONDS)
+        self._renewing.start(FIRST_WITHIN_SECONDS)
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Valid credentials, without a remote call.
@@ -72,7 +74,7 @@ class KeptCredentials(Credentials):
         """The account's id, which botocore reads before it signs, for endpoints that name it."""
         return self._frozen and self._frozen.account_id
 
-    def _look(self) -> bool:
+    def _renew_if_due(self) -> bool:
         """Find or renew credentials. Returns False if they will never need renewal."""
         if self._found is None:
             self._found = self._chain.get_credentials()

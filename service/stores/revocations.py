@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from service.auth.revocation import Mark, RevocationSet
+from service.auth.revocation import Identifier, RevocationSet
 from service.background import BackgroundCopy
 from service.model.errors import Unavailable
 from service.stores.dynamodb.calls import ConditionFailed, patiently
@@ -99,9 +99,9 @@ class DynamoRevocations(TableStore):
             ],
         )
 
-    def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+    def lookup(self, identifiers: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
         """The instant from which each of these (kind to value) is revoked; others are absent."""
-        items = self._items_of([_name(kind, value) for kind, value in marks.items()])
+        items = self._items_of([_name(kind, value) for kind, value in identifiers.items()])
         return {item["kind"]["S"]: _revoked_at(item) for item in items if _holds(item, now)}
 
     def changes(self) -> str:
@@ -109,12 +109,12 @@ class DynamoRevocations(TableStore):
         item = self._stored(_CHANGES)
         return item["changes"]["N"] if item else ""
 
-    def read_all(self, now: datetime, most: int) -> Mapping[Mark, datetime] | None:
-        """The instant since which each mark is revoked; None if there are more than `most`.
+    def read_all(self, now: datetime, most: int) -> Mapping[Identifier, datetime] | None:
+        """The instant since which each identifier is revoked; None if there are more than `most`.
 
         Reads consistently.
         """
-        found: dict[Mark, datetime] = {}
+        found: dict[Identifier, datetime] = {}
         # A scan, because the table holds little else (dead letters, the pause and so on).
         scan = {
             "FilterExpression": "begins_with(operation_id, :prefix)",
@@ -158,9 +158,9 @@ class KnownRevocations(BackgroundCopy):
         """The process's copy. No remote call."""
         return self._copy
 
-    def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+    def lookup(self, identifiers: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
         """As `DynamoRevocations.lookup`: one remote call."""
-        return self._stored.lookup(marks, now)
+        return self._stored.lookup(identifiers, now)
 
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
         """Store and announce a revocation; it holds here at once and elsewhere within seconds.

@@ -68,45 +68,45 @@ def processes(
 
 def a_session(stack: Stack) -> tuple[str, dict[str, str]]:
     """A rider's token and the names it can be revoked by."""
-    marks = {kind: str(uuid.uuid4()) for kind in ("sub", "origin_jti", "jti")}
-    claims = {**marks, "username": marks["sub"]}
-    return stack.mint.access_token(**claims), marks
+    identifiers = {kind: str(uuid.uuid4()) for kind in ("sub", "origin_jti", "jti")}
+    claims = {**identifiers, "username": identifiers["sub"]}
+    return stack.mint.access_token(**claims), identifiers
 
 
 @pytest.mark.parametrize("kind", ["jti", "origin_jti", "sub"])
 def test_a_revoked_token_is_refused_by_every_process_in_time(
     processes: Processes, kind: str
 ) -> None:
-    token, marks = a_session(processes.stack)
+    token, identifiers = a_session(processes.stack)
     assert processes.statuses(token) == {200}
-    processes.revoke({kind: marks[kind]})
+    processes.revoke({kind: identifiers[kind]})
     wait_until(lambda: processes.statuses(token) == {401}, "the refusal", PROMISED_SECONDS)
     assert {answer.json["reason"] for answer in processes.ask(token)} == {"invalid_token"}
 
 
 @pytest.mark.parametrize("kind", ["jti", "origin_jti", "sub"])
 def test_the_process_that_revokes_refuses_at_once(processes: Processes, kind: str) -> None:
-    token, marks = a_session(processes.stack)
+    token, identifiers = a_session(processes.stack)
     stack = processes.stack
     assert stack.call("GET", "/v1/rides", token=token).status == 200
-    processes.revoke({kind: marks[kind]})
+    processes.revoke({kind: identifiers[kind]})
     assert stack.call("GET", "/v1/rides", token=token).status == 401
 
 
 def test_revocations_of_others_change_nothing(processes: Processes) -> None:
     token, _ = a_session(processes.stack)
-    _, marks = a_session(processes.stack)
-    for kind, value in marks.items():
+    _, identifiers = a_session(processes.stack)
+    for kind, value in identifiers.items():
         processes.revoke({kind: value})
     assert processes.statuses(token) == {200}
 
 
 def test_a_new_sign_in_is_accepted_and_a_refreshed_token_is_not(processes: Processes) -> None:
     stack = processes.stack
-    _, marks = a_session(stack)
-    processes.revoke({"sub": marks["sub"]})
+    _, identifiers = a_session(stack)
+    processes.revoke({"sub": identifiers["sub"]})
     now = int(stack.mint.clock())
-    who = {"sub": marks["sub"], "username": marks["sub"]}
+    who = {"sub": identifiers["sub"], "username": identifiers["sub"]}
     again = stack.mint.access_token(**who, auth_time=now + 2, iat=now + 2)
     refreshed = stack.mint.access_token(**who, auth_time=now - 60, iat=now + 2)
     renewed = stack.mint.access_token(**who, auth_time=now + 2, iat=now - 1)

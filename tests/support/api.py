@@ -18,7 +18,7 @@ from service.auth.policy import SCOPES
 from service.auth.principal import Principal, TokenKind
 from service.auth.revocation import NoUserPool, RevocationCheck
 from service.authority import gateway_callers_of
-from service.core.city_map import Picture
+from service.core.city_map import SharedMap
 from service.core.ports import Ports
 from service.core.staff import Oversight
 from service.http.context import Dependencies
@@ -179,7 +179,7 @@ def build_api(
             queues=FakeQueues(),
             audit=FakeAuditLog(),
         ),
-        picture=Picture(city, lambda: clock[0], lambda: float(next(ticks))),
+        shared_map=SharedMap(city, lambda: clock[0], lambda: float(next(ticks))),
         verifier=verifier or KnownTokens(),
         revocations=revocations,
         pool=pool or NoUserPool(),

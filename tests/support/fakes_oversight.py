@@ -183,6 +183,6 @@ class FakeRevocations:
         if known is None or known[0] < revoked_at:
             self._revoked[kind, value] = revoked_at, expires_at
 
-    def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
-        found = {kind: self._revoked.get((kind, value)) for kind, value in marks.items()}
+    def lookup(self, identifiers: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+        found = {kind: self._revoked.get((kind, value)) for kind, value in identifiers.items()}
         return {kind: known[0] for kind, known in found.items() if known and known[1] > now}

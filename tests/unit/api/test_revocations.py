@@ -22,7 +22,7 @@ PATH = "/v1/admin/revocations"
 class Gone(FakeRevocations):
     """Neither store answers."""
 
-    def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+    def lookup(self, identifiers: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
         raise Unavailable("gone")
 
 
@@ -34,8 +34,8 @@ def revoke(api: Api, body: Any) -> Any:
 def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rider who has just signed in, and the same one's older session."""
     now = int(NOW.timestamp())
-    marks = {"jti": "jti-2", "origin_jti": "session-2", "auth_time": now}
-    monkeypatch.setitem(helpers.PRINCIPALS, "rider", a_principal(**marks))
+    identifiers = {"jti": "jti-2", "origin_jti": "session-2", "auth_time": now}
+    monkeypatch.setitem(helpers.PRINCIPALS, "rider", a_principal(**identifiers))
     monkeypatch.setitem(helpers.PRINCIPALS, "driver", a_principal("driver-1", jti="jti-3"))
 
 

@@ -50,11 +50,11 @@ class Store:
         self.is_down = False
         self.asked: list[Mapping[str, str]] = []
 
-    def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
-        self.asked.append(marks)
+    def lookup(self, identifiers: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+        self.asked.append(identifiers)
         if self.is_down:
             raise Unavailable("both stores are gone")
-        found = {kind: self.revoked.get((kind, value)) for kind, value in marks.items()}
+        found = {kind: self.revoked.get((kind, value)) for kind, value in identifiers.items()}
         return {kind: since for kind, since in found.items() if since}
 
 
@@ -157,8 +157,8 @@ def test_the_process_that_revokes_sees_it_at_once(
 
 def test_an_answer_overtaken_by_a_revocation_is_not_remembered(watch: Watch) -> None:
     class Slow(Store):
-        def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
-            answer = super().lookup(marks, now)
+        def lookup(self, identifiers: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+            answer = super().lookup(identifiers, now)
             if len(self.asked) == 1:
                 self.revoked["jti", "token"] = NOW
                 revocations.forget()
@@ -232,8 +232,8 @@ def test_a_process_with_the_whole_set_looks_nothing_up(store: Store, watch: Watc
     known = [RevocationSet({("sub", "other"): NOW}).believed_until(watch.seconds + 4)]
     check = RevocationCheck(store, lambda: known[0], watch)
     write(check)
-    for mark in (("jti", "token"), ("origin_jti", "session"), ("sub", "rider")):
-        known[0] = RevocationSet().believed_until(watch.seconds + 4).with_one(mark, NOW)
+    for identifier in (("jti", "token"), ("origin_jti", "session"), ("sub", "rider")):
+        known[0] = RevocationSet().believed_until(watch.seconds + 4).with_one(identifier, NOW)
         with pytest.raises(InvalidToken):
             read(check)
     assert store.asked == []
@@ -268,9 +268,9 @@ def test_a_set_that_could_not_be_read_for_too_long_still_refuses_and_lets_only_r
 
 def test_an_answer_that_took_long_is_not_believed_beyond_its_request(watch: Watch) -> None:
     class Slow(Store):
-        def lookup(self, marks: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
+        def lookup(self, identifiers: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
             watch.seconds += 2.5
-            return super().lookup(marks, now)
+            return super().lookup(identifiers, now)
 
     store = Slow()
     check = RevocationCheck(store, monotonic=watch)

@@ -1,4 +1,4 @@
-"""All followers of the city map share one picture; each gets the changes since its last event."""
+"""All followers of the city map share one map; each gets the changes since its last event."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from service.core import city_map
 from service.core.city_map import (
     Changes,
-    Picture,
     SeenUnicorn,
+    SharedMap,
     Snapshot,
     WaitingRide,
     event_id,
@@ -55,12 +55,12 @@ class City:
     def waiting(self, box: Box, limit: int) -> Sequence[WaitingRide]:
         return self.rides[:limit]
 
-    def picture(self) -> Picture:
-        return Picture(self, lambda: self.now, lambda: self.now.timestamp())
+    def shared_map(self) -> SharedMap:
+        return SharedMap(self, lambda: self.now, lambda: self.now.timestamp())
 
-    def pass_time(self, picture: Picture, seconds: float = 1) -> None:
+    def pass_time(self, shared_map: SharedMap, seconds: float = 1) -> None:
         self.now += seconds * SECOND
-        picture.update()
+        shared_map.update()
 
 
 @pytest.fixture
@@ -69,59 +69,59 @@ def city() -> City:
 
 
 @pytest.fixture
-def picture(city: City) -> Picture:
-    picture = city.picture()
-    picture.update()
-    return picture
+def shared_map(city: City) -> SharedMap:
+    shared_map = city.shared_map()
+    shared_map.update()
+    return shared_map
 
 
-def test_a_new_follower_gets_the_whole_map(city: City, picture: Picture) -> None:
-    news = picture.news(None)
+def test_a_new_follower_gets_the_whole_map(city: City, shared_map: SharedMap) -> None:
+    news = shared_map.news(None)
     assert isinstance(news, Snapshot)
     assert (news.unicorns, news.waiting, news.truncated) == (city.things, city.rides, False)
 
 
 def test_a_follower_gets_changed_entries_and_the_ids_of_removed_ones(
-    city: City, picture: Picture
+    city: City, shared_map: SharedMap
 ) -> None:
     begun = event_id(NOW)
-    assert picture.news(begun) is None
+    assert shared_map.news(begun) is None
     moved = seen("u1", location=CENTRAL_PARK)
     city.things, city.rides = [moved], []
-    city.pass_time(picture)
-    news = picture.news(begun)
+    city.pass_time(shared_map)
+    news = shared_map.news(begun)
     assert isinstance(news, Changes)
     assert (news.unicorns, news.gone_unicorns) == ([moved], ["u2"])
     assert (news.waiting, news.gone_rides) == ([], ["ride-1"])
-    assert picture.news(news.event_id) is None
+    assert shared_map.news(news.event_id) is None
 
 
 def test_an_entry_that_comes_back_is_no_longer_listed_as_removed(
-    city: City, picture: Picture
+    city: City, shared_map: SharedMap
 ) -> None:
     both, city.things = city.things, []
-    city.pass_time(picture)
+    city.pass_time(shared_map)
     city.things = both
-    city.pass_time(picture)
-    news = picture.news(event_id(NOW))
+    city.pass_time(shared_map)
+    news = shared_map.news(event_id(NOW))
     assert isinstance(news, Changes)
     assert (news.unicorns, news.gone_unicorns) == (both, [])
 
 
 def test_all_followers_share_one_read_a_second_and_the_same_news(city: City) -> None:
-    picture = city.picture()
+    shared_map = city.shared_map()
     for _ in range(100):
-        picture.update()
+        shared_map.update()
     assert city.looks == 1
     city.things = [seen("u3")]
-    city.pass_time(picture)
-    assert picture.news(event_id(NOW)) is picture.news(event_id(NOW))
-    assert picture.news(None) is picture.news(None)
+    city.pass_time(shared_map)
+    assert shared_map.news(event_id(NOW)) is shared_map.news(event_id(NOW))
+    assert shared_map.news(None) is shared_map.news(None)
 
 
 def test_followers_keep_their_phases_after_a_pause_of_the_process(city: City) -> None:
-    picture = city.picture()
-    followers = [picture.schedule() for _ in range(100)]
+    shared_map = city.shared_map()
+    followers = [shared_map.schedule() for _ in range(100)]
     for pause in (0.0, 0.4, 7.3):
         city.now += pause * SECOND
         waits = sorted(next(each) for each in followers)
@@ -132,25 +132,25 @@ def test_followers_keep_their_phases_after_a_pause_of_the_process(city: City) ->
     ("behind", "is_resumed"), [(-90, False), (-1, False), (0, True), (5, True), (90, False)]
 )
 def test_a_follower_that_was_away_too_long_gets_the_whole_map(
-    city: City, picture: Picture, behind: float, is_resumed: bool
+    city: City, shared_map: SharedMap, behind: float, is_resumed: bool
 ) -> None:
-    """`behind`: the seconds from the last seen event to the picture; negative: before the first."""
+    """`behind`: the seconds from the last seen event to the map; negative: before the first."""
     city.now += max(behind, 0) * SECOND
     city.things = [seen("u3")]
-    city.pass_time(picture)
+    city.pass_time(shared_map)
     last = event_id(NOW) if behind >= 0 else event_id(NOW + behind * SECOND)
-    assert isinstance(picture.news(last), Changes) is is_resumed
+    assert isinstance(shared_map.news(last), Changes) is is_resumed
 
 
-def test_an_event_id_from_the_future_gets_the_whole_map(picture: Picture) -> None:
-    assert isinstance(picture.news(event_id(NOW + 3 * SECOND)), Snapshot)
+def test_an_event_id_from_the_future_gets_the_whole_map(shared_map: SharedMap) -> None:
+    assert isinstance(shared_map.news(event_id(NOW + 3 * SECOND)), Snapshot)
 
 
 def test_followers_keep_the_last_picture_while_redis_is_away(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
-    feed = follow(city.picture(), None, Wait())
+    feed = follow(city.shared_map(), None, Wait())
     assert isinstance(next(feed), Snapshot)
     city.is_away = True
     assert next(feed) is None
@@ -162,17 +162,17 @@ def test_followers_keep_the_last_picture_while_redis_is_away(
 def test_following_fails_if_the_map_was_never_read(city: City) -> None:
     city.is_away = True
     with pytest.raises(Unavailable):
-        next(follow(city.picture(), None, Wait()))
+        next(follow(city.shared_map(), None, Wait()))
 
 
 def test_a_returning_follower_gets_the_last_changes_again(
-    city: City, picture: Picture, monkeypatch: pytest.MonkeyPatch
+    city: City, shared_map: SharedMap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process that it followed before may have read the map a moment later than this one."""
     monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
     city.things = [seen("u3")]
-    city.pass_time(picture, 5)
-    news = next(follow(picture, event_id(city.now + SECOND), Wait()))
+    city.pass_time(shared_map, 5)
+    news = next(follow(shared_map, event_id(city.now + SECOND), Wait()))
     assert isinstance(news, Changes)
     assert [each.unicorn_id for each in news.unicorns] == ["u3"]
 
@@ -180,7 +180,7 @@ def test_a_returning_follower_gets_the_last_changes_again(
 def test_following_ends_when_the_wait_ends(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(city_map, "UPDATE_SECONDS", 0.001)
     wait = Wait()
-    feed = follow(city.picture(), None, wait)
+    feed = follow(city.shared_map(), None, wait)
     next(feed)
     wait.end("gone")
     assert list(feed) == []
@@ -196,10 +196,10 @@ def test_a_map_has_a_bounded_number_of_entries_and_says_when_it_is_truncated(
     assert not read_snapshot(city, WORLD, NOW).truncated
 
 
-def test_a_plan_that_changes_is_news(city: City, picture: Picture) -> None:
+def test_a_plan_that_changes_is_news(city: City, shared_map: SharedMap) -> None:
     ride = a_ride()
     city.rides = [WaitingRide(replace(ride, version=2), None)]
-    city.pass_time(picture)
-    news = picture.news(event_id(NOW))
+    city.pass_time(shared_map)
+    news = shared_map.news(event_id(NOW))
     assert isinstance(news, Changes)
     assert news.waiting == city.rides

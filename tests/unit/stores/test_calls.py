@@ -316,7 +316,7 @@ CONSISTENT: dict[str, tuple[str, dict[str, Any], Callable[[Any], object]]] = {
         *("batch_get_item", {"Responses": {}}),
         lambda client: DynamoAssignments(client, "R", "U").pair("r1", "u1"),
     ),
-    "the marks of a token": (
+    "the identifiers of a token": (
         *("batch_get_item", {"Responses": {}}),
         lambda client: DynamoRevocations(client, "T").lookup({"jti": "x"}, NOW),
     ),
