@@ -105,8 +105,7 @@ def people_look_around(process: Process) -> object:
     ports, now = process.ports, process.now
     estimates.estimate(ports, PICKUP, NEARBY, now)
     estimates.nearby(ports, PICKUP, now)
-    rides.own_ride(ports, RIDE_ID, "rider-1")
-    return staff.oldest_waiting(ports, now)
+    return rides.own_ride(ports, RIDE_ID, "rider-1")
 
 
 @scenario(given=a_promise_that_was_kept)
