@@ -199,6 +199,14 @@ def test_a_few_silent_unicorns_are_no_outage(fleet: FleetIndex, silent: int, ass
     assert (found, found.is_outage) == (SilentTogether(silent, assigned), False)
 
 
+def test_a_late_write_does_not_count_a_free_unicorn_as_one_with_a_ride(fleet: FleetIndex) -> None:
+    rides_under_way(fleet, 3)
+    had_a_ride = a_usable_unicorn(unicorn_id="free").reserved("r", Trip(HERE, FAR))
+    fleet.refresh(had_a_ride.released("r", NOW), NOW)
+    fleet.refresh(had_a_ride, NOW)
+    assert fleet.silent_together("u0", NOW).assigned == 3
+
+
 def test_unicorns_that_fall_silent_one_after_the_other_are_no_outage(fleet: FleetIndex) -> None:
     rides_under_way(fleet, 6)
     late = NOW + seconds(500)

@@ -193,6 +193,12 @@ class RedisFleetIndex(RedisPresence):
                 seen.append((unicorn, position))
                 relocations.append(Relocation(unicorn, position.location, is_known=bool(was_known)))
         self._place(seen, relocations, now)
+        # The call counted those whose newer states stay by their old ones.
+        late = [u.unicorn_id for u, answer in zip(unicorns, answers, strict=True) if not answer[0]]
+        newer = [entry.unicorn for entry in self.entries(late, now).values()] if late else []
+        if newer:
+            with self._link.use() as client:
+                client.exchange(_busy_commands(newer))
 
     def _place(
         self,
