@@ -49,7 +49,7 @@ class KeptCredentials(Credentials):
         self._found: Credentials | None = None
         self._frozen: ReadOnlyCredentials | None = None
         self._renewing = Repeated(
-            "renewal of credentials", self._renew_if_due, ATTEMPT_EVERY.total_seconds()
+            "looking for credentials", self._renew_if_due, ATTEMPT_EVERY.total_seconds()
         )
 
     def start(self) -> None:
