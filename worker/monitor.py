@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Final
+from typing import Final, NoReturn
 
+from flower import command  # type: ignore[import-untyped]
 from flower.views.monitor import Metrics  # type: ignore[import-untyped]
 from tornado.web import authenticated
 
@@ -39,12 +40,24 @@ def options(settings: MonitorSettings) -> list[str]:
 def main() -> None:
     """Run Flower until it is told to stop."""
     Metrics.get = authenticated(Metrics.get)
+    # Flower's own handler raises `SystemExit`. Python drops it if the signal arrives while a
+    # callback of a weak reference runs, and Flower would go on.
+    command.sigterm_handler = end
     app.start(["flower", *options(load(MonitorSettings))])
-    # Python's own exit would wait for threads that ask a broker which may never answer. Nothing is
-    # lost with them: what Flower knows is in memory only.
-    directory.remove()
-    logging.shutdown()
-    os._exit(0)
+    end()
+
+
+def end(*_: object) -> NoReturn:
+    """End this process at once. It is also the handler of SIGTERM.
+
+    Python's own exit would wait for threads that ask a broker which may never answer. Nothing is
+    lost with them: what Flower knows is in memory only.
+    """
+    try:
+        directory.remove()
+        logging.shutdown()
+    finally:
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from redis import Redis
 from urllib3.exceptions import HTTPError
 
 from service.stores.broker import broker_options
-from tests.support.infrastructure import MiniStack, RedisServer, free_port, wait_until
+from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, free_port, wait_until
 from tests.support.stack import Stack
 from tests.unit.test_monitoring import OTHERS
 
@@ -48,6 +51,39 @@ def test_workers_send_events_for_a_monitor_only(
         assert bool(asked_for_events(redis_server)) == (enabled == "true")
         # A worker sends its first event before it is ready.
         assert bool(events.get_message(timeout=1)) == (enabled == "true")
+
+
+TOLD_IN_A_CALLBACK = """
+import os, signal, sys, time, weakref
+from flower import command
+from worker import monitor
+
+class Thing:
+    pass
+
+def told(_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(100):
+        pass
+
+def run(_):
+    signal.signal(signal.SIGTERM, command.sigterm_handler)
+    thing = Thing()
+    reference = weakref.ref(thing, told)
+    del thing
+    time.sleep(600)
+
+monitor.load = monitor.options = lambda _: []
+monitor.app.start = run
+monitor.main()
+"""
+
+
+def test_a_monitor_that_is_told_to_stop_within_a_callback_ends() -> None:
+    environment = {**os.environ, "AWS_REGION": "us-east-1", "REDIS_URL": "redis://127.0.0.1:1"}
+    python = (sys.executable, "-c", TOLD_IN_A_CALLBACK)
+    done = subprocess.run(python, cwd=PROJECT, env=environment, timeout=60)
+    assert done.returncode == 0
 
 
 @dataclass(frozen=True)
