@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Flask, Response, current_app
 
-from service.api.documents import HTML, Document
+from service.api.documents import HTML, Document, document_route
 from service.api.views import View
 from service.auth import policy
 from service.http import openapi
@@ -104,43 +104,19 @@ def _descriptions() -> Descriptions:
     return descriptions
 
 
-@Route(
-    blueprint,
-    "GET",
-    "/openapi.json",
-    policy=policy.PUBLIC,
-    headers=("If-None-Match",),
-    sends=("ETag",),
-    answers={200: OpenApiView, 304: None},
-)
+@document_route(blueprint, "/openapi.json", OpenApiView)
 def openapi_json() -> Response:
     """The OpenAPI 3.1 document of this API."""
     return _descriptions().openapi.response()
 
 
-@Route(
-    blueprint,
-    "GET",
-    "/docs",
-    policy=policy.PUBLIC,
-    headers=("If-None-Match",),
-    sends=("ETag",),
-    answers={200: Text("text/html", "A page to read."), 304: None},
-)
+@document_route(blueprint, "/docs", Text("text/html", "A page to read."))
 def readable() -> Response:
     """A page that shows `/openapi.json` for reading."""
     return _descriptions().page.response({"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
-@Route(
-    blueprint,
-    "GET",
-    "/docs/viewer.js",
-    policy=policy.PUBLIC,
-    headers=("If-None-Match",),
-    sends=("ETag",),
-    answers={200: Text("text/javascript", "The script of the page."), 304: None},
-)
+@document_route(blueprint, "/docs/viewer.js", Text("text/javascript", "The script of the page."))
 def viewer() -> Response:
     """The script that draws the page."""
     return _descriptions().viewer.response()

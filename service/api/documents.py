@@ -6,9 +6,12 @@ import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from flask import Response, request
+from flask import Blueprint, Response, request
+
+from service.auth import policy
+from service.http.route import Route
 
 HTML: Final = "text/html; charset=utf-8"
 KEPT: Final = "public, max-age=31536000, immutable"
@@ -46,3 +49,16 @@ class Document:
         response.set_etag(self.tag, weak=True)
         response.make_conditional(request)
         return response
+
+
+def document_route(blueprint: Blueprint, rule: str, answer: Any) -> Route:
+    """A public route that answers with a document. `answer`: what the API's document says of it."""
+    return Route(
+        blueprint,
+        "GET",
+        rule,
+        policy=policy.PUBLIC,
+        headers=("If-None-Match",),
+        sends=("ETag",),
+        answers={200: answer, 304: None},
+    )

@@ -16,11 +16,10 @@ from typing import Final
 from flask import Blueprint, Flask, Response, current_app
 
 from service.addresses import origin_of
-from service.api.documents import HTML, KEPT, Document
-from service.auth import policy
+from service.api.documents import HTML, KEPT, Document, document_route
 from service.http.paths import link
 from service.http.problems import Problem
-from service.http.route import Route, Text
+from service.http.route import Text
 from service.settings import ApiSettings
 
 blueprint: Final = Blueprint("pages", __name__)
@@ -126,56 +125,28 @@ def _pages() -> Pages:
     return pages
 
 
-@Route(
-    blueprint,
-    "GET",
-    "/",
-    policy=policy.PUBLIC,
-    headers=("If-None-Match",),
-    sends=("ETag",),
-    answers={200: _PAGE, 304: None},
-)
+@document_route(blueprint, "/", _PAGE)
 def rider_page() -> Response:
     """The page on which riders request a unicorn and watch it come."""
     return _pages().page("rider")
 
 
-@Route(
-    blueprint,
-    "GET",
-    "/drive",
-    policy=policy.PUBLIC,
-    headers=("If-None-Match",),
-    sends=("ETag",),
-    answers={200: _PAGE, 304: None},
-)
+@document_route(blueprint, "/drive", _PAGE)
 def driver_page() -> Response:
     """The page on which drivers take rides."""
     return _pages().page("drive")
 
 
-@Route(
-    blueprint,
-    "GET",
-    "/console",
-    policy=policy.PUBLIC,
-    headers=("If-None-Match",),
-    sends=("ETag",),
-    answers={200: _PAGE, 304: None},
-)
+@document_route(blueprint, "/console", _PAGE)
 def console_page() -> Response:
     """The page on which staff see the city and act on it."""
     return _pages().page("console")
 
 
-@Route(
+@document_route(
     blueprint,
-    "GET",
     "/assets/<string:release>/<string:name>",
-    policy=policy.PUBLIC,
-    headers=("If-None-Match",),
-    sends=("ETag",),
-    answers={200: Text("text/javascript", "A script, style or image of a page."), 304: None},
+    Text("text/javascript", "A script, style or image of a page."),
 )
 def page_asset(release: str, name: str) -> Response:
     """A script, style or image of the pages, under an address that changes with its content."""
