@@ -249,8 +249,7 @@ class RedisLink:
 
     def run(self, script: str, names: Sequence[str], *args: Any) -> Any:
         """The answer of a script to keys and arguments: one call. Raises `Unavailable`."""
-        with self.use():
-            return self._script(script)(keys=names, args=args)
+        return self.run_all(script, [(names, args)])[0]
 
     def run_all(
         self,
