@@ -155,7 +155,8 @@ class Template:
     def _calculated(self, name: str, values: Any) -> Any:
         match name:
             case "Fn::Equals":
-                return values[0] == values[1]
+                # Parameters are texts, and a number is compared with them as its text.
+                return str(values[0]) == str(values[1])
             case "Fn::Not":
                 return not values[0]
             case "Fn::And":

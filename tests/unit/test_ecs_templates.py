@@ -21,7 +21,7 @@ from service.entrypoints import gunicorn
 from service.settings import ApiSettings, Settings, read
 from service.stores.dynamodb.schema import TABLES, definition
 from tests.support.infrastructure import PROJECT
-from tests.support.templates import ECS, resources, template, with_conditions
+from tests.support.templates import ECS, resources, resources_of, template, with_conditions
 
 STORES = PROJECT / "service" / "stores" / "dynamodb"
 
@@ -72,23 +72,14 @@ def test_cfn_lint_finds_nothing() -> None:
 
 
 LAST_RELEASE: Final = ("by_rider", "by_day", "due")
-TAKEOVER: Final = (
-    {"IsStep1", "BeforeStep3"},
-    {"IsStep2", "BeforeStep3"},
-    {"IsStep3"},
-    {"IsStep4", "AfterStep3"},
-    {"IsStep5", "AfterStep3"},
-)
-"""What holds in the updates that take over a stack of the previous release, one after the other. A
-new stack begins with the last one."""
 
 
 def test_each_update_of_a_takeover_adds_or_deletes_one_index() -> None:
-    rides = resources("data.yaml", "AWS::DynamoDB::Table")["Rides"]
+    """And a new stack begins with the last one."""
     before = set(LAST_RELEASE)
-    for hold in TAKEOVER:
-        decided = with_conditions(rides["GlobalSecondaryIndexes"], hold)
-        after = {index["IndexName"] for index in decided}
+    for step in template("data.yaml")["Parameters"]["TakeoverStep"]["AllowedValues"]:
+        rides = resources_of("data.yaml", TakeoverStep=str(step))["Rides"]["Properties"]
+        after = {index["IndexName"] for index in rides["GlobalSecondaryIndexes"]}
         assert len(before ^ after) == 1
         before = after
     assert before == {index.name for index in TABLES[0].indexes}
@@ -105,7 +96,7 @@ def test_tables_are_those_of_the_code(table: Any) -> None:
     wanted = dict(definition("any", table))
     del wanted["TableName"]
     name = table.setting.removesuffix("_table").capitalize()
-    deployed = with_conditions(resources("data.yaml", "AWS::DynamoDB::Table")[name], TAKEOVER[-1])
+    deployed = resources_of("data.yaml")[name]["Properties"]
     assert {key: deployed[key] for key in wanted} == wanted
     expires = deployed.get("TimeToLiveSpecification", {}).get("AttributeName")
     assert expires == table.expires_at

@@ -58,7 +58,10 @@ def test_every_function_has_a_handler_that_exists() -> None:
         module, _, function = handler.partition(".")
         assert callable(getattr(import_module(f"service.identity.{module}"), function))
     longest = 2 * (aws.CONNECT_SECONDS + aws.READ_SECONDS)
-    assert longest < made["Function"]["Properties"]["Timeout"] < 5
+    timeout = made["Function"]["Properties"]["Timeout"]
+    assert longest < timeout < 5
+    alarms = [made[name]["Properties"] for name in ("FailureAlarm", "SlowAlarm")]
+    assert [alarm["Threshold"] for alarm in alarms] == [1, 1000 * (timeout - 1)]
 
 
 def test_the_pool_calls_the_functions_by_their_names() -> None:
