@@ -1,7 +1,8 @@
 """Mutants: the product's files with one small mistake each, chosen by a seed.
 
 Python is mutated by cosmic-ray's operators. A number that is a setting becomes ten times as large
-instead: a limit that is off by one is as good as before, and in other code it is a mistake. A place
+instead: a limit that is off by one is as good as before, and in other code it is a mistake. In
+Redis' scripts and DynamoDB's expressions, which are strings to Python, a word is exchanged. A place
 in the code is drawn first and one of its mistakes then, so that a comparison, which can be wrong in
 many ways, does not count for more than a number.
 """
@@ -32,7 +33,7 @@ Place = tuple[tuple[int, int], tuple[int, int]]
 ROOMS = (
     *("service/model", "service/core", "service/matching", "service/auth", "service/stores"),
     *("service/http", "service/api", "service/identity", "service/entrypoints"),
-    *("worker", "docker/ecs"),
+    *("worker", "docker/ecs", "service/command", "service/observability", "service/*.py"),
 )
 CONFIGURATION = ("service/entrypoints/gunicorn.py", "worker/app.py", "worker/base.py")
 _NUMBER = re.compile(r"(?<=[:\[,] )\"?(\d+)\"?(?=\s*[,}\]]|\s*$)")
@@ -43,6 +44,29 @@ _NOT_DRAWN = (
     *("core/ReplaceComparisonOperator_Is_Eq", "core/ReplaceComparisonOperator_IsNot_NotEq"),
     *("core/ReplaceComparisonOperator_Eq_Is", "core/ReplaceComparisonOperator_NotEq_IsNot"),
 )
+_SCRIPT = re.compile(r"redis\.call|attribute_(not_)?exists|[=<>] [:?]")
+"""What a string holds that Redis or DynamoDB runs."""
+
+_EXCHANGED = {
+    "==": "~=",
+    "~=": "==",
+    " < ": " <= ",
+    " <= ": " < ",
+    " > ": " >= ",
+    " >= ": " > ",
+    " and ": " or ",
+    " or ": " and ",
+    " + ": " - ",
+    " - ": " + ",
+    "not ": "",
+    ", 'NX'": "",
+    " AND ": " OR ",
+    " OR ": " AND ",
+    "attribute_not_exists": "attribute_exists",
+    "attribute_exists": "attribute_not_exists",
+    **{f"[{number}]": f"[{number + 1}]" for number in range(1, 20)},
+}
+_WORD = re.compile("|".join(re.escape(word) for word in sorted(_EXCHANGED, key=len, reverse=True)))
 _NO_OPERATORS = ("parameters", "lambdef", "dictorsetmaker")
 """Where a star separates or unpacks; cosmic-ray takes it for a product."""
 
@@ -71,8 +95,8 @@ def sample(project: Path, count: int, seed: int, rooms: Iterable[str] = ROOMS) -
 
 def _draws(project: Path, room: str, draw: random.Random) -> Iterator[Mutant]:
     """Mutants of the room's files, of long files more often; the same place only once."""
-    top, drawn = project / room, set[tuple[str, Place]]()
-    found = [top] if top.is_file() else sorted(top.rglob("*"))
+    drawn = set[tuple[str, Place]]()
+    found = sorted(path for top in project.glob(room) for path in (top, *top.rglob("*")))
     texts = {
         path.relative_to(project).as_posix(): path.read_text()
         for path in found
@@ -85,20 +109,25 @@ def _draws(project: Path, room: str, draw: random.Random) -> Iterator[Mutant]:
         place = draw.choice(places) if places else None
         if place and (name, place) not in drawn:
             drawn.add((name, place))
-            yield draw.choice(_mistakes(name, text, place))
+            if mistakes := _mistakes(name, text, place):
+                yield draw.choice(mistakes)
 
 
 def _places(name: str, text: str) -> set[Place]:
     numbers = set(_settings(name, text))
-    return numbers | _python_places(text).keys() if name.endswith(".py") else numbers
+    if not name.endswith(".py"):
+        return numbers
+    return numbers | _python_places(text).keys() | _words(text).keys()
 
 
 def _mistakes(name: str, text: str, place: Place) -> list[Mutant]:
-    changed = (
-        [_ten_times(text, place)]
-        if place in set(_settings(name, text))
-        else [_mutated(text, operator, number) for operator, number in _python_places(text)[place]]
-    )
+    changed: list[str | None]
+    if place in set(_settings(name, text)):
+        changed = [_ten_times(text, place)]
+    elif word := _words(text).get(place):
+        changed = [_replaced(text, place, _EXCHANGED[word])]
+    else:
+        changed = [_mutated(text, *change) for change in _python_places(text)[place]]
     return [Mutant(name, place[0][0], text, after) for after in changed if after]
 
 
@@ -130,6 +159,19 @@ def _python_places(text: str) -> dict[Place, list[tuple[object, int]]]:
             if not any(start <= place[0] and place[1] <= end for start, end in untouched):
                 places[place].append((operator, number))
     return dict(places)
+
+
+@cache
+def _words(text: str) -> dict[Place, str]:
+    """The words that can be exchanged in what Redis or DynamoDB runs."""
+    lines, found = text.splitlines(), {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and _SCRIPT.search(str(node.value)):
+            assert node.end_lineno is not None
+            for number in range(node.lineno, node.end_lineno + 1):
+                for word in _WORD.finditer(lines[number - 1].partition("--")[0]):
+                    found[(number, word.start()), (number, word.end())] = word[0]
+    return found
 
 
 def _never_run(tree: ast.AST) -> Iterator[Place]:
@@ -186,9 +228,13 @@ def _assignments(tree: ast.Module) -> Iterator[ast.expr]:
 
 def _ten_times(text: str, place: Place) -> str:
     (line, start), (_, end) = place
-    lines = text.splitlines(keepends=True)
-    whole = lines[line - 1]
-    number = whole[start:end]
+    number = text.splitlines()[line - 1][start:end]
     ten_times = 10 * (int(number) if number.isdigit() else ast.literal_eval(number))
-    lines[line - 1] = f"{whole[:start]}{ten_times}{whole[end:]}"
+    return _replaced(text, place, str(ten_times))
+
+
+def _replaced(text: str, place: Place, by: str) -> str:
+    (line, start), (_, end) = place
+    lines = text.splitlines(keepends=True)
+    lines[line - 1] = f"{lines[line - 1][:start]}{by}{lines[line - 1][end:]}"
     return "".join(lines)
