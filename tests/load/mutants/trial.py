@@ -51,7 +51,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "service/model": ("tests/unit/model tests/unit/core", *_CORE[1:]),
     "service/core": (*_CORE, _WORKING),
     "service/matching": ("tests/unit/matching", "tests/unit/core"),
-    "service/auth": ("tests/unit/auth", "tests/unit/api"),
+    "service/auth": ("tests/unit/auth", "tests/unit/api", "tests/hostile"),
     "service/stores": ("tests/unit/stores", "tests/contract"),
     "service/http": _API,
     "service/api": _API,
