@@ -15,7 +15,7 @@ import pytest
 
 from service import clock, probes
 from service.auth import claims, revocation
-from service.core import due, staff, sweep
+from service.core import due, sweep
 from service.model import ride
 from service.stores import revocations
 from service.stores.dynamodb import calls, connections
@@ -133,10 +133,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "service.model.ride:FIRST_RETRY": (1, 5),
     "service.model.ride:LIVENESS_CHECK": (5, sweep.LONGEST_PAUSE.total_seconds()),
     "service.stores.dynamodb.due:UNREADABLE_PAUSE": (60, 900),
-    "service.stores.dynamodb.steps:OLDEST_KNOWN_SECONDS": (
-        due.RETRY_EVERY.total_seconds() + 1,
-        15,
-    ),
+    "service.stores.dynamodb.steps:OLDEST_KNOWN_SECONDS": (due.RETRY_EVERY.total_seconds() + 1, 15),
     "service.stores.broker:SWEEP_EXPIRES": (2 * clock.BOUND.total_seconds(), 30),
     # What is revoked ends within the promised 5 s, whatever was read before.
     "service.stores.revocations:READ_EVERY_SECONDS": (0.5, 2),

@@ -66,7 +66,8 @@ SUITES: dict[str, tuple[str, ...]] = {
     "worker/base.py": _PROCESSES,
     "worker": (
         "tests/unit/test_*.py",
-        f"{_WORKING} {_running('liveness', 'monitor', 'poison', 'stopping')} tests/faults/test_broker.py",
+        _WORKING,
+        f"{_running('liveness', 'monitor', 'poison', 'stopping')} tests/faults/test_broker.py",
     ),
     "docker/ecs": (f"tests/unit/test_ecs_*.py {_PROCESSES[0]}", _PROCESSES[1]),
     "service/": (
