@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -19,7 +19,7 @@ from service.settings import ApiSettings
 from service.stores import broker
 from service.stores.broker import SWEEP_QUEUE, SWEEP_TASK, broker_options
 from tests.support.infrastructure import PROJECT
-from tests.unit.test_ecs_templates import containers, resources
+from tests.unit.test_ecs_templates import containers, resources, template
 
 ENVIRONMENT = {
     "AWS_REGION": "us-east-1",
@@ -98,6 +98,29 @@ def test_a_store_that_is_away_is_a_warning_of_the_media_role_and_no_failed_job(
     tmp_path: Path,
 ) -> None:
     assert "photos not cleaned" in run(STORE_IS_AWAY, tmp_path).stderr
+
+
+MEDIA: Final = """
+import json
+from worker import media
+from worker.media import app
+names = ("task_soft_time_limit", "task_time_limit", "worker_max_memory_per_child",
+         "worker_enable_remote_control", "task_default_queue", "beat_schedule")
+print(json.dumps({name: app.conf[name] for name in names} | {"budget": media.BUDGET_SECONDS}))
+"""
+
+
+def test_a_picture_costs_the_media_role_no_more_than_its_container_has(tmp_path: Path) -> None:
+    options = json.loads(run(MEDIA, tmp_path).stdout)
+    soft, hard = options["task_soft_time_limit"], options["task_time_limit"]
+    assert 1 < options["budget"] < soft - 5 < hard - 5 < stop_timeouts()["media"] - 5
+    _, mebibytes = template("service.yaml")["Parameters"]["MediaSize"]["Default"].split("/")
+    # The largest picture needs 345 MB.
+    assert 345_000 < options["worker_max_memory_per_child"] < int(mebibytes) * 1024 / 2
+    assert options["worker_enable_remote_control"] is False
+    assert options["task_default_queue"] == broker.MEDIA_QUEUE
+    job = {"task": broker.CLEAN_TASK, "schedule": 2.0, "options": {"expires": 2.0}}
+    assert options["beat_schedule"] == {"clean": job}
 
 
 def stop_timeouts() -> dict[str, int]:

@@ -35,7 +35,10 @@ ROOMS = (
     *("service/http", "service/api", "service/identity", "service/entrypoints"),
     *("worker", "docker/ecs", "service/command", "service/observability", "service/*.py"),
 )
-CONFIGURATION = ("service/entrypoints/gunicorn.py", "worker/app.py", "worker/base.py")
+CONFIGURATION = (
+    "service/entrypoints/gunicorn.py",
+    *(f"worker/{name}.py" for name in ("app", "base", "media")),
+)
 _NUMBER = re.compile(r"(?<=[:\[,] )\"?(\d+)\"?(?=\s*[,}\]]|\s*$)")
 _NOT_DRAWN = (
     # They need a configuration.

@@ -64,6 +64,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     ),
     "worker/app.py": _PROCESSES,
     "worker/base.py": _PROCESSES,
+    "worker/media.py": _PROCESSES,
     "worker": (
         "tests/unit/test_*.py",
         _WORKING,

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from service.api import health, staff_operations, streams, workshop
-from service.auth import gateway, iam, jwks, refresher, revocation, sts, verifier
+from datetime import timedelta
+
+from service.api import (
+    fields,
+    health,
+    positions,
+    staff_map,
+    staff_operations,
+    staff_rides,
+    streams,
+    workshop,
+)
+from service.auth import claims, gateway, iam, jwks, refresher, revocation, sts, verifier
 from service.auth.schedule import Timing
-from service.http import cors, gate, headers, limits
+from service.http import audit, bodies, cors, cursors, gate, headers, limits
 
 
 def test_waits_and_streams_are_as_long_and_as_many_as_promised() -> None:
@@ -37,3 +48,18 @@ def test_keys_tokens_and_revocations_live_as_long_as_promised() -> None:
     assert (iam.OLDEST_SECONDS, sts.DEADLINE_SECONDS, sts.MOST_AT_ONCE) == (300, 3, 8)
     assert (gateway.CREDENTIALS_SECONDS, gateway.SIGNATURE_SECONDS) == (3600, 300)
     assert revocation.FRESH_SECONDS + revocation.PAUSE_SECONDS < 5, "in effect within 5 s"
+    assert (claims.LONGEST_IDENTIFIER, claims.LONGEST_SESSION_SECONDS) == (256, 30 * 86_400)
+    assert claims.AccessClaims(issuers=(), client_ids=()).leeway_seconds == 30
+    assert (jwks.SMALLEST_KEY_BITS, jwks.LARGEST_KEY_BITS) == (2048, 4096)
+    assert (1024, range(342, 684)) == (verifier.LONGEST_HEADER, verifier._SIGNATURE_LENGTHS)
+
+
+def test_bodies_and_lists_are_as_long_as_promised() -> None:
+    assert (bodies.BODY_LIMIT, positions.BULK_LIMIT) == (16 * 1024, 128 * 1024)
+    assert (bodies.FAULTS_NAMED, workshop.LISTED) == (50, 100)
+    assert (fields.PageQuery().limit, staff_map.Oldest().limit) == (20, 20)
+    assert timedelta(days=1) == staff_rides.LISTED
+    assert timedelta(seconds=30) == staff_rides.CLOCK_SKEW
+    assert (audit._LONGEST_CAUSE, audit._LONGEST_ADDRESS) == (200, 64)
+    assert (cursors._CODE_BYTES, fields._SMALLEST_DEGREES) == (16, 1e-9)
+    assert limits.UNITS == {"second": 1, "minute": 60, "hour": 3600}
