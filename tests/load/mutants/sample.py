@@ -120,7 +120,12 @@ def _places(name: str, text: str) -> set[Place]:
     numbers = set(_settings(name, text))
     if not name.endswith(".py"):
         return numbers
-    return numbers | _python_places(text).keys() | _words(text).keys()
+    untouched = list(_never_run(ast.parse(text)))
+    return {
+        place
+        for place in numbers | _python_places(text).keys() | _words(text).keys()
+        if not any(start <= place[0] and place[1] <= end for start, end in untouched)
+    }
 
 
 def _mistakes(name: str, text: str, place: Place) -> list[Mutant]:
@@ -152,15 +157,13 @@ def _python_places(text: str) -> dict[Place, list[tuple[object, int]]]:
         for node in ast_nodes(get_ast(text))
         if not (node.type == "operator" and node.parent.type in _NO_OPERATORS)
     ]
-    untouched = list(_never_run(ast.parse(text)))
     for name in plugins.operator_names():
         if name in _NOT_DRAWN:
             continue
         operator = plugins.get_operator(name)()
         found = [place for node in nodes for place in operator.mutation_positions(node)]
         for number, place in enumerate(found):
-            if not any(start <= place[0] and place[1] <= end for start, end in untouched):
-                places[place].append((operator, number))
+            places[place].append((operator, number))
     return dict(places)
 
 
@@ -180,10 +183,15 @@ def _words(text: str) -> dict[Place, str]:
 def _never_run(tree: ast.AST) -> Iterator[Place]:
     """Code without an effect that a test can see.
 
-    That is annotations, type aliases, what only type checkers read, what `dataclass` is told,
-    `zip(strict=...)`, which only checks, and `pipeline(transaction=False)`, which only saves time.
+    That is annotations, type aliases, what only type checkers read (also protocols), what
+    `dataclass` is told, `zip(strict=...)`, which only checks, and what only saves time:
+    `pipeline(transaction=False)` and how many results of a pure function are remembered.
     """
     for node in ast.walk(tree):
+        for decorator in getattr(node, "decorator_list", ()):
+            if "lru_cache" in ast.unparse(decorator):
+                (first, _), (last, _) = _place(decorator)
+                yield (first, 0), (last + 1, 0)
         match node:
             case (
                 ast.arg(annotation=ast.expr() as part)
@@ -191,7 +199,8 @@ def _never_run(tree: ast.AST) -> Iterator[Place]:
                 | ast.FunctionDef(returns=ast.expr() as part)
                 | (ast.If(test=ast.Name(id="TYPE_CHECKING")) as part)
                 | ast.Assign(value=ast.Subscript() as part)
-                | (ast.Call(func=ast.Name(id="dataclass")) as part)
+                | (ast.Call(func=ast.Name(id="dataclass" | "lru_cache")) as part)
+                | (ast.ClassDef(bases=[ast.Name(id="Protocol"), *_]) as part)
                 | ast.Call(func=ast.Name(id="zip"), keywords=[ast.keyword(value=part)])
                 | ast.keyword(arg="transaction", value=(ast.Constant(value=False) as part))
             ):

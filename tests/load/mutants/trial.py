@@ -190,7 +190,8 @@ def naming(path: str, folder: Path) -> str:
     module = path.removesuffix(".py").replace("/", ".")
     package, _, name = module.rpartition(".")
     named = re.compile(
-        rf"(from|import) {re.escape(module)}\b|from {re.escape(package)} import .*\b{name}\b"
+        rf"(from|import) {re.escape(module)}\b|\"{re.escape(module)}:"
+        rf"|from {re.escape(package)} import (\([^)]*|.*)\b{name}\b"
         if path.endswith(".py")
         else rf"\b{re.escape(Path(path).name)}\b"
     )
