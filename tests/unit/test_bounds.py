@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from itertools import pairwise
 from pkgutil import resolve_name
 from typing import Final
 
 import pytest
+from prometheus_client import Histogram
 
 from service import clock, probes
 from service.auth import claims, revocation
-from service.core import due, sweep
+from service.core import due, statistics, sweep
 from service.model import ride
+from service.observability import instruments
 from service.stores import revocations
 from service.stores.dynamodb import calls, connections
 from service.stores.redis import leases, locks, waiting
@@ -164,3 +167,21 @@ def test_each_number_lies_within_its_bounds(name: str, bounds: tuple[float, floa
 def test_a_call_to_dynamodb_ends_when_its_documentation_says() -> None:
     last = connections.CONNECT_SECONDS + connections.READ_SECONDS
     assert calls.PATIENCE_SECONDS + last <= 5.5
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        statistics.BOUNDS,
+        *(
+            each._upper_bounds[:-1]  # the last is infinite
+            for each in vars(instruments).values()
+            if isinstance(each, Histogram)
+        ),
+    ],
+)
+def test_neighbouring_classes_lie_within_a_factor_of_five(bounds: tuple[float, ...]) -> None:
+    """A class that spans more tells little."""
+    positive = [each for each in bounds if each]
+    assert all(low < high <= 5 * low for low, high in pairwise(positive))
+    assert len(positive) >= len(bounds) - 1

@@ -37,6 +37,16 @@ def test_the_page_of_settings_lists_exactly_the_settings() -> None:
     assert listed == {name.upper() for name in settings}
 
 
+def test_the_page_of_settings_states_each_default() -> None:
+    page = (PROJECT / "service/SETTINGS.md").read_text()
+    fields = {**ApiSettings.model_fields, **MonitorSettings.model_fields}
+    for names, stated in re.findall(r"^\|\s*(`[A-Z].*?)\|(.*?)\|", page, re.MULTILINE):
+        for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", names):
+            default = fields[name.lower()].default
+            if default and type(default) in {int, str}:
+                assert re.search(rf"(?<!\w){re.escape(str(default))}(?!\w)", stated), name
+
+
 def test_every_equivalent_mutant_is_of_a_line_that_exists() -> None:
     """Otherwise the line has changed, and `make mutants` counts its mutant as a survivor."""
     names = (PROJECT / "tests/load/mutants/equivalent.txt").read_text().splitlines()

@@ -265,6 +265,49 @@ def test_a_value_that_cannot_take_effect_is_refused_by_name(name: str, value: st
     assert refused(**{name: value}).startswith(f"{name}: ")
 
 
+DAY = 86_400
+EXTREMES: Mapping[str, tuple[int, int | None]] = {
+    "API_MAX_IN_FLIGHT": (1, None),
+    "API_MAX_WAITERS": (1, None),
+    "ARRIVE_MAX_METRES": (0, None),
+    "AUTH_LEEWAY_SECONDS": (0, 300),
+    "AUTH_SESSION_MAX_SECONDS": (1, 3650 * DAY),
+    "DISPATCH_DEADLINE_SECONDS": (1, DAY),
+    "DISPATCH_EQUAL_METRES": (0, None),
+    "DISPATCH_MAX_PICKUP_ETA_SECONDS": (1, DAY),
+    "DISPATCH_PLAN_SECONDS": (0, DAY),
+    "FLOWER_PORT": (1, 65_535),
+    "METRICS_PORT": (0, 65_533),
+    "NO_SHOW_SECONDS": (1, DAY),
+    "OFFERS_MISSED_MAX": (0, None),
+    "OFFER_SECONDS": (1, DAY),
+    "PORT": (1, 65_535),
+    "REPOSITION_SECONDS": (0, 300),
+    "RIDER_MAX_ACTIVE_RIDES": (0, None),
+    "RIDE_RETENTION_DAYS": (0, 36_500),
+    "TRAVEL_TIMES_BUDGET_MS": (1, 5000),
+    "TRAVEL_TIMES_MAX_TABLE": (2, None),
+    "TRUSTED_PROXY_HOPS": (0, None),
+    "UNICORN_STALE_SECONDS": (1, DAY),
+}
+"""The least and the most that a setting may be."""
+
+
+def test_each_number_has_extremes_here() -> None:
+    assert EXTREMES.keys() == {name for name, value in NUMBERS.items() if value.isdecimal()}
+
+
+@pytest.mark.parametrize(("name", "extremes"), EXTREMES.items())
+def test_a_number_up_to_its_extremes_is_taken_and_one_beyond_is_refused(
+    name: str, extremes: tuple[int, int | None]
+) -> None:
+    least, most = extremes
+    for value in (least, *(() if most is None else (most,))):
+        assert getattr(settings(**{name: str(value)}), name.lower()) == value
+    for beyond in (least - 1, *(() if most is None else (most + 1,))):
+        assert refused(**{name: str(beyond)}).startswith(f"{name}: ")
+
+
 TIMES = [name for name in ApiSettings.model_fields if name.endswith(("_seconds", "_days"))]
 
 
