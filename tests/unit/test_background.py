@@ -20,14 +20,16 @@ def test_work_is_repeated_after_any_exception_and_failures_in_a_row_are_logged_o
     def work() -> None:
         runs.append(1)
         if len(runs) in {2, 3, 4}:
-            raise ValueError("no")
+            raise ValueError("no" * 200)
 
     repeated = Repeated("counting", work, 0.005)
     with caplog.at_level(logging.WARNING):
         repeated.start()
         wait_until(lambda: len(runs) > 6, "runs after the failures")
         repeated.close()
-    assert [record.getMessage() for record in caplog.records] == ["counting failed"]
+    (record,) = caplog.records
+    assert record.getMessage() == "counting failed"
+    assert vars(record)["cause"] == repr(ValueError("no" * 200))[:200]
 
 
 def test_hurry_runs_the_work_at_once() -> None:

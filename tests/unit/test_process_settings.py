@@ -51,6 +51,7 @@ STARTS = {
     "setup_logging": "start_logging",
     "worker_init": "_begin_worker",
     "beat_init": "_begin_beat",
+    "worker_before_create_process": "_share_memory",
     "worker_process_init": "_build_stores",
 }
 """What each kind of process begins with, by the signal that Celery sends then."""
@@ -102,11 +103,15 @@ def test_a_store_that_is_away_is_a_warning_of_the_media_role_and_no_failed_job(
 
 MEDIA: Final = """
 import json
+from celery.signals import worker_process_init
 from worker import media
 from worker.media import app
 names = ("task_soft_time_limit", "task_time_limit", "worker_max_memory_per_child",
          "worker_enable_remote_control", "task_default_queue", "beat_schedule")
-print(json.dumps({name: app.conf[name] for name in names} | {"budget": media.BUDGET_SECONDS}))
+found = {name: app.conf[name] for name in names} | {"budget": media.BUDGET_SECONDS}
+# Celery keeps what is to be called itself, and not a weak reference.
+found["begins"] = media._build_stores in [each for _, each in worker_process_init.receivers]
+print(json.dumps(found))
 """
 
 
@@ -117,6 +122,7 @@ def test_a_picture_costs_the_media_role_no_more_than_its_container_has(tmp_path:
     _, mebibytes = template("service.yaml")["Parameters"]["MediaSize"]["Default"].split("/")
     # The largest picture needs 345 MB.
     assert 345_000 < options["worker_max_memory_per_child"] < int(mebibytes) * 1024 / 2
+    assert options["begins"]
     assert options["worker_enable_remote_control"] is False
     assert options["task_default_queue"] == broker.MEDIA_QUEUE
     job = {"task": broker.CLEAN_TASK, "schedule": 2.0, "options": {"expires": 2.0}}

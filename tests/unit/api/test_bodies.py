@@ -180,6 +180,11 @@ def test_every_fault_of_a_body_is_named(api: Api) -> None:
     }
 
 
+def test_a_long_name_in_a_body_is_repeated_in_part(api: Api) -> None:
+    answer = send(api, RIDES, json.dumps({"x" * 500: 1}).encode())
+    assert "x" * 200 in {fault["field"] for fault in answer.json["errors"]}
+
+
 @pytest.mark.parametrize("target", ROUTES)
 @pytest.mark.parametrize("data", [b"[]", b"null", b'"x"', b"1", b"true", b'[{"pickup":1}]'])
 def test_a_body_must_be_an_object(api: Api, target: Target, data: bytes) -> None:

@@ -142,3 +142,12 @@ def test_each_request_leaves_one_line_without_query_or_token(
     assert (line["subject"], line["milliseconds"]) == ("rider-1", 12.3)
     assert "Bearer" not in str(line)
     assert "limit" not in str(line)
+
+
+def test_the_line_of_a_path_without_a_route_has_its_beginning(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "service"):
+        api.call("GET", f"/{'x' * 500}")
+    [line] = [each.__dict__ for each in caplog.records if each.name == "service.requests"]
+    assert (line["path"], line["status"]) == (f"/{'x' * 99}", 404)

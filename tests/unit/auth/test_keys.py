@@ -18,8 +18,8 @@ from service.auth.claims import AccessClaims
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.jwks import BadKeySet, Endpoint
 from service.auth.keys import KeySet, PinnedKeys
-from service.auth.refresher import WAITING_AT_MOST
-from service.auth.schedule import Timing
+from service.auth.refresher import WAITING_AT_MOST, Refresher
+from service.auth.schedule import Schedule, Timing
 from service.auth.verifier import TokenVerifier
 from service.entrypoints import gunicorn
 from service.outbound import RequestFailed
@@ -489,3 +489,17 @@ def test_a_bad_file_of_pinned_keys_stops_the_start(tmp_path: Path) -> None:
         PinnedKeys(path)
     with pytest.raises(OSError, match="missing"):
         PinnedKeys(tmp_path / "missing")
+
+
+def test_the_cause_of_a_failed_refresh_is_logged_in_part(caplog: pytest.LogCaptureFixture) -> None:
+    """Its text may quote what the other side sent."""
+
+    def fail() -> None:
+        raise ValueError("x" * 500)
+
+    refresher = Refresher(fail, Schedule(Timing(), lambda *_: 1.0), time.monotonic, 60)
+    refresher.start()
+    refresher.wait_for_attempt(is_serving=False)
+    refresher.close()
+    [line] = [vars(each) for each in caplog.records if each.name == "service.auth.refresher"]
+    assert line["cause"] == f"ValueError: {'x' * 188}"
