@@ -59,6 +59,8 @@ IdentityPoolId = Annotated[str, Field(pattern=r"^([a-z0-9-]+:[0-9a-f-]{36})?$")]
 Seconds = Annotated[int, Field(le=86_400)]
 """At most a day. A longer time is a slip, and an instant that lies so far ahead may not exist (the
 calendar ends in the year 9999)."""
+Leeway = Annotated[int, Field(ge=0, le=300)]
+Session = Annotated[int, Field(gt=0, le=3650 * 86_400)]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]

@@ -132,9 +132,9 @@ class ApiSettings(Settings):
     cognito_domain_url: types.PublicUrl = ""
     auth_jwks_file: str = ""
     auth_jwks_allow_http_hosts: types.PlainHosts = ()
-    auth_leeway_seconds: int = Field(30, ge=0, le=300)
+    auth_leeway_seconds: types.Leeway = 30
     auth_resource: types.Word = ""
-    auth_session_max_seconds: int = Field(LONGEST_SESSION_SECONDS, gt=0, le=3650 * 86400)
+    auth_session_max_seconds: types.Session = LONGEST_SESSION_SECONDS
     admin_group: types.Group = "admin"
     dispatcher_group: types.Group = "dispatcher"
     unicorn_group: types.Group = "unicorns"

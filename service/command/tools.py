@@ -15,10 +15,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-from pydantic import Field
 from pydantic_core import to_json
 
+from service import setting_types as types
 from service.auth import revocation
+from service.auth.claims import LONGEST_SESSION_SECONDS
 from service.auth.revocation import NoUserPool, SignOut, UserPool
 from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
@@ -54,8 +55,8 @@ class CommandSettings(Settings):
 
     cognito_user_pool_id: str = ""
     """If it is empty, a revoked subject is not signed out at the pool."""
-    auth_leeway_seconds: int = Field(30, ge=0, le=300)
-    auth_session_max_seconds: int = Field(30 * 86400, gt=0)
+    auth_leeway_seconds: types.Leeway = 30
+    auth_session_max_seconds: types.Session = LONGEST_SESSION_SECONDS
 
 
 class Tools:

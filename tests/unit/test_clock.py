@@ -62,6 +62,15 @@ def test_jobs_expire_by_one_clock_even_if_it_is_wrong(seconds: float) -> None:
     assert publisher.by(REDIS) == judge.now()
 
 
+@pytest.mark.parametrize("name", ["redis", "dynamodb"])
+def test_of_two_clocks_that_of_no_host_counts(name: str) -> None:
+    """All processes share it."""
+    host = Host(off={"host": 60})
+    clock = Clock({name: lambda: host.source(name)}, host.wall, host.monotonic)
+    clock.read()
+    assert error(host, clock) == pytest.approx(0, abs=1e-3)
+
+
 @pytest.mark.parametrize("seconds", [2, -2, 60, -60])
 def test_hosts_that_disagree_agree_on_the_time(seconds: float) -> None:
     one, other = Host(), Host(off={"host": seconds})

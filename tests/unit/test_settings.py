@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from service.command.tools import CommandSettings
 from service.settings import ApiSettings, MonitorSettings, Settings, faults_of, read
 
 REQUIRED: Mapping[str, str] = {
@@ -378,3 +379,10 @@ def test_the_map_begins_at_a_place_on_earth(center: str) -> None:
 @pytest.mark.parametrize("clients", ["client1", "client1,client2", "client1,client2,other"])
 def test_each_page_has_a_client_that_is_accepted(clients: str) -> None:
     assert refused(PAGE_CLIENT_IDS=clients).startswith("PAGE_CLIENT_IDS: ")
+
+
+def test_a_command_reads_a_setting_as_the_api_does() -> None:
+    """But for the pool: without one, a command signs nobody out."""
+    for name in CommandSettings.model_fields.keys() - {"cognito_user_pool_id"}:
+        of_api, field = ApiSettings.model_fields[name], CommandSettings.model_fields[name]
+        assert (field.default, field.metadata) == (of_api.default, of_api.metadata), name
