@@ -61,7 +61,7 @@ def _is_taken(trigger: Trigger, address: str) -> bool:
             user["Username"]
             for each in sorted({address, address.lower()})
             for user in pool.list_users(
-                UserPoolId=trigger.pool_id, Filter=f'email = "{each}"', AttributesToGet=[], Limit=2
+                UserPoolId=trigger.pool_id, Filter=f'email = "{each}"', AttributesToGet=[]
             )["Users"]
         ]
     except (BotoCoreError, ClientError) as error:

@@ -14,7 +14,7 @@ def test_codes_and_passwords_can_be_guessed_as_seldom_as_documented() -> None:
 
 def test_pictures_and_names_are_as_large_as_documented() -> None:
     assert (pictures.MOST_PIXELS, pictures.MOST_PER_SIDE) == (24_000_000, 12_000)
-    assert (pictures.PHOTO_SIDE, pictures.THUMBNAIL_SIDE) == (1024, 128)
+    assert (pictures.PHOTO_SIDE, pictures.THUMBNAIL_SIDE, pictures.QUALITY) == (1024, 128, 85)
     assert custom_message.LONGEST_NAME == 40
 
 

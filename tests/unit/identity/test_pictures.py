@@ -118,7 +118,9 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a cut PNG": lambda: a_picture("PNG", (900, 900))[:400],
     "a JPEG's head": lambda: a_picture()[:20],
     "20,000 × 20,000 pixels": lambda: a_png_header(20_000, 20_000, zlib.compress(bytes(1000))),
+    "5,000 × 5,000 pixels": lambda: a_png_header(5000, 5000),
     "one row of 24 million": lambda: a_png_header(24_000_000, 1),
+    "one row of 12,001": lambda: a_picture("PNG", (12_001, 1)),
     "no width": lambda: a_png_header(0, 10),
     "2 frames": lambda: moving("WEBP", 2),
     "10,000 frames": lambda: moving("PNG", 10_000),
@@ -127,10 +129,21 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 }
 
 
+REASONS = {"pixels": "too many pixels", "row": "too many pixels", "frames": "moves"}
+"""What the user reads, by a part of the name."""
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_an_upload_that_is_no_picture_is_refused_and_neither_stored_nor_shown(name: str) -> None:
     upload, photos = HOSTILE[name](), FakePhotos()
-    with pytest.raises(PhotoRefused):
+    why = (
+        "many pixels"
+        if "pixels" in name or "row" in name
+        else "moves"
+        if "frames" in name
+        else "no"
+    )
+    with pytest.raises(PhotoRefused, match=why):
         clean(upload)
     photos.link_identity("identity-1", "rider-1")
     photos.uploaded["identity-1"] = upload
@@ -139,6 +152,10 @@ def test_an_upload_that_is_no_picture_is_refused_and_neither_stored_nor_shown(na
     photo = photos.get("rider-1")
     assert photo
     assert photo.refused
+
+
+def test_the_longest_picture_is_taken() -> None:
+    assert opened(clean(a_picture("PNG", (12_000, 1))).photo).width == 1024
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -160,9 +161,13 @@ def test_the_directory_is_named_by_a_setting(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_user_is_taken_over_with_the_right_password_and_by_a_reset() -> None:
     event = an_event(user_migration.SIGN_IN, password="right")
     told = user_migration.handle(event, None)["response"]
-    assert told["finalUserStatus"] == "CONFIRMED"
-    assert told["messageAction"] == "SUPPRESS"
-    assert told["userAttributes"]["email"] == "rider@example.com"
+    assert told == {
+        "userAttributes": {"email": "rider@example.com", "email_verified": "true"},
+        "finalUserStatus": "CONFIRMED",
+        "messageAction": "SUPPRESS",
+        "desiredDeliveryMediums": ["EMAIL"],
+        "forceAliasCreation": False,
+    }
     told = user_migration.handle(an_event(user_migration.RESET), None)["response"]
     assert told["finalUserStatus"] == "RESET_REQUIRED"
 
@@ -177,10 +182,15 @@ def test_a_wrong_password_cannot_be_guessed_here() -> None:
 
 
 @pytest.mark.usefixtures("_directory")
-def test_the_calls_to_the_directory_are_limited() -> None:
+def test_the_calls_to_the_directory_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(user_migration, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     for number in range(user_migration.CALLS):
         event = {**an_event(user_migration.RESET), "userName": f"user-{number}"}
         with pytest.raises(Refused, match="Incorrect"):
             user_migration.handle(event, None)
     with pytest.raises(Refused, match="Too many"):
         user_migration.handle({**an_event(user_migration.RESET), "userName": "one-more"}, None)
+    clock[0] += user_migration.CALLS_SECONDS
+    with pytest.raises(Refused, match="Incorrect"):
+        user_migration.handle({**an_event(user_migration.RESET), "userName": "another"}, None)
