@@ -26,7 +26,7 @@ their distances are wrong: some candidates are too far away, which the pairing n
 near unicorns are not found."""
 
 
-FIRST_RADIUS_METRES: Final = 1000.0
+FIRST_RADIUS_METRES: Final = 250.0
 """A search begins with this radius; if it finds too few, it continues with the whole reach."""
 
 

@@ -275,10 +275,14 @@ for i = 2 * sets + 1, #KEYS do
     table.insert(busy, name)
   end
 end
--- GEOSEARCH sorts every hit in the radius, so begin with a small radius, and use the large one only
--- if the small one has too few hits.
-local hits = nearest(ARGV[3])
-if #hits <= count then hits = nearest(ARGV[4]) end
+-- GEOSEARCH sorts every hit in the radius, so begin with a small radius, and enlarge it only if it
+-- has too few hits.
+local radius, reach = tonumber(ARGV[3]), tonumber(ARGV[4])
+local hits = nearest(radius)
+while #hits <= count and radius < reach do
+  radius = math.min(4 * radius, reach)
+  hits = nearest(radius)
+end
 local ids = {}
 for i = 1, math.min(count, #hits) do ids[i] = hits[i][1] end
 if #hits <= count then return {ids, 0, busy} end
