@@ -169,7 +169,7 @@ class Connection:
         with suppress(OSError):
             while not enough():
                 self._socket.settimeout(max(end - monotonic(), _AT_ONCE))
-                data = self._socket.recv(8192)
+                data = self._socket.recv(HEAD_BYTES)
                 if not data:
                     return
                 self.head += data

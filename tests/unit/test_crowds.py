@@ -102,12 +102,15 @@ def test_a_crowd_makes_pauses_only_for_others(
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr("gevent.sleep", slept.append)
+    monkeypatch.setattr(crowds, "PAUSE_SECONDS", 30)
+    monkeypatch.setattr(crowds, "OTHERS_SECONDS", 60)
     with crowd.counted("b"):
         if others:
             crowd.take_turn("b")
         for _ in range(3):
             crowd.take_turn("a")
     assert len(slept) == pauses
+    assert not slept or slept[0] == 0 < slept[1] <= 30
 
 
 def test_one_crowd_does_not_wait_for_another(crowd: Crowds) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from contextlib import ExitStack
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from gevent.server import StreamServer
 from gunicorn.http.errors import InvalidHeader, InvalidResponseHeader, LimitRequestHeaders
+from gunicorn.workers.ggevent import GeventWorker
 
 from service.auth.verifier import LONGEST_TOKEN
-from service.entrypoints.connection import HEAD_BYTES, Connection, RequestTimeout
+from service.entrypoints.connection import HEAD_BYTES, LINGER_SECONDS, Connection, RequestTimeout
 from service.entrypoints.crowds import Crowds
 from service.entrypoints.server import ApiWorker, UnreadableRequest, refusal_of
 from service.http.audit import client_address
@@ -65,12 +69,82 @@ def test_behind_a_balancer_a_request_counts_for_its_client_and_waits_for_a_turn(
     assert server._crowds.addresses == {}
 
 
+class Client:
+    """A client's socket: sends these pieces, and never reads."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+        self.options: list[tuple[object, ...]] = []
+        self.timeouts: list[float] = []
+        self.is_half_closed = False
+
+    def setsockopt(self, *option: object) -> None:
+        self.options.append(option)
+
+    def settimeout(self, seconds: float) -> None:
+        self.timeouts.append(seconds)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        assert size > 0
+        if not self.pieces:
+            raise TimeoutError
+        return self.pieces[0] if flags == socket.MSG_PEEK else self.pieces.pop(0)
+
+    def sendall(self, data: bytes) -> None:
+        raise TimeoutError
+
+    def shutdown(self, how: int) -> None:
+        self.is_half_closed = how == socket.SHUT_WR
+
+
+def test_a_client_that_vanishes_is_noticed_after_half_a_minute() -> None:
+    client = Client()
+    Connection(client)
+    assert client.options == [(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)]
+
+
+def test_what_a_client_does_not_read_is_dropped_with_its_connection() -> None:
+    client = Client()
+    with pytest.raises(ConnectionResetError):
+        Connection(client).sendall(b"answer")
+    assert client.timeouts == [10]
+    level, option, value = client.options[-1]
+    assert (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER)
+    assert isinstance(value, bytes)
+    is_on, seconds = struct.unpack("ii", value)
+    assert is_on
+    assert seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("pieces", "left"),
+    [([b"x" * HEAD_BYTES] * 4, 1), ([b"x", b"", b"never read"], 1), ([b"x" * HEAD_BYTES] * 2, 0)],
+)
+def test_after_a_refusal_the_client_may_read_it_until_it_closes_sends_much_or_waits(
+    pieces: list[bytes], left: int
+) -> None:
+    client = Client(*pieces)
+    connection = Connection(client)
+    connection.head += b"x" * HEAD_BYTES
+    connection.linger()
+    assert client.is_half_closed
+    assert len(client.pieces) == left
+    assert all(0 < seconds <= LINGER_SECONDS for seconds in client.timeouts)
+
+
+def test_the_event_loop_accepts_one_connection_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    accepts = list[int]()
+    monkeypatch.setattr(StreamServer, "max_accept", 100)
+    monkeypatch.setattr(
+        GeventWorker, "init_process", lambda _: accepts.append(StreamServer.max_accept)
+    )
+    ApiWorker.__new__(ApiWorker).init_process()
+    assert accepts == [1]
+
+
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"x" * (HEAD_BYTES + 1)])
 def test_the_rest_of_a_refused_head_is_read_to_its_end_or_its_bound(first: bytes) -> None:
-    pieces = iter([first, b"of the next request"])
-    ignore = lambda *_: None  # noqa: E731
-    client = SimpleNamespace(setsockopt=ignore, settimeout=ignore, recv=lambda _: next(pieces))
-    connection = Connection(client)
+    connection = Connection(Client(first, b"of the next request"))
     connection.read_on()
     assert connection.head == first
 
