@@ -47,14 +47,20 @@ NAMES = (
     "beat_schedule",
     "beat_max_loop_interval",
 )
-STARTS = {
-    "setup_logging": "start_logging",
-    "worker_init": "_begin_worker",
-    "beat_init": "_begin_beat",
-    "worker_before_create_process": "_share_memory",
-    "worker_process_init": "_build_stores",
-}
-"""What each kind of process begins with, by the signal that Celery sends then."""
+CALLED = (
+    ("setup_logging", "start_logging"),
+    ("worker_init", "_begin_worker"),
+    ("worker_before_create_process", "_share_memory"),
+    ("worker_ready", "listen_as_worker"),
+    ("beat_init", "_begin_beat"),
+    ("beat_init", "listen_as_beat"),
+    ("worker_process_init", "_build_stores"),
+    ("worker_process_init", "begin_child"),
+    ("worker_process_shutdown", "end_child"),
+    ("task_prerun", "start"),
+    ("task_postrun", "end"),
+)
+"""What is called at each signal of Celery."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +71,7 @@ def celery(tmp_path_factory: pytest.TempPathFactory) -> Any:
         f"found = {{name: app.conf[name] for name in {NAMES!r}}}; "
         "names = lambda signal: [each.__name__ for _, each in signal.receivers "
         "if hasattr(each, '__name__')]; "
-        f"found |= {{name: names(getattr(signals, name)) for name in {tuple(STARTS)!r}}}; "
+        f"found |= {{name: names(getattr(signals, name)) for name in {[*dict(CALLED)]!r}}}; "
         "print(json.dumps(found | {'tasks': [*app.tasks], 'routes': app.conf.task_routes}))"
     )
     return json.loads(run(code, tmp_path_factory.mktemp("home")).stdout)
@@ -143,9 +149,9 @@ def test_a_worker_knows_each_job_of_dispatch_and_its_queue(celery: Any) -> None:
     assert queues == expected
 
 
-@pytest.mark.parametrize(("signal", "begins"), STARTS.items())
-def test_each_process_begins_as_it_must(celery: Any, signal: str, begins: str) -> None:
-    assert begins in celery[signal]
+@pytest.mark.parametrize(("signal", "called"), CALLED)
+def test_celery_keeps_what_it_calls_at_each_signal(celery: Any, signal: str, called: str) -> None:
+    assert called in celery[signal]
 
 
 def test_a_job_is_stopped_before_it_is_given_to_another_worker(celery: Any) -> None:
