@@ -121,6 +121,10 @@ def broker_options(*, timeout_seconds: float, name: str = "wildrydes") -> dict[s
     }
 
 
+ROUND_EXPIRES: Final = timedelta(seconds=30)
+"""How long a job for a round is valid. A round that was not run within half a minute has been
+triggered again since."""
+
 SWEEP_EXPIRES: Final = 2 * BOUND
 """How long a job for a sweep is valid. The next sweep follows within a second, but two clocks may
 each be off by the bound unnoticed, and a job must not expire because of that."""
@@ -150,8 +154,7 @@ class CeleryRoundQueue:
 
     def publish(self, zone: str, request_id: str) -> None:
         """Publish a round of the zone: one remote call."""
-        # Expires, because a round not run within half a minute has been triggered again since.
-        self._send(ROUND_TASK, DISPATCH_QUEUE, (zone, request_id), expires=timedelta(seconds=30))
+        self._send(ROUND_TASK, DISPATCH_QUEUE, (zone, request_id), expires=ROUND_EXPIRES)
 
     def publish_sweep(self) -> None:
         """Publish one more job for a sweep, which expires soon."""

@@ -19,7 +19,8 @@ from service.matching import (
     zones,
 )
 from service.matching.remaining import RemainingTime
-from service.matching.tuning import Repositioning, Tuning
+from service.matching.tuning import KNOBS, Repositioning, Tuning, tuning_with_repositioning
+from service.model import RepositioningLevel
 
 
 def test_the_weights_of_a_round_are_those_that_were_measured() -> None:
@@ -36,6 +37,16 @@ def test_the_weights_of_a_round_are_those_that_were_measured() -> None:
         neighbours=16,
         most_pairs=100_000,
     )
+    weights = {
+        level: (tuning.driving_weight, tuning.on_time_seconds)
+        for level in RepositioningLevel
+        for tuning in [tuning_with_repositioning(Tuning(), level)]
+    }
+    assert weights == {
+        RepositioningLevel.OFF: (0.3, 270),
+        RepositioningLevel.LEAN: (1.0, 210),
+        RepositioningLevel.STRONG: (0.6, 210),
+    }
     assert (costs.LEFT_OUT, costs.NOBODY) == (2, -1)
 
 
@@ -52,6 +63,10 @@ def test_the_weights_of_repositioning_are_those_that_were_measured() -> None:
         least_chance=0.05,
         hysteresis_seconds=30,
     )
+    assert {
+        RepositioningLevel.LEAN: Repositioning(),
+        RepositioningLevel.STRONG: Repositioning(drive_weight=0.7),
+    } == KNOBS
     assert (repositioning.MOST_PAIRS, repositioning.COMPARED_PER_SLOT) == (10_000, 3)
     assert (goals.BLOCK_RESOLUTION, goals.MOST_SLOTS) == (6, 12)
     assert (demand.PICKUP_RESOLUTION, demand.GOAL_RESOLUTION) == (10, 8)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from service.stores import clocks, corrections, entries, osrm, revocations, routed
+from service.stores import broker, clocks, corrections, entries, osrm, revocations, routed
 from service.stores.dynamodb import (
     assignments,
     calls,
@@ -18,6 +18,7 @@ from service.stores.dynamodb import (
     operations,
     schema,
     unicorns,
+    updates,
 )
 from service.stores.redis import (
     city_map,
@@ -56,6 +57,8 @@ def test_items_and_keys_are_kept_as_long_as_documented() -> None:
     assert timedelta(hours=1) == workers.REMEMBERED
     assert timedelta(minutes=30) == moves.REMEMBERED
     assert timedelta(seconds=60) == city_map.STATE_TTL
+    assert timedelta(seconds=30) == broker.ROUND_EXPIRES
+    assert len(updates.new_write_id()) == 22, "the shortest text of 128 bits"
     assert (moves.QUARTER, moves.PROLONGED_SECONDS, geo_sets.BUCKET_SECONDS) == (900, 2, 30)
     assert (leases.LEASE_MS, leases.RENEW_SECONDS, leases.PLANS_MS) == (2000, 0.5, 15_000)
 
@@ -64,7 +67,7 @@ def test_redis_and_the_routing_engine_are_asked_for_as_much_as_documented() -> N
     assert link.MOST_CONNECTIONS == 4096
     assert (city_map.MOST_READ, city_map._CACHED) == (20_000, 10_000)
     assert (legs.MOST_QUOTES, legs.MOST_LEGS) == (500, 4000)
-    assert (geo_sets.NORTHERNMOST, geo_sets.FIRST_RADIUS_METRES) == (85.05, 1000)
+    assert (geo_sets.NORTHERNMOST, geo_sets.FIRST_RADIUS_METRES) == (85.05, 250)
     assert (fleet_index.CORNER_METRES, routed.FARTHEST_ROAD_METRES) == (160, 500)
     assert (osrm.MOST_AT_ONCE, osrm._ERROR_BYTES) == (8, 4096)
     assert (routed.STRANGE_PAIRS, routed.MOST_CELLS_PER_PAIR) == (10, 32)
