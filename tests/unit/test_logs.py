@@ -123,7 +123,8 @@ def test_a_librarys_message_is_logged_once_a_minute_and_the_services_always(
         logger.warning("ride passed over")
     said = [json.loads(each)["message"] for each in capsys.readouterr().out.splitlines()]
     ((filtering, *_),) = (handler.filters for handler in logging.getLogger().handlers)
-    assert vars(filtering)["_logged"].ttl == 60
+    logged = vars(filtering)["_logged"]
+    assert (logged.maxsize, logged.ttl) == (256, 60)
     assert said.count("job not published: 0") == 1
     assert said.count("another sentence") == 1
     assert said.count("ride passed over") == 3
