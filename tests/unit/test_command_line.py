@@ -32,9 +32,9 @@ COMMANDS: Final[Mapping[str, set[str]]] = {
     "retention": {"since"},
     "revoke": {"[sub]", "[origin_jti]", "[jti]"},
     "tables check": set(),
-    "tables create": {"[drop_former_indexes=False]"},
+    "tables create": {"--drop_former_indexes"},
 }
-"""What each command takes besides `--json`; in brackets what may be left out."""
+"""What each command takes besides `--json`; in brackets what may be left out, with `--` flags."""
 
 
 def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -49,13 +49,15 @@ def shown(parameter: click.Parameter) -> str:
     assert parameter.name
     if parameter.required:
         return parameter.name
+    if getattr(parameter, "is_flag", False):
+        return f"--{parameter.name}"
     has_default = isinstance(parameter.default, int)
     return f"[{parameter.name}={parameter.default}]" if has_default else f"[{parameter.name}]"
 
 
 def test_each_command_takes_what_is_documented() -> None:
     found = {name: {shown(each) for each in made.params} for name, made in commands(main)}
-    assert found == {name: taken | {"[output=False]"} for name, taken in COMMANDS.items()}
+    assert found == {name: taken | {"--output"} for name, taken in COMMANDS.items()}
     assert all(made.help or made.short_help for _, made in commands(main))
 
 
