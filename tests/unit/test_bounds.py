@@ -104,6 +104,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "service.entrypoints.server:DRAINED_BYTES": (131_072, 2_097_152),
     "service.stores.osrm:MOST_BYTES_PER_CELL": (24, 100),
     "service.stores.osrm:MOST_BYTES_PER_PLACE": (1024, 8192),
+    "service.outbound:_CHUNK_BYTES": (8192, 131_072),
     # What AWS takes at most.
     "service.model.page:ITEMS": (1, 100),
     "service.stores.dynamodb.calls:BATCH": (1, 100),
@@ -121,6 +122,8 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "service.api.staff_operations:MOST_RIDES": (5000, 50_000),
     "worker.dependencies:PARALLEL_CLAIMS": (4, 16),
     "worker.dependencies:SHARDS_AT_ONCE": (2, 8),
+    # Reports of a process, of which some may get lost.
+    "service.hearing:TIMES": (10, 50),
     # A lost trigger, job or holder costs a ride seconds.
     "service.bootstrap:JOB_TIMEOUT_SECONDS": (1, leases.LEASE_MS / 1000),
     "service.stores.redis.waiting:MARK_MS": (500, 2000),

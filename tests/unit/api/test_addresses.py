@@ -53,6 +53,8 @@ def test_without_the_header_the_connections_address_counts() -> None:
         ("::ffff:198.51.100.1", "198.51.100.1"),
         ("fe80::1%eth0", "fe80::/64"),
         ("", UNKNOWN),
+        # Nobody can make us remember longer texts than their last 64 characters.
+        ("x" * 64 + "198.51.100.1".rjust(64), "198.51.100.1"),
     ],
 )
 def test_one_client_is_one_address_or_network(peer: str, expected: str) -> None:

@@ -289,10 +289,11 @@ def test_a_refusal_of_sts_is_remembered(
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("status", [401, 413, 499])
 def test_an_odd_refusal_of_one_credential_holds_up_no_other(
-    verifier: IamVerifier, headers: dict[str, str], server: StsServer
+    verifier: IamVerifier, headers: dict[str, str], server: StsServer, status: int
 ) -> None:
-    server.status, server.answer = 413, b""
+    server.status, server.answer = status, b""
     with pytest.raises(NotCheckedNow):
         verify(verifier, headers)
     server.status, server.answer = 200, identity()
