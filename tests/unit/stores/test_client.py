@@ -9,6 +9,7 @@ import pytest
 
 from service.stores.dynamodb.calls import PATIENCE_SECONDS
 from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.descriptions import Descriptions, descriptions
 from tests.support.dynamodb import fresh_settings
 
 
@@ -72,3 +73,17 @@ def destination(client: Any) -> tuple[str, str]:
         client.get_item(TableName="Rides", Key={"ride_id": {"S": "r1"}})
     client.close()
     return sent[0]
+
+
+def test_forked_processes_share_descriptions_that_are_already_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = descriptions()
+    assert descriptions() is found
+
+    def read(*_: object) -> NoReturn:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(Descriptions, "load_data_with_path", read)
+    for kind in ("service-2", "endpoint-rule-set-1", "paginators-1"):
+        assert found.load_service_model("dynamodb", kind)
