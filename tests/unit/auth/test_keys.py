@@ -491,15 +491,26 @@ def test_a_bad_file_of_pinned_keys_stops_the_start(tmp_path: Path) -> None:
         PinnedKeys(tmp_path / "missing")
 
 
-def test_the_cause_of_a_failed_refresh_is_logged_in_part(caplog: pytest.LogCaptureFixture) -> None:
-    """Its text may quote what the other side sent."""
+def after_one(attempt: Callable[[], None]) -> Schedule:
+    """The schedule after one attempt at the instant 0."""
+    schedule = Schedule(Timing(), lambda _least, most: most)
+    refresher = Refresher(attempt, schedule, lambda: 0.0, 60)
+    refresher.start()
+    refresher.wait_for_attempt(is_serving=False)
+    refresher.close()
+    return schedule
+
+
+def test_a_fetch_is_repeated_after_minutes_if_it_succeeded_and_soon_if_it_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The cause is logged in part, because its text may quote what the other side sent."""
 
     def fail() -> None:
         raise ValueError("x" * 500)
 
-    refresher = Refresher(fail, Schedule(Timing(), lambda *_: 1.0), time.monotonic, 60)
-    refresher.start()
-    refresher.wait_for_attempt(is_serving=False)
-    refresher.close()
+    assert after_one(lambda: None).due_at == 570
+    assert caplog.records == []
+    assert after_one(fail).due_at == 1
     [line] = [vars(each) for each in caplog.records if each.name == "service.auth.refresher"]
     assert line["cause"] == f"ValueError: {'x' * 188}"
