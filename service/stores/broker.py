@@ -147,8 +147,6 @@ class CeleryRoundQueue:
         self._app.conf.update(
             broker_transport_options=broker_options(timeout_seconds=timeout_seconds, name=name),
             broker_use_ssl=broker_tls(broker_url),
-            # No result backend: results live in DynamoDB, and a backend costs 86 % more CPU.
-            task_ignore_result=True,
         )
         self._breaker = Breaker(BREAK_SECONDS)
 
