@@ -165,7 +165,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
             connection.await_next(self.cfg.keepalive if self.alive else STOPPING_SECONDS)
             # The next request may have arrived already; without this pause, a connection that sends
             # request after request would keep all others waiting.
-            gevent.sleep(0)
+            gevent.sleep()
             self._crowds.take_turn(addr[0])
 
     def _serve_next(self, name: Any, parser: Requests, connection: Connection, addr: Any) -> bool:

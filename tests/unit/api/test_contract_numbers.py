@@ -16,6 +16,7 @@ from service.api import (
 )
 from service.auth import claims, gateway, iam, jwks, refresher, revocation, sts, verifier
 from service.auth.schedule import Timing
+from service.entrypoints import connection, crowds
 from service.http import audit, bodies, cors, cursors, gate, headers, limits
 
 
@@ -63,3 +64,9 @@ def test_bodies_and_lists_are_as_long_as_promised() -> None:
     assert (audit._LONGEST_CAUSE, audit._LONGEST_ADDRESS) == (200, 64)
     assert (cursors._CODE_BYTES, fields._SMALLEST_DEGREES) == (16, 1e-9)
     assert limits.UNITS == {"second": 1, "minute": 60, "hour": 3600}
+
+
+def test_connections_are_limited_as_promised() -> None:
+    assert (connection.REQUEST_SECONDS, connection.ANSWER_SECONDS) == (5, 10)
+    assert connection.HEAD_BYTES == 32 * 1024
+    assert (crowds.CROWD, crowds.PAUSE_SECONDS, crowds.PATIENCE_SECONDS) == (100, 0.005, 0.05)
