@@ -120,6 +120,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "service.stores.dynamodb.listings:PAGES_SCANNED": (2, 10),
     "service.stores.redis.city_map:BATCH_UNICORNS": (100, 1000),
     "service.api.staff_operations:MOST_RIDES": (5000, 50_000),
+    "service.command.tables:MOST_RIDES": (100_000, 5_000_000),
     "worker.dependencies:PARALLEL_CLAIMS": (4, 16),
     "worker.dependencies:SHARDS_AT_ONCE": (2, 8),
     # Reports of a process, of which some may get lost.
