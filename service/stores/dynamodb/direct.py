@@ -1,9 +1,10 @@
-"""Sends the frequent calls to DynamoDB without botocore's HTTP stack, for less than half the CPU.
+"""Sends the calls to DynamoDB without botocore's HTTP stack, for less than half the CPU.
 
 botocore still builds each request, and callers still get botocore's answers, errors and events. At
-the event `before-call`, this module signs the request, sends it and reads the JSON answer. botocore
-itself sends the other operations, requests with other kinds of signatures, and every call if the
-environment names a proxy.
+the event `before-call`, this module signs the request by DynamoDB's clock, which botocore cannot,
+sends it and reads the JSON answer as it is: an instant stays a number, binary data stays text (the
+service reads neither). botocore itself sends requests with other kinds of signatures, and every
+call if the environment names a proxy.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 import weakref
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from botocore import exceptions as failures
 from botocore.awsrequest import AWSPreparedRequest, HeadersDict
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from botocore.session import Session
     from mypy_boto3_dynamodb import DynamoDBClient
-
-OPERATIONS: Final = (
-    *("BatchExecuteStatement", "BatchGetItem", "GetItem", "PutItem"),
-    *("Query", "TransactWriteItems", "UpdateItem"),
-)
-"""The operations that this module sends. Their answers are plain JSON, except for binary
-attributes, which our items do not have."""
 
 
 def send_directly(client: DynamoDBClient, session: Session) -> None:
@@ -66,8 +60,7 @@ class _Way:
         self, model: Any, params: Any, request_signer: Any, context: Any, **_: object
     ) -> tuple[Answer, dict[str, Any]] | None:
         """The answer to a request that botocore has built; None lets botocore send it."""
-        is_usual = request_signer.signature_version == "v4" and context["auth_type"] in {None, "v4"}
-        if not is_usual or model.name not in OPERATIONS:
+        if request_signer.signature_version != "v4" or context["auth_type"] not in {None, "v4"}:
             return None
         region = context.get("signing", {}).get("region") or request_signer.region_name
         try:
