@@ -130,6 +130,12 @@ FIGURES: Final[Mapping[str, Sequence[Figure]]] = {
             "wildrydes_oldest_waiting_timestamp_seconds",
         ),
         Figure(
+            "wildrydes_past_deadline_seconds",
+            "Seconds",
+            Kind.AGE,
+            "wildrydes_earliest_deadline_timestamp_seconds",
+        ),
+        Figure(
             "wildrydes_time_to_match_seconds",
             "Seconds",
             Kind.VALUES,

@@ -114,6 +114,12 @@ OLDEST_WAITING: Final = Gauge(
     "it; 0 if no ride is waiting.",
     multiprocess_mode="livemostrecent",
 )
+EARLIEST_DEADLINE: Final = Gauge(
+    "wildrydes_earliest_deadline_timestamp_seconds",
+    "The earliest deadline (seconds since 1970) of the waiting rides, as the sweep saw them; 0 if "
+    "no ride is waiting.",
+    multiprocess_mode="livemostrecent",
+)
 
 DEAD_LETTERS: Final = Counter(
     "wildrydes_dead_letters", "Rides that were set aside as dead letters."

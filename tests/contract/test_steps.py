@@ -105,12 +105,17 @@ def test_the_metrics_count_a_ride_that_the_sweep_triggers_and_show_the_oldest(
 ) -> None:
     reenqueued = Count("wildrydes_sweep_reenqueued_total")
     long_ago = NOW - timedelta(days=1)
-    old = a_ride(ride_id=str(uuid.uuid4()), requested_at=long_ago, due_at=long_ago)
+    # Requested again not long ago: its deadline is a new one.
+    deadline = NOW + timedelta(seconds=60)
+    old = a_ride(
+        ride_id=str(uuid.uuid4()), requested_at=long_ago, due_at=long_ago, deadline_at=deadline
+    )
     rides.create(old)
     batches = rides.due_in_batches(shard_of(old.ride_id), NOW, 10, 10)
     assert [list(batch) for batch in batches] == [[old]]
     oldest = REGISTRY.get_sample_value("wildrydes_oldest_waiting_timestamp_seconds")
-    assert oldest == long_ago.timestamp()
+    earliest = REGISTRY.get_sample_value("wildrydes_earliest_deadline_timestamp_seconds")
+    assert (oldest, earliest) == (long_ago.timestamp(), deadline.timestamp())
     assert rides.postpone(old, NOW)
     assert not rides.postpone(old, NOW)
     assert reenqueued.risen == 1

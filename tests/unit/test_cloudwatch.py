@@ -175,7 +175,9 @@ def _healthy(tasks: Tasks) -> None:
     made = instruments
     for instant in (made.SWEPT, made.BEAT_TICKED, made.KEYS_FETCHED):
         instant.set(tasks.now - 1)
-    made.OLDEST_WAITING.set(0)
+    # A ride with a plan waits until 480 s after its deadline (`DISPATCH_PLAN_SECONDS`).
+    made.OLDEST_WAITING.set(tasks.now - 650)
+    made.EARLIEST_DEADLINE.set(tasks.now - 470)
     made.POOL_PROCESSES.set(2)
     made.BUSY_SECONDS.inc(10)
     made.SWEEP_SECONDS.observe(0.01)
@@ -229,7 +231,7 @@ MADE: Final = instruments
 CAUSES: Final[Mapping[str, Callable[[Tasks], object]]] = {
     "TriggersWait": lambda t: t.says("round", trigger_lag_seconds=3.0, round_seconds=0.01),
     "RidesUnseen": lambda _: MADE.UNSEEN.inc(),
-    "RidesWaitTooLong": lambda t: MADE.OLDEST_WAITING.set(t.now - 300),
+    "RidesWaitTooLong": lambda t: MADE.EARLIEST_DEADLINE.set(t.now - 600),
     "RidesUnmatched": lambda _: MADE.RIDES_ENDED.labels("unmatched", "").inc(25),
     "FleetSilent": lambda _: MADE.SILENCES_LEFT.inc(),
     "FleetNotHeard": lambda _: MADE.FLEET_CALLS_REFUSED.inc(3),

@@ -21,7 +21,7 @@ from service.model.errors import Unavailable
 from service.observability.instruments import PUT_BACK, REENQUEUED
 from service.stores.dynamodb.calls import ConditionFailed, patiently, write
 from service.stores.dynamodb.items import SHARDS, readable_rides, text
-from service.stores.dynamodb.steps import OldestWaiting
+from service.stores.dynamodb.steps import EarliestWaiting
 from service.stores.dynamodb.table import RideTable
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
@@ -66,7 +66,7 @@ class DueRides(RideTable):
     """The part of `Rides` that the sweep works with."""
 
     shards = SHARDS
-    _oldest_waiting: OldestWaiting
+    _waiting_metrics: Sequence[EarliestWaiting]
 
     def due(self, now: datetime, limit: int) -> Sequence[Ride]:
         queries = [self._due_query(shard, now, min(limit, QUERY_PAGE)) for shard in SHARDS]
@@ -82,7 +82,8 @@ class DueRides(RideTable):
                 seen += rides
                 yield rides
         finally:
-            self._oldest_waiting.note(seen)
+            for metric in self._waiting_metrics:
+                metric.note(seen)
 
     def _batches(
         self, shard: str, now: datetime, limit: int, size: int

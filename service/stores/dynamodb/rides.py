@@ -17,7 +17,7 @@ from service.observability.instruments import RIDES_REQUESTED
 from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed
 from service.stores.dynamodb.due import QUERY_PAGE, DueRides
 from service.stores.dynamodb.items import can_be_key, ride_from, ride_item, text
-from service.stores.dynamodb.steps import OldestWaiting, count_step
+from service.stores.dynamodb.steps import count_step, waiting_metrics
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
 
@@ -48,7 +48,7 @@ class DynamoRides(DueRides):
     ) -> None:
         super().__init__(client, table, patience_seconds=patience_seconds)
         self._retention = retention
-        self._oldest_waiting = OldestWaiting()
+        self._waiting_metrics = waiting_metrics()
 
     def create(self, ride: Ride) -> Ride | None:
         write_id = text(new_write_id())

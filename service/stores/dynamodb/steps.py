@@ -7,23 +7,26 @@ round or the sweep causes it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
+
+from prometheus_client import Gauge
 
 from service.core.ports import WriteConflict
 from service.model import Ride, RideStatus
 from service.observability import traces
 from service.observability.instruments import (
     CLAIMS,
+    EARLIEST_DEADLINE,
     NOT_COMING,
     OLDEST_WAITING,
     RIDES_ENDED,
     TIME_TO_MATCH,
 )
 
-OLDEST_KNOWN_SECONDS: Final = 6.0
+EARLIEST_KNOWN_SECONDS: Final = 6.0
 """The metric forgets a ride that no sweep has seen for this long. Longer than the time between two
 sweeps' checks of a waiting ride."""
 
@@ -57,19 +60,29 @@ def counted_claim(ride_id: str) -> Iterator[None]:
             CLAIMS.labels(result).inc()
 
 
-class OldestWaiting:
-    """The metric of the oldest waiting ride. Each sweep sees some of the waiting rides; the
-    sweeps of a few seconds together see all."""
+class EarliestWaiting:
+    """A metric of the earliest `instant` of the waiting rides. Each sweep sees some of the waiting
+    rides; the sweeps of a few seconds together see all."""
 
-    def __init__(self) -> None:
-        self._oldest: datetime | None = None
+    def __init__(self, metric: Gauge, instant: Callable[[Ride], datetime]) -> None:
+        self._metric = metric
+        self._instant = instant
+        self._earliest: datetime | None = None
         self._seen_at = 0.0
 
     def note(self, due: Sequence[Ride]) -> None:
         """Update the metric by the due rides that a sweep has seen."""
-        waiting = [ride.requested_at for ride in due if ride.status is RideStatus.REQUESTED]
-        oldest, now = min(waiting, default=None), time.monotonic()
-        is_older = oldest and (self._oldest is None or oldest <= self._oldest)
-        if is_older or now - self._seen_at > OLDEST_KNOWN_SECONDS:
-            self._oldest, self._seen_at = oldest, now
-        OLDEST_WAITING.set(self._oldest.timestamp() if self._oldest else 0)
+        waiting = [self._instant(ride) for ride in due if ride.status is RideStatus.REQUESTED]
+        earliest, now = min(waiting, default=None), time.monotonic()
+        is_earlier = earliest and (self._earliest is None or earliest <= self._earliest)
+        if is_earlier or now - self._seen_at > EARLIEST_KNOWN_SECONDS:
+            self._earliest, self._seen_at = earliest, now
+        self._metric.set(self._earliest.timestamp() if self._earliest else 0)
+
+
+def waiting_metrics() -> Sequence[EarliestWaiting]:
+    """The metrics of the oldest waiting ride and of the earliest deadline."""
+    return (
+        EarliestWaiting(OLDEST_WAITING, lambda ride: ride.requested_at),
+        EarliestWaiting(EARLIEST_DEADLINE, lambda ride: ride.deadline_at),
+    )
