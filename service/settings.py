@@ -96,6 +96,12 @@ class Settings(BaseModel):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return level.upper()
 
+    @model_validator(mode="after")
+    def _figures_are_counted(self) -> Self:
+        if self.metrics_namespace and not self.metrics_port:
+            raise ValueError("METRICS_NAMESPACE: needs METRICS_PORT")
+        return self
+
     @property
     def table_names(self) -> tuple[str, str, str]:
         return self.rides_table, self.unicorns_table, self.operations_table

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from service.local.emulators import HOST, REGION
 from service.local.install import EMULATORS, PROJECT
+from service.observability.exposition import NAMES
 from service.setting_types import Region
 from service.settings import faults_of, read
 
@@ -78,16 +79,23 @@ class Ports:
     def of(cls, settings: StackSettings) -> Self:
         return cls(*(getattr(settings, _setting(each.name).lower()) for each in fields(cls)))
 
-    def require_free(self) -> None:
+    def require_free(self, metrics_port: int) -> None:
         """Raises `StackError` naming each taken port, who wants it and how to choose another.
 
-        A port that two want is taken, too.
+        A port that two want is taken, too. `metrics_port`: the first of the ports on which the
+        roles serve metrics, 0 if they do not.
         """
-        wanted = Counter(asdict(self).values())
+        wanted = [(port, name, _setting(name)) for name, port in asdict(self).items()]
+        if metrics_port:
+            wanted += [
+                (metrics_port + number, f"the metrics of {role}", "METRICS_PORT")
+                for number, role in enumerate(NAMES)
+            ]
+        times = Counter(port for port, _, _ in wanted)
         taken = [
-            f"port {port}, wanted by {name}, is taken: set {_setting(name)} to another"
-            for name, port in asdict(self).items()
-            if wanted[port] > 1 or not _is_free(port)
+            f"port {port}, wanted by {name}, is taken: set {setting} to another"
+            for port, name, setting in wanted
+            if times[port] > 1 or not _is_free(port)
         ]
         if taken:
             raise StackError("\n".join(taken))

@@ -32,7 +32,7 @@ def up(stack: Stack, say: Callable[[str], None], announce: Callable[[str], None]
     supervisor.end_on_signals()
     running = RunningStack(stack, supervisor, say)
     try:
-        stack.ports.require_free()
+        stack.ports.require_free(environment.common_settings(stack).metrics_port)
         stack.remember_ports()
         with contextlib.suppress(Stopped):
             running.start()

@@ -139,8 +139,6 @@ def expose(settings: Settings, role: int, *more: Collector) -> None:
     """
     folder = directory.current()
     if not settings.metrics_port or folder is None:
-        if settings.metrics_namespace:
-            logger.error("figures not logged: METRICS_NAMESPACE needs METRICS_PORT")
         return
     port = settings.metrics_port + role
     tidy()

@@ -81,13 +81,20 @@ def value_of(name: str) -> str:
 
 
 def settings(**environment: str) -> AllSettings:
-    return read(AllSettings, {**REQUIRED, **environment})
+    has_namespace = environment.get("METRICS_NAMESPACE", "").strip()
+    needed = {"METRICS_PORT": "9100"} if has_namespace else {}
+    return read(AllSettings, {**REQUIRED, **needed, **environment})
 
 
 def refused(**environment: str) -> str:
     with pytest.raises(ValidationError) as error:
         settings(**environment)
     return "\n".join(faults_of(error.value))
+
+
+def test_figures_for_a_log_that_nobody_counts_are_refused() -> None:
+    missing = refused(METRICS_NAMESPACE="rides", METRICS_PORT="0")
+    assert missing == "METRICS_NAMESPACE: needs METRICS_PORT"
 
 
 @pytest.mark.parametrize("name", EVERY)

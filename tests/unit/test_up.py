@@ -26,7 +26,14 @@ def test_the_address_of_the_monitor_is_printed_or_that_it_is_off(
 def test_a_port_that_two_parts_want_is_refused_by_both_settings() -> None:
     """The page would answer where the monitor is said to be, and the monitor never start."""
     with pytest.raises(StackError, match=r"(?s)set PORT to another.*set MONITOR_PORT to another"):
-        replace(Ports.consecutive(5555), monitor=5555).require_free()
+        replace(Ports.consecutive(5555), monitor=5555).require_free(metrics_port=0)
+
+
+def test_a_port_that_metrics_want_is_refused_by_its_setting() -> None:
+    """The role would go on without metrics, and only its log would say so."""
+    refused = r"port 5555, wanted by the metrics of beat, is taken: set METRICS_PORT to another"
+    with pytest.raises(StackError, match=refused):
+        Ports.consecutive(5555).require_free(metrics_port=5553)
 
 
 def test_no_process_sees_credentials_of_a_real_aws_account(
