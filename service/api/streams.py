@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final, Generic, Literal, TypeVar
 
-from flask import Response, g
+from flask import Response, g, request
 
 from service.api.views import View
 from service.auth.errors import AuthUnavailable, InvalidToken
@@ -44,7 +44,7 @@ News = TypeVar("News")
 
 @dataclass(frozen=True, slots=True)
 class Stream(Generic[News]):
-    """An open stream. It outlasts its request, so it must not use Flask's `request` or `g`."""
+    """An open stream. It outlasts its request, so its texts must not use Flask's `request` or `g`."""
 
     deps: Dependencies
     wait: Wait
@@ -59,7 +59,9 @@ class Stream(Generic[News]):
     def response(self, texts: Iterable[str]) -> Response:
         """The answer that sends each text; an empty text means "no news"."""
         response = Response(self._sent(texts), headers=HEADERS, content_type=EVENT_STREAM)
-        response.call_on_close(self.until_closed.pop_all().close)
+        # The answer to HEAD has no body, so nobody would close it: the stream ends at once.
+        if request.method != "HEAD":
+            response.call_on_close(self.until_closed.pop_all().close)
         return response
 
     def _sent(self, texts: Iterable[str]) -> Iterator[str]:
