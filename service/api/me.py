@@ -16,6 +16,7 @@ from service.api.fields import PageQuery, Strict
 from service.api.views import Instant, RideView, View, ride_view
 from service.auth import policy
 from service.auth.errors import InvalidToken
+from service.auth.revocation import identifiers_of, is_revoked
 from service.core import photos
 from service.core.erasure import delete_account
 from service.core.photos import Photo, Photos
@@ -142,13 +143,15 @@ def upload_photo(body: PhotoUpload) -> Response:
 def sign_out(body: SignOut) -> Response:
     """End the caller's session: its access tokens are refused everywhere within 5 s.
 
-    If the user pool does not answer, the answer is 503: the access tokens are refused all the same,
-    but the refresh token stays valid.
+    The access tokens are also refused if the user pool does not answer (503) or if the refresh
+    token belongs to another app (422), but then the refresh token stays valid.
     """
     deps, principal = dependencies(), caller()
     try:
         if body.refresh_token:
             deps.accounts.end_session(body.refresh_token, principal.client_id)
+    except InvalidToken:
+        raise invalid("refresh_token", "belongs to another app") from None
     finally:
         if principal.origin_jti is None:
             revoke("jti", principal.jti)
@@ -200,27 +203,46 @@ def _seen_until() -> datetime:
 def _photos() -> Photos:
     kept = dependencies().photos
     if kept is None:
-        raise Problem(404, "not_found", "There are no photos here.")
+        raise _off()
     return kept
+
+
+def _off() -> Problem:
+    return Problem(404, "not_found", "There are no photos here.")
 
 
 def _identity(kept: Photos, id_token: str | None) -> str:
     """The caller's identity: the stored one, or that of the ID token. Raises `Problem`."""
-    subject = caller().subject
+    deps, subject = dependencies(), caller().subject
+    if deps.identities is None:
+        raise _off()
     if id_token is None:
         stored = kept.get(subject)
         if stored is None:
             raise invalid("id_token", "is needed for the first photo")
         return stored.identity_id
-    deps = dependencies()
-    if deps.identities is None:
-        raise Problem(404, "not_found", "There are no photos here.")
     try:
         owner = deps.identities.verifier.verify(id_token, deps.now().timestamp())
+        if owner.subject != subject:
+            raise invalid("id_token", "belongs to another user")
+        identity_id = deps.identities.pool.identity_of(id_token)
     except InvalidToken:
         raise invalid("id_token", "is not a valid ID token") from None
-    if owner.subject != subject:
-        raise invalid("id_token", "belongs to another user")
-    identity_id = deps.identities.pool.identity_of(id_token)
     kept.link_identity(identity_id, subject)
+    _unlink_if_revoked(kept)
     return identity_id
+
+
+def _unlink_if_revoked(kept: Photos) -> None:
+    """Take the caller's link back if the store has a revocation that this process may not know yet.
+
+    A deletion of the account revokes first and deletes the photo's data afterwards: if it revokes
+    after this check, it also deletes the link. Raises `InvalidToken` if there is a revocation.
+    """
+    deps, principal = dependencies(), caller()
+    if not is_revoked(principal, deps.revocations.lookup(identifiers_of(principal), deps.now())):
+        return
+    photo = kept.get(principal.subject)
+    if photo and photo.name is None:  # with a photo, the account was signed out, not deleted
+        kept.forget(principal.subject)
+    raise InvalidToken("revoked")

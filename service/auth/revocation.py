@@ -98,7 +98,10 @@ class Accounts(Protocol):
         """Delete an account; a missing one is not an error. Raises `Unavailable`."""
 
     def end_session(self, refresh_token: str, client_id: str) -> None:
-        """Revoke a refresh token; an invalid one is not an error. Raises `Unavailable`."""
+        """Revoke a refresh token; an invalid one is not an error.
+
+        Raises `InvalidToken` if it belongs to another client, or `Unavailable`.
+        """
 
 
 class NoUserPool:

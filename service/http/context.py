@@ -33,7 +33,10 @@ class Identities(Protocol):
     """Says which identity of the identity pool a user has."""
 
     def identity_of(self, id_token: str) -> str:
-        """The identity of the user of a verified ID token. Raises `Unavailable`."""
+        """The identity of the user of a verified ID token.
+
+        Raises `InvalidToken` if the identity pool refuses the token, or `Unavailable`.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from service.auth.errors import InvalidToken
 from service.auth.revocation import SignOut
 from service.stores.credentials import aws_client, code_of, ignoring, unavailable
 
@@ -50,8 +52,8 @@ class CognitoUserPool:
     """`UserPool` and `Accounts` on Cognito. Each remote call takes at most 3 s.
 
     `sign_out` makes at most three remote calls and never raises; the other methods raise
-    `Unavailable`. The client is made when it is first needed, because few processes ever revoke
-    anything.
+    `Unavailable`, and `end_session` also `InvalidToken`. The client is made when it is first
+    needed, because few processes ever revoke anything.
     """
 
     def __init__(self, pool_id: str) -> None:
@@ -77,8 +79,9 @@ class CognitoUserPool:
 
         https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_RevokeToken.html
         """
-        # A text that is no refresh token of this client has nothing to end.
-        with unavailable("user pool"), ignoring(*_NO_TOKEN):
+        # A text that is no refresh token has nothing to end.
+        refused = _refusing("UnauthorizedException", "a refresh token of another client")
+        with unavailable("user pool"), ignoring(*_NO_TOKEN), refused:
             self._client.revoke_token(Token=refresh_token, ClientId=client_id)
 
     def suspend(self, sub: str, suspended: bool) -> None:
@@ -134,9 +137,14 @@ class IdentityPool:
         self._provider = issuer.removeprefix("https://")
 
     def identity_of(self, id_token: str) -> str:
-        """The identity of the user of a verified ID token. Raises `Unavailable`."""
+        """The identity of the user of a verified ID token.
+
+        The pool refuses a token of a user who is signed out or disabled, and of a client that it
+        does not list.
+        """
         logins = {self._provider: id_token}
-        with unavailable("identity pool"):
+        refused = _refusing("NotAuthorizedException", "refused by the identity pool")
+        with unavailable("identity pool"), refused:
             found = self._client.get_id(IdentityPoolId=self._pool_id, Logins=logins)
         return str(found["IdentityId"])
 
@@ -145,6 +153,17 @@ class IdentityPool:
         region = self._pool_id.partition(":")[0]
         config = _CONFIG.merge(Config(signature_version=UNSIGNED))
         return boto3.Session().client("cognito-identity", region_name=region, config=config)
+
+
+@contextmanager
+def _refusing(code: str, cause: str) -> Iterator[None]:
+    """Raise `InvalidToken` for the error of AWS that refuses the token of the call."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) != code:
+            raise
+        raise InvalidToken(cause) from error
 
 
 def _failed(code: str) -> SignOut:

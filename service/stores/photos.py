@@ -1,6 +1,6 @@
 """Stores photos: the files in S3, and the data about them on the table of operations.
 
-Presigned requests are made without asking S3:
+Presigned requests are made without asking S3, with the credentials and the clock of the host:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/PresignedUrlUploadObject.html
 """
 
@@ -83,13 +83,15 @@ class S3Photos(TableStore):
             self._updated(f"photo#{sub}", set_it, {":reason": text(reason)}, **_EXISTS)
 
     def form(self, identity_id: str, media_type: str) -> UploadForm:
-        made = self._s3.generate_presigned_post(
+        sign = partial(
+            self._s3.generate_presigned_post,
             self._bucket,
             _upload_key(identity_id),
             Fields={"Content-Type": media_type},
             Conditions=[{"Content-Type": media_type}, ["content-length-range", 1, UPLOAD_BYTES]],
             ExpiresIn=int(UPLOAD_FOR.total_seconds()),
         )
+        made = _tried(sign)
         return UploadForm(made["url"], made["fields"])
 
     def links(self, name: str) -> PhotoLinks:
@@ -154,11 +156,13 @@ class S3Photos(TableStore):
             self._delete_photo(shown)
 
     def _link(self, key: str) -> str:
-        link: str = self._s3.generate_presigned_url(
+        sign = partial(
+            self._s3.generate_presigned_url,
             "get_object",
             Params={"Bucket": self._bucket, "Key": key},
             ExpiresIn=int(SEEN_FOR.total_seconds()),
         )
+        link: str = _tried(sign)
         return link
 
     def _store(self, key: str, body: bytes) -> None:
@@ -184,7 +188,7 @@ class _Gone(Exception):
 
 
 def _tried(call: Callable[[], Answer]) -> Answer:
-    """Raises `Unavailable`, `_Gone`."""
+    """Raises `Unavailable` (also if there are no credentials to sign with), `_Gone`."""
     with unavailable("photos"):
         try:
             return call()

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import NoCredentialsError
@@ -21,6 +22,7 @@ from service.stores.credentials import KeptProvider
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.schema import create_tables
 from service.stores.pauses import DynamoPauses
+from service.stores.photos import S3Photos
 from tests.support.dynamodb import fresh_settings
 from tests.support.infrastructure import MiniStack, RedisServer, wait_until
 from tests.support.local_server import LocalServer, QuietHandler
@@ -234,12 +236,27 @@ def test_twenty_requests_to_a_process_without_credentials_are_answered_in_time(
         wait_until(lambda: asked(0) == (200, True), "an answer once there are credentials")
 
 
-def test_credentials_that_appear_later_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*STATIC, "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_without_credentials_forms_and_links_of_photos_are_unavailable() -> None:
+    """As in a process that needs S3 for the first time while the credentials' endpoint is away."""
+    photos = S3Photos(Mock(), "Operations", "a-bucket", "us-east-1")
+    with pytest.raises(Unavailable):
+        photos.form("an-identity", "image/jpeg")
+    with pytest.raises(Unavailable):
+        photos.links("photos/1")
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_credentials_that_appear_later_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = KeptProvider().load()
     with pytest.raises(NoCredentialsError):
         kept.get_frozen_credentials()

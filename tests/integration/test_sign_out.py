@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +13,14 @@ import jwt
 import pytest
 from botocore.stub import ANY, Stubber
 
+from service.auth.errors import InvalidToken
 from service.auth.revocation import SignOut, revoke
 from service.local.identity import USER_SCOPES, Identity
 from service.local.login import Login, LoginFailed
 from service.local.provisioning import provision
+from service.model.errors import Unavailable
 from service.settings import Settings
-from service.stores.cognito import CognitoUserPool
+from service.stores.cognito import CognitoUserPool, IdentityPool
 from tests.support.dynamodb import new_classes_of_errors
 from tests.support.fakes_oversight import FakeRevocations
 from tests.support.infrastructure import CREDENTIALS, MiniStack, free_port
@@ -92,6 +95,29 @@ def test_a_user_of_another_identity_provider_is_found_by_its_sub(
         stub.add_response("admin_user_global_sign_out", {}, named)
         assert pool.sign_out("0c7ff7f5-7d1d-4c9e-8f1c-0a4bcb5f2a11") is SignOut.DONE
         stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    "code", ["InvalidParameterException", "UnsupportedTokenTypeException", "UnauthorizedException"]
+)
+def test_only_the_refresh_token_of_another_client_is_refused(
+    pool: CognitoUserPool, code: str
+) -> None:
+    expected = pytest.raises(InvalidToken) if code == "UnauthorizedException" else nullcontext()
+    with Stubber(pool._client) as stub, expected:
+        stub.add_client_error("revoke_token", code)
+        pool.end_session("a-refresh-token", "a-client")
+
+
+def test_an_id_token_that_the_identity_pool_refuses_is_not_valid() -> None:
+    identities = IdentityPool("us-east-1:a-pool", "https://issuer")
+    with Stubber(identities._client) as stub:
+        stub.add_client_error("get_id", "NotAuthorizedException")
+        with pytest.raises(InvalidToken):
+            identities.identity_of("of-a-signed-out-user")
+        stub.add_client_error("get_id", "TooManyRequestsException")
+        with pytest.raises(Unavailable):
+            identities.identity_of("of-a-user")
 
 
 class Refusing(QuietHandler):

@@ -32,11 +32,15 @@ class IdTokens:
     def verify(self, token: str, now: float) -> Principal:
         if not token.startswith("id-of-"):
             raise InvalidToken("unknown")
-        return a_principal(token.removeprefix("id-of-"))
+        return a_principal(token.removeprefix("id-of-").removesuffix("-signed-out"))
 
 
 class Pool:
+    """The identity pool, which does not know users who signed out."""
+
     def identity_of(self, id_token: str) -> str:
+        if "signed-out" in id_token:
+            raise InvalidToken("refused by the identity pool")
         return IDENTITY
 
 
@@ -107,6 +111,7 @@ def test_a_form_takes_one_file_of_one_type_at_the_callers_place(api: Api) -> Non
     [
         ({"content_type": "image/jpeg"}, "id_token"),
         ({**FORM, "id_token": "forged"}, "id_token"),
+        ({**FORM, "id_token": "id-of-rider-1-signed-out"}, "id_token"),
         ({**FORM, "id_token": "id-of-rider-2"}, "id_token"),
         ({**FORM, "content_type": "image/gif"}, "content_type"),
         ({**FORM, "content_type": "text/html"}, "content_type"),
@@ -122,9 +127,36 @@ def test_nobody_gets_a_form_for_anothers_place(
     assert photos.get("rider-1") is photos.get("rider-2") is None
 
 
+@pytest.mark.parametrize("has_photo", [True, False])
+def test_a_process_that_does_not_know_a_revocation_yet_links_no_identity(
+    api: Api,
+    photos: FakePhotos,
+    revocations: FakeRevocations,
+    monkeypatch: pytest.MonkeyPatch,
+    has_photo: bool,
+) -> None:
+    """The account may have been deleted. If it was only signed out, its photo stays."""
+    if has_photo:
+        show_photo(photos)
+
+    def identity_of(_pool: Pool, _id_token: str) -> str:
+        # Another process revokes the account after the guard of this one has admitted the call.
+        now = api.clock[0]
+        revocations.put("sub", "rider-1", revoked_at=now, expires_at=now + timedelta(hours=1))
+        return IDENTITY
+
+    monkeypatch.setattr(Pool, "identity_of", identity_of)
+    assert api.call("POST", "/v1/me/photo", FORM).status_code == 401
+    photo = photos.get("rider-1")
+    assert (photo is not None, bool(photo and photo.name)) == (has_photo, has_photo)
+
+
 def test_where_photos_are_off_there_is_no_form(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = build_api()
     assert bare.call("POST", "/v1/me/photo", FORM).status_code == 404
+    half = build_api(photos=FakePhotos())  # with a bucket and no identity pool
+    first = {"content_type": "image/jpeg"}
+    assert half.call("POST", "/v1/me/photo", first).status_code == 404
     assert bare.call("GET", "/v1/me").json["photo"] is None
 
 
@@ -224,6 +256,22 @@ def test_a_session_ends_here_even_if_the_pool_does_not_answer(
     with a_session(monkeypatch, origin_jti="session-1", jti="token-1"):
         body = {"refresh_token": "refresh-1"}
         assert api.call("POST", "/v1/me/sign-out", body, token="session").status_code == 503
+        assert api.call("GET", "/v1/me", token="session").status_code == 401
+
+
+def test_the_refresh_token_of_another_app_is_refused_and_the_session_ends(
+    api: Api, accounts: FakeAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(_refresh_token: str, _client_id: str) -> None:
+        raise InvalidToken("of another client")
+
+    monkeypatch.setattr(accounts, "end_session", refuses)
+    with a_session(monkeypatch, origin_jti="session-1", jti="token-1"):
+        answer = api.call(
+            "POST", "/v1/me/sign-out", {"refresh_token": "refresh-1"}, token="session"
+        )
+        assert answer.status_code == 422
+        assert answer.json["errors"][0]["field"] == "refresh_token"
         assert api.call("GET", "/v1/me", token="session").status_code == 401
 
 
