@@ -44,7 +44,7 @@ News = TypeVar("News")
 
 @dataclass(frozen=True, slots=True)
 class Stream(Generic[News]):
-    """An open stream. It outlasts its request, so its texts must not use Flask's `request` or `g`."""
+    """An open stream. It outlasts its request: its texts must not use Flask's `request` or `g`."""
 
     deps: Dependencies
     wait: Wait
