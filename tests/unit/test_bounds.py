@@ -140,7 +140,10 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "service.model.ride:FIRST_RETRY": (1, 5),
     "service.model.ride:LIVENESS_CHECK": (5, sweep.LONGEST_PAUSE.total_seconds()),
     "service.stores.dynamodb.due:UNREADABLE_PAUSE": (60, 900),
-    "service.stores.dynamodb.steps:OLDEST_KNOWN_SECONDS": (due.RETRY_EVERY.total_seconds() + 1, 15),
+    "service.stores.dynamodb.steps:EARLIEST_KNOWN_SECONDS": (
+        due.RETRY_EVERY.total_seconds() + 1,
+        15,
+    ),
     "service.stores.broker:SWEEP_EXPIRES": (2 * clock.BOUND.total_seconds(), 30),
     # What is revoked ends within the promised 5 s, whatever was read before.
     "service.stores.revocations:READ_EVERY_SECONDS": (0.5, 2),
