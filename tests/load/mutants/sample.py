@@ -141,9 +141,11 @@ def _mistakes(name: str, text: str, place: Place) -> list[Mutant]:
 
 def _mutated(text: str, operator: object, number: int) -> str | None:
     try:
-        mutated: str | None = mutate_code(text, operator, number)
-    except AttributeError:
-        # cosmic-ray cannot replace an exception with a dotted name, as in `except csv.Error`.
+        mutated: str = mutate_code(text, operator, number)
+        ast.parse(mutated)
+    except (AttributeError, SyntaxError):
+        # cosmic-ray cannot replace an exception with a dotted name, as in `except csv.Error`, and
+        # it puts no parentheses around an assignment that it negates.
         return None
     return mutated
 
@@ -152,18 +154,15 @@ def _mutated(text: str, operator: object, number: int) -> str | None:
 def _python_places(text: str) -> dict[Place, list[tuple[object, int]]]:
     """Where cosmic-ray can change the code, with what and at which of the operator's places."""
     places = defaultdict(list)
-    nodes = [
-        node
-        for node in ast_nodes(get_ast(text))
-        if not (node.type == "operator" and node.parent.type in _NO_OPERATORS)
-    ]
+    nodes = list(ast_nodes(get_ast(text)))
     for name in plugins.operator_names():
         if name in _NOT_DRAWN:
             continue
         operator = plugins.get_operator(name)()
-        found = [place for node in nodes for place in operator.mutation_positions(node)]
-        for number, place in enumerate(found):
-            places[place].append((operator, number))
+        found = [(node, place) for node in nodes for place in operator.mutation_positions(node)]
+        for number, (node, place) in enumerate(found):
+            if not (node.type == "operator" and node.parent.type in _NO_OPERATORS):
+                places[place].append((operator, number))
     return dict(places)
 
 
