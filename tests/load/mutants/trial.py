@@ -186,12 +186,11 @@ def suites_of(path: str) -> tuple[str, ...]:
 
 
 def naming(path: str, folder: Path) -> str:
-    """The tests that import the module, or contain the template's name; empty if there is none."""
+    """The tests that name the module, or the file of a template; empty if there is none."""
     module = path.removesuffix(".py").replace("/", ".")
     package, _, name = module.rpartition(".")
     named = re.compile(
-        rf"(from|import) {re.escape(module)}\b|\"{re.escape(module)}:"
-        rf"|from {re.escape(package)} import (\([^)]*|.*)\b{name}\b"
+        rf"\b{re.escape(module)}\b|from {re.escape(package)} import (\([^)]*|.*)\b{name}\b"
         if path.endswith(".py")
         else rf"\b{re.escape(Path(path).name)}\b"
     )
