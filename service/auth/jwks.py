@@ -38,7 +38,7 @@ class Key:
 
     kid: str
     numbers: RSAPublicNumbers
-    jwk: PyJWK = field(compare=False, repr=False)
+    jwk: PyJWK = field(compare=False)
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
         """Whether this key made `signature` for `message`, by PyJWT's algorithm object."""

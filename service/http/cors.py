@@ -42,7 +42,6 @@ def install(app: Flask, origins: Sequence[str]) -> None:
         methods=METHODS,
         max_age=PREFLIGHT_SECONDS,
         supports_credentials=False,
-        always_send=False,
         # Errors pass through after_request like every answer.
         intercept_exceptions=False,
         # `vary_by_origin` adds the header to every answer.

@@ -178,7 +178,7 @@ def _expect_and_maximize(
         weighted = design * total[:, None]
         before = found
         solved = np.linalg.solve(weighted.T @ design + ridge, weighted.T @ mean)
-        found = solved.astype(np.float64, copy=False)
+        found = np.asarray(solved, dtype=np.float64)
         squares = pull * errors**2 + ghosts * (1 + z * tail)
         of_long_legs *= float(np.sqrt(squares.sum() / total.sum()))
         if np.abs(found - before).max() < CONVERGED:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
+from pkgutil import resolve_name
 
 import pytest
 
 from service.background import Repeated
 from service.breaker import Breaker
-from tests.support.infrastructure import wait_until
+from tests.support.infrastructure import PROJECT, wait_until
 
 
 def test_work_is_repeated_after_any_exception_and_failures_in_a_row_are_logged_once(
@@ -30,6 +32,26 @@ def test_work_is_repeated_after_any_exception_and_failures_in_a_row_are_logged_o
     (record,) = caplog.records
     assert record.getMessage() == "counting failed"
     assert vars(record)["cause"] == repr(ValueError("no" * 200))[:200]
+
+
+THREADS = (
+    "service.auth.refresher:Refresher.start",
+    "service.background:Repeated.__init__",
+    "service.hearing:HearingReports.begin",
+    "service.observability.exposition:serve",
+    "service.stores.redis.changes:RedisChanges.on",
+    "service.stores.redis.leases:RedisRoundLease.__init__",
+)
+"""What begins a thread."""
+
+
+def test_no_thread_keeps_its_process_from_ending() -> None:
+    for name in THREADS:
+        source = inspect.getsource(resolve_name(name))
+        assert source.count("Thread(") == source.count("daemon=True") == 1, name
+    files = [*PROJECT.glob("service/**/*.py"), *PROJECT.glob("worker/*.py")]
+    texts = [file.read_text() for file in files if "local" not in file.parts]
+    assert sum(text.count("threading.Thread(") for text in texts) == len(THREADS)
 
 
 def test_hurry_runs_the_work_at_once() -> None:

@@ -8,10 +8,12 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from service.command import tools
 from service.command.main import main
@@ -52,6 +54,7 @@ def shown(parameter: click.Parameter) -> str:
     if getattr(parameter, "is_flag", False):
         return f"--{parameter.name}"
     has_default = isinstance(parameter.default, int)
+    assert not has_default or getattr(parameter, "show_default", False)
     return f"[{parameter.name}={parameter.default}]" if has_default else f"[{parameter.name}]"
 
 
@@ -59,6 +62,11 @@ def test_each_command_takes_what_is_documented() -> None:
     found = {name: {shown(each) for each in made.params} for name, made in commands(main)}
     assert found == {name: taken | {"--output"} for name, taken in COMMANDS.items()}
     assert all(made.help or made.short_help for _, made in commands(main))
+
+
+def test_a_fleet_is_imported_from_a_file(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.csv"):
+        assert CliRunner().invoke(main, ["fleet", "import", str(path)]).exit_code == 2
 
 
 @pytest.mark.parametrize("error", [KeyError, OSError])

@@ -36,7 +36,7 @@ class RedisLocks(RedisStore):
         ends with the block, whatever happens in it.
         """
         name = keys.sweep_lock(shard)
-        lock = self._link.client.lock(name, timeout=LOCK_SECONDS, thread_local=False)
+        lock = self._link.client.lock(name, timeout=LOCK_SECONDS)
         mine = True
         with suppress(Unavailable), self._link.use():
             mine = lock.acquire(blocking=False)

@@ -51,7 +51,7 @@ def test_answers_to_a_named_origin_carry_its_name(
     assert answer.status_code == status
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert names(answer, "Access-Control-Expose-Headers") == EXPOSED
-    assert answer.headers["Vary"] == "Origin"
+    assert answer.headers.getlist("Vary") == ["Origin"]
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
@@ -85,7 +85,7 @@ def test_another_origin_gets_no_cors_headers(api: Api, origin: str) -> None:
         answer = api.call(method, "/v1/rides", headers=PREFLIGHT | {"Origin": origin})
         given = [name for name in dict(answer.headers) if name.startswith("Access-Control")]
         assert given == []
-        assert answer.headers["Vary"] == "Origin"
+        assert answer.headers.getlist("Vary") == ["Origin"]
 
 
 def test_an_ipv6_origin_is_named_like_any_other(api: Api) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import boto3
 import pytest
+from botocore.validate import ParamValidationDecorator
 
 from service.stores.dynamodb.calls import PATIENCE_SECONDS
 from service.stores.dynamodb.client import dynamodb_client
@@ -26,9 +27,12 @@ def test_region_and_endpoint_come_from_the_environment_by_boto3s_own_rules(
 
 
 def test_no_call_waits_long() -> None:
-    config = vars(dynamodb_client(fresh_settings()).meta.config)
+    client: Any = dynamodb_client(fresh_settings())
+    config = vars(client.meta.config)
     assert (config["connect_timeout"], config["read_timeout"]) == (1, 2)
     assert PATIENCE_SECONDS + config["connect_timeout"] + config["read_timeout"] <= 5.5
+    assert config["tcp_keepalive"]
+    assert not isinstance(client._serializer, ParamValidationDecorator)
     assert config["retries"] == {"mode": "standard", "total_max_attempts": 1}
 
 
