@@ -12,6 +12,7 @@ export const MESSAGES = {
   rate_limited: "That was too often. Wait a moment, then try again.",
   too_many_streams: "Too many windows follow rides of yours. Close one of them.",
   validation_failed: "Something in the form is not right.",
+  invalid_cursor: "This list has changed. Open it again from its beginning.",
   malformed_body: "The service could not read what this page sent. Reload the page.",
   unsupported_media_type: "The service could not read what this page sent. Reload the page.",
   body_too_large: "That is too long. Shorten the text.",
