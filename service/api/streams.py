@@ -57,7 +57,14 @@ class Stream(Generic[News]):
     until_closed: ExitStack
 
     def response(self, texts: Iterable[str]) -> Response:
-        """The answer that sends each text; an empty text means "no news"."""
+        """The answer that sends each text; an empty text means "no news".
+
+        Raises a 429 problem if the caller has too many streams.
+        """
+        if request.method != "HEAD":
+            # Now that it is sure that this is a stream, because it may end another one.
+            counted = gate().open_stream(self.wait, self.principal.subject)
+            self.until_closed.enter_context(counted)
         response = Response(self._sent(texts), headers=HEADERS, content_type=EVENT_STREAM)
         # The answer to HEAD has no body, so nobody would close it: the stream ends at once.
         if request.method != "HEAD":
@@ -102,16 +109,14 @@ class Stream(Generic[News]):
 def opened(follow: Callable[[Wait], Generator[News, None, None]]) -> Iterator[Stream[News]]:
     """A stream of what `follow` yields. It stays open beyond the context if it makes a response.
 
-    Raises a 429 or 503 problem if there are too many streams, and what the first step of `follow`
-    raises.
+    Raises a 503 problem if there are too many streams, and what the first step of `follow` raises.
     """
     with ExitStack() as until_closed:
-        principal = caller()
-        wait = until_closed.enter_context(gate().streaming(client(), principal.subject))
+        wait = until_closed.enter_context(gate().streaming(client()))
         feed = until_closed.enter_context(closing(follow(wait)))
         first = next(feed)
         news = chain([first], feed)
-        yield Stream(dependencies(), wait, principal, g.policy, first, news, until_closed)
+        yield Stream(dependencies(), wait, caller(), g.policy, first, news, until_closed)
 
 
 class EndView(View):

@@ -149,23 +149,32 @@ class Gate:
             self._take(holders)
 
     @contextmanager
-    def streaming(self, client: Client, subject: str) -> Iterator[Wait]:
-        """Count a stream while it is open, which is longer than its request.
+    def streaming(self, client: Client) -> Iterator[Wait]:
+        """The wait of a request for a stream, from its first read to the end of the stream.
 
-        Raises a 429 problem (too many of this caller) or a 503 problem (too many of all).
+        Raises a 503 problem if there are too many waiters.
         """
         if self.waiters >= self._max_waiters:
             raise _busy("The service has too many open streams; try again, or poll instead.")
+        with self._registered(client) as wait:
+            yield wait
+
+    @contextmanager
+    def open_stream(self, wait: Wait, subject: str) -> Iterator[None]:
+        """Count a stream of a caller while it is open, which is longer than its request.
+
+        Raises a 429 problem if the caller has too many.
+        """
         self._make_room_for_a_stream(subject)
-        with self._registered(client) as wait, STREAMS.track_inprogress():
-            self._streams[subject].append(wait)
-            try:
-                yield wait
-            finally:
-                if wait in self._streams[subject]:
-                    self._streams[subject].remove(wait)
-                if not self._streams[subject]:
-                    del self._streams[subject]
+        self._streams[subject].append(wait)
+        try:
+            with STREAMS.track_inprogress():
+                yield
+        finally:
+            if wait in self._streams[subject]:
+                self._streams[subject].remove(wait)
+            if not self._streams[subject]:
+                del self._streams[subject]
 
     def stop(self) -> None:
         """End all waiting, now and from now on."""

@@ -212,6 +212,19 @@ def test_a_sixth_stream_ends_the_oldest_once_in_ten_seconds(
     assert streams[1].next_named("end") == {"reason": "superseded"}
 
 
+def test_a_request_that_opens_no_stream_ends_none(api: Api, ride: Ride) -> None:
+    ended = a_ride(ride_id="ended").canceled(CanceledBy.RIDER, None, NOW)
+    api.ports.rides.create(ended)
+    streams = [Reader(open_stream(api)) for _ in range(STREAMS_PER_SUBJECT)]
+    seen_all = {"Last-Event-ID": str(ended.version)}
+    assert api.call("GET", "/v1/rides/unknown/events").status_code == 404
+    assert api.call("GET", "/v1/rides/ended/events", headers=seen_all).status_code == 204
+    assert api.call("HEAD", PATH).status_code == 200
+    assert [streams[0].next()[0] for _ in range(2)] == ["ride", "live"]
+    assert open_stream(api).status_code == 200
+    assert streams[0].next_named("end") == {"reason": "superseded"}
+
+
 def test_a_stream_of_a_ride_that_is_no_longer_the_riders_ends(
     api: Api, ride: Ride, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import pytest
@@ -145,7 +144,7 @@ def test_without_the_setting_no_id_token_is_taken(api: Api) -> None:
 
 def test_without_room_to_wait_no_ride_is_requested() -> None:
     api = build_api(api_max_waiters=1)
-    with api.app.extensions["gate"].streaming(SilentClient(), str(uuid.uuid4())):
+    with api.app.extensions["gate"].streaming(SilentClient()):
         assert api.call("POST", "/ride", BODY).json["Error"]
     assert not api.ports.rides.list_of_rider("rider-1", status=None, limit=9, start=None).items
 
