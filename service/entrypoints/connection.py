@@ -39,6 +39,9 @@ _AT_ONCE: Final = 0.001
 """The least time-out of a read, which still gets bytes that have arrived; with 0 gevent raises
 another error."""
 
+AHEAD_BYTES: Final = 8 * 1024
+"""As many bytes of the next request are read while the present one waits for news."""
+
 _READABLE: Final = 1
 """libev's EV_READ."""
 
@@ -64,6 +67,7 @@ class Connection:
         self._reads_head = True
         self.head = bytearray()
         """The bytes of the current request's head that have arrived."""
+        self._ahead = bytearray()
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_SECONDS * 1000)
 
@@ -105,8 +109,11 @@ class Connection:
     def _receive(self, size: int) -> bytes:
         is_first = self._deadline is None
         left = self._patience if self._deadline is None else self._deadline - monotonic()
-        self._socket.settimeout(max(left, _AT_ONCE))
-        data: bytes = self._socket.recv(size)
+        data = bytes(self._ahead[:size])
+        del self._ahead[:size]
+        if not data:
+            self._socket.settimeout(max(left, _AT_ONCE))
+            data = self._socket.recv(size)
         if is_first and data:
             self._deadline = monotonic() + REQUEST_SECONDS
         return data
@@ -124,13 +131,18 @@ class Connection:
 
     @contextmanager
     def watched(self, gone: Callable[[], None]) -> Iterator[None]:
-        """While the context lasts, `gone` is called once if the client closes its connection."""
+        """While the context lasts, `gone` is called once if the client closes its connection.
+
+        A close is visible only behind the bytes that the client sent before it, so those are read
+        and kept for the next request. After `AHEAD_BYTES` of them, a close is not noticed.
+        """
         watcher = gevent.get_hub().loop.io(self._socket.fileno(), _READABLE)
 
         def look() -> None:
-            # Looks once only: if the client has sent more data, that hides a later close.
-            watcher.stop()
-            if self._is_closed():
+            is_open = self._read_ahead()
+            if not is_open or len(self._ahead) >= AHEAD_BYTES:
+                watcher.stop()
+            if not is_open:
                 # In a greenlet, because `gone` takes a lock and the event loop must not wait.
                 gevent.spawn(gone)
 
@@ -141,14 +153,17 @@ class Connection:
             watcher.stop()
             watcher.close()
 
-    def _is_closed(self) -> bool:
+    def _read_ahead(self) -> bool:
+        """Keep what has arrived for the next `recv`; False if the client has closed."""
         self._socket.settimeout(0)
         try:
-            return not self._socket.recv(1, socket.MSG_PEEK)
+            data = self._socket.recv(AHEAD_BYTES)
         except BlockingIOError:
-            return False
-        except OSError:
             return True
+        except OSError:
+            return False
+        self._ahead += data
+        return bool(data)
 
     def read_on(self) -> None:
         """Read the rest of a refused head, because it may name the origin that CORS needs."""
