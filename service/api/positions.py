@@ -71,7 +71,7 @@ def report_position(body: PositionReport) -> Response:
     noted = positions.record_position(deps.ports, unicorn_id, body.position(now), now)
     if noted.problem:
         return answer(200, PositionIgnored(ignored=noted.problem, server_time=now))
-    return empty(204, unicorn_tag(noted.unicorn, noted.ride_version, noted.advice))
+    return empty(204, unicorn_tag(noted.unicorn, noted.ride_version, noted.advice, noted.trouble))
 
 
 @Route(

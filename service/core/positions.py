@@ -45,6 +45,8 @@ class Noted:
     """Where the unicorn was told to wait, if it is idle."""
     problem: PositionProblem | None = None
     """Why the report was ignored."""
+    trouble: str = ""
+    """The problem that the unicorn is shown with, although this report was recorded."""
 
 
 def record_position(ports: Stores, unicorn_id: str, position: Position, now: datetime) -> Noted:
@@ -58,11 +60,14 @@ def record_position(ports: Stores, unicorn_id: str, position: Position, now: dat
         ports.fleet.ignore_all({unicorn_id: place}, now)
         return Noted(None, problem=place)
     sighting = ports.fleet.record(unicorn_id, place, now)
-    noted = Noted(sighting.unicorn, sighting.ride_version, advice_for(sighting))
     if sighting.unicorn is None and (duty := _refreshed(ports, unicorn_id, now)):
-        noted = Noted(
-            duty.unicorn, duty.ride_version, advice_for(replace(sighting, unicorn=duty.unicorn))
-        )
+        sighting = replace(sighting, unicorn=duty.unicorn, ride_version=duty.ride_version)
+    noted = Noted(
+        sighting.unicorn,
+        sighting.ride_version,
+        advice_for(sighting),
+        trouble=sighting.problem or "",
+    )
     if sighting.is_new_here and noted.unicorn and noted.unicorn.can_take_a_ride:
         effects.trigger_around(ports, [place.location])
     return noted

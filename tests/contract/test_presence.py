@@ -143,8 +143,18 @@ def test_a_jump_is_believed_when_a_second_report_agrees(fleet: FleetIndex) -> No
 
 def test_places_that_do_not_agree_are_not_believed(fleet: FleetIndex) -> None:
     for second, place in enumerate([HERE, FAR, Location(0, 0), Location(-40, 100)]):
-        fleet.record("u1", at(place, second), NOW + seconds(second))
+        seen = fleet.record("u1", at(place, second), NOW + seconds(second))
+        assert seen.problem is None
     assert fleet.position("u1", NOW + seconds(3)) == at(HERE)
+
+
+def test_places_that_do_not_agree_for_a_minute_are_a_problem(fleet: FleetIndex) -> None:
+    for second, place in [(0, HERE), (1, FAR), (60, Location(0, 0)), (61, Location(-40, 100))]:
+        seen = fleet.record("u1", at(place, second), NOW + seconds(second))
+        is_shown = fleet.presence("u1", NOW + seconds(second)).problem
+        assert seen.problem is is_shown
+    assert seen.problem is PositionProblem.IMPLAUSIBLE_JUMP
+    assert fleet.record("u1", at(HERE, 62), NOW + seconds(62)).problem is None
 
 
 def test_reports_that_were_all_ignored_for_a_minute_are_a_problem(fleet: FleetIndex) -> None:

@@ -99,7 +99,8 @@ class FakeFleetIndex:
         if not self._is_plausible(unicorn_id, position):
             self._doubted[unicorn_id] = position
             self._note_problem(unicorn_id, PositionProblem.IMPLAUSIBLE_JUMP, now)
-            return Sighting(unicorn, is_new_here=False, ride_version=ride_version)
+            problem = self._problem(unicorn_id, now)
+            return Sighting(unicorn, False, ride_version, problem=problem)
         self._doubted.pop(unicorn_id, None)
         self._problems.pop(unicorn_id, None)
         self._placed[unicorn_id] = now
@@ -147,6 +148,10 @@ class FakeFleetIndex:
     def _note_problem(self, unicorn_id: str, problem: PositionProblem, now: datetime) -> None:
         _, since = self._problems.get(unicorn_id, (problem, now))
         self._problems[unicorn_id] = (problem, since)
+
+    def _problem(self, unicorn_id: str, now: datetime) -> PositionProblem | None:
+        problem, since = self._problems.get(unicorn_id, (None, now))
+        return problem if now - since >= PROBLEM_AFTER else None
 
     def hear(self, unicorn_id: str, now: datetime, *, refused: bool = False) -> None:
         self._heard[unicorn_id] = now
@@ -229,12 +234,11 @@ class FakeFleetIndex:
 
     def presence(self, unicorn_id: str, now: datetime) -> Presence:
         hearing = self._hearing()
-        problem, since = self._problems.get(unicorn_id, (None, now))
         return Presence(
             position=self.position(unicorn_id, now),
             silence=hearing.silence(self._heard.get(unicorn_id), now),
             unplaced=hearing.silence(self._placed.get(unicorn_id), now),
-            problem=problem if now - since >= PROBLEM_AFTER else None,
+            problem=self._problem(unicorn_id, now),
             ride_version=self._ride_version(unicorn_id),
             advice=self._advice_of(unicorn_id, now),
             trail=self._trails.get(unicorn_id, ()),

@@ -33,6 +33,8 @@ class Sighting:
     """The version of the unicorn's ride, if known."""
     advice: Advice | None = None
     """Where it was told to wait, if that still holds."""
+    problem: PositionProblem | None = None
+    """Why all its reports have been ignored for a while, this one too; None if they have not."""
 
 
 @dataclass(frozen=True, slots=True)

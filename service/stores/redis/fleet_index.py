@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from service.core.ports import Nearby, Sighting
 from service.matching.zones import zone_of
-from service.model import FleetEntry, Location, Position, Unicorn
+from service.model import FleetEntry, Location, Position, PositionProblem, Unicorn
 from service.model.presence import (
     AT_PICKUP_METRES,
     FASTEST_METRES_PER_SECOND,
@@ -33,6 +33,7 @@ from service.stores.redis.presence import (
     KEPT_SECONDS,
     RedisPresence,
     advice_of,
+    problem_of,
     reached_of,
     ride_version_of,
     span,
@@ -116,7 +117,7 @@ class RedisFleetIndex(RedisPresence):
 
         `made`: the relocation that the same call made.
         """
-        news, before_text, state, noted, ride, advice = answer
+        news, before_text, state, noted, ride, advice, *ignored_since = answer
         last = self._last.read(name, state, before_text)
         age = _age_millis(noted, now)
         unicorn = last.unicorn if age < span(STATE_CHECK) else None
@@ -125,7 +126,11 @@ class RedisFleetIndex(RedisPresence):
         if has_entered and unicorn:
             found.entered.append((unicorn, position))
         found.sightings[name] = Sighting(
-            unicorn, has_entered, ride_version_of(ride), advice_of(name, advice, now)
+            unicorn,
+            has_entered,
+            ride_version_of(ride),
+            advice_of(name, advice, now),
+            problem_of(PositionProblem.IMPLAUSIBLE_JUMP, *ignored_since, now=now),
         )
         if news:
             last.position_text, last.position = text, position

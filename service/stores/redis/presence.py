@@ -99,13 +99,11 @@ class RedisPresence(RedisStore):
         self, unicorn_id: str, hearing: Hearing, facts: Sequence[str | None], now: datetime
     ) -> Presence:
         position, heard, placed, problem, problem_since, ride, trail, advice = facts
-        since = instant_or_none(problem_since)
-        is_reported = since is not None and now - since >= PROBLEM_AFTER
         return Presence(
             position=self._fresh(position_of(position), now),
             silence=hearing.silence(instant_or_none(heard), now),
             unplaced=hearing.silence(instant_or_none(placed), now),
-            problem=_problem_or_none(problem) if is_reported else None,
+            problem=problem_of(problem, problem_since, now=now),
             ride_version=ride_version_of(ride),
             trail=trail_of(trail),
             advice=advice_of(unicorn_id, advice, now),
@@ -204,8 +202,13 @@ def span(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
 
 
-def _problem_or_none(text: str | None) -> PositionProblem | None:
-    """The problem; None for one that this release does not know."""
+def problem_of(
+    text: str | None, since: str | None = None, *, now: datetime
+) -> PositionProblem | None:
+    """The problem that has lasted for a while; None for one that this release does not know."""
+    start = instant_or_none(since)
+    if start is None or now - start < PROBLEM_AFTER:
+        return None
     return next((problem for problem in PositionProblem if problem == text), None)
 
 

@@ -116,7 +116,8 @@ NOTE_POSITION: Final = """
 -- trail_metres, trail_places, at_pickup_metres.
 -- is_own: 1 if the unicorn itself called, 0 if somebody spoke for it.
 -- Returns whether the position was stored, the position before it, the state, the time at which the
--- state was noted, the ride and the advice.
+-- state was noted, the ride and the advice; for an implausible position also since when all reports
+-- have been ignored.
 -- A position is JSON: schema, recorded (ms), latitude, longitude.
 local function metres(a, b)
   local north, east = math.rad(b[3] - a[3]) / 2, math.rad(b[4] - a[4]) / 2
@@ -171,7 +172,8 @@ if is_news then
   if seen[2] and not agrees(seen[2], place) and not (seen[6] and agrees(seen[6], place)) then
     redis.call('HSET', KEYS[1], 'doubted', ARGV[2], 'problem', 'implausible_jump')
     redis.call('HSETNX', KEYS[1], 'problem_since', ARGV[3])
-    return {0, seen[2], seen[3], seen[4], seen[5], seen[9]}
+    local since = redis.call('HGET', KEYS[1], 'problem_since')
+    return {0, seen[2], seen[3], seen[4], seen[5], seen[9], since}
   end
   redis.call(
     'HSET', KEYS[1], 'recorded', ARGV[1], 'position', ARGV[2], 'trail', trail(seen[8], place))

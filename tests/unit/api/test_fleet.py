@@ -250,6 +250,16 @@ def test_the_tag_covers_what_is_known_of_the_unicorn_by_its_calls(api: Api) -> N
     assert call(api, "PUT", "/position", HERE).headers["ETag"] != answer.headers["ETag"]
 
 
+def test_a_position_that_is_kept_aside_answers_with_the_same_tag(api: Api) -> None:
+    call(api, "PUT", "/position", HERE)
+    for latitude in range(8):
+        api.pass_time(10)
+        answer = call(api, "PUT", "/position", HERE | {"latitude": 10 * latitude})
+        shown = call(api, "GET", "")
+        assert answer.headers["ETag"] == shown.headers["ETag"]
+    assert shown.json["unicorn"]["position_problem"] == "implausible_jump"
+
+
 def test_position_and_availability_answer_with_the_same_tag_and_no_read_of_the_ride(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
