@@ -55,6 +55,7 @@ Group = Annotated[str, Field(pattern=r"^\S{1,128}$")]
 RateLimit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour)$")]
 Login = Annotated[str, Field(pattern=r"^[\x21-\x2b\x2d-\x39\x3b-\x7e]+:[\x21-\x2b\x2d-\x7e]+$")]
 """`user:password` in visible ASCII, without commas: Flower takes those for the end of a login."""
+Prefix = Annotated[str, Field(pattern=r"^(/?[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*/?)?$")]
 IdentityPoolId = Annotated[str, Field(pattern=r"^([a-z0-9-]+:[0-9a-f-]{36})?$")]
 Seconds = Annotated[int, Field(le=86_400)]
 """At most a day. A longer time is a slip, and an instant that lies so far ahead may not exist (the

@@ -229,7 +229,7 @@ class MonitorSettings(Settings):
     flower_address: types.Host = "127.0.0.1"
     flower_port: int = Field(5555, ge=1, le=65535)
     flower_basic_auth: Annotated[tuple[types.Login, ...], Field(min_length=1), types.Parts]
-    flower_url_prefix: Annotated[str, Field(pattern=r"^/?[A-Za-z0-9_.~/-]*$")] = ""
+    flower_url_prefix: types.Prefix = ""
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)

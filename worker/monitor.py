@@ -10,9 +10,10 @@ import logging
 import os
 from typing import Final, NoReturn
 
-from flower import command  # type: ignore[import-untyped]
+from flower import command, urls  # type: ignore[import-untyped]
 from flower.views.monitor import Metrics  # type: ignore[import-untyped]
-from tornado.web import authenticated
+from flower.views.workers import WorkersView  # type: ignore[import-untyped]
+from tornado.web import authenticated, url
 
 from service.observability import directory
 from service.settings import MonitorSettings, forget, load
@@ -40,6 +41,8 @@ def options(settings: MonitorSettings) -> list[str]:
 def main() -> None:
     """Run Flower until it is told to stop."""
     Metrics.get = authenticated(Metrics.get)
+    # Under a prefix, Flower's first page has a slash at its end; people type it without one.
+    urls.handlers.insert(0, url("", WorkersView))
     # Flower's own handler raises `SystemExit`. Python drops it if the signal arrives while a
     # callback of a weak reference runs, and Flower would go on.
     command.sigterm_handler = end

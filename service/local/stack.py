@@ -205,7 +205,8 @@ class Stack:
 
     @property
     def monitor_url(self) -> str:
-        return f"http://{HOST}:{self.ports.monitor}"
+        prefix = os.environ.get("FLOWER_URL_PREFIX", "").strip(" /")
+        return f"http://{HOST}:{self.ports.monitor}/{prefix}".rstrip("/")
 
     @property
     def logs(self) -> Path:

@@ -91,9 +91,10 @@ class Monitor:
     """A monitor that runs on the test's Redis, and what a page of it answers."""
 
     port: int
+    prefix: str = ""
 
     def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
-        url = f"http://127.0.0.1:{self.port}{path}"
+        url = f"http://127.0.0.1:{self.port}{self.prefix}{path}"
         return urllib3.request("GET", url, headers=headers, retries=False, timeout=20)
 
     def is_up(self) -> bool:
@@ -132,6 +133,24 @@ def test_everything_of_the_monitor_except_its_health_needs_the_login(monitor: Mo
         assert monitor.get(path).status == 401, path
         assert monitor.get(path, Authorization="Basic ====").status == 401, path
         assert monitor.get(path, **SIGNED_IN).status == 200, path
+
+
+def test_a_monitor_with_a_prefix_answers_at_the_prefix(
+    tmp_path: Path, ministack: MiniStack, redis_server: RedisServer
+) -> None:
+    port = free_port()
+    settings = {
+        "FLOWER_ADDRESS": "127.0.0.1",
+        "FLOWER_PORT": str(port),
+        "FLOWER_BASIC_AUTH": LOGIN,
+        "FLOWER_URL_PREFIX": "flower",
+    }
+    with Stack(tmp_path, ministack, redis_server, roles=("monitor",), **settings) as stack:
+        monitor = Monitor(port, "/flower")
+        wait_until(monitor.is_up, f"the monitor\n{stack.log('monitor')}")
+        for path in ("", "/", "/workers"):
+            assert monitor.get(path).status == 401, path
+            assert monitor.get(path, **SIGNED_IN).status == 200, path
 
 
 def test_a_monitor_that_ends_leaves_no_metrics_behind(

@@ -261,7 +261,7 @@ BAD: Mapping[str, list[str]] = {
     "FLOWER_PORT": ["0", "65536", "tcp://10.0.0.1:5555"],
     "FLOWER_BASIC_AUTH": [",", ":", "admin", "admin:", ":secret", "admin:sec,ret", "admin:s t",
                           "admin:secret,:", "ädmin:secret", "admin:secrét"],
-    "FLOWER_URL_PREFIX": ["flower?x", "http://a", "flöwer"],
+    "FLOWER_URL_PREFIX": ["flower?x", "http://a", "flöwer", "/", "a//b"],
     "RATE_LIMIT_SUBJECT": ["10", "10/day", "0/second", "٣/second"],
 }  # fmt: skip
 

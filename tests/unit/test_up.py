@@ -13,11 +13,18 @@ from service.local.stack import Ports, Secrets, Stack, StackError, StackSettings
 from service.local.up import ready_text
 
 
-@pytest.mark.parametrize(("enabled", "told"), [("true", "http://127.0.0.1:5555"), ("false", "off")])
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("MONITOR_ENABLED", "true", "http://127.0.0.1:5555"),
+        ("MONITOR_ENABLED", "false", "off"),
+        ("FLOWER_URL_PREFIX", "/flower/", "http://127.0.0.1:5555/flower"),
+    ],
+)
 def test_the_address_of_the_monitor_is_printed_or_that_it_is_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
 ) -> None:
-    monkeypatch.setenv("MONITOR_ENABLED", enabled)
+    monkeypatch.setenv(name, value)
     text = ready_text(Stack(tmp_path, Ports.of(StackSettings()), Secrets.of(tmp_path)))
     (line,) = [line for line in text.splitlines() if line.startswith("  monitor ")]
     assert line.split()[1] == told
