@@ -73,9 +73,23 @@ export class Api {
       this.reached(true);
       return answer;
     } catch (error) {
-      if (error.name === "AbortError") throw error;
-      this.reached(false);
-      throw new Refused(0, { reason: "offline" });
+      throw this.#unreached(error);
+    }
+  }
+
+  // What to throw for a failed fetch: the network is gone, unless the page itself has given up.
+  #unreached(error) {
+    if (error.name === "AbortError") return error;
+    this.reached(false);
+    return new Refused(0, { reason: "offline" });
+  }
+
+  // The text of an answer, which may break off behind its head.
+  async #textOf(answer) {
+    try {
+      return await answer.text();
+    } catch (error) {
+      throw this.#unreached(error);
     }
   }
 
@@ -92,7 +106,7 @@ export class Api {
     for (let tried = 1; ; tried++) {
       try {
         const answer = await this.open(method, path, options);
-        const text = answer.status === 200 || answer.status === 201 || answer.status === 202 ? await answer.text() : "";
+        const text = answer.status === 200 || answer.status === 201 || answer.status === 202 ? await this.#textOf(answer) : "";
         return { status: answer.status, tag: answer.headers.get("ETag"), data: text ? JSON.parse(text) : null };
       } catch (refused) {
         const busy = refused.status === 503 && refused.reason !== "dispatch_paused";

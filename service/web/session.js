@@ -6,6 +6,13 @@ const { OidcClient, WebStorageStateStore } = globalThis.oidc;
 const REMEMBERED = `signed-in ${location.pathname}`;
 const home = `${location.origin}${location.pathname}`;
 
+// The errors by which the pool refuses a refresh token. It has the same status, 400, for those that pass: it is too busy,
+// or a trigger does not answer.
+const REFUSALS = [
+  "NotAuthorizedException", "RefreshTokenReuseException", "UserLambdaValidationException", "UserNotFoundException",
+  "ResourceNotFoundException", "InvalidParameterException",
+];
+
 function claimsOf(token) {
   const part = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
   return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (each) => each.charCodeAt(0))));
@@ -88,7 +95,7 @@ export class Session {
     return new Promise(() => {});
   }
 
-  // A new access token for the refresh token; false if the pool refuses one. Raises if the pool is away or too busy.
+  // A new access token for the refresh token; false if the pool refuses one. Raises if the pool is away or too busy, or cannot make one now.
   // Callers at the same time share one.
   renew() {
     this.#renewing ??= this.#renewed().finally(() => (this.#renewing = null));
@@ -98,10 +105,9 @@ export class Session {
   async #renewed() {
     if (!this.#tokens?.refresh) return false;
     const answer = await askPool("GetTokensFromRefreshToken", { RefreshToken: this.#tokens.refresh });
-    const { AuthenticationResult: renewed, __type: error } = await answer.json();
-    // The pool answers 400 when it is too busy, too.
-    if (answer.status >= 500 || error?.endsWith("TooManyRequestsException")) throw new Error(error);
-    if (!answer.ok) return false;
+    const { AuthenticationResult: renewed, __type: error = "" } = await answer.json();
+    if (answer.status === 400 && REFUSALS.some((each) => error.endsWith(each))) return false;
+    if (!answer.ok) throw new Error(error);
     const { AccessToken: access, RefreshToken: refresh } = renewed;
     // A pool that rotates refresh tokens brings a new one each time.
     this.#tokens = { access, refresh: refresh ?? this.#tokens.refresh };

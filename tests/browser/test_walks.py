@@ -168,12 +168,21 @@ def pool_is_away(route: Route) -> None:
     route.abort("internetdisconnected")
 
 
-def pool_is_too_busy(route: Route) -> None:
-    error = {"__type": "TooManyRequestsException", "message": "Rate exceeded"}
-    route.fulfill(status=400, json=error, headers={"Access-Control-Allow-Origin": "*"})
+def pool_answers(status: int, error: str) -> Callable[[Route], None]:
+    headers = {"Access-Control-Allow-Origin": "*"}
+    return lambda route: route.fulfill(status=status, json={"__type": error}, headers=headers)
 
 
-@pytest.mark.parametrize("trouble", [pool_is_away, pool_is_too_busy])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pool_is_away,
+        pool_answers(400, "TooManyRequestsException"),
+        pool_answers(400, "UnexpectedLambdaException"),
+        pool_answers(403, "ForbiddenException"),
+    ],
+    ids=["away", "busy", "trigger away", "firewall"],
+)
 def test_a_rider_stays_signed_in_while_the_pool_cannot_renew_the_token(
     rider: Window, pages: LocalStack, trouble: Callable[[Route], None]
 ) -> None:
@@ -192,7 +201,7 @@ def test_a_rider_stays_signed_in_while_the_pool_cannot_renew_the_token(
         rider.page.get_by_label("Pickup").press("Tab")
     assert len(rider.tokens) == 2
     # Chromium reports the pool's answer, which the page has dealt with.
-    rider.faults[:] = [fault for fault in rider.faults if "status of 400" not in fault]
+    rider.faults[:] = [fault for fault in rider.faults if "status of 40" not in fault]
 
 
 def test_two_tabs_of_a_rider_follow_one_ride_and_each_keeps_its_own_sign_in(
