@@ -61,13 +61,12 @@ class Stream(Generic[News]):
 
         Raises a 429 problem if the caller has too many streams.
         """
-        if request.method != "HEAD":
-            # Now that it is sure that this is a stream, because it may end another one.
-            counted = gate().open_stream(self.wait, self.principal.subject)
-            self.until_closed.enter_context(counted)
         response = Response(self._sent(texts), headers=HEADERS, content_type=EVENT_STREAM)
         # The answer to HEAD has no body, so nobody would close it: the stream ends at once.
         if request.method != "HEAD":
+            # Counted only now, when it is sure to open, because it may end another stream.
+            counted = gate().open_stream(self.wait, self.principal.subject)
+            self.until_closed.enter_context(counted)
             response.call_on_close(self.until_closed.pop_all().close)
         return response
 

@@ -31,7 +31,9 @@ RESPONSE_HEADERS: Final[Mapping[str, Json]] = {
     "Location": {"description": "The address of what was made.", "format": "uri-reference"},
     "Retry-After": {"description": "Seconds to wait before the next attempt.", "type": "integer"},
     "Idempotency-Replayed": {"description": "Sent where an earlier request made this ride."},
-    "Preference-Applied": {"description": "`wait=N`: the answer was held for N seconds at most."},
+    "Preference-Applied": {
+        "description": "`wait=N`: the service waited for news for N seconds at most."
+    },
     "WWW-Authenticate": {"description": "What a caller has to show (RFC 6750, RFC 9728)."},
     "X-Request-Id": {
         "description": "Finds the request in the log: sent by the client, or made by the service."
