@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Annotated
 
 from service.model.errors import IllegalTransition, NotCancelable
+from service.model.field_kinds import OF_END, OF_REQUEST, OF_UNICORN, TEXT, defaults
 from service.model.places import Location
 from service.model.status import (
     ASSIGNED,
@@ -48,18 +49,9 @@ ERASED = "erased"
 """The rider id of a ride whose rider was erased; a token's `sub` is a UUID and never equals it."""
 
 
-_WITHOUT_UNICORN: Final[Mapping[str, Any]] = dict.fromkeys(
-    (
-        *("unicorn", "pickup_eta_seconds", "pickup_eta_latest_seconds"),
-        *("pickup_distance_metres", "matched_at", "arrived_at"),
-    )
-)
-"""The fields that a ride without a unicorn does not have, each as None."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ride:
-    """A ride, from its request to its end.
+    """A ride, from its request to its end. `model.field_kinds` explains the kinds of its fields.
 
     `version` counts the changes that the rider can see. `due_at` is when the ride is due for the
     sweep, None once the ride is terminal. The row is the outbox; the queue is only a hint.
@@ -75,22 +67,22 @@ class Ride:
     status: RideStatus = RideStatus.REQUESTED
     version: int = 1
     dropoff: Location | None = None
-    note: str | None = None
-    unicorn: AssignedUnicorn | None = None
-    pickup_eta_seconds: int | None = None
-    pickup_eta_latest_seconds: int | None = None
-    pickup_distance_metres: int | None = None
-    offer_expires_at: datetime | None = None
+    note: Annotated[str | None, TEXT] = None
+    unicorn: Annotated[AssignedUnicorn | None, OF_UNICORN] = None
+    pickup_eta_seconds: Annotated[int | None, OF_UNICORN] = None
+    pickup_eta_latest_seconds: Annotated[int | None, OF_UNICORN] = None
+    pickup_distance_metres: Annotated[int | None, OF_UNICORN] = None
+    offer_expires_at: Annotated[datetime | None, OF_UNICORN] = None
     """When the offer expires; an accepted ride keeps it. Read `offer_ends_at` instead. When that
     instant has passed, the sweep ends the offer by `offer_missed`."""
-    matched_at: datetime | None = None
-    arrived_at: datetime | None = None
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
-    canceled_at: datetime | None = None
-    canceled_by: CanceledBy | None = None
-    cancel_reason: str | None = None
-    rating: Rating | None = None
+    matched_at: Annotated[datetime | None, OF_UNICORN] = None
+    arrived_at: Annotated[datetime | None, OF_UNICORN] = None
+    started_at: Annotated[datetime | None, OF_UNICORN] = None
+    completed_at: Annotated[datetime | None, OF_UNICORN] = None
+    canceled_at: Annotated[datetime | None, OF_END] = None
+    canceled_by: Annotated[CanceledBy | None, OF_END] = None
+    cancel_reason: Annotated[str | None, OF_END, TEXT] = None
+    rating: Annotated[Rating | None, OF_END] = None
     excluded: frozenset[str] = frozenset()
     """Unicorns that never get this ride again: they declined, fell silent or lost it to staff."""
     missed_by: frozenset[str] = frozenset()
@@ -101,20 +93,20 @@ class Ride:
     declined: Mapping[str, int] = field(default_factory=dict)
     """Unicorns that declined this ride, and the version that each decline made."""
     fresh_deadlines: int = 0
-    arrived_distance_metres: int | None = None
+    arrived_distance_metres: Annotated[int | None, OF_UNICORN] = None
     """Metres from the unicorn to the pickup when it reported its arrival; None if unknown."""
-    completed_distance_metres: int | None = None
+    completed_distance_metres: Annotated[int | None, OF_UNICORN] = None
     """Metres from the unicorn to the dropoff when it completed the ride; None if unknown."""
-    reached_at: datetime | None = None
+    reached_at: Annotated[datetime | None, OF_UNICORN] = None
     """When the unicorn was first seen at the pickup; None if it was not seen there."""
-    arrive_refused_at: datetime | None = None
+    arrive_refused_at: Annotated[datetime | None, OF_UNICORN] = None
     """When the unicorn first reported its arrival while its position was too far away."""
     failed_looks: int = 0
     """How many times in a row the sweep failed on this ride."""
     timeline: str | None = None
     """What happened to the ride after its request; see `model.status.with_step`."""
-    request_id: str = ""
-    fingerprint: str | None = None
+    request_id: Annotated[str, OF_REQUEST] = ""
+    fingerprint: Annotated[str | None, OF_REQUEST] = None
 
     @property
     def unicorn_id(self) -> str | None:
@@ -241,11 +233,7 @@ class Ride:
             now,
             self.unicorn.unicorn_id,
             due_at=now + FIRST_RETRY,
-            **_WITHOUT_UNICORN,
-            # The previous release does not set this field: the old time would end its next offer.
-            offer_expires_at=None,
-            arrived_distance_metres=None,
-            arrive_refused_at=None,
+            **defaults(Ride, OF_UNICORN),
             excluded=self.excluded | {self.unicorn.unicorn_id},
             not_coming=self.not_coming - {self.unicorn.unicorn_id},
             deadline_at=now + match_within if fresh else self.deadline_at,
@@ -271,7 +259,7 @@ class Ride:
 
     def without_unicorn(self) -> Ride:
         """The same version for somebody who must not see its unicorn."""
-        return replace(self, **_WITHOUT_UNICORN)
+        return replace(self, **defaults(Ride, OF_UNICORN))
 
     def as_left_by(self, unicorn_id: str) -> Ride:
         """The ride as it was after this unicorn declined it; who has it now is not shown.
@@ -282,13 +270,7 @@ class Ride:
             self,
             status=RideStatus.REQUESTED,
             version=self.declined[unicorn_id],
-            **_WITHOUT_UNICORN,
-            started_at=None,
-            completed_at=None,
-            canceled_at=None,
-            canceled_by=None,
-            cancel_reason=None,
-            rating=None,
+            **defaults(Ride, OF_UNICORN, OF_END),
         )
 
     def unmatched(self, now: datetime, why: RideStep = RideStep.DEADLINE_PASSED) -> Ride:
@@ -317,11 +299,8 @@ class Ride:
             rider_id=ERASED,
             pickup=self.pickup.blurred(),
             dropoff=self.dropoff and self.dropoff.blurred(),
-            note=None,
-            cancel_reason=None,
             rating=self.rating and replace(self.rating, comment=None),
-            request_id="",
-            fingerprint=None,
+            **defaults(Ride, TEXT, OF_REQUEST),
         )
 
     def _next(

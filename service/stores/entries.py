@@ -22,6 +22,7 @@ from service.model import (
     RideStatus,
     Unicorn,
 )
+from service.model.field_kinds import TEXT, defaults
 from service.observability import traces
 from service.observability.instruments import UNREADABLE_ENTRIES
 from service.stores.records import (
@@ -71,13 +72,14 @@ def note_unreadable(kind: str, error: Exception) -> None:
 
 
 def dump_ride(ride: Ride) -> str:
-    """The ride without its `note`, because personal texts stay in DynamoDB only.
+    """The ride without the texts that people wrote, because these stay in DynamoDB only.
 
     The entry also has the request's trace, if there is one, so that the ride's claim can be linked
     to it.
     """
     record = record_of(ride)
-    record.pop("note", None)
+    for text in defaults(Ride, TEXT):
+        record.pop(text, None)
     record |= traces.carrier()
     return _dump(record)
 
