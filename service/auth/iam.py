@@ -10,12 +10,11 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-re
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from threading import Lock
 from typing import Final
 
 from service.auth.errors import InvalidToken, MalformedHeader
@@ -91,7 +90,6 @@ class IamVerifier:
         self._leeway_seconds = leeway_seconds
         self._verified = VerifiedTokens(_REMEMBERED)
         self._refused: BoundedMemory[bytes, str] = BoundedMemory(_REMEMBERED)
-        self._lock = Lock()
         self._pending: dict[bytes, Future[Principal]] = {}
         """The calls under way, by the credential's digest."""
 
@@ -106,7 +104,8 @@ class IamVerifier:
         digest = sha256(raw).digest()
         principal = self._remembered(digest, now)
         if principal is None:
-            principal = self._shared(digest, self._signed(_headers(raw), now), now)
+            request = self._signed(_headers(raw), now)
+            principal = self._shared(digest, lambda: self._identified(digest, request, now))
         return principal
 
     def _remembered(self, digest: bytes, now: float) -> Principal | None:
@@ -116,28 +115,27 @@ class IamVerifier:
             raise InvalidToken(cause)
         return self._verified.get(digest, self._sts, now)
 
-    def _shared(self, digest: bytes, request: SignedRequest, now: float) -> Principal:
-        """The caller, by one call to STS that all simultaneous requests with this credential share.
-
-        A program that has renewed its credential goes on with many requests at once.
+    def _shared(self, digest: bytes, identify: Callable[[], Principal]) -> Principal:
+        """What `identify` returns or raises, called once for all simultaneous requests with this
+        credential: a program that has renewed its credential goes on with many at once.
         """
-        with self._lock:
-            principal = self._remembered(digest, now)
-            if principal is not None:
-                return principal
-            others = self._pending.get(digest)
-            answer = others or self._pending.setdefault(digest, Future())
-        if others is None:
+        own: Future[Principal] = Future()
+        answer = self._pending.setdefault(digest, own)  # atomic: one request sees its own future
+        if answer is own:
             try:
-                answer.set_result(self._identified(digest, request))
+                own.set_result(identify())
             except BaseException as error:
-                answer.set_exception(error)
+                own.set_exception(error)
             finally:
                 del self._pending[digest]
         return answer.result()
 
-    def _identified(self, digest: bytes, request: SignedRequest) -> Principal:
+    def _identified(self, digest: bytes, request: SignedRequest, now: float) -> Principal:
         """The caller that STS names. A refusal is remembered, so that repeats cause no calls."""
+        # Another request may have got the answer after this one found none.
+        principal = self._remembered(digest, now)
+        if principal is not None:
+            return principal
         try:
             principal = self._principal(request, self._sts.caller(request.headers))
         except InvalidToken as refusal:
