@@ -9,17 +9,18 @@ import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from io import BufferedWriter, FileIO, TextIOWrapper
 from logging.config import dictConfig
-from threading import RLock
 from typing import Any, Final
 
-from cachetools import TTLCache
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
+
+from service.memory import BoundedMemory
 
 _context: ContextVar[Mapping[str, str] | None] = ContextVar("log_context", default=None)
 
@@ -133,18 +134,16 @@ class _OncePerMinute(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._logged: TTLCache[tuple[str, object], bool] = TTLCache(maxsize=256, ttl=60)
-        # Threads share the cache. A signal handler may log while its thread holds the lock.
-        self._lock = RLock()
+        self._logged_at: BoundedMemory[tuple[str, object], float] = BoundedMemory(256)
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] not in LIBRARIES or record.levelno < logging.WARNING:
             return True
-        sentence = (record.name, record.msg)
-        with self._lock:
-            if sentence in self._logged:
-                return False
-            self._logged[sentence] = True
+        sentence, now = (record.name, record.msg), time.monotonic()
+        logged_at = self._logged_at[sentence]
+        if logged_at is not None and now < logged_at + 60:
+            return False
+        self._logged_at[sentence] = now
         return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import RLock
 from typing import TypeVar
 
 from cachetools import FIFOCache
@@ -20,7 +20,9 @@ class BoundedMemory(FIFOCache[Key, Value | None]):
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        self._lock = Lock()
+        # Reentrant, because a signal handler may log, and so write to the memory of the log filter,
+        # while its thread holds the lock.
+        self._lock = RLock()
 
     def __missing__(self, key: Key) -> None:
         """The value of an absent key."""
@@ -29,3 +31,8 @@ class BoundedMemory(FIFOCache[Key, Value | None]):
         if self.maxsize:
             with self._lock:
                 super().__setitem__(key, value)
+
+    def take(self, key: Key) -> Value | None:
+        """Remove a value and return it."""
+        with self._lock:
+            return self.pop(key, None)

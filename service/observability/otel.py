@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import Lock
 from typing import Final
 
-from cachetools import FIFOCache
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from service.memory import BoundedMemory
 
 KINDS: Final = {
     "internal": trace.SpanKind.INTERNAL,
@@ -45,9 +45,7 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("wildrydes")
         self._context = TraceContextTextMapPropagator()
-        self._origins: FIFOCache[str, str] = FIFOCache(MOST_REMEMBERED)
-        # The threads of a round claim rides at the same time.
-        self._lock = Lock()
+        self._origins: BoundedMemory[str, str] = BoundedMemory(MOST_REMEMBERED)
 
     @contextmanager
     def span(
@@ -70,15 +68,13 @@ class Tracing:
         return carried
 
     def remember(self, ride_id: str, traceparent: str) -> None:
-        with self._lock:
-            self._origins[ride_id] = traceparent
+        self._origins[ride_id] = traceparent
 
     def shutdown(self) -> None:
         self._provider.shutdown()
 
     def _links(self, ride_id: str) -> Sequence[trace.Link]:
-        with self._lock:
-            origin = self._origins.pop(ride_id, None)
+        origin = self._origins.take(ride_id)
         if origin is None:
             return ()
         came_with = self._context.extract({"traceparent": origin})

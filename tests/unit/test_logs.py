@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,12 +124,24 @@ def test_a_librarys_message_is_logged_once_a_minute_and_the_services_always(
         logger.warning("ride passed over")
     said = [json.loads(each)["message"] for each in capsys.readouterr().out.splitlines()]
     ((filtering, *_),) = (handler.filters for handler in logging.getLogger().handlers)
-    logged = vars(filtering)["_logged"]
-    assert (logged.maxsize, logged.ttl) == (256, 60)
+    assert vars(filtering)["_logged_at"].maxsize == 256
     assert said.count("job not published: 0") == 1
     assert said.count("another sentence") == 1
     assert said.count("ride passed over") == 3
     assert len(said) == 5
+
+
+def test_a_librarys_message_is_logged_again_after_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter((100.0, 159.9, 160.0))
+    monkeypatch.setattr("service.logs.time", SimpleNamespace(monotonic=seconds.__next__))
+    configure_logging("INFO")
+    written = []
+    for _ in range(3):
+        logging.getLogger("kombu").warning("no answer")
+        written.append(bool(capsys.readouterr().out))
+    assert written == [True, False, True]
 
 
 def test_threads_that_log_for_libraries_at_once_do_not_fail(
