@@ -38,7 +38,11 @@ blueprint: Final = Blueprint("unicorns", __name__)
 
 
 class StepTaken(Strict):
-    """The unicorn's position as it takes the step: a position report, or nothing."""
+    """Where the unicorn is as it takes the step: a position report, or nothing.
+
+    The service judges an arrival or a completion by the place and its time. It records no position,
+    so it takes heading and speed only in order that an app can send the report that it has.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={

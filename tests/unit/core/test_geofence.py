@@ -69,6 +69,13 @@ def test_the_place_that_comes_with_the_step_counts_more_than_the_last_position(
     assert take(service, Step.ARRIVE, ride, PICKUP).arrived_distance_metres == 0
 
 
+def test_the_place_that_comes_with_the_step_is_not_recorded(service: Service) -> None:
+    ride = service.matched(at=FAR)
+    reported = service.fleet.position("u1", service.now)
+    take(service, Step.ARRIVE, ride, PICKUP)
+    assert service.fleet.position("u1", service.now) == reported == Position(FAR, service.now)
+
+
 @pytest.mark.parametrize("seconds_old", [16, 7200, -31])
 def test_a_place_recorded_at_another_time_does_not_count(
     service: Service, seconds_old: int
