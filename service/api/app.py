@@ -23,7 +23,7 @@ from service.api import (
     staff_operations,
     staff_rides,
     staff_unicorns,
-    times,
+    travel_times,
     unicorns,
     workshop,
 )
@@ -44,7 +44,7 @@ BLUEPRINTS: Final = (
     staff_map.blueprint,
     staff_rides.blueprint,
     staff_operations.blueprint,
-    times.blueprint,
+    travel_times.blueprint,
     discovery.blueprint,
     health.blueprint,
     pages.blueprint,

@@ -1,6 +1,6 @@
 """Lets each zone learn travel times from its own drives.
 
-This module is separate from `experience`, so that the API does not load scipy: the API only records
+This module is separate from `legs`, so that the API does not load scipy: the API only records
 drives.
 """
 

@@ -23,7 +23,7 @@ from service.core.ports import (
     Pauses,
     RecentRequest,
 )
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.matching.demand import GOAL_RESOLUTION, Demand, Move, Moves
 from service.matching.following import Progress, progress, trust_after
 from service.matching.repositioning import reposition

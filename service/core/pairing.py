@@ -10,7 +10,7 @@ from typing import Final
 
 from service.core.claims import Claim
 from service.core.ports import Hints
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.matching.correction import Kind
 from service.matching.match import Matching, match
 from service.matching.travel import places

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.matching.correction import Kind
 from service.matching.travel import seconds_between
 from service.model import Location, Ride

@@ -21,9 +21,9 @@ from itertools import chain, takewhile
 from typing import Final
 
 from service.core import effects
-from service.core.due import RETRY_EVERY, handle_due
 from service.core.patrol import rides_to_check
 from service.core.ports import Stores
+from service.core.timeouts import RETRY_EVERY, handle_due
 from service.model import ASSIGNED, LIVENESS_CHECK, Ride
 from service.model.errors import DispatchError, Unavailable
 

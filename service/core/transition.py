@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from service.core import effects, experience
+from service.core import effects, legs
 from service.core.ports import Stores, WriteConflict
 from service.model import ASSIGNED, Ride, RideStatus, Unicorn
 from service.model.errors import (
@@ -71,7 +71,7 @@ def carry_out(
             ride, unicorn = lost.ride or ride, lost.unicorn or unicorn
             continue
         effects.after_write(ports, now, ride=ride_after, unicorn=unicorn_after)
-        experience.remember(ports, ride, ride_after, now)
+        legs.record(ports, ride, ride_after, now)
         return ride_after
     raise Unavailable(f"ride {ride.ride_id} is being changed by too many at once")
 

@@ -74,7 +74,7 @@ class Ride:
     pickup_distance_metres: Annotated[int | None, OF_UNICORN] = None
     offer_expires_at: Annotated[datetime | None, OF_UNICORN] = None
     """When the offer expires; an accepted ride keeps it. Read `offer_ends_at` instead. When that
-    instant has passed, the sweep ends the offer by `offer_missed`."""
+    instant has passed, the sweep ends the offer (`_expire_offer` in `service/core/timeouts.py`)."""
     matched_at: Annotated[datetime | None, OF_UNICORN] = None
     arrived_at: Annotated[datetime | None, OF_UNICORN] = None
     started_at: Annotated[datetime | None, OF_UNICORN] = None

@@ -25,7 +25,7 @@ from service.stores.records import value_of
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from service.core.times import Corrections
+    from service.core.travel_times import Corrections
 
 READ_EVERY_SECONDS: Final = 30.0
 """A fit changes every coefficient by a small step, so half a minute of delay does no harm."""

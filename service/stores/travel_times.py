@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from service.core.times import NEW_YORK, ZoneTimes
+from service.core.travel_times import NEW_YORK, ZoneTimes
 from service.matching.correction import AS_ESTIMATED
 from service.matching.travel import GreatCircle, TravelTimes
 from service.stores.corrections import DynamoCorrections

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from service.core.ports import FleetIndex
 from service.core.positions import Report, record_positions
 from service.core.rides import cancel_ride
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.core.unicorns import Step, advance
 from service.matching.travel import FloatArray, GreatCircle
 from service.model import Location, Position, Ride, RideStatus

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.matching.match import match
 from service.matching.remaining import RemainingTime
 from service.matching.travel import FloatArray, GreatCircle, TravelTimes, places

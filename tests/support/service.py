@@ -12,7 +12,7 @@ from service.core.pickup_etas import PickupEtas
 from service.core.ports import FleetIndex, Ports, RoundLeases
 from service.core.rides import RideOrder, request_ride
 from service.core.rounds import Dispatcher
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.matching.travel import GreatCircle
 from service.matching.tuning import Tuning
 from service.model import Location, Position, Ride, Unicorn

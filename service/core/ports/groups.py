@@ -10,7 +10,7 @@ from service.core.ports.fleet import FleetIndex
 from service.core.ports.learning import Legs, Matches, MoveMemory
 from service.core.ports.rounds import Changes, RoundQueue, WaitingRides
 from service.core.ports.tables import Assignments, DeadLetters, Pauses, Rides, Unicorns
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.model import Ride
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from service.core.times import Corrections
+from service.core.travel_times import Corrections
 from service.matching.correction import Correction, Kind, Leg
 from service.matching.demand import Move
 from service.matching.quotes import QuotedEta

@@ -16,7 +16,7 @@ from service.core.ports import Ports
 from service.core.positions import record_position
 from service.core.rides import RideOrder, own_ride, request_ride
 from service.core.sweep import sweep
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.core.unicorns import Step, advance
 from service.matching.travel import GreatCircle
 from service.model import Location, Pairing, Position, Ride, Trip

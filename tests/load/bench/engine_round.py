@@ -21,7 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.local import roads
 from service.local.processes import Process
 from service.matching.costs import Neighbourhood

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from service.core.times import NEW_YORK
+from service.core.travel_times import NEW_YORK
 from service.matching.correction import (
     AS_ESTIMATED,
     Correction,

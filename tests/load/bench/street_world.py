@@ -15,9 +15,9 @@ from functools import partial
 from itertools import compress
 from typing import Final
 
-from service.core.experience import ended_drive
 from service.core.learning import learn_from_legs
-from service.core.times import ZoneTimes
+from service.core.legs import ended_drive
+from service.core.travel_times import ZoneTimes
 from service.matching.correction import AS_ESTIMATED, Correction, Kind, Leg
 from service.matching.match import Matching, match
 from service.matching.travel import GreatCircle, TravelTimes, places

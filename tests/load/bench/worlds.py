@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import t as student
 
-from service.core.times import NEW_YORK
+from service.core.travel_times import NEW_YORK
 from service.matching.travel import GreatCircle, TravelTimes
 from service.model import RepositioningLevel
 from tests.load.bench import nyc

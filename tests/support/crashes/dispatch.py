@@ -10,10 +10,10 @@ from datetime import timedelta
 
 from service.core.claims import Claim, Outcome
 from service.core.dead_letters import DEATHS_ALONE
-from service.core.experience import ended_drive
 from service.core.learning import learn_from_legs
+from service.core.legs import ended_drive
 from service.core.moves import Repositioner
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.core.unicorns import valid_advice
 from service.matching.correction import AS_ESTIMATED
 from service.matching.quotes import QuotedEta

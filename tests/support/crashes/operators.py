@@ -8,7 +8,7 @@ from service.core import (
     dead_letters,
     erasure,
     estimates,
-    experience,
+    legs,
     photos,
     positions,
     reconcile,
@@ -110,7 +110,7 @@ def people_look_around(process: Process) -> object:
 
 @scenario(given=a_promise_that_was_kept)
 def staff_looks_at_what_was_promised(process: Process) -> object:
-    return experience.travel_times_reports(process.ports)
+    return legs.travel_times_reports(process.ports)
 
 
 @scenario(given=a_matched_ride)

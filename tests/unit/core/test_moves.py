@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.core.moves import Repositioner, RunReport
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.core.unicorns import valid_advice
 from service.matching.correction import Correction, Kind
 from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes, seconds_between

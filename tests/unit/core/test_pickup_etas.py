@@ -11,7 +11,7 @@ import pytest
 from service.core import estimates
 from service.core.pickup_etas import PickupEtas
 from service.core.sweep import sweep
-from service.core.times import ZoneTimes
+from service.core.travel_times import ZoneTimes
 from service.core.unicorns import Step
 from service.core.watch import live_view
 from service.matching.travel import FloatArray

@@ -14,7 +14,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from service.api.views import DrivenRideView
-from service.core import coming, due, unicorns
+from service.core import coming, timeouts, unicorns
 from service.core.ports import Rules
 from service.core.unicorns import Step
 from service.model import Hearing, Ride, Unicorn, UnicornState
@@ -117,7 +117,7 @@ MISTAKES: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "due_at missing": lambda: patch.object(Ride, "claimed", changed(Ride.claimed, due_at=None)),
     "no new version": lambda: patch.object(Ride, "arrived", changed(Ride.arrived, version=2)),
     "sweep off": lambda: patch.object(ride_city, "sweep", lambda *_: 0),
-    "plan forgotten at the deadline": lambda: patch.object(due, "_has_plan", lambda *_: False),
+    "plan forgotten at the deadline": lambda: patch.object(timeouts, "_has_plan", lambda *_: False),
     "silence judged on an empty index": lambda: patch.object(
         Hearing, "silence", silent_unless_heard
     ),

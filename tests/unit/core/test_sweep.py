@@ -10,8 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.due import handle_due
 from service.core.sweep import Swept, sweep
+from service.core.timeouts import handle_due
 from service.core.unicorns import Step
 from service.model import Pairing, RideStatus, UnicornState
 from service.model.errors import Unavailable

@@ -9,7 +9,7 @@ from pydantic import AliasPath, Field
 
 from service.api.views import View
 from service.auth import policy
-from service.core.experience import travel_times_reports
+from service.core.legs import travel_times_reports
 from service.http.context import dependencies
 from service.http.responses import answer
 from service.http.route import Route

@@ -11,10 +11,10 @@ import pytest
 
 from service.core import staff
 from service.core.estimates import estimate
-from service.core.experience import ended_drive, travel_times_reports
 from service.core.learning import learn_from_legs
+from service.core.legs import ended_drive, travel_times_reports
 from service.core.rides import cancel_ride
-from service.core.times import NEW_YORK, ZoneTimes
+from service.core.travel_times import NEW_YORK, ZoneTimes
 from service.core.unicorns import Step
 from service.core.watch import live_view
 from service.matching.correction import (

@@ -1,4 +1,4 @@
-"""Records drives when they end, and compares their real times with those that riders were told."""
+"""Records a drive as a leg when it ends, and compares its real time with the one that was told."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def ended_drive(ride: Ride) -> Drive | None:
     return None
 
 
-def remember(ports: Hints, before: Ride, after: Ride, now: datetime) -> None:
+def record(ports: Hints, before: Ride, after: Ride, now: datetime) -> None:
     """Record the drive that ended with this step, and the time that its rider was told.
 
     Without Redis the drive is not recorded, and the zone learns less.

@@ -1,13 +1,13 @@
-"""Handles one open ride that is due: takes a step, or sets the next due time.
+"""Timeouts: all that happens to a ride because time has passed, by a function for each status.
 
-All that happens to a ride because time has passed is decided here, by a function for each status:
+- `requested`: the deadline passes without a unicorn (`_check_deadline`).
+- `offered`: the offer expires without an answer (`_expire_offer`).
+- `matched`, `arrived`: the rider does not show up, or the unicorn falls silent or does not come
+  (`_check_pickup`).
+- `in_progress`: the unicorn is silent for so long that the trip counts as lost (`_check_trip`).
 
-- `requested`: the deadline passes without a unicorn.
-- `offered`: the offer expires without an answer.
-- `matched`, `arrived`: the rider does not show up; the unicorn falls silent or does not come.
-- `in_progress`: the unicorn is silent for so long that the trip counts as lost.
-
-Every step is a conditional write on the ride as the sweep saw it.
+The sweep calls `handle_due` for each ride that is due: it takes a step, or returns the next due
+time. Every step is a conditional write on the ride as the sweep saw it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def handle_due(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     return _HANDLE[ride.status](ports, ride, now)
 
 
-def _handle_requested(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+def _check_deadline(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """End a ride whose deadline has passed; trigger any other ride again.
 
     A plan keeps a ride open for a limited time after its deadline.
@@ -68,7 +68,7 @@ def _handle_requested(ports: Stores, ride: Ride, now: datetime) -> datetime | No
     return None
 
 
-def _handle_offered(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+def _expire_offer(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """If the offer has expired, take the ride from the unicorn and request it again."""
     ends_at = ride.offer_ends_at
     if ends_at is None or now < ends_at:
@@ -93,7 +93,7 @@ def _could_answer(ports: Stores, ride: Ride, offered_at: datetime, now: datetime
         return False
 
 
-def _handle_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+def _check_pickup(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """Cancel a no-show; take the ride from a unicorn that is silent or does not come."""
     if ride.arrived_at and now >= ride.arrived_at + ports.rules.no_show_after:
         _apply(ports, ride, now, lambda r: r.canceled(CanceledBy.SYSTEM, "no_show", now))
@@ -117,7 +117,7 @@ def _handle_assigned(ports: Stores, ride: Ride, now: datetime) -> datetime | Non
     return coming.due_again(ports, ride, verdict, now, min(check, show))
 
 
-def _handle_in_progress(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
+def _check_trip(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """Cancel a ride whose unicorn is silent for too long with the rider aboard."""
     if _mend_if_needed(ports, ride, now):
         return None
@@ -133,11 +133,11 @@ def _handle_in_progress(ports: Stores, ride: Ride, now: datetime) -> datetime | 
 
 
 _HANDLE: Final[dict[RideStatus, Callable[[Stores, Ride, datetime], datetime | None]]] = {
-    RideStatus.REQUESTED: _handle_requested,
-    RideStatus.OFFERED: _handle_offered,
-    RideStatus.MATCHED: _handle_assigned,
-    RideStatus.ARRIVED: _handle_assigned,
-    RideStatus.IN_PROGRESS: _handle_in_progress,
+    RideStatus.REQUESTED: _check_deadline,
+    RideStatus.OFFERED: _expire_offer,
+    RideStatus.MATCHED: _check_pickup,
+    RideStatus.ARRIVED: _check_pickup,
+    RideStatus.IN_PROGRESS: _check_trip,
 }
 
 
