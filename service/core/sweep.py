@@ -78,38 +78,53 @@ def sweep(
     """
     # A new Redis knows no waiting ride. Each is due within `RETRY_EVERY`, so handle all of them.
     until = now + (RETRY_EVERY if _is_new(ports, now) else timedelta())
-    helpers = [call_for_help]
+    run = _Sweep(ports, now, until, time_left, lock, call_for_help, monotonic).run
+    # In random order, so that no shard is always the last one when time runs out.
+    done = list(run_all(run, random.sample(ports.rides.shards, len(ports.rides.shards))))
+    return Swept(sum(each.shards for each in done), sum(each.rides for each in done))
 
-    def due(shard: str) -> Iterator[Sequence[Ride]]:
-        seen = 0
-        for rides in ports.rides.due_in_batches(shard, until, MOST_DUE, BATCH_RIDES):
-            if seen >= HELP_AFTER_RIDES and helpers:
-                helpers.pop()()
-            yield rides
-            seen += len(rides)
 
-    def look_after(shard: str) -> Swept:
-        with lock(shard) as mine:
-            if not mine or not time_left():
-                return Swept()
-            began, batches = monotonic(), due(shard)
-            first = next(batches, ())
-            read = monotonic()
-            end = read + (read - began)
-            run = _Run(ports, shard, now, lambda: time_left() or monotonic() < end)
-            return Swept(1, run.look_after(chain([first], batches)))
+@dataclass(slots=True)
+class _Sweep:
+    """One sweep; the arguments are those of `sweep`. `until`: rides due by then are handled."""
 
-    def run(shard: str) -> Swept:
+    ports: Stores
+    now: datetime
+    until: datetime
+    time_left: Callable[[], bool]
+    lock: ShardLock
+    call_for_help: Callable[[], None]
+    monotonic: Callable[[], float]
+    has_called: bool = False
+
+    def run(self, shard: str) -> Swept:
+        """Sweep a shard, if no other process sweeps it."""
         try:
-            return look_after(shard)
+            with self.lock(shard) as mine:
+                if not mine or not self.time_left():
+                    return Swept()
+                return Swept(1, self._look_after(shard))
         except Exception as error:
             # The sweep of the other shards goes on.
             _report("shard not swept", error, {"shard": shard})
             return Swept()
 
-    # In random order, so that no shard is always the last one when time runs out.
-    done = list(run_all(run, random.sample(ports.rides.shards, len(ports.rides.shards))))
-    return Swept(sum(each.shards for each in done), sum(each.rides for each in done))
+    def _look_after(self, shard: str) -> int:
+        began, batches = self.monotonic(), self._due(shard)
+        first = next(batches, ())
+        read = self.monotonic()
+        end = read + (read - began)
+        run = _Run(self.ports, shard, self.now, lambda: self.time_left() or self.monotonic() < end)
+        return run.look_after(chain([first], batches))
+
+    def _due(self, shard: str) -> Iterator[Sequence[Ride]]:
+        seen = 0
+        for rides in self.ports.rides.due_in_batches(shard, self.until, MOST_DUE, BATCH_RIDES):
+            if seen >= HELP_AFTER_RIDES and not self.has_called:
+                self.has_called = True
+                self.call_for_help()
+            yield rides
+            seen += len(rides)
 
 
 @dataclass(slots=True)
