@@ -147,9 +147,11 @@ def erase(sub: str, output: Output) -> None:
     """Erase a rider from all rides that have ended.
 
     The rider's id, exact places, notes, reasons and comments are removed, and the photo
-    (PHOTOS_BUCKET); times, distances and stars stay. If rides are open, the command lists them and
-    its exit code is 1: wait until they end and repeat the command. First delete the account in the
-    user pool and revoke its tokens (`revoke --sub`), so that the rider requests no new rides.
+    (PHOTOS_BUCKET); times, distances and stars stay. Of a ride that cannot be read only the id
+    stays. If rides are open, the command lists them and its exit code is 1: wait until they end
+    and repeat the command; an open ride that cannot be read must be repaired or deleted by hand.
+    First delete the account in the user pool and revoke its tokens (`revoke --sub`), so that the
+    rider requests no new rides.
     """
     with explained("rides of a rider"):
         tools = Tools()

@@ -25,8 +25,9 @@ class Erasure:
 def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
     """Erase a rider from all rides that have ended; status, times and distances stay.
 
-    Also deletes dead letters about the rides, because letters quote their rides. Safe to repeat
-    after an interruption. Five remote calls for each ride. Raises `Unavailable`.
+    Of a ride that cannot be read only the id stays. Also deletes dead letters about the rides,
+    because letters quote their rides. Safe to repeat after an interruption. Five remote calls for
+    each ride. Raises `Unavailable`.
     """
     erased, still_open = 0, []
     for listed in items_of(partial(rides.list_of_rider, rider_id, status=None)):
@@ -43,6 +44,12 @@ def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
             erased += 1
         except WriteConflict:
             still_open.append(ride.ride_id)
+    for ride_id in rides.unreadable_of_rider(rider_id):
+        letters.forget(letters_about(ride_id))
+        if rides.blank(ride_id, rider_id):
+            erased += 1
+        else:
+            still_open.append(ride_id)
     return Erasure(erased, tuple(still_open))
 
 

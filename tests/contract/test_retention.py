@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -58,10 +58,12 @@ class Tables:
         """What DynamoDB does by itself when the time has come."""
         self._client.delete_item(TableName=self._table, Key={"ride_id": {"S": ride.ride_id}})
 
-    def expires_at(self) -> str | None:
+    def item(self) -> Any:
         key = {"ride_id": {"S": "ride-1"}}
-        item = self._client.get_item(TableName=self._table, Key=key)["Item"]
-        return item["expires_at"]["N"] if "expires_at" in item else None
+        return self._client.get_item(TableName=self._table, Key=key)["Item"]
+
+    def expires_at(self) -> str | None:
+        return self.item().get("expires_at", {}).get("N")
 
 
 @pytest.fixture
@@ -172,6 +174,45 @@ def test_a_forgotten_rider_leaves_rides_without_a_trace(service: Service) -> Non
     assert service.rides.get("other") == a_finished_ride(ride_id="other", rider_id="stayer")
     listed = service.rides.list_of_rider("leaver", status=None, limit=10, start=None)
     assert [ride.ride_id for ride in listed.items] == ["open"]
+
+
+def spoil(service: Service, ride_id: str) -> None:
+    """Make a stored ride unreadable, as a change by hand can."""
+    if isinstance(service.rides, FakeRides):
+        service.rides.spoil(ride_id)
+    else:
+        no_number = {":it": {"S": "many"}}
+        service.rides._updated(ride_id, "SET fresh_deadlines = :it", no_number)
+
+
+def test_a_forgotten_rider_leaves_no_trace_in_a_ride_that_cannot_be_read(service: Service) -> None:
+    for name in ("readable", "spoilt"):
+        service.rides.create(a_finished_ride(ride_id=name, rider_id="leaver"))
+    service.rides.create(a_ride(ride_id="open", rider_id="leaver"))
+    service.rides.create(a_finished_ride(ride_id="other", rider_id="stayer"))
+    for name in ("spoilt", "open", "other"):
+        spoil(service, name)
+    assert list(service.rides.unreadable_of_rider("stayer")) == ["other"]
+    for expected in (Erasure(2, ("open",)), Erasure(0, ("open",))):
+        assert erase_rider(service.rides, service.dead_letters, "leaver") == expected
+        assert list(service.rides.unreadable_of_rider("leaver")) == ["open"]
+    assert not service.rides.blank("other", "leaver")
+    assert list(service.rides.unreadable_of_rider("stayer")) == ["other"]
+
+
+def test_of_a_ride_that_cannot_be_read_only_its_id_and_expiry_stay(tables: Tables) -> None:
+    tables.rides.create(a_finished_ride())
+    tables.rides.save(a_finished_ride(), rated := a_finished_ride(version=7))
+    tables.rides._updated("ride-1", "SET fresh_deadlines = :it", {":it": {"S": "many"}})
+    assert tables.rides.blank("ride-1", rated.rider_id)
+    assert tables.item().keys() == {"ride_id", "expires_at"}
+
+
+def test_a_ride_that_can_be_read_by_now_is_not_blanked(tables: Tables) -> None:
+    tables.rides.create(a_finished_ride())
+    assert not tables.rides.blank("ride-1", "rider-1")
+    assert not tables.rides.blank("nobody", "rider-1")
+    assert tables.rides.get("ride-1") == a_finished_ride()
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ class FakeRides:
 
     def __init__(self) -> None:
         self._stored: dict[str, Ride] = {}
+        self._unreadable: dict[str, Ride] = {}
         # Two, because a sweep of each costs time, and to a ride all others are one other shard.
         self.shards: Sequence[str] = ("0", "1")
 
@@ -66,6 +67,20 @@ class FakeRides:
         since: datetime | None = None,
     ) -> Page[Ride]:
         return self._page(lambda ride: ride.unicorn_id == unicorn_id, status, limit, start, since)
+
+    def spoil(self, ride_id: str) -> None:
+        """Make a stored ride unreadable."""
+        self._unreadable[ride_id] = self._stored.pop(ride_id)
+
+    def unreadable_of_rider(self, rider_id: str) -> Sequence[str]:
+        return [name for name, ride in self._unreadable.items() if ride.rider_id == rider_id]
+
+    def blank(self, ride_id: str, rider_id: str) -> bool:
+        ride = self._unreadable.get(ride_id)
+        if ride is None or not ride.is_terminal or ride.rider_id != rider_id:
+            return False
+        del self._unreadable[ride_id]
+        return True
 
     def _page(
         self,

@@ -62,6 +62,19 @@ class Rides(Protocol):
     ) -> Page[Ride]:
         """As `list_of_rider`, for the rides that this unicorn has, or had when they ended."""
 
+    def unreadable_of_rider(self, rider_id: str) -> Iterable[str]:
+        """The ids of the rider's rides that cannot be read; no listing has these rides.
+
+        Reads all rides of the rider, a few calls for each hundred.
+        """
+
+    def blank(self, ride_id: str, rider_id: str) -> bool:
+        """Remove all of a ride that cannot be read, except for its id and expiry.
+
+        False if the ride is open, can be read by now, or is no longer this rider's. Two remote
+        calls.
+        """
+
     def save(self, before: Ride, after: Ride) -> None:
         """Replace `before` by `after`. Raises `WriteConflict` unless `before` is still stored."""
 

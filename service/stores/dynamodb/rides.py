@@ -7,16 +7,17 @@ moment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from service.core.ports import MOST_LISTED, WriteConflict
 from service.model import Page, Ride, RideStatus
 from service.observability.instruments import RIDES_REQUESTED
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, ConditionFailed
+from service.stores.dynamodb.calls import BATCH, PATIENCE_SECONDS, ConditionFailed
 from service.stores.dynamodb.due import QUERY_PAGE, DueRides
-from service.stores.dynamodb.items import can_be_key, ride_from, ride_item, text
+from service.stores.dynamodb.items import can_be_key, readable, ride_from, ride_item, text
 from service.stores.dynamodb.steps import count_step, waiting_metrics
 from service.stores.dynamodb.updates import new_write_id, ride_update
 from service.stores.records import instant_text
@@ -29,6 +30,10 @@ Party = Literal["rider_id", "unicorn_id"]
 _INDEXES: Final[Mapping[Party, str]] = {"rider_id": "by_rider_keys", "unicorn_id": "by_unicorn"}
 _CONTINUES: Final = ("ride_id", "requested_at")
 """The parts of a continuation key, besides the rider or the unicorn."""
+
+
+KEPT_WHEN_BLANK: Final = frozenset({"ride_id", "expires_at"})
+"""The attributes that stay of an unreadable ride whose rider is erased."""
 
 
 class DynamoRides(DueRides):
@@ -103,6 +108,32 @@ class DynamoRides(DueRides):
         since: datetime | None = None,
     ) -> Page[Ride]:
         return self._page("unicorn_id", unicorn_id, status, limit, start, since)
+
+    def unreadable_of_rider(self, rider_id: str) -> Iterator[str]:
+        entries = self._query(_listing("rider_id", rider_id, None, None))
+        while ride_ids := [entry["ride_id"]["S"] for entry in islice(entries, BATCH)]:
+            for item in self._items_of(ride_ids):
+                # The index may be a moment old, so the ride may have another rider by now.
+                is_theirs = item.get("rider_id") == text(rider_id)
+                if is_theirs and readable(ride_from, item, "ride_id") is None:
+                    yield item["ride_id"]["S"]
+
+    def blank(self, ride_id: str, rider_id: str) -> bool:
+        item = self._stored(ride_id)
+        if item is None or readable(ride_from, item, "ride_id"):
+            return False
+        gone = {f"#{n}": name for n, name in enumerate(item.keys() - KEPT_WHEN_BLANK)}
+        try:
+            self._updated(
+                ride_id,
+                f"REMOVE {', '.join(gone)}",
+                {":rider": text(rider_id)},
+                ExpressionAttributeNames=gone | {"#shard": "shard"},
+                ConditionExpression="rider_id = :rider AND attribute_not_exists(#shard)",
+            )
+        except ConditionFailed:
+            return False
+        return True
 
     def _page(
         self,
