@@ -1,6 +1,6 @@
-"""Kinds of fields: what a ride loses with its unicorn, hides from others, or is erased of.
+"""Kinds of a ride's fields, which say when a ride loses a value and from whom it hides it.
 
-A field has the kinds that its annotation names, and no other place lists them.
+A field has the kinds that its annotation names; no other place lists fields by kind.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Rating:
     """The rider's verdict, 1 to 5 stars."""
 
     stars: int
-    comment: str | None = None
+    comment: Annotated[str | None, TEXT] = None
 
 
 ERASED = "erased"
@@ -299,7 +299,7 @@ class Ride:
             rider_id=ERASED,
             pickup=self.pickup.blurred(),
             dropoff=self.dropoff and self.dropoff.blurred(),
-            rating=self.rating and replace(self.rating, comment=None),
+            rating=self.rating and replace(self.rating, **defaults(Rating, TEXT)),
             **defaults(Ride, TEXT, OF_REQUEST),
         )
 
