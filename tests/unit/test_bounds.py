@@ -17,7 +17,7 @@ from prometheus_client import Histogram
 
 from service import clock, probes
 from service.auth import claims, revocation
-from service.core import due, statistics, sweep
+from service.core import statistics, sweep, timeouts
 from service.model import ride
 from service.observability import instruments
 from service.stores import revocations
@@ -133,15 +133,15 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "service.stores.redis.leases:RUNNING_MS": (60 * leases.LEASE_MS, 3600 * 1000),
     "service.stores.redis.locks:LOCK_SECONDS": (dependencies.SWEEP_BUDGET_SECONDS + 0.5, 5),
     "worker.dependencies:SWEEP_BUDGET_SECONDS": (1, locks.LOCK_SECONDS),
-    "service.core.due:RETRY_EVERY": (2, 10),
-    "service.core.due:CHECK_MARGIN": (0.5, 2),
-    "service.core.staff:WAITING_DUE_WITHIN": (due.RETRY_EVERY.total_seconds() + 1, 30),
+    "service.core.timeouts:RETRY_EVERY": (2, 10),
+    "service.core.timeouts:CHECK_MARGIN": (0.5, 2),
+    "service.core.staff:WAITING_DUE_WITHIN": (timeouts.RETRY_EVERY.total_seconds() + 1, 30),
     "service.core.sweep:LONGEST_PAUSE": (30, 300),
     "service.model.ride:FIRST_RETRY": (1, 5),
     "service.model.ride:LIVENESS_CHECK": (5, sweep.LONGEST_PAUSE.total_seconds()),
     "service.stores.dynamodb.due:UNREADABLE_PAUSE": (60, 900),
     "service.stores.dynamodb.steps:EARLIEST_KNOWN_SECONDS": (
-        due.RETRY_EVERY.total_seconds() + 1,
+        timeouts.RETRY_EVERY.total_seconds() + 1,
         15,
     ),
     "service.stores.broker:SWEEP_EXPIRES": (2 * clock.BOUND.total_seconds(), 30),
