@@ -120,7 +120,7 @@ class DynamoRides(DueRides):
 
     def blank(self, ride_id: str, rider_id: str) -> bool:
         item = self._stored(ride_id)
-        if item is None or readable(ride_from, item, "ride_id"):
+        if item is None or readable(ride_from, item, "ride_id") is not None:
             return False
         gone = {f"#{n}": name for n, name in enumerate(item.keys() - KEPT_WHEN_BLANK)}
         try:

@@ -54,6 +54,11 @@ def a_paused_zone(service: Service) -> None:
     service.pauses.put(ZONE, True)
 
 
+def a_ride_that_cannot_be_read(service: Service) -> None:
+    a_completed_ride(service)
+    service.rides.spoil(RIDE_ID)
+
+
 @scenario(given=a_ride_set_aside)
 def a_ride_is_replayed(process: Process) -> object:
     return dead_letters.replay(
@@ -123,6 +128,11 @@ def a_driver_asks_for_the_photo_of_a_rider_who_has_none(process: Process) -> obj
 
 @scenario(given=a_completed_ride)
 def a_rider_is_forgotten(process: Process) -> object:
+    return erasure.erase_rider(process.ports.rides, process.ports.dead_letters, "rider-1")
+
+
+@scenario(given=a_ride_that_cannot_be_read)
+def the_rider_of_an_unreadable_ride_is_forgotten(process: Process) -> object:
     return erasure.erase_rider(process.ports.rides, process.ports.dead_letters, "rider-1")
 
 

@@ -15,10 +15,9 @@ from service.core import (
     city_map,
     coming,
     dead_letters,
-    due,
     estimates,
-    experience,
     geofence,
+    legs,
     photos,
     pickup_etas,
     positions,
@@ -27,8 +26,9 @@ from service.core import (
     rounds,
     statistics,
     sweep,
-    times,
+    timeouts,
     transition,
+    travel_times,
     watch,
 )
 from service.core.ports import Rules, tables
@@ -55,7 +55,7 @@ def seconds(*spans: timedelta) -> list[float]:
 
 
 def test_rides_are_looked_after_as_documented() -> None:
-    assert seconds(due.TRIP_LOST_AFTER, rounds.OVERDUE) == [1800, 10]
+    assert seconds(timeouts.TRIP_LOST_AFTER, rounds.OVERDUE) == [1800, 10]
     assert (sweep.MOST_DUE, sweep.BATCH_RIDES, sweep.HELP_AFTER_RIDES) == (400, 100, 200)
     assert (dead_letters.DEATHS_ALONE, transition.ATTEMPTS) == (2, 4)
     assert timedelta(days=36_500) == reconcile.FAR_AHEAD
@@ -70,7 +70,7 @@ def test_a_unicorn_that_does_not_come_is_judged_as_documented() -> None:
     assert seconds(coming.UNPLACED_AFTER) == [coming.SLACK_SECONDS] == [180]
     assert (coming.BETTER_SECONDS, coming.MOST_READ, coming.TAKEN_BACK_SHARE) == (120, 8, 0.05)
     assert seconds(geofence.FRESH, geofence.INSIST_AFTER) == [15, 30]
-    assert (positions.MOST_REPORTS, experience.ENDS_WITHIN_METRES) == (3, 500)
+    assert (positions.MOST_REPORTS, legs.ENDS_WITHIN_METRES) == (3, 500)
 
 
 def test_what_is_shown_is_as_much_as_new_and_as_coarse_as_documented() -> None:
@@ -94,5 +94,5 @@ def test_lists_and_photos_have_the_bounds_that_are_documented() -> None:
 
 def test_a_new_zone_expects_the_drives_of_new_york() -> None:
     knots = np.array(KNOTS)
-    expected = np.exp(times.NEW_YORK.by_distance) * knots / GreatCircle().reach_metres(1)
+    expected = np.exp(travel_times.NEW_YORK.by_distance) * knots / GreatCircle().reach_metres(1)
     assert expected[[0, 2, 5]] == pytest.approx([117.5, 287.0, 958.8], rel=0.001)
