@@ -34,7 +34,7 @@ class HearingReports:
     def __init__(self, ports: Ports, now: Callable[[], datetime]) -> None:
         self._ports = ports
         self._now = now
-        self._process = secrets.token_hex(8)
+        self._process = secrets.token_hex()
         self._refused: set[str | None] = set()
         self._ended = threading.Event()
 

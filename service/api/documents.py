@@ -31,7 +31,7 @@ class Document:
     def of(cls, content: bytes, media_type: str, compressed: bytes | None = None) -> Document:
         """The document; compresses `content` unless `compressed` is given."""
         compressed = compressed or gzip.compress(content, mtime=0)
-        return cls(content, compressed, media_type, hashlib.sha256(content).hexdigest()[:32])
+        return cls(content, compressed, media_type, hashlib.sha256(content).hexdigest())
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """The document, or 304 if the client already has it.

@@ -57,7 +57,7 @@ class Pages:
     def release(self) -> str:
         """A digest of the content of all assets."""
         named = (f"{name} {each.tag}\n" for name, each in self.assets.items())
-        return hashlib.sha256("".join(named).encode()).hexdigest()[:16]
+        return hashlib.sha256("".join(named).encode()).hexdigest()
 
     @cached_property
     def policy(self) -> str:

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.command import tools
+from service.command.fleet import BadLine, _new_unicorn
 from service.command.main import main
 
 COMMANDS: Final[Mapping[str, set[str]]] = {
@@ -67,6 +68,12 @@ def test_each_command_takes_what_is_documented() -> None:
 def test_a_fleet_is_imported_from_a_file(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.csv"):
         assert CliRunner().invoke(main, ["fleet", "import", str(path)]).exit_code == 2
+
+
+def test_a_long_value_in_a_line_of_the_fleet_is_repeated_in_part() -> None:
+    with pytest.raises(BadLine) as refused:
+        _new_unicorn({"name": "Silver", "color": "White", "gender": "x" * 500})
+    assert str(refused.value).endswith(f"found {'x' * 80!r}")
 
 
 @pytest.mark.parametrize("error", [KeyError, OSError])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
 
 from service.api import (
@@ -51,6 +52,14 @@ def test_keys_tokens_and_revocations_live_as_long_as_promised() -> None:
     assert revocation.FRESH_SECONDS + revocation.PAUSE_SECONDS < 5, "in effect within 5 s"
     assert (claims.LONGEST_IDENTIFIER, claims.LONGEST_SESSION_SECONDS) == (256, 30 * 86_400)
     assert claims.AccessClaims(issuers=(), client_ids=()).leeway_seconds == 30
+    defaults = {
+        iam.IamVerifier: {"leeway_seconds": 30},
+        jwks.Endpoint: {"deadline_seconds": 3},
+        verifier.TokenVerifier: {"remembered_tokens": 10_000},
+    }
+    for part, expected in defaults.items():
+        parameters = inspect.signature(part).parameters
+        assert {name: parameters[name].default for name in expected} == expected
     assert (jwks.SMALLEST_KEY_BITS, jwks.LARGEST_KEY_BITS) == (2048, 4096)
     assert (1024, range(342, 684)) == (verifier.LONGEST_HEADER, verifier._SIGNATURE_LENGTHS)
 
