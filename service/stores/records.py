@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache, partial
 from types import NoneType
@@ -54,6 +54,20 @@ def millis(instant: datetime) -> int:
 def instant_at(milliseconds: float) -> datetime:
     """The instant so many milliseconds after the beginning of 1970."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def instant_or_none(milliseconds: str | None) -> datetime | None:
+    """The instant of a text; None for no text or one that is not an instant."""
+    try:
+        return instant_at(int(milliseconds)) if milliseconds else None
+    except UNREADABLE:
+        return None
+
+
+@cache
+def in_millis(duration: timedelta) -> int:
+    """A duration in whole milliseconds."""
+    return duration // timedelta(milliseconds=1)
 
 
 def record_of(value: object) -> Record:

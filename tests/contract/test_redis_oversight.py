@@ -13,7 +13,8 @@ from service.model.operations import Beat, QueueLength, WorkerState
 from service.stores.broker import KEY_PREFIX, RedisQueues
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
-from service.stores.redis.waiting import RedisRoundLease, RedisWaitingRides
+from service.stores.redis.rounds import RedisRoundLease
+from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import REMEMBERED, RedisWorkers
 from tests.support.builders import NOW, a_ride
 

@@ -14,7 +14,7 @@ from service.core.ports import LeaseLost, RoundLease, RoundLeases, WaitingRides
 from service.model import Pairing
 from service.observability.instruments import UNREADABLE_ENTRIES
 from service.stores.entries import dump_ride
-from service.stores.redis import keys, leases
+from service.stores.redis import keys, leases, rounds
 from service.stores.redis.link import RedisLink
 from service.stores.redis.waiting import RedisWaitingRides
 from tests.support.builders import NOW, a_ride
@@ -324,4 +324,4 @@ def test_a_plan_that_no_round_makes_again_is_forgotten(link: RedisLink) -> None:
     lease = take(RedisWaitingRides(link))
     lease.finish_round([Pairing("ride-1", "u1", 60, 500)], None)
     left = link.client.pttl(keys.plans(ZONE))
-    assert leases.PLANS_MS - 5000 < left <= leases.PLANS_MS
+    assert rounds.PLANS_MS - 5000 < left <= rounds.PLANS_MS

@@ -19,7 +19,7 @@ from service.stores import revocations as known_revocations
 from service.stores.dynamodb import unicorns
 from service.stores.dynamodb.schema import create_tables
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from service.stores.redis import leases, waiting
+from service.stores.redis import leases, rounds
 from service.stores.redis import locks as locks_module
 from service.stores.redis.link import RedisLink, connect
 from service.stores.redis.locks import RedisLocks
@@ -57,7 +57,7 @@ def dynamodb(ministack: MiniStack, settings: Settings) -> DynamoDBClient:
 def test_a_round_that_takes_many_lives_of_its_lease_keeps_the_zone_and_writes(
     link: RedisLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (leases, waiting):
+    for module in (leases, rounds):
         monkeypatch.setattr(module, "LEASE_MS", int(LIFE_SECONDS * 1000))
     monkeypatch.setattr(leases, "RENEW_SECONDS", LIFE_SECONDS / 10)
     zones = RedisWaitingRides(link)

@@ -22,7 +22,7 @@ from service.model import ride
 from service.observability import instruments
 from service.stores import revocations
 from service.stores.dynamodb import calls, connections
-from service.stores.redis import leases, locks, waiting
+from service.stores.redis import leases, locks
 from worker import dependencies
 
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
@@ -127,10 +127,10 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "service.hearing:TIMES": (10, 50),
     # A lost trigger, job or holder costs a ride seconds.
     "service.bootstrap:JOB_TIMEOUT_SECONDS": (1, leases.LEASE_MS / 1000),
-    "service.stores.redis.waiting:MARK_MS": (500, 2000),
-    "service.stores.redis.waiting:NOTED_MS": (60 * waiting.MARK_MS, 3600 * 1000),
+    "service.stores.redis.leases:MARK_MS": (500, 2000),
+    "service.stores.redis.leases:NOTED_MS": (60 * leases.MARK_MS, 3600 * 1000),
     "service.stores.redis.waiting:UNSEEN_AFTER": (0.5, ride.FIRST_RETRY.total_seconds()),
-    "service.stores.redis.leases:RUNNING_MS": (60 * leases.LEASE_MS, 3600 * 1000),
+    "service.stores.redis.rounds:RUNNING_MS": (60 * leases.LEASE_MS, 3600 * 1000),
     "service.stores.redis.locks:LOCK_SECONDS": (dependencies.SWEEP_BUDGET_SECONDS + 0.5, 5),
     "worker.dependencies:SWEEP_BUDGET_SECONDS": (1, locks.LOCK_SECONDS),
     "service.core.timeouts:RETRY_EVERY": (2, 10),
@@ -156,7 +156,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
         claims.LONGEST_LIFETIME_SECONDS,
     ),
     # What Redis keeps for people to look at.
-    "service.stores.redis.presence:KEPT_SECONDS": (3600, 7 * 86_400),
+    "service.stores.redis.unicorns:KEPT_SECONDS": (3600, 7 * 86_400),
     "service.stores.redis.moves:RUN_KEPT": (600, 86_400 / 3),
     "service.stores.redis.city_map:TIDIED_AFTER": (600, 86_400 / 3),
 }

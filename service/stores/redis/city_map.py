@@ -30,6 +30,7 @@ from service.stores.entries import (
 from service.stores.records import millis
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink, RedisStore
+from service.stores.redis.unicorns import STATE_TTL
 
 BATCH_UNICORNS: Final = 250
 """Unicorns that are read with one call. Other requests of the process have their turn in between:
@@ -38,10 +39,6 @@ MOST_READ: Final = 4 * MOST_SHOWN
 """Unicorns of the box's zones whose places are read, however few of them are in the box."""
 TIDIED_AFTER: Final = timedelta(hours=1)
 """How long after its state was last noted a unicorn leaves a zone's hash."""
-
-STATE_TTL: Final = timedelta(seconds=60)
-"""A state that was noted longer ago does not count: the state of a unicorn that keeps sending is
-noted again every 30 s."""
 
 _CACHED: Final = 2 * MOST_SHOWN
 

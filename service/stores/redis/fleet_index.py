@@ -7,7 +7,6 @@ candidates.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,28 +16,24 @@ from typing import Any, Final, cast
 from service.core.ports import Nearby, Sighting
 from service.matching.zones import zone_of
 from service.model import FleetEntry, Location, Position, PositionProblem, Unicorn
-from service.model.presence import (
-    AT_PICKUP_METRES,
-    FASTEST_METRES_PER_SECOND,
-    TRAIL_METRES,
-    TRAIL_PLACES,
-)
-from service.stores.entries import dump_position, dump_unicorn, position_of, unicorn_of
-from service.stores.records import millis
-from service.stores.redis import city_map, keys, scripts
-from service.stores.redis.city_map import STATE_TTL
+from service.stores.entries import dump_position, position_of
+from service.stores.records import in_millis
+from service.stores.redis import city_map, keys
 from service.stores.redis.geo_sets import GeoSets, Relocation
 from service.stores.redis.link import Command, RedisLink
-from service.stores.redis.presence import (
-    KEPT_SECONDS,
-    RedisPresence,
+from service.stores.redis.presence import RedisPresence
+from service.stores.redis.remembered import Remembered
+from service.stores.redis.unicorns import (
+    STATE_TTL,
     advice_of,
+    age_millis,
+    note_positions,
+    note_states,
     problem_of,
     reached_of,
     ride_version_of,
-    span,
+    state_of,
 )
-from service.stores.redis.remembered import Remembered
 
 STATE_CHECK: Final = timedelta(seconds=30)
 """When a position arrives and the state is older than this, the state is read from DynamoDB again.
@@ -46,14 +41,6 @@ So the state of a unicorn that keeps sending is never missing."""
 CORNER_METRES: Final = 160.0
 """The greatest distance between two places with the same corner; searches add it to their radius.
 """
-
-_NOTE_POSITION: Final = f"""
-local ttl_seconds, fastest_metres_per_second = {KEPT_SECONDS}, {FASTEST_METRES_PER_SECOND}
-local trail_metres, trail_places = {TRAIL_METRES}, {TRAIL_PLACES}
-local at_pickup_metres = {AT_PICKUP_METRES}
-{scripts.NOTE_POSITION}"""
-"""The script with its limits. They are part of its text, because arguments would be sent with each
-position."""
 
 
 @dataclass(slots=True)
@@ -87,19 +74,14 @@ class RedisFleetIndex(RedisPresence):
         self, positions: Mapping[str, Position], now: datetime, *, is_own: bool
     ) -> Mapping[str, Sighting]:
         expected = self._expected(positions, now)
-        texts = {name: dump_position(position) for name, position in positions.items()}
-        facts = millis(now), int(is_own)
-        answers = self._link.run_all(
-            _NOTE_POSITION,
-            [
-                ([keys.unicorn(name)], (millis(position.recorded_at), texts[name], *facts))
-                for name, position in positions.items()
-            ],
-            extra=self._geo.commands(expected.values(), now),
-        )
+        reports = {
+            name: (position, dump_position(position)) for name, position in positions.items()
+        }
+        extra = self._geo.commands(expected.values(), now)
+        answers = note_positions(self._link, reports, now, is_own=is_own, extra=extra)
         found = _Found()
-        for (name, position), answer in zip(positions.items(), answers, strict=True):
-            self._sort(found, name, (position, texts[name]), answer, expected.get(name), now)
+        for (name, report), answer in zip(reports.items(), answers, strict=True):
+            self._sort(found, name, report, answer, expected.get(name), now)
         self._geo.take_away(found.astray, now)
         self._place(found.entered, found.relocations, now)
         return found.sightings
@@ -119,8 +101,8 @@ class RedisFleetIndex(RedisPresence):
         """
         news, before_text, state, noted, ride, advice, *ignored_since = answer
         last = self._last.read(name, state, before_text)
-        age = _age_millis(noted, now)
-        unicorn = last.unicorn if age < span(STATE_CHECK) else None
+        age = age_millis(noted, now)
+        unicorn = last.unicorn if age < in_millis(STATE_CHECK) else None
         before, (position, text) = last.position, reported
         has_entered = bool(news) and _has_entered(self._fresh(before, now), position)
         if has_entered and unicorn:
@@ -135,7 +117,7 @@ class RedisFleetIndex(RedisPresence):
         if news:
             last.position_text, last.position = text, position
         # A state that is about to be checked still counts: its unicorn stays in sight.
-        counts = last.unicorn if age < span(STATE_TTL) else None
+        counts = last.unicorn if age < in_millis(STATE_TTL) else None
         wanted = self._relocation_of(counts, last.position, before, now) if news or made else None
         # Nearly always both are equal, and comparing them is faster than `is_like`.
         if wanted and made and (wanted == made or wanted.is_like(made)):
@@ -167,29 +149,15 @@ class RedisFleetIndex(RedisPresence):
         return None
 
     def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
-        self._refresh([unicorn], now, "" if ride_version is None else ride_version)
+        self._refresh([unicorn], now, ride_version)
 
     def refresh_all(self, unicorns: Collection[Unicorn], now: datetime) -> None:
-        self._refresh(unicorns, now, "")
+        self._refresh(unicorns, now, None)
 
     def _refresh(
-        self, unicorns: Collection[Unicorn], now: datetime, ride_version: int | str
+        self, unicorns: Collection[Unicorn], now: datetime, ride_version: int | None
     ) -> None:
-        facts = (millis(now), span(STATE_TTL))
-        answers = self._link.run_all(
-            scripts.NOTE_STATE,
-            [
-                (
-                    [keys.unicorn(u.unicorn_id)],
-                    (
-                        *(u.version, dump_unicorn(u), *facts),
-                        *(u.ride_id or "", ride_version, KEPT_SECONDS),
-                    ),
-                )
-                for u in unicorns
-            ],
-            extra=_busy_commands(unicorns),
-        )
+        answers = note_states(self._link, unicorns, now, ride_version, _busy_commands(unicorns))
         seen: list[tuple[Unicorn, Position]] = []
         relocations = []
         for unicorn, (written, text, was_known) in zip(unicorns, answers, strict=True):
@@ -198,7 +166,7 @@ class RedisFleetIndex(RedisPresence):
                 seen.append((unicorn, position))
                 relocations.append(Relocation(unicorn, position.location, is_known=bool(was_known)))
         self._place(seen, relocations, now)
-        # The call counted those whose newer states stay by their old ones.
+        # Where a newer state stays, the call counted the unicorn by the older one: count it again.
         late = [u.unicorn_id for u, answer in zip(unicorns, answers, strict=True) if not answer[0]]
         newer = [entry.unicorn for entry in self.entries(late, now).values()] if late else []
         if newer:
@@ -236,7 +204,7 @@ class RedisFleetIndex(RedisPresence):
         return {
             unicorn_id: FleetEntry(unicorn, self._fresh(position_of(position), now))
             for unicorn_id, (state, noted, position) in zip(unicorn_ids, answers, strict=True)
-            if (unicorn := _state(state, noted, now)) and unicorn.unicorn_id == unicorn_id
+            if (unicorn := state_of(state, noted, now)) and unicorn.unicorn_id == unicorn_id
         }
 
     def position(self, unicorn_id: str, now: datetime) -> Position | None:
@@ -289,14 +257,3 @@ def _corner(place: Location) -> tuple[float, float]:
 
 def _has_entered(before: Position | None, after: Position) -> bool:
     return before is None or zone_of(before.location) != zone_of(after.location)
-
-
-def _state(text: str | None, noted: str | None, now: datetime) -> Unicorn | None:
-    """The state; None if it is too old or unreadable. The next position then reads it from DynamoDB
-    again."""
-    return unicorn_of(text) if _age_millis(noted, now) < span(STATE_TTL) else None
-
-
-def _age_millis(noted: str | None, now: datetime) -> float:
-    """Milliseconds since a state was noted; infinite if the note cannot be read."""
-    return millis(now) - int(noted) if noted and noted.isdecimal() else math.inf

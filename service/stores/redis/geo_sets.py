@@ -15,7 +15,7 @@ from typing import Any, Final
 from service.matching.zones import zone_of, zones_within
 from service.model import Location, Unicorn, UnicornState
 from service.stores.records import millis
-from service.stores.redis import keys, scripts
+from service.stores.redis import keys
 from service.stores.redis.link import Command, RedisLink, RedisStore
 
 BUCKET_SECONDS: Final = 30
@@ -24,8 +24,6 @@ NORTHERNMOST: Final = 85.05
 """The highest latitude that Redis GEO accepts, in degrees. Positions beyond it are clamped, so
 their distances are wrong: some candidates are too far away, which the pairing notices, and some
 near unicorns are not found."""
-
-
 FIRST_RADIUS_METRES: Final = 250.0
 """A search begins with this radius; if it finds too few, it continues with the whole reach."""
 
@@ -91,11 +89,8 @@ class GeoSets(RedisStore):
         usable: dict[str, list[float | str]] = defaultdict(list)
         busy: dict[str, list[float | str]] = defaultdict(list)
         for relocation in relocations:
-            name, zone, unicorn = (
-                relocation.unicorn.unicorn_id,
-                zone_of(relocation.at),
-                relocation.unicorn,
-            )
+            unicorn, zone = relocation.unicorn, zone_of(relocation.at)
+            name = unicorn.unicorn_id
             left = {zone_of(relocation.before)} if relocation.before else set()
             if unicorn.can_take_a_ride:
                 left.discard(zone)
@@ -108,6 +103,64 @@ class GeoSets(RedisStore):
                 for each in left if unicorn.can_take_a_ride else {*left, zone}:
                     gone[each].append(name)
         return self._commands(gone, usable, busy, now)
+
+    _SEARCH_ZONE: Final = """
+    -- KEYS usable… idle… busy…
+    -- ARGV longitude latitude first_metres metres count equal_metres most_equal most_busy
+    -- KEYS: GEO sets of usable unicorns; for each set, the hash of the times at which its unicorns
+    -- began to wait; GEO sets of the dropoffs of busy unicorns.
+    -- Returns the ids of the nearest usable unicorns, whether there are more within `metres`, and
+    -- the ids of the nearest busy unicorns. The usable ones include, of the unicorns up to
+    -- equal_metres farther, the most_equal that have waited longest: a limit by distance alone
+    -- would choose at random within a row of parked unicorns.
+    local sets, count, equal = #KEYS / 3, tonumber(ARGV[5]), tonumber(ARGV[6])
+    local function search(name, radius, ...)
+      return redis.call(
+        'GEOSEARCH', name, 'FROMLONLAT', ARGV[1], ARGV[2], 'BYRADIUS', radius, 'm', ...)
+    end
+    local function nearest(radius)
+      local hits = {}
+      for i = 1, sets do
+        for _, hit in ipairs(search(KEYS[i], radius, 'ASC', 'COUNT', count + 1, 'WITHDIST')) do
+          table.insert(hits, {hit[1], tonumber(hit[2])})
+        end
+      end
+      table.sort(hits, function(a, b) return a[2] < b[2] end)
+      return hits
+    end
+    local busy = {}
+    for i = 2 * sets + 1, #KEYS do
+      for _, name in ipairs(search(KEYS[i], ARGV[4], 'ASC', 'COUNT', ARGV[8])) do
+        table.insert(busy, name)
+      end
+    end
+    -- GEOSEARCH sorts every hit in the radius, so begin with a small radius, and enlarge it only if
+    -- it has too few hits.
+    local radius, reach = tonumber(ARGV[3]), tonumber(ARGV[4])
+    local hits = nearest(radius)
+    while #hits <= count and radius < reach do
+      radius = math.min(4 * radius, reach)
+      hits = nearest(radius)
+    end
+    local ids = {}
+    for i = 1, math.min(count, #hits) do ids[i] = hits[i][1] end
+    if #hits <= count then return {ids, 0, busy} end
+    if equal == 0 then return {ids, 1, busy} end
+    local equals = {}
+    for i = 1, sets do
+      local names = search(KEYS[i], hits[count][2] + equal)
+      for first = 1, #names, 1000 do
+        local last = math.min(first + 999, #names)
+        local since = redis.call('HMGET', KEYS[sets + i], unpack(names, first, last))
+        for j = first, last do
+          table.insert(equals, {names[j], tonumber(since[j - first + 1]) or math.huge})
+        end
+      end
+    end
+    table.sort(equals, function(a, b) return a[2] < b[2] end)
+    for i = 1, math.min(tonumber(ARGV[7]), #equals) do table.insert(ids, equals[i][1]) end
+    return {ids, 1, busy}
+    """
 
     def near(
         self,
@@ -132,7 +185,7 @@ class GeoSets(RedisStore):
         ]
         kinds, live = (keys.usable, keys.idle, keys.busy), self._live(now)
         answers = self._link.run_all(
-            scripts.SEARCH_ZONE,
+            self._SEARCH_ZONE,
             [
                 ([name(zone, bucket) for name in kinds for bucket in live], arguments)
                 for _, zone, arguments in searches
@@ -167,9 +220,7 @@ class GeoSets(RedisStore):
         for zone, members in usable.items():
             older = [keys.usable(zone, bucket) for bucket in self._live(now) if bucket != current]
             sets = [keys.usable(zone, current), keys.idle(zone, current), *older]
-            # EVAL with the text, because EVALSHA fails the whole call if a new Redis lacks the
-            # script.
-            commands.append(("EVAL", scripts.PUT_USABLE, len(sets), *sets, lasts, *members))
+            commands.append(_put_usable(sets, lasts, members))
         for name, members in busy.items():
             commands += (("GEOADD", name, *members), ("EXPIRE", name, lasts))
         return commands
@@ -178,17 +229,31 @@ class GeoSets(RedisStore):
         return range(_bucket(now) - self._buckets + 1, _bucket(now) + 1)
 
 
+_PUT_USABLE: Final = """
+-- KEYS usable_now idle_now older_usable…  ARGV ttl_seconds (longitude latitude id waits_since_ms)…
+-- Each unicorn is in the set of this span of time alone, and waits since then if that is told.
+for i = 2, #ARGV, 4 do
+  for k = 3, #KEYS do redis.call('ZREM', KEYS[k], ARGV[i + 2]) end
+  redis.call('GEOADD', KEYS[1], ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  if ARGV[i + 3] ~= '' then redis.call('HSET', KEYS[2], ARGV[i + 2], ARGV[i + 3]) end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+"""
+
+
+def _put_usable(sets: Sequence[str], lasts: int, members: Sequence[float | str]) -> Command:
+    # EVAL with the text, because EVALSHA fails the whole call if a new Redis lacks the script.
+    return ("EVAL", _PUT_USABLE, len(sets), *sets, lasts, *members)
+
+
 def _member(name: str, at: Location) -> tuple[float, float, str]:
     return *_point(at), name
 
 
 def _point(at: Location) -> tuple[float, float]:
-    return at.longitude, _indexable(at.latitude)
+    return at.longitude, max(-NORTHERNMOST, min(NORTHERNMOST, at.latitude))
 
 
 def _bucket(now: datetime) -> int:
     return int(now.timestamp()) // BUCKET_SECONDS
-
-
-def _indexable(latitude: float) -> float:
-    return max(-NORTHERNMOST, min(NORTHERNMOST, latitude))

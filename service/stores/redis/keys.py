@@ -91,11 +91,7 @@ def waiting(zone: str) -> str:
 
 
 def mark(zone: str) -> str:
-    """Exists while a round is asked for and has not begun. Its value says who will run the round.
-
-    `1`: a published job. Otherwise the token of the lease's holder: a job came, found the lease
-    taken, and left the round to the holder. That mark lasts as long as the lease.
-    """
+    """Exists while a round is asked for and has not begun; `leases` explains it and its values."""
     return f"{PREFIX}:{{{zone}}}:mark"
 
 

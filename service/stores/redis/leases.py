@@ -1,193 +1,184 @@
-"""The lease of a job on a zone, with the fenced reads and writes of its rounds.
+"""The mark and the lease of a zone: how many triggers become few rounds, one after another.
 
-`waiting` beside this module explains mark and lease. Every script first checks that no other job
-holds the lease.
+Both are keys of the zone in Redis, and both expire, so that no dead process blocks a zone. The mark
+says that a round of the zone is asked for and has not begun. Its value says who will run this
+round: `1` is a published job, anything else is the holder of the lease. The lease lets one job run
+the zone's rounds. Its value is the token of that job.
+
+1. A producer adds its ride and tries to set the mark, in one call. If the mark is new, the producer
+   publishes a job. If the mark exists, the round is already asked for: it publishes nothing.
+2. The job takes the lease and deletes the mark, in one script.
+3. A job that finds the lease taken ends without a round. It first sets the mark (again) in the name
+   of the holder, for the rest of the lease. Each renewal of the lease renews this mark too. So the
+   holder finds the mark at the end of its round, and runs one more.
+4. Each round, also a second one of the same job, deletes the mark and *then* reads the rides
+   (`begin_round` in `rounds`, beside this module). So a ride that is added later sets the mark
+   again and gets another round.
+5. A holder that is done gives the lease back only if there is no mark, in one script. A holder that
+   gives up gives it back in any case, with the mark that is in its name; then it marks the zone
+   like a producer, for its successor.
+
+The lease only saves work. If two jobs hold it by mistake, the claim still gives each ride one
+unicorn and each unicorn one ride.
 """
 
 from __future__ import annotations
 
-import logging
+import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from service.core.ports import LeaseLost, PlaceInLine, WaitingZone
-from service.model import Pairing, Ride
+from service.core.ports import LeaseLost
 from service.model.errors import Unavailable
-from service.observability import traces
-from service.observability.instruments import ROUND_RIDES, ROUND_SECONDS, TRIGGER_LAG
-from service.stores.entries import (
-    UnknownSchema,
-    dump_place,
-    dump_plan,
-    load_place,
-    load_plan,
-    load_waiting_ride,
-    note_unreadable,
-    readable,
-    trace_of,
-)
-from service.stores.records import UNREADABLE
-from service.stores.redis import keys, scripts
-from service.stores.redis.link import RedisLink
+from service.stores.redis import keys
+from service.stores.redis.link import Command, RedisLink
 
-logger = logging.getLogger(__name__)
-
+MARK_MS: Final = 1000
+"""How long the mark of a trigger lasts, in milliseconds. If the job of the trigger is lost, the
+next trigger after this time publishes another job."""
+NOTED_MS: Final = 600_000
+"""How long Redis keeps the instant of a zone's oldest unread trigger (`keys.triggered`), in
+milliseconds: longer than the mark, so that the instant shows how long triggers wait even if a job
+or a mark was lost."""
 LEASE_MS: Final = 2000
 """How long a lease lasts, in milliseconds: twice a job's work budget. A holder that dies blocks its
 zone for this long at most."""
 RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
 """How often the holder renews the lease. Two renewals in a row may fail: the third one is tried
 after 1.5 s. A fourth would come at the moment at which the lease expires."""
-RUNNING_MS: Final = 600_000
-"""How long Redis keeps the list of a round's rides, in milliseconds. A zone with a waiting ride
-never goes that long without a round."""
-PLANS_MS: Final = 15_000
-"""How long Redis keeps plans, in milliseconds: longer than the time between two rounds of a zone
-with a waiting ride. Each round makes new plans."""
-
-READ_BY_A_ROUND: Final = (
-    keys.mark,
-    keys.waiting,
-    keys.plans,
-    keys.running,
-    keys.alone,
-    keys.triggered,
-    keys.resume,
-)
-
-
-class RedisRoundLease:
-    """One job's lease on a zone. A thread renews it, because a claim may take longer than 2 s."""
-
-    def __init__(self, link: RedisLink, zone: str, owner: str) -> None:
-        self._link = link
-        self._owner = owner
-        self._began = 0.0
-        self._report: dict[str, object] = {}
-        self._suspects: set[str] | None = None
-        """None until the first round begins."""
-        self._over = threading.Event()
-        self.zone = zone
-        self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
-        self._renewal.start()
-
-    def begin_round(self) -> WaitingZone:
-        self._began = time.perf_counter()
-        rides, plans, suspects, triggered, resume = self._fenced(
-            scripts.BEGIN_ROUND, READ_BY_A_ROUND, LEASE_MS, RUNNING_MS
-        )
-        self._observe(len(rides) // 2, triggered)
-        self._suspects = set(suspects[::2])
-        return WaitingZone(
-            rides=self._readable_rides(_pairs(rides)),
-            plans={
-                ride_id: plan
-                for ride_id, text in _pairs(plans)
-                if (plan := readable("plan", load_plan, ride_id, text))
-            },
-            suspects={
-                ride_id: int(count) if count.isdecimal() else 0
-                for ride_id, count in _pairs(suspects)
-            },
-            resume_at=readable("plan", load_place, resume),
-        )
-
-    def finish_round(self, plans: Sequence[Pairing], resume_at: PlaceInLine | None) -> None:
-        seconds = time.perf_counter() - self._began
-        ROUND_SECONDS.observe(seconds)
-        if self._report.get("rides"):
-            # docker/ecs/scaling.yaml makes metrics from these fields.
-            logger.info("round", extra={**self._report, "round_seconds": round(seconds, 4)})
-        suspects = self._suspects or ()
-        self._fenced(
-            scripts.FINISH_ROUND,
-            (keys.plans, keys.running, keys.resume),
-            PLANS_MS,
-            RUNNING_MS,
-            dump_place(resume_at) if resume_at else "",
-            len(suspects),
-            *suspects,
-            *(part for plan in plans for part in (plan.ride_id, dump_plan(plan))),
-        )
-
-    def try_alone(self, ride_id: str) -> None:
-        self._fenced(scripts.TRY_ALONE, (keys.alone,), ride_id, RUNNING_MS)
-
-    def clear(self, ride_id: str) -> None:
-        self._fenced(scripts.CLEAR_SUSPECT, (keys.running, keys.alone), ride_id)
-        if self._suspects:
-            self._suspects.discard(ride_id)
-
-    def release_unless_marked(self) -> bool:
-        left = bool(self._call(scripts.LEAVE_LEASE, (keys.mark,)))
-        if left:
-            self._over.set()
-        return left
-
-    def release(self) -> None:
-        self._give_back(0)
-
-    def release_after_error(self) -> None:
-        self._give_back(0) if self._suspects is None else self._give_back(1, *self._suspects)
-
-    def _give_back(self, *failed: object) -> None:
-        self._over.set()
-        self._call(scripts.RELEASE_LEASE, (keys.mark, keys.running), *failed)
-
-    def _renew(self) -> None:
-        while not self._over.wait(RENEW_SECONDS):
-            with suppress(Unavailable):
-                if not self._call(scripts.RENEW_LEASE, (keys.mark,), LEASE_MS):
-                    return
-
-    def _fenced(self, script: str, names: tuple[keys.OfZone, ...], *args: Any) -> Any:
-        answer = self._call(script, names, *args)
-        if answer is None:
-            raise LeaseLost(f"another job has the lease of zone {self.zone}")
-        return answer
-
-    def _call(self, script: str, names: tuple[keys.OfZone, ...], *args: Any) -> Any:
-        of_zone = [name(self.zone) for name in (keys.lease, *names)]
-        return self._link.run(script, of_zone, self._owner, *args)
-
-    def _observe(self, rides: int, triggered: str | None) -> None:
-        self._report = {"zone": self.zone, "rides": rides}
-        ROUND_RIDES.observe(rides)
-        if triggered and triggered.isdecimal():
-            # The clocks of two machines may differ, so a negative lag counts as none.
-            lag = max(0, now_ms() - int(triggered)) / 1000
-            TRIGGER_LAG.observe(lag)
-            self._report["trigger_lag_seconds"] = lag
-
-    def _readable_rides(self, entries: Iterable[tuple[str, str]]) -> Sequence[Ride]:
-        """The rides. An unreadable entry is dropped; the sweep adds its ride again.
-
-        An entry of another release stays, for that release or the sweep.
-        """
-        rides, unreadable = [], []
-        for ride_id, text in entries:
-            try:
-                rides.append(load_waiting_ride(self.zone, ride_id, text))
-                if traces.is_on():
-                    traces.remember(ride_id, trace_of(text))
-            except UnknownSchema as error:
-                logger.warning("waiting ride skipped", extra={"cause": repr(error)})
-            except UNREADABLE as error:
-                note_unreadable("ride", error)
-                unreadable.append(ride_id)
-        if unreadable:
-            with self._link.use() as client:
-                client.hdel(keys.waiting(self.zone), *unreadable)
-        return rides
-
-
-def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The (field, value) pairs of a hash from a script's flat list."""
-    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def commands_to_mark(zone: str, now: int) -> tuple[Command, Command]:
+    """The commands that set the mark and note the instant `now` (ms) of its trigger.
+
+    They follow the commands that add a ride, in the same call. Each answers what was there before,
+    or None; without a mark before, the caller must publish a job.
+    """
+    # With `GET`, a key of a wrong type is an error, on which `link` deletes the key. Without `GET`,
+    # the key would count as a mark.
+    return (
+        ("SET", keys.mark(zone), "1", "NX", "GET", "PX", MARK_MS),
+        ("SET", keys.triggered(zone), now, "NX", "GET", "PX", NOTED_MS),
+    )
+
+
+_MARK_IF_WAITING: Final = """
+-- KEYS waiting mark triggered  ARGV mark_ms now_ms triggered_ms
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('SET', KEYS[3], ARGV[2], 'NX', 'PX', ARGV[3])
+if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1]) then return 1 end
+return 0
+"""
+
+
+def mark_if_waiting(link: RedisLink, zones: Iterable[str]) -> Sequence[str]:
+    """Mark the zones that have waiting rides: one call. Returns the zones whose mark is new."""
+    ordered, args = sorted(zones), (MARK_MS, now_ms(), NOTED_MS)
+    calls = [
+        ((keys.waiting(zone), keys.mark(zone), keys.triggered(zone)), args) for zone in ordered
+    ]
+    marked = link.run_all(_MARK_IF_WAITING, calls)
+    return [zone for zone, is_new in zip(ordered, marked, strict=True) if is_new]
+
+
+class Lease:
+    """A job's lease on a zone. A thread renews it, because a claim may take longer than 2 s.
+
+    The first key of each script is the lease, and its first argument the token of this job.
+    """
+
+    def __init__(self, link: RedisLink, zone: str, owner: str) -> None:
+        self.zone = zone
+        self._link = link
+        self._owner = owner
+        self._over = threading.Event()
+        self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._renewal.start()
+
+    _TAKE: Final = """
+    -- KEYS lease mark  ARGV owner lease_ms
+    if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+      redis.call('DEL', KEYS[2])
+      return 1
+    end
+    -- The mark names the holder, so that the holder knows that no job stands behind it.
+    local left = math.max(1, redis.call('PTTL', KEYS[1]))
+    redis.call('SET', KEYS[2], redis.call('GET', KEYS[1]), 'PX', left)
+    return 0
+    """
+
+    @classmethod
+    def take(cls, link: RedisLink, zone: str) -> Self | None:
+        """Take the lease and delete the mark: one call. None if another job has the lease."""
+        owner = secrets.token_hex(8)
+        taken = link.run(cls._TAKE, (keys.lease(zone), keys.mark(zone)), owner, LEASE_MS)
+        return cls(link, zone, owner) if taken else None
+
+    _RENEW: Final = """
+    -- KEYS lease mark  ARGV owner lease_ms
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+    return 1
+    """
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEW_SECONDS):
+            with suppress(Unavailable):
+                if not self._run(self._RENEW, (keys.mark,), LEASE_MS):
+                    return
+
+    _RELEASE_UNLESS_MARKED: Final = """
+    -- KEYS lease mark  ARGV owner
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end
+    if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+    redis.call('DEL', KEYS[1])
+    return 1
+    """
+
+    def release_unless_marked(self) -> bool:
+        left = bool(self._run(self._RELEASE_UNLESS_MARKED, (keys.mark,)))
+        if left:
+            self._over.set()
+        return left
+
+    _RELEASE: Final = """
+    -- KEYS lease mark running  ARGV owner [is_alive suspect…]
+    -- is_alive: 1 if the process survived an error in its round, so that only the given rides stay
+    -- suspects.
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
+    redis.call('DEL', KEYS[1])
+    if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+    if ARGV[2] == '1' then
+      redis.call('DEL', KEYS[3])
+      for i = 3, #ARGV do redis.call('SADD', KEYS[3], ARGV[i]) end
+    end
+    """
+
+    def release(self, suspects: Collection[str] | None = None) -> None:
+        """Give the lease back, and delete the mark if a refused job set it.
+
+        `suspects`: the only rides that stay noted as held, because the process survived an error;
+        None: what the last round noted stays as it is.
+        """
+        self._over.set()
+        args = () if suspects is None else (1, *suspects)
+        self._run(self._RELEASE, (keys.mark, keys.running), *args)
+
+    def _run_fenced(self, script: str, names: Sequence[keys.OfZone], *args: Any) -> Any:
+        """The answer of a script that answers nothing if another job has the lease now."""
+        answer = self._run(script, names, *args)
+        if answer is None:
+            raise LeaseLost(f"another job has the lease of zone {self.zone}")
+        return answer
+
+    def _run(self, script: str, names: Sequence[keys.OfZone], *args: Any) -> Any:
+        of_zone = [name(self.zone) for name in (keys.lease, *names)]
+        return self._link.run(script, of_zone, self._owner, *args)

@@ -58,7 +58,6 @@ of 100, the next client would get an error that looks like a failure of Redis.""
 _IN_SCRIPT: Final = re.compile(r": -([A-Z]+) ")
 """Finds the error of a script's command, which servers before version 7 wrap in another error."""
 
-
 _WRONG_TYPE: Final = "WRONGTYPE"
 
 _ENCODING_ERRORS: Final = "surrogateescape"

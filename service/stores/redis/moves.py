@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -20,12 +19,13 @@ import h3
 
 from service.core.ports import LastRun, Outlook, RecentRequest
 from service.matching.demand import PICKUP_RESOLUTION, Move
+from service.memory import BoundedMemory
 from service.model import Advice, Location, Ride
 from service.stores.entries import SCHEMA, dump_advice, load_advice, load_list, load_plan, readable
-from service.stores.records import instant_at, millis
+from service.stores.records import instant_at, instant_or_none, millis
 from service.stores.redis import keys
 from service.stores.redis.link import Command, RedisStore
-from service.stores.redis.presence import KEPT_SECONDS, instant_or_none
+from service.stores.redis.unicorns import KEPT_SECONDS
 
 QUARTER: Final = 900
 """A rider counts once in each period of this many seconds."""
@@ -44,9 +44,9 @@ class RequestCounter:
     """Counts riders who ask for rides, with commands that are added to an existing call."""
 
     def __init__(self) -> None:
-        self._prolonged: dict[str, float] = {}
-        """The time on the monotonic clock at which the expiry of each hash was set. A dictionary
-        without a lock, because every request uses it; two threads may set an expiry twice."""
+        self._prolonged = BoundedMemory[str, float](MOST_ZONES)
+        """The time on the monotonic clock at which the expiry of each hash was set. Two threads may
+        set an expiry twice."""
 
     def commands(self, ride: Ride) -> list[Command]:
         """The commands that count the ride's rider once."""
@@ -59,11 +59,9 @@ class RequestCounter:
         count = ("HSETNX", name, int.from_bytes(digest), f"{cell} {int(at * 1000)}")
         # The expiry is not set with each request, because two more commands cost three times as
         # much.
-        now = time.monotonic()
-        if now - self._prolonged.get(name, -math.inf) < PROLONGED_SECONDS:
+        now, prolonged_at = time.monotonic(), self._prolonged[name]
+        if prolonged_at is not None and now - prolonged_at < PROLONGED_SECONDS:
             return [count]
-        if len(self._prolonged) >= MOST_ZONES:
-            self._prolonged.clear()
         self._prolonged[name] = now
         lasts = int(REMEMBERED.total_seconds())
         return [count, ("EXPIRE", name, lasts), ("ZADD", keys.REQUEST_ZONES, at, ride.zone)]

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, Final, cast
 
 from service.core.coming import most_taken_back
-from service.model import Advice, Hearing, Position, PositionProblem, Presence, SilentTogether
+from service.model import Hearing, Position, PositionProblem, Presence, SilentTogether
 from service.model.presence import (
     FORGOTTEN_AFTER,
     HEARING_GAP,
     PATROL_EVERY,
-    PROBLEM_AFTER,
     Patrol,
     silent_together,
 )
 from service.observability.instruments import NOT_COMING, SILENCES_LEFT
-from service.stores.entries import load_advice, position_of, readable
-from service.stores.records import UNREADABLE, instant_at, millis
-from service.stores.redis import keys, scripts
+from service.stores.entries import position_of
+from service.stores.records import in_millis, instant_or_none, millis
+from service.stores.redis import keys
 from service.stores.redis.link import RedisLink, RedisStore
-
-KEPT_SECONDS: Final = 86_400
-"""How long a unicorn's hash is kept, in seconds. It shows how long the unicorn has been silent, so
-it is kept long after the position is stale."""
+from service.stores.redis.unicorns import (
+    KEPT_SECONDS,
+    advice_of,
+    problem_of,
+    ride_version_of,
+    trail_of,
+)
 
 
 class RedisPresence(RedisStore):
@@ -83,7 +84,7 @@ class RedisPresence(RedisStore):
         return [
             patrol
             for patrol, millis_left in zip(Patrol, left, strict=True)
-            if not 0 < millis_left <= span(PATROL_EVERY[patrol])
+            if not 0 < millis_left <= in_millis(PATROL_EVERY[patrol])
         ]
 
     def note_patrols(self, shard: str, patrols: Collection[Patrol], now: datetime) -> None:
@@ -91,7 +92,7 @@ class RedisPresence(RedisStore):
             return
         with self._link.pipe() as pipe:
             for patrol in patrols:
-                lasts = span(PATROL_EVERY[patrol])
+                lasts = in_millis(PATROL_EVERY[patrol])
                 pipe.set(keys.patrolled(shard, patrol), millis(now), px=lasts)
             pipe.execute()
 
@@ -133,20 +134,52 @@ class RedisPresence(RedisStore):
             SILENCES_LEFT.inc()
         return found
 
+    _TAKE_BACK: Final = """
+    -- KEYS taken_back  ARGV member now_ms most minute_ms
+    -- Adds the member unless `most` members were added within the last minute. Returns whether it
+    -- is among them.
+    local now = tonumber(ARGV[2])
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[4]))
+    if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+      if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+      redis.call('ZADD', KEYS[1], now, ARGV[1])
+      redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    end
+    return 1
+    """
+
     def may_take_back(self, ride_id: str, unicorn_id: str, now: datetime) -> bool:
         member = f"{ride_id} {unicorn_id}"
         with self._link.use() as client:
             most = most_taken_back(client.scard(keys.BUSY))
-        args = (member, millis(now), most, span(timedelta(minutes=1)))
-        allowed = bool(self._link.run(scripts.TAKE_BACK, [keys.TAKEN_BACK], *args))
+        args = (member, millis(now), most, in_millis(timedelta(minutes=1)))
+        allowed = bool(self._link.run(self._TAKE_BACK, [keys.TAKEN_BACK], *args))
         if not allowed:
             NOT_COMING.labels("held_back").inc()
         return allowed
 
+    _REPORT_HEARING: Final = """
+    -- KEYS hearing hearing_processes  ARGV process now_ms gap_ms forgotten_ms is_deaf
+    -- Notes since when, and until when, every process heard. Hearing begins anew after a gap, when
+    -- a clock was set back, and as long as a process is deaf or missing: one that said it hears,
+    -- and then neither repeated it nor said goodbye.
+    local now, gap = tonumber(ARGV[2]), tonumber(ARGV[3])
+    redis.call('ZADD', KEYS[2], now, ARGV[1])
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[4]))
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. now + gap, '+inf')
+    local last = tonumber(redis.call('HGET', KEYS[1], 'last')) or -math.huge
+    local all = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+    if ARGV[5] == '1' or tonumber(all) < now - gap or math.abs(now - last) > gap then
+      redis.call('HSET', KEYS[1], 'since', ARGV[2], 'last', ARGV[2])
+    elseif tonumber(all) > last then
+      redis.call('HSET', KEYS[1], 'last', all)
+    end
+    """
+
     def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
-        spans = (span(self._gap), span(FORGOTTEN_AFTER * self._stale))
+        spans = (in_millis(self._gap), in_millis(FORGOTTEN_AFTER * self._stale))
         names = keys.HEARING, keys.HEARING_PROCESSES
-        self._link.run(scripts.REPORT_HEARING, names, process, millis(now), *spans, int(is_deaf))
+        self._link.run(self._REPORT_HEARING, names, process, millis(now), *spans, int(is_deaf))
 
     def withdraw_hearing(self, process: str) -> None:
         with self._link.use() as client:
@@ -171,50 +204,3 @@ class RedisPresence(RedisStore):
             last=instant_or_none(last),
             gap=self._gap,
         )
-
-
-def advice_of(unicorn_id: str, text: str | None, now: datetime) -> Advice | None:
-    """The advice; None if there is none or it no longer holds."""
-    advice = readable("advice", load_advice, unicorn_id, text)
-    return advice if advice and advice.holds(now) else None
-
-
-def trail_of(text: str | None) -> tuple[Position, ...]:
-    """The positions of a trail, oldest first; unreadable ones are left out."""
-    lines = reversed((text or "").splitlines())
-    return tuple(each for line in lines if (each := position_of(line)))
-
-
-def ride_version_of(entry: str | None) -> int | None:
-    """The version in a unicorn's note of its ride ("id version"); None without a readable one."""
-    version = (entry or "").rpartition(" ")[2]
-    return int(version) if version.isdecimal() else None
-
-
-def reached_of(note: str | None, ride_id: str) -> datetime | None:
-    """When a unicorn reached the pickup of this ride ("ride ms"); None for any other ride."""
-    ride, _, at = (note or "").rpartition(" ")
-    return instant_or_none(at) if ride == ride_id else None
-
-
-@cache
-def span(duration: timedelta) -> int:
-    return duration // timedelta(milliseconds=1)
-
-
-def problem_of(
-    text: str | None, since: str | None = None, *, now: datetime
-) -> PositionProblem | None:
-    """The problem that has lasted for a while; None for one that this release does not know."""
-    start = instant_or_none(since)
-    if start is None or now - start < PROBLEM_AFTER:
-        return None
-    return next((problem for problem in PositionProblem if problem == text), None)
-
-
-def instant_or_none(text: str | None) -> datetime | None:
-    """The instant of a text of milliseconds; None for no text or one that is not an instant."""
-    try:
-        return instant_at(int(text)) if text else None
-    except UNREADABLE:
-        return None

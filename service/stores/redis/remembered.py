@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from service.memory import BoundedMemory
 from service.model import Position, Unicorn
 from service.stores.entries import position_of, unicorn_of
 
 MOST_REMEMBERED: Final = 10_000
-"""The most unicorns that are remembered, a kilobyte each. One more makes it forget all others."""
+"""The most unicorns that are remembered, a kilobyte each."""
 
 
 @dataclass(slots=True)
@@ -26,17 +27,15 @@ class Remembered:
     """The last entries of many unicorns, by id."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Last] = {}
+        self._last = BoundedMemory[str, Last](MOST_REMEMBERED)
 
     def get(self, name: str) -> Last | None:
-        return self._last.get(name)
+        return self._last[name]
 
     def read(self, name: str, state: str | None, position: str | None) -> Last:
         """The entry with these texts; an unreadable part is None."""
-        last = self._last.get(name)
+        last = self._last[name]
         if last is None:
-            if len(self._last) >= MOST_REMEMBERED:
-                self._last.clear()
             last = self._last[name] = Last()
         if last.state != state:
             last.state, last.unicorn = state, unicorn_of(state)

@@ -28,9 +28,11 @@ from service.stores.redis import (
     legs,
     link,
     moves,
+    rounds,
     statistics,
     workers,
 )
+from service.stores.redis import unicorns as redis_unicorns
 
 
 def test_what_a_process_remembers_is_as_old_as_documented() -> None:
@@ -56,11 +58,11 @@ def test_items_and_keys_are_kept_as_long_as_documented() -> None:
     assert timedelta(hours=2) == statistics.REMEMBERED
     assert timedelta(hours=1) == workers.REMEMBERED
     assert timedelta(minutes=30) == moves.REMEMBERED
-    assert timedelta(seconds=60) == city_map.STATE_TTL
+    assert timedelta(seconds=60) == redis_unicorns.STATE_TTL
     assert timedelta(seconds=30) == broker.ROUND_EXPIRES
     assert len(updates.new_write_id()) == 22, "the shortest text of 128 bits"
     assert (moves.QUARTER, moves.PROLONGED_SECONDS, geo_sets.BUCKET_SECONDS) == (900, 2, 30)
-    assert (leases.LEASE_MS, leases.RENEW_SECONDS, leases.PLANS_MS) == (2000, 0.5, 15_000)
+    assert (leases.LEASE_MS, leases.RENEW_SECONDS, rounds.PLANS_MS) == (2000, 0.5, 15_000)
 
 
 def test_redis_and_the_routing_engine_are_asked_for_as_much_as_documented() -> None:
