@@ -1,6 +1,6 @@
 """What a round reads and writes in Redis while its job has the lease of the zone.
 
-While another job has the lease, every script raises `LeaseLost` and writes nothing; only `_CLEAR`
+Once another job has the lease, each method raises `LeaseLost` and writes nothing; only `clear`
 takes back a count even then. `leases`, beside this module, explains mark and lease.
 """
 
