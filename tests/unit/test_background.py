@@ -40,7 +40,7 @@ THREADS = (
     "service.hearing:HearingReports.begin",
     "service.observability.exposition:serve",
     "service.stores.redis.changes:RedisChanges.on",
-    "service.stores.redis.leases:RedisRoundLease.__init__",
+    "service.stores.redis.leases:Lease.__init__",
 )
 """What begins a thread."""
 
