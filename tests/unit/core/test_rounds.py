@@ -109,8 +109,13 @@ def test_a_job_ends_after_several_lost_claims(service: Service) -> None:
 
     losing = Mock(**{"commit.side_effect": lose})
     service.dispatch_with(assignments=losing)
+    pauses: list[float] = []
+    service.dispatcher = replace(service.dispatcher, sleep=pauses.append)
     service.run_published_rounds()
     assert losing.commit.call_count == 4
+    assert len(pauses) == 3
+    for number, pause in enumerate(pauses, start=1):
+        assert 0.005 <= pause <= 0.02 * number
     assert service.waiting.leased == set()
 
 
