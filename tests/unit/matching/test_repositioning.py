@@ -6,6 +6,8 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import exp, factorial
+from types import SimpleNamespace
 
 import h3
 import numpy as np
@@ -13,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.matching import repositioning
+from service.matching import goals, repositioning
 from service.matching.demand import GOAL_RESOLUTION, PICKUP_RESOLUTION, Demand, Move, Moves
 from service.matching.following import Progress, progress, trust_after
 from service.matching.remaining import RemainingTime
 from service.matching.repositioning import reposition
-from service.matching.travel import FloatArray, GreatCircle, seconds_between
+from service.matching.travel import EARTH_RADIUS_METRES, FloatArray, GreatCircle, seconds_between
 from service.matching.tuning import Repositioning
 from service.model import FleetEntry, Location, Position, Trip
 from tests.support.builders import NOW, a_usable_unicorn
@@ -259,3 +261,47 @@ def test_very_many_pairs_are_decided_block_by_block(monkeypatch: pytest.MonkeyPa
     assert len({move.unicorn_id for move in in_blocks}) == len(in_blocks)
     assert max(move.seconds for move in in_blocks) <= KNOBS.longest_drive_seconds
     assert len(at_once) <= len(in_blocks) <= 1.5 * len(at_once)
+
+
+EQUATOR = np.degrees(1 / EARTH_RADIUS_METRES)
+"""Degrees of a metre along the equator."""
+
+
+def east(*metres: float) -> FloatArray:
+    return np.array([[0.0, each * EQUATOR] for each in metres])
+
+
+def test_an_origins_weight_is_spread_by_a_gauss_curve_over_places_up_to_three_deviations() -> None:
+    spread = goals._spread(east(0), np.array([6.0]), east(0, 600, 1200, 1799, 1801), 600)
+    curve = np.exp([0, -0.5, -2, -4.495, -np.inf])
+    assert spread == pytest.approx(6 * curve / curve.sum(), rel=0.001)
+    assert list(goals._spread(east(), np.array([]), east(0, 600), 600)) == [0, 0]
+    alone = goals._spread(east(0, 90_000), np.array([6.0, 5.0]), east(0), 600)
+    assert alone == pytest.approx([6.0])
+
+
+def test_a_goals_place_is_the_spot_nearest_to_the_mean_of_its_riders() -> None:
+    spots = east(0, 100, 200, 5000, 5100)
+    riders = np.array([1.0, 1.0, 10.0, 3.0, 1.0])
+    central = goals._most_central(spots, riders, np.array([0, 0, 0, 1, 1]))
+    assert list(central) == [2, 3]
+
+
+def test_a_goal_expects_riders_by_the_rate_of_the_last_minutes() -> None:
+    found = goals.Goals.of(demand_at(TIMES_SQUARE, each=60), KNOBS)
+    (expected,) = found.expected
+    assert expected == pytest.approx(20 / KNOBS.rate_seconds * KNOBS.horizon_seconds)
+    nobody_soon = SimpleNamespace(available=0, ready_in=np.array([]), places=east())
+    (values,) = found.slot_values(nobody_soon, KNOBS)  # type: ignore[arg-type]
+    chances = 1 - np.cumsum([exp(-20) * 20**k / factorial(k) for k in range(goals.MOST_SLOTS)])
+    assert values == pytest.approx(KNOBS.worth_seconds * chances)
+
+
+def test_a_unicorn_that_will_be_free_takes_riders_for_the_rest_of_the_horizon() -> None:
+    found = goals.Goals.of(replace(demand_at(TIMES_SQUARE), lately=2), KNOBS)
+    half = np.array([KNOBS.horizon_seconds / 2])
+    soon = SimpleNamespace(available=0, ready_in=half, places=found.places)
+    ((first, second, *_),) = found.slot_values(soon, KNOBS)  # type: ignore[arg-type]
+    # Two riders are expected, and half a unicorn.
+    assert first == pytest.approx(KNOBS.worth_seconds * (1 - exp(-1.5)))
+    assert second == pytest.approx(KNOBS.worth_seconds * (1 - 2.5 * exp(-1.5)))
