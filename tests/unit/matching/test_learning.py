@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -298,3 +299,25 @@ def test_beyond_the_outer_knots_a_correction_is_constant() -> None:
     correction = replace(AS_ESTIMATED, by_distance=tuple(float(n) for n in range(len(KNOTS))))
     drives = Drives(["a"] * 2, ["b"] * 2, np.array([1.0, 1e6]), np.zeros(2), ["0"] * 2)
     assert correction.logarithms(drives).tolist() == [0.0, len(KNOTS) - 1.0]
+
+
+def test_the_fit_is_the_one_that_was_measured() -> None:
+    """Every formula and weight of the fit moves one of these numbers."""
+    legs = legs_of(900, factor=1.7, spread=0.4, unicorns=60, window=14_400)
+    # One unicorn has more than its share.
+    legs = [leg._replace(unicorn_id="u0") if n % 6 == 0 else leg for n, leg in enumerate(legs)]
+    found = prior = power_law(300.0, 0.7, 5.0)
+    for _ in range(8):
+        found = learn(legs, NOW, prior, found) or found
+    by_distance = [0.694323, 0.4406, 0.42351, 0.433609, 0.445766, 0.472914, 0.2899]
+    by_direction = [-0.01086, -0.017238, -0.00412, -0.031415]
+    origins = [0.007337, 0.029617, 0.031591, -0.007669]
+    destinations = [-0.004547, -0.006435, 0.016767, 0.055091]
+    hours = [0.042333, 0.023859, 0.058456, -0.013972]
+    near = partial(pytest.approx, abs=1e-5)
+    assert found.by_distance == near(tuple(by_distance))
+    assert found.by_direction == near(tuple(by_direction))
+    assert found.by_origin == near({f"from-{n}": value for n, value in enumerate(origins)})
+    assert found.by_destination == near({f"to-{n}": value for n, value in enumerate(destinations)})
+    assert found.by_hour == near({f"{24 + n}": value for n, value in enumerate(hours)})
+    assert (found.spread, found.pace) == near((0.444125, 1.548624))
