@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 from service.matching.match import Matching, match
 from service.matching.tuning import Tuning
-from service.model import Pairing
+from service.model import Location, Pairing
 from tests.support.builders import NOW
-from tests.support.markets import AS_ESTIMATED, HERE, TRAVEL, at, available, busy, paired, waiting
+from tests.support.markets import (
+    AS_ESTIMATED,
+    HERE,
+    TRAVEL,
+    Round,
+    at,
+    available,
+    busy,
+    paired,
+    waiting,
+)
 
 
 def test_a_lone_rider_gets_the_nearest_unicorn() -> None:
@@ -151,3 +162,31 @@ def test_above_the_most_pairs_an_excluded_neighbour_does_not_hide_the_next_one()
     rides = [waiting("r", HERE, excluded=frozenset({"near"}))]
     fleet = [available("near", HERE), available("far", at(200))]
     assert paired(rides, fleet, Tuning(most_pairs=0, neighbours=1))[0] == {"r": "far"}
+
+
+def test_rounds_pair_as_they_did_when_they_were_measured() -> None:
+    """Every weight of the costs moves one of these sums over many small markets."""
+    dice = random.Random(19)
+
+    def somewhere() -> Location:
+        north, east = dice.uniform(0, 0.04), dice.uniform(0, 0.04)
+        return Location(HERE.latitude + north, HERE.longitude + east)
+
+    claims = plans = metres = seconds = order = 0
+    for _ in range(60):
+        rides = [waiting(f"r{n}", somewhere(), dice.uniform(0, 400)) for n in range(12)]
+        fleet = [available(f"u{n}", somewhere(), dice.uniform(0, 3000)) for n in range(8)]
+        fleet += [
+            busy(f"u{n}", somewhere(), somewhere(), dice.uniform(0, 600)) for n in range(8, 16)
+        ]
+        known = {f"r{n}": Pairing(f"r{n}", f"u{n + 8}", 100, 500) for n in range(0, 12, 3)}
+        found = Round(rides, fleet, known).match()
+        claims += len(found.claims)
+        plans += len(found.plans)
+        for pair in (*found.claims, *found.plans):
+            metres += pair.pickup_distance_metres
+            seconds += pair.pickup_eta_seconds
+            order += int(pair.ride_id[1:]) * int(pair.unicorn_id[1:])
+    assert (claims, plans) == (447, 269)
+    assert metres == 728_891
+    assert (seconds, order) == (129_621, 26_751)
