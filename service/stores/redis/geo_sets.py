@@ -25,7 +25,7 @@ NORTHERNMOST: Final = 85.05
 their distances are wrong: some candidates are too far away, which the pairing notices, and some
 near unicorns are not found."""
 FIRST_RADIUS_METRES: Final = 250.0
-"""A search begins with this radius; if it finds too few, it continues with the whole reach."""
+"""A search begins with this radius, and makes it four times as large while it finds too few."""
 
 
 @dataclass(frozen=True, slots=True)
