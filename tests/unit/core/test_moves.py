@@ -231,3 +231,15 @@ def test_predicted_demand_is_compared_with_the_requests_that_came(busy: Service)
     assert report
     assert (report.predicted, report.real) == (pytest.approx(40), 10)
     assert report.apart == pytest.approx(30)
+
+
+@pytest.mark.parametrize(("seconds", "followed"), [(90, 1), (91, 0)])
+def test_advice_is_judged_by_runs_of_the_last_three_periods(
+    busy: Service, seconds: int, followed: int
+) -> None:
+    run(busy)
+    busy.later(seconds)
+    busy.drives_to(Location(40.7500, -73.9855))
+    report = run(busy)
+    assert report
+    assert report.followed == followed
