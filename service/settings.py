@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Final, NoReturn, Self, TypeVar
 
 from pydantic import (
@@ -149,6 +150,19 @@ class ApiSettings(Settings):
     gateway_proofs: types.Proofs = {}
     identity_role_scopes: types.Scopes = {}
     identity_role_groups: types.Groups = {}
+
+    @field_validator("auth_jwks_file")
+    @classmethod
+    def _has_a_key(cls, name: str) -> str:
+        # Imported late, because workers load this module and need no cryptography.
+        from service.auth.jwks import BadKeySet, read_key_set
+
+        try:
+            if name:
+                read_key_set(Path(name).read_bytes())
+        except (OSError, BadKeySet):
+            raise ValueError("is no file with a usable key") from None
+        return name
 
     @model_validator(mode="after")
     def _issuers_name_the_pool(self) -> Self:

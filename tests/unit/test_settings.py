@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from pydantic import ValidationError
 
 from service.command.tools import CommandSettings
 from service.settings import ApiSettings, MonitorSettings, Settings, faults_of, read
+from tests.support.infrastructure import PROJECT
 
 REQUIRED: Mapping[str, str] = {
     "AWS_REGION": "eu-central-1",
@@ -19,6 +21,9 @@ REQUIRED: Mapping[str, str] = {
     "COGNITO_CLIENT_IDS": "client1,client2",
     "FLOWER_BASIC_AUTH": "admin:secret",
 }
+KEYS: Final = PROJECT / "tests" / "support" / "keys.json"
+"""A key set as an issuer publishes it."""
+
 GOOD: Mapping[str, str] = {
     **REQUIRED,
     "RIDES_TABLE": "Rides-eu.1",
@@ -48,7 +53,7 @@ GOOD: Mapping[str, str] = {
     "MAP_TILES_URL": "https://tiles.example.com/{z}/{x}/{y}.png",
     "MAP_ATTRIBUTION": "© OpenStreetMap contributors",
     "MAP_CENTER": "48.2,16.37",
-    "AUTH_JWKS_FILE": "/etc/keys.json",
+    "AUTH_JWKS_FILE": str(KEYS),
     "AUTH_JWKS_ALLOW_HTTP_HOSTS": "aws,10.0.0.7",
     "AUTH_RESOURCE": "https://rides.example.com",
     "ADMIN_GROUP": "admin",
@@ -90,6 +95,16 @@ def refused(**environment: str) -> str:
     with pytest.raises(ValidationError) as error:
         settings(**environment)
     return "\n".join(faults_of(error.value))
+
+
+@pytest.mark.parametrize("content", [None, "", "<html>", '{"keys": []}'])
+def test_a_file_without_a_usable_key_is_refused_by_name(
+    tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "jwks.json"
+    if content is not None:
+        file.write_text(content)
+    assert refused(AUTH_JWKS_FILE=str(file)) == "AUTH_JWKS_FILE: is no file with a usable key"
 
 
 def test_figures_for_a_log_that_nobody_counts_are_refused() -> None:
