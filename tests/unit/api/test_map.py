@@ -195,21 +195,21 @@ def test_a_stream_ends_without_an_event_while_revocations_are_unknown(
 
 def test_statistics_tell_the_hour_and_its_minutes(city: Api) -> None:
     statistics = city.app.extensions["dispatch"].oversight.statistics
-    for seconds in (1.0, 2.0, 6.0):
+    for seconds in (1.0, 2.0, 7.0):
         statistics.matched(seconds, NOW)
-    statistics.counted(21, 50, NOW)
+    statistics.counted(21, 52, NOW)
     told = city.call("GET", "/v1/admin/statistics", token="admin").json
     numbers = {
         "matches": 3,
-        "time_to_match_mean_seconds": 3.0,
+        "time_to_match_mean_seconds": 3.333,
         "time_to_match_p50_seconds": 1.5,
         "time_to_match_p90_seconds": 6.75,
-        "busy_share": 0.42,
+        "busy_share": 0.404,
     }
     minutes = told.pop("minutes")
     assert told == {"since": "2026-11-23T01:47:00.000Z", **numbers}
     assert len(minutes) == 60
-    assert minutes[-1] == {"at": "2026-11-23T02:46:00.000Z", "busy": 21, "on_duty": 50, **numbers}
+    assert minutes[-1] == {"at": "2026-11-23T02:46:00.000Z", "busy": 21, "on_duty": 52, **numbers}
     assert minutes[0] == {
         "at": "2026-11-23T01:47:00.000Z",
         **dict.fromkeys(("busy", "on_duty", *numbers)),
