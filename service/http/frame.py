@@ -58,7 +58,7 @@ def install(app: Flask, public_url: str) -> None:
         _observe(response)
         return response
 
-    app.wsgi_app = _without_upgrade(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = _adapted(app.wsgi_app)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(finish)
     app.teardown_request(_end)
@@ -92,11 +92,16 @@ def security_headers(public_url: str) -> list[tuple[str, str]]:
     return headers
 
 
-def _without_upgrade(serve: Callable[..., Any]) -> Callable[..., Any]:
-    """Ignore `Upgrade`, as a server may (RFC 9110, 7.8); werkzeug would route to WebSockets."""
+def _adapted(serve: Callable[..., Any]) -> Callable[..., Any]:
+    """Adapt each request to werkzeug's router.
+
+    `Upgrade` is ignored, as a server may (RFC 9110, 7.8); the router would look for WebSockets. An
+    empty path means "/" (RFC 9110, 4.2.3); the router would redirect, to the host in `Host`.
+    """
 
     def serve_plainly(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ.pop("HTTP_UPGRADE", None)
+        environ["PATH_INFO"] = environ["PATH_INFO"] or "/"
         answer: Iterable[bytes] = serve(environ, start_response)
         return answer
 

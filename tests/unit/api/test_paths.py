@@ -79,6 +79,11 @@ def test_an_absolute_target_is_served(api: Api) -> None:
     assert ask(api, target, "/v1/rides", Authorization="Bearer rider").status_code == 200
 
 
+def test_a_target_without_a_path_is_the_first_page_and_redirects_to_no_host(api: Api) -> None:
+    page = ask(api, "http://elsewhere.example", "")
+    assert (page.status_code, page.text) == (200, ask(api, "/", "/").text)
+
+
 STAGE = "https://abc123.execute-api.us-east-1.amazonaws.com/prod"
 NOBODY = {"name": "Shadowfax", "color": "White", "gender": "Male", "unicorn_id": "u2"}
 
