@@ -62,7 +62,9 @@ class Settings(BaseModel):
     otel_exporter_otlp_endpoint: types.WebUrl = ""
 
     rider_max_active_rides: int = Field(3, ge=0)
-    dispatch_max_pickup_eta_seconds: types.Seconds = Field(480, gt=0)
+    # These two bound the sets that a round searches in one call to Redis, which may take 0.25 s.
+    dispatch_max_pickup_eta_seconds: int = Field(480, gt=0, le=7200)
+    unicorn_stale_seconds: int = Field(60, gt=0, le=3600)
     dispatch_plan_seconds: types.Seconds = Field(480, ge=0)
     dispatch_equal_metres: int = Field(100, ge=0)
     dispatch_deadline_seconds: types.Seconds = Field(180, gt=0)
@@ -70,7 +72,6 @@ class Settings(BaseModel):
     offers_missed_max: int = Field(3, ge=0)
     no_show_seconds: types.Seconds = Field(600, gt=0)
     arrive_max_metres: int = Field(500, ge=0)
-    unicorn_stale_seconds: types.Seconds = Field(60, gt=0)
     reposition_seconds: int = Field(30, ge=0, le=300)
     travel_times_url: types.WebUrl = ""
     travel_times_budget_ms: int = Field(200, gt=0, le=5000)

@@ -27,6 +27,7 @@ SETTINGS: Final[Mapping[str, str]] = {
 
 ODD: Final = (
     *("", " ", "-1", "0", "1", "00", "1.5", "1e3", "1 ", "٣", "301", "5001", "10000000000", "nan"),
+    *("3601", "7201", "36501", "86401", "90000", "315360001", "400000000"),
     *("true", "True", "false", "yes", "debug", "TRACE", '"quoted"', "it's", "'a", "a\nb", "a b"),
     *("3000", "0/minute", "3000/day", "3000 / minute", "http://a", "https://a/", "https://A"),
     *("https://a:443", "https://a b", "ftp://a", "//a", "https://", "*", "null", "https://a,"),

@@ -297,7 +297,7 @@ EXTREMES: Mapping[str, tuple[int, int | None]] = {
     "AUTH_SESSION_MAX_SECONDS": (1, 3650 * DAY),
     "DISPATCH_DEADLINE_SECONDS": (1, DAY),
     "DISPATCH_EQUAL_METRES": (0, None),
-    "DISPATCH_MAX_PICKUP_ETA_SECONDS": (1, DAY),
+    "DISPATCH_MAX_PICKUP_ETA_SECONDS": (1, 7200),
     "DISPATCH_PLAN_SECONDS": (0, DAY),
     "FLOWER_PORT": (1, 65_535),
     "METRICS_PORT": (0, 65_533),
@@ -311,7 +311,7 @@ EXTREMES: Mapping[str, tuple[int, int | None]] = {
     "TRAVEL_TIMES_BUDGET_MS": (1, 5000),
     "TRAVEL_TIMES_MAX_TABLE": (2, None),
     "TRUSTED_PROXY_HOPS": (0, None),
-    "UNICORN_STALE_SECONDS": (1, DAY),
+    "UNICORN_STALE_SECONDS": (1, 3600),
 }
 """The least and the most that a setting may be."""
 
