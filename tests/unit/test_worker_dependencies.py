@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from service.core.moves import Repositioner, RunReport
+from service.model.errors import Unavailable
 from service.observability.instruments import (
     DEMAND,
     DEMAND_KINDS,
@@ -106,3 +108,31 @@ def test_a_sweep_ends_within_its_budget_and_is_noted_only_if_it_swept_a_shard(
     Dependencies(**parts | {"now": lambda: NOW}).sweep()
     assert goes_on == [True, False]
     assert SWEPT._value.get() == (1.0 if shards else 0.0)
+
+
+def dependencies_with(**parts: object) -> Dependencies:
+    others: Any = dict.fromkeys(Dependencies.__slots__)
+    return Dependencies(**others | {"now": lambda: NOW} | parts)
+
+
+def test_each_zone_with_requests_gets_a_job_that_expires_with_its_period() -> None:
+    published: list[tuple[str, timedelta]] = []
+    dependencies_with(
+        ports=SimpleNamespace(moves=SimpleNamespace(zones={NOW: ["a", "b"]}.__getitem__)),
+        queue=SimpleNamespace(publish_reposition=lambda *job: published.append(job)),
+        repositioner=SimpleNamespace(period=timedelta(seconds=30)),
+    ).reposition_all()
+    assert published == [("a", timedelta(seconds=30)), ("b", timedelta(seconds=30))]
+
+
+def test_a_sweep_that_calls_for_help_publishes_another_and_needs_none() -> None:
+    published: list[int] = []
+    dependencies_with(
+        queue=SimpleNamespace(publish_sweep=lambda: published.append(1))
+    )._call_for_help()
+    assert published == [1]
+
+    def away() -> None:
+        raise Unavailable("Redis is away")
+
+    dependencies_with(queue=SimpleNamespace(publish_sweep=away))._call_for_help()
