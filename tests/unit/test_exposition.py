@@ -217,3 +217,11 @@ def test_a_zombie_counts_as_dead(tmp_path: Path) -> None:
         assert exposed(tmp_path)["wildrydes_processes"] == 0
     finally:
         process.kill()
+
+
+def test_a_process_that_is_looked_for_is_left_alone() -> None:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        assert directory.is_alive(process.pid)
+        process.terminate()
+        assert process.wait() == -signal.SIGTERM
+    assert not directory.is_alive(process.pid)
