@@ -40,8 +40,8 @@ blueprint: Final = Blueprint("unicorns", __name__)
 class StepTaken(Strict):
     """Where the unicorn is as it takes the step: a position report, or nothing.
 
-    The service judges an arrival or a completion by the place and its time. It records no position,
-    so it takes heading and speed only in order that an app can send the report that it has.
+    The service judges an arrival by it, and notes the distance from the dropoff at completion. It
+    does not record the position; an app may send its whole report, with heading and speed.
     """
 
     model_config = ConfigDict(
