@@ -200,3 +200,23 @@ def test_only_origin_and_request_id_are_taken_from_an_unreadable_head(
 
 def test_an_origin_that_is_still_arriving_is_not_taken_for_a_whole_one() -> None:
     assert UnreadableRequest(b"GET / HTTP/1.1\r\nOrigin: https://a.exam").headers == []
+
+
+@pytest.mark.parametrize(
+    ("received", "is_open"),
+    [(b"x", True), (b"", False), (BlockingIOError(), True), (ConnectionResetError(), False)],
+)
+def test_a_closed_connection_is_told_without_waiting(
+    received: bytes | OSError, is_open: bool
+) -> None:
+    client = Client()
+
+    def recv(size: int) -> bytes:
+        assert size > 0
+        if isinstance(received, OSError):
+            raise received
+        return received
+
+    client.recv = recv  # type: ignore[assignment, method-assign]
+    assert Connection(client)._read_ahead() is is_open
+    assert client.timeouts == [0]

@@ -274,3 +274,16 @@ def test_a_failed_call_tells_the_handlers_of_failures(monkeypatch: pytest.Monkey
         with pytest.raises(Exception, match="Could not connect"):
             outcome(client)
     assert told == ["EndpointConnectionError"]
+
+
+def test_a_kept_connection_is_open_while_nothing_has_arrived_and_reads_in_time() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert connections._is_open(ours)
+        assert ours.gettimeout() == connections.READ_SECONDS
+        theirs.send(b"unexpected")
+        assert not connections._is_open(ours)
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.close()
+        assert not connections._is_open(ours)
