@@ -400,6 +400,24 @@ def test_requests_at_the_same_time_with_one_credential_ask_once(
     assert len(server.asked) == 1
 
 
+def test_a_request_that_another_one_overtook_asks_nobody(
+    verifier: IamVerifier,
+    server: StsServer,
+    headers: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signed = IamVerifier._signed
+
+    def overtaken(own: IamVerifier, given: Mapping[str, str], now: float) -> iam.SignedRequest:
+        monkeypatch.undo()
+        verify(own, headers)
+        return signed(own, given, now)
+
+    monkeypatch.setattr(IamVerifier, "_signed", overtaken)
+    assert verify(verifier, headers).subject == ROLE
+    assert len(server.asked) == 1
+
+
 def test_only_so_many_questions_are_under_way_at_once(
     server: StsServer, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
