@@ -102,6 +102,18 @@ def test_bodies_parameters_and_answers_are_described(api: Api) -> None:
     ]
 
 
+def test_a_caller_may_leave_out_all_parameters_but_those_that_a_route_needs(api: Api) -> None:
+    needed = {
+        (parameter["in"], parameter["name"])
+        for path in document(api)["paths"].values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["required"] and parameter["in"] != "path"
+    }
+    place = {("query", "latitude"), ("query", "longitude")}
+    assert needed == {("header", "If-Match")} | place
+
+
 def test_what_a_body_may_leave_out_is_optional_and_has_no_default(api: Api) -> None:
     schemas = document(api)["components"]["schemas"]
     assert schemas["RideRequest"]["required"] == ["pickup"]
