@@ -305,3 +305,26 @@ def test_a_unicorn_that_will_be_free_takes_riders_for_the_rest_of_the_horizon() 
     # Two riders are expected, and half a unicorn.
     assert first == pytest.approx(KNOBS.worth_seconds * (1 - exp(-1.5)))
     assert second == pytest.approx(KNOBS.worth_seconds * (1 - 2.5 * exp(-1.5)))
+
+
+def test_unicorns_are_sent_as_they_were_when_the_weights_were_measured() -> None:
+    """Every weight moves one of these sums over many small cities."""
+    dice = random.Random(19)
+
+    def somewhere() -> Location:
+        return Location(dice.uniform(40.70, 40.78), dice.uniform(-74.02, -73.94))
+
+    sent = metres = seconds = order = 0
+    for _ in range(30):
+        fleet = [idle(f"u{n}", somewhere()) for n in range(20)]
+        fleet += [soon_free(f"u{n}", somewhere()) for n in range(20, 28)]
+        asked = [somewhere() for _ in range(12)]
+        cells = [h3.latlng_to_cell(at.latitude, at.longitude, PICKUP_RESOLUTION) for at in asked]
+        demand = Demand(Counter(dice.choices(cells, k=100)), dice.randrange(5, 60))
+        moves = run(fleet, demand).moves
+        sent += len(moves)
+        metres += round(sum(move.metres for move in moves))
+        seconds += round(sum(move.seconds for move in moves))
+        order += sum(int(move.unicorn_id[1:]) for move in moves)
+    assert (sent, order) == (251, 2434)
+    assert (metres, seconds) == (376_172, 58_625)
