@@ -30,6 +30,7 @@ from service import addresses
 from service import setting_types as types
 from service.auth.claims import LONGEST_SESSION_SECONDS
 from service.auth.roles import RoleGrants
+from service.strict import read_json_object
 
 KEYS_PATH: Final = "/.well-known/jwks.json"
 
@@ -155,15 +156,14 @@ class ApiSettings(Settings):
     @field_validator("auth_jwks_file")
     @classmethod
     def _has_a_key(cls, name: str) -> str:
-        # Imported late, because workers load this module and need no cryptography.
-        from service.auth.jwks import BadKeySet, read_key_set
-
+        # Not by `read_key_set`, which imports ssl: the master of gunicorn loads the settings, and
+        # gevent patches ssl only after the fork.
         try:
-            if name:
-                read_key_set(Path(name).read_bytes())
-        except (OSError, BadKeySet):
-            raise ValueError("is no file with a usable key") from None
-        return name
+            if not name or read_json_object(Path(name).read_bytes()).get("keys"):
+                return name
+        except (OSError, ValueError):
+            pass
+        raise ValueError("is no file with a key")
 
     @model_validator(mode="after")
     def _issuers_name_the_pool(self) -> Self:

@@ -98,13 +98,13 @@ def refused(**environment: str) -> str:
 
 
 @pytest.mark.parametrize("content", [None, "", "<html>", '{"keys": []}'])
-def test_a_file_without_a_usable_key_is_refused_by_name(
+def test_a_file_without_a_key_is_refused_by_name(
     tmp_path: Path, content: str | None
 ) -> None:
     file = tmp_path / "jwks.json"
     if content is not None:
         file.write_text(content)
-    assert refused(AUTH_JWKS_FILE=str(file)) == "AUTH_JWKS_FILE: is no file with a usable key"
+    assert refused(AUTH_JWKS_FILE=str(file)) == "AUTH_JWKS_FILE: is no file with a key"
 
 
 def test_figures_for_a_log_that_nobody_counts_are_refused() -> None:
