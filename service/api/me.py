@@ -214,13 +214,13 @@ def _off() -> Problem:
 def _identity(kept: Photos, id_token: str | None) -> str:
     """The caller's identity: the stored one, or that of the ID token. Raises `Problem`."""
     deps, subject = dependencies(), caller().subject
+    stored = kept.get(subject) if id_token is None else None
+    if stored:
+        return stored.identity_id
     if deps.identities is None:
         raise _off()
     if id_token is None:
-        stored = kept.get(subject)
-        if stored is None:
-            raise invalid("id_token", "is needed for the first photo")
-        return stored.identity_id
+        raise invalid("id_token", "is needed for the first photo")
     try:
         owner = deps.identities.verifier.verify(id_token, deps.now().timestamp())
         if owner.subject != subject:
