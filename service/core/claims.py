@@ -26,7 +26,7 @@ class Outcome(Enum):
     LOST = auto()
     """Another write was faster. One side may still be free, so the round pairs again."""
     FAILED = auto()
-    """Not written. Pairing again would not help; the sweep finds the ride."""
+    """Not known to be written. Pairing again would not help; the sweep finds the ride."""
     POSTPONED = auto()
     """Not tried, because the job's time was up."""
 
@@ -41,7 +41,7 @@ class Claim:
 
 
 def claim(ports: Stores, pair: Claim, now: datetime) -> Outcome:
-    """Write both sides or neither, in one remote call. A lost claim makes two more at most."""
+    """Write both sides or neither, in one remote call. A lost claim makes a few more."""
     ride, entry = pair.ride, pair.entry
     assert entry.position is not None  # noqa: S101 - only fresh positions are paired
     at = entry.position.location
@@ -53,7 +53,7 @@ def claim(ports: Stores, pair: Claim, now: datetime) -> Outcome:
         return _repair(ports, ride, lost, now)
     except DispatchError as error:
         logger.warning(
-            "claim refused by the store", extra={"ride_id": ride.ride_id, "cause": str(error)}
+            "claim not confirmed by the store", extra={"ride_id": ride.ride_id, "cause": str(error)}
         )
         return Outcome.FAILED
     except Exception:

@@ -3,7 +3,7 @@
 A suspect is a ride that a dead process held; one of these rides may have killed it. A round tries
 each suspect alone. It counts the attempt first, so that the count outlives the process. A ride that
 was tried and killed nothing is cleared. An exception is not a death: a round that raises one clears
-its rides (`RoundLease.release_after_error`).
+its rides, except those that were suspects before (`RoundLease.release_after_error`).
 """
 
 from __future__ import annotations

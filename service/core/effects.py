@@ -1,7 +1,8 @@
 """The effects of a committed write: updates of the hints in Redis, announcements, jobs.
 
-All of them may be lost without harm, because the sweep repairs them. If a store fails here, this is
-logged. The operation succeeds nevertheless, because its write is committed.
+All of them may be lost without harm: the sweep repairs hints and triggers, and waiters read again.
+If a store fails here, this is logged. The operation succeeds nevertheless, because its write is
+committed.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from service.model.errors import OpenRides
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """The result of an erasure. `open_rides` must end first; then erase again."""
+    """The result of an erasure. `open_rides` are open or were just changed: erase again later."""
 
     erased: int
     open_rides: tuple[str, ...]
@@ -25,9 +25,9 @@ class Erasure:
 def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
     """Erase a rider from all rides that have ended; status, times and distances stay.
 
-    Of a ride that cannot be read only the id stays. Also deletes dead letters about the rides,
-    because letters quote their rides. Safe to repeat after an interruption. Five remote calls for
-    each ride. Raises `Unavailable`.
+    Of a ride that cannot be read only the id and the expiry stay. Also deletes dead letters about
+    the rides, because letters quote their rides. Safe to repeat after an interruption. Five remote
+    calls for each ride. Raises `Unavailable`.
     """
     erased, still_open = 0, []
     for listed in items_of(partial(rides.list_of_rider, rider_id, status=None)):

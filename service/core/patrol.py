@@ -76,8 +76,8 @@ def _needs_check(
         # The two rows contradict each other, or one of the two indexes is a moment old.
         return True
     if unicorn and unicorn.state is UnicornState.ON_TRIP:
-        # A trip needs no patrol: its silence limit (`TRIP_LOST_AFTER`) is longer than the time for
-        # which the sweep leaves the ride alone (`LEFT_TO_PATROLS`).
+        # A trip needs no patrol: the sweep looks at it just after its silence can reach the limit
+        # (`timeouts.TRIP_LOST_AFTER`).
         return False
     if Patrol.SILENCE in patrols and seen.silence > ports.rules.stale_after:
         return True

@@ -37,16 +37,17 @@ class Noted:
     """The result of a report."""
 
     unicorn: Unicorn | None
-    """None if the report was ignored. Also None if the position was recorded, but the state of the
-    unicorn is unknown at the moment."""
+    """None if the report has a `problem`, or if the state of the unicorn is unknown at the
+    moment."""
     ride_version: int | None = None
     """The version of the unicorn's ride, if known."""
     advice: Advice | None = None
     """Where the unicorn was told to wait, if it is idle."""
     problem: PositionProblem | None = None
-    """Why the report was ignored."""
+    """Why the report was ignored, if its time or its sender is wrong."""
     trouble: str = ""
-    """The problem that the unicorn is shown with, although this report was recorded."""
+    """The problem that the unicorn is shown with: all its reports, this one too, have been ignored
+    for a while."""
 
 
 def record_position(ports: Stores, unicorn_id: str, position: Position, now: datetime) -> Noted:
@@ -95,8 +96,9 @@ def record_positions(
     """Record positions of many unicorns; returns for each report why it was ignored, or None.
 
     `PositionProblem.NO_SUCH_UNICORN` means that the unicorn does not exist. A position older than
-    the last one is ignored but accepted. A few calls to Redis for all, no DynamoDB write, and reads
-    only for unicorns whose state the index lacks. Raises `Unavailable`; repeating is harmless.
+    the last one is not stored, which is no error. A few calls to Redis for all, no DynamoDB write,
+    and reads only for unicorns whose state the index lacks. Raises `Unavailable`; repeating is
+    harmless.
     """
     places = [validated(report.position, now, ports.rules.stale_after) for report in reports]
     pairs = list(zip(reports, places, strict=True))

@@ -87,7 +87,8 @@ def own_ride(ports: Stores, ride_id: str, rider_id: str) -> Ride:
 
 
 def is_settled(ride: Ride) -> bool:
-    """Whether the ride has (or had) a unicorn or has ended: the answer a rider waits for."""
+    """Whether the ride has been matched and has not lost its unicorn since, or has ended: the
+    answer that a rider waits for."""
     return ride.matched_at is not None or ride.is_terminal
 
 

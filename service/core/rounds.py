@@ -99,7 +99,8 @@ class Dispatcher:
     def run(self, zone: str, request_id: str) -> None:
         """Run one job: rounds on a zone while there is something new and time left.
 
-        A job that ends early, because of time or an exception, publishes a successor.
+        A job that ends early, because of time or an exception, publishes a successor (but not after
+        a lost lease, or while the process ends).
         """
         if self.ports.pauses.current().covers(zone):
             # The rides wait; the sweep triggers them again every few seconds.
@@ -110,7 +111,7 @@ class Dispatcher:
         try:
             finished = self._rounds(lease)
         except LeaseLost:
-            # The job that has the lease now works on the rides.
+            # If no other job has it, the sweep's next trigger of the rides publishes one.
             logger.warning("lease lost", extra={"zone": zone})
             lease.release()
         except Exception:
@@ -177,8 +178,8 @@ class Dispatcher:
             start = _place(rides[first])
             is_time_up = first and self.monotonic() >= end
             if is_time_up:
-                # If this slice begins before `zone.resume_at`, the job before this one has served
-                # it, so nothing is left to resume.
+                # The last job served the slices before `zone.resume_at`: at one of them, all rides
+                # have had their turn.
                 done.resume_at = None if zone.resume_at and start < zone.resume_at else start
             if done.resume_at or is_time_up:
                 break

@@ -22,7 +22,7 @@ from service.model.operations import Pause
 
 WAITING_DUE_WITHIN: Final = timedelta(seconds=10)
 """A waiting ride is due for the sweep within this time, because the sweep triggers it every 4 s
-(`timeouts.RETRY_EVERY`)."""
+(`timeouts.RETRY_EVERY`), unless the sweep failed on it."""
 MOST_READ: Final = 500
 
 

@@ -49,7 +49,8 @@ unicorn reached its limit."""
 def handle_due(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
     """Take the step that is due. Returns the next due time that the caller must store.
 
-    None if nothing is left to store: the step has stored it, or another write has changed the ride.
+    None if nothing is left to store: the step has stored it, another write has changed the ride, or
+    the ride is not due yet.
     Raises `Unavailable`.
     """
     return _HANDLE[ride.status](ports, ride, now)

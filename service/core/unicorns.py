@@ -53,7 +53,7 @@ _REACHES = {
 
 
 PLACED = frozenset({Step.ARRIVE, Step.COMPLETE})
-"""Steps for which the unicorn must be at a certain place."""
+"""Steps whose place is recorded. An arrival far from the pickup is refused."""
 
 CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornState.ON_TRIP})
 """States in which a unicorn is expected to send positions."""
@@ -61,7 +61,7 @@ CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornS
 
 @dataclass(frozen=True, slots=True)
 class LocatedUnicorn:
-    """A unicorn as it is shown: as stored, but `non_contactable` if it did not call lately."""
+    """A unicorn as it is shown: as stored, but `non_contactable` if it is silent (`view`)."""
 
     unicorn: Unicorn
     position: Position | None
@@ -236,7 +236,7 @@ def record_call(ports: Stores, account_sub: str, now: datetime) -> str:
 
 
 def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
-    """The unicorn with its last fresh position. Two remote calls at most.
+    """The unicorn with its last fresh position. One remote call.
 
     It is contactable while its position is fresh. During a ride any of its calls counts, because a
     phone at rest may send no positions.

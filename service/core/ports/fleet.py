@@ -108,7 +108,8 @@ class FleetIndex(Protocol):
         """Note why a report was ignored, by unicorn id. Such a report does not count as a call."""
 
     def hear(self, unicorn_id: str, now: datetime, *, refused: bool = False) -> None:
-        """Note a call of the unicorn that is not a position, or one that was `refused`."""
+        """Note a call of the unicorn without a position. `refused`: the service did not carry it
+        out."""
 
     def presence(self, unicorn_id: str, now: datetime) -> Presence:
         """What the unicorn's calls tell about it. One remote call."""

@@ -27,7 +27,7 @@ class Legs(Protocol):
         """The latest legs, newest first, a few thousand at most."""
 
     def zones(self) -> Collection[str]:
-        """The zones that have legs to learn from."""
+        """The zones that have had legs to learn from."""
 
 
 class LearnedCorrections(Corrections, Protocol):

@@ -13,7 +13,7 @@ from service.model.errors import DispatchError
 
 
 class LeaseLost(DispatchError):
-    """Another job has the zone's lease now; nothing was written."""
+    """The job no longer has the zone's lease, because it expired; nothing was written."""
 
 
 class WaitingRides(Protocol):
@@ -61,22 +61,22 @@ class WaitingZone:
 class RoundLease(Protocol):
     """One job's lease on a zone, renewed until it is given back.
 
-    Every write is fenced: once another job has the lease, it raises `LeaseLost` and changes
-    nothing. Each method makes one remote call.
+    The writes of a round are fenced: once another job has the lease, they raise `LeaseLost` and
+    change nothing. A release then does nothing. Each method makes one remote call.
     """
 
     @property
     def zone(self) -> str: ...
 
     def begin_round(self) -> WaitingZone:
-        """Delete the mark, and *then* read the waiting rides.
+        """Delete the mark, and *then* read the waiting rides. Takes an expired lease again.
 
         Also notes that this process holds the rides: if it dies, they are suspects of the next
         round.
         """
 
     def finish_round(self, plans: Sequence[Pairing], resume_at: PlaceInLine | None) -> None:
-        """Store the plans for the riders and the next round; only suspects stay noted as held.
+        """Store the plans for the riders and the next round; forget its rides, except suspects.
 
         `resume_at`: the ride with which the successor of this job begins, if there were too many.
         """

@@ -30,7 +30,8 @@ MOST_UNANSWERED_PINGS: Final = 3
 noticed only after a quarter of an hour."""
 
 _SENT_ON_THE_CHANNEL: Final = "told"
-"""The message of this release on the channels of the previous release, whose messages are empty."""
+"""What this release sends on the channels of the previous release, to tell its own messages from
+the empty ones of that release."""
 
 
 class Waiter:

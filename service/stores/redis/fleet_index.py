@@ -51,7 +51,7 @@ class _Found:
     entered: list[tuple[Unicorn, Position]] = field(default_factory=list)
     relocations: list[Relocation] = field(default_factory=list)
     astray: dict[str, Location] = field(default_factory=dict)
-    """The place of each unicorn that was put into a GEO set to which it does not belong, by id."""
+    """By unicorn id: the place of whose zone this call wrongly put the unicorn into the GEO set."""
 
 
 class RedisFleetIndex(RedisPresence):

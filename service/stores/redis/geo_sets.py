@@ -1,7 +1,7 @@
 """GEO sets of unicorns per zone and time span, which only help to find candidates.
 
-Old positions disappear with their set, so nothing has to remove them. Each candidate is checked
-against its unicorn's own hash.
+Old positions disappear with their set, so a removal that is missed does no harm. Each candidate is
+checked against its unicorn's own hash.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class GeoSets(RedisStore):
     def commands(self, relocations: Iterable[Relocation], now: datetime) -> list[Command]:
         """The commands that put unicorns into the GEO sets in which a round looks for them.
 
-        They also remove each unicorn from its former zone. One command per zone of usable unicorns.
+        They also remove each unicorn from its former zone. One command adds all usable unicorns of
+        a zone.
         """
         gone: dict[str, list[str]] = defaultdict(list)
         usable: dict[str, list[float | str]] = defaultdict(list)
@@ -173,9 +174,10 @@ class GeoSets(RedisStore):
     ) -> tuple[list[Found], set[str]]:
         """The usable unicorns around each place, and the busy unicorns around all. One remote call.
 
-        Searches the zones in reach and the live buckets. Usable: for each place, the `count`
-        nearest unicorns, and of the unicorns up to `equal_metres` farther the `most_equal` that
-        have waited longest. Busy: for each place, the `most_busy` whose trips end nearest to it.
+        Searches the zones in reach and the live buckets. Usable: for each place and zone, as many
+        of the nearest unicorns as `places` says, and of the unicorns up to `equal_metres` farther
+        the `most_equal` that have waited longest. Busy: for each place, the `most_busy` whose trips
+        end nearest to it.
         """
         radii = min(FIRST_RADIUS_METRES, radius_metres), radius_metres
         searches = [

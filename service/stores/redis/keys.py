@@ -1,7 +1,7 @@
-"""Every key in Redis, in one place.
+"""Every key of the stores in Redis, in one place.
 
-Keys that are used in one call share a hash tag (`{…}`), and so a slot of a Redis Cluster: all keys
-of a zone, and all keys of a unicorn.
+Keys that one script or command uses share a hash tag (`{…}`), and so a slot of a Redis Cluster: all
+keys of a zone, and all keys of a unicorn.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EPOCH: Final = f"{PREFIX}:epoch"
 HEARING: Final = f"{PREFIX}:{{listening}}"
 """Hash: start (`since`) and end (`last`) of the time in which every process heard unicorns."""
 HEARING_PROCESSES: Final = f"{PREFIX}:{{listening}}:processes"
-"""Sorted set: the processes that hear unicorns, by the time of their last report."""
+"""Sorted set: the processes that accept the calls of drivers, by the time of their last report."""
 BUSY: Final = f"{PREFIX}:busy"
 """Set: the unicorns that have a ride."""
 TAKEN_BACK: Final = f"{PREFIX}:taken_back"
@@ -29,7 +29,7 @@ CHANGES: Final = f"{PREFIX}:changes"
 WORKERS: Final = f"{PREFIX}:workers"
 
 LEARNING: Final = f"{PREFIX}:learning"
-"""Set of the zones that have legs to learn from."""
+"""Set of the zones that have had legs to learn from."""
 
 ZONES: Final = f"{PREFIX}:zones"
 """Set of the zones that have had a waiting ride or a unicorn."""

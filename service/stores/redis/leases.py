@@ -14,9 +14,12 @@ the zone's rounds. Its value is the token of that job.
 4. Each round, also a second one of the same job, deletes the mark and *then* reads the rides
    (`begin_round` in `rounds`, beside this module). So a ride that is added later sets the mark
    again and gets another round.
-5. A holder that is done gives the lease back only if there is no mark, in one script. A holder that
-   gives up gives it back in any case, with the mark that is in its name; then it marks the zone
-   like a producer, for its successor.
+5. A holder that is done gives the lease back only if there is no mark, in one script. A holder
+   whose time is up, or whose round failed, deletes the lease, and the mark too if the mark names
+   it. Then it sets the mark and publishes a job as a producer does: its successor.
+
+If a job or its process dies, its lease and the mark in its name expire within 2 s. The sweep
+triggers each waiting ride every few seconds, and its next trigger publishes a job.
 
 The lease only saves work. If two jobs hold it by mistake, the claim still gives each ride one
 unicorn and each unicorn one ride.
@@ -173,10 +176,10 @@ class Lease:
         self._run(self._RELEASE, (keys.mark, keys.running), *args)
 
     def _run_fenced(self, script: str, names: Sequence[keys.OfZone], *args: Any) -> Any:
-        """The answer of a script that answers nothing if another job has the lease now."""
+        """The answer of a script that answers nothing if this job no longer has the lease."""
         answer = self._run(script, names, *args)
         if answer is None:
-            raise LeaseLost(f"another job has the lease of zone {self.zone}")
+            raise LeaseLost(f"the lease of zone {self.zone} expired")
         return answer
 
     def _run(self, script: str, names: Sequence[keys.OfZone], *args: Any) -> Any:

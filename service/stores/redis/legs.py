@@ -23,7 +23,7 @@ MOST_QUOTES: Final = 500
 MOST_LEGS: Final = 4000
 """Legs kept per zone and kind; a fit on this many takes less than 0.1 s."""
 REMEMBERED: Final = timedelta(days=7)
-"""A zone without a new leg for this long is forgotten."""
+"""The legs of a zone without a new leg for this long are forgotten."""
 
 
 class RedisLegs(RedisStore):

@@ -1,9 +1,9 @@
 """Deletes keys that have a wrong type, because a person or another release wrote them.
 
 Every command on such a key fails until the key is removed, and so does the whole call or script
-that contains the command, often for many unicorns or rides. The service rebuilds everything in
-Redis that is missing, so this module deletes the key. A release that stores something in another
-type must also give its key another name.
+that contains the command, often for many unicorns or rides. The service works without any key in
+Redis, and rebuilds those that it needs, so this module deletes the key. A release that stores
+something in another type must also give its key another name.
 """
 
 from __future__ import annotations

@@ -160,19 +160,19 @@ class RedisPresence(RedisStore):
 
     _REPORT_HEARING: Final = """
     -- KEYS hearing hearing_processes  ARGV process now_ms gap_ms forgotten_ms is_deaf
-    -- Notes since when, and until when, every process heard. Hearing begins anew after a gap, when
-    -- a clock was set back, and as long as a process is deaf or missing: one that said it hears,
-    -- and then neither repeated it nor said goodbye.
+    -- Notes since when, and until when, every process heard. The time begins anew after a
+    -- gap, if a clock was set back, and while a process is deaf or missing. Missing: it reported,
+    -- and then stopped without signing off.
     local now, gap = tonumber(ARGV[2]), tonumber(ARGV[3])
     redis.call('ZADD', KEYS[2], now, ARGV[1])
     redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[4]))
     redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. now + gap, '+inf')
     local last = tonumber(redis.call('HGET', KEYS[1], 'last')) or -math.huge
-    local all = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
-    if ARGV[5] == '1' or tonumber(all) < now - gap or math.abs(now - last) > gap then
+    local oldest = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+    if ARGV[5] == '1' or tonumber(oldest) < now - gap or math.abs(now - last) > gap then
       redis.call('HSET', KEYS[1], 'since', ARGV[2], 'last', ARGV[2])
-    elseif tonumber(all) > last then
-      redis.call('HSET', KEYS[1], 'last', all)
+    elseif tonumber(oldest) > last then
+      redis.call('HSET', KEYS[1], 'last', oldest)
     end
     """
 

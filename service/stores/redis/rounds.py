@@ -34,11 +34,11 @@ from service.stores.redis.link import RedisLink
 logger = logging.getLogger(__name__)
 
 RUNNING_MS: Final = 600_000
-"""How long Redis keeps the list of a round's rides, in milliseconds. A zone with a waiting ride
-never goes that long without a round."""
+"""How long Redis keeps the list of a round's rides, in milliseconds. Unless it is paused, a
+zone with a waiting ride never goes that long without a round."""
 PLANS_MS: Final = 15_000
-"""How long Redis keeps plans, in milliseconds: longer than the time between two rounds of a zone
-with a waiting ride. Each round makes new plans."""
+"""How long Redis keeps plans and the place in line, in milliseconds: longer than the time between
+two rounds of a zone with a waiting ride. Each round makes new plans."""
 
 
 class RedisRoundLease(Lease):

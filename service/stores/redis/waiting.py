@@ -17,7 +17,7 @@ from service.stores.redis.moves import RequestCounter
 from service.stores.redis.rounds import RedisRoundLease
 
 UNSEEN_AFTER: Final = timedelta(seconds=1)
-"""A second trigger of a ride after this time can only come from the sweep."""
+"""A second trigger of a ride after this time nearly always comes from the sweep."""
 
 
 class RedisWaitingRides(RedisStore):

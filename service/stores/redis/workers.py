@@ -33,7 +33,7 @@ class RedisWorkers(RedisStore):
             client.hdel(keys.WORKERS, worker_id)
 
     def beats(self, now: datetime) -> Sequence[Beat]:
-        # A worker's main process goes by Redis' clock alone, which may be off.
+        # The clock of a worker's main process (`worker.heartbeat.main_clock`) may be off.
         with self._link.pipe() as pipe:
             pipe.time()
             pipe.hgetall(keys.WORKERS)
