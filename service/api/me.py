@@ -121,7 +121,7 @@ def delete_me() -> Response:
         deps.accounts.delete,
         subject,
     )
-    # Without the caller's id, because the log would keep what is erased here.
+    # Without the caller's id: no more lines than that of the request should name who is erased.
     audit.audit.info("account deleted")
     return empty(204)
 
@@ -236,8 +236,9 @@ def _identity(kept: Photos, id_token: str | None) -> str:
 def _unlink_if_revoked(kept: Photos) -> None:
     """Take the caller's link back if the store has a revocation that this process may not know yet.
 
-    A deletion of the account revokes first and deletes the photo's data afterwards: if it revokes
-    after this check, it also deletes the link. Raises `InvalidToken` if there is a revocation.
+    A deletion of the account revokes first and deletes the photo's data afterwards. So either this
+    check sees its revocation, or the deletion runs later and removes the link. Raises
+    `InvalidToken` if there is a revocation.
     """
     deps, principal = dependencies(), caller()
     if not is_revoked(principal, deps.revocations.lookup(identifiers_of(principal), deps.now())):

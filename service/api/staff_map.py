@@ -81,7 +81,7 @@ class Oldest(Query):
 
 @Route(blueprint, "GET", "/v1/admin/map", policy=policy.ADMIN_READ, answers={200: MapView})
 def show_map(query: Area) -> Response:
-    """Show unicorns heard in the last minute and waiting rides, at most 5,000 of each.
+    """Show unicorns with a fresh position and waiting rides, at most 5,000 of each.
 
     Send `event_id` as `Last-Event-ID` to `/v1/admin/events` to get the changes since this map.
     """

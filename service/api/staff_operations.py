@@ -71,7 +71,8 @@ class Revocation(Strict):
 class DispatchChange(Strict):
     """Pause or resume dispatch, or choose how idle unicorns are repositioned, or both.
 
-    With `zone` (the H3 cell in a ride's `zone`) the change holds in that zone, else everywhere.
+    With `zone` (an H3 cell, as in the `zone` of a waiting ride) the change holds in that zone, else
+    everywhere.
     """
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""Routes of admins about the fleet. Each write makes an audit entry."""
+"""Routes of staff about the fleet; only admins change it. Each write makes an audit entry."""
 
 from __future__ import annotations
 

@@ -111,7 +111,8 @@ class StatisticsView(_TallyView):
 
 
 class AuditEntryView(View):
-    """A change made by a member of staff. `subjects`: what was changed, as ids by their kind."""
+    """A change that a member of staff made or tried. `subjects`: what was changed, as ids by their
+    kind."""
 
     audit_id: str
     at: Instant

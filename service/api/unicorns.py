@@ -41,7 +41,8 @@ class StepTaken(Strict):
     """Where the unicorn is as it takes the step: a position report, or nothing.
 
     The service judges an arrival by it, and notes the distance from the dropoff at completion. It
-    does not record the position; an app may send its whole report, with heading and speed.
+    does not record the position. Heading and speed are accepted and ignored, so that an app can
+    send its report unchanged.
     """
 
     model_config = ConfigDict(

@@ -110,7 +110,7 @@ class RideView(_AnyonesRideView):
 class StaffRideView(RideView):
     """A ride as staff sees it, with the unicorn's distance when it reported arrival and completion.
 
-    `attention`: `not_coming` while the ride's unicorn does not come and no other unicorn has the
+    `attention`: `not_coming` from when the ride's unicorn stops coming until it comes or loses the
     ride.
     """
 
@@ -146,7 +146,7 @@ class LiveRideView(View):
 
 
 def ride_view(ride: Ride) -> RideView:
-    """A ride as its rider sees it: an open offer to a unicorn is not shown."""
+    """A ride as its rider sees it: without the unicorn of an open offer."""
     return RideView.model_validate(_without_offer(ride))
 
 

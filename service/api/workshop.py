@@ -1,6 +1,7 @@
 """The two routes of the workshop's page (aws-serverless-workshops), with its field names.
 
-The policies of these routes also accept the page's tokens: ID tokens, and tokens without a scheme.
+The policies of these routes also accept tokens without a scheme, as the page sends them. `POST`
+accepts ID tokens too, if that is switched on.
 """
 
 from __future__ import annotations
@@ -96,8 +97,8 @@ def request_workshop_ride(body: WorkshopRequest) -> Response:
         ride = wait_for_ride(ride, is_settled, WAIT_SECONDS)
     is_admitted = is_still_admitted()
     if not (is_admitted and is_settled(ride)):
-        # A ride that is matched at this moment stays matched, unless the token has ended: then even
-        # a matched ride is canceled, because the page may not see its unicorn.
+        # If only the time is up, a ride that is matched meanwhile stays. If the token has ended,
+        # the ride is canceled even if it is matched, because the page may not see its unicorn.
         reason = "no unicorn in time" if is_admitted else "the token ended"
         ride = rides.cancel_ride(
             deps.ports, ride.ride_id, subject, reason, deps.now(), keep_settled=is_admitted

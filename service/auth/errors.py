@@ -54,7 +54,8 @@ class TokenTooLarge(AuthError):
 
 
 class InsufficientScope(AuthError):
-    """The token is valid but lacks at least one of `scopes`; the route needs all of them."""
+    """The token is valid but has none of the sets of scopes that the route accepts; `scopes` is the
+    first of them."""
 
     status = 403
     reason = "insufficient_scope"

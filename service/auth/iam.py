@@ -194,7 +194,7 @@ def _headers(raw: bytes) -> Mapping[str, str]:
         raise InvalidToken("a header occurs twice")
     for value in headers.values():
         if type(value) is not str or not _VISIBLE.fullmatch(value):
-            raise InvalidToken("a header is not visible ASCII")
+            raise InvalidToken("a header is not printable ASCII")
     return headers
 
 

@@ -1,4 +1,4 @@
-"""The rules for ID tokens of the same pool and clients. No other module can accept an ID token.
+"""The rules for ID tokens of our user pool and its clients. No other module can accept an ID token.
 
 Two routes take ID tokens. `POST /ride` takes them from the workshop's page, if that is switched on.
 The upload of a photo takes one in its body, only to learn the identity of a caller whom the access

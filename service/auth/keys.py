@@ -138,7 +138,10 @@ class KeySet:
         return self._clock() - snapshot.fetched_at
 
     def _prove_absent(self, kid: str, snapshot: Snapshot, requested_at: float) -> None:
-        """Raise `AuthUnavailable` if the set is stale: a stale set does not prove a kid absent."""
+        """Remember that the kid is absent, if a fetch since the request proves it.
+
+        Raises `AuthUnavailable` if the set is stale: a stale set does not prove a kid absent.
+        """
         if self._age(snapshot) >= self._timing.soft:
             raise AuthUnavailable(self._schedule.retry_after(self._clock()))
         if snapshot.fetched_at >= requested_at:

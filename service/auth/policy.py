@@ -105,7 +105,8 @@ def must_be_certain(policy: Policy, method: str) -> bool:
     """Whether a request is refused while it is unknown if its token has been revoked.
 
     True for every staff route and every write, False for other reads. A route that requires only
-    the scope for reading rides is a read too, because estimates are a `POST` that changes nothing.
+    the scope for reading rides is a read too: estimates are a `POST` that changes nothing, and a
+    sign-out must not fail because of a revocation.
     """
     reads = method in {"GET", "HEAD"} or policy.scopes == (RIDES_READ_SCOPE,)
     return ADMIN_SCOPE in policy.scopes or not reads

@@ -48,8 +48,8 @@ Identifier = tuple[str, str]
 Names = tuple[str, str | None, str, int]
 """The key of one token in the cache: `jti`, `origin_jti`, `sub` and the time of issue.
 
-The time is needed for users of the gateway. Their credentials have no `jti`, so without the time a
-user would stay refused after a new sign-in."""
+The time is needed for users of the gateway. Their `jti` stays the same, so without the time a user
+would stay refused after a new sign-in."""
 
 
 def remembered_for(kind: str, *, session_seconds: int, leeway_seconds: int) -> timedelta:
@@ -223,11 +223,11 @@ class RevocationCheck:
             raise AuthUnavailable(RETRY_AFTER_SECONDS)
 
     def check_again(self, principal: Principal, policy: Policy, now: datetime) -> None:
-        """Judge a token again, when a request that it admitted wakes up from waiting.
+        """Judge a token again, after its request has waited for news or sent its body.
 
         Checks only expiry and revocations, because nothing else can have changed. The rules of a
-        read (`GET`) apply, because the request has already written what it had to write. Raises as
-        `check` does, and `InvalidToken` if the token has expired.
+        read (`GET`) apply: a write was admitted only if it was certain that the token was not
+        revoked. Raises as `check` does, and `InvalidToken` if the token has expired.
         """
         if now.timestamp() >= principal.expires_at:
             raise InvalidToken("expired")

@@ -34,7 +34,7 @@ class Timing:
 
 
 class Schedule:
-    """Decides on fetches. Not thread-safe: its owner holds a lock around it."""
+    """Decides on fetches. Not thread-safe: its owner holds a lock around changes."""
 
     def __init__(self, timing: Timing, jitter: Jitter) -> None:
         self._timing = timing

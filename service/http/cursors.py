@@ -1,8 +1,8 @@
 """Cursors name where the next page of a listing begins. They are opaque, and bound to one caller.
 
 The key of a cursor's authentication code is the subject that the cursor was made for, so any
-process can check it without a shared secret. The code is no access control: a listing shows only
-rides of the token's subject, whatever its cursor says.
+process can check it without a shared secret. The code is no access control: each
+route lists only what its caller may see, whatever the cursor says.
 """
 
 from __future__ import annotations

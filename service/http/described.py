@@ -20,8 +20,8 @@ _TEXT: Final[Json] = {"type": "string"}
 REQUEST_HEADERS: Final[Mapping[str, Json]] = {
     "Idempotency-Key": {"schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"}},
     "If-Match": {"schema": _TEXT, "required": True},
-    # The event's id is the ride's version. openapi-python-client skips an operation with so deep a
-    # reference, so its users have no call that blocks until the ride ends.
+    # A number, as ids of events are. The deep reference is on purpose: openapi-python-client skips
+    # an operation that has one, so its users have no call that blocks until the ride ends.
     "Last-Event-ID": {"schema": {"$ref": "#/components/schemas/RideView/properties/version"}},
 }
 """The schemas of request headers that are more than any text."""

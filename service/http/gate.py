@@ -8,8 +8,8 @@ their own.
 
 One caller may hold a quarter of the places and one client address a half, so that others have room
 even if all requests of that caller or address hang (on a slow store, for example). A request that
-finds no place waits up to a second for one and is then refused with 503. Nothing was done for it,
-so a client may retry.
+finds no place waits for up to a second. If it gets none, it is refused with 503: nothing was done
+for it, so a client may retry.
 
 Waiting is cheaper than refusing, which costs about half the CPU of a request. With 400 clients that
 retry without a pause, refusing at once leaves time for 27 of 490 rides a second; waiting leaves 380
@@ -150,7 +150,7 @@ class Gate:
 
     @contextmanager
     def streaming(self, client: Client) -> Iterator[Wait]:
-        """The wait of a request for a stream, from its first read to the end of the stream.
+        """Registers a stream as a wait, from its first read to its end.
 
         Raises a 503 problem if there are too many waiters.
         """

@@ -85,7 +85,8 @@ def is_still_admitted() -> bool:
 
 
 def revoke(kind: str, value: str) -> SignOut:
-    """Revoke a mark: in this process at once, in all others within 5 s. Raises `Unavailable`."""
+    """Revoke a token, a session or an account: in this process at once, in all others within 5 s.
+    Raises `Unavailable`."""
     deps, settings = dependencies(), dependencies().settings
     signed_out = revocation.revoke(
         deps.revocations,

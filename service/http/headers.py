@@ -36,7 +36,7 @@ READ: Final = (
     "X-Request-Id",
     *TRACE,
 )
-"""Every request header that this service reads; `cors` allows them."""
+"""The request headers that a page may send and that this service reads; `cors` allows them."""
 
 LONGEST_WAIT_SECONDS: Final = 30
 """The longest wait that a client may ask for. It is below the idle timeout of load balancers (ALB:

@@ -25,7 +25,7 @@ def canonical_path(target: str) -> str | None:
 
 
 def link(public_url: str, path: str) -> str:
-    """The address of `path` for a client of the same host: it keeps the path of `PUBLIC_URL`.
+    """`path` behind the path of `PUBLIC_URL`, without scheme and host.
 
     A stage of API Gateway is such a path; without it a link would leave the stage.
     """

@@ -46,7 +46,8 @@ DOMAIN: Final[Mapping[type[errors.DispatchError], tuple[int, str]]] = {
     errors.StaleVersion: (412, "precondition_failed"),
     errors.IdempotencyKeyReused: (422, "idempotency_key_reused"),
 }
-"""Status and reason of each error of the domain; all others mean that a store failed: 503."""
+"""Status and reason of each error of the domain; all others that reach a route mean that a store
+failed: 503."""
 
 
 REASONS: Final[Mapping[str, str]] = {

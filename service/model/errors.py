@@ -1,4 +1,4 @@
-"""The errors of the domain. `http.problems` maps each of them to an answer."""
+"""The errors of the domain. `http.problems` maps those that reach a route to an answer."""
 
 from __future__ import annotations
 

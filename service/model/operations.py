@@ -46,7 +46,8 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """A change that a member of staff made. `subjects`: ids of what was changed, by their kind."""
+    """A change that a member of staff made or tried. `subjects`: ids of what was changed, by their
+    kind."""
 
     audit_id: str
     at: datetime

@@ -15,7 +15,8 @@ from service.model.places import Location, Position
 class UnicornState(StrEnum):
     """Vehicle states in the words of MDS passenger services.
 
-    `NON_CONTACTABLE` is computed when read (no position for a while) and never stored.
+    `NON_CONTACTABLE` is computed when read and never stored: no position for a while, or during a
+    ride no call.
     """
 
     AVAILABLE = "available"
@@ -125,7 +126,8 @@ class Unicorn:
         )
 
     def offer_missed(self, ride_id: str, now: datetime, *, counts: bool, most: int) -> Unicorn:
-        """`released` after an offer expired; off duty after `most` such offers in a row (0: never).
+        """`released` after an offer expired; off duty once offers of `most` rides in a row have
+        expired (0: never).
 
         `counts`: whether the unicorn was heard and could have answered.
         """
