@@ -93,7 +93,8 @@ def test_the_answers_of_an_engine_for_another_continent_are_not_used(engine: Eng
 def test_manhattans_drives_take_what_its_streets_take(tmp_path: Path) -> None:
     engine = Engine(tmp_path, manhattan.write(tmp_path / "manhattan.osm"))
     try:
-        crossings, fastest = manhattan.nodes(), manhattan.fastest_ways(range(0, 4000, 400))
+        crossings = [Location(*at) for at in manhattan.nodes().tolist()]
+        fastest = manhattan.fastest_ways(range(0, 4000, 400))
         pairs = [(row, end) for row in range(0, 4000, 400) for end in range(7, 4000, 190)]
         seconds, _ = told(engine, *((crossings[a], crossings[b]) for a, b in pairs))
     finally:

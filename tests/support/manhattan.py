@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -11,29 +12,43 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from service.matching.travel import FloatArray, GreatCircle
-from service.model import Location
+from service.matching.travel import FloatArray, IntArray, crow_metres
 
 FOLDER: Final = Path(__file__).parents[3] / "shared" / "data" / "manhattan_roads"
-LIGHT: Final = 1
-"""Column of `seconds_by_hour.csv`: the hour of the fastest streets."""
+LIGHT, HEAVY = 1, 9
+"""Columns of `seconds_by_hour.csv`, the hours of the fastest and slowest streets: 20.8 and 12.4
+km/h over all edges."""
 DRIVEN: Final = 0.8
 """Share of a `maxspeed` that OSRM's car profile drives (its `speed_reduction`)."""
 ABSENT: Final = f"no streets at {FOLDER}"
 
 
-def nodes() -> list[Location]:
-    """The crossings; edges name them by their number, counted from 1."""
-    return [Location(float(lat), float(lon)) for _, lat, lon in _rows("points.csv")]
+@cache
+def nodes() -> FloatArray:
+    """Latitude and longitude of each crossing; everything counts crossings from 0."""
+    return _columns("points.csv")[1:].T
+
+
+@cache
+def edges() -> IntArray:
+    """The crossings at which the edges start, and those at which they end."""
+    return _columns("edges.csv")[1:].astype(np.intp) - 1
+
+
+def seconds(hour: int) -> FloatArray:
+    """How long each edge takes in this hour."""
+    return np.maximum(_columns("seconds_by_hour.csv")[hour], 0.1)
+
+
+def graph(weights: FloatArray) -> csr_array:
+    """The streets with a weight for each edge."""
+    size = len(nodes())
+    return csr_array((weights, tuple(edges())), (size, size))
 
 
 def fastest_ways(starts: Sequence[int], hour: int = LIGHT) -> FloatArray:
-    """Seconds from each of these crossings (counted from 0) to every crossing."""
-    ends = np.array([[int(a) - 1, int(b) - 1] for _, a, b in _rows("edges.csv")])
-    seconds = [max(float(row[hour]), 0.1) for row in _rows("seconds_by_hour.csv")]
-    size = len(nodes())
-    graph = csr_array((seconds, (ends[:, 0], ends[:, 1])), (size, size))
-    found: FloatArray = dijkstra(graph, indices=list(starts))
+    """Seconds from each of these crossings to every crossing."""
+    found: FloatArray = dijkstra(graph(seconds(hour)), indices=list(starts))
     return found
 
 
@@ -44,26 +59,25 @@ def write(path: Path, hour: int = LIGHT) -> Path:
 
 
 def _lines(hour: int) -> Iterator[str]:
-    places = nodes()
     yield '<?xml version="1.0" encoding="UTF-8"?>'
     yield '<osm version="0.6">'
-    for number, at in enumerate(places, 1):
-        place = f'lat="{at.latitude:.7f}" lon="{at.longitude:.7f}"'
+    for number, (latitude, longitude) in enumerate(nodes().tolist(), 1):
+        place = f'lat="{latitude:.7f}" lon="{longitude:.7f}"'
         yield f'<node id="{number}" version="1" {place}/>'
-    edges = zip(_rows("edges.csv"), _rows("seconds_by_hour.csv"), strict=True)
-    for (number, start, end), seconds in edges:
-        metres = GreatCircle().crow_metres(places[int(start) - 1], places[int(end) - 1])
-        kmh = 3.6 * metres / max(float(seconds[hour]), 0.1)
-        yield _way(number, start, end, min(max(kmh, 1.0), 120.0) / DRIVEN)
+    start, end = edges()
+    speeds = 3.6 * crow_metres(nodes()[start], nodes()[end]) / seconds(hour)
+    for number, way in enumerate(zip(start, end, speeds.clip(1.0, 120.0) / DRIVEN, strict=True), 1):
+        yield _way(number, *way)
     yield "</osm>"
 
 
-def _way(number: str, start: str, end: str, kmh: float) -> str:
+def _way(number: int, start: int, end: int, kmh: float) -> str:
     tags = f'<tag k="highway" v="residential"/><tag k="maxspeed" v="{kmh:.1f}"/>'
     tags += '<tag k="oneway" v="yes"/>'
-    return f'<way id="{number}" version="1"><nd ref="{start}"/><nd ref="{end}"/>{tags}</way>'
+    ends = f'<nd ref="{start + 1}"/><nd ref="{end + 1}"/>'
+    return f'<way id="{number}" version="1">{ends}{tags}</way>'
 
 
-def _rows(name: str) -> Iterator[list[str]]:
+def _columns(name: str) -> FloatArray:
     with (FOLDER / name).open(newline="") as lines:
-        yield from csv.reader(lines)
+        return np.array(list(csv.reader(lines)), dtype=np.float64).T

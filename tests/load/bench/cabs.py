@@ -10,7 +10,7 @@ from operator import itemgetter
 
 from service.matching.travel import GreatCircle
 from service.model import FleetEntry, Location, Position, Trip, Unicorn
-from tests.load.bench.nyc import MIDNIGHT, NycTrip
+from tests.load.bench.nyc import MEASURED, MIDNIGHT, NycTrip
 from tests.support.builders import a_usable_unicorn
 
 TRAVEL = GreatCircle()
@@ -25,6 +25,11 @@ class Rider:
     picked_up: float | None = None
     empty_metres: float = 0.0
     swaps: int = 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether the rider asked for a ride in the measured time."""
+        return MEASURED[0] <= self.requested < MEASURED[1]
 
 
 @dataclass

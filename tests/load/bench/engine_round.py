@@ -101,7 +101,7 @@ def _two_rounds(
 ) -> tuple[Sequence[float], ...]:
     """The figures of a first and of a later round."""
     rng = random.Random(seed)
-    crossings = manhattan.nodes()
+    crossings = [Location(*at) for at in manhattan.nodes().tolist()]
     tables = CountedTables(url)
     routed = RoutedTimes(tables, GreatCircle(), budget_seconds=30.0, most_places=1000)
     by_engine = ZoneTimes(routed, make_round_base=routed.for_a_round)

@@ -10,7 +10,6 @@ import numpy as np
 from scipy.stats import t as student
 
 from service.matching.travel import GreatCircle
-from tests.load.bench.nyc import MEASURED
 from tests.load.bench.world import END, World
 
 
@@ -48,7 +47,7 @@ class Outcome:
 
     @classmethod
     def of(cls, world: World) -> Outcome:
-        riders = [r for r in world.riders.values() if MEASURED[0] <= r.requested < MEASURED[1]]
+        riders = [rider for rider in world.riders.values() if rider.counts]
         served = [r for r in riders if r.picked_up is not None]
         waits = np.array([r.picked_up - r.requested for r in served if r.picked_up is not None])
         road_km = sum(r.empty_metres for r in served) / len(served) / 1000

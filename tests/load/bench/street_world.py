@@ -24,7 +24,7 @@ from service.matching.travel import GreatCircle, TravelTimes, places
 from service.matching.tuning import KNOBS, tuning_with_repositioning
 from service.model import FleetEntry, Location, Pairing, RepositioningLevel, Ride, RideStatus
 from service.stores.redis.legs import MOST_LEGS
-from tests.load.bench.cabs import Cab, Rider, instant
+from tests.load.bench.cabs import Cab, instant
 from tests.load.bench.nyc import MEASURED, NycTrip
 from tests.load.bench.policies import OURS, Policy
 from tests.load.bench.streets import Streets
@@ -126,7 +126,7 @@ class StreetWorld(World):
     def _somebodycounts(self) -> bool:
         on_the_way = (cab.unicorn.ride_id for cab in self.cabs.values() if cab.heading_for)
         open_rides = {*self.waiting, *on_the_way}
-        return any(counts(self.riders[name]) for name in open_rides if name)
+        return any(self.riders[name].counts for name in open_rides if name)
 
     def _fit(self, now: float) -> None:
         self.memory.fit(instant(now))
@@ -209,8 +209,3 @@ class StreetWorld(World):
         ride = self.claimed.pop(ride_id)
         self.memory.observe(replace(ride, status=RideStatus.COMPLETED, completed_at=instant(now)))
         super()._finish(cab, ride_id, now)
-
-
-def counts(rider: Rider) -> bool:
-    """Whether the rider asked for a ride in the measured time."""
-    return MEASURED[0] <= rider.requested < MEASURED[1]

@@ -1,17 +1,13 @@
-"""Travel times on Manhattan's streets: shortest paths over one-way edges, by hour of the day.
-
-The graph is `../shared/data/manhattan_roads` (its README names the source).
-"""
+"""Travel times on Manhattan's streets: shortest paths over one-way edges, by hour of the day."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
@@ -24,11 +20,9 @@ from service.matching.travel import (
     places,
 )
 from service.model import Location
-from tests.load.bench.nyc import FILE, NycTrip
+from tests.load.bench.nyc import NycTrip
+from tests.support import manhattan
 
-FOLDER = FILE.parent / "manhattan_roads"
-LIGHT, HEAVY = 1, 9
-"""Columns of `seconds_by_hour.csv`: 20.8 and 12.4 km/h over all edges."""
 NEAR_METRES = 200.0
 """A trip belongs to this world if both of its ends are within this distance of a node."""
 
@@ -76,19 +70,15 @@ class Streets:
 @cache
 def streets(hour: int) -> Streets:
     """The fastest ways of an hour, between all pairs of nodes (a few seconds of CPU)."""
-    nodes = _nodes()
-    start, end = _rows("edges.csv", np.intp)[:, 1:].T - 1
-    seconds = np.maximum(_rows("seconds_by_hour.csv", np.float64)[:, hour], 0.1)
-    lengths = crow_metres(nodes[start], nodes[end])
-    size = (len(nodes), len(nodes))
-    graph = csr_matrix((seconds, (start, end)), size)
-    times, before = dijkstra(graph, return_predecessors=True)
+    nodes = manhattan.nodes()
+    start, end = manhattan.edges()
+    times, before = dijkstra(manhattan.graph(manhattan.seconds(hour)), return_predecessors=True)
     times = np.where(np.isfinite(times), times, 1e5).astype(np.float32)
-    metres = _lengths(csr_matrix((lengths, (start, end)), size), times, before)
-    return Streets(nodes, times, metres, before.astype(np.int32))
+    lengths = manhattan.graph(crow_metres(nodes[start], nodes[end]))
+    return Streets(nodes, times, _lengths(lengths, times, before), before.astype(np.int32))
 
 
-def _lengths(edges: csr_matrix, times: FloatArray, before: IntArray) -> FloatArray:
+def _lengths(edges: csr_array, times: FloatArray, before: IntArray) -> FloatArray:
     """The metres of the fastest ways: those to the node before the end, plus the last edge."""
     size = len(times)
     last = np.asarray(edges.todense(), dtype=np.float32)
@@ -112,13 +102,8 @@ def trips_on(world: Streets, trips: Sequence[NycTrip]) -> Sequence[NycTrip]:
 
 
 @cache
-def _nodes() -> FloatArray:
-    return _rows("points.csv", np.float64)[:, 1:]
-
-
-@cache
 def _tree() -> KDTree:
-    return KDTree(on_sphere(_nodes()))
+    return KDTree(on_sphere(manhattan.nodes()))
 
 
 _KNOWN: dict[complex, int] = {}
@@ -135,8 +120,3 @@ def _nearest_nodes(ends: FloatArray) -> IntArray:
         _KNOWN.update(zip(new, _tree().query(on_sphere(rows))[1].tolist(), strict=True))
         found = list(map(_KNOWN.get, asked))
     return np.array(found, dtype=np.intp)
-
-
-def _rows(name: str, kind: type) -> FloatArray:
-    with (FOLDER / name).open(newline="") as lines:
-        return np.array(list(csv.reader(lines)), dtype=kind)

@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from scipy.stats import t as student
 
 from service.core.travel_times import NEW_YORK
 from service.matching.travel import GreatCircle, TravelTimes
 from service.model import RepositioningLevel
 from tests.load.bench import nyc
 from tests.load.bench.nyc import NycTrip, thinned
-from tests.load.bench.street_world import StreetWorld, Way, counts
-from tests.load.bench.streets import FOLDER, HEAVY, LIGHT, streets, trips_on
+from tests.load.bench.outcome import Estimate, Outcome
+from tests.load.bench.street_world import StreetWorld, Way
+from tests.load.bench.streets import streets, trips_on
+from tests.support.manhattan import ABSENT, FOLDER, HEAVY, LIGHT
 
 LOADS: Final = (0.70, 0.85)
 
@@ -79,40 +80,29 @@ WORLDS: Final[dict[str, tuple[Callable[[], TravelTimes], tuple[Way, ...]]]] = {
 """The worlds by name, each with the ways to estimate that are compared in it."""
 
 
-@dataclass(frozen=True)
-class Figures:
-    """The results of one run; shares are percent."""
+Figures = Mapping[str, float]
+"""The fields of an `Outcome`, the median of told ÷ real pickup time (`told`), and the percentage of
+pickups whose real time was within 20 % of the time told (`within_20`)."""
 
-    within_5: float
-    served: float
-    wait: float
-    wait_95: float
-    km: float
-    """Road kilometres to the pickup per served ride."""
-    told: float
-    """Median of told ÷ real pickup time."""
-    within_20: float
-    """Share of pickups whose real time was within 20 % of the time told."""
-    moved_km: float = 0.0
-    """Road kilometres to where idle unicorns should wait, per served ride."""
+MEANS: Final = {
+    "served": ("served %", "8.1f"),
+    "wait_seconds": ("wait s", "6.0f"),
+    "longest_waits_seconds": ("p95 s", "6.0f"),
+    "road_km": ("km", "7.3f"),
+    "moved_km": ("moved", "7.3f"),
+    "told": ("told÷", "6.2f"),
+    "within_20": ("±20 %", "6.0f"),
+}
+"""Heading and format of the figures whose mean is shown, by name. Kilometres are those of roads."""
 
-    @classmethod
-    def of(cls, world: StreetWorld) -> Figures:
-        riders = {key: rider for key, rider in world.riders.items() if counts(rider)}
-        served = {key: rider for key, rider in riders.items() if rider.picked_up is not None}
-        waits = np.array([r.picked_up - r.requested for r in served.values() if r.picked_up])
-        told, real = np.array([world.told[key] for key in served]).T
-        apart = np.abs(told - real) <= 0.2 * real
-        return cls(
-            within_5=100 * float(np.sum(waits <= 300)) / len(riders),
-            served=100 * len(served) / len(riders),
-            wait=float(waits.mean()),
-            wait_95=float(np.quantile(waits, 0.95)),
-            km=sum(r.empty_metres for r in served.values()) / len(served) / 1000,
-            told=float(np.median((told / np.maximum(real, 1.0))[real > 0])),
-            within_20=100 * float(apart.mean()),
-            moved_km=world.moved_metres / len(served) / 1000,
-        )
+
+def _figures(night: StreetWorld) -> Figures:
+    served = [key for key, r in night.riders.items() if r.counts and r.picked_up is not None]
+    told, real = np.array([night.told[key] for key in served]).T
+    return asdict(Outcome.of(night)) | {
+        "told": float(np.median((told / np.maximum(real, 1.0))[real > 0])),
+        "within_20": 100 * float(np.mean(np.abs(told - real) <= 0.2 * real)),
+    }
 
 
 @cache
@@ -129,7 +119,7 @@ def run(world: str, way: Way, load: float, seed: int, unicorns: int = 500) -> Fi
     starts = [rng.choice(trips).dropoff for _ in range(unicorns)]
     night = StreetWorld(way, roads, demand, starts)
     night.run()
-    return Figures.of(night)
+    return _figures(night)
 
 
 @dataclass(frozen=True)
@@ -158,38 +148,29 @@ def _results(runs: Sequence[Run], kept: Path | None, processes: int) -> Mapping[
     known = dict[str, Figures]()
     if kept and kept.exists():
         for line in kept.read_text().splitlines():
-            key, figures = json.loads(line)
-            known[key] = Figures(**figures)
+            key, known[key] = json.loads(line)
     missing = [each for each in runs if each.key not in known]
     with ProcessPoolExecutor(processes) as pool:
         for each, figures in zip(missing, pool.map(Run.figures, missing), strict=True):
             known[each.key] = figures
             if kept:
                 with kept.open("a") as lines:
-                    lines.write(json.dumps([each.key, asdict(figures)]) + "\n")
+                    lines.write(json.dumps([each.key, figures]) + "\n")
     return known
 
 
 def _interval(values: Sequence[float]) -> str:
-    """Mean and half width of its 95 % interval (Student's t)."""
-    if len(values) < 2:
-        return f"{values[0]:.1f}"
-    half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return f"{np.mean(values):.1f} ±{half:.1f}"
+    estimate = Estimate.of(values)
+    return f"{estimate.mean:.1f} ±{estimate.interval:.1f}"
 
 
 def _line(name: str, figures: Sequence[Figures], first: Sequence[Figures]) -> str:
-    def mean(value: Callable[[Figures], float]) -> float:
-        return float(np.mean([value(f) for f in figures]))
-
-    gain = [f.within_5 - g.within_5 for f, g in zip(figures, first, strict=True)]
-    return (
-        f"{name:30} {_interval([f.within_5 for f in figures]):>12} {_interval(gain):>12}"
-        f" {mean(lambda f: f.served):8.1f} {mean(lambda f: f.wait):6.0f}"
-        f" {mean(lambda f: f.wait_95):6.0f} {mean(lambda f: f.km):7.3f}"
-        f" {mean(lambda f: f.moved_km):7.3f}"
-        f" {mean(lambda f: f.told):6.2f} {mean(lambda f: f.within_20):6.0f}"
+    within_5, usual = ([each["within_5"] for each in nights] for nights in (figures, first))
+    gain = [mine - theirs for mine, theirs in zip(within_5, usual, strict=True)]
+    means = (
+        f"{np.mean([each[field] for each in figures]):{form}}" for field, (_, form) in MEANS.items()
     )
+    return f"{name:30} {_interval(within_5):>12} {_interval(gain):>12} {' '.join(means)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -201,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--keep", type=Path, help="file that keeps the figures of each night")
     options = parser.parse_args(arguments)
     if not FOLDER.exists():
-        print(f"skipped: no streets at {FOLDER}")
+        print(f"skipped: {ABSENT}")
         return
     _trips(True), streets(HEAVY)  # before the fork, so that all processes share the tables
     for world, load in product(options.worlds, options.loads):
@@ -210,8 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runs = [Run(world, load, seed, way) for seed in seeds for way in ways]
         known = _results(runs, options.keep, options.processes)
         print(f"\n{world}, load {load:.2f}, 500 unicorns, {options.seeds} seeds")
-        print(f"{'':30} {'≤ 5 min %':>12} {'gain':>12} {'served %':>8} {'wait s':>6}", end="")
-        print(f" {'p95 s':>6} {'km':>7} {'moved':>7} {'told÷':>6} {'±20 %':>6}")
+        heads = (f"{head:>{form[0]}}" for head, form in MEANS.values())
+        print(f"{'':30} {'≤ 5 min %':>12} {'gain':>12} {' '.join(heads)}")
         by_way = [[known[Run(world, load, seed, way).key] for seed in seeds] for way in ways]
         for way, figures in zip(WORLDS[world][1], by_way, strict=True):
             print(_line(way.name, figures, by_way[0]), flush=True)
