@@ -9,6 +9,8 @@ from service.auth import policy
 from service.auth.policy import Policy
 from tests.support.token_mint import Mint
 
+Token = Callable[[Mint], str]
+"""Makes a token."""
 Build = Callable[[Mint], str | None]
 """Makes the value of the `Authorization` header; none: no header."""
 
@@ -37,17 +39,11 @@ def is_sendable(value: str | None) -> bool:
     return value is None or (len(value) < 8000 and not set(value) & set("\r\n\0"))
 
 
-def bearer(token: Callable[[Mint], str]) -> Build:
-    return lambda mint: f"Bearer {token(mint)}"
-
-
 def _answered(status: int, reason: str) -> Callable[..., Case]:
     """Makes cases whose token is answered like this, by row, name, token and policy."""
 
-    def case(
-        row: int, name: str, token: Callable[[Mint], str], at: Policy = policy.RIDES_READ
-    ) -> Case:
-        return Case(row, name, bearer(token), status, reason, at)
+    def case(row: int, name: str, token: Token, at: Policy = policy.RIDES_READ) -> Case:
+        return Case(row, name, lambda mint: f"Bearer {token(mint)}", status, reason, at)
 
     return case
 

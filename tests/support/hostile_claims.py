@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from service.auth import policy
-from tests.support.hostile_case import accepted, forbidden, invalid, lacking, too_large
+from tests.support.hostile_case import Case, Token, accepted, forbidden, invalid, lacking, too_large
 from tests.support.token_mint import DROP, ISSUER, POOL_ID, UPDATED_ISSUER, Mint, base64url
 
 READ = "wildrydes/rides.read"
@@ -21,16 +21,14 @@ def at(offset: int) -> int:
     return int(time.time()) + offset
 
 
-def claiming(row: int, name: str, *values: object) -> list[Any]:
+def claims(**changes: object) -> Token:
+    """An access token with these claims."""
+    return lambda mint: mint.access_token(**changes)
+
+
+def claiming(row: int, name: str, *values: object) -> list[Case]:
     """Refused because the claim has one of these values."""
-    return [
-        invalid(
-            row,
-            f"{name} {str(value)[:30]}",
-            lambda mint, value=value: mint.access_token(**{name: value}),
-        )
-        for value in values
-    ]
+    return [invalid(row, f"{name} {str(v)[:30]}", claims(**{name: v})) for v in values]
 
 
 def with_number(name: str, number: str) -> Any:
@@ -45,12 +43,8 @@ def id_token(mint: Mint, **changes: object) -> str:
     return mint.access_token(**{**claims, **changes})
 
 
-def admin(mint: Mint, **changes: object) -> str:
-    return mint.access_token(**{"scope": "wildrydes/admin", "groups": ["admin"], **changes})
-
-
-def scoped(scope: object) -> Any:
-    return lambda mint: mint.access_token(scope=scope)
+def admin(**changes: object) -> Token:
+    return claims(**{"scope": "wildrydes/admin", "groups": ["admin"], **changes})
 
 
 CASES = [
@@ -58,7 +52,7 @@ CASES = [
     invalid(57, "id token with a client", lambda m: id_token(m, client_id=m.client_id)),
     *claiming(58, "token_use", DROP, ["access"], "Access", "", None, True),
     invalid(59, "opaque refresh token", lambda _: base64url(secrets.token_bytes(600))),
-    invalid(59, "refresh token", lambda mint: mint.access_token(token_use="refresh")),
+    invalid(59, "refresh token", claims(token_use="refresh")),
     *claiming(
         60,
         "iss",
@@ -72,7 +66,7 @@ CASES = [
         "",
     ),
     *claiming(61, "iss", DROP, [ISSUER], {"iss": ISSUER}, None),
-    accepted(62, "updated issuer", lambda mint: mint.access_token(iss=UPDATED_ISSUER)),
+    accepted(62, "updated issuer", claims(iss=UPDATED_ISSUER)),
     *claiming(63, "client_id", "other", "1example", DROP, None, 1),
     invalid(63, "client_id in a list", lambda mint: mint.access_token(client_id=[mint.client_id])),
     *claiming(64, "aud", "https://other.example.com", ["https://other.example.com"], "", [], None),
@@ -120,11 +114,11 @@ CASES = [
     *claiming(77, "jti", DROP, 1, "", None, ["a"]),
     *claiming(77, "origin_jti", 1, "", None, ["a"]),
     *claiming(77, "username", 1, "", None, ["a"]),
-    invalid(77, "neither user nor machine", lambda mint: mint.access_token(username=DROP)),
-    lacking(78, "no scope", scoped(DROP)),
+    invalid(77, "neither user nor machine", claims(username=DROP)),
+    lacking(78, "no scope", claims(scope=DROP)),
     *claiming(79, "scope", [READ], None, 1, {READ: 1}),
     *(
-        lacking(row, f"scope {scope!r}", scoped(scope))
+        lacking(row, f"scope {scope!r}", claims(scope=scope))
         for row, scope in (
             (80, READ + "x"),
             (80, "x" + READ),
@@ -146,25 +140,25 @@ CASES = [
             (85, "aws.cognito.signin.user.admin"),
         )
     ),
-    accepted(82, "double space", scoped(f"openid  {READ}")),
-    too_large(86, "too many scopes", scoped(" ".join(f"wildrydes/{n}" for n in range(10_000)))),
-    too_large(86, "too many groups", lambda m: admin(m, groups=[f"g{n}" for n in range(5000)])),
+    accepted(82, "double space", claims(scope=f"openid  {READ}")),
+    too_large(
+        86, "too many scopes", claims(scope=" ".join(f"wildrydes/{n}" for n in range(10_000)))
+    ),
+    too_large(86, "too many groups", admin(groups=[f"g{n}" for n in range(5000)])),
     *(
-        forbidden(
-            87,
-            f"groups {groups}",
-            lambda m, groups=groups: admin(m, groups=groups),
-            policy.ADMIN_READ,
+        forbidden(row, f"groups {groups}", admin(groups=groups), policy.ADMIN_READ)
+        for row, groups in (
+            (87, DROP),
+            (87, []),
+            (87, ["riders"]),
+            (90, ["Admin"]),
+            (90, ["admin "]),
+            (90, ["administrators"]),
+            (90, ["admin,riders"]),
         )
-        for groups in (DROP, [], ["riders"])
     ),
     *(
-        invalid(
-            row,
-            f"groups {groups}",
-            lambda m, groups=groups: admin(m, groups=groups),
-            policy.ADMIN_READ,
-        )
+        invalid(row, f"groups {groups}", admin(groups=groups), policy.ADMIN_READ)
         for row, groups in (
             (88, "admin"),
             (88, "superadmin"),
@@ -176,21 +170,7 @@ CASES = [
         )
     ),
     *(
-        forbidden(
-            90,
-            f"groups {groups}",
-            lambda m, groups=groups: admin(m, groups=groups),
-            policy.ADMIN_READ,
-        )
-        for groups in (["Admin"], ["admin "], ["administrators"], ["admin,riders"])
-    ),
-    *(
-        forbidden(
-            91,
-            name,
-            lambda m, name=name: admin(m, groups=DROP, **{name: ["admin"]}),
-            policy.ADMIN_READ,
-        )
+        forbidden(91, name, admin(groups=DROP, **{name: ["admin"]}), policy.ADMIN_READ)
         for name in ("roles", "custom:groups", "cognito:roles", "Cognito:Groups")
     ),
     forbidden(
@@ -199,17 +179,12 @@ CASES = [
         lambda m: m.signed({**m.claims(scope="wildrydes/admin"), "groups": ["admin"]}),
         policy.ADMIN_READ,
     ),
-    accepted(87, "an admin", admin, policy.ADMIN_WRITE),
-    lacking(87, "group without scope", lambda m: admin(m, scope=READ), policy.ADMIN_READ),
-    forbidden(
-        87, "a dispatcher writes", lambda m: admin(m, groups=["dispatcher"]), policy.ADMIN_WRITE
-    ),
+    accepted(87, "an admin", admin(), policy.ADMIN_WRITE),
+    lacking(87, "group without scope", admin(scope=READ), policy.ADMIN_READ),
+    forbidden(87, "a dispatcher writes", admin(groups=["dispatcher"]), policy.ADMIN_WRITE),
     forbidden(92, "a machine as a rider", lambda m: m.machine_token(scope=READ), policy.RIDES_READ),
     forbidden(
-        92,
-        "a user as a machine",
-        lambda mint: mint.access_token(scope="wildrydes/fleet.telemetry"),
-        policy.FLEET_TELEMETRY,
+        92, "a user as a machine", claims(scope="wildrydes/fleet.telemetry"), policy.FLEET_TELEMETRY
     ),
     forbidden(
         92,

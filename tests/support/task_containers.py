@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from service.local.templates import Template
 from tests.support.infrastructure import CREDENTIALS
-from tests.support.tls import certify
+from tests.support.tls import DOOR, certify
 
 IMAGE = "wildrydes-dispatch"
 VALKEY = "valkey/valkey:8-trixie"
@@ -29,7 +29,6 @@ CACHE = "primary.cache.internal"
 AWS_NAMES = tuple(
     f"{name}.{REGION}.amazonaws.com" for name in ("dynamodb", "cognito-idp", "photos.s3", "s3")
 )
-DOOR = Path(__file__).with_name("tls_door.py")
 
 
 def why_not() -> str | None:
@@ -145,7 +144,7 @@ class Place:
             *(f"--network-alias={name}" for name in AWS_NAMES),
             f"--volume={DOOR}:/door.py:ro",
             "--entrypoint=python",
-            *(IMAGE, "/door.py", "443", f"{self._name}-aws", "4566"),
+            *(IMAGE, "/door.py", "/tls", "0.0.0.0", "443", f"{self._name}-aws", "4566"),
         )
         self._run(
             "cache",

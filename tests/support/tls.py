@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-import socket
-import socketserver
-import ssl
-import threading
-from contextlib import suppress
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,13 +17,15 @@ from cryptography.x509.oid import NameOID
 
 from service.local import emulators
 from service.local.processes import Process, Program
-from tests.support.infrastructure import RedisServer, wait_until
+from tests.support.infrastructure import RedisServer, free_port, wait_until
+
+DOOR: Final = Path(__file__).with_name("tls_door.py")
 
 
 class TlsRedisServer(RedisServer):
     """Clients reach it at `url` and trust it by `authority` (a PEM file).
 
-    The server itself may be built without TLS, so a thread of the test does that part.
+    The server itself may be built without TLS, so another process does that part.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,15 +33,12 @@ class TlsRedisServer(RedisServer):
         self.password = secrets.token_urlsafe(32)
         folder.mkdir(parents=True, exist_ok=True)
         self.authority = folder / "certificate.pem"
-        key = folder / "key.pem"
-        certify(self.authority, key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.authority, key)
-        self._door = _Door(context, self.port)
+        certify(self.authority, folder / "key.pem")
+        self._door_port = free_port()
 
     @property
     def url(self) -> str:
-        return f"rediss://:{self.password}@{emulators.HOST}:{self._door.port}/0"
+        return f"rediss://:{self.password}@{emulators.HOST}:{self._door_port}/0"
 
     def program(self) -> Program:
         plain = super().program()
@@ -50,59 +46,23 @@ class TlsRedisServer(RedisServer):
 
     def start(self) -> None:
         self._process = Process(self.program())
-        wait_until(
-            lambda: self.process.exit_code is not None or emulators.listens(self.port),
-            "the start of redis with a password",
+        door = [sys.executable, DOOR, self.folder]
+        ends = [emulators.HOST, self._door_port, emulators.HOST, self.port]
+        self._door = Process(
+            Program(
+                name="door",
+                command=[str(each) for each in (*door, *ends)],
+                environment={},
+                folder=self.folder,
+                log=self.folder / "door.log",
+            )
         )
-        assert self.process.exit_code is None, self.process.last_lines()
-        self._door.open()
+        for name, port in (("redis with a password", self.port), ("its door", self._door_port)):
+            wait_until(lambda port=port: emulators.listens(port), f"the start of {name}")
 
     def stop(self) -> None:
-        self._door.close()
+        self._door.sweep()
         super().stop()
-
-
-class _Door(socketserver.ThreadingTCPServer):
-    """Takes TLS off connections and passes them on."""
-
-    daemon_threads = True
-
-    def __init__(self, context: ssl.SSLContext, behind: int) -> None:
-        super().__init__((emulators.HOST, 0), _Passage)
-        self.context, self.behind = context, behind
-        self.port = int(self.server_address[1])
-
-    def open(self) -> None:
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away in the middle is none of the test's business."""
-
-
-class _Passage(socketserver.BaseRequestHandler):
-    server: _Door
-
-    def handle(self) -> None:
-        with (
-            self.server.context.wrap_socket(self.request, server_side=True) as outside,
-            socket.create_connection((emulators.HOST, self.server.behind)) as inside,
-        ):
-            back = threading.Thread(target=_pass_on, args=(inside, outside), daemon=True)
-            back.start()
-            _pass_on(outside, inside)
-            back.join()
-
-
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
 
 
 def certify(certificate: Path, key: Path, *names: str) -> None:

@@ -1,6 +1,7 @@
-"""Takes TLS off connections and passes them on: `python tls_door.py PORT HOST BEHIND`.
+"""Takes TLS off connections and passes them on.
 
-Runs inside a container, with its certificate in /tls.
+`python tls_door.py FOLDER HOST PORT TO_HOST TO_PORT`: the folder has its certificate and key. It
+also runs inside a container, so it imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) ->
     target.close()
 
 
-async def main(port: int, host: str, behind: int) -> None:
+async def main(folder: str, host: str, port: str, to_host: str, to_port: str) -> None:
     """Serve until the process ends."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain("/tls/certificate.pem", "/tls/key.pem")
+    context.load_cert_chain(f"{folder}/certificate.pem", f"{folder}/key.pem")
 
     async def enter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inside_reader, inside_writer = await asyncio.open_connection(host, behind)
+        inside_reader, inside_writer = await asyncio.open_connection(to_host, to_port)
         await asyncio.gather(pass_on(reader, inside_writer), pass_on(inside_reader, writer))
 
-    server = await asyncio.start_server(enter, "0.0.0.0", port, ssl=context)
+    server = await asyncio.start_server(enter, host, port, ssl=context)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(*sys.argv[1:]))

@@ -83,7 +83,7 @@ def test_a_connection_that_was_cut_is_opened_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=cut_then_answer, args=(listener,))
         server.start()
-        call = Caller(listener.getsockname()[1])
+        call = Caller(listener.getsockname()[1], connections=1)
         assert call("GET", "/", "token") == {"calls": 2}
         server.join()
 

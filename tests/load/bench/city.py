@@ -74,7 +74,7 @@ class City:
     """Whether a rider counts as done once aboard; the unicorn still drives to the drop-off."""
 
     def __post_init__(self) -> None:
-        self.call = Caller(self.stack.port)
+        self.call = Caller(self.stack.port, RIDER_THREADS + FLEET_THREADS)
         self.rider_pool = ThreadPoolExecutor(RIDER_THREADS)
         self.fleet_pool = ThreadPoolExecutor(FLEET_THREADS)
         self.timetable = Timetable()
