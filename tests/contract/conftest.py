@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from service.core.ports import Assignments, Rides, Unicorns
 from service.settings import Settings
-from service.stores.dynamodb.assignments import DynamoAssignments
-from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import create_tables
-from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.redis.link import RedisLink, connect
-from tests.support.dynamodb import fresh_settings, service_client
-from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
+from tests.support.dynamodb import DynamoStores, fresh_settings, service_client
 from tests.support.infrastructure import MiniStack, RedisServer
+from tests.support.ride_stores import FakeStores
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-@dataclass(frozen=True)
-class Stores:
+class Stores(Protocol):
     """The three ports over the same data."""
 
     rides: Rides
@@ -63,11 +58,7 @@ def link(redis_server: RedisServer) -> Iterator[RedisLink]:
 
 @pytest.fixture
 def dynamo_stores(dynamodb: DynamoDBClient, tables: Settings) -> Stores:
-    return Stores(
-        DynamoRides(dynamodb, tables.rides_table),
-        DynamoUnicorns(dynamodb, tables.unicorns_table),
-        DynamoAssignments(dynamodb, tables.rides_table, tables.unicorns_table),
-    )
+    return DynamoStores(dynamodb, tables)
 
 
 @pytest.fixture(params=["fake", "dynamodb"])
@@ -75,8 +66,7 @@ def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "dynamodb":
         real: Stores = request.getfixturevalue("dynamo_stores")
         return real
-    rides, unicorns = FakeRides(), FakeUnicorns()
-    return Stores(rides, unicorns, FakeAssignments(rides, unicorns))
+    return FakeStores()
 
 
 @pytest.fixture

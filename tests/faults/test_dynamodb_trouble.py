@@ -21,13 +21,10 @@ from service.matching.tuning import Tuning
 from service.matching.zones import zone_of
 from service.model import Location, RideStatus
 from service.settings import Settings
-from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client
-from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import create_tables
-from service.stores.dynamodb.unicorns import DynamoUnicorns
 from tests.support.api import Api, build_api
-from tests.support.dynamodb import fresh_settings
+from tests.support.dynamodb import DynamoStores, fresh_settings
 from tests.support.dynamodb_trouble import (
     Trouble,
     Troubled,
@@ -154,13 +151,8 @@ def city(
 def impatient_city(city: City, settings: Settings) -> City:
     """Gives up soon, so that tests of giving up need not take longer."""
     client: Any = city.api.ports.rides._client  # type: ignore[attr-defined]
-    rides, unicorns = settings.rides_table, settings.unicorns_table
-    ports = replace(
-        city.api.ports,
-        rides=DynamoRides(client, rides, patience_seconds=SHORT),
-        unicorns=DynamoUnicorns(client, unicorns, patience_seconds=SHORT),
-        assignments=DynamoAssignments(client, rides, unicorns, patience_seconds=SHORT),
-    )
+    stores = DynamoStores(client, settings, patience_seconds=SHORT)
+    ports = replace(city.api.ports, **vars(stores))
     api = build_api(ports)
     return City(api, city.troubled, replace(city.dispatcher, ports=ports))
 

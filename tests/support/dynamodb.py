@@ -16,7 +16,10 @@ from botocore.httpsession import URLLib3Session
 
 from service.settings import Settings
 from service.stores.dynamodb import due, items
+from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client
+from service.stores.dynamodb.rides import DynamoRides
+from service.stores.dynamodb.unicorns import DynamoUnicorns
 from tests.support.infrastructure import MiniStack
 
 if TYPE_CHECKING:
@@ -34,6 +37,16 @@ def fresh_settings() -> Settings:
         unicorns_table=f"Unicorns-{mark}",
         operations_table=f"Operations-{mark}",
     )
+
+
+class DynamoStores:
+    """The three ports over the tables of these settings; `options`: those of each store."""
+
+    def __init__(self, client: DynamoDBClient, tables: Settings, **options: float) -> None:
+        rides, unicorns = tables.rides_table, tables.unicorns_table
+        self.rides = DynamoRides(client, rides, **options)
+        self.unicorns = DynamoUnicorns(client, unicorns, **options)
+        self.assignments = DynamoAssignments(client, rides, unicorns, **options)
 
 
 @contextmanager

@@ -20,15 +20,12 @@ from service.core.ports import (
     WaitingRides,
 )
 from service.model.errors import Unavailable
-from service.stores.dynamodb.assignments import DynamoAssignments
-from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.schema import create_tables
-from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.redis import keys
 from service.stores.redis.fleet_index import RedisFleetIndex
 from service.stores.redis.link import RedisLink
 from service.stores.redis.waiting import RedisWaitingRides
-from tests.support.dynamodb import LostAnswers, fresh_settings
+from tests.support.dynamodb import DynamoStores, LostAnswers, fresh_settings
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
 from tests.support.fakes_redis import FakeChanges, FakeFleetIndex, FakeWaitingRides
 
@@ -112,7 +109,7 @@ class RealServers:
     redis: redis.Redis
 
 
-class RealStores:
+class RealStores(DynamoStores):
     """New tables on the embedded AWS, and an emptied Redis."""
 
     def __init__(self, servers: RealServers) -> None:
@@ -120,11 +117,8 @@ class RealStores:
         settings = fresh_settings()
         create_tables(servers.dynamodb, settings)
         servers.redis.flushdb()
-        rides_table, unicorns_table = settings.rides_table, settings.unicorns_table
+        super().__init__(servers.dynamodb, settings)
         link = RedisLink(servers.redis)
-        self.rides = DynamoRides(servers.dynamodb, rides_table)
-        self.unicorns = DynamoUnicorns(servers.dynamodb, unicorns_table)
-        self.assignments = DynamoAssignments(servers.dynamodb, rides_table, unicorns_table)
         self.fleet = RedisFleetIndex(link, timedelta(seconds=60))
         self.waiting = self.leases = RedisWaitingRides(link)
         self.changes = FakeChanges()

@@ -12,15 +12,12 @@ from botocore.httpsession import URLLib3Session
 from service.bootstrap import RedisStores
 from service.core.ports import RoundQueue
 from service.settings import Settings
-from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.items import ride_from, unicorn_from
-from service.stores.dynamodb.rides import DynamoRides
-from service.stores.dynamodb.unicorns import DynamoUnicorns
 from service.stores.redis import keys
 from service.stores.redis.link import Client
 from tests.support.crashes.points import Built, Fault, Steps, watched
 from tests.support.crashes.world import World
-from tests.support.fakes_redis import FakeRoundQueue
+from tests.support.dynamodb import DynamoStores
 from tests.support.service import Service
 
 if TYPE_CHECKING:
@@ -89,23 +86,14 @@ def service_on(
     client: DynamoDBClient, stores: RedisStores, settings: Settings, wire: Wire
 ) -> Service:
     """The use cases on real stores, with a clock the test moves."""
-    queue = FakeRoundQueue()
-    rides = DynamoRides(client, settings.rides_table)
-    unicorns = DynamoUnicorns(client, settings.unicorns_table)
     service = Service(
-        rides=rides,
-        unicorns=unicorns,
+        **vars(DynamoStores(client, settings)),
         fleet=stores.fleet,
         waiting=stores.waiting,
         changes=stores.changes,
-        rounds=queue,
     )
-    service.ports = replace(
-        service.ports,
-        assignments=DynamoAssignments(client, settings.rides_table, settings.unicorns_table),
-        rounds=watched(queue, RoundQueue, wire),
-    )
-    service.dispatcher = replace(service.dispatcher, ports=service.ports)
+    service.ports = replace(service.ports, rounds=watched(service.rounds, RoundQueue, wire))
+    service.dispatch_with()
     return service
 
 
