@@ -61,23 +61,6 @@ def test_a_known_unicorn_is_found_near_its_position(fleet: FleetIndex) -> None:
     assert near(fleet, FAR) == []
 
 
-def test_a_unicorn_is_found_where_it_went(fleet: FleetIndex) -> None:
-    fleet.refresh(a_usable_unicorn(), NOW)
-    fleet.record("u1", at(FAR), NOW)
-    for seconds in (4, 8):
-        later = NOW + timedelta(seconds=seconds)
-        fleet.record("u1", at(HERE, later), later)
-    assert [entry.position for entry in near(fleet, now=later)] == [at(HERE, later)]
-
-
-def test_an_older_position_than_the_last_is_ignored(fleet: FleetIndex) -> None:
-    fleet.refresh(a_usable_unicorn(), NOW)
-    fleet.record("u1", at(HERE), NOW)
-    late = fleet.record("u1", at(FAR, NOW - timedelta(seconds=1)), NOW)
-    assert not late.is_new_here
-    assert fleet.position("u1", NOW) == at(HERE)
-
-
 def test_a_unicorn_enters_once_and_again_after_silence_or_in_another_zone(
     fleet: FleetIndex,
 ) -> None:
@@ -338,8 +321,8 @@ def test_a_position_that_is_ignored_leaves_its_unicorn_where_it_was(fleet: Fleet
     fleet.refresh(a_usable_unicorn(), NOW)
     fleet.record("u1", at(NEAR, NOW), NOW)
     fleet.record("u1", at(HERE, later), later)
-    fleet.record("u1", at(LEAVING, NOW), ever_later)
-    fleet.record("u1", at(FAR, ever_later), ever_later)
+    for ignored in (at(LEAVING, NOW), at(FAR, ever_later)):
+        assert not fleet.record("u1", ignored, ever_later).is_new_here
     assert [entry.position for entry in near(fleet, now=ever_later)] == [at(HERE, later)]
     assert near(fleet, FAR, ever_later) == near(fleet, LEAVING, ever_later) == []
 

@@ -22,7 +22,6 @@ class KeyServer(LocalServer):
     """Serves keys, counts fetches. Change what it does at any time with the methods below."""
 
     def __init__(self, *keys: SigningKey | Json) -> None:
-        self.flooded = 0
         self._fetches = 0
         self._at_once = 0
         self._most_at_once = 0
@@ -68,9 +67,6 @@ class KeyServer(LocalServer):
 
         self.answer: Answer = answer
 
-    def redirect(self, to: str) -> None:
-        self.serve_body(b"", 302, Location=to)
-
     def fail(self, status: int = 500) -> None:
         self.serve_body(b"out of order", status)
 
@@ -95,28 +91,6 @@ class KeyServer(LocalServer):
             request.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
             while not server._released.wait(interval_seconds):
                 request.wfile.write(b" ")
-
-        self.answer = answer
-
-    def drip_headers(self, interval_seconds: float = 0.05) -> None:
-        """The same within a header line."""
-        self._released.clear()
-
-        def answer(server: KeyServer, request: BaseHTTPRequestHandler) -> None:
-            request.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
-            while not server._released.wait(interval_seconds):
-                request.wfile.write(b"a")
-
-        self.answer = answer
-
-    def flood(self, size: int = 50_000_000) -> None:
-        """Far more than anybody asked for, without a length; `flooded` says how much was taken."""
-        self.flooded = 0
-
-        def answer(server: KeyServer, request: BaseHTTPRequestHandler) -> None:
-            request.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n")
-            while server.flooded < size:
-                server.flooded += request.wfile.write(b" " * 65536)
 
         self.answer = answer
 

@@ -113,16 +113,6 @@ def test_a_position_is_noted_and_answered_with_the_version(api: Api) -> None:
     assert call(api, "GET", "").json["unicorn"]["position_at"] == "2026-11-23T02:46:28.123Z"
 
 
-def test_an_older_position_is_ignored(api: Api) -> None:
-    call(api, "PUT", "/position", HERE)
-    before = (NOW - timedelta(seconds=5)).isoformat()
-    answer = call(api, "PUT", "/position", {"latitude": 1, "longitude": 1, "recorded_at": before})
-    assert answer.status_code == 204
-    position = api.ports.fleet.position("u1", NOW)
-    assert position
-    assert position.location == Location(40.7, -74.0)
-
-
 @pytest.mark.parametrize("ahead", [0.5, 30])
 def test_a_clock_a_little_ahead_means_now_and_hides_nothing(api: Api, ahead: float) -> None:
     assert report(api, ahead).status_code == 204

@@ -66,6 +66,7 @@ def test_a_request_triggers_a_round_with_its_request_id(api: Api) -> None:
 
 def test_the_same_key_and_body_is_the_same_ride(api: Api) -> None:
     first = request_ride(api, **{"Idempotency-Key": "key-1"})
+    api.pass_time(60)
     second = request_ride(
         api,
         {"pickup": {"longitude": -73.95, "latitude": 40.710}, "note": None},

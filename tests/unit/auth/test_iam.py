@@ -344,16 +344,6 @@ def test_a_caller_that_sts_neither_knows_nor_refuses_holds_up_no_other(
     assert verify(verifier, headers).subject == ROLE
 
 
-def test_no_redirect_is_followed(
-    verifier: IamVerifier, headers: dict[str, str], server: StsServer
-) -> None:
-    with StsServer() as elsewhere:
-        server.status, server.headers = 307, {"Location": elsewhere.url}
-        with pytest.raises(AuthUnavailable):
-            verify(verifier, headers)
-        assert elsewhere.asked == []
-
-
 def test_sts_out_of_reach_is_unavailable() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     verifier = IamVerifier(Sts(REGION, url), GRANTS, audience=AUDIENCE)

@@ -209,11 +209,8 @@ def test_a_cold_start_without_endpoint_is_unavailable_and_recovers(server: KeySe
         assert pool.accepts(MINT_A.access_token())
 
 
-@pytest.mark.parametrize("drip", [KeyServer.drip, KeyServer.drip_headers])
-def test_a_dripping_endpoint_meets_the_deadline(
-    server: KeyServer, drip: Callable[[KeyServer], None]
-) -> None:
-    drip(server)
+def test_a_dripping_endpoint_meets_the_deadline(server: KeyServer) -> None:
+    server.drip()
     with pool_on(server, Timing(deadline=0.3)) as pool:
         with pytest.raises(AuthUnavailable):
             pool.verify(MINT_A.access_token())
@@ -224,22 +221,6 @@ def test_a_dripping_endpoint_meets_the_deadline(
 def refetch(pool: Pool) -> None:
     pool.clock.ahead += PATIENT.cooldown + 40
     pool.accepts(MINT_B.access_token())
-
-
-def test_a_redirect_is_not_followed(server: KeyServer) -> None:
-    with KeyServer(B) as attacker, pool_on(server) as pool:
-        pool.warm()
-        server.redirect(attacker.url)
-        refetch(pool)
-        assert attacker.fetches == 0
-    assert server.fetches == 2
-
-
-def test_reading_stops_at_the_limit(server: KeyServer) -> None:
-    server.flood()
-    with pytest.raises(RequestFailed, match="too large"):
-        Endpoint(server.url)()
-    assert server.flooded < 10_000_000
 
 
 def test_an_endpoint_that_does_not_speak_tls_is_refused(server: KeyServer) -> None:
@@ -411,13 +392,6 @@ def test_caching_headers_and_content_types_change_nothing(
         server.serve_body(b"", 304)
         refetch(pool)
         assert pool.accepts(MINT_A.access_token())
-
-
-def test_both_issuers_of_the_pool_share_the_keys(server: KeyServer) -> None:
-    with pool_on(server) as pool:
-        assert pool.accepts(MINT_A.access_token(iss=ISSUER))
-        assert pool.accepts(MINT_A.access_token(iss=UPDATED_ISSUER))
-    assert server.fetches == 1
 
 
 def test_a_wall_clock_that_jumps_does_not_age_the_keys(server: KeyServer) -> None:

@@ -17,21 +17,6 @@ from tests.support.service import PICKUP, Service
 ELSEWHERE = Location(51.5, -0.12)
 
 
-def test_no_ride_is_stored_while_dispatch_is_paused(service: Service) -> None:
-    staff.set_pause(service.ports, None, True, service.now)
-    with pytest.raises(DispatchPaused):
-        service.request()
-    assert service.rides.all() == []
-
-
-def test_a_zone_is_paused_alone(service: Service) -> None:
-    zone = service.request().zone
-    staff.set_pause(service.ports, zone, True, service.now)
-    with pytest.raises(DispatchPaused):
-        service.request("rider-2")
-    service.request("rider-3", pickup=ELSEWHERE)
-
-
 def test_a_repeated_request_finds_its_ride_during_a_pause(service: Service) -> None:
     ride = service.request(idempotency_key="key")
     staff.set_pause(service.ports, None, True, service.now)

@@ -9,11 +9,11 @@ from unittest.mock import Mock
 import pytest
 
 from service.core.ports import Rules
-from service.core.rides import RideOrder, cancel_ride, own_ride, request_ride
+from service.core.rides import RideOrder, cancel_ride, request_ride
 from service.core.unicorns import Step
 from service.core.watch import live_view
 from service.model import Location, RideStatus, Unicorn, UnicornState
-from service.model.errors import IdempotencyKeyReused, RideNotFound, TooManyActiveRides
+from service.model.errors import TooManyActiveRides
 from tests.support.service import PICKUP, Service
 
 NEARBY = Location(40.7300, -74.0000)
@@ -36,20 +36,6 @@ def test_the_sweep_looks_after_a_ride_whose_job_was_lost_two_seconds_after_its_r
     assert [due.ride_id for due in service.rides.due(service.now, 10)] == [ride.ride_id]
 
 
-def test_a_request_is_accepted_while_the_broker_is_away(service: Service) -> None:
-    service.rounds.fail = True
-    ride = service.request()
-    assert service.stored(ride) == ride
-
-
-def test_the_same_key_and_body_is_the_same_ride(service: Service) -> None:
-    order = RideOrder(rider_id="rider-1", pickup=PICKUP, idempotency_key="key")
-    first, replayed_first = request_ride(service.ports, order, service.now)
-    second, replayed_second = request_ride(service.ports, order, service.later(60))
-    assert first == second
-    assert (replayed_first, replayed_second) == (False, True)
-
-
 def test_a_replay_of_a_waiting_ride_triggers_its_zone_again(service: Service) -> None:
     order = RideOrder(rider_id="rider-1", pickup=PICKUP, idempotency_key="key")
     request_ride(service.ports, order, service.now)
@@ -66,18 +52,6 @@ def test_a_replay_of_a_ride_that_waits_no_longer_triggers_nothing(service: Servi
     assert service.stored(ride).status is RideStatus.MATCHED
     request_ride(service.ports, order, service.now)
     assert service.rounds.published == []
-
-
-def test_the_same_key_with_another_body_is_refused(service: Service) -> None:
-    service.request(idempotency_key="key")
-    with pytest.raises(IdempotencyKeyReused):
-        service.request(idempotency_key="key", dropoff=NEARBY)
-
-
-def test_two_riders_may_use_the_same_key(service: Service) -> None:
-    mine = service.request("rider-1", idempotency_key="key")
-    other = service.request("rider-2", idempotency_key="key")
-    assert mine.ride_id != other.ride_id
 
 
 def test_a_rider_with_enough_open_rides_is_refused_one_more_but_not_a_replay(
@@ -108,14 +82,6 @@ def test_a_replay_is_accepted_although_the_listing_does_not_show_its_ride(servic
     assert service.request(idempotency_key="key").ride_id == old.ride_id
     with pytest.raises(TooManyActiveRides):
         service.request(idempotency_key="another key")
-
-
-def test_another_riders_ride_is_not_found(service: Service) -> None:
-    ride = service.request("rider-1")
-    with pytest.raises(RideNotFound):
-        own_ride(service.ports, ride.ride_id, "rider-2")
-    with pytest.raises(RideNotFound):
-        cancel_ride(service.ports, ride.ride_id, "rider-2", None, service.now)
 
 
 def test_canceling_frees_the_unicorn_and_a_second_time_changes_nothing(service: Service) -> None:

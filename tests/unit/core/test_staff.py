@@ -13,14 +13,7 @@ from service.core.staff import cancel_as_admin, reassign_ride, remove_unicorn
 from service.core.sweep import sweep
 from service.core.unicorns import Step, set_availability
 from service.model import CanceledBy, Position, PositionProblem, Ride, RideStatus, UnicornState
-from service.model.errors import (
-    IllegalTransition,
-    RideNotFound,
-    StaleVersion,
-    UnicornBusy,
-    UnicornExists,
-    UnicornNotFound,
-)
+from service.model.errors import IllegalTransition, UnicornBusy, UnicornExists
 from tests.support.service import PICKUP, Service
 
 TO_STATUS = {
@@ -107,13 +100,6 @@ def test_two_reassignments_at_once_take_one_unicorn(service: Service) -> None:
     assert service.stored(ride).excluded == {"u1"}
 
 
-def test_an_unknown_ride_is_not_found(service: Service) -> None:
-    with pytest.raises(RideNotFound):
-        cancel_as_admin(service.ports, "no-such-ride", None, service.now)
-    with pytest.raises(RideNotFound):
-        reassign_ride(service.ports, "no-such-ride", service.now)
-
-
 def test_a_removed_unicorn_gets_no_ride_and_cannot_come_back(service: Service) -> None:
     service.on_duty(account_sub="driver-1")
     seen = service.stored_unicorn().version
@@ -145,15 +131,6 @@ def test_a_bulk_report_rejects_a_removed_unicorn(service: Service) -> None:
             None,
         ]
         service.fleet._states.clear()
-
-
-def test_a_unicorn_is_removed_only_at_the_given_version(service: Service) -> None:
-    seen = service.on_duty().version
-    set_availability(service.ports, "u1", False, service.now)
-    with pytest.raises(StaleVersion):
-        remove_unicorn(service.ports, "u1", service.now, lambda version: version == seen)
-    with pytest.raises(UnicornNotFound):
-        remove_unicorn(service.ports, "nobody", service.now)
 
 
 def test_a_unicorn_that_is_claimed_while_it_is_removed_stays(service: Service) -> None:
