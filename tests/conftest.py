@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from service.background import Repeated
 from service.local.environment import keep_to_the_stack
 from tests.support.infrastructure import MiniStack, RedisServer
+from tests.support.stack import Stack, stack_with_redis
 
 # How long an example takes is no property of the code, least of all on a busy machine.
 settings.register_profile("deep", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -86,3 +87,14 @@ def redis_server(shared_redis_server: RedisServer) -> RedisServer:
     with redis.Redis.from_url(shared_redis_server.url) as client:
         client.flushall()
     return shared_redis_server
+
+
+@pytest.fixture(scope="module")
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack
+) -> Iterator[Stack]:
+    """The stack that all tests of a file share, with the options of the file's mark `stack`."""
+    mark = request.node.get_closest_marker("stack")
+    options = mark.kwargs if mark else {}
+    with stack_with_redis(tmp_path_factory.mktemp("stack"), ministack, **options) as stack:
+        yield stack

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from service.stores.redis import keys
-from tests.support.infrastructure import MiniStack, RedisServer, wait_until
-from tests.support.stack import Answer, Stack, stack_with_redis
+from tests.support.infrastructure import RedisServer, wait_until
+from tests.support.stack import Answer, Stack
 
 STALE_SECONDS = 3
 PROMISED_SECONDS = 0.5
@@ -21,12 +21,7 @@ GENEROUS_SECONDS = 3.0
 """A machine that does ten things at once; a request that waits for a dead Redis takes longer."""
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
 
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("redis-loss")
-    with stack_with_redis(folder, ministack, UNICORN_STALE_SECONDS=str(STALE_SECONDS)) as stack:
-        yield stack
+pytestmark = pytest.mark.stack(UNICORN_STALE_SECONDS=str(STALE_SECONDS))
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import pytest
 
 from tests.support.hostile_http import raw
-from tests.support.infrastructure import MiniStack, RedisServer
 from tests.support.stack import Stack
 from tests.support.token_mint import POOL_ID
 
@@ -29,22 +28,14 @@ GOOD: Final = f"{PROOF};{SAID}"
 NAME: Final = "X-WildRydes-Gateway"
 WRONG: Final = f"{PROOF[::-1]};{SAID}"
 
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("gateway")
-    settings = {
-        "GATEWAY_PROOFS": f'{{"a": "{PROOF}"}}',
-        "IDENTITY_POOL_ID": IDENTITIES,
-        "COGNITO_ISSUERS": f"https://{POOL}",
-        "IDENTITY_ROLE_SCOPES": f'{{"{ROLE}": ["wildrydes/rides.read"]}}',
-        "RATE_LIMIT_FAILURES": "1000000/minute",
-    }
-    with (
-        RedisServer(folder / "redis") as server,
-        Stack(folder, ministack, server, roles=("web",), **settings) as stack,
-    ):
-        yield stack
+pytestmark = pytest.mark.stack(
+    roles=("web",),
+    GATEWAY_PROOFS=f'{{"a": "{PROOF}"}}',
+    IDENTITY_POOL_ID=IDENTITIES,
+    COGNITO_ISSUERS=f"https://{POOL}",
+    IDENTITY_ROLE_SCOPES=f'{{"{ROLE}": ["wildrydes/rides.read"]}}',
+    RATE_LIMIT_FAILURES="1000000/minute",
+)
 
 
 def answer_to(stack: Stack, lines: str) -> bytes:

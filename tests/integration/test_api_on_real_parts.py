@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,19 +12,12 @@ import pytest
 
 from service.http.gate import POLLS_PER_SUBJECT
 from service.local import procfile
-from tests.support.infrastructure import PROJECT, MiniStack, RedisServer, wait_until
+from tests.support.infrastructure import PROJECT, wait_until
 from tests.support.stack import Stack, start_process
 
+pytestmark = pytest.mark.stack(roles=("web",))
+
 BODY = {"pickup": {"latitude": 40.71, "longitude": -73.95}}
-
-
-@pytest.fixture(scope="module")
-def stack(
-    tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack, shared_redis_server: RedisServer
-) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("api")
-    with Stack(folder, ministack, shared_redis_server, roles=("web",)) as stack:
-        yield stack
 
 
 def raw(stack: Stack, request: bytes) -> tuple[int, bytes]:
@@ -52,20 +44,6 @@ def chunked_request(stack: Stack, chunks: bytes) -> bytes:
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def test_a_ride_is_stored_shown_listed_and_canceled(stack: Stack) -> None:
-    token = stack.rider_token("rider-1")
-    made = stack.call("POST", "/v1/rides", BODY, token=token)
-    assert made.status == 202
-    path = made.headers["Location"]
-    shown = stack.call("GET", path, token=token)
-    assert shown.json == made.json
-    listed = stack.call("GET", "/v1/rides?limit=1", token=token).json
-    assert listed["rides"] == [made.json]
-    assert stack.call("GET", path, token=stack.rider_token("rider-2")).status == 404
-    canceled = stack.call("POST", f"{path}/cancel", token=token)
-    assert (canceled.json["status"], canceled.json["version"]) == ("canceled", 2)
 
 
 def test_rides_are_listed_page_by_page(stack: Stack) -> None:

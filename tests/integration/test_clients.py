@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,12 @@ import pytest
 from tests.clients import tools
 from tests.clients.lint import lint
 from tests.integration.test_ride import PICKUP, Driver
-from tests.support.infrastructure import MiniStack
-from tests.support.stack import Stack, stack_with_redis
+from tests.support.stack import Stack
 
 # Packages are installed and compiled, which takes minutes on a busy machine.
 pytestmark = pytest.mark.timeout(600)
 needs_npm = pytest.mark.skipif(not tools.has_npm(), reason=tools.MISSING)
 MATCHED_AND_CANCELED = {"unicorn": "Shadowfax", "listed": 1, "status": "canceled"}
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("clients")
-    with stack_with_redis(folder, ministack) as stack:
-        yield stack
 
 
 @pytest.fixture

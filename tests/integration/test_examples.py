@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.api.discovery import EXAMPLES
 from tests.support import examples
-from tests.support.infrastructure import MiniStack
-from tests.support.stack import Stack, stack_with_redis
+from tests.support.stack import Stack
 
-
-@pytest.fixture
-def stack(tmp_path: Path, ministack: MiniStack) -> Iterator[Stack]:
-    settings = {"PUBLIC_URL": "https://rides.example.com", "PHOTOS_BUCKET": examples.BUCKET}
-    with stack_with_redis(tmp_path, ministack, **settings) as stack:
-        yield stack
+pytestmark = pytest.mark.stack(
+    PUBLIC_URL="https://rides.example.com", PHOTOS_BUCKET=examples.BUCKET
+)
 
 
 def form(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from http.client import HTTPConnection
 from typing import Any
@@ -14,18 +14,12 @@ import pytest
 from service.api.app import route_map
 from service.http.headers import READ
 from service.http.route import Route
-from tests.support.infrastructure import MiniStack
-from tests.support.stack import Stack, stack_with_redis
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.stack(roles=("web",), RATE_LIMIT_ENABLED="false")
 
 BODY = b'{"pickup":{"latitude":40.71,"longitude":-73.95}}'
 JSON = "Content-Type: application/json"
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("forms")
-    with stack_with_redis(folder, ministack, roles=("web",), RATE_LIMIT_ENABLED="false") as stack:
-        yield stack
 
 
 class Raw:

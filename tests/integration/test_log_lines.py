@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tests.support.infrastructure import MiniStack, wait_until
-from tests.support.stack import Stack, stack_with_redis
+from tests.support.infrastructure import wait_until
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.stack(LOG_LEVEL="DEBUG")
 
 HERE = {"latitude": 40.7128, "longitude": -74.0060}
 SECRETS = ("Rosalind", "hospital", "Orlando")
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("log")
-    with stack_with_redis(folder, ministack, LOG_LEVEL="DEBUG") as stack:
-        yield stack
 
 
 def lines(stack: Stack, role: str) -> Sequence[Any]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import redis
 
 from service.matching.zones import zone_of
 from service.model import Location
 from service.stores.broker import DISPATCH_QUEUE, KEY_PREFIX
-from tests.support.infrastructure import MiniStack, wait_until
-from tests.support.stack import Stack, stack_with_redis
+from tests.support.infrastructure import wait_until
+from tests.support.stack import Stack
 
 SOON = 15.0
 """What an operator is promised about a worker that died."""
@@ -26,13 +24,6 @@ GARBAGE = [
     b"{}",
     b'{"properties": {"delivery_tag": "t", "delivery_info": {}}}',
 ]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("oversight")
-    with stack_with_redis(folder, ministack) as stack:
-        yield stack
 
 
 def listed(stack: Stack, what: str) -> list[dict[str, Any]]:

@@ -10,19 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.infrastructure import MiniStack, wait_until
+from tests.support.infrastructure import wait_until
 from tests.support.racing import race
-from tests.support.stack import Answer, Stack, stack_with_redis
+from tests.support.stack import Answer, Stack
 
 PICKUP = {"latitude": 40.7128, "longitude": -74.0060}
 DROPOFF = {"latitude": 40.7580, "longitude": -73.9855}
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("ride")
-    with stack_with_redis(folder, ministack) as stack:
-        yield stack
 
 
 class Rider:
@@ -105,15 +98,6 @@ def test_a_ride_goes_the_whole_way(rider: Rider, driver: Driver) -> None:
         assert rider.sees(ride["ride_id"])["status"] == status
     assert driver.sees()["ride"] is None
     assert driver.sees()["unicorn"]["state"] == "available"
-
-
-def test_without_waiting_the_answer_is_202_and_the_match_comes_by_itself(
-    rider: Rider, driver: Driver
-) -> None:
-    answer = rider.requests()
-    assert answer.status in {201, 202}
-    assert answer.headers["Retry-After"] == "1"
-    rider.sees_status(answer.json["ride_id"], "matched")
 
 
 def test_a_unicorn_that_comes_later_is_sent_at_once(stack: Stack, rider: Rider) -> None:

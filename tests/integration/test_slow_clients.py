@@ -19,7 +19,7 @@ import pytest
 from service.entrypoints.connection import ANSWER_SECONDS, REQUEST_SECONDS
 from service.entrypoints.crowds import CROWD
 from tests.load.bench.processes import family
-from tests.support.infrastructure import MiniStack, wait_until
+from tests.support.infrastructure import wait_until
 from tests.support.pressure import BODY
 from tests.support.slow_clients import (
     ELSEWHERE,
@@ -29,17 +29,11 @@ from tests.support.slow_clients import (
     no_body,
     unread_answers,
 )
-from tests.support.stack import Stack, stack_with_redis
+from tests.support.stack import Stack
 
 ORIGIN = "https://app.example.com"
 SETTINGS = {"RATE_LIMIT_ENABLED": "false", "CORS_ORIGINS": ORIGIN, "LOG_LEVEL": "DEBUG"}
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("slow")
-    with stack_with_redis(folder, ministack, roles=("web",), **SETTINGS) as stack:
-        yield stack
+pytestmark = pytest.mark.stack(roles=("web",), **SETTINGS)
 
 
 def connect(stack: Stack, *sent: bytes) -> socket.socket:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support.infrastructure import MiniStack
-from tests.support.stack import Stack, stack_with_redis
+from tests.support.stack import Stack
 from tests.support.token_mint import CLIENT_ID, DROP
 
+pytestmark = pytest.mark.stack(roles=("web", "worker"), WORKSHOP_ID_TOKENS="true")
+
 BODY = {"PickupLocation": {"Latitude": 40.7128, "Longitude": -74.0060}}
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("workshop")
-    with stack_with_redis(
-        folder, ministack, roles=("web", "worker"), WORKSHOP_ID_TOKENS="true"
-    ) as stack:
-        yield stack
 
 
 def id_token(stack: Stack, **changes: object) -> str:
