@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import boto3
 import pytest
 import urllib3
 
@@ -16,20 +15,14 @@ from service.stores.dynamodb.schema import create_tables
 from service.stores.photos import S3Photos
 from tests.support.dynamodb import LostAnswers
 from tests.support.fakes_photos import FakePhotos
-from tests.support.infrastructure import CREDENTIALS, MiniStack
+from tests.support.infrastructure import MiniStack
 
 PICTURE = Picture(b"\xff\xd8 a photo", b"\xff\xd8 small")
 
 
 def a_bucket(ministack: MiniStack) -> tuple[Any, str]:
     """S3 as its owner sees it, and a new bucket."""
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=ministack.url,
-        region_name=ministack.region,
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    )
+    s3 = ministack.client("s3")
     bucket = f"photos-{uuid.uuid4().hex}"
     s3.create_bucket(Bucket=bucket)
     return s3, bucket

@@ -172,16 +172,6 @@ def test_good_credentials_are_used_to_their_end_while_the_endpoint_is_silent(
     assert (answered, longest < PROMISED_SECONDS) == ({False}, True)
 
 
-def test_credentials_are_renewed_ahead_of_their_end(
-    server: CredentialsServer, pauses: MakePauses
-) -> None:
-    server.lives_for = timedelta(minutes=14)
-    store = pauses()
-    assert timed(store)[0]
-    wait_until(lambda: server.asked > 1, "the renewal")
-    assert timed(store)[0]
-
-
 def test_renewed_credentials_sign_the_calls_and_are_renewed_again(
     server: CredentialsServer, pauses: MakePauses
 ) -> None:

@@ -10,7 +10,6 @@ import json
 import uuid
 from typing import Any
 
-import boto3
 import pytest
 from botocore.credentials import Credentials
 
@@ -20,25 +19,15 @@ from service.auth.principal import Principal
 from service.auth.roles import RoleGrants
 from service.auth.sts import Sts
 from tests.support.iam_credentials import AUDIENCE, credential, signed_at, signed_headers
-from tests.support.infrastructure import CREDENTIALS, MiniStack
+from tests.support.infrastructure import MiniStack
 
 TELEMETRY = "wildrydes/fleet.telemetry"
-
-
-def client(ministack: MiniStack, service: str) -> Any:
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=ministack.url,
-        region_name=ministack.region,
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    )
 
 
 def new_role(ministack: MiniStack) -> str:
     """The ARN of a role that anybody in the account may assume."""
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    answer = client(ministack, "iam").create_role(
+    answer = ministack.client("iam").create_role(
         RoleName=f"role-{uuid.uuid4().hex[:12]}",
         Path="/fleet/",
         AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
@@ -48,7 +37,7 @@ def new_role(ministack: MiniStack) -> str:
 
 
 def assume(ministack: MiniStack, role_arn: str) -> Credentials:
-    answer = client(ministack, "sts").assume_role(RoleArn=role_arn, RoleSessionName="session-1")
+    answer = ministack.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="session-1")
     given = answer["Credentials"]
     return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import boto3
 import jwt
 import pytest
 from botocore import xform_name
@@ -162,13 +161,7 @@ def test_the_pool_describes_itself_and_signs_people_in_where_the_api_says(
 def test_a_new_group_takes_a_user_in_by_the_commands_of_the_page(
     ministack: MiniStack, identity: Identity
 ) -> None:
-    cognito = boto3.client(
-        "cognito-idp",
-        endpoint_url=ministack.url,
-        region_name="us-east-1",
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    )
+    cognito = ministack.client("cognito-idp")
     user = cognito.admin_create_user(
         UserPoolId=identity.pool_id, Username="night-worker", MessageAction="SUPPRESS"
     )["User"]

@@ -7,11 +7,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
 from service.local.processes import Program
-from tests.support.infrastructure import CREDENTIALS, MiniStack
+from tests.support.infrastructure import MiniStack
 from tests.support.templates import template as template_of
 
 PASSWORD = "Aa1-correct-horse"
@@ -29,15 +28,6 @@ class Account(MiniStack):
         program = super().program()
         environment = {k: v for k, v in program.environment.items() if k != "SERVICES"}
         return replace(program, environment=environment)
-
-    def client(self, service: str) -> Any:
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self.url,
-            region_name=self.region,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        )
 
     def deploy(self, template: str, **parameters: str) -> dict[str, str]:
         """Create the stack of the template's name and return its outputs."""

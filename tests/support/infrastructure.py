@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
 from botocore.config import Config
@@ -135,13 +135,18 @@ class MiniStack(Server):
         }
 
     def dynamodb_client(self) -> DynamoDBClient:
+        config = Config(retries={"total_max_attempts": 2}, max_pool_connections=50)
+        client: DynamoDBClient = self.client("dynamodb", config=config)
+        return client
+
+    def client(self, service: str, **options: Any) -> Any:
         return boto3.client(
-            "dynamodb",
+            service,  # type: ignore[call-overload]
             endpoint_url=self.url,
             region_name=self.region,
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 2}, max_pool_connections=50),
+            **options,
         )
 
 

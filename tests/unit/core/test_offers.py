@@ -99,22 +99,13 @@ def test_offers_of_one_ride_count_once(service: Service) -> None:
     assert service.stored_unicorn().accepting
 
 
-def test_an_accepted_ride_ends_the_streak_of_missed_offers(service: Service) -> None:
+@pytest.mark.parametrize("step", [Step.ACCEPT, Step.DECLINE])
+def test_an_answer_ends_the_streak_of_missed_offers(service: Service, step: Step) -> None:
     service.on_duty(auto_accept=False)
     for number in (1, 2):
         misses(service, number)
     ride = offered(service, "rider-3")
-    service.takes(ride, Step.ACCEPT)
-    cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
-    assert misses(service, 4).accepting
-
-
-def test_a_declined_ride_ends_the_streak_of_missed_offers(service: Service) -> None:
-    service.on_duty(auto_accept=False)
-    for number in (1, 2):
-        misses(service, number)
-    ride = offered(service, "rider-3")
-    service.takes(ride, Step.DECLINE)
+    service.takes(ride, step)
     cancel_ride(service.ports, ride.ride_id, ride.rider_id, None, service.now)
     assert misses(service, 4).accepting
 
@@ -292,12 +283,6 @@ def test_a_change_that_is_refused_declines_no_offer(service: Service) -> None:
         staff.amend(service.ports, "u1", new, False, service.now, lambda _: True)
     assert service.stored(ride) == ride
     assert service.stored_unicorn("u1").accepting
-
-
-def test_going_off_duty_with_a_matched_ride_keeps_the_ride(service: Service) -> None:
-    ride = service.matched()
-    assert set_availability(service.ports, "u1", False, service.now).ride_id == ride.ride_id
-    assert service.stored(ride) == ride
 
 
 def test_a_repeated_decline_shows_the_ride_as_the_decline_left_it(service: Service) -> None:
