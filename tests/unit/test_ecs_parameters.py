@@ -162,11 +162,6 @@ def test_parameters_that_need_another_one_say_so() -> None:
     assert pages.startswith("PageClientIds needs LoginUrl")
 
 
-def test_a_missing_or_unknown_parameter_is_named() -> None:
-    faults = Template("service.yaml", {"Imgae": "x"}).faults()
-    assert {"Imgae: no such parameter", "Image: is missing", "VpcId: is missing"} <= set(faults)
-
-
 def test_one_worker_never_runs_on_spot() -> None:
     strategy = resources("service.yaml", "AWS::ECS::Service")["WorkerService"]
     _, on_spot, otherwise = strategy["CapacityProviderStrategy"]["Fn::If"]

@@ -240,12 +240,6 @@ def test_the_page_to_read_needs_nothing_from_elsewhere(api: Api) -> None:
     assert "cdn." not in viewer.text
 
 
-def test_the_page_keeps_the_path_of_the_public_address() -> None:
-    page = build_api(public_url="https://api.example.com/stage").call("GET", "/docs", token=None)
-    assert 'spec-url="/stage/openapi.json"' in page.text
-    assert 'src="/stage/docs/viewer.js"' in page.text
-
-
 def test_the_resource_says_where_tokens_come_from(api: Api) -> None:
     answer = api.call("GET", "/.well-known/oauth-protected-resource", token=None)
     assert answer.json == {
@@ -291,15 +285,6 @@ def test_answers_name_their_headers_and_each_header_is_explained(api: Api) -> No
     post = whole["paths"]["/v1/rides"]["post"]["responses"]["202"]["headers"]
     assert {"ETag", "Location", "Retry-After", "Idempotency-Replayed", "RateLimit"} <= post.keys()
     assert "WWW-Authenticate" in whole["components"]["responses"]["Problem"]["headers"]
-
-
-def test_no_answer_has_a_header_that_is_not_described(api: Api) -> None:
-    whole = document(api)
-    answer = api.call("POST", "/v1/rides", {"pickup": {"latitude": 40.7, "longitude": -74.0}})
-    described = whole["paths"]["/v1/rides"]["post"]["responses"]["202"]["headers"].keys()
-    ours = whole["components"]["headers"].keys() & answer.headers.keys()
-    assert ours <= described
-    assert {"ETag", "Location", "Retry-After", "X-Request-Id"} <= ours
 
 
 def test_every_operation_has_examples_of_what_is_sent_and_answered(api: Api) -> None:

@@ -98,8 +98,8 @@ def test_every_address_keeps_the_path_of_the_public_url() -> None:
     assert f'resource_metadata="{STAGE}/.well-known/oauth-protected-resource"' in challenge
     assert api.call("GET", "/openapi.json").json["servers"] == [{"url": STAGE}]
     page = api.call("GET", "/docs").text
-    local = re.findall(r'(?:href|src)="(/[^"]*)"', page)
-    assert local
+    local = re.findall(r'(?:href|src|spec-url)="(/[^"]*)"', page)
+    assert "/prod/openapi.json" in local
     assert [address for address in local if not address.startswith("/prod/")] == []
 
 

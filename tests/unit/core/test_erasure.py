@@ -7,7 +7,6 @@ import pytest
 from service.core.erasure import Erasure, delete_account, erase_rider
 from service.core.photos import Picture
 from service.core.ports import WriteConflict
-from service.model.errors import OpenRides
 from tests.support.builders import a_finished_ride, a_ride
 from tests.support.fakes_photos import FakeAccounts, FakePhotos
 from tests.support.service import Service
@@ -66,16 +65,3 @@ def test_tokens_rides_and_photo_end_before_the_account(
 
 def test_an_account_ends_where_there_are_no_photos(service: Service) -> None:
     assert delete(service, None) == ["tokens", "rider-1"]
-
-
-def test_an_open_ride_keeps_the_account_and_its_tokens(
-    service: Service, photos: FakePhotos
-) -> None:
-    service.rides.put(a_finished_ride(ride_id="ended"))
-    service.rides.put(a_ride(ride_id="open"))
-    with pytest.raises(OpenRides):
-        delete(service, photos)
-    assert photos.get("rider-1")
-    stored = service.rides.get("ended")
-    assert stored
-    assert stored.rider_id == "rider-1"

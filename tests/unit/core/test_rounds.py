@@ -51,21 +51,6 @@ def test_a_ride_that_was_canceled_meanwhile_leaves_its_unicorn_to_the_next(
     assert gone.ride_id not in service.waiting.rides[gone.zone]
 
 
-def test_a_ride_that_was_given_up_meanwhile_leaves_the_waiting_rides(service: Service) -> None:
-    service.on_duty()
-    ride = service.request()
-    service.rides.save(ride, ride.unmatched(service.now))
-    service.run_published_rounds()
-    assert ride.ride_id not in service.waiting.rides[ride.zone]
-
-
-def test_an_entry_whose_ride_ended_long_ago_is_forgotten(service: Service) -> None:
-    ride = service.request()
-    service.later(300)
-    service.run_published_rounds()
-    assert ride.ride_id not in service.waiting.rides[ride.zone]
-
-
 def test_an_entry_is_forgotten_only_when_the_sweep_had_time_to_end_the_ride(
     service: Service,
 ) -> None:

@@ -269,11 +269,6 @@ def test_only_an_unmatched_ride_can_be_replayed() -> None:
         a_ride().replayed(a_ride().requested_at, timedelta(seconds=1))
 
 
-def test_an_unknown_letter_cannot_be_replayed(service: Service) -> None:
-    with pytest.raises(DeadLetterNotFound):
-        replay(service, "ride-x")
-
-
 @pytest.mark.parametrize("kind", [DeadLetterKind.ENTRY, DeadLetterKind.MESSAGE])
 def test_a_letter_of_a_former_kind_is_only_noted_as_replayed(
     service: Service, kind: DeadLetterKind

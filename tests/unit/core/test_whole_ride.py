@@ -7,11 +7,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.core.rides import cancel_ride, rate_ride
+from service.core.rides import cancel_ride
 from service.core.sweep import RETRY_EVERY, sweep
 from service.core.unicorns import Step
-from service.model import CanceledBy, Rating, RideStatus, Unicorn, UnicornState
-from service.model.errors import IllegalTransition, NotCancelable, RideNotFound, Unavailable
+from service.model import CanceledBy, RideStatus, Unicorn, UnicornState
+from service.model.errors import NotCancelable, Unavailable
 from tests.support.service import PICKUP, Service
 
 LONG_WAY = {"dropoff": replace(PICKUP, latitude=PICKUP.latitude + 0.09)}
@@ -35,19 +35,6 @@ def test_an_accepted_ride_can_still_be_declined(service: Service) -> None:
     service.takes(ride, Step.ACCEPT, Step.DECLINE, Step.DECLINE)
     back = service.stored(ride)
     assert (back.status, back.excluded, back.version) == (RideStatus.REQUESTED, {"u1"}, 4)
-
-
-def test_a_completed_ride_is_rated_and_the_last_rating_counts(service: Service) -> None:
-    ride = service.matched()
-    service.takes(ride, Step.ARRIVE, Step.START)
-    with pytest.raises(IllegalTransition):
-        rate_ride(service.ports, ride.ride_id, "rider-1", Rating(5), service.now)
-    service.takes(ride, Step.COMPLETE)
-    for rating in (Rating(2), Rating(5, "sparkling"), Rating(5, "sparkling")):
-        rated = rate_ride(service.ports, ride.ride_id, "rider-1", rating, service.now)
-    assert (rated.rating, rated.version) == (Rating(5, "sparkling"), 7)
-    with pytest.raises(RideNotFound):
-        rate_ride(service.ports, ride.ride_id, "rider-2", Rating(1), service.now)
 
 
 def test_a_cancel_that_comes_after_the_start_is_refused(service: Service) -> None:
