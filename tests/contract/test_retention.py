@@ -100,13 +100,14 @@ def test_a_ride_expires_a_while_after_its_trip_and_a_rating_changes_nothing(tabl
     assert tables.expires_at() == epoch(done)
 
 
-def test_a_ride_that_is_requested_once_more_does_not_expire(tables: Tables) -> None:
+@pytest.mark.parametrize("process", ["rides", "rides_for_ever"])
+def test_a_ride_that_is_requested_once_more_does_not_expire(tables: Tables, process: str) -> None:
     ride = a_ride()
     tables.rides.create(ride)
     given_up = ride.unmatched(NOW)
     tables.rides.save(ride, given_up)
     assert tables.expires_at() == epoch(given_up)
-    tables.rides.save(given_up, given_up.replayed(NOW, timedelta(seconds=180)))
+    getattr(tables, process).save(given_up, given_up.replayed(NOW, timedelta(seconds=180)))
     assert tables.expires_at() is None
 
 
@@ -130,17 +131,6 @@ def test_turning_retention_off_removes_the_expiry_of_rides(tables: Tables) -> No
     assert tables.expires_at() == epoch(ended)
     long_ago, later = NOW - timedelta(days=90), NOW + timedelta(days=90)
     assert list(renew_expiry(tables.rides_for_ever, tables.history, long_ago, later)) == [ended]
-    assert tables.expires_at() is None
-
-
-def test_a_ride_that_is_requested_once_more_by_a_process_without_retention_does_not_expire(
-    tables: Tables,
-) -> None:
-    ride = a_ride()
-    tables.rides.create(ride)
-    given_up = ride.unmatched(NOW)
-    tables.rides.save(ride, given_up)
-    tables.rides_for_ever.save(given_up, given_up.replayed(NOW, timedelta(seconds=180)))
     assert tables.expires_at() is None
 
 

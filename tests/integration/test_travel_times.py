@@ -260,12 +260,6 @@ def test_a_server_that_keeps_quiet_is_not_waited_for(server: TableServer, clock:
     assert one(routed(server.url, clock, budget=0.1)) == STRAIGHT
 
 
-def test_a_server_that_drips_is_not_waited_for(server: TableServer, clock: Clock) -> None:
-    server.drips = True
-    server.may_answer.clear()
-    assert one(routed(server.url, clock, budget=0.1)) == STRAIGHT
-
-
 def test_a_server_that_failed_is_left_alone_for_a_while(
     server: TableServer, travel: RoutedTimes, clock: Clock
 ) -> None:

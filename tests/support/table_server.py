@@ -59,8 +59,6 @@ class TableServer(LocalServer):
     most_places: int = 100
     asked: list[Question] = field(default_factory=list)
     may_answer: threading.Event = field(default_factory=threading.Event)
-    drips: bool = False
-    """Send the body byte by byte until `may_answer` is set."""
 
     def __post_init__(self) -> None:
         self.may_answer.set()
@@ -85,8 +83,7 @@ class TableServer(LocalServer):
 
             def do_GET(self) -> None:
                 status, body = server.respond(self.path)
-                if not server.drips:
-                    server.may_answer.wait()
+                server.may_answer.wait()
                 try:
                     self._send(status, body)
                 except OSError:
@@ -98,9 +95,6 @@ class TableServer(LocalServer):
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                while server.drips and body and not server.may_answer.wait(0.02):
-                    self.wfile.write(body[:1])
-                    body = body[1:]
                 self.wfile.write(body)
 
         return Handler

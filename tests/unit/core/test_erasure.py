@@ -7,16 +7,9 @@ import pytest
 from service.core.erasure import Erasure, delete_account, erase_rider
 from service.core.photos import Picture
 from service.core.ports import WriteConflict
-from tests.support.builders import a_finished_ride, a_ride
+from tests.support.builders import a_finished_ride
 from tests.support.fakes_photos import FakeAccounts, FakePhotos
 from tests.support.service import Service
-
-
-def test_ended_rides_are_erased_and_open_rides_are_returned(service: Service) -> None:
-    service.rides.put(a_finished_ride(ride_id="ended"))
-    service.rides.put(a_ride(ride_id="open"))
-    assert erase_rider(service.rides, service.dead_letters, "rider-1") == Erasure(1, ("open",))
-    assert erase_rider(service.rides, service.dead_letters, "rider-1") == Erasure(0, ("open",))
 
 
 def test_a_ride_that_changed_at_the_same_moment_counts_as_open(

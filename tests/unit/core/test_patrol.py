@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
 from service.core.sweep import sweep
 from service.model import Location, Position, Presence, Ride, RideStatus
-from service.model.presence import Patrol
 from tests.support.service import Service
 
 ON_THE_WAY = Location(40.7150, -74.0060)
@@ -164,12 +163,3 @@ def test_a_patrol_repairs_a_ride_whose_unicorn_is_not_on_it(
     service.fleet.refresh(replace(torn, ride_id=None, version=torn.version + 1), service.now)
     drive(service, ride, 12)
     assert "pair repaired" in caplog.messages
-
-
-def test_patrols_are_due_again_after_their_time(service: Service) -> None:
-    fleet, now = service.fleet, service.now
-    assert set(fleet.patrols_due("1", now)) == set(Patrol)
-    fleet.note_patrols("1", list(Patrol), now)
-    assert not fleet.patrols_due("1", now)
-    assert list(fleet.patrols_due("1", now + timedelta(seconds=10))) == [Patrol.SILENCE]
-    assert set(fleet.patrols_due("2", now)) == set(Patrol)

@@ -127,15 +127,6 @@ def test_a_job_that_finds_the_lease_held_leaves_the_mark_to_the_holder(service: 
     assert service.waiting.mark([ride.zone]) == [], "another job is published for nothing"
 
 
-def test_a_job_that_gives_up_leaves_no_mark_without_a_job(service: Service) -> None:
-    ride = service.request()
-    lease = service.waiting.take(ride.zone)
-    assert lease
-    assert service.waiting.take(ride.zone) is None
-    lease.release()
-    assert service.waiting.mark([ride.zone]) == [ride.zone]
-
-
 def test_a_round_that_fails_gives_its_lease_back_and_has_a_successor(service: Service) -> None:
     service.on_duty()
     ride = service.request()
