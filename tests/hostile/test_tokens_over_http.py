@@ -8,7 +8,6 @@ send is in `test_raw_requests`.
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -73,9 +72,9 @@ def test_no_url_of_a_token_is_ever_fetched(
     stack: Stack, trap: KeyServer, make: Any, name: str
 ) -> None:
     row, expected = (33, accepted) if make is genuine else (32, invalid)
-    check(stack, expected(row, name, partial(make, **{name: trap.url})))
+    check(stack, expected(row, name, make(**{name: trap.url})))
     if make is forged:
-        check(stack, invalid(row, name, partial(make, kid="trap", **{name: trap.url})))
+        check(stack, invalid(row, name, make(kid="trap", **{name: trap.url})))
 
 
 @pytest.mark.parametrize(
@@ -146,8 +145,8 @@ def test_row_97_every_bad_token_has_the_same_answer(stack: Stack) -> None:
     answers = [
         send(stack, "GET", "/v1/rides", f"Bearer {token}")
         for token in (
-            forged(mint, kid="unknown"),
-            forged(mint),
+            forged(kid="unknown")(mint),
+            forged()(mint),
             mint.access_token(exp=1),
             mint.access_token(token_use="id"),
             "nonsense",
