@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.support.hostile_http import happened
-from tests.support.infrastructure import MiniStack, RedisServer
+from tests.support.infrastructure import MiniStack
 from tests.support.key_server import KeyServer
 from tests.support.stack import Stack
 
@@ -25,18 +25,6 @@ def trap() -> Iterator[KeyServer]:
     """Serves keys to whoever is lured here."""
     with KeyServer() as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, ministack: MiniStack) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("hostile")
-    with (
-        RedisServer(folder / "redis") as server,
-        Stack(
-            folder, ministack, server, roles=("web",), RATE_LIMIT_FAILURES="1000000/minute"
-        ) as stack,
-    ):
-        yield stack
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,10 @@ from tests.support.hostile_tokens import CASES
 from tests.support.stack import Stack
 from tests.support.token_mint import Mint
 
-pytestmark: Final = pytest.mark.usefixtures("nothing_happens")
+pytestmark: Final = [
+    pytest.mark.usefixtures("nothing_happens"),
+    pytest.mark.stack(roles=("web",), RATE_LIMIT_FAILURES="1000000/minute"),
+]
 
 UNSENDABLE: Final = [case for case in CASES if not is_sendable(case.build(Mint()))]
 

@@ -22,7 +22,10 @@ from tests.support.key_server import KeyServer
 from tests.support.stack import Stack
 from tests.support.token_mint import Mint
 
-pytestmark: Final = pytest.mark.usefixtures("nothing_happens")
+pytestmark: Final = [
+    pytest.mark.usefixtures("nothing_happens"),
+    pytest.mark.stack(roles=("web",), RATE_LIMIT_FAILURES="1000000/minute"),
+]
 
 UNICORN: Final = {"name": "Intruder", "color": "Grey", "gender": "None"}
 HARMLESS: Final[dict[policy.Policy, tuple[str, str, Any]]] = {
