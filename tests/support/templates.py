@@ -15,6 +15,7 @@ from service.local.templates import Template
 from tests.support.infrastructure import PROJECT
 
 ECS: Final = PROJECT / "docker" / "ecs"
+STACKS: Final = sorted(path.name for path in ECS.glob("*.yaml"))
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.templates import ECS, resources, template, written_out
+from tests.support.templates import ECS, STACKS, resources, template, written_out
 
 PORTS: Final = (443, 5000, 5555, 6379, 8080)
 """HTTPS, the routing engine, the monitor, the cache, the API."""
@@ -68,7 +68,6 @@ DEFAULTS: Final[Mapping[str, Mapping[str, int]]] = {
 LONGEST: Final = {"MapAttribution": 200, "PublicUrl": 200, "UserPoolId": 55}
 """Characters of a parameter; Cognito's ids have 55 at most."""
 RETENTION_DAYS: Final = 30
-STACKS: Final = sorted(path.name for path in ECS.glob("*.yaml"))
 
 
 def numbers(part: Any) -> Iterator[tuple[str, int]]:

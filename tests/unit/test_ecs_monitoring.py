@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from service.observability.exposition import NAMES
-from tests.support.templates import ECS, resources, resources_of, template
+from tests.support.templates import STACKS, resources, resources_of, template
 
 SERVICE: Final = resources_of("service.yaml", PrometheusWorkspace="ws-1", Monitor="true")
 WITHOUT: Final = resources_of("service.yaml")
@@ -31,10 +31,10 @@ def environment(part: Mapping[str, Any]) -> Mapping[str, str]:
 def test_each_rule_opens_one_port() -> None:
     """None opens that of the metrics: test_ecs_bounds.py lists the ports."""
     opened: list[Any] = []
-    for path in ECS.glob("*.yaml"):
-        for group in resources(path.name, "AWS::EC2::SecurityGroup").values():
+    for stack in STACKS:
+        for group in resources(stack, "AWS::EC2::SecurityGroup").values():
             opened += group.get("SecurityGroupIngress", [])
-        opened += resources(path.name, "AWS::EC2::SecurityGroupIngress").values()
+        opened += resources(stack, "AWS::EC2::SecurityGroupIngress").values()
     assert len(opened) > 3
     assert [rule for rule in opened if rule["FromPort"] != rule["ToPort"]] == []
 

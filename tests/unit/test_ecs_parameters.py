@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from service.local.templates import Template
 from service.settings import ApiSettings, read
-from tests.support.templates import ECS
-from tests.unit.test_ecs_templates import REQUIRED, containers, resources, template
+from tests.support.templates import STACKS, resources, template
+from tests.unit.test_ecs_templates import REQUIRED, containers
 
 PARAMETERS: Final[Mapping[str, Any]] = template("service.yaml")["Parameters"]
 
@@ -89,14 +89,7 @@ def test_what_the_service_refuses_the_template_refuses_first(name: str) -> None:
     assert [value for value in wrong if is_taken(name, value)] == []
 
 
-STACKS: Final = (
-    *("account.yaml", "commands.yaml", "data.yaml", "firewall.yaml", "flower.yaml"),
-    *("gateway.yaml", "identity.yaml", "monitoring.yaml", "network.yaml", "roads.yaml"),
-    *("scaling.yaml", "service.yaml"),
-)
-TOLD: Final = {
-    name for file in ECS.glob("*.yaml") for name in template(file.name).get("Outputs", ())
-}
+TOLD: Final = {name for stack in STACKS for name in template(stack).get("Outputs", ())}
 """What another stack tells, so that nobody types it."""
 
 

@@ -11,10 +11,9 @@ import pytest
 
 from tests.review.__main__ import Finding, answers, outdated, unanswered
 from tests.support.infrastructure import PROJECT
-from tests.support.templates import ECS, resources, written_out
+from tests.support.templates import STACKS, resources, written_out
 from tests.unit.test_ecs_templates import called_by_table
 
-NAMES: Final = sorted(path.name for path in ECS.glob("*.yaml"))
 USER_POOL: Final = PROJECT / "service" / "stores" / "cognito.py"
 BY_SERVICE_ONLY: Final = {"delete", "end_session"}
 """What only the API does at the user pool, not the commands."""
@@ -52,7 +51,7 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STACKS)
 def test_no_right_is_for_every_resource_without_a_reason(name: str) -> None:
     for statement in statements(written_out(name)):
         if statement["Effect"] == "Allow" and "*" in listed(statement.get("Resource")):
@@ -61,7 +60,7 @@ def test_no_right_is_for_every_resource_without_a_reason(name: str) -> None:
                 assert any(known), f"{action} on everything"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STACKS)
 def test_logs_have_a_retention_and_take_a_key(name: str) -> None:
     for group in resources(name, "AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"]
@@ -83,12 +82,8 @@ def test_resources_that_hold_data_take_the_key() -> None:
                 assert "KeyArn" in str(properties), key
 
 
-def test_access_logs_are_kept_for_a_quarter_of_a_year_unless_somebody_wants_more() -> None:
-    assert written_out("account.yaml")["Parameters"]["AccessLogDays"]["Default"] == 90
-
-
 def test_buckets_are_private_encrypted_and_reached_by_tls_only() -> None:
-    for name in NAMES:
+    for name in STACKS:
         buckets = resources(name, "AWS::S3::Bucket")
         policies = resources(name, "AWS::S3::BucketPolicy").values()
         for key, bucket in buckets.items():
@@ -103,7 +98,7 @@ def test_buckets_are_private_encrypted_and_reached_by_tls_only() -> None:
 
 
 def test_nobody_can_open_a_shell_in_a_task_and_commands_in_others_are_logged() -> None:
-    for name in NAMES:
+    for name in STACKS:
         for service in resources(name, "AWS::ECS::Service").values():
             assert not service.get("EnableExecuteCommand", False)
     (cluster,) = resources("service.yaml", "AWS::ECS::Cluster").values()
@@ -143,7 +138,7 @@ def test_commands_may_do_at_the_user_pool_what_their_code_does() -> None:
 def test_the_answers_of_the_review_name_existing_resources() -> None:
     given = answers()
     assert len(given) > 10
-    stems = {name.partition(".")[0]: name for name in NAMES}
+    stems = {name.partition(".")[0]: name for name in STACKS}
     for answer in given:
         if answer.file in stems:
             for pattern in answer.resource.split(", "):

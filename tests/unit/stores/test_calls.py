@@ -252,11 +252,6 @@ def test_a_transaction_that_is_wrong_is_not_retried(client: DynamoDBClient, stub
         claim(client)
 
 
-def test_a_refused_connection_is_unavailability(rides: DynamoRides) -> None:
-    with pytest.raises(Unavailable):
-        rides.get("ride-1")
-
-
 def failed_condition(last_write_id: str) -> ClientError:
     response: Any = {
         "Error": {"Code": "TransactionCanceledException", "Message": ""},
