@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
 from service.core import ports
@@ -46,27 +46,11 @@ class FakeRides:
     def get(self, ride_id: str) -> Ride | None:
         return self._stored.get(ride_id)
 
-    def list_of_rider(
-        self,
-        rider_id: str,
-        *,
-        status: RideStatus | None,
-        limit: int,
-        start: Mapping[str, str] | None,
-        since: datetime | None = None,
-    ) -> Page[Ride]:
-        return self._page(lambda ride: ride.rider_id == rider_id, status, limit, start, since)
+    def list_of_rider(self, rider_id: str, **query: Any) -> Page[Ride]:
+        return self._page(lambda ride: ride.rider_id == rider_id, **query)
 
-    def list_of_unicorn(
-        self,
-        unicorn_id: str,
-        *,
-        status: RideStatus | None,
-        limit: int,
-        start: Mapping[str, str] | None,
-        since: datetime | None = None,
-    ) -> Page[Ride]:
-        return self._page(lambda ride: ride.unicorn_id == unicorn_id, status, limit, start, since)
+    def list_of_unicorn(self, unicorn_id: str, **query: Any) -> Page[Ride]:
+        return self._page(lambda ride: ride.unicorn_id == unicorn_id, **query)
 
     def spoil(self, ride_id: str) -> None:
         """Make a stored ride unreadable."""
@@ -85,10 +69,11 @@ class FakeRides:
     def _page(
         self,
         is_theirs: Callable[[Ride], bool],
+        *,
         status: RideStatus | None,
         limit: int,
         start: Mapping[str, str] | None,
-        since: datetime | None,
+        since: datetime | None = None,
     ) -> Page[Ride]:
         rides = [
             ride

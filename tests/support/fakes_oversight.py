@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from operator import gt, lt
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from service.model import Page, RepositioningLevel, Ride, RideStatus, Unicorn
 from service.model.operations import AuditEntry, Beat, DeadLetter, Pause, QueueLength
@@ -19,9 +19,9 @@ Value = TypeVar("Value")
 def _page(
     values: Iterable[Value],
     key: Callable[[Value], Mapping[str, str]],
+    *,
     limit: int,
     start: Mapping[str, str] | None,
-    *,
     newest_first: bool = True,
 ) -> Page[Value]:
     """The values after the one whose key is `start`, in the order of the texts of their keys."""
@@ -72,8 +72,8 @@ class FakeDeadLetters:
     def get(self, dead_letter_id: str) -> DeadLetter | None:
         return self._stored.get(dead_letter_id)
 
-    def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[DeadLetter]:
-        return _page(self._stored.values(), _letter_key, limit, start)
+    def newest(self, **query: Any) -> Page[DeadLetter]:
+        return _page(self._stored.values(), _letter_key, **query)
 
     def mark_replayed(self, letter: DeadLetter, at: datetime) -> None:
         stored = self._stored.get(letter.dead_letter_id)
@@ -94,8 +94,8 @@ class FakeAuditLog:
     def put(self, entry: AuditEntry) -> None:
         self._stored.append(entry)
 
-    def newest(self, *, limit: int, start: Mapping[str, str] | None) -> Page[AuditEntry]:
-        return _page(self._stored, _entry_key, limit, start)
+    def newest(self, **query: Any) -> Page[AuditEntry]:
+        return _page(self._stored, _entry_key, **query)
 
 
 class FakeRideHistory:
@@ -105,20 +105,14 @@ class FakeRideHistory:
         self._rides = rides
 
     def newest(
-        self,
-        *,
-        since: datetime,
-        until: datetime,
-        status: RideStatus | None,
-        limit: int,
-        start: Mapping[str, str] | None,
+        self, *, since: datetime, until: datetime, status: RideStatus | None, **query: Any
     ) -> Page[Ride]:
         found = (
             ride
             for ride in self._rides.all()
             if since <= ride.requested_at <= until and (status is None or ride.status is status)
         )
-        return _page(found, _ride_key, limit, start)
+        return _page(found, _ride_key, **query)
 
 
 class FakeRoster:
@@ -127,13 +121,12 @@ class FakeRoster:
     def __init__(self, unicorns: FakeUnicorns) -> None:
         self._unicorns = unicorns
 
-    def unicorns(self, *, limit: int, start: Mapping[str, str] | None) -> Page[Unicorn]:
+    def unicorns(self, **query: Any) -> Page[Unicorn]:
         return _page(
             self._unicorns.all(),
             lambda unicorn: {"unicorn_id": unicorn.unicorn_id},
-            limit,
-            start,
             newest_first=False,
+            **query,
         )
 
 
