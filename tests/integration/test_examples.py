@@ -16,7 +16,9 @@ from tests.support import examples
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.stack(
-    PUBLIC_URL="https://rides.example.com", PHOTOS_BUCKET=examples.BUCKET
+    PUBLIC_URL="https://rides.example.com",
+    PHOTOS_BUCKET=examples.BUCKET,
+    IDENTITY_POOL_ID="us-east-1:00000000-0000-4000-8000-000000000001",
 )
 
 
