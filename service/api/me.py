@@ -212,7 +212,10 @@ def _off() -> Problem:
 
 
 def _identity(kept: Photos, id_token: str | None) -> str:
-    """The caller's identity: the stored one, or that of the ID token. Raises `Problem`."""
+    """The caller's identity: the stored one, or that of the ID token.
+
+    Raises `Problem`, `InvalidToken`.
+    """
     deps, subject = dependencies(), caller().subject
     stored = kept.get(subject) if id_token is None else None
     if stored:

@@ -98,9 +98,7 @@ def refused(**environment: str) -> str:
 
 
 @pytest.mark.parametrize("content", [None, "", "<html>", '{"keys": []}'])
-def test_a_file_without_a_key_is_refused_by_name(
-    tmp_path: Path, content: str | None
-) -> None:
+def test_a_file_without_a_key_is_refused_by_name(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "jwks.json"
     if content is not None:
         file.write_text(content)
