@@ -287,3 +287,11 @@ def test_a_kept_connection_is_open_while_nothing_has_arrived_and_reads_in_time()
     with ours:
         theirs.close()
         assert not connections._is_open(ours)
+
+
+def test_a_new_connection_is_kept_alive_and_reads_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with connections.Connections(None)._connect(url) as made:
+            assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert made.gettimeout() == connections.READ_SECONDS
