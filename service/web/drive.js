@@ -38,6 +38,7 @@ class Driver {
   #where;
   #unicorn = null;
   #ride = null;
+  #declined = null;
   #tag = null;
   #ending = new AbortController();
   #pins = [];
@@ -99,7 +100,8 @@ class Driver {
     this.#where.reporting = unicorn.accepting || ride !== null;
     this.#showDuty();
     this.#showAdvice(advice);
-    if (before && !ride && before.status !== "in_progress") notice("The ride was taken back or canceled.", 6);
+    const lost = before && !ride && before.status !== "in_progress" && before.ride_id !== this.#declined;
+    if (lost) notice("The ride was taken back or canceled.", 6);
     if (before?.ride_id !== ride?.ride_id || before?.status !== ride?.status) this.#showRide();
   }
 
@@ -171,6 +173,8 @@ class Driver {
   async #toggle() {
     try {
       const available = !this.#unicorn.accepting;
+      // Going off duty declines an offer.
+      if (!available && this.#ride?.status === "offered") this.#declined = this.#ride.ride_id;
       if (available) {
         this.#where.reporting = true;
         await this.#where.report();
@@ -184,6 +188,8 @@ class Driver {
 
   async #step(step) {
     write(byId("ride-problem"), "");
+    // Noted first: the long poll may say that the ride is gone before this call is answered.
+    if (step === "decline") this.#declined = this.#ride.ride_id;
     try {
       const ride = await this.#api.post(`/v1/fleet/me/rides/${this.#ride.ride_id}/${step}`, this.#where.place ?? {});
       if (step === "complete") notice("Well driven. The next ride finds you.", 4);
