@@ -211,6 +211,24 @@ def test_a_rider_stays_signed_in_while_the_pool_cannot_renew_the_token(
     rider.faults[:] = [fault for fault in rider.faults if "status of 40" not in fault]
 
 
+ESTIMATES_BREAK_OFF = """() => {
+  const whole = fetch;
+  globalThis.fetch = async (address, options) => {
+    const answer = await whole(address, options);
+    if (!address.endsWith("/v1/estimates")) return answer;
+    const start = (body) => body.error(new TypeError("network error"));
+    return new Response(new ReadableStream({ start }));
+  };
+}"""
+
+
+def test_an_answer_that_breaks_off_behind_its_head_is_a_lost_network(rider: Window) -> None:
+    rider.page.evaluate(ESTIMATES_BREAK_OFF)
+    rider.page.get_by_label("Pickup").fill("40.7210, -74.0010")
+    rider.page.get_by_label("Pickup").press("Tab")
+    rider.sees("#order-problem", "No answer from the service")
+
+
 def test_two_tabs_of_a_rider_follow_one_ride_and_each_keeps_its_own_sign_in(
     rider: Window, window: Open, pages: LocalStack, password: str, unicorn: str
 ) -> None:
