@@ -88,7 +88,8 @@ class Availability(Strict):
 def show_me() -> Response:
     """Show the caller's unicorn and its ride; with `Prefer: wait`, wait until they change.
 
-    The `ETag` covers both, but not the unicorn's position, which may differ after a 304.
+    The `ETag` covers both and the place of the advice, but not the unicorn's position nor the end
+    of the advice, which may differ after a 304: the advice holds as long as the answer is 304.
     """
     deps = dependencies()
     duty = unicorns.load_duty(deps.ports, stored_unicorn(deps.ports, _heard_unicorn()), deps.now())
