@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import idna
 
 _URL: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
-"""The characters of a URL (RFC 3986, 2): ASCII without space and double quote."""
+"""The characters of a URL (RFC 3986, 2)."""
 
 _LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -55,7 +55,10 @@ def protected_url(url: str, plain_hosts: Collection[str] = ()) -> str:
 def public_url(url: str) -> str:
     """A URL to which paths are appended. Its path must be canonical, because clients compare it."""
     if not _PATH.fullmatch(_split(web_url(url)).path):
-        raise ValueError("its path may hold only letters, digits, '.', '_', '~', '-' and '/'")
+        raise ValueError(
+            "its path may hold only letters, digits, '.', '_', '~', '-' and '/',"
+            " and no segment that is empty, '.' or '..'"
+        )
     return url.rstrip("/")
 
 
@@ -87,7 +90,7 @@ def redis_url(url: str) -> str:
     if parts.scheme not in {"redis", "rediss"}:
         raise ValueError("must begin with redis:// or rediss://")
     if not re.fullmatch(r"/?|/[0-9]{1,4}", parts.path) or parts.fragment:
-        raise ValueError("must end in the number of a database, such as /0")
+        raise ValueError("may have only the number of a database after the host, such as /0")
     return url
 
 
@@ -125,7 +128,7 @@ def _origin_of(text: str) -> str | None:
 
 def _split(url: str) -> SplitResult:
     if not _URL.fullmatch(url):
-        raise ValueError("must be a URL in ASCII, without spaces and quotes")
+        raise ValueError("must be a URL of the characters in RFC 3986: no space, for example")
     parts = urlsplit(url)
     if not parts.hostname or not _is_host(parts.hostname):
         raise ValueError("must be an absolute URL with a host")

@@ -1,10 +1,11 @@
 """The service's time: the middle one of three clocks.
 
-The clocks of hosts disagree and jump. So each process reads three clocks every few seconds (its
-host's, the `TIME` of Redis and the `Date` of DynamoDB's answers) and takes the middle one, so that
-one wrong clock changes nothing. Between readings the host's monotonic clock counts on, so a jump of
-the host's clock has no effect. A metric shows how far each clock is off, and `/readyz` whether one
-is off by more than `BOUND`.
+The clocks of hosts disagree and jump. So a process that serves requests or runs jobs reads three
+clocks every few seconds (its host's, the `TIME` of Redis and the `Date` of DynamoDB's answers) and
+takes the middle one, so that one wrong clock changes nothing. Beat and a worker's main process go
+by the clock of Redis. Between readings the host's monotonic clock counts on, so a jump of the
+host's clock has no effect. A metric shows how far each clock is off, and `/readyz` whether one is
+off by more than `BOUND`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Log lines on stdout: JSON, or coloured text on a terminal. They never hold a token.
 
-`log_context` and `set_log_context` add fields, such as the request id, to every line that follows.
+`log_context` (in a block) and `add_log_context` add fields, such as the request id, to every line
+that follows; `set_log_context` replaces them.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def configure_logging(level: str) -> None:
 def logging_config(level: str) -> dict[str, Any]:
     """The `logging.config` dictionary of `configure_logging`, for servers that take one.
 
-    Libraries log from WARNING on, because at DEBUG some print headers and with them tokens.
+    Libraries log from WARNING on, because at DEBUG some print headers and with them tokens. Celery
+    and gunicorn's own lines are the exceptions below.
     """
     own = {"level": level}
     return {

@@ -53,8 +53,8 @@ app.conf.update(
     },
     # A monitor turns task events on by remote control. Without a monitor, remote control is off.
     worker_enable_remote_control=settings.monitor_enabled,
-    # A warm shutdown finishes running jobs (milliseconds each). This limit is for a stuck job; it
-    # is below the stop timeout of containers.
+    # A cold shutdown (SIGQUIT, or Ctrl-C twice) gives running jobs this long. A warm one (SIGTERM)
+    # finishes them; a stuck job then ends by its hard time limit.
     worker_soft_shutdown_timeout=10,
     task_routes={
         ROUND_TASK: {"queue": DISPATCH_QUEUE},

@@ -28,9 +28,8 @@ def celery_app(name: str, settings: Settings, *, connections: str, **options: An
         broker_connection_retry_on_startup=True,
         # A worker waits for its broker for ever instead of exiting after 100 attempts.
         broker_connection_max_retries=None,
-        # The time-out is longer than a worker's wait for jobs (1 s), and so short that a broker
-        # that does not answer blocks no main loop for long: a dozen fit into a container's stop
-        # time-out.
+        # Longer than a worker's wait for jobs (1 s). Short, because a stopping process may wait for
+        # it a dozen times within the stop time-out of its container.
         broker_transport_options=broker_options(timeout_seconds=2, name=connections),
         broker_use_ssl=broker_tls(settings.broker_url),
         # An error from the broker does not end a worker.

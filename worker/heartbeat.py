@@ -43,7 +43,7 @@ class CountedRequest(Request):
     """A job in the main process. Counts jobs that end with their pool process.
 
     A job that is killed, or ended by the hard time limit, ends its pool process too, so only the
-    main process can count it. Jobs expire by `now`, the service's time, and not by the host's clock
+    main process can count it. Jobs expire by `now`, the clock of Redis, and not by the host's clock
     as in Celery.
     """
 

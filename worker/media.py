@@ -32,7 +32,7 @@ BUDGET_SECONDS: Final = 10.0
 settings = load(Settings)
 app = celery_app("media", settings, connections="wildrydes-media")
 app.conf.update(
-    # A valid picture takes less. Celery kills the child, and the upload is lost.
+    # A valid picture takes less time. A job that takes longer is killed, and its upload is lost.
     task_soft_time_limit=20,
     task_time_limit=25,
     # In kilobytes. The largest picture needs 345 MB. Celery replaces a child that uses more.

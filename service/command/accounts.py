@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -34,7 +35,7 @@ def suspend(sub: str, output: Output) -> None:
 @with_output
 def resume(sub: str, output: Output) -> None:
     """Let a suspended account sign in again."""
-    with explained("accounts"):
+    with _explained():
         _pool(Tools()).suspend(sub, False)
     wrote("account resumed", sub=sub)
     output.show({"sub": sub, "outcome": "resumed"}, f"{sub} resumed")
@@ -49,6 +50,16 @@ def leave(sub: str, group: str, output: Output) -> None:
     _change(sub, lambda pool: pool.leave(sub, group), f"out of {group}", output)
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Show errors as one line, also that the pool has no such account."""
+    try:
+        with explained("accounts"):
+            yield
+    except LookupError as error:
+        raise click.ClickException("the user pool has no account with this sub") from error
+
+
 def _pool(tools: Tools) -> CognitoUserPool:
     if not isinstance(tools.pool, CognitoUserPool):
         raise click.UsageError("set COGNITO_USER_POOL_ID")
@@ -59,7 +70,7 @@ def _change(
     sub: str, change: Callable[[CognitoUserPool], None], outcome: str, output: Output
 ) -> None:
     tools = Tools()
-    with explained("accounts"):
+    with _explained():
         change(_pool(tools))
         tools.revoke("sub", sub)
     wrote("account changed", sub=sub, outcome=outcome)

@@ -110,8 +110,8 @@ def _redis(link: RedisLink) -> list[str]:
     try:
         with link.use() as client:
             memory, replication = client.info("memory"), client.info("replication")
-    except Unavailable:
-        return ["this user may not run INFO, so the memory policy is not known"]
+    except Unavailable as error:
+        return [f"INFO failed ({error}), so the memory policy is not known; may this user run it?"]
     faults = []
     policy = memory.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":

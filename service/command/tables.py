@@ -33,8 +33,9 @@ def tables() -> None:
 def create(output: Output, drop_former_indexes: bool) -> None:
     """Create missing tables and indexes, and wait until they can be used.
 
-    Existing ones are not changed, so the command can be run at any time. Run it before you start a
-    new release, and with --drop-former-indexes after the last process of the old release has ended.
+    Existing tables get what they lack (an index, expiry) and keep the rest, so the command can be
+    run at any time. Run it before you start a new release, and with --drop-former-indexes after the
+    last process of the old release has ended.
     """
     tools = Tools()
     with explained("tables"):

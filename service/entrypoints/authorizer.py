@@ -1,7 +1,8 @@
 """The API Gateway Lambda authorizer: `handle`, and `handle_simply` for simple responses.
 
 It finds the route in the application's URL map and judges the credentials with the guard's own
-function, so it admits exactly the requests that the API would admit. Event formats:
+function, so it admits what the API would admit, as far as the event shows the request (a REST event
+has no query string). Event formats:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
 
@@ -95,7 +96,7 @@ def handler_for(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     simple: bool = False,
 ) -> Handler:
-    """A Lambda handler that admits exactly the requests that the API's guard would admit.
+    """A Lambda handler that admits the requests that the API's guard would admit.
 
     With `simple`, HTTP APIs get the short form of the answer instead of an IAM policy. The handler
     raises `Unauthorized` for a REST API, `AuthUnavailable` if keys or revocations are not

@@ -4,7 +4,8 @@ A web process serves all its connections in one thread, and the event loop runs 
 until it waits for something. Without this module, a thousand simultaneous connections of one
 address would keep all other clients waiting. An address with more than `CROWD` connections is a
 crowd. The process works on one piece of a crowd's input at a time, and only when nothing else is
-ready. While other addresses call, it pauses between two pieces (`PAUSE_SECONDS`).
+ready, or after `PATIENCE_SECONDS`. While other addresses call, it pauses between two pieces
+(`PAUSE_SECONDS`).
 """
 
 from __future__ import annotations

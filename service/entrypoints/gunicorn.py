@@ -29,7 +29,7 @@ wsgi_app = "service.entrypoints.wsgi:app"
 
 worker_class = ApiWorker
 
-# One request at a time per connection; a load balancer holds some connections idle.
+# The most open connections. A load balancer holds some of them idle.
 worker_connections = 4096
 # Above the idle timeout of a load balancer (ALB: 60 s), so that the balancer closes first. If the
 # server closed first, the balancer could send a request into a closing connection and answer 502.
@@ -62,8 +62,8 @@ control_socket_disable = True
 def on_starting(server: Any) -> None:
     """Read the settings, so that a bad one ends the server; in a worker it would cause restarts.
 
-    Also set the address to serve on. By default gunicorn serves on every interface if `PORT` is
-    set, and it would do the same for an empty `HOST`.
+    Also set the address to serve on: without this, gunicorn serves on every interface as soon as
+    `PORT` is set.
     """
     # Imported late: pydantic's imports must not be loaded before gevent patches the workers.
     from service.addresses import socket_address

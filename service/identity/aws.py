@@ -1,7 +1,7 @@
 """Clients for the triggers: botocore alone, which every Python runtime of Lambda has.
 
-Cognito waits 5 s for a trigger, and no trigger makes more than two calls. So a call has 1.5 s in
-all and is not repeated.
+Cognito waits 5 s for a trigger, and no trigger makes more than two calls. So a trigger's call has
+1.5 s in all and is not repeated.
 """
 
 from __future__ import annotations

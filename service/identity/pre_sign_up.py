@@ -20,8 +20,8 @@ INVITED: Final = "PreSignUp_AdminCreateUser"
 FEDERATED: Final = "PreSignUp_ExternalProvider"
 
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9.-]{1,189})")
-"""An address as the HTML standard defines it, ASCII only. It has neither quotes nor backslashes,
-which could change the filter of `ListUsers`."""
+"""An address as the HTML standard defines it, but looser after the @. It has neither double quotes
+nor backslashes, which could change the filter of `ListUsers`."""
 
 
 def handle(event: Event, _context: object) -> Event:

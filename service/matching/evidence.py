@@ -18,9 +18,9 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 5400.0
 SHORTEST_METRES, LONGEST_METRES = 50.0, 100_000.0
 LARGEST_SURPRISE: Final = np.log(5.0)
 """A leg outside these bounds, or more than five times quicker or slower than both the estimate and
-the prior, is an error of a driver or of GPS and is left out. By straight line, a short leg is too
-quick above 84 km/h. The bounds must keep the quick drives among the short ones, or the rest
-teaches times that are too long: in light traffic half the drives of 75 m take less than 13 s."""
+the prior, is an error of a driver or of GPS and is left out. For a short leg, the limit is 84 km/h
+by straight line. The bounds must keep the quick drives among the short ones, or the rest teaches
+times that are too long: in light traffic half the drives of 75 m take less than 13 s."""
 
 LARGEST_SHARE: Final = 0.05
 """The largest part of the evidence of all legs that one unicorn can have."""

@@ -40,7 +40,7 @@ OTHER_CHANGE: Final = 0.1
 """How far one fit moves each coefficient, which limits how far one fit changes an estimate."""
 
 UNICORNS_NEEDED: Final = 20
-"""With legs of fewer different unicorns the prior stays in use."""
+"""From legs of fewer different unicorns nothing is learned: the correction in use stays."""
 CELLS_AT_MOST: Final = 120
 """The most cells, and the most hours, with a correction of their own: those with the most legs."""
 LEGS_PER_CELL: Final = 8

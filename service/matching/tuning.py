@@ -20,8 +20,8 @@ class Tuning:
     deadline_seconds: float = 180.0
     """The longest time that a rider waits for a match; the weight of waiting depends on it."""
     equal_metres: float = 100.0
-    """Unicorns whose distances from the pickup differ by less are equally near: the one that has
-    waited longest gets the ride."""
+    """Unicorns whose distances from the pickup differ by at most this are equally near: the one
+    that has waited longest gets the ride."""
     driving_weight: float = 0.3
     """A round accepts this many more seconds of ETA to save one second of empty driving."""
     on_time_seconds: float = 270.0
@@ -43,7 +43,8 @@ class Tuning:
 
     @property
     def waiting_weight(self) -> float:
-        """For each second of waiting, a rider may cost this many more seconds of ETA."""
+        """For each second that a rider has waited, a round accepts this many more seconds of ETA to
+        serve that rider."""
         return self.max_pickup_eta_seconds / self.overtaking_seconds
 
     @property

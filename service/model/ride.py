@@ -51,7 +51,8 @@ ERASED = "erased"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ride:
-    """A ride, from its request to its end. `model.field_kinds` explains the kinds of its fields.
+    """A ride, from its request to its end. `model.field_kinds` explains the kinds of its fields;
+    the README says how to add one.
 
     `version` counts the changes that the rider can see. `due_at` is when the ride is due for the
     sweep, None once the ride is terminal. The row is the outbox; the queue is only a hint.

@@ -2,7 +2,8 @@
 
 prometheus_client keeps one memory-mapped file per process and kind of instrument in the directory
 `PROMETHEUS_MULTIPROC_DIR`. Call `prepare` before the instruments are imported. This module does
-not import prometheus_client, because gunicorn's parent uses it before gevent patches the library.
+not import prometheus_client, because gunicorn's parent uses it before gevent patches the standard
+library.
 """
 
 from __future__ import annotations

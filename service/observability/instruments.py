@@ -154,8 +154,8 @@ FLEET_CALLS_REFUSED: Final = Counter(
 MOVE_OUTCOMES: Final = ("sent", "followed", "ignored", "rewarded")
 MOVES: Final = Counter(
     "wildrydes_moves",
-    "Idle unicorns by outcome of repositioning: got a new place to wait (sent), drove there within "
-    "half a minute or not (followed, ignored), got a ride after following (rewarded).",
+    "Idle unicorns by outcome of repositioning: got a new place to wait (sent), came nearer to it "
+    "until the next run or not (followed, ignored), got a ride after following (rewarded).",
     ["outcome"],
 )
 MOVED_METRES: Final = Counter(
@@ -230,7 +230,7 @@ PUBLISHED: Final = Counter(
 # Stores
 DYNAMODB_SECONDS: Final = Histogram(
     "wildrydes_dynamodb_call_duration_seconds",
-    "Time in seconds of a call to DynamoDB, with the client's retries.",
+    "Time in seconds of an attempt to call DynamoDB; a retry counts as another one.",
     ["operation"],
     buckets=QUICK,
 )

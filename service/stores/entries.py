@@ -50,9 +50,9 @@ class UnknownSchema(ValueError):
 def readable(kind: str, load: Callable[..., Value], *entry: str | None) -> Value | None:
     """The value that `load` reads from an entry; None if this release cannot read it.
 
-    `entry`: the arguments of `load`, the text last; without a text the result is None. An
-    unreadable entry is counted and logged without its content, which may be personal. `kind`: one
-    of `instruments.ENTRY_KINDS`.
+    `entry`: the arguments of `load`, the text last; without a text the result is None. An entry of
+    another release's schema is left out in silence. Any other unreadable entry is counted and
+    logged without its content, which may be personal. `kind`: one of `instruments.ENTRY_KINDS`.
     """
     if not entry[-1]:
         return None

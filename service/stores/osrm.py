@@ -40,8 +40,8 @@ class TableService:
 
         Three tables with a row per source and a column per target; NaN where there is no way. The
         third table holds the sum of the straight-line metres from both places to their roads.
-        Places are rows of (latitude, longitude). Raises `BadAnswer`; if the server does not answer,
-        after `seconds` at the latest.
+        Places are rows of (latitude, longitude). Raises `BadAnswer`, after
+        `seconds` at the latest.
         """
         cells = len(sources) * len(targets)
         places = len(sources) + len(targets)

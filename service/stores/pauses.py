@@ -1,8 +1,8 @@
 """Stores what staff decided: where dispatch is paused, and how idle unicorns are repositioned.
 
-It is one item in DynamoDB, which every process reads once a second, so a change holds everywhere
-within two seconds. Requests and rounds use the process's copy only. If DynamoDB cannot be read, the
-last copy stays in use: an outage must neither end a pause nor stop dispatch.
+It is one item in DynamoDB, which every process that needs it reads once a second, so a change holds
+everywhere within two seconds. Requests and rounds use the process's copy only. If DynamoDB cannot
+be read, the last copy stays in use: an outage must neither end a pause nor stop dispatch.
 """
 
 from __future__ import annotations

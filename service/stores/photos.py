@@ -167,7 +167,7 @@ class S3Photos(TableStore):
 
     def _store(self, key: str, body: bytes) -> None:
         put = partial(self._s3.put_object, Bucket=self._bucket, Key=key, Body=body)
-        # Only the viewer's browser caches the file, for a minute, and it knows the file's type.
+        # Only the viewer's browser caches the file, for a minute. The browser goes by the type.
         _tried(lambda: put(ContentType="image/jpeg", CacheControl="private, max-age=60"))
 
     def _delete_photo(self, name: str | None) -> None:

@@ -91,7 +91,10 @@ class RoundLease(Protocol):
         """
 
     def release_unless_marked(self) -> bool:
-        """Give the lease back. If the mark asks for another round, keep it and return False."""
+        """Give the lease back. If the mark asks for another round, keep it and return False.
+
+        True also if another job has the lease, which then serves the mark.
+        """
 
     def release(self) -> None:
         """Give the lease back, and delete the mark if a refused job set it; suspects stay noted."""

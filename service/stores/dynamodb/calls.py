@@ -61,7 +61,8 @@ CLOSED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""No table, or no permission for it. An operator must fix that; for a caller it is an outage."""
+"""No table, or no valid credentials or permission for it. An operator must fix that; for a caller
+it is an outage."""
 LOST_ON_THE_WAY: Final = (BotocoreConnectionError, HTTPClientError, IncompleteReadError)
 """The request may have been carried out or not; a retried write recognises its own id."""
 

@@ -1,10 +1,10 @@
 """Sends the calls to DynamoDB without botocore's HTTP stack, for less than half the CPU.
 
 botocore still builds each request, and callers still get botocore's answers, errors and events. At
-the event `before-call`, this module signs the request by DynamoDB's clock, which botocore cannot,
-sends it and reads the JSON answer as it is: an instant stays a number, binary data stays text (the
-service reads neither). botocore itself sends requests with other kinds of signatures, and every
-call if the environment names a proxy.
+the event `before-call`, this module signs the request by the host's clock, corrected by DynamoDB's
+(which botocore cannot do), sends it and reads the JSON answer as it is: an instant stays a number,
+binary data stays text (the service reads neither). botocore itself sends requests with other kinds
+of signatures, and every call if the environment names a proxy.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Way:
         self._credentials = credentials
         self._connections = connections
         self._ahead_seconds = 0.0
-        """How far DynamoDB's clock was ahead of the host's at its last refusal."""
+        """How far DynamoDB's clock was ahead of the host's at its last answer with status 400."""
 
     def call(
         self, model: Any, params: Any, request_signer: Any, context: Any, **_: object

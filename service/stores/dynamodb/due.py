@@ -43,8 +43,8 @@ QUERY_PAGE: Final = 100
 QUERY_MOST: Final = 1000
 """The most entries on any page of a query; DynamoDB also ends a page at 1 MB."""
 ENDS_PAGES: Final = 10
-"""The most pages that are read behind a backlog of waiting rides, to find rides that end or expire.
-"""
+"""The most pages that are read behind a backlog of waiting rides, to find rides that
+have a unicorn or whose deadline has passed."""
 STATEMENTS: Final = 25
 """The most statements of one BatchExecuteStatement call (AWS, "BatchExecuteStatement")."""
 LEFT_ALONE: Final = frozenset(
@@ -93,8 +93,9 @@ class DueRides(RideTable):
         )
         others = [_id(entry) for entry in oldest if not _only_waits(entry, now)]
         if not others and len(oldest) == limit:
-            # All are waiting rides, and there may be more: read on for rides that end or expire.
-            further = self._query(_ends_first(self._due_query(shard, now, QUERY_MOST)), ENDS_PAGES)
+            # All are waiting rides, and there may be more: read on for the others.
+            query = _without_waiting(self._due_query(shard, now, QUERY_MOST))
+            further = self._query(query, ENDS_PAGES)
             others = [_id(entry) for entry in islice(further, limit)]
         waiting = [_id(entry) for entry in oldest if _only_waits(entry, now)]
         for ride_ids in (others, waiting):
@@ -205,7 +206,7 @@ def _only_waits(entry: Item, now: datetime) -> bool:
     return "unicorn_id" not in entry and entry["deadline_at"]["S"] > instant_text(now)
 
 
-def _ends_first(query: dict[str, Any]) -> dict[str, Any]:
+def _without_waiting(query: dict[str, Any]) -> dict[str, Any]:
     """The query without rides that only wait for a round (`Ride.only_waits`)."""
     return {**query, "FilterExpression": "attribute_exists(unicorn_id) OR deadline_at <= :now"}
 

@@ -93,7 +93,7 @@ def named_tables(settings: Settings) -> list[tuple[str, Table]]:
 
 
 def create_tables(client: DynamoDBClient, settings: Settings) -> None:
-    """Create missing tables and indexes, and wait until all can be used.
+    """Create missing tables and indexes, turn expiry on, and wait until all can be used.
 
     DynamoDB adds one index to a table at a time, and filling it takes hours on a large table. If
     the call is interrupted, the next one continues. Raises `Unavailable`, also if a table is not

@@ -8,8 +8,8 @@ the zone's rounds. Its value is the token of that job.
 1. A producer adds its ride and tries to set the mark, in one call. If the mark is new, the producer
    publishes a job. If the mark exists, the round is already asked for: it publishes nothing.
 2. The job takes the lease and deletes the mark, in one script.
-3. A job that finds the lease taken ends without a round. It first sets the mark (again) in the name
-   of the holder, for the rest of the lease. Each renewal of the lease renews this mark too. So the
+3. A job that finds the lease taken sets the mark (again) in the name of the holder, for the rest of
+   the lease, and ends without a round. Each renewal of the lease renews this mark too. So the
    holder finds the mark at the end of its round, and runs one more.
 4. Each round, also a second one of the same job, deletes the mark and *then* reads the rides
    (`begin_round` in `rounds`, beside this module). So a ride that is added later sets the mark
