@@ -217,13 +217,13 @@ def _identity(kept: Photos, id_token: str | None) -> str:
     Raises `Problem`, `InvalidToken`.
     """
     deps, subject = dependencies(), caller().subject
-    stored = kept.get(subject) if id_token is None else None
-    if stored:
-        return stored.identity_id
     if deps.identities is None:
         raise _off()
     if id_token is None:
-        raise invalid("id_token", "is needed for the first photo")
+        stored = kept.get(subject)
+        if stored is None:
+            raise invalid("id_token", "is needed for the first photo")
+        return stored.identity_id
     try:
         owner = deps.identities.verifier.verify(id_token, deps.now().timestamp())
         if owner.subject != subject:
