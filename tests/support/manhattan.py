@@ -46,9 +46,9 @@ def graph(weights: FloatArray) -> csr_array:
     return csr_array((weights, tuple(edges())), (size, size))
 
 
-def fastest_ways(starts: Sequence[int], hour: int = LIGHT) -> FloatArray:
+def fastest_ways(starts: Sequence[int]) -> FloatArray:
     """Seconds from each of these crossings to every crossing."""
-    found: FloatArray = dijkstra(graph(seconds(hour)), indices=list(starts))
+    found: FloatArray = dijkstra(graph(seconds(LIGHT)), indices=list(starts))
     return found
 
 

@@ -68,10 +68,10 @@ def _dense(costs: CostTable) -> str:
     return f"{cpu_ms(solve):.2f}"
 
 
-def cpu_ms(work: Callable[[], None], least_seconds: float = 0.5) -> float:
+def cpu_ms(work: Callable[[], None]) -> float:
     """Median milliseconds of CPU of this process."""
     samples: list[float] = []
-    while sum(samples) < least_seconds or len(samples) < 5:
+    while sum(samples) < 0.5 or len(samples) < 5:
         began = time.process_time()
         work()
         samples.append(time.process_time() - began)

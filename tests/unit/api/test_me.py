@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -65,10 +63,9 @@ def api(photos: FakePhotos, accounts: FakeAccounts, revocations: FakeRevocations
     return build_api(photos=photos, accounts=accounts, revocations=revocations, identities=desk)
 
 
-@contextmanager
-def a_session(monkeypatch: pytest.MonkeyPatch, **claims: Any) -> Iterator[None]:
+def a_session(monkeypatch: pytest.MonkeyPatch, **claims: Any) -> None:
+    """The token `session` has these claims from now on."""
     monkeypatch.setitem(helpers.PRINCIPALS, "session", a_principal(**claims))
-    yield
 
 
 def show_photo(photos: FakePhotos) -> None:
@@ -228,21 +225,21 @@ def test_an_account_that_the_pool_did_not_delete_is_there_to_try_again(
     # The token is refused by now: the rider signs in again.
     now = int(api.clock[0].timestamp()) + 1
     api.pass_time(2)
-    with a_session(monkeypatch, issued_at=now, auth_time=now):
-        assert api.call("DELETE", "/v1/me", token="session").status_code == 204
+    a_session(monkeypatch, issued_at=now, auth_time=now)
+    assert api.call("DELETE", "/v1/me", token="session").status_code == 204
     assert accounts.deleted == ["rider-1"]
 
 
 def test_a_sign_out_ends_the_session_and_no_other(
     api: Api, accounts: FakeAccounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with a_session(monkeypatch, origin_jti="session-1", jti="token-1"):
-        body = {"refresh_token": "refresh-1"}
-        assert api.call("POST", "/v1/me/sign-out", body, token="session").status_code == 204
-        assert api.call("GET", "/v1/me", token="session").status_code == 401
+    a_session(monkeypatch, origin_jti="session-1", jti="token-1")
+    body = {"refresh_token": "refresh-1"}
+    assert api.call("POST", "/v1/me/sign-out", body, token="session").status_code == 204
+    assert api.call("GET", "/v1/me", token="session").status_code == 401
     assert accounts.ended == [("refresh-1", "client")]
-    with a_session(monkeypatch, origin_jti="session-1", jti="renewed"):
-        assert api.call("GET", "/v1/me", token="session").status_code == 401
+    a_session(monkeypatch, origin_jti="session-1", jti="renewed")
+    assert api.call("GET", "/v1/me", token="session").status_code == 401
     assert api.call("GET", "/v1/me").status_code == 200
 
 
@@ -253,10 +250,10 @@ def test_a_session_ends_here_even_if_the_pool_does_not_answer(
         raise Unavailable("user pool")
 
     monkeypatch.setattr(accounts, "end_session", fails)
-    with a_session(monkeypatch, origin_jti="session-1", jti="token-1"):
-        body = {"refresh_token": "refresh-1"}
-        assert api.call("POST", "/v1/me/sign-out", body, token="session").status_code == 503
-        assert api.call("GET", "/v1/me", token="session").status_code == 401
+    a_session(monkeypatch, origin_jti="session-1", jti="token-1")
+    body = {"refresh_token": "refresh-1"}
+    assert api.call("POST", "/v1/me/sign-out", body, token="session").status_code == 503
+    assert api.call("GET", "/v1/me", token="session").status_code == 401
 
 
 def test_the_refresh_token_of_another_app_is_refused_and_the_session_ends(
@@ -266,13 +263,11 @@ def test_the_refresh_token_of_another_app_is_refused_and_the_session_ends(
         raise InvalidToken("of another client")
 
     monkeypatch.setattr(accounts, "end_session", refuses)
-    with a_session(monkeypatch, origin_jti="session-1", jti="token-1"):
-        answer = api.call(
-            "POST", "/v1/me/sign-out", {"refresh_token": "refresh-1"}, token="session"
-        )
-        assert answer.status_code == 422
-        assert answer.json["errors"][0]["field"] == "refresh_token"
-        assert api.call("GET", "/v1/me", token="session").status_code == 401
+    a_session(monkeypatch, origin_jti="session-1", jti="token-1")
+    answer = api.call("POST", "/v1/me/sign-out", {"refresh_token": "refresh-1"}, token="session")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["field"] == "refresh_token"
+    assert api.call("GET", "/v1/me", token="session").status_code == 401
 
 
 def test_a_token_without_a_session_is_signed_out_alone(api: Api) -> None:
@@ -284,7 +279,7 @@ def test_a_token_without_a_session_is_signed_out_alone(api: Api) -> None:
 def test_the_app_of_any_user_may_ask_who_it_is_and_sign_out(
     api: Api, monkeypatch: pytest.MonkeyPatch, scope: str
 ) -> None:
-    with a_session(monkeypatch, jti=scope, scopes=frozenset({f"wildrydes/{scope}"})):
-        assert api.call("GET", "/v1/me", token="session").status_code == 200
-        assert api.call("POST", "/v1/me/sign-out", token="session").status_code == 204
-        assert api.call("GET", "/v1/me", token="session").status_code == 401
+    a_session(monkeypatch, jti=scope, scopes=frozenset({f"wildrydes/{scope}"}))
+    assert api.call("GET", "/v1/me", token="session").status_code == 200
+    assert api.call("POST", "/v1/me/sign-out", token="session").status_code == 204
+    assert api.call("GET", "/v1/me", token="session").status_code == 401
