@@ -220,7 +220,7 @@ def test_the_stack_of_the_service_can_be_deleted_and_made_again(
     ("name", "value", "words"),
     [
         ("Image", "rides:latest", "an image by its digest"),
-        ("OfferSeconds", "0", "a whole number of seconds, 1 or more"),
+        ("OfferSeconds", "0", "a whole number of seconds, 1 to 86400"),
         ("WebSize", "512/512", "512/1024"),
         ("PhotosBucket", "photos", "PhotosBucket needs IdentityPoolId"),
         ("PageClientIds", "a,b,c", "PageClientIds needs LoginUrl"),
