@@ -138,6 +138,14 @@ def test_a_crowd_above_the_most_pairs_is_served_older_half_first() -> None:
     assert set(claims) == {f"r{n:03}" for n in range(20, 100)}
 
 
+def test_a_search_ends_with_the_neighbours_that_suffice() -> None:
+    """A wider search would have too many pairs, so that the older rider took the nearer unicorn."""
+    rides = [waiting("older", at(0), seconds=1), waiting("newer", at(100))]
+    fleet = [available("u1", at(60)), available("u2", at(-300)), available("u3", at(450))]
+    claims, _ = paired(rides, fleet, Tuning(most_pairs=4, neighbours=2))
+    assert claims == {"older": "u2", "newer": "u1"}
+
+
 def test_above_the_most_pairs_a_late_ride_still_goes_before_a_much_newer_one() -> None:
     """The unicorn that `old` sees is taken by one older still; `new` sees the other one at once."""
     rides = [
