@@ -7,6 +7,7 @@ import struct
 from contextlib import ExitStack
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from gevent.server import StreamServer
@@ -16,7 +17,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from service.auth.verifier import LONGEST_TOKEN
 from service.entrypoints.connection import HEAD_BYTES, LINGER_SECONDS, Connection, RequestTimeout
 from service.entrypoints.crowds import Crowds
-from service.entrypoints.server import ApiWorker, UnreadableRequest, refusal_of
+from service.entrypoints.server import ApiWorker, Requests, UnreadableRequest, refusal_of
 from service.http.audit import client_address
 
 FORWARDED = partial(client_address, trusted_hops=1)
@@ -67,6 +68,30 @@ def test_behind_a_balancer_a_request_counts_for_its_client_and_waits_for_a_turn(
         assert [*server._crowds.addresses] == [client]
         assert taken == turns
     assert server._crowds.addresses == {}
+
+
+class WithoutHeaders(Requests):
+    """Requests whose heads and bodies are empty."""
+
+    def __init__(self) -> None: ...
+
+    def __next__(self) -> SimpleNamespace:
+        return SimpleNamespace(headers=[])
+
+    def finish_body(self, max_bytes: int) -> bool:
+        return True
+
+
+def test_a_request_that_no_balancer_forwarded_counts_for_whoever_connected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, counted = worker(is_behind_proxy=True), list[str]()
+    monkeypatch.setattr(
+        server, "handle_request", lambda *_: counted.extend(server._crowds.addresses)
+    )
+    connection: Any = SimpleNamespace(head_is_read=lambda: None)
+    assert server._serve_next(None, WithoutHeaders(), connection, ("192.0.2.1", 40_000))
+    assert counted == ["192.0.2.1"]
 
 
 class Client:
