@@ -12,12 +12,19 @@ from typing import Any
 import pytest
 from gevent.server import StreamServer
 from gunicorn.http.errors import InvalidHeader, InvalidResponseHeader, LimitRequestHeaders
+from gunicorn.http.message import Request
 from gunicorn.workers.ggevent import GeventWorker
 
 from service.auth.verifier import LONGEST_TOKEN
 from service.entrypoints.connection import HEAD_BYTES, LINGER_SECONDS, Connection, RequestTimeout
 from service.entrypoints.crowds import Crowds
-from service.entrypoints.server import ApiWorker, Requests, UnreadableRequest, refusal_of
+from service.entrypoints.server import (
+    ApiWorker,
+    ReadableRequest,
+    Requests,
+    UnreadableRequest,
+    refusal_of,
+)
 from service.http.audit import client_address
 
 FORWARDED = partial(client_address, trusted_hops=1)
@@ -245,3 +252,17 @@ def test_a_closed_connection_is_told_without_waiting(
     client.recv = recv  # type: ignore[assignment, method-assign]
     assert Connection(client)._read_ahead() is is_open
     assert client.timeouts == [0]
+
+
+@pytest.mark.parametrize(
+    ("has_failed", "connection", "closes"),
+    [(False, "keep-alive", False), (False, "keep-alive, Close", True), (True, "keep-alive", True)],
+)
+def test_a_connection_ends_after_a_body_that_failed_or_if_its_client_says_so(
+    monkeypatch: pytest.MonkeyPatch, has_failed: bool, connection: str, closes: bool
+) -> None:
+    monkeypatch.setattr(Request, "should_close", lambda _: False)
+    request = ReadableRequest.__new__(ReadableRequest)
+    request.body = SimpleNamespace(failed=has_failed)
+    request.headers = [("CONNECTION", connection)]
+    assert request.should_close() is closes
