@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import click
 
@@ -35,7 +34,7 @@ def suspend(sub: str, output: Output) -> None:
 @with_output
 def resume(sub: str, output: Output) -> None:
     """Let a suspended account sign in again."""
-    with _explained():
+    with explained("accounts"):
         _pool(Tools()).suspend(sub, False)
     wrote("account resumed", sub=sub)
     output.show({"sub": sub, "outcome": "resumed"}, f"{sub} resumed")
@@ -50,16 +49,6 @@ def leave(sub: str, group: str, output: Output) -> None:
     _change(sub, lambda pool: pool.leave(sub, group), f"out of {group}", output)
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Show errors as one line, also that the pool has no such account."""
-    try:
-        with explained("accounts"):
-            yield
-    except LookupError as error:
-        raise click.ClickException("the user pool has no account with this sub") from error
-
-
 def _pool(tools: Tools) -> CognitoUserPool:
     if not isinstance(tools.pool, CognitoUserPool):
         raise click.UsageError("set COGNITO_USER_POOL_ID")
@@ -70,7 +59,7 @@ def _change(
     sub: str, change: Callable[[CognitoUserPool], None], outcome: str, output: Output
 ) -> None:
     tools = Tools()
-    with _explained():
+    with explained("accounts"):
         change(_pool(tools))
         tools.revoke("sub", sub)
     wrote("account changed", sub=sub, outcome=outcome)

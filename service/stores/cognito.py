@@ -71,9 +71,8 @@ class CognitoUserPool:
         return SignOut.DONE
 
     def delete(self, sub: str) -> None:
-        """Delete the account, if there is one. Three remote calls at most."""
-        with suppress(LookupError):
-            self._change(sub, "admin_delete_user")
+        """Delete the account. Three remote calls at most."""
+        self._change(sub, "admin_delete_user")
 
     def end_session(self, refresh_token: str, client_id: str) -> None:
         """Void a refresh token. The pool then also refuses the tokens that were made with it.
@@ -86,17 +85,17 @@ class CognitoUserPool:
             self._client.revoke_token(Token=refresh_token, ClientId=client_id)
 
     def suspend(self, sub: str, suspended: bool) -> None:
-        """Set or clear the attribute that the triggers ask for. Raises `LookupError`."""
+        """Set or clear the attribute that the triggers ask for."""
         attribute = {"Name": SUSPENDED, "Value": str(suspended).lower()}
         self._change(sub, "admin_update_user_attributes", UserAttributes=[attribute])
 
     def leave(self, sub: str, group: str) -> None:
-        """Take the account out of a group. Raises `LookupError`."""
+        """Take the account out of a group."""
         self._change(sub, "admin_remove_user_from_group", GroupName=group)
 
     def _change(self, sub: str, operation: str, **parameters: Any) -> None:
-        """Change an account. Raises `LookupError` if the pool has no such user."""
-        with unavailable("user pool"):
+        """Change an account; one that does not exist is no error."""
+        with suppress(LookupError), unavailable("user pool"):
             self._call(sub, operation, **parameters)
 
     def _call(self, sub: str, operation: str, **parameters: Any) -> None:
