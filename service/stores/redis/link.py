@@ -24,7 +24,6 @@ from urllib.parse import urlsplit
 import redis
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.connection import Encoder, PythonRespSerializer  # type: ignore[attr-defined]
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError, TimeoutError
 from redis.retry import Retry
 
@@ -59,9 +58,6 @@ _IN_SCRIPT: Final = re.compile(r": -([A-Z]+) ")
 """Finds the error of a script's command, which servers before version 7 wrap in another error."""
 
 _WRONG_TYPE: Final = "WRONGTYPE"
-
-_ENCODING_ERRORS: Final = "surrogateescape"
-_ENCODER: Final = Encoder("utf-8", _ENCODING_ERRORS, decode_responses=True)  # type: ignore[no-untyped-call]
 
 Command = Sequence[Any]
 """The name of a command of Redis and its arguments."""
@@ -162,7 +158,7 @@ def _packed(commands: Sequence[Command]) -> bytes:
     for command in commands:
         lines.append(b"*%d" % len(command))
         for each in command:
-            text = str(each).encode("utf-8", _ENCODING_ERRORS)
+            text = str(each).encode("utf-8", "surrogateescape")
             lines += (b"$%d" % len(text), text)
     return b"\r\n".join((*lines, b""))
 
@@ -194,9 +190,7 @@ def connect(url: str, *, timeout_seconds: float, name: str = "wildrydes") -> Cli
         decode_responses=True,
         # Bytes that are not UTF-8 reach the reader of their entry. Strict decoding would fail the
         # whole answer, and so a round, because of one entry.
-        encoding_errors=_ENCODING_ERRORS,
-        # hiredis would send with strict encoding, and so refuse what was read.
-        command_packer=PythonRespSerializer(buffer_cutoff=6000, encode=_ENCODER.encode),
+        encoding_errors="surrogateescape",
         # A Redis that does not answer must not block anything; the default waits for ever.
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
