@@ -76,14 +76,14 @@ class DueRides(RideTable):
     def due_in_batches(
         self, shard: str, now: datetime, limit: int, size: int
     ) -> Iterator[Sequence[Ride]]:
-        seen: list[Ride] = []
+        waiting: list[Ride] = []
         try:
             for rides in self._batches(shard, now, limit, size):
-                seen += rides
+                waiting += (ride for ride in rides if ride.status is RideStatus.REQUESTED)
                 yield rides
         finally:
             for metric in self._waiting_metrics:
-                metric.note(seen)
+                metric.note(waiting)
 
     def _batches(
         self, shard: str, now: datetime, limit: int, size: int

@@ -70,10 +70,9 @@ class EarliestWaiting:
         self._earliest: datetime | None = None
         self._seen_at = 0.0
 
-    def note(self, due: Sequence[Ride]) -> None:
-        """Update the metric by the due rides that a sweep has seen."""
-        waiting = [self._instant(ride) for ride in due if ride.status is RideStatus.REQUESTED]
-        earliest, now = min(waiting, default=None), time.monotonic()
+    def note(self, waiting: Sequence[Ride]) -> None:
+        """Update the metric by the waiting rides that a sweep has seen."""
+        earliest, now = min(map(self._instant, waiting), default=None), time.monotonic()
         is_earlier = earliest and (self._earliest is None or earliest <= self._earliest)
         if is_earlier or now - self._seen_at > EARLIEST_KNOWN_SECONDS:
             self._earliest, self._seen_at = earliest, now
