@@ -68,13 +68,22 @@ class Clock:
             if reading is not None:
                 self._readings[name] = reading
         self._base = _middle(self._readings)
-        for name, reading in self._readings.items():
-            CLOCK_OFF.labels(name).set(abs(reading - self._base))
+        for name, off in self.off().items():
+            CLOCK_OFF.labels(name).set(abs(off.total_seconds()))
+
+    def off(self) -> Mapping[str, timedelta]:
+        """How far each clock was ahead of the service's time at its last reading, by name.
+
+        A clock that was never read is absent.
+        """
+        return {
+            name: timedelta(seconds=reading - self._base)
+            for name, reading in self._readings.items()
+        }
 
     def is_within_bound(self) -> bool:
         """Whether every clock was within `BOUND` of the service's time at its last reading."""
-        bound = BOUND.total_seconds()
-        return all(abs(reading - self._base) <= bound for reading in self._readings.values())
+        return all(abs(off) <= BOUND for off in self.off().values())
 
     def keep_reading(self) -> None:
         """Read in the background from now on; wait for the first reading at most

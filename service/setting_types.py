@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from service import addresses
 from service.auth.roles import RoleGrants
+from service.strict import read_json_object
 
 
 def _unless_empty(check: Callable[[str], str]) -> AfterValidator:
@@ -36,6 +38,20 @@ def _proofs(value: object) -> object:
     if isinstance(proofs, dict):
         return {name: proof for name, proof in proofs.items() if proof != ""}
     return proofs
+
+
+def _key_file(name: str) -> str:
+    """The name of a file with keys. Raises `ValueError`.
+
+    Not by `read_key_set`, which imports ssl: the master of gunicorn loads the settings, and gevent
+    patches ssl only after the fork.
+    """
+    try:
+        if read_json_object(Path(name).read_bytes()).get("keys"):
+            return name
+    except (OSError, ValueError):
+        pass
+    raise ValueError("is no file with a key")
 
 
 def _grants(scopes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -69,6 +85,7 @@ Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Host = Annotated[str, AfterValidator(addresses.listening_host)]
 PlainHosts = Annotated[tuple[Annotated[str, AfterValidator(addresses.plain_host)], ...], Parts]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(addresses.origin)], ...], Parts]
+KeyFile = Annotated[str, _unless_empty(_key_file)]
 PublicUrl = Annotated[str, _unless_empty(addresses.public_url)]
 ProtectedUrl = Annotated[str, _unless_empty(addresses.protected_url)]
 RedisUrl = Annotated[str, _unless_empty(addresses.redis_url)]

@@ -13,7 +13,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Final, NoReturn, Self, TypeVar
 
 from pydantic import (
@@ -30,7 +29,6 @@ from service import addresses
 from service import setting_types as types
 from service.auth.claims import LONGEST_SESSION_SECONDS
 from service.auth.roles import RoleGrants
-from service.strict import read_json_object
 
 KEYS_PATH: Final = "/.well-known/jwks.json"
 
@@ -139,7 +137,7 @@ class ApiSettings(Settings):
     cognito_issuers: Annotated[tuple[types.WebUrl, ...], types.Parts] = ()
     cognito_jwks_url: types.WebUrl = ""
     cognito_domain_url: types.PublicUrl = ""
-    auth_jwks_file: str = ""
+    auth_jwks_file: types.KeyFile = ""
     auth_jwks_allow_http_hosts: types.PlainHosts = ()
     auth_leeway_seconds: types.Leeway = 30
     auth_resource: types.Word = ""
@@ -152,18 +150,6 @@ class ApiSettings(Settings):
     gateway_proofs: types.Proofs = {}
     identity_role_scopes: types.Scopes = {}
     identity_role_groups: types.Groups = {}
-
-    @field_validator("auth_jwks_file")
-    @classmethod
-    def _has_a_key(cls, name: str) -> str:
-        # Not by `read_key_set`, which imports ssl: the master of gunicorn loads the settings, and
-        # gevent patches ssl only after the fork.
-        try:
-            if not name or read_json_object(Path(name).read_bytes()).get("keys"):
-                return name
-        except (OSError, ValueError):
-            pass
-        raise ValueError("is no file with a key")
 
     @model_validator(mode="after")
     def _issuers_name_the_pool(self) -> Self:

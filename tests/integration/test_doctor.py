@@ -119,6 +119,8 @@ def test_a_cache_that_is_away_is_a_fault_and_no_traceback(command: Command) -> N
     command.json("tables", "create")
     command.environment["REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
     assert faults(command) == ["redis: Redis: ConnectionError"]
+    # Nothing is known about its clock.
+    assert "clocks: the clock of redis could not be read" in command.run("doctor").stdout
 
 
 @pytest.mark.parametrize("document", [b"", b'{"keys":[]}', b"<html>"])
@@ -151,3 +153,4 @@ def test_a_clock_that_is_off_is_a_fault(command: Command, monkeypatch: pytest.Mo
     monkeypatch.setattr(bootstrap, "redis_clock", lambda link: lambda: redis_clock(link)() + 60)
     (fault,) = faults(command)
     assert fault.startswith("clocks: the clock of redis differs by +")
+    assert "could not be read" not in command.run("doctor").stdout
