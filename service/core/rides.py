@@ -42,17 +42,15 @@ class RideOrder:
     request_id: str = ""
 
     @property
-    def ride_id(self) -> str:
-        """The ride's id. It is the same for the same rider and key, so a repeat finds the ride."""
-        if self.idempotency_key is None:
-            return str(uuid.uuid4())
-        return str(uuid.uuid5(RIDE_IDS, f"{self.rider_id}\n{self.idempotency_key}"))
-
-    @property
     def fingerprint(self) -> str:
         """A digest of the parsed body. Two requests with one idempotency key must have the same."""
         places = [p and (p.latitude, p.longitude) for p in (self.pickup, self.dropoff)]
         return hashlib.sha256(json.dumps([*places, self.note]).encode()).hexdigest()
+
+
+def ride_id_of(rider_id: str, idempotency_key: str) -> str:
+    """The id of the ride that this rider requests with this key; a repeat finds it by this id."""
+    return str(uuid.uuid5(RIDE_IDS, f"{rider_id}\n{idempotency_key}"))
 
 
 def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, bool]:
@@ -138,8 +136,9 @@ def rate_ride(ports: Stores, ride_id: str, rider_id: str, rating: Rating, now: d
 
 
 def _new_ride(ports: Stores, order: RideOrder, now: datetime) -> Ride:
+    key = order.idempotency_key
     return Ride(
-        ride_id=order.ride_id,
+        ride_id=str(uuid.uuid4()) if key is None else ride_id_of(order.rider_id, key),
         rider_id=order.rider_id,
         pickup=order.pickup,
         dropoff=order.dropoff,
@@ -154,7 +153,8 @@ def _new_ride(ports: Stores, order: RideOrder, now: datetime) -> Ride:
 
 
 def _exists(ports: Stores, order: RideOrder) -> bool:
-    return order.idempotency_key is not None and ports.rides.get(order.ride_id) is not None
+    key = order.idempotency_key
+    return key is not None and ports.rides.get(ride_id_of(order.rider_id, key)) is not None
 
 
 def _require_room(ports: Stores, order: RideOrder, now: datetime) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.core.rides import RideOrder
-from service.model import AssignedUnicorn, Location, Ride, RideStatus, Trip, UnicornState
+from service.core.rides import ride_id_of
+from service.model import AssignedUnicorn, Ride, RideStatus, Trip, UnicornState
 from tests.load.chaos import evidence, timing
 from tests.load.chaos.checker import check
 from tests.load.chaos.evidence import Evidence
@@ -21,7 +21,7 @@ from tests.support.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
 
 AT = NOW.timestamp()
 KEY = "key-1"
-RIDE_ID = RideOrder(rider_id="rider-1", pickup=Location(0, 0), idempotency_key=KEY).ride_id
+RIDE_ID = ride_id_of("rider-1", KEY)
 
 
 def completed(begin: float = 1, end: float = 20, **changes: Any) -> Ride:
@@ -92,8 +92,7 @@ def test_a_ride_that_nobody_requested_is_a_violation() -> None:
 
 
 def second(begin: float, end: float) -> tuple[Ride, dict[str, Any]]:
-    order = RideOrder(rider_id="rider-1", pickup=Location(0, 0), idempotency_key="key-2")
-    return completed(begin, end, ride_id=order.ride_id), sent("key-2")
+    return completed(begin, end, ride_id=ride_id_of("rider-1", "key-2")), sent("key-2")
 
 
 @pytest.mark.parametrize(("begin", "double"), [(20, False), (19.5, True), (0, True), (21, False)])

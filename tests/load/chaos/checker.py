@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from service.core.rides import RideOrder
-from service.model import ASSIGNED, Location, RideStatus
+from service.core.rides import ride_id_of
+from service.model import ASSIGNED, RideStatus
 from tests.load.chaos import versions
 from tests.load.chaos.evidence import Evidence
 from tests.load.chaos.schedule import Habit
@@ -62,7 +62,7 @@ def one_key_makes_one_ride(evidence: Evidence) -> Iterator[str]:
     for (who, key), ride_ids in made.items():
         if len(ride_ids) > 1:
             yield f"key {key} of {who} made {sorted(ride_ids)}"
-    asked_for = {_ride_id_of(who, key) for who, key in made}
+    asked_for = {ride_id_of(who, key) for who, key in made}
     for ride in evidence.rides:
         if ride.ride_id not in asked_for:
             yield f"nobody asked for ride {ride.ride_id}"
@@ -221,7 +221,3 @@ def _seen_with_unicorn(evidence: Evidence) -> Iterator[tuple[str, datetime, date
         if begin < end:
             first, last = (datetime.fromtimestamp(instant, UTC) for instant in (begin, end))
             yield unicorn_id, first, last, ride_id
-
-
-def _ride_id_of(rider: str, key: str) -> str:
-    return RideOrder(rider_id=rider, pickup=Location(0, 0), idempotency_key=key).ride_id

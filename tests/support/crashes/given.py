@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from service.core import rides, staff, unicorns
-from service.core.rides import RideOrder
+from service.core.rides import RideOrder, ride_id_of
 from service.core.sweep import sweep
 from service.core.unicorns import Step
 from service.matching.zones import zone_of
@@ -16,7 +16,8 @@ from tests.support.service import PICKUP, Service
 NEARBY = Location(PICKUP.latitude + 0.01, PICKUP.longitude)
 ORDER = RideOrder(rider_id="rider-1", pickup=PICKUP, dropoff=NEARBY, idempotency_key="key-1")
 SECOND = RideOrder(rider_id="rider-2", pickup=PICKUP, idempotency_key="key-2")
-RIDE_ID = ORDER.ride_id
+RIDE_ID = ride_id_of("rider-1", "key-1")
+SECOND_ID = ride_id_of("rider-2", "key-2")
 ZONE = zone_of(PICKUP)
 
 

@@ -13,7 +13,7 @@ from service.model import Rating
 from tests.support.crashes.given import (
     ORDER,
     RIDE_ID,
-    SECOND,
+    SECOND_ID,
     a_completed_ride,
     a_matched_ride,
     a_second_ride_waiting,
@@ -67,7 +67,7 @@ def riders_look_and_wait(process: Process) -> object:
     ports.rides.list_of_rider("rider-1", status=None, limit=20, start=None)
     ports.rides.list_of_unicorn("u1", status=None, limit=20, start=None)
     seen = rides.own_ride(ports, RIDE_ID, "rider-1")
-    waiting = rides.own_ride(ports, SECOND.ride_id, "rider-2")
+    waiting = rides.own_ride(ports, SECOND_ID, "rider-2")
     watch.live_view(ports, ports.pickup_etas, seen, now)
     watch.live_view(ports, ports.pickup_etas, waiting, now)
     return watch.wait_for_ride(ports, seen, lambda _: False, 1.5, a_second_each(), Wait())
