@@ -38,7 +38,15 @@ EVENTS: Final[Mapping[str, type[View]]] = {"ride": RideView, "live": LiveRideVie
     answers={200: Text(EVENT_STREAM, "Events `ride`, `live` and `end`.", EVENTS), 204: None},
 )
 def follow_ride(ride_id: str) -> Response:
-    """Follow a ride as a stream of events; 204 if it has ended and you have seen all of it."""
+    """Follow a ride as a stream of events; 204 if it has ended and you have seen all of it.
+
+    `live` says where the unicorn is, at most every 2 s. `end` is the last event. A stream that
+    closes without `end` was on a process that is stopping: connect again with `Last-Event-ID`, as
+    browsers do. A `Last-Event-ID` above the ride's version is ignored, and the stream begins anew.
+    A web process holds at most 5 streams of a rider. A sixth ends the oldest one; it gets 429
+    instead if a stream of this rider was ended in this way within the last 10 s. Without Redis a
+    stream reads the ride again every 5 s.
+    """
     deps, seen = dependencies(), headers.last_event_id()
 
     def follow(wait: Wait) -> Generator[Ride | LiveView | None, None, None]:
