@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import click
 
 from service.command.tools import Output, Tools, explained, with_output, wrote
 from service.stores.cognito import CognitoUserPool
+
+UNKNOWN: Final = "the user pool has no account with this sub"
 
 sub_option = click.option("--sub", required=True, help="The account's `sub` in the user pool.")
 
@@ -17,7 +20,9 @@ def account() -> None:
     """Change an account in the user pool (COGNITO_USER_POOL_ID).
 
     `suspend` and `leave` also revoke the account's tokens: within 5 s every process refuses the
-    tokens that were issued before. A user who may go on signs in again.
+    tokens that were issued before. A user who may go on signs in again. If the pool has no such
+    account, the commands say so and exit with 1; `suspend` and `leave` revoke the tokens all the
+    same.
     """
 
 
@@ -35,7 +40,9 @@ def suspend(sub: str, output: Output) -> None:
 def resume(sub: str, output: Output) -> None:
     """Let a suspended account sign in again."""
     with explained("accounts"):
-        _pool(Tools()).suspend(sub, False)
+        is_known = _pool(Tools()).suspend(sub, False)
+    if not is_known:
+        raise click.ClickException(UNKNOWN)
     wrote("account resumed", sub=sub)
     output.show({"sub": sub, "outcome": "resumed"}, f"{sub} resumed")
 
@@ -56,11 +63,14 @@ def _pool(tools: Tools) -> CognitoUserPool:
 
 
 def _change(
-    sub: str, change: Callable[[CognitoUserPool], None], outcome: str, output: Output
+    sub: str, change: Callable[[CognitoUserPool], bool], outcome: str, output: Output
 ) -> None:
     tools = Tools()
     with explained("accounts"):
-        change(_pool(tools))
+        is_known = change(_pool(tools))
         tools.revoke("sub", sub)
+    if not is_known:
+        wrote("revoked", kind="sub", value=sub)
+        raise click.ClickException(f"{UNKNOWN}; tokens of this sub are revoked")
     wrote("account changed", sub=sub, outcome=outcome)
     output.show({"sub": sub, "outcome": outcome}, f"{sub} {outcome}")

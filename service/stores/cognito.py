@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -71,7 +71,7 @@ class CognitoUserPool:
         return SignOut.DONE
 
     def delete(self, sub: str) -> None:
-        """Delete the account. Three remote calls at most."""
+        """Delete the account, if there is one. Three remote calls at most."""
         self._change(sub, "admin_delete_user")
 
     def end_session(self, refresh_token: str, client_id: str) -> None:
@@ -84,19 +84,23 @@ class CognitoUserPool:
         with unavailable("user pool"), ignoring(*_NO_TOKEN), refused:
             self._client.revoke_token(Token=refresh_token, ClientId=client_id)
 
-    def suspend(self, sub: str, suspended: bool) -> None:
-        """Set or clear the attribute that the triggers ask for."""
+    def suspend(self, sub: str, suspended: bool) -> bool:
+        """Set or clear the attribute that the triggers ask for; False if there is no account."""
         attribute = {"Name": SUSPENDED, "Value": str(suspended).lower()}
-        self._change(sub, "admin_update_user_attributes", UserAttributes=[attribute])
+        return self._change(sub, "admin_update_user_attributes", UserAttributes=[attribute])
 
-    def leave(self, sub: str, group: str) -> None:
-        """Take the account out of a group."""
-        self._change(sub, "admin_remove_user_from_group", GroupName=group)
+    def leave(self, sub: str, group: str) -> bool:
+        """Take the account out of a group; False if there is no account."""
+        return self._change(sub, "admin_remove_user_from_group", GroupName=group)
 
-    def _change(self, sub: str, operation: str, **parameters: Any) -> None:
-        """Change an account; one that does not exist is no error."""
-        with suppress(LookupError), unavailable("user pool"):
-            self._call(sub, operation, **parameters)
+    def _change(self, sub: str, operation: str, **parameters: Any) -> bool:
+        """Change an account. False if the pool has no such account."""
+        try:
+            with unavailable("user pool"):
+                self._call(sub, operation, **parameters)
+        except LookupError:
+            return False
+        return True
 
     def _call(self, sub: str, operation: str, **parameters: Any) -> None:
         """Call with the `sub` as user name, or with the user name that belongs to it.

@@ -42,7 +42,7 @@ REASONS: Final[Mapping[str, str]] = {
     r"python -m tests\.load\.cost.*": "tests/unit/test_costs.py computes the page",
     r"python -m service retention": "tests/integration/test_command.py",
     r"python -m service erase --sub": "OPERATIONS.md types it with a subject",
-    r"python -m service account leave .*": "needs such a user; test_identity_walk.py has one",
+    r"python -m service account (leave|suspend) .*": "test_identity_walk.py has such a user",
     r"ALLOWED_EMAIL_DOMAINS=\S+ make run": "tests/integration/test_local_triggers.py starts so",
     r"(npm pack|tar|sed) .*": "fetches a new release of a file that is committed",
     r"IAM_ROLE_SCOPES='.*'": "a setting; tests/unit/test_settings.py reads such a value",

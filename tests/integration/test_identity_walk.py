@@ -142,6 +142,19 @@ def test_a_right_that_was_taken_away_ends_within_five_seconds(walk: Walk, comman
         assert scopes_of(walk.sign_in("Rider", address)["AccessToken"]) == set()
 
 
+@pytest.mark.parametrize("command", ["suspend", "resume", "leave"])
+def test_a_command_says_that_an_account_does_not_exist(walk: Walk, command: str) -> None:
+    more = ["--group", "riders"] if command == "leave" else []
+    result = CliRunner().invoke(
+        commands, ["account", command, "--sub", "nobody", *more], env=walk.stack.environment
+    )
+    assert result.exit_code == 1
+    assert "no account with this sub" in result.output
+    assert ("tokens of this sub are revoked" in result.output) == (command != "resume")
+    assert '"outcome"' not in result.output
+    assert "nobody" not in result.stdout
+
+
 @pytest.mark.usefixtures("_pool_for_handlers")
 def test_an_account_deletes_itself(walk: Walk) -> None:
     address = f"leaving@{DOMAIN}"
