@@ -58,10 +58,13 @@ class MeView(View):
 
 
 class ExportView(View):
-    """All stored data of an account; rides come in pages."""
+    """All stored data of an account; rides come in pages. `unreadable_rides`: the ids of rides that
+    are left out because the service cannot read them; all are on the last page.
+    """
 
     account: MeView
     rides: list[RideView]
+    unreadable_rides: list[str]
     next_cursor: str | None
 
 
@@ -95,21 +98,27 @@ def show_account() -> Response:
 @Route(blueprint, "GET", "/v1/me/export", policy=policy.RIDES_READ, answers={200: ExportView})
 def export_account(query: PageQuery) -> Response:
     """Export all stored data of the caller: the account and every ride, newest first."""
-    rides_of = dependencies().ports.rides.list_of_rider
+    stored, subject = dependencies().ports.rides, caller().subject
     page, next_cursor = cursors.read_page(
         cursors.RIDES,
         query.cursor,
-        partial(rides_of, caller().subject, status=None, limit=query.limit),
+        partial(stored.list_of_rider, subject, status=None, limit=query.limit),
     )
-    rides = list(map(ride_view, page))
-    return answer(200, ExportView(account=_me(), rides=rides, next_cursor=next_cursor), NOT_KEPT)
+    view = ExportView(
+        account=_me(),
+        rides=list(map(ride_view, page)),
+        unreadable_rides=[] if next_cursor else list(stored.unreadable_of_rider(subject)),
+        next_cursor=next_cursor,
+    )
+    return answer(200, view, NOT_KEPT)
 
 
 @Route(blueprint, "DELETE", "/v1/me", policy=policy.RIDES_WRITE, answers={204: None})
 def delete_me() -> Response:
     """Delete the caller's account, photo and personal data in rides, and revoke the tokens.
 
-    Answers 409 `open_rides` while the caller has an open ride. If the request fails, sign in again
+    Answers 409 `open_rides` while the caller has an open ride; one that cannot be read counts as
+    open for a day after its request. If the request fails, sign in again
     and repeat the request.
     """
     deps, subject = dependencies(), caller().subject
@@ -120,6 +129,7 @@ def delete_me() -> Response:
         lambda sub: revoke("sub", sub),
         deps.accounts.delete,
         subject,
+        deps.now(),
     )
     # Without the caller's id: no more lines than that of the request should name who is erased.
     audit.audit.info("account deleted")

@@ -184,6 +184,16 @@ def test_an_export_holds_every_ride_a_page_at_a_time(api: Api) -> None:
     assert rest["next_cursor"] is None
 
 
+def test_an_export_names_the_rides_that_cannot_be_read(api: Api) -> None:
+    for number in range(3):
+        api.ports.rides.create(a_ride(ride_id=f"ride-{number}"))
+    api.ports.rides.spoil("ride-1")
+    first = api.call("GET", "/v1/me/export?limit=1").json
+    assert first["unreadable_rides"] == []
+    rest = api.call("GET", f"/v1/me/export?limit=1&cursor={first['next_cursor']}").json
+    assert (rest["unreadable_rides"], rest["next_cursor"]) == (["ride-1"], None)
+
+
 def test_an_account_ends_with_its_rides_photo_and_tokens(
     api: Api, photos: FakePhotos, accounts: FakeAccounts, revocations: FakeRevocations
 ) -> None:
