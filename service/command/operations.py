@@ -149,13 +149,13 @@ def erase(sub: str, output: Output) -> None:
     The rider's id, exact places, notes, reasons and comments are removed, and the photo
     (PHOTOS_BUCKET); times, distances and stars stay. Of a ride that cannot be read only the id
     stays. If rides are open, the command lists them and its exit code is 1: wait until they end
-    and repeat the command; an open ride that cannot be read must be repaired or deleted by hand.
+    and repeat the command. An open ride that cannot be read counts as ended after a day.
     First delete the account in the user pool and revoke its tokens (`revoke --sub`), so that the
     rider requests no new rides.
     """
     with explained("rides of a rider"):
         tools = Tools()
-        done = erase_rider(tools.ports.rides, tools.ports.dead_letters, sub)
+        done = erase_rider(tools.ports.rides, tools.ports.dead_letters, sub, tools.now())
         photos = photos_of(tools.settings, tools.dynamodb)
         if photos:
             photos.forget(sub)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from service.core.dead_letters import letters_about
 from service.core.photos import Photos
 from service.core.ports import DeadLetters, RideHistory, Rides, WriteConflict
 from service.model import Ride, items_of
 from service.model.errors import OpenRides
+
+UNREADABLE_OPEN_FOR: Final = timedelta(days=1)
+"""How long after its request a ride that cannot be read still counts as open. A release that can
+read it may be deployed meanwhile; after this time nobody waits for it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +27,11 @@ class Erasure:
     open_rides: tuple[str, ...]
 
 
-def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
+def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str, now: datetime) -> Erasure:
     """Erase a rider from all rides that have ended; status, times and distances stay.
 
-    Of a ride that cannot be read only the id and the expiry stay. Also deletes dead letters about
+    Of a ride that cannot be read only the id and the expiry stay; it counts as ended if it was
+    requested more than `UNREADABLE_OPEN_FOR` ago. Also deletes dead letters about
     the rides, because letters quote their rides. Safe to repeat after an interruption. Five remote
     calls for each ride. Raises `Unavailable`.
     """
@@ -46,7 +52,7 @@ def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str) -> Erasure:
             still_open.append(ride.ride_id)
     for ride_id in rides.unreadable_of_rider(rider_id):
         letters.forget(letters_about(ride_id))
-        if rides.blank(ride_id, rider_id):
+        if rides.blank(ride_id, rider_id, open_since=now - UNREADABLE_OPEN_FOR):
             erased += 1
         else:
             still_open.append(ride_id)
@@ -60,6 +66,7 @@ def delete_account(
     revoke: Callable[[str], object],
     delete: Callable[[str], object],
     sub: str,
+    now: datetime,
 ) -> None:
     """Erase the rider from all rides, and delete the photo and the account.
 
@@ -71,7 +78,7 @@ def delete_account(
     """
     _require_all_ended(rides, sub)
     revoke(sub)
-    if erase_rider(rides, letters, sub).open_rides:
+    if erase_rider(rides, letters, sub, now).open_rides:
         raise OpenRides("a ride is open or has just changed; try again")
     if photos:
         photos.forget(sub)

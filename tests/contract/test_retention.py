@@ -145,7 +145,7 @@ def test_a_forgotten_rider_leaves_rides_without_a_trace(service: Service) -> Non
     service.rides.create(a_finished_ride(ride_id="ended", rider_id="leaver"))
     service.rides.create(a_ride(ride_id="open", rider_id="leaver"))
     service.rides.create(a_finished_ride(ride_id="other", rider_id="stayer"))
-    assert erase_rider(service.rides, service.dead_letters, "leaver") == Erasure(1, ("open",))
+    assert erase_rider(service.rides, service.dead_letters, "leaver", NOW) == Erasure(1, ("open",))
     ended = service.rides.get("ended")
     assert ended
     before = a_finished_ride(ride_id="ended")
@@ -184,24 +184,34 @@ def test_a_forgotten_rider_leaves_no_trace_in_a_ride_that_cannot_be_read(service
         spoil(service, name)
     assert list(service.rides.unreadable_of_rider("stayer")) == ["other"]
     for expected in (Erasure(2, ("open",)), Erasure(0, ("open",))):
-        assert erase_rider(service.rides, service.dead_letters, "leaver") == expected
+        assert erase_rider(service.rides, service.dead_letters, "leaver", NOW) == expected
         assert list(service.rides.unreadable_of_rider("leaver")) == ["open"]
-    assert not service.rides.blank("other", "leaver")
+    assert not service.rides.blank("other", "leaver", open_since=NOW)
     assert list(service.rides.unreadable_of_rider("stayer")) == ["other"]
+
+
+def test_an_open_ride_that_cannot_be_read_counts_as_ended_after_a_day(service: Service) -> None:
+    service.rides.create(a_ride(ride_id="open", rider_id="leaver", requested_at=NOW))
+    spoil(service, "open")
+    day = timedelta(days=1)
+    for now, expected in ((NOW + day, Erasure(0, ("open",))), (NOW + 2 * day, Erasure(1, ()))):
+        assert erase_rider(service.rides, service.dead_letters, "leaver", now) == expected
+    assert not service.rides.due(NOW + 3 * day, 9)
+    assert list(service.rides.unreadable_of_rider("leaver")) == []
 
 
 def test_of_a_ride_that_cannot_be_read_only_its_id_and_expiry_stay(tables: Tables) -> None:
     tables.rides.create(a_finished_ride())
     tables.rides.save(a_finished_ride(), rated := a_finished_ride(version=7))
     tables.rides._updated("ride-1", "SET fresh_deadlines = :it", {":it": {"S": "many"}})
-    assert tables.rides.blank("ride-1", rated.rider_id)
+    assert tables.rides.blank("ride-1", rated.rider_id, open_since=NOW)
     assert tables.item().keys() == {"ride_id", "expires_at"}
 
 
 def test_a_ride_that_can_be_read_by_now_is_not_blanked(tables: Tables) -> None:
     tables.rides.create(a_finished_ride())
-    assert not tables.rides.blank("ride-1", "rider-1")
-    assert not tables.rides.blank("nobody", "rider-1")
+    assert not tables.rides.blank("ride-1", "rider-1", open_since=NOW)
+    assert not tables.rides.blank("nobody", "rider-1", open_since=NOW)
     assert tables.rides.get("ride-1") == a_finished_ride()
 
 
@@ -248,7 +258,7 @@ def test_an_open_ride_does_not_keep_older_rides_from_being_forgotten(service: Se
     for name, at in (("1", NOW), ("3", older - timedelta(days=1))):
         service.rides.create(a_ride(ride_id=f"open-{name}", rider_id="leaver", requested_at=at))
     service.rides.create(a_finished_ride(ride_id="ended", rider_id="leaver", requested_at=older))
-    assert erase_rider(service.rides, service.dead_letters, "leaver") == Erasure(
+    assert erase_rider(service.rides, service.dead_letters, "leaver", NOW) == Erasure(
         1, ("open-1", "open-3")
     )
 
@@ -259,8 +269,8 @@ def test_forgetting_continues_where_it_was_interrupted(service: Service) -> None
     first = service.rides.get("r1")
     assert first
     service.rides.save(first, first.erased())
-    assert erase_rider(service.rides, service.dead_letters, "leaver") == Erasure(2, ())
-    assert erase_rider(service.rides, service.dead_letters, "leaver") == Erasure(0, ())
+    assert erase_rider(service.rides, service.dead_letters, "leaver", NOW) == Erasure(2, ())
+    assert erase_rider(service.rides, service.dead_letters, "leaver", NOW) == Erasure(0, ())
 
 
 ORDER = RideOrder(rider_id="rider-1", pickup=CENTRAL_PARK, idempotency_key="key", request_id="r")
@@ -285,6 +295,6 @@ def test_a_key_whose_ride_has_expired_makes_a_new_ride(tables: Tables) -> None:
 def test_a_key_whose_rider_was_forgotten_stays_used(service: Service) -> None:
     ride, _ = request_ride(service.ports, ORDER, NOW)
     service.rides.save(ride, ride.canceled(CanceledBy.RIDER, None, NOW))
-    erase_rider(service.rides, service.dead_letters, "rider-1")
+    erase_rider(service.rides, service.dead_letters, "rider-1", NOW)
     with pytest.raises(IdempotencyKeyReused):
         request_ride(service.ports, ORDER, NOW)

@@ -59,9 +59,11 @@ class FakeRides:
     def unreadable_of_rider(self, rider_id: str) -> Sequence[str]:
         return [name for name, ride in self._unreadable.items() if ride.rider_id == rider_id]
 
-    def blank(self, ride_id: str, rider_id: str) -> bool:
+    def blank(self, ride_id: str, rider_id: str, *, open_since: datetime) -> bool:
         ride = self._unreadable.get(ride_id)
-        if ride is None or not ride.is_terminal or ride.rider_id != rider_id:
+        if ride is None or ride.rider_id != rider_id:
+            return False
+        if not ride.is_terminal and ride.requested_at >= open_since:
             return False
         del self._unreadable[ride_id]
         return True

@@ -68,11 +68,11 @@ class Rides(Protocol):
         Reads all rides of the rider, a few calls for each hundred.
         """
 
-    def blank(self, ride_id: str, rider_id: str) -> bool:
+    def blank(self, ride_id: str, rider_id: str, *, open_since: datetime) -> bool:
         """Remove all of a ride that cannot be read, except for its id and expiry.
 
-        False if the ride is open, can be read by now, or is no longer this rider's. Two remote
-        calls.
+        False if the ride is open and was requested at or after `open_since`, can be read by now, or
+        is no longer this rider's. Two remote calls.
         """
 
     def save(self, before: Ride, after: Ride) -> None:

@@ -118,7 +118,7 @@ class DynamoRides(DueRides):
                 if is_theirs and readable(ride_from, item, "ride_id") is None:
                     yield item["ride_id"]["S"]
 
-    def blank(self, ride_id: str, rider_id: str) -> bool:
+    def blank(self, ride_id: str, rider_id: str, *, open_since: datetime) -> bool:
         item = self._stored(ride_id)
         if item is None or readable(ride_from, item, "ride_id") is not None:
             return False
@@ -127,9 +127,11 @@ class DynamoRides(DueRides):
             self._updated(
                 ride_id,
                 f"REMOVE {', '.join(gone)}",
-                {":rider": text(rider_id)},
+                {":rider": text(rider_id), ":since": text(instant_text(open_since))},
                 ExpressionAttributeNames=gone | {"#shard": "shard"},
-                ConditionExpression="rider_id = :rider AND attribute_not_exists(#shard)",
+                ConditionExpression=(
+                    "rider_id = :rider AND (attribute_not_exists(#shard) OR requested_at < :since)"
+                ),
             )
         except ConditionFailed:
             return False

@@ -128,12 +128,16 @@ def a_driver_asks_for_the_photo_of_a_rider_who_has_none(process: Process) -> obj
 
 @scenario(given=a_completed_ride)
 def a_rider_is_forgotten(process: Process) -> object:
-    return erasure.erase_rider(process.ports.rides, process.ports.dead_letters, "rider-1")
+    return erasure.erase_rider(
+        process.ports.rides, process.ports.dead_letters, "rider-1", process.now
+    )
 
 
 @scenario(given=a_ride_that_cannot_be_read)
 def the_rider_of_an_unreadable_ride_is_forgotten(process: Process) -> object:
-    return erasure.erase_rider(process.ports.rides, process.ports.dead_letters, "rider-1")
+    return erasure.erase_rider(
+        process.ports.rides, process.ports.dead_letters, "rider-1", process.now
+    )
 
 
 @scenario(given=a_second_ride_waiting)

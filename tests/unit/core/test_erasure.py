@@ -20,7 +20,9 @@ def test_a_ride_that_changed_at_the_same_moment_counts_as_open(
 
     service.rides.put(a_finished_ride(ride_id="contended"))
     monkeypatch.setattr(service.rides, "save", lose)
-    assert erase_rider(service.rides, service.dead_letters, "rider-1") == Erasure(0, ("contended",))
+    assert erase_rider(service.rides, service.dead_letters, "rider-1", service.now) == Erasure(
+        0, ("contended",)
+    )
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def delete(service: Service, photos: FakePhotos | None) -> list[str]:
         lambda _: ended.append("tokens"),
         accounts.delete,
         "rider-1",
+        service.now,
     )
     return ended + accounts.deleted
 

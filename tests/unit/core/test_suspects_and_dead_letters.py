@@ -212,7 +212,7 @@ def test_a_dead_letter_of_an_erased_rider_cannot_be_replayed(service: Service) -
     ride = set_aside(service)
     letter = service.dead_letters.get(f"ride-{ride.ride_id}")
     assert letter
-    erase_rider(service.rides, service.dead_letters, ride.rider_id)
+    erase_rider(service.rides, service.dead_letters, ride.rider_id, service.now)
     with pytest.raises(DeadLetterNotFound):
         replay(service, letter.dead_letter_id)
     # A letter that a crashed round wrote meanwhile, or that the release before had kept.
@@ -240,7 +240,7 @@ def test_erasing_a_rider_deletes_the_letters_about_its_rides(service: Service) -
     ride, other = set_aside(service), service.request("rider-2")
     an_old_letter(service, ride)
     an_old_letter(service, other)
-    erase_rider(service.rides, service.dead_letters, ride.rider_id)
+    erase_rider(service.rides, service.dead_letters, ride.rider_id, service.now)
     (letter,) = service.dead_letters.newest(limit=10, start=None).items
     assert letter.ride_id == other.ride_id
 
