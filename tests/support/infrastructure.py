@@ -90,13 +90,18 @@ class Server:
 
     def start(self) -> None:
         program = self.program()
-        self._process = Process(program)
+        self._process = process = Process(program)
         answers = ANSWERS[program.name]
-        wait_until(
-            lambda: self.process.exit_code is not None or answers(self.port),
-            f"the start of {program.name}",
-        )
-        assert self.process.exit_code is None, self.process.last_lines()
+        try:
+            wait_until(
+                lambda: process.exit_code is not None or answers(self.port),
+                f"the start of {program.name}",
+            )
+            assert process.exit_code is None, f"{program.name} ended"
+        except BaseException as error:
+            process.sweep()
+            error.add_note(process.last_lines())
+            raise
 
     def stop(self) -> None:
         """End it as an operator would: SIGTERM, and time to write its state."""

@@ -148,12 +148,18 @@ class Stack:
 
     def __enter__(self) -> Self:
         create_tables(self.ministack.dynamodb_client(), self.settings())
-        for role in self._roles:
-            self.start(role)
-        if "web" in self._roles:
-            wait_until(self._is_ready, f"readiness of the API\n{self.log('web')}")
-        if "worker" in self._roles:
-            wait_until(lambda: "ready" in self.log("worker"), "start of the worker")
+        try:
+            for role in self._roles:
+                self.start(role)
+            if "web" in self._roles:
+                wait_until(self._is_ready, "readiness of the API")
+            if "worker" in self._roles:
+                wait_until(lambda: "ready" in self.log("worker"), "start of the worker")
+        except BaseException as error:
+            self.__exit__()
+            for process in self.processes.values():
+                error.add_note(f"{process.program.name}: {process.last_lines()}")
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
