@@ -87,8 +87,11 @@ class SignOut(StrEnum):
 class UserPool(Protocol):
     """The Cognito user pool (`service.stores.cognito`)."""
 
-    def sign_out(self, sub: str) -> SignOut:
-        """End all sign-ins of a subject, which makes its refresh tokens useless."""
+    def sign_out(self, sub: str) -> tuple[SignOut, datetime | None]:
+        """End all sign-ins of a subject, which makes its refresh tokens useless.
+
+        Returns the result and the pool's time when it answered; None if that is unknown.
+        """
 
 
 class Accounts(Protocol):
@@ -107,8 +110,8 @@ class Accounts(Protocol):
 class NoUserPool:
     """Used when the settings name no pool; signs nobody out."""
 
-    def sign_out(self, sub: str) -> SignOut:
-        return SignOut.NOT_ASKED
+    def sign_out(self, sub: str) -> tuple[SignOut, datetime | None]:
+        return SignOut.NOT_ASKED, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +183,13 @@ def revoke(
     """Revoke an identifier from now on; a subject is signed out at the pool first.
 
     The order matters: every token issued before the sign-out is older than the revocation, and
-    after it an old sign-in yields no new token. Raises `Unavailable`.
+    after it an old sign-in yields no new token. If the pool's clock, which dates tokens, is ahead
+    of ours, its time counts. Raises `Unavailable`.
     """
     kind, value = identifier
-    signed_out = pool.sign_out(value) if kind == "sub" else SignOut.NOT_ASKED
-    at = now()
+    asked = pool if kind == "sub" else NoUserPool()
+    signed_out, pool_time = asked.sign_out(value)
+    at = max(filter(None, (now(), pool_time)))
     memory = remembered_for(kind, session_seconds=session_seconds, leeway_seconds=leeway_seconds)
     store.put(kind, value, revoked_at=at, expires_at=at + memory)
     return signed_out

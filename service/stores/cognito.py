@@ -13,6 +13,8 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -59,16 +61,16 @@ class CognitoUserPool:
     def __init__(self, pool_id: str) -> None:
         self._pool_id = pool_id
 
-    def sign_out(self, sub: str) -> SignOut:
+    def sign_out(self, sub: str) -> tuple[SignOut, datetime | None]:
         try:
-            self._call(sub, "admin_user_global_sign_out")
+            answer = self._call(sub, "admin_user_global_sign_out")
         except ClientError as error:
-            return _failed(code_of(error))
+            return _failed(code_of(error)), _time_of(error.response)
         except BotoCoreError as error:
-            return _failed(type(error).__name__)
+            return _failed(type(error).__name__), None
         except LookupError:
-            return SignOut.NO_SUCH_USER
-        return SignOut.DONE
+            return SignOut.NO_SUCH_USER, None
+        return SignOut.DONE, _time_of(answer)
 
     def delete(self, sub: str) -> None:
         """Delete the account, if there is one. Three remote calls at most."""
@@ -102,18 +104,18 @@ class CognitoUserPool:
             return False
         return True
 
-    def _call(self, sub: str, operation: str, **parameters: Any) -> None:
+    def _call(self, sub: str, operation: str, **parameters: Any) -> Any:
         """Call with the `sub` as user name, or with the user name that belongs to it.
 
-        Raises `LookupError` if the pool has no such user.
+        Returns the answer. Raises `LookupError` if the pool has no such user.
         """
         call = partial(getattr(self._client, operation), UserPoolId=self._pool_id, **parameters)
         try:
-            call(Username=sub)
+            return call(Username=sub)
         except ClientError as error:
             if code_of(error) != _NOT_FOUND:
                 raise
-            call(Username=self._username_of(sub))
+            return call(Username=self._username_of(sub))
 
     def _username_of(self, sub: str) -> str:
         """Raises `LookupError` if the pool has no such user."""
@@ -168,6 +170,15 @@ def _refusing(code: str, cause: str) -> Iterator[None]:
         if code_of(error) != code:
             raise
         raise InvalidToken(cause) from error
+
+
+def _time_of(answer: Any) -> datetime | None:
+    """The pool's time when it answered, in whole seconds; None if the answer has no date."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return parsedate_to_datetime(date)
+    except ValueError:
+        return None
 
 
 def _failed(code: str) -> SignOut:

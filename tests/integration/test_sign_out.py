@@ -81,7 +81,7 @@ def test_after_a_revocation_a_session_cannot_renew_itself(
 def test_a_subject_that_is_no_user_of_the_pool_needs_no_sign_out(
     pool: CognitoUserPool, sub: str
 ) -> None:
-    assert pool.sign_out(sub) is SignOut.NO_SUCH_USER
+    assert pool.sign_out(sub) == (SignOut.NO_SUCH_USER, None)
 
 
 def test_a_user_of_another_identity_provider_is_found_by_its_sub(
@@ -93,7 +93,8 @@ def test_a_user_of_another_identity_provider_is_found_by_its_sub(
         stub.add_response("list_users", {"Users": [{"Username": "Google_1234"}]})
         named = {"UserPoolId": ANY, "Username": "Google_1234"}
         stub.add_response("admin_user_global_sign_out", {}, named)
-        assert pool.sign_out("0c7ff7f5-7d1d-4c9e-8f1c-0a4bcb5f2a11") is SignOut.DONE
+        outcome, _ = pool.sign_out("0c7ff7f5-7d1d-4c9e-8f1c-0a4bcb5f2a11")
+        assert outcome is SignOut.DONE
         stub.assert_no_pending_responses()
 
 
@@ -123,6 +124,9 @@ def test_an_id_token_that_the_identity_pool_refuses_is_not_valid() -> None:
 class Refusing(QuietHandler):
     """Answers as AWS does to a role without the permission."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return "Mon, 23 Nov 2026 02:46:28 GMT"
+
     def do_POST(self) -> None:
         body = json.dumps({"__type": "AccessDeniedException", "message": "not authorized"}).encode()
         self.send_response(400)
@@ -146,7 +150,8 @@ def test_a_missing_permission_is_reported(
 ) -> None:
     monkeypatch.setenv(ENDPOINT, refusing.url)
     with caplog.at_level(logging.WARNING):
-        assert pool.sign_out("rider") is SignOut.NO_PERMISSION
+        answer = pool.sign_out("rider")
+    assert answer == (SignOut.NO_PERMISSION, datetime(2026, 11, 23, 2, 46, 28, tzinfo=UTC))
     assert "not signed out at the pool" in caplog.text
 
 
@@ -155,5 +160,5 @@ def test_a_pool_that_is_away_stops_no_revocation(
 ) -> None:
     monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{free_port()}")
     with caplog.at_level(logging.WARNING):
-        assert pool.sign_out("rider") is SignOut.FAILED
+        assert pool.sign_out("rider") == (SignOut.FAILED, None)
     assert "not signed out at the pool" in caplog.text

@@ -119,17 +119,18 @@ def test_a_revocation_leaves_an_audit_line(api: Api, caplog: pytest.LogCaptureFi
 class Pool:
     """A user pool that notes when it was asked."""
 
-    def __init__(self, says: SignOut = SignOut.DONE) -> None:
+    def __init__(self, says: SignOut = SignOut.DONE, time: datetime | None = None) -> None:
         self.says = says
+        self.time = time
         self.asked: list[str] = []
         self.api: Api | None = None
 
-    def sign_out(self, sub: str) -> SignOut:
+    def sign_out(self, sub: str) -> tuple[SignOut, datetime | None]:
         self.asked.append(sub)
         if self.api:
             # What the pool issues before it answers must be refused, too.
             self.api.pass_time(1)
-        return self.says
+        return self.says, self.time
 
 
 def test_a_subject_is_signed_out_at_the_pool_before_the_instant_is_taken(
@@ -143,6 +144,24 @@ def test_a_subject_is_signed_out_at_the_pool_before_the_instant_is_taken(
     raced = a_principal(jti="jti-9", auth_time=issued, issued_at=issued)
     monkeypatch.setitem(helpers.PRINCIPALS, "raced", raced)
     assert api.call("GET", "/v1/rides", token="raced").status_code == 401
+
+
+@pytest.mark.parametrize("ahead", [-20, 20])
+def test_of_a_pool_whose_clock_is_off_only_tokens_of_before_the_revocation_are_refused(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ahead`: the seconds by which the pool's clock, which dates tokens, is ahead."""
+    pool_time = (NOW + timedelta(seconds=ahead)).replace(microsecond=0)
+    api = build_api(pool=Pool(time=pool_time))
+    issued = int(pool_time.timestamp())
+    revoke(api, {"sub": "rider-1"})
+    before = a_principal(jti="jti-8", auth_time=issued, issued_at=issued)
+    monkeypatch.setitem(helpers.PRINCIPALS, "before", before)
+    assert api.call("GET", "/v1/rides", token="before").status_code == 401
+    issued = max(issued, int(NOW.timestamp())) + 1
+    after = a_principal(jti="jti-9", auth_time=issued, issued_at=issued)
+    monkeypatch.setitem(helpers.PRINCIPALS, "after", after)
+    assert api.call("GET", "/v1/rides", token="after").status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["jti", "origin_jti"])
