@@ -72,7 +72,7 @@ def test_after_a_revocation_a_session_cannot_renew_itself(
     assert renewed["auth_time"] <= now.timestamp()
     with pytest.raises(LoginFailed):
         login.refresh(session.refresh_token)
-    assert store.lookup(dict([mark]), now) == {"sub": now}
+    assert store.lookup(dict([mark]), now)["sub"] >= now
 
 
 @pytest.mark.parametrize(
