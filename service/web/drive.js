@@ -44,6 +44,7 @@ class Driver {
   #pins = [];
   #goal = null;
   #counting = 0;
+  #asked = 0;
 
   constructor(session, api, turnAway) {
     this.#session = session;
@@ -180,30 +181,38 @@ class Driver {
         await this.#where.report();
       }
       const unicorn = await this.#api.put("/v1/fleet/me/availability", { available });
-      this.#take({ unicorn, ride: this.#ride });
+      // The long poll may have brought a newer state meanwhile.
+      if (unicorn.version >= this.#unicorn.version) this.#take({ unicorn, ride: this.#ride });
     } catch (error) {
       write(byId("duty-problem"), refusedIn(error).text);
     }
   }
 
   async #step(step) {
+    const { ride_id: id } = this.#ride;
     write(byId("ride-problem"), "");
     // Noted first: the long poll may say that the ride is gone before this call is answered.
-    if (step === "decline") this.#declined = this.#ride.ride_id;
+    if (step === "decline") this.#declined = id;
     try {
-      const ride = await this.#api.post(`/v1/fleet/me/rides/${this.#ride.ride_id}/${step}`, this.#where.place ?? {});
+      const ride = await this.#api.post(`/v1/fleet/me/rides/${id}/${step}`, this.#where.place ?? {});
       if (step === "complete") notice("Well driven. The next ride finds you.", 4);
-      if (step === "complete" || step === "decline") this.#take({ unicorn: this.#unicorn, ride: null });
-      else this.#take({ unicorn: this.#unicorn, ride });
+      const isOver = step === "complete" || step === "decline";
+      // The long poll may have brought a newer state or the next ride meanwhile.
+      const isNewest = this.#ride?.ride_id === id && ride.version >= this.#ride.version;
+      if (isNewest) this.#take({ unicorn: this.#unicorn, ride: isOver ? null : ride });
       if (byId("today").open) await this.#today();
     } catch (error) {
-      write(byId("ride-problem"), refusedIn(error).text);
+      const refused = refusedIn(error);
+      if (this.#ride?.ride_id === id) write(byId("ride-problem"), refused.text);
     }
   }
 
+  // Only the newest answer is shown.
   async #today() {
+    const asked = ++this.#asked;
     try {
       const rides = await this.#ridesOfToday();
+      if (asked !== this.#asked) return;
       const done = rides.filter((ride) => ride.status === "completed");
       write(byId("today-sum"), rides.length ? `${done.length} completed` : "No rides yet.");
       byId("rides").replaceChildren(...rides.map(entryOf));

@@ -22,6 +22,7 @@ class Rider {
   #steed = null;
   #nearby = [];
   #asked = 0;
+  #listed = 0;
   #cursor = null;
   #timer;
 
@@ -59,10 +60,15 @@ class Rider {
 
   #leaveRide() {
     this.#stream?.close();
-    this.#steed?.remove();
+    this.#leaveSteed();
     this.#marks.forEach((mark) => mark.remove());
-    this.#stream = this.#steed = this.#ride = this.#live = null;
+    this.#stream = this.#ride = null;
     this.#marks = [];
+  }
+
+  #leaveSteed() {
+    this.#steed?.remove();
+    this.#steed = this.#live = null;
   }
 
   // The unicorns that are free around the middle of the map.
@@ -75,10 +81,13 @@ class Rider {
     this.#nearby = found.unicorns.map((each) => new Steed(map, each.location, each.name, 30, "far"));
   }
 
+  // What the person chose meanwhile counts.
   async #here() {
+    const before = this.#places.pickup;
     const found = await new Promise((resolve) =>
       navigator.geolocation.getCurrentPosition((at) => resolve(at.coords), () => resolve(null), { timeout: 10_000 }),
     );
+    if (byId("order").hidden || this.#places.pickup !== before) return;
     if (!found) return fault("pickup", "This device does not say where it is. Tap the map instead.");
     this.#places.set("pickup", { latitude: found.latitude, longitude: found.longitude });
     map.setView([found.latitude, found.longitude], 16);
@@ -141,7 +150,7 @@ class Rider {
 
   #listen() {
     this.#stream = new Stream(this.#api, `/v1/rides/${this.#ride.ride_id}/events`, {
-      ride: (ride) => this.#take(ride),
+      ride: (ride) => this.#update(ride),
       live: (live) => this.#move(live),
       end: ({ reason, refused }) => this.#ended(reason, refused),
     });
@@ -163,14 +172,25 @@ class Rider {
     this.#listen();
   }
 
+  // What is said of a ride may arrive when it is known in a newer version, or when another ride is shown.
+  #update(ride) {
+    if (this.#isShown(ride.ride_id) && ride.version >= this.#ride.version) this.#take(ride);
+  }
+
+  #isShown(id) {
+    return this.#ride?.ride_id === id;
+  }
+
   #take(ride) {
-    const news = this.#ride?.status !== ride.status || this.#ride?.unicorn?.unicorn_id !== ride.unicorn?.unicorn_id;
+    const isOther = this.#ride?.unicorn?.unicorn_id !== ride.unicorn?.unicorn_id;
+    const news = this.#ride?.status !== ride.status || isOther;
+    if (isOther) this.#leaveSteed();
     this.#ride = ride;
     write(byId("ride-problem"), "");
     this.#showRide();
     if (news) this.#showActions();
     if (isOver(ride)) {
-      this.#steed?.remove();
+      this.#leaveSteed();
       this.#list(null).catch(() => {});
     }
     if (news && ride.status === "matched") this.#move({ ...this.#live, location: ride.unicorn.location });
@@ -212,31 +232,36 @@ class Rider {
   }
 
   async #cancel() {
+    const { ride_id: id } = this.#ride;
     try {
-      this.#take(await this.#api.post(`/v1/rides/${this.#ride.ride_id}/cancel`));
+      this.#update(await this.#api.post(`/v1/rides/${id}/cancel`));
     } catch (error) {
       const refused = refusedIn(error);
-      write(byId("ride-problem"), refused.text);
+      if (this.#isShown(id)) write(byId("ride-problem"), refused.text);
     }
   }
 
   async #rate(stars, comment) {
     write(byId("stars-fault"), stars ? "" : "Choose one to five stars.");
     if (!stars) return;
+    const { ride_id: id } = this.#ride;
     try {
-      await this.#api.post(`/v1/rides/${this.#ride.ride_id}/rating`, { stars, comment });
+      await this.#api.post(`/v1/rides/${id}/rating`, { stars, comment });
       notice("Thank you for rating.", 3);
       await this.#list(null);
     } catch (error) {
       const refused = refusedIn(error);
+      if (!this.#isShown(id)) return notice(refused.text, 6);
       if (!faults(refused, ["comment"])) write(byId("stars-fault"), refused.text);
     }
   }
 
-  // One page of the rider's rides; the first one replaces what is shown.
+  // One page of the rider's rides; the first one replaces what is shown. Only the newest answer is shown.
   async #list(cursor) {
+    const asked = ++this.#listed;
     try {
       const page = await this.#api.get(`/v1/rides?limit=20${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+      if (asked !== this.#listed) return page.rides;
       this.#cursor = page.next_cursor;
       show(byId("more"), Boolean(page.next_cursor));
       if (!cursor) byId("rides").replaceChildren();
