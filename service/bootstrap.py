@@ -39,6 +39,7 @@ from service.settings import ApiSettings, Settings
 from service.stores.broker import CeleryRoundQueue, RedisQueues
 from service.stores.clocks import DynamoClock, redis_clock
 from service.stores.cognito import CognitoUserPool, IdentityPool
+from service.stores.control import DynamoControl, KnownControl
 from service.stores.corrections import KnownCorrections
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.client import dynamodb_client
@@ -46,7 +47,6 @@ from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.operations import DynamoAuditLog, DynamoDeadLetters
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from service.stores.pauses import DynamoPauses, KnownPauses
 from service.stores.photos import S3Photos
 from service.stores.redis.changes import RedisChanges
 from service.stores.redis.city_map import RedisCityMap
@@ -123,7 +123,7 @@ def build_ports(
         waiting=redis.waiting,
         rounds=rounds,
         changes=redis.changes,
-        pauses=DynamoPauses(dynamodb, settings.operations_table),
+        control=DynamoControl(dynamodb, settings.operations_table),
         dead_letters=DynamoDeadLetters(dynamodb, settings.operations_table),
         legs=RedisLegs(redis.link),
         statistics=RedisStatistics(redis.link),
@@ -139,7 +139,7 @@ def _with_background_reads(ports: Ports) -> Ports:
     times = replace(ports.times, corrections=KnownCorrections(ports.times.corrections).start())
     return replace(
         ports,
-        pauses=KnownPauses(ports.pauses).start(),
+        control=KnownControl(ports.control).start(),
         times=times,
         pickup_etas=PickupEtas(times, LRUCache(MOST_ETAS)),
     )

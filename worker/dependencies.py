@@ -133,7 +133,7 @@ def build(settings: Settings) -> Dependencies:
     repositioner = Repositioner(
         moves=ports.moves,
         fleet=ports.fleet,
-        pauses=ports.pauses,
+        control=ports.control,
         changes=ports.changes,
         times=ports.times,
         # Straight lines are good enough to choose where to wait. The engine is asked only about

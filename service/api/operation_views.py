@@ -1,4 +1,4 @@
-"""Views of operations: workers, queues, dead letters, repairs and pauses."""
+"""Views of operations: workers, queues, dead letters, repairs, and what staff told dispatch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from service.api.views import Instant, View
 from service.core.reconcile import Mended
 from service.model import RepositioningLevel
-from service.model.operations import Beat, DeadLetterKind, Pause, QueueLength, WorkerState
+from service.model.operations import Beat, DeadLetterKind, DispatchState, QueueLength, WorkerState
 from service.stores.broker import DISPATCH_QUEUE
 
 
@@ -98,10 +98,10 @@ def queue_view(queue: QueueLength, oldest_waiting: timedelta | None) -> QueueVie
     return QueueView.of(queue, oldest_waiting_seconds=seconds)
 
 
-def dispatch_view(pause: Pause) -> DispatchView:
+def dispatch_view(state: DispatchState) -> DispatchView:
     return DispatchView(
-        paused=pause.everywhere,
-        zones=sorted(pause.zones),
-        repositioning=pause.level,
-        repositioning_by_zone=dict(sorted(pause.levels.items())),
+        paused=state.everywhere,
+        zones=sorted(state.zones),
+        repositioning=state.level,
+        repositioning_by_zone=dict(sorted(state.levels.items())),
     )

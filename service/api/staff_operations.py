@@ -180,7 +180,7 @@ def revoke(body: Revocation) -> Response:
 )
 def show_dispatch() -> Response:
     """Show whether dispatch is paused, and the level of repositioning: everywhere and by zone."""
-    return answer(200, dispatch_view(dependencies().ports.pauses.current()))
+    return answer(200, dispatch_view(dependencies().ports.control.current()))
 
 
 @Route(
@@ -193,14 +193,14 @@ def change_dispatch(body: DispatchChange) -> Response:
     in each zone, whatever the zone's own level.
     """
     deps, where = dependencies(), body.zone or "everywhere"
-    pause = deps.ports.pauses.current()
+    state = deps.ports.control.current()
     if "repositioning" in body.model_fields_set:
-        pause = deps.ports.pauses.reposition(body.zone, body.repositioning)
+        state = deps.ports.control.reposition(body.zone, body.repositioning)
         audit.wrote("repositioning changed", zone=where, weight=body.repositioning)
     if "paused" in body.model_fields_set:
-        pause = staff.set_pause(deps.ports, body.zone, body.paused, deps.now())
+        state = staff.set_pause(deps.ports, body.zone, body.paused, deps.now())
         audit.wrote("dispatch paused" if body.paused else "dispatch resumed", zone=where)
-    return answer(200, dispatch_view(pause))
+    return answer(200, dispatch_view(state))
 
 
 @Route(

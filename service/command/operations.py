@@ -16,7 +16,7 @@ from service.core.dead_letters import replay as replay_letter
 from service.core.erasure import erase_rider
 from service.matching.zones import RESOLUTION, is_zone
 from service.model import items_of
-from service.model.operations import Pause
+from service.model.operations import DispatchState
 
 PAGE: Final = 100
 """Dead letters per read of the table, and the default of `--limit`."""
@@ -63,21 +63,21 @@ def resume(zone: str | None, output: Output) -> None:
 def status(output: Output) -> None:
     """Show where dispatch is paused."""
     with explained():
-        _show(Tools().ports.pauses.current(), output)
+        _show(Tools().ports.control.current(), output)
 
 
 def _set(zone: str | None, paused: bool, output: Output) -> None:
     with explained("dispatch"):
         tools = Tools()
-        pause = staff.set_pause(tools.ports, zone, paused, tools.now())
+        state = staff.set_pause(tools.ports, zone, paused, tools.now())
     wrote("dispatch paused" if paused else "dispatch resumed", zone=zone or "everywhere")
-    _show(pause, output)
+    _show(state, output)
 
 
-def _show(pause: Pause, output: Output) -> None:
-    everywhere = "paused everywhere" if pause.everywhere else "running"
-    zones = [f"paused in {zone}" for zone in sorted(pause.zones)]
-    output.show(dispatch_view(pause), everywhere, *zones)
+def _show(state: DispatchState, output: Output) -> None:
+    everywhere = "paused everywhere" if state.everywhere else "running"
+    zones = [f"paused in {zone}" for zone in sorted(state.zones)]
+    output.show(dispatch_view(state), everywhere, *zones)
 
 
 @click.group(name="dead-letters", short_help="Rides that were set aside.")

@@ -165,7 +165,7 @@ def _left(ports: Stores, ride: Ride, seen: Presence, now: datetime) -> float | N
 
 def _is_another_better(ports: Stores, ride: Ride, left: float, now: datetime) -> bool:
     """Whether a free unicorn that a round may pair with the ride would arrive much sooner."""
-    if ports.pauses.current().covers(ride.zone):
+    if ports.control.current().is_paused(ride.zone):
         return False
     never = ride.excluded | ride.missed_by
     found = ports.fleet.near(

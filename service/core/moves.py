@@ -16,11 +16,11 @@ import h3
 from service.core.effects import unicorn_topic
 from service.core.ports import (
     Changes,
+    DispatchControl,
     FleetIndex,
     LastRun,
     MoveMemory,
     Outlook,
-    Pauses,
     RecentRequest,
 )
 from service.core.travel_times import ZoneTimes
@@ -60,7 +60,7 @@ class Repositioner:
 
     moves: MoveMemory
     fleet: FleetIndex
-    pauses: Pauses
+    control: DispatchControl
     changes: Changes
     times: ZoneTimes
     """The travel times of the zones. A run chooses goals by their straight-line times."""
@@ -81,7 +81,7 @@ class Repositioner:
         last = _of_now(outlook.last, now, 3 * self.period)
         if last.at > now - self.period / 2:
             return None
-        level = self.pauses.current().level_of(zone)
+        level = self.control.current().level_of(zone)
         if level is RepositioningLevel.OFF and not last.moves:
             return None
         fleet = self.fleet.of_zone(zone, now)

@@ -61,7 +61,7 @@ def request_ride(ports: Stores, order: RideOrder, now: datetime) -> tuple[Ride, 
     `TooManyActiveRides`, `Unavailable`.
     """
     ride = _new_ride(ports, order, now)
-    if ports.pauses.current().covers(ride.zone) and not _exists(ports, order):
+    if ports.control.current().is_paused(ride.zone) and not _exists(ports, order):
         raise DispatchPaused("no rides are accepted here at the moment; this one was not stored")
     if ports.rules.max_active_rides:
         _require_room(ports, order, now)

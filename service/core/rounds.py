@@ -102,7 +102,7 @@ class Dispatcher:
         A job that ends early, because of time or an exception, publishes a successor (but not after
         a lost lease, or while the process ends).
         """
-        if self.ports.pauses.current().covers(zone):
+        if self.ports.control.current().is_paused(zone):
             # The rides wait; the sweep triggers them again every few seconds.
             return
         lease = self.leases.take(zone)
@@ -214,7 +214,7 @@ class Dispatcher:
     def _tuning(self, zone: str) -> Tuning:
         if not self.is_repositioning:
             return self.tuning
-        return tuning_with_repositioning(self.tuning, self.ports.pauses.current().level_of(zone))
+        return tuning_with_repositioning(self.tuning, self.ports.control.current().level_of(zone))
 
     def _still_waits(self, ride: Ride, zone: WaitingZone) -> bool:
         """Whether the ride is still to be paired: False once it is past its end.

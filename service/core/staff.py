@@ -18,7 +18,7 @@ from service.core.transition import carry_out, change_unicorn, freed, stored_rid
 from service.core.unicorns import LocatedUnicorn, decline_offer, view
 from service.model import WORLD, CanceledBy, Location, Position, Ride, RideStatus, RideStep, Unicorn
 from service.model.errors import Unavailable
-from service.model.operations import Pause
+from service.model.operations import DispatchState
 
 WAITING_DUE_WITHIN: Final = timedelta(seconds=10)
 """A waiting ride is due for the sweep within this time, because the sweep triggers it every 4 s
@@ -125,18 +125,18 @@ def remove_unicorn(
     change_unicorn(ports, stored_unicorn(ports, unicorn_id), Unicorn.removed, now, precondition)
 
 
-def set_pause(ports: Stores, zone: str | None, paused: bool, now: datetime) -> Pause:
+def set_pause(ports: Stores, zone: str | None, paused: bool, now: datetime) -> DispatchState:
     """Pause or resume a zone or everything; after a resume, waiting rides are triggered at once.
 
     Raises `Unavailable` only if the change was not stored.
     """
-    pause = ports.pauses.put(zone, paused)
+    state = ports.control.set_paused(zone, paused)
     if not paused:
         # Rides that are not triggered here are triggered by the sweep within seconds.
         with suppress(Unavailable):
-            waiting = [r for r in waiting_rides(ports, now) if not pause.covers(r.zone)]
+            waiting = [r for r in waiting_rides(ports, now) if not state.is_paused(r.zone)]
             effects.trigger_rides(ports, waiting)
-    return pause
+    return state
 
 
 def waiting_rides(ports: Stores, now: datetime) -> Sequence[Ride]:

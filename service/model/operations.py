@@ -1,4 +1,5 @@
-"""Values that operators look at and steer: dead letters, audit entries, pauses, workers, queues."""
+"""Values that operators see and set: dead letters, audit entries, the state of dispatch, workers,
+queues."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class DispatchState:
     """What staff told dispatch: where it stands still, and how idle unicorns are repositioned."""
 
     everywhere: bool = False
@@ -73,12 +74,12 @@ class Pause:
     levels: Mapping[str, RepositioningLevel] = field(default_factory=dict)
     """The levels of zones that have their own."""
 
-    def covers(self, zone: str) -> bool:
+    def is_paused(self, zone: str) -> bool:
         return self.everywhere or zone in self.zones
 
     def level_of(self, zone: str) -> RepositioningLevel:
         """How strongly the zone's idle unicorns are repositioned; off everywhere is off here."""
-        if self.level is RepositioningLevel.OFF or self.covers(zone):
+        if self.level is RepositioningLevel.OFF or self.is_paused(zone):
             return RepositioningLevel.OFF
         return self.levels.get(zone, self.level)
 

@@ -9,22 +9,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from service.core.ports import AuditLog, DeadLetters, Pauses, RideHistory, Rides, Roster, Unicorns
+from service.core.ports import (
+    AuditLog,
+    DeadLetters,
+    DispatchControl,
+    RideHistory,
+    Rides,
+    Roster,
+    Unicorns,
+)
 from service.model import Page, RepositioningLevel, Ride, RideStatus, UnicornState
-from service.model.operations import AuditEntry, DeadLetter, DeadLetterKind, Pause
+from service.model.operations import AuditEntry, DeadLetter, DeadLetterKind, DispatchState
 from service.settings import Settings
+from service.stores.control import DynamoControl
 from service.stores.dynamodb import listings
 from service.stores.dynamodb.listings import DynamoRideHistory, DynamoRoster
 from service.stores.dynamodb.operations import DynamoAuditLog, DynamoDeadLetters
-from service.stores.pauses import DynamoPauses
 from service.stores.revocations import DynamoRevocations
 from tests.contract.conftest import Stores
 from tests.support.builders import NOW, a_ride, a_unicorn
 from tests.support.fakes import FakeRides, FakeUnicorns
 from tests.support.fakes_oversight import (
     FakeAuditLog,
+    FakeControl,
     FakeDeadLetters,
-    FakePauses,
     FakeRideHistory,
     FakeRoster,
 )
@@ -44,7 +52,7 @@ class Desk:
     history: RideHistory
     roster: Roster
     dead_letters: DeadLetters
-    pauses: Pauses | DynamoPauses
+    control: DispatchControl | DynamoControl
     audit: AuditLog
 
 
@@ -58,7 +66,7 @@ def dynamo_desk(request: pytest.FixtureRequest, dynamo_stores: Stores) -> Desk:
         DynamoRideHistory(client, tables.rides_table),
         DynamoRoster(client, tables.unicorns_table),
         DynamoDeadLetters(client, tables.operations_table),
-        DynamoPauses(client, tables.operations_table),
+        DynamoControl(client, tables.operations_table),
         DynamoAuditLog(client, tables.operations_table),
     )
 
@@ -75,7 +83,7 @@ def desk(request: pytest.FixtureRequest) -> Desk:
         FakeRideHistory(rides),
         FakeRoster(unicorns),
         FakeDeadLetters(),
-        FakePauses(),
+        FakeControl(),
         FakeAuditLog(),
     )
 
@@ -263,38 +271,44 @@ def test_revocations_are_not_listed_as_dead_letters(
 
 
 def test_single_zones_and_all_zones_are_paused_and_resumed(desk: Desk) -> None:
-    pauses = desk.pauses
-    assert pauses.current() == Pause()
-    assert pauses.put("a", True) == Pause(zones=frozenset("a"))
-    assert pauses.put("b", True) == Pause(zones=frozenset("ab"))
-    assert pauses.put("a", False) == pauses.current() == Pause(zones=frozenset("b"))
-    assert pauses.put(None, True) == pauses.current() == Pause(True, frozenset("b"))
-    assert pauses.put("b", False) == Pause(True)
-    pauses.put("c", True)
-    assert pauses.put(None, False) == pauses.current() == Pause()
-    assert pauses.put("x", False) == Pause()
+    control = desk.control
+    assert control.current() == DispatchState()
+    assert control.set_paused("a", True) == DispatchState(zones=frozenset("a"))
+    assert control.set_paused("b", True) == DispatchState(zones=frozenset("ab"))
+    assert (
+        control.set_paused("a", False) == control.current() == DispatchState(zones=frozenset("b"))
+    )
+    assert (
+        control.set_paused(None, True) == control.current() == DispatchState(True, frozenset("b"))
+    )
+    assert control.set_paused("b", False) == DispatchState(True)
+    control.set_paused("c", True)
+    assert control.set_paused(None, False) == control.current() == DispatchState()
+    assert control.set_paused("x", False) == DispatchState()
 
 
 def test_a_level_holds_for_its_zone_and_off_everywhere_for_all(desk: Desk) -> None:
-    pauses = desk.pauses
-    assert pauses.current().level_of("a") is RepositioningLevel.LEAN
-    assert pauses.reposition("a", RepositioningLevel.STRONG) == Pause(
+    control = desk.control
+    assert control.current().level_of("a") is RepositioningLevel.LEAN
+    assert control.reposition("a", RepositioningLevel.STRONG) == DispatchState(
         levels={"a": RepositioningLevel.STRONG}
     )
-    pauses.reposition("b", RepositioningLevel.OFF)
-    pauses.put("a", True)
-    assert pauses.current().level_of("a") is RepositioningLevel.OFF
-    pauses.put(None, False)
-    now = pauses.current()
-    assert now == Pause(levels={"a": RepositioningLevel.STRONG, "b": RepositioningLevel.OFF})
+    control.reposition("b", RepositioningLevel.OFF)
+    control.set_paused("a", True)
+    assert control.current().level_of("a") is RepositioningLevel.OFF
+    control.set_paused(None, False)
+    now = control.current()
+    assert now == DispatchState(
+        levels={"a": RepositioningLevel.STRONG, "b": RepositioningLevel.OFF}
+    )
     assert [now.level_of(zone) for zone in "abc"] == [
         RepositioningLevel.STRONG,
         RepositioningLevel.OFF,
         RepositioningLevel.LEAN,
     ]
-    off = pauses.reposition(None, RepositioningLevel.OFF)
+    off = control.reposition(None, RepositioningLevel.OFF)
     assert [off.level_of(zone) for zone in "abc"] == [RepositioningLevel.OFF] * 3
-    assert pauses.reposition(None, RepositioningLevel.LEAN) == pauses.current() == now
+    assert control.reposition(None, RepositioningLevel.LEAN) == control.current() == now
 
 
 def test_a_replayed_ride_is_due_again(desk: Desk) -> None:

@@ -106,7 +106,7 @@ KNOWN = {"ride_id": ["waiting", "offered", "done"], "unicorn_id": ["free", "busy
 def furnish() -> None:
     """The same city for every example: a ride of each kind and two unicorns."""
     ports = API.ports
-    for fake in (ports.rides, ports.unicorns, ports.fleet, ports.waiting, ports.pauses):
+    for fake in (ports.rides, ports.unicorns, ports.fleet, ports.waiting, ports.control):
         fake.__init__()
     ports.rides.put(a_ride(ride_id="waiting"))
     ports.rides.put(a_finished_ride(ride_id="done"))

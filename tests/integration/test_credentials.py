@@ -18,10 +18,10 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from service.model.errors import Unavailable
+from service.stores.control import DynamoControl
 from service.stores.credentials import KeptProvider
 from service.stores.dynamodb.client import dynamodb_client
 from service.stores.dynamodb.schema import create_tables
-from service.stores.pauses import DynamoPauses
 from service.stores.photos import S3Photos
 from tests.support.dynamodb import fresh_settings
 from tests.support.infrastructure import MiniStack, RedisServer, wait_until
@@ -88,9 +88,9 @@ def server(ministack: MiniStack) -> Iterator[CredentialsServer]:
 
 
 @pytest.fixture
-def pauses(
+def make_control(
     ministack: MiniStack, server: CredentialsServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MakePauses]:
+) -> Iterator[MakeControl]:
     for name, value in ministack.environment.items():
         monkeypatch.setenv(name, value)
     for name in STATIC:
@@ -98,13 +98,13 @@ def pauses(
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/role")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    made = MakePauses(ministack)
+    made = MakeControl(ministack)
     yield made
     for client in made.clients:
         client.close()
 
 
-class MakePauses:
+class MakeControl:
     """Makes a store whose client finds its credentials at the endpoint."""
 
     def __init__(self, ministack: MiniStack) -> None:
@@ -112,82 +112,82 @@ class MakePauses:
         self.clients: list[DynamoDBClient] = [ministack.dynamodb_client()]
         create_tables(self.clients[0], self._settings)
 
-    def __call__(self) -> DynamoPauses:
+    def __call__(self) -> DynamoControl:
         client = dynamodb_client(self._settings)
         self.clients.append(client)
-        return DynamoPauses(client, self._settings.operations_table)
+        return DynamoControl(client, self._settings.operations_table)
 
 
-def timed(pauses: DynamoPauses) -> tuple[bool, float]:
+def timed(control: DynamoControl) -> tuple[bool, float]:
     """Whether a call was answered, and how long it took."""
     began = time.monotonic()
     try:
-        pauses.current()
+        control.current()
     except Unavailable:
         return False, time.monotonic() - began
     return True, time.monotonic() - began
 
 
-def twenty_at_once(pauses: DynamoPauses) -> tuple[set[bool], float]:
+def twenty_at_once(control: DynamoControl) -> tuple[set[bool], float]:
     """Whether each of twenty simultaneous calls was answered, and the seconds of the longest."""
     with ThreadPoolExecutor(20) as pool:
-        outcomes = list(pool.map(timed, [pauses] * 20))
+        outcomes = list(pool.map(timed, [control] * 20))
     return {answered for answered, _ in outcomes}, max(seconds for _, seconds in outcomes)
 
 
 def test_all_calls_share_the_credentials_of_one_attempt(
-    server: CredentialsServer, pauses: MakePauses
+    server: CredentialsServer, make_control: MakeControl
 ) -> None:
-    store = pauses()
-    assert twenty_at_once(store)[0] == {True}
+    control = make_control()
+    assert twenty_at_once(control)[0] == {True}
     assert server.asked == 1
 
 
 def test_without_credentials_calls_fail_within_the_promised_time_and_recover(
-    server: CredentialsServer, pauses: MakePauses
+    server: CredentialsServer, make_control: MakeControl
 ) -> None:
     server.is_silent = True
-    store = pauses()
-    answered, longest = twenty_at_once(store)
+    control = make_control()
+    answered, longest = twenty_at_once(control)
     assert (answered, longest < PROMISED_SECONDS) == ({False}, True)
     assert server.asked == 1, "one attempt for all"
     server.is_silent = False
     server.release()
-    wait_until(lambda: timed(store)[0], "a call after the endpoint answered")
+    wait_until(lambda: timed(control)[0], "a call after the endpoint answered")
 
 
 def test_good_credentials_are_used_to_their_end_while_the_endpoint_is_silent(
-    server: CredentialsServer, pauses: MakePauses
+    server: CredentialsServer, make_control: MakeControl
 ) -> None:
     server.lives_for = timedelta(seconds=8)
-    store = pauses()
+    control = make_control()
     ends_at = time.monotonic() + 8
     server.is_silent = True
     wait_until(lambda: server.asked > 1, "an attempt to renew")
     while time.monotonic() < ends_at - 2:
-        answered, longest = twenty_at_once(store)
+        answered, longest = twenty_at_once(control)
         assert (answered, longest < PROMISED_SECONDS) == ({True}, True)
-    wait_until(lambda: not timed(store)[0], "the end of the credentials")
-    answered, longest = twenty_at_once(store)
+    wait_until(lambda: not timed(control)[0], "the end of the credentials")
+    answered, longest = twenty_at_once(control)
     assert (answered, longest < PROMISED_SECONDS) == ({False}, True)
 
 
 def test_renewed_credentials_sign_the_calls_and_are_renewed_again(
-    server: CredentialsServer, pauses: MakePauses
+    server: CredentialsServer, make_control: MakeControl
 ) -> None:
     server.lives_for = timedelta(minutes=14)
     server.session = lambda: f"session-{server.asked}"
-    store = pauses()
+    control = make_control()
     signed_with: list[str] = []
 
     def note(request: AWSPreparedRequest, **_: object) -> None:
         signed_with.append(str(request.headers["X-Amz-Security-Token"]))
 
-    pauses.clients[-1].meta.events.register("before-send.dynamodb", note)
+    make_control.clients[-1].meta.events.register("before-send.dynamodb", note)
 
     def calls() -> int:
         """Calls once more; returns how many sessions have signed calls so far."""
-        assert timed(store)[0]
+        assert timed(control)[0]
         return len(set(signed_with))
 
     wait_until(lambda: calls() >= 3, "calls signed with what two renewals brought")

@@ -9,7 +9,7 @@ from operator import gt, lt
 from typing import Any, TypeVar
 
 from service.model import Page, RepositioningLevel, Ride, RideStatus, Unicorn
-from service.model.operations import AuditEntry, Beat, DeadLetter, Pause, QueueLength
+from service.model.operations import AuditEntry, Beat, DeadLetter, DispatchState, QueueLength
 from service.stores.records import instant_text
 from tests.support.fakes import FakeRides, FakeUnicorns
 
@@ -34,30 +34,30 @@ def _page(
     return Page(tuple(found[:limit]), key(found[limit - 1]) if len(found) > limit else None)
 
 
-class FakePauses:
-    """`Pauses` in memory."""
+class FakeControl:
+    """`DispatchControl` in memory."""
 
     def __init__(self) -> None:
-        self._pause = Pause()
+        self._state = DispatchState()
 
-    def current(self) -> Pause:
-        return self._pause
+    def current(self) -> DispatchState:
+        return self._state
 
-    def put(self, zone: str | None, paused: bool) -> Pause:
+    def set_paused(self, zone: str | None, paused: bool) -> DispatchState:
         if zone is None:
-            zones = self._pause.zones if paused else frozenset()
-            self._pause = replace(self._pause, everywhere=paused, zones=zones)
+            zones = self._state.zones if paused else frozenset()
+            self._state = replace(self._state, everywhere=paused, zones=zones)
         else:
-            changed = self._pause.zones | {zone} if paused else self._pause.zones - {zone}
-            self._pause = replace(self._pause, zones=changed)
-        return self._pause
+            changed = self._state.zones | {zone} if paused else self._state.zones - {zone}
+            self._state = replace(self._state, zones=changed)
+        return self._state
 
-    def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
+    def reposition(self, zone: str | None, level: RepositioningLevel) -> DispatchState:
         if zone is None:
-            self._pause = replace(self._pause, level=level)
+            self._state = replace(self._state, level=level)
         else:
-            self._pause = replace(self._pause, levels={**self._pause.levels, zone: level})
-        return self._pause
+            self._state = replace(self._state, levels={**self._state.levels, zone: level})
+        return self._state
 
 
 class FakeDeadLetters:

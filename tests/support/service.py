@@ -20,7 +20,7 @@ from service.model.errors import Unavailable
 from tests.support.builders import NOW, a_unicorn
 from tests.support.fakes import FakeAssignments, FakeRides, FakeUnicorns
 from tests.support.fakes_moves import FakeMoves
-from tests.support.fakes_oversight import FakeDeadLetters, FakePauses
+from tests.support.fakes_oversight import FakeControl, FakeDeadLetters
 from tests.support.fakes_redis import (
     FakeChanges,
     FakeFleetIndex,
@@ -42,7 +42,7 @@ def fake_ports(**others: Any) -> Ports:
         "assignments": FakeAssignments(rides, unicorns),
         "rounds": FakeRoundQueue(),
         "changes": FakeChanges(),
-        "pauses": FakePauses(),
+        "control": FakeControl(),
         "dead_letters": FakeDeadLetters(),
         "legs": FakeLegs(),
         "statistics": FakeStatistics(),
@@ -95,7 +95,7 @@ class Service:
     waiting: FakeWaitingRides
     rounds: FakeRoundQueue
     changes: FakeChanges
-    pauses: FakePauses
+    control: FakeControl
     dead_letters: FakeDeadLetters
     legs: FakeLegs
     moves: FakeMoves

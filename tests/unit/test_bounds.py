@@ -54,7 +54,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "service.clock:FIRST_READ_SECONDS": (0.5, 2),
     "service.stores.clocks:FIRST_SECONDS": (0.2, 1),
     "service.stores.credentials:FIRST_WITHIN_SECONDS": (0.5, 2),
-    "service.stores.pauses:FIRST_READ_SECONDS": (0.5, 2),
+    "service.stores.control:FIRST_READ_SECONDS": (0.5, 2),
     # A worker's main loop stops for these, and the end of a process for the spans.
     "worker.heartbeat:TIMEOUT_SECONDS": (0.2, 1),
     "worker.metrics:SCRAPE_TIMEOUT_SECONDS": (0.5, 2),

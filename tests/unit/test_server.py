@@ -196,6 +196,21 @@ def test_each_failure_has_its_status(error: Exception, status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "is_ours"), [(KeyError("ours"), True), (InvalidHeader("x"), False)]
+)
+def test_only_a_failure_of_the_server_itself_is_logged_as_an_error(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, is_ours: bool
+) -> None:
+    server, logged = worker(is_behind_proxy=False), list[Exception]()
+    server.log = SimpleNamespace(
+        error=lambda _, exc_info: logged.append(exc_info), info=lambda *_: None
+    )
+    monkeypatch.setattr(server, "handle_request", lambda *_: None)
+    server._refuse(None, Connection(Client()), ("192.0.2.1", 40_000), error)
+    assert logged == ([error] if is_ours else [])
+
+
+@pytest.mark.parametrize(
     ("line", "reason"),
     [
         ("Authorization: Bearer " + LONG, "token_too_large"),

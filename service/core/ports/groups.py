@@ -9,7 +9,7 @@ from service.core.pickup_etas import PickupEtas
 from service.core.ports.fleet import FleetIndex
 from service.core.ports.learning import Legs, Matches, MoveMemory
 from service.core.ports.rounds import Changes, RoundQueue, WaitingRides
-from service.core.ports.tables import Assignments, DeadLetters, Pauses, Rides, Unicorns
+from service.core.ports.tables import Assignments, DeadLetters, DispatchControl, Rides, Unicorns
 from service.core.travel_times import ZoneTimes
 from service.model import Ride
 
@@ -60,7 +60,7 @@ class Stores(Hints):
     rides: Rides
     unicorns: Unicorns
     assignments: Assignments
-    pauses: Pauses
+    control: DispatchControl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from service.model import Page, RepositioningLevel, Ride, RideStatus, Unicorn
 from service.model.errors import DispatchError
-from service.model.operations import DeadLetter, Pause
+from service.model.operations import DeadLetter, DispatchState
 
 
 class WriteConflict(DispatchError):
@@ -167,14 +167,14 @@ class DeadLetters(Protocol):
         """Delete those of these letters that exist."""
 
 
-class Pauses(Protocol):
+class DispatchControl(Protocol):
     """What staff told dispatch: pauses, and levels of repositioning. May be seconds out of date."""
 
-    def current(self) -> Pause: ...
+    def current(self) -> DispatchState: ...
 
-    def put(self, zone: str | None, paused: bool) -> Pause:
+    def set_paused(self, zone: str | None, paused: bool) -> DispatchState:
         """Pause or resume a zone; None: everything. To resume everything resumes each zone too."""
 
-    def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
+    def reposition(self, zone: str | None, level: RepositioningLevel) -> DispatchState:
         """Set how strongly a zone's idle unicorns are repositioned. None: the idle unicorns of all
         zones that have no level of their own. Off for all zones means off everywhere."""

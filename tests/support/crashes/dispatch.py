@@ -125,7 +125,7 @@ def a_job_learns_travel_times(process: Process) -> None:
 @scenario(given=given.a_ride_whose_job_was_lost)
 def a_job_tells_unicorns_where_to_wait(process: Process) -> None:
     ports = process.ports
-    needed = ports.moves, ports.fleet, ports.pauses, ports.changes
+    needed = ports.moves, ports.fleet, ports.control, ports.changes
     times, period = ZoneTimes(GreatCircle()), timedelta(seconds=30)
     Repositioner(*needed, times, None, period).run(ZONE, process.now)
     valid_advice(ports.moves, ports.fleet, process.now)

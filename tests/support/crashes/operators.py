@@ -51,7 +51,7 @@ def a_ride_set_aside(service: Service) -> None:
 
 def a_paused_zone(service: Service) -> None:
     a_triggered_ride(service)
-    service.pauses.put(ZONE, True)
+    service.control.set_paused(ZONE, True)
 
 
 def a_ride_that_cannot_be_read(service: Service) -> None:

@@ -84,16 +84,16 @@ class World:
 
     def check_served(self, known: set[str]) -> None:
         """Nobody waits who could be served by these; who waits is known to the next round."""
-        pause = self.service.pauses.current()
+        state = self.service.control.current()
         requested = [ride for ride in self.rides() if ride.status is RideStatus.REQUESTED]
-        waiting = [ride for ride in requested if not pause.covers(ride.zone)]
+        waiting = [ride for ride in requested if not state.is_paused(ride.zone)]
         usable = {u.unicorn_id for u in self.unicorns() if u.can_take_a_ride} & known
         assert not [ride for ride in waiting if usable - ride.excluded - self.silent]
         assert {ride.ride_id for ride in waiting} <= self.known_as_waiting()
 
     def ends(self) -> None:
         """Every ride is driven or given up, one more is asked for and served: nothing is left."""
-        self.service.pauses.put(None, False)
+        self.service.control.set_paused(None, False)
         for _ in range(2 * len(NEXT)):
             self._drive()
             self.goes_on(1)

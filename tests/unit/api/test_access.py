@@ -121,7 +121,7 @@ def stored(api: Api) -> Any:
     return (
         ports.rides.all(),
         ports.unicorns.all(),
-        ports.pauses.current(),
+        ports.control.current(),
         ports.dead_letters.get("ride-ride-3"),
     )
 

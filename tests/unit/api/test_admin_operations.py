@@ -199,7 +199,7 @@ def test_a_bad_change_of_dispatch_is_422(api: Api, body: Any) -> None:
 def test_repositioning_is_chosen_for_a_zone_and_turned_off_everywhere(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pauses = api.ports.pauses
+    control = api.ports.control
     with caplog.at_level(logging.INFO, "service.audit"):
         answer = call(api, "PUT", "/dispatch", {"repositioning": "strong", "zone": ZONE})
     (line,) = [record for record in caplog.records if record.name == "service.audit"]
@@ -207,11 +207,11 @@ def test_repositioning_is_chosen_for_a_zone_and_turned_off_everywhere(
     assert answer.json["repositioning_by_zone"] == {ZONE: "strong"}
     assert answer.json["repositioning"] == "lean"
     assert (answer.json["paused"], answer.json["zones"]) == (False, [])
-    assert pauses.current().level_of(ZONE) is RepositioningLevel.STRONG
+    assert control.current().level_of(ZONE) is RepositioningLevel.STRONG
     call(api, "PUT", "/dispatch", {"repositioning": "off", "paused": True})
     answer = call(api, "PUT", "/dispatch", {"paused": False})
     assert (answer.json["repositioning"], answer.json["paused"]) == ("off", False)
-    assert pauses.current().level_of(ZONE) is RepositioningLevel.OFF
+    assert control.current().level_of(ZONE) is RepositioningLevel.OFF
 
 
 def test_an_admin_mends_a_unicorn_that_is_reserved_for_nothing(api: Api) -> None:

@@ -224,7 +224,7 @@ def test_a_unicorn_at_the_pickup_waits_for_its_rider_without_a_place(service: Se
 def test_no_ride_is_taken_back_in_a_paused_zone(service: Service) -> None:
     ride = service.matched(at=START)
     service.on_duty("u2")
-    service.pauses.put(ride.zone, True)
+    service.control.set_paused(ride.zone, True)
     drives_away(service, 300, "u2")
     assert service.stored(ride).unicorn_id == "u1"
     assert service.stored(ride).attention == "not_coming"

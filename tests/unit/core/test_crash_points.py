@@ -37,7 +37,7 @@ NO_USE_CASE_TAKES = {
     "FleetIndex.report_hearing",
     "FleetIndex.withdraw_hearing",
     "Listener.wake",
-    "Pauses.reposition",
+    "DispatchControl.reposition",
 }
 """Called by the API, by background threads, by the stores themselves or by tests."""
 

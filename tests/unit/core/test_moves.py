@@ -39,7 +39,7 @@ def busy(service: Service) -> Service:
 
 def run(service: Service, ways: TravelTimes | None = None) -> RunReport | None:
     times = ZoneTimes(GreatCircle())
-    ports = service.moves, service.fleet, service.pauses, service.changes
+    ports = service.moves, service.fleet, service.control, service.changes
     return Repositioner(*ports, times, ways, PERIOD).run(ZONE, service.now)
 
 
@@ -156,7 +156,7 @@ def test_advice_ends_when_staff_turns_repositioning_off_and_its_unicorn_is_told(
 ) -> None:
     run(busy)
     assert told(busy)
-    busy.pauses.reposition(where, RepositioningLevel.OFF)
+    busy.control.reposition(where, RepositioningLevel.OFF)
     busy.later(30)
     busy.changes.announced.clear()
     run(busy)
@@ -165,7 +165,7 @@ def test_advice_ends_when_staff_turns_repositioning_off_and_its_unicorn_is_told(
 
 
 def test_a_paused_zone_gives_no_advice(busy: Service) -> None:
-    busy.pauses.put(ZONE, True)
+    busy.control.set_paused(ZONE, True)
     assert run(busy) is None
     assert told(busy) is None
 
@@ -203,7 +203,7 @@ def test_with_an_engine_goals_are_chosen_at_the_pace_that_the_zone_has_learned(
 ) -> None:
     learned, engine = FakeCorrections(), Detour(1.0)
     learned.put(ZONE, Kind.PICKUP, Correction(pace=pace))
-    ports = busy.moves, busy.fleet, busy.pauses, busy.changes
+    ports = busy.moves, busy.fleet, busy.control, busy.changes
     found = Repositioner(*ports, ZoneTimes(engine, learned), engine, PERIOD).run(ZONE, busy.now)
     assert found == RunReport(sent=sent)
     for move in busy.moves.runs[ZONE].moves:

@@ -10,7 +10,7 @@ from service.core import staff
 from service.core.sweep import sweep
 from service.model import Location, Ride, RideStatus
 from service.model.errors import DispatchPaused, Unavailable
-from service.model.operations import Pause
+from service.model.operations import DispatchState
 from tests.support.fakes_redis import FakeCityMap
 from tests.support.service import PICKUP, Service
 
@@ -81,5 +81,5 @@ def test_dispatch_resumes_although_the_waiting_rides_cannot_be_read(
 
     staff.set_pause(service.ports, None, True, service.now)
     monkeypatch.setattr(service.ports.rides, "due", away)
-    assert staff.set_pause(service.ports, None, False, service.now) == Pause()
-    assert service.ports.pauses.current() == Pause()
+    assert staff.set_pause(service.ports, None, False, service.now) == DispatchState()
+    assert service.ports.control.current() == DispatchState()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from service.model.operations import Beat, Pause, WorkerState
+from service.model.operations import Beat, DispatchState, WorkerState
 from tests.support.builders import NOW
 
 BEAT = Beat(
@@ -30,6 +30,6 @@ def test_a_worker_is_named_among_all_machines() -> None:
 
 
 def test_a_pause_covers_its_zones_or_everything() -> None:
-    assert Pause(zones=frozenset({"a"})).covers("a")
-    assert not Pause(zones=frozenset({"a"})).covers("b")
-    assert Pause(everywhere=True).covers("b")
+    assert DispatchState(zones=frozenset({"a"})).is_paused("a")
+    assert not DispatchState(zones=frozenset({"a"})).is_paused("b")
+    assert DispatchState(everywhere=True).is_paused("b")

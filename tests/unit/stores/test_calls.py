@@ -13,6 +13,7 @@ from botocore.stub import Stubber
 
 from service.core.ports import WriteConflict
 from service.model.errors import AccountTaken, Unavailable, UnicornExists
+from service.stores.control import DynamoControl
 from service.stores.dynamodb.assignments import DynamoAssignments
 from service.stores.dynamodb.calls import (
     LONGEST_PAUSE_SECONDS,
@@ -25,7 +26,6 @@ from service.stores.dynamodb.items import ride_item, unicorn_item
 from service.stores.dynamodb.listings import DynamoRoster
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
-from service.stores.pauses import DynamoPauses
 from service.stores.revocations import DynamoRevocations
 from tests.support.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
 from tests.support.infrastructure import free_port
@@ -302,7 +302,7 @@ def test_keys_that_stay_unprocessed_are_unavailability(
 CONSISTENT: dict[str, tuple[str, dict[str, Any], Callable[[Any], object]]] = {
     "a ride": ("get_item", {}, lambda client: DynamoRides(client, "T").get("r1")),
     "a unicorn": ("get_item", {}, lambda client: DynamoUnicorns(client, "T").get("u1")),
-    "the pause": ("get_item", {}, lambda client: DynamoPauses(client, "T").current()),
+    "the pause": ("get_item", {}, lambda client: DynamoControl(client, "T").current()),
     "unicorns": (
         *("batch_get_item", {"Responses": {}}),
         lambda client: DynamoUnicorns(client, "T").get_all(["u1"]),

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from service.background import BackgroundCopy
 from service.model import RepositioningLevel
-from service.model.operations import Pause
+from service.model.operations import DispatchState
 from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
 
 if TYPE_CHECKING:
-    from service.core.ports import Pauses
+    from service.core.ports import DispatchControl
     from service.stores.dynamodb.items import Item
 
 READ_EVERY_SECONDS: Final = 1.0
@@ -29,14 +29,14 @@ _LEVEL: Final = "weight#"
 """The prefix of the attributes that hold levels; the rest of the name is the zone."""
 
 
-class DynamoPauses(TableStore):
-    """`Pauses` in DynamoDB. Each method makes one remote call and may raise `Unavailable`."""
+class DynamoControl(TableStore):
+    """`DispatchControl` in DynamoDB. Each method makes one remote call. Raises `Unavailable`."""
 
-    def current(self) -> Pause:
-        """The pause as stored, read consistently."""
-        return _pause(self._stored(_KEY) or {})
+    def current(self) -> DispatchState:
+        """The state as stored, read consistently."""
+        return _state(self._stored(_KEY) or {})
 
-    def put(self, zone: str | None, paused: bool) -> Pause:
+    def set_paused(self, zone: str | None, paused: bool) -> DispatchState:
         """Pause or resume; writes only its own part, so that two changes at once both hold."""
         if zone is not None:
             expression = "ADD zones :zones" if paused else "DELETE zones :zones"
@@ -44,58 +44,61 @@ class DynamoPauses(TableStore):
         expression = f"SET everywhere = :paused{'' if paused else ' REMOVE zones'}"
         return self._changed(expression, {":paused": {"BOOL": paused}})
 
-    def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
+    def reposition(self, zone: str | None, level: RepositioningLevel) -> DispatchState:
         """Set a level; each zone has an attribute, so that two changes at once both hold."""
         names = {"#level": f"{_LEVEL}{zone or ''}"}
         values: Item = {":level": text(level)}
         return self._changed("SET #level = :level", values, ExpressionAttributeNames=names)
 
-    def _changed(self, expression: str, values: Item, **names: Any) -> Pause:
-        return _pause(self._updated(_KEY, expression, values, **names))
+    def _changed(self, expression: str, values: Item, **names: Any) -> DispatchState:
+        return _state(self._updated(_KEY, expression, values, **names))
 
 
-class KnownPauses(BackgroundCopy):
-    """`Pauses` with a copy in this process, kept from `start` on. Reading makes no remote call."""
+class KnownControl(BackgroundCopy):
+    """`DispatchControl` with a copy in this process, kept from `start` on.
 
-    def __init__(self, stored: Pauses) -> None:
-        super().__init__("reading the pause", READ_EVERY_SECONDS, FIRST_READ_SECONDS)
+    Reading makes no remote call.
+    """
+
+    def __init__(self, stored: DispatchControl) -> None:
+        super().__init__("reading the state of dispatch", READ_EVERY_SECONDS, FIRST_READ_SECONDS)
         self._stored = stored
-        self._copy = Pause()
+        self._copy = DispatchState()
         self._changes = 0
 
-    def current(self) -> Pause:
+    def current(self) -> DispatchState:
         return self._copy
 
-    def put(self, zone: str | None, paused: bool) -> Pause:
+    def set_paused(self, zone: str | None, paused: bool) -> DispatchState:
         """Pause or resume: one remote call; holds in this process at once. Raises `Unavailable`."""
-        return self._changed(self._stored.put(zone, paused))
+        return self._changed(self._stored.set_paused(zone, paused))
 
-    def reposition(self, zone: str | None, level: RepositioningLevel) -> Pause:
-        """As `put`."""
+    def reposition(self, zone: str | None, level: RepositioningLevel) -> DispatchState:
+        """As `set_paused`."""
         return self._changed(self._stored.reposition(zone, level))
 
-    def _changed(self, pause: Pause) -> Pause:
+    def _changed(self, state: DispatchState) -> DispatchState:
         self._changes += 1
-        self._copy = pause
-        return pause
+        self._copy = state
+        return state
 
     def refresh(self) -> None:
-        """Read the pause: one remote call. Raises `Unavailable`."""
+        """Read the state: one remote call. Raises `Unavailable`."""
         changes = self._changes
-        pause = self._stored.current()
-        # If this process changed the pause during the read, the answer may be older: drop it.
+        state = self._stored.current()
+        # If this process changed it during the read, the answer may be older: drop it.
         if changes == self._changes:
-            self._copy = pause
+            self._copy = state
 
 
-def _pause(item: Item) -> Pause:
+def _state(item: Item) -> DispatchState:
     levels = {
         name.removeprefix(_LEVEL): RepositioningLevel(value["S"])
         for name, value in item.items()
         # A level that this release does not know is ignored.
         if name.startswith(_LEVEL) and value.get("S") in set(RepositioningLevel)
     }
-    return Pause(
+    return DispatchState(
         everywhere=item.get("everywhere", {}).get("BOOL", False),
         zones=frozenset(item.get("zones", {}).get("SS", ())),
         level=levels.pop("", RepositioningLevel.LEAN),
