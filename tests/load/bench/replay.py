@@ -5,11 +5,15 @@ times the rate of the peak, with unicorns five times as fast, and `--compress in
 fast as possible. All processes share the machine with the client and the emulated database, so the
 rates are those of all together. The CPU per ride by process shows the service's own share, and a
 process that uses a whole core is the bottleneck.
+
+A replay prints nothing until its last rider is done: the longest trip takes 15 minutes divided by
+the compression, and a rider who gets no unicorn waits three real minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import tempfile
 import time
@@ -96,7 +100,8 @@ def summary(name: str, city: City, rides: int) -> None:
         f"{name:<12} {rides:>6} {len(matched):>8} {len(city.rides):>6} {rate:>9.1f}"
         f" {p50:>7.3f} {p90:>7.3f} {p99:>7.3f} {city.timetable.latest:>7.2f}"
     )
-    print(_pickups(city))
+    if math.isfinite(city.compress):
+        print(_pickups(city))
     print(f"  answers {dict(city.call.statuses)}, faults {city.faults[:3] or 'none'}")
 
 
