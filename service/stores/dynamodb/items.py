@@ -53,7 +53,11 @@ def ride_item(ride: Ride, retention: timedelta = timedelta()) -> Item:
 
 
 def ride_from(item: Item) -> Ride:
-    return value_of(Ride, _record(item))
+    try:
+        return value_of(Ride, _record(item))
+    except UNREADABLE as error:
+        error.add_note(f"ride {item['ride_id']['S']}")  # for the log line of the failed request
+        raise
 
 
 def readable(load: Callable[[Item], Value], item: Item, key: str) -> Value | None:

@@ -20,6 +20,7 @@ from service.stores.dynamodb.items import (
     ride_from,
     ride_item,
     shard_of,
+    text,
     unicorn_from,
     unicorn_item,
 )
@@ -34,7 +35,7 @@ from service.stores.entries import (
     load_unicorn,
     trace_of,
 )
-from service.stores.records import instant_of, instant_text
+from service.stores.records import UNREADABLE, instant_of, instant_text
 from tests.support.builders import NOW, a_finished_ride, a_matched_pair, a_ride, a_usable_unicorn
 
 OPEN = [status for status in RideStatus if not a_ride(status=status).is_terminal]
@@ -139,3 +140,10 @@ def test_loading_a_ride_writes_no_tracing_state(monkeypatch: pytest.MonkeyPatch)
     assert load_ride(entry).ride_id == "ride-1"
     assert trace_of(entry) == "00-1-2-01"
     assert not remembered
+
+
+def test_the_error_of_a_ride_that_cannot_be_read_names_the_ride() -> None:
+    item = ride_item(a_ride(ride_id="ride-7")) | {"requested_at": text("yesterday")}
+    with pytest.raises(UNREADABLE) as failed:
+        ride_from(item)
+    assert failed.value.__notes__ == ["ride ride-7"]
