@@ -128,20 +128,24 @@ class _ChangeLog(Generic[Entry]):
 
     def take(self, entries: Mapping[str, Entry], at: int, forget_before: int) -> None:
         """Take the new state, and note what has changed or was removed."""
-        for name, entry in entries.items():
-            if self.entries.get(name) != entry:
-                self._changed[name] = at
-                self._gone.pop(name, None)
-        for name in self.entries.keys() - entries.keys():
-            self._gone[name] = at
-            del self._changed[name]
+        for entry_id, entry in entries.items():
+            if self.entries.get(entry_id) != entry:
+                self._changed[entry_id] = at
+                self._gone.pop(entry_id, None)
+        for entry_id in self.entries.keys() - entries.keys():
+            self._gone[entry_id] = at
+            del self._changed[entry_id]
         self.entries = entries
-        self._gone = {name: since for name, since in self._gone.items() if since >= forget_before}
+        self._gone = {
+            entry_id: since for entry_id, since in self._gone.items() if since >= forget_before
+        }
 
     def since(self, at: int) -> tuple[Sequence[Entry], Sequence[str]]:
         """The entries changed after `at`, and the ids of those removed after it."""
-        changed = [self.entries[name] for name, since in self._changed.items() if since > at]
-        return changed, [name for name, since in self._gone.items() if since > at]
+        changed = [
+            self.entries[entry_id] for entry_id, since in self._changed.items() if since > at
+        ]
+        return changed, [entry_id for entry_id, since in self._gone.items() if since > at]
 
 
 class SharedMap:

@@ -140,7 +140,9 @@ class Repositioner:
         )
         dropped = {move.unicorn_id for move in found.moves} - {m.unicorn_id for m in moves}
         goal_by_unicorn = {
-            name: cell for name, cell in found.goal_by_unicorn.items() if name not in dropped
+            unicorn_id: cell
+            for unicorn_id, cell in found.goal_by_unicorn.items()
+            if unicorn_id not in dropped
         }
         return replace(found, moves=moves, goal_by_unicorn=goal_by_unicorn)
 
@@ -180,7 +182,7 @@ def _summarized(
     """What the next run needs of this one, without predictions; and the report of this run."""
     has_ride = {entry.unicorn.unicorn_id for entry in fleet if entry.unicorn.ride_id}
     present = {entry.unicorn.unicorn_id for entry in fleet}
-    followers = last.followers | {name for name, each in seen.items() if each.followed}
+    followers = last.followers | {unicorn_id for unicorn_id, each in seen.items() if each.followed}
     before = {move.unicorn_id: move.cell for move in last.moves}
     after = replace(
         last,
@@ -229,4 +231,4 @@ def _compared(
 def _news(before: Collection[Move], after: Collection[Move]) -> list[str]:
     """The unicorns whose goal has changed or ended."""
     changed = {(m.unicorn_id, m.cell) for m in before} ^ {(m.unicorn_id, m.cell) for m in after}
-    return sorted({name for name, _ in changed})
+    return sorted({unicorn_id for unicorn_id, _ in changed})

@@ -55,7 +55,9 @@ def find_pairs(
             now=now,
         )
         found = {entry.unicorn.unicorn_id: entry for entry in near.entries}
-        fleet |= {name: entry for name, entry in found.items() if name not in taken}
+        fleet |= {
+            unicorn_id: entry for unicorn_id, entry in found.items() if unicorn_id not in taken
+        }
         cut -= {ride.ride_id for ride in searching}
         cut |= {ride.ride_id for ride in searching if ride.pickup in near.truncated}
         matching = best(rides, list(fleet.values()), plans)
@@ -83,7 +85,7 @@ def _ask_again(
     taken = {pairing.unicorn_id for pairing in both}
     more = best(
         [replace(ride, missed_by=frozenset()) for ride in alone],
-        [entry for name, entry in fleet.items() if name not in taken],
+        [entry for unicorn_id, entry in fleet.items() if unicorn_id not in taken],
         {},
     )
     return Matching(matching.claims + more.claims, matching.plans + more.plans)

@@ -55,8 +55,8 @@ def _suspicious(
 def _checked(
     ports: Stores, pairs: Sequence[tuple[str, str]], patrols: Collection[Patrol], now: datetime
 ) -> Iterator[str]:
-    names = [unicorn_id for _, unicorn_id in pairs]
-    seen, entries = ports.fleet.presences(names, now), ports.fleet.entries(names, now)
+    unicorn_ids = [unicorn_id for _, unicorn_id in pairs]
+    seen, entries = ports.fleet.presences(unicorn_ids, now), ports.fleet.entries(unicorn_ids, now)
     for ride_id, unicorn_id in pairs:
         entry = entries.get(unicorn_id)
         unicorn = entry.unicorn if entry else None

@@ -103,15 +103,15 @@ def record_positions(
     places = [validated(report.position, now, ports.rules.stale_after) for report in reports]
     pairs = list(zip(reports, places, strict=True))
     waves = _waves((r.unicorn_id, p) for r, p in pairs if isinstance(p, Position))
-    positions = {name: place for wave in waves for name, place in wave.items()}
+    positions = {unicorn_id: place for wave in waves for unicorn_id, place in wave.items()}
     problems = {r.unicorn_id: p for r, p in pairs if isinstance(p, PositionProblem)}
     ports.fleet.ignore_all({n: p for n, p in problems.items() if n not in positions}, now)
     sightings = _recorded(ports, waves, now)
     unicorns = _unicorns(ports, sightings, now)
     entered = [
-        positions[name].location
-        for name, unicorn in unicorns.items()
-        if unicorn and sightings[name].is_new_here and unicorn.can_take_a_ride
+        positions[unicorn_id].location
+        for unicorn_id, unicorn in unicorns.items()
+        if unicorn and sightings[unicorn_id].is_new_here and unicorn.can_take_a_ride
     ]
     effects.trigger_around(ports, entered)
     return [_problem(report, place, unicorns) for report, place in pairs]
@@ -125,7 +125,7 @@ def _unicorns(
     None stands for a unicorn whose row cannot be read; its position is recorded nevertheless.
     """
     unicorns: dict[str, Unicorn | None] = {
-        name: seen.unicorn for name, seen in sightings.items() if seen.unicorn
+        unicorn_id: seen.unicorn for unicorn_id, seen in sightings.items() if seen.unicorn
     }
     unread = sightings.keys() - unicorns.keys()
     if unread:
@@ -135,7 +135,9 @@ def _unicorns(
             ports.fleet.forget(nobody)
         unicorns.update(read)
     return {
-        name: u for name, u in unicorns.items() if u is None or u.state is not UnicornState.REMOVED
+        unicorn_id: u
+        for unicorn_id, u in unicorns.items()
+        if u is None or u.state is not UnicornState.REMOVED
     }
 
 
@@ -145,10 +147,14 @@ def _waves(positions: Iterable[tuple[str, Position]]) -> Sequence[Mapping[str, P
     They are recorded one after the other, so that a jump does not hide the report before it.
     """
     latest: dict[str, list[Position]] = {}
-    for name, position in sorted(positions, key=lambda named: named[1].recorded_at):
-        latest[name] = [*latest.get(name, []), position][-MOST_REPORTS:]
+    for unicorn_id, position in sorted(positions, key=lambda named: named[1].recorded_at):
+        latest[unicorn_id] = [*latest.get(unicorn_id, []), position][-MOST_REPORTS:]
     return [
-        {name: places[number] for name, places in latest.items() if number < len(places)}
+        {
+            unicorn_id: places[number]
+            for unicorn_id, places in latest.items()
+            if number < len(places)
+        }
         for number in range(max(map(len, latest.values()), default=0))
     ]
 
@@ -159,9 +165,9 @@ def _recorded(
     """The sighting of each unicorn's last report; new in the zone if any of its reports was."""
     sightings: dict[str, Sighting] = {}
     for wave in waves:
-        for name, seen in ports.fleet.record_all(wave, now).items():
-            was_new_here = name in sightings and sightings[name].is_new_here
-            sightings[name] = replace(seen, is_new_here=True) if was_new_here else seen
+        for unicorn_id, seen in ports.fleet.record_all(wave, now).items():
+            was_new_here = unicorn_id in sightings and sightings[unicorn_id].is_new_here
+            sightings[unicorn_id] = replace(seen, is_new_here=True) if was_new_here else seen
     return sightings
 
 

@@ -76,7 +76,7 @@ class Round:
         for ride in rides:
             self.plans.pop(ride.ride_id, None)
         self.plans = {
-            name: plan for name, plan in self.plans.items() if plan.unicorn_id not in taken
+            ride_id: plan for ride_id, plan in self.plans.items() if plan.unicorn_id not in taken
         } | {plan.ride_id: plan for plan in matching.plans}
         self.taken |= taken
 
@@ -173,7 +173,7 @@ class Dispatcher:
     def _serve(self, rides: Sequence[Ride], zone: WaitingZone, end: float) -> Round:
         """Serve slice after slice while there is time, each with the unicorns still left."""
         waiting = {ride.ride_id for ride in rides}
-        done = Round({name: plan for name, plan in zone.plans.items() if name in waiting})
+        done = Round({ride_id: plan for ride_id, plan in zone.plans.items() if ride_id in waiting})
         for first in range(0, len(rides), SLICE_RIDES):
             start = _place(rides[first])
             is_time_up = first and self.monotonic() >= end

@@ -264,7 +264,7 @@ def valid_advice(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequenc
     """
     advice = moves.advised(moves.zones(now), now)
     entries = fleet.entries([each.unicorn_id for each in advice], now)
-    idle = {name for name, entry in entries.items() if entry.unicorn.can_take_a_ride}
+    idle = {unicorn_id for unicorn_id, entry in entries.items() if entry.unicorn.can_take_a_ride}
     return [each for each in advice if each.unicorn_id in idle]
 
 

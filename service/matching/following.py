@@ -57,8 +57,8 @@ def progress(
 
 def trust_after(trust: Mapping[str, float], seen: Mapping[str, Progress]) -> Mapping[str, float]:
     """The new trust in each unicorn, from 0 to 1; fully trusted ones are left out."""
-    after = {name: each + TRUST_REGAINED * (1 - each) for name, each in trust.items()}
-    for name, found in seen.items():
-        before = trust.get(name, 1.0)
-        after[name] = before + TRUST_CHANGE * (found.followed - before)
-    return {name: each for name, each in after.items() if each < 0.99}
+    after = {unicorn_id: each + TRUST_REGAINED * (1 - each) for unicorn_id, each in trust.items()}
+    for unicorn_id, found in seen.items():
+        before = trust.get(unicorn_id, 1.0)
+        after[unicorn_id] = before + TRUST_CHANGE * (found.followed - before)
+    return {unicorn_id: each for unicorn_id, each in after.items() if each < 0.99}

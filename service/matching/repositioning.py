@@ -67,24 +67,28 @@ def reposition(
     values = goals.slot_values(candidates, knobs)
     wanted = np.count_nonzero(values, axis=1)
     pairs = _Pairs.of(goals, wanted, candidates, knobs, travel)
-    names = candidates.unicorn_ids[: candidates.available]
-    worths = np.array([trust.get(name, 1.0) for name in names], dtype=np.float64)
-    kept = pairs.are_kept(goals, names, goal_by_unicorn)
+    unicorn_ids = candidates.unicorn_ids[: candidates.available]
+    worths = np.array([trust.get(unicorn_id, 1.0) for unicorn_id in unicorn_ids], dtype=np.float64)
+    kept = pairs.are_kept(goals, unicorn_ids, goal_by_unicorn)
     bonus: FloatArray = np.where(kept, knobs.hysteresis_seconds, 0.0)
     chosen = _most_worth(pairs.slots(values, worths, bonus, knobs), goals)
-    sent, stands = _sent(chosen, goals, names, knobs.stay_seconds)
-    kept_to = {name: cell for name, cell in stands.items() if goal_by_unicorn.get(name) == cell}
+    sent, stands = _sent(chosen, goals, unicorn_ids, knobs.stay_seconds)
+    kept_to = {
+        unicorn_id: cell
+        for unicorn_id, cell in stands.items()
+        if goal_by_unicorn.get(unicorn_id) == cell
+    }
     return Moves(tuple(sent), kept_to | {move.unicorn_id: move.cell for move in sent}, expected)
 
 
 def _sent(
-    chosen: _Pairs, goals: Goals, names: Sequence[str], stay_seconds: float
+    chosen: _Pairs, goals: Goals, unicorn_ids: Sequence[str], stay_seconds: float
 ) -> tuple[Sequence[Move], Mapping[str, str]]:
     """The moves, and the goals of the unicorns that cover one from where they stand."""
     is_sent = chosen.seconds > stay_seconds
     stands = chosen.only(~is_sent)
-    return _named(chosen.only(is_sent), goals, names), {
-        names[unicorn]: goals.cells[goal]
+    return _named(chosen.only(is_sent), goals, unicorn_ids), {
+        unicorn_ids[unicorn]: goals.cells[goal]
         for unicorn, goal in zip(stands.unicorns.tolist(), stands.goals.tolist(), strict=True)
     }
 
@@ -123,11 +127,13 @@ class _Pairs:
         return _Pairs(self.unicorns[rows], self.goals[rows], self.seconds[rows], self.metres[rows])
 
     def are_kept(
-        self, goals: Goals, names: Sequence[str], goal_by_unicorn: Mapping[str, str]
+        self, goals: Goals, unicorn_ids: Sequence[str], goal_by_unicorn: Mapping[str, str]
     ) -> BoolArray:
         """For each pair, whether the last run sent the unicorn to this goal."""
         rows = {cell: row for row, cell in enumerate(goals.cells)}
-        goal_of = np.array([rows.get(goal_by_unicorn.get(name, ""), -1) for name in names])
+        goal_of = np.array(
+            [rows.get(goal_by_unicorn.get(unicorn_id, ""), -1) for unicorn_id in unicorn_ids]
+        )
         kept: BoolArray = goal_of[self.unicorns] == self.goals
         return kept
 
@@ -178,9 +184,9 @@ def _most_worth(slots: CandidatePairs, goals: Goals) -> _Pairs:
     return _Pairs(chosen.riders, chosen.unicorns // MOST_SLOTS, chosen.etas, chosen.metres)
 
 
-def _named(chosen: _Pairs, goals: Goals, names: Sequence[str]) -> list[Move]:
+def _named(chosen: _Pairs, goals: Goals, unicorn_ids: Sequence[str]) -> list[Move]:
     return [
-        Move(names[unicorn], goals.cells[goal], Location(*place), seconds, metres)
+        Move(unicorn_ids[unicorn], goals.cells[goal], Location(*place), seconds, metres)
         for unicorn, goal, place, seconds, metres in zip(
             chosen.unicorns.tolist(),
             chosen.goals.tolist(),

@@ -344,8 +344,8 @@ def test_a_unicorn_that_another_process_knows_to_be_busy_is_not_found(
     seen = here.record("u1", at(HERE, after), after).unicorn
     assert seen
     assert seen.ride_id == "ride-1"
-    names = here._geo.near({HERE: 9}, 2250, 0, 9, 9, after)[0][0].names
-    assert names == set()
+    found = here._geo.near({HERE: 9}, 2250, 0, 9, 9, after)[0][0].unicorn_ids
+    assert found == set()
 
 
 def _counted(call: Callable[..., Any], calls: list[object]) -> Callable[..., Any]:

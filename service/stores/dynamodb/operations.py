@@ -35,10 +35,10 @@ class _ListedStore(TableStore):
     """Begins the keys of the kind."""
     remembered: ClassVar[timedelta]
 
-    def _list(self, name: str, at: datetime, attributes: Item) -> None:
+    def _list(self, entry_id: str, at: datetime, attributes: Item) -> None:
         """Store an item that is listed by the instant `at`, in place of an item with this name."""
         listed: Item = {
-            "operation_id": text(self.prefix + name),
+            "operation_id": text(self.prefix + entry_id),
             "listed_as": text(self.listed_as),
             "set_aside_at": text(instant_text(at)),
             "expires_at": {"N": str(math.ceil((at + self.remembered).timestamp()))},
@@ -89,8 +89,8 @@ class DynamoDeadLetters(_ListedStore):
     def put(self, letter: DeadLetter) -> None:
         record = record_of(letter)
         record["letter_kind"] = record.pop("kind")
-        name = record.pop("dead_letter_id")
-        self._list(name, letter.set_aside_at, {each: text(record[each]) for each in record})
+        entry_id = record.pop("dead_letter_id")
+        self._list(entry_id, letter.set_aside_at, {each: text(record[each]) for each in record})
         DEAD_LETTERS.inc()
 
     def get(self, dead_letter_id: str) -> DeadLetter | None:

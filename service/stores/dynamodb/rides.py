@@ -140,24 +140,24 @@ class DynamoRides(DueRides):
     def _page(
         self,
         party: Party,
-        name: str,
+        party_id: str,
         status: RideStatus | None,
         limit: int,
         start: Mapping[str, str] | None,
         since: datetime | None,
     ) -> Page[Ride]:
-        if not can_be_key(name):
+        if not can_be_key(party_id):
             return Page(())
         found: list[Ride] = []
         read = 0
-        query = _listing(party, name, start, since)
+        query = _listing(party, party_id, start, since)
         # With a status, more rides are read than shown.
         query["Limit"] = limit + 1 if status is None else min(max(limit, QUERY_PAGE), MOST_LISTED)
         for answer in self._pages(self._client.query, query):
             ride_ids = [entry["ride_id"]["S"] for entry in answer["Items"]]
             rides = self._rides(ride_ids, status, consistent=False)
             # The index may be a moment old, so a ride may have another party by now.
-            found += [ride for ride in rides if getattr(ride, party) == name]
+            found += [ride for ride in rides if getattr(ride, party) == party_id]
             read += len(ride_ids)
             if len(found) > limit:
                 return Page(tuple(found[:limit]), _place_of(found[limit - 1]))
@@ -168,10 +168,10 @@ class DynamoRides(DueRides):
 
 
 def _listing(
-    party: Party, name: str, start: Mapping[str, str] | None, since: datetime | None
+    party: Party, party_id: str, start: Mapping[str, str] | None, since: datetime | None
 ) -> dict[str, Any]:
     """The query of a party's rides, newest first."""
-    condition, values = f"{party} = :party", {":party": text(name)}
+    condition, values = f"{party} = :party", {":party": text(party_id)}
     if since is not None:
         condition += " AND requested_at >= :since"
         values[":since"] = text(instant_text(since))
@@ -184,7 +184,7 @@ def _listing(
     if start is not None:
         # The party is the caller's own, so a forged key cannot lead into the rides of another.
         place = {each: text(start[each]) for each in _CONTINUES}
-        query["ExclusiveStartKey"] = {party: text(name), **place}
+        query["ExclusiveStartKey"] = {party: text(party_id), **place}
     return query
 
 

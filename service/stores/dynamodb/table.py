@@ -39,21 +39,21 @@ class TableStore:
         """Make a call about this table. Raises `ConditionFailed` if a condition does not hold."""
         return patiently(partial(operation, TableName=self._table, **request), self._patience)
 
-    def _key(self, name: str) -> Item:
-        return {self.key: text(name)}
+    def _key(self, item_id: str) -> Item:
+        return {self.key: text(item_id)}
 
-    def _stored(self, name: str) -> Item | None:
+    def _stored(self, item_id: str) -> Item | None:
         """The item of this key, read consistently; None without a call if no item can have it."""
-        if not can_be_key(name):
+        if not can_be_key(item_id):
             return None
-        answer = self._call(self._client.get_item, Key=self._key(name), ConsistentRead=True)
+        answer = self._call(self._client.get_item, Key=self._key(item_id), ConsistentRead=True)
         return answer.get("Item")
 
     def _put(self, item: Item) -> None:
         """Store the item in place of any with its key."""
         self._call(self._client.put_item, Item=item)
 
-    def _updated(self, name: str, expression: str, values: Item, **more: Any) -> Item:
+    def _updated(self, item_id: str, expression: str, values: Item, **more: Any) -> Item:
         """Change the item of this key, or make it; returns it as it is afterwards.
 
         `more`: further parameters of the call; `ReturnValues="ALL_OLD"` returns the item as it was.
@@ -61,16 +61,18 @@ class TableStore:
         """
         answer = self._call(
             self._client.update_item,
-            Key=self._key(name),
+            Key=self._key(item_id),
             UpdateExpression=expression,
             ExpressionAttributeValues=values,
             **({"ReturnValues": "ALL_NEW"} | more),
         )
         return answer.get("Attributes", {})
 
-    def _deleted(self, name: str) -> Item:
+    def _deleted(self, item_id: str) -> Item:
         """Delete the item of this key; returns what it was, empty if there was none."""
-        answer = self._call(self._client.delete_item, Key=self._key(name), ReturnValues="ALL_OLD")
+        answer = self._call(
+            self._client.delete_item, Key=self._key(item_id), ReturnValues="ALL_OLD"
+        )
         return answer.get("Attributes", {})
 
     def _pages(
@@ -90,12 +92,12 @@ class TableStore:
         for page in islice(self._pages(self._client.query, request), most_pages):
             yield from page["Items"]
 
-    def _items_of(self, names: Sequence[str], *, consistent: bool = True) -> Iterator[Item]:
+    def _items_of(self, item_ids: Sequence[str], *, consistent: bool = True) -> Iterator[Item]:
         """The existing items of these keys, in no order, read in batches.
 
         An eventually consistent read costs half as much.
         """
-        keys = [self._key(name) for name in names if can_be_key(name)]
+        keys = [self._key(item_id) for item_id in item_ids if can_be_key(item_id)]
         for first in range(0, len(keys), BATCH):
             batch = {self._table: keys[first : first + BATCH]}
             yield from get_batch(self._client, batch, self._patience, consistent)[self._table]

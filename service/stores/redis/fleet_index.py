@@ -75,13 +75,14 @@ class RedisFleetIndex(RedisPresence):
     ) -> Mapping[str, Sighting]:
         expected = self._expected(positions, now)
         reports = {
-            name: (position, dump_position(position)) for name, position in positions.items()
+            unicorn_id: (position, dump_position(position))
+            for unicorn_id, position in positions.items()
         }
         extra = self._geo.commands(expected.values(), now)
         answers = note_positions(self._link, reports, now, is_own=is_own, extra=extra)
         found = _Found()
-        for (name, report), answer in zip(reports.items(), answers, strict=True):
-            self._sort(found, name, report, answer, expected.get(name), now)
+        for (unicorn_id, report), answer in zip(reports.items(), answers, strict=True):
+            self._sort(found, unicorn_id, report, answer, expected.get(unicorn_id), now)
         self._geo.take_away(found.astray, now)
         self._place(found.entered, found.relocations, now)
         return found.sightings
@@ -89,7 +90,7 @@ class RedisFleetIndex(RedisPresence):
     def _sort(
         self,
         found: _Found,
-        name: str,
+        unicorn_id: str,
         reported: tuple[Position, str],
         answer: Sequence[Any],
         made: Relocation | None,
@@ -100,18 +101,18 @@ class RedisFleetIndex(RedisPresence):
         `made`: the relocation that the same call made.
         """
         news, before_text, state, noted, ride, advice, *ignored_since = answer
-        last = self._last.read(name, state, before_text)
+        last = self._last.read(unicorn_id, state, before_text)
         age = age_millis(noted, now)
         unicorn = last.unicorn if age < in_millis(STATE_CHECK) else None
         before, (position, text) = last.position, reported
         has_entered = bool(news) and _has_entered(self._fresh(before, now), position)
         if has_entered and unicorn:
             found.entered.append((unicorn, position))
-        found.sightings[name] = Sighting(
+        found.sightings[unicorn_id] = Sighting(
             unicorn,
             has_entered,
             ride_version_of(ride),
-            advice_of(name, advice, now),
+            advice_of(unicorn_id, advice, now),
             problem_of(PositionProblem.IMPLAUSIBLE_JUMP, *ignored_since, now=now),
         )
         if news:
@@ -123,7 +124,7 @@ class RedisFleetIndex(RedisPresence):
         if wanted and made and (wanted == made or wanted.is_like(made)):
             return
         if made:
-            found.astray[name] = position.location
+            found.astray[unicorn_id] = position.location
         if wanted:
             found.relocations.append(wanted)
 
@@ -136,10 +137,14 @@ class RedisFleetIndex(RedisPresence):
         calls correct the relocations of the unicorns that have another state.
         """
         relocations = {}
-        for name, position in positions.items():
-            if last := self._last.get(name):
-                relocations[name] = self._relocation_of(last.unicorn, position, last.position, now)
-        return {name: relocation for name, relocation in relocations.items() if relocation}
+        for unicorn_id, position in positions.items():
+            if last := self._last.get(unicorn_id):
+                relocations[unicorn_id] = self._relocation_of(
+                    last.unicorn, position, last.position, now
+                )
+        return {
+            unicorn_id: relocation for unicorn_id, relocation in relocations.items() if relocation
+        }
 
     def _relocation_of(
         self, unicorn: Unicorn | None, at: Position | None, before: Position | None, now: datetime
@@ -232,8 +237,8 @@ class RedisFleetIndex(RedisPresence):
         counts = {at: per_place + crowd[corner] - 1 for corner, at in corners.items()}
         most_equal = max(per_place, len(places))
         found, busy = self._geo.near(counts, reach, equal_metres, most_equal, per_place, now)
-        names = busy.union(*(each.names for each in found))
-        entries = self.entries(sorted(names), now)
+        unicorn_ids = busy.union(*(each.unicorn_ids for each in found))
+        entries = self.entries(sorted(unicorn_ids), now)
         cut = {corner for corner, each in zip(corners, found, strict=True) if each.truncated}
         return Nearby(
             [entry for entry in entries.values() if entry.position],

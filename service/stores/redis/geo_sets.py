@@ -59,7 +59,7 @@ class Relocation:
 class Found:
     """The ids of the found unicorns, and whether there are more within the radius."""
 
-    names: set[str] = field(default_factory=set)
+    unicorn_ids: set[str] = field(default_factory=set)
     truncated: bool = False
 
 
@@ -75,9 +75,9 @@ class GeoSets(RedisStore):
         if not places:
             return
         with self._link.pipe() as pipe:
-            for name, at in places.items():
+            for unicorn_id, at in places.items():
                 for bucket in self._live(now):
-                    pipe.zrem(keys.usable(zone_of(at), bucket), name)
+                    pipe.zrem(keys.usable(zone_of(at), bucket), unicorn_id)
             pipe.execute()
 
     def commands(self, relocations: Iterable[Relocation], now: datetime) -> list[Command]:
@@ -91,18 +91,18 @@ class GeoSets(RedisStore):
         busy: dict[str, list[float | str]] = defaultdict(list)
         for relocation in relocations:
             unicorn, zone = relocation.unicorn, zone_of(relocation.at)
-            name = unicorn.unicorn_id
+            unicorn_id = unicorn.unicorn_id
             left = {zone_of(relocation.before)} if relocation.before else set()
             if unicorn.can_take_a_ride:
                 left.discard(zone)
                 waits = millis(unicorn.idle_since) if unicorn.idle_since else ""
-                usable[zone] += *_member(name, relocation.at), waits
+                usable[zone] += *_member(unicorn_id, relocation.at), waits
             elif unicorn.trip and unicorn.trip.dropoff:
                 end = unicorn.trip.dropoff
-                busy[keys.busy(zone_of(end), _bucket(now))] += _member(name, end)
+                busy[keys.busy(zone_of(end), _bucket(now))] += _member(unicorn_id, end)
             if not relocation.was_taken_away:
                 for each in left if unicorn.can_take_a_ride else {*left, zone}:
-                    gone[each].append(name)
+                    gone[each].append(unicorn_id)
         return self._commands(gone, usable, busy, now)
 
     _SEARCH_ZONE: Final = """
@@ -131,8 +131,8 @@ class GeoSets(RedisStore):
     end
     local busy = {}
     for i = 2 * sets + 1, #KEYS do
-      for _, name in ipairs(search(KEYS[i], ARGV[4], 'ASC', 'COUNT', ARGV[8])) do
-        table.insert(busy, name)
+      for _, id in ipairs(search(KEYS[i], ARGV[4], 'ASC', 'COUNT', ARGV[8])) do
+        table.insert(busy, id)
       end
     end
     -- GEOSEARCH sorts every hit in the radius, so begin with a small radius, and enlarge it only if
@@ -149,12 +149,12 @@ class GeoSets(RedisStore):
     if equal == 0 then return {ids, 1, busy} end
     local equals = {}
     for i = 1, sets do
-      local names = search(KEYS[i], hits[count][2] + equal)
-      for first = 1, #names, 1000 do
-        local last = math.min(first + 999, #names)
-        local since = redis.call('HMGET', KEYS[sets + i], unpack(names, first, last))
+      local near = search(KEYS[i], hits[count][2] + equal)
+      for first = 1, #near, 1000 do
+        local last = math.min(first + 999, #near)
+        local since = redis.call('HMGET', KEYS[sets + i], unpack(near, first, last))
         for j = first, last do
-          table.insert(equals, {names[j], tonumber(since[j - first + 1]) or math.huge})
+          table.insert(equals, {near[j], tonumber(since[j - first + 1]) or math.huge})
         end
       end
     end
@@ -194,10 +194,10 @@ class GeoSets(RedisStore):
             ],
         )
         found, busy = [Found() for _ in places], set[str]()
-        for (number, *_), (names, cut, busy_names) in zip(searches, answers, strict=True):
-            found[number].names.update(names)
+        for (number, *_), (unicorn_ids, cut, busy_ids) in zip(searches, answers, strict=True):
+            found[number].unicorn_ids.update(unicorn_ids)
             found[number].truncated |= bool(cut)
-            busy.update(busy_names)
+            busy.update(busy_ids)
         return found, busy
 
     def of_zone(self, zone: str, now: datetime) -> Sequence[str]:
@@ -217,8 +217,8 @@ class GeoSets(RedisStore):
     ) -> list[Command]:
         lasts, current = (self._buckets + 1) * BUCKET_SECONDS, _bucket(now)
         commands: list[Command] = []
-        for zone, names in gone.items():
-            commands += (("ZREM", keys.usable(zone, b), *names) for b in self._live(now))
+        for zone, unicorn_ids in gone.items():
+            commands += (("ZREM", keys.usable(zone, b), *unicorn_ids) for b in self._live(now))
         for zone, members in usable.items():
             older = [keys.usable(zone, bucket) for bucket in self._live(now) if bucket != current]
             sets = [keys.usable(zone, current), keys.idle(zone, current), *older]
@@ -249,8 +249,8 @@ def _put_usable(sets: Sequence[str], lasts: int, members: Sequence[float | str])
     return ("EVAL", _PUT_USABLE, len(sets), *sets, lasts, *members)
 
 
-def _member(name: str, at: Location) -> tuple[float, float, str]:
-    return *_point(at), name
+def _member(unicorn_id: str, at: Location) -> tuple[float, float, str]:
+    return *_point(at), unicorn_id
 
 
 def _point(at: Location) -> tuple[float, float]:

@@ -105,8 +105,8 @@ class RedisMoves(RedisStore):
         with self._link.pipe() as pipe:
             pipe.set(keys.moves(zone), _dump_run(run), ex=RUN_KEPT)
             pipe.delete(keys.advice(zone))
-            for name in {*before} - {each.unicorn_id for each in advice}:
-                pipe.hdel(keys.unicorn(name), "advice")
+            for unicorn_id in {*before} - {each.unicorn_id for each in advice}:
+                pipe.hdel(keys.unicorn(unicorn_id), "advice")
             for each in advice:
                 text = dump_advice(each)
                 pipe.hset(keys.unicorn(each.unicorn_id), "advice", text)
@@ -120,9 +120,9 @@ class RedisMoves(RedisStore):
             for zone in zones:
                 pipe.hgetall(keys.advice(zone))
             found = [
-                readable("advice", load_advice, name, text)
+                readable("advice", load_advice, unicorn_id, text)
                 for texts in pipe.execute()
-                for name, text in texts.items()
+                for unicorn_id, text in texts.items()
             ]
         return sorted((a for a in found if a and a.holds(now)), key=lambda each: each.unicorn_id)
 
@@ -156,11 +156,17 @@ def _load_run(text: str) -> LastRun:
     return LastRun(
         at=instant_at(at),
         moves=[
-            Move(str(name), str(cell), Location(latitude, longitude), float(seconds), float(metres))
-            for name, cell, latitude, longitude, seconds, metres in moves
+            Move(
+                str(unicorn_id),
+                str(cell),
+                Location(latitude, longitude),
+                float(seconds),
+                float(metres),
+            )
+            for unicorn_id, cell, latitude, longitude, seconds, metres in moves
         ],
-        goal_by_unicorn={name: str(cell) for name, cell in goals.items()},
-        trust={name: float(each) for name, each in trust.items()},
+        goal_by_unicorn={unicorn_id: str(cell) for unicorn_id, cell in goals.items()},
+        trust={unicorn_id: float(each) for unicorn_id, each in trust.items()},
         followers=frozenset(map(str, followers)),
         predicted_at=instant_at(predicted_at) if predicted_at else None,
         predicted={cell: float(each) for cell, each in riders.items()},

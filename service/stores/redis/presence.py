@@ -121,13 +121,15 @@ class RedisPresence(RedisStore):
     def silent_together(self, unicorn_id: str, now: datetime) -> SilentTogether:
         with self._link.use() as client:
             busy = cast("set[str]", client.smembers(keys.BUSY))
-            names = sorted({unicorn_id, *busy})
+            unicorn_ids = sorted({unicorn_id, *busy})
             with client.pipeline(transaction=False) as pipe:
                 self._ask_hearing(pipe)
-                for name in names:
-                    pipe.hget(keys.unicorn(name), "heard")
+                for each_id in unicorn_ids:
+                    pipe.hget(keys.unicorn(each_id), "heard")
                 epoch, listening, *calls = pipe.execute()
-        heard = {name: instant_or_none(at) for name, at in zip(names, calls, strict=True)}
+        heard = {
+            each_id: instant_or_none(at) for each_id, at in zip(unicorn_ids, calls, strict=True)
+        }
         hearing = self._hearing((epoch, listening))
         found = silent_together(unicorn_id, heard, hearing, now, self._stale)
         if found.is_outage:

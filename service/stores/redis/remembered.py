@@ -29,14 +29,14 @@ class Remembered:
     def __init__(self) -> None:
         self._last = BoundedMemory[str, Last](MOST_REMEMBERED)
 
-    def get(self, name: str) -> Last | None:
-        return self._last[name]
+    def get(self, unicorn_id: str) -> Last | None:
+        return self._last[unicorn_id]
 
-    def read(self, name: str, state: str | None, position: str | None) -> Last:
+    def read(self, unicorn_id: str, state: str | None, position: str | None) -> Last:
         """The entry with these texts; an unreadable part is None."""
-        last = self._last[name]
+        last = self._last[unicorn_id]
         if last is None:
-            last = self._last[name] = Last()
+            last = self._last[unicorn_id] = Last()
         if last.state != state:
             last.state, last.unicorn = state, unicorn_of(state)
         if last.position_text != position:

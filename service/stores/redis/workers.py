@@ -39,13 +39,13 @@ class RedisWorkers(RedisStore):
             pipe.hgetall(keys.WORKERS)
             (seconds, micros), texts = pipe.execute()
         ahead = datetime.fromtimestamp(seconds + micros / 1e6, UTC) - now
-        found = {name: _beat(text) for name, text in texts.items()}
-        beats = {name: _set_back(beat, ahead) for name, beat in found.items() if beat}
-        old = [name for name in texts if _is_old(beats.get(name), now)]
+        found = {worker_id: _beat(text) for worker_id, text in texts.items()}
+        beats = {worker_id: _set_back(beat, ahead) for worker_id, beat in found.items() if beat}
+        old = [worker_id for worker_id in texts if _is_old(beats.get(worker_id), now)]
         if old:
             with self._link.use() as client:
                 client.hdel(keys.WORKERS, *old)
-        return [beat for name, beat in sorted(beats.items()) if name not in old]
+        return [beat for worker_id, beat in sorted(beats.items()) if worker_id not in old]
 
 
 def _set_back(beat: Beat, ahead: timedelta) -> Beat:
