@@ -22,7 +22,7 @@ from service.stores.dynamodb.calls import (
     patiently,
     write,
 )
-from service.stores.dynamodb.items import ride_item, unicorn_item
+from service.stores.dynamodb.items import SHARDS, ride_item, unicorn_item
 from service.stores.dynamodb.listings import DynamoRoster
 from service.stores.dynamodb.rides import DynamoRides
 from service.stores.dynamodb.unicorns import DynamoUnicorns
@@ -340,3 +340,26 @@ def test_a_read_that_decides_something_is_consistent(
     (params,) = sent
     requests = params.get("RequestItems", {"T": params}).values()
     assert [each["ConsistentRead"] for each in requests] == [True] * len(requests)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda rides: list(rides.due_in_batches(SHARDS[0], NOW, 9, 9)),
+        lambda rides: rides.list_of_rider("rider-1", status=None, limit=9, start=None),
+    ],
+    ids=["rides that are due", "rides of a rider"],
+)
+def test_rides_that_an_index_led_to_are_read_at_half_the_price(
+    client: DynamoDBClient, stub: Stubber, read: Callable[[DynamoRides], object]
+) -> None:
+    """The index may be a moment old, so a consistent read would promise nothing."""
+    sent: list[dict[str, Any]] = []
+    client.meta.events.register(
+        "before-parameter-build.dynamodb.BatchGetItem", lambda params, **_: sent.append(params)
+    )
+    entry = {"ride_id": {"S": "r1"}, "deadline_at": {"S": "2026-11-23T04:28:55.321Z"}}
+    stub.add_response("query", {"Items": [entry]})
+    stub.add_response("batch_get_item", {"Responses": {}})
+    read(DynamoRides(client, "T"))
+    assert [each["RequestItems"]["T"]["ConsistentRead"] for each in sent] == [False]
