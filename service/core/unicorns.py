@@ -174,7 +174,7 @@ def _next_unicorn(
         return unicorn
     if step is Step.START:
         return unicorn.departed(ride_id, now)
-    return unicorn.released(ride_id, now, refused=step is Step.DECLINE)
+    return unicorn.released(ride_id, now, declined=step is Step.DECLINE)
 
 
 def set_availability(ports: Stores, unicorn_id: str, accepting: bool, now: datetime) -> Unicorn:
@@ -209,7 +209,7 @@ def decline_offer(
             return ride, stored
         if not precondition(stored.version):
             raise StaleVersion(f"the unicorn is at version {stored.version} by now")
-        off_duty = stored.released(ride.ride_id, now, refused=True, keep_accepting=False)
+        off_duty = stored.released(ride.ride_id, now, declined=True, keep_accepting=False)
         return ride.declined_by_unicorn(now, ports.rules.match_within), off_duty
 
     return unicorn.unicorn_id in carry_out(ports, ride, decide, now, unicorn).declined

@@ -104,18 +104,18 @@ class Unicorn:
         ride_id: str,
         now: datetime,
         *,
-        refused: bool = False,
+        declined: bool = False,
         unanswered: bool = False,
         keep_accepting: bool = True,
     ) -> Unicorn:
         """Free again. A unicorn that fell silent gets no rides until it goes on duty again.
 
-        `refused`: it declined the ride or did not answer. `unanswered`: the ride was taken back
+        `declined`: it declined the ride or did not answer. `unanswered`: the ride was taken back
         while it was only offered, so it is unknown whether anybody is there.
         """
         self._require_ride(ride_id, True)
         accepting = self.accepting and keep_accepting
-        served = refused or self.state is UnicornState.ON_TRIP
+        served = declined or self.state is UnicornState.ON_TRIP
         return self._next(
             state=UnicornState.AVAILABLE if accepting else UnicornState.NON_OPERATIONAL,
             accepting=accepting,
@@ -133,7 +133,7 @@ class Unicorn:
         """
         missed = self.missed | {ride_id} if counts else self.missed
         gone = 0 < most <= len(missed)
-        after = self.released(ride_id, now, refused=True, keep_accepting=not gone)
+        after = self.released(ride_id, now, declined=True, keep_accepting=not gone)
         return replace(after, missed=frozenset() if gone else missed)
 
     def with_availability(self, accepting: bool, now: datetime) -> Unicorn:

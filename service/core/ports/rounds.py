@@ -97,7 +97,10 @@ class RoundLease(Protocol):
         """
 
     def release(self) -> None:
-        """Give the lease back, and delete the mark if a refused job set it; suspects stay noted."""
+        """Give the lease back; suspects stay noted.
+
+        Also deletes the mark if a job that found the lease taken set it.
+        """
 
     def release_after_error(self) -> None:
         """`release` after an exception: the process lives, so its rides do not become suspects.

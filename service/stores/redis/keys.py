@@ -1,7 +1,8 @@
 """Every key of the stores in Redis, in one place.
 
 Keys that one script or command uses share a hash tag (`{…}`), and so a slot of a Redis Cluster: all
-keys of a zone, and all keys of a unicorn.
+keys of a zone, and all keys of a unicorn. A key keeps its text when its function here gets a better
+name, because two releases use it side by side.
 """
 
 from __future__ import annotations

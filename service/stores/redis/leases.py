@@ -166,7 +166,7 @@ class Lease:
     """
 
     def release(self, suspects: Collection[str] | None = None) -> None:
-        """Give the lease back, and delete the mark if a refused job set it.
+        """Give the lease back, and delete the mark if a job that found the lease taken set it.
 
         `suspects`: the only rides that stay noted as held, because the process survived an error;
         None: what the last round noted stays as it is.
