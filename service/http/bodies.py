@@ -64,7 +64,7 @@ def validated(model: type[Model], value: object, whole: str) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        faults = error.errors()
         raise Problem(
             422,
             "validation_failed",

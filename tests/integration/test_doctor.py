@@ -32,6 +32,10 @@ def faults(command: Command, part: str = "") -> list[str]:
     found = [line[7:] for line in done.stdout.splitlines() if line.startswith("FAULT")]
     assert done.exit_code == (1 if found else 0), done.output
     assert ("no faults" in done.stdout) == (not found)
+    fine = {line[7:] for line in done.stdout.splitlines() if line.startswith("ok ")}
+    faulty = {fault.partition(":")[0] for fault in found}
+    assert not fine & faulty
+    assert fine | faulty == {"tables", "redis", "keys", "clocks"}
     return [fault for fault in found if fault.startswith(part)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.matching.travel import GreatCircle, seconds_between
-from service.model import Location, Position
+from service.model import Location, Position, Trip, UnicornState
 from tests.support.api import Api, build_api
 from tests.support.builders import NOW, a_usable_unicorn
 
@@ -63,9 +63,12 @@ def test_an_unknown_estimate_is_null(api: Api) -> None:
     }
 
 
-def test_unicorns_out_of_reach_away_or_off_duty_do_not_count(api: Api) -> None:
+def test_unicorns_out_of_reach_away_busy_or_off_duty_do_not_count(api: Api) -> None:
     on_duty(api, "far", Location(40.80, -74.006))
+    trip = Trip(Location(**PICKUP), Location(**PICKUP))
+    on_duty(api, "busy", Location(**PICKUP), state=UnicornState.RESERVED, ride_id="r1", trip=trip)
     on_duty(api, "off", Location(**PICKUP), accepting=False)
+    assert estimate(api)["available_nearby"] == 0
     on_duty(api, "silent", Location(**PICKUP))
     api.clock[0] = NOW + timedelta(seconds=61)
     assert estimate(api)["available_nearby"] == 0
