@@ -138,6 +138,11 @@ def test_a_right_that_was_taken_away_ends_within_five_seconds(walk: Walk, comman
             walk.sign_in("Rider", address)
         with pytest.raises(Refused):
             sign_in.before(an_event(sign_in.BEFORE, {sign_in.SUSPENDED: "true"}), None)
+        result = CliRunner().invoke(
+            commands, ["account", "resume", "--sub", sub], env=walk.stack.environment
+        )
+        assert result.exit_code == 0, result.output
+        assert walk.sign_in("Rider", address)["AccessToken"]
     else:
         assert scopes_of(walk.sign_in("Rider", address)["AccessToken"]) == set()
 

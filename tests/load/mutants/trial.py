@@ -57,7 +57,10 @@ SUITES: dict[str, tuple[str, ...]] = {
     "service/api": _API,
     "service/identity": ("tests/unit/identity", "tests/integration/test_identity_walk.py"),
     "service/entrypoints": (*_PROCESSES, _SERVING),
-    "service/command": (_running("command", "doctor", "local_commands"), "tests/unit/test_*.py"),
+    "service/command": (
+        _running("command", "doctor", "local_commands", "identity_walk"),
+        "tests/unit/test_*.py",
+    ),
     "service/observability": (
         "tests/unit/test_*.py",
         _running("metrics", "monitor", "traces", "stopping"),
