@@ -36,7 +36,9 @@ SLOW = (
 """Run only where they are named: they take minutes and notice what others notice sooner."""
 
 _CORE = ("tests/unit/core", "tests/unit/stores", "tests/unit/api", SLOW[0], "tests/unit/matching")
-_PROCESSES = ("tests/unit/test_process_settings.py", "tests/unit/test_*.py")
+_TOGETHER = "tests/unit/test_*.py"
+"""Tests of several rooms at once."""
+_PROCESSES = ("tests/unit/test_process_settings.py", _TOGETHER)
 
 
 def _running(*subjects: str) -> str:
@@ -46,36 +48,33 @@ def _running(*subjects: str) -> str:
 
 _SERVING = f"{_running('http_forms', 'slow_clients', 'stopping')} tests/hostile"
 _WORKING = _running("ride", "repositioning", "oversight", "metrics", "log_lines", "travel_times")
-_API = ("tests/unit/api", "tests/unit/core", _SERVING)
+_API = (f"tests/unit/api {_TOGETHER}", "tests/unit/core", _SERVING)
 SUITES: dict[str, tuple[str, ...]] = {
     "service/model": ("tests/unit/model tests/unit/core", *_CORE[1:]),
-    "service/core": (*_CORE, _WORKING),
+    "service/core": (*_CORE, f"{_TOGETHER} {_WORKING}"),
     "service/matching": ("tests/unit/matching", "tests/unit/core"),
-    "service/auth": ("tests/unit/auth", "tests/unit/api", "tests/hostile"),
-    "service/stores": ("tests/unit/stores", "tests/contract"),
+    "service/auth": ("tests/unit/auth", "tests/unit/api", f"{_TOGETHER} tests/hostile"),
+    "service/stores": (f"tests/unit/stores {_TOGETHER}", "tests/contract"),
     "service/http": _API,
     "service/api": _API,
     "service/identity": ("tests/unit/identity", "tests/integration/test_identity_walk.py"),
     "service/entrypoints": (*_PROCESSES, _SERVING),
     "service/command": (
         _running("command", "doctor", "local_commands", "identity_walk"),
-        "tests/unit/test_*.py",
+        _TOGETHER,
     ),
-    "service/observability": (
-        "tests/unit/test_*.py",
-        _running("metrics", "monitor", "traces", "stopping"),
-    ),
+    "service/observability": (_TOGETHER, _running("metrics", "monitor", "traces", "stopping")),
     "worker/app.py": _PROCESSES,
     "worker/base.py": _PROCESSES,
     "worker/media.py": _PROCESSES,
     "worker": (
-        "tests/unit/test_*.py",
+        _TOGETHER,
         _WORKING,
         f"{_running('liveness', 'monitor', 'poison', 'stopping')} tests/faults/test_broker.py",
     ),
     "docker/ecs": (f"tests/unit/test_ecs_*.py {_PROCESSES[0]}", _PROCESSES[1]),
     "service/": (
-        "tests/unit/test_*.py",
+        _TOGETHER,
         "tests/unit/stores tests/unit/auth tests/unit/api",
         f"{_WORKING} {_SERVING}",
     ),
