@@ -36,7 +36,7 @@ class _ListedStore(TableStore):
     remembered: ClassVar[timedelta]
 
     def _list(self, entry_id: str, at: datetime, attributes: Item) -> None:
-        """Store an item that is listed by the instant `at`, in place of an item with this name."""
+        """Store an item that is listed by the instant `at`, in place of an item with this id."""
         listed: Item = {
             "operation_id": text(self.prefix + entry_id),
             "listed_as": text(self.listed_as),
