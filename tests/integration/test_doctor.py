@@ -65,6 +65,9 @@ def of_another_release(name: str, change: str) -> CreateTableInputTypeDef:
             by_day["KeySchema"][0]["AttributeName"] = "shard"
         case "attributes of an index":
             by_day["Projection"] = {"ProjectionType": "ALL"}
+        case "one more attribute of an index":
+            open_rides = next(each for each in indexes if each["IndexName"] == "open_rides")
+            open_rides["Projection"]["NonKeyAttributes"].append("status")
     keys = {part["AttributeName"] for each in (made, *indexes) for part in each["KeySchema"]}
     made["AttributeDefinitions"] = [
         {"AttributeName": key, "AttributeType": "S"} for key in sorted(keys)
@@ -83,6 +86,10 @@ def of_another_release(name: str, change: str) -> CreateTableInputTypeDef:
             "requested_at",
         ),
         ("attributes of an index", "index by_day holds other attributes than this release needs"),
+        (
+            "one more attribute of an index",
+            "index open_rides holds other attributes than this release needs",
+        ),
         ("expiry", "items do not expire by expires_at"),
     ],
 )

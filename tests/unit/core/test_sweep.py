@@ -335,6 +335,14 @@ def test_a_backlog_calls_for_help_once_and_only_unlocked_shards_are_swept(
     assert {service.rides.shard_of(ride_id) for ride_id in seen} == mine
 
 
+def test_a_sweep_that_a_run_can_handle_calls_for_no_help(service: Service) -> None:
+    service.request()
+    service.later(3)
+    calls: list[str] = []
+    assert sweep(service.ports, service.now, call_for_help=lambda: calls.append("help")).rides == 1
+    assert calls == []
+
+
 def test_a_planned_ride_ends_when_its_plan_runs_out(service: Service) -> None:
     """It ends then although its unicorn seems to need only a little longer."""
     service.on_duty()
