@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from service.local.provisioning import load_identity
 from service.local.stack import Secrets
-from tests.browser.windows import DESKTOP, Window, profile
+from tests.browser.steps import cancel_rides
+from tests.browser.windows import DESKTOP, PHONE, Window, profile
 from tests.support.infrastructure import free_port
 from tests.support.local_stack import LocalStack
 
@@ -93,3 +94,13 @@ def window(pages: LocalStack, chromium: Browser) -> Iterator[Callable[..., Windo
     for each in opened:
         each.close()
     assert [fault for each in opened for fault in each.faults] == []
+
+
+@pytest.fixture
+def rider(window: Callable[..., Window], password: str, pages: LocalStack) -> Iterator[Window]:
+    """A rider who is signed in and has no open ride, before and after the test."""
+    cancel_rides(pages)
+    opened = window(PHONE)
+    opened.sign_in("/", "rider", password)
+    yield opened
+    cancel_rides(pages)

@@ -10,23 +10,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
-from tests.browser.steps import cancel_rides, choose, staff
+from tests.browser.steps import choose, staff
 from tests.browser.windows import PHONE, Window
 from tests.support.local_stack import LocalStack
 
 Open = Callable[..., Window]
 UNICORN = {"unicorn_id": "xanthos", "name": "Xanthos", "color": "Golden", "gender": "Male"}
 ON_THE_MAP = "#map .unicorn:not(.far)"
-
-
-@pytest.fixture
-def rider(window: Open, password: str, pages: LocalStack) -> Iterator[Window]:
-    """A rider who is signed in and has no open ride, before and after the test."""
-    cancel_rides(pages)
-    opened = window(PHONE)
-    opened.sign_in("/", "rider", password)
-    yield opened
-    cancel_rides(pages)
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import os
 import re
 import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.steps import cancel_rides, choose, claims, open_streams_until, staff
+from tests.browser.steps import choose, claims, open_streams_until, staff
 from tests.browser.windows import DESKTOP, PHONE, Window
 from tests.support.local_stack import LocalStack
 
@@ -33,16 +33,6 @@ def unicorn(pages: LocalStack, driver_account: str) -> str:
     }
     assert staff(pages, "POST", "/v1/admin/unicorns", unicorn) == 201
     return "rocinante"
-
-
-@pytest.fixture
-def rider(window: Open, password: str, pages: LocalStack) -> Iterator[Window]:
-    """A rider who is signed in and has no open ride, before and after the test."""
-    cancel_rides(pages)
-    opened = window(PHONE)
-    opened.sign_in("/", "rider", password)
-    yield opened
-    cancel_rides(pages)
 
 
 def test_a_driver_without_a_unicorn_is_told_which_account_to_enroll_and_looks_again(
