@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from service.local import procfile
 from tests.support.infrastructure import PROJECT, free_port, wait_until
-from tests.support.stack import start_process
+from tests.support.stack import answers, start_process
 
 ENVIRONMENT = {
     "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
@@ -27,14 +26,6 @@ ENVIRONMENT = {
 }
 
 
-def accepts(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize(
     ("host", "address"),
     [("", "http://127.0.0.1:{}"), (" 127.0.0.1\n", "http://127.0.0.1:{}"), ("::1", "http://[::1]:{}")],
@@ -46,7 +37,8 @@ def test_the_server_listens_where_the_settings_say(tmp_path: Path, host: str, ad
         "web", procfile.read(PROJECT / "Procfile")["web"], environment, tmp_path
     )
     try:
-        wait_until(lambda: accepts("::1" if "::1" in host else "127.0.0.1", port), "the server", 60)
+        # Until it answers: SIGTERM in the first moment of gunicorn's worker is lost.
+        wait_until(lambda: answers(port, host.strip() or "127.0.0.1"), "the server", 60)
         assert f"Listening at: {address.format(port)} " in (tmp_path / "web.log").read_text()
     finally:
         process.stop(grace=20)
