@@ -74,8 +74,11 @@ class FigureLog:
             if now - state["at"] < SECONDS / 2:
                 return
             values, totals = figures_of(self._figures, self._samples(), state["totals"], now)
+            # Without space, the file stays as it is, and a later line counts this period too.
+            new = self._folder / "figures.new"
+            new.write_text(json.dumps({"at": now, "totals": totals}))
+            new.replace(last)
             logger.info("figures", extra=self._record(values, now))
-            last.write_text(json.dumps({"at": now, "totals": totals}))
 
     def _samples(self) -> Samples:
         samples: dict[str, list[tuple[Labels, float]]] = defaultdict(list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Iterator
@@ -71,13 +72,19 @@ class Nothing(Collector):
         return iter(())
 
 
-def test_the_processes_of_a_role_write_one_line_in_each_period(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The lines written."""
     lines: list[object] = []
     logger = logging.getLogger("tests.figures")
     monkeypatch.setattr(logger, "info", lambda *line, **_: lines.append(line))
     monkeypatch.setattr(figure_log, "logger", logger)
+    return lines
+
+
+def test_the_processes_of_a_role_write_one_line_in_each_period(
+    tmp_path: Path, lines: list[object]
+) -> None:
     clock = [NOW]
     one, other = (
         FigureLog("worker", "rides", tmp_path, Nothing(), lambda: clock[0]) for _ in range(2)
@@ -88,3 +95,24 @@ def test_the_processes_of_a_role_write_one_line_in_each_period(
         other.write()
         assert len(lines) == written
     assert json.loads((tmp_path / "figures.json").read_text())["at"] == clock[0]
+
+
+def test_figures_go_on_when_there_is_space_again_for_their_file(
+    tmp_path: Path, lines: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [NOW]
+    log = FigureLog("worker", "rides", tmp_path, Nothing(), lambda: clock[0])
+    log.write()
+
+    def cut_off(path: Path, text: str) -> None:
+        path.write_bytes(b"")
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", cut_off)
+        clock[0] += SECONDS
+        with pytest.raises(OSError, match="no space"):
+            log.write()
+    clock[0] += SECONDS
+    log.write()
+    assert len(lines) == 2
