@@ -118,8 +118,7 @@ def delete_me() -> Response:
     """Delete the caller's account, photo and personal data in rides, and revoke the tokens.
 
     Answers 409 `open_rides` while the caller has an open ride; one that cannot be read counts as
-    open for a day after its request. If the request fails, sign in again
-    and repeat the request.
+    open for a day after its request. If the request fails, sign in again and repeat it.
     """
     deps, subject = dependencies(), caller().subject
     delete_account(

@@ -31,9 +31,9 @@ def erase_rider(rides: Rides, letters: DeadLetters, rider_id: str, now: datetime
     """Erase a rider from all rides that have ended; status, times and distances stay.
 
     Of a ride that cannot be read only the id and the expiry stay; it counts as ended if it was
-    requested more than `UNREADABLE_OPEN_FOR` ago. Also deletes dead letters about
-    the rides, because letters quote their rides. Safe to repeat after an interruption. Five remote
-    calls for each ride. Raises `Unavailable`.
+    requested more than `UNREADABLE_OPEN_FOR` ago. Also deletes dead letters about the rides,
+    because letters quote their rides. Safe to repeat after an interruption. Five remote calls for
+    each ride. Raises `Unavailable`.
     """
     erased, still_open = 0, []
     for listed in items_of(partial(rides.list_of_rider, rider_id, status=None)):

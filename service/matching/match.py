@@ -101,7 +101,7 @@ def _has_too_few_unicorns(pairs: CandidatePairs) -> bool:
 
 def _fair(costs: CostTable, chosen: CandidatePairs, claims: CandidatePairs) -> CandidatePairs:
     """The pairs, after claims went to equally near unicorns that have waited longer."""
-    if len(claims) in (0, costs.candidates.available):
+    if len(claims) in (0, costs.candidates.available) or not costs.tuning.equal_metres:
         return chosen
     equals = costs.equals(claims)
     if equals is claims:

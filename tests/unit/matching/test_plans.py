@@ -80,6 +80,13 @@ def test_a_plan_is_kept_unless_another_is_clearly_better() -> None:
     assert paired(rides, fleet, plans={"r": "planned"}) == ({"r": "other"}, {})
 
 
+def test_without_an_equal_distance_a_slightly_nearer_unicorn_takes_no_planned_ride() -> None:
+    fleet = [available("planned", at(10), 10), available("nearer", at(5), idle_seconds=900)]
+    for equal_metres, sent in ((0, "planned"), (100, "nearer")):
+        tuning = Tuning(equal_metres=equal_metres)
+        assert paired([waiting("r", HERE)], fleet, tuning, {"r": "planned"})[0] == {"r": sent}
+
+
 def test_a_rider_with_a_plan_does_not_lose_it_to_one_slightly_nearer() -> None:
     fleet = [busy("soon", at(-100), HERE, started_ago=60)]
     rides = [waiting("planned", at(-60)), waiting("other", at(20))]
