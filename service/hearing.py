@@ -58,9 +58,9 @@ class HearingReports:
     def _run(self) -> None:
         period = self._ports.rules.stale_after.total_seconds() / TIMES
         while not self._ended.wait(period):
-            self.beat()
+            self.report()
 
-    def beat(self) -> None:
+    def report(self) -> None:
         """Report once whether every call since the last report was heard."""
         refused, self._refused = self._refused, set()
         try:

@@ -28,7 +28,7 @@ from service.stores.broker import (  # noqa: E402
 from service.stores.dynamodb.descriptions import descriptions  # noqa: E402
 from worker import dependencies, liveness, metrics  # noqa: E402
 from worker.base import celery_app  # noqa: E402
-from worker.heartbeat import CountedRequest, Heartbeat, main_clock  # noqa: E402
+from worker.heartbeat import CountedRequest, HeartbeatSender, main_clock  # noqa: E402
 
 # The connections' name is the monitor's; workers and beat set their own when they start.
 app = celery_app("dispatch", settings, connections="wildrydes-monitor", include=["worker.tasks"])
@@ -37,8 +37,9 @@ clock = main_clock(settings)
 app.now = clock.now  # type: ignore[method-assign]
 CountedRequest.now = clock.now
 app.conf.update(
-    # A job is acknowledged when it is done, so a job that dies with its worker runs again. If only
-    # a pool process is killed, the job is lost and the sweep asks for another: no crash loop.
+    # A job is acknowledged when it is done, so a job that dies with its worker is delivered again
+    # after 30 s. A round or a sweep has expired by then, and the sweep has asked for another. If
+    # only a pool process is killed, the job is lost, and the sweep asks for another: no crash loop.
     task_acks_late=True,
     # Soft limit < hard limit < visibility timeout; otherwise a job could run twice at once.
     task_soft_time_limit=15,
@@ -132,4 +133,4 @@ def _build_stores(**_: Any) -> None:
 
 
 metrics.install(settings)
-Heartbeat(settings, clock.now).install()
+HeartbeatSender(settings, clock.now).install()

@@ -18,7 +18,7 @@ from celery.worker.request import Request
 
 from service.clock import REDIS, Clock
 from service.model.errors import Unavailable
-from service.model.operations import Beat, worker_id
+from service.model.operations import Heartbeat, worker_id
 from service.observability.instruments import JOBS
 from service.settings import Settings
 from service.stores.clocks import redis_clock
@@ -68,7 +68,7 @@ class CountedRequest(Request):
         super().on_timeout(soft, timeout)
 
 
-class Heartbeat:
+class HeartbeatSender:
     """Writes heartbeats of this worker's main process to Redis. Connects at the first one."""
 
     def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
@@ -84,28 +84,28 @@ class Heartbeat:
     def install(self) -> None:
         """Connect to the worker's signals; `weak=False`, because Celery keeps weak references."""
         worker_ready.connect(self._begin, weak=False)
-        heartbeat_sent.connect(self._beat, weak=False)
+        heartbeat_sent.connect(self._send, weak=False)
         worker_shutdown.connect(self._end, weak=False)
 
     def _begin(self, sender: Any, **_: Any) -> None:
         self._pool = sender.pool
 
-    def _beat(self, **_: Any) -> None:
+    def _send(self, **_: Any) -> None:
         try:
-            self._workers.beat(self._now())
+            self._workers.note(self._current())
         except Unavailable as error:
             logger.info("heartbeat not stored", extra={"cause": str(error)})
 
     def _end(self, **_: Any) -> None:
         # Celery sends the signal once more when its connection is closed.
-        heartbeat_sent.disconnect(self._beat)
+        heartbeat_sent.disconnect(self._send)
         with suppress(Unavailable):
             self._workers.leave(worker_id(socket.gethostname(), os.getpid()))
 
-    def _now(self) -> Beat:
+    def _current(self) -> Heartbeat:
         active, failed = len(state.active_requests), CountedRequest.failures
         children = self._pool.info.get("processes", ()) if self._pool else ()
-        return Beat(
+        return Heartbeat(
             host=socket.gethostname(),
             pid=os.getpid(),
             version=self._settings.service_version,

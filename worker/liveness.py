@@ -74,12 +74,12 @@ def _while_waiting(connection: Any, live: Touch = touch) -> Any:
     ensure = connection.ensure_connection
 
     def ensure_connection(*args: Any, callback: Touch | None = None, **options: Any) -> Any:
-        def beat() -> None:
+        def still_waiting() -> None:
             live()
             if callback:
                 callback()
 
-        return ensure(*args, callback=beat, **options, **EVERY_SECOND)
+        return ensure(*args, callback=still_waiting, **options, **EVERY_SECOND)
 
     connection.ensure_connection = ensure_connection
     return connection

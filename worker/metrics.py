@@ -34,7 +34,7 @@ from service.stores.redis.link import RedisLink, connect
 SCRAPE_TIMEOUT_SECONDS: Final = 1.0
 
 
-class Queues(Collector):
+class QueueCollector(Collector):
     """Collects the numbers of waiting and running jobs; nothing while the broker is down."""
 
     def __init__(self, broker_url: str) -> None:
@@ -75,7 +75,7 @@ def install(settings: Settings) -> None:
         traces.end()
 
     def listen_as_worker(**_: Any) -> None:
-        expose(settings, WORKER, Queues(settings.broker_url))
+        expose(settings, WORKER, QueueCollector(settings.broker_url))
 
     def listen_as_beat(**_: Any) -> None:
         expose(settings, BEAT)

@@ -34,7 +34,7 @@ def dispatch_round(
 
 @app.task(name=SWEEP_TASK)
 def dispatch_sweep(*_more: object, **_named: object) -> None:
-    """Look after the open rides that are due."""
+    """Handle the open rides that are due."""
     dependencies().sweep()
 
 

@@ -7,7 +7,13 @@ from datetime import datetime, timedelta
 from service.api.views import Instant, View
 from service.core.reconcile import Mended
 from service.model import RepositioningLevel
-from service.model.operations import Beat, DeadLetterKind, DispatchState, QueueLength, WorkerState
+from service.model.operations import (
+    DeadLetterKind,
+    DispatchState,
+    Heartbeat,
+    QueueLength,
+    WorkerState,
+)
 from service.stores.broker import DISPATCH_QUEUE
 
 
@@ -87,8 +93,8 @@ class DispatchView(View):
     repositioning_by_zone: dict[str, RepositioningLevel]
 
 
-def worker_view(beat: Beat, now: datetime) -> WorkerView:
-    return WorkerView.of(beat, state=beat.state_at(now), last_beat=beat.beat_at)
+def worker_view(heartbeat: Heartbeat, now: datetime) -> WorkerView:
+    return WorkerView.of(heartbeat, state=heartbeat.state_at(now), last_beat=heartbeat.beat_at)
 
 
 def queue_view(queue: QueueLength, oldest_waiting: timedelta | None) -> QueueView:

@@ -69,8 +69,8 @@ def report_position(body: PositionReport) -> Response:
     now = deps.now()
     unicorn_id = unicorns.unicorn_id_of(deps.ports, caller().subject)
     noted = positions.record_position(deps.ports, unicorn_id, body.position(now), now)
-    if noted.problem:
-        return answer(200, PositionIgnored(ignored=noted.problem, server_time=now))
+    if noted.ignored:
+        return answer(200, PositionIgnored(ignored=noted.ignored, server_time=now))
     return empty(204, unicorn_tag(noted.unicorn, noted.ride_version, noted.advice, noted.trouble))
 
 

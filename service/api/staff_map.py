@@ -28,7 +28,7 @@ from service.api.streams import EndView, event, opened
 from service.api.views import View, instant_text
 from service.auth import policy
 from service.core import city_map
-from service.core.city_map import Changes, SeenUnicorn, Snapshot, WaitingRide
+from service.core.city_map import MapChanges, SeenUnicorn, Snapshot, WaitingRide
 from service.core.statistics import last_hour
 from service.http import headers
 from service.http.context import dependencies
@@ -141,7 +141,7 @@ def follow_map() -> Response:
 
 # Cached, because all followers in a process get the same events.
 @lru_cache(maxsize=4)
-def _text(news: Snapshot | Changes) -> str:
+def _text(news: Snapshot | MapChanges) -> str:
     if isinstance(news, Snapshot):
         return event("snapshot", to_json(_map(news)).decode(), news.event_id)
     return event("changes", to_json(_changes(news)).decode(), news.event_id)
@@ -157,7 +157,7 @@ def _map(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _changes(changes: Changes) -> dict[str, Any]:
+def _changes(changes: MapChanges) -> dict[str, Any]:
     return {
         "as_of": instant_text(changes.at),
         "unicorns": list(map(_unicorn, changes.unicorns)),

@@ -106,8 +106,8 @@ def list_workers() -> Response:
     """List all workers by their last heartbeats, with those lost in the last hour."""
     deps = dependencies()
     now = deps.now()
-    beats = deps.oversight.workers.beats(now)
-    views = [worker_view(beat, now) for beat in beats]
+    heartbeats = deps.oversight.workers.heartbeats(now)
+    views = [worker_view(heartbeat, now) for heartbeat in heartbeats]
     return answer(200, WorkerListView(workers=views, next_cursor=None))
 
 

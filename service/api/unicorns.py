@@ -24,10 +24,10 @@ from service.api.views import DrivenRideListView, DrivenRideView
 from service.auth import policy
 from service.core import unicorns
 from service.core.transition import stored_unicorn
-from service.core.unicorns import Duty, Step
+from service.core.unicorns import Step, UnicornAndRide
 from service.http import cursors, headers
 from service.http.context import caller, dependencies
-from service.http.gate import granted_wait, wait_for_duty
+from service.http.gate import granted_wait, wait_for_unicorn
 from service.http.guard import check_again
 from service.http.responses import answer, empty, entity_tag, weak_tag
 from service.http.route import Route
@@ -92,22 +92,22 @@ def show_me() -> Response:
     of the advice, which may differ after a 304: the advice holds as long as the answer is 304.
     """
     deps = dependencies()
-    duty = unicorns.load_duty(deps.ports, stored_unicorn(deps.ports, _heard_unicorn()), deps.now())
-    located = unicorns.view(deps.ports, duty.unicorn, deps.now())
-    duty = replace(duty, advice=located.advice)
+    both = unicorns.with_ride(deps.ports, stored_unicorn(deps.ports, _heard_unicorn()), deps.now())
+    located = unicorns.view(deps.ports, both.unicorn, deps.now())
+    both = replace(both, advice=located.advice)
     wait = _granted_wait()
-    if wait and not _is_news(duty, located.trouble, duty.advice):
-        is_news = partial(_is_news, trouble=located.trouble, seen=duty.advice)
-        duty = wait_for_duty(duty, is_news, wait)
+    if wait and not _is_news(both, located.trouble, both.advice):
+        is_news = partial(_is_news, trouble=located.trouble, seen=both.advice)
+        both = wait_for_unicorn(both, is_news, wait)
         check_again()
-        located = unicorns.view(deps.ports, duty.unicorn, deps.now())
-        duty = replace(duty, advice=located.advice)
-    versions = _versions(duty, located.trouble)
+        located = unicorns.view(deps.ports, both.unicorn, deps.now())
+        both = replace(both, advice=located.advice)
+    versions = _versions(both, located.trouble)
     extra = {"ETag": weak_tag(versions), **headers.wait_applied(wait)}
     if headers.not_modified(versions):
         return empty(304, extra)
-    ride = duty.ride and DrivenRideView.of(duty.ride)
-    advice = duty.advice and AdviceView.of(duty.advice)
+    ride = both.ride and DrivenRideView.of(both.ride)
+    advice = both.advice and AdviceView.of(both.advice)
     view = MyUnicornView(unicorn=unicorn_view(located), ride=ride, advice=advice)
     return answer(200, view, extra)
 
@@ -183,17 +183,17 @@ def _granted_wait() -> int | None:
     return None if wait is None else min(wait, stale_seconds // 2)
 
 
-def _versions(duty: Duty, trouble: str) -> str:
-    return unicorn_versions(duty.unicorn.version, duty.ride_version, trouble, duty.advice)
+def _versions(both: UnicornAndRide, trouble: str) -> str:
+    return unicorn_versions(both.unicorn.version, both.ride_version, trouble, both.advice)
 
 
-def _is_news(duty: Duty, trouble: str, seen: Advice | None) -> bool:
+def _is_news(both: UnicornAndRide, trouble: str, seen: Advice | None) -> bool:
     """Whether a waiting client needs an answer.
 
     If the client named versions, it needs one when the present versions differ. Otherwise it needs
     one when its unicorn has a ride, or a goal other than the one at the beginning of the wait.
     """
     if headers.if_none_match_given():
-        return not headers.not_modified(_versions(duty, trouble))
-    is_sent = duty.advice and duty.advice.cell != (seen.cell if seen else None)
-    return duty.unicorn.ride_id is not None or bool(is_sent)
+        return not headers.not_modified(_versions(both, trouble))
+    is_sent = both.advice and both.advice.cell != (seen.cell if seen else None)
+    return both.unicorn.ride_id is not None or bool(is_sent)

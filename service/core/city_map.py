@@ -96,7 +96,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Changes:
+class MapChanges:
     """New and changed entries of the map in full, and the ids of removed ones."""
 
     at: datetime
@@ -161,7 +161,7 @@ class SharedMap:
         self._snapshot: Snapshot | None = None
         self._unicorns: _ChangeLog[SeenUnicorn] = _ChangeLog()
         self._waiting: _ChangeLog[WaitingRide] = _ChangeLog()
-        self._news_by_event: dict[int, Changes | None] = {}
+        self._news_by_event: dict[int, MapChanges | None] = {}
         """A cache: the changes since an event id. The next update clears it."""
         self._followers = 0
         """How many followers there have been since the start."""
@@ -192,7 +192,7 @@ class SharedMap:
             missed = max(0.0, self._monotonic() - due) // UPDATE_SECONDS
             due += (1 + missed) * UPDATE_SECONDS
 
-    def news(self, seen: int | None) -> Snapshot | Changes | None:
+    def news(self, seen: int | None) -> Snapshot | MapChanges | None:
         """The news for a follower that has seen the event `seen`; None if nothing has changed.
 
         Followers that have seen the same event get the same object. Raises `Unavailable` before
@@ -216,17 +216,17 @@ class SharedMap:
         self._waiting.take({w.ride.ride_id: w for w in snapshot.waiting}, at, forget_before)
         self._snapshot, self._news_by_event = snapshot, {}
 
-    def _changes(self, snapshot: Snapshot, seen: int) -> Changes | None:
+    def _changes(self, snapshot: Snapshot, seen: int) -> MapChanges | None:
         unicorns, gone_unicorns = self._unicorns.since(seen)
         waiting, gone_rides = self._waiting.since(seen)
         if not (unicorns or gone_unicorns or waiting or gone_rides):
             return None
-        return Changes(snapshot.at, unicorns, gone_unicorns, waiting, gone_rides)
+        return MapChanges(snapshot.at, unicorns, gone_unicorns, waiting, gone_rides)
 
 
 def follow(
     shared_map: SharedMap, seen: int | None, wait: Wait
-) -> Generator[Snapshot | Changes | None, None, None]:
+) -> Generator[Snapshot | MapChanges | None, None, None]:
     """Yield the news for a follower, at most every `UPDATE_SECONDS`, until the wait ends.
 
     `seen`: the last event that a returning follower has seen, in any process. Yields None if there

@@ -52,9 +52,7 @@ def claim(ports: Stores, pair: Claim, now: datetime) -> Outcome:
     except WriteConflict as lost:
         return _repair(ports, ride, lost, now)
     except DispatchError as error:
-        logger.warning(
-            "claim not confirmed by the store", extra={"ride_id": ride.ride_id, "cause": str(error)}
-        )
+        logger.warning("claim failed", extra={"ride_id": ride.ride_id, "cause": str(error)})
         return Outcome.FAILED
     except Exception:
         # A defect that shows with one ride must not stop the claims of the others.

@@ -38,7 +38,7 @@ TAKEN_BACK_SHARE: Final = 0.05
 """The largest share of the rides with a unicorn that are taken back in one minute. Beyond it the
 model, a map or the phones are probably wrong, and not the unicorns."""
 
-OUTAGE_MESSAGE: Final = "ride left with its silent unicorn: many fell silent together"
+OUTAGE_MESSAGE: Final = "silent unicorn keeps its ride: many fell silent together"
 
 
 class Verdict(StrEnum):

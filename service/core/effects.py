@@ -50,7 +50,10 @@ def after_write(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unic
         if ride and ride.status is RideStatus.MATCHED and ride.matched_at == now:
             ports.statistics.matched((now - ride.requested_at).total_seconds(), now)
     except Unavailable as error:
-        logger.warning("Redis not updated, the sweep repairs it", extra={"cause": str(error)})
+        logger.warning(
+            "Redis not updated: the sweep and the unicorn's next positions repair it",
+            extra={"cause": str(error)},
+        )
         return
     if ride and ride.status is RideStatus.REQUESTED:
         trigger_rides(ports, [ride])

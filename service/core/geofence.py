@@ -13,7 +13,7 @@ from service.model import Location, Position, Ride
 from service.model.errors import TooFarAway, Unavailable
 from service.model.presence import validated
 
-FRESH: Final = timedelta(seconds=15)
+RECENT: Final = timedelta(seconds=15)
 """A position older than this is too old to locate a moving unicorn."""
 
 INSIST_AFTER: Final = timedelta(seconds=30)
@@ -24,18 +24,18 @@ phones and maps can be wrong."""
 def place_of(
     ports: Stores, unicorn_id: str, sent: Position | None, now: datetime
 ) -> Location | None:
-    """Where the unicorn is: the position sent with its step, or else its last position if fresh.
+    """Where the unicorn is: the position sent with its step, or else its last position if recent.
 
     The phone's clock is checked, as for every report. One call to Redis at most.
     """
-    place = validated(sent, now, FRESH) if sent else None
+    place = validated(sent, now, RECENT) if sent else None
     if isinstance(place, Position):
         return place.location
     try:
         last = ports.fleet.position(unicorn_id, now)
     except Unavailable:
         return None
-    return last.location if last and now - last.recorded_at <= FRESH else None
+    return last.location if last and now - last.recorded_at <= RECENT else None
 
 
 def reached_at(ports: Stores, ride: Ride, now: datetime) -> datetime | None:

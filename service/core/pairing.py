@@ -45,7 +45,7 @@ def find_pairs(
     best: Match = partial(
         match, now=now, tuning=tuning, travel=travel, remaining=remaining, trips=trips
     )
-    searching, cut, count = rides, set[str](), tuning.neighbours
+    searching, truncated, count = rides, set[str](), tuning.neighbours
     while True:
         near = ports.fleet.near(
             [ride.pickup for ride in searching],
@@ -58,11 +58,11 @@ def find_pairs(
         fleet |= {
             unicorn_id: entry for unicorn_id, entry in found.items() if unicorn_id not in taken
         }
-        cut -= {ride.ride_id for ride in searching}
-        cut |= {ride.ride_id for ride in searching if ride.pickup in near.truncated}
+        truncated -= {ride.ride_id for ride in searching}
+        truncated |= {ride.ride_id for ride in searching if ride.pickup in near.truncated}
         matching = best(rides, list(fleet.values()), plans)
         claimed = {pairing.ride_id for pairing in matching.claims}
-        searching = [ride for ride in rides if ride.ride_id in cut - claimed]
+        searching = [ride for ride in rides if ride.ride_id in truncated - claimed]
         if not searching:
             break
         count *= SEARCH_GROWTH
@@ -118,6 +118,7 @@ def _plans_with_rider_etas(
     starts = places(_dropoff(fleet[plan.unicorn_id]) for plan in plans)
     pickups = places(rides[plan.ride_id].pickup for plan in plans)
     zone = rides[plans[0].ride_id].zone
+    # A plan's ETA is the rest of the present trip and the drive; only the drive is corrected here.
     surplus = times.rider_factors(zone, starts, pickups, now) - 1
     if not surplus.any():
         return plans

@@ -33,10 +33,10 @@ def rides_to_check(
     """
     assigned = iter(ports.rides.assigned(shard, now))
     while pairs := list(islice(assigned, BATCH_UNICORNS)):
-        yield from _suspicious(ports, pairs, patrols, now)
+        yield from _doubtful(ports, pairs, patrols, now)
 
 
-def _suspicious(
+def _doubtful(
     ports: Stores, pairs: Sequence[tuple[str, str]], patrols: Collection[Patrol], now: datetime
 ) -> Iterator[str]:
     """The rides with which something may be wrong, and those whose entry cannot be read."""
@@ -49,7 +49,7 @@ def _suspicious(
             yield pairs[0][0]
             return
         for pair in pairs:
-            yield from _suspicious(ports, [pair], patrols, now)
+            yield from _doubtful(ports, [pair], patrols, now)
 
 
 def _checked(

@@ -14,7 +14,7 @@ from typing import Final
 from service.core import effects
 from service.core.ports import Sighting, Stores
 from service.core.transition import stored_unicorn
-from service.core.unicorns import Duty, load_duty
+from service.core.unicorns import UnicornAndRide, with_ride
 from service.model import Advice, Position, PositionProblem, Unicorn, UnicornState
 from service.model.errors import Unavailable
 from service.model.presence import validated
@@ -37,13 +37,13 @@ class Noted:
     """The result of a report."""
 
     unicorn: Unicorn | None
-    """None if the report has a `problem`, or if the state of the unicorn is unknown at the
+    """None if the report was `ignored`, or if the state of the unicorn is unknown at the
     moment."""
     ride_version: int | None = None
     """The version of the unicorn's ride, if known."""
     advice: Advice | None = None
     """Where the unicorn was told to wait, if it is idle."""
-    problem: PositionProblem | None = None
+    ignored: PositionProblem | None = None
     """Why the report was ignored, if its time or its sender is wrong."""
     trouble: str = ""
     """The problem that the unicorn is shown with: all its reports, this one too, have been ignored
@@ -59,10 +59,10 @@ def record_position(ports: Stores, unicorn_id: str, position: Position, now: dat
     place = validated(position, now, ports.rules.stale_after)
     if isinstance(place, PositionProblem):
         ports.fleet.ignore_all({unicorn_id: place}, now)
-        return Noted(None, problem=place)
+        return Noted(None, ignored=place)
     sighting = ports.fleet.record(unicorn_id, place, now)
-    if sighting.unicorn is None and (duty := _refreshed(ports, unicorn_id, now)):
-        sighting = replace(sighting, unicorn=duty.unicorn, ride_version=duty.ride_version)
+    if sighting.unicorn is None and (both := _refreshed(ports, unicorn_id, now)):
+        sighting = replace(sighting, unicorn=both.unicorn, ride_version=both.ride_version)
     noted = Noted(
         sighting.unicorn,
         sighting.ride_version,
@@ -80,14 +80,14 @@ def advice_for(sighting: Sighting) -> Advice | None:
     return sighting.advice if unicorn and unicorn.can_take_a_ride else None
 
 
-def _refreshed(ports: Stores, unicorn_id: str, now: datetime) -> Duty | None:
+def _refreshed(ports: Stores, unicorn_id: str, now: datetime) -> UnicornAndRide | None:
     """The unicorn and its ride as stored; None if DynamoDB does not answer."""
     try:
-        duty = load_duty(ports, stored_unicorn(ports, unicorn_id), now)
+        both = with_ride(ports, stored_unicorn(ports, unicorn_id), now)
     except Unavailable:
         return None
-    ports.fleet.refresh(duty.unicorn, now, duty.ride_version)
-    return duty
+    ports.fleet.refresh(both.unicorn, now, both.ride_version)
+    return both
 
 
 def record_positions(

@@ -153,7 +153,7 @@ class Dispatcher:
     def _round(self, lease: RoundLease, end: float) -> tuple[bool, bool]:
         """Pair and claim once; returns whether a claim was lost, and whether all were served."""
         zone = lease.begin_round()
-        rides = [ride for ride in zone.rides if self._still_waits(ride, zone)]
+        rides = self._still_waiting(zone)
         healthy = [ride for ride in rides if ride.ride_id not in zone.suspects]
         suspects = [ride for ride in rides if ride.ride_id in zone.suspects]
         done = self._serve(_in_turn(healthy, zone.resume_at), zone, end)
@@ -178,8 +178,8 @@ class Dispatcher:
             start = _place(rides[first])
             is_time_up = first and self.monotonic() >= end
             if is_time_up:
-                # The last job served the slices before `zone.resume_at`: at one of them, all rides
-                # have had their turn.
+                # `rides` begins at `zone.resume_at`. The last job served the rides before it, so
+                # nothing is left to resume once the loop is back at one of those.
                 done.resume_at = None if zone.resume_at and start < zone.resume_at else start
             if done.resume_at or is_time_up:
                 break
@@ -216,15 +216,18 @@ class Dispatcher:
             return self.tuning
         return tuning_with_repositioning(self.tuning, self.ports.control.current().level_of(zone))
 
-    def _still_waits(self, ride: Ride, zone: WaitingZone) -> bool:
-        """Whether the ride is still to be paired: False once it is past its end.
+    def _still_waiting(self, zone: WaitingZone) -> Sequence[Ride]:
+        """The rides that are not past their end.
 
-        Removes an entry far past its end. If its ride is open, the sweep adds it again.
+        Removes entries far past their end. If such a ride is open, the sweep adds it again.
         """
-        end = self.ports.rules.ends_at(ride, planned=ride.ride_id in zone.plans)
-        if end + OVERDUE < self.now():
-            self.ports.waiting.discard(ride.zone, [ride.ride_id])
-        return self.now() < end
+        now, rules = self.now(), self.ports.rules
+        ends = [rules.ends_at(ride, planned=ride.ride_id in zone.plans) for ride in zone.rides]
+        both = list(zip(zone.rides, ends, strict=True))
+        overdue = [ride for ride, end in both if end + OVERDUE < now]
+        if overdue:
+            self.ports.waiting.discard(overdue[0].zone, [ride.ride_id for ride in overdue])
+        return [ride for ride, end in both if now < end]
 
 
 def _place(ride: Ride) -> PlaceInLine:

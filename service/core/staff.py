@@ -93,9 +93,9 @@ def amend(
     """
     unicorn = stored_unicorn(ports, unicorn_id)
     if accepting is False and unicorn.ride_id and particulars:
-        # First and alone, because the account may be taken: a refused change must decline no offer.
-        # One write of everything before the decline would be simpler, but then a client that takes
-        # a unicorn with an offer off duty would see two new versions instead of one.
+        # The particulars go first and alone: if they are refused (`AccountTaken`), no offer may
+        # have been declined. `accepting` is left to the decline, so that going off duty alone makes
+        # one version, not two.
         renamed = change_unicorn(
             ports, unicorn, lambda stored: stored.amended(particulars, None, now), now, precondition
         )

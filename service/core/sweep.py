@@ -103,19 +103,19 @@ class _Sweep:
             with self.lock(shard) as mine:
                 if not mine or not self.time_left():
                     return Swept()
-                return Swept(1, self._look_after(shard))
+                return Swept(1, self._sweep_shard(shard))
         except Exception as error:
             # The sweep of the other shards goes on.
             _report("shard not swept", error, {"shard": shard})
             return Swept()
 
-    def _look_after(self, shard: str) -> int:
+    def _sweep_shard(self, shard: str) -> int:
         began, batches = self.monotonic(), self._due(shard)
         first = next(batches, ())
         read = self.monotonic()
         end = read + (read - began)
         run = _Run(self.ports, shard, self.now, lambda: self.time_left() or self.monotonic() < end)
-        return run.look_after(chain([first], batches))
+        return run.handle(chain([first], batches))
 
     def _due(self, shard: str) -> Iterator[Sequence[Ride]]:
         seen = 0
@@ -138,8 +138,8 @@ class _Run:
     is_patrol_due: bool = True
     """Whether this run has yet to do the patrol of the shard."""
 
-    def look_after(self, batches: Iterable[Sequence[Ride]]) -> int:
-        """Look after the rides, batch by batch, while there is time. Returns the number seen."""
+    def handle(self, batches: Iterable[Sequence[Ride]]) -> int:
+        """Handle the rides, batch by batch, while there is time. Returns the number handled."""
         seen = 0
         for rides in batches:
             others = [ride for ride in rides if not ride.only_waits(self.now)]
@@ -157,12 +157,12 @@ class _Run:
     def _trigger(self, waiting: Sequence[Ride]) -> bool:
         """Trigger waiting rides again. False if no time is left.
 
-        The first batch is triggered even without time left.
+        The first batch of waiting rides is triggered even without time left.
         """
-        is_first_batch = self.is_patrol_due
+        is_first_waiting = self.is_patrol_due
         # The patrol comes first: a backlog of waiting rides must not hide a silent unicorn.
         self._patrol_once()
-        if not is_first_batch and not self.time_left():
+        if not is_first_waiting and not self.time_left():
             return False
         _trigger_again(self.ports, waiting, self.now)
         return True
@@ -238,6 +238,7 @@ def _trigger_again(ports: Stores, rides: Sequence[Ride], now: datetime) -> None:
             try:
                 effects.trigger_rides(ports, [ride])
             except Exception as error:
+                # `postpone_all` has set the count of `ride` to 0.
                 failed_looks = seen[ride.ride_id].failed_looks
                 _put_back(ports, replace(ride, failed_looks=failed_looks), now, error)
 

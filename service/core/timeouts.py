@@ -57,7 +57,7 @@ def handle_due(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
 
 
 def _check_deadline(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
-    """End a ride whose deadline has passed; trigger any other ride again.
+    """End the ride if its deadline has passed; otherwise trigger it again.
 
     A plan keeps a ride open for a limited time after its deadline.
     """

@@ -94,7 +94,7 @@ def _of_ride(ports: Stores, ride: Ride, existing: Unicorn | None) -> Unicorn | N
 def freed(unicorn: Unicorn | None, ride: Ride, now: datetime) -> Unicorn | None:
     """The unicorn without this ride, which its rider or staff takes from it."""
     return unicorn and unicorn.released(
-        ride.ride_id, now, unanswered=ride.status is RideStatus.OFFERED
+        ride.ride_id, now, withdrawn=ride.status is RideStatus.OFFERED
     )
 
 

@@ -61,7 +61,7 @@ CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornS
 
 @dataclass(frozen=True, slots=True)
 class LocatedUnicorn:
-    """A unicorn as it is shown: as stored, but `non_contactable` if it is silent (`view`)."""
+    """A unicorn as it is shown: as stored, or else as `non_contactable` (see `view`)."""
 
     unicorn: Unicorn
     position: Position | None
@@ -81,12 +81,12 @@ class LocatedUnicorn:
         """
         if self.position_problem:
             return self.position_problem
-        is_silent = self.unicorn.state is UnicornState.NON_CONTACTABLE
-        return UnicornState.NON_CONTACTABLE if is_silent else ""
+        state = self.unicorn.state
+        return state if state is UnicornState.NON_CONTACTABLE else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
+class UnicornAndRide:
     """A unicorn and its ride, as its driver sees them."""
 
     unicorn: Unicorn
@@ -174,7 +174,7 @@ def _next_unicorn(
         return unicorn
     if step is Step.START:
         return unicorn.departed(ride_id, now)
-    return unicorn.released(ride_id, now, declined=step is Step.DECLINE)
+    return unicorn.released(ride_id, now, waits_anew=step is Step.DECLINE)
 
 
 def set_availability(ports: Stores, unicorn_id: str, accepting: bool, now: datetime) -> Unicorn:
@@ -209,7 +209,7 @@ def decline_offer(
             return ride, stored
         if not precondition(stored.version):
             raise StaleVersion(f"the unicorn is at version {stored.version} by now")
-        off_duty = stored.released(ride.ride_id, now, declined=True, keep_accepting=False)
+        off_duty = stored.released(ride.ride_id, now, waits_anew=True, keep_accepting=False)
         return ride.declined_by_unicorn(now, ports.rules.match_within), off_duty
 
     return unicorn.unicorn_id in carry_out(ports, ride, decide, now, unicorn).declined
@@ -252,9 +252,9 @@ def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
     return LocatedUnicorn(unicorn, seen.position, seen.problem, seen.ride_version, advice)
 
 
-def with_advice(ports: Stores, duty: Duty, now: datetime) -> Duty:
-    """The same duty with the unicorn's advice; one call to Redis if the unicorn is idle."""
-    return replace(duty, advice=view(ports, duty.unicorn, now).advice) if duty.is_idle else duty
+def with_advice(ports: Stores, both: UnicornAndRide, now: datetime) -> UnicornAndRide:
+    """The same both with the unicorn's advice; one call to Redis if the unicorn is idle."""
+    return replace(both, advice=view(ports, both.unicorn, now).advice) if both.is_idle else both
 
 
 def valid_advice(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequence[Advice]:
@@ -268,16 +268,16 @@ def valid_advice(moves: MoveMemory, fleet: FleetIndex, now: datetime) -> Sequenc
     return [each for each in advice if each.unicorn_id in idle]
 
 
-def load_duty(ports: Stores, unicorn: Unicorn, now: datetime) -> Duty:
+def with_ride(ports: Stores, unicorn: Unicorn, now: datetime) -> UnicornAndRide:
     """The unicorn with the ride for which it is reserved; one read if it has a ride.
 
     Repairs a reservation for a ride that is not the unicorn's.
     """
     if unicorn.ride_id is None:
-        return Duty(unicorn, None)
+        return UnicornAndRide(unicorn, None)
     ride = ports.rides.get(unicorn.ride_id)
     if ride and ride.status in ASSIGNED and ride.unicorn_id == unicorn.unicorn_id:
-        return Duty(unicorn, ride)
+        return UnicornAndRide(unicorn, ride)
     # The unicorn lost the ride after it was read, or the two rows contradict each other.
     mend(ports, unicorn.ride_id, unicorn.unicorn_id, now)
-    return Duty(unicorn, None)
+    return UnicornAndRide(unicorn, None)

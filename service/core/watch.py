@@ -13,7 +13,7 @@ from service.core.pickup_etas import PickupEtas
 from service.core.ports import Hints, Stores
 from service.core.rides import own_ride
 from service.core.transition import stored_unicorn
-from service.core.unicorns import Duty, load_duty, with_advice
+from service.core.unicorns import UnicornAndRide, with_advice, with_ride
 from service.matching.correction import Kind
 from service.model import SHOWS_UNICORN, Position, Ride, RideStatus
 from service.model.errors import Unavailable, UnicornNotFound
@@ -28,7 +28,7 @@ MAX_SHOWN_ETA_FACTOR: Final = 4
 """A pickup ETA above this many times `max_pickup_eta` comes from a wrong position, so a rider does
 not see it."""
 
-Watched = TypeVar("Watched", Ride, Duty)
+Watched = TypeVar("Watched", Ride, UnicornAndRide)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +80,26 @@ def wait_for_ride(
     return _wait(ports, ride_topic(ride.ride_id), read, done, seconds, monotonic, wait)
 
 
-def wait_for_duty(
+def wait_for_unicorn(
     ports: Stores,
-    duty: Duty,
-    done: Callable[[Duty], bool],
+    both: UnicornAndRide,
+    done: Callable[[UnicornAndRide], bool],
     seconds: float,
     now: Callable[[], datetime],
     monotonic: Callable[[], float],
     wait: Wait,
-) -> Duty:
-    """Return unicorn and ride when `done(duty)` is true, after `seconds`, or when the wait ends.
+) -> UnicornAndRide:
+    """Return unicorn and ride when `done(both)` is true, after `seconds`, or when the wait ends.
 
     Raises `UnicornNotFound` if the unicorn is gone or another account drives it.
     """
-    unicorn = duty.unicorn
+    unicorn = both.unicorn
 
-    def read() -> Duty:
+    def read() -> UnicornAndRide:
         stored = stored_unicorn(ports, unicorn.unicorn_id)
         if stored.account_sub != unicorn.account_sub:
             raise UnicornNotFound("this account drives another unicorn now")
-        return with_advice(ports, load_duty(ports, stored, now()), now())
+        return with_advice(ports, with_ride(ports, stored, now()), now())
 
     return _wait(ports, unicorn_topic(unicorn.unicorn_id), read, done, seconds, monotonic, wait)
 

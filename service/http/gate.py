@@ -33,7 +33,7 @@ from cachetools import TTLCache
 from flask import Flask, current_app, g, request
 
 from service.core import watch
-from service.core.unicorns import Duty
+from service.core.unicorns import UnicornAndRide
 from service.core.watch import Wait
 from service.http import headers
 from service.http.audit import client_address
@@ -275,11 +275,15 @@ def wait_for_ride(ride: Ride, done: Callable[[Ride], bool], seconds: float) -> R
         return watch.wait_for_ride(deps.ports, ride, done, seconds, deps.monotonic, wait)
 
 
-def wait_for_duty(duty: Duty, done: Callable[[Duty], bool], seconds: float) -> Duty:
+def wait_for_unicorn(
+    both: UnicornAndRide, done: Callable[[UnicornAndRide], bool], seconds: float
+) -> UnicornAndRide:
     """Unicorn and ride as soon as `done` is true of them, the time is up or the wait ends."""
     deps = dependencies()
     with _waiting() as wait:
-        return watch.wait_for_duty(deps.ports, duty, done, seconds, deps.now, deps.monotonic, wait)
+        return watch.wait_for_unicorn(
+            deps.ports, both, done, seconds, deps.now, deps.monotonic, wait
+        )
 
 
 def _waiting() -> AbstractContextManager[Wait]:

@@ -64,16 +64,16 @@ def cheapest(pairs: CandidatePairs, skip_costs: FloatArray) -> CandidatePairs:
 
 
 def longest_waiting(
-    claims: CandidatePairs, equals: CandidatePairs, waited: FloatArray
+    claims: CandidatePairs, equals: CandidatePairs, idle: FloatArray
 ) -> CandidatePairs:
     """The same riders; of equally good unicorns, those that have waited longest get the rides.
 
-    `equals`: the claims, and the pairs that are as good as a claim. `waited`: the seconds that each
+    `equals`: the claims, and the pairs that are as good as a claim. `idle`: the seconds that each
     unicorn has waited. In each step, the unicorn without a ride that has waited longest compares
     the rides for which it is equally good: it takes the ride whose unicorn has waited least, if
     that unicorn has waited less. The unicorn that lost its ride may then do the same.
     """
-    seconds = waited.tolist()
+    seconds = idle.tolist()
     holder = dict(zip(claims.riders.tolist(), claims.unicorns.tolist(), strict=True))
     riders_of: dict[int, list[int]] = {}
     for rider, unicorn in zip(equals.riders.tolist(), equals.unicorns.tolist(), strict=True):

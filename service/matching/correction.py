@@ -194,7 +194,7 @@ def _cell(latitude: float, longitude: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CorrectedTimes:
-    """`TravelTimes` of `base`, with a learned correction for one kind of drive."""
+    """`TravelTimes` of `base`, with a correction for one kind of drive."""
 
     base: TravelTimes
     correction: Correction
@@ -211,7 +211,10 @@ class CorrectedTimes:
         return seconds * self.correction.factors(drives), metres
 
     def reach_metres(self, seconds: float) -> float:
-        """The longest straight line with this corrected time; only the terms by distance count."""
+        """The longest straight line with this corrected time, and at least the reach of `base`.
+
+        Only the terms by distance count.
+        """
         distances = np.geomspace(KNOTS[0], 4 * KNOTS[-1], 100)
         terms = np.interp(_clipped_log(distances), LOG_KNOTS, self.correction.by_distance)
         corrections = np.exp(terms)

@@ -157,9 +157,10 @@ class CostTable:
     def equals(self, claims: CandidatePairs) -> CandidatePairs:
         """The claims, and pairs with equally near available unicorns that have waited longer.
 
-        Equally near: the straight lines differ by at most `equal_metres`, and the pickup ETAs by at
-        most the time for that distance. Of each rider's pairs only those with the longest waiting
-        unicorns are kept: as many as `neighbours`, or as there are claims if these are more.
+        Equally near: the straight line is at most `equal_metres` longer, and the pickup ETA longer
+        by at most the time for that distance. Of each rider's pairs only those with the longest
+        waiting unicorns are kept: as many as `neighbours`, or as there are claims if these are
+        more.
         """
         equal, idle = self.tuning.equal_metres, self.candidates.idle
         pickups = self.pickups[claims.riders]
@@ -169,10 +170,11 @@ class CostTable:
         if not longer.any():
             return claims
         rows, unicorns = rows[longer], unicorns[longer]
-        keep = self._allowed(claims.riders[rows], unicorns)
+        allowed = self._allowed(claims.riders[rows], unicorns)
+        rows, unicorns = rows[allowed], unicorns[allowed]
         most = max(self.tuning.neighbours, len(claims))
-        keep[keep] = _first_of_each(rows[keep], -idle[unicorns[keep]], most)
-        rows, unicorns = rows[keep], unicorns[keep]
+        first = _first_of_each(rows, -idle[unicorns], most)
+        rows, unicorns = rows[first], unicorns[first]
         riders = claims.riders[rows]
         seconds, metres = self._drive(riders, unicorns)
         longest = claims.etas[rows] + equal / self.travel.reach_metres(1)

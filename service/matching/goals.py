@@ -59,6 +59,7 @@ class Goals:
         shares = 1 - candidates.ready_in[soon] / knobs.horizon_seconds
         arriving = _spread(candidates.places[soon], shares, self.places, knobs.smooth_metres)
         unserved = np.maximum(0.0, self.expected - arriving)
+        # The Poisson chance that more than k riders come, so that a (k + 1)th unicorn is needed.
         chances = pdtrc(np.arange(MOST_SLOTS), unserved[:, None])
         values: FloatArray = knobs.worth_seconds * np.where(
             chances > knobs.least_chance, chances, 0.0

@@ -28,11 +28,12 @@ from service.matching.evidence import around, fair, log_ratios, noise, usable
 from service.matching.travel import FloatArray, GreatCircle
 from service.matching.truncation import beyond, drives_per_leg, longest_visible
 
-SMALLEST_CHANGE, LARGEST_CHANGE = np.log(0.5), np.log(3.0)
+MOST_BELOW, MOST_ABOVE = np.log(0.5), np.log(3.0)
 """How far legs may move the logarithm of a factor by distance: this far below the smaller, or above
-the larger, of the estimate as it is and the prior. Bounded, because one operator may own many
-unicorns and report false drives. Both count, because the prior for riders gives a short drive four
-times the straight line's time: half the prior is twice too long where the straight line is right.
+the larger, of two expectations, the estimate as it is and the prior. Bounded, because one operator
+may own many unicorns and report false drives. Both expectations count: for short drives the prior
+is four times the straight line's time, so half the prior would still be twice too long where the
+straight line is right.
 """
 
 DISTANCE_CHANGE: Final = 0.25
@@ -55,6 +56,10 @@ LEVEL_RIDGE, SHAPE_RIDGE, DIRECTION_RIDGE, CELL_RIDGE, HOUR_RIDGE = 5.0, 5.0, 10
 distance, level and shape are weighed apart, so that short drives teach something about long ones.
 """
 
+SPREAD_LEGS: Final = 5.0
+"""The spread counts so many further legs with the first spread, because few give no reliable one.
+"""
+
 HUBER: Final = 2.0
 """Residuals beyond this many standard deviations have a bounded influence."""
 ITERATIONS: Final = 15
@@ -74,7 +79,8 @@ def learn(
 
     `legs`: all that ended in some recent time span up to `now` (seconds since 1970). `previous`:
     the correction in use; the result differs from it by a limited change. None if there are too few
-    unicorns, or if the result predicts the legs that were held back worse than `previous` does.
+    unicorns, or if a fit without the held-back legs predicts them worse than `previous` does, by
+    more than `TOLERANCE`.
     """
     able = usable(legs, prior, now)
     if len({leg.unicorn_id for leg in able}) < UNICORNS_NEEDED:
@@ -118,7 +124,7 @@ def _fit(legs: Sequence[Leg], now: float, prior: Correction) -> Correction:
     ends = np.cumsum([len(KNOTS), 4, *map(len, keys)])[:-1]
     distance, direction, *effects = np.split(found, ends)
     by_distance = np.array(prior.by_distance)
-    bounds = around(by_distance, SMALLEST_CHANGE, LARGEST_CHANGE)
+    bounds = around(by_distance, MOST_BELOW, MOST_ABOVE)
     origins, destinations, hours = (
         dict(zip(frequent, map(float, values), strict=True))
         for frequent, values in zip(keys, effects, strict=True)
@@ -139,7 +145,7 @@ def _pace(legs: Sequence[Leg], weights: FloatArray) -> float:
     ratios = np.log([leg.seconds * metres_per_second / leg.metres for leg in legs])
     order = np.argsort(ratios)
     half = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)
-    return float(np.exp(np.clip(ratios[order][half], SMALLEST_CHANGE, LARGEST_CHANGE)))
+    return float(np.exp(np.clip(ratios[order][half], MOST_BELOW, MOST_ABOVE)))
 
 
 def _distance_ridge() -> FloatArray:
@@ -192,9 +198,8 @@ def _evaluated(
     """The mean error of the logarithm, relative to the noise, and the spread of the slower half.
 
     The spread says how late a drive may end. Only slow legs count for it, because very short drives
-    are often far quicker than their estimate, but not more often slow. `LEVEL_RIDGE` further legs
-    with the first spread are added, because few legs give no reliable spread. As in the fit, no
-    unicorn counts more than its share: one alone must not reject what the others teach.
+    are often far quicker than their estimate, but not more often slow. As in the fit, no unicorn
+    counts more than its share: one alone must not reject what the others teach.
     """
     expected = correction.logarithms(Drives.of(legs))
     errors, weights = log_ratios(legs) - expected, fair(drives_per_leg(legs, now), legs)
@@ -206,13 +211,16 @@ def _evaluated(
         ghosts = weights * per_leg
         squares = late @ errors**2 + ghosts @ (1 + z * tail) * spread**2
         total = late.sum() + ghosts.sum()
-        squares += LEVEL_RIDGE * FIRST_SPREAD**2
-        spread = float(np.sqrt(squares / (total + LEVEL_RIDGE)))
+        squares += SPREAD_LEGS * FIRST_SPREAD**2
+        spread = float(np.sqrt(squares / (total + SPREAD_LEGS)))
     return float(np.average(np.abs(errors), weights=weights / noise(legs))), spread
 
 
 def _limited(previous: Correction, goal: Correction, spread: float) -> Correction:
-    """The correction nearest to the goal whose change from `previous` is within the limits."""
+    """The correction nearest to the goal whose change from `previous` is within the limits.
+
+    The spread has no limit, because it changes no estimate, only how late a drive may end.
+    """
 
     def moved(old: float, new: float, largest: float) -> float:
         return old + min(max(new - old, -largest), largest)

@@ -68,8 +68,9 @@ def _choose(costs: CostTable) -> CandidatePairs | None:
     neighbours = costs.tuning.neighbours
     pairs, more_available, more_busy = costs.pairs(costs.riders, neighbours)
     while len(pairs) <= costs.tuning.most_pairs or len(costs.riders) == 1:
-        searching = more_available
-        if not (searching.any() and _has_too_few_unicorns(pairs)):
+        if more_available.any() and _has_too_few_unicorns(pairs):
+            searching = more_available
+        else:
             chosen = cheapest(pairs, costs.unmatched)
             claims = chosen.only(chosen.unicorns < costs.candidates.available)
             searching = _without(more_available, claims.riders)

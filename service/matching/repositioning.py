@@ -68,10 +68,10 @@ def reposition(
     wanted = np.count_nonzero(values, axis=1)
     pairs = _Pairs.of(goals, wanted, candidates, knobs, travel)
     unicorn_ids = candidates.unicorn_ids[: candidates.available]
-    worths = np.array([trust.get(unicorn_id, 1.0) for unicorn_id in unicorn_ids], dtype=np.float64)
+    trusts = np.array([trust.get(unicorn_id, 1.0) for unicorn_id in unicorn_ids], dtype=np.float64)
     kept = pairs.are_kept(goals, unicorn_ids, goal_by_unicorn)
     bonus: FloatArray = np.where(kept, knobs.hysteresis_seconds, 0.0)
-    chosen = _most_worth(pairs.slots(values, worths, bonus, knobs), goals)
+    chosen = _most_worth(pairs.slots(values, trusts, bonus, knobs), goals)
     sent, stands = _sent(chosen, goals, unicorn_ids, knobs.stay_seconds)
     kept_to = {
         unicorn_id: cell
@@ -138,14 +138,14 @@ class _Pairs:
         return kept
 
     def slots(
-        self, values: FloatArray, trust: FloatArray, bonus: FloatArray, knobs: Repositioning
+        self, values: FloatArray, trusts: FloatArray, bonus: FloatArray, knobs: Repositioning
     ) -> CandidatePairs:
         """Combine each pair with its goal's slots that are worth the drive.
 
         In these pairs, a unicorn takes the place of a rider, and a slot that of a unicorn.
         """
         drives = np.maximum(0.0, self.seconds - knobs.stay_seconds)
-        worth = np.where(drives > 0, trust[self.unicorns], 1.0)
+        worth = np.where(drives > 0, trusts[self.unicorns], 1.0)
         gains = worth[:, None] * values[self.goals] - knobs.drive_weight * drives[:, None]
         pair, slot = np.nonzero((gains > 0) & (values[self.goals] > 0))
         return CandidatePairs(

@@ -30,8 +30,10 @@ def _rooms(legs: Sequence[Leg], now: float) -> FloatArray:
 
 
 def longest_visible(legs: Sequence[Leg], now: float) -> float:
-    """The seconds of the longest drive that would have ended by now, had it begun with any of the
-    oldest eighth of the legs.
+    """The longest visible drive, in seconds.
+
+    A drive of this many seconds would have ended by now if it had begun with any of the oldest
+    eighth of the legs.
     """
     return float(np.quantile(_rooms(legs, now), 1 - 1 / LARGEST_WEIGHT))
 
@@ -47,7 +49,8 @@ def drives_per_leg(legs: Sequence[Leg], now: float) -> FloatArray:
     )
     # For each duration t, the risk set: legs that took at most t and began at least t ago.
     at_risk = np.cumsum(count) - np.searchsorted(room, took, side="left")
-    # The share of drives that are shorter. Kept above 0: with few legs it would otherwise be 0.
+    # Of the drives that take at most t, the share that take less. Kept above 0: with few legs it
+    # would otherwise be 0.
     shorter = 1 - count / np.maximum(at_risk, count + 1)
     # For each duration, the share of drives that take no longer.
     cdf = np.append(np.cumprod(shorter[:0:-1])[::-1], 1.0)

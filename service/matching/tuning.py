@@ -20,8 +20,8 @@ class Tuning:
     deadline_seconds: float = 180.0
     """The longest time that a rider waits for a match; the weight of waiting depends on it."""
     equal_metres: float = 100.0
-    """Unicorns whose distances from the pickup differ by at most this are equally near: the one
-    that has waited longest gets the ride."""
+    """A unicorn at most this much farther from the pickup than the chosen one is equally near: the
+    one that has waited longest gets the ride."""
     driving_weight: float = 0.3
     """A round accepts this many more seconds of ETA to save one second of empty driving."""
     on_time_seconds: float = 270.0

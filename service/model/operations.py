@@ -96,7 +96,7 @@ class WorkerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+class Heartbeat:
     """A worker's heartbeat. `memory_bytes`: resident memory, with that of its pool processes.
 
     `revision`: the commit that the worker was built from; empty if it is unknown.

@@ -111,7 +111,7 @@ class Hearing:
     def start(self, heard: datetime | None, now: datetime) -> datetime:
         """When a silence that lasts until now began; `heard`: the unicorn's last call or None.
 
-        Instants in the future are ignored: they were written before a clock was set back.
+        Instants more than `gap` ahead are ignored: they were written before a clock was set back.
         """
         if self.epoch is None or self.since is None:
             return now

@@ -85,8 +85,8 @@ class Ride:
     cancel_reason: Annotated[str | None, OF_END, TEXT] = None
     rating: Annotated[Rating | None, OF_END] = None
     excluded: frozenset[str] = frozenset()
-    """Unicorns that never get this ride again: they declined it, or lost it (not by an
-    offer that expired: `missed_by`)."""
+    """Unicorns that never get this ride again: they declined it, or lost it other than by an
+    expired offer (those are in `missed_by`)."""
     missed_by: frozenset[str] = frozenset()
     """Unicorns whose offer of this ride expired; asked again only if no other is in reach."""
     not_coming: frozenset[str] = frozenset()

@@ -10,7 +10,10 @@ from typing import Final
 
 
 class RideStatus(StrEnum):
-    """The statuses of a ride, in the order in which a completed ride has them."""
+    """The statuses of a ride.
+
+    The first six stand in the order of a completed ride; the last two are its other ends.
+    """
 
     REQUESTED = "requested"
     OFFERED = "offered"

@@ -104,25 +104,26 @@ class Unicorn:
         ride_id: str,
         now: datetime,
         *,
-        declined: bool = False,
-        unanswered: bool = False,
+        waits_anew: bool = False,
+        withdrawn: bool = False,
         keep_accepting: bool = True,
     ) -> Unicorn:
         """Free again. A unicorn that fell silent gets no rides until it goes on duty again.
 
-        `declined`: it declined the ride or did not answer. `unanswered`: the ride was taken back
-        while it was only offered, so it is unknown whether anybody is there.
+        `waits_anew`: its wait begins now, because it declined the ride or did not answer.
+        `withdrawn`: the ride was taken back while it was only offered, so it is unknown whether
+        anybody is there.
         """
         self._require_ride(ride_id, True)
         accepting = self.accepting and keep_accepting
-        served = declined or self.state is UnicornState.ON_TRIP
+        waits_anew = waits_anew or self.state is UnicornState.ON_TRIP
         return self._next(
             state=UnicornState.AVAILABLE if accepting else UnicornState.NON_OPERATIONAL,
             accepting=accepting,
             ride_id=None,
             trip=None,
-            idle_since=now if served else self.idle_since,
-            missed=self.missed if unanswered else frozenset(),
+            idle_since=now if waits_anew else self.idle_since,
+            missed=self.missed if withdrawn else frozenset(),
         )
 
     def offer_missed(self, ride_id: str, now: datetime, *, counts: bool, most: int) -> Unicorn:
@@ -133,7 +134,7 @@ class Unicorn:
         """
         missed = self.missed | {ride_id} if counts else self.missed
         gone = 0 < most <= len(missed)
-        after = self.released(ride_id, now, declined=True, keep_accepting=not gone)
+        after = self.released(ride_id, now, waits_anew=True, keep_accepting=not gone)
         return replace(after, missed=frozenset() if gone else missed)
 
     def with_availability(self, accepting: bool, now: datetime) -> Unicorn:
@@ -176,7 +177,8 @@ class Unicorn:
     def _require_ride(self, ride_id: str, legal: bool) -> None:
         if self.ride_id != ride_id or not legal:
             raise IllegalTransition(
-                f"unicorn {self.unicorn_id} is {self.state} and not on this ride"
+                f"unicorn {self.unicorn_id} is {self.state} with ride {self.ride_id}: "
+                f"not legal for ride {ride_id}"
             )
 
 

@@ -137,12 +137,12 @@ UNREADABLE_ENTRIES: Final = Counter(
 # Who is there
 SILENCES_LEFT: Final = Counter(
     "wildrydes_silences_left",
-    "Times that a ride was left with its silent unicorn because many fell silent together.",
+    "Times that a silent unicorn kept its ride because many fell silent together.",
 )
 NOT_COMING: Final = Counter(
     "wildrydes_rides_not_coming",
-    "Rides whose unicorn does not come, by outcome: taken_back, left (with the unicorn) or "
-    "held_back (too many at once).",
+    "Rides whose unicorn does not come, by outcome: taken_back, left (the unicorn keeps the ride) "
+    "or held_back (too many at once).",
     ["outcome"],
 )
 FLEET_CALLS_REFUSED: Final = Counter(

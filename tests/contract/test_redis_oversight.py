@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis import Redis
 
-from service.model.operations import Beat, QueueLength, WorkerState
+from service.model.operations import Heartbeat, QueueLength, WorkerState
 from service.stores.broker import KEY_PREFIX, RedisQueues
 from service.stores.redis import keys
 from service.stores.redis.link import RedisLink
@@ -18,7 +18,7 @@ from service.stores.redis.waiting import RedisWaitingRides
 from service.stores.redis.workers import REMEMBERED, RedisWorkers
 from tests.support.builders import NOW, a_ride
 
-BEAT = Beat(
+HEARTBEAT = Heartbeat(
     host="host-1",
     pid=7,
     version="2026.11",
@@ -50,17 +50,20 @@ def by_redis(client: Redis) -> datetime:
 
 def seen(workers: RedisWorkers, now: datetime) -> dict[tuple[int, int], WorkerState]:
     """How each worker is, by its process and the jobs it has done."""
-    return {(beat.pid, beat.done): beat.state_at(now) for beat in workers.beats(now)}
+    return {
+        (heartbeat.pid, heartbeat.done): heartbeat.state_at(now)
+        for heartbeat in workers.heartbeats(now)
+    }
 
 
 def test_a_worker_is_known_by_its_last_beat_until_it_leaves(link: RedisLink, client: Redis) -> None:
     workers, now = RedisWorkers(link), by_redis(client)
-    beat = replace(BEAT, beat_at=now)
-    for each in (beat, replace(beat, done=21), replace(beat, pid=8)):
-        workers.beat(each)
+    heartbeat = replace(HEARTBEAT, beat_at=now)
+    for each in (heartbeat, replace(heartbeat, done=21), replace(heartbeat, pid=8)):
+        workers.note(each)
     both = {(7, 21): WorkerState.RUNNING, (8, 20): WorkerState.RUNNING}
     assert seen(workers, by_redis(client)) == both
-    workers.leave(replace(beat, pid=8).worker_id)
+    workers.leave(replace(heartbeat, pid=8).worker_id)
     assert seen(workers, by_redis(client)) == {(7, 21): WorkerState.RUNNING}
 
 
@@ -77,7 +80,7 @@ def test_a_silent_worker_is_lost_and_then_forgotten(
     link: RedisLink, client: Redis, silent_seconds: float, state: WorkerState | None
 ) -> None:
     workers, now = RedisWorkers(link), by_redis(client)
-    workers.beat(replace(BEAT, beat_at=now - timedelta(seconds=silent_seconds)))
+    workers.note(replace(HEARTBEAT, beat_at=now - timedelta(seconds=silent_seconds)))
     assert seen(workers, now) == ({(7, 20): state} if state else {})
     assert bool(client.hlen(keys.WORKERS)) == bool(state)
 
@@ -88,17 +91,17 @@ def test_workers_are_judged_by_the_clock_of_redis_which_they_use(
 ) -> None:
     """Redis' clock may be off: the API goes by the middle one of three, workers by Redis alone."""
     workers, now = RedisWorkers(link), by_redis(client)
-    workers.beat(replace(BEAT, started_at=now - timedelta(seconds=50), beat_at=now))
+    workers.note(replace(HEARTBEAT, started_at=now - timedelta(seconds=50), beat_at=now))
     true_now = by_redis(client) - timedelta(seconds=off_seconds)
-    (beat,) = workers.beats(true_now)
-    assert beat.state_at(true_now) is WorkerState.RUNNING
-    assert abs(true_now - beat.beat_at) < timedelta(seconds=5)
-    assert beat.beat_at - beat.started_at == timedelta(seconds=50)
+    (heartbeat,) = workers.heartbeats(true_now)
+    assert heartbeat.state_at(true_now) is WorkerState.RUNNING
+    assert abs(true_now - heartbeat.beat_at) < timedelta(seconds=5)
+    assert heartbeat.beat_at - heartbeat.started_at == timedelta(seconds=50)
 
 
 def test_a_beat_of_another_release_hides_no_other(link: RedisLink, client: Redis) -> None:
     workers, now = RedisWorkers(link), by_redis(client)
-    workers.beat(replace(BEAT, beat_at=now))
+    workers.note(replace(HEARTBEAT, beat_at=now))
     for number, text in enumerate(("?", "[]", "{}", '{"host": 5, "beat_at": 5}')):
         client.hset(keys.WORKERS, f"other-{number}", text)
     assert seen(workers, now) == {(7, 20): WorkerState.RUNNING}

@@ -76,7 +76,10 @@ def test_workers_of_both_releases_are_listed(
     } | change
     written = {name: value for name, value in record.items() if value is not None}
     client.hset(keys.WORKERS, "h:1", json.dumps(written))
-    listed = {beat.worker_id: beat for beat in RedisWorkers(RedisLink(client)).beats(now)}
+    listed = {
+        heartbeat.worker_id: heartbeat
+        for heartbeat in RedisWorkers(RedisLink(client)).heartbeats(now)
+    }
     assert listed["h:1"].revision == (written.get("revision") or "")
 
 

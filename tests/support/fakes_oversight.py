@@ -9,7 +9,7 @@ from operator import gt, lt
 from typing import Any, TypeVar
 
 from service.model import Page, RepositioningLevel, Ride, RideStatus, Unicorn
-from service.model.operations import AuditEntry, Beat, DeadLetter, DispatchState, QueueLength
+from service.model.operations import AuditEntry, DeadLetter, DispatchState, Heartbeat, QueueLength
 from service.stores.records import instant_text
 from tests.support.fakes import FakeRides, FakeUnicorns
 
@@ -133,10 +133,10 @@ class FakeRoster:
 class FakeWorkers:
     """`Workers` that says what the test tells it."""
 
-    def __init__(self, *beats: Beat) -> None:
-        self.known = list(beats)
+    def __init__(self, *heartbeats: Heartbeat) -> None:
+        self.known = list(heartbeats)
 
-    def beats(self, now: datetime) -> Sequence[Beat]:
+    def heartbeats(self, now: datetime) -> Sequence[Heartbeat]:
         return self.known
 
 

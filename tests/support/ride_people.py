@@ -155,7 +155,7 @@ class People(City):
             return False
         last = self.stores.fleet.position(unicorn_id, self.now)
         since = ride.arrive_refused_at
-        if last is None or self.now - last.recorded_at > geofence.FRESH:
+        if last is None or self.now - last.recorded_at > geofence.RECENT:
             return False
         insists = since is not None and self.now - since >= geofence.INSIST_AFTER
         return not insists and GreatCircle().crow_metres(last.location, ride.pickup) > 500

@@ -60,7 +60,7 @@ def test_a_refused_driver_is_heard_all_the_same() -> None:
     hearing = hearing_on(fleet)
     hearing.refused("driver-1")
     hearing.refused("a rider who tries the routes of unicorns")
-    hearing.beat()
+    hearing.report()
     assert fleet.told == [False]
     assert fleet._heard == fleet._refused == {"u1": NOW}
 
@@ -69,8 +69,8 @@ def test_a_refused_call_of_an_unknown_caller_is_reported_as_deafness_once() -> N
     fleet = Heard()
     hearing = hearing_on(fleet)
     hearing.refused(None)
-    hearing.beat()
-    hearing.beat()
+    hearing.report()
+    hearing.report()
     assert fleet.told == [True, False]
 
 
@@ -85,7 +85,7 @@ def test_a_refused_driver_whose_unicorn_cannot_be_read_is_reported_as_deafness(
 
     monkeypatch.setattr(hearing._ports.unicorns, "of_account", away)
     hearing.refused("driver-1")
-    hearing.beat()
+    hearing.report()
     assert fleet.told == [True]
 
 
@@ -95,7 +95,7 @@ def test_too_many_refused_callers_are_reported_as_deafness() -> None:
     for number in range(2 * MOST_REFUSED):
         hearing.refused(f"stranger-{number}")
     assert len(hearing._refused) <= MOST_REFUSED + 1
-    hearing.beat()
+    hearing.report()
     assert fleet.told == [True]
 
 

@@ -18,11 +18,11 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from service.model.errors import Unavailable
-from service.model.operations import Beat, worker_id
+from service.model.operations import Heartbeat, worker_id
 from service.observability.instruments import JOBS
 from service.settings import Settings
 from tests.support.builders import NOW
-from worker.heartbeat import CountedRequest, Heartbeat, _resident_bytes
+from worker.heartbeat import CountedRequest, HeartbeatSender, _resident_bytes
 
 TICK = timedelta(milliseconds=1)
 
@@ -32,12 +32,12 @@ class Workers:
 
     def __init__(self, *, is_away: bool = False) -> None:
         self.is_away = is_away
-        self.beats: list[Beat] = []
+        self.heartbeats: list[Heartbeat] = []
         self.left: list[str] = []
 
-    def beat(self, beat: Beat) -> None:
+    def note(self, sent: Heartbeat) -> None:
         self._called()
-        self.beats.append(beat)
+        self.heartbeats.append(sent)
 
     def leave(self, name: str) -> None:
         self._called()
@@ -48,14 +48,14 @@ class Workers:
             raise Unavailable("Redis is away")
 
 
-def a_heartbeat(workers: Workers) -> Heartbeat:
+def a_heartbeat(workers: Workers) -> HeartbeatSender:
     settings = Settings(
         aws_region="us-east-1",
         redis_url="redis://127.0.0.1:1/0",
         service_version="1.2.3",
         service_revision="abc",
     )
-    made = Heartbeat(settings, lambda: NOW)
+    made = HeartbeatSender(settings, lambda: NOW)
     made._workers = workers  # type: ignore[assignment]
     return made
 
@@ -116,17 +116,17 @@ def test_a_heartbeat_counts_jobs_and_the_memory_of_all_processes(
     monkeypatch.setattr(CountedRequest, "failures", 3)
     workers = Workers()
     heartbeat = a_heartbeat(workers)
-    heartbeat._beat()
+    heartbeat._send()
     heartbeat._begin(SimpleNamespace(pool=SimpleNamespace(info={"processes": [os.getpid()]})))
-    heartbeat._beat()
-    alone, both = workers.beats
+    heartbeat._send()
+    alone, both = workers.heartbeats
     assert (alone.active, alone.failed, alone.done) == (2, 3, 5)
     assert (alone.version, alone.revision, alone.pid) == ("1.2.3", "abc", os.getpid())
     assert alone.started_at == alone.beat_at == NOW
     assert both.memory_bytes == pytest.approx(2 * alone.memory_bytes, rel=0.2)
     monkeypatch.setattr(state, "all_total_count", [4])
-    heartbeat._beat()
-    assert workers.beats[-1].done == 0
+    heartbeat._send()
+    assert workers.heartbeats[-1].done == 0
 
 
 def test_the_memory_of_a_process_is_what_is_resident() -> None:
@@ -149,7 +149,7 @@ def test_a_worker_says_that_it_leaves_once_and_a_redis_that_is_away_ends_nothing
     assert workers.left == [worker_id(socket.gethostname(), os.getpid())]
     away = a_heartbeat(Workers(is_away=True))
     with caplog.at_level(logging.INFO):
-        away._beat()
+        away._send()
         away._end()
     (record,) = (each for each in caplog.records if each.name == "worker.heartbeat")
     assert (record.getMessage(), vars(record)["cause"]) == ("heartbeat not stored", "Redis is away")
@@ -166,7 +166,7 @@ def test_celery_keeps_what_it_calls() -> None:
             for signal, earlier in zip(signals, before, strict=True)
             for _, receiver in signal.receivers[len(earlier) :]
         ]
-        assert kept == [heartbeat._begin, heartbeat._beat, heartbeat._end]
+        assert kept == [heartbeat._begin, heartbeat._send, heartbeat._end]
     finally:
         for signal, earlier in zip(signals, before, strict=True):
             signal.receivers = earlier

@@ -13,7 +13,7 @@ from service.model.errors import Unavailable
 from service.observability.instruments import BUSY_SECONDS, JOB_SECONDS, JOB_STATES, JOBS
 from service.stores.broker import ROUND_TASK, SWEEP_TASK
 from worker import metrics
-from worker.metrics import Queues
+from worker.metrics import QueueCollector
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_each_end_of_a_job_is_there_before_the_first() -> None:
 
 
 def lengths(queues: object) -> dict[tuple[str, str], float]:
-    collector = Queues("redis://127.0.0.1:1")
+    collector = QueueCollector("redis://127.0.0.1:1")
     collector._queues = queues  # type: ignore[assignment]
     return {
         (sample.name, sample.labels["queue"]): sample.value

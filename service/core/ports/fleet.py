@@ -97,8 +97,9 @@ class FleetIndex(Protocol):
         For each place the result has at least the `per_place` nearest usable unicorns, and one more
         for each other place close by. It also has at least the `per_place` busy unicorns whose
         trips end nearest to the place. Of the usable unicorns that are up to `equal_metres` farther
-        away, the result has those that have waited longest: at least `per_place`, and at least as
-        many as there are places, because all riders may be at the same place.
+        away than the last of the nearest, the result has those that have waited longest: at least
+        `per_place`, and at least as many as there are places, because all riders may be at the same
+        place.
         """
 
     def of_zone(self, zone: str, now: datetime) -> Sequence[FleetEntry]:

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Protocol
 
 from service.model import Page, Ride, RideStatus, Unicorn
-from service.model.operations import AuditEntry, Beat, QueueLength
+from service.model.operations import AuditEntry, Heartbeat, QueueLength
 
 
 class Workers(Protocol):
     """The heartbeats of workers. May raise `Unavailable`."""
 
-    def beats(self, now: datetime) -> Sequence[Beat]:
+    def heartbeats(self, now: datetime) -> Sequence[Heartbeat]:
         """The last heartbeat of each worker that has not signed off. It is kept for an hour."""
 
 

@@ -1,4 +1,4 @@
-"""Waiting rides, what rounds need (leases and a queue), and announcements, all in Redis."""
+"""Waiting rides, leases and announcements, all in Redis, and the queue of jobs at the broker."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class WaitingZone:
     plans: Mapping[str, Pairing]
     """The plans of the last round by ride id."""
     suspects: Mapping[str, int]
-    """The rides of a round whose process died: by ride id, how often a process died while a round
-    tried this ride alone."""
+    """Rides that a process held when it died, by ride id, each with how many processes died while
+    it was tried alone."""
     resume_at: PlaceInLine | None = None
     """The first ride for which the last job had no time; the rides from here on come first."""
 
@@ -61,8 +61,9 @@ class WaitingZone:
 class RoundLease(Protocol):
     """One job's lease on a zone, renewed until it is given back.
 
-    The writes of a round are fenced: once another job has the lease, they raise `LeaseLost` and
-    change nothing. A release then does nothing. Each method makes one remote call.
+    The writes of a round are fenced: once the lease has expired, they raise `LeaseLost` and change
+    nothing (`begin_round` only if another job has the lease). A release then does nothing. Each
+    method makes one remote call.
     """
 
     @property
@@ -87,7 +88,7 @@ class RoundLease(Protocol):
     def clear(self, ride_id: str) -> None:
         """End the suspicion: the process survived the round with this suspect alone.
 
-        The count is taken back even if another job has the lease now.
+        The count is taken back even if the lease has expired.
         """
 
     def release_unless_marked(self) -> bool:

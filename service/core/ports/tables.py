@@ -98,7 +98,7 @@ class Rides(Protocol):
         """
 
     def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
-        """Pairs of ride id and unicorn id, for the shard's rides with a unicorn due after `after`.
+        """Pairs of ride id and unicorn id, for the shard's assigned rides due later than `after`.
 
         Read from the index only, which may be a moment old. Iterating makes one call per 1 MB.
         """

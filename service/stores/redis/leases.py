@@ -19,7 +19,8 @@ the zone's rounds. Its value is the token of that job.
    it. Then it sets the mark and publishes a job as a producer does: its successor.
 
 If a job or its process dies, its lease and the mark in its name expire within 2 s. The sweep
-triggers each waiting ride every few seconds, and its next trigger publishes a job.
+triggers each waiting ride every 4 s (`RETRY_EVERY`), and its next trigger publishes a job. The
+rides that the dead process held are the suspects of that round (`rounds`).
 
 The lease only saves work. If two jobs hold it by mistake, the claim still gives each ride one
 unicorn and each unicorn one ride.
@@ -47,8 +48,8 @@ NOTED_MS: Final = 600_000
 milliseconds: longer than the mark, so that the instant shows how long triggers wait even if a job
 or a mark was lost."""
 LEASE_MS: Final = 2000
-"""How long a lease lasts, in milliseconds: twice a job's work budget. A holder that dies blocks its
-zone for this long at most."""
+"""How long a lease lasts, in milliseconds: twice a job's work budget (`WORK_BUDGET_SECONDS`).
+A holder that dies blocks its zone for this long at most."""
 RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
 """How often the holder renews the lease. Two renewals in a row may fail: the third one is tried
 after 1.5 s. A fourth would come at the moment at which the lease expires."""
@@ -147,10 +148,10 @@ class Lease:
     """
 
     def release_unless_marked(self) -> bool:
-        left = bool(self._run(self._RELEASE_UNLESS_MARKED, (keys.mark,)))
-        if left:
+        is_released = bool(self._run(self._RELEASE_UNLESS_MARKED, (keys.mark,)))
+        if is_released:
             self._over.set()
-        return left
+        return is_released
 
     _RELEASE: Final = """
     -- KEYS lease mark running  ARGV owner [is_alive suspect…]

@@ -1,7 +1,8 @@
 """What a round reads and writes in Redis while its job has the lease of the zone.
 
-Once another job has the lease, each method raises `LeaseLost` and writes nothing; only `clear`
-takes back a count even then. `leases`, beside this module, explains mark and lease.
+Once the lease has expired, each method raises `LeaseLost` and writes nothing, with two exceptions:
+`begin_round` takes the lease again unless another job has it, and `clear` takes its count back.
+`leases`, beside this module, explains mark and lease.
 """
 
 from __future__ import annotations

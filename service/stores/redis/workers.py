@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.model.operations import Beat
+from service.model.operations import Heartbeat
 from service.stores.records import UNREADABLE, record_of, value_of
 from service.stores.redis import keys
 from service.stores.redis.link import RedisStore
@@ -20,10 +20,10 @@ REMEMBERED: Final = timedelta(hours=1)
 class RedisWorkers(RedisStore):
     """`Workers`, and what the workers write. Raises `Unavailable`."""
 
-    def beat(self, beat: Beat) -> None:
+    def note(self, heartbeat: Heartbeat) -> None:
         """Store a worker's heartbeat: one remote call."""
         with self._link.pipe() as pipe:
-            pipe.hset(keys.WORKERS, beat.worker_id, json.dumps(record_of(beat)))
+            pipe.hset(keys.WORKERS, heartbeat.worker_id, json.dumps(record_of(heartbeat)))
             pipe.expire(keys.WORKERS, REMEMBERED)
             pipe.execute()
 
@@ -32,33 +32,41 @@ class RedisWorkers(RedisStore):
         with self._link.use() as client:
             client.hdel(keys.WORKERS, worker_id)
 
-    def beats(self, now: datetime) -> Sequence[Beat]:
+    def heartbeats(self, now: datetime) -> Sequence[Heartbeat]:
         # The clock of a worker's main process (`worker.heartbeat.main_clock`) may be off.
         with self._link.pipe() as pipe:
             pipe.time()
             pipe.hgetall(keys.WORKERS)
             (seconds, micros), texts = pipe.execute()
         ahead = datetime.fromtimestamp(seconds + micros / 1e6, UTC) - now
-        found = {worker_id: _beat(text) for worker_id, text in texts.items()}
-        beats = {worker_id: _set_back(beat, ahead) for worker_id, beat in found.items() if beat}
-        old = [worker_id for worker_id in texts if _is_old(beats.get(worker_id), now)]
+        found = {worker_id: _heartbeat(text) for worker_id, text in texts.items()}
+        heartbeats = {
+            worker_id: _set_back(heartbeat, ahead)
+            for worker_id, heartbeat in found.items()
+            if heartbeat
+        }
+        old = [worker_id for worker_id in texts if _is_old(heartbeats.get(worker_id), now)]
         if old:
             with self._link.use() as client:
                 client.hdel(keys.WORKERS, *old)
-        return [beat for worker_id, beat in sorted(beats.items()) if worker_id not in old]
+        return [
+            heartbeat for worker_id, heartbeat in sorted(heartbeats.items()) if worker_id not in old
+        ]
 
 
-def _set_back(beat: Beat, ahead: timedelta) -> Beat:
-    return replace(beat, beat_at=beat.beat_at - ahead, started_at=beat.started_at - ahead)
+def _set_back(heartbeat: Heartbeat, ahead: timedelta) -> Heartbeat:
+    return replace(
+        heartbeat, beat_at=heartbeat.beat_at - ahead, started_at=heartbeat.started_at - ahead
+    )
 
 
-def _is_old(beat: Beat | None, now: datetime) -> bool:
-    return beat is None or now - beat.beat_at > REMEMBERED
+def _is_old(heartbeat: Heartbeat | None, now: datetime) -> bool:
+    return heartbeat is None or now - heartbeat.beat_at > REMEMBERED
 
 
-def _beat(text: str) -> Beat | None:
+def _heartbeat(text: str) -> Heartbeat | None:
     """None for what this release cannot read."""
     try:
-        return value_of(Beat, json.loads(text))
+        return value_of(Heartbeat, json.loads(text))
     except UNREADABLE:
         return None

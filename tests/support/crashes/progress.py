@@ -89,11 +89,11 @@ def a_unicorn_looks_and_waits(process: Process) -> object:
     ports = process.ports
     process.service.unicorns._accounts["driver-1"] = "u1"
     unicorn = stored_unicorn(ports, unicorns.record_call(ports, "driver-1", process.now))
-    duty = unicorns.load_duty(ports, unicorn, process.now)
+    both = unicorns.with_ride(ports, unicorn, process.now)
     process.service.fleet._positions.clear()
     unicorns.view(ports, unicorn, process.now)
     clock = lambda: process.now  # noqa: E731
-    return watch.wait_for_duty(ports, duty, lambda _: False, 1.5, clock, a_second_each(), Wait())
+    return watch.wait_for_unicorn(ports, both, lambda _: False, 1.5, clock, a_second_each(), Wait())
 
 
 @scenario(given=a_matched_ride)

@@ -15,7 +15,7 @@ from service.http.context import Dependencies
 from service.matching.zones import zone_of
 from service.model import RepositioningLevel, UnicornState
 from service.model.errors import Unavailable
-from service.model.operations import Beat, DeadLetter, DeadLetterKind, QueueLength
+from service.model.operations import DeadLetter, DeadLetterKind, Heartbeat, QueueLength
 from tests.support.api import Api
 from tests.support.builders import BATTERY_PARK, NOW, a_ride, a_unicorn
 
@@ -34,7 +34,7 @@ def oversight(api: Api) -> Any:
 
 
 def test_workers_are_shown_with_their_state(api: Api) -> None:
-    beat = Beat(
+    heartbeat = Heartbeat(
         host="host-1",
         pid=7,
         version="2026.11",
@@ -46,7 +46,7 @@ def test_workers_are_shown_with_their_state(api: Api) -> None:
         memory_bytes=123_456_789,
         revision="abc123",
     )
-    oversight(api).workers.known.append(beat)
+    oversight(api).workers.known.append(heartbeat)
     answer = call(api, "GET", "/workers")
     assert answer.json == {
         "workers": [
@@ -99,7 +99,7 @@ def test_a_redis_that_is_away_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) 
     def away(*_: object) -> None:
         raise Unavailable("Redis: ConnectionError")
 
-    monkeypatch.setattr(oversight(api).workers, "beats", away)
+    monkeypatch.setattr(oversight(api).workers, "heartbeats", away)
     answer = call(api, "GET", "/workers")
     assert (answer.status_code, answer.json["reason"]) == (503, "unavailable")
 

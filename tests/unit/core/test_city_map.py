@@ -11,7 +11,7 @@ import pytest
 
 from service.core import city_map
 from service.core.city_map import (
-    Changes,
+    MapChanges,
     SeenUnicorn,
     SharedMap,
     Snapshot,
@@ -90,7 +90,7 @@ def test_a_follower_gets_changed_entries_and_the_ids_of_removed_ones(
     city.things, city.rides = [moved], []
     city.pass_time(shared_map)
     news = shared_map.news(begun)
-    assert isinstance(news, Changes)
+    assert isinstance(news, MapChanges)
     assert (news.unicorns, news.gone_unicorns) == ([moved], ["u2"])
     assert (news.waiting, news.gone_rides) == ([], ["ride-1"])
     assert shared_map.news(news.event_id) is None
@@ -104,7 +104,7 @@ def test_an_entry_that_comes_back_is_no_longer_listed_as_removed(
     city.things = both
     city.pass_time(shared_map)
     news = shared_map.news(event_id(NOW))
-    assert isinstance(news, Changes)
+    assert isinstance(news, MapChanges)
     assert (news.unicorns, news.gone_unicorns) == (both, [])
 
 
@@ -139,7 +139,7 @@ def test_a_follower_that_was_away_too_long_gets_the_whole_map(
     city.things = [seen("u3")]
     city.pass_time(shared_map)
     last = event_id(NOW) if behind >= 0 else event_id(NOW + behind * SECOND)
-    assert isinstance(shared_map.news(last), Changes) is is_resumed
+    assert isinstance(shared_map.news(last), MapChanges) is is_resumed
 
 
 def test_an_event_id_from_the_future_gets_the_whole_map(shared_map: SharedMap) -> None:
@@ -156,7 +156,7 @@ def test_followers_keep_the_last_picture_while_redis_is_away(
     assert next(feed) is None
     city.is_away, city.things = False, [seen("u3")]
     city.now += SECOND
-    assert isinstance(next(feed), Changes)
+    assert isinstance(next(feed), MapChanges)
 
 
 def test_following_fails_if_the_map_was_never_read(city: City) -> None:
@@ -173,7 +173,7 @@ def test_a_returning_follower_gets_the_last_changes_again(
     city.things = [seen("u3")]
     city.pass_time(shared_map, 5)
     news = next(follow(shared_map, event_id(city.now + SECOND), Wait()))
-    assert isinstance(news, Changes)
+    assert isinstance(news, MapChanges)
     assert [each.unicorn_id for each in news.unicorns] == ["u3"]
 
 
@@ -201,5 +201,5 @@ def test_a_plan_that_changes_is_news(city: City, shared_map: SharedMap) -> None:
     city.rides = [WaitingRide(replace(ride, version=2), None)]
     city.pass_time(shared_map)
     news = shared_map.news(event_id(NOW))
-    assert isinstance(news, Changes)
+    assert isinstance(news, MapChanges)
     assert news.waiting == city.rides

@@ -88,7 +88,7 @@ class Fleet:
                 self._send(number)
             if second % BEAT_SECONDS == 0:
                 for api in self.apis if "apis" not in self.away else ():
-                    api.beat()
+                    api.report()
             with suppress(Unavailable):
                 sweep(self.ports, self.service.now)
 

@@ -131,7 +131,7 @@ def test_the_sweep_mends_a_ride_whose_unicorn_is_not_on_it(service: Service) -> 
 def test_a_unicorn_whose_driver_reads_an_ended_ride_is_freed(service: Service) -> None:
     _, (_, reserved), _, _, (ended, _) = history(service)
     tear(service, ended, reserved)
-    assert unicorns.load_duty(service.ports, reserved, service.now).ride is None
+    assert unicorns.with_ride(service.ports, reserved, service.now).ride is None
     assert service.stored_unicorn().can_take_a_ride
 
 

@@ -8,8 +8,15 @@ from datetime import timedelta
 import pytest
 
 from service.core.positions import Report, record_position, record_positions
-from service.core.unicorns import Duty, LocatedUnicorn, Step, advance, set_availability, view
-from service.core.watch import Wait, wait_for_duty
+from service.core.unicorns import (
+    LocatedUnicorn,
+    Step,
+    UnicornAndRide,
+    advance,
+    set_availability,
+    view,
+)
+from service.core.watch import Wait, wait_for_unicorn
 from service.model import Location, Position, PositionProblem, RideStatus, UnicornState
 from service.model.errors import IllegalTransition, RideNotFound, UnicornNotFound
 from tests.support.builders import a_unicorn
@@ -158,20 +165,22 @@ def test_a_jump_counts_if_two_reports_of_a_bulk_agree(service: Service) -> None:
     assert seen.location == FAR_AWAY
 
 
-def news(service: Service, duty: Duty) -> Duty:
+def news(service: Service, both: UnicornAndRide) -> UnicornAndRide:
     clock = (lambda: service.now), (lambda: 0.0)
-    return wait_for_duty(service.ports, duty, lambda _: True, 1, *clock, Wait())
+    return wait_for_unicorn(service.ports, both, lambda _: True, 1, *clock, Wait())
 
 
-def test_a_wait_for_duty_returns_the_callers_unicorn(service: Service) -> None:
+def test_a_wait_for_news_of_a_unicorn_returns_the_callers_unicorn(service: Service) -> None:
     unicorn = service.on_duty(account_sub="driver-1")
-    assert news(service, Duty(unicorn, None)).unicorn == unicorn
+    assert news(service, UnicornAndRide(unicorn, None)).unicorn == unicorn
 
 
-def test_a_wait_for_duty_ends_if_another_account_drives_the_unicorn(service: Service) -> None:
+def test_a_wait_for_news_of_a_unicorn_ends_if_another_account_drives_the_unicorn(
+    service: Service,
+) -> None:
     unicorn = service.on_duty(account_sub="driver-1")
     with pytest.raises(UnicornNotFound):
-        news(service, Duty(replace(unicorn, account_sub="driver-2"), None))
+        news(service, UnicornAndRide(replace(unicorn, account_sub="driver-2"), None))
 
 
 def test_a_wait_wakes_when_it_ends_or_at_once_if_it_has_ended_and_keeps_its_first_reason() -> None:
@@ -204,6 +213,6 @@ def test_a_problem_is_shown_after_a_minute_of_ignored_reports(service: Service) 
     for seconds in (0, 59, 1):
         now = service.later(seconds)
         late = Position(PICKUP, now - timedelta(hours=1))
-        assert record_position(service.ports, "u1", late, now).problem
+        assert record_position(service.ports, "u1", late, now).ignored
         problems.append(view(service.ports, unicorn, now).position_problem)
     assert problems == [None, None, PositionProblem.TOO_LONG_AGO]

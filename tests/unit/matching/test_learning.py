@@ -13,10 +13,10 @@ from service.matching.correction import AS_ESTIMATED, KNOTS, Correction, Drives,
 from service.matching.evidence import LARGEST_SHARE, fair, noise
 from service.matching.learning import (
     DISTANCE_CHANGE,
-    LARGEST_CHANGE,
     LEGS_PER_CELL,
+    MOST_ABOVE,
+    MOST_BELOW,
     OTHER_CHANGE,
-    SMALLEST_CHANGE,
     UNICORNS_NEEDED,
     learn,
 )
@@ -134,8 +134,8 @@ def test_a_fit_moves_every_coefficient_within_its_limit() -> None:
 @pytest.mark.parametrize("factor", [0.22, 4.5])
 def test_no_legs_move_a_factor_beyond_its_bounds(factor: float) -> None:
     correction = learned(legs_of(factor=factor, spread=0.02), fits=30)
-    assert min(correction.by_distance) >= SMALLEST_CHANGE - 1e-9
-    assert max(correction.by_distance) <= LARGEST_CHANGE + 1e-9
+    assert min(correction.by_distance) >= MOST_BELOW - 1e-9
+    assert max(correction.by_distance) <= MOST_ABOVE + 1e-9
 
 
 CURVE = power_law(353.0, 0.58, metres_per_second=5.0)
@@ -181,8 +181,8 @@ def test_quick_short_drives_count_as_much_as_slow_ones() -> None:
 def test_false_drives_move_the_curve_no_farther_than_its_bounds(metres_per_second: float) -> None:
     correction = curve_learned(short_legs(1 / metres_per_second, 0.02, count=300))
     by_distance = np.array(correction.by_distance)
-    least = np.minimum(CURVE.by_distance, 0.0) + SMALLEST_CHANGE
-    most = np.maximum(CURVE.by_distance, 0.0) + LARGEST_CHANGE
+    least = np.minimum(CURVE.by_distance, 0.0) + MOST_BELOW
+    most = np.maximum(CURVE.by_distance, 0.0) + MOST_ABOVE
     assert (by_distance >= least - 1e-9).all()
     assert (by_distance <= most + 1e-9).all()
 

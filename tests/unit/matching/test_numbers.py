@@ -86,7 +86,7 @@ def test_legs_teach_within_the_bounds_that_are_documented() -> None:
 
 
 def test_a_correction_is_learned_as_carefully_as_documented() -> None:
-    assert (math.log(0.5), math.log(3)) == (learning.SMALLEST_CHANGE, learning.LARGEST_CHANGE)
+    assert (math.log(0.5), math.log(3)) == (learning.MOST_BELOW, learning.MOST_ABOVE)
     assert (learning.DISTANCE_CHANGE, learning.OTHER_CHANGE) == (0.25, 0.1)
     assert (learning.UNICORNS_NEEDED, learning.CELLS_AT_MOST) == (20, 120)
     assert (learning.LEGS_PER_CELL, learning.LEGS_PER_HOUR, learning.HOURS_AT_LEAST) == (8, 100, 3)

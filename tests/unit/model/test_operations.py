@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from service.model.operations import Beat, DispatchState, WorkerState
+from service.model.operations import DispatchState, Heartbeat, WorkerState
 from tests.support.builders import NOW
 
-BEAT = Beat(
+HEARTBEAT = Heartbeat(
     host="worker-1",
     pid=7,
     version="1.0",
@@ -21,12 +21,12 @@ BEAT = Beat(
 
 
 def test_a_worker_that_missed_four_beats_is_lost() -> None:
-    assert BEAT.state_at(NOW + timedelta(seconds=8)) is WorkerState.RUNNING
-    assert BEAT.state_at(NOW + timedelta(seconds=8.001)) is WorkerState.LOST
+    assert HEARTBEAT.state_at(NOW + timedelta(seconds=8)) is WorkerState.RUNNING
+    assert HEARTBEAT.state_at(NOW + timedelta(seconds=8.001)) is WorkerState.LOST
 
 
 def test_a_worker_is_named_among_all_machines() -> None:
-    assert BEAT.worker_id == "worker-1:7"
+    assert HEARTBEAT.worker_id == "worker-1:7"
 
 
 def test_a_pause_covers_its_zones_or_everything() -> None:

@@ -47,7 +47,7 @@ def test_a_unicorn_keeps_its_turn_when_the_ride_is_taken_from_it() -> None:
 
 
 def test_a_unicorn_loses_its_turn_by_a_trip_and_by_a_refusal() -> None:
-    assert on_a_ride().released("ride-1", NOW, declined=True).idle_since == NOW
+    assert on_a_ride().released("ride-1", NOW, waits_anew=True).idle_since == NOW
     assert on_a_ride().departed("ride-1", NOW).released("ride-1", NOW).idle_since == NOW
 
 
