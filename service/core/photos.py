@@ -8,13 +8,14 @@ access.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
 from service.core.ports import Stores
 from service.model import SHOWS_UNICORN
-from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound
+from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound, Unavailable
 
 UPLOAD_BYTES: Final = 5 * 1024 * 1024
 """The largest upload; photos of a phone's camera are smaller."""
@@ -134,8 +135,18 @@ def clean_uploads(
         try:
             upload = uploads.take(identity_id)
             if upload is not None:
-                uploads.keep(owner, clean(upload))
+                _keep(uploads, owner, clean(upload))
                 kept += 1
         except PhotoRefused as error:
             uploads.refuse(owner, str(error))
     return kept
+
+
+def _keep(uploads: Uploads, owner: str, picture: Picture) -> None:
+    try:
+        uploads.keep(owner, picture)
+    except Unavailable:
+        # The upload is gone.
+        with suppress(Unavailable):
+            uploads.refuse(owner, "could not be stored: upload it again")
+        raise

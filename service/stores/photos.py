@@ -66,7 +66,7 @@ class S3Photos(TableStore):
         if item is None:
             return None
         refused = item["refused"]["S"] if "refused" in item else None
-        return Photo(item["identity_id"]["S"], _shown_in(item), refused)
+        return Photo(item["identity_id"]["S"], _name_in(item, "photo"), refused)
 
     def owner(self, identity_id: str) -> str | None:
         item = self._stored(f"identity#{identity_id}")
@@ -122,6 +122,16 @@ class S3Photos(TableStore):
 
     def keep(self, sub: str, picture: Picture) -> None:
         name = f"{_CLEANED}{uuid.uuid4().hex}"
+        # Noted before the files exist: if this process dies, the next photo or the end of the
+        # account deletes them.
+        set_it, values = "SET unseen = :photo", {":photo": text(name)}
+        try:
+            before = self._updated(
+                f"photo#{sub}", set_it, values, ReturnValues="ALL_OLD", **_EXISTS
+            )
+        except ConditionFailed:
+            return
+        self._delete_photo(_name_in(before, "unseen"))
         self._store(name, picture.photo)
         self._store(f"{name}{_THUMBNAIL}", picture.thumbnail)
         self._delete_photo(self.show(sub, name))
@@ -129,29 +139,37 @@ class S3Photos(TableStore):
     def show(self, sub: str, name: str) -> str | None:
         """Show this photo in place of the present one. Returns the photo that is no longer shown.
 
-        If the account was deleted meanwhile, that is the new photo itself.
+        If the account was deleted or another photo was begun meanwhile, that is the new photo
+        itself.
         """
-        set_it, values = "SET photo = :photo REMOVE refused", {":photo": text(name)}
-        shown = _shown_in(self._stored(f"photo#{sub}") or {})
+        set_it, values = "SET photo = :photo REMOVE refused, unseen", {":photo": text(name)}
+        shown = _name_in(self._stored(f"photo#{sub}") or {}, "photo")
+        if shown:
+            set_it = "SET photo = :photo, unseen = :shown REMOVE refused"
+            values[":shown"] = text(shown)
+        # The second part holds if the answer to a first attempt was lost.
+        is_last = {"ConditionExpression": "unseen = :photo OR photo = :photo"}
         try:
             before = self._updated(
-                f"photo#{sub}", set_it, values, ReturnValues="ALL_OLD", **_EXISTS
+                f"photo#{sub}", set_it, values, ReturnValues="ALL_OLD", **is_last
             )
         except ConditionFailed:
             return name
-        replaced = _shown_in(before)
+        replaced = _name_in(before, "photo")
         # The answer to the first attempt was lost, and the second found what the first had stored.
         return shown if replaced == name else replaced
 
     def forget(self, sub: str) -> None:
-        photo = self.get(sub)
-        if photo is None:
+        item = self._stored(f"photo#{sub}")
+        if item is None:
             return
-        self._delete(_upload_key(photo.identity_id))
-        self._delete_photo(photo.name)
-        self._deleted(f"identity#{photo.identity_id}")
-        shown = _shown_in(self._deleted(f"photo#{sub}"))
-        if shown != photo.name:
+        identity_id = item["identity_id"]["S"]
+        self._delete(_upload_key(identity_id))
+        self._delete_photo(_name_in(item, "photo"))
+        self._delete_photo(_name_in(item, "unseen"))
+        self._deleted(f"identity#{identity_id}")
+        shown = _name_in(self._deleted(f"photo#{sub}"), "photo")
+        if shown != _name_in(item, "photo"):
             # The media role kept another one meanwhile.
             self._delete_photo(shown)
 
@@ -198,8 +216,10 @@ def _tried(call: Callable[[], Answer]) -> Answer:
             raise
 
 
-def _shown_in(item: Item) -> str | None:
-    return item["photo"]["S"] if "photo" in item else None
+def _name_in(item: Item, field: str) -> str | None:
+    """The photo's object name in this field: `photo` is shown, `unseen` may have files
+    that must be deleted."""
+    return item[field]["S"] if field in item else None
 
 
 def _upload_key(identity_id: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -139,6 +142,56 @@ def test_an_upload_that_is_cleaned_after_the_end_of_the_account_leaves_nothing(
     place.photos.refuse(sub, "the picture moves")
     assert place.kept() == 0
     assert place.photos.get(sub) is None
+
+
+@pytest.mark.parametrize("ends_with", ["the account", "the next photo"])
+@pytest.mark.parametrize("lost_call", [1, 2, 3, 4, 5])
+def test_no_file_stays_of_a_photo_that_was_interrupted(
+    real: Real, sub: str, monkeypatch: pytest.MonkeyPatch, lost_call: int, ends_with: str
+) -> None:
+    real.photos.link_identity("identity-1", sub)
+    real.photos.keep(sub, PICTURE)
+    calls = itertools.count(1)
+    with monkeypatch.context() as dying:
+        for name in ("_store", "show", "_delete_photo"):
+            call = getattr(real.photos, name)
+            dying.setattr(real.photos, name, partial(die_at, lost_call, calls, call))
+        with pytest.raises(SystemExit):
+            real.photos.keep(sub, PICTURE)
+    assert real.photos.get(sub)
+    if ends_with == "the account":
+        real.photos.forget(sub)
+        assert real.kept() == 0
+    else:
+        real.photos.keep(sub, PICTURE)
+        assert real.kept() == 2
+
+
+@pytest.mark.parametrize("overtaken_at", [1, 2])
+def test_of_two_photos_at_once_the_one_that_began_last_is_shown(
+    real: Real, sub: str, monkeypatch: pytest.MonkeyPatch, overtaken_at: int
+) -> None:
+    real.photos.link_identity("identity-1", sub)
+    store, last = real.photos._store, Picture(b"\xff\xd8 the last", PICTURE.thumbnail)
+    calls = itertools.count(1)
+
+    def store_and_be_overtaken(key: str, body: bytes) -> None:
+        store(key, body)
+        if next(calls) == overtaken_at:
+            real.photos.keep(sub, last)
+
+    monkeypatch.setattr(real.photos, "_store", store_and_be_overtaken)
+    real.photos.keep(sub, PICTURE)
+    shown = real.s3.get_object(Bucket=real.bucket, Key=real.photos.get(sub).name)
+    assert shown["Body"].read() == last.photo
+    assert real.kept() == 2
+
+
+def die_at(number: int, calls: Iterator[int], call: Callable[..., Any], *args: Any) -> Any:
+    """Make the call, or end the process before the call of this number."""
+    if next(calls) == number:
+        raise SystemExit
+    return call(*args)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from service.core.photos import UPLOAD_BYTES, Picture, clean_uploads, photo_of_rider
 from service.model import SHOWS_UNICORN, AssignedUnicorn, RideStatus
-from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound
+from service.model.errors import PhotoNotFound, PhotoRefused, RideNotFound, Unavailable
 from tests.support.builders import BATTERY_PARK, a_ride, a_unicorn
 from tests.support.fakes_photos import FakePhotos
 from tests.support.service import Service
@@ -70,6 +70,22 @@ def test_a_refused_upload_leaves_the_earlier_photo() -> None:
     assert after
     assert after.name == before.name
     assert after.refused
+
+
+def test_an_upload_that_could_not_be_stored_is_lost_and_its_owner_sees_that(
+    photos: FakePhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep(sub: str, picture: Picture) -> None:
+        raise Unavailable("photos: no answer")
+
+    monkeypatch.setattr(photos, "keep", keep)
+    photos.uploaded["identity-1"] = b"a picture"
+    with pytest.raises(Unavailable):
+        clean_uploads(photos, cleaned, lambda: True)
+    assert photos.uploaded == {}
+    photo = photos.get("rider-1")
+    assert photo
+    assert photo.refused == "could not be stored: upload it again"
 
 
 def test_an_upload_that_kills_the_process_is_not_tried_again(photos: FakePhotos) -> None:
