@@ -142,7 +142,7 @@ def power_law(seconds_per_km: float, exponent: float, metres_per_second: float) 
 
 def hats(metres: FloatArray) -> FloatArray:
     """The basis of the terms by distance (hat functions): for each distance, a row with the
-    interpolation weights of the knots, of which two are not 0."""
+    interpolation weights of the knots, of which one or two are not 0."""
     at = _clipped_log(metres)
     return np.stack([np.interp(at, LOG_KNOTS, row) for row in np.eye(len(KNOTS))], axis=1)
 

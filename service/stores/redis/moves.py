@@ -30,8 +30,8 @@ from service.stores.redis.unicorns import KEPT_SECONDS
 QUARTER: Final = 900
 """A rider counts once in each period of this many seconds."""
 PROLONGED_SECONDS: Final = 2.0
-"""How often a process sets the expiry of the hashes in which it counts. A hash that a new Redis
-lacks gets its expiry within this time."""
+"""How often a process sets the expiry of the hashes in which it counts. So after a loss of Redis a
+hash has no expiry until the first request that comes later than this."""
 MOST_ZONES: Final = 512
 REMEMBERED: Final = timedelta(seconds=2 * QUARTER)
 """How long requests are kept: the present quarter of an hour and the one before."""
