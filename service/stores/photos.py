@@ -165,13 +165,10 @@ class S3Photos(TableStore):
             return
         identity_id = item["identity_id"]["S"]
         self._delete(_upload_key(identity_id))
-        self._delete_photo(_name_in(item, "photo"))
-        self._delete_photo(_name_in(item, "unseen"))
+        self._delete_photos_of(item)
         self._deleted(f"identity#{identity_id}")
-        shown = _name_in(self._deleted(f"photo#{sub}"), "photo")
-        if shown != _name_in(item, "photo"):
-            # The media role kept another one meanwhile.
-            self._delete_photo(shown)
+        # Once more, because the media role may have begun another photo meanwhile.
+        self._delete_photos_of(self._deleted(f"photo#{sub}"))
 
     def _link(self, key: str) -> str:
         sign = partial(
@@ -187,6 +184,10 @@ class S3Photos(TableStore):
         put = partial(self._s3.put_object, Bucket=self._bucket, Key=key, Body=body)
         # Only the viewer's browser caches the file, for a minute. The browser goes by the type.
         _tried(lambda: put(ContentType="image/jpeg", CacheControl="private, max-age=60"))
+
+    def _delete_photos_of(self, item: Item) -> None:
+        self._delete_photo(_name_in(item, "photo"))
+        self._delete_photo(_name_in(item, "unseen"))
 
     def _delete_photo(self, name: str | None) -> None:
         if name:
@@ -217,8 +218,7 @@ def _tried(call: Callable[[], Answer]) -> Answer:
 
 
 def _name_in(item: Item, field: str) -> str | None:
-    """The photo's object name in this field: `photo` is shown, `unseen` may have files
-    that must be deleted."""
+    """The photo that this field names: `photo` is shown, `unseen` is not and may have files."""
     return item[field]["S"] if field in item else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -167,6 +167,26 @@ def test_no_file_stays_of_a_photo_that_was_interrupted(
         assert real.kept() == 2
 
 
+def test_the_end_of_an_account_leaves_no_file_of_a_photo_that_was_begun_meanwhile(
+    real: Real, sub: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real.photos.link_identity("identity-1", sub)
+    real.photos.keep(sub, PICTURE)
+    deleted = real.photos._deleted
+
+    def begin_another_and_delete(item_id: str) -> Any:
+        if item_id == f"photo#{sub}":
+            with monkeypatch.context() as dying:
+                dying.setattr(real.photos, "show", partial(die_at, 1, itertools.count(1), None))
+                with pytest.raises(SystemExit):
+                    real.photos.keep(sub, PICTURE)
+        return deleted(item_id)
+
+    monkeypatch.setattr(real.photos, "_deleted", begin_another_and_delete)
+    real.photos.forget(sub)
+    assert real.kept() == 0
+
+
 @pytest.mark.parametrize("overtaken_at", [1, 2])
 def test_of_two_photos_at_once_the_one_that_began_last_is_shown(
     real: Real, sub: str, monkeypatch: pytest.MonkeyPatch, overtaken_at: int
@@ -187,7 +207,7 @@ def test_of_two_photos_at_once_the_one_that_began_last_is_shown(
     assert real.kept() == 2
 
 
-def die_at(number: int, calls: Iterator[int], call: Callable[..., Any], *args: Any) -> Any:
+def die_at(number: int, calls: Iterator[int], call: Any, *args: Any) -> Any:
     """Make the call, or end the process before the call of this number."""
     if next(calls) == number:
         raise SystemExit
