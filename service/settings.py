@@ -61,7 +61,8 @@ class Settings(BaseModel):
     otel_exporter_otlp_endpoint: types.WebUrl = ""
 
     rider_max_active_rides: int = Field(3, ge=0)
-    # These two bound the sets that a round searches in one call to Redis, which may take 0.25 s.
+    # These two bound the sets that one search of the fleet reads, in one call to Redis. A request
+    # waits 0.25 s for such a call.
     dispatch_max_pickup_eta_seconds: int = Field(480, gt=0, le=7200)
     unicorn_stale_seconds: int = Field(60, gt=0, le=3600)
     dispatch_plan_seconds: types.Seconds = Field(480, ge=0)

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from pydantic import Field, SkipValidation, ValidationError
 
 from service.api.fields import Heading, Instant, Point, Speed, Strict, UnicornId
-from service.api.unicorn_views import PositionIgnored, PositionsNoted, RefusedPosition, unicorn_tag
+from service.api.unicorn_views import PositionIgnored, PositionsNoted, RejectedPosition, unicorn_tag
 from service.auth import policy
 from service.core import positions, unicorns
 from service.core.positions import Report
@@ -93,21 +93,21 @@ def report_positions(body: PositionReports) -> Response:
         if isinstance(entry, NamedPositionReport)
     ]
     problems = positions.record_positions(deps.ports, [report for _, report in readable], now)
-    rejected = [entry for entry in entries if isinstance(entry, RefusedPosition)]
+    rejected = [entry for entry in entries if isinstance(entry, RejectedPosition)]
     rejected += [
-        RefusedPosition(index=index, unicorn_id=report.unicorn_id, reason=problem)
+        RejectedPosition(index=index, unicorn_id=report.unicorn_id, reason=problem)
         for (index, report), problem in zip(readable, problems, strict=True)
         if problem
     ]
-    rejected.sort(key=lambda refused: refused.index)
+    rejected.sort(key=lambda entry: entry.index)
     return answer(200, PositionsNoted(accepted=len(entries) - len(rejected), rejected=rejected))
 
 
-def _entry_of(index: int, raw: object) -> NamedPositionReport | RefusedPosition:
-    """An entry of a bulk report, or its refusal; other entries are not affected."""
+def _entry_of(index: int, raw: object) -> NamedPositionReport | RejectedPosition:
+    """An entry of a bulk report, or its rejection; other entries are not affected."""
     try:
         return NamedPositionReport.model_validate(raw)
     except ValidationError:
         name = raw.get("unicorn_id") if isinstance(raw, dict) else None
         unicorn_id = name if isinstance(name, str) and is_id(name) else None
-        return RefusedPosition(index=index, unicorn_id=unicorn_id, reason="validation_failed")
+        return RejectedPosition(index=index, unicorn_id=unicorn_id, reason="validation_failed")

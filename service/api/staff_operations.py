@@ -1,4 +1,4 @@
-"""Routes of staff about the service itself: workers, queues, dead letters, tokens, the pause.
+"""Routes of staff about the service itself: workers, queues, dead letters, audit, tokens, dispatch.
 
 Each write makes an audit entry.
 """

@@ -68,7 +68,7 @@ class PositionIgnored(View):
     server_time: Instant
 
 
-class RefusedPosition(View):
+class RejectedPosition(View):
     """An entry that was rejected, and why; `unicorn_id` is null if the entry has no valid one."""
 
     index: int
@@ -80,7 +80,7 @@ class PositionsNoted(View):
     """The number of accepted positions, and the rejected entries by their index in the body."""
 
     accepted: int
-    rejected: list[RefusedPosition]
+    rejected: list[RejectedPosition]
 
 
 class EstimateView(View):

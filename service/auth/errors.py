@@ -77,7 +77,7 @@ class Forbidden(AuthError):
 
 
 class AuthUnavailable(AuthError):
-    """Keys or revocations are not available now; the client may retry after `retry_after` s."""
+    """Keys, revocations or STS are not available; the client may retry after `retry_after` s."""
 
     status = 503
     reason = "auth_unavailable"

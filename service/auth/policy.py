@@ -106,7 +106,7 @@ def must_be_certain(policy: Policy, method: str) -> bool:
 
     True for every staff route and every write, False for other reads. A route that requires only
     the scope for reading rides is a read too: estimates are a `POST` that changes nothing, and a
-    sign-out must not fail because of a revocation.
+    sign-out must not fail while it is unknown what is revoked.
     """
     reads = method in {"GET", "HEAD"} or policy.scopes == (RIDES_READ_SCOPE,)
     return ADMIN_SCOPE in policy.scopes or not reads

@@ -71,7 +71,7 @@ class RevocationStore(Protocol):
         """Store a revocation that holds from `revoked_at` on. Raises `Unavailable`."""
 
 
-class SignOut(StrEnum):
+class PoolSignOut(StrEnum):
     """The result of signing a subject out at the user pool, in the words of the audit log."""
 
     DONE = "signed out"
@@ -87,7 +87,7 @@ class SignOut(StrEnum):
 class UserPool(Protocol):
     """The Cognito user pool (`service.stores.cognito`)."""
 
-    def sign_out(self, sub: str) -> tuple[SignOut, datetime | None]:
+    def sign_out(self, sub: str) -> tuple[PoolSignOut, datetime | None]:
         """End all sign-ins of a subject, which makes its refresh tokens useless.
 
         Returns the result and the pool's time when it answered; None if that is unknown.
@@ -110,8 +110,8 @@ class Accounts(Protocol):
 class NoUserPool:
     """Used when the settings name no pool; signs nobody out."""
 
-    def sign_out(self, sub: str) -> tuple[SignOut, datetime | None]:
-        return SignOut.NOT_ASKED, None
+    def sign_out(self, sub: str) -> tuple[PoolSignOut, datetime | None]:
+        return PoolSignOut.NOT_ASKED, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def revoke(
     *,
     session_seconds: int,
     leeway_seconds: int,
-) -> SignOut:
+) -> PoolSignOut:
     """Revoke an identifier from now on; a subject is signed out at the pool first.
 
     The order matters: every token issued before the sign-out is older than the revocation, and

@@ -20,7 +20,7 @@ from pydantic_core import to_json
 from service import setting_types as types
 from service.auth import revocation
 from service.auth.claims import LONGEST_SESSION_SECONDS
-from service.auth.revocation import NoUserPool, SignOut, UserPool
+from service.auth.revocation import NoUserPool, PoolSignOut, UserPool
 from service.bootstrap import (
     JOB_TIMEOUT_SECONDS,
     RedisStores,
@@ -109,7 +109,7 @@ class Tools:
         pool_id = self.settings.cognito_user_pool_id
         return CognitoUserPool(pool_id) if pool_id else NoUserPool()
 
-    def revoke(self, kind: str, value: str) -> SignOut:
+    def revoke(self, kind: str, value: str) -> PoolSignOut:
         """Revoke a token, a sign-in or a subject, in every process within 5 s.
 
         Raises `Unavailable`.

@@ -40,7 +40,7 @@ _AT_ONCE: Final = 0.001
 another error."""
 
 AHEAD_BYTES: Final = 8 * 1024
-"""At most so many bytes of the next request are read while the present one waits for news."""
+"""While a request waits for news, the next one is read until so many bytes of it are there."""
 
 _READABLE: Final = 1
 """libev's EV_READ."""

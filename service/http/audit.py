@@ -56,7 +56,7 @@ def part_of_action(what: str, **ids: str) -> None:
 
 
 def outcome_unknown(status: int) -> None:
-    """Log that staff tried a change, and that it is unknown whether the change was stored."""
+    """Record that staff tried a change, and that it is unknown whether the change was stored."""
     ids = request.view_args or {}
     audit.warning("outcome unknown", extra={**_who(), "status": status, **ids})
     _store("outcome unknown", {**ids, "status": str(status)})

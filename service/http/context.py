@@ -1,4 +1,4 @@
-"""What a view can ask for: the process's dependencies, the caller, the client, the request id."""
+"""What a handler can ask for: the process's dependencies, the caller, the client and more."""
 
 from __future__ import annotations
 

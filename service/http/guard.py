@@ -1,6 +1,6 @@
 """The guard: admits a request only with a token that satisfies its route's policy.
 
-It runs before the body is read, and refuses an endpoint that it does not know.
+It runs before the body is read. A request for an endpoint without a declared route fails (500).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from service.auth.callers import caller_of
 from service.auth.errors import AuthError, AuthUnavailable
 from service.auth.policy import ADMIN_SCOPE, Policy, Role, authorize
 from service.auth.principal import Principal
-from service.auth.revocation import SignOut
+from service.auth.revocation import PoolSignOut
 from service.http import audit, cors
 from service.http.context import Dependencies, caller, dependencies
 from service.http.gateway import gateway_facts
@@ -84,9 +84,11 @@ def is_still_admitted() -> bool:
     return True
 
 
-def revoke(kind: str, value: str) -> SignOut:
-    """Revoke a token, a session or an account: in this process at once, in all others within 5 s.
-    Raises `Unavailable`."""
+def revoke(kind: str, value: str) -> PoolSignOut:
+    """Revoke a token, a sign-in or a subject: in this process at once, in all others within 5 s.
+
+    Raises `Unavailable`.
+    """
     deps, settings = dependencies(), dependencies().settings
     signed_out = revocation.revoke(
         deps.revocations,

@@ -40,7 +40,7 @@ READ: Final = (
 
 LONGEST_WAIT_SECONDS: Final = 30
 """The longest wait that a client may ask for. It is below the idle timeout of load balancers (ALB:
-60 s) and the graceful timeout of the server."""
+60 s). A process that stops ends all waits at once."""
 
 _WAIT: Final = re.compile(r'\s*wait\s*=\s*(?:([0-9]+)|"([0-9]+)")\s*(?:;.*)?', re.IGNORECASE)
 _EVENT_ID: Final = re.compile(r"[0-9]{1,15}")

@@ -91,7 +91,7 @@ REASONS: Final[Mapping[str, str]] = {
 
 
 class Problem(Exception):
-    """An error answer (RFC 9457); any code below a view may raise it."""
+    """An error answer (RFC 9457); any code that a handler calls may raise it."""
 
     def __init__(
         self,

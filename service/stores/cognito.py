@@ -24,7 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from service.auth.errors import InvalidToken
-from service.auth.revocation import SignOut
+from service.auth.revocation import PoolSignOut
 from service.stores.credentials import aws_client, code_of, ignoring, unavailable
 
 logger = logging.getLogger(__name__)
@@ -43,10 +43,10 @@ SUSPENDED: Final = "custom:suspended"
 _NO_TOKEN: Final = ("InvalidParameterException", "UnsupportedTokenTypeException")
 _NOT_FOUND: Final = "UserNotFoundException"
 _SAYS: Final = {
-    "AccessDeniedException": SignOut.NO_PERMISSION,
-    _NOT_FOUND: SignOut.NO_SUCH_USER,
+    "AccessDeniedException": PoolSignOut.NO_PERMISSION,
+    _NOT_FOUND: PoolSignOut.NO_SUCH_USER,
     # For example for the ARN of a role, which no user can have as name.
-    "InvalidParameterException": SignOut.NO_SUCH_USER,
+    "InvalidParameterException": PoolSignOut.NO_SUCH_USER,
 }
 
 
@@ -61,7 +61,7 @@ class CognitoUserPool:
     def __init__(self, pool_id: str) -> None:
         self._pool_id = pool_id
 
-    def sign_out(self, sub: str) -> tuple[SignOut, datetime | None]:
+    def sign_out(self, sub: str) -> tuple[PoolSignOut, datetime | None]:
         try:
             answer = self._call(sub, "admin_user_global_sign_out")
         except ClientError as error:
@@ -69,8 +69,8 @@ class CognitoUserPool:
         except BotoCoreError as error:
             return _failed(type(error).__name__), None
         except LookupError:
-            return SignOut.NO_SUCH_USER, None
-        return SignOut.DONE, _time_of(answer)
+            return PoolSignOut.NO_SUCH_USER, None
+        return PoolSignOut.DONE, _time_of(answer)
 
     def delete(self, sub: str) -> None:
         """Delete the account, if there is one. Three remote calls at most."""
@@ -181,9 +181,9 @@ def _time_of(answer: Any) -> datetime | None:
         return None
 
 
-def _failed(code: str) -> SignOut:
-    outcome = _SAYS.get(code, SignOut.FAILED)
-    if outcome is not SignOut.NO_SUCH_USER:
+def _failed(code: str) -> PoolSignOut:
+    outcome = _SAYS.get(code, PoolSignOut.FAILED)
+    if outcome is not PoolSignOut.NO_SUCH_USER:
         logger.warning(
             "subject not signed out at the pool: its refresh tokens may still be honoured",
             extra={"cause": code},

@@ -14,7 +14,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from service.auth.errors import InvalidToken
-from service.auth.revocation import SignOut, revoke
+from service.auth.revocation import PoolSignOut, revoke
 from service.local.identity import USER_SCOPES, Identity
 from service.local.login import Login, LoginFailed
 from service.local.provisioning import provision
@@ -68,7 +68,7 @@ def test_after_a_revocation_a_session_cannot_renew_itself(
     now = datetime.now(UTC)
     mark = ("sub", identity.subs["rider"])
     signed_out = revoke(store, pool, mark, lambda: now, session_seconds=9, leeway_seconds=0)
-    assert signed_out is SignOut.DONE
+    assert signed_out is PoolSignOut.DONE
     assert renewed["auth_time"] <= now.timestamp()
     with pytest.raises(LoginFailed):
         login.refresh(session.refresh_token)
@@ -81,7 +81,7 @@ def test_after_a_revocation_a_session_cannot_renew_itself(
 def test_a_subject_that_is_no_user_of_the_pool_needs_no_sign_out(
     pool: CognitoUserPool, sub: str
 ) -> None:
-    assert pool.sign_out(sub) == (SignOut.NO_SUCH_USER, None)
+    assert pool.sign_out(sub) == (PoolSignOut.NO_SUCH_USER, None)
 
 
 def test_a_user_of_another_identity_provider_is_found_by_its_sub(
@@ -94,7 +94,7 @@ def test_a_user_of_another_identity_provider_is_found_by_its_sub(
         named = {"UserPoolId": ANY, "Username": "Google_1234"}
         stub.add_response("admin_user_global_sign_out", {}, named)
         outcome, _ = pool.sign_out("0c7ff7f5-7d1d-4c9e-8f1c-0a4bcb5f2a11")
-        assert outcome is SignOut.DONE
+        assert outcome is PoolSignOut.DONE
         stub.assert_no_pending_responses()
 
 
@@ -151,7 +151,7 @@ def test_a_missing_permission_is_reported(
     monkeypatch.setenv(ENDPOINT, refusing.url)
     with caplog.at_level(logging.WARNING):
         answer = pool.sign_out("rider")
-    assert answer == (SignOut.NO_PERMISSION, datetime(2026, 11, 23, 2, 46, 28, tzinfo=UTC))
+    assert answer == (PoolSignOut.NO_PERMISSION, datetime(2026, 11, 23, 2, 46, 28, tzinfo=UTC))
     assert "not signed out at the pool" in caplog.text
 
 
@@ -160,5 +160,5 @@ def test_a_pool_that_is_away_stops_no_revocation(
 ) -> None:
     monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{free_port()}")
     with caplog.at_level(logging.WARNING):
-        assert pool.sign_out("rider") == (SignOut.FAILED, None)
+        assert pool.sign_out("rider") == (PoolSignOut.FAILED, None)
     assert "not signed out at the pool" in caplog.text

@@ -1,7 +1,7 @@
 """The index of open rides, in shards: which rides are due, and when they are due again.
 
-An entry of the index has a ride's id, its `due_at` and its unicorn; the rides themselves are read
-in batches.
+An entry of the index has a ride's id, its `due_at`, its deadline and its unicorn; the rides
+themselves are read in batches.
 """
 
 from __future__ import annotations

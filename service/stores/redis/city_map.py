@@ -2,8 +2,8 @@
 each unicorn last was.
 
 The hash is written with the state of a unicorn, in the same call, so a position costs nothing more.
-A unicorn that drives into another zone stays in the hash of the one before until that is tidied;
-the entry that was noted last counts.
+A unicorn that drives into another zone stays in the hash of the one before until that is tidied. Of
+its entries, the one with the newest version counts, and of those the one that was noted last.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TIDIED_AFTER: Final = timedelta(hours=1)
 _CACHED: Final = 2 * MOST_SHOWN
 
 
-class Noted(NamedTuple):
+class MapEntry(NamedTuple):
     """What the map shows of a unicorn, except its position; `at`: milliseconds since 1970."""
 
     at: int
@@ -73,7 +73,7 @@ class RedisCityMap(RedisStore):
         self._stale = stale
 
     def unicorns(self, box: Box, limit: int, now: datetime) -> Sequence[SeenUnicorn]:
-        """A call for each `BATCH_UNICORNS` unicorns of the box's zones, and two more."""
+        """A call for each `BATCH_UNICORNS` unicorns of the box's zones, and those of `_noted`."""
         found: list[SeenUnicorn] = []
         fresh_since = now - self._stale
         entries = self._noted(box, now)[:MOST_READ]
@@ -89,7 +89,7 @@ class RedisCityMap(RedisStore):
         return found[:limit]
 
     def states(self, now: datetime) -> Mapping[UnicornState, int]:
-        """Two calls."""
+        """The calls of `_noted`."""
         return Counter(entry.state for entry in self._noted(WORLD, now))
 
     def waiting(self, box: Box, limit: int) -> Sequence[WaitingRide]:
@@ -109,14 +109,17 @@ class RedisCityMap(RedisStore):
         found.sort(key=lambda each: (each.ride.requested_at, each.ride.ride_id))
         return found[:limit]
 
-    def _noted(self, box: Box, now: datetime) -> Sequence[Noted]:
-        """What is shown of each unicorn of the box's zones; tidies the entries. Two calls."""
+    def _noted(self, box: Box, now: datetime) -> Sequence[MapEntry]:
+        """What is shown of each unicorn of the box's zones; tidies the entries.
+
+        Two calls, and one for each zone that has entries to tidy.
+        """
         zones = self._zones(box)
         with self._link.pipe() as pipe:
             for zone in zones:
                 pipe.hvals(keys.fleet(zone))
             answers = pipe.execute()
-        newest: dict[str, Noted] = {}
+        newest: dict[str, MapEntry] = {}
         shown_since = millis(now - STATE_TTL)
         for zone, texts in zip(zones, answers, strict=True):
             entries = [entry for text in texts if (entry := _entry(text))]
@@ -128,7 +131,7 @@ class RedisCityMap(RedisStore):
                     newest[entry.unicorn_id] = entry
         return list(newest.values())
 
-    def _tidy(self, zone: str, entries: Sequence[Noted], now: datetime) -> None:
+    def _tidy(self, zone: str, entries: Sequence[MapEntry], now: datetime) -> None:
         kept_since = millis(now - TIDIED_AFTER)
         if old := [entry.unicorn_id for entry in entries if entry.at < kept_since]:
             with self._link.use() as client:
@@ -139,7 +142,7 @@ class RedisCityMap(RedisStore):
             zones = cast("set[str]", client.smembers(keys.ZONES))
         return sorted(zone for zone in zones if is_zone(zone) and may_touch(zone, box))
 
-    def _positions(self, entries: Sequence[Noted]) -> Sequence[str | None]:
+    def _positions(self, entries: Sequence[MapEntry]) -> Sequence[str | None]:
         if not entries:
             return []
         with self._link.use() as client:
@@ -148,20 +151,20 @@ class RedisCityMap(RedisStore):
             )
 
 
-# Most of what a look reads was read a second ago.
+# Most of what a follower of the map needs was read a second ago.
 @lru_cache(_CACHED)
-def _entry(text: str) -> Noted | None:
+def _entry(text: str) -> MapEntry | None:
     return readable("unicorn", _load, text)
 
 
-def _load(text: str) -> Noted:
+def _load(text: str) -> MapEntry:
     at, unicorn_id, name, color, version, state, accepting, ride_id = load_list(text)
     place = (str(unicorn_id), str(name), str(color), int(version), UnicornState(state))
-    return Noted(int(at), *place, bool(accepting), ride_id and str(ride_id))
+    return MapEntry(int(at), *place, bool(accepting), ride_id and str(ride_id))
 
 
 @lru_cache(_CACHED)
-def _seen(entry: Noted, position: str) -> SeenUnicorn | None:
+def _seen(entry: MapEntry, position: str) -> SeenUnicorn | None:
     at = position_of(position)
     if at is None:
         return None

@@ -51,7 +51,7 @@ class _Found:
     entered: list[tuple[Unicorn, Position]] = field(default_factory=list)
     relocations: list[Relocation] = field(default_factory=list)
     astray: dict[str, Location] = field(default_factory=dict)
-    """By unicorn id: the place of whose zone this call wrongly put the unicorn into the GEO set."""
+    """By unicorn id, a place: this call wrongly put the unicorn into the GEO set of its zone."""
 
 
 class RedisFleetIndex(RedisPresence):
@@ -239,10 +239,10 @@ class RedisFleetIndex(RedisPresence):
         found, busy = self._geo.near(counts, reach, equal_metres, most_equal, per_place, now)
         unicorn_ids = busy.union(*(each.unicorn_ids for each in found))
         entries = self.entries(sorted(unicorn_ids), now)
-        cut = {corner for corner, each in zip(corners, found, strict=True) if each.truncated}
+        truncated = {at for at, each in zip(corners, found, strict=True) if each.truncated}
         return Nearby(
             [entry for entry in entries.values() if entry.position],
-            frozenset(place for place in places if _corner(place) in cut),
+            frozenset(place for place in places if _corner(place) in truncated),
         )
 
     def of_zone(self, zone: str, now: datetime) -> Sequence[FleetEntry]:

@@ -194,9 +194,9 @@ class GeoSets(RedisStore):
             ],
         )
         found, busy = [Found() for _ in places], set[str]()
-        for (number, *_), (unicorn_ids, cut, busy_ids) in zip(searches, answers, strict=True):
+        for (number, *_), (unicorn_ids, truncated, busy_ids) in zip(searches, answers, strict=True):
             found[number].unicorn_ids.update(unicorn_ids)
-            found[number].truncated |= bool(cut)
+            found[number].truncated |= bool(truncated)
             busy.update(busy_ids)
         return found, busy
 

@@ -68,8 +68,8 @@ class RedisPresence(RedisStore):
             self._ask_hearing(pipe)
             for unicorn_id in unicorn_ids:
                 pipe.hmget(keys.unicorn(unicorn_id), fields)
-            epoch, listening, *found = pipe.execute()
-        hearing = self._hearing((epoch, listening))
+            epoch, span, *found = pipe.execute()
+        hearing = self._hearing((epoch, span))
         return {
             unicorn_id: self._presence(unicorn_id, hearing, facts, now)
             for unicorn_id, facts in zip(unicorn_ids, found, strict=True)
@@ -126,11 +126,11 @@ class RedisPresence(RedisStore):
                 self._ask_hearing(pipe)
                 for each_id in unicorn_ids:
                     pipe.hget(keys.unicorn(each_id), "heard")
-                epoch, listening, *calls = pipe.execute()
+                epoch, span, *calls = pipe.execute()
         heard = {
             each_id: instant_or_none(at) for each_id, at in zip(unicorn_ids, calls, strict=True)
         }
-        hearing = self._hearing((epoch, listening))
+        hearing = self._hearing((epoch, span))
         found = silent_together(unicorn_id, heard, hearing, now, self._stale)
         if found.is_outage:
             SILENCES_LEFT.inc()

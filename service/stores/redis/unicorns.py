@@ -44,7 +44,7 @@ local at_pickup_metres = {AT_PICKUP_METRES}
 -- Returns whether the position was stored, the position before it, the state, the time at which the
 -- state was noted, the ride and the advice; for an implausible position also since when all reports
 -- have been ignored.
--- A position is JSON: schema, recorded (ms), latitude, longitude.
+-- A position is a JSON list that begins with schema, recorded (ms), latitude, longitude.
 local function metres(a, b)
   local north, east = math.rad(b[3] - a[3]) / 2, math.rad(b[4] - a[4]) / 2
   local across = math.cos(math.rad(a[3])) * math.cos(math.rad(b[3])) * math.sin(east) ^ 2

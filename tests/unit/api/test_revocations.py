@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.auth.revocation import SignOut
+from service.auth.revocation import PoolSignOut
 from service.model.errors import Unavailable
 from tests.support import api as helpers
 from tests.support.api import Api, a_principal, build_api
@@ -119,13 +119,13 @@ def test_a_revocation_leaves_an_audit_line(api: Api, caplog: pytest.LogCaptureFi
 class Pool:
     """A user pool that notes when it was asked."""
 
-    def __init__(self, says: SignOut = SignOut.DONE, time: datetime | None = None) -> None:
+    def __init__(self, says: PoolSignOut = PoolSignOut.DONE, time: datetime | None = None) -> None:
         self.says = says
         self.time = time
         self.asked: list[str] = []
         self.api: Api | None = None
 
-    def sign_out(self, sub: str) -> tuple[SignOut, datetime | None]:
+    def sign_out(self, sub: str) -> tuple[PoolSignOut, datetime | None]:
         self.asked.append(sub)
         if self.api:
             # What the pool issues before it answers must be refused, too.
@@ -171,9 +171,9 @@ def test_revoking_a_token_or_a_sign_in_does_not_concern_the_pool(kind: str) -> N
     assert pool.asked == []
 
 
-@pytest.mark.parametrize("says", SignOut)
+@pytest.mark.parametrize("says", PoolSignOut)
 def test_the_result_of_the_sign_out_is_logged_and_the_token_is_revoked_anyway(
-    says: SignOut, caplog: pytest.LogCaptureFixture
+    says: PoolSignOut, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = build_api(pool=Pool(says))
     with caplog.at_level(logging.INFO, "service.audit"):
