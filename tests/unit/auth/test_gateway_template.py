@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Final
@@ -12,14 +13,17 @@ from typing import Any, Final
 import pytest
 
 from service.auth.gateway import read_facts
-from service.auth.policy import SCOPES
+from service.auth.policy import RIDES_WRITE, SCOPES
+from service.auth.revocation import RevocationCheck
 from service.entrypoints import authorizer
 from service.http.gateway import HEADER
 from service.http.headers import LONGEST_WAIT_SECONDS
 from service.http.route import Route
 from service.local.gateway import POLICIES, key_of, name_of, rewritten, routes, scopes_of
 from service.settings import ApiSettings
+from service.stores.revocations import DynamoRevocations
 from tests.support import templates
+from tests.support.api import a_principal
 from tests.support.templates import ECS, resources_of
 
 TEMPLATE: Final = ECS / "gateway.yaml"
@@ -133,6 +137,23 @@ def test_the_function_is_ours_and_no_answer_of_it_is_kept() -> None:
     given = {each.lower() for each in function["Environment"]["Variables"]} | {"aws_region"}
     required = {name for name, each in ApiSettings.model_fields.items() if each.is_required()}
     assert required <= given <= ApiSettings.model_fields.keys()
+
+
+def test_the_function_may_make_the_call_to_the_table_that_it_makes_and_no_other() -> None:
+    made: list[str] = []
+
+    class Client:
+        def __getattr__(self, operation: str) -> Any:
+            made.append(operation.title().replace("_", ""))
+            return lambda **_: {"Responses": {}}
+
+    store: Any = Client()
+    check = RevocationCheck(DynamoRevocations(store, "Operations"))
+    check.check(a_principal(), RIDES_WRITE, "POST", datetime.now(UTC))
+    (policy,) = stack("lambda")["FunctionRole"]["Properties"]["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    granted = {action for each in statements for action in each["Action"] if "dynamodb" in action}
+    assert granted == {f"dynamodb:{operation}" for operation in made}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
