@@ -118,7 +118,7 @@ def test_a_stopping_process_answers_who_waits_and_ends_streams_in_order(stack: S
     with (
         socket.create_connection(("127.0.0.1", stack.port), timeout=20) as idle,
         ThreadPoolExecutor(10) as pool,
-        Pressure([stack.port], token, 4) as load,
+        Pressure([stack.port], [token] * 4) as load,
     ):
         idle.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
@@ -144,7 +144,7 @@ def test_a_rolling_restart_under_load_loses_no_request(stack: Stack) -> None:
     homes = {stack.port: stack.processes.pop("web")}
     try:
         homes[port] = stack.start_web(port)
-        with Pressure([stack.port, port], token, 4) as load:
+        with Pressure([stack.port, port], [token] * 4) as load:
             for at in tuple(homes):
                 sent = len(load.answers)
                 terminate(homes[at])
@@ -169,7 +169,7 @@ def test_more_than_can_be_done_is_refused_politely_and_leaves_no_trace(stack: St
     token = stack.rider_token("rider-1")
     assert stack.call("POST", "/v1/rides", BODY, token=token).status == 202
     before = memory_pss_megabytes(stack.processes["web"].pid)
-    with Pressure([stack.port], token, 150) as load:
+    with Pressure([stack.port], [token] * 150) as load:
         time.sleep(3)
         assert stack.call("GET", "/healthz").status == 200
         peak = memory_pss_megabytes(stack.processes["web"].pid)

@@ -32,14 +32,13 @@ class Told:
 
 @dataclass
 class Pressure:
-    """`clients` of them, each on a connection of its own; a context manager that ends them.
+    """Clients, one for each token, each at an address of its own; a context manager that ends them.
 
     A client whose connection breaks sends the same request, under the same key, to the next port.
     """
 
     ports: Sequence[int]
-    token: str
-    clients: int
+    tokens: Sequence[str]
     answers: list[Told] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """Names of the exceptions of broken connections."""
@@ -47,7 +46,8 @@ class Pressure:
     def __post_init__(self) -> None:
         self._ended = threading.Event()
         self._threads = [
-            threading.Thread(target=self._call, args=(number,)) for number in range(self.clients)
+            threading.Thread(target=self._call, args=(number, token))
+            for number, token in enumerate(self.tokens)
         ]
 
     def __enter__(self) -> Self:
@@ -63,26 +63,28 @@ class Pressure:
     def statuses(self) -> Counter[int]:
         return Counter(told.status for told in self.answers)
 
-    def _call(self, number: int) -> None:
-        connection, key = self._connect(number), uuid.uuid4().hex
+    def _call(self, number: int, token: str) -> None:
+        address = f"127.0.{1 + number // 250}.{1 + number % 250}"
+        connection, key = self._connect(address, number), uuid.uuid4().hex
         while not self._ended.is_set():
             try:
-                self.answers.append(self._post(connection, key))
+                self.answers.append(self._post(connection, token, key))
                 key = uuid.uuid4().hex
             except (OSError, HTTPException) as error:
                 self.errors.append(type(error).__name__)
                 connection.close()
                 number += 1
-                connection = self._connect(number)
+                connection = self._connect(address, number)
                 time.sleep(0.01)
         connection.close()
 
-    def _connect(self, number: int) -> HTTPConnection:
-        return HTTPConnection("127.0.0.1", self.ports[number % len(self.ports)], timeout=30)
+    def _connect(self, address: str, number: int) -> HTTPConnection:
+        port = self.ports[number % len(self.ports)]
+        return HTTPConnection("127.0.0.1", port, timeout=30, source_address=(address, 0))
 
-    def _post(self, connection: HTTPConnection, key: str) -> Told:
+    def _post(self, connection: HTTPConnection, token: str, key: str) -> Told:
         headers = {
-            "Authorization": f"Bearer {self.token}",
+            "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
             "Idempotency-Key": key,
         }

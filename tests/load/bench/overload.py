@@ -29,8 +29,8 @@ FEW, MANY = 4, 400
 def pressed(
     stack: Stack, clients: int, seconds: float, each_second: Callable[[], None]
 ) -> Pressure:
-    token = stack.rider_token("bench")
-    with Pressure([stack.port], token, clients) as load:
+    tokens = [stack.rider_token(f"rider-{number}") for number in range(clients)]
+    with Pressure([stack.port], tokens) as load:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(1)
