@@ -1,6 +1,7 @@
 """Field types and base classes of request bodies; the models are beside their routes.
 
-Bodies are read strictly: no coercion, no unknown fields, finite numbers within range.
+Bodies are read strictly: no coercion, no unknown fields, numbers within range. (`service.strict`,
+which reads the JSON, refuses numbers that are not finite.)
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def left_out() -> Any:
 class Strict(BaseModel):
     """Base of all request bodies."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Nothing(Strict):
@@ -114,7 +115,7 @@ class Point(Strict):
 class Query(BaseModel):
     """Base of all query strings."""
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(strict=True)
 
 
 class PageQuery(Query):

@@ -5,7 +5,7 @@ import { messageOf } from "./messages.js";
 const TRIES = 3;
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-// An answer that is no success, or none at all (`reason` "offline").
+// An answer other than a success; or no answer at all, with the reason "offline".
 export class Refused extends Error {
   constructor(status, problem = {}, retryAfter = 0) {
     super(problem.detail ?? problem.reason);
@@ -19,7 +19,8 @@ export class Refused extends Error {
   }
 }
 
-// What was caught, if it is a refusal; a mistake of the page itself goes on to the browser's console.
+// The error, if it is a `Refused`. Throws any other error again: it is a defect of the page, and the browser's console
+// shows it.
 export function refusedIn(error) {
   if (error instanceof Refused) return error;
   throw error;
@@ -40,12 +41,12 @@ export class Api {
     this.aheadMilliseconds = 0;
   }
 
-  // The service's time now, by its last answer: the clock of this machine may be wrong.
+  // The service's time now, by its last answer, because the clock of this machine may be wrong.
   now() {
     return Date.now() - this.aheadMilliseconds;
   }
 
-  // An answer of any success; a token that has ended is renewed once. Raises `Refused`.
+  // Makes a call and returns a successful answer. Renews a token that has ended, once. Throws `Refused`.
   async open(method, path, { body, headers = {}, signal } = {}, renewed = false) {
     const answer = await this.#fetch(method, path, { body, headers, signal });
     if (answer.ok || answer.status === 304) return answer;
@@ -77,14 +78,14 @@ export class Api {
     }
   }
 
-  // What to throw for a failed fetch: the network is gone, unless the page itself has given up.
+  // The error for a failed fetch: the network is gone, unless the page itself ended the call.
   #unreached(error) {
     if (error.name === "AbortError") return error;
     this.reached(false);
     return new Refused(0, { reason: "offline" });
   }
 
-  // The text of an answer, which may break off behind its head.
+  // The text of an answer. The connection may break after the answer's head.
   async #textOf(answer) {
     try {
       return await answer.text();
@@ -93,14 +94,15 @@ export class Api {
     }
   }
 
-  // A pool that does not answer ends no sign-in: the same call may succeed later.
+  // If the pool does not answer, the person stays signed in, because the same call may succeed later.
   async #renew() {
     return this.#session.renew().catch(() => {
       throw new Refused(503, { reason: "auth_unavailable" });
     });
   }
 
-  // The answer's body with its entity tag; what may be sent twice is tried again when the service is busy.
+  // Makes a call and returns the answer's body and entity tag. While the service is busy, it repeats a call that may be
+  // sent twice.
   async call(method, path, options = {}) {
     const again = method !== "POST" || options.headers?.["Idempotency-Key"] !== undefined;
     for (let tried = 1; ; tried++) {

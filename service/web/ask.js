@@ -1,4 +1,4 @@
-// Asks before something that cannot be taken back.
+// Asks the person before an action that cannot be undone.
 import { byId, write } from "./dom.js";
 
 export function ask(question, more, yes) {

@@ -1,4 +1,4 @@
-// Who of the staff changed what.
+// The tab that lists what staff changed, and who did it.
 import { refusedIn } from "./api.js";
 import { acts, byId, make, moment, show, write } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// The last hour, a bar a minute.
+// Charts of the last hour, with a bar for each minute.
 import { make } from "./dom.js";
 
 const WIDTH = 600;
@@ -17,7 +17,7 @@ function chart(label, shapes, most, unit) {
   return [svg, legend];
 }
 
-// A bar for each minute that has the value; a lone minute, as on a stack that has just begun, is seen too.
+// A bar for each minute that has the value. Even a single minute, as on a new stack, is visible.
 function bars(kind, minutes, key, most) {
   const step = WIDTH / minutes.length;
   return minutes.flatMap((each, index) => {

@@ -1,4 +1,4 @@
-// Thousands of unicorns on one canvas over the map, each gliding to where it is next.
+// Draws thousands of unicorns on one canvas over the map. Each glides to its next place.
 const { L } = globalThis;
 const GLIDE_MILLISECONDS = 1500;
 const FRAME_MILLISECONDS = 30; // 30 pictures a second are smooth for dots that glide, at half the work
@@ -9,7 +9,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 export const COLOURS = { available: "free", reserved: "reserved", on_trip: "trip", non_operational: "off", non_contactable: "off" };
 
-// A place in the map's own square from 0 to 1 (Web Mercator).
+// A place as coordinates from 0 to 1 in the square of Web Mercator.
 function squared({ latitude, longitude }) {
   const { x, y } = L.CRS.EPSG3857.latLngToPoint(L.latLng(latitude, longitude), 0);
   return [x / 256, y / 256];
@@ -47,7 +47,7 @@ export class City {
     return this.#rides;
   }
 
-  // Forgets everything, then shows this.
+  // Shows this in place of everything that was shown.
   reset({ unicorns, waiting_rides: rides }) {
     this.#unicorns.clear();
     this.#rides.clear();
@@ -63,13 +63,13 @@ export class City {
     this.#animate(still.matches ? 0 : GLIDE_MILLISECONDS);
   }
 
-  // Where idle unicorns are sent to wait: an arrow from each to its goal.
+  // Shows where idle unicorns are sent to wait, by an arrow from each to its goal.
   advise(advice) {
     this.#goals = new Map(advice.map((each) => [each.unicorn_id, squared(each)]));
     this.#animate(0);
   }
 
-  // How many unicorns are on their way to such a goal.
+  // The number of unicorns that are on their way to such a goal.
   get advised() {
     return [...this.#goals.keys()].filter((id) => isIdle(this.#unicorns.get(id))).length;
   }
@@ -144,7 +144,7 @@ export class City {
     for (const each of this.#rides.values()) put(this.#sprites.waits, each.at);
   }
 
-  // Each kind is drawn once and copied after that.
+  // Draws each kind of unicorn once; later drawings copy that picture.
   #dress() {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -155,7 +155,7 @@ export class City {
   }
 }
 
-// Where it is at this moment of its glide.
+// The place of a gliding unicorn at this moment.
 function placed({ from, to, since }, now) {
   const share = Math.max(0, Math.min((now - since) / GLIDE_MILLISECONDS, 1));
   return share === 1 ? to : [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share];

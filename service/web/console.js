@@ -1,4 +1,4 @@
-// The console: the live city, and a tab for each thing that staff look after.
+// The page of staff: the live city, and tabs for rides, fleet, service and audit.
 import { refusedIn } from "./api.js";
 import { AuditTab } from "./audit_tab.js";
 import { busyShare, timeToMatch } from "./charts.js";
@@ -105,7 +105,7 @@ class Console {
     this.#open("rides");
   }
 
-  // Once a second: how many of each state, and who waits for how long.
+  // Shows how many unicorns are in each state, and how long rides have waited. Runs once a second.
   #count() {
     if (byId("city").hidden || document.hidden) return;
     const counts = Object.fromEntries(Object.keys(STATES).map((state) => [state, 0]));

@@ -1,4 +1,4 @@
-// Comma separated values (RFC 4180): rows as objects by the names in the first line.
+// Reads comma-separated values (RFC 4180): each row as an object, by the names in the first line.
 export function rowsOf(text) {
   const [names, ...rows] = linesOf(text.replace(/^\ufeff/, ""));
   return rows.filter((row) => row.some((cell) => cell.trim())).map((row) => Object.fromEntries((names ?? []).map((name, index) => [name.trim(), (row[index] ?? "").trim()])));
@@ -15,7 +15,7 @@ function linesOf(text) {
   return rows;
 }
 
-// A row as a unicorn to enroll; cells that are empty are left out.
+// The unicorn that a row describes, in the form of a request to enroll it. Empty cells are left out.
 export function unicornOf(row) {
   const { latitude, longitude, auto_accept: accepts, ...words } = row;
   const unicorn = Object.fromEntries(Object.entries(words).filter(([, value]) => value));

@@ -1,9 +1,9 @@
-// Small helpers for the page: find an element, make one, write what a person reads.
+// Small helpers: find an element, make one, and write values as people read them.
 export const settings = document.documentElement.dataset;
 export const asset = (name) => `${settings.assets}/${name}`;
 export const byId = (id) => document.getElementById(id);
 
-// An element with attributes, properties that begin with "on" as listeners, and children.
+// Makes an element with attributes and children. Attributes whose names begin with "on" are listeners.
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -19,7 +19,7 @@ export function show(element, visible) {
   element.hidden = !visible;
 }
 
-// Text that changes only if it is different: a screen reader says each change.
+// Writes a text into an element, if it differs from the present text: a screen reader speaks each change.
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -41,20 +41,20 @@ export const time = (instant) => (instant ? clock.format(new Date(instant)) : "â
 
 export const degrees = ({ latitude, longitude }) => `${latitude.toFixed(5)}, ${longitude.toFixed(5)}`;
 
-// "40.715, -74.0" as a place; null if it is none. What is out of range is for the API to refuse.
+// The place of a text such as "40.715, -74.0"; null if it names no place. The API refuses what is out of range.
 export function placeOf(text) {
   const found = /^\s*([+-]?\d{1,3}(?:\.\d+)?)\s*[,; ]\s*([+-]?\d{1,3}(?:\.\d+)?)\s*$/.exec(text);
   return found && { latitude: Number(found[1]), longitude: Number(found[2]) };
 }
 
-// Says what is wrong with a field, beside it; an empty text takes it back.
+// Shows a message beside a field, which says what is wrong with it. An empty text removes the message.
 export function fault(name, text) {
   write(byId(`${name}-fault`), text);
   byId(name).setAttribute("aria-invalid", String(Boolean(text)));
 }
 
 let hiding;
-// A line at the top of the page; without `seconds` it stays until the next one.
+// Shows a line at the top of the page for `seconds`; without them, until the next line.
 export function notice(text, seconds = 0) {
   clearTimeout(hiding);
   const line = byId("notice");
@@ -63,7 +63,7 @@ export function notice(text, seconds = 0) {
   if (seconds) hiding = setTimeout(() => show(line, false), seconds * 1000);
 }
 
-// Runs what a button does, once at a time, and shows that it runs.
+// Runs `work` when the button is pressed, and shows that it runs. Ignores further presses until it is done.
 export function acts(button, work) {
   button.addEventListener("click", async () => {
     if (button.getAttribute("aria-busy") === "true") return;

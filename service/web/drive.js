@@ -1,4 +1,4 @@
-// The driver's page: on and off duty, offers, the steps of a ride, today's rides.
+// The driver's page: go on and off duty, answer offers, take the steps of a ride, see today's rides.
 import { refusedIn } from "./api.js";
 import { acts, byId, degrees, distance, duration, make, notice, show, time, write } from "./dom.js";
 import { createMap, frame, pin } from "./map.js";
@@ -119,7 +119,7 @@ class Driver {
     write(byId("duty-problem"), problem ? `Your positions are ignored (${problem.replaceAll("_", " ")}).` : "");
   }
 
-  // Where riders are expected. A driver may stay where it is.
+  // Shows where riders are expected. The driver need not go there.
   #showAdvice(advice) {
     this.#goal?.remove();
     this.#goal = advice && pin(map, advice, "Wait here", "to");
@@ -157,7 +157,7 @@ class Driver {
     return to;
   }
 
-  // By the service's clock, which is not always this device's.
+  // Shows the time that is left, by the service's clock, because this device's may be wrong.
   #count(ride) {
     const ends = Date.parse(ride.offer_ends_at);
     const all = Math.max(1, (ends - this.#api.now()) / 1000);
@@ -191,7 +191,7 @@ class Driver {
   async #step(step) {
     const { ride_id: id } = this.#ride;
     write(byId("ride-problem"), "");
-    // Noted first: the long poll may say that the ride is gone before this call is answered.
+    // Noted before the call: the long poll may report that the ride is gone before the call is answered.
     if (step === "decline") this.#declined = id;
     try {
       const ride = await this.#api.post(`/v1/fleet/me/rides/${id}/${step}`, this.#where.place ?? {});
@@ -207,7 +207,7 @@ class Driver {
     }
   }
 
-  // Only the newest answer is shown.
+  // Shows today's rides. Of several answers only that of the last call is shown.
   async #today() {
     const asked = ++this.#asked;
     try {
@@ -221,7 +221,7 @@ class Driver {
     }
   }
 
-  // They come newest first: read on until one is of yesterday.
+  // The rides of today. The list is newest first, so it is read until a ride of yesterday comes.
   async #ridesOfToday() {
     const midnight = new Date(this.#api.now()).setHours(0, 0, 0, 0);
     const isOfToday = (ride) => Date.parse(ride.requested_at) >= midnight;

@@ -1,4 +1,4 @@
-// The fleet: find a unicorn, and for admins enroll, import, change and remove.
+// The tab of the fleet: find a unicorn. Admins also enroll, import, change and remove unicorns.
 import { refusedIn } from "./api.js";
 import { ask } from "./ask.js";
 import { rowsOf, unicornOf } from "./csv.js";
@@ -25,7 +25,7 @@ export class FleetTab {
     byId("csv").addEventListener("change", () => this.#import());
   }
 
-  // Reads the whole fleet, a page at a time, and shows what is there already.
+  // Reads the whole fleet page by page, and shows each page at once.
   async open() {
     const opened = ++this.#opened;
     try {
@@ -90,7 +90,7 @@ export class FleetTab {
     return [...buttons, button("Close", async () => show(byId("unicorn"), false))];
   }
 
-  // To enroll a unicorn (none given) or to change one.
+  // Shows the form that changes this unicorn; without a unicorn, the form that enrolls one.
   #form(unicorn, tag) {
     const field = ([name, text]) => make("label", { for: `f-${name}` }, text, make("input", { id: `f-${name}`, value: unicorn?.[name] ?? "", autocomplete: "off", "aria-describedby": `f-${name}-fault` }), make("span", { class: "fault", id: `f-${name}-fault`, role: "alert" }));
     const fields = unicorn ? FIELDS : [...FIELDS, ["unicorn_id", "Id (made up if empty)"]];
@@ -129,7 +129,7 @@ export class FleetTab {
     });
   }
 
-  // Does it and shows the unicorn as it is now; what is refused is said beside its field.
+  // Sends the form and shows the changed unicorn. A fault is shown beside its field.
   async #sent(work) {
     try {
       await this.choose(await work());
@@ -147,7 +147,7 @@ export class FleetTab {
     }
   }
 
-  // Enrolls line by line; those that are refused are named with their line.
+  // Enrolls the unicorns of the file, and lists the lines that were refused.
   async #import() {
     const [file] = byId("csv").files;
     const rows = rowsOf(await file.text());

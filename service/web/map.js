@@ -1,4 +1,4 @@
-// The map: Leaflet with tiles where a setting names them, else with a drawn pattern of streets.
+// The map: Leaflet, with the tiles that a setting names, or else with a drawn pattern of streets.
 import { asset, settings } from "./dom.js";
 
 const { L } = globalThis;
@@ -6,8 +6,8 @@ const GLIDE_MILLISECONDS = 2000;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-// Streets that lean like Manhattan's: lines where 2x + y or x - 2y is a multiple, in pixels. Both repeat within a tile
-// of 256 pixels, so that tiles fit together. It is a pattern and shows no real street; the map's corner says so.
+// Streets are at an angle, as in Manhattan: lines on which 2x + y or x - 2y (in pixels) is a multiple of these numbers.
+// Both repeat within a tile of 256 pixels, so that tiles fit together. No street is real; the map's corner says so.
 const ALONG = 128;
 const ACROSS = 64;
 const TILE = 256;
@@ -17,13 +17,13 @@ function colours() {
   return (name) => style.getPropertyValue(`--map-${name}`).trim();
 }
 
-// A number from 0 to 99 that is always the same for a block.
+// A number from 0 to 99 that looks random but is always the same for a block.
 function chance(a, b) {
   const mixed = Math.imul(a ^ Math.imul(b, 0x9e3779b1), 0x85ebca6b);
   return ((mixed ^ (mixed >>> 13)) >>> 0) % 100;
 }
 
-// The corner where line `a` along and line `b` across meet: 2x + y = a, x - 2y = b.
+// The corner at which two streets meet: 2x + y = a and x - 2y = b.
 const corner = (a, b) => [(2 * a + b) / 5, (a - 2 * b) / 5];
 
 function drawBlocks(pen, left, top, colour) {
@@ -87,10 +87,10 @@ export function createMap(element, options = {}) {
   L.control.scale({ position: "bottomright", maxWidth: 90 }).addTo(map);
   L.control.zoom({ position: "topright" }).addTo(map);
   new ResizeObserver(() => map.invalidateSize({ animate: false })).observe(element);
-  // Under the tiles too: where one is missing, the map stays a map.
+  // The pattern lies under the tiles too, and shows where one is missing.
   const pattern = new Pattern({ zIndex: 0 }).addTo(map);
   dark.addEventListener("change", () => pattern.redraw());
-  // Leaflet focuses the map at a tap too: who taps needs no crosshair.
+  // The crosshair is for the keyboard only. Leaflet focuses the map after a tap too, so focus alone does not tell.
   element.addEventListener("pointerdown", () => element.classList.remove("by-key"));
   for (const type of ["keydown", "keyup"]) element.addEventListener(type, () => element.classList.add("by-key"));
   const tell = () => map.attributionControl.addAttribution("A drawn pattern, no street map");
@@ -109,7 +109,7 @@ export function pin(map, place, title, kind = "") {
   return L.marker(point(place), { icon, title, alt: title, keyboard: false, interactive: false }).addTo(map);
 }
 
-// A unicorn that glides to where it is next.
+// A unicorn on the map, which glides to each new place.
 export class Steed {
   #marker;
   #frame = 0;
@@ -147,7 +147,7 @@ export class Steed {
   }
 }
 
-// Shows these places beside the panel, which on a wide screen lies on the map.
+// Moves the map so that these places are visible beside the panel, which covers a part of it on a wide screen.
 export function frame(map, places) {
   if (!places.length) return;
   const wide = innerWidth >= 760;

@@ -1,4 +1,4 @@
-// What each reason the API gives means for the person at the page, by role where it differs.
+// A sentence for each reason of the API, for the person at the page. Some sentences differ by role.
 export const MESSAGES = {
   offline: "No answer from the service. Look at your network; the page tries again by itself.",
   unreadable: "The service answered something this page does not understand. Reload the page.",
@@ -39,7 +39,7 @@ export const MESSAGES = {
   internal_error: "Something went wrong on our side. Try again; if it stays, tell us the number.",
 };
 
-// A person's words for a refusal; an unknown reason shows what the service says itself.
+// The sentence for a refusal. For an unknown reason it is the service's own.
 export function messageOf(refused) {
   const text = MESSAGES[refused.reason] ?? refused.detail ?? "Something went wrong. Try again.";
   return refused.reason === "internal_error" && refused.requestId ? `${text} (${refused.requestId})` : text;

@@ -1,4 +1,4 @@
-// The two places of an order: typed, tapped on the map, or the map's middle by the keyboard.
+// The two places of an order. A person types them, taps them on the map, or moves the map's middle there by keyboard.
 import { byId, degrees, fault, placeOf } from "./dom.js";
 import { pin, placeAt } from "./map.js";
 
@@ -45,7 +45,7 @@ export class Places {
     this.#changed();
   }
 
-  // Shows or hides the pins; while a ride goes on it has pins of its own.
+  // Shows or hides the pins of the order. A ride has pins of its own.
   enable(enabled) {
     this.enabled = enabled;
     for (const name of NAMES) this.set(name, enabled ? this.#values[name] : null);
@@ -73,7 +73,7 @@ export class Places {
   }
 }
 
-// Puts each fault the API names beside its field; false if one has no field here.
+// Shows each fault that the API names beside its field. Returns false if a fault belongs to no field of the page.
 export function faults(refused, names) {
   const own = refused.faults.map(({ field, message }) => [names.find((name) => field.split(".")[0] === name), field, message]);
   for (const [name, field, message] of own) {

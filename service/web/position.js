@@ -1,4 +1,5 @@
-// Where the driver is: the middle of the map or this device, reported while it matters (service/api/POSITIONS.md).
+// The driver's place: the middle of the map, or where the device says it is. It is reported while the unicorn is on duty
+// or has a ride (service/api/POSITIONS.md).
 import { refusedIn } from "./api.js";
 import { byId, settings, write } from "./dom.js";
 import { placeAt, point, Steed } from "./map.js";
@@ -31,7 +32,7 @@ export class Whereabouts {
     return this.#place;
   }
 
-  // Begins at this place, or where the map begins.
+  // Shows the map at this place; without one, at the place of the setting MAP_CENTER.
   begin(place) {
     const [latitude, longitude] = settings.center.split(",").map(Number);
     this.#map.setView(point(place ?? { latitude, longitude }), 15, { animate: false });
@@ -66,7 +67,7 @@ export class Whereabouts {
     this.#watch = null;
   }
 
-  // Tells the service where the unicorn is.
+  // Reports the unicorn's position to the service.
   async report() {
     if (!this.reporting || !this.#place) return;
     try {

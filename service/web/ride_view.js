@@ -1,4 +1,4 @@
-// A ride as its rider sees it, in words and elements.
+// Shows a ride to its rider, in words and elements.
 import { acts, asset, distance, duration, make, moment } from "./dom.js";
 
 const ENDS = { completed: "good", canceled: "dull", unmatched: "warn" };
@@ -18,7 +18,7 @@ const CANCELED = {
   system: "The ride was canceled because it could not go on.",
 };
 
-// Title and text of the ride's state.
+// The title and the text for the ride's status.
 export function wordsOf(ride, live) {
   if (ride.status === "canceled") return ["Canceled", ride.cancel_reason ?? CANCELED[ride.canceled_by] ?? ""];
   const planned = live?.planned_pickup_eta_seconds ?? null;
@@ -34,7 +34,7 @@ export function steed(unicorn) {
   return make("div", { class: "card steed" }, make("img", { src: asset("unicorn.svg"), alt: "" }), about);
 }
 
-// What there is to show of the ride, apart from its words.
+// The elements that show the ride, apart from title and text.
 export function bodyOf(ride, live) {
   const parts = [];
   if (ride.status === "requested" || ride.status === "offered") parts.push(make("div", { class: "progress" }, make("i")));
@@ -69,7 +69,7 @@ export function estimateOf(estimate) {
   );
 }
 
-// Five stars and a comment; `rate` sends them.
+// The form for five stars and a comment, which `rate` sends.
 export function ratingForm(ride, rate) {
   const stars = [1, 2, 3, 4, 5].map((count) =>
     make(

@@ -1,4 +1,4 @@
-// The rider's page: choose places, see what to expect, request, watch, cancel, rate.
+// The rider's page: choose places, see an estimate, request a ride, follow, cancel and rate it.
 import { refusedIn } from "./api.js";
 import { acts, byId, fault, make, notice, show, write } from "./dom.js";
 import { createMap, frame, pin, Steed } from "./map.js";
@@ -42,7 +42,7 @@ class Rider {
     this.#stream?.close();
   }
 
-  // Takes up a ride that goes on, else asks where to.
+  // Shows the rider's open ride. Without one, shows the form for an order.
   async start() {
     const rides = await this.#list(null);
     const open = rides.find((ride) => !isOver(ride));
@@ -71,7 +71,7 @@ class Rider {
     this.#steed = this.#live = null;
   }
 
-  // The unicorns that are free around the middle of the map.
+  // Shows the available unicorns around the middle of the map.
   async #lookAround() {
     if (byId("order").hidden || document.hidden) return;
     const { lat, lng } = map.getCenter().wrap();
@@ -81,7 +81,7 @@ class Rider {
     this.#nearby = found.unicorns.map((each) => new Steed(map, each.location, each.name, 30, "far"));
   }
 
-  // What the person chose meanwhile counts.
+  // Sets the pickup to the device's place, unless the person has chosen another one meanwhile.
   async #here() {
     const before = this.#places.pickup;
     const found = await new Promise((resolve) =>
@@ -93,7 +93,8 @@ class Rider {
     map.setView([found.latitude, found.longitude], 16);
   }
 
-  // Another order is another ride: the key of the last one is dropped. Only the newest estimate is shown.
+  // Shows the estimate of a changed order. The new order is another ride, so it gets another idempotency key. Only the
+  // newest estimate is shown.
   async #expect() {
     this.#key = null;
     const { pickup, dropoff } = this.#places;
@@ -115,7 +116,7 @@ class Rider {
     if (!byId("note-fault").hidden && byId("note-fault").textContent) byId("note-part").open = true;
   }
 
-  // The same order keeps its key: requested twice over a bad network, it is one ride.
+  // Requests the ride. The same order keeps its idempotency key, so that a repeated request makes no second ride.
   async #request() {
     const { pickup, dropoff } = this.#places;
     if (!pickup) return fault("pickup", "Say where you are to be picked up.");
@@ -165,14 +166,14 @@ class Rider {
     if (reason !== "ride_ended") write(byId("ride-problem"), refused?.text ?? words[reason] ?? "");
   }
 
-  // Takes its own button away, because a second press would open a second stream.
+  // Follows the ride on this page. Removes its own button first, because a second press would open a second stream.
   #followHere() {
     this.#showActions();
     byId("ride-title").focus();
     this.#listen();
   }
 
-  // What is said of a ride may arrive when it is known in a newer version, or when another ride is shown.
+  // Shows news of a ride, unless the page already shows a newer version of it, or another ride.
   #update(ride) {
     if (this.#isShown(ride.ride_id) && ride.version >= this.#ride.version) this.#take(ride);
   }
@@ -256,7 +257,8 @@ class Rider {
     }
   }
 
-  // One page of the rider's rides; the first one replaces what is shown. Only the newest answer is shown.
+  // Shows a page of the rider's rides; the first page replaces the list. Of several answers only that of the last call is
+  // shown.
   async #list(cursor) {
     const asked = ++this.#listed;
     try {

@@ -1,4 +1,4 @@
-// Rides of everybody: find them, see one with its timeline, cancel it or take it from its unicorn.
+// The tab of all rides: find one, see it with its timeline, cancel it, or reassign it to another unicorn.
 import { refusedIn } from "./api.js";
 import { ask } from "./ask.js";
 import { acts, byId, degrees, duration, make, moment, show, write } from "./dom.js";

@@ -1,4 +1,4 @@
-// The service itself: the pause, travel times, workers, queues, dead letters, revocations.
+// The tab of the service itself: pause, travel times, workers, queues, dead letters, revocations.
 import { refusedIn } from "./api.js";
 import { ask } from "./ask.js";
 import { acts, byId, fault, make, moment, notice, write } from "./dom.js";
@@ -60,7 +60,7 @@ export class ServiceTab {
     return make("li", { class: "row" }, make("code", { class: "grow" }, zone), resume);
   }
 
-  // Pauses the zone that is named, or everywhere; resumes everywhere what was paused everywhere.
+  // Pauses dispatch in the zone of the field. Without a zone, pauses it everywhere, or resumes it if it is paused.
   async #toggle() {
     const zone = byId("zone").value.trim() || null;
     const pauses = zone !== null || !this.#paused;

@@ -1,13 +1,13 @@
-// Who is signed in: OAuth2 code with PKCE by oidc-client-ts. Tokens are in memory only; what is kept over the way to
-// the login page and back is the request's state, and that somebody was signed in here.
+// The session: signs a person in by OAuth2 (code and PKCE) with oidc-client-ts. Tokens are in memory only. The browser
+// keeps two things while the person is on the login page: the state of the request, and that somebody was signed in.
 import { settings } from "./dom.js";
 
 const { OidcClient, WebStorageStateStore } = globalThis.oidc;
 const REMEMBERED = `signed-in ${location.pathname}`;
 const home = `${location.origin}${location.pathname}`;
 
-// The errors by which the pool refuses a refresh token. It has the same status, 400, for those that pass: it is too busy,
-// or a trigger does not answer.
+// The errors by which the pool refuses a refresh token for good. Errors that pass, such as a pool that is too busy or a
+// trigger that does not answer, have the same status, 400.
 const REFUSALS = [
   "NotAuthorizedException", "RefreshTokenReuseException", "UserLambdaValidationException", "UserNotFoundException",
   "ResourceNotFoundException", "InvalidParameterException",
@@ -18,7 +18,8 @@ function claimsOf(token) {
   return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (each) => each.charCodeAt(0))));
 }
 
-// The pool's own API: in the emulator too it keeps scopes and groups in a renewed token, and it revokes.
+// Calls the pool's own API. Unlike the emulator's token endpoint, it keeps scopes and groups in a renewed token; it also
+// revokes tokens.
 function askPool(operation, body) {
   return fetch(`${new URL(settings.pool).origin}/`, {
     method: "POST",
@@ -68,7 +69,8 @@ export class Session {
     return (this.claims["cognito:groups"] ?? []).includes(group);
   }
 
-  // True if somebody is signed in now: on the way back from the login page. A page that was reloaded goes there once.
+  // Returns whether somebody is signed in, which is so when the login page has sent the browser back. A page that was
+  // reloaded goes to the login page once.
   async begin() {
     const query = new URLSearchParams(location.search);
     const remembered = sessionStorage.getItem(REMEMBERED);
@@ -89,14 +91,14 @@ export class Session {
     sessionStorage.setItem(REMEMBERED, "yes");
   }
 
-  // Leaves the page; never returns to its caller.
+  // Goes to the login page; never returns to its caller.
   async signIn() {
     location.assign((await this.#client.createSigninRequest({})).url);
     return new Promise(() => {});
   }
 
-  // A new access token for the refresh token; false if the pool refuses one. Raises if the pool is away or too busy, or cannot make one now.
-  // Callers at the same time share one.
+  // Gets a new access token; false if the pool refuses the refresh token. Throws if the pool is away, too busy or cannot
+  // make a token now. Simultaneous callers share one renewal.
   renew() {
     this.#renewing ??= this.#renewed().finally(() => (this.#renewing = null));
     return this.#renewing;
@@ -109,12 +111,12 @@ export class Session {
     if (answer.status === 400 && REFUSALS.some((each) => error.endsWith(each))) return false;
     if (!answer.ok) throw new Error(error);
     const { AccessToken: access, RefreshToken: refresh } = renewed;
-    // A pool that rotates refresh tokens brings a new one each time.
+    // A pool that rotates refresh tokens sends a new one each time.
     this.#tokens = { access, refresh: refresh ?? this.#tokens.refresh };
     return true;
   }
 
-  // Revokes the session's tokens, then ends the sign-in at the login page too.
+  // Revokes the session's tokens, and then signs the person out at the login page.
   async signOut() {
     const revoking = this.#tokens && this.#revoke().catch(() => {});
     this.forget();
@@ -123,8 +125,8 @@ export class Session {
     location.assign(`${settings.domain}/logout?${query}`);
   }
 
-  // The session ends at the service, which tells the pool. Where the service does not take it, as with an access token
-  // that has ended, the refresh token is still good: then it ends at the pool alone.
+  // Ends the session at the service, which revokes the refresh token at the pool. If the service refuses the call, for
+  // example because the access token has ended, the page revokes the refresh token at the pool itself.
   async #revoke() {
     const { access, refresh } = this.#tokens;
     const answer = await fetch(`${settings.base}/v1/me/sign-out`, {
@@ -135,7 +137,7 @@ export class Session {
     if (!answer?.ok) await askPool("RevokeToken", { Token: refresh });
   }
 
-  // Nobody is signed in any more, whatever the reason.
+  // Forgets the tokens: nobody is signed in any more.
   forget() {
     this.#tokens = null;
     sessionStorage.removeItem(REMEMBERED);

@@ -1,12 +1,12 @@
-// What the three pages share: signing in and out, and saying whether the service can be reached.
+// What the three pages share: they sign a person in and out, and say whether the service can be reached.
 import { Api } from "./api.js";
 import { acts, byId, notice, settings, show, write } from "./dom.js";
 import { Session } from "./session.js";
 
 const NO_NETWORK = "No network. What you see may be old; the page goes on when the network is back.";
 
-// Signs in with this scope and starts the page with its session and API, and with what to call if the account is none
-// for this page. `ended` is told when the sign-in is over.
+// Signs a person in with this scope, and then calls `start` with the session, the API and a function to call if the
+// account may not use this page. Calls `ended` when the person is no longer signed in.
 export async function begin(scope, start, ended = () => {}) {
   const session = new Session(scope);
   const api = new Api(session);

@@ -1,10 +1,10 @@
-// An event stream (https://html.spec.whatwg.org/multipage/server-sent-events.html) by `fetch`, which can carry a bearer
-// token, taken up again with `Last-Event-ID` when it breaks.
+// An event stream (https://html.spec.whatwg.org/multipage/server-sent-events.html), read by `fetch`, because an
+// `EventSource` cannot send a bearer token. A stream that breaks is continued by `Last-Event-ID`.
 const SILENCE_MILLISECONDS = 40_000;
 const LONGEST_PAUSE_MILLISECONDS = 8_000;
 const TOKEN_ENDS = new Set(["token_expired", "token_revoked"]);
 
-// The events of a body: each with type, data and, if it has one, id.
+// Yields the events of a body: each with its type, its data, and its id or null.
 export async function* eventsOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -37,9 +37,9 @@ export class Stream {
   #lastId;
   #attempt = null;
 
-  // `listeners`: a function by event type, given its data; `broken` when the stream is lost, `open` when it is there.
-  // `end` is given the reason. After the end of its token the stream opens again: then the API renews the token, or
-  // signs the person out.
+  // `listeners`: a function for each type of event, which gets the event's data. `open` is called when the stream opens,
+  // `broken` when it is lost, and `end` gets the reason of the end. If the stream ends because its token has ended, it is
+  // opened again, and then the API renews the token or signs the person out.
   constructor(api, path, listeners, lastId = null) {
     this.#api = api;
     this.#path = path;
@@ -76,7 +76,7 @@ export class Stream {
     }
   }
 
-  // True if the stream has come to its end.
+  // Opens the stream and reads it. True if it has ended for good.
   async #once() {
     this.#attempt = new AbortController();
     const { signal } = this.#attempt;
@@ -106,7 +106,7 @@ export class Stream {
     if (!this.#controller.signal.aborted) this.#listeners[type]?.(data);
   }
 
-  // Until the pause is over or the network is back.
+  // Waits until the pause is over or the network is back.
   #rest(milliseconds) {
     this.#attempt = new AbortController();
     return new Promise((resolve) => {

@@ -8,11 +8,14 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.core.moves import Repositioner, RunReport
+from service.core.moves import Repositioner, RunReport, demand_of
+from service.core.ports import RecentRequest
 from service.core.travel_times import ZoneTimes
 from service.core.unicorns import valid_advice
 from service.matching.correction import Correction, Kind
+from service.matching.demand import Demand
 from service.matching.travel import FloatArray, GreatCircle, NoWay, TravelTimes, seconds_between
+from service.matching.tuning import Repositioning
 from service.matching.zones import zone_of
 from service.model import Advice, Location, RepositioningLevel
 from tests.support.fakes_redis import FakeCorrections
@@ -55,6 +58,23 @@ def test_an_idle_unicorn_is_told_where_riders_will_be(busy: Service) -> None:
     assert advice.expires_at == busy.now + 2 * PERIOD
     assert "unicorn:u1" in busy.changes.announced
     assert valid_advice(busy.moves, busy.fleet, busy.now) == [advice]
+
+
+def test_demand_counts_the_riders_from_this_instant_back_to_the_bounds_and_none_of_the_future(
+    service: Service,
+) -> None:
+    knobs = Repositioning()
+    ages = {
+        0: "now",
+        knobs.rate_seconds: "earlier",
+        knobs.remembered_seconds: "long ago",
+        -1: "next",
+    }
+    asked = [
+        RecentRequest(cell=cell, at=service.now - timedelta(seconds=age))
+        for age, cell in ages.items()
+    ]
+    assert demand_of(asked, service.now, knobs) == Demand({"now": 1, "earlier": 1}, lately=1)
 
 
 def test_a_unicorn_that_follows_its_advice_keeps_it_and_no_announcement_is_made(

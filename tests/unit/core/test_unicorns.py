@@ -175,6 +175,14 @@ def test_a_wait_for_news_of_a_unicorn_returns_the_callers_unicorn(service: Servi
     assert news(service, UnicornAndRide(unicorn, None)).unicorn == unicorn
 
 
+def test_a_wait_reads_once_more_when_its_time_is_up_and_then_ends(service: Service) -> None:
+    both = UnicornAndRide(service.on_duty(account_sub="driver-1"), None)
+    begin, too_early, end = 0.0, 0.5, 1.0
+    monotonic = iter([begin, too_early, end]).__next__
+    clock = (lambda: service.now), monotonic
+    assert wait_for_unicorn(service.ports, both, lambda _: False, 1, *clock, Wait()) == both
+
+
 def test_a_wait_for_news_of_a_unicorn_ends_if_another_account_drives_the_unicorn(
     service: Service,
 ) -> None:
