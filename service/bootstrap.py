@@ -25,6 +25,7 @@ from service.authority import (
     verifier_of,
     workshop_verifier_of,
 )
+from service.background import Repeated
 from service.clock import DYNAMODB, REDIS, Clock
 from service.core.city_map import SharedMap
 from service.core.pickup_etas import PickupEtas
@@ -32,7 +33,6 @@ from service.core.ports import Ports, RoundQueue, Rules
 from service.core.staff import Oversight
 from service.hearing import HearingReports
 from service.matching.travel import GreatCircle
-from service.observability.exposition import before_answers
 from service.observability.instruments import KEYS_FETCHED
 from service.probes import probes_of
 from service.settings import ApiSettings, Settings
@@ -72,6 +72,8 @@ MOST_ETAS: Final = 10_000
 AUDIT_PATIENCE_SECONDS: Final = 0.25
 """How long an answer waits for its audit entry: not long, because the action is already done and
 logged."""
+KEYS_TOLD_SECONDS: Final = 5.0
+"""How often a web process sets the metric of its last fetch of the keys."""
 JOB_TIMEOUT_SECONDS: Final = 2.0
 """Time limit of a Redis call in a job: as long as a lease. The sweep does what remains undone."""
 
@@ -252,7 +254,8 @@ def build(settings: ApiSettings) -> Dependencies:
     atexit.register(hearing.end)
     keys = keys_of(settings)
     pool = CognitoUserPool(settings.cognito_user_pool_id)
-    before_answers(lambda: _tell_age(keys))
+    # Each process tells its own: a scrape or a line of figures reaches one process of several.
+    Repeated("age of the keys", partial(_tell_age, keys), KEYS_TOLD_SECONDS).start()
     revocations = build_revocations(settings, redis, dynamodb, clock.now).start()
     redis.changes.on(TOPIC, revocations.hurry)
     oversight = build_oversight(settings, redis, dynamodb, timeout_seconds=timeout)

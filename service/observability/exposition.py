@@ -37,8 +37,6 @@ LASTING: Final[Mapping[str, Callable[[float, float], float]]] = {
 }
 """Kinds of files whose values are kept when their process ends, and how values are combined."""
 
-_updates: list[Callable[[], None]] = []
-
 
 class Role(Collector):
     """Collects the metrics of all processes of this role, their number and their memory."""
@@ -48,8 +46,6 @@ class Role(Collector):
         self._build = (version, revision)
 
     def collect(self) -> Iterator[Metric]:
-        for update in _updates:
-            update()
         with directory.alone(self._folder):
             bury(self._folder)
             yield from MultiProcessCollector(None, str(self._folder)).collect()  # type: ignore[no-untyped-call]
@@ -125,11 +121,6 @@ class _Silent(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: a line per scrape is of no use."""
-
-
-def before_answers(update: Callable[[], None]) -> None:
-    """Call `update` before each answer, for gauges that are read only when scraped."""
-    _updates.append(update)
 
 
 def expose(settings: Settings, role: int, *more: Collector) -> None:

@@ -17,10 +17,14 @@ import urllib3
 from service.local.emulators import listens
 from service.matching.zones import zone_of
 from service.model import Location
+from service.observability import directory
 from service.observability.figures import FIGURES
 from service.stores.redis import keys
-from tests.support.infrastructure import MiniStack, three_free_ports, wait_until
+from tests.support.infrastructure import MiniStack, RedisServer, three_free_ports, wait_until
+from tests.support.key_server import KeyServer
 from tests.support.stack import Stack, stack_with_redis
+from tests.support.token_mint import SigningKey
+from tests.unit.test_exposition import exposed
 
 HERE = {"latitude": 40.7128, "longitude": -74.0060}
 WEB, WORKER, BEAT = range(3)
@@ -144,9 +148,34 @@ def test_each_role_exposes_its_own_metrics(scrapes: Scrapes) -> None:
     assert worker['wildrydes_queue_jobs{queue="dispatch"}'] == 0
     assert worker["wildrydes_processes"] == 3
     assert beat["wildrydes_beat_last_tick_timestamp_seconds"] > time.time() - 30
-    assert web["wildrydes_key_set_fetched_timestamp_seconds"] > time.time() - 30
     assert web["wildrydes_http_requests_in_flight"] == 0
     assert all(each["wildrydes_memory_bytes"] > 1e6 for each in (worker, beat, web))
+
+
+def test_each_web_process_says_itself_when_it_fetched_the_keys(
+    tmp_path: Path, ministack: MiniStack
+) -> None:
+    """A scrape and a line of figures reach only one of the processes."""
+    port = three_free_ports()
+    with (
+        RedisServer(tmp_path / "redis") as redis_server,
+        KeyServer(SigningKey("key")) as issuer,
+        Stack(
+            tmp_path,
+            ministack,
+            redis_server,
+            roles=("web",),
+            METRICS_PORT=str(port),
+            METRICS_NAMESPACE="rides",
+            WEB_CONCURRENCY="2",
+            AUTH_JWKS_FILE="",
+            COGNITO_JWKS_URL=issuer.url,
+        ),
+    ):
+        wait_until(lambda: issuer.fetches == 2, "the fetches of both processes")
+        (folder,) = directory._MEMORY.glob(f"wildrydes-metrics-{port}-*")
+        fetched = "wildrydes_key_set_fetched_timestamp_seconds"
+        wait_until(lambda: exposed(folder)[fetched] > time.time() - 60, "the time of both")
 
 
 def test_the_counts_of_a_killed_pool_process_are_kept(stack: Stack, scrapes: Scrapes) -> None:
