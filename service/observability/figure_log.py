@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from service.background import Repeated
 from service.observability import directory
-from service.observability.figures import FIGURES, Figure, Kind, Labels
+from service.observability.figures import FIGURES, FRESH_SECONDS, Figure, Kind, Labels
 
 logger = logging.getLogger(__name__)
 
@@ -124,11 +124,16 @@ def figures_of(
                 observed = _observations(totals[figure.name], earlier)
                 if observed:
                     values[figure.name] = observed
-            case Kind.AGE if largest:
+            case Kind.AGE if largest and _is_fresh(figure, samples, now):
                 values[figure.name] = round(max(now - largest, 0.0), 3)
             case Kind.VALUE if chosen:
                 values[figure.name] = round(largest, 3)
     return values, totals
+
+
+def _is_fresh(figure: Figure, samples: Samples, now: float) -> bool:
+    instants = [value for _, value in samples.get(figure.fresh, ())]
+    return not figure.fresh or now - max(instants, default=0.0) < FRESH_SECONDS
 
 
 def _observations(buckets: Mapping[str, float], earlier: Mapping[str, float]) -> list[float]:

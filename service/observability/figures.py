@@ -13,6 +13,9 @@ label of a bucket of the histogram, in seconds."""
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Routes that the platform calls every few seconds. The service level does not count them."""
 
+FRESH_SECONDS: Final = 60.0
+"""For how long a figure that needs a `fresh` instant has a value after that instant."""
+
 Labels = Mapping[str, str]
 
 
@@ -34,6 +37,8 @@ class Figure:
     kind: Kind
     sample: str
     chosen: Callable[[Labels], bool] = lambda _: True
+    fresh: str = ""
+    """The sample of an instant. An age has no value if it is more than `FRESH_SECONDS` ago."""
 
 
 def _with(**wanted: str) -> Callable[[Labels], bool]:
@@ -134,6 +139,8 @@ FIGURES: Final[Mapping[str, Sequence[Figure]]] = {
             "Seconds",
             Kind.AGE,
             "wildrydes_earliest_deadline_timestamp_seconds",
+            # A worker that no longer sweeps keeps the last deadline that it saw.
+            fresh="wildrydes_sweep_last_run_timestamp_seconds",
         ),
         Figure(
             "wildrydes_time_to_match_seconds",

@@ -282,6 +282,15 @@ def test_an_alarm_fires_of_its_cause_and_ends_after_it(tasks: Tasks, name: str) 
     assert firing(tasks) == set()
 
 
+def test_a_worker_that_no_longer_sweeps_says_nothing_of_waiting_rides(tasks: Tasks) -> None:
+    def cause(tasks: Tasks) -> None:
+        MADE.SWEPT.set(tasks.now - 90)
+        MADE.EARLIEST_DEADLINE.set(tasks.now - 600)
+
+    tasks.run(660, cause)
+    assert firing(tasks) == {"SweepSilent"}
+
+
 @pytest.mark.parametrize(
     ("slow", "failed", "expected"),
     [

@@ -51,6 +51,16 @@ def test_the_largest_sample_is_a_value_and_the_latest_an_age() -> None:
     assert value_of(Kind.AGE, plain(0, 0)) is None
 
 
+@pytest.mark.parametrize(
+    ("instants", "age"), [([NOW - 59.9, 0], 100), ([NOW - 60.1], None), ([0], None), ([], None)]
+)
+def test_an_age_needs_its_fresh_instant(instants: list[float], age: float | None) -> None:
+    figure = Figure("x", "Seconds", Kind.AGE, "sample", fresh="instant")
+    samples = {"sample": plain(NOW - 100), "instant": plain(*instants)}
+    values, _ = figures_of([figure], samples, {}, NOW)
+    assert values.get("x") == age
+
+
 def test_new_observations_are_the_bounds_of_their_buckets() -> None:
     samples = buckets(all=5, tenth=2, one=4)
     assert value_of(Kind.VALUES, samples) == [0.1, 0.1, 1.0, 1.0, 1.0]
