@@ -151,6 +151,12 @@ def _computed(tree: ast.AST, known: Mapping[str, Series], i: int) -> float | Non
         case ast.Call(func=ast.Name(id="FILL"), args=[series, ast.Constant(value=int(number))]):
             value = _computed(series, known, i)
             return float(number) if value is None else value
+        case ast.Call(func=ast.Name(id="IF"), args=[condition, then, otherwise]):
+            holds = _computed(condition, known, i)
+            return None if holds is None else _computed(then if holds else otherwise, known, i)
+        case ast.Compare(left=left, ops=[ast.GtE()], comparators=[right]):
+            first, second = _computed(left, known, i), _computed(right, known, i)
+            return None if first is None or second is None else float(first >= second)
         case ast.BinOp(left=left, op=op, right=right):
             first, second = _computed(left, known, i), _computed(right, known, i)
             if first is None or second is None or (isinstance(op, ast.Div) and not second):

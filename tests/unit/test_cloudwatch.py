@@ -282,6 +282,25 @@ def test_an_alarm_fires_of_its_cause_and_ends_after_it(tasks: Tasks, name: str) 
     assert firing(tasks) == set()
 
 
+@pytest.mark.parametrize(("number", "expected"), [(9, "OK"), (10, "ALARM")])
+@pytest.mark.parametrize(
+    ("name", "part", "whole"),
+    [
+        ("RidesUnmatched", "wildrydes_rides_unmatched", "wildrydes_rides_requested"),
+        ("ClaimConflicts", "wildrydes_claims_lost", "wildrydes_claims"),
+    ],
+)
+def test_a_share_of_few_says_nothing(
+    name: str, part: str, whole: str, number: int, expected: str
+) -> None:
+    """Numbers of each period of five minutes, all of which are lost."""
+    metrics = Metrics()
+    for at in (100, 400):
+        for each in (part, whole):
+            metrics.put("rides", each, {"Service": "dispatch"}, at, number)
+    assert state(METRIC_ALARMS[name], metrics, 600) == expected
+
+
 def test_a_worker_that_no_longer_sweeps_says_nothing_of_waiting_rides(tasks: Tasks) -> None:
     def cause(tasks: Tasks) -> None:
         MADE.SWEPT.set(tasks.now - 90)
