@@ -81,7 +81,8 @@ def test_a_matched_and_completed_ride_is_counted_where_it_happened(
     assert worker["wildrydes_time_to_match_seconds_count"] >= 1
     assert worker["wildrydes_dispatch_trigger_lag_seconds_count"] >= 1
     assert worker["wildrydes_round_rides_sum"] >= 1
-    assert worker["wildrydes_worker_busy_seconds_total"] > 0
+    busy = "wildrydes_worker_busy_seconds_total"
+    wait_until(lambda: scrapes.of(WORKER)[busy] > 0, "the end of a job")
     assert web["wildrydes_rides_requested_total"] >= 1
     assert web['wildrydes_rides_ended_total{by="",outcome="completed"}'] == 1
     request = 'wildrydes_http_request_duration_seconds_count{method="POST",route="/v1/rides"'
