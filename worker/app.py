@@ -32,22 +32,23 @@ from worker.heartbeat import CountedRequest, HeartbeatSender, main_clock  # noqa
 
 # The connections' name is the monitor's; workers and beat set their own when they start.
 app = celery_app("dispatch", settings, connections="wildrydes-monitor", include=["worker.tasks"])
-# Due times and expiry of jobs go by the clock of Redis, because the clocks of hosts may disagree.
+# When beat publishes and when a job expires go by the clock of Redis, because the clocks of hosts
+# may disagree.
 clock = main_clock(settings)
 app.now = clock.now  # type: ignore[method-assign]
 CountedRequest.now = clock.now
 app.conf.update(
     # A job is acknowledged when it is done, so a job that dies with its worker is delivered again
-    # after 30 s. A round or a sweep has expired by then, and the sweep has asked for another. If
-    # only a pool process is killed, the job is lost, and the sweep asks for another: no crash loop.
+    # after 30 s. A round or a sweep has expired by then, and another was published. If only a pool
+    # process is killed, the job is lost, and another is published: no crash loop.
     task_acks_late=True,
     # Soft limit < hard limit < visibility timeout; otherwise a job could run twice at once.
     task_soft_time_limit=15,
     task_time_limit=20,
     broker_transport_options=app.conf.broker_transport_options
     | {
-        # Above the hard time limit. Interval and throttle matter too: with their defaults a job is
-        # delivered again after 90 s, whatever the timeout.
+        # Above the hard time limit. Interval and throttle matter too: with their defaults a worker
+        # looks for such jobs only every 100 s, whatever the timeout.
         "visibility_timeout": 30,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
@@ -128,7 +129,7 @@ def _begin_beat(sender: Any, **_: Any) -> None:
 @worker_process_init.connect(weak=False)
 def _build_stores(**_: Any) -> None:
     # Clients must not be shared across a fork, so they are built here. The numeric libraries are
-    # imported in the parent (through worker.tasks), because children share its memory pages.
+    # imported in the parent (through worker.dependencies), because children share its memory pages.
     dependencies.build(settings)
 
 

@@ -28,13 +28,13 @@ def celery_app(name: str, settings: Settings, *, connections: str, **options: An
         broker_connection_retry_on_startup=True,
         # A worker waits for its broker for ever instead of exiting after 100 attempts.
         broker_connection_max_retries=None,
-        # Longer than a worker's wait for jobs (1 s). Short, because a stopping process may wait for
-        # it a dozen times within the stop time-out of its container.
+        # The time-out is longer than a worker's wait for jobs (1 s). It is short, because a process
+        # may run into it a dozen times before its container's stop time-out ends.
         broker_transport_options=broker_options(timeout_seconds=2, name=connections),
         broker_use_ssl=broker_tls(settings.broker_url),
         # An error from the broker does not end a worker.
         broker_channel_error_retry=True,
-        # No retries: beat publishes again in a second and must not block until then.
+        # No retries: beat publishes again when the job is next due, and must not block until then.
         task_publish_retry_policy={"max_retries": 0},
         # The service configures its own logging, because Celery's would print task arguments.
         worker_hijack_root_logger=False,

@@ -44,12 +44,13 @@ PARALLEL_CLAIMS: Final = 8
 interpreter's lock."""
 
 SWEEP_BUDGET_SECONDS: Final = 2.0
-"""Time limit of a sweep; less than the lock of a shard lasts (`LOCK_SECONDS`). An idle sweep takes
-about 0.05 s."""
+"""After this time a sweep begins nothing new, unless reading the first rides of a shard took so
+long. Less than the lock of a shard lasts (`LOCK_SECONDS`). An idle sweep takes about 0.05 s."""
 
 SHARDS_AT_ONCE: Final = 4
-"""How many of the eight shards a process sweeps at once; other processes sweep the others. While
-some wait for a store, one works: a step that waits 10 ms for stores takes 2.5 ms of CPU."""
+"""How many of the eight shards a process sweeps at once. Then it sweeps the others, unless another
+process does. While some wait for a store, one works: a step that waits 10 ms for stores takes
+2.5 ms of CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,7 @@ class Dependencies:
         learn_from_legs(self.ports.legs, self.learned, self.ports.times.prior, self.now())
 
     def count(self) -> None:
-        """Count the fleet. If two processes count at once, the later result replaces the equal
-        earlier one."""
+        """Count the fleet. If two processes count at once, the later result stays."""
         count_unicorns(self.city, self.statistics, self.now())
 
     def reposition_all(self) -> None:

@@ -1,7 +1,7 @@
 """Claims: the one place where a ride gets its unicorn.
 
-A claim is one transaction on the ride and the unicorn. It succeeds only if neither has changed
-since the round read it. All safety depends on this condition.
+A claim is one transaction on the ride and the unicorn. It succeeds only if neither has a newer
+version than the round read. All safety depends on this condition.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Outcome(Enum):
 
     CLAIMED = auto()
     LOST = auto()
-    """Another write was faster. One side may still be free, so the round pairs again."""
+    """Another write was faster. One side may still be free, so the job runs another round."""
     FAILED = auto()
-    """Not known to be written. Pairing again would not help; the sweep finds the ride."""
+    """A store failed, or our own code. Another round would not help; the sweep finds the ride."""
     POSTPONED = auto()
     """Not tried, because the job's time was up."""
 
@@ -41,7 +41,7 @@ class Claim:
 
 
 def claim(ports: Stores, pair: Claim, now: datetime) -> Outcome:
-    """Write both sides or neither, in one remote call. A lost claim makes a few more."""
+    """Write both sides or neither, with one call to DynamoDB; then update Redis."""
     ride, entry = pair.ride, pair.entry
     assert entry.position is not None  # noqa: S101 - only fresh positions are paired
     at = entry.position.location
@@ -80,7 +80,8 @@ def _repair(ports: Stores, ride: Ride, lost: WriteConflict, now: datetime) -> Ou
         if lost.ride and lost.ride.status is RideStatus.REQUESTED:
             ports.waiting.correct(lost.ride)
         elif lost.ride or not lost.unicorn:
-            # The ride has ended, is taken or is gone. If it is open, the sweep adds it again.
+            # The ride has ended or is taken, or one of the two is gone. If the ride still waits, the
+            # sweep adds it again.
             ports.waiting.discard(ride.zone, [ride.ride_id])
     except Unavailable:
         return Outcome.FAILED

@@ -1,6 +1,7 @@
 """The effects of a committed write: updates of the hints in Redis, announcements, jobs.
 
-All of them may be lost without harm: the sweep repairs hints and triggers, and waiters read again.
+All of them may be lost without harm: the sweep and the unicorns' next positions repair the hints,
+the sweep triggers again, and waiters read again.
 If a store fails here, this is logged. The operation succeeds nevertheless, because its write is
 committed.
 """
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 LEFT_WAITING: Final = frozenset(
     {RideStatus.OFFERED, RideStatus.MATCHED, RideStatus.CANCELED, RideStatus.UNMATCHED}
 )
-"""States that a waiting ride can enter next; only these remove it from the waiting set."""
+"""States that a waiting ride can enter next; after a write, only these remove it from the waiting
+set."""
 
 
 def ride_topic(ride_id: str) -> str:
@@ -35,7 +37,7 @@ def unicorn_topic(unicorn_id: str) -> str:
 
 
 def after_write(ports: Hints, now: datetime, *, ride: Ride | None, unicorn: Unicorn | None) -> None:
-    """Announce the new ride and unicorn, and update the hints in Redis.
+    """Announce the new ride and unicorn, update the hints in Redis, and trigger rounds.
 
     `Unavailable` is logged and not raised.
     """

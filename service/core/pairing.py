@@ -38,6 +38,9 @@ def find_pairs(
     The fleet index returns the nearest unicorns, some of which are excluded from a ride. So the
     search goes on around each ride that got no available unicorn, while there are more within
     reach. `plans`: the present plans by ride id. Raises `Unavailable`.
+
+    The claims to make, and the plans, have the ETAs that riders are told; the claims of the
+    `Matching` have those of the round.
     """
     fleet, zone = dict[str, FleetEntry](), rides[0].zone
     times = ports.times.for_a_round()

@@ -68,7 +68,7 @@ class Round:
     """Unicorns that the round has paired."""
     outcomes: list[Outcome] = field(default_factory=list)
     resume_at: PlaceInLine | None = None
-    """The first ride for which there was no time."""
+    """The first ride of the slice for which there was not enough time."""
 
     def add(self, rides: Sequence[Ride], matching: Matching) -> None:
         """Replace the plans of these rides; drop plans of other rides for the same unicorns."""
@@ -111,7 +111,7 @@ class Dispatcher:
         try:
             finished = self._rounds(lease)
         except LeaseLost:
-            # If no other job has it, the sweep's next trigger of the rides publishes one.
+            # If no other job has it, the sweep's next trigger of the rides publishes a job.
             logger.warning("lease lost", extra={"zone": zone})
             lease.release()
         except Exception:
@@ -129,7 +129,7 @@ class Dispatcher:
                 self._publish_successor(zone, request_id)
 
     def _publish_successor(self, zone: str, request_id: str) -> None:
-        # Only if this call sets the mark: otherwise another job is already published.
+        # Only if this call sets the mark: otherwise nothing waits or a round is already asked for.
         for marked in self.ports.waiting.mark([zone]):
             self.ports.rounds.publish(marked, request_id)
 
@@ -178,8 +178,9 @@ class Dispatcher:
             start = _place(rides[first])
             is_time_up = first and self.monotonic() >= end
             if is_time_up:
-                # `rides` begins at `zone.resume_at`. The last job served the rides before it, so
-                # nothing is left to resume once the loop is back at one of those.
+                # `rides` begins at `zone.resume_at`, and the last job served the rides before that
+                # place. So nothing is left to resume once the loop has come to one of them. (A ride
+                # that came back meanwhile waits for the sweep.)
                 done.resume_at = None if zone.resume_at and start < zone.resume_at else start
             if done.resume_at or is_time_up:
                 break
@@ -219,7 +220,8 @@ class Dispatcher:
     def _still_waiting(self, zone: WaitingZone) -> Sequence[Ride]:
         """The rides that are not past their end.
 
-        Removes entries far past their end. If such a ride is open, the sweep adds it again.
+        Removes entries far past their end. If such a ride is open, the sweep ends it, or adds it
+        again if it has a new deadline.
         """
         now, rules = self.now(), self.ports.rules
         ends = [rules.ends_at(ride, planned=ride.ride_id in zone.plans) for ride in zone.rides]

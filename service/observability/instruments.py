@@ -125,8 +125,8 @@ DEAD_LETTERS: Final = Counter(
     "wildrydes_dead_letters", "Rides that were set aside as dead letters."
 )
 ENTRY_KINDS: Final = (
-    *("ride", "plan", "unicorn", "position", "message"),
-    *("advice", "request", "step", "leg", "correction"),
+    *("ride", "plan", "place", "unicorn", "position", "message"),
+    *("advice", "request", "run", "leg", "quote", "correction"),
 )
 UNREADABLE_ENTRIES: Final = Counter(
     "wildrydes_unreadable_entries",

@@ -32,13 +32,15 @@ def redis_clock(link: RedisLink) -> Callable[[], float]:
 
 
 FIRST_SECONDS: Final = 0.5
-"""Time limit of the first call, so that a process starts even without an answer."""
+"""How long the first call is retried. One attempt may take longer, but a process that starts does
+not wait for it (`clock.FIRST_READ_SECONDS`)."""
 
 
 class DynamoClock:
     """The `Date` of the last answer of a DynamoDB client as a source.
 
-    It makes one call of its own, at the start, so that a new process does not go by Redis alone.
+    Until there is an answer, each reading makes a call of its own, so that a new process does not
+    go by Redis alone.
     """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:

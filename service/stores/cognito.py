@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
@@ -110,12 +110,12 @@ class CognitoUserPool:
         Returns the answer. Raises `LookupError` if the pool has no such user.
         """
         call = partial(getattr(self._client, operation), UserPoolId=self._pool_id, **parameters)
-        try:
+        with suppress(LookupError), _finding_the_user():
             return call(Username=sub)
-        except ClientError as error:
-            if code_of(error) != _NOT_FOUND:
-                raise
-            return call(Username=self._username_of(sub))
+        username = self._username_of(sub)
+        # The pool may list a user for a moment after it was deleted.
+        with _finding_the_user():
+            return call(Username=username)
 
     def _username_of(self, sub: str) -> str:
         """Raises `LookupError` if the pool has no such user."""
@@ -159,6 +159,17 @@ class IdentityPool:
         region = self._pool_id.partition(":")[0]
         config = _CONFIG.merge(Config(signature_version=UNSIGNED))
         return boto3.Session().client("cognito-identity", region_name=region, config=config)
+
+
+@contextmanager
+def _finding_the_user() -> Iterator[None]:
+    """Raise `LookupError` if the pool answers that there is no such user."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) != _NOT_FOUND:
+            raise
+        raise LookupError from error
 
 
 @contextmanager

@@ -33,10 +33,10 @@ from service.background import Repeated
 from service.model.errors import Unavailable
 
 ATTEMPT_EVERY: Final = timedelta(seconds=2)
-"""Time between two attempts, and the pause after a failure. An attempt makes no remote call before
-the credentials must be renewed."""
+"""Time between two attempts, and the pause after a failure. Once there are
+credentials, an attempt makes no remote call before they must be renewed."""
 FIRST_WITHIN_SECONDS: Final = 1.0
-"""How long the first client waits for credentials; those in the environment need no wait."""
+"""How long a new client waits for its first credentials; those in the environment need no wait."""
 
 
 class KeptCredentials(Credentials):

@@ -207,7 +207,7 @@ class _Gone(Exception):
 
 
 def _tried(call: Callable[[], Answer]) -> Answer:
-    """Raises `Unavailable` (also if there are no credentials to sign with), `_Gone`."""
+    """Make a call to S3. Raises `Unavailable`, and `_Gone` if there is no such file."""
     with unavailable("photos"):
         try:
             return call()

@@ -1,9 +1,10 @@
 """Maps the model's dataclasses to plain records; every store writes and reads these.
 
-A record is a dict of strings, numbers, booleans, lists of strings and records, under the names of
-the dataclass's fields. A field that is None, an empty set, an empty mapping or a zero that is its
-default is left out; it is read as its default, or as None where it has no default. Instants are
-ISO 8601 in UTC with milliseconds (`2026-11-23T02:46:28.123Z`), so that they sort as text.
+A record is a dict of strings, numbers, booleans, lists of strings or numbers, and records, under
+the names of the dataclass's fields. A field that is None, an empty set, an empty mapping or a zero
+that is its default is left out; it is read as its default, or as None where it has no default.
+Instants are ISO 8601 in UTC with milliseconds (`2026-11-23T02:46:28.123Z`), so that they sort as
+text. A ride and a unicorn have no lists of numbers: their items hold lists as sets of strings.
 """
 
 from __future__ import annotations

@@ -104,6 +104,20 @@ def test_a_unicorn_in_another_zone_is_shown_there_at_once(town: Town) -> None:
     assert town.names(Box(-75, 40, -73.5, 41), seconds=601) == []
 
 
+def test_a_removed_unicorn_is_not_shown_in_a_zone_that_it_left(town: Town) -> None:
+    here, there = Location(40.71, -74.0), Location(40.71, -72.5)
+    town.put("u1", here, version=5)
+    later = NOW + 30 * SECOND
+    for seconds in (0, 1):
+        town.fleet.record("u1", Position(there, later + seconds * SECOND), later)
+    removed = a_usable_unicorn(
+        unicorn_id="u1", version=6, state=UnicornState.REMOVED, accepting=False
+    )
+    town.fleet.refresh(removed, later)
+    assert town.names(seconds=31) == []
+    assert not town.city.states(later)
+
+
 def test_the_newest_state_is_shown(town: Town) -> None:
     town.put("u1", BATTERY_PARK, version=2, ride_id="ride-1", state=UnicornState.RESERVED)
     town.fleet.refresh(a_usable_unicorn(unicorn_id="u1", version=1), NOW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,15 @@ from service.model import CanceledBy
 from service.model.errors import Unavailable
 from service.settings import Settings
 from service.stores.dynamodb.assignments import DynamoAssignments
-from tests.support.builders import NOW, a_matched_pair, a_ride, a_unicorn, a_usable_unicorn
+from service.stores.dynamodb.rides import DynamoRides
+from tests.support.builders import (
+    NOW,
+    a_finished_ride,
+    a_matched_pair,
+    a_ride,
+    a_unicorn,
+    a_usable_unicorn,
+)
 from tests.support.dynamodb import LostAnswers
 
 if TYPE_CHECKING:
@@ -79,6 +88,18 @@ def test_a_postponement_whose_answer_is_lost_is_known_to_be_done(
     stores.rides.create(a_ride())
     with LostAnswers(dynamodb, 1):
         assert stores.rides.postpone(a_ride(), NOW + timedelta(seconds=6))
+
+
+def test_a_ride_is_blanked_once(dynamodb: DynamoDBClient, tables: Settings) -> None:
+    """If the repeated call found nothing to do, the ride would count as one that is still open."""
+    rides = DynamoRides(dynamodb, tables.rides_table)
+    rides.create(a_finished_ride())
+    rides._updated("ride-1", "SET fresh_deadlines = :it", {":it": {"S": "many"}})
+    blank = partial(rides.blank, "ride-1", "rider-1", open_since=NOW)
+    with LostAnswers(dynamodb, 1, operation="UpdateItem") as lost:
+        assert blank()
+    assert lost.left == 0
+    assert not blank()
 
 
 def test_a_claim_is_won_once(stores: Stores, dynamodb: DynamoDBClient, tables: Settings) -> None:

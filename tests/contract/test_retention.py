@@ -200,12 +200,12 @@ def test_an_open_ride_that_cannot_be_read_counts_as_ended_after_a_day(service: S
     assert list(service.rides.unreadable_of_rider("leaver")) == []
 
 
-def test_of_a_ride_that_cannot_be_read_only_its_id_and_expiry_stay(tables: Tables) -> None:
+def test_of_a_ride_that_cannot_be_read_only_its_ids_and_expiry_stay(tables: Tables) -> None:
     tables.rides.create(a_finished_ride())
     tables.rides.save(a_finished_ride(), rated := a_finished_ride(version=7))
     tables.rides._updated("ride-1", "SET fresh_deadlines = :it", {":it": {"S": "many"}})
     assert tables.rides.blank("ride-1", rated.rider_id, open_since=NOW)
-    assert tables.item().keys() == {"ride_id", "expires_at"}
+    assert tables.item().keys() == {"ride_id", "expires_at", "last_write_id"}
 
 
 def test_a_ride_that_can_be_read_by_now_is_not_blanked(tables: Tables) -> None:

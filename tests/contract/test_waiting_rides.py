@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -304,6 +305,31 @@ def test_a_lease_is_renewed_until_it_is_released(
     thread = lease._renewal
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_a_lease_that_a_round_takes_again_is_renewed_again(
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was frozen for longer than its lease goes on with its zone."""
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.02)
+    client, lease = link.client, take(RedisWaitingRides(link))
+    client.delete(keys.lease(ZONE))
+    time.sleep(0.1)
+    lease.begin_round()
+    client.pexpire(keys.lease(ZONE), 500)
+    wait_until(lambda: client.pttl(keys.lease(ZONE)) > 1000, "the lease is renewed")
+    lease.release()
+
+
+def test_the_suspects_of_a_zone_without_further_rounds_are_forgotten(link: RedisLink) -> None:
+    waiting = RedisWaitingRides(link)
+    waiting.add([a_ride(ride_id="suspect")])
+    take(waiting).release()
+    for release in ("release", "release_after_error"):
+        lease = take(waiting)
+        lease.begin_round()
+        getattr(lease, release)()
+        assert 0 < link.client.pttl(keys.running(ZONE)) <= leases.RUNNING_MS
 
 
 def test_an_exception_makes_no_suspects_and_clears_none(waiting: Waiting) -> None:

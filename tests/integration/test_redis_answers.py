@@ -264,15 +264,7 @@ def test_a_wait_that_a_failover_unblocks_is_a_lost_connection(
         ("CLUSTERDOWN The cluster is down", Failure.REFUSED),
         ("TRYAGAIN Multiple keys request during rehashing of slot", Failure.REFUSED),
         (
-            "ERR Error running script (call to f_1): @user_script: 1: -READONLY You can't",
-            Failure.LOST,
-        ),
-        (
-            "ERR Error running script (call to f_1): @user_script: 1: -OOM command not",
-            Failure.REFUSED,
-        ),
-        (
-            "ERR Error running script (call to f_1): @user_script:1: attempt to index",
+            "ERR user_script:1: attempt to index a nil value script: 9c2e, on @user_script:1.",
             Failure.DEFECT,
         ),
         ("CROSSSLOT Keys in request don't hash to the same slot", Failure.DEFECT),

@@ -98,6 +98,18 @@ def test_a_user_of_another_identity_provider_is_found_by_its_sub(
         stub.assert_no_pending_responses()
 
 
+def test_a_user_who_is_deleted_while_they_are_looked_up_has_no_account(
+    pool: CognitoUserPool,
+) -> None:
+    """The pool may list a user for a moment after it was deleted."""
+    with Stubber(pool._client) as stub:
+        stub.add_client_error("admin_update_user_attributes", "UserNotFoundException")
+        stub.add_response("list_users", {"Users": [{"Username": "Google_1234"}]})
+        stub.add_client_error("admin_update_user_attributes", "UserNotFoundException")
+        assert not pool.suspend("0c7ff7f5-7d1d-4c9e-8f1c-0a4bcb5f2a11", True)
+        stub.assert_no_pending_responses()
+
+
 @pytest.mark.parametrize(
     "code", ["InvalidParameterException", "UnsupportedTokenTypeException", "UnauthorizedException"]
 )

@@ -87,23 +87,29 @@ def new_classes_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
 class LostAnswers:
     """Lets the next `count` requests reach DynamoDB and loses what it answers.
 
-    `meanwhile` happens before the last loss is noticed.
+    `operation`: the requests' only kind. `meanwhile` happens before the last loss is noticed.
     """
 
     def __init__(
-        self, client: DynamoDBClient, count: int, meanwhile: Callable[[], object] = lambda: None
+        self,
+        client: DynamoDBClient,
+        count: int,
+        meanwhile: Callable[[], object] = lambda: None,
+        *,
+        operation: str = "*",
     ) -> None:
         self._meanwhile = meanwhile
+        self._event = f"before-send.dynamodb.{operation}"
         self._events = client.meta.events
         self._network = URLLib3Session()
         self.left = count
 
     def __enter__(self) -> LostAnswers:
-        self._events.register_first("before-send.dynamodb", self._lose)
+        self._events.register_first(self._event, self._lose)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._events.unregister("before-send.dynamodb", self._lose)
+        self._events.unregister(self._event, self._lose)
         self._network.close()
 
     def _lose(self, request: AWSPreparedRequest, **_: object) -> None:

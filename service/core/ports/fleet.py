@@ -50,7 +50,9 @@ class FleetIndex(Protocol):
     """Positions and states of unicorns as last heard; hints only, may be out of date."""
 
     def record(self, unicorn_id: str, position: Position, now: datetime) -> Sighting:
-        """Record a position, unless a later one is known. One call, no DynamoDB write.
+        """Record a position, unless a later one is known. No DynamoDB write.
+
+        Nearly always one call, three at most.
 
         A position that implies more than 300 m/s is kept aside until a second report agrees. If
         the sighting has no unicorn, the index lacks its state: the caller must `refresh` it, or

@@ -88,7 +88,7 @@ class RoundLease(Protocol):
     def clear(self, ride_id: str) -> None:
         """End the suspicion: the process survived the round with this suspect alone.
 
-        The count is taken back even if the lease has expired.
+        The ride's count is deleted even if the lease has expired.
         """
 
     def release_unless_marked(self) -> bool:

@@ -96,7 +96,10 @@ class Patience:
         self._longest = FIRST_PAUSE_SECONDS
 
     def make(self, call: Callable[[], Answer]) -> Answer:
-        """Make the call, and retry it while that may help. Raises `Unavailable`."""
+        """Make the call, and retry it while that may help.
+
+        Raises `ConditionFailed` and `Unavailable`.
+        """
         while True:
             try:
                 return call()

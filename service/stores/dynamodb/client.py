@@ -18,6 +18,7 @@ from botocore.exceptions import IncompleteReadError
 from service.observability.instruments import DYNAMODB_ERRORS, DYNAMODB_SECONDS, DYNAMODB_UNITS
 from service.settings import Settings
 from service.stores.credentials import session_with_kept_credentials
+from service.stores.dynamodb.connections import CONNECT_SECONDS, MOST_KEPT, READ_SECONDS
 from service.stores.dynamodb.descriptions import descriptions
 from service.stores.dynamodb.direct import send_directly
 
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _CONFIG = Config(
-    # Only tested modules build items, so botocore's check is not worth 8 % of a call's CPU.
-    parameter_validation=False,
-    # At least as many as threads that call at once; a connection is opened only when needed.
-    max_pool_connections=64,
+    # The limits hold where botocore itself sends (`direct`).
+    max_pool_connections=MOST_KEPT,
+    # DynamoDB answers within milliseconds, so fail fast and retry instead of blocking a thread.
+    connect_timeout=CONNECT_SECONDS,
+    read_timeout=READ_SECONDS,
     # So that the kernel, and not a request, finds out that a connection is dead.
     tcp_keepalive=True,
-    # DynamoDB answers within milliseconds, so fail fast and retry instead of blocking a thread.
-    connect_timeout=1,
-    read_timeout=2,
+    # Only tested modules build items, so botocore's check is not worth 8 % of a call's CPU.
+    parameter_validation=False,
     # `calls` makes all retries; botocore would add pauses of seconds outside any budget.
     retries={"mode": "standard", "total_max_attempts": 1},
     # Given as a whole, because botocore would build it for every call, which costs 13 % of its CPU.

@@ -30,11 +30,12 @@ LIVELY_SECONDS: Final = 1.0
 """A connection that was idle for longer (seconds) is checked before use, because the server may
 have closed it."""
 MOST_KEPT: Final = 64
-"""The most idle connections that stay open."""
+"""The most idle connections that stay open: at least as many as there are threads that call at
+once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """An answer in the form that botocore's events pass on; `headers` ignores the case of names."""
 
     status_code: int
@@ -49,7 +50,7 @@ class Connections:
         self._cert_path = cert_path
         self._kept: deque[tuple[str, socket, float]] = deque()
 
-    def post(self, request: AWSPreparedRequest) -> Answer:
+    def post(self, request: AWSPreparedRequest) -> HttpAnswer:
         """Send the request and return the answer. Raises botocore's errors of lost connections."""
         url = request.url
         connection = self._take(url) or self._connect(url)
@@ -58,7 +59,7 @@ class Connections:
             # An open response holds the socket open, even after `connection.close()`.
             with closing(HTTPResponse(connection, method="POST")) as response:
                 response.begin()
-                answer = Answer(response.status, response.headers, response.read())
+                answer = HttpAnswer(response.status, response.headers, response.read())
         except BaseException as error:
             connection.close()
             # The server may have closed the other connections too.

@@ -22,7 +22,7 @@ from botocore.httpsession import get_cert_path
 from botocore.parsers import create_parser
 from botocore.utils import get_environ_proxies
 
-from service.stores.dynamodb.connections import Answer, Connections
+from service.stores.dynamodb.connections import Connections, HttpAnswer
 from service.stores.dynamodb.signature import signed_headers
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class _Way:
 
     def call(
         self, model: Any, params: Any, request_signer: Any, context: Any, **_: object
-    ) -> tuple[Answer, dict[str, Any]] | None:
+    ) -> tuple[HttpAnswer, dict[str, Any]] | None:
         """The answer to a request that botocore has built; None lets botocore send it."""
         if request_signer.signature_version != "v4" or context["auth_type"] not in {None, "v4"}:
             return None
@@ -71,24 +71,24 @@ class _Way:
             self._events.emit(event, exception=error, context=context)
             raise
 
-    def _sent(self, operation: str, params: Any, region: str) -> Answer:
+    def _sent(self, operation: str, params: Any, region: str) -> HttpAnswer:
         """Sign and send the request, unless a handler of `before-send` answers it."""
         credentials = self._credentials.get_frozen_credentials()
         signed = signed_headers(params, credentials, region, time.time() + self._ahead_seconds)
         headers: Any = HeadersDict({name: value.encode() for name, value in signed.items()})
         request = AWSPreparedRequest("POST", params["url"], headers, params["body"], False)
         replies = self._events.emit(f"before-send.dynamodb.{operation}", request=request)
-        given: Answer | None = next((reply for _, reply in replies if reply), None)
+        given: HttpAnswer | None = next((reply for _, reply in replies if reply), None)
         answer = given or self._connections.post(request)
         if answer.status_code == 400:
             # DynamoDB refuses a signature that is five minutes off by its own clock.
             with suppress(TypeError, ValueError):
-                told = parsedate_to_datetime(answer.headers.get("Date")).timestamp()
-                self._ahead_seconds = told - time.time()
+                its_time = parsedate_to_datetime(answer.headers.get("Date")).timestamp()
+                self._ahead_seconds = its_time - time.time()
         return answer
 
 
-def _parsed(model: Any, answer: Answer) -> dict[str, Any]:
+def _parsed(model: Any, answer: HttpAnswer) -> dict[str, Any]:
     """The answer in the form that botocore's parser gives it."""
     if answer.status_code >= 300:
         return _refusal(model, answer)
@@ -104,7 +104,7 @@ def _parsed(model: Any, answer: Answer) -> dict[str, Any]:
     return parsed
 
 
-def _refusal(model: Any, answer: Answer) -> dict[str, Any]:
+def _refusal(model: Any, answer: HttpAnswer) -> dict[str, Any]:
     """An error answer in botocore's form, with the fields of this kind of error."""
     parser = create_parser(model.service_model.resolved_protocol)
     response = {

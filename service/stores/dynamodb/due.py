@@ -7,7 +7,6 @@ themselves are read in batches.
 from __future__ import annotations
 
 import heapq
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -36,15 +35,13 @@ if TYPE_CHECKING:
 
     from service.stores.dynamodb.items import Item
 
-logger = logging.getLogger(__name__)
-
 QUERY_PAGE: Final = 100
 """The most items on a page of a query whose number of items is not known in advance."""
 QUERY_MOST: Final = 1000
 """The most entries on any page of a query; DynamoDB also ends a page at 1 MB."""
-ENDS_PAGES: Final = 10
-"""The most pages that are read behind a backlog of waiting rides, to find rides that
-have a unicorn or whose deadline has passed."""
+SEARCH_PAGES: Final = 10
+"""The most pages that are read, from the oldest entry on, to find rides that have a unicorn or
+whose deadline has passed among a backlog of waiting rides."""
 STATEMENTS: Final = 25
 """The most statements of one BatchExecuteStatement call (AWS, "BatchExecuteStatement")."""
 LEFT_ALONE: Final = frozenset(
@@ -93,9 +90,9 @@ class DueRides(RideTable):
         )
         others = [_id(entry) for entry in oldest if not _only_waits(entry, now)]
         if not others and len(oldest) == limit:
-            # All are waiting rides, and there may be more: read on for the others.
+            # All are waiting rides, and there may be more: search all entries for the others.
             query = _without_waiting(self._due_query(shard, now, QUERY_MOST))
-            further = self._query(query, ENDS_PAGES)
+            further = self._query(query, SEARCH_PAGES)
             others = [_id(entry) for entry in islice(further, limit)]
         waiting = [_id(entry) for entry in oldest if _only_waits(entry, now)]
         for ride_ids in (others, waiting):
@@ -114,7 +111,7 @@ class DueRides(RideTable):
             return False
         after = replace(ride, due_at=due_at, failed_looks=failed_looks)
         is_done = self._amend(ride, after, ("status", "due_at"))
-        if failed_looks:
+        if is_done and failed_looks:
             PUT_BACK.inc()
         elif is_done and ride.status is RideStatus.REQUESTED:
             REENQUEUED.inc()
@@ -162,11 +159,11 @@ class DueRides(RideTable):
             for ride in readable_rides([item]):
                 found[ride.ride_id] = ride
             if item["ride_id"]["S"] not in found and "due_at" in item:
-                self._put_back(item, now + UNREADABLE_PAUSE)
+                self._postpone_unreadable(item, now + UNREADABLE_PAUSE)
         rides = (found[ride_id] for ride_id in ride_ids if ride_id in found)
         return [ride for ride in rides if ride.due_at and ride.due_at <= now]
 
-    def _put_back(self, item: Item, due_at: datetime) -> None:
+    def _postpone_unreadable(self, item: Item, due_at: datetime) -> None:
         with suppress(ConditionFailed):
             self._updated(
                 item["ride_id"]["S"],
@@ -179,12 +176,12 @@ class DueRides(RideTable):
         """Write a change that no client sees, without a new version; False if a guard changed."""
         write_id = new_write_id()
         try:
-            self._update(ride_update(self._table, before, after, write_id, guards), write_id)
+            self._write(ride_update(self._table, before, after, write_id, guards), write_id)
         except ConditionFailed:
             return False
         return True
 
-    def _update(self, update: UpdateTypeDef, write_id: str) -> None:
+    def _write(self, update: UpdateTypeDef, write_id: str) -> None:
         write(lambda: self._client.update_item(**update), write_id, self._patience)
 
     def _due_query(self, shard: str, now: datetime, page: int) -> dict[str, Any]:
@@ -214,8 +211,8 @@ def _without_waiting(query: dict[str, Any]) -> dict[str, Any]:
 def _is_done(answer: BatchStatementResponseTypeDef, write_id: AttributeValueTypeDef) -> bool:
     """Whether the statement was carried out, now or before its answer was lost.
 
-    False if DynamoDB was busy; then the ride stays due. Raises `Unavailable` if DynamoDB refuses
-    such statements.
+    False if the ride has changed or DynamoDB was busy; the next sweep finds a ride that is still
+    due. Raises `Unavailable` if DynamoDB refuses such statements.
     """
     error = answer.get("Error")
     if error is None:

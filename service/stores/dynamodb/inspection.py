@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def faults_of_tables(client: DynamoDBClient, settings: Settings) -> list[str]:
     """The faults of the tables (missing or different parts), a sentence each; empty if none.
 
-    Two remote calls for each table. Raises `Unavailable`.
+    At most two remote calls for each table. Raises `Unavailable`.
     """
     named = named_tables(settings)
     return patiently(
@@ -48,18 +48,19 @@ def _notes_on(client: DynamoDBClient, name: str, table: Table) -> Iterator[str]:
 
 
 def _faults_of(client: DynamoDBClient, name: str, table: Table) -> list[str]:
+    faults: list[str] = []
     try:
         described = _described(client, name)
-        faults = [*_key_faults(described, table), *_index_faults(described, table)]
+        faults += [*_key_faults(described, table), *_index_faults(described, table)]
         if described.get("TableStatus", "ACTIVE") not in {"ACTIVE", "UPDATING"}:
             faults.append(f"the table is {described['TableStatus']}")
         if table.expires_at:
             faults += _expiry_faults(client, name, table.expires_at)
     except ClientError as error:
         if "AccessDenied" in code_of(error):
-            faults = ["this role may not describe it (DescribeTable, DescribeTimeToLive)"]
+            faults.append("this role may not describe it (DescribeTable, DescribeTimeToLive)")
         elif code_of(error) == "ResourceNotFoundException":
-            faults = ["no such table"]
+            faults.append("no such table")
         else:
             raise
     return [f"{name}: {fault}" for fault in faults]

@@ -3,8 +3,8 @@
 An item has the record's attributes, without those that are None, and with numbers as text. The item
 of a ride also has `unicorn_id` of the assigned unicorn, `shard` while the ride is open (with
 `due_at` the key of the sparse index of open rides), `expires_at` once it has ended (unless rides
-are kept for ever) and `day_shard`. Every write stores its id as `last_write_id`, a ride's first
-write also as `first_write_id`.
+are kept for ever) and `day_shard`. Every write except that of an unreadable ride's `due_at`
+stores its id as `last_write_id`, a ride's first write also as `first_write_id`.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ class DynamoDeadLetters(_ListedStore):
 
 
 class DynamoAuditLog(_ListedStore):
-    """`AuditLog` on the table of operations. The log has the same lines."""
+    """`AuditLog` on the table of operations. The process's log has a line for each entry, too."""
 
     listed_as = "audit"
     prefix = "audit#"

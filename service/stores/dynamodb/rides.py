@@ -32,7 +32,7 @@ _CONTINUES: Final = ("ride_id", "requested_at")
 """The parts of a continuation key, besides the rider or the unicorn."""
 
 
-KEPT_WHEN_BLANK: Final = frozenset({"ride_id", "expires_at"})
+KEPT_WHEN_BLANK: Final = frozenset({"ride_id", "expires_at", "last_write_id"})
 """The attributes that stay of an unreadable ride whose rider is erased."""
 
 
@@ -81,7 +81,7 @@ class DynamoRides(DueRides):
         write_id = new_write_id()
         update = ride_update(self._table, before, after, write_id, retention=self._retention)
         try:
-            self._update(update, write_id)
+            self._write(update, write_id)
         except ConditionFailed as failed:
             stored = failed.stored[0]
             raise WriteConflict(ride=ride_from(stored) if stored else None) from failed
@@ -119,22 +119,29 @@ class DynamoRides(DueRides):
                     yield item["ride_id"]["S"]
 
     def blank(self, ride_id: str, rider_id: str, *, open_since: datetime) -> bool:
-        item = self._stored(ride_id)
-        if item is None or readable(ride_from, item, "ride_id") is not None:
+        item = self._stored(ride_id) or {}
+        is_theirs = item.get("rider_id") == text(rider_id)
+        if not is_theirs or readable(ride_from, item, "ride_id") is not None:
             return False
+        write_id = new_write_id()
         gone = {f"#{n}": name for n, name in enumerate(item.keys() - KEPT_WHEN_BLANK)}
         try:
             self._updated(
                 ride_id,
-                f"REMOVE {', '.join(gone)}",
-                {":rider": text(rider_id), ":since": text(instant_text(open_since))},
+                f"SET last_write_id = :write REMOVE {', '.join(gone)}",
+                {
+                    ":write": text(write_id),
+                    ":rider": text(rider_id),
+                    ":since": text(instant_text(open_since)),
+                },
                 ExpressionAttributeNames=gone | {"#shard": "shard"},
                 ConditionExpression=(
                     "rider_id = :rider AND (attribute_not_exists(#shard) OR requested_at < :since)"
                 ),
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-        except ConditionFailed:
-            return False
+        except ConditionFailed as failed:
+            return failed.is_own_echo(write_id)
         return True
 
     def _page(

@@ -15,15 +15,18 @@ An index cannot change its projection, so a new index replaces it. The former in
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from botocore.exceptions import ClientError
 
 from service.model.errors import Unavailable
 from service.settings import Settings
 from service.stores.credentials import ignoring
-from service.stores.dynamodb.calls import PATIENCE_SECONDS, patiently
+from service.stores.dynamodb.calls import PATIENCE_SECONDS, Answer, patiently
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -99,10 +102,6 @@ def create_tables(client: DynamoDBClient, settings: Settings) -> None:
     the call is interrupted, the next one continues. Raises `Unavailable`, also if a table is not
     ready within `LONGEST_WAIT_SECONDS`.
     """
-    patiently(lambda: _create_all(client, settings), PATIENCE_SECONDS)
-
-
-def _create_all(client: DynamoDBClient, settings: Settings) -> None:
     named = named_tables(settings)
     for name, table in named:
         _create(client, definition(name, table))
@@ -117,17 +116,18 @@ def drop_former_indexes(client: DynamoDBClient, settings: Settings) -> None:
 
     Call it only when no process of that release is running. Raises `Unavailable`.
     """
+    for name, table in named_tables(settings):
+        while former := _indexes_of(_settled(client, name)).intersection(table.former_indexes):
+            _call(
+                client.update_table,
+                TableName=name,
+                GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": min(former)}}],
+            )
+            time.sleep(LOOK_EVERY_SECONDS)
 
-    def drop() -> None:
-        for name, table in named_tables(settings):
-            while former := _indexes_of(_settled(client, name)).intersection(table.former_indexes):
-                client.update_table(
-                    TableName=name,
-                    GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": min(former)}}],
-                )
-                time.sleep(LOOK_EVERY_SECONDS)
 
-    patiently(drop, PATIENCE_SECONDS)
+def _call(operation: Callable[..., Answer], **request: Any) -> Answer:
+    return patiently(partial(operation, **request), PATIENCE_SECONDS)
 
 
 def _missing(described: TableDescriptionTypeDef, table: Table) -> list[Index]:
@@ -140,10 +140,11 @@ def _indexes_of(described: TableDescriptionTypeDef) -> set[str]:
 
 def _add_indexes(client: DynamoDBClient, name: str, table: Table) -> None:
     """Add the indexes that a table of an earlier release lacks, one after the other."""
-    while missing := _missing(_settled(client, name), table):
+    while missing := _missing(_settled(client, name, is_new=True), table):
         # If another process has just begun to add an index, the table is in use.
         with ignoring("ResourceInUseException", "LimitExceededException"):
-            client.update_table(
+            _call(
+                client.update_table,
                 TableName=name,
                 AttributeDefinitions=definition(name, table)["AttributeDefinitions"],
                 GlobalSecondaryIndexUpdates=[{"Create": _index(missing[0])}],
@@ -151,11 +152,20 @@ def _add_indexes(client: DynamoDBClient, name: str, table: Table) -> None:
         time.sleep(LOOK_EVERY_SECONDS)
 
 
-def _settled(client: DynamoDBClient, name: str) -> TableDescriptionTypeDef:
-    """The table when it and all its indexes are active."""
+def _settled(client: DynamoDBClient, name: str, *, is_new: bool = False) -> TableDescriptionTypeDef:
+    """The table when it and all its indexes are active.
+
+    `is_new`: for a moment DynamoDB may not find the table (AWS, "DescribeTable").
+    """
     end = time.monotonic() + LONGEST_WAIT_SECONDS
+
+    def describe() -> TableDescriptionTypeDef:
+        with ignoring("ResourceNotFoundException") if is_new else nullcontext():
+            return client.describe_table(TableName=name)["Table"]
+        return {}
+
     while time.monotonic() < end:
-        described = client.describe_table(TableName=name)["Table"]
+        described = _call(describe)
         states = [
             # An emulator may leave out the status of an index that was made with its table.
             index.get("IndexStatus", "ACTIVE")
@@ -204,15 +214,17 @@ def _schema(partition: str, sort: str | None = None) -> list[KeySchemaElementTyp
 def _create(client: DynamoDBClient, table: CreateTableInputTypeDef) -> None:
     # "In use" means that the table exists or is being created.
     with ignoring("ResourceInUseException"):
-        client.create_table(**table)
+        _call(client.create_table, **table)
 
 
 def _let_expire(client: DynamoDBClient, name: str, attribute: str) -> None:
     if _expires(client, name):
         return
     try:
-        client.update_time_to_live(
-            TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
+        _call(
+            client.update_time_to_live,
+            TableName=name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute},
         )
     except ClientError:
         # Refused if another process has just done the same.
@@ -221,5 +233,5 @@ def _let_expire(client: DynamoDBClient, name: str, attribute: str) -> None:
 
 
 def _expires(client: DynamoDBClient, name: str) -> bool:
-    description = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    description = _call(client.describe_time_to_live, TableName=name)["TimeToLiveDescription"]
     return description.get("TimeToLiveStatus") in {"ENABLED", "ENABLING"}

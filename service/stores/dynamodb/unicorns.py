@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ACCOUNT_REMEMBERED_SECONDS: Final = 30.0
 """How long a process remembers an account's unicorn, because otherwise every position would cost a
-read. If staff moves an account to another unicorn, other processes notice this much later."""
+read. If staff moves an account to another unicorn, other processes notice it within this time."""
 MOST_ACCOUNTS_REMEMBERED: Final = 100_000
 
 

@@ -24,7 +24,7 @@ keep a unicorn from being claimed twice even if a version is ever written wrong.
 def new_write_id() -> str:
     """Names one operation through all its retries; also fits a transaction's request token.
 
-    It is the shortest text of 128 bits, because a row is billed by the kilobyte.
+    It is a short text of 128 bits, because a row is billed by the kilobyte.
     """
     return secrets.token_urlsafe(16)
 
@@ -47,15 +47,15 @@ def ride_update(
     if "started_at" in new and "started_at" not in old:
         # No retry of the request needs it any more, and the row is billed by the kilobyte.
         old["first_write_id"] = text("")
-    return _update(table, "ride_id", old, new, guards, write_id, never_excluded=assigned)
+    return _update_of(table, "ride_id", old, new, guards, write_id, never_excluded=assigned)
 
 
 def unicorn_update(table: str, before: Unicorn, after: Unicorn, write_id: str) -> UpdateTypeDef:
     old, new = unicorn_item(before), unicorn_item(after)
-    return _update(table, "unicorn_id", old, new, UNICORN_GUARDS, write_id)
+    return _update_of(table, "unicorn_id", old, new, UNICORN_GUARDS, write_id)
 
 
-def _update(
+def _update_of(
     table: str,
     key: str,
     old: Item,

@@ -1,9 +1,10 @@
 """What the map for staff is drawn from: a hash per zone of what it shows of each unicorn, and where
 each unicorn last was.
 
-The hash is written with the state of a unicorn, in the same call, so a position costs nothing more.
-A unicorn that drives into another zone stays in the hash of the one before until that is tidied. Of
-its entries, the one with the newest version counts, and of those the one that was noted last.
+The hash is written when a unicorn's state is noted or the unicorn has entered a zone, in the call
+that updates the GEO sets. So most positions cost nothing more. A unicorn that drives into another
+zone stays in the hash of the one before until that is tidied. Of its entries, the one with the
+newest version counts, and of those the one that was noted last.
 """
 
 from __future__ import annotations
@@ -127,9 +128,9 @@ class RedisCityMap(RedisStore):
             for entry in entries:
                 other = newest.get(entry.unicorn_id)
                 is_newer = other is None or (entry.version, entry.at) > (other.version, other.at)
-                if is_newer and entry.at > shown_since and entry.state is not UnicornState.REMOVED:
+                if is_newer and entry.at > shown_since:
                     newest[entry.unicorn_id] = entry
-        return list(newest.values())
+        return [each for each in newest.values() if each.state is not UnicornState.REMOVED]
 
     def _tidy(self, zone: str, entries: Sequence[MapEntry], now: datetime) -> None:
         kept_since = millis(now - TIDIED_AFTER)
@@ -159,8 +160,8 @@ def _entry(text: str) -> MapEntry | None:
 
 def _load(text: str) -> MapEntry:
     at, unicorn_id, name, color, version, state, accepting, ride_id = load_list(text)
-    place = (str(unicorn_id), str(name), str(color), int(version), UnicornState(state))
-    return MapEntry(int(at), *place, bool(accepting), ride_id and str(ride_id))
+    facts = (str(unicorn_id), str(name), str(color), int(version), UnicornState(state))
+    return MapEntry(int(at), *facts, bool(accepting), ride_id and str(ride_id))
 
 
 @lru_cache(_CACHED)

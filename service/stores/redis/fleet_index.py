@@ -44,14 +44,14 @@ CORNER_METRES: Final = 160.0
 
 
 @dataclass(slots=True)
-class _Found:
+class _Recorded:
     """The results of recording some positions."""
 
     sightings: dict[str, Sighting] = field(default_factory=dict)
     entered: list[tuple[Unicorn, Position]] = field(default_factory=list)
     relocations: list[Relocation] = field(default_factory=list)
     astray: dict[str, Location] = field(default_factory=dict)
-    """By unicorn id, a place: this call wrongly put the unicorn into the GEO set of its zone."""
+    """The unicorns that this call wrongly put into a GEO set: by id, a place of the set's zone."""
 
 
 class RedisFleetIndex(RedisPresence):
@@ -80,23 +80,23 @@ class RedisFleetIndex(RedisPresence):
         }
         extra = self._geo.commands(expected.values(), now)
         answers = note_positions(self._link, reports, now, is_own=is_own, extra=extra)
-        found = _Found()
+        recorded = _Recorded()
         for (unicorn_id, report), answer in zip(reports.items(), answers, strict=True):
-            self._sort(found, unicorn_id, report, answer, expected.get(unicorn_id), now)
-        self._geo.take_away(found.astray, now)
-        self._place(found.entered, found.relocations, now)
-        return found.sightings
+            self._note_result(recorded, unicorn_id, report, answer, expected.get(unicorn_id), now)
+        self._geo.take_away(recorded.astray, now)
+        self._place(recorded.entered, recorded.relocations, now)
+        return recorded.sightings
 
-    def _sort(
+    def _note_result(
         self,
-        found: _Found,
+        recorded: _Recorded,
         unicorn_id: str,
         reported: tuple[Position, str],
         answer: Sequence[Any],
         made: Relocation | None,
         now: datetime,
     ) -> None:
-        """Add to `found` the results of recording a position, and the relocation still needed.
+        """Add to `recorded` the results of recording a position, and the relocation still needed.
 
         `made`: the relocation that the same call made.
         """
@@ -107,8 +107,8 @@ class RedisFleetIndex(RedisPresence):
         before, (position, text) = last.position, reported
         has_entered = bool(news) and _has_entered(self._fresh(before, now), position)
         if has_entered and unicorn:
-            found.entered.append((unicorn, position))
-        found.sightings[unicorn_id] = Sighting(
+            recorded.entered.append((unicorn, position))
+        recorded.sightings[unicorn_id] = Sighting(
             unicorn,
             has_entered,
             ride_version_of(ride),
@@ -124,9 +124,9 @@ class RedisFleetIndex(RedisPresence):
         if wanted and made and (wanted == made or wanted.is_like(made)):
             return
         if made:
-            found.astray[unicorn_id] = position.location
+            recorded.astray[unicorn_id] = position.location
         if wanted:
-            found.relocations.append(wanted)
+            recorded.relocations.append(wanted)
 
     def _expected(
         self, positions: Mapping[str, Position], now: datetime
@@ -239,7 +239,7 @@ class RedisFleetIndex(RedisPresence):
         found, busy = self._geo.near(counts, reach, equal_metres, most_equal, per_place, now)
         unicorn_ids = busy.union(*(each.unicorn_ids for each in found))
         entries = self.entries(sorted(unicorn_ids), now)
-        truncated = {at for at, each in zip(corners, found, strict=True) if each.truncated}
+        truncated = {corner for corner, each in zip(corners, found, strict=True) if each.truncated}
         return Nearby(
             [entry for entry in entries.values() if entry.position],
             frozenset(place for place in places if _corner(place) in truncated),

@@ -233,7 +233,8 @@ class GeoSets(RedisStore):
 
 _PUT_USABLE: Final = """
 -- KEYS usable_now idle_now older_usable…  ARGV ttl_seconds (longitude latitude id waits_since_ms)…
--- Each unicorn is in the set of this span of time alone, and waits since then if that is told.
+-- Puts each unicorn into the set of the present span of time and removes it from the older ones.
+-- Notes since when it waits, if waits_since_ms is given.
 for i = 2, #ARGV, 4 do
   for k = 3, #KEYS do redis.call('ZREM', KEYS[k], ARGV[i + 2]) end
   redis.call('GEOADD', KEYS[1], ARGV[i], ARGV[i + 1], ARGV[i + 2])

@@ -30,7 +30,7 @@ CHANGES: Final = f"{PREFIX}:changes"
 WORKERS: Final = f"{PREFIX}:workers"
 
 LEARNING: Final = f"{PREFIX}:learning"
-"""Set of the zones that have had legs to learn from."""
+"""Set of the zones where drives have ended, so that there is something to learn from."""
 
 ZONES: Final = f"{PREFIX}:zones"
 """Set of the zones that have had a waiting ride or a unicorn."""

@@ -1,9 +1,9 @@
 """The mark and the lease of a zone: how many triggers become few rounds, one after another.
 
 Both are keys of the zone in Redis, and both expire, so that no dead process blocks a zone. The mark
-says that a round of the zone is asked for and has not begun. Its value says who will run this
-round: `1` is a published job, anything else is the holder of the lease. The lease lets one job run
-the zone's rounds. Its value is the token of that job.
+says that a round of the zone is asked for and has not begun. Its value says who stands behind it:
+`1` is a published job, anything else is the holder of the lease. The lease lets one job run the
+zone's rounds. Its value is the token of that job.
 
 1. A producer adds its ride and tries to set the mark, in one call. If the mark is new, the producer
    publishes a job. If the mark exists, the round is already asked for: it publishes nothing.
@@ -15,12 +15,12 @@ the zone's rounds. Its value is the token of that job.
    (`begin_round` in `rounds`, beside this module). So a ride that is added later sets the mark
    again and gets another round.
 5. A holder that is done gives the lease back only if there is no mark, in one script. A holder
-   whose time is up, or whose round failed, deletes the lease, and the mark too if the mark names
-   it. Then it sets the mark and publishes a job as a producer does: its successor.
+   whose time is up, or whose round failed, deletes the lease, and also the mark if it names this
+   holder. Then it sets the mark and publishes a job as a producer does: its successor.
 
 If a job or its process dies, its lease and the mark in its name expire within 2 s. The sweep
-triggers each waiting ride every 4 s (`RETRY_EVERY`), and its next trigger publishes a job. The
-rides that the dead process held are the suspects of that round (`rounds`).
+triggers each waiting ride every 4 s, and its next trigger publishes a job. The rides that the dead
+process held are suspects in that round, which tries each alone (`service/core/dead_letters.py`).
 
 The lease only saves work. If two jobs hold it by mistake, the claim still gives each ride one
 unicorn and each unicorn one ride.
@@ -50,6 +50,9 @@ or a mark was lost."""
 LEASE_MS: Final = 2000
 """How long a lease lasts, in milliseconds: twice a job's work budget (`WORK_BUDGET_SECONDS`).
 A holder that dies blocks its zone for this long at most."""
+RUNNING_MS: Final = 600_000
+"""How long Redis keeps the list of a round's rides (`keys.running`), in milliseconds. Unless it is
+paused, a zone with a waiting ride never goes that long without a round."""
 RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
 """How often the holder renews the lease. Two renewals in a row may fail: the third one is tried
 after 1.5 s. A fourth would come at the moment at which the lease expires."""
@@ -127,17 +130,16 @@ class Lease:
 
     _RENEW: Final = """
     -- KEYS lease mark  ARGV owner lease_ms
-    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
     if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
-    return 1
     """
 
     def _renew(self) -> None:
         while not self._over.wait(RENEW_SECONDS):
+            # Also after the lease has expired, because `begin_round` may take it again.
             with suppress(Unavailable):
-                if not self._run(self._RENEW, (keys.mark,), LEASE_MS):
-                    return
+                self._run(self._RENEW, (keys.mark,), LEASE_MS)
 
     _RELEASE_UNLESS_MARKED: Final = """
     -- KEYS lease mark  ARGV owner
@@ -154,15 +156,16 @@ class Lease:
         return is_released
 
     _RELEASE: Final = """
-    -- KEYS lease mark running  ARGV owner [is_alive suspect…]
-    -- is_alive: 1 if the process survived an error in its round, so that only the given rides stay
-    -- suspects.
+    -- KEYS lease mark running  ARGV owner [running_ms suspect…]
+    -- running_ms: given if the process survived an error in its round, so that only the given rides
+    -- stay suspects.
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
     redis.call('DEL', KEYS[1])
     if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
-    if ARGV[2] == '1' then
+    if ARGV[2] then
       redis.call('DEL', KEYS[3])
       for i = 3, #ARGV do redis.call('SADD', KEYS[3], ARGV[i]) end
+      redis.call('PEXPIRE', KEYS[3], ARGV[2])
     end
     """
 
@@ -173,11 +176,11 @@ class Lease:
         None: what the last round noted stays as it is.
         """
         self._over.set()
-        args = () if suspects is None else (1, *suspects)
+        args = () if suspects is None else (RUNNING_MS, *suspects)
         self._run(self._RELEASE, (keys.mark, keys.running), *args)
 
     def _run_fenced(self, script: str, names: Sequence[keys.OfZone], *args: Any) -> Any:
-        """The answer of a script that answers nothing if this job no longer has the lease."""
+        """Run a script that answers nothing without the lease; raises `LeaseLost` then."""
         answer = self._run(script, names, *args)
         if answer is None:
             raise LeaseLost(f"the lease of zone {self.zone} expired")

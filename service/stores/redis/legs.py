@@ -32,10 +32,11 @@ class RedisLegs(RedisStore):
     def add(self, zone: str, kind: Kind, leg: Leg | None, quote: QuotedEta) -> None:
         """One remote call. The metrics count the quote even if it fails."""
         _count(zone, kind, quote)
-        notes = [(keys.quotes(zone, kind), quote, MOST_QUOTES)]
+        quotes = (keys.quotes(zone, kind), quote, MOST_QUOTES)
+        legs = (keys.legs(zone, kind), leg, MOST_LEGS)
         with self._link.pipe() as pipe:
             pipe.sadd(keys.LEARNING, zone)
-            for key, note, most in [*notes, (keys.legs(zone, kind), leg, MOST_LEGS)]:
+            for key, note, most in (quotes, legs):
                 if note:
                     pipe.lpush(key, json.dumps(note))
                     pipe.ltrim(key, 0, most - 1)
@@ -45,7 +46,7 @@ class RedisLegs(RedisStore):
     def quotes(self, zone: str, kind: Kind) -> Sequence[QuotedEta]:
         with self._link.use() as client:
             texts = cast("list[str]", client.lrange(keys.quotes(zone, kind), 0, -1))
-        return [quote for text in texts if (quote := readable("leg", _quote, text))]
+        return [quote for text in texts if (quote := readable("quote", _quote, text))]
 
     def recent(self, zone: str, kind: Kind) -> Sequence[Leg]:
         with self._link.use() as client:

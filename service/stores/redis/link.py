@@ -12,7 +12,6 @@ Redis can fail in three ways. They are distinguished here for every client, the 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -53,9 +52,6 @@ every key."""
 MOST_CONNECTIONS: Final = 4096
 """The most connections of a process: as many as an API process has clients. With redis-py's default
 of 100, the next client would get an error that looks like a failure of Redis."""
-
-_IN_SCRIPT: Final = re.compile(r": -([A-Z]+) ")
-"""Finds the error of a script's command, which servers before version 7 wrap in another error."""
 
 _WRONG_TYPE: Final = "WRONGTYPE"
 
@@ -122,8 +118,7 @@ def failure_of(error: BaseException | None) -> Failure:
 
 def _code_of(error: RedisError) -> str:
     """The code at the beginning of an error answer, such as `OOM`; `ERR` if there is none."""
-    inside = _IN_SCRIPT.search(str(error))
-    return inside[1] if inside else error.status_code or str(error).partition(" ")[0]
+    return error.status_code or str(error).partition(" ")[0]
 
 
 class Client(redis.Redis):

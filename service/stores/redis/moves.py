@@ -83,19 +83,18 @@ class RedisMoves(RedisStore):
         with self._link.pipe() as pipe:
             pipe.hvals(keys.requests(zone, quarter - 1))
             pipe.hvals(keys.requests(zone, quarter))
-            pipe.hvals(keys.plans(zone))
-            pipe.hkeys(keys.plans(zone))
+            pipe.hgetall(keys.plans(zone))
             pipe.get(keys.moves(zone))
             pipe.get(keys.EPOCH)
-            before, here, plans, ride_ids, last, epoch = pipe.execute()
+            before, here, plans, last, epoch = pipe.execute()
         return Outlook(
             requests=list(_requests([*before, *here])),
             planned=frozenset(
                 plan.unicorn_id
-                for ride_id, text in zip(ride_ids, plans, strict=True)
+                for ride_id, text in plans.items()
                 if (plan := readable("plan", load_plan, ride_id, text))
             ),
-            last=readable("step", _load_run, last),
+            last=readable("run", _load_run, last),
             since=instant_or_none(epoch),
         )
 

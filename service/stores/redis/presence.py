@@ -62,8 +62,8 @@ class RedisPresence(RedisStore):
         return self.presences([unicorn_id], now)[unicorn_id]
 
     def presences(self, unicorn_ids: Collection[str], now: datetime) -> Mapping[str, Presence]:
-        calls = ("position", "heard", "placed", "problem", "problem_since")
-        fields = (*calls, "ride", "trail", "advice")
+        names = ("position", "heard", "placed", "problem", "problem_since", "ride")
+        fields = (*names, "trail", "advice")
         with self._link.pipe() as pipe:
             self._ask_hearing(pipe)
             for unicorn_id in unicorn_ids:

@@ -1,8 +1,9 @@
 """What a round reads and writes in Redis while its job has the lease of the zone.
 
-Once the lease has expired, each method raises `LeaseLost` and writes nothing, with two exceptions:
-`begin_round` takes the lease again unless another job has it, and `clear` takes its count back.
-`leases`, beside this module, explains mark and lease.
+Once the lease has expired, the methods of a round raise `LeaseLost` and write nothing, with two
+exceptions: `begin_round` takes the lease again unless another job has it, and `clear` still deletes
+the count of its ride. A release then does nothing. `leases`, beside this module, explains mark and
+lease.
 """
 
 from __future__ import annotations
@@ -29,14 +30,11 @@ from service.stores.entries import (
 )
 from service.stores.records import UNREADABLE
 from service.stores.redis import keys
-from service.stores.redis.leases import LEASE_MS, Lease, now_ms
+from service.stores.redis.leases import LEASE_MS, RUNNING_MS, Lease, now_ms
 from service.stores.redis.link import RedisLink
 
 logger = logging.getLogger(__name__)
 
-RUNNING_MS: Final = 600_000
-"""How long Redis keeps the list of a round's rides, in milliseconds. Unless it is paused, a
-zone with a waiting ride never goes that long without a round."""
 PLANS_MS: Final = 15_000
 """How long Redis keeps plans and the place in line, in milliseconds: longer than the time between
 two rounds of a zone with a waiting ride. Each round makes new plans."""
@@ -100,7 +98,7 @@ class RedisRoundLease(Lease):
                 ride_id: int(count) if count.isdecimal() else 0
                 for ride_id, count in _pairs(suspects)
             },
-            resume_at=readable("plan", load_place, resume),
+            resume_at=readable("place", load_place, resume),
         )
 
     _FINISH: Final = """
@@ -170,7 +168,7 @@ class RedisRoundLease(Lease):
         self._report = {"zone": self.zone, "rides": rides}
         ROUND_RIDES.observe(rides)
         if triggered and triggered.isdecimal():
-            # The clocks of two machines may differ, so a negative lag counts as none.
+            # The clocks of two machines may differ, so a negative lag counts as 0.
             lag = max(0, now_ms() - int(triggered)) / 1000
             TRIGGER_LAG.observe(lag)
             self._report["trigger_lag_seconds"] = lag

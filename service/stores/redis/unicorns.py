@@ -41,9 +41,9 @@ local at_pickup_metres = {AT_PICKUP_METRES}
     """
 -- KEYS unicorn  ARGV recorded_ms position now_ms is_own
 -- is_own: 1 if the unicorn itself called, 0 if somebody spoke for it.
--- Returns whether the position was stored, the position before it, the state, the time at which the
--- state was noted, the ride and the advice; for an implausible position also since when all reports
--- have been ignored.
+-- Returns a list: 1 if the position was stored (0 if not), the position before it, the state, when
+-- the state was noted, the ride, the advice. For an implausible position it has a seventh part:
+-- since when all reports have been ignored.
 -- A position is a JSON list that begins with schema, recorded (ms), latitude, longitude.
 local function metres(a, b)
   local north, east = math.rad(b[3] - a[3]) / 2, math.rad(b[4] - a[4]) / 2

@@ -74,6 +74,9 @@ class RedisWaitingRides(RedisStore):
 
 
 def is_unseen(ride: Ride, unread_since: int, now: int) -> bool:
-    """Whether no round has read the ride since its request, although it is triggered again now."""
+    """Whether it seems that no round has read the ride since its request.
+
+    `unread_since`: the instant (ms) of the zone's oldest trigger that no round has read.
+    """
     overdue_at = millis(ride.requested_at + UNSEEN_AFTER)
     return unread_since < overdue_at < now

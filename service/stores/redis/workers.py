@@ -33,7 +33,8 @@ class RedisWorkers(RedisStore):
             client.hdel(keys.WORKERS, worker_id)
 
     def heartbeats(self, now: datetime) -> Sequence[Heartbeat]:
-        # The clock of a worker's main process (`worker.heartbeat.main_clock`) may be off.
+        # A worker's main process goes by the clock of Redis (`worker.heartbeat.main_clock`), which
+        # may be off. So its instants are set back to the service's time.
         with self._link.pipe() as pipe:
             pipe.time()
             pipe.hgetall(keys.WORKERS)
