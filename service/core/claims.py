@@ -80,8 +80,8 @@ def _repair(ports: Stores, ride: Ride, lost: WriteConflict, now: datetime) -> Ou
         if lost.ride and lost.ride.status is RideStatus.REQUESTED:
             ports.waiting.correct(lost.ride)
         elif lost.ride or not lost.unicorn:
-            # The ride has ended or is taken, or one of the two is gone. If the ride still waits, the
-            # sweep adds it again.
+            # The ride has ended or is taken, or one of the two is gone. If the ride still waits,
+            # the sweep adds it again.
             ports.waiting.discard(ride.zone, [ride.ride_id])
     except Unavailable:
         return Outcome.FAILED

@@ -105,6 +105,7 @@ def test_a_rider_follows_a_ride_while_redis_is_away(tmp_path: Path, ministack: M
 
 
 def test_a_stopping_process_answers_who_waits_and_ends_streams_in_order(stack: Stack) -> None:
+    request = b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     token = stack.rider_token("rider-1")
     ride_id = stack.call("POST", "/v1/rides", BODY, token=token).json["ride_id"]
     streams = [EventStream(stack, ride_id, token) for _ in range(3)]
@@ -117,13 +118,19 @@ def test_a_stopping_process_answers_who_waits_and_ends_streams_in_order(stack: S
 
     with (
         socket.create_connection(("127.0.0.1", stack.port), timeout=20) as idle,
+        socket.create_connection(("127.0.0.1", stack.port), timeout=20) as halfway,
         ThreadPoolExecutor(10) as pool,
         Pressure([stack.port], [token] * 4) as load,
     ):
-        idle.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.sendall(request)
         assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
         waits = [pool.submit(wait, number) for number in range(10)]
+        halfway.sendall(request[:20])
         time.sleep(0.5)
+        stack.processes["web"].send(signal.SIGTERM)
+        time.sleep(0.5)
+        halfway.sendall(request[20:])
+        assert halfway.recv(65536).startswith(b"HTTP/1.1 200 "), "a request under way is served"
         seconds = terminate(stack.processes["web"])
         assert idle.recv(1) == b"", "the connection between two requests is closed"
         assert [each.result().status for each in waits] == [304] * 10

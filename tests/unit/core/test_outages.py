@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.core.coming import is_outage
 from service.core.positions import record_position
 from service.core.sweep import sweep
 from service.core.unicorns import record_call, unicorn_id_of
@@ -153,6 +154,18 @@ def test_a_fleet_that_never_comes_back_keeps_its_riders_waiting_for_240_seconds_
     assert fleet.withdrawn() == set()
     fleet.live(30)
     assert len(fleet.withdrawn()) == 20
+
+
+def test_an_outage_excuses_a_silence_for_a_limited_time() -> (
+    None
+):
+    fleet = Fleet(20)
+    fleet.away = {"network"}
+    fleet.live(200)
+    ride = fleet.service.rides.get(fleet.rides[0])
+    longest = 3 * fleet.ports.rules.stale_after
+    assert is_outage(fleet.ports, ride, longest, fleet.service.now)
+    assert not is_outage(fleet.ports, ride, longest + timedelta.resolution, fleet.service.now)
 
 
 @pytest.mark.parametrize("rides", [1, 2])
