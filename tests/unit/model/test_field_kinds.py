@@ -66,7 +66,10 @@ def test_a_ride_that_loses_its_unicorn_keeps_nothing_of_it(state: str) -> None:
 def test_a_unicorn_that_declined_sees_nothing_that_happened_afterwards(state: str) -> None:
     declined = STATES["offered"].declined_by_unicorn(NOW, WAIT)
     later = walk(declined, "u2")[state]
-    assert DrivenRideView.of(later.as_left_by("u1")) == DrivenRideView.of(declined)
+    seen, expected = later.as_left_by("u1"), DrivenRideView.of(declined)
+    assert DrivenRideView.of(seen) == expected, (
+        f"of {differences(declined, seen)}, a field lacks the kind OF_UNICORN or OF_END"
+    )
 
 
 def test_no_text_and_no_exact_place_survives_the_erasure_unless_it_leads_to_no_person() -> None:
