@@ -156,9 +156,7 @@ def test_a_fleet_that_never_comes_back_keeps_its_riders_waiting_for_240_seconds_
     assert len(fleet.withdrawn()) == 20
 
 
-def test_an_outage_excuses_a_silence_for_a_limited_time() -> (
-    None
-):
+def test_an_outage_excuses_a_silence_for_a_limited_time() -> None:
     fleet = Fleet(20)
     fleet.away = {"network"}
     fleet.live(200)
