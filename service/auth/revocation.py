@@ -116,17 +116,17 @@ class NoUserPool:
 
 @dataclass(frozen=True, slots=True)
 class RevocationSet:
-    """All revocations as a process last read them; the empty set stands for "never read"."""
+    """The revocations that a process knows."""
 
     since: Mapping[Identifier, datetime] = field(default_factory=dict)
-    is_cut_off: bool = False
-    """True if the store has more revocations than a process keeps."""
     good_until: float = -math.inf
-    """Up to this monotonic instant (seconds), an identifier that is not in the set is valid."""
+    """Up to this monotonic instant (seconds), an identifier that is not in the set is valid.
+
+    `-math.inf` if the set may lack some: it was not read yet, or the store has too many."""
 
     @property
     def is_whole(self) -> bool:
-        return self.good_until > -math.inf and not self.is_cut_off
+        return self.good_until > -math.inf
 
     def of(self, identifiers: Identifiers) -> Mapping[str, datetime]:
         """The instant since which each of these is revoked, by kind; others are absent."""
@@ -134,14 +134,13 @@ class RevocationSet:
         return {kind: since for kind, since in found.items() if since}
 
     def believed_until(self, monotonic: float) -> Self:
-        """The same revocations, believed until a later monotonic instant (seconds)."""
+        """The same revocations with another `good_until`."""
         return replace(self, good_until=monotonic)
 
-    def with_one(self, identifier: Identifier, at: datetime) -> Self:
-        """The set with one more revocation; an instant before the stored one changes nothing."""
-        return replace(
-            self, since={**self.since, identifier: max(at, self.since.get(identifier, at))}
-        )
+    def with_more(self, found: Mapping[Identifier, datetime]) -> Self:
+        """The set with more revocations; an instant before the stored one changes nothing."""
+        later = {each: max(at, self.since.get(each, at)) for each, at in found.items()}
+        return replace(self, since={**self.since, **later})
 
 
 def identifiers_of(principal: Principal) -> Identifiers:
@@ -198,8 +197,8 @@ def revoke(
 class RevocationCheck:
     """Judges principals by the set that `current` returns, without a remote call.
 
-    If that set is not whole (none is kept, it was not read yet, or it is cut off), each token is
-    looked up in the store: one remote call, and the answer is believed for `FRESH_SECONDS`.
+    If that set is not whole, or none is kept, each token is looked up in the store: one remote
+    call, and the answer is believed for `FRESH_SECONDS`.
     """
 
     def __init__(

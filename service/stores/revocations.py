@@ -1,29 +1,33 @@
 """Stores revocations in DynamoDB; each process of the API keeps a copy of the whole set.
 
-Every second a process reads one item, which counts the changes, and the whole set if the count has
-changed. An announcement makes it read at once. So a request needs no remote call, a lost
-announcement costs a second, and Redis is not needed. A process that could not read for
+Changes are numbered, and an item for each number says what was revoked. Every second a process
+reads the number of the last change, and the changes since its last read. An announcement makes it
+read at once. So a request needs no remote call, a lost announcement costs a second, Redis is not
+needed, and the cost does not depend on what else the table holds. A process that could not read for
 `BELIEVED_SECONDS` treats tokens that are not in its set as uncertain.
 
-The set has a limit. Beyond it, and in the gateway's function, each token is looked up.
+A process scans the table at its start, and when a change has no item, because the previous release
+made it. Until the scan is done, if there are more than `MOST_KEPT`, and in the gateway's function,
+each token is looked up.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from service.auth.revocation import Identifier, RevocationSet
 from service.background import BackgroundCopy
 from service.model.errors import Unavailable
-from service.stores.dynamodb.calls import ConditionFailed, patiently
+from service.stores.dynamodb.calls import BATCH, FIRST_PAUSE_SECONDS, ConditionFailed, Patience
 from service.stores.dynamodb.items import text
 from service.stores.dynamodb.table import TableStore
+from service.stores.dynamodb.updates import new_write_id
 from service.stores.records import instant_of, instant_text
 
 if TYPE_CHECKING:
@@ -36,30 +40,37 @@ READ_EVERY_SECONDS: Final = 1.0
 BELIEVED_SECONDS: Final = 4.0
 """How long after the start of a read its result is believed; less than the promised 5 s."""
 MOST_KEPT: Final = 10_000
-"""The most revocations that a process keeps: about 4 MB, and 400 read units for reading them."""
-REREAD_SECONDS: Final = 3.0
-REREAD_SECONDS_EACH: Final = 0.05
-"""The whole set is also read without a change: after three seconds, or after this time for each
-revocation if that is longer, so that it costs about one read unit a second whatever its size. This
-finds revocations of a release that does not count its changes."""
+"""The most revocations that a process keeps: about 4 MB."""
+REREAD_SECONDS: Final = 600.0
+"""While there are more than `MOST_KEPT`, the table is scanned so often to find out if there still
+are."""
 
 ITEMS_PER_PAGE: Final = 1000
 """The most items on a page. A page takes 16 ms of CPU, in which the process does nothing else."""
 
 _PREFIX: Final = "revocation#"
-_CHANGES: Final = "revocation-changes"
+_LAST_CHANGE: Final = "revocation-changes"
+_REVOCATION: Final = 0
+_NUMBER: Final = 2
+"""Positions in the transaction that stores a revocation."""
 
 
 class DynamoRevocations(TableStore):
     """Revocations by kind (`jti`, `origin_jti` or `sub`) and value, on the table of operations.
 
-    Each method makes one remote call, `read_all` one for each thousand items. All may raise
-    `Unavailable`. An item may stay for days after it has expired (AWS, "Time to Live"), so readers
-    check the instant.
+    Each method may raise `Unavailable`. An item may stay for days after it has expired (AWS, "Time
+    to Live"), so readers check the instant.
     """
 
+    _last_change = 0
+    """The number of the last change, as this object last saw it."""
+
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
-        """Store a revocation from `revoked_at` on, unless a later one is stored."""
+        """Store a revocation from `revoked_at` on, unless a later one is stored.
+
+        One remote call; a second one if this object has not seen the last change, and more if
+        others store revocations at the same moment.
+        """
         item: Item = {
             "operation_id": text(_name(kind, value)),
             "kind": text(kind),
@@ -67,14 +78,26 @@ class DynamoRevocations(TableStore):
             "revoked_at": text(instant_text(revoked_at)),
             "expires_at": {"N": str(math.ceil(expires_at.timestamp()))},
         }
-        write_id = uuid.uuid4().hex
-        try:
-            patiently(lambda: self._put_and_count(item, write_id), self._patience)
-        except ConditionFailed:
-            return
+        patience = Patience(self._patience)
+        while True:
+            number, write_id = self._last_change + 1, new_write_id()
+            try:
+                patience.make(lambda: self._put_as(number, item, write_id))  # noqa: B023
+            except ConditionFailed as failed:
+                if _REVOCATION in failed.stored:
+                    return
+                self._last_change = _number(failed.stored[_NUMBER])
+                # Another change took the number, so a longer pause would gain nothing.
+                patience.wait(failed, FIRST_PAUSE_SECONDS)
+            else:
+                self._last_change = number
+                return
 
-    def _put_and_count(self, item: Item, write_id: str) -> None:
-        """Write item and count in one transaction; otherwise other processes might find it late."""
+    def _put_as(self, number: int, item: Item, write_id: str) -> None:
+        """Store a revocation as the change of this number, if the last one has the number before.
+
+        In one transaction, so that a process that reads the number finds the change.
+        """
         self._client.transact_write_items(
             ClientRequestToken=write_id,
             TransactItems=[
@@ -88,34 +111,56 @@ class DynamoRevocations(TableStore):
                         "ExpressionAttributeValues": {":revoked_at": item["revoked_at"]},
                     }
                 },
+                {"Put": {"TableName": self._table, "Item": item | self._key(_change(number))}},
                 {
                     "Update": {
                         "TableName": self._table,
-                        "Key": self._key(_CHANGES),
-                        "UpdateExpression": "ADD changes :one",
-                        "ExpressionAttributeValues": {":one": {"N": "1"}},
+                        "Key": self._key(_LAST_CHANGE),
+                        "UpdateExpression": "SET changes = :number",
+                        "ConditionExpression": (
+                            "attribute_not_exists(changes) OR changes = :before"
+                        ),
+                        "ExpressionAttributeValues": {
+                            ":number": {"N": str(number)},
+                            ":before": {"N": str(number - 1)},
+                        },
+                        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
                     }
                 },
             ],
         )
 
     def lookup(self, identifiers: Mapping[str, str], now: datetime) -> Mapping[str, datetime]:
-        """The instant from which each of these (kind to value) is revoked; others are absent."""
-        items = self._items_of([_name(kind, value) for kind, value in identifiers.items()])
-        return {item["kind"]["S"]: _revoked_at(item) for item in items if _holds(item, now)}
+        """The instant from which each of these (kind to value) is revoked; others are absent.
 
-    def changes(self) -> str:
-        """A text that differs after each change."""
-        item = self._stored(_CHANGES)
-        return item["changes"]["N"] if item else ""
+        One remote call.
+        """
+        items = self._items_of([_name(kind, value) for kind, value in identifiers.items()])
+        return {kind: since for (kind, _), since in _revoked(items, now).items()}
+
+    def last_change(self) -> int:
+        """The number of the last change; 0 if there was none. One remote call."""
+        self._last_change = _number(self._stored(_LAST_CHANGE) or {})
+        return self._last_change
+
+    def changed(
+        self, after: int, until: int, now: datetime
+    ) -> Mapping[Identifier, datetime] | None:
+        """What the changes after one number up to another revoked, and since when.
+
+        None if a change has no item, or if there are more than `BATCH`. At most one remote call.
+        """
+        if not 0 <= until - after <= BATCH:
+            return None
+        items = list(self._items_of([_change(number) for number in range(after + 1, until + 1)]))
+        return _revoked(items, now) if len(items) == until - after else None
 
     def read_all(self, now: datetime, most: int) -> Mapping[Identifier, datetime] | None:
         """The instant since which each identifier is revoked; None if there are more than `most`.
 
-        Reads consistently.
+        Reads the whole table consistently, with one remote call for each thousand items.
         """
         found: dict[Identifier, datetime] = {}
-        # A scan, because the table holds little else (dead letters, the pause and so on).
         scan = {
             "FilterExpression": "begins_with(operation_id, :prefix)",
             "ExpressionAttributeValues": {":prefix": text(_PREFIX)},
@@ -123,9 +168,7 @@ class DynamoRevocations(TableStore):
             "Limit": ITEMS_PER_PAGE,
         }
         for page in self._pages(self._client.scan, scan):
-            for item in page["Items"]:
-                if _holds(item, now):
-                    found[item["kind"]["S"], item["value"]["S"]] = _revoked_at(item)
+            found |= _revoked(page["Items"], now)
             if len(found) > most:
                 return None
         return found
@@ -150,9 +193,13 @@ class KnownRevocations(BackgroundCopy):
         self._most = most
         self._monotonic = monotonic
         self._copy = RevocationSet()
-        self._puts = 0
-        self._seen_changes: str | None = None
-        self._reread_at = -math.inf
+        self._lock = threading.Lock()
+        """Held while `_copy` is replaced, so that no revocation is lost."""
+        self._known_to: int | None = None
+        """The number of the last change that the copy has; None if it lacks some."""
+        self._scan_to: int | None = None
+        """The number of the last change that the next scan will find."""
+        self._cut_off_until = -math.inf
 
     def current(self) -> RevocationSet:
         """The process's copy. No remote call."""
@@ -165,49 +212,77 @@ class KnownRevocations(BackgroundCopy):
     def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
         """Store and announce a revocation; it holds here at once and elsewhere within seconds.
 
-        Two remote calls. Raises `Unavailable` if it could not be stored.
+        Two remote calls, as a rule. Raises `Unavailable` if it could not be stored.
         """
         self._stored.put(kind, value, revoked_at=revoked_at, expires_at=expires_at)
-        self._puts += 1
-        self._copy = self._copy.with_one((kind, value), revoked_at)
+        with self._lock:
+            self._copy = self._copy.with_more({(kind, value): revoked_at})
         try:
             self._announce(TOPIC)
         except Unavailable as error:
             logger.info("revocation not announced", extra={"cause": str(error)})
 
     def refresh(self) -> None:
-        """Read the count of changes, and the whole set if it has changed or is due for a reread.
+        """Read the changes since the last read, or the whole table if one of them has no item.
 
-        One remote call, and for the whole set one more for each thousand items. Raises
-        `Unavailable`.
+        One remote call; one more if something has changed. Raises `Unavailable`.
         """
-        began, puts = self._monotonic(), self._puts
-        changes = self._stored.changes()
-        latest = self._copy
-        if began >= self._reread_at or (changes != self._seen_changes and not latest.is_cut_off):
-            latest = self._read_all(began)
-        # If this process revoked something during the read, the answer may be older: drop it.
-        if puts == self._puts:
-            self._copy = latest.believed_until(began + BELIEVED_SECONDS)
-            self._seen_changes = changes
+        began = self._monotonic()
+        if began < self._cut_off_until:
+            return
+        last = self._stored.last_change()
+        changed = None
+        if self._known_to is not None:
+            changed = self._stored.changed(self._known_to, last, self._now())
+        if changed is None:
+            self._read_all(last)
+            return
+        with self._lock:
+            self._copy = self._copy.with_more(changed).believed_until(began + BELIEVED_SECONDS)
+        self._scan_to = None
+        # A set that has grown too large is scanned, which leaves out what has expired.
+        self._known_to = last if len(self._copy.since) <= self._most else None
 
-    def _read_all(self, began: float) -> RevocationSet:
+    def _read_all(self, last: int) -> None:
+        """Look up each token from now on, and scan the table at the second call in a row.
+
+        The items of one transaction may become visible one after the other (AWS, "Amazon DynamoDB
+        Transactions: How it works", isolation levels). So a change without an item may get it in a
+        moment, and a scan finds for certain only the changes that were counted a while before.
+        """
+        with self._lock:
+            before = self._copy = self._copy.believed_until(-math.inf)
+        if self._scan_to is None:
+            self._scan_to = last
+            return
         found = self._stored.read_all(self._now(), self._most)
-        count = self._most if found is None else len(found)
-        self._reread_at = began + max(REREAD_SECONDS, count * REREAD_SECONDS_EACH)
+        with self._lock:
+            own = dict(self._copy.since.items() - before.since.items())
+            self._copy = RevocationSet(found or {}).with_more(own)
+        self._known_to, self._scan_to = self._scan_to, None
         if found is None:
+            self._known_to = None
+            self._cut_off_until = self._monotonic() + REREAD_SECONDS
             logger.warning("more revocations than are kept", extra={"most": self._most})
-            return RevocationSet(is_cut_off=True)
-        return RevocationSet(found)
 
 
 def _name(kind: str, value: str) -> str:
     return f"{_PREFIX}{kind}#{value}"
 
 
-def _holds(item: Item, now: datetime) -> bool:
-    return int(item["expires_at"]["N"]) > now.timestamp()
+def _change(number: int) -> str:
+    """The key of a change's item. Earlier releases do not take it for a revocation's."""
+    return f"revocation-change#{number}"
 
 
-def _revoked_at(item: Item) -> datetime:
-    return instant_of(item["revoked_at"]["S"])
+def _number(item: Item) -> int:
+    return int(item["changes"]["N"]) if item else 0
+
+
+def _revoked(items: Iterable[Item], now: datetime) -> dict[Identifier, datetime]:
+    """The instants of the items that have not expired; of two for an identifier the later one."""
+    return {
+        (item["kind"]["S"], item["value"]["S"]): instant_of(item["revoked_at"]["S"])
+        for item in sorted(items, key=lambda item: item["revoked_at"]["S"])
+        if int(item["expires_at"]["N"]) > now.timestamp()
+    }

@@ -15,18 +15,19 @@ from service.auth.revocation import RevocationCheck, RevocationStore
 from service.model.errors import Unavailable
 from service.settings import Settings
 from service.stores import revocations as revocations_module
+from service.stores.dynamodb.calls import BATCH
 from service.stores.dynamodb.client import dynamodb_client
+from service.stores.records import instant_text
 from service.stores.revocations import (
     BELIEVED_SECONDS,
     READ_EVERY_SECONDS,
     REREAD_SECONDS,
-    REREAD_SECONDS_EACH,
     DynamoRevocations,
     KnownRevocations,
 )
 from tests.support.api import a_principal
 from tests.support.builders import NOW
-from tests.support.dynamodb import fresh_settings
+from tests.support.dynamodb import LostAnswers, fresh_settings
 from tests.support.fakes_oversight import FakeRevocations
 from tests.support.infrastructure import CREDENTIALS, free_port, wait_until
 from tests.support.racing import race
@@ -94,6 +95,11 @@ class Process:
         self.seconds += seconds
         self.revocations.refresh()
 
+    def scan(self) -> None:
+        """The background reads a number, scans the table a second later, and then the changes."""
+        for _ in range(3):
+            self.pass_time(READ_EVERY_SECONDS)
+
 
 class Counted:
     """Counts the calls to DynamoDB by operation."""
@@ -108,6 +114,27 @@ class Counted:
 
     def close(self) -> None:
         self._events.unregister("before-call.dynamodb", self._count)
+
+
+class PreviousRelease(DynamoRevocations):
+    """Counts its changes, and stores no item for them."""
+
+    def put(self, kind: str, value: str, *, revoked_at: datetime, expires_at: datetime) -> None:
+        self._put(
+            {
+                "operation_id": {"S": f"revocation#{kind}#{value}"},
+                "kind": {"S": kind},
+                "value": {"S": value},
+                "revoked_at": {"S": instant_text(revoked_at)},
+                "expires_at": {"N": str(int(expires_at.timestamp()))},
+            }
+        )
+        self._updated("revocation-changes", "ADD changes :one", {":one": {"N": "1"}})
+
+
+@pytest.fixture
+def previous(dynamodb: DynamoDBClient, tables: Settings) -> DynamoRevocations:
+    return PreviousRelease(dynamodb, tables.operations_table)
 
 
 @pytest.fixture
@@ -153,11 +180,79 @@ def test_a_revocation_ends(revocations: Revocations) -> None:
     assert revocations.lookup(MARKS, LATER + SECOND) == {}
 
 
-def test_revocations_at_the_same_time_are_all_stored_and_counted(stored: DynamoRevocations) -> None:
-    race(lambda n: revoke(stored, "jti", value=f"token-{n}"), range(8))
+def test_revocations_at_the_same_time_are_all_stored_and_counted(
+    stored: DynamoRevocations, dynamodb: DynamoDBClient, tables: Settings
+) -> None:
+    processes = [DynamoRevocations(dynamodb, tables.operations_table) for _ in range(8)]
+    race(lambda n: revoke(processes[n], "jti", value=f"token-{n}"), range(8))
     everything = stored.read_all(NOW, 100)
     assert everything == {("jti", f"token-{n}"): NOW for n in range(8)}
-    assert stored.changes() == "8"
+    assert stored.last_change() == 8
+    assert stored.changed(0, 8, NOW) == everything
+    assert stored.changed(3, 3, NOW) == {}
+    assert len(stored.changed(3, 8, NOW) or ()) == 5
+
+
+def test_a_revocation_for_which_others_leave_no_number_is_given_up(
+    dynamodb: DynamoDBClient, tables: Settings
+) -> None:
+    class Overtaken(DynamoRevocations):
+        def _put_as(self, number: int, item: Any, write_id: str) -> None:
+            others = DynamoRevocations(dynamodb, tables.operations_table)
+            revoke(others, "jti", value=f"token-{number}")
+            super()._put_as(number, item, write_id)
+
+    overtaken = Overtaken(dynamodb, tables.operations_table, patience_seconds=0.1)
+    with pytest.raises(Unavailable):
+        revoke(overtaken, "sub")
+    assert overtaken.lookup({"sub": "rider-1"}, NOW) == {}
+
+
+def test_a_change_that_has_no_item_is_not_passed_over(
+    stored: DynamoRevocations, previous: DynamoRevocations
+) -> None:
+    revoke(stored, "jti")
+    revoke(previous, "sub")
+    revoke(stored, "origin_jti")
+    assert stored.last_change() == 3
+    assert stored.changed(0, 1, NOW) == {("jti", "token-1"): NOW}
+    assert stored.changed(2, 3, NOW) == {("origin_jti", "login-1"): NOW}
+    assert stored.changed(0, 3, NOW) is None
+    assert stored.changed(4, 3, NOW) is None, "a table that was restored"
+    assert stored.changed(0, BATCH + 1, NOW) is None
+
+
+def test_a_revocation_that_changes_nothing_is_not_counted(stored: DynamoRevocations) -> None:
+    for seconds in (5, 0, 5, 6):
+        revoke(stored, "sub", NOW + seconds * SECOND)
+    assert stored.last_change() == 2
+    assert stored.changed(0, 2, NOW) == {("sub", "rider-1"): NOW + 6 * SECOND}
+    assert stored.changed(0, 2, NOW + timedelta(days=2)) == {}
+
+
+def test_a_revocation_whose_answer_was_lost_is_counted_once(
+    stored: DynamoRevocations, dynamodb: DynamoDBClient
+) -> None:
+    with LostAnswers(dynamodb, 2):
+        revoke(stored, "sub")
+    assert stored.changed(0, stored.last_change(), NOW) == {("sub", "rider-1"): NOW}
+    assert stored.last_change() == 1
+
+
+def test_a_revocation_costs_one_call_where_all_changes_are_known(
+    stored: DynamoRevocations, dynamodb: DynamoDBClient, tables: Settings, counted: Counted
+) -> None:
+    revoke(stored, "jti")
+    revoke(stored, "jti", value="token-2")
+    assert counted.calls == ["TransactWriteItems"] * 2
+    elsewhere = DynamoRevocations(dynamodb, tables.operations_table)
+    revoke(elsewhere, "jti", value="token-3")
+    assert counted.calls == ["TransactWriteItems"] * 4
+    stored.last_change()
+    counted.calls.clear()
+    revoke(stored, "jti", value="token-4")
+    assert counted.calls == ["TransactWriteItems"]
+    assert stored.last_change() == 4
 
 
 def test_the_whole_set_has_the_revocations_that_have_not_ended(stored: DynamoRevocations) -> None:
@@ -186,7 +281,7 @@ def test_a_revocation_counts_at_once_where_it_was_made_and_is_announced(
 ) -> None:
     process = Process(stored)
     caller = a_principal(subject="rider-1", jti="token-1", origin_jti="login-1")
-    process.pass_time(0)
+    process.scan()
     assert process.admits(caller)
     revoke(process.revocations, kind)
     assert not process.admits(caller)
@@ -195,46 +290,188 @@ def test_a_revocation_counts_at_once_where_it_was_made_and_is_announced(
 
 def test_another_process_obeys_after_its_next_read(stored: DynamoRevocations) -> None:
     here, there = Process(stored), Process(stored)
-    there.pass_time(0)
+    there.scan()
     revoke(here.revocations, "sub")
     assert there.admits()
     there.pass_time(READ_EVERY_SECONDS)
     assert not there.admits()
 
 
-def test_a_revocation_that_another_release_does_not_count_is_found_in_time(
-    stored: DynamoRevocations, dynamodb: DynamoDBClient, tables: Settings
+def test_what_a_process_reads_does_not_depend_on_what_else_the_table_holds(
+    stored: DynamoRevocations, counted: Counted, dynamodb: DynamoDBClient, tables: Settings
+) -> None:
+    table = tables.operations_table
+    for first in range(0, 3000, 25):
+        photos = [{"operation_id": {"S": f"photo#{first + each}"}} for each in range(25)]
+        puts: list[Any] = [{"PutRequest": {"Item": photo}} for photo in photos]
+        dynamodb.batch_write_item(RequestItems={table: puts})
+    process, elsewhere = Process(stored), DynamoRevocations(dynamodb, table)
+    counted.calls.clear()
+    process.scan()
+    assert counted.calls.count("Scan") >= 3, "once, at the start"
+    counted.calls.clear()
+    for number in range(5):
+        revoke(elsewhere, "jti", value=f"token-{number}")
+        process.pass_time(READ_EVERY_SECONDS)
+        assert not process.admits(a_principal(jti=f"token-{number}"))
+    for _ in range(120):
+        process.pass_time(READ_EVERY_SECONDS)
+    assert process.admits()
+    reads = [name for name in counted.calls if name != "TransactWriteItems"]
+    assert reads == ["GetItem", "BatchGetItem"] * 5 + ["GetItem"] * 120
+
+
+def test_a_process_scans_nothing_because_of_its_own_revocations(
+    stored: DynamoRevocations, counted: Counted
 ) -> None:
     process = Process(stored)
-    process.pass_time(0)
-    dynamodb.put_item(
-        TableName=tables.operations_table,
-        Item={
-            "operation_id": {"S": "revocation#sub#rider-1"},
-            "kind": {"S": "sub"},
-            "value": {"S": "rider-1"},
-            "revoked_at": {"S": "2026-11-26T12:00:00.000000Z"},
-            "expires_at": {"N": "4000000000"},
-        },
-    )
-    process.pass_time(REREAD_SECONDS)
-    assert REREAD_SECONDS + READ_EVERY_SECONDS < 5
+    process.scan()
+    counted.calls.clear()
+    for kind in MARKS:
+        revoke(process.revocations, kind)
+        assert process.revocations.current().is_whole
+        process.pass_time(READ_EVERY_SECONDS)
+    assert "Scan" not in counted.calls
+    assert process.revocations.current().since == dict.fromkeys(MARKS.items(), NOW)
+
+
+def test_a_revocation_by_the_previous_release_before_the_start_is_obeyed(
+    stored: DynamoRevocations, previous: DynamoRevocations
+) -> None:
+    revoke(previous, "sub")
+    process = Process(stored)
+    assert not process.admits(), "looked up"
+    process.scan()
+    assert process.revocations.current().is_whole
     assert not process.admits()
 
 
-def test_a_large_set_is_read_less_often_so_that_its_cost_is_limited(
-    stored: DynamoRevocations, counted: Counted
+def test_a_revocation_by_the_previous_release_after_the_start_is_obeyed(
+    stored: DynamoRevocations, previous: DynamoRevocations, counted: Counted
 ) -> None:
-    for number in range(80):
-        revoke(stored, "jti", value=f"token-{number}")
     process = Process(stored)
-    process.pass_time(0)
+    process.scan()
+    revoke(previous, "sub")
     counted.calls.clear()
-    process.pass_time(80 * REREAD_SECONDS_EACH - 0.1)
-    assert "Scan" not in counted.calls
-    process.pass_time(0.2)
-    assert "Scan" in counted.calls
-    assert REREAD_SECONDS_EACH == 0.05, "a read unit for twenty revocations"
+    process.pass_time(READ_EVERY_SECONDS)
+    assert not process.revocations.current().is_whole
+    assert not process.admits(), "looked up"
+    process.pass_time(READ_EVERY_SECONDS)
+    process.pass_time(READ_EVERY_SECONDS)
+    assert counted.calls.count("Scan") == 1
+    assert process.revocations.current().is_whole
+    counted.calls.clear()
+    assert not process.admits()
+    assert counted.calls == []
+
+
+class Late(DynamoRevocations):
+    """Sees the number of a change earlier than its items."""
+
+    is_late = True
+
+    def changed(self, after: int, until: int, now: datetime) -> Any:
+        return None if self.is_late else super().changed(after, until, now)
+
+    def read_all(self, now: datetime, most: int) -> Any:
+        return {} if self.is_late else super().read_all(now, most)
+
+
+@pytest.fixture
+def behind(stored: DynamoRevocations) -> tuple[Process, Late]:
+    """A process that has scanned the table, and its store."""
+    process = Process(stored)
+    process.scan()
+    late = process.revocations._stored = Late(stored._client, stored._table)
+    return process, late
+
+
+def test_a_change_whose_item_is_not_visible_yet_is_read_a_second_later(
+    stored: DynamoRevocations, behind: tuple[Process, Late], counted: Counted
+) -> None:
+    process, late = behind
+    revoke(stored, "sub")
+    counted.calls.clear()
+    process.pass_time(READ_EVERY_SECONDS)
+    assert not process.revocations.current().is_whole
+    assert not process.admits(), "looked up"
+    late.is_late = False
+    process.pass_time(READ_EVERY_SECONDS)
+    assert process.revocations.current().is_whole
+    assert not process.admits()
+    assert counted.calls == ["GetItem", "BatchGetItem", "GetItem", "BatchGetItem"]
+    revoke(stored, "jti")
+    late.is_late = True
+    process.pass_time(READ_EVERY_SECONDS)
+    late.is_late = False
+    process.pass_time(READ_EVERY_SECONDS)
+    assert "Scan" not in counted.calls, "each change is read twice before a scan"
+
+
+def test_a_scan_that_misses_the_latest_change_is_followed_by_a_read_of_the_changes(
+    stored: DynamoRevocations, behind: tuple[Process, Late]
+) -> None:
+    process, late = behind
+    process.pass_time(READ_EVERY_SECONDS)
+    revoke(stored, "sub")
+    process.pass_time(READ_EVERY_SECONDS)
+    assert not process.revocations.current().is_whole
+    late.is_late = False
+    process.pass_time(READ_EVERY_SECONDS)
+    assert process.revocations.current().is_whole
+    assert process.revocations.current().of(MARKS) == {"sub": NOW}
+
+
+def test_while_the_table_is_scanned_each_token_is_looked_up_and_no_revocation_is_lost(
+    stored: DynamoRevocations,
+) -> None:
+    process = Process(stored)
+
+    class Slow(DynamoRevocations):
+        def read_all(self, now: datetime, most: int) -> Any:
+            before = super().read_all(now, most)
+            process.seconds += 60
+            revoke(process.revocations, "jti", value="own")
+            revoke(stored, "jti", value="another's")
+            for name in ("own", "another's"):
+                assert not process.admits(a_principal(jti=name))
+            assert process.admits()
+            return before
+
+    process.revocations._stored = Slow(stored._client, stored._table)
+    process.scan()
+    assert process.revocations.current().is_whole
+    assert set(process.revocations.current().since) == {("jti", "own"), ("jti", "another's")}
+    assert process.admits(), "a scan of a minute makes no token uncertain"
+
+
+def test_a_scan_that_failed_is_made_again(
+    stored: DynamoRevocations, gone: DynamoRevocations
+) -> None:
+    revoke(stored, "sub")
+    process = Process(stored)
+    process.pass_time(READ_EVERY_SECONDS)
+    process.revocations._stored = gone
+    with pytest.raises(Unavailable):
+        process.pass_time(READ_EVERY_SECONDS)
+    process.revocations._stored = stored
+    process.scan()
+    assert process.revocations.current().of(MARKS) == {"sub": NOW}
+
+
+def test_what_has_expired_is_left_out_when_the_set_grows_too_large(
+    stored: DynamoRevocations,
+) -> None:
+    process = Process(stored, most=3)
+    for number in range(3):
+        revoke(stored, "jti", value=f"old-{number}")
+    process.scan()
+    process.wall = LATER + SECOND
+    revoke(stored, "jti", LATER)
+    process.pass_time(READ_EVERY_SECONDS)
+    process.scan()
+    assert process.revocations.current().is_whole
+    assert process.revocations.current().since == {("jti", "token-1"): LATER}
 
 
 def test_the_promised_five_seconds_hold_whatever_is_lost() -> None:
@@ -245,7 +482,7 @@ def test_requests_ask_dynamodb_nothing_and_a_quiet_second_costs_one_read(
     stored: DynamoRevocations, counted: Counted
 ) -> None:
     process = Process(stored)
-    process.pass_time(0)
+    process.scan()
     counted.calls.clear()
     for number in range(1000):
         assert process.admits(a_principal(subject=f"unicorn-{number}", jti=f"token-{number}"))
@@ -255,20 +492,24 @@ def test_requests_ask_dynamodb_nothing_and_a_quiet_second_costs_one_read(
 
 
 def test_beyond_the_limit_of_the_set_each_token_is_looked_up(
-    stored: DynamoRevocations, counted: Counted
+    stored: DynamoRevocations, counted: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = Process(stored, most=2)
     for number in range(3):
         revoke(stored, "jti", value=f"old-{number}")
-    process.pass_time(0)
+    process.scan()
+    assert "more revocations than are kept" in caplog.messages
     counted.calls.clear()
+    process.pass_time(READ_EVERY_SECONDS)
+    assert counted.calls == []
     assert process.admits()
     assert counted.calls == ["BatchGetItem"]
     revoke(process.revocations, "sub")
     process.check.forget()
     assert not process.admits()
     process.wall = LATER + SECOND
-    process.pass_time(REREAD_SECONDS)
+    process.seconds += REREAD_SECONDS
+    process.scan()
     counted.calls.clear()
     assert process.admits()
     assert counted.calls == []
@@ -276,18 +517,18 @@ def test_beyond_the_limit_of_the_set_each_token_is_looked_up(
 
 def test_a_read_that_began_before_a_revocation_does_not_undo_it(stored: DynamoRevocations) -> None:
     process = Process(stored)
+    process.scan()
 
     class Slow(DynamoRevocations):
-        def read_all(self, now: datetime, most: int) -> Any:
-            before = super().read_all(now, most)
-            if not process.announced:
-                revoke(process.revocations, "sub")
+        def last_change(self) -> int:
+            before = super().last_change()
+            revoke(process.revocations, "sub")
             return before
 
     process.revocations._stored = Slow(stored._client, stored._table)
-    process.pass_time(0)
+    process.pass_time(READ_EVERY_SECONDS)
     assert not process.admits()
-    process.pass_time(0)
+    process.pass_time(READ_EVERY_SECONDS)
     assert not process.admits()
 
 
@@ -312,7 +553,7 @@ def test_without_dynamodb_reads_go_on_and_the_rest_waits(
     stored: DynamoRevocations, gone: DynamoRevocations
 ) -> None:
     process = Process(stored)
-    process.pass_time(0)
+    process.scan()
     process.revocations._stored = gone
     with pytest.raises(Unavailable):
         process.pass_time(BELIEVED_SECONDS - 0.1)

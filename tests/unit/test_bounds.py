@@ -148,7 +148,6 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     # What is revoked ends within the promised 5 s, whatever was read before.
     "service.stores.revocations:READ_EVERY_SECONDS": (0.5, 2),
     "service.stores.revocations:BELIEVED_SECONDS": (revocations.READ_EVERY_SECONDS + 2, 5),
-    "service.stores.revocations:REREAD_SECONDS": (1, revocations.BELIEVED_SECONDS),
     # Lives of tokens and sessions, in seconds; Cognito's limits.
     "service.auth.claims:LONGEST_LIFETIME_SECONDS": (86_400, 86_400),
     "service.auth.revocation:LONGEST_TOKEN_LIFE": (

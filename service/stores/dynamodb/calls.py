@@ -112,12 +112,13 @@ class Patience:
                 trouble = error
             self.wait(trouble)
 
-    def wait(self, trouble: Exception) -> None:
+    def wait(self, trouble: Exception, longest: float | None = None) -> None:
         """Pause for a random time, so that colliding calls separate.
 
-        Raises `Unavailable` because of `trouble` if the budget is used up.
+        `longest`: the most seconds; by default more each time. Raises `Unavailable` because of
+        `trouble` if the budget is used up.
         """
-        pause = random.uniform(0, self._longest)  # noqa: S311 - not a secret
+        pause = random.uniform(0, longest or self._longest)  # noqa: S311 - not a secret
         if time.monotonic() + pause > self._end:
             raise Unavailable(f"DynamoDB: {_name(trouble)}") from trouble
         self._longest = min(2 * self._longest, LONGEST_PAUSE_SECONDS)

@@ -315,6 +315,14 @@ CONSISTENT: dict[str, tuple[str, dict[str, Any], Callable[[Any], object]]] = {
         *("batch_get_item", {"Responses": {}}),
         lambda client: DynamoRevocations(client, "T").lookup({"jti": "x"}, NOW),
     ),
+    "changes of revocations": (
+        *("batch_get_item", {"Responses": {}}),
+        lambda client: DynamoRevocations(client, "T").changed(1, 2, NOW),
+    ),
+    "the number of changes": (
+        *("get_item", {}),
+        lambda client: DynamoRevocations(client, "T").last_change(),
+    ),
     "all revocations": (
         *("scan", {"Items": []}),
         lambda client: DynamoRevocations(client, "T").read_all(NOW, 9),

@@ -44,7 +44,7 @@ def test_what_a_process_remembers_is_as_old_as_documented() -> None:
 
 def test_dynamodb_is_read_in_the_portions_that_are_documented() -> None:
     assert (calls.PATIENCE_SECONDS, connections.LIVELY_SECONDS) == (2.5, 1)
-    assert (revocations.REREAD_SECONDS_EACH, revocations.ITEMS_PER_PAGE) == (0.05, 1000)
+    assert (revocations.REREAD_SECONDS, revocations.ITEMS_PER_PAGE) == (600, 1000)
     assert (due.QUERY_PAGE, listings.MOST_READ, listings.MOST_DAYS_READ) == (100, 1000, 31)
     assert (schema.LOOK_EVERY_SECONDS, schema.LONGEST_WAIT_SECONDS) == (1, 6 * 3600)
     assert (len(items.SHARDS), entries.SCHEMA) == (8, 1)
