@@ -24,11 +24,12 @@ logger = logging.getLogger(__name__)
 UNPLACED_AFTER: Final = timedelta(seconds=180)
 """A driver who calls but reports no position for this long may lose the ride."""
 
-MOST_READ: Final = 8
-"""How many free unicorns near the pickup are compared; excluded ones are not among them."""
+COMPARED: Final = 8
+"""At least so many of the free unicorns nearest to the pickup are compared."""
 
 SLACK_SECONDS: Final = 180.0
-"""A drive may take this much longer than told, however short it is, for traffic and detours."""
+"""The time left may be this much longer than the time told, however short that is, because of
+traffic and detours."""
 
 BETTER_SECONDS: Final = 120.0
 """Another unicorn must save at least this much time, because the change costs the rider's trust and
@@ -121,7 +122,7 @@ def may_not_come(ports: Stores, unicorn: Unicorn | None, seen: Presence, now: da
     travel = ports.times.for_riders(zone_of(pickup), Kind.PICKUP, now)
     *way, left = _seconds(travel, [*seen.trail, seen.position], pickup)
     # Assumes the lowest ETA that the rider can have been told (0 s). So the check misses no
-    # unicorn, but may name too many.
+    # unicorn that has turned away since the last look, but may name too many.
     return is_not_coming(0, left, way)
 
 
@@ -138,7 +139,7 @@ def due_again(
     not_coming = ride.not_coming - unicorn if is_coming else ride.not_coming | unicorn
     if not_coming == ride.not_coming:
         return due_at
-    # After a conflict the other write has set when the ride is due.
+    # After a conflict the ride stays due, or the other write has set when it is.
     with suppress(WriteConflict):
         ports.rides.save(ride, replace(ride, not_coming=not_coming, due_at=due_at))
     return None
@@ -171,7 +172,7 @@ def _is_another_better(ports: Stores, ride: Ride, left: float, now: datetime) ->
     found = ports.fleet.near(
         [ride.pickup],
         reach_metres=ports.rules.reach_metres,
-        per_place=MOST_READ + len(never),
+        per_place=COMPARED + len(never),
         now=now,
     )
     others = [

@@ -2,8 +2,7 @@
 
 A ride that goes well needs no writes. As often as `PATROL_EVERY` says, a patrol reads the unicorns
 with a ride from the index of open rides, reads their entries in the fleet index, and yields the ids
-of the rides that may need a step. A patrol depends on no message, because the index of open rides
-is part of the table of rides.
+of the rides that may need a step. It finds the rides in DynamoDB, so no lost message hides one.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def rides_to_check(
     """Ids of the shard's assigned rides with which something may be wrong.
 
     Rides that are due are left to the sweep. Makes two calls to Redis for each `BATCH_UNICORNS`
-    rides, and one query to DynamoDB for each 1 MB of the index. Raises `Unavailable`.
+    rides, and one query to DynamoDB for each 1,000. Raises `Unavailable`.
     """
     assigned = iter(ports.rides.assigned(shard, now))
     while pairs := list(islice(assigned, BATCH_UNICORNS)):

@@ -21,7 +21,8 @@ from service.model.presence import validated
 
 MOST_REPORTS: Final = 3
 """The most reports of one unicorn that one call records, the latest ones. Three are enough for a
-position, a jump, and a report that agrees with the jump. Each report costs a call to Redis."""
+position, a jump, and a report that agrees with the jump. Each further one of a unicorn costs a call
+to Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Noted:
 def record_position(ports: Stores, unicorn_id: str, position: Position, now: datetime) -> Noted:
     """Record a unicorn's position; a position older than the last one is ignored.
 
-    One call to Redis, no DynamoDB write, and a read only if the index lacks the unicorn's state.
+    Nearly always one call to Redis, and no DynamoDB write. A read only if the index lacks the
+    unicorn's state, or has had it for 30 s.
     Raises `UnicornNotFound`. Raises `Unavailable` if the position was not recorded.
     """
     place = validated(position, now, ports.rules.stale_after)
@@ -93,11 +95,12 @@ def _refreshed(ports: Stores, unicorn_id: str, now: datetime) -> UnicornAndRide 
 def record_positions(
     ports: Stores, reports: Sequence[Report], now: datetime
 ) -> Sequence[PositionProblem | None]:
-    """Record positions of many unicorns; returns for each report why it was ignored, or None.
+    """Record positions of many unicorns; returns for each report what is wrong with it, or None.
 
     `PositionProblem.NO_SUCH_UNICORN` means that the unicorn does not exist. A position older than
-    the last one is not stored, which is no error. A few calls to Redis for all, no DynamoDB write,
-    and reads only for unicorns whose state the index lacks. Raises `Unavailable`; repeating is
+    the last one is not stored, which is no error; nor is a jump. A few calls to Redis for all, no
+    DynamoDB write, and reads only for unicorns whose state the index lacks, or has had for 30 s.
+    Raises `Unavailable`; repeating is
     harmless.
     """
     places = [validated(report.position, now, ports.rules.stale_after) for report in reports]
@@ -120,7 +123,7 @@ def record_positions(
 def _unicorns(
     ports: Stores, sightings: Mapping[str, Sighting], now: datetime
 ) -> Mapping[str, Unicorn | None]:
-    """The unicorns that exist. Reads states that the index lacks, and adds them to it.
+    """The unicorns that exist. Reads the states that are missing, and adds them to the index.
 
     None stands for a unicorn whose row cannot be read; its position is recorded nevertheless.
     """

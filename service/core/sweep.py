@@ -1,4 +1,4 @@
-"""The sweep, which guarantees delivery: it handles every open ride that is due.
+"""The sweep handles every open ride that is due, so that no ride is forgotten.
 
 A ride in DynamoDB has the instant at which it is due (`due_at`). Whatever was lost on the way (a
 job, a message, all of Redis, a process in the middle of its work), the sweep finds the ride in the
@@ -33,15 +33,16 @@ LONGEST_PAUSE: Final = timedelta(seconds=60)
 """The longest delay of a ride on which the sweep keeps failing."""
 
 MOST_DUE: Final = 400
-"""The most due rides of a shard that one run finds: about as many as it has time for."""
+"""The most waiting rides of a shard that one sweep finds, and the most others: about as many as it
+has time for."""
 
 BATCH_RIDES: Final = 100
 """The size of a batch: rides that one call reads, and waiting rides that one call triggers. With
-larger batches a run would check the time left less often, and read rides in vain at its end."""
+larger batches a sweep would check the time left less often, and read rides in vain at its end."""
 
 HELP_AFTER_RIDES: Final = 2 * BATCH_RIDES
-"""A run that has seen this many rides of a shard publishes one more sweep job, because the other
-shards probably have as many."""
+"""A sweep that has seen this many rides of a shard, and finds more, publishes one more sweep job,
+because the other shards probably have as many."""
 
 
 RunAll = Callable[[Callable[[str], "Swept"], Sequence[str]], Iterable["Swept"]]
@@ -73,10 +74,11 @@ def sweep(
 
     Ends when nothing is due or `time_left` is False; the next sweep does the rest. With a slow
     store, the rides of a shard still get as much time as reading the first batch took
-    (`monotonic`, seconds). Calls for help once if a shard has more rides than one run can handle,
-    so that other workers sweep other shards.
+    (`monotonic`, seconds). Calls for help once if a shard has more than
+    `HELP_AFTER_RIDES` rides, so that other workers sweep other shards.
     """
-    # A new Redis knows no waiting ride. Each is due within `RETRY_EVERY`, so handle all of them.
+    # A new Redis knows no waiting ride. Each is due within `RETRY_EVERY` unless it was put
+    # back, so handle all of these.
     until = now + (RETRY_EVERY if _is_new(ports, now) else timedelta())
     run = _Sweep(ports, now, until, time_left, lock, call_for_help, monotonic).run
     # In random order, so that no shard is always the last one when time runs out.
@@ -196,7 +198,8 @@ def _take_step(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
 def _go_on_patrol(ports: Stores, shard: str, now: datetime, time_left: Callable[[], bool]) -> None:
     """Check the assigned rides of the shard with which something may be wrong, if a patrol is due.
 
-    Their `due_at` stays, unless a step is taken. A patrol that ends before all are checked is
+    Their `due_at` stays, unless a step is taken, the verdict about the unicorn changes or the check
+    fails. A patrol that ends before all are checked is
     repeated by the next sweep.
     """
     try:
@@ -281,7 +284,7 @@ def _put_back(ports: Stores, ride: Ride, now: datetime, error: Exception) -> Non
 
 
 def _report(what: str, error: Exception, facts: dict[str, object]) -> None:
-    """Log an error; with a traceback unless it is an error of the domain."""
+    """Log an error; with a traceback unless it is a `DispatchError`."""
     is_of_domain = isinstance(error, DispatchError)
     logger.log(
         logging.WARNING if is_of_domain else logging.ERROR,

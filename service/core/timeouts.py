@@ -6,8 +6,8 @@
   (`_check_pickup`).
 - `in_progress`: the unicorn is silent for so long that the trip counts as lost (`_check_trip`).
 
-The sweep calls `handle_due` for each ride that is due: it takes a step, or returns the next due
-time. Every step is a conditional write on the ride as the sweep saw it.
+The sweep calls `handle_due` for each ride that is due, and for those that a patrol doubts: it takes
+a step, or returns the next due time. Every step is a conditional write.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ unicorn reached its limit."""
 
 
 def handle_due(ports: Stores, ride: Ride, now: datetime) -> datetime | None:
-    """Take the step that is due. Returns the next due time that the caller must store.
+    """Take the step that is due. Returns the next due time, which a sweep stores and a patrol does
+    not.
 
     None if nothing is left to store: the step has stored it, another write has changed the ride, or
     the ride is not due yet.

@@ -61,7 +61,7 @@ CONTACTABLE = frozenset({UnicornState.AVAILABLE, UnicornState.RESERVED, UnicornS
 
 @dataclass(frozen=True, slots=True)
 class LocatedUnicorn:
-    """A unicorn as it is shown: as stored, or else as `non_contactable` (see `view`)."""
+    """A unicorn as it is shown: as stored, or as `non_contactable` (see `view`)."""
 
     unicorn: Unicorn
     position: Position | None
@@ -136,7 +136,8 @@ def advance(
 
 
 def _as_last_known(ports: Stores, unicorn_id: str, now: datetime) -> Unicorn | None:
-    """The unicorn as the fleet index knows it. If that is out of date, the write fails."""
+    """The unicorn as the fleet index knows it. If that is out of date and the step changes the
+    unicorn, the write fails and `carry_out` decides again."""
     try:
         entry = ports.fleet.entries([unicorn_id], now).get(unicorn_id)
     except Unavailable:
@@ -194,7 +195,7 @@ def decline_offer(
     now: datetime,
     precondition: Callable[[int], bool] = lambda _version: True,
 ) -> bool:
-    """Decline the ride that is offered to the unicorn and put it off duty, in one write.
+    """Decline the ride that is offered to the unicorn and put the unicorn off duty, in one write.
 
     False if no ride is offered to it. Raises `StaleVersion` unless `precondition` accepts the
     stored version.
@@ -253,7 +254,7 @@ def view(ports: Stores, unicorn: Unicorn, now: datetime) -> LocatedUnicorn:
 
 
 def with_advice(ports: Stores, both: UnicornAndRide, now: datetime) -> UnicornAndRide:
-    """The same both with the unicorn's advice; one call to Redis if the unicorn is idle."""
+    """The unicorn and its ride, with the unicorn's advice; one call to Redis if it is idle."""
     return replace(both, advice=view(ports, both.unicorn, now).advice) if both.is_idle else both
 
 

@@ -1,10 +1,10 @@
 """When a unicorn counts as silent, and which facts its calls give.
 
 Silence counts only for the time in which the service could have accepted a call of the unicorn.
-Each process that accepts such calls reports every few seconds that it hears them, or that it had to
-refuse some. The silence begins with the unicorn's last call, or when the last process began to
-hear, whichever is later. It ends with the last report of the processes. So an outage adds nothing
-to it.
+Each process that accepts such calls reports every few seconds that it hears them, or that it missed
+some (it refused them and does not know who called). The silence begins with the unicorn's last
+call, or when all processes had begun to hear and Redis to record calls, whichever is later. It ends
+with the oldest of the processes' last reports. So an outage adds nothing to it.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ multiples of the time after which a position is stale. An outage that ends by th
 After it the silent unicorns count as gone, and their riders get other unicorns."""
 
 FASTEST_METRES_PER_SECOND: Final = 300
-"""No unicorn is faster. A position that implies more is kept aside until a second one agrees."""
+"""No unicorn is faster. A position that cannot be reached so fast is kept aside until a second one
+agrees."""
 
 TRAIL_METRES: Final = 50
-"""The least distance between two places of a trail: more than the scatter of GPS."""
+"""The least distance between a place of a trail and the next: more than the scatter of GPS."""
 
 TRAIL_PLACES: Final = 3
 """The number of places of a trail. A unicorn that is farther from its goal at each of them is not
@@ -79,14 +80,14 @@ class PositionProblem(StrEnum):
     TOO_LONG_AGO = "recorded_too_long_ago"
     IN_THE_FUTURE = "recorded_in_the_future"
     IMPLAUSIBLE_JUMP = "implausible_jump"
-    """More than 300 m/s from the last position; it counts once a second report agrees."""
+    """Not reached at 300 m/s from the last position; it counts once a second report agrees."""
     NO_SUCH_UNICORN = "unknown_unicorn"
 
 
 def validated(position: Position, now: datetime, stale: timedelta) -> Position | PositionProblem:
     """The position, or why it does not count.
 
-    If the phone's clock is ahead by at most `CLOCK_SKEW`, the position is recorded now.
+    If the phone's clock is ahead by at most `CLOCK_SKEW`, the position gets the present instant.
     """
     if position.recorded_at > now + CLOCK_SKEW:
         return PositionProblem.IN_THE_FUTURE
@@ -154,8 +155,8 @@ class Presence:
     advice: Advice | None = None
     """Where it was told to wait, if that still holds."""
     trail: tuple[Position, ...] = ()
-    """Its last three places that are at least 50 m apart, oldest first; each was fresh when it was
-    reported. They show where it drove, even if it now stands still and keeps reporting."""
+    """Its last three places, oldest first, each at least 50 m from the one before and fresh when it
+    was reported. They show where it drove, even if it now stands still and keeps reporting."""
 
 
 @dataclass(frozen=True, slots=True)

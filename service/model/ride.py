@@ -55,7 +55,8 @@ class Ride:
     the README says how to add one.
 
     `version` counts the changes that the rider can see. `due_at` is when the ride is due for the
-    sweep, None once the ride is terminal. The row is the outbox; the queue is only a hint.
+    sweep, None once the ride is terminal. The row says what is left to do (it is the outbox); a
+    message in the queue is only a hint.
     """
 
     ride_id: str
@@ -91,7 +92,7 @@ class Ride:
     """Unicorns whose offer of this ride expired; asked again only if no other is in reach."""
     not_coming: frozenset[str] = frozenset()
     """Unicorns that drove away or reported no position instead of coming: those that lost the ride
-    because of it, and the present one while it does not come."""
+    because of it, and the present one until a look finds that it comes."""
     declined: Mapping[str, int] = field(default_factory=dict)
     """Unicorns that declined this ride, and the version that each decline made."""
     fresh_deadlines: int = 0
@@ -104,7 +105,7 @@ class Ride:
     arrive_refused_at: Annotated[datetime | None, OF_UNICORN] = None
     """When the unicorn first reported its arrival while its position was too far away."""
     failed_looks: int = 0
-    """How many times in a row the sweep failed on this ride."""
+    """How many times the sweep has failed on this ride since it last postponed the ride."""
     timeline: str | None = None
     """What happened to the ride after its request; see `model.status.with_step`."""
     request_id: Annotated[str, OF_REQUEST] = ""
@@ -195,7 +196,7 @@ class Ride:
     def started(self, now: datetime, reached_at: datetime | None = None) -> Ride:
         """The rider is aboard; the unicorn was first seen at the pickup at `reached_at`."""
         self._require(self.status is RideStatus.ARRIVED, "started")
-        # No round looks for a unicorn after this, so nothing is logged with the request's id.
+        # No round looks for a unicorn after this, so the request's id, which rounds log, can go.
         return self._next(
             RideStep.STARTED, now, started_at=now, reached_at=reached_at, request_id=""
         )
@@ -260,7 +261,7 @@ class Ride:
         return replace(after, not_coming=not_coming)
 
     def without_unicorn(self) -> Ride:
-        """The same version for somebody who must not see its unicorn."""
+        """This version of the ride without its unicorn, for somebody who must not see it."""
         return replace(self, **defaults(Ride, OF_UNICORN))
 
     def as_left_by(self, unicorn_id: str) -> Ride:
@@ -301,6 +302,9 @@ class Ride:
             rider_id=ERASED,
             pickup=self.pickup.blurred(),
             dropoff=self.dropoff and self.dropoff.blurred(),
+            # It may have been next to the rider when it was matched.
+            unicorn=self.unicorn
+            and replace(self.unicorn, location=self.unicorn.location.blurred()),
             rating=self.rating and replace(self.rating, **defaults(Rating, TEXT)),
             **defaults(Ride, TEXT, OF_REQUEST),
         )

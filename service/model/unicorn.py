@@ -15,8 +15,8 @@ from service.model.places import Location, Position
 class UnicornState(StrEnum):
     """Vehicle states in the words of MDS passenger services.
 
-    `NON_CONTACTABLE` is computed when read and never stored: no position for a while, or during a
-    ride no call.
+    `NON_CONTACTABLE` is computed when read and never stored: the unicorn has sent no position for a
+    while or, during a ride, has not called.
     """
 
     AVAILABLE = "available"
@@ -38,7 +38,7 @@ class Trip:
 
 @dataclass(frozen=True, slots=True)
 class AssignedUnicorn:
-    """The unicorn as its rider sees it; `location` is where it was when it was matched."""
+    """The unicorn as its rider sees it; `location` is where it was when a round gave it the ride."""
 
     unicorn_id: str
     name: str
@@ -63,9 +63,9 @@ class Unicorn:
     ride_id: str | None = None
     trip: Trip | None = None
     idle_since: datetime | None = None
-    """Since when the unicorn has waited for a ride: since its last ride ended, since it declined or
-    missed an offer, or since it went on duty. A ride that it lost in another way before the rider
-    was aboard changes nothing."""
+    """Since when the unicorn has waited for a ride: since its last ride with the rider aboard
+    ended, since it declined or missed an offer, or since it went on duty. A ride that ended, or
+    that it lost in another way, before the rider was aboard changes nothing."""
     missed: frozenset[str] = frozenset()
     """Rides whose offers to this unicorn expired in a row without an answer."""
 
@@ -108,11 +108,12 @@ class Unicorn:
         withdrawn: bool = False,
         keep_accepting: bool = True,
     ) -> Unicorn:
-        """Free again. A unicorn that fell silent gets no rides until it goes on duty again.
+        """Free again.
 
         `waits_anew`: its wait begins now, because it declined the ride or did not answer.
-        `withdrawn`: the ride was taken back while it was only offered, so it is unknown whether
-        anybody is there.
+        `withdrawn`: the ride was taken back while it was only offered. It is unknown whether
+        anybody is there, so the offers that the unicorn missed still count. `keep_accepting`: False
+        for a unicorn that fell silent, which gets no rides until it goes on duty again.
         """
         self._require_ride(ride_id, True)
         accepting = self.accepting and keep_accepting
@@ -202,7 +203,7 @@ class Advice:
 
     unicorn_id: str
     cell: str
-    """The goal, an H3 cell. Advice with the same goal as before is no news."""
+    """The goal, an H3 cell. Clients are not told of new advice with the same goal."""
     location: Location
     given_at: datetime
     expires_at: datetime

@@ -1,4 +1,4 @@
-"""The ports of the use cases, as protocols; for each of them there is a fake too.
+"""The ports of the use cases, as protocols. The tests have a fake of each.
 
 Every method may raise `Unavailable`. The stores in DynamoDB (`Rides`, `Unicorns`, `Assignments`)
 hold the truth and decide by conditional writes. The stores in Redis (`FleetIndex`, `WaitingRides`,

@@ -54,9 +54,9 @@ class FleetIndex(Protocol):
 
         Nearly always one call, three at most.
 
-        A position that implies more than 300 m/s is kept aside until a second report agrees. If
-        the sighting has no unicorn, the index lacks its state: the caller must `refresh` it, or
-        `forget` it if it does not exist.
+        A position that cannot be reached at 300 m/s is kept aside until a second report agrees. If
+        the sighting has no unicorn, its state is unknown or was noted more than 30 s ago: the
+        caller must `refresh` it, or `forget` it if it does not exist.
         """
 
     def record_all(
@@ -96,12 +96,12 @@ class FleetIndex(Protocol):
     ) -> Nearby:
         """Usable and busy unicorns with fresh positions near any of the places.
 
-        For each place the result has at least the `per_place` nearest usable unicorns, and one more
-        for each other place close by. It also has at least the `per_place` busy unicorns whose
-        trips end nearest to the place. Of the usable unicorns that are up to `equal_metres` farther
-        away than the last of the nearest, the result has those that have waited longest: at least
-        `per_place`, and at least as many as there are places, because all riders may be at the same
-        place.
+        For each place the result has at least:
+        - the `per_place` nearest usable unicorns, and one more for each other place close by;
+        - of the usable unicorns that are up to `equal_metres` farther away than the last of those,
+          the ones that have waited longest: `per_place`, or as many as there are places if that is
+          more, because all riders may be at the same place;
+        - the `per_place` busy unicorns whose trips end nearest to the place.
         """
 
     def of_zone(self, zone: str, now: datetime) -> Sequence[FleetEntry]:
@@ -130,12 +130,12 @@ class FleetIndex(Protocol):
         """How many unicorns with a ride fell silent together with this one. Two remote calls."""
 
     def report_hearing(self, process: str, now: datetime, *, is_deaf: bool = False) -> None:
-        """Report that the process hears unicorns, or (`is_deaf`) that it had to refuse some.
+        """Report that the process hears unicorns, or (`is_deaf`) that it missed some.
 
         Each process must repeat its report every few seconds. Silence counts only in a time in
-        which every process has reported that it hears. This time begins anew after a deaf report
-        and after a gap in the reports, and while a process that reported before is missing. It ends
-        with the oldest of the processes' last reports (see `model.presence`).
+        which every process has reported that it hears. This time begins anew with a deaf report,
+        after a gap in the reports, and with each report while a process that reported before is
+        missing. It ends with the oldest of the processes' last reports (see `model.presence`).
         """
 
     def could_answer(self, unicorn_id: str, since: datetime, now: datetime) -> bool:
@@ -148,7 +148,8 @@ class FleetIndex(Protocol):
         """Whether this ride may be taken from its unicorn, which does not come. Two remote calls.
 
         In any minute at most `core.coming.most_taken_back` rides may be taken. The answer True
-        counts the ride, and a second question about the same ride gets the same answer.
+        counts the ride, and within that minute a second question about the same ride and unicorn
+        is answered True, too.
         """
 
     def withdraw_hearing(self, process: str) -> None:

@@ -65,9 +65,10 @@ class Stores(Hints):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports(Stores):
-    """All ports of a process, built once. A use case takes the smallest part that it needs."""
+    """The ports of riders', drivers' and staff's use cases, built once for a process. A use case
+    takes the smallest part that it needs."""
 
     dead_letters: DeadLetters
     moves: MoveMemory
     pickup_etas: PickupEtas
-    """The ETAs of `times`, for those who follow a ride."""
+    """Pickup ETAs by `times`, remembered for those who follow a ride."""

@@ -66,7 +66,8 @@ class LastRun:
     """Unicorns that have followed their advice since their last ride."""
     predicted_at: datetime | None = None
     predicted: Mapping[str, float] = field(default_factory=dict)
-    """The number of riders expected in the `horizon_seconds` after `predicted_at`, by goal."""
+    """The number of riders expected in the `Repositioning.horizon_seconds` after `predicted_at`, by
+    goal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ class Workers(Protocol):
     """The heartbeats of workers. May raise `Unavailable`."""
 
     def heartbeats(self, now: datetime) -> Sequence[Heartbeat]:
-        """The last heartbeat of each worker that has not signed off. It is kept for an hour."""
+        """The last heartbeat of each worker that has not signed off; each is kept for an hour."""
 
 
 class Queues(Protocol):

@@ -13,7 +13,8 @@ from service.model.errors import DispatchError
 
 
 class LeaseLost(DispatchError):
-    """The job no longer has the zone's lease, because it expired; nothing was written."""
+    """The job no longer has the zone's lease, because it expired; nothing was written (except by
+    `clear`)."""
 
 
 class WaitingRides(Protocol):
@@ -62,8 +63,9 @@ class RoundLease(Protocol):
     """One job's lease on a zone, renewed until it is given back.
 
     The writes of a round are fenced: once the lease has expired, they raise `LeaseLost` and change
-    nothing (`begin_round` only if another job has the lease). A release then does nothing. Each
-    method makes one remote call.
+    nothing. (`begin_round` raises it only if another job has the lease by then.) A release then
+    does nothing. Each method makes one remote call; `begin_round` makes another to drop entries
+    that cannot be read.
     """
 
     @property
@@ -92,9 +94,9 @@ class RoundLease(Protocol):
         """
 
     def release_unless_marked(self) -> bool:
-        """Give the lease back. If the mark asks for another round, keep it and return False.
+        """Give the lease back, unless the mark asks for another round: then return False.
 
-        True also if another job has the lease, which then serves the mark.
+        True also if the lease has expired: another job, or the next trigger, then serves the mark.
         """
 
     def release(self) -> None:

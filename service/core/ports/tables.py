@@ -14,8 +14,8 @@ from service.model.operations import DeadLetter, DispatchState
 class WriteConflict(DispatchError):
     """A conditional write failed, because another write was faster.
 
-    Holds the stored values (None if the item is gone), so that the caller can decide again without
-    another read.
+    Holds the stored value of each side that lost (None if the item is gone), so that the caller can
+    decide again without another read.
     """
 
     def __init__(self, *, ride: Ride | None = None, unicorn: Unicorn | None = None) -> None:
@@ -25,11 +25,12 @@ class WriteConflict(DispatchError):
 
 
 MOST_LISTED: Final = 1000
-"""A call of a rider's listing reads at most this many rides, more than a page of the API (100)."""
+"""A call of a rider's or unicorn's listing reads at most this many rides, more than a page of the
+API (100)."""
 
 
 class Rides(Protocol):
-    """Rides, written one at a time. Reads are strongly consistent except the listings."""
+    """Rides, written one at a time. `get` reads consistently; the other reads may be a moment old."""
 
     def create(self, ride: Ride) -> Ride | None:
         """Store a new ride. Returns None, or the existing ride with this `ride_id`."""
@@ -94,13 +95,13 @@ class Rides(Protocol):
         """The due rides of one shard, in batches of at most `size`. Reads a batch on demand.
 
         The first batches hold the rides that need more than a round (`Ride.only_waits` is False),
-        even if `limit` older rides only wait.
+        even if `limit` older rides only wait. At most `limit` rides of either sort.
         """
 
     def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
         """Pairs of ride id and unicorn id, for the shard's assigned rides due later than `after`.
 
-        Read from the index only, which may be a moment old. Iterating makes one call per 1 MB.
+        Read from the index only. Iterating makes one call per 1,000.
         """
 
     def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
@@ -131,7 +132,8 @@ class Unicorns(Protocol):
         """Replace `before` by `after`. Raises `WriteConflict` unless `before` is still stored.
 
         The account item changes in the same write: it moves with `account_sub` (raises
-        `AccountTaken` if the new account has another unicorn) and is deleted with the unicorn.
+        `AccountTaken` if the new account has another unicorn) and is deleted when the unicorn is
+        removed.
         """
 
 
@@ -177,4 +179,4 @@ class DispatchControl(Protocol):
 
     def reposition(self, zone: str | None, level: RepositioningLevel) -> DispatchState:
         """Set how strongly a zone's idle unicorns are repositioned. None: the idle unicorns of all
-        zones that have no level of their own. Off for all zones means off everywhere."""
+        zones that have no level of their own; but off then overrides the zones' own levels."""

@@ -240,6 +240,14 @@ def test_an_authorization_that_signs_something_else_causes_no_call_to_sts(
     assert_refused_without_a_call(verifier, server, bad, signed_at(headers))
 
 
+def test_a_day_that_does_not_exist_causes_no_call_to_sts(
+    verifier: IamVerifier, headers: dict[str, str], server: StsServer
+) -> None:
+    authorization = re.sub(r"/\d{8}/", "/20269904/", headers["Authorization"])
+    bad = changed(headers, Authorization=authorization) | {"X-Amz-Date": "20269904T120000Z"}
+    assert_refused_without_a_call(verifier, server, bad, signed_at(headers))
+
+
 @pytest.mark.parametrize(
     "text", ["", "e30", "W10", "bnVsbA", "not base64!", "e30=", "é", "a" * 7169]
 )

@@ -68,7 +68,7 @@ def test_a_round_ends_in_time_and_leaves_the_rest_to_the_next() -> None:
 
 def test_a_unicorn_that_does_not_come_is_judged_as_documented() -> None:
     assert seconds(coming.UNPLACED_AFTER) == [coming.SLACK_SECONDS] == [180]
-    assert (coming.BETTER_SECONDS, coming.MOST_READ, coming.TAKEN_BACK_SHARE) == (120, 8, 0.05)
+    assert (coming.BETTER_SECONDS, coming.COMPARED, coming.TAKEN_BACK_SHARE) == (120, 8, 0.05)
     assert seconds(geofence.RECENT, geofence.INSIST_AFTER) == [15, 30]
     assert (positions.MOST_REPORTS, legs.ENDS_WITHIN_METRES) == (3, 500)
 

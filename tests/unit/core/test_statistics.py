@@ -45,6 +45,7 @@ def test_the_last_hour_has_sixty_minutes_and_their_sum() -> None:
         statistics.matched(seconds, NOW - ago * MINUTE)
     statistics.counted(1, 4, NOW)
     statistics.counted(2, 4, NOW - MINUTE)
+    statistics.counted(0, 0, NOW - 2 * MINUTE)
     hour = last_hour(statistics, NOW)
     minutes = list(hour.minutes)
     assert (len(minutes), minutes[-1]) == (60, NOW.replace(second=0, microsecond=0))
