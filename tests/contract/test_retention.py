@@ -149,12 +149,14 @@ def test_a_forgotten_rider_leaves_rides_without_a_trace(service: Service) -> Non
     ended = service.rides.get("ended")
     assert ended
     before = a_finished_ride(ride_id="ended")
+    assert before.unicorn
     assert ended == replace(
         before,
         rider_id=ERASED,
         version=before.version + 1,
         pickup=before.pickup.blurred(),
         dropoff=CENTRAL_PARK.blurred(),
+        unicorn=replace(before.unicorn, location=before.unicorn.location.blurred()),
         note=None,
         cancel_reason=None,
         rating=Rating(5),
