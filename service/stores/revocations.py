@@ -150,7 +150,7 @@ class DynamoRevocations(TableStore):
 
         None if a change has no item, or if there are more than `BATCH`. At most one remote call.
         """
-        if not 0 <= until - after <= BATCH:
+        if until - after > BATCH:
             return None
         items = list(self._items_of([_change(number) for number in range(after + 1, until + 1)]))
         return _revoked(items, now) if len(items) == until - after else None

@@ -209,7 +209,7 @@ def test_a_revocation_for_which_others_leave_no_number_is_given_up(
 
 
 def test_a_change_that_has_no_item_is_not_passed_over(
-    stored: DynamoRevocations, previous: DynamoRevocations
+    stored: DynamoRevocations, previous: DynamoRevocations, counted: Counted
 ) -> None:
     revoke(stored, "jti")
     revoke(previous, "sub")
@@ -219,7 +219,11 @@ def test_a_change_that_has_no_item_is_not_passed_over(
     assert stored.changed(2, 3, NOW) == {("origin_jti", "login-1"): NOW}
     assert stored.changed(0, 3, NOW) is None
     assert stored.changed(4, 3, NOW) is None, "a table that was restored"
+    counted.calls.clear()
+    assert stored.changed(0, BATCH, NOW) is None
+    assert counted.calls == ["BatchGetItem"]
     assert stored.changed(0, BATCH + 1, NOW) is None
+    assert counted.calls == ["BatchGetItem"], "more than one call returns"
 
 
 def test_a_revocation_that_changes_nothing_is_not_counted(stored: DynamoRevocations) -> None:
@@ -466,6 +470,8 @@ def test_what_has_expired_is_left_out_when_the_set_grows_too_large(
     for number in range(3):
         revoke(stored, "jti", value=f"old-{number}")
     process.scan()
+    process.pass_time(READ_EVERY_SECONDS)
+    assert process.revocations.current().is_whole, "as many as are kept"
     process.wall = LATER + SECOND
     revoke(stored, "jti", LATER)
     process.pass_time(READ_EVERY_SECONDS)
