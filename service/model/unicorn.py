@@ -38,7 +38,7 @@ class Trip:
 
 @dataclass(frozen=True, slots=True)
 class AssignedUnicorn:
-    """The unicorn as its rider sees it; `location` is where it was when a round gave it the ride."""
+    """The unicorn as its rider sees it; `location` is where it was when it got the ride."""
 
     unicorn_id: str
     name: str

@@ -39,6 +39,8 @@ TOPIC: Final = "revocations"
 READ_EVERY_SECONDS: Final = 1.0
 BELIEVED_SECONDS: Final = 4.0
 """How long after the start of a read its result is believed; less than the promised 5 s."""
+VISIBLE_WITHIN_SECONDS: Final = 0.5
+"""A read this long after a change was counted finds its item."""
 MOST_KEPT: Final = 10_000
 """The most revocations that a process keeps: about 4 MB."""
 REREAD_SECONDS: Final = 600.0
@@ -199,6 +201,8 @@ class KnownRevocations(BackgroundCopy):
         """The number of the last change that the copy has; None if it lacks some."""
         self._scan_to: int | None = None
         """The number of the last change that the next scan will find."""
+        self._scan_from = -math.inf
+        """The monotonic instant from which a scan finds that change for certain."""
         self._cut_off_until = -math.inf
 
     def current(self) -> RevocationSet:
@@ -244,7 +248,7 @@ class KnownRevocations(BackgroundCopy):
         self._known_to = last if len(self._copy.since) <= self._most else None
 
     def _read_all(self, last: int) -> None:
-        """Look up each token from now on, and scan the table at the second call in a row.
+        """Look up each token from now on, and scan the table at a later call.
 
         The items of one transaction may become visible one after the other (AWS, "Amazon DynamoDB
         Transactions: How it works", isolation levels). So a change without an item may get it in a
@@ -253,7 +257,8 @@ class KnownRevocations(BackgroundCopy):
         with self._lock:
             before = self._copy = self._copy.believed_until(-math.inf)
         if self._scan_to is None:
-            self._scan_to = last
+            self._scan_to, self._scan_from = last, self._monotonic() + VISIBLE_WITHIN_SECONDS
+        if self._monotonic() < self._scan_from:
             return
         found = self._stored.read_all(self._now(), self._most)
         with self._lock:

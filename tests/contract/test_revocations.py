@@ -538,6 +538,17 @@ def test_a_read_that_began_before_a_revocation_does_not_undo_it(stored: DynamoRe
     assert not process.admits()
 
 
+def test_an_announcement_does_not_make_a_scan_come_too_soon(
+    stored: DynamoRevocations, counted: Counted
+) -> None:
+    """The items of a change that was counted a moment ago may not be visible yet."""
+    process = Process(stored)
+    for seconds, has_scanned in ((0, False), (0, False), (READ_EVERY_SECONDS, True)):
+        process.pass_time(seconds)
+        assert ("Scan" in counted.calls) is has_scanned
+        assert process.admits()
+
+
 def test_a_revocation_that_could_not_be_announced_counts(stored: DynamoRevocations) -> None:
     def fail(_: str) -> None:
         raise Unavailable("Redis is away")

@@ -30,7 +30,7 @@ API (100)."""
 
 
 class Rides(Protocol):
-    """Rides, written one at a time. `get` reads consistently; the other reads may be a moment old."""
+    """Rides, written one at a time. `get` reads consistently; other reads may be a moment old."""
 
     def create(self, ride: Ride) -> Ride | None:
         """Store a new ride. Returns None, or the existing ride with this `ride_id`."""
