@@ -41,6 +41,11 @@ STOPPING_SECONDS: Final = 0.5
 """How long a stopping worker waits on a kept connection for a request that may be on its way. The
 answer to that request says `Connection: close`."""
 
+ACCEPTED_AT_ONCE: Final = 16
+"""The most new connections that the event loop accepts per iteration. With gevent's default (100),
+each request that waits for a store would also wait for 100 new connections. With 1, in an overload
+new connections would wait for 20 s, because each iteration serves dozens of open ones."""
+
 DRAINED_BYTES: Final = 1024 * 1024
 """The most bytes of an unread body that are skipped to keep the connection. A longer body ends the
 connection."""
@@ -142,9 +147,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         self._crowds = Crowds()
 
     def init_process(self) -> None:
-        # The event loop accepts one new connection per iteration. gevent's default is 100; then
-        # each request that waits for a store would also wait for 100 new connections.
-        StreamServer.max_accept = 1
+        StreamServer.max_accept = ACCEPTED_AT_ONCE
         super().init_process()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:

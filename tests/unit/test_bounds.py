@@ -101,6 +101,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     # Sizes of what strangers send, or a store answers, in bytes.
     "service.auth.jwks:LARGEST_DOCUMENT_BYTES": (16_384, 131_072),
     "service.auth.sts:LARGEST_ANSWER_BYTES": (8192, 65_536),
+    "service.entrypoints.server:ACCEPTED_AT_ONCE": (8, 50),
     "service.entrypoints.server:DRAINED_BYTES": (131_072, 2_097_152),
     "service.stores.osrm:MOST_BYTES_PER_CELL": (24, 100),
     "service.stores.osrm:MOST_BYTES_PER_PLACE": (1024, 8192),

@@ -19,6 +19,7 @@ from service.auth.verifier import LONGEST_TOKEN
 from service.entrypoints.connection import HEAD_BYTES, LINGER_SECONDS, Connection, RequestTimeout
 from service.entrypoints.crowds import Crowds
 from service.entrypoints.server import (
+    ACCEPTED_AT_ONCE,
     ApiWorker,
     ReadableRequest,
     Requests,
@@ -164,14 +165,14 @@ def test_after_a_refusal_the_client_may_read_it_until_it_closes_sends_much_or_wa
     assert all(0 < seconds <= LINGER_SECONDS for seconds in client.timeouts)
 
 
-def test_the_event_loop_accepts_one_connection_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_event_loop_accepts_few_connections_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     accepts = list[int]()
     monkeypatch.setattr(StreamServer, "max_accept", 100)
     monkeypatch.setattr(
         GeventWorker, "init_process", lambda _: accepts.append(StreamServer.max_accept)
     )
     ApiWorker.__new__(ApiWorker).init_process()
-    assert accepts == [1]
+    assert accepts == [ACCEPTED_AT_ONCE]
 
 
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"x" * (HEAD_BYTES + 1)])
