@@ -1,6 +1,6 @@
 """Revocations: tokens that are refused before they expire.
 
-A revocation names one token (`jti`), one sign-in (`origin_jti`) or a subject (`sub`). The store
+A revocation key one token (`jti`), one sign-in (`origin_jti`) or a subject (`sub`). The store
 says since when each is revoked. Cognito's own revocation does not reach a verifier:
 https://docs.aws.amazon.com/cognito/latest/developerguide/token-revocation.html
 """
@@ -29,7 +29,8 @@ FRESH_SECONDS: Final = 3.0
 """A process that looks up each token believes for this long that a token is not revoked."""
 
 PROMPT_SECONDS: Final = 1.0
-"""If an answer took longer than this, only its own request uses it: it may be out of date."""
+"""If the answer "not revoked" took longer than this, only its own request uses it: it may be out of
+date."""
 
 PAUSE_SECONDS: Final = 1.0
 """Time without calls to the store after it failed, so that requests do not queue up for it."""
@@ -45,7 +46,7 @@ Identifiers = Mapping[str, str]
 """What revocations may name about one token: kind (`jti`, `origin_jti`, `sub`) to value."""
 Identifier = tuple[str, str]
 """One entry of `Identifiers`: kind and value."""
-Names = tuple[str, str | None, str, int]
+TokenKey = tuple[str, str | None, str, int]
 """The key of one token in the cache: `jti`, `origin_jti`, `sub` and the time of issue.
 
 The time is needed for users of the gateway. Their `jti` stays the same, so without the time a user
@@ -122,7 +123,7 @@ class RevocationSet:
     good_until: float = -math.inf
     """Up to this monotonic instant (seconds), an identifier that is not in the set is valid.
 
-    `-math.inf` if the set may lack some: it was not read yet, or the store has too many."""
+    `-math.inf` if the set may lack some: the store has too many, or was not yet scanned."""
 
     @property
     def is_whole(self) -> bool:
@@ -198,7 +199,7 @@ class RevocationCheck:
     """Judges principals by the set that `current` returns, without a remote call.
 
     If that set is not whole, or none is kept, each token is looked up in the store: one remote
-    call, and the answer is believed for `FRESH_SECONDS`.
+    call. The answer "not revoked" is believed for `FRESH_SECONDS`, "revoked" for ever.
     """
 
     def __init__(
@@ -212,7 +213,7 @@ class RevocationCheck:
         self._monotonic = monotonic
         self._breaker = Breaker(PAUSE_SECONDS, monotonic)
         # Never expires, because a revocation is never taken back.
-        self._refused: BoundedMemory[Names, bool] = BoundedMemory(_REMEMBERED)
+        self._refused: BoundedMemory[TokenKey, bool] = BoundedMemory(_REMEMBERED)
         self.forget()
 
     def check(self, principal: Principal, policy: Policy, method: str, now: datetime) -> None:
@@ -238,8 +239,8 @@ class RevocationCheck:
         self.check(principal, policy, "GET", now)
 
     def forget(self) -> None:
-        """Forget all answers, because this process has just revoked something."""
-        self._passed_until: BoundedMemory[Names, float] = BoundedMemory(_REMEMBERED)
+        """Forget which tokens were not revoked, because this process has just revoked something."""
+        self._passed_until: BoundedMemory[TokenKey, float] = BoundedMemory(_REMEMBERED)
 
     def _verdict(self, principal: Principal, now: datetime) -> bool | None:
         """Whether the token is revoked; None if that is unknown."""
@@ -256,12 +257,12 @@ class RevocationCheck:
     def _look_up(
         self, principal: Principal, identifiers: Identifiers, now: datetime
     ) -> bool | None:
-        names = (principal.jti, principal.origin_jti, principal.subject, principal.issued_at)
+        key = (principal.jti, principal.origin_jti, principal.subject, principal.issued_at)
         # Taken before the lookup: if `forget` replaces it meanwhile, the answer is dropped.
         passed_until = self._passed_until
-        if names in self._refused:
+        if key in self._refused:
             return True
-        if self._monotonic() < (passed_until[names] or -math.inf):
+        if self._monotonic() < (passed_until[key] or -math.inf):
             return False
         if self._breaker.is_open:
             return None
@@ -272,9 +273,9 @@ class RevocationCheck:
             self._say_unknown(str(error))
             return None
         if verdict:
-            self._refused[names] = True
+            self._refused[key] = True
         elif (ended := self._monotonic()) - began < PROMPT_SECONDS:
-            passed_until[names] = ended + FRESH_SECONDS
+            passed_until[key] = ended + FRESH_SECONDS
         return verdict
 
     def _say_unknown(self, cause: str) -> None:

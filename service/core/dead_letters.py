@@ -1,9 +1,10 @@
 """Rides on which worker processes die: tried alone, then set aside; an operator can replay them.
 
-A suspect is a ride that a dead process held; one of these rides may have killed it. A round tries
-each suspect alone. It counts the attempt first, so that the count outlives the process. A ride that
-was tried and killed nothing is cleared. An exception is not a death: a round that raises one clears
-its rides, except those that were suspects before (`RoundLease.release_after_error`).
+A suspect is a ride that waited in a zone whose job died in a round; one of these rides may have
+killed it. (A job that lost its lease counts as dead, too.) A round tries each suspect alone. It
+counts the attempt first, so that the count outlives the process. A ride that was tried and killed
+nothing is cleared. An exception is not a death: a round that raises one clears its rides, except
+those that were suspects before (`RoundLease.release_after_error`).
 """
 
 from __future__ import annotations

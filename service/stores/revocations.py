@@ -6,9 +6,10 @@ read at once. So a request needs no remote call, a lost announcement costs a sec
 needed, and the cost does not depend on what else the table holds. A process that could not read for
 `BELIEVED_SECONDS` treats tokens that are not in its set as uncertain.
 
-A process scans the table at its start, and when a change has no item, because the previous release
-made it. Until the scan is done, if there are more than `MOST_KEPT`, and in the gateway's function,
-each token is looked up.
+A process scans the table at its start, after more than a hundred changes at once, when its set has
+grown past `MOST_KEPT`, and when a change has no item: the previous release made it, or it is not
+visible yet. Until the scan is done, if there are more than `MOST_KEPT` revocations, and in the
+gateway's function, each token is looked up.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ VISIBLE_WITHIN_SECONDS: Final = 0.5
 MOST_KEPT: Final = 10_000
 """The most revocations that a process keeps: about 4 MB."""
 REREAD_SECONDS: Final = 600.0
-"""While there are more than `MOST_KEPT`, the table is scanned so often to find out if there still
-are."""
+"""How often the table is scanned while it has more than `MOST_KEPT` revocations. In between nothing
+is read."""
 
 ITEMS_PER_PAGE: Final = 1000
 """The most items on a page. A page takes 16 ms of CPU, in which the process does nothing else."""
@@ -98,7 +99,7 @@ class DynamoRevocations(TableStore):
     def _put_as(self, number: int, item: Item, write_id: str) -> None:
         """Store a revocation as the change of this number, if the last one has the number before.
 
-        In one transaction, so that a process that reads the number finds the change.
+        In one transaction, so that each number has its change (but see `_scan_when_visible`).
         """
         self._client.transact_write_items(
             ClientRequestToken=write_id,
@@ -148,7 +149,7 @@ class DynamoRevocations(TableStore):
     def changed(
         self, after: int, until: int, now: datetime
     ) -> Mapping[Identifier, datetime] | None:
-        """What the changes after one number up to another revoked, and since when.
+        """What the changes `after` + 1 to `until` revoked, and since when.
 
         None if a change has no item, or if there are more than `BATCH`. At most one remote call.
         """
@@ -160,7 +161,7 @@ class DynamoRevocations(TableStore):
     def read_all(self, now: datetime, most: int) -> Mapping[Identifier, datetime] | None:
         """The instant since which each identifier is revoked; None if there are more than `most`.
 
-        Reads the whole table consistently, with one remote call for each thousand items.
+        Reads the whole table consistently, at most a thousand items with each call.
         """
         found: dict[Identifier, datetime] = {}
         scan = {
@@ -198,12 +199,12 @@ class KnownRevocations(BackgroundCopy):
         self._lock = threading.Lock()
         """Held while `_copy` is replaced, so that no revocation is lost."""
         self._known_to: int | None = None
-        """The number of the last change that the copy has; None if it lacks some."""
+        """The number of the last change that the copy has; None if the table must be scanned."""
         self._scan_to: int | None = None
         """The number of the last change that the next scan will find."""
         self._scan_from = -math.inf
         """The monotonic instant from which a scan finds that change for certain."""
-        self._cut_off_until = -math.inf
+        self._next_scan_at = -math.inf
 
     def current(self) -> RevocationSet:
         """The process's copy. No remote call."""
@@ -227,19 +228,20 @@ class KnownRevocations(BackgroundCopy):
             logger.info("revocation not announced", extra={"cause": str(error)})
 
     def refresh(self) -> None:
-        """Read the changes since the last read, or the whole table if one of them has no item.
+        """Read the changes since the last read; if that is not enough, prepare or make a scan.
 
-        One remote call; one more if something has changed. Raises `Unavailable`.
+        One remote call; one more if something has changed, and for a scan one for each thousand
+        items. Raises `Unavailable`.
         """
         began = self._monotonic()
-        if began < self._cut_off_until:
+        if began < self._next_scan_at:
             return
         last = self._stored.last_change()
         changed = None
         if self._known_to is not None:
             changed = self._stored.changed(self._known_to, last, self._now())
         if changed is None:
-            self._read_all(last)
+            self._scan_when_visible(last)
             return
         with self._lock:
             self._copy = self._copy.with_more(changed).believed_until(began + BELIEVED_SECONDS)
@@ -247,8 +249,8 @@ class KnownRevocations(BackgroundCopy):
         # A set that has grown too large is scanned, which leaves out what has expired.
         self._known_to = last if len(self._copy.since) <= self._most else None
 
-    def _read_all(self, last: int) -> None:
-        """Look up each token from now on, and scan the table at a later call.
+    def _scan_when_visible(self, last: int) -> None:
+        """Let each token be looked up, and scan the table at a later call.
 
         The items of one transaction may become visible one after the other (AWS, "Amazon DynamoDB
         Transactions: How it works", isolation levels). So a change without an item may get it in a
@@ -267,7 +269,7 @@ class KnownRevocations(BackgroundCopy):
         self._known_to, self._scan_to = self._scan_to, None
         if found is None:
             self._known_to = None
-            self._cut_off_until = self._monotonic() + REREAD_SECONDS
+            self._next_scan_at = self._monotonic() + REREAD_SECONDS
             logger.warning("more revocations than are kept", extra={"most": self._most})
 
 

@@ -53,8 +53,8 @@ class WaitingZone:
     plans: Mapping[str, Pairing]
     """The plans of the last round by ride id."""
     suspects: Mapping[str, int]
-    """Rides that a process held when it died, by ride id, each with how many processes died while
-    it was tried alone."""
+    """Rides of the last round if its job died or lost the lease in it, by ride id, each with how
+    often it was tried alone and not cleared."""
     resume_at: PlaceInLine | None = None
     """The first ride for which the last job had no time; the rides from here on come first."""
 

@@ -99,8 +99,8 @@ def create_tables(client: DynamoDBClient, settings: Settings) -> None:
     """Create missing tables and indexes, turn expiry on, and wait until all can be used.
 
     DynamoDB adds one index to a table at a time, and filling it takes hours on a large table. If
-    the call is interrupted, the next one continues. Raises `Unavailable`, also if a table is not
-    ready within `LONGEST_WAIT_SECONDS`.
+    the call is interrupted, the next one continues. Raises `Unavailable`, also if a table or
+    an index is not ready within `LONGEST_WAIT_SECONDS`.
     """
     named = named_tables(settings)
     for name, table in named:
@@ -153,7 +153,7 @@ def _add_indexes(client: DynamoDBClient, name: str, table: Table) -> None:
 
 
 def _settled(client: DynamoDBClient, name: str, *, is_new: bool = False) -> TableDescriptionTypeDef:
-    """The table when it and all its indexes are active.
+    """Wait until the table and all its indexes are active; returns its description.
 
     `is_new`: for a moment DynamoDB may not find the table (AWS, "DescribeTable").
     """

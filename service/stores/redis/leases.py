@@ -16,11 +16,12 @@ zone's rounds. Its value is the token of that job.
    again and gets another round.
 5. A holder that is done gives the lease back only if there is no mark, in one script. A holder
    whose time is up, or whose round failed, deletes the lease, and also the mark if it names this
-   holder. Then it sets the mark and publishes a job as a producer does: its successor.
+   holder. Then it triggers the zone, if rides wait, and so publishes a job: its successor.
 
 If a job or its process dies, its lease and the mark in its name expire within 2 s. The sweep
-triggers each waiting ride every 4 s, and its next trigger publishes a job. The rides that the dead
-process held are suspects in that round, which tries each alone (`service/core/dead_letters.py`).
+triggers each waiting ride every 4 s, and its first trigger after that publishes a job. The rides of
+the round in which the job died are suspects in the next, which tries each alone
+(`service/core/dead_letters.py`).
 
 The lease only saves work. If two jobs hold it by mistake, the claim still gives each ride one
 unicorn and each unicorn one ride.
@@ -51,11 +52,12 @@ LEASE_MS: Final = 2000
 """How long a lease lasts, in milliseconds: twice a job's work budget (`WORK_BUDGET_SECONDS`).
 A holder that dies blocks its zone for this long at most."""
 RUNNING_MS: Final = 600_000
-"""How long Redis keeps the list of a round's rides (`keys.running`), in milliseconds. Unless it is
-paused, a zone with a waiting ride never goes that long without a round."""
+"""How long Redis keeps the list of a round's rides (`keys.running`) and the counts of suspects
+(`keys.alone`), in milliseconds. While workers run, a zone that is not paused and has a waiting ride
+never goes that long without a round."""
 RENEW_SECONDS: Final = LEASE_MS / 1000 / 4
-"""How often the holder renews the lease. Two renewals in a row may fail: the third one is tried
-after 1.5 s. A fourth would come at the moment at which the lease expires."""
+"""How often the holder renews the lease. Two renewals in a row may fail at once: the third one is
+tried after 1.5 s. A fourth would come at the moment at which the lease expires."""
 
 
 def now_ms() -> int:
@@ -172,8 +174,8 @@ class Lease:
     def release(self, suspects: Collection[str] | None = None) -> None:
         """Give the lease back, and delete the mark if a job that found the lease taken set it.
 
-        `suspects`: the only rides that stay noted as held, because the process survived an error;
-        None: what the last round noted stays as it is.
+        `suspects`: the only rides of the round that stay suspects, because the process survived an
+        error; None: all of them do.
         """
         self._over.set()
         args = () if suspects is None else (RUNNING_MS, *suspects)

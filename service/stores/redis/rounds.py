@@ -2,8 +2,8 @@
 
 Once the lease has expired, the methods of a round raise `LeaseLost` and write nothing, with two
 exceptions: `begin_round` takes the lease again unless another job has it, and `clear` still deletes
-the count of its ride. A release then does nothing. `leases`, beside this module, explains mark and
-lease.
+how often its ride was tried alone. A release then does nothing. `leases`, beside this module,
+explains mark and lease.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 
 PLANS_MS: Final = 15_000
 """How long Redis keeps plans and the place in line, in milliseconds: longer than the time between
-two rounds of a zone with a waiting ride. Each round makes new plans."""
+two rounds of a zone with a waiting ride. Each round makes new plans for the rides that it
+serves."""
 
 
 class RedisRoundLease(Lease):
@@ -103,7 +104,7 @@ class RedisRoundLease(Lease):
 
     _FINISH: Final = """
     -- KEYS lease plans running resume
-    -- ARGV owner plans_ms running_ms resume suspects suspect… plan…
+    -- ARGV owner plans_ms running_ms resume suspect_count suspect… plan…
     -- Each plan is a ride id and a text.
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
     redis.call('DEL', KEYS[2], KEYS[3])
