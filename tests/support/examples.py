@@ -226,7 +226,8 @@ def _photo(stack: Stack) -> None:
     client, table = stack.ministack.dynamodb_client(), stack.settings().operations_table
     photos = S3Photos(client, table, "unused", "us-east-1")
     photos.link_identity("us-east-1:5e0b1c2a-0d4f-4c55-9c4e-1f6c7d1b8a90", "rider-1")
-    photos.show("rider-1", "photos/1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
+    photo = {":photo": {"S": "photos/1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"}}
+    photos._updated("photo#rider-1", "SET photo = :photo", photo)
 
 
 def _dead_letters(to: Session, stack: Stack) -> None:
