@@ -85,11 +85,14 @@ def origin_of(url: str) -> str:
 
 
 def redis_url(url: str) -> str:
-    """`redis://` or `rediss://`, with an optional database number."""
+    """`redis://` or `rediss://`, with an optional database number.
+
+    Options in a query would win over the service's own, for example over its time limits.
+    """
     parts = _split(url)
     if parts.scheme not in {"redis", "rediss"}:
         raise ValueError("must begin with redis:// or rediss://")
-    if not re.fullmatch(r"/?|/[0-9]{1,4}", parts.path) or parts.fragment:
+    if not re.fullmatch(r"/?|/[0-9]{1,4}", parts.path) or parts.query or parts.fragment:
         raise ValueError("may have only the number of a database after the host, such as /0")
     return url
 

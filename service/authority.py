@@ -25,8 +25,8 @@ from service.stores.revocations import DynamoRevocations
 def build_authority(settings: ApiSettings) -> Authority:
     """The authority of the gateway's authorizer: keys, STS and revocations.
 
-    Revocations are read from DynamoDB, because the Lambda function may have no route to Redis. The
-    function does not report that it is hearing, because drivers do not call it.
+    Revocations are read from DynamoDB, because the Lambda function may have no route to Redis. For
+    the same reason the authorizer does not report whether it is hearing.
     """
     keys = keys_of(settings)
     revocations = DynamoRevocations(dynamodb_client(settings), settings.operations_table)

@@ -156,11 +156,19 @@ def build_revocations(
 
 
 def build_oversight(
-    settings: Settings, redis: RedisStores, dynamodb: DynamoDBClient, *, timeout_seconds: float
+    settings: Settings,
+    redis: RedisStores,
+    dynamodb: DynamoDBClient,
+    *,
+    role: str,
+    timeout_seconds: float,
 ) -> Oversight:
-    """What only operators use, in addition to the ports. The broker may be on another Redis."""
+    """What only operators use, in addition to the ports. The broker may be on another Redis.
+
+    `role` names its connection.
+    """
     broker = RedisLink(
-        connect(settings.broker_url, timeout_seconds=timeout_seconds, name="wildrydes-web")
+        connect(settings.broker_url, timeout_seconds=timeout_seconds, name=f"wildrydes-{role}")
     )
     return Oversight(
         history=DynamoRideHistory(dynamodb, settings.rides_table),
@@ -222,7 +230,7 @@ class CommonParts:
 
 
 def build_common_parts(settings: Settings, role: str, *, timeout_seconds: float) -> CommonParts:
-    """Stores, clock and ports, with threads that read clocks, pause and travel times.
+    """Stores, clock and ports, with threads that read clocks, pauses and corrections.
 
     `timeout_seconds`: the time limit of a call to Redis and to the broker.
     """
@@ -258,7 +266,7 @@ def build(settings: ApiSettings) -> Dependencies:
     Repeated("age of the keys", partial(_tell_age, keys), KEYS_TOLD_SECONDS).start()
     revocations = build_revocations(settings, redis, dynamodb, clock.now).start()
     redis.changes.on(TOPIC, revocations.hurry)
-    oversight = build_oversight(settings, redis, dynamodb, timeout_seconds=timeout)
+    oversight = build_oversight(settings, redis, dynamodb, role="web", timeout_seconds=timeout)
     return Dependencies(
         settings=settings,
         ports=ports,

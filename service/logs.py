@@ -27,7 +27,8 @@ _context: ContextVar[Mapping[str, str] | None] = ContextVar("log_context", defau
 
 LIBRARIES: Final = frozenset({"celery", "kombu"})
 """Libraries that repeat the same message while a failure lasts. Their message templates are few."""
-_TOKEN: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+_TOKEN: Final = re.compile(r"eyJ[\w-]+(?:\.[\w-]+\.[\w-]*)?")
+"""A JWT, or the credential of an IAM role: both begin with a JSON object in base64url."""
 _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 

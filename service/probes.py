@@ -30,7 +30,7 @@ def probes_of(
     keys_ready: Probe,
     times: TravelTimes,
 ) -> dict[str, Probe]:
-    """A probe for each dependency; it returns False or raises if the part cannot be used.
+    """The probes by name; each returns False or raises if the part cannot be used.
 
     `times` are those of this process: an engine for another city answers, and is of no use.
     """

@@ -201,7 +201,8 @@ class ApiSettings(Settings):
         try:
             addresses.protected_url(self.jwks_url, self.auth_jwks_allow_http_hosts)
         except ValueError as error:
-            raise ValueError(f"COGNITO_JWKS_URL: {error}") from None
+            name = "COGNITO_JWKS_URL" if self.cognito_jwks_url else "COGNITO_ISSUERS"
+            raise ValueError(f"{name}: {error}") from None
         return self
 
     @property
@@ -216,7 +217,7 @@ class ApiSettings(Settings):
 
     @property
     def authorization_servers(self) -> tuple[str, ...]:
-        """The issuers' addresses for clients; derived from the keys' address if that is set."""
+        """The issuers' addresses for clients; derived from `COGNITO_JWKS_URL` if that fits."""
         place = self.cognito_jwks_url.removesuffix(KEYS_PATH)
         return (place,) if place != self.cognito_jwks_url else self.issuers
 

@@ -43,8 +43,9 @@ def token_from(authorization: str | None, has_query_token: bool, accepts_bare: b
 
 
 def challenge(error: AuthError, metadata_url: str) -> str | None:
-    """The value of `WWW-Authenticate` for a refusal; None if signing in again would not help.
+    """The value of `WWW-Authenticate` for a refusal.
 
+    None if the token could not be checked or is too large: signing in again would not help.
     `metadata_url`: the address of the protected resource metadata (RFC 9728, 5.1).
     """
     if isinstance(error, (AuthUnavailable, TokenTooLarge)):

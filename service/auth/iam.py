@@ -76,8 +76,9 @@ def credential_from(authorization: str | None, has_query_token: bool) -> str | N
 class IamVerifier:
     """Verifies the credential that `credential_from` returned. Safe to share between threads.
 
-    `audience`: the value that the signed header `x-wildrydes-audience` must have. Answers of STS
-    are remembered by digest until the credential is five minutes old. The verifier does not check
+    `audience`: the value that the signed header `x-wildrydes-audience` must have. A caller
+    that STS has named is remembered by the credential's digest until the credential is five minutes
+    old; a refusal is remembered until newer ones replace it. The verifier does not check
     revocations: its caller does, on each request.
     """
 

@@ -54,7 +54,7 @@ class RoleGrants:
         return not self._by_role.keys().isdisjoint(other._by_role)
 
     def of(self, caller_arn: str) -> Grant:
-        """The grant of the role whose session has this ARN (from STS).
+        """The grant of the role whose session has this ARN, as STS or our gateway names it.
 
         Raises `InvalidToken` if the role may not call.
         """

@@ -27,7 +27,7 @@ class Timing:
     cooldown: float = 5.0
     """The least time between a fetch and the next one for an unknown kid."""
     deadline: float = 3.0
-    """The longest time of one fetch, and of a wait for it."""
+    """The longest wait for a fetch; `Endpoint` limits the fetch itself to the same time."""
     first_retry: float = 1.0
     longest_retry: float = 30.0
     longest_absence: float = 60.0

@@ -61,7 +61,7 @@ class Sts:
     def caller(self, headers: Mapping[str, str]) -> str:
         """The ARN of the caller that signed `BODY` with these headers. One remote call.
 
-        Raises `InvalidToken` if STS refuses the headers, `AuthUnavailable` if it does not answer,
+        Raises `InvalidToken` if STS refuses the headers, `AuthUnavailable` if it fails,
         `NotCheckedNow` if too many calls are under way or STS does not check this caller now.
         """
         if self._breaker.is_open:
@@ -101,6 +101,6 @@ class Sts:
         return found[1].decode("ascii", "replace")
 
     def _unavailable(self, cause: str) -> AuthUnavailable:
-        logger.warning("STS does not answer", extra={"cause": cause})
+        logger.warning("STS failed", extra={"cause": cause})
         self._breaker.trip()
         return AuthUnavailable(RETRY_AFTER_SECONDS)

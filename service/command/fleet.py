@@ -75,6 +75,7 @@ def import_file(file: Path, output: Output) -> None:
                 faults.append({"line": line.number, "message": str(error)})
                 click.echo(f"line {line.number}: {error}", err=True)
     except Unavailable as error:
+        wrote("outcome unknown", changing=f"the unicorn of line {line.number}")
         raise click.ClickException(f"{error}; {counts[True]} enrolled before") from error
     output.show(
         {"enrolled": counts[True], "unchanged": counts[False], "faults": faults},

@@ -19,7 +19,7 @@ from service.model import items_of
 from service.model.operations import DispatchState
 
 PAGE: Final = 100
-"""Dead letters per read of the table, and the default of `--limit`."""
+"""The default of `--limit`."""
 
 
 def _zone(_context: click.Context, _parameter: click.Parameter, zone: str | None) -> str | None:

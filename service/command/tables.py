@@ -69,7 +69,7 @@ def reconcile(output: Output) -> None:
     every waiting ride is written to Redis again. The service keeps running meanwhile.
     """
     tools = Tools()
-    with explained():
+    with explained("rides and unicorns"):
         fleet = items_of(tools.oversight.roster.unicorns)
         done = reconcile_all(
             tools.ports, output.progress(fleet, "unicorns"), tools.now(), MOST_RIDES

@@ -97,7 +97,11 @@ class Tools:
     @cached_property
     def oversight(self) -> Oversight:
         return build_oversight(
-            self.settings, self.redis, self.dynamodb, timeout_seconds=JOB_TIMEOUT_SECONDS
+            self.settings,
+            self.redis,
+            self.dynamodb,
+            role="command",
+            timeout_seconds=JOB_TIMEOUT_SECONDS,
         )
 
     @cached_property
@@ -166,7 +170,8 @@ def audit_lines_on_stderr() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(json_lines())
     _audit.addHandler(handler)
-    level, _audit.level = _audit.level, logging.INFO
+    level = _audit.level
+    _audit.setLevel(logging.INFO)
     try:
         yield
     finally:

@@ -99,8 +99,8 @@ def handler_for(
     """A Lambda handler that admits the requests that the API's guard would admit.
 
     With `simple`, HTTP APIs get the short form of the answer instead of an IAM policy. The handler
-    raises `Unauthorized` for a REST API, `AuthUnavailable` if keys or revocations are not
-    available, and `KeyError` or `ValueError` for an event of another shape.
+    raises `Unauthorized` for a REST API, `AuthUnavailable` if keys, revocations or STS are
+    not available, and `KeyError` or `ValueError` for an event of another shape.
     """
 
     def admit(request: GatewayRequest) -> Principal | None:

@@ -78,6 +78,9 @@ class Connection:
 
     def head_is_read(self) -> None:
         self._reads_head = False
+        if self._deadline is None:
+            # It came together with the request before it, so no byte of it was read on its own.
+            self._deadline = monotonic() + REQUEST_SECONDS
 
     def await_next(self, patience: float) -> None:
         """Prepare for the next request, which must begin within `patience` seconds."""

@@ -30,8 +30,8 @@ PAUSE_SECONDS: Final = 0.005
 times; with the pause, few requests of the crowd run in between."""
 
 OTHERS_SECONDS: Final = 1.0
-"""A crowd pauses for this many seconds after the last call of another address. If no other address
-calls, the crowd has the whole process."""
+"""For this many seconds after the last call of another address, a crowd pauses between its turns.
+After that it has the whole process."""
 
 PATIENCE_SECONDS: Final = 0.05
 """The longest time in seconds that a turn waits for an idle moment, so that a busy process still
@@ -40,7 +40,7 @@ serves a crowd."""
 
 @dataclass(slots=True)
 class Address:
-    """The number of open connections (or requests) of an address, and the turns of its crowd."""
+    """The number of open connections (or requests) of an address; its turns if it is a crowd."""
 
     size: int = 0
     turn: Semaphore = field(default_factory=Semaphore)
@@ -72,7 +72,7 @@ class Crowds:
                 del self.addresses[name]
 
     def take_turn(self, name: str) -> None:
-        """If the address has a crowd, wait for a turn and for a moment when nothing is ready."""
+        """If the address is a crowd, wait for a turn and for a moment when nothing is ready."""
         address = self.addresses.get(name)
         if address is None:
             return

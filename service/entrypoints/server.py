@@ -72,6 +72,8 @@ REFUSALS: Final[tuple[tuple[type[Exception], tuple[int, str, str]], ...]] = (
 _TOO_LARGE_TOKEN: Final = re.compile(
     rb"\r\nauthorization:[ \t]*bearer[ \t]+[^\r\n]{7169}", re.IGNORECASE
 )
+"""Matches a token that is longer than `verifier.LONGEST_TOKEN` (7168). That module is not imported
+here, because it must be imported after gevent's patches."""
 
 _HEADERS_OF_REFUSALS: Final = re.compile(
     rb"\r\n(origin|x-request-id):[ \t]*([\x21-\x7e]+)[ \t]*(?=\r\n)", re.IGNORECASE
@@ -194,7 +196,7 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
         return False
 
     def _refuse(self, name: Any, connection: Connection, addr: Any, error: Exception) -> None:
-        """Let the application answer for a request that it never saw."""
+        """Let the application answer for a request that could not be read or answered."""
         refusal = refusal_of(error, bytes(connection.head))
         if refusal[0] == 500:
             self.log.error("request failed in the server", exc_info=error)

@@ -26,7 +26,8 @@ from service.observability.figures import FIGURES, FRESH_SECONDS, Figure, Kind, 
 logger = logging.getLogger(__name__)
 
 SECONDS: Final = 20.0
-"""Seconds between two lines. An alarm evaluates minutes: with three lines per minute, one late line
+"""Seconds between two attempts of a process to write a line. With several processes, a role writes
+one every 10 to 20 s. An alarm evaluates minutes: with three lines per minute, one late line
 leaves no gap."""
 MOST_VALUES: Final = 100
 """The most values that one metric of a line may have (a limit of the format)."""

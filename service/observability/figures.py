@@ -25,7 +25,7 @@ class Kind(Enum):
     INCREASE = "the increase of the samples' sum since the last line"
     VALUE = "the largest sample"
     AGE = "the seconds since the latest sample, an instant; no value if all are 0 (never)"
-    VALUES = "a histogram's new observations, each as the upper bound of its bucket"
+    VALUES = "a histogram's new observations, each as its bucket's upper bound (or the largest one)"
 
 
 @dataclass(frozen=True, slots=True)

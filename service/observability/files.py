@@ -73,4 +73,4 @@ class CounterFile(MmapedDict):
 @cache
 def _tell(cause: str) -> None:
     """Log once that there is no room."""
-    logger.error("no room for metrics: this process is not counted", extra={"cause": cause})
+    logger.error("no room for metrics: this process is not fully counted", extra={"cause": cause})

@@ -1,4 +1,5 @@
-"""Traces by the OpenTelemetry SDK. Its `OTEL_…` variables configure it, except for the endpoint.
+"""Traces by the OpenTelemetry SDK. Its `OTEL_…` variables configure it, except for the endpoint and
+the time limit of an export.
 
 A thread sends spans in batches over OTLP/HTTP. Spans that it cannot send are dropped.
 """

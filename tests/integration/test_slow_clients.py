@@ -82,6 +82,16 @@ def test_a_request_that_does_not_arrive_is_408_after_five_seconds_and_takes_no_p
     assert "Traceback" not in stack.log("web")
 
 
+def test_a_request_sent_together_with_the_one_before_it_has_no_more_time(stack: Stack) -> None:
+    """Half of its body must not count as the whole, nor the rest as a further request."""
+    first = b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    second = no_body(stack.rider_token("slow"), "") + b'{"pickup'
+    answers = until_closed(connect(stack, first + second))
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    status, _, body = problem(answers[answers.index(b"HTTP/1.1", 1) :])
+    assert (status, body["reason"]) == (408, "request_timeout")
+
+
 def test_a_body_that_trickles_does_not_win_more_time(stack: Stack) -> None:
     token = stack.rider_token("slow")
     connection = connect(stack, no_body(token, ""))

@@ -82,9 +82,13 @@ def test_the_next_request_starts_with_a_context_of_its_own(
     assert "ride_id" not in found
 
 
-def test_no_token_gets_into_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "token",
+    ["eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl", "eyJBdXRob3JpemF0aW9uIjoiQVdTNCJ9"],
+    ids=["a JWT", "the credential of an IAM role"],
+)
+def test_no_token_gets_into_a_line(capsys: pytest.CaptureFixture[str], token: str) -> None:
     configure_logging("INFO")
-    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
     try:
         raise ValueError(f"bad header Bearer {token}")
     except ValueError:

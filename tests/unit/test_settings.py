@@ -250,13 +250,19 @@ def test_a_pool_id_without_a_region_needs_issuers(pool: str) -> None:
     assert given.issuers == (issuer,)
 
 
+def test_an_issuer_whose_keys_cannot_be_fetched_safely_is_refused_by_its_name() -> None:
+    issuer = "http://idp.example.com/us-east-1_Example"
+    assert refused(COGNITO_ISSUERS=issuer, COGNITO_JWKS_URL="").startswith("COGNITO_ISSUERS: ")
+
+
 BAD: Mapping[str, list[str]] = {
     "PORT": ["0", "65536", "80a", "http", "-1"],
     "HOST": ["127.0.0.1:8080", "http://127.0.0.1", "*", "a/b", "127.0.0.1.7", "-a"],
     "PUBLIC_URL": ["rides.example.com", "https://", "https://a.example/x?y", "https://u@a.example",
                    "https://a.example:99999", "https://a.example:x", "https://a.example/x/../y",
                    "https://a.example//x", "https://é.example"],
-    "REDIS_URL": ["cache:6379", "http://cache", "redis://", "redis://cache:x/0", "redis://cache/a"],
+    "REDIS_URL": ["cache:6379", "http://cache", "redis://", "redis://cache:x/0", "redis://cache/a",
+                  "redis://cache/0?socket_timeout=60", "rediss://cache?ssl_cert_reqs=none"],
     "COGNITO_USER_POOL_ID": ["us-east-1", "us-east-1_", "us-east-1_A/B", "üs-east-1_A"],
     "COGNITO_CLIENT_IDS": [",", "a b", "ä"],
     "COGNITO_ISSUERS": ["https://issuer.example.com/other", "us-east-1_Example"],
