@@ -92,8 +92,8 @@ class Clock:
 
 
 def _middle(readings: Mapping[str, float]) -> float:
-    """The median. If there are only two readings: the one that is not this host's, because all
-    processes share that clock."""
+    """The median. Of only two readings: that of Redis or DynamoDB, because all processes share its
+    clock; the mean of both would differ from host to host."""
     if len(readings) == 2:
         return next(reading for name, reading in readings.items() if name != HOST)
     return statistics.median(readings.values())

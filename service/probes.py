@@ -32,7 +32,8 @@ def probes_of(
 ) -> dict[str, Probe]:
     """The probes by name; each returns False or raises if the part cannot be used.
 
-    `times` are those of this process: an engine for another city answers, and is of no use.
+    `times`: this process's travel times, which know whether the routing engine covers this city. An
+    engine for another city would answer too.
     """
     probes: dict[str, Probe] = {
         "dynamodb": lambda: _all_tables_answer(settings, dynamodb),

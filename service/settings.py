@@ -267,7 +267,8 @@ def forget(prefix: str) -> None:
 def faults_of(error: ValidationError) -> list[str]:
     """A line for each setting that is missing or bad.
 
-    The lines do not repeat values, because some are secret.
+    The lines leave out the values that pydantic would show, because some are secret. A check of our
+    own may name a value that is not.
     """
     faults = [(str(next(iter(fault["loc"]), "")).upper(), fault["msg"]) for fault in error.errors()]
     lines = [f"{name}: {text}" if name else text for name, text in faults]

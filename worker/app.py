@@ -42,7 +42,7 @@ app.conf.update(
     # after 30 s. A round or a sweep has expired by then, and another was published. If only a pool
     # process is killed, the job is lost, and another is published: no crash loop.
     task_acks_late=True,
-    # Soft limit < hard limit < visibility timeout; otherwise a job could run twice at once.
+    # Less than the visibility timeout; otherwise a job could run twice at once.
     task_soft_time_limit=15,
     task_time_limit=20,
     broker_transport_options=app.conf.broker_transport_options

@@ -44,8 +44,9 @@ PARALLEL_CLAIMS: Final = 8
 interpreter's lock."""
 
 SWEEP_BUDGET_SECONDS: Final = 2.0
-"""After this time a sweep begins nothing new, unless reading the first rides of a shard took so
-long. Less than the lock of a shard lasts (`LOCK_SECONDS`). An idle sweep takes about 0.05 s."""
+"""After this time a sweep takes at most one more step and one more batch of a shard, unless reading
+the shard's first rides took longer. Less than the lock of a shard lasts (`LOCK_SECONDS`). An idle
+sweep takes about 0.05 s."""
 
 SHARDS_AT_ONCE: Final = 4
 """How many of the eight shards a process sweeps at once. Then it sweeps the others, unless another

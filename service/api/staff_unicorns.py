@@ -26,7 +26,7 @@ blueprint: Final = Blueprint("admin_fleet", __name__)
 
 
 class NewUnicorn(Strict):
-    """A unicorn to enrol; `location` counts as a position reported now."""
+    """A unicorn to enroll; `location` counts as a position reported now."""
 
     name: Name
     color: Name

@@ -32,7 +32,8 @@ class AccessClaims:
     `leeway_seconds`: how far the issuer's clock may be ahead of ours; it never prolongs a token.
     `resource`: the audience that a token with `aud` must name (RFC 8707); if empty, every token
     with `aud` is refused. `session_seconds`: a user's token is refused this long after the user
-    signed in, whatever its `exp` says, because a revocation is remembered no longer than that.
+    signed in (less the leeway), whatever its `exp` says, because a revocation is remembered no
+    longer than that.
     """
 
     issuers: Collection[str]

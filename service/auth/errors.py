@@ -68,7 +68,10 @@ class InsufficientScope(AuthError):
 
 
 class Forbidden(AuthError):
-    """The token has the scopes, but is of the wrong kind or in none of the groups needed."""
+    """The token has the scopes, but is of the wrong kind or in none of the groups needed.
+
+    The gateway's authorizer raises it for an unknown route, too.
+    """
 
     status = 403
     reason = "forbidden"

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol, Self
 
+from service.auth.claims import LONGEST_LIFETIME_SECONDS
 from service.auth.errors import AuthUnavailable, InvalidToken
 from service.auth.policy import Policy, must_be_certain
 from service.auth.principal import Principal, TokenKind
@@ -37,7 +38,7 @@ PAUSE_SECONDS: Final = 1.0
 
 RETRY_AFTER_SECONDS: Final = 1
 
-LONGEST_TOKEN_LIFE: Final = timedelta(hours=24)
+LONGEST_TOKEN_LIFE: Final = timedelta(seconds=LONGEST_LIFETIME_SECONDS)
 """The longest life of a token that Cognito issues and the verifier accepts, without leeway."""
 
 _REMEMBERED: Final = 10_000

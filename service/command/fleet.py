@@ -54,7 +54,7 @@ def fleet() -> None:
 
 @fleet.command(
     name="import",
-    help=f"""Enrol the unicorns in FILE, a CSV file in UTF-8 whose first line names its columns.
+    help=f"""Enroll the unicorns in FILE, a CSV file in UTF-8 whose first line names its columns.
 
     Columns: {", ".join(COLUMNS)}; all but the first three may be left out or empty. A line that
     cannot be enrolled is reported with its number; the others are enrolled, and the exit code is
@@ -149,7 +149,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_enrolled(tools: Tools, line: Line) -> bool:
-    """Enrol the unicorn of a line; False if it is already stored. Raises `BadLine`."""
+    """Enroll the unicorn of a line; False if it is already stored. Raises `BadLine`."""
     new = _new_unicorn(_fields(line))
     at = new.location.location() if new.location else None
     try:

@@ -82,7 +82,7 @@ class Tools:
         return clock
 
     def now(self) -> datetime:
-        """The service's time. Two remote calls, when it is first asked."""
+        """The service's time. At most two remote calls, when it is first asked."""
         return self.clock.now()
 
     @cached_property

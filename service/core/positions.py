@@ -21,8 +21,8 @@ from service.model.presence import validated
 
 MOST_REPORTS: Final = 3
 """The most reports of one unicorn that one call records, the latest ones. Three are enough for a
-position, a jump, and a report that agrees with the jump. Each further one of a unicorn costs a call
-to Redis."""
+position, a jump, and a report that agrees with the jump. The second
+and the third cost a call to Redis each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,18 @@ class Noted:
     advice: Advice | None = None
     """Where the unicorn was told to wait, if it is idle."""
     ignored: PositionProblem | None = None
-    """Why the report was ignored, if its time or its sender is wrong."""
+    """Why the report was ignored, if its time is wrong."""
     trouble: str = ""
-    """The problem that the unicorn is shown with: all its reports, this one too, have been ignored
-    for a while."""
+    """The problem with which the unicorn is shown, because all its reports, this one too, have been
+    ignored for a while; empty if there is none."""
 
 
 def record_position(ports: Stores, unicorn_id: str, position: Position, now: datetime) -> Noted:
-    """Record a unicorn's position; a position older than the last one is ignored.
+    """Record a unicorn's position. One that is older than the last is not stored, but is a call.
 
     Nearly always one call to Redis, and no DynamoDB write. A read only if the index lacks the
     unicorn's state, or has had it for 30 s.
-    Raises `UnicornNotFound`. Raises `Unavailable` if the position was not recorded.
+    Raises `UnicornNotFound` and `Unavailable`; repeating is harmless.
     """
     place = validated(position, now, ports.rules.stale_after)
     if isinstance(place, PositionProblem):

@@ -111,7 +111,8 @@ class Dispatcher:
         try:
             finished = self._rounds(lease)
         except LeaseLost:
-            # If no other job has it, the sweep's next trigger of the rides publishes a job.
+            # If no other job has the lease by now, the sweep's next trigger of the rides publishes
+            # a job.
             logger.warning("lease lost", extra={"zone": zone})
             lease.release()
         except Exception:
@@ -134,7 +135,7 @@ class Dispatcher:
             self.ports.rounds.publish(marked, request_id)
 
     def _rounds(self, lease: RoundLease) -> bool:
-        """Run rounds until nothing is new; False if the time was up first."""
+        """Run rounds until nothing is new; False if the time was up first or suspects are left."""
         end = self.monotonic() + WORK_BUDGET_SECONDS
         lost_rounds = 0
         while True:
@@ -178,9 +179,8 @@ class Dispatcher:
             start = _place(rides[first])
             is_time_up = first and self.monotonic() >= end
             if is_time_up:
-                # `rides` begins at `zone.resume_at`, and the last job served the rides before that
-                # place. So nothing is left to resume once the loop has come to one of them. (A ride
-                # that came back meanwhile waits for the sweep.)
+                # `rides` has first the rides from `zone.resume_at` on, then the earlier ones, which
+                # the last job served. At one of those, all have had their turn.
                 done.resume_at = None if zone.resume_at and start < zone.resume_at else start
             if done.resume_at or is_time_up:
                 break

@@ -33,8 +33,8 @@ LONGEST_PAUSE: Final = timedelta(seconds=60)
 """The longest delay of a ride on which the sweep keeps failing."""
 
 MOST_DUE: Final = 400
-"""The most waiting rides of a shard that one sweep finds, and the most others: about as many as it
-has time for."""
+"""A sweep finds at most this many waiting rides of a shard, and at most as many others: about as
+many as it has time for."""
 
 BATCH_RIDES: Final = 100
 """The size of a batch: rides that one call reads, and waiting rides that one call triggers. With
@@ -78,7 +78,7 @@ def sweep(
     `HELP_AFTER_RIDES` rides, so that other workers sweep other shards.
     """
     # A new Redis knows no waiting ride. Each is due within `RETRY_EVERY` unless it was put
-    # back, so handle all of these.
+    # back, so handle every ride that is due within that time.
     until = now + (RETRY_EVERY if _is_new(ports, now) else timedelta())
     run = _Sweep(ports, now, until, time_left, lock, call_for_help, monotonic).run
     # In random order, so that no shard is always the last one when time runs out.
@@ -229,7 +229,7 @@ def _check_on_patrol(ports: Stores, ride_id: str, now: datetime) -> None:
 
 
 def _trigger_again(ports: Stores, rides: Sequence[Ride], now: datetime) -> None:
-    """Trigger waiting rides again, and postpone them."""
+    """Postpone waiting rides, and trigger those that were postponed again."""
     seen = {ride.ride_id: ride for ride in rides}
     times = [(ride, min(now + RETRY_EVERY, ride.deadline_at)) for ride in rides]
     moved = _postpone(ports, times, now)

@@ -31,7 +31,7 @@ VANISHED_SECONDS: Final = 30
 """A client that acknowledges nothing for this long is gone, for example a phone without network."""
 
 LINGER_SECONDS: Final = 0.5
-"""How long a connection stays half open after a refusal, so that the client can read the answer."""
+"""How long a connection stays half open after its last answer, so that the client can read it."""
 
 TOO_SLOW: Final = (408, "request_timeout", "The request did not arrive in time.")
 
@@ -173,7 +173,7 @@ class Connection:
         self._until_quiet(lambda: b"\r\n\r\n" in self.head or len(self.head) > HEAD_BYTES)
 
     def linger(self) -> None:
-        """Give the client time to read the refusal.
+        """Give the client time to read the answer.
 
         If the connection closed while the client still sends, its system would discard the answer.
         """

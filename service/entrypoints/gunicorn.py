@@ -65,7 +65,7 @@ def on_starting(server: Any) -> None:
     Also set the address to serve on: without this, gunicorn serves on every interface as soon as
     `PORT` is set.
     """
-    # Imported late: pydantic's imports must not be loaded before gevent patches the workers.
+    # Imported here, because only the server's start needs them.
     from service.addresses import socket_address
     from service.observability import directory
     from service.settings import ApiSettings, load

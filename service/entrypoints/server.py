@@ -221,7 +221,8 @@ class ApiWorker(GeventWorker):  # type: ignore[misc]
     def _counted(self, peer: str) -> AbstractContextManager[None]:
         """Count a connection of an address. Connections of a load balancer are not counted.
 
-        Raises `ConnectionRefusedError` if the address already has half of all connections.
+        Raises `ConnectionRefusedError` if the address already has half of the connections that a
+        process may have.
         """
         if self._is_behind_proxy():
             return nullcontext()

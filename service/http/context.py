@@ -71,7 +71,7 @@ class Dependencies(Authority):
     gateway: GatewayCallers
     """Makes principals from the facts that our gateway sends about a request."""
     photos: Photos | None = None
-    """None if photos are off; then `identities` is None too."""
+    """None if photos are off."""
     identities: IdentityDesk | None = None
     limiter: Limiter | None = None
     """None if there are no rate limits."""

@@ -80,7 +80,7 @@ def tidy() -> None:
 
 
 def bury(folder: Path) -> None:
-    """Move the counts of dead processes to one file per kind, and remove their files."""
+    """Move the lasting values of dead processes to one file per kind, and remove their files."""
     for file in list(directory.dead_files(folder)):
         kind = file.stem.rpartition("_")[0]
         if kind in LASTING and file.stat().st_size:

@@ -56,7 +56,7 @@ class FleetIndex(Protocol):
 
         A position that cannot be reached at 300 m/s is kept aside until a second report agrees. If
         the sighting has no unicorn, its state is unknown or was noted more than 30 s ago: the
-        caller must `refresh` it, or `forget` it if it does not exist.
+        caller must `refresh` it if it exists.
         """
 
     def record_all(
@@ -68,7 +68,7 @@ class FleetIndex(Protocol):
         """
 
     def refresh(self, unicorn: Unicorn, now: datetime, ride_version: int | None = None) -> None:
-        """Note a state unless a newer version is known, and the version of its ride if given."""
+        """Note a state unless a newer version was noted lately, and its ride's version if given."""
 
     def refresh_all(self, unicorns: Collection[Unicorn], now: datetime) -> None:
         """`refresh` for many unicorns, in as few calls as for one."""
@@ -94,7 +94,9 @@ class FleetIndex(Protocol):
         now: datetime,
         equal_metres: float = 0.0,
     ) -> Nearby:
-        """Usable and busy unicorns with fresh positions near any of the places.
+        """Usable unicorns near any of the places, and busy ones whose trips end near one.
+
+        Only those with fresh positions.
 
         For each place the result has at least:
         - the `per_place` nearest usable unicorns, and one more for each other place close by;

@@ -70,7 +70,7 @@ class Rides(Protocol):
         """
 
     def blank(self, ride_id: str, rider_id: str, *, open_since: datetime) -> bool:
-        """Remove all of a ride that cannot be read, except for its id and expiry.
+        """Delete every attribute of a ride that cannot be read, except for its ids and expiry.
 
         False if the ride is open and was requested at or after `open_since`, can be read by now, or
         is no longer this rider's. Two remote calls.
@@ -95,13 +95,13 @@ class Rides(Protocol):
         """The due rides of one shard, in batches of at most `size`. Reads a batch on demand.
 
         The first batches hold the rides that need more than a round (`Ride.only_waits` is False),
-        even if `limit` older rides only wait. At most `limit` rides of either sort.
+        even if all of the `limit` oldest rides only wait. At most `limit` rides of either sort.
         """
 
     def assigned(self, shard: str, after: datetime) -> Iterable[tuple[str, str]]:
         """Pairs of ride id and unicorn id, for the shard's assigned rides due later than `after`.
 
-        Read from the index only. Iterating makes one call per 1,000.
+        Read from the index only. Iterating makes one call per 1,000 rides.
         """
 
     def postpone(self, ride: Ride, due_at: datetime, failed_looks: int = 0) -> bool:
@@ -126,7 +126,7 @@ class Unicorns(Protocol):
         """
 
     def of_account(self, account_sub: str) -> str | None:
-        """The id of the account's unicorn, or None. The answer may be some seconds old."""
+        """The id of the account's unicorn, or None. The answer may be half a minute old."""
 
     def save(self, before: Unicorn, after: Unicorn) -> None:
         """Replace `before` by `after`. Raises `WriteConflict` unless `before` is still stored.
@@ -178,5 +178,5 @@ class DispatchControl(Protocol):
         """Pause or resume a zone; None: everything. To resume everything resumes each zone too."""
 
     def reposition(self, zone: str | None, level: RepositioningLevel) -> DispatchState:
-        """Set how strongly a zone's idle unicorns are repositioned. None: the idle unicorns of all
-        zones that have no level of their own; but off then overrides the zones' own levels."""
+        """Set how strongly a zone's idle unicorns are repositioned. None: the level of
+        all zones that have none of their own; if that is off, it is off everywhere."""
