@@ -82,7 +82,8 @@ class CognitoUserPool:
         https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_RevokeToken.html
         """
         # A text that is no refresh token has nothing to end.
-        refused = _refusing("UnauthorizedException", "a refresh token of another client")
+        other = InvalidToken("a refresh token of another client")
+        refused = _raising(other, instead_of="UnauthorizedException")
         with unavailable("user pool"), ignoring(*_NO_TOKEN), refused:
             self._client.revoke_token(Token=refresh_token, ClientId=client_id)
 
@@ -110,11 +111,11 @@ class CognitoUserPool:
         Returns the answer. Raises `LookupError` if the pool has no such user.
         """
         call = partial(getattr(self._client, operation), UserPoolId=self._pool_id, **parameters)
-        with suppress(LookupError), _finding_the_user():
+        with suppress(LookupError), _raising(LookupError(), instead_of=_NOT_FOUND):
             return call(Username=sub)
         username = self._username_of(sub)
         # The pool may list a user for a moment after it was deleted.
-        with _finding_the_user():
+        with _raising(LookupError(), instead_of=_NOT_FOUND):
             return call(Username=username)
 
     def _username_of(self, sub: str) -> str:
@@ -149,7 +150,8 @@ class IdentityPool:
         does not list.
         """
         logins = {self._provider: id_token}
-        refused = _refusing("NotAuthorizedException", "refused by the identity pool")
+        unknown = InvalidToken("refused by the identity pool")
+        refused = _raising(unknown, instead_of="NotAuthorizedException")
         with unavailable("identity pool"), refused:
             found = self._client.get_id(IdentityPoolId=self._pool_id, Logins=logins)
         return str(found["IdentityId"])
@@ -162,25 +164,14 @@ class IdentityPool:
 
 
 @contextmanager
-def _finding_the_user() -> Iterator[None]:
-    """Raise `LookupError` if the pool answers that there is no such user."""
+def _raising(ours: Exception, *, instead_of: str) -> Iterator[None]:
+    """Raise `ours` in place of the error of AWS with this code."""
     try:
         yield
     except ClientError as error:
-        if code_of(error) != _NOT_FOUND:
+        if code_of(error) != instead_of:
             raise
-        raise LookupError from error
-
-
-@contextmanager
-def _refusing(code: str, cause: str) -> Iterator[None]:
-    """Raise `InvalidToken` for the error of AWS that refuses the token of the call."""
-    try:
-        yield
-    except ClientError as error:
-        if code_of(error) != code:
-            raise
-        raise InvalidToken(cause) from error
+        raise ours from error
 
 
 def _time_of(answer: Any) -> datetime | None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -158,9 +157,10 @@ def _settled(client: DynamoDBClient, name: str, *, is_new: bool = False) -> Tabl
     `is_new`: for a moment DynamoDB may not find the table (AWS, "DescribeTable").
     """
     end = time.monotonic() + LONGEST_WAIT_SECONDS
+    unknown = ("ResourceNotFoundException",) if is_new else ()
 
     def describe() -> TableDescriptionTypeDef:
-        with ignoring("ResourceNotFoundException") if is_new else nullcontext():
+        with ignoring(*unknown):
             return client.describe_table(TableName=name)["Table"]
         return {}
 
