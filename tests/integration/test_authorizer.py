@@ -88,10 +88,10 @@ def test_an_http_api_gets_a_policy_or_the_simple_answer(mint: Mint) -> None:
 
 
 def test_a_revoked_token_is_refused(mint: Mint, revocations: DynamoRevocations) -> None:
-    now = datetime.now(UTC)
+    token, now = mint.access_token(sub="rider-1"), datetime.now(UTC)
     revocations.put("sub", "rider-1", revoked_at=now, expires_at=now + timedelta(days=1))
     with pytest.raises(Unauthorized):
-        authorizer.handle(asked("POST /v1/rides", mint.access_token(sub="rider-1")), None)
+        authorizer.handle(asked("POST /v1/rides", token), None)
 
 
 def test_nothing_is_read_from_the_environment_when_it_is_loaded() -> None:
